@@ -1,0 +1,38 @@
+"""Timepix3 event recordings to sparse 4D STEM arrays, without HyperSpy.
+
+Public names are imported on first use, so that ``import rsciio_tpx3`` costs next to nothing.
+"""
+
+import importlib
+
+from rsciio_tpx3._register import register
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "CSRFrames": "rsciio_tpx3.frames.csr_frames",
+    "FrameSource": "rsciio_tpx3.frames.source",
+    "to_dask": "rsciio_tpx3.frames.dask_array",
+    "EventSource": "rsciio_tpx3.events.source",
+    "file_reader": "rsciio_tpx3.tpx3",
+    "available_signals": "rsciio_tpx3.tpx3",
+    "file_info": "rsciio_tpx3.tpx3",
+    "ScanSyncError": "rsciio_tpx3.exceptions",
+    "Tpx3FormatError": "rsciio_tpx3.exceptions",
+    "UnitError": "rsciio_tpx3.exceptions",
+}
+
+__all__ = ["__version__", "register", *_PUBLIC]
+
+
+def __dir__():
+    return sorted(__all__)
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+register()

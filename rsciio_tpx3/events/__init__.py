@@ -1,0 +1,1 @@
+"""From bytes to hits, and from hits to scan positions."""

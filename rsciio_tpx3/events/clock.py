@@ -1,0 +1,96 @@
+"""The one unit of time, and how wrapped counters become one time without rollovers.
+
+All times inside the package are int64 *ticks* of 1/12 of 3.125 ns (260.41666 ps). It is the
+finest step of any Timepix3 clock: a TDC stamp is a whole number of ticks, a pixel stamp (1.5625 ns)
+is 6 of them, so hits and edges compare exactly as integers; int64 holds 76 years.
+
+Sources: ASI SERVAL manual 3.1 and TPX3Cam manual 2.4 (clock frequencies, counter widths).
+"""
+
+from fractions import Fraction
+
+import numpy as np
+from numba import njit
+
+__all__ = [
+    "COARSE_TICKS",
+    "CONTROL_PERIOD",
+    "GLOBAL_TICKS",
+    "PIXEL_PERIOD",
+    "PIXEL_TICKS",
+    "TDC_PERIOD",
+    "TDC_TICKS",
+    "TICKS_PER_SECOND",
+    "nearest_period",
+    "seconds_to_ticks",
+    "ticks_to_seconds",
+    "unwrap_sequence",
+]
+
+TICKS_PER_SECOND = 3_840_000_000  # 3840 MHz: the TDC's 320 MHz with 12 interpolation steps
+TDC_TICKS = 12  # 3.125 ns, the coarse TDC count
+PIXEL_TICKS = 6  # 1.5625 ns, one count of the fast ToA (640 MHz)
+COARSE_TICKS = 96  # 25 ns, one count of ToA, ToT and the global time (40 MHz)
+GLOBAL_TICKS = COARSE_TICKS
+
+PIXEL_PERIOD = (1 << 30) * COARSE_TICKS  # 16 bits SPIDR and 14 bits ToA: 26.8435456 s
+TDC_PERIOD = (1 << 35) * TDC_TICKS  # 107.3741824 s, exactly four pixel periods
+CONTROL_PERIOD = (1 << 34) * COARSE_TICKS  # time in 0x5 control words: 429.4967296 s
+
+
+def seconds_to_ticks(seconds):
+    """Exact number of ticks in a time.
+
+    Parameters
+    ----------
+    seconds : fractions.Fraction, int or decimal string
+        Not a float where exactness matters: 1e-6 has no exact binary form.
+
+    Returns
+    -------
+    fractions.Fraction
+        Ticks, not rounded.
+    """
+    return Fraction(seconds) * TICKS_PER_SECOND
+
+
+def ticks_to_seconds(ticks):
+    """Ticks as float seconds; for display and metadata only."""
+    return np.asarray(ticks, dtype=np.float64)[()] / TICKS_PER_SECOND
+
+
+@njit(nogil=True, cache=True)
+def nearest_period(wrapped, reference, period):
+    """The time equal to `wrapped` modulo `period` that lies nearest to `reference`.
+
+    All three are int64 ticks; the answer lies in ``[reference - period/2, reference + period/2)``.
+    """
+    half = period // 2
+    return reference - half + (wrapped - reference + half) % period
+
+
+@njit(nogil=True, cache=True)
+def unwrap_sequence(wrapped, period, first_reference):
+    """Unwrap a wrapped clock read in nearly ascending order.
+
+    A step of more than half a period back counts as a rollover; a step of more than half a period
+    forward belongs to the period before (a late packet around the rollover).
+
+    Parameters
+    ----------
+    wrapped : numpy.ndarray of int64, shape (n,)
+        Ticks modulo `period`, in stream order.
+    period : int
+    first_reference : int
+        Time near which the first value is placed.
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (n,)
+    """
+    out = np.empty(len(wrapped), np.int64)
+    reference = first_reference
+    for i in range(len(wrapped)):
+        reference = nearest_period(wrapped[i], reference, period)
+        out[i] = reference
+    return out

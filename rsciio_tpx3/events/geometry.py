@@ -1,0 +1,246 @@
+"""Where a chip's pixel lies on the detector.
+
+A layout gives each chip one affine rule; the position is kept as one flat index
+``row * width + column``, so that a kernel needs three integers a chip and no table of pixels.
+
+Conventions: column x to the right, row y downwards as images are shown, both from 0. The chip's
+own (x, y) is the one of its pixel address. The quad arrangement is that of ASI's event converters
+and of HERMES, evenTem, riCOM and tpx3awkward (``docs/formats/tpx3.md``, Geometry); Serval's image
+layout differs in orientation, which `orientation` or a table can express.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+__all__ = ["CHIP_SIZE", "LAYOUTS", "ORIENTATIONS", "Layout", "flat_pixel", "layout_for", "make_layout"]
+
+CHIP_SIZE = 256
+LAYOUTS = ("single", "quad", "strip", "strip-reversed")
+
+# detector orientation -> (x', y') as rows of a 2 x 2 matrix; a shift brings the result back to >= 0.
+# The four turns are named as in pymepix; mirrored means flipped left to right after the turn.
+ORIENTATIONS = {
+    "up": ((1, 0), (0, 1)),
+    "left": ((0, 1), (-1, 0)),
+    "down": ((-1, 0), (0, -1)),
+    "right": ((0, -1), (1, 0)),
+    "up_mirrored": ((-1, 0), (0, 1)),
+    "left_mirrored": ((0, -1), (-1, 0)),
+    "down_mirrored": ((1, 0), (0, -1)),
+    "right_mirrored": ((0, 1), (1, 0)),
+}
+
+# readout order of one chip on the canvas, fast axis first; L, T are column 0 and row 0
+_READOUT = {
+    "LtRTtB": ((1, 0), (0, 1)),
+    "RtLTtB": ((-1, 0), (0, 1)),
+    "LtRBtT": ((1, 0), (0, -1)),
+    "RtLBtT": ((-1, 0), (0, -1)),
+    "TtBLtR": ((0, 1), (1, 0)),
+    "BtTLtR": ((0, 1), (-1, 0)),
+    "TtBRtL": ((0, -1), (1, 0)),
+    "BtTRtL": ((0, -1), (-1, 0)),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One affine rule a chip: ``flat = rules[chip] @ (1, x, y)``.
+
+    Attributes
+    ----------
+    name : str
+        "single", "quad", "strip", "strip-reversed" or "table".
+    sig_shape : tuple of int
+        Detector ``(height, width)``.
+    rules : numpy.ndarray of int64, shape (256, 3)
+        Offset, step for x and step for y of the flat index; offset -1 marks a chip that the layout
+        does not have.
+    gap : int
+        Extra pixels between the chips of a quad.
+    orientation : str
+        One of `ORIENTATIONS`.
+    """
+
+    name: str
+    sig_shape: tuple
+    rules: np.ndarray
+    gap: int = 0
+    orientation: str = "up"
+
+    @property
+    def chips(self):
+        """Chip numbers the layout has a place for."""
+        return tuple(int(chip) for chip in np.flatnonzero(self.rules[:, 0] >= 0))
+
+
+@njit(nogil=True, cache=True, inline="always")
+def flat_pixel(rules, chip, address):
+    """Flat detector index of a chip-local address ``y * 256 + x``; -1 for a chip without a place."""
+    if rules[chip, 0] < 0:
+        return np.int64(-1)
+    return rules[chip, 0] + rules[chip, 1] * (address & 0xFF) + rules[chip, 2] * (address >> 8)
+
+
+def _quad(gap):
+    far = 2 * CHIP_SIZE - 1 + gap
+    low = CHIP_SIZE + gap
+    # chip: ((x', y') matrix, shift); "2 1" above "3 0" where y points up
+    return (2 * CHIP_SIZE + gap,) * 2, {
+        0: (((1, 0), (0, 1)), (low, 0)),
+        1: (((-1, 0), (0, -1)), (far, far)),
+        2: (((-1, 0), (0, -1)), (CHIP_SIZE - 1, far)),
+        3: (((1, 0), (0, 1)), (0, 0)),
+    }
+
+
+def _strip(offsets, mirrored):
+    # TimeSTEM EELS camera, 1024 x 256
+    if mirrored:
+        chips = {c: (((-1, 0), (0, 1)), (o, 0)) for c, o in offsets.items()}
+    else:
+        chips = {c: (((1, 0), (0, 1)), (o, 0)) for c, o in offsets.items()}
+    return (CHIP_SIZE, 4 * CHIP_SIZE), chips
+
+
+def _table(rows):
+    """Chips from a user's table: mappings with chip, x, y and orientation (readout order)."""
+    chips = {}
+    for row in rows:
+        entry = {str(key).lower(): value for key, value in row.items()}
+        missing = {"chip", "x", "y"} - set(entry)
+        if missing:
+            raise ValueError(
+                f"layout: {row!r} lacks {', '.join(sorted(missing))}. Each chip needs "
+                '{"chip": 0, "x": 256, "y": 0, "orientation": "LtRTtB"}, x and y in pixels.'
+            )
+        name = entry.get("orientation", "LtRTtB")
+        if name not in _READOUT:
+            raise ValueError(f"layout: orientation {name!r} is none of {', '.join(_READOUT)}.")
+        chip = int(entry["chip"])
+        if chip in chips or not 0 <= chip < 256:
+            raise ValueError(f"layout: chip {chip} is given twice, or is no number from 0 to 255.")
+        matrix = np.array(_READOUT[name])
+        # a mirrored axis starts at the far end of the chip's square
+        shift = (matrix.sum(axis=1) < 0) * (CHIP_SIZE - 1) + (int(entry["x"]), int(entry["y"]))
+        chips[chip] = (_READOUT[name], tuple(int(v) for v in shift))
+    if not chips:
+        raise ValueError("layout: the table names no chip.")
+    corners = np.array([_extent(matrix, shift) for matrix, shift in chips.values()])
+    if corners[:, 0].min() < 0:
+        raise ValueError("layout: a chip reaches below pixel 0; x and y must not be negative.")
+    width, height = corners[:, 1].max(axis=0) + 1
+    return (int(height), int(width)), chips
+
+
+def _extent(matrix, shift):
+    ends = np.array([[0, 0], [CHIP_SIZE - 1] * 2]) @ np.array(matrix).T + shift
+    return ends.min(axis=0), ends.max(axis=0)
+
+
+def make_layout(layout="quad", gap=0, orientation="up"):
+    """Detector layout from a name or from a table of chips.
+
+    Parameters
+    ----------
+    layout : {"single", "quad", "strip", "strip-reversed"} or sequence of dict
+        A table has one mapping a chip: ``chip``, ``x``, ``y`` (column and row of its corner nearest
+        to pixel 0, in pixels) and ``orientation`` (readout order, fast axis first, such as
+        "LtRTtB" for a chip that is not turned).
+    gap : int
+        Extra pixels between the chips of a quad: 0, 2 or 4. The pixels at the inner edges are
+        about three times as wide as the others, which 4 (two a side) represents.
+    orientation : str
+        Turn of the whole detector, one of `ORIENTATIONS`.
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, a negative gap, chips that overlap or lie below pixel 0.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.events.geometry import make_layout
+    >>> make_layout("quad", gap=4).sig_shape
+    (516, 516)
+    """
+    if gap != int(gap) or gap < 0:
+        raise ValueError(f"gap={gap!r}: a whole number of pixels, 0 or more, is needed.")
+    if not isinstance(layout, str):
+        name, (shape, chips) = "table", _table(layout)
+    elif layout == "single":
+        name, (shape, chips) = layout, ((CHIP_SIZE,) * 2, {0: (((1, 0), (0, 1)), (0, 0))})
+    elif layout == "quad":
+        name, (shape, chips) = layout, _quad(int(gap))
+    elif layout == "strip":
+        name, (shape, chips) = layout, _strip({0: 768, 1: 0, 2: 256, 3: 512}, mirrored=False)
+    elif layout == "strip-reversed":
+        name, (shape, chips) = layout, _strip({0: 255, 1: 1023, 2: 767, 3: 511}, mirrored=True)
+    else:
+        raise ValueError(
+            f"layout={layout!r} is none of {', '.join(map(repr, LAYOUTS))} and no table of chips."
+        )
+    if gap and name != "quad":
+        raise ValueError(f"gap={gap} has a meaning for layout='quad' only; layout is {name!r}.")
+    key = str(orientation).lower()
+    if key not in ORIENTATIONS:
+        raise ValueError(f"orientation={orientation!r} is none of {', '.join(ORIENTATIONS)}.")
+    return _oriented(name, shape, chips, int(gap), key)
+
+
+def _oriented(name, shape, chips, gap, orientation):
+    turn = np.array(ORIENTATIONS[orientation])
+    height, width = shape
+    ends = np.array([[0, 0], [width - 1, height - 1]]) @ turn.T
+    back = -ends.min(axis=0)
+    width, height = (int(v) for v in ends.max(axis=0) + back + 1)
+    rules = np.full((256, 3), -1, np.int64)
+    for chip, (matrix, shift) in chips.items():
+        m = turn @ np.array(matrix)
+        s = turn @ np.array(shift) + back
+        rules[chip] = (s[1] * width + s[0], m[1, 0] * width + m[0, 0], m[1, 1] * width + m[0, 1])
+    _check_overlap(name, (height, width), rules)
+    return Layout(name, (height, width), rules, gap, orientation)
+
+
+def _check_overlap(name, shape, rules):
+    if name != "table":
+        return
+    used = np.zeros(shape[0] * shape[1], np.uint8)
+    address = np.arange(CHIP_SIZE**2)
+    for chip in np.flatnonzero(rules[:, 0] >= 0):
+        used[rules[chip] @ np.stack([np.ones_like(address), address & 0xFF, address >> 8])] += 1
+    if used.max() > 1:
+        raise ValueError("layout: two chips of the table share pixels; check x and y.")
+
+
+def layout_for(chips_present, layout=None, gap=0, orientation="up"):
+    """The layout asked for, or the one that the chips of a file suggest.
+
+    Chip 0 alone makes a single detector, chips up to 3 a quad; more need a table.
+    A 1 x 4 strip cannot be told from a quad, so it must be asked for.
+    """
+    if layout is None:
+        highest = max(chips_present, default=0)
+        if highest > 3:
+            raise ValueError(
+                f"The file has data of chip {highest}; only layouts of up to four chips are known "
+                "by name. Pass layout=[{'chip': 0, 'x': 0, 'y': 0, 'orientation': 'LtRTtB'}, ...]."
+            )
+        layout = "quad" if highest > 0 else "single"
+        if layout == "single":
+            gap = 0
+    made = make_layout(layout, gap, orientation)
+    lost = sorted(set(chips_present) - set(made.chips))
+    if lost:
+        raise ValueError(
+            f"layout={made.name!r} has no place for chip {', '.join(map(str, lost))}, whose data are "
+            "in the file. Pass layout='quad', 'strip' or a table of chips."
+        )
+    return made

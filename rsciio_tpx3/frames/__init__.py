@@ -1,0 +1,1 @@
+"""CSR frames: the chunk class, how it is built, and how chunks become a dask array."""

@@ -1,0 +1,1 @@
+"""Quantities with units, and where they go in HyperSpy's metadata tree."""
