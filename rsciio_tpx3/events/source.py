@@ -1,0 +1,159 @@
+"""The contract between event formats and everything above them.
+
+Nothing above an `EventSource` knows packets, rollovers or chips: it sees hits with one time and one
+detector pixel, and trigger edges on the same clock.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from rsciio_tpx3.events.packets import EDGE_CODES
+
+__all__ = ["Edges", "EventIndex", "EventSource", "Hits"]
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Columns of hits, in no promised order.
+
+    Attributes
+    ----------
+    pixel : numpy.ndarray of int32, shape (n,)
+        Flat detector index ``row * width + column``.
+    toa : numpy.ndarray of int64, shape (n,)
+        Arrival time in ticks (`rsciio_tpx3.events.clock`), without rollovers.
+    tot : numpy.ndarray of uint16, shape (n,)
+        Time over threshold in steps of 25 ns.
+    width : int
+        Detector width, to split `pixel`.
+    """
+
+    pixel: np.ndarray
+    toa: np.ndarray
+    tot: np.ndarray
+    width: int
+
+    @property
+    def x(self):
+        """Detector column."""
+        return self.pixel % self.width
+
+    @property
+    def y(self):
+        """Detector row."""
+        return self.pixel // self.width
+
+    def __len__(self):
+        return len(self.pixel)
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Trigger edges of all inputs, merged over chips, without copies, in order of time.
+
+    Attributes
+    ----------
+    ticks : numpy.ndarray of int64, shape (n,)
+    code : numpy.ndarray of uint8, shape (n,)
+        Input and direction, one of `rsciio_tpx3.events.packets.EDGE_CODES`.
+    counter : numpy.ndarray of uint16, shape (n,)
+        The detector's 12-bit number of the edge on its input, which counts every recorded edge.
+    """
+
+    ticks: np.ndarray
+    code: np.ndarray
+    counter: np.ndarray
+
+    def __len__(self):
+        return len(self.ticks)
+
+    def select(self, name):
+        """The edges of one kind, such as "tdc1-rise"."""
+        keep = self.code == EDGE_CODES[name]
+        return Edges(self.ticks[keep], self.code[keep], self.counter[keep])
+
+    @property
+    def kinds(self):
+        """Number of edges of each kind that occurs."""
+        counts = {name: int((self.code == code).sum()) for name, code in EDGE_CODES.items()}
+        return {name: n for name, n in counts.items() if n}
+
+    @classmethod
+    def empty(cls):
+        return cls(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.uint16))
+
+
+@dataclass(frozen=True)
+class EventIndex:
+    """What one pass over a recording tells.
+
+    Attributes
+    ----------
+    edges : Edges
+    n_hits : int
+        Hits that can be placed in time.
+    span : tuple of int
+        First and last time of anything in the recording, ticks.
+    chips : tuple of int
+        Chips with data.
+    statistics : dict
+        Plain numbers for people and for ``rsciio-tpx3 info``.
+    losses : dict
+        Name to number of what was lost; empty when nothing was.
+    """
+
+    edges: Edges
+    n_hits: int
+    span: tuple
+    chips: tuple
+    statistics: dict = field(default_factory=dict)
+    losses: dict = field(default_factory=dict)
+
+
+@runtime_checkable
+class EventSource(Protocol):
+    """Where hits come from. Small and picklable; opens files only while it reads.
+
+    Attributes
+    ----------
+    sig_shape : tuple of int
+        Detector ``(height, width)``.
+    """
+
+    sig_shape: tuple
+
+    def describe(self):
+        """What the format tells about the instrument.
+
+        Returns
+        -------
+        dict
+            ``layout``, ``gap``, ``orientation``, ``chips``, ``toa_step`` and ``tot_step`` in
+            seconds, and ``paths``.
+        """
+
+    def index(self):
+        """The `EventIndex`, made on first use by one pass over the data."""
+
+    def windows(self, start, stop):
+        """Iterate over `Hits` of the half-open span of time, some ten thousand at a time.
+
+        Reads only the byte ranges that can hold such hits.
+        """
+
+    def hits(self, start, stop):
+        """All `Hits` of the half-open span of time, in stream order."""
+
+    def work(self, n_parts):
+        """Divide the recording into parts of equal size for parallel passes.
+
+        Returns
+        -------
+        list of tuple of int
+            Opaque ranges for `part`.
+        """
+
+    def part(self, piece):
+        """Iterate over `Hits` of one of the ranges of `work`."""

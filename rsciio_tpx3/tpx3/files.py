@@ -1,0 +1,183 @@
+"""Which files make up one acquisition, and reading words from them.
+
+A file is opened, read and closed in one call: no handle outlives it, so sources pickle and workers
+on other machines open what they need themselves.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rsciio_tpx3.events.packets import HEADER_MAGIC, PACKET_TYPE_NAMES
+from rsciio_tpx3.exceptions import Tpx3FormatError
+
+__all__ = ["Part", "expand_parts", "open_parts", "read_words"]
+
+_NUMBERED = re.compile(r"^(.*?)(\d+)(\.[^.]+)$")
+_SNIFF_WORDS = 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of an acquisition.
+
+    Attributes
+    ----------
+    path : str
+        Absolute.
+    size : int
+        Bytes.
+    first_word : int
+        Number of the file's first word, counted over all files.
+    n_words : int
+        Whole words in the file.
+    skip : int
+        Words before the first packet (a pymepix start time).
+    headerless : bool
+        Packets without chunk headers.
+    """
+
+    path: str
+    size: int
+    first_word: int
+    n_words: int
+    skip: int
+    headerless: bool
+
+    @property
+    def name(self):
+        return os.path.basename(self.path)
+
+
+def expand_parts(filename, all_parts=False):
+    """Paths of one acquisition, in order.
+
+    Parameters
+    ----------
+    filename : str, Path or a sequence of them
+        A sequence is one acquisition cut into pieces, in order of time.
+    all_parts : bool or sequence of str
+        True: every file beside `filename` whose name differs in the running number only.
+        A sequence: these files.
+
+    Returns
+    -------
+    paths : list of str
+    missing : list of int
+        Running numbers that are absent between the lowest and the highest.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        If `all_parts` is True and the name has no running number.
+    """
+    if not isinstance(all_parts, (bool, np.bool_)):
+        filename = all_parts
+    elif all_parts:
+        return _numbered(Path(filename))
+    paths = [filename] if isinstance(filename, (str, os.PathLike)) else list(filename)
+    if not paths:
+        raise ValueError("No file given: the list of files is empty.")
+    for path in paths:
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"{os.fspath(path)!r} does not exist or is no file.")
+    return [os.path.abspath(path) for path in paths], []
+
+
+def _numbered(path):
+    match = _NUMBERED.match(path.name)
+    if not match:
+        raise ValueError(
+            f"all_parts=True needs a file with a running number, such as scan_000000.tpx3; {path.name!r} "
+            "has none. Pass the files as a list: all_parts=['a.tpx3', 'b.tpx3']."
+        )
+    stem, _, ending = match.groups()
+    found = {}
+    for other in path.parent.iterdir():
+        m = _NUMBERED.match(other.name)
+        if m and (m[1], m[3]) == (stem, ending) and other.is_file():
+            found[int(m[2])] = other
+    if not found:
+        raise FileNotFoundError(f"{str(path)!r} does not exist, and no other part of it.")
+    numbers = sorted(found)
+    missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
+    return [os.path.abspath(found[n]) for n in numbers], missing
+
+
+def open_parts(paths):
+    """Look at the beginning of each file.
+
+    Returns
+    -------
+    list of Part
+
+    Raises
+    ------
+    Tpx3FormatError
+        If a file is no Timepix3 stream, or all are empty.
+    """
+    parts, first = [], 0
+    for path in paths:
+        size = os.path.getsize(path)
+        skip, headerless = _sniff(path, size)
+        parts.append(Part(os.path.abspath(path), size, first, size // 8, skip, headerless))
+        first += size // 8
+    if first == 0:
+        names = ", ".join(repr(part.name) for part in parts)
+        raise Tpx3FormatError(
+            f"{names}: no data, {sum(part.size for part in parts)} bytes. The acquisition was not "
+            "written, or the copy failed; copy the file again."
+        )
+    if len({part.headerless for part in parts if part.n_words}) > 1:
+        raise Tpx3FormatError(
+            "Some of the files have chunk headers and some have none: they are not one acquisition."
+        )
+    return parts
+
+
+def _sniff(path, size):
+    """Words to skip, and whether chunk headers are absent."""
+    words = np.fromfile(path, "<u8", min(_SNIFF_WORDS, size // 8))
+    if len(words) == 0:
+        return 0, False
+    if int(words[0]) & 0xFFFFFFFF == HEADER_MAGIC:
+        return 0, False
+    nibbles = words >> np.uint64(60)
+    known = np.isin(nibbles, list(PACKET_TYPE_NAMES))
+    if known.all():
+        return 0, True
+    # pymepix may write its start time, ns since 1970, before the first packet: top nibble 1
+    if len(words) > 1 and nibbles[0] == 1 and known[1:].all():
+        return 1, True
+    with open(path, "rb") as file:
+        start = file.read(8)
+    raise Tpx3FormatError(
+        f"{os.path.basename(path)!r} is no Timepix3 recording: it begins with {start!r}. A .tpx3 file "
+        "begins with b'TPX3', one without chunk headers with a packet. Check the file, or pass "
+        "file_format for the format it has."
+    )
+
+
+def read_words(part, start, stop):
+    """Words `start` to `stop` of the acquisition, which must lie in `part`.
+
+    Returns
+    -------
+    numpy.ndarray of uint64
+
+    Raises
+    ------
+    Tpx3FormatError
+        If the file became shorter since it was opened.
+    """
+    words = np.fromfile(part.path, "<u8", stop - start, offset=(start - part.first_word) * 8)
+    if len(words) != stop - start:
+        raise Tpx3FormatError(
+            f"{part.path!r} is shorter than when it was opened ({part.size} bytes then). "
+            "Load it again."
+        )
+    return words

@@ -1,0 +1,320 @@
+"""One pass over packet words: blocks with their time span, trigger edges, clocks, statistics.
+
+The pass knows no absolute time. A block keeps its hits' times relative to its own first hit, so
+that `unwrap` can put whole blocks into the right clock period afterwards, without a second look at
+the data.
+"""
+
+import numpy as np
+from numba import njit
+
+from rsciio_tpx3.events.clock import GLOBAL_TICKS, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND
+from rsciio_tpx3.events.packets import (
+    CHUNK_COUNT,
+    GLOBAL_HIGH,
+    GLOBAL_LOW,
+    TYPE_GLOBAL,
+    TYPE_PIXEL,
+    TYPE_SPIDR,
+    TYPE_TDC,
+    control_ticks,
+    header_chip,
+    header_words,
+    is_header,
+    pixel_ticks,
+    tdc_counter,
+    tdc_edge,
+    tdc_ticks,
+)
+
+__all__ = ["BLOCK", "BLOCK_WORDS", "KIND_CONTROL", "KIND_GLOBAL", "MARK", "WINDOW_WORDS", "StreamPass"]
+
+BLOCK_WORDS = 8192  # 64 KiB: the unit of lazy reading; its table is 0.1 % of the file
+WINDOW_WORDS = 1 << 18  # 2 MiB read at a time
+
+# A run of packet words whose hits lie within a fraction of the pixel clock's period.
+BLOCK = np.dtype(
+    [
+        ("start", "i8"),  # first word, counted over all files
+        ("n_words", "i4"),
+        ("chip", "i4"),  # chip of the chunk the block starts in ...
+        ("left", "i4"),  # ... and how many of its packets are still to come
+        ("n_hits", "i4"),
+        ("first", "i8"),  # time of the first hit: wrapped here, absolute after `unwrap`
+        ("low", "i8"),  # earliest, latest and last hit relative to the first
+        ("high", "i8"),
+        ("last", "i8"),
+    ]
+)
+
+# A packet with a time of its own: a TDC edge (kind 0xA, 0xB, 0xE, 0xF), a global time or a control word.
+MARK = np.dtype([("word", "i8"), ("ticks", "i8"), ("counter", "u2"), ("kind", "u1"), ("chip", "u1")])
+KIND_GLOBAL = 1
+KIND_CONTROL = 2
+
+_ENDLESS = np.iinfo(np.int32).max  # packets left in a stream without headers
+_QUARTER = PIXEL_PERIOD // 4
+# Blocks are cut where the clock packets leap by more: hits before and after must not share a reference.
+_LEAP = TICKS_PER_SECOND
+
+# Fields of the state that goes from window to window.
+(
+    _CHIP,
+    _LEFT,
+    _B_START,
+    _B_CHIP,
+    _B_LEFT,
+    _B_HITS,
+    _B_FIRST,
+    _B_LOW,
+    _B_HIGH,
+    _B_LAST,
+    _CLOCK_TDC,
+    _CLOCK_GLOBAL,
+    _N_STATE,
+) = range(13)
+
+
+@njit(nogil=True, cache=True)
+def _close(state, end, blocks, n_blocks):
+    """Write the running block, which ends before word `end`, and open the next one there."""
+    if end > state[_B_START]:
+        b = blocks[n_blocks]
+        b.start = state[_B_START]
+        b.n_words = end - state[_B_START]
+        b.chip = state[_B_CHIP]
+        b.left = state[_B_LEFT]
+        b.n_hits = state[_B_HITS]
+        b.first = state[_B_FIRST]
+        b.low = state[_B_LOW]
+        b.high = state[_B_HIGH]
+        b.last = state[_B_LAST]
+        n_blocks += 1
+    state[_B_START] = end
+    state[_B_HITS] = 0
+    return n_blocks
+
+
+@njit(nogil=True, cache=True)
+def _leaps(clock, ticks, period):
+    """True where a clock moved by more than `_LEAP` since its last reading."""
+    if clock < 0:
+        return False
+    step = ticks - clock
+    if period > 0:
+        step = (step + period // 2) % period - period // 2
+    return step > _LEAP or step < -_LEAP
+
+
+@njit(nogil=True, cache=True)
+def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, chip_chunks, blocks, marks):
+    """Go through one window; returns (words done, blocks, marks).
+
+    Stops early at a word that should be a chunk header and is none. Tables:
+    `low_words` pending 0x44 time of each chip or -1; `chunk_counts` per chip number, lowest, highest,
+    last and backward steps of the 0x50 counter; `top_counts` by the top 16 bits for other packets.
+    """
+    n_blocks = 0
+    n_marks = 0
+    chip, left = state[_CHIP], state[_LEFT]
+    i = 0
+    n = len(words)
+    while i < n:
+        if left == 0:
+            word = words[i]
+            size = header_words(word)
+            if not is_header(word) or size < 0:
+                break
+            chip, left = header_chip(word), size
+            chip_chunks[chip] += 1
+            if base + i - state[_B_START] >= BLOCK_WORDS:
+                n_blocks = _close(state, base + i, blocks, n_blocks)
+                state[_B_CHIP], state[_B_LEFT] = chip, 0
+            i += 1
+            continue
+        run = words[i : min(i + left, n)]
+        for j in range(len(run)):
+            word = run[j]
+            kind = np.int64(word >> np.uint64(60))
+            if kind == TYPE_PIXEL:
+                ticks = pixel_ticks(word)
+                chip_hits[chip] += 1
+                if state[_B_HITS] == 0:
+                    state[_B_HITS] = 1
+                    state[_B_FIRST] = ticks
+                    state[_B_LOW] = state[_B_HIGH] = state[_B_LAST] = 0
+                    continue
+                d = ticks - state[_B_FIRST]
+                if d >= PIXEL_PERIOD // 2:
+                    d -= PIXEL_PERIOD
+                elif d < -(PIXEL_PERIOD // 2):
+                    d += PIXEL_PERIOD
+                if d > _QUARTER or d < -_QUARTER:
+                    n_blocks = _close(state, base + i + j, blocks, n_blocks)
+                    state[_B_CHIP], state[_B_LEFT] = chip, left - j
+                    state[_B_HITS] = 1
+                    state[_B_FIRST] = ticks
+                    d = np.int64(0)
+                    state[_B_LOW] = state[_B_HIGH] = 0
+                else:
+                    state[_B_HITS] += 1
+                state[_B_LAST] = d
+                state[_B_LOW] = min(state[_B_LOW], d)
+                state[_B_HIGH] = max(state[_B_HIGH], d)
+                continue
+            top_counts[np.int64(word >> np.uint64(48))] += 1
+            mark_kind = np.int64(0)
+            counter = np.int64(0)
+            leap = False
+            if kind == TYPE_TDC:
+                mark_kind = tdc_edge(word)
+                ticks = tdc_ticks(word)
+                counter = tdc_counter(word)
+                if ticks >= 0:
+                    leap = _leaps(state[_CLOCK_TDC], ticks, TDC_PERIOD)
+                    state[_CLOCK_TDC] = ticks
+            elif kind == TYPE_GLOBAL:
+                identifier = np.int64(word >> np.uint64(56))
+                if identifier == GLOBAL_LOW:
+                    low_words[chip] = np.int64((word >> np.uint64(16)) & np.uint64(0xFFFFFFFF))
+                elif identifier == GLOBAL_HIGH and low_words[chip] >= 0:
+                    high = np.int64((word >> np.uint64(16)) & np.uint64(0xFFFF))
+                    ticks = ((high << 32) | low_words[chip]) * GLOBAL_TICKS
+                    low_words[chip] = -1
+                    mark_kind = np.int64(KIND_GLOBAL)
+                    leap = _leaps(state[_CLOCK_GLOBAL], ticks, 0)
+                    state[_CLOCK_GLOBAL] = ticks
+            elif kind == TYPE_SPIDR:
+                identifier = np.int64(word >> np.uint64(56))
+                if identifier == CHUNK_COUNT:
+                    _note_chunk(chunk_counts[chip], np.int64(word & np.uint64(0xFFFFFFFFFFFF)))
+                elif identifier == 0x5F or identifier == 0x5A or identifier == 0x5C:
+                    mark_kind = np.int64(KIND_CONTROL)
+                    ticks = control_ticks(word)
+            if mark_kind:
+                if leap:
+                    n_blocks = _close(state, base + i + j, blocks, n_blocks)
+                    state[_B_CHIP], state[_B_LEFT] = chip, left - j
+                m = marks[n_marks]
+                m.word = base + i + j
+                m.ticks = ticks
+                m.counter = counter
+                m.kind = mark_kind
+                m.chip = chip
+                n_marks += 1
+        left -= len(run)
+        i += len(run)
+    state[_CHIP], state[_LEFT] = chip, left
+    return i, n_blocks, n_marks
+
+
+@njit(nogil=True, cache=True)
+def _note_chunk(row, count):
+    """Keep number, lowest, highest, last and backward steps of one chip's chunk counter."""
+    if row[0] == 0 or count < row[1]:
+        row[1] = count
+    if row[0] == 0 or count > row[2]:
+        row[2] = count
+    if row[0] > 0 and count < row[3]:
+        row[4] += 1
+    row[0] += 1
+    row[3] = count
+
+
+class StreamPass:
+    """The running pass: feed windows of words in order, then read the tables.
+
+    Parameters
+    ----------
+    headerless : bool
+        No chunk headers: every word is a packet of chip 0.
+
+    Attributes
+    ----------
+    blocks, marks : numpy.ndarray of `BLOCK` and of `MARK`
+        After `finish`.
+    top_counts : numpy.ndarray of int64, shape (65536,)
+        Number of packets that are no hits, by their top 16 bits.
+    chip_hits, chip_chunks : numpy.ndarray of int64, shape (256,)
+    chunk_counts : numpy.ndarray of int64, shape (256, 5)
+    """
+
+    def __init__(self, headerless=False):
+        self.headerless = headerless
+        self._state = np.full(_N_STATE, -1, np.int64)
+        self._state[[_CHIP, _LEFT, _B_START, _B_CHIP, _B_LEFT, _B_HITS]] = 0
+        self._low_words = np.full(256, -1, np.int64)
+        self.chunk_counts = np.zeros((256, 5), np.int64)
+        self.top_counts = np.zeros(1 << 16, np.int64)
+        self.chip_hits = np.zeros(256, np.int64)
+        self.chip_chunks = np.zeros(256, np.int64)
+        # A cut needs a header or a packet of its own, so a window cannot make more of either.
+        self._block_space = np.zeros(WINDOW_WORDS + 1, BLOCK)
+        self._mark_space = np.zeros(WINDOW_WORDS, MARK)
+        self._blocks, self._marks = [], []
+
+    @property
+    def words_left(self):
+        """Packets that the last header announced and that have not come yet."""
+        return int(self._state[_LEFT])
+
+    def skip(self, stop, start):
+        """End a block before word `stop` and go on at word `start`, which must be a chunk header.
+
+        At the border of two files both are the same; around damage they are not.
+        """
+        self._cut(stop)
+        self._state[_B_START] = start
+        self._state[_LEFT] = _ENDLESS if self.headerless else 0
+        self._state[_B_LEFT] = self._state[_LEFT]
+        self._state[_CHIP] = self._state[_B_CHIP] = 0
+
+    def feed(self, words, base):
+        """Take the words from number `base` on; returns how many were taken.
+
+        Fewer than given means that the next one is no chunk header although it must be.
+        """
+        if self.headerless:
+            self._state[_LEFT] = _ENDLESS
+        done, n_blocks, n_marks = _pass(
+            words,
+            base,
+            self._state,
+            self._low_words,
+            self.chunk_counts,
+            self.top_counts,
+            self.chip_hits,
+            self.chip_chunks,
+            self._block_space,
+            self._mark_space,
+        )
+        self._blocks.append(self._block_space[:n_blocks].copy())
+        self._marks.append(self._mark_space[:n_marks].copy())
+        if base + done - self._state[_B_START] >= BLOCK_WORDS:
+            self._cut(base + done)
+        return done
+
+    def _cut(self, word):
+        n = _close(self._state, word, self._block_space, 0)
+        self._blocks.append(self._block_space[:n].copy())
+        self._state[_B_CHIP], self._state[_B_LEFT] = self._state[_CHIP], self._state[_LEFT]
+
+    def finish(self, end):
+        """Close the last block before word `end` and join the tables."""
+        self._cut(end)
+        self.blocks = np.concatenate(self._blocks)
+        self.marks = np.concatenate(self._marks)
+        self._block_space = self._mark_space = None
+
+    @property
+    def lost_chunks(self):
+        """Chunks that the 0x50 counters say are missing, by chip."""
+        n, lowest, highest = self.chunk_counts[:, :3].T
+        lost = np.where(n > 0, highest - lowest + 1 - n, 0)
+        return {int(chip): int(lost[chip]) for chip in np.flatnonzero(lost > 0)}
+
+    @property
+    def swapped_chunks(self):
+        """Chunks that came after a later one, by chip."""
+        back = self.chunk_counts[:, 4]
+        return {int(chip): int(back[chip]) for chip in np.flatnonzero(back)}

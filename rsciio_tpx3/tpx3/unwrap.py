@@ -1,0 +1,149 @@
+"""Which period of each clock a packet belongs to: one time without rollovers.
+
+Global time (81 days), control words (429 s), TDC edges (107 s) and hits (26.8 s) count from the same
+zero. Each item, in stream order, is put into the period nearest to the latest time known from any
+of them, so that the widest clock present carries the narrower ones over gaps. The walk starts at the
+first item of the widest clock and goes both ways from there, because nothing else tells which
+period the first hits belong to. All chips share one reference: a chip with few hits could not be
+unwrapped on its own.
+
+When the detector's clock was reset while data of the run before were still in the pipeline, global
+time falls back. What came before is told by the nearer of the two clocks, and left out.
+"""
+
+import numpy as np
+from numba import njit
+
+from rsciio_tpx3.events.clock import (
+    CONTROL_PERIOD,
+    PIXEL_PERIOD,
+    TDC_PERIOD,
+    TICKS_PER_SECOND,
+    nearest_period,
+)
+from rsciio_tpx3.tpx3.stream import KIND_CONTROL, KIND_GLOBAL
+
+__all__ = ["place_in_time"]
+
+_BLOCK_KIND = 0
+
+
+def place_in_time(blocks, marks):
+    """Make the times of blocks and marks absolute, and leave out what precedes a clock reset.
+
+    Parameters
+    ----------
+    blocks, marks : numpy.ndarray of `stream.BLOCK` and of `stream.MARK`
+        As the pass made them; not changed.
+
+    Returns
+    -------
+    blocks, marks : numpy.ndarray
+        Blocks with ``first`` in absolute ticks; marks likewise, those without a valid time as before.
+    stale : tuple of int
+        Hits and marks left out because they belong to the clock before a reset.
+    """
+    blocks, marks = blocks.copy(), marks.copy()
+    if len(blocks) == 0:
+        return blocks, marks, (0, 0)
+    place, kind, ticks, carry = _items(blocks, marks)
+    begin = _after_reset(kind, ticks)
+    _walk(kind[begin:], ticks[begin:], carry[begin:])
+    at_mark, at_block = place[: len(marks)], place[len(marks) :]
+    blocks["first"], marks["ticks"] = ticks[at_block], ticks[at_mark]
+    keep_block, keep_mark = at_block >= begin, at_mark >= begin
+    stale = int(blocks["n_hits"][~keep_block].sum()), int((~keep_mark).sum())
+    return blocks[keep_block], marks[keep_mark], stale
+
+
+def _items(blocks, marks):
+    """Marks and blocks in stream order as columns: place of each, kind, time and carry.
+
+    A mark stands before the block that begins at it, since blocks are cut where a mark leaps.
+    `carry` is what an item adds to its own time as a reference for the next: a block's last hit.
+    A block without hits and a mark without a time have kind -1.
+    """
+    word = np.concatenate([marks["word"], blocks["start"]])
+    kind = np.concatenate([marks["kind"].astype(np.int64), np.full(len(blocks), _BLOCK_KIND)])
+    ticks = np.concatenate([marks["ticks"], blocks["first"]])
+    carry = np.concatenate([np.zeros(len(marks), np.int64), blocks["last"]])
+    kind[np.concatenate([marks["ticks"] < 0, blocks["n_hits"] == 0])] = -1
+    order = np.argsort(word, kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return place, kind[order], ticks[order], carry[order]
+
+
+def _after_reset(kind, ticks):
+    """Index of the first item that follows the last fall-back of global time."""
+    at = np.flatnonzero(kind == KIND_GLOBAL)
+    # one second is far beyond any disorder between chips, and far below any restart worth keeping
+    falls = np.flatnonzero(np.diff(ticks[at]) < -TICKS_PER_SECOND)
+    if len(falls) == 0:
+        return 0
+    old, new = at[falls[-1]], at[falls[-1] + 1]
+    return _first_nearer(kind, ticks, old, new)
+
+
+@njit(cache=True)
+def _period(kind):
+    if kind == _BLOCK_KIND:
+        return PIXEL_PERIOD
+    if kind == KIND_CONTROL:
+        return CONTROL_PERIOD
+    return TDC_PERIOD
+
+
+@njit(cache=True)
+def _first_nearer(kind, ticks, old, new):
+    """First item after `old` whose time fits the clock read at `new` better than that at `old`."""
+    for i in range(old + 1, new):
+        if kind[i] < 0 or kind[i] == KIND_GLOBAL:
+            continue
+        period = _period(kind[i])
+        from_old = abs(nearest_period(ticks[i], ticks[old], period) - ticks[old])
+        from_new = abs(nearest_period(ticks[i], ticks[new], period) - ticks[new])
+        if from_new < from_old:
+            return i
+    return new
+
+
+@njit(cache=True)
+def _anchor(kind):
+    """The first item of the widest clock that occurs; -1 where nothing has a time."""
+    first_control = first_tdc = first_block = -1
+    for i in range(len(kind)):
+        if kind[i] == KIND_GLOBAL:
+            return i
+        if kind[i] == KIND_CONTROL and first_control < 0:
+            first_control = i
+        elif kind[i] > KIND_CONTROL and first_tdc < 0:
+            first_tdc = i
+        elif kind[i] == _BLOCK_KIND and first_block < 0:
+            first_block = i
+    if first_control >= 0:
+        return first_control
+    return first_tdc if first_tdc >= 0 else first_block
+
+
+@njit(cache=True)
+def _walk(kind, ticks, carry):
+    """Replace wrapped by absolute times, in place, from the anchor forwards and backwards."""
+    anchor = _anchor(kind)
+    if anchor < 0:
+        return
+    reference = ticks[anchor] + carry[anchor]
+    for i in range(anchor + 1, len(kind)):
+        if kind[i] < 0:
+            continue
+        if kind[i] != KIND_GLOBAL:
+            ticks[i] = nearest_period(ticks[i], reference, _period(kind[i]))
+        reference = ticks[i] + carry[i]
+    reference = ticks[anchor]
+    for i in range(anchor - 1, -1, -1):
+        if kind[i] < 0:
+            continue
+        if kind[i] != KIND_GLOBAL:
+            last = nearest_period(ticks[i] + carry[i], reference, _period(kind[i]))
+            ticks[i] = last - carry[i]
+        reference = ticks[i]
