@@ -56,7 +56,7 @@ def seconds_to_ticks(seconds):
 
 def ticks_to_seconds(ticks):
     """Ticks as float seconds; for display and metadata only."""
-    return np.asarray(ticks, dtype=np.float64)[()] / TICKS_PER_SECOND
+    return float(ticks) / TICKS_PER_SECOND
 
 
 @njit(nogil=True, cache=True)

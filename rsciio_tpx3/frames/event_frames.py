@@ -1,0 +1,106 @@
+"""An event source joined with a scan: the `FrameSource` of every event format."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from rsciio_tpx3.events.clock import TICKS_PER_SECOND
+from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits
+from rsciio_tpx3.frames.build import csr_from_hits
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+
+__all__ = ["EventFrames", "count_type"]
+
+# A Timepix3 pixel is blind for its time over threshold and 475 ns of readout (Poikela et al. 2014,
+# JINST 9 C05013), so a pixel cannot count faster than this.
+_DEAD_TICKS = 475e-9 * TICKS_PER_SECOND
+_PART_HITS = 1 << 21
+
+
+def count_type(scan, lines_per_row=1):
+    """Smallest unsigned type that holds what one pixel can count at one scan position."""
+    longest = float(scan.num.max(initial=1)) / scan.den
+    most = 2 * (longest / _DEAD_TICKS + 1) * lines_per_row
+    return np.dtype(next(t for t in ("u1", "u2", "u4") if most <= np.iinfo(t).max or t == "u4"))
+
+
+class EventFrames:
+    """CSR rows of the positions of a scan, decoded from events where they are asked for.
+
+    Parameters
+    ----------
+    source : EventSource
+    scan : Scan
+    dtype : numpy.dtype
+        Unsigned integer type of the counts.
+    """
+
+    def __init__(self, source, scan, dtype):
+        self.source = source
+        self.scan = scan
+        self.dtype = np.dtype(dtype)
+        self.nav_shape = scan.nav_shape
+        self.sig_shape = source.sig_shape
+        self._counts = None
+
+    def row_events(self):
+        """Hits per position, where `count` has been called; see `FrameSource.row_events`."""
+        return self._counts
+
+    def frames(self, start, stop):
+        """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
+        rows, pixels = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+        for run in self.scan.runs(start, stop):
+            columns = run.columns()
+            for hits in self.source.windows(int(run.start[0]), int(run.stop.max())):
+                position = np.empty(len(hits), np.int64)
+                place_hits(hits.toa, *columns, position)
+                inside = (position >= start) & (position < stop)
+                rows.append(position[inside] - start)
+                pixels.append(hits.pixel[inside])
+        height, width = self.sig_shape
+        arrays = csr_from_hits(
+            np.concatenate(rows), np.concatenate(pixels), stop - start, height * width, self.dtype
+        )
+        return CSRFrames(arrays, shape=(stop - start, height, width))
+
+    def count(self, show_progressbar=None, threads=2):
+        """Count the hits of each position, and those outside the scan by reason.
+
+        One pass over the recording, without sorting anything; afterwards `row_events` knows.
+
+        Returns
+        -------
+        counts : numpy.ndarray of int64, shape (n_positions,)
+        outside : dict of str to int
+            Reasons as in `rsciio_tpx3.events.scan.OUTSIDE_NAMES`; zero where none.
+        """
+        n_hits = self.source.index().n_hits
+        pieces = self.source.work(max(1, n_hits // _PART_HITS))
+        counts = np.zeros(self.scan.n_positions, np.int64)
+        outside = np.zeros(5, np.int64)
+        with ThreadPoolExecutor(threads) as pool, tqdm(
+            total=len(pieces),
+            desc="Counting hits per position",
+            delay=2 if show_progressbar is None else 0,
+            disable=show_progressbar is False,
+        ) as bar:
+            # tables of the workers are small beside a recording, but not if each piece had its own
+            groups = [pieces[i::threads] for i in range(threads)]
+            for part_counts, part_outside in pool.map(partial(self._count_pieces, bar=bar), groups):
+                counts += part_counts
+                outside += part_outside
+        self._counts = counts
+        return counts, {name: int(outside[-code]) for code, name in OUTSIDE_NAMES.items()}
+
+    def _count_pieces(self, pieces, bar):
+        counts = np.zeros(self.scan.n_positions, np.int64)
+        outside = np.zeros(5, np.int64)
+        columns = self.scan.columns()
+        for piece in pieces:
+            for hits in self.source.part(piece):
+                count_positions(hits.toa, *columns, counts, outside)
+            bar.update()
+        return counts, outside
