@@ -1,0 +1,204 @@
+"""One function turns any source of frames into a dask array of `CSRFrames`.
+
+Chunks are whole scan lines with the whole detector. The graph holds the source once and a pair
+of row numbers per task; nothing is read before it is needed.
+"""
+
+import itertools
+import math
+
+import numpy as np
+from dask._task_spec import DataNode, Task, TaskRef
+from dask.array import Array
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+
+__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "to_dask"]
+
+DENSE_CHUNK_BYTES = 128 * 2**20
+"""Size that the dense form of one chunk, in the type of the counts, should not exceed."""
+
+CHUNK_ENTRIES = 16 * 10**6
+"""Entries that one chunk should not exceed: about 80 MB of counts and pixel numbers."""
+
+
+def to_dask(frame_source, chunks="auto"):
+    """A dask array of `CSRFrames` chunks, read on demand.
+
+    Parameters
+    ----------
+    frame_source : FrameSource
+        Where the frames come from; small and picklable.
+    chunks : "auto", int, tuple of int, or tuple of tuples
+        Chunk sizes of the navigation axes in NumPy order. "auto" takes as many whole scan lines
+        as keep the dense form of a chunk near 128 MiB and its entries below 16 million. An
+        integer is the number of lines. The last navigation axis and the detector are never split.
+
+    Returns
+    -------
+    dask.array.Array, shape nav_shape + (height, width)
+        Its ``_meta`` is a `CSRFrames`. Without navigation axes the one frame is a plain ndarray.
+
+    Raises
+    ------
+    ValueError
+        If `chunks` splits the last navigation axis or the detector, or does not fit the shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsciio_tpx3 import to_dask
+    >>> from rsciio_tpx3.frames.memory_source import MemorySource
+    >>> counts = np.zeros((3, 5, 16, 12), dtype=np.uint8)
+    >>> counts[1, 2, 3, 4] = 7
+    >>> array = to_dask(MemorySource.from_dense(counts))
+    >>> int(array.sum())
+    7
+    """
+    nav_shape = tuple(int(n) for n in frame_source.nav_shape)
+    sig_shape = tuple(int(n) for n in frame_source.sig_shape)
+    dtype = np.dtype(frame_source.dtype)
+    nav_chunks = _nav_chunks(frame_source, nav_shape, sig_shape, dtype, chunks)
+    name = f"csr-frames-{tokenize(frame_source, nav_chunks)}"
+    source_key = f"{name}-source"
+    graph = {source_key: DataNode(source_key, frame_source)}
+    spans = _spans(nav_shape, nav_chunks)
+    for place, (start, stop, shape) in spans:
+        key = (name, *place, 0, 0)
+        graph[key] = Task(key, read_frames, TaskRef(source_key), start, stop, shape + sig_shape)
+    layers = {name: MaterializedLayer(graph)}
+    whole = HighLevelGraph(layers, {name: set()})
+    chunks = nav_chunks + tuple((n,) for n in sig_shape)
+    meta = empty_meta(dtype, len(nav_shape))
+    return Array(whole, name, chunks, meta=meta, dtype=dtype)
+
+
+def empty_meta(dtype, n_nav):
+    """The empty chunk that tells dask what chunks are like."""
+    if n_nav == 0:
+        return np.empty((0, 0), dtype=dtype)
+    empty = np.zeros(0, dtype=dtype), np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64)
+    return CSRFrames._make(*empty, (0,) * (n_nav + 2))
+
+
+def read_frames(frame_source, start, stop, shape):
+    """Rows `start` to `stop` of a source as one chunk of this shape; what each task runs."""
+    frames = frame_source.frames(start, stop)
+    if len(shape) == 2:
+        return np.asarray(frames).reshape(shape)
+    return frames.reshape(shape)
+
+
+def source_of(array):
+    """The FrameSource that a dask array reads directly, or None if anything was done to it."""
+    layer = array.dask.layers.get(array.name) if hasattr(array.dask, "layers") else None
+    node = layer.get(f"{array.name}-source") if layer is not None else None
+    return getattr(node, "value", None)
+
+
+def _spans(nav_shape, nav_chunks):
+    """Place of every chunk in the grid, with its flat span of rows and its navigation shape."""
+    if not nav_shape:
+        return [((), (0, 1, ()))]
+    starts = [np.cumsum((0, *sizes))[:-1].tolist() for sizes in nav_chunks]
+    spans = []
+    for place in itertools.product(*(range(len(sizes)) for sizes in nav_chunks)):
+        shape = tuple(sizes[i] for sizes, i in zip(nav_chunks, place, strict=True))
+        corner = tuple(start[i] for start, i in zip(starts, place, strict=True))
+        first = int(np.ravel_multi_index(corner, nav_shape)) if math.prod(nav_shape) else 0
+        spans.append((place, (first, first + math.prod(shape), shape)))
+    return spans
+
+
+def _nav_chunks(source, nav_shape, sig_shape, dtype, chunks):
+    if not nav_shape:
+        return ()
+    if isinstance(chunks, str) and chunks == "auto":
+        return _auto_chunks(source, nav_shape, sig_shape, dtype)
+    if isinstance(chunks, int | np.integer):
+        lines = 1 if len(nav_shape) < 2 else int(chunks)
+        sizes = (1,) * max(len(nav_shape) - 2, 0) + (lines, nav_shape[-1])
+        chunks = sizes[-len(nav_shape) :] if len(nav_shape) > 1 else (int(chunks),)
+    chunks = tuple(chunks)
+    given = chunks[: len(nav_shape)]
+    tail = chunks[len(nav_shape) :]
+    sizes = tuple(
+        _pieces(n, c) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, given, strict=False)
+    )
+    if len(sizes) != len(nav_shape) or tuple(sum(s) for s in sizes) != nav_shape:
+        raise ValueError(
+            f"chunks={chunks!r} does not cover the navigation shape {nav_shape} (NumPy order). "
+            'Give one size per navigation axis, or chunks="auto".'
+        )
+    if any(c not in (-1, n, (n,)) for c, n in zip(tail, sig_shape, strict=False)):
+        raise ValueError(f"chunks={chunks!r} splits the detector {sig_shape}; frames stay whole.")
+    return _contiguous(sizes, nav_shape)
+
+
+def _contiguous(sizes, nav_shape):
+    """Refuse chunks whose rows are not one span: the reader is asked for spans."""
+    split = [i for i, s in enumerate(sizes) if len(s) > 1]
+    below = sizes[: split[-1]] if split else ()
+    if len(nav_shape) > 1 and split and split[-1] == len(nav_shape) - 1:
+        raise ValueError(
+            f"the last navigation axis ({nav_shape[-1]} positions) cannot be split: chunks are "
+            "whole scan lines. Use more, shorter chunks along the axis before it."
+        )
+    if any(max(s) > 1 for s in below):
+        raise ValueError(
+            f"chunks {sizes} are not single runs of scan lines: where one navigation axis is "
+            "split, the axes before it need chunks of 1."
+        )
+    return sizes
+
+
+def _pieces(n, size):
+    if size == -1 or size >= n:
+        return (n,)
+    if size < 1:
+        raise ValueError(f"chunk size {size} is not positive.")
+    return (size,) * (n // size) + ((n % size,) if n % size else ())
+
+
+def _auto_chunks(source, nav_shape, sig_shape, dtype):
+    """Whole lines by the bound on dense bytes and, where entries are known, on entries."""
+    frame_bytes = max(math.prod(sig_shape) * dtype.itemsize, 1)
+    if len(nav_shape) == 1:
+        line, n_lines = 1, nav_shape[0]
+    else:
+        line, n_lines = nav_shape[-1], nav_shape[-2]
+    room = max(int(DENSE_CHUNK_BYTES // (frame_bytes * max(line, 1))), 1)
+    entries = source.row_events()
+    pieces = _pieces(n_lines, room) if n_lines else (0,)
+    if entries is not None and n_lines and math.prod(nav_shape):
+        per_line = np.asarray(entries, dtype=np.int64).reshape(-1, n_lines, line).sum(axis=2)
+        # The chunks of a line are the same in every repetition: the fullest one decides.
+        pieces = _by_entries(per_line.max(axis=0), room)
+    if len(nav_shape) == 1:
+        return (pieces,)
+    outer = tuple((1,) * n for n in nav_shape[:-2])
+    if len(pieces) == 1 and outer:
+        outer = outer[:-1] + (_outer_pieces(nav_shape, room, entries),)
+    return (*outer, pieces, (nav_shape[-1],))
+
+
+def _outer_pieces(nav_shape, room, entries):
+    """Several small scans in one chunk, where a whole scan leaves room for more."""
+    n_scans = nav_shape[-3]
+    room = max(room // max(nav_shape[-2], 1), 1)
+    if entries is None or not math.prod(nav_shape):
+        return _pieces(n_scans, room)
+    per_scan = np.asarray(entries, dtype=np.int64).reshape(-1, n_scans, math.prod(nav_shape[-2:]))
+    return _by_entries(per_scan.sum(axis=2).max(axis=0), room)
+
+
+def _by_entries(per_line, room):
+    pieces, lines, filled = [], 0, 0
+    for n in per_line.tolist():
+        if lines and (lines == room or filled + n > CHUNK_ENTRIES):
+            pieces.append(lines)
+            lines, filled = 0, 0
+        lines, filled = lines + 1, filled + n
+    return (*pieces, lines)

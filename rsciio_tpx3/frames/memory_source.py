@@ -1,0 +1,48 @@
+"""Frames that are in memory already, as a source like any other."""
+
+import numpy as np
+
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+
+__all__ = ["MemorySource"]
+
+
+class MemorySource:
+    """A `FrameSource` over one `CSRFrames` in memory.
+
+    For counts that were simulated or decoded at once; the graph then holds them, so it is as big
+    as they are.
+
+    Parameters
+    ----------
+    frames : CSRFrames, shape nav_shape + (height, width)
+
+    Examples
+    --------
+    >>> source = MemorySource.from_dense(np.ones((2, 3, 4, 5), dtype=np.uint8))
+    >>> source.nav_shape, source.frames(1, 3).shape
+    ((2, 3), (2, 4, 5))
+    """
+
+    def __init__(self, frames):
+        self._frames = frames
+        self.nav_shape = frames.nav_shape
+        self.sig_shape = frames.sig_shape
+        self.dtype = frames.dtype
+
+    @classmethod
+    def from_dense(cls, array):
+        """From a dense array of shape nav_shape + (height, width)."""
+        return cls(CSRFrames.from_dense(array))
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        return ("rsciio_tpx3.MemorySource", normalize_token(self._frames))
+
+    def row_events(self):
+        return np.diff(self._frames.indptr)
+
+    def frames(self, start, stop):
+        flat = self._frames.reshape((self._frames.n_frames, *self.sig_shape))
+        return flat[start:stop]
