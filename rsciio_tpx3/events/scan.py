@@ -7,6 +7,7 @@ Whatever synchronised the scan (`rsciio_tpx3.events.sync`), it ends in this one 
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numba import njit
@@ -79,10 +80,9 @@ class Scan:
             One for each stretch of segments that touches the range. Other segments may lie inside
             a stretch, so positions still have to be compared with the range.
         """
-        lowest = np.where(self.step > 0, self.base, self.base - self.n_columns + 1)
-        touched = (self.base >= 0) & (lowest < stop) & (lowest + self.n_columns > start)
-        touched &= self.stop > self.start
-        at = np.flatnonzero(touched)
+        lowest, order = self._by_position
+        first, last = np.searchsorted(lowest, [start - self.n_columns + 1, stop])
+        at = np.sort(order[first:last])
         if len(at) == 0:
             return []
         cut = np.flatnonzero(np.diff(at) > 1)
@@ -90,6 +90,17 @@ class Scan:
             pause = self.start[at[cut + 1]] - self.stop[at[cut]]
             cut = np.sort(cut[np.argsort(pause)[len(cut) - most + 1 :]])
         return [self._slice(run[0], run[-1] + 1) for run in np.split(at, cut + 1)]
+
+    @cached_property
+    def _by_position(self):
+        """Segments with hits to expect, in order of their lowest position: a chunk finds its own by bisection."""
+        lowest = np.where(self.step > 0, self.base, self.base - self.n_columns + 1)
+        used = np.flatnonzero((self.base >= 0) & (self.stop > self.start))
+        order = used[np.argsort(lowest[used], kind="stable")]
+        return lowest[order], order
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "_by_position"}
 
     def _slice(self, first, last):
         names = ("start", "stop", "phase", "num", "base", "step")

@@ -1,26 +1,15 @@
 """The RosettaSciIO reader of `.tpx3` files."""
 
-import difflib
 import inspect
-import logging
-import os
-from functools import partial
 
 import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
-from rsciio_tpx3.events.sync import ScanOptions, build_scan
-from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.frames.dask_array import to_dask
-from rsciio_tpx3.frames.event_frames import EventFrames, count_type
-from rsciio_tpx3.metadata.mapping import build
-from rsciio_tpx3.metadata.units import format_seconds, to_ticks
+from rsciio_tpx3.events.edges import regular_pulses
+from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.tpx3.source import Tpx3Source
 
 __all__ = ["available_signals", "file_info", "file_reader"]
-
-_logger = logging.getLogger(__name__)
-
 
 def file_reader(
     filename,
@@ -133,166 +122,27 @@ def file_reader(
     >>> s = hs.load("scan.tpx3", navigation_shape=(256, 256))  # doctest: +SKIP
     >>> s = hs.load("spots.tpx3", signal="frames", frame_time="1 ms")  # doctest: +SKIP
     """
-    _refuse_unknown(kwds)
-    if signal not in ("scan", "frames"):
-        raise ValueError(f"signal={signal!r} is none of 'scan', 'frames'; see available_signals(file).")
-    options = ScanOptions(
-        nav_shape=_numpy_order(navigation_shape),
-        dwell=_ticks("dwell_time", dwell_time),
-        sync="frames" if signal == "frames" else sync,
+    refuse_unknown(kwds, file_reader, ".tpx3 files")
+    # before the file is read: a wrong option should not cost a person the time of a pass
+    options = scan_options(
+        navigation_shape=navigation_shape,
+        dwell_time=dwell_time,
+        signal=signal,
+        frame_time=frame_time,
+        sync=sync,
         tdc=tdc,
-        active_fraction=active_fraction,
         pattern=pattern,
-        positions=_read_positions(positions),
+        positions=positions,
+        active_fraction=active_fraction,
+        line_flyback=line_flyback,
+        frame_flyback=frame_flyback,
         lines_per_row=lines_per_row,
         first_line=first_line,
-        skip_lines=tuple(skip_lines),
-        frame_time=_ticks("frame_time", frame_time, example="1 ms"),
-        **{
-            name: _ticks(given, value, allow_negative=True)
-            for name, given, value in (
-                ("line_flyback", "line_flyback", line_flyback),
-                ("frame_flyback", "frame_flyback", frame_flyback),
-                ("delay", "scan_delay", scan_delay),
-            )
-            if value is not None
-        },
+        skip_lines=skip_lines,
+        scan_delay=scan_delay,
     )
     source = Tpx3Source(filename, layout, gap, orientation, all_parts, on_loss, show_progressbar)
-    scan = build_scan(source.index(), options)
-    frames = EventFrames(source, scan, _count_dtype(dtype, scan, lines_per_row))
-    counts, outside = frames.count(show_progressbar)
-    _report_outside(source, counts, outside)
-    data = to_dask(frames, chunks=chunks)
-    return [
-        {
-            "data": data if lazy else data.persist(),
-            "axes": _axes(scan, source, signal),
-            "metadata": _metadata(source, scan, counts, outside),
-            "original_metadata": _original_metadata(source),
-            # a 4D array of events is lazy even when its chunks are in memory
-            "attributes": {"_lazy": True},
-            "post_process": [partial(_finish, navigator=counts.reshape(scan.nav_shape))],
-        }
-    ]
-
-
-def _finish(signal, navigator):
-    """Runs inside HyperSpy only: the sparse class, and the navigator that is known already."""
-    from hyperspy_sparse.signals import finish_loading
-
-    return finish_loading(signal, navigator=navigator)
-
-
-def _refuse_unknown(kwds):
-    if not kwds:
-        return
-    known = [name for name in inspect.signature(file_reader).parameters if name != "kwds"]
-    name = next(iter(kwds))
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]}?" if near else "Known are " + ", ".join(known[1:]) + "."
-    raise TypeError(f"Unknown option {name!r} for .tpx3 files. {hint}")
-
-
-def _numpy_order(navigation_shape):
-    """HyperSpy's (x, y[, frames]) to NumPy's ([frames,] y, x)."""
-    if navigation_shape is None:
-        return None
-    shape = tuple(navigation_shape) if np.iterable(navigation_shape) else (navigation_shape,)
-    if len(shape) not in (2, 3) or any(n != int(n) or n < 1 for n in shape):
-        raise ValueError(
-            f"navigation_shape={navigation_shape!r}: two or three whole numbers above 0 are needed, (x, y) or "
-            "(x, y, frames)."
-        )
-    return tuple(int(n) for n in shape[::-1])
-
-
-def _ticks(name, value, example="0.5 us", allow_negative=False):
-    return None if value is None else to_ticks(value, name, example, allow_negative)
-
-
-def _read_positions(positions):
-    if positions is None or not isinstance(positions, (str, os.PathLike)):
-        return None if positions is None else np.asarray(positions)
-    if str(positions).endswith(".npy"):
-        return np.load(positions)
-    return np.loadtxt(positions, dtype=np.int64, ndmin=1)
-
-
-def _count_dtype(dtype, scan, lines_per_row):
-    if dtype is None:
-        return count_type(scan, lines_per_row)
-    dtype = np.dtype(dtype)
-    if dtype.kind != "u":
-        raise ValueError(f"dtype={dtype} cannot hold counts: an unsigned integer type such as 'uint16' is needed.")
-    return dtype
-
-
-def _report_outside(source, counts, outside):
-    lost = sum(outside.values())
-    total = source.index().n_hits
-    if lost:
-        parts = ", ".join(f"{n} {name}" for name, n in outside.items() if n)
-        # flyback is what a scan has; more than half the hits elsewhere is a scan misread
-        log = _logger.warning if lost > 0.5 * total else _logger.info
-        log(f"{lost} of {total} hits have no scan position: {parts}.")
-
-
-def _axes(scan, source, signal):
-    axes = []
-    names = ["frame", "y", "x"][-len(scan.nav_shape) :]
-    if signal == "frames":
-        names = ["time"]
-    for name, size in zip(names, scan.nav_shape):
-        timed = name == "time"
-        axes.append(
-            {
-                "name": name,
-                "size": size,
-                "navigate": True,
-                "scale": scan.report["dwell_time"] if timed else 1.0,
-                "offset": ticks_to_seconds(scan.start[0]) if timed else 0.0,
-                "units": "s" if timed else "",
-            }
-        )
-    for name, size in zip(("ky", "kx"), source.sig_shape):
-        axes.append(
-            {"name": name, "size": size, "navigate": False, "scale": 1.0, "offset": 0.0, "units": "px"}
-        )
-    return axes
-
-
-def _metadata(source, scan, counts, outside):
-    about = source.describe()
-    index = source.index()
-    names = [os.path.basename(path) for path in about["paths"]]
-    return build(
-        {
-            **about,
-            **scan.report,
-            "chips": list(index.chips),
-            "title": os.path.splitext(names[0])[0],
-            "original_filename": names[0],
-            "original_files": names if len(names) > 1 else None,
-            "signal_type": "electron_diffraction",
-            "quantity": "Counts (hits)",
-            "event_type": "hits",
-            "detector_type": "Timepix3",
-            "losses": index.losses,
-            "hits_total": index.n_hits,
-            "hits_placed": int(counts.sum()),
-            "hits_outside": {name.replace(" ", "_"): n for name, n in outside.items() if n},
-        }
-    )
-
-
-def _original_metadata(source):
-    index = source.index()
-    text = {
-        key: {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
-        for key, value in index.statistics.items()
-    }
-    return {"tpx3": {"size": source.describe()["size"], "statistics": text}}
+    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar)]
 
 
 def available_signals(filename, **options):
@@ -316,60 +166,21 @@ def available_signals(filename, **options):
     >>> rsciio_tpx3.available_signals("scan.tpx3")  # doctest: +SKIP
     [{'signal': 'scan', 'ready': True, 'sync': 'line-gate', ...}, {'signal': 'frames', ...}]
     """
-    about, rest = _split_options(options)
-    source = Tpx3Source(filename, **about)
-    return _offers(source.index(), _plain_options(rest))
+    source, scan = _opened(filename, options)
+    return signal_offers(source.index(), scan)
 
 
 _SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "show_progressbar")
 
 
-def _split_options(options):
-    return (
-        {name: value for name, value in options.items() if name in _SOURCE_OPTIONS},
-        {name: value for name, value in options.items() if name not in _SOURCE_OPTIONS},
-    )
-
-
-def _plain_options(options):
-    known = {"sync", "tdc", "pattern", "active_fraction", "lines_per_row", "first_line", "skip_lines"}
-    _refuse_unknown({k: v for k, v in options.items() if k not in known | {"navigation_shape", "dwell_time"}})
-    return ScanOptions(
-        nav_shape=_numpy_order(options.get("navigation_shape")),
-        dwell=_ticks("dwell_time", options.get("dwell_time")),
-        **{name: value for name, value in options.items() if name in known},
-    )
-
-
-def _offers(index, options):
-    offers = []
-    if len(index.edges):
-        offer = {"signal": "scan"}
-        try:
-            scan = build_scan(index, options)
-        except ScanSyncError as error:
-            offer.update(ready=False, needs=str(error))
-        else:
-            offer.update(
-                ready=True,
-                sync=scan.report["sync"],
-                tdc=scan.report["tdc"],
-                navigation_shape=tuple(scan.nav_shape[::-1]),
-                dwell_time=scan.report["dwell_time"],
-                notes=list(scan.report["messages"]),
-            )
-        offers.append(offer)
-    if index.n_hits:
-        span = ticks_to_seconds(index.span[1] - index.span[0])
-        offers.append(
-            {
-                "signal": "frames",
-                "ready": False,
-                "needs": f'frame_time, such as frame_time="1 ms"; the recording lasts {format_seconds(span)}.',
-                "duration": span,
-            }
-        )
-    return offers
+def _opened(filename, options):
+    """The source and the scan options of a call that takes both together."""
+    known = set(inspect.signature(scan_options).parameters)
+    unknown = {name: value for name, value in options.items() if name not in known | set(_SOURCE_OPTIONS)}
+    refuse_unknown(unknown, file_reader, ".tpx3 files")
+    scan = scan_options(**{name: value for name, value in options.items() if name in known})
+    about = {name: value for name, value in options.items() if name in _SOURCE_OPTIONS}
+    return Tpx3Source(filename, **about), scan
 
 
 def file_info(filename, **options):
@@ -388,8 +199,7 @@ def file_info(filename, **options):
         ``edges`` (number, period and its error of each kind, in seconds), ``first`` and ``last`` time in
         seconds, ``losses``, ``signals`` (`available_signals`).
     """
-    about, rest = _split_options(options)
-    source = Tpx3Source(filename, **about)
+    source, scan = _opened(filename, options)
     index, description = source.index(), source.describe()
     return {
         "files": list(description["paths"]),
@@ -403,7 +213,7 @@ def file_info(filename, **options):
         "first": ticks_to_seconds(index.span[0]),
         "last": ticks_to_seconds(index.span[1]),
         "losses": index.losses,
-        "signals": _offers(index, _plain_options(rest)),
+        "signals": signal_offers(index, scan),
     }
 
 
@@ -411,8 +221,6 @@ def _edge_summary(edges):
     intervals = np.diff(edges.ticks)
     summary = {"number": len(edges), "first": ticks_to_seconds(edges.ticks[0])}
     if len(intervals):
-        from rsciio_tpx3.events.edges import regular_pulses
-
         pulses = regular_pulses(edges.ticks, None)
         summary.update(
             period=ticks_to_seconds(pulses.period),

@@ -1,0 +1,298 @@
+"""From a source to the dictionary that RosettaSciIO promises: what all formats share.
+
+The public border: here HyperSpy's (x, y) becomes NumPy's (y, x), and text with units becomes ticks.
+"""
+
+import difflib
+import inspect
+import logging
+import os
+from functools import partial
+
+import numpy as np
+
+from rsciio_tpx3.events.clock import ticks_to_seconds
+from rsciio_tpx3.events.sync import ScanOptions, build_scan
+from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.frames.dask_array import to_dask
+from rsciio_tpx3.frames.event_frames import EventFrames, count_type
+from rsciio_tpx3.metadata.mapping import build
+from rsciio_tpx3.metadata.units import format_seconds, to_ticks
+
+__all__ = [
+    "axis",
+    "event_signal",
+    "frames_signal",
+    "numpy_order",
+    "refuse_unknown",
+    "scan_options",
+    "signal_offers",
+]
+
+_logger = logging.getLogger(__name__)
+
+
+def refuse_unknown(unknown, reader, what):
+    """Raise for options that a reader does not know, naming the one that was probably meant.
+
+    Parameters
+    ----------
+    unknown : dict
+        What was left over; nothing happens when it is empty.
+    reader : callable
+        Whose parameters are the known options.
+    what : str
+        For the message, such as ".tpx3 files".
+    """
+    if not unknown:
+        return
+    known = [name for name, p in inspect.signature(reader).parameters.items() if p.kind is not p.VAR_KEYWORD]
+    name = next(iter(unknown))
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]}?" if near else "Known are " + ", ".join(known[1:]) + "."
+    raise TypeError(f"Unknown option {name!r} for {what}. {hint}")
+
+
+def numpy_order(navigation_shape):
+    """HyperSpy's (x, y[, frames]) to NumPy's ([frames,] y, x)."""
+    if navigation_shape is None:
+        return None
+    shape = tuple(navigation_shape) if np.iterable(navigation_shape) else (navigation_shape,)
+    if len(shape) not in (2, 3) or any(n != int(n) or n < 1 for n in shape):
+        raise ValueError(
+            f"navigation_shape={navigation_shape!r}: two or three whole numbers above 0 are needed, (x, y) or "
+            "(x, y, frames)."
+        )
+    return tuple(int(n) for n in shape[::-1])
+
+
+def scan_options(
+    navigation_shape=None,
+    dwell_time=None,
+    signal="scan",
+    frame_time=None,
+    sync="auto",
+    tdc="auto",
+    pattern="raster",
+    positions=None,
+    active_fraction=None,
+    line_flyback=None,
+    frame_flyback=None,
+    lines_per_row=1,
+    first_line=0,
+    skip_lines=(0, 0),
+    scan_delay=None,
+):
+    """The user's words about a scan as `ScanOptions`; the parameters are those of `tpx3.file_reader`."""
+    if signal not in ("scan", "frames"):
+        raise ValueError(f"signal={signal!r} is none of 'scan', 'frames'; see available_signals(file).")
+    pauses = {"line_flyback": line_flyback, "frame_flyback": frame_flyback, "scan_delay": scan_delay}
+    given = {
+        name.replace("scan_", ""): _ticks(name, value, allow_negative=True)
+        for name, value in pauses.items()
+        if value is not None
+    }
+    return ScanOptions(
+        nav_shape=numpy_order(navigation_shape),
+        dwell=_ticks("dwell_time", dwell_time),
+        sync="frames" if signal == "frames" else sync,
+        tdc=tdc,
+        active_fraction=active_fraction,
+        pattern=pattern,
+        positions=_read_positions(positions),
+        lines_per_row=lines_per_row,
+        first_line=first_line,
+        skip_lines=tuple(skip_lines),
+        frame_time=_ticks("frame_time", frame_time, example="1 ms"),
+        **given,
+    )
+
+
+def _ticks(name, value, example="0.5 us", allow_negative=False):
+    return None if value is None else to_ticks(value, name, example, allow_negative)
+
+
+def _read_positions(positions):
+    if positions is None or not isinstance(positions, (str, os.PathLike)):
+        return None if positions is None else np.asarray(positions)
+    if str(positions).endswith(".npy"):
+        return np.load(positions)
+    return np.loadtxt(positions, dtype=np.int64, ndmin=1)
+
+
+def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_progressbar=None):
+    """Signal dictionary of an event source seen through a scan.
+
+    Parameters
+    ----------
+    source : EventSource
+    options : ScanOptions
+    lazy : bool
+        False decodes now and keeps the sparse chunks in memory.
+    chunks, dtype, show_progressbar
+        As in `rsciio_tpx3.tpx3.file_reader`.
+
+    Returns
+    -------
+    dict
+    """
+    scan = build_scan(source.index(), options)
+    frames = EventFrames(source, scan, _count_dtype(dtype, scan, options.lines_per_row))
+    counts, outside = frames.count(show_progressbar)
+    _report_outside(source, counts, outside)
+    return frames_signal(
+        frames,
+        _nav_axes(scan),
+        _metadata(source, scan, counts, outside),
+        _original_metadata(source),
+        lazy=lazy,
+        chunks=chunks,
+        navigator=counts.reshape(scan.nav_shape),
+    )
+
+
+def frames_signal(
+    frames, nav_axes, metadata, original_metadata, lazy=False, chunks="auto", navigator=None, sig_axes=None
+):
+    """Signal dictionary of any `FrameSource`.
+
+    Parameters
+    ----------
+    frames : FrameSource
+    nav_axes, sig_axes : list of dict
+        RosettaSciIO axes in NumPy order; detector axes in pixels by default.
+    metadata, original_metadata : dict
+    lazy, chunks
+        As in `event_signal`.
+    navigator : numpy.ndarray of shape nav_shape, optional
+        Counts of each position, where they are known already.
+
+    Returns
+    -------
+    dict
+    """
+    data = to_dask(frames, chunks=chunks)
+    if sig_axes is None:
+        sig_axes = [
+            axis(name, size, navigate=False, units="px") for name, size in zip(("ky", "kx"), frames.sig_shape)
+        ]
+    return {
+        "data": data if lazy else data.persist(),
+        "axes": [*nav_axes, *sig_axes],
+        "metadata": metadata,
+        "original_metadata": original_metadata,
+        # a 4D array of events is lazy even when its chunks are in memory
+        "attributes": {"_lazy": True},
+        "post_process": [partial(_finish, navigator=navigator)],
+    }
+
+
+def _finish(signal, navigator):
+    """Runs inside HyperSpy only: the sparse class, and the navigator that is known already."""
+    from hyperspy_sparse.signals import finish_loading
+
+    return finish_loading(signal, navigator=navigator)
+
+
+def axis(name, size, navigate, scale=1.0, offset=0.0, units=""):
+    """One RosettaSciIO axis."""
+    return {
+        "name": name,
+        "size": int(size),
+        "navigate": navigate,
+        "scale": float(scale),
+        "offset": float(offset),
+        "units": units,
+    }
+
+
+def _nav_axes(scan):
+    if scan.report["sync"] == "frames":
+        first = ticks_to_seconds(scan.start[0])
+        return [axis("time", scan.nav_shape[0], True, scan.report["dwell_time"], first, "s")]
+    names = ("frame", "y", "x")[-len(scan.nav_shape) :]
+    return [axis(name, size, True) for name, size in zip(names, scan.nav_shape)]
+
+
+def _count_dtype(dtype, scan, lines_per_row):
+    if dtype is None:
+        return count_type(scan, lines_per_row)
+    dtype = np.dtype(dtype)
+    if dtype.kind != "u":
+        raise ValueError(f"dtype={dtype} cannot hold counts: an unsigned integer type such as 'uint16' is needed.")
+    return dtype
+
+
+def _report_outside(source, counts, outside):
+    lost = sum(outside.values())
+    total = source.index().n_hits
+    if lost:
+        parts = ", ".join(f"{n} {name}" for name, n in outside.items() if n)
+        # flyback is what a scan has; more than half the hits elsewhere is a scan misread
+        log = _logger.warning if lost > 0.5 * total else _logger.info
+        log(f"{lost} of {total} hits have no scan position: {parts}.")
+
+
+def _metadata(source, scan, counts, outside):
+    about = source.describe()
+    index = source.index()
+    names = [os.path.basename(path) for path in about["paths"]]
+    return build(
+        {
+            **about,
+            **scan.report,
+            "chips": list(index.chips),
+            "title": os.path.splitext(names[0])[0],
+            "original_filename": names[0],
+            "original_files": names if len(names) > 1 else None,
+            "signal_type": "electron_diffraction",
+            "quantity": "Counts (hits)",
+            "event_type": "hits",
+            "detector_type": "Timepix3",
+            "losses": index.losses,
+            "hits_total": index.n_hits,
+            "hits_placed": int(counts.sum()),
+            "hits_outside": {name.replace(" ", "_"): n for name, n in outside.items() if n},
+        }
+    )
+
+
+def _original_metadata(source):
+    index = source.index()
+    text = {
+        key: {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
+        for key, value in index.statistics.items()
+    }
+    return {"tpx3": {"size": source.describe()["size"], "statistics": text}}
+
+
+def signal_offers(index, options):
+    """What a recording can be loaded as; see `rsciio_tpx3.tpx3.available_signals`."""
+    offers = []
+    if len(index.edges):
+        offer = {"signal": "scan"}
+        try:
+            scan = build_scan(index, options)
+        except ScanSyncError as error:
+            offer.update(ready=False, needs=str(error))
+        else:
+            offer.update(
+                ready=True,
+                sync=scan.report["sync"],
+                tdc=scan.report["tdc"],
+                navigation_shape=tuple(scan.nav_shape[::-1]),
+                dwell_time=scan.report["dwell_time"],
+                notes=list(scan.report["messages"]),
+            )
+        offers.append(offer)
+    if index.n_hits:
+        span = ticks_to_seconds(index.span[1] - index.span[0])
+        offers.append(
+            {
+                "signal": "frames",
+                "ready": False,
+                "needs": f'frame_time, such as frame_time="1 ms"; the recording lasts {format_seconds(span)}.',
+                "duration": span,
+            }
+        )
+    return offers
