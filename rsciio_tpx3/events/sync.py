@@ -159,14 +159,10 @@ def choose_sync(index, options):
         return options.sync, tdc
     if options.positions is not None:
         return "pixel-trigger", tdc
-    if options.nav_shape is not None:
-        wanted = math.prod(options.nav_shape)
-        if kinds[tdc] >= 0.9 * wanted and kinds[tdc] > 4 * math.prod(options.nav_shape[:-1]):
-            return "pixel-trigger", tdc
     if _other_direction(tdc) in kinds:
         _check_gate(index.edges, tdc)
         return "line-gate", tdc
-    return "line-start", tdc
+    return ("pixel-trigger" if _looks_like_pixels(index, options, tdc) else "line-start"), tdc
 
 
 def _choose_tdc(kinds, options):
@@ -182,6 +178,22 @@ def _choose_tdc(kinds, options):
         )
     rise = f"{inputs[0]}-rise"
     return rise if rise in kinds else f"{inputs[0]}-fall"
+
+
+def _looks_like_pixels(index, options, tdc):
+    """True where the pulses come as the pixels of the scan shape do, and cannot be lines."""
+    if options.nav_shape is None or options.active_fraction is not None:
+        return False
+    pulses = _pulses(index, options, tdc)
+    if options.dwell is not None and not 0.9 < pulses.period / float(options.dwell) < 1.1:
+        return False
+    ny, nx = options.nav_shape[-2:]
+    lengths = pulses.run_lengths
+    inner = lengths[1:-1] if len(lengths) > 2 else lengths
+    if len(lengths) > 1:
+        # as many pulses in a line as lines in a frame: groups of that size may be either
+        return nx != ny and bool(((inner == nx) | (inner == nx * ny)).all())
+    return abs(len(pulses) - math.prod(options.nav_shape)) <= 0.01 * len(pulses)
 
 
 def _counted(kinds):
@@ -398,7 +410,8 @@ def _columns(options, sync, pulses, length, n_rows):
             raise ScanSyncError(
                 f"The edges mark where each of {n_rows} rows begins, every {_period_text(pulses)}, but not how long "
                 "the beam stays on a position. Pass navigation_shape and dwell_time=\"1 us\", or "
-                "navigation_shape and active_fraction=0.9 (the share of the period that is no flyback)."
+                "navigation_shape and active_fraction=0.9 (the share of the period that is no flyback); if each edge "
+                'is one probe position, sync="pixel-trigger".'
             )
         dwell = Fraction(pulses.period).limit_denominator(1000) * Fraction(str(options.active_fraction)) / nx
     elif nx is None:
