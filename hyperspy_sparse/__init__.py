@@ -8,7 +8,17 @@ import importlib
 
 import hyperspy_sparse._register  # noqa: F401  (makes hs.load find our readers)
 
-_PUBLIC = {}
+_PUBLIC = {
+    "LazySparseDiffraction2D": "hyperspy_sparse.signals",
+    "LazySparseElectronDiffraction2D": "hyperspy_sparse.signals",
+    "LazySparsePolarDiffraction2D": "hyperspy_sparse.signals",
+    "LazySparseSignal2D": "hyperspy_sparse.signals",
+    "finish_loading": "hyperspy_sparse.signals",
+    "DenseMemoryError": "hyperspy_sparse.memory",
+    "get_limit": "hyperspy_sparse.memory",
+    "save_limit": "hyperspy_sparse.memory",
+    "set_limit": "hyperspy_sparse.memory",
+}
 
 __all__ = list(_PUBLIC)
 

@@ -1,0 +1,152 @@
+"""What the sparse signal classes do differently from their parents, and nothing else.
+
+Four things: the class follows the chunks, functions that `map` knows by a sparse kernel run on
+the events, the whole signal becomes dense only within the memory limit, and one frame is read for
+one picture.
+"""
+
+import dask.array as da
+import numpy as np
+
+from hyperspy_sparse import memory
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+
+__all__ = ["SparseFramesMixin", "choose_class", "densified", "has_sparse_chunks", "register_twin"]
+
+_TWIN_OF = {}
+_STOCK_OF = {}
+
+
+def register_twin(twin):
+    """Make `twin`, a class of (SparseFramesMixin, host class), the sparse form of its host."""
+    _, host = twin.__bases__
+    _TWIN_OF[host] = twin
+    _STOCK_OF[twin] = host
+
+
+def has_sparse_chunks(signal):
+    """Whether the data are a dask array of `CSRFrames` whose last two axes are the signal axes."""
+    data = signal._data
+    if not isinstance(data, da.Array) or not isinstance(data._meta, CSRFrames):
+        return False
+    places = sorted(axis.index_in_array for axis in signal.axes_manager.signal_axes)
+    return data.ndim >= 3 and places == [data.ndim - 2, data.ndim - 1]
+
+
+def choose_class(signal):
+    """The twin for sparse chunks, the stock class for dense ones; in place."""
+    kind = type(signal)
+    if has_sparse_chunks(signal):
+        signal.__class__ = _TWIN_OF.get(kind, kind)
+    else:
+        signal.__class__ = _STOCK_OF.get(kind, kind)
+
+
+def densified(data):
+    """The dask array with every chunk made dense when its turn comes."""
+    return data.map_blocks(np.asarray, dtype=data.dtype, meta=np.empty((0,) * data.ndim, data.dtype))
+
+
+def _to_frames(chunk):
+    return chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
+
+
+def sparsified(data):
+    """The dask array with every chunk made `CSRFrames`; the detector is one chunk first."""
+    data = data.rechunk({data.ndim - 2: -1, data.ndim - 1: -1})
+    meta = CSRFrames.from_dense(np.empty((0,) * data.ndim, data.dtype))
+    return data.map_blocks(_to_frames, dtype=data.dtype, meta=meta)
+
+
+class SparseFramesMixin:
+    """Methods of the sparse signal classes; stands before the host's class."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._leave_sparse_type()
+
+    def _leave_sparse_type(self):
+        """After ``set_signal_type("sparse_...")``: keep the host's type, make the chunks sparse."""
+        signal_type = self.metadata.get_item("Signal.signal_type", "")
+        if not signal_type.startswith("sparse_"):
+            return
+        self.metadata.Signal.signal_type = self._signal_type
+        if isinstance(self._data, da.Array) and not has_sparse_chunks(self) and self._data.ndim > 2:
+            self._data = sparsified(self._data)
+
+    # -- class -----------------------------------------------------------------------------------
+
+    def _assign_subclass(self, *args, **kwargs):
+        super()._assign_subclass(*args, **kwargs)
+        choose_class(self)
+
+    def _deepcopy_with_new_data(self, *args, **kwargs):
+        new = super()._deepcopy_with_new_data(*args, **kwargs)
+        # The caller may still have axes to remove, so only the chunks tell here.
+        if isinstance(new._data, da.Array) and not isinstance(new._data._meta, CSRFrames):
+            choose_class(new)
+        return new
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def compute(
+        self, close_file=False, show_progressbar=None, memory_limit=None, **kwargs
+    ):
+        """Make the whole signal dense in memory, if it fits below the memory limit.
+
+        Parameters
+        ----------
+        close_file, show_progressbar, **kwargs
+            As in HyperSpy.
+        memory_limit : int, str or None
+            Bytes, or text as "8 GiB"; None takes `hyperspy_sparse.get_limit`.
+
+        Raises
+        ------
+        hyperspy_sparse.DenseMemoryError
+            If the dense array would be larger than the limit.
+        """
+        memory.check(self.data.shape, self.data.dtype, "compute()", memory_limit)
+        self.data = densified(self.data)
+        super().compute(close_file=close_file, show_progressbar=show_progressbar, **kwargs)
+
+    def to_dense(self, memory_limit=None, show_progressbar=None):
+        """A dense copy of the signal in memory, in the host's own class.
+
+        Parameters
+        ----------
+        memory_limit : int, str or None
+            Largest size that is allowed; None takes `hyperspy_sparse.get_limit`.
+
+        Returns
+        -------
+        hyperspy.api.signals.BaseSignal
+            Not lazy; a `pyxem.signals.ElectronDiffraction2D`, for instance.
+
+        Raises
+        ------
+        hyperspy_sparse.DenseMemoryError
+            If the dense array would be larger than the limit.
+        """
+        memory.check(self.data.shape, self.data.dtype, "to_dense()", memory_limit)
+        new = self._deepcopy_with_new_data(densified(self.data), copy_variance=True)
+        new.compute(show_progressbar=show_progressbar)
+        return new
+
+    def persist(self, **kwargs):
+        """Read everything once and keep the sparse chunks in memory, in place.
+
+        Parameters
+        ----------
+        **kwargs
+            Passed to :meth:`dask.array.Array.persist`.
+        """
+        self.data = self.data.persist(**kwargs)
+        self.events.data_changed.trigger(obj=self)
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("the frames are sparse: a dense array is always a copy.")
+        memory.check(self.data.shape, np.dtype(dtype or self.data.dtype), "numpy.asarray")
+        dense = np.asarray(densified(self.data).compute())
+        return dense if dtype is None else dense.astype(dtype, copy=False)
