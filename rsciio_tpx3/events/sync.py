@@ -552,7 +552,7 @@ def _shared_clock(index, options):
     frame = n_lines * (nx * options.dwell + options.line_flyback) + options.frame_flyback
     n_frames = options.nav_shape[0] if len(options.nav_shape) == 3 else 1
     if len(options.nav_shape) == 2:
-        n_frames = max(1, math.ceil((index.span[1] + 1 - options.delay) / frame))
+        n_frames = max(1, math.ceil((index.hit_span[1] + 1 - options.delay) / frame))
     return _clocked_lines(options, [options.delay + i * frame for i in range(n_frames)], {})
 
 
@@ -581,9 +581,9 @@ def _frames(index, options):
     if options.frame_time is None:
         raise ScanSyncError(
             'signal="frames" needs frame_time, such as frame_time="1 ms"; the recording lasts '
-            f"{format_seconds(ticks_to_seconds(index.span[1] - index.span[0]))}."
+            f"{format_seconds(ticks_to_seconds(index.hit_span[1] - index.hit_span[0]))}."
         )
-    first, end = index.span[0], index.span[1] + 1
+    first, end = index.hit_span[0], index.hit_span[1] + 1
     n = max(1, math.ceil((end - first) / options.frame_time))
     number = np.arange(n + 1, dtype=np.int64).astype(object)
     den, num = options.frame_time.denominator, options.frame_time.numerator
