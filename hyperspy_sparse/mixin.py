@@ -5,10 +5,13 @@ the events, the whole signal becomes dense only within the memory limit, and one
 one picture.
 """
 
+from functools import partial
+
 import dask.array as da
 import numpy as np
+from hyperspy.signals import LazySignal
 
-from hyperspy_sparse import memory
+from hyperspy_sparse import blocks, detectors, frames, kernels, memory
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 
 __all__ = ["SparseFramesMixin", "choose_class", "densified", "has_sparse_chunks", "register_twin"]
@@ -58,6 +61,19 @@ def sparsified(data):
     return data.map_blocks(_to_frames, dtype=data.dtype, meta=meta)
 
 
+_MAP_OPTIONS = frozenset(
+    "show_progressbar lazy_output num_workers navigation_chunks output_signal_size output_dtype".split()
+)
+
+
+def _frame_by_frame(function, options, shape, dtype, chunk):
+    """The image function on every frame of a chunk that the kernel did not take."""
+    out = np.empty(chunk.shape[:-2] + shape, dtype=dtype)
+    for place in np.ndindex(chunk.shape[:-2]):
+        out[place] = function(np.asarray(chunk[place]), **options)
+    return out
+
+
 class SparseFramesMixin:
     """Methods of the sparse signal classes; stands before the host's class."""
 
@@ -87,7 +103,92 @@ class SparseFramesMixin:
             choose_class(new)
         return new
 
-    # -- memory ----------------------------------------------------------------------------------
+    # -- speed -----------------------------------------------------------------------------------
+
+    def _map_iterate(self, function, iterating_kwargs=None, inplace=True, ragged=False, **kwargs):
+        kernel = None
+        if not iterating_kwargs and not ragged and has_sparse_chunks(self):
+            kernel = self._kernel_for(function, kwargs)
+        if kernel is None:
+            return super()._map_iterate(
+                function,
+                iterating_kwargs=iterating_kwargs,
+                inplace=inplace,
+                ragged=ragged,
+                **kwargs,
+            )
+        return self._map_with_kernel(function, kernel, inplace, kwargs)
+
+    def _kernel_for(self, function, kwargs):
+        """The kernel for an image function with its output, or None to take the ordinary path."""
+        options = {k: v for k, v in kwargs.items() if k not in _MAP_OPTIONS}
+        shape, dtype = self.data.shape[-2:], self.data.dtype
+        kernel = kernels.find_kernel(function, shape, dtype, options)
+        output = kernel.output_of(shape, dtype) if kernel else None
+        if output is None:
+            return None
+        asked = kwargs.get("output_signal_size"), kwargs.get("output_dtype")
+        if asked[0] is not None and tuple(asked[0]) != output[0]:
+            return None
+        return kernel, output[0], np.dtype(asked[1] or output[1])
+
+    def _map_with_kernel(self, function, kernel, inplace, kwargs):
+        """The host makes the signal (axes, class, metadata); the kernel makes its data."""
+        kernel, shape, dtype = kernel
+        lazy = kwargs.get("lazy_output")
+        options = {k: v for k, v in kwargs.items() if k not in _MAP_OPTIONS}
+        one_by_one = partial(_frame_by_frame, function, options, shape, dtype)
+        answers = blocks.apply_kernel(self.data, kernel, shape, dtype, one_by_one)
+        host = {**kwargs, "lazy_output": True, "output_signal_size": shape, "output_dtype": dtype}
+        signal = super()._map_iterate(function, inplace=inplace, ragged=False, **host)
+        signal.data = answers.reshape(signal.data.shape)
+        if lazy is False:
+            # Not self.compute, which guards against sparse signals becoming dense: this is one
+            # that is dense already.
+            workers = kwargs.get("num_workers")
+            settings = {} if workers is None else {"num_workers": workers}
+            LazySignal.compute(signal, show_progressbar=kwargs.get("show_progressbar"), **settings)
+        return signal
+
+    def _apply_function_on_data_and_remove_axis(self, function, axes, out=None, rechunk=False):
+        host = super()._apply_function_on_data_and_remove_axis
+        reduced = self.axes_manager[axes]
+        reduced = reduced if np.iterable(reduced) else (reduced,)
+        reduced = tuple(sorted(axis.index_in_array for axis in reduced))
+        data, n_nav = self._data, self._data.ndim - 2
+        nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
+        if rechunk or reduced not in (nav, sig, nav + sig) or not has_sparse_chunks(self):
+            return host(function, axes, out=out, rechunk=rechunk)
+        in_blocks = blocks.in_blocks(data)
+        moment = function.__name__ in ("std", "var", "nanstd", "nanvar")
+        moment = moment and data.dtype.kind in "bui"
+        try:
+            # Sums and extremes never make a chunk dense, so they may have larger ones.
+            self._data = in_blocks
+            result = host(np.mean if moment else function, axes, out=out, rechunk=rechunk)
+        finally:
+            self._data = data
+        if moment:
+            target = result if out is None else out
+            spread = blocks.moments(in_blocks, reduced, np.dtype(float), "std" in function.__name__)
+            target.data = spread.reshape(target.data.shape)
+        return result
+
+    def get_integrated_intensity(self, roi, out_signal_axes=None):
+        stand_in = detectors.stand_in(self, [roi])
+        roi = roi if stand_in is None else stand_in[0]
+        return super().get_integrated_intensity(roi, out_signal_axes)
+
+    def get_virtual_image(self, rois, new_axis_dict=None, normalize=False):
+        rois = list(rois) if np.iterable(rois) else [rois]
+        rois = detectors.stand_in(self, rois) or rois
+        return super().get_virtual_image(rois, new_axis_dict, normalize)
+
+    def _get_cache_dask_chunk(self, indices):
+        frame = frames.one_frame(self, indices)
+        return super()._get_cache_dask_chunk(indices) if frame is None else frame
+
+    # -- memory --------------------------------------------------------------------------------
 
     def compute(
         self, close_file=False, show_progressbar=None, memory_limit=None, **kwargs
