@@ -11,10 +11,11 @@ import math
 import dask.array as da
 import numpy as np
 
+from rsciio_tpx3.frames.binning import bin_frames
 from rsciio_tpx3.frames.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import source_of, to_dask
+from rsciio_tpx3.frames.dask_array import empty_meta, source_of, to_dask
 
-__all__ = ["apply_kernel", "in_blocks", "moments"]
+__all__ = ["apply_kernel", "binned", "in_blocks", "moments"]
 
 BLOCK_ENTRIES = 8 * 10**6
 """Entries of one block: 40 MB of one-byte counts, above 1 ms of work for the fastest kernel."""
@@ -110,6 +111,27 @@ def _answer(chunk, kernel, out_shape, out_dtype, otherwise):
     return answer.astype(out_dtype, copy=False).reshape(nav + out_shape)
 
 
+def binned(data, factors, dtype):
+    """Frames added up in groups of neighbours, still sparse; None where axes do not divide."""
+    if any(n % f for n, f in zip(data.shape, factors, strict=True)):
+        return None
+    # Chunks must hold whole groups: cut them at the multiples of the factor nearest below.
+    sizes = {}
+    for axis, (pieces, f) in enumerate(zip(data.chunks, factors, strict=True)):
+        if any(p % f for p in pieces):
+            ends = np.unique(-(-np.cumsum(pieces) // f) * f).clip(max=sum(pieces))
+            sizes[axis] = tuple(int(n) for n in np.diff(np.concatenate([[0], np.unique(ends)])))
+    data = data.rechunk(sizes) if sizes else data
+    chunks = tuple(tuple(p // f for p in s) for s, f in zip(data.chunks, factors, strict=True))
+    meta = empty_meta(np.dtype(dtype), data.ndim - 2)
+    return data.map_blocks(_bin, factors, np.dtype(dtype), chunks=chunks, dtype=dtype, meta=meta)
+
+
+def _bin(chunk, factors, dtype):
+    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
+    return bin_frames(frames, factors, dtype)
+
+
 def moments(data, axes, dtype, std):
     """Variance or standard deviation over `axes` without a dense chunk.
 
@@ -132,7 +154,9 @@ def moments(data, axes, dtype, std):
     )
 
 
-def _chunk_moments(x, axis, keepdims):
+def _chunk_moments(x, axis, keepdims, computing_meta=False):
+    if computing_meta:  # dask asks what kind of array comes out, and knows no tuples
+        return np.empty((0,) * x.ndim)
     n = math.prod(x.shape[a] for a in axis)
     mean = np.mean(x, axis=axis, keepdims=keepdims, dtype=np.float64)
     squares = np.var(x, axis=axis, keepdims=keepdims, dtype=np.float64) * n
@@ -147,7 +171,9 @@ def _flat(parts):
         yield parts
 
 
-def _merge_moments(parts, axis, keepdims):
+def _merge_moments(parts, axis, keepdims, computing_meta=False):
+    if computing_meta:
+        return parts
     n, mean, squares = 0, 0.0, 0.0
     for n_b, mean_b, squares_b in _flat(parts):
         apart = mean_b - mean
@@ -158,11 +184,13 @@ def _merge_moments(parts, axis, keepdims):
     return n, mean, squares
 
 
-def _finish_var(parts, axis, keepdims):
+def _finish_var(parts, axis, keepdims, computing_meta=False):
+    if computing_meta:
+        return parts
     n, _, squares = _merge_moments(parts, axis, keepdims)
     out = np.asarray(squares / n)
     return out if keepdims else out.reshape([s for i, s in enumerate(out.shape) if i not in axis])
 
 
-def _finish_std(parts, axis, keepdims):
+def _finish_std(parts, axis, keepdims, computing_meta=False):
     return np.sqrt(_finish_var(parts, axis, keepdims))

@@ -12,6 +12,7 @@ from hyperspy.signals import BaseSignal, Signal2D
 
 from hyperspy_sparse import blocks
 from hyperspy_sparse.kernels.weights import Masks
+from hyperspy_sparse.twins import has_sparse_chunks
 
 __all__ = ["mask_of", "masked_sums", "stand_in"]
 
@@ -79,8 +80,6 @@ def stand_in(signal, rois):
     None where the ordinary path must run: regions over navigation axes, line profiles, data whose
     sums are not exact.
     """
-    from hyperspy_sparse.mixin import has_sparse_chunks
-
     kind = signal.data.dtype.kind
     if not has_sparse_chunks(signal) or kind not in "ui":
         return None

@@ -11,55 +11,11 @@ import dask.array as da
 import numpy as np
 from hyperspy.signals import LazySignal
 
-from hyperspy_sparse import blocks, detectors, frames, kernels, memory
+from hyperspy_sparse import blocks, detectors, frames, kernels, memory, saving
+from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 
-__all__ = ["SparseFramesMixin", "choose_class", "densified", "has_sparse_chunks", "register_twin"]
-
-_TWIN_OF = {}
-_STOCK_OF = {}
-
-
-def register_twin(twin):
-    """Make `twin`, a class of (SparseFramesMixin, host class), the sparse form of its host."""
-    _, host = twin.__bases__
-    _TWIN_OF[host] = twin
-    _STOCK_OF[twin] = host
-
-
-def has_sparse_chunks(signal):
-    """Whether the data are a dask array of `CSRFrames` whose last two axes are the signal axes."""
-    data = signal._data
-    if not isinstance(data, da.Array) or not isinstance(data._meta, CSRFrames):
-        return False
-    places = sorted(axis.index_in_array for axis in signal.axes_manager.signal_axes)
-    return data.ndim >= 3 and places == [data.ndim - 2, data.ndim - 1]
-
-
-def choose_class(signal):
-    """The twin for sparse chunks, the stock class for dense ones; in place."""
-    kind = type(signal)
-    if has_sparse_chunks(signal):
-        signal.__class__ = _TWIN_OF.get(kind, kind)
-    else:
-        signal.__class__ = _STOCK_OF.get(kind, kind)
-
-
-def densified(data):
-    """The dask array with every chunk made dense when its turn comes."""
-    return data.map_blocks(np.asarray, dtype=data.dtype, meta=np.empty((0,) * data.ndim, data.dtype))
-
-
-def _to_frames(chunk):
-    return chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
-
-
-def sparsified(data):
-    """The dask array with every chunk made `CSRFrames`; the detector is one chunk first."""
-    data = data.rechunk({data.ndim - 2: -1, data.ndim - 1: -1})
-    meta = CSRFrames.from_dense(np.empty((0,) * data.ndim, data.dtype))
-    return data.map_blocks(_to_frames, dtype=data.dtype, meta=meta)
-
+__all__ = ["SparseFramesMixin"]
 
 _MAP_OPTIONS = frozenset(
     "show_progressbar lazy_output num_workers navigation_chunks output_signal_size output_dtype".split()
@@ -174,6 +130,29 @@ class SparseFramesMixin:
             target.data = spread.reshape(target.data.shape)
         return result
 
+    def rebin(self, new_shape=None, scale=None, crop=False, dtype=None, out=None, rechunk=False):
+        data = self._data
+        result = super().rebin(
+            new_shape=new_shape, scale=scale, crop=crop, dtype=dtype, out=out, rechunk=rechunk
+        )
+        # The host leaves self.data as the array that it binned, cropped or rechunked or not.
+        self._data = data
+        target = result if out is None else out
+        factors = self._whole_factors(new_shape, scale)
+        if factors is not None and has_sparse_chunks(self):
+            binned = blocks.binned(data, factors, target.data.dtype)
+            if binned is not None and binned.shape == target.data.shape:
+                target.data = binned
+                choose_class(target)
+        return result
+
+    def _whole_factors(self, new_shape, scale):
+        """How many elements become one, per axis of the array; None if not whole numbers."""
+        factors = self._validate_rebin_args_and_get_factors(new_shape=new_shape, scale=scale)
+        factors = np.asarray(factors, dtype=float)
+        whole = np.rint(factors)
+        return None if (factors != whole).any() or (whole < 1).any() else tuple(whole.astype(int))
+
     def get_integrated_intensity(self, roi, out_signal_axes=None):
         stand_in = detectors.stand_in(self, [roi])
         roi = roi if stand_in is None else stand_in[0]
@@ -188,7 +167,7 @@ class SparseFramesMixin:
         frame = frames.one_frame(self, indices)
         return super()._get_cache_dask_chunk(indices) if frame is None else frame
 
-    # -- memory --------------------------------------------------------------------------------
+    # -- memory ----------------------------------------------------------------------------------
 
     def compute(
         self, close_file=False, show_progressbar=None, memory_limit=None, **kwargs
@@ -233,6 +212,24 @@ class SparseFramesMixin:
         new = self._deepcopy_with_new_data(densified(self.data), copy_variance=True)
         new.compute(show_progressbar=show_progressbar)
         return new
+
+    def save(self, filename=None, overwrite=None, extension=None, file_format=None, **kwargs):
+        """Save the signal; formats for dense data are written chunk by chunk.
+
+        The file holds the host's signal type and class, so it opens where this package is not
+        installed. Formats of `rsciio_tpx3` keep the frames sparse.
+
+        Parameters
+        ----------
+        filename, overwrite, extension, file_format, **kwargs
+            As in :meth:`hyperspy.api.signals.BaseSignal.save`.
+        """
+        options = {"overwrite": overwrite, "file_format": file_format, **kwargs}
+        if saving.keeps_frames(filename, extension, file_format):
+            return super().save(filename, extension=extension, **options)
+        stock = saving.in_stock_class(self)
+        stock.save(filename, extension=extension, **options)
+        self.tmp_parameters = stock.tmp_parameters
 
     def persist(self, **kwargs):
         """Read everything once and keep the sparse chunks in memory, in place.
