@@ -13,7 +13,8 @@ from pyxem.signals import (
     LazyPolarDiffraction2D,
 )
 
-from hyperspy_sparse import mixin, navigator as _navigator
+from hyperspy_sparse import mixin, twins
+from hyperspy_sparse import navigator as _navigator
 
 __all__ = [
     "LazySparseDiffraction2D",
@@ -60,7 +61,7 @@ for _twin in (
     LazySparseElectronDiffraction2D,
     LazySparsePolarDiffraction2D,
 ):
-    mixin.register_twin(_twin)
+    twins.register_twin(_twin)
 
 
 def as_sparse_twin(signal):
@@ -75,11 +76,11 @@ def as_sparse_twin(signal):
     -------
     The same signal.
     """
-    if mixin.has_sparse_chunks(signal):
+    if twins.has_sparse_chunks(signal):
         signal._lazy = True
         if not isinstance(signal, mixin.SparseFramesMixin):
             signal._assign_subclass()
-        mixin.choose_class(signal)
+        twins.choose_class(signal)
     return signal
 
 
