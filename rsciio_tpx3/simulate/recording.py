@@ -145,7 +145,7 @@ def recording(
     )  # fmt: skip
     writer = StreamWriter([paths[i] for i in used], stream, service)
     collector = Collector(keep_truth)
-    n_stale = _write_stale(writer, collector, detector, scan.edge) if stale_start else 0
+    n_stale = _write_stale(writer, collector, detector, scan.tdc) if stale_start else 0
     plan = _Plan(scan, source, dose, model, PixelTable(detector), late, flyback_electrons, drift, seed)
     plan.run(writer, collector, piece_hits, progress)
     writer.finish()

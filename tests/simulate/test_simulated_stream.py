@@ -65,7 +65,7 @@ def test_files_hold_what_the_truth_says(tmp_path, name):
 
 
 def test_edges_are_recorded_with_time_kind_and_counter(tmp_path):
-    truth = simulated(tmp_path, edge_chips=(1, 3), edge="tdc2-fall")
+    truth = simulated(tmp_path, edge_chips=(1, 3), tdc="tdc2-fall")
     edges = decode(chunks(truth))[1]
     for chip in (1, 3):
         mine = [edge[1:] for edge in edges if edge[0] == chip]
