@@ -3,6 +3,7 @@
 A specimen or a 4D intensity becomes electrons, then hits, then packets as a detector sends them.
 """
 
+from rsciio_tpx3.simulate.defects import Defects
 from rsciio_tpx3.simulate.edges import Edges, make_edges
 from rsciio_tpx3.simulate.hits import HitModel
 from rsciio_tpx3.simulate.intensity import ArrayIntensity
@@ -16,6 +17,7 @@ __all__ = [
     "PHASES",
     "SYNC_KINDS",
     "ArrayIntensity",
+    "Defects",
     "Edges",
     "HitModel",
     "Scan",

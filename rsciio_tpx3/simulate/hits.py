@@ -129,35 +129,38 @@ class PixelTable:
     ----------
     collector : numpy.ndarray of int64, shape (height * width,)
         Flat index of the collecting pixel, -1 where there is none.
-    chip, address : numpy.ndarray of int64, same shape
-        Chip and ``y * 256 + x`` on it of a real pixel, -1 elsewhere.
+    chip, address : numpy.ndarray of uint8 and uint16, same shape
+        Chip and ``y * 256 + x`` on it of a real pixel, 0 elsewhere.
     """
 
     def __init__(self, layout):
         size = layout.sig_shape[0] * layout.sig_shape[1]
         self.sig_shape = layout.sig_shape
-        self.chip, self.address = np.full(size, -1, np.int64), np.full(size, -1, np.int64)
+        self.chip, self.address = np.zeros(size, np.uint8), np.zeros(size, np.uint16)
+        empty = np.ones(size, np.uint8)
         address = np.arange(CHIP_SIZE**2)
         columns = np.stack([np.ones_like(address), address & 0xFF, address >> 8])
         for chip in layout.chips:
             flat = layout.rules[chip] @ columns
-            self.chip[flat], self.address[flat] = chip, address
-        empty = (self.chip < 0).reshape(layout.sig_shape)
+            self.chip[flat], self.address[flat], empty[flat] = chip, address, 0
+        empty = empty.reshape(layout.sig_shape)
         distance, (rows, cols) = distance_transform_cdt(empty, "chessboard", return_indices=True)
         nearest = rows.astype(np.int64) * layout.sig_shape[1] + cols
         self.collector = np.where(distance <= 2, nearest, -1).ravel()
 
 
-def collecting_pixels(table, y, x):
-    """Flat index of the pixel that lies under each point, -1 outside the detector."""
-    height, width = table.sig_shape
-    row, column = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    flat = np.where(inside, row * width + column, 0)
-    return np.where(inside, table.collector[flat], -1)
+@njit(nogil=True, cache=True)
+def collecting_pixels(collector, height, width, y, x):
+    """Flat index of the pixel that collects at each point, -1 outside the detector."""
+    pixel = np.full(len(y), -1, np.int64)
+    for i in range(len(y)):
+        row, column = int(np.floor(y[i])), int(np.floor(x[i]))
+        if 0 <= row < height and 0 <= column < width:
+            pixel[i] = collector[row * width + column]
+    return pixel
 
 
-def make_hits(model, table, electrons, rng, busy):
+def make_hits(model, table, electrons, under, rng, busy):
     """Hits of the electrons of one line.
 
     Parameters
@@ -165,6 +168,8 @@ def make_hits(model, table, electrons, rng, busy):
     model : HitModel
     table : PixelTable
     electrons : Electrons
+    under : numpy.ndarray of int64, shape (n_electrons,)
+        Pixel under each electron, -1 outside the detector.
     rng : numpy.random.Generator
     busy : numpy.ndarray of int64, shape (height * width,)
         Time until which each pixel is blind; changed in place.
@@ -177,9 +182,8 @@ def make_hits(model, table, electrons, rng, busy):
     if model.charge_sharing:
         pixel, charge, owner = _shared(model, table, electrons, rng)
     else:
-        pixel = collecting_pixels(table, electrons.y, electrons.x)
-        owner = np.flatnonzero(pixel >= 0)
-        pixel = pixel[owner]
+        owner = np.flatnonzero(under >= 0)
+        pixel = under[owner]
         charge = np.maximum(rng.normal(model.energy, model.energy_spread, len(owner)), model.threshold)
     tot = (charge - model.threshold) * model.tot_per_kev + rng.normal(0, model.tot_noise, len(charge))
     tot = np.clip(np.rint(tot), 1, _MAX_TOT).astype(np.int64)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import TDC_PERIOD
+from rsciio_tpx3.events.clock import PIXEL_TICKS, TDC_PERIOD
 from rsciio_tpx3.events.geometry import make_layout
+from rsciio_tpx3.simulate.defects import with_defects
 from rsciio_tpx3.simulate.edges import make_edges
 from rsciio_tpx3.simulate.electrons import line_electrons, line_generator
 from rsciio_tpx3.simulate.hits import HitModel, PixelTable, collecting_pixels, make_hits
@@ -27,11 +28,11 @@ _BEFORE = 3_840_000  # the shutter opens 1 ms before the scan, or at time zero
 
 def recording(
     path, nav_shape=None, *, intensity=None, electrons_per_position=None, layout="quad", gap=0,
-    orientation="up", hits="exact", drift=None, flyback_electrons=False, missing_edges=(),
+    orientation="up", hits="exact", defects=None, drift=None, flyback_electrons=False, missing_edges=(),
     invalid_edges=(), edge_chips=(0,), disorder="0.4 ms", chunk_time="0.1 ms", max_words=1119,
     global_time=None, control_words=True, chunk_counts=False, lost_chunks=0.0, swapped_chunks=0.0,
     stale_start=False, headerless=False, start_stamp=None, n_files=1, empty_files=(),
-    keep_truth=True, piece_hits=1_000_000, progress=None, seed=0, **scan_options,
+    keep_truth=True, piece_hits=200_000, progress=None, seed=0, **scan_options,
 ):  # fmt: skip
     """Simulate a recording, write it, and return what really happened.
 
@@ -55,6 +56,8 @@ def recording(
     hits : {"exact", "realistic"} or HitModel
         "exact": one electron makes one hit at its own time. "realistic": charge sharing, time walk,
         jitter, dead time.
+    defects : Defects, optional
+        Dead and hot pixels.
     drift : array-like, shape (n_frames, 2), optional
         Shift ``(y, x)`` of the specimen in each frame, in scan positions.
     flyback_electrons : bool
@@ -146,7 +149,10 @@ def recording(
     writer = StreamWriter([paths[i] for i in used], stream, service)
     collector = Collector(keep_truth)
     n_stale = _write_stale(writer, collector, detector, scan.tdc) if stale_start else 0
-    plan = _Plan(scan, source, dose, model, PixelTable(detector), late, flyback_electrons, drift, seed)
+    table = PixelTable(detector)
+    if defects is not None:
+        defects.check(table)
+    plan = _Plan(scan, source, dose, model, table, defects, late, flyback_electrons, drift, seed)
     plan.run(writer, collector, piece_hits, progress)
     writer.finish()
     empty = [StreamWriter([paths[i]], replace(stream, part_slots=()), None) for i in set(empty_files)]
@@ -196,6 +202,7 @@ class _Plan:
     dose: float
     model: HitModel
     table: PixelTable
+    defects: object
     late: int
     flyback: bool
     drift: object
@@ -230,27 +237,44 @@ class _Plan:
         written = writer.feed(*own, time, tot, columns, until)
         collector.add(**written)
 
+    def _drawn_in(self, frame, line, time):
+        """Positions in whose dwell times of this line were drawn, -1 in flyback."""
+        step = np.searchsorted(self.scan.borders(frame, line) * PIXEL_TICKS, time, side="right") - 1
+        positions = np.append(frame * self.scan.n_positions + self.scan.line_positions(line), -1)
+        return positions[step]
+
     def _line(self, frame, line, busy, first_electron):
         rng = line_generator(self.seed, frame, line)
         drift = (0.0, 0.0) if self.drift is None else tuple(np.asarray(self.drift, float)[frame])
         electrons = line_electrons(
             self.scan, self.source, self.dose, frame, line, rng, flyback=self.flyback, drift=drift
         )
-        hits = make_hits(self.model, self.table, electrons, rng, busy)
+        under = collecting_pixels(
+            self.table.collector, *self.table.sig_shape, electrons.y, electrons.x
+        )
+        hits = make_hits(self.model, self.table, electrons, under, rng, busy)
+        if self.defects is not None:
+            span = int(self.scan.borders(frame, line)[0]), self.scan.next_line(frame, line)
+            hits = with_defects(hits, self.defects, *span, rng)
+        noise = hits.electron < 0
+        electron = np.where(noise, -1, hits.electron + first_electron)
+        position = np.empty(len(noise), np.int64)
+        position[~noise] = electrons.position[hits.electron[~noise]]
+        position[noise] = self._drawn_in(frame, line, hits.time[noise])
         # most words leave at once, a few only at the end of the window
         leaves = hits.time + (self.late * rng.random(len(hits.time)) ** 3).astype(np.int64)
         return {
             "leaves": leaves,
             "chip": self.table.chip[hits.pixel],
             "address": self.table.address[hits.pixel],
-            "hit_position": electrons.position[hits.electron],
-            "hit_pixel": hits.pixel,
+            "hit_position": position,
+            "hit_pixel": hits.pixel.astype(np.int32),
             "hit_time": hits.time,
-            "hit_tot": hits.tot,
-            "hit_electron": hits.electron + first_electron,
+            "hit_tot": hits.tot.astype(np.uint16),
+            "hit_electron": electron,
         }, {
             "electron_position": electrons.position,
-            "electron_pixel": collecting_pixels(self.table, electrons.y, electrons.x),
+            "electron_pixel": under,
             "electron_time": electrons.time,
             "electron_y": electrons.y,
             "electron_x": electrons.x,
