@@ -188,11 +188,17 @@ def make_hits(model, table, electrons, under, rng, busy):
     tot = (charge - model.threshold) * model.tot_per_kev + rng.normal(0, model.tot_noise, len(charge))
     tot = np.clip(np.rint(tot), 1, _MAX_TOT).astype(np.int64)
     time = _times(model, table, electrons.time[owner], pixel, charge, rng)
-    order = np.argsort(time, kind="stable")
+    hits = Hits(pixel, time, tot, owner)
+    if np.any(time[1:] < time[:-1]):  # walk and jitter swap neighbours
+        hits = _taken(hits, np.argsort(time, kind="stable"))
     if model.dead_time is not None:
         dead = float(exact_ticks(model.dead_time, "dead_time"))
-        order = order[_alive(time[order], pixel[order], tot[order], dead, busy)]
-    return Hits(pixel[order], time[order], tot[order], owner[order])
+        hits = _taken(hits, _alive(hits.time, hits.pixel, hits.tot, dead, busy))
+    return hits
+
+
+def _taken(hits, which):
+    return Hits(hits.pixel[which], hits.time[which], hits.tot[which], hits.electron[which])
 
 
 def _times(model, table, time, pixel, charge, rng):
