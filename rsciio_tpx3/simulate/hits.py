@@ -13,6 +13,7 @@ References
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import erf
 
 import numpy as np
@@ -83,6 +84,7 @@ class HitModel:
                 f"threshold={self.threshold!r} keV must lie between 0 and the energy of an electron, "
                 f"{self.energy!r} keV."
             )
+        _ = self._ticks  # refuses what has no unit before any work
 
     @classmethod
     def exact(cls, **options):
@@ -90,19 +92,24 @@ class HitModel:
         off = {"charge_sharing": False, "wander": 0.0, "walk": 0, "jitter": 0, "dead_time": None}
         return cls(**(off | options))
 
-    @property
-    def margin(self):
-        """How much earlier than its electron a hit can be, in ticks."""
-        early = _JITTER_LIMIT * float(exact_ticks(self.jitter, "jitter"))
-        return int(np.ceil(early)) + max(0, -int(self._offsets().min())) + PIXEL_TICKS
-
-    def _offsets(self):
+    # read once and not for each line: parsing a unit costs more than many hits
+    @cached_property
+    def _ticks(self):
+        """Walk, jitter and dead time in ticks, and the offsets of chips and columns."""
         offsets = np.zeros((256, CHIP_SIZE), np.int64)
         if self.column_offset is not None:
             offsets[:] = np.asarray(self.column_offset, np.int64)
         if np.any(offsets % PIXEL_TICKS):
             raise ValueError("column_offset: whole counts of 6 ticks (1.5625 ns) are needed.")
-        return offsets
+        dead = None if self.dead_time is None else float(exact_ticks(self.dead_time, "dead_time"))
+        walk, jitter = (float(exact_ticks(getattr(self, name), name)) for name in ("walk", "jitter"))
+        return walk, jitter, dead, offsets
+
+    @property
+    def margin(self):
+        """How much earlier than its electron a hit can be, in ticks."""
+        _, jitter, _, offsets = self._ticks
+        return int(np.ceil(_JITTER_LIMIT * jitter)) + max(0, -int(offsets.min())) + PIXEL_TICKS
 
 
 @dataclass(frozen=True)
@@ -192,7 +199,7 @@ def make_hits(model, table, electrons, under, rng, busy):
     if np.any(time[1:] < time[:-1]):  # walk and jitter swap neighbours
         hits = _taken(hits, np.argsort(time, kind="stable"))
     if model.dead_time is not None:
-        dead = float(exact_ticks(model.dead_time, "dead_time"))
+        dead = model._ticks[2]
         hits = _taken(hits, _alive(hits.time, hits.pixel, hits.tot, dead, busy))
     return hits
 
@@ -203,14 +210,14 @@ def _taken(hits, which):
 
 def _times(model, table, time, pixel, charge, rng):
     """Times on the pixel clock; exact where there is neither walk nor jitter."""
-    late = float(exact_ticks(model.walk, "walk")) * model.threshold / charge
-    jitter = float(exact_ticks(model.jitter, "jitter"))
+    walk, jitter, _, offsets = model._ticks
+    late = walk * model.threshold / charge
     if jitter:
         late += jitter * np.clip(rng.standard_normal(len(time)), -_JITTER_LIMIT, _JITTER_LIMIT)
     counts = np.rint(late / PIXEL_TICKS).astype(np.int64)
     time = time + counts * PIXEL_TICKS
     if model.column_offset is not None:
-        time = time + model._offsets()[table.chip[pixel], table.address[pixel] & 0xFF]
+        time = time + offsets[table.chip[pixel], table.address[pixel] & 0xFF]
     return np.maximum(time, 0)
 
 

@@ -136,7 +136,7 @@ class Specimen:
         )  # fmt: skip
         return y, x
 
-    def pattern(self, position, oversample=4):
+    def pattern(self, position, oversample=2):
         """The expected pattern of one position, for one electron in all.
 
         Parameters

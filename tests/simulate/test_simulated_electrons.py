@@ -34,7 +34,7 @@ def test_drawn_electrons_follow_the_expected_pattern(phase):
     n = 400_000
     y, x = film.draw(position, np.array([n]), np.random.default_rng(1))
     counts, _, _ = np.histogram2d(y, x, bins=[np.arange(97), np.arange(129)])
-    expected = film.pattern(int(position[0])) * n
+    expected = film.pattern(int(position[0]), oversample=4) * n
     # in blocks, so that the rough edges of disks on the oversampled grid average out
     counts, expected = (
         a.reshape(12, 8, 16, 8).sum(axis=(1, 3)) for a in (counts, expected)
