@@ -1,6 +1,7 @@
 """From a recipe to files on disk: the public functions of the simulator."""
 
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -128,7 +129,10 @@ def recording(
     scan = make_scan(source.nav_shape, seed=seed, **scan_options)
     model = _hit_model(hits)
     chips = detector.chips
-    _check(scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, stale_start)
+    _check(
+        scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, stale_start,
+        lost_chunks, swapped_chunks,
+    )  # fmt: skip
     first_counter = 1 + (60 + _COUNTER_STEP) * bool(stale_start)
     edges = make_edges(
         scan, missing=missing_edges, invalid=invalid_edges, first_counter=first_counter, seed=seed
@@ -163,7 +167,8 @@ def recording(
     return Truth(
         tuple(paths), (scan.n_frames, *scan.nav_shape), detector.sig_shape, detector, scan, edges,
         copies, **collector.finish(), n_hits=collector.n_hits, n_electrons=collector.n_electrons,
-        n_stale_hits=n_stale, n_lost_hits=writer.n_lost_hits, n_packets=sum(file.n_packets for file in (writer, *empty)),
+        n_stale_hits=n_stale, n_lost_hits=writer.n_lost_hits,
+        n_packets=sum(file.n_packets for file in (writer, *empty)),
         lost_chunks=tuple(writer.lost_chunks),
     )  # fmt: skip
 
@@ -311,7 +316,9 @@ def _hit_model(hits):
     return models[hits]()
 
 
-def _check(scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, stale):
+def _check(
+    scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, stale, lost, swapped
+):  # fmt: skip
     unknown = sorted(set(edge_chips) - set(chips))
     if unknown or not len(edge_chips):
         raise ValueError(f"edge_chips={edge_chips!r}: one or more of the chips {chips} are needed.")
@@ -320,6 +327,9 @@ def _check(scan, chips, edge_chips, n_files, empty_files, max_words, headerless,
             f"n_files={n_files!r}, empty_files={empty_files!r}: numbers below n_files are needed, and "
             "one file that is not empty."
         )
+    for name, share in (("lost_chunks", lost), ("swapped_chunks", swapped)):
+        if isinstance(share, Real) and not 0 <= share <= 1:
+            raise ValueError(f"{name}={share!r}: a share from 0 to 1 is needed.")
     if not 2 <= max_words <= 8191:
         raise ValueError(f"max_words={max_words!r}: 2 to 8191 words fit a chunk.")
     if headerless and (n_files > 1 or stale):

@@ -7,6 +7,7 @@ any size give the same bytes.
 """
 
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ class StreamWriter:
         self._service_done = 0
         self._numbers = np.zeros(256, np.int64)
         self._explicit = None
-        if not isinstance(layout.lost, float):
+        if not isinstance(layout.lost, Real):
             self._explicit = {(int(chip), int(number)) for chip, number in layout.lost}
         self._part, self._file = -1, None
         self.edge_copies_of = []

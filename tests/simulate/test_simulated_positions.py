@@ -172,6 +172,7 @@ def test_real_raster_burst_is_drawn(tmp_path):
         ({"edge_chips": (7,)}, "of the chips"),
         ({"n_files": 2, "empty_files": (0, 1)}, "one file that is not empty"),
         ({"max_words": 9000}, "8191"),
+        ({"lost_chunks": 2}, "share from 0 to 1"),
         ({"hits": "many"}, "is none of 'exact'"),
         ({"frame_burst": (3, "1 us"), "frame_flyback": 0}, "shorter than the burst"),
     ],
