@@ -256,7 +256,9 @@ def _lines(index, options, sync, tdc):
     pulses = _pulses(index, options, tdc)
     start, length, gate_report = _line_times(index, pulses, sync, tdc)
     frames, rows, n_lines, messages = _frame_rows(pulses, options)
-    nx, num, den, messages_x = _columns(options, sync, pulses, length, n_lines // options.lines_per_row)
+    nx, num, den, messages_x = _columns(
+        options, "active_time" in gate_report, pulses, length, n_lines // options.lines_per_row
+    )
     stop = start + np.minimum(length, -(-nx * num // den))
     # a line ends where the next begins, whatever was asked for
     stop[:-1] = np.minimum(stop[:-1], start[1:])
@@ -282,12 +284,10 @@ def _lines(index, options, sync, tdc):
 def _line_times(index, pulses, sync, tdc):
     """Start and usable length of each line, ticks."""
     start = pulses.ticks
-    limit = np.full(len(start), round(pulses.period) if np.isfinite(pulses.period) else np.iinfo(np.int32).max)
-    if sync == "periodic-line":
-        return _fitted(pulses), limit, {}
-    if sync == "line-start":
-        return start, limit, {}
     ends = index.edges.select(_other_direction(tdc)).ticks
+    if sync == "line-start" or (sync == "periodic-line" and len(ends) == 0):
+        limit = round(pulses.period) if np.isfinite(pulses.period) else np.iinfo(np.int32).max
+        return start if sync == "line-start" else _fitted(pulses), np.full(len(start), limit), {}
     following = np.searchsorted(ends, start, "right")
     raw = np.where(following < len(ends), ends[np.minimum(following, len(ends) - 1)] - start, -1)
     typical = np.median(raw[raw > 0]) if (raw > 0).any() else 0
@@ -296,6 +296,8 @@ def _line_times(index, pulses, sync, tdc):
     # an absent end would borrow the one of a later line, a glitch end the line too early
     good = (raw > 0.5 * typical) & (raw < 1.5 * typical)
     length = np.where(good, raw, round(typical))
+    if sync == "periodic-line":
+        start, length = _fitted(pulses), np.full(len(start), round(typical))
     return start, length, {
         "active_time": ticks_to_seconds(typical),
         "active_time_error": ticks_to_seconds(raw[good].std()),
@@ -387,13 +389,16 @@ def _shape_error(options, marked, wanted, n_frames):
     )
 
 
-def _columns(options, sync, pulses, length, n_rows):
-    """Columns in a line and the dwell time as ``num / den`` for each line."""
+def _columns(options, gated, pulses, length, n_rows):
+    """Columns in a line and the dwell time as ``num / den`` for each line.
+
+    `gated`: whether the edges tell for how long the beam scans, and not only the period.
+    """
     n = len(pulses)
     messages = []
     nx = options.nav_shape[-1] if options.nav_shape is not None else None
     dwell = options.dwell
-    if sync == "line-gate":
+    if gated:
         if nx is None and dwell is not None:
             nx = max(1, int(round(float(np.median(length)) / float(dwell))))
         elif nx is None:

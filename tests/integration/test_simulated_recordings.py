@@ -57,15 +57,15 @@ def _options(truth, sync, flyback=None):
 
 
 @pytest.mark.parametrize("n_frames", [1, 3])
-@pytest.mark.parametrize("scan_path", ["raster", "serpentine"])
+@pytest.mark.parametrize("pattern", ["raster", "serpentine"])
 @pytest.mark.parametrize("sync", sorted(TOLD))
-def test_every_convention_gives_back_the_truth(tmp_path, sync, scan_path, n_frames):
+def test_every_convention_gives_back_the_truth(tmp_path, sync, pattern, n_frames):
     path = tmp_path / "scan.tpx3"
     truth = simulate.recording(
-        path, (7, 11), sync=sync, scan_path=scan_path, n_frames=n_frames, dwell_time="3.3 us",
+        path, (7, 11), sync=sync, pattern=pattern, n_frames=n_frames, dwell_time="3.3 us",
         electrons_per_position=30, flyback_electrons=True, seed=5, gap=2,
     )  # fmt: skip
-    signal = _read(path, pattern=scan_path, gap=2, **_options(truth, sync))
+    signal = _read(path, pattern=pattern, gap=2, **_options(truth, sync))
     _assert_equal(signal, truth)
     outside = signal["metadata"]["Acquisition_instrument"]["TEM"]["Scan"].get("Hits_outside", {})
     assert sum(outside.values()) == (truth.hit_position < 0).sum()
@@ -74,7 +74,7 @@ def test_every_convention_gives_back_the_truth(tmp_path, sync, scan_path, n_fram
 @pytest.mark.parametrize("edge", ["tdc1-rise", "tdc1-fall", "tdc2-rise", "tdc2-fall"])
 def test_all_four_edges_can_mark_a_line(tmp_path, edge):
     path = tmp_path / "scan.tpx3"
-    truth = simulate.recording(path, (5, 7), edge=edge, electrons_per_position=20, seed=1)
+    truth = simulate.recording(path, (5, 7), tdc=edge, electrons_per_position=20, seed=1)
     signal = _read(path, navigation_shape=(7, 5), tdc=edge)
     _assert_equal(signal, truth)
     assert signal["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]["tdc"] == edge
