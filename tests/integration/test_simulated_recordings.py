@@ -309,3 +309,20 @@ def test_graph_pickles_holds_no_handle_and_runs_elsewhere(tmp_path):
     expected = np.zeros(512 * 512, np.int64)
     np.add.at(expected, truth.hit_pixel[truth.hit_position >= 0], 1)
     np.testing.assert_array_equal(np.asarray(total).ravel(), expected)
+
+
+def test_reset_of_the_clock_shows_in_the_edge_counter_alone(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    truth = simulate.recording(path, (50, 7), stale_start=True, electrons_per_position=30, seed=11)
+    signal = _read(path, navigation_shape=(7, 50))
+    _assert_equal(signal, truth)
+    losses = signal["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Losses"]
+    assert losses["hits_before_reset"] == truth.n_stale_hits
+
+
+def test_periodic_line_takes_the_active_time_from_both_edges(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    truth = simulate.recording(
+        path, (9, 7), sync="periodic-line", both_edges=True, electrons_per_position=30, seed=11
+    )
+    _assert_equal(_read(path, navigation_shape=(7, 9), sync="periodic-line"), truth)
