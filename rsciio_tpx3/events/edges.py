@@ -16,6 +16,7 @@ __all__ = ["Pulses", "regular_pulses"]
 _SHORT = 0.25  # of the period: anything closer is no line of its own
 _LONG = 1.5  # of the period: anything longer holds missing pulses or a frame flyback
 _FIT = 0.25  # of the period: how well missing pulses must explain a long gap
+_ALIKE = 1.3  # intervals of one kind follow each other this closely when sorted
 _COUNTER = 4096
 
 
@@ -125,14 +126,18 @@ def _append(ticks, lost, run, times, number, lost_here=False):
 
 
 def _typical_interval(edges):
-    """Median of the intervals, each weighted by its length: bursts of short ones do not count."""
-    intervals = np.sort(np.diff(edges))
+    """The interval that a series is made of, although bursts may be more and pauses longer.
+
+    Intervals of like length form groups, and the heaviest group wins. Each interval weighs the square
+    root of its length: many short ones of a burst then count little, and so do a few long pauses.
+    """
+    intervals = np.sort(np.diff(edges)).astype(np.float64)
     if len(intervals) == 0:
         return np.inf
-    # A few very long pauses must not outweigh the lines: nothing counts for more than the plain median
-    # of the longer half does ten times.
-    weight = np.cumsum(np.minimum(intervals, 10 * np.median(intervals[len(intervals) // 2 :])))
-    return float(intervals[np.searchsorted(weight, weight[-1] / 2)])
+    intervals = np.maximum(intervals, 1)
+    borders = np.flatnonzero(intervals[1:] > _ALIKE * intervals[:-1]) + 1
+    groups = np.split(intervals, borders)
+    return float(np.median(max(groups, key=lambda group: np.sqrt(group).sum())))
 
 
 def _without_glitches(edges, missing, period):

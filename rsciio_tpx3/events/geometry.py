@@ -225,8 +225,8 @@ def layout_for(chips_present, layout=None, gap=0, orientation="up"):
                 "by name. Pass layout=[{'chip': 0, 'x': 0, 'y': 0, 'orientation': 'LtRTtB'}, ...]."
             )
         layout = "quad" if highest > 0 else "single"
-        if layout == "single":
-            gap = 0
+        if layout == "single" and gap > 0:
+            gap = 0  # one chip has no neighbours: the default for quads does no harm
     made = make_layout(layout, gap, orientation)
     lost = sorted(set(chips_present) - set(made.chips))
     if lost:
