@@ -166,7 +166,7 @@ class SparseFramesMixin:
         return super().get_integrated_intensity(roi, out_signal_axes)
 
     def get_virtual_image(self, rois, new_axis_dict=None, normalize=False):
-        rois = list(rois) if np.iterable(rois) else [rois]
+        rois = [rois] if callable(rois) else list(rois)
         rois = detectors.stand_in(self, rois) or rois
         return super().get_virtual_image(rois, new_axis_dict, normalize)
 
