@@ -8,9 +8,25 @@ import importlib
 
 import hyperspy_sparse._register  # noqa: F401  (makes hs.load find our readers)
 
-_PUBLIC = {}
+_PUBLIC = {
+    "LazySparseDiffraction2D": "hyperspy_sparse.signals",
+    "LazySparseElectronDiffraction2D": "hyperspy_sparse.signals",
+    "LazySparsePolarDiffraction2D": "hyperspy_sparse.signals",
+    "LazySparseSignal2D": "hyperspy_sparse.signals",
+    "finish_loading": "hyperspy_sparse.signals",
+    "one_pass": "hyperspy_sparse.passes",
+    "register_kernel": "hyperspy_sparse.kernels",
+    "to_sparse": "hyperspy_sparse.interop",
+    "convert": "hyperspy_sparse.interop",
+    "DenseMemoryError": "hyperspy_sparse.memory",
+    "get_limit": "hyperspy_sparse.memory",
+    "save_limit": "hyperspy_sparse.memory",
+    "set_limit": "hyperspy_sparse.memory",
+}
 
-__all__ = list(_PUBLIC)
+_MODULES = ("data",)
+
+__all__ = [*_PUBLIC, *_MODULES]
 
 
 def __dir__():
@@ -20,4 +36,6 @@ def __dir__():
 def __getattr__(name):
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,196 @@
+"""How kernels run over a dask array of frames: in blocks of their own.
+
+Chunks are sized for the worst case, a step that makes them dense. A kernel never does, and dask
+costs a fixed time per chunk; so where an array comes straight from a source, kernels read the
+source in larger blocks. All kernels take the same blocks of a source, so that results computed
+together read each block once.
+"""
+
+import math
+
+import dask.array as da
+import numpy as np
+
+from rsciio_tpx3.frames.binning import bin_frames
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.dask_array import empty_meta, source_of, to_dask
+
+__all__ = ["apply_kernel", "binned", "in_blocks", "moments"]
+
+BLOCK_ENTRIES = 8 * 10**6
+"""Entries of one block: 40 MB of one-byte counts, above 1 ms of work for the fastest kernel."""
+
+OUTPUT_BYTES = 128 * 2**20
+"""Size that the dense answer of one block should not exceed."""
+
+MIN_BLOCKS = 8
+"""Blocks that a source is cut into at least, so that all cores have work until the end."""
+
+
+def in_blocks(data, bytes_per_frame=0):
+    """The same frames in the blocks that kernels like, or `data` where its chunks are given.
+
+    Parameters
+    ----------
+    data : dask.array.Array of CSRFrames
+    bytes_per_frame : int
+        Size of what the kernel makes of each frame; large answers need smaller blocks.
+    """
+    source = source_of(data)
+    if source is None or data.ndim < 3 or math.prod(data.shape[:-2]) == 0:
+        return data
+    nav = data.shape[:-2]
+    chunks = _block_sizes(source, nav)
+    if bytes_per_frame:
+        line = nav[-1] if len(nav) > 1 else 1
+        if max(chunks) * line * bytes_per_frame > OUTPUT_BYTES:
+            return data
+    if len(nav) == 1:
+        return to_dask(source, chunks=(chunks,))
+    outer = tuple((1,) * n for n in nav[:-2])
+    return to_dask(source, chunks=(*outer, chunks, (nav[-1],)))
+
+
+def _block_sizes(source, nav):
+    """Lines per block, along the last but one axis (positions, where there is one axis)."""
+    n_lines = nav[-2] if len(nav) > 1 else nav[0]
+    repeats = math.prod(nav[:-2]) if len(nav) > 2 else 1
+    entries = source.row_events()
+    if entries is None:
+        per_line = math.prod(source.sig_shape) / 16 * math.prod(nav) / (n_lines * repeats)
+    else:
+        per_line = max(float(np.sum(entries)), 1.0) / (n_lines * repeats)
+    lines = int(BLOCK_ENTRIES // max(per_line, 1))
+    lines = max(1, min(lines, -(-n_lines * repeats // MIN_BLOCKS), n_lines))
+    return (lines,) * (n_lines // lines) + ((n_lines % lines,) if n_lines % lines else ())
+
+
+def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
+    """Answers of a kernel for every frame, as a dask array of shape nav_shape + out_shape.
+
+    Parameters
+    ----------
+    data : dask.array.Array of CSRFrames, shape nav_shape + (height, width)
+    kernel : callable
+        Takes frames (n, height, width), gives an ndarray (n,) + `out_shape`.
+    out_shape : tuple of int
+    dtype : numpy.dtype
+    otherwise : callable, optional
+        Takes a chunk that is dense, or that the kernel declined; gives its answer.
+    """
+    data = in_blocks(data, math.prod(out_shape) * np.dtype(dtype).itemsize)
+    n_nav = data.ndim - 2
+    if any(len(c) > 1 for c in data.chunks[-2:]):
+        data = data.rechunk({n_nav: -1, n_nav + 1: -1})
+    return data.map_blocks(
+        _answer,
+        kernel=kernel,
+        out_shape=tuple(out_shape),
+        out_dtype=np.dtype(dtype),
+        otherwise=otherwise,
+        chunks=data.chunks[:-2] + tuple((n,) for n in out_shape),
+        drop_axis=[n_nav, n_nav + 1],
+        new_axis=list(range(n_nav, n_nav + len(out_shape))) or None,
+        dtype=dtype,
+        meta=np.empty((0,) * (n_nav + len(out_shape)), dtype=dtype),
+        name=None,
+    )
+
+
+def _answer(chunk, kernel, out_shape, out_dtype, otherwise):
+    nav = chunk.shape[:-2]
+    frames = chunk if isinstance(chunk, CSRFrames) else None
+    if frames is None and otherwise is not None:
+        return otherwise(chunk)
+    if frames is None:
+        frames = CSRFrames.from_dense(chunk)
+    with np.errstate(all="ignore"):
+        answer = kernel(frames.reshape((math.prod(nav), *chunk.shape[-2:])))
+    if answer is NotImplemented:
+        return otherwise(chunk)
+    return answer.astype(out_dtype, copy=False).reshape(nav + out_shape)
+
+
+def binned(data, factors, dtype):
+    """Frames added up in groups of neighbours, still sparse; None where axes do not divide."""
+    if any(n % f for n, f in zip(data.shape, factors, strict=True)):
+        return None
+    # Chunks must hold whole groups: cut them at the multiples of the factor nearest below.
+    sizes = {}
+    for axis, (pieces, f) in enumerate(zip(data.chunks, factors, strict=True)):
+        if any(p % f for p in pieces):
+            ends = np.unique(-(-np.cumsum(pieces) // f) * f).clip(max=sum(pieces))
+            sizes[axis] = tuple(int(n) for n in np.diff(np.concatenate([[0], np.unique(ends)])))
+    data = data.rechunk(sizes) if sizes else data
+    chunks = tuple(tuple(p // f for p in s) for s, f in zip(data.chunks, factors, strict=True))
+    meta = empty_meta(np.dtype(dtype), data.ndim - 2)
+    return data.map_blocks(_bin, factors, np.dtype(dtype), chunks=chunks, dtype=dtype, meta=meta)
+
+
+def _bin(chunk, factors, dtype):
+    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
+    return bin_frames(frames, factors, dtype)
+
+
+def moments(data, axes, dtype, std):
+    """Variance or standard deviation over `axes` without a dense chunk.
+
+    Each chunk gives number, mean and sum of squared distances; pairs of chunks are merged by the
+    update of Chan, Golub and LeVeque [1]_, which keeps the digits.
+
+    References
+    ----------
+    .. [1] T. F. Chan, G. H. Golub, R. J. LeVeque, Stanford STAN-CS-79-773 (1979).
+    """
+    return da.reduction(
+        data,
+        chunk=_chunk_moments,
+        combine=_merge_moments,
+        aggregate=_finish_std if std else _finish_var,
+        axis=axes,
+        dtype=dtype,
+        concatenate=False,
+        meta=np.empty((0,) * (data.ndim - len(axes)), dtype=dtype),
+    )
+
+
+def _chunk_moments(x, axis, keepdims, computing_meta=False):
+    if computing_meta:  # dask asks what kind of array comes out, and knows no tuples
+        return np.empty((0,) * x.ndim)
+    n = math.prod(x.shape[a] for a in axis)
+    mean = np.mean(x, axis=axis, keepdims=keepdims, dtype=np.float64)
+    squares = np.var(x, axis=axis, keepdims=keepdims, dtype=np.float64) * n
+    return n, mean, squares
+
+
+def _flat(parts):
+    if isinstance(parts, list):
+        for part in parts:
+            yield from _flat(part)
+    else:
+        yield parts
+
+
+def _merge_moments(parts, axis, keepdims, computing_meta=False):
+    if computing_meta:
+        return parts
+    n, mean, squares = 0, 0.0, 0.0
+    for n_b, mean_b, squares_b in _flat(parts):
+        apart = mean_b - mean
+        total = n + n_b
+        mean = mean + apart * (n_b / total)
+        squares = squares + squares_b + apart**2 * (n * n_b / total)
+        n = total
+    return n, mean, squares
+
+
+def _finish_var(parts, axis, keepdims, computing_meta=False):
+    if computing_meta:
+        return parts
+    n, _, squares = _merge_moments(parts, axis, keepdims)
+    out = np.asarray(squares / n)
+    return out if keepdims else out.reshape([s for i, s in enumerate(out.shape) if i not in axis])
+
+
+def _finish_std(parts, axis, keepdims, computing_meta=False):
+    return np.sqrt(_finish_var(parts, axis, keepdims))

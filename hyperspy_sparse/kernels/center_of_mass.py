@@ -1,0 +1,54 @@
+"""Centre of mass: the kernel behind pyXem's `center_of_mass_from_image`.
+
+``get_direct_beam_position(method="center_of_mass")``, centring and differential phase contrast
+rest on it. Sums of integer counts are exact in double precision, so the result is the dense one.
+"""
+
+import numpy as np
+from pyxem.utils.diffraction import center_of_mass_from_image
+
+from hyperspy_sparse.kernels import loops
+from hyperspy_sparse.kernels.table import register_kernel
+
+__all__ = ["center_of_mass"]
+
+
+def _prepare(sig_shape, dtype, mask=None, threshold=None):
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.shape != tuple(sig_shape) or mask.dtype.kind not in "biuf":
+            return None
+        if mask.dtype.kind in "iu" and not np.isin(mask, (0, 1)).all():
+            return None  # the dense product may overflow the type of the counts; let it
+    # With a threshold each comparison counts, and float means depend on the order of summing.
+    exact = dtype.kind in "bui" and (mask is None or mask.dtype.kind in "biu")
+    if threshold is not None and (not exact or np.ndim(threshold)):
+        return None
+    if dtype.kind not in "uif" or dtype == np.float16:
+        return None
+    return {"mask": mask, "threshold": threshold}
+
+
+@register_kernel(center_of_mass_from_image, prepare=_prepare)
+def center_of_mass(frames, mask=None, threshold=None):
+    """Centre of mass of every frame.
+
+    Parameters
+    ----------
+    frames : CSRFrames, shape (n, height, width)
+    mask : numpy.ndarray, shape (height, width), optional
+        Multiplies the counts.
+    threshold : float, optional
+        Pixels below this times the mean of the frame are left out.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n, 2)
+        x and y in pixels; NaN for frames without counts.
+    """
+    weights = np.ones(1) if mask is None else mask.astype(np.float64).ravel()
+    cut = np.nan if threshold is None else float(threshold)
+    out = np.empty((frames.n_frames, 2))
+    parts = frames.data, frames.indices, frames.indptr
+    loops.center_of_mass(*parts, frames.shape[-1], weights, cut, frames.n_pixels, out)
+    return out

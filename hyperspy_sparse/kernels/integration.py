@@ -1,0 +1,106 @@
+"""Radial and azimuthal integration: the kernels behind pyXem's 1D and 2D integrals.
+
+pyXem describes a geometry (centre, affine distortion, detector, ranges) as a list of pixels with
+the fraction of each that falls into each bin. That is a sparse matrix, pixels by bins; a frame's
+integral is its product with the counts. The matrix is made once for a signal.
+"""
+
+import numpy as np
+from pyxem.utils._azimuthal_integrations import (
+    _slice_radial_integrate,
+    _slice_radial_integrate1d,
+)
+
+from hyperspy_sparse.kernels.table import register_kernel
+from hyperspy_sparse.kernels.weights import PixelWeights
+
+__all__ = ["integrate"]
+
+
+def integrate(frames, weights, shape):
+    """Product of frames with pixel weights.
+
+    Parameters
+    ----------
+    frames : CSRFrames, shape (n, height, width)
+    weights : PixelWeights
+    shape : tuple of int
+        Shape of the bins.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n,) + shape
+    """
+    return weights.product(frames).reshape((frames.n_frames, *shape))
+
+
+def _unmasked(mask, sig_shape):
+    """Pixels that count, flat, or None for all; False where the mask is none we know."""
+    if mask is None:
+        return None
+    mask = np.asarray(mask)
+    if mask.shape != tuple(sig_shape):
+        return False
+    return ~mask.astype(bool).ravel()
+
+
+def _prepare_1d(sig_shape, dtype, indexes, factors, factor_slices, mask=None, mean=False):
+    kept = _unmasked(mask, sig_shape)
+    if kept is False or dtype.kind not in "uif":
+        return None
+    indexes, factors = np.asarray(indexes), np.asarray(factors, dtype=np.float64)
+    slices = np.asarray(factor_slices, dtype=np.int64)
+    n_bins = slices.size - 1
+    if n_bins < 1 or indexes.ndim != 2 or slices[0] != 0:
+        return None
+    n = slices[-1]
+    y, x = indexes[:n, 0].astype(np.int64), indexes[:n, 1].astype(np.int64)
+    if ((y < 0) | (x < 0) | (y >= sig_shape[0]) | (x >= sig_shape[1])).any():
+        return None  # negative numbers would count from the far side
+    pixel = y * sig_shape[1] + x
+    column = np.repeat(np.arange(n_bins), np.diff(slices))
+    weight = factors[:n]
+    if kept is not None:
+        weight = weight * kept[pixel]
+    if mean:
+        # As pyXem divides: by the unmasked area, plus the smallest step so that 0 / 0 is 0.
+        area = np.bincount(column, weight, minlength=n_bins) + np.finfo(np.float32).eps
+        weight = weight / area[column]
+    weights = PixelWeights.build(pixel, column, weight, sig_shape, n_bins)
+    return {"weights": weights, "shape": (n_bins,)}
+
+
+def _prepare_2d(
+    sig_shape, dtype, factors, factors_slice, slices, npt_rad, npt_azim, mask=None, mean=False
+):
+    kept = _unmasked(mask, sig_shape)
+    n_bins = int(npt_rad) * int(npt_azim)
+    if kept is False or dtype.kind not in "uif" or len(factors_slice) != n_bins:
+        return None
+    factors = np.asarray(factors, dtype=np.float64)
+    boxes = np.asarray(slices, dtype=np.int64)
+    spans = np.asarray(factors_slice, dtype=np.int64)
+    height, width = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    outside = (boxes < 0).any() or boxes[:, 2].max() > sig_shape[0]
+    if outside or boxes[:, 3].max() > sig_shape[1] or (spans[:, 1] - spans[:, 0] != height * width).any():
+        return None
+    # Every bin is a box of pixels; entry k of box b is at row k // width of it.
+    sizes = height * width
+    column = np.repeat(np.arange(n_bins), sizes)
+    first = np.cumsum(sizes) - sizes
+    k = np.arange(column.size) - first[column]
+    weight = factors[spans[column, 0] + k]
+    wide = np.maximum(width, 1)[column]
+    pixel = (boxes[column, 0] + k // wide) * sig_shape[1] + boxes[column, 1] + k % wide
+    if mean:
+        area = np.bincount(column, weight, minlength=n_bins)
+        area[area == 0] = np.inf  # pyXem gives 0 for a bin without area
+        weight = weight / area[column]
+    if kept is not None:
+        weight = weight * kept[pixel]
+    weights = PixelWeights.build(pixel, column, weight, sig_shape, n_bins)
+    return {"weights": weights, "shape": (int(npt_rad), int(npt_azim))}
+
+
+register_kernel(_slice_radial_integrate1d, integrate, prepare=_prepare_1d)
+register_kernel(_slice_radial_integrate, integrate, prepare=_prepare_2d)

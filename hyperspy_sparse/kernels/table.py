@@ -1,0 +1,137 @@
+"""The table from image functions to the kernels that answer for all frames of a chunk."""
+
+import importlib
+
+import numpy as np
+
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+
+__all__ = ["Kernel", "find_kernel", "known_kernels", "register_kernel"]
+
+_TABLE = {}
+
+# Ours are entered on the first question, because they import pyXem, which takes seconds.
+_BUILT_IN = ["hyperspy_sparse.kernels.center_of_mass", "hyperspy_sparse.kernels.integration"]
+
+
+class Kernel:
+    """An image function's sparse twin with its options settled.
+
+    Picklable if its parts are; it travels once in a dask graph.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(frames, **options)``, see `register_kernel`.
+    options : dict
+        Keyword arguments for it.
+    """
+
+    def __init__(self, function, options):
+        self.function = function
+        self.options = options
+
+    def __call__(self, frames):
+        """Answers for frames of shape (n, height, width): an ndarray (n, ...)."""
+        return self.function(frames, **self.options)
+
+    def output_of(self, sig_shape, dtype):
+        """Shape and dtype of the answer for one frame, found by asking about an empty one."""
+        empty = np.zeros(0, dtype), np.zeros(0, np.int32), np.zeros(2, np.int64)
+        with np.errstate(all="ignore"):
+            answer = self(CSRFrames._make(*empty, (1, *sig_shape)))
+        if answer is NotImplemented:
+            return None
+        return answer.shape[1:], answer.dtype
+
+
+def register_kernel(image_function, kernel=None, *, prepare=None):
+    """Make `map` run a kernel wherever it is given an image function on sparse frames.
+
+    Parameters
+    ----------
+    image_function : callable
+        The function of one image that is passed to ``signal.map``.
+    kernel : callable
+        ``kernel(frames, **options)`` with `CSRFrames` of shape (n, height, width) and the keyword
+        arguments of ``map``. Returns an ndarray of shape (n, ...), in the dtype that
+        `image_function` gives, or ``NotImplemented`` to decline, and then the image function runs
+        on each frame. Left out, this is a decorator.
+    prepare : callable, optional
+        ``prepare(sig_shape, dtype, **options)``, called once before the chunks. Returns the
+        options for `kernel` (a matrix of weights, say), or None to decline.
+
+    Returns
+    -------
+    callable
+        The kernel, or the decorator.
+
+    Raises
+    ------
+    TypeError
+        If one of the arguments cannot be called.
+
+    Examples
+    --------
+    The brightest pixel of each frame. Counts are positive, so the entries alone tell:
+
+    >>> import numpy as np
+    >>> import hyperspy_sparse
+    >>> def brightest(image):
+    ...     return image.max()
+    >>> @hyperspy_sparse.register_kernel(brightest)
+    ... def brightest_of_frames(frames):
+    ...     return frames.max(axis=(1, 2))
+    >>> s = hyperspy_sparse.data.disks()
+    >>> peak = s.map(brightest, inplace=False)
+    >>> peak.compute(show_progressbar=False)
+    >>> bool((peak.data == s.max(axis=(2, 3)).data.compute()).all())
+    True
+    """
+    if kernel is None:
+        return lambda kernel: register_kernel(image_function, kernel, prepare=prepare)
+    for what, part in (("image_function", image_function), ("kernel", kernel)):
+        if not callable(part):
+            raise TypeError(f"{what} is {part!r}, which cannot be called.")
+    _TABLE[image_function] = (kernel, prepare)
+    return kernel
+
+
+def find_kernel(image_function, sig_shape, dtype, options):
+    """The `Kernel` for an image function with these options, or None.
+
+    Parameters
+    ----------
+    image_function : callable
+    sig_shape : tuple of int
+        ``(height, width)``.
+    dtype : numpy.dtype
+        Type of the counts.
+    options : dict
+        Keyword arguments of ``map`` that are the same for all frames.
+    """
+    _load_built_in()
+    try:
+        entry = _TABLE.get(image_function)
+    except TypeError:  # a callable that does not hash is in no table
+        return None
+    if entry is None:
+        return None
+    kernel, prepare = entry
+    if prepare is not None:
+        options = prepare(sig_shape, dtype, **options)
+        if options is None:
+            return None
+    return Kernel(kernel, options)
+
+
+def known_kernels():
+    """The image functions that have a kernel, as a list."""
+    _load_built_in()
+    return list(_TABLE)
+
+
+def _load_built_in():
+    while _BUILT_IN:
+        importlib.import_module(_BUILT_IN[-1])
+        _BUILT_IN.pop()

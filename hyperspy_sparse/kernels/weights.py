@@ -1,0 +1,72 @@
+"""Weights for detector pixels, arranged so that one pass over the events applies them all."""
+
+import numpy as np
+
+from hyperspy_sparse.kernels import loops
+
+__all__ = ["Masks", "PixelWeights"]
+
+
+class PixelWeights:
+    """A sparse matrix pixels x columns, read by pixel.
+
+    Parameters
+    ----------
+    start : numpy.ndarray of int32 or int64, shape (n_pixels + 1,)
+        Where the weights of each pixel begin.
+    column, weight : numpy.ndarray, shape (n_weights,)
+    n_columns : int
+    """
+
+    def __init__(self, start, column, weight, n_columns):
+        self.start, self.column, self.weight = start, column, weight
+        self.n_columns = n_columns
+
+    @classmethod
+    def build(cls, pixel, column, weight, sig_shape, n_columns):
+        """From one triple per weight, in any order; weights of zero are left out."""
+        n_pixels = int(np.prod(sig_shape))
+        used = weight != 0
+        pixel, column, weight = pixel[used], column[used], weight[used]
+        order = np.argsort(pixel, kind="stable")
+        counts = np.bincount(pixel, minlength=n_pixels)
+        start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        return cls(start, column[order].astype(np.int32), weight[order], n_columns)
+
+    def product(self, frames):
+        """Weighted sums of every frame: ndarray of float64, shape (n_frames, n_columns)."""
+        out = np.zeros((frames.n_frames, self.n_columns))
+        parts = frames.data, frames.indices, frames.indptr
+        loops.weighted_sums(*parts, self.start, self.column, self.weight, out)
+        return out
+
+
+class Masks:
+    """Any number of detector masks that are summed in one pass, as fast as one.
+
+    Pixels that belong to the same set of masks get one label. Each event is added to the label of
+    its pixel, one step however many masks there are, and the few labels are combined afterwards.
+
+    Parameters
+    ----------
+    masks : array_like of bool, shape (n_masks, height, width)
+    """
+
+    def __init__(self, masks):
+        masks = np.asarray(masks, dtype=bool)
+        flat = masks.reshape(len(masks), -1)
+        packed = np.packbits(flat, axis=0)
+        sets, labels = np.unique(packed, axis=1, return_inverse=True)
+        labels = labels.ravel()
+        small = np.uint8 if sets.shape[1] <= 256 else np.int32
+        self.labels = labels.astype(small)
+        members = np.unpackbits(sets, axis=0, count=len(masks))
+        self.members = members.T.astype(np.int64)
+
+    def sums(self, frames, dtype):
+        """Sums of every frame under every mask: ndarray of `dtype`, shape (n_frames, n_masks)."""
+        wide = np.float64 if np.dtype(dtype).kind == "f" else np.dtype(dtype)
+        out = np.zeros((frames.n_frames, len(self.members)), dtype=wide)
+        data = frames.data.view(np.uint8) if frames.data.dtype == np.bool_ else frames.data
+        loops.label_sums(data, frames.indices, frames.indptr, self.labels, out)
+        return (out @ self.members.astype(wide)).astype(dtype)

@@ -1,0 +1,120 @@
+"""When a whole signal may become dense, and what to say when it may not.
+
+The limit is, in this order: the argument of the call, `set_limit`, the environment variable
+``HYPERSPY_SPARSE_MEMORY_LIMIT``, the preference saved with `save_limit`, half of the memory that
+is free.
+"""
+
+import os
+from pathlib import Path
+
+from dask.utils import format_bytes, parse_bytes
+
+__all__ = ["DenseMemoryError", "check", "get_limit", "save_limit", "set_limit"]
+
+VARIABLE = "HYPERSPY_SPARSE_MEMORY_LIMIT"
+
+_limit = None
+
+
+class DenseMemoryError(MemoryError):
+    """A step would make more of the data dense than the limit allows."""
+
+
+def set_limit(limit):
+    """Set the size that a signal may have to become dense, for this session.
+
+    Parameters
+    ----------
+    limit : int, str or None
+        Bytes, or text as "8 GiB"; None returns to the default.
+
+    Examples
+    --------
+    >>> import hyperspy_sparse
+    >>> hyperspy_sparse.set_limit("2 GiB")
+    >>> hyperspy_sparse.get_limit()
+    2147483648
+    >>> hyperspy_sparse.set_limit(None)
+    """
+    global _limit
+    _limit = None if limit is None else _in_bytes(limit, "set_limit")
+
+
+def save_limit(limit):
+    """Keep the limit for later sessions, in a file beside HyperSpy's own preferences.
+
+    Parameters
+    ----------
+    limit : int, str or None
+        As in `set_limit`; None forgets the saved value.
+    """
+    path = _file()
+    if limit is None:
+        path.unlink(missing_ok=True)
+        return
+    text = str(_in_bytes(limit, "save_limit"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n")
+
+
+def get_limit(limit=None):
+    """The limit in bytes that holds now; `limit`, where given, wins."""
+    if limit is not None:
+        return _in_bytes(limit, "memory_limit")
+    if _limit is not None:
+        return _limit
+    if os.environ.get(VARIABLE):
+        return _in_bytes(os.environ[VARIABLE], VARIABLE)
+    if _file().exists():
+        return _in_bytes(_file().read_text().strip(), str(_file()))
+    return _free() // 2
+
+
+def check(shape, dtype, what, limit=None):
+    """Raise `DenseMemoryError` if an array of this shape and type is above the limit."""
+    needed = dtype.itemsize
+    for n in shape:
+        needed *= int(n)
+    allowed = get_limit(limit)
+    if needed <= allowed:
+        return
+    sizes = " x ".join(str(n) for n in shape)
+    raise DenseMemoryError(
+        f"{what} would expand {sizes} {dtype} to {format_bytes(needed)} "
+        f"(limit {format_bytes(allowed)}). Use sum, virtual detectors or centre of mass, which "
+        "need no dense copy; crop or rebin first; save to .zspy, which goes chunk by chunk; keep "
+        "the events in memory with persist(); or allow it with "
+        f"to_dense(memory_limit={format_bytes(needed)!r}), hyperspy_sparse.set_limit(...) or the "
+        f"variable {VARIABLE}."
+    )
+
+
+def _in_bytes(limit, source):
+    try:
+        value = parse_bytes(limit) if isinstance(limit, str) else int(limit)
+    except (ValueError, TypeError) as error:
+        message = f'{source}: {limit!r} is no size; write bytes as a number, or "8 GiB".'
+        raise ValueError(message) from error
+    if value < 0:
+        raise ValueError(f"{source}: {limit!r} is negative.")
+    return value
+
+
+def _file():
+    from hyperspy.defaults_parser import config_path
+
+    return Path(config_path) / "hyperspy_sparse_memory_limit"
+
+
+def _free():
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 8 * 2**30  # systems that do not tell: a laptop's half

@@ -1,0 +1,250 @@
+"""What the sparse signal classes do differently from their parents, and nothing else.
+
+Four things: the class follows the chunks, functions that `map` knows by a sparse kernel run on
+the events, the whole signal becomes dense only within the memory limit, and one frame is read for
+one picture.
+"""
+
+from functools import partial
+
+import dask.array as da
+import numpy as np
+from hyperspy.signals import LazySignal
+
+from hyperspy_sparse import blocks, detectors, frames, kernels, memory, saving
+from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+
+__all__ = ["SparseFramesMixin"]
+
+_MAP_OPTIONS = frozenset(
+    "show_progressbar lazy_output num_workers navigation_chunks output_signal_size output_dtype".split()
+)
+
+
+def _frame_by_frame(function, options, shape, dtype, chunk):
+    """The image function on every frame of a chunk that the kernel did not take."""
+    out = np.empty(chunk.shape[:-2] + shape, dtype=dtype)
+    for place in np.ndindex(chunk.shape[:-2]):
+        out[place] = function(np.asarray(chunk[place]), **options)
+    return out
+
+
+class SparseFramesMixin:
+    """Methods of the sparse signal classes; stands before the host's class."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._leave_sparse_type()
+
+    def _leave_sparse_type(self):
+        """After ``set_signal_type("sparse_...")``: keep the host's type, make the chunks sparse."""
+        signal_type = self.metadata.get_item("Signal.signal_type", "")
+        if not signal_type.startswith("sparse_"):
+            return
+        self.metadata.Signal.signal_type = self._signal_type
+        if isinstance(self._data, da.Array) and not has_sparse_chunks(self) and self._data.ndim > 2:
+            self._data = sparsified(self._data)
+
+    # -- class -----------------------------------------------------------------------------------
+
+    def _assign_subclass(self, *args, **kwargs):
+        super()._assign_subclass(*args, **kwargs)
+        choose_class(self)
+
+    def _deepcopy_with_new_data(self, *args, **kwargs):
+        new = super()._deepcopy_with_new_data(*args, **kwargs)
+        # The caller may still have axes to remove, so only the chunks tell here.
+        if isinstance(new._data, da.Array) and not isinstance(new._data._meta, CSRFrames):
+            choose_class(new)
+        return new
+
+    # -- speed -----------------------------------------------------------------------------------
+
+    def _map_iterate(self, function, iterating_kwargs=None, inplace=True, ragged=False, **kwargs):
+        kernel = None
+        if not iterating_kwargs and not ragged and has_sparse_chunks(self):
+            kernel = self._kernel_for(function, kwargs)
+        if kernel is None:
+            return super()._map_iterate(
+                function,
+                iterating_kwargs=iterating_kwargs,
+                inplace=inplace,
+                ragged=ragged,
+                **kwargs,
+            )
+        return self._map_with_kernel(function, kernel, inplace, kwargs)
+
+    def _kernel_for(self, function, kwargs):
+        """The kernel for an image function with its output, or None to take the ordinary path."""
+        options = {k: v for k, v in kwargs.items() if k not in _MAP_OPTIONS}
+        shape, dtype = self.data.shape[-2:], self.data.dtype
+        kernel = kernels.find_kernel(function, shape, dtype, options)
+        output = kernel.output_of(shape, dtype) if kernel else None
+        if output is None:
+            return None
+        asked = kwargs.get("output_signal_size"), kwargs.get("output_dtype")
+        if asked[0] is not None and tuple(asked[0]) != output[0]:
+            return None
+        return kernel, output[0], np.dtype(asked[1] or output[1])
+
+    def _map_with_kernel(self, function, kernel, inplace, kwargs):
+        """The host makes the signal (axes, class, metadata); the kernel makes its data."""
+        kernel, shape, dtype = kernel
+        lazy = kwargs.get("lazy_output")
+        options = {k: v for k, v in kwargs.items() if k not in _MAP_OPTIONS}
+        one_by_one = partial(_frame_by_frame, function, options, shape, dtype)
+        answers = blocks.apply_kernel(self.data, kernel, shape, dtype, one_by_one)
+        host = {**kwargs, "lazy_output": True, "output_signal_size": shape, "output_dtype": dtype}
+        signal = super()._map_iterate(function, inplace=inplace, ragged=False, **host)
+        signal.data = answers.reshape(signal.data.shape)
+        if lazy is False:
+            # Not self.compute, which guards against sparse signals becoming dense: this is one
+            # that is dense already.
+            workers = kwargs.get("num_workers")
+            settings = {} if workers is None else {"num_workers": workers}
+            LazySignal.compute(signal, show_progressbar=kwargs.get("show_progressbar"), **settings)
+        return signal
+
+    def _apply_function_on_data_and_remove_axis(self, function, axes, out=None, rechunk=False):
+        host = super()._apply_function_on_data_and_remove_axis
+        reduced = self.axes_manager[axes]
+        reduced = reduced if np.iterable(reduced) else (reduced,)
+        reduced = tuple(sorted(axis.index_in_array for axis in reduced))
+        data, n_nav = self._data, self._data.ndim - 2
+        nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
+        if rechunk or reduced not in (nav, sig, nav + sig) or not has_sparse_chunks(self):
+            return host(function, axes, out=out, rechunk=rechunk)
+        in_blocks = blocks.in_blocks(data)
+        moment = function.__name__ in ("std", "var", "nanstd", "nanvar")
+        moment = moment and data.dtype.kind in "bui"
+        try:
+            # Sums and extremes never make a chunk dense, so they may have larger ones.
+            self._data = in_blocks
+            result = host(np.mean if moment else function, axes, out=out, rechunk=rechunk)
+        finally:
+            self._data = data
+        if moment:
+            target = result if out is None else out
+            spread = blocks.moments(in_blocks, reduced, np.dtype(float), "std" in function.__name__)
+            target.data = spread.reshape(target.data.shape)
+        return result
+
+    def rebin(self, new_shape=None, scale=None, crop=False, dtype=None, out=None, rechunk=False):
+        data = self._data
+        result = super().rebin(
+            new_shape=new_shape, scale=scale, crop=crop, dtype=dtype, out=out, rechunk=rechunk
+        )
+        # The host leaves self.data as the array that it binned, cropped or rechunked or not.
+        self._data = data
+        target = result if out is None else out
+        factors = self._whole_factors(new_shape, scale)
+        if factors is not None and has_sparse_chunks(self):
+            binned = blocks.binned(data, factors, target.data.dtype)
+            if binned is not None and binned.shape == target.data.shape:
+                target.data = binned
+                choose_class(target)
+        return result
+
+    def _whole_factors(self, new_shape, scale):
+        """How many elements become one, per axis of the array; None if not whole numbers."""
+        factors = self._validate_rebin_args_and_get_factors(new_shape=new_shape, scale=scale)
+        factors = np.asarray(factors, dtype=float)
+        whole = np.rint(factors)
+        return None if (factors != whole).any() or (whole < 1).any() else tuple(whole.astype(int))
+
+    def get_integrated_intensity(self, roi, out_signal_axes=None):
+        stand_in = detectors.stand_in(self, [roi])
+        roi = roi if stand_in is None else stand_in[0]
+        return super().get_integrated_intensity(roi, out_signal_axes)
+
+    def get_virtual_image(self, rois, new_axis_dict=None, normalize=False):
+        rois = list(rois) if np.iterable(rois) else [rois]
+        rois = detectors.stand_in(self, rois) or rois
+        return super().get_virtual_image(rois, new_axis_dict, normalize)
+
+    def _get_cache_dask_chunk(self, indices):
+        frame = frames.one_frame(self, indices)
+        return super()._get_cache_dask_chunk(indices) if frame is None else frame
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def compute(
+        self, close_file=False, show_progressbar=None, memory_limit=None, **kwargs
+    ):
+        """Make the whole signal dense in memory, if it fits below the memory limit.
+
+        Parameters
+        ----------
+        close_file, show_progressbar, **kwargs
+            As in HyperSpy.
+        memory_limit : int, str or None
+            Bytes, or text as "8 GiB"; None takes `hyperspy_sparse.get_limit`.
+
+        Raises
+        ------
+        hyperspy_sparse.DenseMemoryError
+            If the dense array would be larger than the limit.
+        """
+        memory.check(self.data.shape, self.data.dtype, "compute()", memory_limit)
+        self.data = densified(self.data)
+        super().compute(close_file=close_file, show_progressbar=show_progressbar, **kwargs)
+
+    def to_dense(self, memory_limit=None, show_progressbar=None):
+        """A dense copy of the signal in memory, in the host's own class.
+
+        Parameters
+        ----------
+        memory_limit : int, str or None
+            Largest size that is allowed; None takes `hyperspy_sparse.get_limit`.
+
+        Returns
+        -------
+        hyperspy.api.signals.BaseSignal
+            Not lazy; a `pyxem.signals.ElectronDiffraction2D`, for instance.
+
+        Raises
+        ------
+        hyperspy_sparse.DenseMemoryError
+            If the dense array would be larger than the limit.
+        """
+        memory.check(self.data.shape, self.data.dtype, "to_dense()", memory_limit)
+        new = self._deepcopy_with_new_data(densified(self.data), copy_variance=True)
+        new.compute(show_progressbar=show_progressbar)
+        return new
+
+    def save(self, filename=None, overwrite=None, extension=None, file_format=None, **kwargs):
+        """Save the signal; formats for dense data are written chunk by chunk.
+
+        The file holds the host's signal type and class, so it opens where this package is not
+        installed. Formats of `rsciio_tpx3` keep the frames sparse.
+
+        Parameters
+        ----------
+        filename, overwrite, extension, file_format, **kwargs
+            As in :meth:`hyperspy.api.signals.BaseSignal.save`.
+        """
+        options = {"overwrite": overwrite, "file_format": file_format, **kwargs}
+        if saving.keeps_frames(filename, extension, file_format):
+            return super().save(filename, extension=extension, **options)
+        stock = saving.in_stock_class(self)
+        stock.save(filename, extension=extension, **options)
+        self.tmp_parameters = stock.tmp_parameters
+
+    def persist(self, **kwargs):
+        """Read everything once and keep the sparse chunks in memory, in place.
+
+        Parameters
+        ----------
+        **kwargs
+            Passed to :meth:`dask.array.Array.persist`.
+        """
+        self.data = self.data.persist(**kwargs)
+        self.events.data_changed.trigger(obj=self)
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("the frames are sparse: a dense array is always a copy.")
+        memory.check(self.data.shape, np.dtype(dtype or self.data.dtype), "numpy.asarray")
+        dense = np.asarray(densified(self.data).compute())
+        return dense if dtype is None else dense.astype(dtype, copy=False)

@@ -1,0 +1,33 @@
+"""Which files keep frames sparse, and what the others are given instead."""
+
+from pathlib import Path
+
+from hyperspy_sparse.twins import choose_class, densified
+
+__all__ = ["in_stock_class", "keeps_frames"]
+
+
+def keeps_frames(filename, extension, file_format):
+    """Whether the format that this will be saved in is one of ours."""
+    from rsciio import IO_PLUGINS
+
+    ours = [plugin for plugin in IO_PLUGINS if plugin["api"].startswith("rsciio_tpx3.")]
+    if file_format is not None:
+        wanted = str(file_format).lower()
+        return any(wanted in (p["name"].lower(), p["api"].lower()) for p in ours)
+    suffix = extension or (Path(filename).suffix if filename is not None else "")
+    suffix = suffix.lstrip(".").lower()
+    others = [p for p in IO_PLUGINS if p not in ours and suffix in p["file_extensions"]]
+    return not others and any(suffix in p["file_extensions"] for p in ours)
+
+
+def in_stock_class(signal):
+    """A copy in the host's class whose chunks become dense one by one, as they are written."""
+    stock = signal._deepcopy_with_new_data(
+        densified(signal.data),
+        copy_variance=True,
+        copy_navigator=True,
+        copy_learning_results=True,
+    )
+    choose_class(stock)
+    return stock

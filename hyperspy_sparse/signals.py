@@ -1,0 +1,109 @@
+"""The lazy signal classes whose chunks are sparse: HyperSpy's and pyXem's, with one mixin.
+
+They are their parents in every respect; `mixin.SparseFramesMixin` adds speed, a memory limit and
+the choice of class. Which class a signal has follows from its chunks: `CSRFrames` make it the
+sparse twin, dense chunks the stock class. The signal type in the metadata stays the host's, so
+files and results are at home where this package is not installed.
+"""
+
+from hyperspy.signals import LazySignal2D
+from pyxem.signals import (
+    LazyDiffraction2D,
+    LazyElectronDiffraction2D,
+    LazyPolarDiffraction2D,
+)
+
+from hyperspy_sparse import mixin, twins
+from hyperspy_sparse import navigator as _navigator
+
+__all__ = [
+    "LazySparseDiffraction2D",
+    "LazySparseElectronDiffraction2D",
+    "LazySparsePolarDiffraction2D",
+    "LazySparseSignal2D",
+    "as_sparse_twin",
+    "finish_loading",
+]
+
+
+class LazySparseSignal2D(mixin.SparseFramesMixin, LazySignal2D):
+    """A lazy `hyperspy.api.signals.Signal2D` over sparse frames."""
+
+
+class LazySparseDiffraction2D(mixin.SparseFramesMixin, LazyDiffraction2D):
+    """A lazy `pyxem.signals.Diffraction2D` over sparse frames."""
+
+
+class LazySparseElectronDiffraction2D(mixin.SparseFramesMixin, LazyElectronDiffraction2D):
+    """A lazy `pyxem.signals.ElectronDiffraction2D` over sparse frames.
+
+    This is what loading a Timepix3 recording gives. All methods of pyXem and HyperSpy are there;
+    centre of mass, integration and virtual detectors run on the counted events alone.
+
+    Examples
+    --------
+    >>> import hyperspy_sparse
+    >>> s = hyperspy_sparse.data.disks()
+    >>> s
+    <LazySparseElectronDiffraction2D, title: Simulated disks, dimensions: (8, 6|32, 32)>
+    >>> s.get_direct_beam_position(method="center_of_mass").axes_manager.navigation_shape
+    (8, 6)
+    """
+
+
+class LazySparsePolarDiffraction2D(mixin.SparseFramesMixin, LazyPolarDiffraction2D):
+    """A lazy `pyxem.signals.PolarDiffraction2D` over sparse frames."""
+
+
+for _twin in (
+    LazySparseSignal2D,
+    LazySparseDiffraction2D,
+    LazySparseElectronDiffraction2D,
+    LazySparsePolarDiffraction2D,
+):
+    twins.register_twin(_twin)
+
+
+def as_sparse_twin(signal):
+    """Give a signal with sparse chunks its sparse class, in place.
+
+    Parameters
+    ----------
+    signal : hyperspy.api.signals.BaseSignal
+        Any signal; nothing happens unless its data are a dask array of `CSRFrames`.
+
+    Returns
+    -------
+    The same signal.
+    """
+    if twins.has_sparse_chunks(signal):
+        signal._lazy = True
+        if not isinstance(signal, mixin.SparseFramesMixin):
+            signal._assign_subclass()
+        twins.choose_class(signal)
+    return signal
+
+
+def finish_loading(signal, navigator=None):
+    """Last step of loading: the sparse class, and a navigator that is there at once.
+
+    Parameters
+    ----------
+    signal : hyperspy.api.signals.BaseSignal
+        As HyperSpy made it from the reader's dictionary.
+    navigator : numpy.ndarray, shape nav_shape (NumPy order), or None
+        Counts per position, where the source knows them without reading the data.
+
+    Returns
+    -------
+    The same signal, with the class changed and ``signal.navigator`` set.
+
+    Raises
+    ------
+    ValueError
+        If `navigator` has another shape than the navigation axes.
+    """
+    signal = as_sparse_twin(signal)
+    if navigator is not None:
+        _navigator.attach(signal, navigator)
+    return signal
