@@ -286,7 +286,7 @@ def signal_offers(index, options):
             )
         offers.append(offer)
     if index.n_hits:
-        span = ticks_to_seconds(index.span[1] - index.span[0])
+        span = ticks_to_seconds(index.hit_span[1] - index.hit_span[0])
         offers.append(
             {
                 "signal": "frames",

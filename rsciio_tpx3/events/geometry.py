@@ -12,9 +12,8 @@ layout differs in orientation, which `orientation` or a table can express.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
-__all__ = ["CHIP_SIZE", "LAYOUTS", "ORIENTATIONS", "Layout", "flat_pixel", "layout_for", "make_layout"]
+__all__ = ["CHIP_SIZE", "LAYOUTS", "ORIENTATIONS", "Layout", "layout_for", "make_layout"]
 
 CHIP_SIZE = 256
 LAYOUTS = ("single", "quad", "strip", "strip-reversed")
@@ -74,14 +73,6 @@ class Layout:
     def chips(self):
         """Chip numbers the layout has a place for."""
         return tuple(int(chip) for chip in np.flatnonzero(self.rules[:, 0] >= 0))
-
-
-@njit(nogil=True, cache=True, inline="always")
-def flat_pixel(rules, chip, address):
-    """Flat detector index of a chip-local address ``y * 256 + x``; -1 for a chip without a place."""
-    if rules[chip, 0] < 0:
-        return np.int64(-1)
-    return rules[chip, 0] + rules[chip, 1] * (address & 0xFF) + rules[chip, 2] * (address >> 8)
 
 
 def _quad(gap):

@@ -30,11 +30,13 @@ __all__ = [
     "TYPE_TDC",
     "control_ticks",
     "encode_chunk_count",
+    "encode_control",
     "encode_global",
     "encode_header",
     "encode_hits",
     "encode_spidr_time",
     "encode_tdc",
+    "encode_tdc_invalid",
     "header_chip",
     "header_words",
     "is_header",
@@ -222,6 +224,18 @@ def encode_tdc(edge, counter, ticks):
     word = (np.int64(TYPE_TDC) << 60) | (np.asarray(edge, np.int64) << 56)
     word |= (np.asarray(counter, np.int64) & 0xFFF) << 44
     return (word | (coarse << 9) | (fine << 5)).astype(np.uint64)
+
+
+def encode_tdc_invalid(edge, counter, ticks):
+    """TDC words whose fine field is 0; `ticks` gives their (in real data stale) coarse time."""
+    return encode_tdc(edge, counter, ticks) & ~np.uint64(0xF << 5)
+
+
+def encode_control(code, chip_id, ticks):
+    """TPX3 control words: a 16-bit code such as 0x71B0, the chip's identifier, SPIDR time."""
+    spidr = ((np.asarray(ticks, np.int64) // COARSE_TICKS) >> 14) & 0xFFFF
+    word = (np.asarray(code, np.int64) << 48) | (np.asarray(chip_id, np.int64) << 16) | spidr
+    return word.astype(np.uint64)
 
 
 def encode_global(ticks):

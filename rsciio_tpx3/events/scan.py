@@ -111,43 +111,17 @@ class Scan:
         return (self.start, self.stop, self.phase, self.num, self.base, self.step, self.den, self.n_columns)
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _segment(t, start, at):
-    """The last segment that starts at or before `t`, looking near `at` first; -1 before all."""
-    n = len(start)
-    if t >= start[at]:
-        for _ in range(4):  # hits come nearly in order of time
-            if at + 1 == n or t < start[at + 1]:
-                return at
-            at += 1
-        return at + np.searchsorted(start[at:], t, "right") - 1
-    for _ in range(4):
-        if at == 0:
-            return -1
-        at -= 1
-        if t >= start[at]:
-            return at
-    return np.searchsorted(start[:at], t, "right") - 1
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _position(t, s, start, stop, phase, num, base, step, den, n_columns):
-    """Flat position of a time in segment `s`, or why it has none."""
-    if t >= stop[s]:
-        return np.int64(AFTER) if s == len(start) - 1 else np.int64(FLYBACK)
-    if base[s] < 0:
-        return np.int64(LEFT_OUT)
-    scaled = (t - start[s]) * den + phase[s]
-    # an integer division costs as much as all the rest: guess in floating point, then make it exact
-    column = np.int64(np.float64(scaled) / np.float64(num[s]))
-    rest = scaled - column * num[s]
-    if rest < 0:
-        column -= 1
-    elif rest >= num[s]:
-        column += 1
-    if column >= n_columns:
-        return np.int64(AFTER) if s == len(start) - 1 else np.int64(FLYBACK)
-    return base[s] + step[s] * column
+@njit(nogil=True, cache=True)
+def _search(t, start):
+    """The last segment that starts at or before `t`, by bisection; -1 before all."""
+    low, high = 0, len(start)
+    while low < high:
+        middle = (low + high) // 2
+        if start[middle] <= t:
+            low = middle + 1
+        else:
+            high = middle
+    return low - 1
 
 
 @njit(nogil=True, cache=True)
@@ -160,41 +134,62 @@ def place_hits(toa, start, stop, phase, num, base, step, den, n_columns, out):
     start, stop, phase, num, base, step, den, n_columns
         `Scan.columns`; at least one segment.
     out : numpy.ndarray of int64, shape (n,)
+
+    Notes
+    -----
+    Hits come nearly in order of time, so the segment of the hit before is tried first; it is kept in
+    scalars, since a call that takes the arrays costs more than the arithmetic (reference counting).
     """
-    s = np.int64(0)
+    last = len(start) - 1
+    s = np.int64(-2)
+    begin = end = following = np.int64(0)
     for i in range(len(toa)):
-        found = _segment(toa[i], start, s)
-        if found < 0:
+        t = toa[i]
+        if s == -2 or t < begin or t >= following:
+            s = _search(t, start)
+            begin = start[s] if s >= 0 else np.iinfo(np.int64).min
+            following = start[s + 1] if s < last else np.iinfo(np.int64).max
+            if s >= 0:
+                end, offset, dwell, first, direction = stop[s], phase[s], num[s], base[s], step[s]
+                inverse = 1.0 / dwell
+        if s < 0:
             out[i] = BEFORE
-            s = np.int64(0)
             continue
-        s = found
-        out[i] = _position(toa[i], s, start, stop, phase, num, base, step, den, n_columns)
+        if t >= end:
+            out[i] = AFTER if s == last else FLYBACK
+            continue
+        if first < 0:
+            out[i] = LEFT_OUT
+            continue
+        scaled = (t - begin) * den + offset
+        # an integer division costs as much as all the rest: guess in floating point, then make it exact
+        column = np.int64(scaled * inverse)
+        rest = scaled - column * dwell
+        if rest < 0:
+            column -= 1
+        elif rest >= dwell:
+            column += 1
+        if column >= n_columns:
+            out[i] = AFTER if s == last else FLYBACK
+        else:
+            out[i] = first + direction * column
 
 
 @njit(nogil=True, cache=True)
-def count_positions(toa, start, stop, phase, num, base, step, den, n_columns, counts, outside):
+def count_positions(position, counts, outside):
     """Count hits for each position and, by reason, those without one.
 
     Parameters
     ----------
-    toa, start, stop, phase, num, base, step, den, n_columns
-        As for `place_hits`.
+    position : numpy.ndarray of int64, shape (n,)
+        As `place_hits` makes them.
     counts : numpy.ndarray of int64, shape (n_positions,)
         Added to.
     outside : numpy.ndarray of int64, shape (5,)
         Added to at ``-reason``.
     """
-    s = np.int64(0)
-    for i in range(len(toa)):
-        found = _segment(toa[i], start, s)
-        if found < 0:
-            outside[-BEFORE] += 1
-            s = np.int64(0)
-            continue
-        s = found
-        position = _position(toa[i], s, start, stop, phase, num, base, step, den, n_columns)
-        if position < 0:
-            outside[-position] += 1
+    for i in range(len(position)):
+        if position[i] < 0:
+            outside[-position[i]] += 1
         else:
-            counts[position] += 1
+            counts[position[i]] += 1

@@ -96,6 +96,8 @@ class EventIndex:
         Hits that can be placed in time.
     span : tuple of int
         First and last time of anything in the recording, ticks.
+    hit_span : tuple of int
+        First and last hit; (0, -1) where there is none.
     chips : tuple of int
         Chips with data.
     statistics : dict
@@ -107,6 +109,7 @@ class EventIndex:
     edges: Edges
     n_hits: int
     span: tuple
+    hit_span: tuple
     chips: tuple
     statistics: dict = field(default_factory=dict)
     losses: dict = field(default_factory=dict)

@@ -159,14 +159,10 @@ def choose_sync(index, options):
         return options.sync, tdc
     if options.positions is not None:
         return "pixel-trigger", tdc
-    if options.nav_shape is not None:
-        wanted = math.prod(options.nav_shape)
-        if kinds[tdc] >= 0.9 * wanted and kinds[tdc] > 4 * math.prod(options.nav_shape[:-1]):
-            return "pixel-trigger", tdc
     if _other_direction(tdc) in kinds:
         _check_gate(index.edges, tdc)
         return "line-gate", tdc
-    return "line-start", tdc
+    return ("pixel-trigger" if _looks_like_pixels(index, options, tdc) else "line-start"), tdc
 
 
 def _choose_tdc(kinds, options):
@@ -182,6 +178,22 @@ def _choose_tdc(kinds, options):
         )
     rise = f"{inputs[0]}-rise"
     return rise if rise in kinds else f"{inputs[0]}-fall"
+
+
+def _looks_like_pixels(index, options, tdc):
+    """True where the pulses come as the pixels of the scan shape do, and cannot be lines."""
+    if options.nav_shape is None or options.active_fraction is not None:
+        return False
+    pulses = _pulses(index, options, tdc)
+    if options.dwell is not None and not 0.9 < pulses.period / float(options.dwell) < 1.1:
+        return False
+    ny, nx = options.nav_shape[-2:]
+    lengths = pulses.run_lengths
+    inner = lengths[1:-1] if len(lengths) > 2 else lengths
+    if len(lengths) > 1:
+        # as many pulses in a line as lines in a frame: groups of that size may be either
+        return nx != ny and bool(((inner == nx) | (inner == nx * ny)).all())
+    return abs(len(pulses) - math.prod(options.nav_shape)) <= 0.01 * len(pulses)
 
 
 def _counted(kinds):
@@ -398,7 +410,8 @@ def _columns(options, sync, pulses, length, n_rows):
             raise ScanSyncError(
                 f"The edges mark where each of {n_rows} rows begins, every {_period_text(pulses)}, but not how long "
                 "the beam stays on a position. Pass navigation_shape and dwell_time=\"1 us\", or "
-                "navigation_shape and active_fraction=0.9 (the share of the period that is no flyback)."
+                "navigation_shape and active_fraction=0.9 (the share of the period that is no flyback); if each edge "
+                'is one probe position, sync="pixel-trigger".'
             )
         dwell = Fraction(pulses.period).limit_denominator(1000) * Fraction(str(options.active_fraction)) / nx
     elif nx is None:
@@ -539,7 +552,7 @@ def _shared_clock(index, options):
     frame = n_lines * (nx * options.dwell + options.line_flyback) + options.frame_flyback
     n_frames = options.nav_shape[0] if len(options.nav_shape) == 3 else 1
     if len(options.nav_shape) == 2:
-        n_frames = max(1, math.ceil((index.span[1] + 1 - options.delay) / frame))
+        n_frames = max(1, math.ceil((index.hit_span[1] + 1 - options.delay) / frame))
     return _clocked_lines(options, [options.delay + i * frame for i in range(n_frames)], {})
 
 
@@ -568,9 +581,9 @@ def _frames(index, options):
     if options.frame_time is None:
         raise ScanSyncError(
             'signal="frames" needs frame_time, such as frame_time="1 ms"; the recording lasts '
-            f"{format_seconds(ticks_to_seconds(index.span[1] - index.span[0]))}."
+            f"{format_seconds(ticks_to_seconds(index.hit_span[1] - index.hit_span[0]))}."
         )
-    first, end = index.span[0], index.span[1] + 1
+    first, end = index.hit_span[0], index.hit_span[1] + 1
     n = max(1, math.ceil((end - first) / options.frame_time))
     number = np.arange(n + 1, dtype=np.int64).astype(object)
     den, num = options.frame_time.denominator, options.frame_time.numerator

@@ -101,6 +101,8 @@ class EventFrames:
         columns = self.scan.columns()
         for piece in pieces:
             for hits in self.source.part(piece):
-                count_positions(hits.toa, *columns, counts, outside)
+                position = np.empty(len(hits), np.int64)
+                place_hits(hits.toa, *columns, position)
+                count_positions(position, counts, outside)
             bar.update()
         return counts, outside

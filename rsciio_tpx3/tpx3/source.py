@@ -294,6 +294,7 @@ def _summary(stream, blocks, marks, stale, damage):
         edges=edges,
         n_hits=int(blocks["n_hits"].sum()),
         span=_span(blocks, marks),
+        hit_span=_span(blocks, marks[:0]) if blocks["n_hits"].any() else (0, -1),
         chips=tuple(int(chip) for chip in chips),
         statistics=_statistics(stream),
         losses={name: amount for name, amount in losses.items() if amount},

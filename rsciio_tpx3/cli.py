@@ -1,0 +1,131 @@
+"""The command line: ``rsciio-tpx3 info FILE`` and ``rsciio-tpx3 demo [FILE ...]``."""
+
+import argparse
+import ast
+import json
+import logging
+import sys
+
+import rsciio_tpx3
+from rsciio_tpx3.metadata.units import format_seconds
+
+__all__ = ["main"]
+
+
+def main(argv=None):
+    """Run a command; returns the exit status (2 for bad input, as argparse does)."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (ValueError, TypeError, OSError, MemoryError, OverflowError) as error:
+        # the messages are written for the user; a traceback would bury them
+        print(f"rsciio-tpx3: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="rsciio-tpx3", description="Timepix3 event recordings as sparse 4D STEM data."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {rsciio_tpx3.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    info = commands.add_parser("info", help="print what is in a recording, without decoding its hits")
+    _add_files(info, "+")
+    info.add_argument("--json", action="store_true", help="print JSON for other programs")
+    info.set_defaults(run=_info)
+    demo = commands.add_parser(
+        "demo",
+        help="from a recording to pictures with pyXem; without FILE a recording is simulated first",
+    )
+    _add_files(demo, "*")
+    demo.add_argument("--output", default=".", metavar="FOLDER", help="where to put the results (here)")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_files(parser, number):
+    parser.add_argument("files", nargs=number, metavar="FILE", help="several are pieces of one acquisition")
+    parser.add_argument(
+        "-o",
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of hs.load for these files, such as -o dwell_time='1 us' "
+        "-o navigation_shape=256,256 -o all_parts=True",
+    )
+
+
+def _options(arguments):
+    options = {}
+    for text in arguments.option:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"-o {text!r}: write NAME=VALUE, for example -o layout=quad.")
+        try:
+            options[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[name] = value  # plain words, such as quad or 0.5 us
+    return options
+
+
+def _info(arguments):
+    files = arguments.files if len(arguments.files) > 1 else arguments.files[0]
+    info = rsciio_tpx3.file_info(files, **_options(arguments))
+    if arguments.json:
+        print(json.dumps(info, indent=2))
+    else:
+        print("\n".join(_info_lines(info)))
+
+
+def _info_lines(info):
+    yield from info["files"]
+    yield f"  size           {info['bytes']:,} bytes, {info['hits']:,} hits"
+    yield f"  detector       {info['layout']}, {' x '.join(map(str, info['detector_shape']))} pixels (x, y)"
+    for chip in info["chips"]:
+        hits = info["hits_by_chip"].get(chip, 0)
+        chunks = info["chunks_by_chip"].get(chip, 0)
+        yield f"    chip {chip}       {hits:,} hits in {chunks:,} chunks"
+    yield f"  time           {format_seconds(info['first'])} to {format_seconds(info['last'])}"
+    yield "  packets        " + ", ".join(f"{n:,} {name}" for name, n in info["packets"].items())
+    for name, edge in info["edges"].items():
+        yield f"  {name:14} {_edge_text(edge)}"
+    if not info["edges"]:
+        yield "  edges          none"
+    for signal in info["signals"]:
+        yield f"  as {signal['signal']:11} {_signal_text(signal)}"
+    losses = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in info["losses"].items())
+    yield f"  losses         {losses or 'none seen'}"
+
+
+def _edge_text(edge):
+    text = f"{edge['number']:,} edges"
+    if "period" in edge:
+        text += f", every {format_seconds(edge['period'])} (+- {format_seconds(edge['period_error'])})"
+        if edge["groups"] > 1:
+            text += f", in {edge['groups']} groups"
+        if edge["in_bursts"]:
+            text += f", {edge['in_bursts']:,} more in bursts"
+    return text
+
+
+def _signal_text(signal):
+    if not signal["ready"]:
+        return f"needs more: {signal['needs']}"
+    shape = " x ".join(map(str, signal["navigation_shape"]))
+    text = f"{shape} positions (x, y), dwell time {format_seconds(signal['dwell_time'])}, "
+    text += f"{signal['sync']}" + (f" on {signal['tdc']}" if signal["tdc"] else "")
+    return "\n                 ".join([text, *signal["notes"]])
+
+
+def _demo(arguments):
+    # the one command that needs HyperSpy, pyXem and matplotlib
+    from hyperspy_sparse.demo import run
+
+    run(arguments.files, arguments.output, _options(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Electrons: how many at each position, where on the detector, and when."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsciio_tpx3.events.clock import PIXEL_TICKS
+
+__all__ = ["Electrons", "line_electrons", "line_generator"]
+
+
+@dataclass(frozen=True)
+class Electrons:
+    """Electrons of one scan line with the flyback after it, in time order.
+
+    Attributes
+    ----------
+    position : numpy.ndarray of int64, shape (n,)
+        ``frame * n_positions + flat position`` in whose dwell it was drawn, -1 in flyback.
+    time : numpy.ndarray of int64, shape (n,)
+        Ticks, a multiple of the pixel clock's 6.
+    y, x : numpy.ndarray of float64, shape (n,)
+        Place on the detector in pixels; may lie outside.
+    """
+
+    position: np.ndarray
+    time: np.ndarray
+    y: np.ndarray
+    x: np.ndarray
+
+
+def line_generator(seed, frame, line):
+    """Random numbers of one line, so that no result depends on how lines are grouped."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 3, frame, line])))
+
+
+def line_electrons(scan, source, dose, frame, line, rng, *, flyback=False, drift=(0.0, 0.0)):
+    """Draw the electrons of one line.
+
+    Parameters
+    ----------
+    scan : Scan
+    source : Specimen, ArrayIntensity or the like
+        With ``brightness(positions, shift)`` and ``draw(positions, counts, rng, shift)``.
+    dose : float
+        Mean number of electrons at a position of brightness 1.
+    frame, line : int
+    rng : numpy.random.Generator
+    flyback : bool
+        Whether the beam stays on after the line, at its last position.
+    drift : tuple of float
+        Shift ``(y, x)`` of the specimen under the scan, in positions.
+
+    Returns
+    -------
+    Electrons
+    """
+    positions = scan.line_positions(line)
+    borders = scan.borders(frame, line)
+    mean = dose * source.brightness(positions, drift)
+    labels = frame * scan.n_positions + positions
+    if flyback:
+        # an extra step at the last position, as long as the pause lasts
+        pause = max(scan.next_line(frame, line) - int(borders[-1]), 0)
+        mean = np.append(mean, mean[-1] * pause * PIXEL_TICKS / float(scan.dwell))
+        positions, labels = np.append(positions, positions[-1]), np.append(labels, -1)
+        borders = np.append(borders, borders[-1] + pause)
+    counts = rng.poisson(mean)
+    # sorting keeps the steps apart, since their time spans do not overlap
+    step = np.repeat(np.arange(len(counts)), counts)
+    span = borders[step + 1] - borders[step]
+    time = np.sort(borders[step] + (rng.random(len(step)) * span).astype(np.int64))
+    y, x = source.draw(positions, counts, rng, drift)
+    return Electrons(labels[step], time * PIXEL_TICKS, y, x)

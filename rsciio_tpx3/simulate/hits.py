@@ -1,0 +1,275 @@
+"""From electrons to hits: shared charge, ToT, time walk, jitter, dead time.
+
+Each effect can be switched off; with all of them off one electron makes one hit in its own pixel at
+its own time. The numbers are typical in size and chosen, not fitted: 55 um pixels, 200 keV
+electrons stopped in a few hundred um of silicon light up about three pixels each, and the
+discriminator fires later the smaller the charge. The dead time is the time over threshold plus
+475 ns, the packet transfer of the chip [1]_.
+
+References
+----------
+.. [1] Poikela et al., Timepix3: a 65K channel hybrid pixel readout chip with simultaneous ToA/ToT
+   and sparse readout, JINST 9 (2014) C05013.
+"""
+
+from dataclasses import dataclass, field
+from math import erf
+
+import numpy as np
+from numba import njit
+from scipy.ndimage import distance_transform_cdt
+
+from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS
+from rsciio_tpx3.events.geometry import CHIP_SIZE
+from rsciio_tpx3.simulate.times import exact_ticks
+
+__all__ = ["HitModel", "Hits", "PixelTable", "make_hits"]
+
+_MAX_TOT = 1023  # ten bits
+_JITTER_LIMIT = 6.0  # standard deviations: bounds how far a hit can precede its electron
+
+
+@dataclass(frozen=True)
+class HitModel:
+    """How the sensor and the pixel electronics answer to one electron.
+
+    Attributes
+    ----------
+    charge_sharing : bool
+        Whether one electron may light up several pixels.
+    cloud : float
+        Standard deviation of the charge cloud in pixels; at most 0.6, since three by three pixels
+        are looked at.
+    wander : float
+        Standard deviation, in pixels, of the way of the electron sideways before it leaves its
+        charge.
+    energy, energy_spread : float
+        Charge of one electron in keV, and its standard deviation.
+    threshold : float
+        Smallest charge that fires, in keV.
+    tot_per_kev : float
+        ToT counts of 25 ns for 1 keV above threshold.
+    tot_noise : float
+        Standard deviation of ToT in counts.
+    walk : time
+        Delay of a charge at threshold; ``walk * threshold / charge`` for others (a linear rise of
+        the amplifier).
+    jitter : time
+        Standard deviation of each hit's time.
+    dead_time : time or None
+        A pixel is blind for ToT plus this time after a hit.
+    column_offset : array-like of int, shape (256,) or (256 chips, 256), optional
+        Constant delay in ticks (a multiple of 6, may be negative) of each chip column.
+    """
+
+    charge_sharing: bool = True
+    cloud: float = 0.25
+    wander: float = 0.4
+    energy: float = 200.0
+    energy_spread: float = 12.0
+    threshold: float = 6.0
+    tot_per_kev: float = 0.3
+    tot_noise: float = 1.0
+    walk: object = "20 ns"
+    jitter: object = "1 ns"
+    dead_time: object = "475 ns"
+    column_offset: object = field(default=None, repr=False)
+
+    def __post_init__(self):
+        if not 0 < self.cloud <= 0.6:
+            raise ValueError(f"cloud={self.cloud!r}: more than 0 and at most 0.6 pixels are needed.")
+        if not 0 < self.threshold < self.energy:
+            raise ValueError(
+                f"threshold={self.threshold!r} keV must lie between 0 and the energy of an electron, "
+                f"{self.energy!r} keV."
+            )
+
+    @classmethod
+    def exact(cls, **options):
+        """One electron, one hit, at its own time: every effect off but those in `options`."""
+        off = {"charge_sharing": False, "wander": 0.0, "walk": 0, "jitter": 0, "dead_time": None}
+        return cls(**(off | options))
+
+    @property
+    def margin(self):
+        """How much earlier than its electron a hit can be, in ticks."""
+        early = _JITTER_LIMIT * float(exact_ticks(self.jitter, "jitter"))
+        return int(np.ceil(early)) + max(0, -int(self._offsets().min())) + PIXEL_TICKS
+
+    def _offsets(self):
+        offsets = np.zeros((256, CHIP_SIZE), np.int64)
+        if self.column_offset is not None:
+            offsets[:] = np.asarray(self.column_offset, np.int64)
+        if np.any(offsets % PIXEL_TICKS):
+            raise ValueError("column_offset: whole counts of 6 ticks (1.5625 ns) are needed.")
+        return offsets
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Columns of equal length: detector pixel, ticks, ToT, and the number of the electron."""
+
+    pixel: np.ndarray
+    time: np.ndarray
+    tot: np.ndarray
+    electron: np.ndarray
+
+
+class PixelTable:
+    """Which pixel of which chip collects the charge at a detector pixel.
+
+    The pixels at the inner chip borders are wider than the others, so that a layout with a gap
+    shows empty pixels there; the charge goes to the nearest real pixel up to two pixels away.
+
+    Parameters
+    ----------
+    layout : rsciio_tpx3.events.geometry.Layout
+
+    Attributes
+    ----------
+    collector : numpy.ndarray of int64, shape (height * width,)
+        Flat index of the collecting pixel, -1 where there is none.
+    chip, address : numpy.ndarray of int64, same shape
+        Chip and ``y * 256 + x`` on it of a real pixel, -1 elsewhere.
+    """
+
+    def __init__(self, layout):
+        size = layout.sig_shape[0] * layout.sig_shape[1]
+        self.sig_shape = layout.sig_shape
+        self.chip, self.address = np.full(size, -1, np.int64), np.full(size, -1, np.int64)
+        address = np.arange(CHIP_SIZE**2)
+        columns = np.stack([np.ones_like(address), address & 0xFF, address >> 8])
+        for chip in layout.chips:
+            flat = layout.rules[chip] @ columns
+            self.chip[flat], self.address[flat] = chip, address
+        empty = (self.chip < 0).reshape(layout.sig_shape)
+        distance, (rows, cols) = distance_transform_cdt(empty, "chessboard", return_indices=True)
+        nearest = rows.astype(np.int64) * layout.sig_shape[1] + cols
+        self.collector = np.where(distance <= 2, nearest, -1).ravel()
+
+
+def collecting_pixels(table, y, x):
+    """Flat index of the pixel that lies under each point, -1 outside the detector."""
+    height, width = table.sig_shape
+    row, column = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    flat = np.where(inside, row * width + column, 0)
+    return np.where(inside, table.collector[flat], -1)
+
+
+def make_hits(model, table, electrons, rng, busy):
+    """Hits of the electrons of one line.
+
+    Parameters
+    ----------
+    model : HitModel
+    table : PixelTable
+    electrons : Electrons
+    rng : numpy.random.Generator
+    busy : numpy.ndarray of int64, shape (height * width,)
+        Time until which each pixel is blind; changed in place.
+
+    Returns
+    -------
+    Hits
+        In time order; `electron` counts from 0 within `electrons`.
+    """
+    if model.charge_sharing:
+        pixel, charge, owner = _shared(model, table, electrons, rng)
+    else:
+        pixel = collecting_pixels(table, electrons.y, electrons.x)
+        owner = np.flatnonzero(pixel >= 0)
+        pixel = pixel[owner]
+        charge = np.maximum(rng.normal(model.energy, model.energy_spread, len(owner)), model.threshold)
+    tot = (charge - model.threshold) * model.tot_per_kev + rng.normal(0, model.tot_noise, len(charge))
+    tot = np.clip(np.rint(tot), 1, _MAX_TOT).astype(np.int64)
+    time = _times(model, table, electrons.time[owner], pixel, charge, rng)
+    order = np.argsort(time, kind="stable")
+    if model.dead_time is not None:
+        dead = float(exact_ticks(model.dead_time, "dead_time"))
+        order = order[_alive(time[order], pixel[order], tot[order], dead, busy)]
+    return Hits(pixel[order], time[order], tot[order], owner[order])
+
+
+def _times(model, table, time, pixel, charge, rng):
+    """Times on the pixel clock; exact where there is neither walk nor jitter."""
+    late = float(exact_ticks(model.walk, "walk")) * model.threshold / charge
+    jitter = float(exact_ticks(model.jitter, "jitter"))
+    if jitter:
+        late += jitter * np.clip(rng.standard_normal(len(time)), -_JITTER_LIMIT, _JITTER_LIMIT)
+    counts = np.rint(late / PIXEL_TICKS).astype(np.int64)
+    time = time + counts * PIXEL_TICKS
+    if model.column_offset is not None:
+        time = time + model._offsets()[table.chip[pixel], table.address[pixel] & 0xFF]
+    return np.maximum(time, 0)
+
+
+def _shared(model, table, electrons, rng):
+    n = len(electrons.time)
+    pixel, owner = np.empty(9 * n, np.int64), np.empty(9 * n, np.int64)
+    charge = np.empty(9 * n)
+    found = _share_charge(
+        rng, electrons.y, electrons.x, *table.sig_shape, table.collector, model.cloud, model.wander,
+        model.energy, model.energy_spread, model.threshold, pixel, charge, owner,
+    )  # fmt: skip
+    return pixel[:found].copy(), charge[:found].copy(), owner[:found].copy()
+
+
+@njit(nogil=True, cache=True)
+def _below(distance, cloud):
+    """Share of a normal distribution below a border."""
+    return 0.5 * (1.0 + erf(distance / (cloud * np.sqrt(2.0))))
+
+
+@njit(nogil=True, cache=True)
+def _share_charge(
+    rng, y, x, height, width, collector, cloud, wander, energy, spread, threshold, pixel, charge, owner
+):  # fmt: skip
+    """Split each electron's charge over 3 x 3 pixels; write those above threshold."""
+    found = 0
+    part_y, part_x = np.empty(3), np.empty(3)
+    pixels, charges = np.empty(9, np.int64), np.empty(9)
+    for i in range(len(y)):
+        cy, cx = y[i] + wander * rng.normal(), x[i] + wander * rng.normal()
+        total = energy + spread * rng.normal()
+        row, column = int(np.floor(cy)), int(np.floor(cx))
+        if row < -1 or row > height or column < -1 or column > width:
+            continue
+        fy, fx = cy - row, cx - column
+        part_y[0], part_x[0] = _below(-fy, cloud), _below(-fx, cloud)
+        part_y[2], part_x[2] = _below(fy - 1.0, cloud), _below(fx - 1.0, cloud)
+        part_y[1], part_x[1] = 1.0 - part_y[0] - part_y[2], 1.0 - part_x[0] - part_x[2]
+        used = 0
+        for dy in range(3):
+            for dx in range(3):
+                r, c = row + dy - 1, column + dx - 1
+                if r < 0 or r >= height or c < 0 or c >= width:
+                    continue
+                target = collector[r * width + c]
+                if target < 0:
+                    continue
+                share = total * part_y[dy] * part_x[dx]
+                # a wide border pixel collects what falls into the gap beside it
+                k = 0
+                while k < used and pixels[k] != target:
+                    k += 1
+                if k == used:
+                    pixels[k], charges[k] = target, 0.0
+                    used += 1
+                charges[k] += share
+        for k in range(used):
+            if charges[k] >= threshold:
+                pixel[found], charge[found], owner[found] = pixels[k], charges[k], i
+                found += 1
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _alive(time, pixel, tot, dead, busy):
+    """Which hits, in time order, find their pixel ready."""
+    keep = np.zeros(len(time), np.bool_)
+    for i in range(len(time)):
+        if time[i] >= busy[pixel[i]]:
+            keep[i] = True
+            busy[pixel[i]] = time[i] + tot[i] * COARSE_TICKS + np.int64(dead)
+    return keep

@@ -1,0 +1,41 @@
+"""Paths of the real recordings, and small streams written packet by packet."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsciio_tpx3.events import packets
+
+DATA = Path(__file__).parent / "data"
+
+# one place for each chip, one below the other: chip-local pixels can be read back from flat ones
+STACK = [{"chip": chip, "x": 0, "y": 256 * chip} for chip in range(4)]
+
+
+@pytest.fixture(scope="session")
+def real():
+    """Path of a real recording by name."""
+    return lambda name: str(DATA / "tpx3" / f"{name}.tpx3")
+
+
+@pytest.fixture(scope="session")
+def expected():
+    """Independent decode of a real recording: `expected("name", "hermes")`."""
+    return lambda name, tool: np.load(DATA / "expected" / f"{name}.{tool}.npz")
+
+
+@pytest.fixture
+def write_stream(tmp_path):
+    """Write chunks given as (chip, words) to a file and return its path."""
+
+    def write(chunks, name="stream.tpx3", tail=b""):
+        path = tmp_path / name
+        with open(path, "wb") as file:
+            for chip, words in chunks:
+                words = np.asarray(words, np.uint64)
+                file.write(packets.encode_header(chip, len(words)).tobytes() + words.tobytes())
+            file.write(tail)
+        return str(path)
+
+    return write
