@@ -353,8 +353,9 @@ def add_check_parser(subparsers):
 
 
 def _add_option(parser, flag, what, example):
+    flags = ("-o", flag) if flag == "--option" else (flag,)
     parser.add_argument(
-        flag, action="append", default=[], metavar="NAME=VALUE", type=_option, help=f"for the {what}, {example}"
+        *flags, action="append", default=[], metavar="NAME=VALUE", type=_option, help=f"for the {what}, {example}"
     )
 
 

@@ -13,6 +13,8 @@ from rsciio_tpx3.frames.csr_frames import CSRFrames
 
 __all__ = ["canonical_frames", "index_type", "native"]
 
+_ASCENDING, _REPEATS, _UNSORTED = 0, 1, 2
+
 
 def native(array):
     """The array in this machine's byte order, not copied where it is already."""
@@ -58,8 +60,13 @@ def canonical_frames(data, indices, indptr, sig_shape, dtype, where):
     indices = native(_inside(indices, n_pixels, sig_shape, where))
     indices = indices.astype(index_type(n_pixels), copy=False)
     data = native(data)
-    if not _ascending(indices, indptr):
-        data, indices, indptr = _sorted_sums(data, indices, indptr, n_pixels)
+    order = _order(indices, indptr)
+    if order != _ASCENDING:
+        data = data.astype({"b": np.uint64, "u": np.uint64, "i": np.int64}.get(data.dtype.kind, data.dtype))
+        if order == _UNSORTED:
+            data, indices, indptr = _sorted_sums(data, indices, indptr, n_pixels)
+        else:
+            data, indices, indptr = _neighbour_sums(data, indices, indptr)
     shape = (len(indptr) - 1, *(int(n) for n in sig_shape))
     return CSRFrames((_as_type(data, np.dtype(dtype), where), indices, indptr), shape=shape)
 
@@ -77,20 +84,34 @@ def _inside(indices, n_pixels, sig_shape, where):
 
 
 @njit(nogil=True, cache=True)
-def _ascending(indices, indptr):
+def _order(indices, indptr):
+    """Whether rows ascend, ascend with repeats, or neither."""
+    found = _ASCENDING
     for row in range(len(indptr) - 1):
         for i in range(indptr[row] + 1, indptr[row + 1]):
-            if indices[i] <= indices[i - 1]:
-                return False
-    return True
+            if indices[i] < indices[i - 1]:
+                return _UNSORTED
+            if indices[i] == indices[i - 1]:
+                found = _REPEATS
+    return found
 
 
 def _sorted_sums(data, indices, indptr, n_pixels):
-    """Rows sorted, repeated pixels added up in the widest type of the same kind."""
-    wide = {"b": np.uint64, "u": np.uint64, "i": np.int64}.get(data.dtype.kind, data.dtype)
-    rows = csr_array((data.astype(wide), indices.copy(), indptr.copy()), shape=(len(indptr) - 1, n_pixels))
+    """Rows sorted, repeated pixels added up."""
+    rows = csr_array((data, indices.copy(), indptr.copy()), shape=(len(indptr) - 1, n_pixels))
     rows.sum_duplicates()
     return rows.data, rows.indices.astype(index_type(n_pixels), copy=False), rows.indptr.astype(np.int64)
+
+
+def _neighbour_sums(data, indices, indptr):
+    """The same for rows that are sorted already."""
+    first = np.ones(len(indices), bool)
+    first[1:] = indices[1:] != indices[:-1]
+    starts = indptr[:-1]
+    first[starts[starts < len(indices)]] = True
+    kept = np.concatenate([[0], np.cumsum(first)])
+    at = np.flatnonzero(first)
+    return np.add.reduceat(data, at), indices[at], kept[indptr]
 
 
 def _as_type(data, dtype, where):
