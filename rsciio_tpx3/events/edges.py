@@ -11,7 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Pulses", "regular_pulses"]
+from rsciio_tpx3.events.clock import ticks_to_seconds
+from rsciio_tpx3.events.packets import EDGE_CODES
+from rsciio_tpx3.exceptions import ScanSyncError
+
+__all__ = ["Pulses", "gap_messages", "other_direction", "period_report", "pulses_of", "regular_pulses"]
 
 _SHORT = 0.25  # of the period: anything closer is no line of its own
 _LONG = 1.5  # of the period: anything longer holds missing pulses or a frame flyback
@@ -57,6 +61,51 @@ class Pulses:
     def run_lengths(self):
         """Pulses in each run."""
         return np.bincount(self.run) if len(self.run) else np.zeros(0, np.int64)
+
+
+def other_direction(tdc):
+    """The opposite edge of the same input."""
+    return tdc[:5] + ("fall" if tdc.endswith("rise") else "rise")
+
+
+def pulses_of(edges, tdc, first=0):
+    """The pulses of one edge kind, with what its input's counter says is missing.
+
+    Parameters
+    ----------
+    edges : rsciio_tpx3.events.source.Edges
+    tdc : str
+        Edge kind, such as "tdc1-rise".
+    first : int
+        Edges to pass over.
+
+    Returns
+    -------
+    Pulses
+
+    Raises
+    ------
+    ScanSyncError
+        If no edge is left.
+    """
+    own_input = (edges.code == EDGE_CODES[tdc]) | (edges.code == EDGE_CODES[other_direction(tdc)])
+    code, counter = edges.code[own_input], edges.counter[own_input].astype(np.int64)
+    ticks = edges.ticks[own_input]
+    step = np.diff(counter) % 4096
+    per_pulse = len(np.unique(code))
+    wanted = code == EDGE_CODES[tdc]
+    # a counter that mostly stands still or leaps is none: nothing can be said about missing edges
+    usable = len(step) == 0 or np.mean(step == 1) > 0.5
+    missing = None
+    if usable:
+        total = np.cumsum(np.concatenate([[0], step - 1]))
+        missing = np.diff(total[wanted], prepend=0)
+    starts = ticks[wanted][first:]
+    if len(starts) == 0:
+        raise ScanSyncError(f"first_line={first} passes over all {int(wanted.sum())} {tdc} edges.")
+    if missing is not None:
+        missing = missing[first:]
+    return regular_pulses(starts, missing, per_pulse)
 
 
 def regular_pulses(edges, missing_before, per_pulse=1):
@@ -180,3 +229,30 @@ def _whole_pulses(missing_edges, per_pulse, interval, period):
     if expected > n:
         n += turn * round((expected - n) / turn)
     return n
+
+
+def period_report(pulses, what):
+    """Measured interval with its spread, for the metadata."""
+    if not np.isfinite(pulses.period):
+        return {}
+    return {
+        f"{what}_period": ticks_to_seconds(pulses.period),
+        f"{what}_period_error": ticks_to_seconds(pulses.jitter),
+    }
+
+
+def gap_messages(pulses, what):
+    """What the user has to be told about repaired, lost and spurious edges."""
+    messages = []
+    if pulses.repaired:
+        messages.append(
+            f"{pulses.repaired} missing {what} edges were put back between their neighbours, as the edge counter says."
+        )
+    if pulses.lost.any():
+        messages.append(
+            f"{int(pulses.lost.sum())} {what}s are missing and the gap does not tell when they were scanned: their "
+            "positions stay empty."
+        )
+    if pulses.spurious:
+        messages.append(f"{pulses.spurious} edges inside a {what} were taken as glitches and left out.")
+    return messages

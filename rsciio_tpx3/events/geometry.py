@@ -174,9 +174,7 @@ def make_layout(layout="quad", gap=0, orientation="up"):
     elif layout == "strip-reversed":
         name, (shape, chips) = layout, _strip({0: 255, 1: 1023, 2: 767, 3: 511}, mirrored=True)
     else:
-        raise ValueError(
-            f"layout={layout!r} is none of {', '.join(map(repr, LAYOUTS))} and no table of chips."
-        )
+        raise ValueError(f"layout={layout!r} is none of {', '.join(map(repr, LAYOUTS))} and no table of chips.")
     if gap and name != "quad":
         raise ValueError(f"gap={gap} has a meaning for layout='quad' only; layout is {name!r}.")
     key = str(orientation).lower()

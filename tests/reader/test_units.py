@@ -10,7 +10,8 @@ from rsciio_tpx3.metadata.units import format_seconds, to_ticks
 
 
 @pytest.mark.parametrize(
-    "value", ["0.5 us", "500 ns", "5e-7 s", "0.5 µs", (0.5, "us"), pint.UnitRegistry().Quantity(0.5, "us"), Fraction(1920)]
+    "value",
+    ["0.5 us", "500 ns", "5e-7 s", "0.5 µs", (0.5, "us"), pint.UnitRegistry().Quantity(0.5, "us"), Fraction(1920)],
 )
 def test_the_same_time_in_many_words(value):
     assert to_ticks(value) == 1920
@@ -32,6 +33,8 @@ def test_zero_and_less_need_permission():
     assert to_ticks("-1 us", allow_negative=True) == -3840
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(2.5, "2.5 s"), (4.002e-5, "40.02 us"), (1.6e-7, "160 ns"), (0.0, "0 ns")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(2.5, "2.5 s"), (4.002e-5, "40.02 us"), (1.6e-7, "160 ns"), (0.0, "0 ns")]
+)
 def test_times_for_people(seconds, text):
     assert format_seconds(seconds) == text
