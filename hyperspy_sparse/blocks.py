@@ -10,6 +10,7 @@ import math
 
 import dask.array as da
 import numpy as np
+from dask.system import CPU_COUNT
 
 from rsciio_tpx3.frames.binning import bin_frames
 from rsciio_tpx3.frames.csr_frames import CSRFrames
@@ -18,13 +19,16 @@ from rsciio_tpx3.frames.dask_array import empty_meta, source_of, to_dask
 __all__ = ["apply_kernel", "binned", "in_blocks", "moments"]
 
 BLOCK_ENTRIES = 8 * 10**6
-"""Entries of one block: 40 MB of one-byte counts, above 1 ms of work for the fastest kernel."""
+"""Entries that a block has at most: 40 MB with counts of one byte."""
+
+SMALL_BLOCK = 10**6
+"""Entries below which a block is not cut further: a millisecond of work, as much as dask takes."""
 
 OUTPUT_BYTES = 128 * 2**20
 """Size that the dense answer of one block should not exceed."""
 
-MIN_BLOCKS = 8
-"""Blocks that a source is cut into at least, so that all cores have work until the end."""
+BLOCKS_PER_CORE = 2
+"""Blocks that each core gets where there is enough to do, so that none waits for long."""
 
 
 def in_blocks(data, bytes_per_frame=0):
@@ -57,11 +61,11 @@ def _block_sizes(source, nav):
     repeats = math.prod(nav[:-2]) if len(nav) > 2 else 1
     entries = source.row_events()
     if entries is None:
-        per_line = math.prod(source.sig_shape) / 16 * math.prod(nav) / (n_lines * repeats)
+        total = math.prod(source.sig_shape) / 16 * math.prod(nav)  # full for counted electrons
     else:
-        per_line = max(float(np.sum(entries)), 1.0) / (n_lines * repeats)
-    lines = int(BLOCK_ENTRIES // max(per_line, 1))
-    lines = max(1, min(lines, -(-n_lines * repeats // MIN_BLOCKS), n_lines))
+        total = max(float(np.sum(entries)), 1.0)
+    wanted = min(max(total / (BLOCKS_PER_CORE * CPU_COUNT), SMALL_BLOCK), BLOCK_ENTRIES)
+    lines = max(1, min(int(wanted * n_lines * repeats / total), n_lines))
     return (lines,) * (n_lines // lines) + ((n_lines % lines,) if n_lines % lines else ())
 
 
