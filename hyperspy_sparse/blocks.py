@@ -7,6 +7,7 @@ together read each block once.
 """
 
 import math
+from functools import partial
 
 import dask.array as da
 import numpy as np
@@ -150,7 +151,7 @@ def moments(data, axes, dtype, std):
         data,
         chunk=_chunk_moments,
         combine=_merge_moments,
-        aggregate=_finish_std if std else _finish_var,
+        aggregate=partial(_finish_std if std else _finish_var, dtype=dtype),
         axis=axes,
         dtype=dtype,
         concatenate=False,
@@ -188,13 +189,15 @@ def _merge_moments(parts, axis, keepdims, computing_meta=False):
     return n, mean, squares
 
 
-def _finish_var(parts, axis, keepdims, computing_meta=False):
+def _finish_var(parts, axis, keepdims, computing_meta=False, dtype=float):
     if computing_meta:
         return parts
     n, _, squares = _merge_moments(parts, axis, keepdims)
-    out = np.asarray(squares / n)
+    out = np.asarray(squares / n).astype(dtype)
     return out if keepdims else out.reshape([s for i, s in enumerate(out.shape) if i not in axis])
 
 
-def _finish_std(parts, axis, keepdims, computing_meta=False):
-    return np.sqrt(_finish_var(parts, axis, keepdims))
+def _finish_std(parts, axis, keepdims, computing_meta=False, dtype=float):
+    if computing_meta:
+        return parts
+    return np.sqrt(_finish_var(parts, axis, keepdims)).astype(dtype)
