@@ -5,6 +5,8 @@ the same for every frame, so it is applied once, to an image of pixel numbers; w
 that image tells which pixels belong, whatever kind of region it is.
 """
 
+from collections import OrderedDict
+
 import dask.array as da
 import numpy as np
 from hyperspy.roi import Line2DROI
@@ -48,15 +50,34 @@ def mask_of(signal, detector):
         if mask.shape != shape:
             raise ValueError(f"the mask has shape {mask.shape}, the detector {shape} (y, x).")
         return mask, counted
+    mask, with_nan = _applied(detector, sig_axes)
+    return mask, np.result_type(signal.data.dtype, float) if with_nan else counted
+
+
+_KEPT = OrderedDict()
+
+
+def _applied(roi, sig_axes):
+    """Mask of a region, and whether it marks its outside by NaN; the last ones are remembered."""
+    described = [axis.get_axis_dictionary() for axis in sig_axes]
+    parameters = getattr(roi, "parameters", None)
+    key = (type(roi), repr(parameters), repr(described))
+    if parameters is not None and key in _KEPT:
+        _KEPT.move_to_end(key)
+        return _KEPT[key]
+    shape = tuple(axis.size for axis in sig_axes)
     numbers = np.arange(shape[0] * shape[1]).reshape(shape)
-    axes = [{**axis.get_axis_dictionary(), "navigate": False} for axis in sig_axes]
-    image = Signal2D(numbers, axes=axes)
-    left = detector(image, axes=image.axes_manager.signal_axes).data
+    image = Signal2D(numbers, axes=[{**axis, "navigate": False} for axis in described])
+    left = roi(image, axes=image.axes_manager.signal_axes).data
     with_nan = left.dtype.kind == "f"
     left = left[~np.isnan(left)].astype(np.int64) if with_nan else left.ravel()
     mask = np.zeros(numbers.size, dtype=bool)
     mask[left] = True
-    return mask.reshape(shape), np.result_type(signal.data.dtype, float) if with_nan else counted
+    answer = mask.reshape(shape), with_nan
+    _KEPT[key] = answer
+    while len(_KEPT) > 64:
+        _KEPT.popitem(last=False)
+    return answer
 
 
 class _Sums:

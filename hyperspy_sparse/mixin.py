@@ -10,8 +10,10 @@ from functools import partial
 import dask.array as da
 import numpy as np
 from hyperspy.signals import LazySignal
+from pyxem.utils.calibration import Calibration
 
 from hyperspy_sparse import blocks, detectors, frames, kernels, memory, saving
+from hyperspy_sparse.geometry import CachingCalibration
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 
@@ -36,6 +38,11 @@ class SparseFramesMixin:
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._leave_sparse_type()
+        self._remember_geometries()
+
+    def _remember_geometries(self):
+        if type(getattr(self, "calibration", None)) is Calibration:
+            self.calibration = CachingCalibration(self)
 
     def _leave_sparse_type(self):
         """After ``set_signal_type("sparse_...")``: keep the host's type, make the chunks sparse."""
@@ -159,7 +166,7 @@ class SparseFramesMixin:
         return super().get_integrated_intensity(roi, out_signal_axes)
 
     def get_virtual_image(self, rois, new_axis_dict=None, normalize=False):
-        rois = list(rois) if np.iterable(rois) else [rois]
+        rois = [rois] if callable(rois) else list(rois)
         rois = detectors.stand_in(self, rois) or rois
         return super().get_virtual_image(rois, new_axis_dict, normalize)
 

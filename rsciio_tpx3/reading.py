@@ -173,9 +173,7 @@ def frames_signal(
     """
     data = to_dask(frames, chunks=chunks)
     if sig_axes is None:
-        sig_axes = [
-            axis(name, size, navigate=False, units="px") for name, size in zip(("ky", "kx"), frames.sig_shape)
-        ]
+        sig_axes = [axis(name, size, navigate=False, units="px") for name, size in zip(("ky", "kx"), frames.sig_shape)]
     return {
         "data": data if lazy else data.persist(),
         "axes": [*nav_axes, *sig_axes],

@@ -29,6 +29,7 @@ __all__ = [
     "TYPE_SPIDR",
     "TYPE_TDC",
     "control_ticks",
+    "edge_input",
     "encode_chunk_count",
     "encode_control",
     "encode_global",
@@ -120,9 +121,7 @@ def pixel_ticks(word):
 
     ((SPIDR << 14) + ToA) * 25 ns - FToA * 1.5625 ns; up to 15 steps below zero at time zero.
     """
-    coarse = (np.int64(word & np.uint64(0xFFFF)) << 14) | np.int64(
-        (word >> np.uint64(30)) & np.uint64(0x3FFF)
-    )
+    coarse = (np.int64(word & np.uint64(0xFFFF)) << 14) | np.int64((word >> np.uint64(30)) & np.uint64(0x3FFF))
     fast = np.int64((word >> np.uint64(16)) & np.uint64(0xF))
     return coarse * COARSE_TICKS - fast * PIXEL_TICKS
 
@@ -137,6 +136,12 @@ def pixel_tot(word):
 def tdc_edge(word):
     """Input and direction: one of `EDGE_CODES`."""
     return np.int64((word >> np.uint64(56)) & np.uint64(0xF))
+
+
+@_inline
+def edge_input(code):
+    """Input of an edge code: 0 for TDC1 (0xF, 0xA), 1 for TDC2 (0xE, 0xB)."""
+    return (code ^ (code >> 2)) & 1
 
 
 @_inline

@@ -67,12 +67,12 @@ def make_edges(scan, *, missing=(), invalid=(), first_counter=1, seed=0):
     ValueError
         If the edge kind is unknown, or an edge number does not exist.
     """
-    if scan.edge not in EDGE_CODES:
-        raise ValueError(f"edge={scan.edge!r} is none of {', '.join(EDGE_CODES)}.")
+    if scan.tdc not in EDGE_CODES:
+        raise ValueError(f"tdc={scan.tdc!r} is none of {', '.join(EDGE_CODES)}.")
     rng = np.random.default_rng([seed, 2])
     first, second = _times(scan)
-    tdc, direction = scan.edge.split("-")
-    codes = EDGE_CODES[scan.edge], EDGE_CODES[f"{tdc}-{_OPPOSITE[direction]}"]
+    tdc, direction = scan.tdc.split("-")
+    codes = EDGE_CODES[scan.tdc], EDGE_CODES[f"{tdc}-{_OPPOSITE[direction]}"]
     time = np.concatenate([first, second])
     kind = np.repeat(np.array(codes, np.uint8), [len(first), len(second)])
     order = np.argsort(time, kind="stable")

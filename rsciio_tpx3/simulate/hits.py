@@ -13,6 +13,7 @@ References
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import erf
 
 import numpy as np
@@ -83,6 +84,7 @@ class HitModel:
                 f"threshold={self.threshold!r} keV must lie between 0 and the energy of an electron, "
                 f"{self.energy!r} keV."
             )
+        _ = self._ticks  # refuses what has no unit before any work
 
     @classmethod
     def exact(cls, **options):
@@ -90,19 +92,24 @@ class HitModel:
         off = {"charge_sharing": False, "wander": 0.0, "walk": 0, "jitter": 0, "dead_time": None}
         return cls(**(off | options))
 
-    @property
-    def margin(self):
-        """How much earlier than its electron a hit can be, in ticks."""
-        early = _JITTER_LIMIT * float(exact_ticks(self.jitter, "jitter"))
-        return int(np.ceil(early)) + max(0, -int(self._offsets().min())) + PIXEL_TICKS
-
-    def _offsets(self):
+    # read once and not for each line: parsing a unit costs more than many hits
+    @cached_property
+    def _ticks(self):
+        """Walk, jitter and dead time in ticks, and the offsets of chips and columns."""
         offsets = np.zeros((256, CHIP_SIZE), np.int64)
         if self.column_offset is not None:
             offsets[:] = np.asarray(self.column_offset, np.int64)
         if np.any(offsets % PIXEL_TICKS):
             raise ValueError("column_offset: whole counts of 6 ticks (1.5625 ns) are needed.")
-        return offsets
+        dead = None if self.dead_time is None else float(exact_ticks(self.dead_time, "dead_time"))
+        walk, jitter = (float(exact_ticks(getattr(self, name), name)) for name in ("walk", "jitter"))
+        return walk, jitter, dead, offsets
+
+    @property
+    def margin(self):
+        """How much earlier than its electron a hit can be, in ticks."""
+        _, jitter, _, offsets = self._ticks
+        return int(np.ceil(_JITTER_LIMIT * jitter)) + max(0, -int(offsets.min())) + PIXEL_TICKS
 
 
 @dataclass(frozen=True)
@@ -129,35 +136,38 @@ class PixelTable:
     ----------
     collector : numpy.ndarray of int64, shape (height * width,)
         Flat index of the collecting pixel, -1 where there is none.
-    chip, address : numpy.ndarray of int64, same shape
-        Chip and ``y * 256 + x`` on it of a real pixel, -1 elsewhere.
+    chip, address : numpy.ndarray of uint8 and uint16, same shape
+        Chip and ``y * 256 + x`` on it of a real pixel, 0 elsewhere.
     """
 
     def __init__(self, layout):
         size = layout.sig_shape[0] * layout.sig_shape[1]
         self.sig_shape = layout.sig_shape
-        self.chip, self.address = np.full(size, -1, np.int64), np.full(size, -1, np.int64)
+        self.chip, self.address = np.zeros(size, np.uint8), np.zeros(size, np.uint16)
+        empty = np.ones(size, np.uint8)
         address = np.arange(CHIP_SIZE**2)
         columns = np.stack([np.ones_like(address), address & 0xFF, address >> 8])
         for chip in layout.chips:
             flat = layout.rules[chip] @ columns
-            self.chip[flat], self.address[flat] = chip, address
-        empty = (self.chip < 0).reshape(layout.sig_shape)
+            self.chip[flat], self.address[flat], empty[flat] = chip, address, 0
+        empty = empty.reshape(layout.sig_shape)
         distance, (rows, cols) = distance_transform_cdt(empty, "chessboard", return_indices=True)
         nearest = rows.astype(np.int64) * layout.sig_shape[1] + cols
         self.collector = np.where(distance <= 2, nearest, -1).ravel()
 
 
-def collecting_pixels(table, y, x):
-    """Flat index of the pixel that lies under each point, -1 outside the detector."""
-    height, width = table.sig_shape
-    row, column = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    flat = np.where(inside, row * width + column, 0)
-    return np.where(inside, table.collector[flat], -1)
+@njit(nogil=True, cache=True)
+def collecting_pixels(collector, height, width, y, x):
+    """Flat index of the pixel that collects at each point, -1 outside the detector."""
+    pixel = np.full(len(y), -1, np.int64)
+    for i in range(len(y)):
+        row, column = int(np.floor(y[i])), int(np.floor(x[i]))
+        if 0 <= row < height and 0 <= column < width:
+            pixel[i] = collector[row * width + column]
+    return pixel
 
 
-def make_hits(model, table, electrons, rng, busy):
+def make_hits(model, table, electrons, under, rng, busy):
     """Hits of the electrons of one line.
 
     Parameters
@@ -165,6 +175,8 @@ def make_hits(model, table, electrons, rng, busy):
     model : HitModel
     table : PixelTable
     electrons : Electrons
+    under : numpy.ndarray of int64, shape (n_electrons,)
+        Pixel under each electron, -1 outside the detector.
     rng : numpy.random.Generator
     busy : numpy.ndarray of int64, shape (height * width,)
         Time until which each pixel is blind; changed in place.
@@ -177,30 +189,35 @@ def make_hits(model, table, electrons, rng, busy):
     if model.charge_sharing:
         pixel, charge, owner = _shared(model, table, electrons, rng)
     else:
-        pixel = collecting_pixels(table, electrons.y, electrons.x)
-        owner = np.flatnonzero(pixel >= 0)
-        pixel = pixel[owner]
+        owner = np.flatnonzero(under >= 0)
+        pixel = under[owner]
         charge = np.maximum(rng.normal(model.energy, model.energy_spread, len(owner)), model.threshold)
     tot = (charge - model.threshold) * model.tot_per_kev + rng.normal(0, model.tot_noise, len(charge))
     tot = np.clip(np.rint(tot), 1, _MAX_TOT).astype(np.int64)
     time = _times(model, table, electrons.time[owner], pixel, charge, rng)
-    order = np.argsort(time, kind="stable")
+    hits = Hits(pixel, time, tot, owner)
+    if np.any(time[1:] < time[:-1]):  # walk and jitter swap neighbours
+        hits = _taken(hits, np.argsort(time, kind="stable"))
     if model.dead_time is not None:
-        dead = float(exact_ticks(model.dead_time, "dead_time"))
-        order = order[_alive(time[order], pixel[order], tot[order], dead, busy)]
-    return Hits(pixel[order], time[order], tot[order], owner[order])
+        dead = model._ticks[2]
+        hits = _taken(hits, _alive(hits.time, hits.pixel, hits.tot, dead, busy))
+    return hits
+
+
+def _taken(hits, which):
+    return Hits(hits.pixel[which], hits.time[which], hits.tot[which], hits.electron[which])
 
 
 def _times(model, table, time, pixel, charge, rng):
     """Times on the pixel clock; exact where there is neither walk nor jitter."""
-    late = float(exact_ticks(model.walk, "walk")) * model.threshold / charge
-    jitter = float(exact_ticks(model.jitter, "jitter"))
+    walk, jitter, _, offsets = model._ticks
+    late = walk * model.threshold / charge
     if jitter:
         late += jitter * np.clip(rng.standard_normal(len(time)), -_JITTER_LIMIT, _JITTER_LIMIT)
     counts = np.rint(late / PIXEL_TICKS).astype(np.int64)
     time = time + counts * PIXEL_TICKS
     if model.column_offset is not None:
-        time = time + model._offsets()[table.chip[pixel], table.address[pixel] & 0xFF]
+        time = time + offsets[table.chip[pixel], table.address[pixel] & 0xFF]
     return np.maximum(time, 0)
 
 

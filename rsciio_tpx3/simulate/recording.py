@@ -1,12 +1,14 @@
 """From a recipe to files on disk: the public functions of the simulator."""
 
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import TDC_PERIOD
+from rsciio_tpx3.events.clock import PIXEL_TICKS, TDC_PERIOD
 from rsciio_tpx3.events.geometry import make_layout
+from rsciio_tpx3.simulate.defects import with_defects
 from rsciio_tpx3.simulate.edges import make_edges
 from rsciio_tpx3.simulate.electrons import line_electrons, line_generator
 from rsciio_tpx3.simulate.hits import HitModel, PixelTable, collecting_pixels, make_hits
@@ -27,11 +29,11 @@ _BEFORE = 3_840_000  # the shutter opens 1 ms before the scan, or at time zero
 
 def recording(
     path, nav_shape=None, *, intensity=None, electrons_per_position=None, layout="quad", gap=0,
-    orientation="up", hits="exact", drift=None, flyback_electrons=False, missing_edges=(),
+    orientation="up", hits="exact", defects=None, drift=None, flyback_electrons=False, missing_edges=(),
     invalid_edges=(), edge_chips=(0,), disorder="0.4 ms", chunk_time="0.1 ms", max_words=1119,
     global_time=None, control_words=True, chunk_counts=False, lost_chunks=0.0, swapped_chunks=0.0,
     stale_start=False, headerless=False, start_stamp=None, n_files=1, empty_files=(),
-    keep_truth=True, piece_hits=1_000_000, progress=None, seed=0, **scan_options,
+    keep_truth=True, piece_hits=200_000, progress=None, seed=0, **scan_options,
 ):  # fmt: skip
     """Simulate a recording, write it, and return what really happened.
 
@@ -55,6 +57,8 @@ def recording(
     hits : {"exact", "realistic"} or HitModel
         "exact": one electron makes one hit at its own time. "realistic": charge sharing, time walk,
         jitter, dead time.
+    defects : Defects, optional
+        Dead and hot pixels.
     drift : array-like, shape (n_frames, 2), optional
         Shift ``(y, x)`` of the specimen in each frame, in scan positions.
     flyback_electrons : bool
@@ -125,7 +129,10 @@ def recording(
     scan = make_scan(source.nav_shape, seed=seed, **scan_options)
     model = _hit_model(hits)
     chips = detector.chips
-    _check(scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, stale_start)
+    _check(
+        scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, stale_start,
+        lost_chunks, swapped_chunks,
+    )  # fmt: skip
     first_counter = 1 + (60 + _COUNTER_STEP) * bool(stale_start)
     edges = make_edges(
         scan, missing=missing_edges, invalid=invalid_edges, first_counter=first_counter, seed=seed
@@ -145,8 +152,11 @@ def recording(
     )  # fmt: skip
     writer = StreamWriter([paths[i] for i in used], stream, service)
     collector = Collector(keep_truth)
-    n_stale = _write_stale(writer, collector, detector, scan.edge) if stale_start else 0
-    plan = _Plan(scan, source, dose, model, PixelTable(detector), late, flyback_electrons, drift, seed)
+    n_stale = _write_stale(writer, collector, detector, scan.tdc) if stale_start else 0
+    table = PixelTable(detector)
+    if defects is not None:
+        defects.check(table)
+    plan = _Plan(scan, source, dose, model, table, defects, late, flyback_electrons, drift, seed)
     plan.run(writer, collector, piece_hits, progress)
     writer.finish()
     empty = [StreamWriter([paths[i]], replace(stream, part_slots=()), None) for i in set(empty_files)]
@@ -157,7 +167,8 @@ def recording(
     return Truth(
         tuple(paths), (scan.n_frames, *scan.nav_shape), detector.sig_shape, detector, scan, edges,
         copies, **collector.finish(), n_hits=collector.n_hits, n_electrons=collector.n_electrons,
-        n_stale_hits=n_stale, n_lost_hits=writer.n_lost_hits, n_packets=sum(file.n_packets for file in (writer, *empty)),
+        n_stale_hits=n_stale, n_lost_hits=writer.n_lost_hits,
+        n_packets=sum(file.n_packets for file in (writer, *empty)),
         lost_chunks=tuple(writer.lost_chunks),
     )  # fmt: skip
 
@@ -196,6 +207,7 @@ class _Plan:
     dose: float
     model: HitModel
     table: PixelTable
+    defects: object
     late: int
     flyback: bool
     drift: object
@@ -230,27 +242,44 @@ class _Plan:
         written = writer.feed(*own, time, tot, columns, until)
         collector.add(**written)
 
+    def _drawn_in(self, frame, line, time):
+        """Positions in whose dwell times of this line were drawn, -1 in flyback."""
+        step = np.searchsorted(self.scan.borders(frame, line) * PIXEL_TICKS, time, side="right") - 1
+        positions = np.append(frame * self.scan.n_positions + self.scan.line_positions(line), -1)
+        return positions[step]
+
     def _line(self, frame, line, busy, first_electron):
         rng = line_generator(self.seed, frame, line)
         drift = (0.0, 0.0) if self.drift is None else tuple(np.asarray(self.drift, float)[frame])
         electrons = line_electrons(
             self.scan, self.source, self.dose, frame, line, rng, flyback=self.flyback, drift=drift
         )
-        hits = make_hits(self.model, self.table, electrons, rng, busy)
+        under = collecting_pixels(
+            self.table.collector, *self.table.sig_shape, electrons.y, electrons.x
+        )
+        hits = make_hits(self.model, self.table, electrons, under, rng, busy)
+        if self.defects is not None:
+            span = int(self.scan.borders(frame, line)[0]), self.scan.next_line(frame, line)
+            hits = with_defects(hits, self.defects, *span, rng)
+        noise = hits.electron < 0
+        electron = np.where(noise, -1, hits.electron + first_electron)
+        position = np.empty(len(noise), np.int64)
+        position[~noise] = electrons.position[hits.electron[~noise]]
+        position[noise] = self._drawn_in(frame, line, hits.time[noise])
         # most words leave at once, a few only at the end of the window
         leaves = hits.time + (self.late * rng.random(len(hits.time)) ** 3).astype(np.int64)
         return {
             "leaves": leaves,
             "chip": self.table.chip[hits.pixel],
             "address": self.table.address[hits.pixel],
-            "hit_position": electrons.position[hits.electron],
-            "hit_pixel": hits.pixel,
+            "hit_position": position,
+            "hit_pixel": hits.pixel.astype(np.int32),
             "hit_time": hits.time,
-            "hit_tot": hits.tot,
-            "hit_electron": hits.electron + first_electron,
+            "hit_tot": hits.tot.astype(np.uint16),
+            "hit_electron": electron,
         }, {
             "electron_position": electrons.position,
-            "electron_pixel": collecting_pixels(self.table, electrons.y, electrons.x),
+            "electron_pixel": under,
             "electron_time": electrons.time,
             "electron_y": electrons.y,
             "electron_x": electrons.x,
@@ -287,7 +316,9 @@ def _hit_model(hits):
     return models[hits]()
 
 
-def _check(scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, stale):
+def _check(
+    scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, stale, lost, swapped
+):  # fmt: skip
     unknown = sorted(set(edge_chips) - set(chips))
     if unknown or not len(edge_chips):
         raise ValueError(f"edge_chips={edge_chips!r}: one or more of the chips {chips} are needed.")
@@ -296,6 +327,9 @@ def _check(scan, chips, edge_chips, n_files, empty_files, max_words, headerless,
             f"n_files={n_files!r}, empty_files={empty_files!r}: numbers below n_files are needed, and "
             "one file that is not empty."
         )
+    for name, share in (("lost_chunks", lost), ("swapped_chunks", swapped)):
+        if isinstance(share, Real) and not 0 <= share <= 1:
+            raise ValueError(f"{name}={share!r}: a share from 0 to 1 is needed.")
     if not 2 <= max_words <= 8191:
         raise ValueError(f"max_words={max_words!r}: 2 to 8191 words fit a chunk.")
     if headerless and (n_files > 1 or stale):

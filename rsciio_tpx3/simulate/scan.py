@@ -14,12 +14,12 @@ import numpy as np
 from rsciio_tpx3.events.clock import PIXEL_TICKS
 from rsciio_tpx3.simulate.times import exact_ticks, whole_ticks
 
-__all__ = ["PATHS", "SYNC_KINDS", "Scan", "make_scan"]
+__all__ = ["PATTERNS", "SYNC_KINDS", "Scan", "make_scan"]
 
 SYNC_KINDS = (
     "line-gate", "line-start", "periodic-line", "pixel-trigger", "shared-clock", "frame-trigger",
 )  # fmt: skip
-PATHS = ("raster", "serpentine")
+PATTERNS = ("raster", "serpentine")
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Scan:
     nav_shape : tuple of int
         ``(y, x)``.
     n_frames : int
-    sync, scan_path : str
-        One of `SYNC_KINDS` and of `PATHS`.
+    sync, pattern : str
+        One of `SYNC_KINDS` and of `PATTERNS`.
     dwell : fractions.Fraction
         Time on one position, after rounding to what the sync kind can express.
     active : fractions.Fraction
@@ -47,7 +47,7 @@ class Scan:
         Exact start = ``line_starts - line_remainders / dwell denominator``.
     order : numpy.ndarray of int64, shape (n_steps,)
         Flat position of each step of a frame.
-    edge : str
+    tdc : str
         Kind of the edge at a line, position or frame start.
     both_edges : bool
     delay : int
@@ -61,7 +61,7 @@ class Scan:
     nav_shape: tuple
     n_frames: int
     sync: str
-    scan_path: str
+    pattern: str
     dwell: Fraction
     active: Fraction
     line_pitch: Fraction
@@ -69,7 +69,7 @@ class Scan:
     line_starts: np.ndarray = field(repr=False)
     line_remainders: np.ndarray = field(repr=False)
     order: np.ndarray = field(repr=False)
-    edge: str
+    tdc: str
     both_edges: bool
     delay: int
     edge_jitter: float
@@ -130,9 +130,9 @@ class Scan:
 
 
 def make_scan(
-    nav_shape, *, dwell_time="10 us", sync="line-gate", edge="tdc1-rise", both_edges=None,
-    line_flyback=None, frame_flyback=None, n_frames=1, scan_path="raster", start_time=None,
-    line_jitter=0, edge_jitter=0, trigger_delay=0, positions=None, frame_burst=None, seed=0,
+    nav_shape, *, dwell_time="10 us", sync="line-gate", tdc="tdc1-rise", both_edges=None,
+    line_flyback=None, frame_flyback=None, n_frames=1, pattern="raster", start_time=None,
+    line_jitter=0, edge_jitter=0, scan_delay=0, positions=None, frame_burst=None, seed=0,
 ):  # fmt: skip
     """Plan a scan.
 
@@ -148,7 +148,7 @@ def make_scan(
         "periodic-line": as line-start, the lines being strictly periodic. "pixel-trigger": one edge
         a position. "shared-clock": no edges; flyback is rounded up to whole dwell times.
         "frame-trigger": one edge a frame.
-    edge : {"tdc1-rise", "tdc1-fall", "tdc2-rise", "tdc2-fall"}
+    tdc : {"tdc1-rise", "tdc1-fall", "tdc2-rise", "tdc2-fall"}
         Kind of the edge that starts a line, position or frame.
     both_edges : bool, optional
         Record the opposite edge as well: at the line end, or in the middle of a position or of a
@@ -160,7 +160,7 @@ def make_scan(
         Extra time after the last line of a frame; when left out, as long as the burst.
     n_frames : int
         Passes over the same scan.
-    scan_path : {"raster", "serpentine"}
+    pattern : {"raster", "serpentine"}
         Serpentine: every second line runs backwards.
     start_time : time, optional
         Start of the first position on the detector's clock; 1 ms when left out, 0 for a shared
@@ -169,8 +169,8 @@ def make_scan(
         Standard deviation of the line starts, which the edges follow.
     edge_jitter : time
         Standard deviation of the recorded edges about the true times.
-    trigger_delay : time
-        How much later than its edge the beam is there.
+    scan_delay : time
+        Time by which the beam lags behind the edges; may be negative.
     positions : array of int, optional
         Flat position of each step of a frame, for a pixel trigger only.
     frame_burst : (int, time), optional
@@ -191,12 +191,12 @@ def make_scan(
     nav_shape = tuple(int(n) for n in nav_shape)
     burst = _burst(frame_burst)
     jitter = whole_ticks(line_jitter, "line_jitter")
-    _check(nav_shape, sync, scan_path, n_frames, positions, jitter, burst)
+    _check(nav_shape, sync, pattern, n_frames, positions, jitter, burst)
     dwell = exact_ticks(dwell_time, "dwell_time")
     if dwell < PIXEL_TICKS:
         raise ValueError(f"dwell_time={dwell_time!r} is shorter than the pixel clock's 1.5625 ns.")
     dwell, active, pitch = _line_times(nav_shape[1], dwell, sync, line_flyback)
-    order = _order(nav_shape, scan_path, positions)
+    order = _order(nav_shape, pattern, positions)
     lines = -(-len(order) // nav_shape[1])
     if sync == "pixel-trigger" and len(order) % nav_shape[1]:
         lines_time = (lines - 1) * pitch + dwell * (len(order) % nav_shape[1]) + pitch - active
@@ -206,7 +206,7 @@ def make_scan(
     if rest < burst[0] * burst[1]:
         raise ValueError("frame_flyback is shorter than the burst of edges in it.")
     frame_pitch = _rounded(lines_time + rest, sync, dwell)
-    delay = whole_ticks(trigger_delay, "trigger_delay")
+    delay = whole_ticks(scan_delay, "scan_delay", allow_negative=True)
     start = _start(start_time, sync, delay + 8 * jitter)
     starts, remainders = _line_starts(start, n_frames, lines, pitch, frame_pitch, dwell)
     if jitter:
@@ -215,19 +215,19 @@ def make_scan(
         shifts = np.random.default_rng([seed, 1]).normal(0, jitter, starts.shape)
         starts = starts + np.clip(np.rint(shifts), -4 * jitter, 4 * jitter).astype(np.int64)
     return Scan(
-        nav_shape, int(n_frames), sync, scan_path, dwell, active, pitch, frame_pitch, starts, remainders,
-        order, edge, sync == "line-gate" if both_edges is None else bool(both_edges), delay,
+        nav_shape, int(n_frames), sync, pattern, dwell, active, pitch, frame_pitch, starts, remainders,
+        order, tdc, sync == "line-gate" if both_edges is None else bool(both_edges), delay,
         float(exact_ticks(edge_jitter, "edge_jitter")), burst,
     )  # fmt: skip
 
 
-def _check(nav_shape, sync, scan_path, n_frames, positions, jitter, burst):
+def _check(nav_shape, sync, pattern, n_frames, positions, jitter, burst):
     if len(nav_shape) != 2 or min(nav_shape) < 1:
         raise ValueError(f"nav_shape={nav_shape!r}: two positive numbers (y, x) are needed.")
     if sync not in SYNC_KINDS:
         raise ValueError(f"sync={sync!r} is none of {', '.join(SYNC_KINDS)}.")
-    if scan_path not in PATHS:
-        raise ValueError(f"scan_path={scan_path!r} is none of {', '.join(PATHS)}.")
+    if pattern not in PATTERNS:
+        raise ValueError(f"pattern={pattern!r} is none of {', '.join(PATTERNS)}.")
     if n_frames < 1:
         raise ValueError(f"n_frames={n_frames!r}: at least one frame is needed.")
     if positions is not None and sync != "pixel-trigger":
@@ -266,16 +266,16 @@ def _rounded(duration, sync, dwell):
     return ceil(duration / dwell) * dwell if sync == "shared-clock" else Fraction(ceil(duration))
 
 
-def _order(nav_shape, scan_path, positions):
+def _order(nav_shape, pattern, positions):
     n_positions = nav_shape[0] * nav_shape[1]
     if positions is None:
         order = np.arange(n_positions).reshape(nav_shape)
-        if scan_path == "serpentine":
+        if pattern == "serpentine":
             order[1::2] = order[1::2, ::-1]
         return order.ravel()
     order = np.asarray(positions, np.int64)
-    if scan_path != "raster":
-        raise ValueError("positions already gives the order; leave scan_path='raster'.")
+    if pattern != "raster":
+        raise ValueError("positions already gives the order; leave pattern='raster'.")
     if order.ndim != 1 or not len(order) or order.min() < 0 or order.max() >= n_positions:
         raise ValueError(
             f"positions: flat indices from 0 to {n_positions - 1} are needed for nav_shape {nav_shape}."

@@ -21,7 +21,7 @@ _CRYSTALS = 3  # the last three phases
 # orientation in degrees and lattice spacing in units of the mean, one pair a crystalline phase
 _ORIENTATION = (11.0, 41.0, 68.0)
 _SPACING = (1.0, 1.0, 1.22)
-_ATOMIC = np.array([0.0, 0.6, 1.0, 1.0, 2.6])  # scattering strength by mean atomic number, relative
+_ATOMIC = np.array([0.0, 0.6, 1.0, 1.0, 2.0])  # scattering strength by mean atomic number, relative
 
 # sizes in units of the shorter detector side
 _DISK_RADIUS = 0.042
@@ -136,7 +136,7 @@ class Specimen:
         )  # fmt: skip
         return y, x
 
-    def pattern(self, position, oversample=4):
+    def pattern(self, position, oversample=2):
         """The expected pattern of one position, for one electron in all.
 
         Parameters

@@ -7,6 +7,7 @@ any size give the same bytes.
 """
 
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ class StreamWriter:
         self._service_done = 0
         self._numbers = np.zeros(256, np.int64)
         self._explicit = None
-        if not isinstance(layout.lost, float):
+        if not isinstance(layout.lost, Real):
             self._explicit = {(int(chip), int(number)) for chip, number in layout.lost}
         self._part, self._file = -1, None
         self.edge_copies_of = []
@@ -148,26 +149,27 @@ class StreamWriter:
     def _counted(self):
         return int(self._layout.chunk_counts and not self._layout.headerless)
 
-    def _write(self, hits, part):
+    def _write(self, hits, words_of):
         """Write ready hits and service words; the order of the hits that are in the file."""
         service, slot_time = self._service, self._layout.slot
-        leaves = np.concatenate([hits["leaves"], service.time[part]])
-        chips = np.concatenate([hits["chip"], service.chip[part]])
-        words = np.concatenate([hits["word"], service.word[part]])
-        edges = np.concatenate([np.full(len(hits["chip"]), -1, np.int64), service.edge[part]])
+        leaves = np.concatenate([hits["leaves"], service.time[words_of]])
+        chips = np.concatenate([hits["chip"], service.chip[words_of]])
+        words = np.concatenate([hits["word"], service.word[words_of]])
+        edges = np.concatenate([np.full(len(hits["chip"]), -1, np.int64), service.edge[words_of]])
         if not len(leaves):
             return np.empty(0, np.int64)
         slots = leaves // slot_time
+        within = leaves - slots * slot_time
         done, first, last = [], int(slots.min()), int(slots.max())
         while first <= last:
             part = int(np.searchsorted(self._layout.part_slots, first, side="right"))
             self._next_part(part)
             stop = min([first // 2 * 2 + _MAX_SLOTS, *self._layout.part_slots[part : part + 1]])
             here = np.flatnonzero((slots >= first) & (slots < stop))
-            key = (slots[here] - first << 8 | chips[here]) << _TIME_BITS
-            here = here[np.argsort(key | leaves[here] - slots[here] * slot_time, kind="stable")]
+            key = (slots[here] - first << 8 | chips[here]) << _TIME_BITS | within[here]
+            here = here[np.argsort(key, kind="stable")]
             done.append(self._write_sorted(here, slots[here], chips[here], words))
-            first = int(slots[slots >= stop].min(initial=last + 1))
+            first = int(slots[slots >= stop].min(initial=last + 1)) if stop <= last else last + 1
         written = np.concatenate(done)
         sent = edges[written]
         self.edge_copies_of.append(sent[sent >= 0])

@@ -8,7 +8,7 @@ from rsciio_tpx3.exceptions import UnitError
 __all__ = ["exact_ticks", "whole_ticks"]
 
 
-def exact_ticks(value, name):
+def exact_ticks(value, name, allow_negative=False):
     """Ticks of 260.41666 ps in a time, not rounded.
 
     Parameters
@@ -17,6 +17,7 @@ def exact_ticks(value, name):
         With a unit, or a plain number of ticks. A float is refused: it could mean seconds.
     name : str
         The option, for the message.
+    allow_negative : bool
 
     Returns
     -------
@@ -25,7 +26,7 @@ def exact_ticks(value, name):
     Raises
     ------
     UnitError
-        For a float without unit, or a negative time.
+        For a float without unit, or a negative time where that makes no sense.
     """
     if isinstance(value, (bool, float)):
         raise UnitError(
@@ -36,12 +37,12 @@ def exact_ticks(value, name):
     else:
         from rsciio_tpx3.metadata.units import to_ticks
 
-        ticks = Fraction(to_ticks(value))
-    if ticks < 0:
+        ticks = to_ticks(value, name, allow_negative=True)  # zero is fine here
+    if ticks < 0 and not allow_negative:
         raise UnitError(f"{name}={value!r} is negative; a time of 0 or more is needed.")
     return ticks
 
 
-def whole_ticks(value, name):
+def whole_ticks(value, name, allow_negative=False):
     """`exact_ticks`, rounded to the nearest whole tick."""
-    return round(exact_ticks(value, name))
+    return round(exact_ticks(value, name, allow_negative))

@@ -18,6 +18,7 @@ from rsciio_tpx3.events.packets import (
     TYPE_SPIDR,
     TYPE_TDC,
     control_ticks,
+    edge_input,
     header_chip,
     header_words,
     is_header,
@@ -27,7 +28,7 @@ from rsciio_tpx3.events.packets import (
     tdc_ticks,
 )
 
-__all__ = ["BLOCK", "BLOCK_WORDS", "KIND_CONTROL", "KIND_GLOBAL", "MARK", "WINDOW_WORDS", "StreamPass"]
+__all__ = ["BLOCK", "BLOCK_WORDS", "COUNTER_LEAP", "KIND_CONTROL", "KIND_GLOBAL", "MARK", "WINDOW_WORDS", "StreamPass"]
 
 BLOCK_WORDS = 8192  # 64 KiB: the unit of lazy reading; its table is 0.1 % of the file
 WINDOW_WORDS = 1 << 18  # 2 MiB read at a time
@@ -52,6 +53,7 @@ MARK = np.dtype([("word", "i8"), ("ticks", "i8"), ("counter", "u2"), ("kind", "u
 KIND_GLOBAL = 1
 KIND_CONTROL = 2
 
+COUNTER_LEAP = 64  # edges; as many may be missing, or copied late, without a reset of the clock
 _ENDLESS = np.iinfo(np.int32).max  # packets left in a stream without headers
 _QUARTER = PIXEL_PERIOD // 4
 # Blocks are cut where the clock packets leap by more: hits before and after must not share a reference.
@@ -71,8 +73,10 @@ _LEAP = TICKS_PER_SECOND
     _B_LAST,
     _CLOCK_TDC,
     _CLOCK_GLOBAL,
+    _COUNTER_TDC1,
+    _COUNTER_TDC2,
     _N_STATE,
-) = range(13)
+) = range(15)
 
 
 @njit(nogil=True, cache=True)
@@ -173,6 +177,11 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
                 if ticks >= 0:
                     leap = _leaps(state[_CLOCK_TDC], ticks, TDC_PERIOD)
                     state[_CLOCK_TDC] = ticks
+                    which = _COUNTER_TDC1 + edge_input(mark_kind)
+                    step = (counter - state[which]) & 0xFFF
+                    # a clock that was reset may show in nothing else
+                    leap |= state[which] >= 0 and COUNTER_LEAP < step < 4096 - COUNTER_LEAP
+                    state[which] = counter
             elif kind == TYPE_GLOBAL:
                 identifier = np.int64(word >> np.uint64(56))
                 if identifier == GLOBAL_LOW:
@@ -191,6 +200,7 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
                 elif identifier == 0x5F or identifier == 0x5A or identifier == 0x5C:
                     mark_kind = np.int64(KIND_CONTROL)
                     ticks = control_ticks(word)
+                    leap = identifier == 0x5F  # the shutter opens: a measurement, and its clock, begins
             if mark_kind:
                 if leap:
                     n_blocks = _close(state, base + i + j, blocks, n_blocks)

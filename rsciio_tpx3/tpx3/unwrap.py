@@ -8,7 +8,9 @@ period the first hits belong to. All chips share one reference: a chip with few 
 unwrapped on its own.
 
 When the detector's clock was reset while data of the run before were still in the pipeline, global
-time falls back. What came before is told by the nearer of the two clocks, and left out.
+time falls back. What came before is told by the nearer of the two clocks, and left out. Without global
+time a reset shows in the trigger edges only: their counter leaps by a number that the time between
+them does not explain. That is believed in the first half of a recording only: such data come at the start.
 """
 
 import numpy as np
@@ -21,11 +23,15 @@ from rsciio_tpx3.events.clock import (
     TICKS_PER_SECOND,
     nearest_period,
 )
-from rsciio_tpx3.tpx3.stream import KIND_CONTROL, KIND_GLOBAL
+from rsciio_tpx3.events.packets import edge_input
+from rsciio_tpx3.tpx3.stream import COUNTER_LEAP, KIND_CONTROL, KIND_GLOBAL
 
 __all__ = ["place_in_time"]
 
 _BLOCK_KIND = 0
+_COUNTER = 4096
+_EARLY = 0.5  # share of the edges before which a leap may be a reset
+_ENOUGH_EDGES = 16
 
 
 def place_in_time(blocks, marks):
@@ -48,6 +54,8 @@ def place_in_time(blocks, marks):
         return blocks, marks, (0, 0)
     place, kind, ticks, carry = _items(blocks, marks)
     begin = _after_reset(kind, ticks)
+    if begin == 0:
+        begin = _after_counter_leap(marks, place, kind, ticks)
     _walk(kind[begin:], ticks[begin:], carry[begin:])
     at_mark, at_block = place[: len(marks)], place[len(marks) :]
     blocks["first"], marks["ticks"] = ticks[at_block], ticks[at_mark]
@@ -83,6 +91,33 @@ def _after_reset(kind, ticks):
         return 0
     old, new = at[falls[-1]], at[falls[-1] + 1]
     return _first_nearer(kind, ticks, old, new)
+
+
+def _after_counter_leap(marks, place, kind, all_ticks):
+    """Index of the item where the trigger counter starts anew, early in the recording; else 0."""
+    edges = np.flatnonzero(marks["ticks"] >= 0)
+    edges = edges[(marks["kind"][edges] > KIND_CONTROL)]
+    if len(edges) < _ENOUGH_EDGES:
+        return 0
+    # one chip and input, since copies on other chips come in their own time
+    first = marks[edges[0]]
+    same_input = edge_input(marks["kind"][edges]) == edge_input(first["kind"])
+    edges = edges[(marks["chip"][edges] == first["chip"]) & same_input]
+    counter, ticks = marks["counter"][edges].astype(np.int64), marks["ticks"][edges]
+    step = np.diff(counter) % _COUNTER
+    pause = (np.diff(ticks) + TDC_PERIOD // 2) % TDC_PERIOD - TDC_PERIOD // 2
+    ordinary = step == 1
+    if ordinary.mean() < 0.5:
+        return 0
+    explained = pause / np.median(pause[ordinary])
+    leaps = np.flatnonzero(
+        (step > COUNTER_LEAP) & (step < _COUNTER - COUNTER_LEAP) & (np.abs(explained - step) > 0.5 * step)
+    )
+    early = leaps[leaps < _EARLY * len(edges)]
+    if len(early) == 0:
+        return 0
+    old, new = place[edges[early[-1]]], place[edges[early[-1] + 1]]
+    return _first_nearer(kind, all_ticks, old, new)
 
 
 @njit(cache=True)

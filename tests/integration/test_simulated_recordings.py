@@ -57,15 +57,15 @@ def _options(truth, sync, flyback=None):
 
 
 @pytest.mark.parametrize("n_frames", [1, 3])
-@pytest.mark.parametrize("scan_path", ["raster", "serpentine"])
+@pytest.mark.parametrize("pattern", ["raster", "serpentine"])
 @pytest.mark.parametrize("sync", sorted(TOLD))
-def test_every_convention_gives_back_the_truth(tmp_path, sync, scan_path, n_frames):
+def test_every_convention_gives_back_the_truth(tmp_path, sync, pattern, n_frames):
     path = tmp_path / "scan.tpx3"
     truth = simulate.recording(
-        path, (7, 11), sync=sync, scan_path=scan_path, n_frames=n_frames, dwell_time="3.3 us",
+        path, (7, 11), sync=sync, pattern=pattern, n_frames=n_frames, dwell_time="3.3 us",
         electrons_per_position=30, flyback_electrons=True, seed=5, gap=2,
     )  # fmt: skip
-    signal = _read(path, pattern=scan_path, gap=2, **_options(truth, sync))
+    signal = _read(path, pattern=pattern, gap=2, **_options(truth, sync))
     _assert_equal(signal, truth)
     outside = signal["metadata"]["Acquisition_instrument"]["TEM"]["Scan"].get("Hits_outside", {})
     assert sum(outside.values()) == (truth.hit_position < 0).sum()
@@ -74,7 +74,7 @@ def test_every_convention_gives_back_the_truth(tmp_path, sync, scan_path, n_fram
 @pytest.mark.parametrize("edge", ["tdc1-rise", "tdc1-fall", "tdc2-rise", "tdc2-fall"])
 def test_all_four_edges_can_mark_a_line(tmp_path, edge):
     path = tmp_path / "scan.tpx3"
-    truth = simulate.recording(path, (5, 7), edge=edge, electrons_per_position=20, seed=1)
+    truth = simulate.recording(path, (5, 7), tdc=edge, electrons_per_position=20, seed=1)
     signal = _read(path, navigation_shape=(7, 5), tdc=edge)
     _assert_equal(signal, truth)
     assert signal["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]["tdc"] == edge
@@ -95,9 +95,7 @@ def test_rollover_inside_the_scan(tmp_path, start_time, global_time):
 @pytest.mark.parametrize("orientation", ["up", "left", "right_mirrored"])
 def test_every_layout_and_orientation(tmp_path, layout, orientation):
     path = tmp_path / "scan.tpx3"
-    truth = simulate.recording(
-        path, (3, 5), layout=layout, orientation=orientation, electrons_per_position=200, seed=3
-    )
+    truth = simulate.recording(path, (3, 5), layout=layout, orientation=orientation, electrons_per_position=200, seed=3)
     _assert_equal(_read(path, navigation_shape=(5, 3), layout=layout, orientation=orientation), truth)
 
 
@@ -266,7 +264,9 @@ def test_incomplete_last_frame_is_kept_and_said(tmp_path, caplog):
 
 def test_frames_over_time_without_edges(tmp_path):
     path = tmp_path / "scan.tpx3"
-    truth = simulate.recording(path, (4, 5), sync="shared-clock", dwell_time="50 us", electrons_per_position=30, seed=17)
+    truth = simulate.recording(
+        path, (4, 5), sync="shared-clock", dwell_time="50 us", electrons_per_position=30, seed=17
+    )
     signal = _read(path, signal="frames", frame_time="0.1 ms")
     frames = signal["data"].compute(scheduler="sync")
     number = (truth.hit_time - truth.hit_time.min()) // 384_000
@@ -309,3 +309,18 @@ def test_graph_pickles_holds_no_handle_and_runs_elsewhere(tmp_path):
     expected = np.zeros(512 * 512, np.int64)
     np.add.at(expected, truth.hit_pixel[truth.hit_position >= 0], 1)
     np.testing.assert_array_equal(np.asarray(total).ravel(), expected)
+
+
+def test_reset_of_the_clock_shows_in_the_edge_counter_alone(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    truth = simulate.recording(path, (50, 7), stale_start=True, electrons_per_position=30, seed=11)
+    signal = _read(path, navigation_shape=(7, 50))
+    _assert_equal(signal, truth)
+    losses = signal["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Losses"]
+    assert losses["hits_before_reset"] == truth.n_stale_hits
+
+
+def test_periodic_line_takes_the_active_time_from_both_edges(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    truth = simulate.recording(path, (9, 7), sync="periodic-line", both_edges=True, electrons_per_position=30, seed=11)
+    _assert_equal(_read(path, navigation_shape=(7, 9), sync="periodic-line"), truth)

@@ -34,7 +34,7 @@ def test_drawn_electrons_follow_the_expected_pattern(phase):
     n = 400_000
     y, x = film.draw(position, np.array([n]), np.random.default_rng(1))
     counts, _, _ = np.histogram2d(y, x, bins=[np.arange(97), np.arange(129)])
-    expected = film.pattern(int(position[0])) * n
+    expected = film.pattern(int(position[0]), oversample=4) * n
     # in blocks, so that the rough edges of disks on the oversampled grid average out
     counts, expected = (
         a.reshape(12, 8, 16, 8).sum(axis=(1, 3)) for a in (counts, expected)
@@ -179,6 +179,25 @@ def test_column_offsets_move_the_hits_of_their_columns(tmp_path):
     assert np.array_equal(late, offset[truth.hit_pixel % 256])
 
 
+def test_dead_pixels_are_silent_and_hot_ones_fire_without_electrons(tmp_path):
+    centre = 128 * 256 + 128
+    plain = simulated(tmp_path)
+    defects = simulate.Defects(dead=[centre], hot=[3, 70], hot_rate=50_000.0)
+    faulty = simulated(tmp_path, defects=defects, sync="pixel-trigger")
+    assert centre in plain.hit_pixel and centre not in faulty.hit_pixel
+    noise = faulty.hit_electron < 0
+    assert set(faulty.hit_pixel[noise]) == {3, 70}
+    expected = 2 * 50_000 * 6 * 7 * 50e-6
+    assert abs(noise.sum() - expected) < 6 * np.sqrt(expected)
+    step = np.searchsorted(faulty.edges.time, faulty.hit_time[noise], side="right") - 1
+    assert np.array_equal(step, faulty.hit_position[noise])
+
+
+def test_faulty_pixel_outside_the_detector_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="hot pixel 65536 is no pixel"):
+        simulated(tmp_path, defects=simulate.Defects(hot=[1, 65536]))
+
+
 def test_gap_pixels_stay_empty_and_their_charge_goes_to_the_border(tmp_path):
     flat = np.full((6, 7, 516, 516), 2e-3, np.float32)
     truth = simulated(
@@ -196,6 +215,16 @@ def test_flyback_electrons_are_outside_the_scan(tmp_path):
     assert np.all(dark.hit_position >= 0)
     outside = np.sum(bright.electron_position < 0)
     assert abs(outside - 6 * 7 * 200) < 6 * np.sqrt(6 * 7 * 200)  # as long as the line
+
+
+@pytest.mark.parametrize("sharing", ["exact", "realistic"])
+def test_recording_without_electrons_still_has_its_edges(tmp_path, sharing):
+    truth = simulated(
+        tmp_path, electrons_per_position=0, hits=sharing, defects=simulate.Defects(hot=[9])
+    )
+    assert truth.n_electrons == 0 and np.all(truth.edge_copies == 1)
+    assert np.all(truth.hit_electron == -1)
+    assert simulated(tmp_path, electrons_per_position=0, hits=sharing).counts().sum() == 0
 
 
 def test_demo_shows_several_phases(tmp_path):

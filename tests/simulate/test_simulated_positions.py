@@ -19,8 +19,8 @@ MILLISECOND = 3_840_000
 def place(truth, times, edges):
     """Positions of hits from what a reader knows: edges, shape, dwell time and flyback."""
     scan, (frames, ny, nx) = truth.scan, truth.nav_shape
-    starts = sorted({t for _, kind, _, t in edges if kind == scan.edge})
-    ends = sorted({t for _, kind, _, t in edges if kind != scan.edge})
+    starts = sorted({t for _, kind, _, t in edges if kind == scan.tdc})
+    ends = sorted({t for _, kind, _, t in edges if kind != scan.tdc})
 
     def step(t):
         if scan.sync == "shared-clock":
@@ -44,7 +44,7 @@ def place(truth, times, edges):
     for t in times:
         line, column = step(t)
         inside = 0 <= column < nx and 0 <= line < frames * ny
-        if inside and scan.scan_path == "serpentine" and line % ny % 2:
+        if inside and scan.pattern == "serpentine" and line % ny % 2:
             column = nx - 1 - column
         out.append(line * nx + column if inside else -1)
     return out
@@ -63,11 +63,11 @@ def check(truth):
     assert place(truth, times, edges) == truth.hit_position.tolist()
 
 
-@pytest.mark.parametrize("edge", ["tdc1-rise", "tdc1-fall", "tdc2-rise", "tdc2-fall"])
+@pytest.mark.parametrize("tdc", ["tdc1-rise", "tdc1-fall", "tdc2-rise", "tdc2-fall"])
 @pytest.mark.parametrize("sync", KINDS)
-def test_truth_agrees_with_edges_for_every_kind(tmp_path, sync, edge):
+def test_truth_agrees_with_edges_for_every_kind(tmp_path, sync, tdc):
     truth = simulate.recording(
-        tmp_path / "a.tpx3", (5, 7), sync=sync, edge=edge, dwell_time=4003, n_frames=2,
+        tmp_path / "a.tpx3", (5, 7), sync=sync, tdc=tdc, dwell_time=4003, n_frames=2,
         electrons_per_position=9, flyback_electrons=True, seed=3,
     )  # fmt: skip
     assert set(truth.hit_position.tolist()) - {-1} == set(range(70))
@@ -78,17 +78,17 @@ def test_truth_agrees_with_edges_for_every_kind(tmp_path, sync, edge):
 @given(
     shape=st.tuples(st.integers(1, 6), st.integers(1, 9)),
     sync=st.sampled_from(KINDS),
-    scan_path=st.sampled_from(simulate.PATHS),
+    pattern=st.sampled_from(simulate.PATTERNS),
     dwell=st.fractions(500, 40_000, max_denominator=997),
     start=st.integers(0, 3 * PIXEL_PERIOD),
     frames=st.integers(1, 3),
     seed=st.integers(0, 2**32),
 )
 def test_truth_agrees_for_any_shape_dwell_and_start(
-    tmp_path, shape, sync, scan_path, dwell, start, frames, seed
+    tmp_path, shape, sync, pattern, dwell, start, frames, seed
 ):
     truth = simulate.recording(
-        tmp_path / "a.tpx3", shape, sync=sync, scan_path=scan_path, dwell_time=dwell, n_frames=frames,
+        tmp_path / "a.tpx3", shape, sync=sync, pattern=pattern, dwell_time=dwell, n_frames=frames,
         start_time=start, line_flyback=5000, frame_flyback=12345, electrons_per_position=4,
         flyback_electrons=True, control_words=False, seed=seed,
     )  # fmt: skip
@@ -123,10 +123,10 @@ def test_edge_jitter_leaves_the_truth_alone(tmp_path):
     assert not np.array_equal(steady.edges.time, shaky.edges.time)
 
 
-def test_trigger_delay_puts_edges_before_the_beam(tmp_path):
+def test_scan_delay_puts_edges_before_the_beam(tmp_path):
     options = {"dwell_time": "10 us", "electrons_per_position": 5}
     steady = simulate.recording(tmp_path / "a.tpx3", (4, 5), **options)
-    late = simulate.recording(tmp_path / "b.tpx3", (4, 5), trigger_delay=777, **options)
+    late = simulate.recording(tmp_path / "b.tpx3", (4, 5), scan_delay=777, **options)
     assert np.array_equal(steady.edges.time - 777, late.edges.time)
 
 
@@ -160,18 +160,19 @@ def test_real_raster_burst_is_drawn(tmp_path):
     ("options", "words"),
     [
         ({"sync": "line"}, "is none of line-gate"),
-        ({"scan_path": "spiral"}, "is none of raster"),
+        ({"pattern": "spiral"}, "is none of raster"),
         ({"dwell_time": 1e-6}, "has no unit"),
         ({"dwell_time": 3}, "shorter than the pixel clock"),
         ({"positions": [1]}, "needs sync='pixel-trigger'"),
         ({"sync": "frame-trigger", "line_jitter": 5}, "no edge of their own"),
         ({"line_jitter": "1 ms"}, "too large for the line flyback"),
-        ({"start_time": 0, "trigger_delay": 9}, "before time zero"),
-        ({"edge": "tdc3-rise"}, "is none of tdc1-rise"),
+        ({"start_time": 0, "scan_delay": 9}, "before time zero"),
+        ({"tdc": "tdc3-rise"}, "is none of tdc1-rise"),
         ({"missing_edges": [99]}, "numbered from 0"),
         ({"edge_chips": (7,)}, "of the chips"),
         ({"n_files": 2, "empty_files": (0, 1)}, "one file that is not empty"),
         ({"max_words": 9000}, "8191"),
+        ({"lost_chunks": 2}, "share from 0 to 1"),
         ({"hits": "many"}, "is none of 'exact'"),
         ({"frame_burst": (3, "1 us"), "frame_flyback": 0}, "shorter than the burst"),
     ],

@@ -65,7 +65,7 @@ def test_files_hold_what_the_truth_says(tmp_path, name):
 
 
 def test_edges_are_recorded_with_time_kind_and_counter(tmp_path):
-    truth = simulated(tmp_path, edge_chips=(1, 3), edge="tdc2-fall")
+    truth = simulated(tmp_path, edge_chips=(1, 3), tdc="tdc2-fall")
     edges = decode(chunks(truth))[1]
     for chip in (1, 3):
         mine = [edge[1:] for edge in edges if edge[0] == chip]
@@ -101,6 +101,21 @@ def test_disorder_is_there_and_bounded(tmp_path, sharing):
     assert np.mean(np.diff(truth.hit_time) < 0) > 0.05
     ordered = simulated(tmp_path, disorder=0, layout="single", electrons_per_position=200)
     assert np.all(np.diff(ordered.hit_time) >= 0)
+
+
+def test_sparse_recording_over_many_rollovers(tmp_path):
+    truth = simulated(
+        tmp_path, dwell_time="40 s", line_flyback="1 s", electrons_per_position=1.5,
+        global_time="5 s", chunk_counts=True, n_files=2, edge_chips=(0, 3),
+    )  # fmt: skip
+    assert np.ptp(truth.hit_time) > 30 * PIXEL_PERIOD
+    hits, edges, rest = decode(chunks(truth))
+    assert [hit[3] for hit in hits] == (truth.hit_time % PIXEL_PERIOD).tolist()
+    assert np.all(truth.edge_copies == 2) and len(edges) == 20
+    beats = [w for _, w in rest if w >> 56 == 0x5C]
+    assert len(beats) > 4 * 2000
+    high = [(w >> 16) & 0xFFFF for _, w in rest if w >> 56 == 0x45]
+    assert high == sorted(high) and high[-1] > 15
 
 
 def test_chips_interleave(tmp_path):

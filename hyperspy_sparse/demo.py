@@ -1,0 +1,234 @@
+"""``rsciio-tpx3 demo``: from a recording to the usual pictures, by pyXem's own methods."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from rsciio_tpx3.metadata.units import format_seconds
+
+__all__ = ["analyse", "figure", "run"]
+
+
+def run(files=(), folder=".", options=None):
+    """Simulate a recording if none is given, load it, compute pictures, and save one figure.
+
+    Parameters
+    ----------
+    files : sequence of str
+        Recordings; several are the pieces of one acquisition. None: simulate one.
+    folder : str or Path
+        Where the simulated recording and the figure go.
+    options : dict, optional
+        Options of ``hs.load`` for these files.
+
+    Returns
+    -------
+    pathlib.Path
+        The figure.
+
+    Examples
+    --------
+    >>> from hyperspy_sparse import demo
+    >>> demo.run(folder="results")  # doctest: +SKIP
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")  # a figure in a file needs no window, and there may be no screen
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = list(files) or [_simulated(folder / "rsciio_tpx3_demo.tpx3")]
+    signal = _load(files, dict(options or {}))
+    _describe(signal, sum(os.path.getsize(file) for file in files))
+    results = analyse(signal)
+    path = folder / f"{Path(files[0]).stem}.png"
+    figure(results, signal.metadata.General.title).savefig(path, dpi=110)
+    print(f"Figure: {path.resolve()}")
+    return path
+
+
+@contextlib.contextmanager
+def _step(text):
+    print(f"{text} ...", end=" ", flush=True)
+    start = time.perf_counter()
+    yield
+    print(f"{time.perf_counter() - start:.1f} s", flush=True)
+
+
+def _simulated(path):
+    from rsciio_tpx3 import simulate
+
+    with _step("Simulating a 4D STEM recording of 128 x 128 positions on a quad detector"):
+        simulate.demo(path)
+    print(f"Recording: {path.resolve()}")
+    return str(path)
+
+
+def _load(files, options):
+    import hyperspy.api as hs
+
+    if len(files) > 1:
+        options["all_parts"] = files
+    with _step(f"Loading with hs.load({os.path.basename(files[0])!r})"):
+        return hs.load(files[0], lazy=True, **options)
+
+
+def _describe(signal, n_bytes):
+    """What was found, in the words of the metadata."""
+    scan = signal.metadata.Acquisition_instrument.TEM.Scan
+    detector = signal.metadata.Acquisition_instrument.TEM.Detector
+    shape, pattern = signal.axes_manager.navigation_shape, signal.axes_manager.signal_shape
+    dense = np.prod(shape + pattern, dtype=float) * signal.data.dtype.itemsize
+    print(f"  {signal}")
+    print(f"  scan           {' x '.join(map(str, shape))} positions, {scan.sync}")
+    print(f"  dwell time     {format_seconds(scan.dwell_time)}")
+    print(f"  hits           {scan.hits_total:,}, of which {scan.hits_placed:,} at scan positions")
+    for name, n in scan.as_dictionary().get("Hits_outside", {}).items():
+        print(f"                 {n:,} {name.replace('_', ' ')}")
+    losses = detector.as_dictionary().get("Losses", {})
+    print(
+        "  losses         "
+        + (", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in losses.items()) or "none seen")
+    )
+    print(
+        f"  size           {_bytes(n_bytes)} of events; {_bytes(dense)} as a dense array ({dense / n_bytes:,.0f} times)"
+    )
+
+
+def _bytes(n):
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if n < 1024:
+            return f"{n:,.0f} {unit}" if unit == "bytes" else f"{n:.1f} {unit}"
+        n /= 1024
+    return f"{n:.1f} TiB"
+
+
+def analyse(signal):
+    """The usual first pictures of a 4D STEM data set.
+
+    Parameters
+    ----------
+    signal : pyxem.signals.ElectronDiffraction2D
+        Sparse or dense, any number of navigation axes; only the first two stay.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        ``pattern`` (y, x): sum pattern; ``counts``, ``bright_field``, ``dark_field`` (y, x);
+        ``shift`` (y, x, 2): centre of mass (x, y) in pixels, its mean subtracted; ``radius`` and
+        ``profile``: mean counts of a pixel by distance from the centre; ``centre`` (x, y) and
+        ``radii``: of the bright-field disk, and inner and outer of the annulus, pixels.
+    """
+    import hyperspy.api as hs
+
+    if signal.axes_manager.navigation_dimension > 2:
+        with _step("Adding up the frames"):
+            signal = signal.sum(axis=tuple(signal.axes_manager.navigation_axes[2:]))
+    pattern_size = signal.axes_manager.signal_shape
+    for axis in signal.axes_manager.signal_axes:
+        axis.offset, axis.scale = 0, 1  # regions of interest in pixels
+    results = {}
+    with _step("Total counts and sum pattern"):
+        results["counts"] = _image(signal.sum(axis=signal.axes_manager.signal_axes))
+        results["pattern"] = np.asarray(_computed(signal.sum(axis=signal.axes_manager.navigation_axes)).data, float)
+    centre, radius = _disk(results["pattern"])
+    outer = min(4 * radius, min(pattern_size) / 2)
+    results.update(centre=centre, radii=(radius, 1.5 * radius, outer))
+    with _step("Bright field and annular dark field: get_integrated_intensity"):
+        bright = hs.roi.CircleROI(*centre, radius)
+        dark = hs.roi.CircleROI(*centre, outer, 1.5 * radius)
+        results["bright_field"] = _image(signal.get_integrated_intensity(bright))
+        results["dark_field"] = _image(signal.get_integrated_intensity(dark))
+    with _step("Centre of mass: get_direct_beam_position"):
+        # within a mask, as for differential phase contrast: scattering far out is mostly noise here
+        mask = (*centre, 1.5 * radius)
+        shift = _computed(signal.get_direct_beam_position(method="center_of_mass", mask=mask))
+        data = np.asarray(shift.data, float)
+        results["shift"] = data - np.nanmean(data.reshape(-1, 2), axis=0)
+    with _step("Radial profile: get_azimuthal_integral1d (pyXem prepares its geometry first)"):
+        # the pattern as a signal of its own: one profile of the whole scan
+        mean = hs.signals.Signal2D(results["pattern"] / max(1, results["counts"].size))
+        mean.set_signal_type("electron_diffraction")
+        mean.calibration(center=centre)
+        # pyXem's time for this grows with the number of rings
+        reach = min(pattern_size) / 2
+        profile = mean.get_azimuthal_integral1d(
+            npt=min(128, int(reach)), radial_range=(0, reach), mean=True, show_progressbar=False
+        )
+        results["radius"] = profile.axes_manager.signal_axes[0].axis
+        results["profile"] = np.asarray(profile.data, float)
+    return results
+
+
+def _computed(signal):
+    if signal._lazy:
+        signal.compute(show_progressbar=False)
+    return signal
+
+
+def _image(signal):
+    data = np.asarray(_computed(signal).data, float)
+    return np.atleast_2d(data)
+
+
+def _disk(pattern):
+    """Centre (x, y) and radius of the direct beam: the brightest compact part of the pattern."""
+    from scipy import ndimage
+
+    smooth = ndimage.gaussian_filter(pattern, 1.5)
+    labels, _ = ndimage.label(smooth > 0.5 * smooth.max())
+    disk = labels == labels[np.unravel_index(np.argmax(smooth), smooth.shape)]
+    y, x = ndimage.center_of_mass(disk)
+    return (float(x), float(y)), max(2.0, float(np.sqrt(disk.sum() / np.pi)) * 1.1)
+
+
+def figure(results, title):
+    """One figure of the results of `analyse`."""
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import LogNorm
+    from matplotlib.patches import Circle
+
+    fig, axes = plt.subplots(2, 3, figsize=(12, 7.6), layout="constrained")
+    fig.suptitle(title)
+    pattern = results["pattern"]
+    picture = axes[0, 0].imshow(pattern + 1, norm=LogNorm(), cmap="magma")
+    fig.colorbar(picture, ax=axes[0, 0], shrink=0.8, label="counts + 1")
+    for r, colour in zip(results["radii"], ("cyan", "orange", "orange"), strict=True):
+        axes[0, 0].add_patch(Circle(results["centre"], r, fill=False, color=colour, lw=1))
+    axes[0, 0].set(title="Sum pattern", xlabel="detector x / px", ylabel="detector y / px")
+    for ax, name, text in (
+        (axes[0, 1], "counts", "Total counts"),
+        (axes[0, 2], "bright_field", "Bright field"),
+        (axes[1, 0], "dark_field", "Annular dark field"),
+    ):
+        picture = ax.imshow(results[name], cmap="gray")
+        fig.colorbar(picture, ax=ax, shrink=0.8, label="counts")
+        ax.set(title=text, xlabel="scan x", ylabel="scan y")
+    _draw_shift(fig, axes[1, 1], results["shift"])
+    positive = results["profile"] > 0
+    axes[1, 2].semilogy(results["radius"][positive], results["profile"][positive])
+    axes[1, 2].set(title="Radial profile", xlabel="radius / px", ylabel="mean counts a pixel")
+    return fig
+
+
+def _draw_shift(fig, ax, shift):
+    """Direction as hue, length as brightness, with the wheel that tells which is which."""
+    from matplotlib.colors import hsv_to_rgb
+
+    shift = np.nan_to_num(shift.reshape((-1,) + shift.shape[-2:]) if shift.ndim == 2 else shift)
+    largest = np.percentile(np.hypot(shift[..., 0], shift[..., 1]), 99) or 1.0
+    ax.imshow(_colours(shift[..., 0], shift[..., 1], largest, hsv_to_rgb))
+    ax.set(title=f"Centre-of-mass shift (full colour {largest:.2f} px)", xlabel="scan x", ylabel="scan y")
+    y, x = np.mgrid[-1:1:65j, -1:1:65j]
+    wheel = np.concatenate([_colours(x, y, 1, hsv_to_rgb), (np.hypot(x, y) <= 1)[..., None]], axis=-1)
+    inset = ax.inset_axes([0.8, 0.8, 0.18, 0.18])
+    inset.imshow(wheel)
+    inset.axis("off")
+
+
+def _colours(x, y, largest, hsv_to_rgb):
+    length = np.clip(np.hypot(x, y) / largest, 0, 1)
+    hue = np.arctan2(y, x) / (2 * np.pi) % 1
+    return hsv_to_rgb(np.stack([hue, np.ones_like(hue), length], axis=-1))
