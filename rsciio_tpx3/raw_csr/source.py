@@ -42,6 +42,7 @@ class RawCsrSource:
     """
 
     def __init__(self, description, nav_shape=None, sig_shape=None, sync_offset=0, dtype=None):
+        self.path = description.path
         self._stamps = description.stamps
         self._dtypes = description.dtypes
         self._name = description.stamps["indices"].name

@@ -1,7 +1,5 @@
-"""Dense counts as a fixture."""
-
 import pytest
-from counted import counted
+from counted_data import counted
 
 
 @pytest.fixture

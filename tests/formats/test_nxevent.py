@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from counted import counted, lazy, signal_dict
+from counted_data import counted, lazy, signal_dict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ import textwrap
 import dask
 import numpy as np
 import pytest
-from counted import counted, lazy, signal_dict
+from counted_data import counted, lazy, signal_dict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
