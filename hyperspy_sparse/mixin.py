@@ -12,7 +12,7 @@ import numpy as np
 from hyperspy.signals import LazySignal
 from pyxem.utils.calibration import Calibration
 
-from hyperspy_sparse import blocks, detectors, frames, kernels, memory, saving
+from hyperspy_sparse import blocks, detectors, frames, kernels, memory, navigator, saving
 from hyperspy_sparse.geometry import CachingCalibration
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
@@ -177,6 +177,12 @@ class SparseFramesMixin:
         rois = [rois] if callable(rois) else list(rois)
         rois = detectors.stand_in(self, rois) or rois
         return super().get_virtual_image(rois, new_axis_dict, normalize)
+
+    def plot(self, *args, **kwargs):
+        navigator.drop_if_outdated(self)
+        super().plot(*args, **kwargs)
+
+    plot.__doc__ = LazySignal.plot.__doc__
 
     def _get_cache_dask_chunk(self, indices):
         frame = frames.one_frame(self, indices)
