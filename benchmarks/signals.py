@@ -2,7 +2,7 @@
 
 Run it with::
 
-    python -m benchmarks.signals                       # 128 x 128 positions, 20, 200, 2000 electrons
+    python -m benchmarks.signals                     # 128 x 128 positions, 20, 200, 2000 electrons
     python -m benchmarks.signals --nav 256 --electrons 200
 
 Simulated frames of 512 x 512 pixels are held in memory as CSR. Each line is the median of several
@@ -113,7 +113,9 @@ def own_methods():
     return {
         "1 detector (ours)": images(one),
         "16 detectors (ours)": images(rings),
-        "one pass: sum, counts, mass, 1 image": lambda s: hyperspy_sparse.one_pass(s, detectors=one),
+        "one pass: sum, counts, mass, 1 image": lambda s: hyperspy_sparse.one_pass(
+            s, detectors=one
+        ),
     }
 
 
@@ -264,22 +266,36 @@ def run(nav, electrons, rounds, dense_n, dense_rounds):
             slow = {("dense zspy", k): (lambda c=c: c(dense)) for k, c in methods().items()}
             times = medians(slow, dense_rounds)
             per_frame |= {key: 1e6 * t / dense_n**2 for key, t in times.items()}
-    return per_frame, took, {
-        "entries": frames.nnz,
-        "bytes": frames.nbytes,
-        "peak": peak,
-        "setup": setup,
-        "frame": one_frame(frames),
-    }
+    return (
+        per_frame,
+        took,
+        {
+            "entries": frames.nnz,
+            "bytes": frames.nbytes,
+            "peak": peak,
+            "setup": setup,
+            "frame": one_frame(frames),
+        },
+    )
 
 
 def print_table(nav, electrons, per_frame, took, notes):
     print(f"\n## {nav} x {nav} positions, {electrons} electrons, 512 x 512 pixels\n")
-    print(f"{notes['entries']:,} entries, {notes['bytes'] / 2**20:.0f} MiB; peak memory above that ")
-    print(f"{notes['peak'] / 2**20:.0f} MiB; set-up of both geometries {notes['setup']:.1f} s, once; ")
-    print("one frame {:.0f} us from the chunk, {:.0f} us as plotting asks.\n".format(*notes["frame"]))
+    print(
+        f"{notes['entries']:,} entries, {notes['bytes'] / 2**20:.0f} MiB; peak memory above that "
+    )
+    print(
+        f"{notes['peak'] / 2**20:.0f} MiB; set-up of both geometries {notes['setup']:.1f} s, once; "
+    )
+    print(
+        "one frame {:.0f} us from the chunk, {:.0f} us as plotting asks.\n".format(*notes["frame"])
+    )
     contenders = list(dict.fromkeys(who for who, _ in per_frame if who != "ours"))
-    print("| method | ours, ms | us/frame | " + " | ".join(f"{c}, us/frame (ratio)" for c in contenders) + " |")
+    print(
+        "| method | ours, ms | us/frame | "
+        + " | ".join(f"{c}, us/frame (ratio)" for c in contenders)
+        + " |"
+    )
     print("|---|--:|--:|" + "--:|" * len(contenders))
     for (who, name), value in per_frame.items():
         if who != "ours":
