@@ -23,6 +23,12 @@ _MAP_OPTIONS = frozenset(
     "show_progressbar lazy_output num_workers navigation_chunks output_signal_size output_dtype".split()
 )
 
+_PLAIN = {"sum", "mean", "max", "amax", "min", "amin", "std", "var"}
+
+# By kind of number. Floats may be NaN, and then the nan-functions need a dense chunk, a small one.
+_REDUCED_SPARSELY = {kind: _PLAIN | {f"nan{name}" for name in _PLAIN} for kind in "ui"}
+_REDUCED_SPARSELY["f"] = _PLAIN
+
 
 def _frame_by_frame(function, options, shape, dtype, chunk):
     """The image function on every frame of a chunk that the kernel did not take."""
@@ -120,20 +126,22 @@ class SparseFramesMixin:
         reduced = tuple(sorted(axis.index_in_array for axis in reduced))
         data, n_nav = self._data, self._data.ndim - 2
         nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
-        if rechunk or reduced not in (nav, sig, nav + sig) or not has_sparse_chunks(self):
+        name = function.__name__
+        sparsely = has_sparse_chunks(self) and name in _REDUCED_SPARSELY.get(data.dtype.kind, ())
+        if rechunk or reduced not in (nav, sig, nav + sig) or not sparsely:
             return host(function, axes, out=out, rechunk=rechunk)
         in_blocks = blocks.in_blocks(data)
-        moment = function.__name__ in ("std", "var", "nanstd", "nanvar")
-        moment = moment and data.dtype.kind in "bui"
+        moment = name.removeprefix("nan") in ("std", "var")
         try:
-            # Sums and extremes never make a chunk dense, so they may have larger ones.
+            # These never make a chunk dense, so they may have larger ones.
             self._data = in_blocks
             result = host(np.mean if moment else function, axes, out=out, rechunk=rechunk)
         finally:
             self._data = data
         if moment:
             target = result if out is None else out
-            spread = blocks.moments(in_blocks, reduced, np.dtype(float), "std" in function.__name__)
+            dtype = np.var(np.zeros(1, data.dtype)).dtype
+            spread = blocks.moments(in_blocks, reduced, dtype, name.endswith("std"))
             target.data = spread.reshape(target.data.shape)
         return result
 

@@ -169,7 +169,7 @@ class Tpx3Source:
     # -- the pass ---------------------------------------------------------------------------
 
     def _pass_over_files(self, show_progressbar):
-        stream = StreamPass(self.parts[0].headerless)
+        stream = StreamPass(any(part.headerless for part in self.parts))
         total = sum(part.size for part in self.parts)
         # tqdm shows nothing before `delay`: short files leave no trace on the screen
         with tqdm(

@@ -6,7 +6,7 @@ import sparse
 from hyperspy.signals import BaseSignal
 
 # In metadata these differ by nature: random identifiers, times of writing, paths.
-_IGNORED = {"FileIO", "date", "time", "_id", "navigator"}
+_IGNORED = {"FileIO", "date", "time", "_id", "navigator", "_sig_navigator"}
 
 
 def check_same(ours, theirs, where="result"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import DATA, STACK
+from real_files import DATA, STACK
 
 from rsciio_tpx3.events import clock
 from rsciio_tpx3.tpx3 import Tpx3Source, file_info
