@@ -3,6 +3,10 @@
 Each package is imported where it is used.
 """
 
+import os
+import tempfile
+import weakref
+
 import numpy as np
 
 from hyperspy_sparse import memory
@@ -15,8 +19,9 @@ __all__ = ["run_udf", "to_libertem", "to_py4dstem"]
 def to_libertem(signal, context):
     """A LiberTEM data set of a sparse signal; LiberTEM gets the counts as CSR.
 
-    A signal that was loaded from a raw_csr file, and nothing done to it, is opened from that file, so
-    that LiberTEM's workers read it themselves. Any other is computed, and stays in memory as CSR.
+    A signal that was loaded from a raw_csr file, and nothing done to it, is opened from that file. Any
+    other is streamed into a temporary one first, which goes when the data set does: so LiberTEM's
+    workers map what they need, and memory holds a few chunks.
 
     Parameters
     ----------
@@ -31,7 +36,7 @@ def to_libertem(signal, context):
     Raises
     ------
     ValueError
-        If the signal's chunks are not sparse.
+        If the signal's chunks are not sparse, or it has no counts at all: LiberTEM maps no empty file.
 
     Examples
     --------
@@ -41,22 +46,35 @@ def to_libertem(signal, context):
     ...     data = hyperspy_sparse.interop.to_libertem(hyperspy_sparse.data.disks(), context)
     """
     _need_sparse(signal)
-    path = _raw_csr_path(source_of(signal.data))
-    if path is not None:
-        height, width = signal.data.shape[-2:]
-        return context.load("raw_csr", path=path, nav_shape=signal.data.shape[:-2], sig_shape=(height, width))
-    # a plain GCXS: LiberTEM makes CSR tiles of it and of nothing that looks like it
-    return context.load("memory", data=signal.data.compute().to_gcxs(), sig_dims=2)
+    path, folder = _raw_csr_path(source_of(signal.data)), None
+    if path is None:
+        path, folder = _temporary(signal)
+    shape = {"nav_shape": signal.data.shape[:-2], "sig_shape": signal.data.shape[-2:]}
+    data = context.load("raw_csr", path=path, **shape)
+    if folder is not None:
+        weakref.finalize(data, folder.cleanup)
+    return data
 
 
 def _raw_csr_path(source):
     from rsciio_tpx3.raw_csr import RawCsrSource
 
-    plain = isinstance(source, RawCsrSource) and source.sync_offset == 0 and len(source.nav_shape) == 2
-    return source.path if plain and source.n_rows == np.prod(source.nav_shape) and source.n_entries else None
+    whole = isinstance(source, RawCsrSource) and source.sync_offset == 0
+    return source.path if whole and source.n_rows == np.prod(source.nav_shape) else None
+
+
+def _temporary(signal):
+    from rsciio_tpx3.raw_csr import file_writer
+
+    folder = tempfile.TemporaryDirectory(prefix="hyperspy_sparse_")
+    path = os.path.join(folder.name, "frames.toml")
+    # small types stay small: nobody but LiberTEM reads it
+    file_writer(path, signal._to_dictionary(), compact=True, show_progressbar=False)
+    return path, folder
 
 
 def _need_sparse(signal):
+    """Refuse what LiberTEM could not get as CSR."""
     if not has_sparse_chunks(signal):
         raise ValueError(f"{signal} is no sparse signal. Make it one with hyperspy_sparse.to_sparse(signal).")
 

@@ -30,7 +30,7 @@ def test_libertem_gets_csr_and_the_same_sums(loaded, context):
     s, dense = loaded
     data = interop.to_libertem(s, context)
     assert tuple(data.shape) == dense.shape
-    assert type(data).__name__ == ("RawCSRDataSet" if len(dense[0]) == 7 else "MemoryDataSet")
+    assert type(data).__name__ == "RawCSRDataSet"
 
     class Kinds(SumUDF):
         kinds = set()
@@ -43,6 +43,21 @@ def test_libertem_gets_csr_and_the_same_sums(loaded, context):
 
     context.run_udf(data, Kinds())
     assert Kinds.kinds <= {"csr_array", "csr_matrix"} and Kinds.kinds
+    assert np.array_equal(context.run_udf(data, SumUDF())["intensity"].data, dense.sum(axis=(0, 1)))
+
+
+def test_the_temporary_file_for_libertem_goes_with_the_data_set(dense, tmp_path, context, monkeypatch):
+    import gc
+    import tempfile
+
+    file_writer(tmp_path / "x.toml", signal_dict(lazy(dense)))
+    s = hs.load(tmp_path / "x.toml", lazy=True).inav[:, ::-1]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    data = interop.to_libertem(s, context)
+    assert len(list(tmp_path.glob("hyperspy_sparse_*"))) == 1
+    del data
+    gc.collect()
+    assert not list(tmp_path.glob("hyperspy_sparse_*"))
 
 
 def test_results_of_a_udf_are_signals_with_axes(loaded, context):
