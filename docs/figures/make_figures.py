@@ -369,6 +369,47 @@ def dark_field(source, scan):
     return np.bincount(position[keep], minlength=scan.n_positions).reshape(scan.nav_shape)
 
 
+def timing_figure(folder):
+    """Share of hits that land at another position than their electron, by effect and dwell time."""
+    model = simulate.HitModel
+    cases = {
+        "all effects": "realistic",
+        "time walk 20 ns at threshold": model.exact(charge_sharing=True, wander=0.4, walk="20 ns"),
+        "jitter 1 ns": model.exact(jitter="1 ns"),
+    }
+    dwells = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
+    fig, ax = plt.subplots(figsize=(7.2, 3.6), layout="constrained")
+    print("dwell / us:", *dwells)
+    for (name, hits), colour in zip(cases.items(), (RED, ORANGE, BLUE), strict=True):
+        shares = [moved(folder, dwell, hits) for dwell in dwells]
+        print(f"{name}:", *(f"{share:.2%}" for share in shares))
+        behind = hits == "realistic"
+        ax.loglog(dwells, np.where(np.array(shares) > 0, shares, np.nan), "o-", color=colour, label=name, ms=4,
+                  lw=5 if behind else 1.5, alpha=0.4 if behind else 1)  # fmt: skip
+    ax.set(xlabel="dwell time / us", ylabel="share of hits at\nanother position", ylim=(7e-6, 0.3))
+    ax.set_xticks(dwells, [f"{d:g}" for d in dwells])
+    ax.set_yticks([1e-5, 1e-4, 1e-3, 1e-2, 1e-1], ["0.001 %", "0.01 %", "0.1 %", "1 %", "10 %"])
+    ax.minorticks_off()
+    ax.grid(color=LIGHT)
+    ax.legend(frameon=False, fontsize=8.5)
+    save(fig, "timing_budget")
+
+
+def moved(folder, dwell, hits):
+    path = folder / "timing.tpx3"
+    truth = simulate.recording(
+        path, (16, 64), dwell_time=f"{dwell} us", electrons_per_position=60, layout="single", hits=hits,
+        intensity=np.ones((16, 64, 200, 200)),
+    )  # fmt: skip
+    source = Tpx3Source(str(path), show_progressbar=False)
+    found = source.hits()
+    scan = build_scan(source.index(), scan_options(navigation_shape=(64, 16)))
+    position = np.empty(len(found), np.int64)
+    place_hits(found.toa, *scan.columns(), position)
+    inside = (truth.hit_position >= 0) & (position >= 0)
+    return np.mean(position[inside] != truth.hit_position[inside])
+
+
 # -- detector, frames, results -----------------------------------------------------------------
 
 
@@ -499,6 +540,7 @@ FIGURES = {
     "raster": raster_figure,
     "order": order_figure,
     "sampling": sampling_figure,
+    "timing": timing_figure,
     "quad": quad_figure,
     "csr": csr_figure,
     "analysis": analysis_figures,
