@@ -15,6 +15,7 @@ _PUBLIC = {
     "LazySparseSignal2D": "hyperspy_sparse.signals",
     "finish_loading": "hyperspy_sparse.signals",
     "one_pass": "hyperspy_sparse.passes",
+    "virtual_images": "hyperspy_sparse.passes",
     "register_kernel": "hyperspy_sparse.kernels",
     "to_sparse": "hyperspy_sparse.interop",
     "convert": "hyperspy_sparse.interop",

@@ -7,9 +7,11 @@ together read each block once.
 """
 
 import math
+from functools import partial
 
 import dask.array as da
 import numpy as np
+from dask.system import CPU_COUNT
 
 from rsciio_tpx3.frames.binning import bin_frames
 from rsciio_tpx3.frames.csr_frames import CSRFrames
@@ -18,13 +20,16 @@ from rsciio_tpx3.frames.dask_array import empty_meta, source_of, to_dask
 __all__ = ["apply_kernel", "binned", "in_blocks", "moments"]
 
 BLOCK_ENTRIES = 8 * 10**6
-"""Entries of one block: 40 MB of one-byte counts, above 1 ms of work for the fastest kernel."""
+"""Entries that a block has at most: 40 MB with counts of one byte."""
+
+SMALL_BLOCK = 10**6
+"""Entries below which a block is not cut further: a millisecond of work, as much as dask takes."""
 
 OUTPUT_BYTES = 128 * 2**20
 """Size that the dense answer of one block should not exceed."""
 
-MIN_BLOCKS = 8
-"""Blocks that a source is cut into at least, so that all cores have work until the end."""
+BLOCKS_PER_CORE = 2
+"""Blocks that each core gets where there is enough to do, so that none waits for long."""
 
 
 def in_blocks(data, bytes_per_frame=0):
@@ -57,11 +62,11 @@ def _block_sizes(source, nav):
     repeats = math.prod(nav[:-2]) if len(nav) > 2 else 1
     entries = source.row_events()
     if entries is None:
-        per_line = math.prod(source.sig_shape) / 16 * math.prod(nav) / (n_lines * repeats)
+        total = math.prod(source.sig_shape) / 16 * math.prod(nav)  # full for counted electrons
     else:
-        per_line = max(float(np.sum(entries)), 1.0) / (n_lines * repeats)
-    lines = int(BLOCK_ENTRIES // max(per_line, 1))
-    lines = max(1, min(lines, -(-n_lines * repeats // MIN_BLOCKS), n_lines))
+        total = max(float(np.sum(entries)), 1.0)
+    wanted = min(max(total / (BLOCKS_PER_CORE * CPU_COUNT), SMALL_BLOCK), BLOCK_ENTRIES)
+    lines = max(1, min(int(wanted * n_lines * repeats / total), n_lines))
     return (lines,) * (n_lines // lines) + ((n_lines % lines,) if n_lines % lines else ())
 
 
@@ -146,7 +151,7 @@ def moments(data, axes, dtype, std):
         data,
         chunk=_chunk_moments,
         combine=_merge_moments,
-        aggregate=_finish_std if std else _finish_var,
+        aggregate=partial(_finish_std if std else _finish_var, dtype=dtype),
         axis=axes,
         dtype=dtype,
         concatenate=False,
@@ -184,13 +189,15 @@ def _merge_moments(parts, axis, keepdims, computing_meta=False):
     return n, mean, squares
 
 
-def _finish_var(parts, axis, keepdims, computing_meta=False):
+def _finish_var(parts, axis, keepdims, computing_meta=False, dtype=float):
     if computing_meta:
         return parts
     n, _, squares = _merge_moments(parts, axis, keepdims)
-    out = np.asarray(squares / n)
+    out = np.asarray(squares / n).astype(dtype)
     return out if keepdims else out.reshape([s for i, s in enumerate(out.shape) if i not in axis])
 
 
-def _finish_std(parts, axis, keepdims, computing_meta=False):
-    return np.sqrt(_finish_var(parts, axis, keepdims))
+def _finish_std(parts, axis, keepdims, computing_meta=False, dtype=float):
+    if computing_meta:
+        return parts
+    return np.sqrt(_finish_var(parts, axis, keepdims)).astype(dtype)

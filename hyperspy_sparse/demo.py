@@ -88,8 +88,13 @@ def _describe(signal, n_bytes):
     for name, n in scan.as_dictionary().get("Hits_outside", {}).items():
         print(f"                 {n:,} {name.replace('_', ' ')}")
     losses = detector.as_dictionary().get("Losses", {})
-    print("  losses         " + (", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in losses.items()) or "none seen"))
-    print(f"  size           {_bytes(n_bytes)} of events; {_bytes(dense)} as a dense array ({dense / n_bytes:,.0f} times)")
+    print(
+        "  losses         "
+        + (", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in losses.items()) or "none seen")
+    )
+    print(
+        f"  size           {_bytes(n_bytes)} of events; {_bytes(dense)} as a dense array ({dense / n_bytes:,.0f} times)"
+    )
 
 
 def _bytes(n):

@@ -5,9 +5,13 @@ the same for every frame, so it is applied once, to an image of pixel numbers; w
 that image tells which pixels belong, whatever kind of region it is.
 """
 
+from collections import OrderedDict
+from hashlib import blake2b
+
 import dask.array as da
 import numpy as np
-from hyperspy.roi import Line2DROI
+from dask.base import tokenize
+from hyperspy.roi import Line2DROI, Point1DROI, Point2DROI
 from hyperspy.signals import BaseSignal, Signal2D
 
 from hyperspy_sparse import blocks
@@ -48,30 +52,71 @@ def mask_of(signal, detector):
         if mask.shape != shape:
             raise ValueError(f"the mask has shape {mask.shape}, the detector {shape} (y, x).")
         return mask, counted
+    mask, with_nan = _applied(detector, sig_axes)
+    return mask, np.result_type(signal.data.dtype, float) if with_nan else counted
+
+
+_APPLIED, _LABELLED = OrderedDict(), OrderedDict()
+
+
+def _applied(roi, sig_axes):
+    """Mask of a region, and whether it marks its outside by NaN; the last ones are remembered."""
+    described = [axis.get_axis_dictionary() for axis in sig_axes]
+    parameters = getattr(roi, "parameters", None)
+    if parameters is None:
+        return _apply(roi, described)
+    key = type(roi), repr(parameters), repr(described)
+    return _remember(_APPLIED, key, lambda: _apply(roi, described))
+
+
+def _apply(roi, described):
+    shape = tuple(axis["size"] for axis in described)
     numbers = np.arange(shape[0] * shape[1]).reshape(shape)
-    axes = [{**axis.get_axis_dictionary(), "navigate": False} for axis in sig_axes]
-    image = Signal2D(numbers, axes=axes)
-    left = detector(image, axes=image.axes_manager.signal_axes).data
+    image = Signal2D(numbers, axes=[{**axis, "navigate": False} for axis in described])
+    left = roi(image, axes=image.axes_manager.signal_axes).data
     with_nan = left.dtype.kind == "f"
     left = left[~np.isnan(left)].astype(np.int64) if with_nan else left.ravel()
     mask = np.zeros(numbers.size, dtype=bool)
     mask[left] = True
-    return mask.reshape(shape), np.result_type(signal.data.dtype, float) if with_nan else counted
+    return mask.reshape(shape), with_nan
 
 
 class _Sums:
     """Kernel of several masks at once."""
 
     def __init__(self, masks, dtype):
-        self.masks, self.dtype = Masks(masks), dtype
+        self.masks, self.dtype = _labelled(np.asarray(masks)), dtype
+        self._token = tokenize(self.masks.labels, self.masks.members, np.dtype(dtype))
 
     def __call__(self, frames):
         return self.masks.sums(frames, self.dtype)
+
+    def __dask_tokenize__(self):
+        return "hyperspy_sparse.detectors", self._token
+
+
+def _labelled(masks):
+    """The masks with their labels; the last ones are remembered, as users repeat themselves."""
+    key = blake2b(np.ascontiguousarray(masks), digest_size=20).digest(), masks.shape
+    return _remember(_LABELLED, key, lambda: Masks(masks))
+
+
+def _remember(kept, key, make):
+    if key in kept:
+        kept.move_to_end(key)
+        return kept[key]
+    kept[key] = answer = make()
+    while len(kept) > 64:
+        kept.popitem(last=False)
+    return answer
 
 
 def masked_sums(data, masks, dtype):
     """Sums under several masks: dask array of shape nav_shape + (n_masks,)."""
     return blocks.apply_kernel(data, _Sums(masks, dtype), (len(masks),), dtype)
+
+
+_NO_AREA = (Line2DROI, Point1DROI, Point2DROI)
 
 
 def stand_in(signal, rois):
@@ -83,7 +128,7 @@ def stand_in(signal, rois):
     kind = signal.data.dtype.kind
     if not has_sparse_chunks(signal) or kind not in "ui":
         return None
-    if any(not callable(roi) or isinstance(roi, Line2DROI | _Region) for roi in rois):
+    if any(not callable(roi) or isinstance(roi, (_Region, *_NO_AREA)) for roi in rois):
         return None
     found = [mask_of(signal, roi) for roi in rois]
     sums = masked_sums(signal.data, [mask for mask, _ in found], np.sum(np.zeros(1, kind + "1")).dtype)

@@ -4,12 +4,13 @@ import dask.array as da
 import numpy as np
 import scipy.sparse
 
+from hyperspy_sparse.exchange import run_udf, to_libertem, to_py4dstem
 from hyperspy_sparse.twins import has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import DENSE_CHUNK_BYTES, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
-__all__ = ["convert", "to_sparse"]
+__all__ = ["convert", "run_udf", "to_libertem", "to_py4dstem", "to_sparse"]
 
 
 def to_sparse(signal):

@@ -10,8 +10,10 @@ from functools import partial
 import dask.array as da
 import numpy as np
 from hyperspy.signals import LazySignal
+from pyxem.utils.calibration import Calibration
 
 from hyperspy_sparse import blocks, detectors, frames, kernels, memory, saving
+from hyperspy_sparse.geometry import CachingCalibration
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 
@@ -20,6 +22,12 @@ __all__ = ["SparseFramesMixin"]
 _MAP_OPTIONS = frozenset(
     "show_progressbar lazy_output num_workers navigation_chunks output_signal_size output_dtype".split()
 )
+
+_PLAIN = {"sum", "mean", "max", "amax", "min", "amin", "std", "var"}
+
+# By kind of number. Floats may be NaN, and then the nan-functions need a dense chunk, a small one.
+_REDUCED_SPARSELY = {kind: _PLAIN | {f"nan{name}" for name in _PLAIN} for kind in "ui"}
+_REDUCED_SPARSELY["f"] = _PLAIN
 
 
 def _frame_by_frame(function, options, shape, dtype, chunk):
@@ -36,6 +44,11 @@ class SparseFramesMixin:
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._leave_sparse_type()
+        self._remember_geometries()
+
+    def _remember_geometries(self):
+        if type(getattr(self, "calibration", None)) is Calibration:
+            self.calibration = CachingCalibration(self)
 
     def _leave_sparse_type(self):
         """After ``set_signal_type("sparse_...")``: keep the host's type, make the chunks sparse."""
@@ -113,20 +126,22 @@ class SparseFramesMixin:
         reduced = tuple(sorted(axis.index_in_array for axis in reduced))
         data, n_nav = self._data, self._data.ndim - 2
         nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
-        if rechunk or reduced not in (nav, sig, nav + sig) or not has_sparse_chunks(self):
+        name = function.__name__
+        sparsely = has_sparse_chunks(self) and name in _REDUCED_SPARSELY.get(data.dtype.kind, ())
+        if rechunk or reduced not in (nav, sig, nav + sig) or not sparsely:
             return host(function, axes, out=out, rechunk=rechunk)
         in_blocks = blocks.in_blocks(data)
-        moment = function.__name__ in ("std", "var", "nanstd", "nanvar")
-        moment = moment and data.dtype.kind in "bui"
+        moment = name.removeprefix("nan") in ("std", "var")
         try:
-            # Sums and extremes never make a chunk dense, so they may have larger ones.
+            # These never make a chunk dense, so they may have larger ones.
             self._data = in_blocks
             result = host(np.mean if moment else function, axes, out=out, rechunk=rechunk)
         finally:
             self._data = data
         if moment:
             target = result if out is None else out
-            spread = blocks.moments(in_blocks, reduced, np.dtype(float), "std" in function.__name__)
+            dtype = np.var(np.zeros(1, data.dtype)).dtype
+            spread = blocks.moments(in_blocks, reduced, dtype, name.endswith("std"))
             target.data = spread.reshape(target.data.shape)
         return result
 
@@ -159,7 +174,7 @@ class SparseFramesMixin:
         return super().get_integrated_intensity(roi, out_signal_axes)
 
     def get_virtual_image(self, rois, new_axis_dict=None, normalize=False):
-        rois = list(rois) if np.iterable(rois) else [rois]
+        rois = [rois] if callable(rois) else list(rois)
         rois = detectors.stand_in(self, rois) or rois
         return super().get_virtual_image(rois, new_axis_dict, normalize)
 

@@ -3,7 +3,7 @@
 import dask
 import numpy as np
 
-__all__ = ["one_pass"]
+__all__ = ["one_pass", "virtual_images"]
 
 
 def one_pass(
@@ -69,14 +69,68 @@ def one_pass(
     }
 
 
-def _images(signal, detectors):
+def virtual_images(signal, detectors):
+    """Images of many virtual detectors, from one pass over the events.
+
+    Parameters
+    ----------
+    signal : one of the sparse signal classes
+    detectors : dict of str to ROI or mask, or an iterable of these
+        HyperSpy regions of interest over the signal axes, or arrays of bool of shape
+        (height, width).
+
+    Returns
+    -------
+    hyperspy.signals.LazySignal2D
+        The images, with the detectors as the first navigation axis; their names are in
+        ``metadata.Virtual_detectors.names``. For one scan axis a `LazySignal1D`.
+
+    Raises
+    ------
+    ValueError
+        If there are no detectors, no scan axes, or a mask has another shape than the detector.
+
+    Examples
+    --------
+    >>> import hyperspy.api as hs
+    >>> import hyperspy_sparse
+    >>> s = hyperspy_sparse.data.disks()
+    >>> rings = [hs.roi.CircleROI(0, 0, 0.1 * i + 0.1, 0.1 * i) for i in range(4)]
+    >>> hyperspy_sparse.virtual_images(s, rings)
+    <LazySignal2D, title: Virtual images, dimensions: (4|8, 6)>
+    """
+    from hyperspy.signals import LazySignal1D, LazySignal2D
+
+    named = detectors if isinstance(detectors, dict) else dict(enumerate(detectors))
+    nav_axes = signal.axes_manager.navigation_axes[::-1]
+    if not named or not nav_axes:
+        raise ValueError(f"{len(named)} detectors and {len(nav_axes)} scan axes; needed are both.")
+    sums = _sums(signal, named.values())
+    order = (sums.ndim - 1, *range(sums.ndim - 1))
+    described = [{"name": "detector", "size": len(named), "navigate": True}]
+    for i, axis in enumerate(nav_axes):
+        kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
+        described.append({**kept, "navigate": i < len(nav_axes) - 2})
+    kind = LazySignal1D if len(nav_axes) == 1 else LazySignal2D
+    images = kind(sums.transpose(order), axes=described)
+    images.metadata.General.title = "Virtual images"
+    images.metadata.set_item("Virtual_detectors.names", [str(name) for name in named])
+    return images
+
+
+def _sums(signal, detectors):
     from hyperspy_sparse.detectors import mask_of, masked_sums
 
+    masks = [mask_of(signal, detector)[0] for detector in detectors]
+    dtype = np.sum(np.zeros(1, signal.data.dtype)).dtype
+    return masked_sums(signal.data, masks, dtype)
+
+
+def _images(signal, detectors):
+    """One image for each name, sharing one calculation."""
     if not detectors:
         return {}
-    masks = [mask_of(signal, detector)[0] for detector in detectors.values()]
-    dtype = np.sum(np.zeros(1, signal.data.dtype)).dtype
-    sums = masked_sums(signal.data, masks, dtype)
+    sums = _sums(signal, detectors.values())
     images = {}
     for i, name in enumerate(detectors):
         image = signal._deepcopy_with_new_data(sums[..., i])

@@ -32,6 +32,8 @@ def choose_class(signal):
     kind = type(signal)
     if has_sparse_chunks(signal):
         signal.__class__ = _TWIN_OF.get(kind, kind)
+        if type(signal) is not kind:
+            signal._remember_geometries()
     else:
         signal.__class__ = _STOCK_OF.get(kind, kind)
 

@@ -6,7 +6,7 @@ folder, and whoever brings another format appends to it.
 
 from pathlib import Path
 
-_FORMATS = ("tpx3",)
+_FORMATS = ("tpx3", "raw_csr", "nxevent", "stempy", "t3pa")
 
 
 def register():

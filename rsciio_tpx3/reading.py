@@ -173,9 +173,7 @@ def frames_signal(
     """
     data = to_dask(frames, chunks=chunks)
     if sig_axes is None:
-        sig_axes = [
-            axis(name, size, navigate=False, units="px") for name, size in zip(("ky", "kx"), frames.sig_shape)
-        ]
+        sig_axes = [axis(name, size, navigate=False, units="px") for name, size in zip(("ky", "kx"), frames.sig_shape)]
     return {
         "data": data if lazy else data.persist(),
         "axes": [*nav_axes, *sig_axes],
@@ -263,7 +261,11 @@ def _original_metadata(source):
         key: {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
         for key, value in index.statistics.items()
     }
-    return {"tpx3": {"size": source.describe()["size"], "statistics": text}}
+    about = source.describe()
+    found = {"size": about["size"], "statistics": text}
+    if about.get("sidecar"):
+        found["sidecar"] = about["sidecar"]
+    return {about.get("format", "tpx3"): found}
 
 
 def signal_offers(index, options):

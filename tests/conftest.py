@@ -1,16 +1,15 @@
 """Paths of the real recordings, and small streams written packet by packet."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from hypothesis import settings
+from real_files import DATA
 
 from rsciio_tpx3.events import packets
 
-DATA = Path(__file__).parent / "data"
-
-# one place for each chip, one below the other: chip-local pixels can be read back from flat ones
-STACK = [{"chip": chip, "x": 0, "y": 256 * chip} for chip in range(4)]
+# Timings decide no test; the first call of a kernel compiles it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

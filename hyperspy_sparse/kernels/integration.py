@@ -93,7 +93,7 @@ def _prepare_2d(
     wide = np.maximum(width, 1)[column]
     pixel = (boxes[column, 0] + k // wide) * sig_shape[1] + boxes[column, 1] + k % wide
     if mean:
-        area = np.bincount(column, weight, minlength=n_bins)
+        area = np.bincount(column, weight, minlength=n_bins).astype(float)
         area[area == 0] = np.inf  # pyXem gives 0 for a bin without area
         weight = weight / area[column]
     if kept is not None:

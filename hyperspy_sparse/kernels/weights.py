@@ -55,13 +55,11 @@ class Masks:
     def __init__(self, masks):
         masks = np.asarray(masks, dtype=bool)
         flat = masks.reshape(len(masks), -1)
-        packed = np.packbits(flat, axis=0)
-        sets, labels = np.unique(packed, axis=1, return_inverse=True)
-        labels = labels.ravel()
-        small = np.uint8 if sets.shape[1] <= 256 else np.int32
+        sets, labels = _distinct(flat)
+        # A small table of labels stays in the cache, which is where the time goes.
+        small = np.uint8 if len(sets) <= 256 else np.int32
         self.labels = labels.astype(small)
-        members = np.unpackbits(sets, axis=0, count=len(masks))
-        self.members = members.T.astype(np.int64)
+        self.members = sets.astype(np.int64)
 
     def sums(self, frames, dtype):
         """Sums of every frame under every mask: ndarray of `dtype`, shape (n_frames, n_masks)."""
@@ -70,3 +68,21 @@ class Masks:
         data = frames.data.view(np.uint8) if frames.data.dtype == np.bool_ else frames.data
         loops.label_sums(data, frames.indices, frames.indptr, self.labels, out)
         return (out @ self.members.astype(wide)).astype(dtype)
+
+
+def _distinct(flat):
+    """The different sets of masks that pixels belong to, and which one each pixel has.
+
+    Returns booleans (n_sets, n_masks) and numbers (n_pixels,).
+    """
+    labels = np.zeros(flat.shape[1], dtype=np.int64)
+    sets = np.zeros((1, 0), dtype=bool)
+    # Mask by mask: labels never outgrow twice the number of sets, so counting finds those in use.
+    for mask in flat:
+        labels = 2 * labels + mask
+        used = np.flatnonzero(np.bincount(labels, minlength=2 * len(sets)))
+        new = np.zeros(2 * len(sets), dtype=np.int64)
+        new[used] = np.arange(used.size)
+        labels = new[labels]
+        sets = np.column_stack([sets[used // 2], used % 2 == 1])
+    return sets, labels

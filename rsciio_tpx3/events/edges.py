@@ -11,11 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Pulses", "regular_pulses"]
+from rsciio_tpx3.events.clock import ticks_to_seconds
+from rsciio_tpx3.events.packets import EDGE_CODES
+from rsciio_tpx3.exceptions import ScanSyncError
+
+__all__ = ["Pulses", "gap_messages", "other_direction", "period_report", "pulses_of", "regular_pulses"]
 
 _SHORT = 0.25  # of the period: anything closer is no line of its own
 _LONG = 1.5  # of the period: anything longer holds missing pulses or a frame flyback
 _FIT = 0.25  # of the period: how well missing pulses must explain a long gap
+_ALIKE = 1.3  # intervals of one kind follow each other this closely when sorted
 _COUNTER = 4096
 
 
@@ -56,6 +61,51 @@ class Pulses:
     def run_lengths(self):
         """Pulses in each run."""
         return np.bincount(self.run) if len(self.run) else np.zeros(0, np.int64)
+
+
+def other_direction(tdc):
+    """The opposite edge of the same input."""
+    return tdc[:5] + ("fall" if tdc.endswith("rise") else "rise")
+
+
+def pulses_of(edges, tdc, first=0):
+    """The pulses of one edge kind, with what its input's counter says is missing.
+
+    Parameters
+    ----------
+    edges : rsciio_tpx3.events.source.Edges
+    tdc : str
+        Edge kind, such as "tdc1-rise".
+    first : int
+        Edges to pass over.
+
+    Returns
+    -------
+    Pulses
+
+    Raises
+    ------
+    ScanSyncError
+        If no edge is left.
+    """
+    own_input = (edges.code == EDGE_CODES[tdc]) | (edges.code == EDGE_CODES[other_direction(tdc)])
+    code, counter = edges.code[own_input], edges.counter[own_input].astype(np.int64)
+    ticks = edges.ticks[own_input]
+    step = np.diff(counter) % 4096
+    per_pulse = len(np.unique(code))
+    wanted = code == EDGE_CODES[tdc]
+    # a counter that mostly stands still or leaps is none: nothing can be said about missing edges
+    usable = len(step) == 0 or np.mean(step == 1) > 0.5
+    missing = None
+    if usable:
+        total = np.cumsum(np.concatenate([[0], step - 1]))
+        missing = np.diff(total[wanted], prepend=0)
+    starts = ticks[wanted][first:]
+    if len(starts) == 0:
+        raise ScanSyncError(f"first_line={first} passes over all {int(wanted.sum())} {tdc} edges.")
+    if missing is not None:
+        missing = missing[first:]
+    return regular_pulses(starts, missing, per_pulse)
 
 
 def regular_pulses(edges, missing_before, per_pulse=1):
@@ -125,14 +175,18 @@ def _append(ticks, lost, run, times, number, lost_here=False):
 
 
 def _typical_interval(edges):
-    """Median of the intervals, each weighted by its length: bursts of short ones do not count."""
-    intervals = np.sort(np.diff(edges))
+    """The interval that a series is made of, although bursts may be more and pauses longer.
+
+    Intervals of like length form groups, and the heaviest group wins. Each interval weighs the square
+    root of its length: many short ones of a burst then count little, and so do a few long pauses.
+    """
+    intervals = np.sort(np.diff(edges)).astype(np.float64)
     if len(intervals) == 0:
         return np.inf
-    # A few very long pauses must not outweigh the lines: nothing counts for more than the plain median
-    # of the longer half does ten times.
-    weight = np.cumsum(np.minimum(intervals, 10 * np.median(intervals[len(intervals) // 2 :])))
-    return float(intervals[np.searchsorted(weight, weight[-1] / 2)])
+    intervals = np.maximum(intervals, 1)
+    borders = np.flatnonzero(intervals[1:] > _ALIKE * intervals[:-1]) + 1
+    groups = np.split(intervals, borders)
+    return float(np.median(max(groups, key=lambda group: np.sqrt(group).sum())))
 
 
 def _without_glitches(edges, missing, period):
@@ -175,3 +229,30 @@ def _whole_pulses(missing_edges, per_pulse, interval, period):
     if expected > n:
         n += turn * round((expected - n) / turn)
     return n
+
+
+def period_report(pulses, what):
+    """Measured interval with its spread, for the metadata."""
+    if not np.isfinite(pulses.period):
+        return {}
+    return {
+        f"{what}_period": ticks_to_seconds(pulses.period),
+        f"{what}_period_error": ticks_to_seconds(pulses.jitter),
+    }
+
+
+def gap_messages(pulses, what):
+    """What the user has to be told about repaired, lost and spurious edges."""
+    messages = []
+    if pulses.repaired:
+        messages.append(
+            f"{pulses.repaired} missing {what} edges were put back between their neighbours, as the edge counter says."
+        )
+    if pulses.lost.any():
+        messages.append(
+            f"{int(pulses.lost.sum())} {what}s are missing and the gap does not tell when they were scanned: their "
+            "positions stay empty."
+        )
+    if pulses.spurious:
+        messages.append(f"{pulses.spurious} edges inside a {what} were taken as glitches and left out.")
+    return messages

@@ -174,9 +174,7 @@ def make_layout(layout="quad", gap=0, orientation="up"):
     elif layout == "strip-reversed":
         name, (shape, chips) = layout, _strip({0: 255, 1: 1023, 2: 767, 3: 511}, mirrored=True)
     else:
-        raise ValueError(
-            f"layout={layout!r} is none of {', '.join(map(repr, LAYOUTS))} and no table of chips."
-        )
+        raise ValueError(f"layout={layout!r} is none of {', '.join(map(repr, LAYOUTS))} and no table of chips.")
     if gap and name != "quad":
         raise ValueError(f"gap={gap} has a meaning for layout='quad' only; layout is {name!r}.")
     key = str(orientation).lower()
@@ -225,8 +223,8 @@ def layout_for(chips_present, layout=None, gap=0, orientation="up"):
                 "by name. Pass layout=[{'chip': 0, 'x': 0, 'y': 0, 'orientation': 'LtRTtB'}, ...]."
             )
         layout = "quad" if highest > 0 else "single"
-        if layout == "single":
-            gap = 0
+        if layout == "single" and gap > 0:
+            gap = 0  # one chip has no neighbours: the default for quads does no harm
     made = make_layout(layout, gap, orientation)
     lost = sorted(set(chips_present) - set(made.chips))
     if lost:

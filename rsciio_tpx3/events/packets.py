@@ -121,9 +121,7 @@ def pixel_ticks(word):
 
     ((SPIDR << 14) + ToA) * 25 ns - FToA * 1.5625 ns; up to 15 steps below zero at time zero.
     """
-    coarse = (np.int64(word & np.uint64(0xFFFF)) << 14) | np.int64(
-        (word >> np.uint64(30)) & np.uint64(0x3FFF)
-    )
+    coarse = (np.int64(word & np.uint64(0xFFFF)) << 14) | np.int64((word >> np.uint64(30)) & np.uint64(0x3FFF))
     fast = np.int64((word >> np.uint64(16)) & np.uint64(0xF))
     return coarse * COARSE_TICKS - fast * PIXEL_TICKS
 

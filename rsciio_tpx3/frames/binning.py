@@ -54,7 +54,10 @@ def bin_frames(frames, factors, dtype=None):
     pixels = np.empty(frames.data.size, dtype=frames.indices.dtype)
     scratch = np.zeros(max(math.prod(new_shape[-2:]), 1), dtype=wide)
     mapped = pixel_map[frames.indices]
-    parts = _countable(frames.data), mapped, frames.indptr
+    data = _countable(frames.data)
+    if dtype.kind in "iu" and frames.dtype.kind not in ("b", dtype.kind):
+        data = frames.data.astype(dtype)  # as NumPy: cast, then add
+    parts = data, mapped, frames.indptr
     n = kernels.merge_rows(*parts, rows, start, scratch, counts, out, pixels)
     indptr = np.zeros(start.size, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])

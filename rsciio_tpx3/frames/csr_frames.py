@@ -7,6 +7,7 @@ else is answered by NumPy on a dense copy of this one chunk, so no NumPy functio
 
 import math
 import operator
+from types import SimpleNamespace
 
 import numpy as np
 from sparse import COO, GCXS, SparseArray
@@ -253,7 +254,10 @@ class CSRFrames(GCXS):
                [6, 7]])
         """
         out = np.zeros((self.n_frames, self.n_pixels), dtype=self.dtype)
-        kernels.fill_dense(self.data, self.indices, self.indptr, out)
+        if self.dtype.char in "?bBhHiIlLqQfdFD":
+            kernels.fill_dense(self.data, self.indices, self.indptr, out)
+        else:  # types that compiled loops do not know: half and long floats
+            out[self.rows(), self.indices] = self.data
         return out.reshape(self.shape)
 
     def frame(self, row):
@@ -438,7 +442,21 @@ class CSRFrames(GCXS):
         # array interfaces would hand out memory that we do not have.
         if name.startswith("_") or not hasattr(np.ndarray, name):
             raise AttributeError(f"'CSRFrames' object has no attribute {name!r}")
+        if callable(getattr(np.ndarray, name)):
+            # Not before it is called: hasattr() must cost nothing.
+            return lambda *args, **kwargs: getattr(self.todense(), name)(*args, **kwargs)
         return getattr(self.todense(), name)
+
+    @property
+    def flags(self):
+        """What dask asks after indexing: a view of a much larger chunk is copied then."""
+        return SimpleNamespace(
+            owndata=self.data.flags.owndata,
+            writeable=self._writeable,
+            c_contiguous=True,
+            f_contiguous=False,
+            aligned=True,
+        )
 
     def __bool__(self):
         return bool(self.todense())

@@ -8,7 +8,7 @@ __all__ = ["register_with_dask"]
 def register_with_dask(kind):
     """Enter `kind` into dask's tables; called when the class is made, in every process."""
     import dask.array  # noqa: F401  (fills its own tables first)
-    from dask.array.backends import _nannumel, _numel_ndarray, percentile_lookup
+    from dask.array.backends import _numel_ndarray, percentile_lookup
     from dask.array.dispatch import (
         concatenate_lookup,
         divide_lookup,
@@ -30,7 +30,7 @@ def register_with_dask(kind):
     divide_lookup.register(kind, divide_lookup.dispatch(np.ndarray))
     empty_lookup.register(kind, np.empty)
     numel_lookup.register(kind, _numel_ndarray)
-    nannumel_lookup.register(kind, _densely(_nannumel))
+    nannumel_lookup.register(kind, _nannumel)
     take_lookup.register(kind, np.take)
     to_numpy_dispatch.register(kind, lambda frames, **kwargs: frames.todense())
 
@@ -41,6 +41,17 @@ def _concatenate(arrays, axis=0, **kwargs):
     if len(arrays) == 1:
         return arrays[0]
     return np.concatenate(arrays, axis=axis, **kwargs)
+
+
+def _nannumel(frames, **kwargs):
+    """How many elements are numbers: all but the entries that are NaN."""
+    from dask.array.backends import _numel_ndarray
+
+    dtype = kwargs.pop("dtype", np.float64)
+    all_elements = _numel_ndarray(frames, dtype=dtype, **kwargs)
+    if frames.dtype.kind not in "fc":
+        return all_elements
+    return (all_elements - np.asarray(np.sum(np.isnan(frames), **kwargs))).astype(dtype)
 
 
 def _densely(function):

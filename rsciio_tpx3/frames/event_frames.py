@@ -61,9 +61,7 @@ class EventFrames:
                 rows.append(position[inside] - start)
                 pixels.append(hits.pixel[inside])
         height, width = self.sig_shape
-        arrays = csr_from_hits(
-            np.concatenate(rows), np.concatenate(pixels), stop - start, height * width, self.dtype
-        )
+        arrays = csr_from_hits(np.concatenate(rows), np.concatenate(pixels), stop - start, height * width, self.dtype)
         return CSRFrames(arrays, shape=(stop - start, height, width))
 
     def count(self, show_progressbar=None, threads=2):
@@ -81,12 +79,15 @@ class EventFrames:
         pieces = self.source.work(max(1, n_hits // _PART_HITS))
         counts = np.zeros(self.scan.n_positions, np.int64)
         outside = np.zeros(5, np.int64)
-        with ThreadPoolExecutor(threads) as pool, tqdm(
-            total=len(pieces),
-            desc="Counting hits per position",
-            delay=2 if show_progressbar is None else 0,
-            disable=show_progressbar is False,
-        ) as bar:
+        with (
+            ThreadPoolExecutor(threads) as pool,
+            tqdm(
+                total=len(pieces),
+                desc="Counting hits per position",
+                delay=2 if show_progressbar is None else 0,
+                disable=show_progressbar is False,
+            ) as bar,
+        ):
             # tables of the workers are small beside a recording, but not if each piece had its own
             groups = [pieces[i::threads] for i in range(threads)]
             for part_counts, part_outside in pool.map(partial(self._count_pieces, bar=bar), groups):

@@ -403,7 +403,7 @@ def _all(a, axis=None, out=None, keepdims=False, *, where=True):
 @_answers(np.count_nonzero)
 def _count_nonzero(a, axis=None, *, keepdims=False):
     answer = reductions.sum_over(a.with_data(a.data != 0), axis, np.intp, _flag(keepdims))
-    return int(answer) if np.ndim(answer) == 0 else answer
+    return answer if answer is NotImplemented or answer.ndim else int(answer)
 
 
 @_answers(np.var)

@@ -72,7 +72,8 @@ def sum_over(frames, axis=None, dtype=None, keepdims=False):
     if case is None:
         return _in_two_steps(sum_over, np.sum, frames, axes, keepdims, dtype=out_dtype)
     data = frames.data
-    if out_dtype.kind in "iu" and data.dtype.kind == "f":
+    if out_dtype.kind in "iu" and data.dtype.kind not in ("b", out_dtype.kind):
+        # As NumPy: cast, then add. A loop that mixes signs would go through floats.
         data = data.astype(out_dtype)
     wide = np.float64 if out_dtype.kind == "f" else np.dtype(f"{out_dtype.kind}8")
     if case == "some nav":

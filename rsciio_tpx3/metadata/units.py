@@ -77,8 +77,7 @@ def _seconds(value, name, example):
         ) from None
     except (pint.UndefinedUnitError, ValueError, AttributeError, AssertionError, TypeError, OverflowError):
         raise UnitError(
-            f"{name}={value!r} cannot be read as a time. Write a number and a unit, for example "
-            f"{example!r}."
+            f"{name}={value!r} cannot be read as a time. Write a number and a unit, for example {example!r}."
         ) from None
 
 

@@ -11,6 +11,7 @@ from rsciio_tpx3.tpx3.source import Tpx3Source
 
 __all__ = ["available_signals", "file_info", "file_reader"]
 
+
 def file_reader(
     filename,
     lazy=False,
@@ -229,5 +230,3 @@ def _edge_summary(edges):
             in_bursts=pulses.burst,
         )
     return summary
-
-

@@ -133,9 +133,7 @@ def open_parts(paths):
             "written, or the copy failed; copy the file again."
         )
     if len({part.headerless for part in parts if part.n_words}) > 1:
-        raise Tpx3FormatError(
-            "Some of the files have chunk headers and some have none: they are not one acquisition."
-        )
+        raise Tpx3FormatError("Some of the files have chunk headers and some have none: they are not one acquisition.")
     return parts
 
 
@@ -177,7 +175,6 @@ def read_words(part, start, stop):
     words = np.fromfile(part.path, "<u8", stop - start, offset=(start - part.first_word) * 8)
     if len(words) != stop - start:
         raise Tpx3FormatError(
-            f"{part.path!r} is shorter than when it was opened ({part.size} bytes then). "
-            "Load it again."
+            f"{part.path!r} is shorter than when it was opened ({part.size} bytes then). Load it again."
         )
     return words

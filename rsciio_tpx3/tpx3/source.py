@@ -169,7 +169,7 @@ class Tpx3Source:
     # -- the pass ---------------------------------------------------------------------------
 
     def _pass_over_files(self, show_progressbar):
-        stream = StreamPass(self.parts[0].headerless)
+        stream = StreamPass(any(part.headerless for part in self.parts))
         total = sum(part.size for part in self.parts)
         # tqdm shows nothing before `delay`: short files leave no trace on the screen
         with tqdm(
@@ -233,7 +233,7 @@ class Tpx3Source:
     def _lose(self, what, amount, text):
         if self.on_loss == "raise":
             raise Tpx3FormatError(
-                f"{text[0].upper()}{text[1:]}\n    on_loss=\"warn\" reads what is left and counts what is lost."
+                f'{text[0].upper()}{text[1:]}\n    on_loss="warn" reads what is left and counts what is lost.'
             )
         _logger.warning(text)
         self._damage[what] = self._damage.get(what, 0) + amount
@@ -348,11 +348,8 @@ def _loss_messages(losses, name):
         "chunks_lost": "{n} chunks are missing by the detector's own count: their hits were lost before "
         "the file was written",
         "hits_before_reset": "{n} hits recorded before the detector's clock was reset are left out",
-        "marks_before_reset": "{n} clock and trigger packets from before the detector's clock was reset "
-        "are left out",
+        "marks_before_reset": "{n} clock and trigger packets from before the detector's clock was reset are left out",
         "edges_without_time": "{n} trigger edges carry no valid time",
         "hits_without_time": "{n} pixel packets of count mode carry no time and are left out",
     }
     return [f"{name!r}: {text.format(n=losses[key])}." for key, text in texts.items() if key in losses]
-
-

@@ -110,7 +110,9 @@ def _after_counter_leap(marks, place, kind, all_ticks):
     if ordinary.mean() < 0.5:
         return 0
     explained = pause / np.median(pause[ordinary])
-    leaps = np.flatnonzero((step > COUNTER_LEAP) & (step < _COUNTER - COUNTER_LEAP) & (np.abs(explained - step) > 0.5 * step))
+    leaps = np.flatnonzero(
+        (step > COUNTER_LEAP) & (step < _COUNTER - COUNTER_LEAP) & (np.abs(explained - step) > 0.5 * step)
+    )
     early = leaps[leaps < _EARLY * len(edges)]
     if len(early) == 0:
         return 0

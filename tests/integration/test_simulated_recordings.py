@@ -95,9 +95,7 @@ def test_rollover_inside_the_scan(tmp_path, start_time, global_time):
 @pytest.mark.parametrize("orientation", ["up", "left", "right_mirrored"])
 def test_every_layout_and_orientation(tmp_path, layout, orientation):
     path = tmp_path / "scan.tpx3"
-    truth = simulate.recording(
-        path, (3, 5), layout=layout, orientation=orientation, electrons_per_position=200, seed=3
-    )
+    truth = simulate.recording(path, (3, 5), layout=layout, orientation=orientation, electrons_per_position=200, seed=3)
     _assert_equal(_read(path, navigation_shape=(5, 3), layout=layout, orientation=orientation), truth)
 
 
@@ -266,7 +264,9 @@ def test_incomplete_last_frame_is_kept_and_said(tmp_path, caplog):
 
 def test_frames_over_time_without_edges(tmp_path):
     path = tmp_path / "scan.tpx3"
-    truth = simulate.recording(path, (4, 5), sync="shared-clock", dwell_time="50 us", electrons_per_position=30, seed=17)
+    truth = simulate.recording(
+        path, (4, 5), sync="shared-clock", dwell_time="50 us", electrons_per_position=30, seed=17
+    )
     signal = _read(path, signal="frames", frame_time="0.1 ms")
     frames = signal["data"].compute(scheduler="sync")
     number = (truth.hit_time - truth.hit_time.min()) // 384_000
@@ -322,7 +322,5 @@ def test_reset_of_the_clock_shows_in_the_edge_counter_alone(tmp_path):
 
 def test_periodic_line_takes_the_active_time_from_both_edges(tmp_path):
     path = tmp_path / "scan.tpx3"
-    truth = simulate.recording(
-        path, (9, 7), sync="periodic-line", both_edges=True, electrons_per_position=30, seed=11
-    )
+    truth = simulate.recording(path, (9, 7), sync="periodic-line", both_edges=True, electrons_per_position=30, seed=11)
     _assert_equal(_read(path, navigation_shape=(7, 9), sync="periodic-line"), truth)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import DATA, STACK
+from real_files import DATA, STACK
 
 from rsciio_tpx3.events import clock
 from rsciio_tpx3.tpx3 import Tpx3Source, file_info
@@ -51,7 +51,9 @@ def test_every_field_of_every_hit_equals_hermes(real, expected, name):
     np.testing.assert_array_equal((hits.toa - wrapped) % clock.PIXEL_PERIOD, 0)
 
 
-@pytest.mark.parametrize("name", [n for n in HERMES if n not in ("bnl_quad_11", "serval43_lossy_quad", "timestem_split_000244")])
+@pytest.mark.parametrize(
+    "name", [n for n in HERMES if n not in ("bnl_quad_11", "serval43_lossy_quad", "timestem_split_000244")]
+)
 def test_every_edge_equals_hermes_once_copies_are_removed(real, expected, name):
     edges, other = _stacked(real(name)).index().edges, expected(name, "hermes")
     timed = other["tdc_time_260ps"] >= 0

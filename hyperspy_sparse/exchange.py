@@ -1,0 +1,187 @@
+"""A loaded signal in LiberTEM and py4DSTEM, and their results as signals.
+
+Each package is imported where it is used.
+"""
+
+import numpy as np
+
+from hyperspy_sparse import memory
+from hyperspy_sparse.twins import has_sparse_chunks
+from rsciio_tpx3.frames.dask_array import source_of
+
+__all__ = ["run_udf", "to_libertem", "to_py4dstem"]
+
+
+def to_libertem(signal, context):
+    """A LiberTEM data set of a sparse signal; LiberTEM gets the counts as CSR.
+
+    A signal that was loaded from a raw_csr file, and nothing done to it, is opened from that file, so
+    that LiberTEM's workers read it themselves. Any other is computed, and stays in memory as CSR.
+
+    Parameters
+    ----------
+    signal : a signal of `hyperspy_sparse.signals`
+    context : libertem.api.Context
+
+    Returns
+    -------
+    libertem.io.dataset.base.DataSet
+        Shape nav_shape + (height, width), in NumPy order.
+
+    Raises
+    ------
+    ValueError
+        If the signal's chunks are not sparse.
+
+    Examples
+    --------
+    >>> import hyperspy_sparse
+    >>> import libertem.api as lt  # doctest: +SKIP
+    >>> with lt.Context.make_with("inline") as context:  # doctest: +SKIP
+    ...     data = hyperspy_sparse.interop.to_libertem(hyperspy_sparse.data.disks(), context)
+    """
+    _need_sparse(signal)
+    path = _raw_csr_path(source_of(signal.data))
+    if path is not None:
+        height, width = signal.data.shape[-2:]
+        return context.load("raw_csr", path=path, nav_shape=signal.data.shape[:-2], sig_shape=(height, width))
+    # a plain GCXS: LiberTEM makes CSR tiles of it and of nothing that looks like it
+    return context.load("memory", data=signal.data.compute().to_gcxs(), sig_dims=2)
+
+
+def _raw_csr_path(source):
+    from rsciio_tpx3.raw_csr import RawCsrSource
+
+    plain = isinstance(source, RawCsrSource) and source.sync_offset == 0 and len(source.nav_shape) == 2
+    return source.path if plain and source.n_rows == np.prod(source.nav_shape) and source.n_entries else None
+
+
+def _need_sparse(signal):
+    if not has_sparse_chunks(signal):
+        raise ValueError(f"{signal} is no sparse signal. Make it one with hyperspy_sparse.to_sparse(signal).")
+
+
+def run_udf(signal, udf, context=None, roi=None, progress=False):
+    """Run a LiberTEM user-defined function on a sparse signal.
+
+    Parameters
+    ----------
+    signal : a signal of `hyperspy_sparse.signals`
+    udf : libertem.udf.UDF
+    context : libertem.api.Context, optional
+        One that works in this process by default.
+    roi : numpy.ndarray of bool, shape nav_shape, optional
+        Positions to run on; the others are NaN, or 0 in whole numbers.
+    progress : bool
+        Show LiberTEM's bar.
+
+    Returns
+    -------
+    dict of str to hyperspy.api.signals.BaseSignal or numpy.ndarray
+        By the names of the UDF's buffers: with the navigation axes of the signal for one value a position,
+        with its detector axes for one value a pixel, an array for anything else.
+
+    Examples
+    --------
+    >>> import hyperspy_sparse
+    >>> from libertem.udf.sum import SumUDF  # doctest: +SKIP
+    >>> s = hyperspy_sparse.data.disks()
+    >>> hyperspy_sparse.interop.run_udf(s, SumUDF())["intensity"]  # doctest: +SKIP
+    <Signal2D, title: Simulated disks, dimensions: (|32, 32)>
+    """
+    import contextlib
+
+    import libertem.api as lt
+
+    _need_sparse(signal)
+    with contextlib.ExitStack() as stack:
+        if context is None:
+            context = stack.enter_context(lt.Context.make_with("inline"))
+        found = context.run_udf(to_libertem(signal, context), udf, roi=roi, progress=progress)
+        return {name: _as_signal(signal, buffer) for name, buffer in found.items()}
+
+
+def _as_signal(signal, buffer):
+    axes = signal.axes_manager
+    values = np.asarray(buffer.data)
+    if buffer.kind == "nav":
+        return _new(signal, values, axes.navigation_axes[::-1])
+    if buffer.kind == "sig":
+        return _new(signal, values, axes.signal_axes[::-1])
+    return values
+
+
+def _new(signal, values, axes):
+    """A signal with these axes; further axes of the values are signal axes after them."""
+    from hyperspy.signals import BaseSignal, Signal2D
+
+    described = [{key: getattr(axis, key) for key in ("name", "scale", "offset", "units", "size")} for axis in axes]
+    extra = values.shape[len(axes) :]
+    if not extra and len(axes) >= 2:
+        new = Signal2D(values, axes=described)
+    else:
+        for axis in described:
+            axis["navigate"] = bool(extra)
+        described += [{"size": n, "navigate": False} for n in extra]
+        new = BaseSignal(values, axes=described)
+    new.metadata.General.title = signal.metadata.General.title
+    return new
+
+
+def to_py4dstem(signal):
+    """A py4DSTEM DataCube of a signal: dense, with its calibration.
+
+    Crop or bin first where the whole is too large: ``to_py4dstem(s.inav[10:50, 10:50])``.
+
+    Parameters
+    ----------
+    signal : hyperspy signal with two navigation and two signal axes
+
+    Returns
+    -------
+    py4DSTEM.DataCube
+        Data of shape ``(y, x, ky, kx)``; scales and units of the first scan and detector axis, as
+        py4DSTEM has one each.
+
+    Raises
+    ------
+    DenseMemoryError
+        If the dense data would exceed the limit of `hyperspy_sparse.set_limit`.
+    ValueError
+        If the signal has not two and two axes, or scales that differ between x and y.
+
+    Examples
+    --------
+    >>> import hyperspy_sparse
+    >>> cube = hyperspy_sparse.interop.to_py4dstem(hyperspy_sparse.data.disks())  # doctest: +SKIP
+    """
+    axes = signal.axes_manager
+    if axes.navigation_dimension != 2 or axes.signal_dimension != 2:
+        raise ValueError(f"{signal} has not two navigation and two signal axes, as a DataCube needs.")
+    for pair in (axes.navigation_axes, axes.signal_axes):
+        if not np.isclose(abs(pair[0].scale), abs(pair[1].scale), rtol=1e-6):
+            raise ValueError(
+                f"scales {pair[0].scale} and {pair[1].scale} of {pair[0].name!r} and {pair[1].name!r} differ; a DataCube has one "
+                "for both. Rebin the signal, or set the scales."
+            )
+    data = signal.data
+    if hasattr(data, "compute"):
+        memory.check(data.shape, data.dtype, "to_py4dstem")
+        data = np.asarray(data.compute())
+    from py4DSTEM import DataCube
+
+    cube = DataCube(data=data, name=signal.metadata.General.title or "datacube")
+    cube.calibration.set_R_pixel_size(abs(axes.navigation_axes[0].scale))
+    cube.calibration.set_R_pixel_units(_unit(axes.navigation_axes[0], "pixels"))
+    cube.calibration.set_Q_pixel_size(abs(axes.signal_axes[0].scale))
+    cube.calibration.set_Q_pixel_units(_unit(axes.signal_axes[0], "pixels"))
+    return cube
+
+
+# py4DSTEM compares units as text: these are its spellings
+_PY4DSTEM_UNITS = {"nm": "nm", "px": "pixels", "1/A": "A^-1", "A^-1": "A^-1", "$A^{-1}$": "A^-1", "Å": "A", "mrad": "mrad"}
+
+
+def _unit(axis, unknown):
+    units = axis.units if isinstance(axis.units, str) else ""
+    return _PY4DSTEM_UNITS.get(units, units or unknown)

@@ -1,0 +1,42 @@
+"""Geometries of azimuthal integration, worked out once.
+
+pyXem intersects every pixel with every bin, which takes seconds to half a minute for 512 x 512
+pixels and depends on nothing but the geometry; and it does so at every call.
+"""
+
+from collections import OrderedDict
+
+from dask.base import tokenize
+from pyxem.utils.calibration import Calibration
+
+__all__ = ["CachingCalibration"]
+
+_KEPT = OrderedDict()
+_MANY = 8  # geometries; one for 512 x 512 pixels takes some 20 MB
+
+
+class CachingCalibration(Calibration):
+    """pyXem's calibration, which remembers the slices of the last geometries it was asked for.
+
+    The memory is shared by all signals, since results and slices of a signal have the same one.
+    """
+
+    def _remembered(self, kind, make, *arguments):
+        key = tokenize(kind, arguments, self.shape, self.pixel_extent, self.affine)
+        if key in _KEPT:
+            _KEPT.move_to_end(key)
+        else:
+            _KEPT[key] = make()
+            while len(_KEPT) > _MANY:
+                _KEPT.popitem(last=False)
+        return _KEPT[key]
+
+    def get_slices1d(self, npt, radial_range=None):
+        host = super().get_slices1d
+        resolved = self._get_radial_range(radial_range)
+        return self._remembered("1d", lambda: host(npt, radial_range), npt, resolved)
+
+    def _get_slices_and_factors(self, npt, npt_azim, radial_range, azimuthal_range):
+        arguments = npt, npt_azim, radial_range, azimuthal_range
+        host = super()._get_slices_and_factors
+        return self._remembered("2d", lambda: host(*arguments), *arguments)

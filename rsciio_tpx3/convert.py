@@ -1,0 +1,416 @@
+"""Conversion between files of counted data, as a function and as `rsciio-tpx3 convert` and `check`.
+
+The reader and writer of each format do the work; here is what surrounds a conversion that may take
+an hour: refuse before it starts what cannot end well, note where the data come from, compare at the end.
+"""
+
+import argparse
+import difflib
+import hashlib
+import importlib
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.frames.write import NullSink, write
+from rsciio_tpx3.metadata.record import plain
+
+__all__ = ["add_check_parser", "add_convert_parser", "check", "convert"]
+
+_BLOCK = 1 << 22
+
+
+def convert(
+    source,
+    target,
+    from_format=None,
+    to_format=None,
+    overwrite=False,
+    verify=False,
+    checksum=True,
+    reader_options=None,
+    writer_options=None,
+    show_progressbar=None,
+):
+    """Convert a file of events or counts into another format, in bounded memory.
+
+    The result appears under its name when it is complete; a run that is interrupted leaves an old
+    file as it was.
+
+    Parameters
+    ----------
+    source : str, Path or list of them
+        What to read; any format with a RosettaSciIO reader. A list is one acquisition in pieces.
+    target : str or Path
+        What to write; the ending tells the format.
+    from_format, to_format : str, optional
+        Name of a format, where the ending of a file does not tell it (``.h5``).
+    overwrite : bool
+        False refuses when `target` exists.
+    verify : bool
+        Read the result back and compare every value with the source.
+    checksum : bool
+        Note SHA-256 of the inputs, made while they are opened.
+    reader_options, writer_options : dict, optional
+        Passed to the reader and writer, such as ``{"navigation_shape": (256, 256)}``.
+    show_progressbar : bool, optional
+        None shows a bar for work that takes longer than two seconds.
+
+    Returns
+    -------
+    dict
+        ``source``, ``target``, ``bytes_in``, ``bytes_out``, ``frames``, ``seconds`` and ``verified``.
+
+    Raises
+    ------
+    FileExistsError
+        If `target` exists and `overwrite` is False.
+    ValueError
+        If a format is not known, cannot be written, or the result differs from the source.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.convert import convert
+    >>> convert("scan.tpx3", "scan.toml", reader_options={"navigation_shape": (256, 256)})  # doctest: +SKIP
+    """
+    begin = time.perf_counter()
+    inputs = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    inputs = [os.path.abspath(path) for path in inputs]
+    target = os.path.abspath(target)
+    reader = _plugin(inputs[0], from_format)
+    writer = _plugin(target, to_format)
+    _refuse(inputs, target, overwrite, writer)
+    writer_module = importlib.import_module(writer["api"])
+    options = dict(reader_options or {})
+    with ThreadPoolExecutor(1) as pool:
+        sums = pool.submit(_checksums, inputs if checksum else [])
+        signal = _read(reader, inputs, options)
+        note = _provenance(inputs, sums.result(), options, writer, writer_options)
+        signal["metadata"] = _with_step(signal.get("metadata"), note)
+        own = dict(writer_options or {})
+        if show_progressbar is not None:
+            own["show_progressbar"] = show_progressbar
+        writer_module.file_writer(target, signal, **own)
+    report = {
+        "source": inputs,
+        "target": target,
+        "bytes_in": sum(_size(path) for path in inputs),
+        "bytes_out": _size(target),
+        "frames": int(np.prod(signal["data"].shape[:-2], dtype=np.int64)),
+        "verified": False,
+    }
+    if verify:
+        _compare(signal["data"], _read(writer, [target], {})["data"], target, show_progressbar)
+        report["verified"] = True
+    return {**report, "seconds": time.perf_counter() - begin}
+
+
+def check(path, file_format=None, show_progressbar=None, **options):
+    """Read a whole file and raise at the first thing that is wrong.
+
+    Parameters
+    ----------
+    path : str or Path
+    file_format : str, optional
+        Where the ending of the file does not tell it.
+    **options
+        For the reader, where the file cannot be read without.
+
+    Returns
+    -------
+    dict
+        ``path``, ``format``, ``shape`` (NumPy order), ``dtype``, ``frames``, ``entries`` and ``total``, and
+        ``canonical`` where the format can hold rows that are not.
+
+    Raises
+    ------
+    ValueError
+        Naming what was found and what was needed.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.convert import check
+    >>> check("scan.toml")["entries"]  # doctest: +SKIP
+    """
+    path = os.path.abspath(path)
+    plugin = _plugin(path, file_format)
+    signal = _read(plugin, [path], options)
+    module = importlib.import_module(plugin["api"])
+    if hasattr(module, "check_file") and not options:
+        found = module.check_file(path, show_progressbar=show_progressbar)
+    else:
+        name = os.path.basename(path)
+        found = write(signal["data"], NullSink(), show_progressbar, description=f"Checking {name}")
+    data = signal["data"]
+    about = {"path": path, "format": plugin["name"], "shape": list(data.shape), "dtype": data.dtype.name}
+    return {**about, **found}
+
+
+# -- formats -----------------------------------------------------------------------------------
+
+
+def _plugin(path, name):
+    """RosettaSciIO's specification of a format, by name or by the ending of a file."""
+    import rsciio
+
+    import rsciio_tpx3
+
+    rsciio_tpx3.register()
+    plugins = rsciio.IO_PLUGINS
+    if name is not None:
+        key = name.lower()
+        for plugin in plugins:
+            if key in (n.lower() for n in (plugin["name"], *plugin["name_aliases"])):
+                return plugin
+        names = [plugin["name"] for plugin in plugins]
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(sorted(names))}."
+        raise ValueError(f"there is no format {name!r}. {hint}")
+    ending = os.path.splitext(path)[1][1:].lower()
+    found = [p for p in plugins if ending and ending in (e.lower() for e in p["file_extensions"])]
+    if len(found) != 1:
+        what = "several formats" if found else "no format"
+        ours = ", ".join(p["name"] for p in plugins if p["api"].startswith("rsciio_tpx3."))
+        raise ValueError(
+            f"the ending of {os.path.basename(path)!r} tells {what}. Give the format by name, such as {ours}"
+            f"{''.join(', ' + p['name'] for p in found)}."
+        )
+    return found[0]
+
+
+def _refuse(inputs, target, overwrite, writer):
+    """Everything that can be refused before work starts."""
+    for path in inputs:
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"{path!r} does not exist.")
+    if target in inputs:
+        raise ValueError(f"{target!r} is the input too. Write to another name.")
+    if os.path.exists(target) and not overwrite:
+        raise FileExistsError(f"{target!r} exists. Write to another name, or pass overwrite=True (--overwrite).")
+    if not writer["writes"] or not writer["api"].startswith("rsciio_tpx3."):
+        import rsciio
+
+        ours = [p for p in rsciio.IO_PLUGINS if p["api"].startswith("rsciio_tpx3.") and p["writes"]]
+        raise ValueError(
+            f"{writer['name']} is no counted format that can be written; those are "
+            f"{', '.join(p['name'] for p in ours)}. Other formats are written by HyperSpy: hs.load(...).save(...)."
+        )
+
+
+def _read(plugin, paths, options):
+    module = importlib.import_module(plugin["api"])
+    signals = module.file_reader(paths[0] if len(paths) == 1 else paths, lazy=True, **options)
+    if len(signals) != 1:
+        titles = [s.get("metadata", {}).get("General", {}).get("title", "") for s in signals]
+        raise ValueError(
+            f"{paths[0]!r} holds {len(signals)} signals: {titles}. Load the one you want and save it by HyperSpy."
+        )
+    return signals[0]
+
+
+# -- where the data come from ----------------------------------------------------------------------
+
+
+def _provenance(inputs, digests, options, writer, writer_options):
+    """What was converted from what, by plain names."""
+    from rsciio_tpx3 import __version__
+
+    files = []
+    for path in (part for path in inputs for part in _files_of(path)):
+        entry = {"name": os.path.basename(path), "size": os.path.getsize(path)}
+        if digests.get(path):
+            entry["sha256"] = digests[path]
+        files.append(entry)
+    return {
+        "software": f"rsciio_tpx3 {__version__}",
+        "format": writer["name"],
+        "inputs": files,
+        "reader_options": json.dumps(plain(options)),
+        "writer_options": json.dumps(plain(dict(writer_options or {}))),
+    }
+
+
+def _with_step(metadata, note):
+    """A copy of the metadata with the note added to General.Processing."""
+    metadata = dict(metadata or {})
+    general = metadata["General"] = dict(metadata.get("General", {}))
+    steps = general["Processing"] = dict(general.get("Processing", {}))
+    steps[f"conversion_{len(steps)}"] = note
+    return metadata
+
+
+def _checksums(paths):
+    return {part: _sha256(part) for path in paths for part in _files_of(path)}
+
+
+def _sha256(path):
+    if not os.path.isfile(path):  # a zspy is a folder
+        return None
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _files_of(path):
+    """A file and those it refers to: a raw_csr data set is four files."""
+    if path.lower().endswith(".toml"):
+        from rsciio_tpx3.raw_csr.description import read_description
+
+        return [path, *(stamp.path for stamp in read_description(path).stamps.values())]
+    return [path]
+
+
+def _size(path):
+    return sum(os.path.getsize(part) for part in _files_of(path))
+
+
+# -- reading back ----------------------------------------------------------------------------------
+
+
+class _Compare:
+    """A sink that writes nothing: it holds what comes against what another source has in that place."""
+
+    def __init__(self, source, target):
+        self.source, self.target, self.row = source, target, 0
+
+    def prepare(self, frames):
+        return _without_zeros(frames)
+
+    def append(self, frames):
+        stop = self.row + frames.n_frames
+        found = _without_zeros(self.source.frames(self.row, stop))
+        nan = frames.dtype.kind in "fc"
+        same = np.array_equal(frames.indptr, found.indptr) and np.array_equal(frames.indices, found.indices)
+        if not same or not np.array_equal(frames.data, found.data, equal_nan=nan):
+            raise ValueError(
+                f"{self.target!r} differs from its source in frames {self.row} to {stop - 1}. Do not use it; "
+                "convert again, and report it with the input if it stays so."
+            )
+        self.row = stop
+
+
+def _compare(expected, found, target, show_progressbar):
+    """Raise unless a file just written holds the values of its source."""
+    if expected.shape != found.shape:
+        raise ValueError(f"{target!r} reads back as {found.shape}, not {expected.shape}. Do not use it.")
+    write(expected, _Compare(source_of(found), target), show_progressbar, description="Comparing")
+
+
+def _without_zeros(frames):
+    # a stored zero and an absent entry are the same count
+    return CSRFrames((frames.data, frames.indices, frames.indptr), shape=frames.shape, prune=True)
+
+
+# -- command line ------------------------------------------------------------------------------------
+
+
+def add_convert_parser(subparsers):
+    """Add ``convert`` to the command line; ``args.run(args)`` does it and returns the exit code."""
+    parser = subparsers.add_parser(
+        "convert",
+        help="convert events or counts into another format",
+        description="Convert events or counts into another counted format, in bounded memory. The output appears "
+        "when it is complete; an interrupted run leaves an old file as it was.",
+    )
+    parser.add_argument("input", nargs="+", help="file to read; several are one acquisition in pieces, in order")
+    parser.add_argument("output", help="file to write, such as scan.toml or scan.nxevent")
+    parser.add_argument("--from", dest="from_format", help="format of the input, where its ending does not tell it")
+    parser.add_argument("--to", dest="to_format", help="format of the output, where its ending does not tell it")
+    parser.add_argument(
+        "--navigation-shape", type=int, nargs="+", metavar="N", help="scan positions: X Y, or X Y FRAMES"
+    )
+    parser.add_argument("--dwell-time", help='time on one position, such as "0.5 us"')
+    _add_option(parser, "--option", "reader", "such as sync=line-start or chunks=8")
+    _add_option(parser, "--write-option", "writer", "such as compact=true")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    parser.add_argument("--verify", action="store_true", help="read the output back and compare every value")
+    parser.add_argument("--no-checksum", action="store_true", help="do not note SHA-256 of the inputs")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=_run_convert)
+    return parser
+
+
+def add_check_parser(subparsers):
+    """Add ``check`` to the command line; ``args.run(args)`` does it and returns the exit code."""
+    parser = subparsers.add_parser(
+        "check",
+        help="read a whole file and say what is wrong",
+        description="Read a whole file and say what is wrong. Exit code 1 if something is.",
+    )
+    parser.add_argument("input", nargs="+", help="files to check, each by itself")
+    parser.add_argument("--format", dest="file_format", help="where the ending does not tell it")
+    _add_option(parser, "--option", "reader", "such as navigation_shape=256,256")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=_run_check)
+    return parser
+
+
+def _add_option(parser, flag, what, example):
+    flags = ("-o", flag) if flag == "--option" else (flag,)
+    parser.add_argument(
+        *flags, action="append", default=[], metavar="NAME=VALUE", type=_option, help=f"for the {what}, {example}"
+    )
+
+
+def _option(text):
+    """NAME=VALUE; the value as JSON where it is JSON, numbers with commas as a tuple, else as text."""
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        pass
+    try:
+        return name, tuple(json.loads(f"[{value}]"))
+    except ValueError:
+        return name, value
+
+
+def _run_convert(args):
+    options = dict(args.option)
+    if args.navigation_shape:
+        options["navigation_shape"] = tuple(args.navigation_shape)
+    if args.dwell_time:
+        options["dwell_time"] = args.dwell_time
+    report = convert(
+        args.input if len(args.input) > 1 else args.input[0],
+        args.output,
+        from_format=args.from_format,
+        to_format=args.to_format,
+        overwrite=args.overwrite,
+        verify=args.verify,
+        checksum=not args.no_checksum,
+        reader_options=options,
+        writer_options=dict(args.write_option),
+        show_progressbar=False if args.quiet else None,
+    )
+    rate = report["bytes_in"] / report["seconds"] / 1e6
+    print(
+        f"{report['target']}: {report['frames']} frames, {report['bytes_in'] / 1e6:.1f} MB to "
+        f"{report['bytes_out'] / 1e6:.1f} MB in {report['seconds']:.1f} s ({rate:.1f} MB/s)"
+        + (", verified" if report["verified"] else "")
+    )
+    return 0
+
+
+def _run_check(args):
+    failed = 0
+    for path in args.input:
+        try:
+            found = check(path, args.file_format, False if args.quiet else None, **dict(args.option))
+        except (ValueError, OSError, OverflowError, TypeError) as error:
+            print(f"{path}: {error}")
+            failed = 1
+            continue
+        shape = " x ".join(map(str, found["shape"]))
+        rows = "" if found.get("canonical", True) else "; rows are not sorted, or repeat pixels, which reading mends"
+        print(f"{path}: good, {found['format']}, {shape} {found['dtype']}, {found['entries']} entries{rows}")
+    return failed

@@ -1,0 +1,264 @@
+"""Scans whose lines are marked by edges: line-gate, line-start, periodic-line; and rows from lines."""
+
+from fractions import Fraction
+
+import numpy as np
+
+from rsciio_tpx3.events.clock import ticks_to_seconds
+from rsciio_tpx3.events.edges import gap_messages, other_direction, period_report, pulses_of
+from rsciio_tpx3.events.scan import Scan
+from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.metadata.units import format_seconds
+
+__all__ = ["line_scan", "period_text", "scan_of_lines", "some"]
+
+
+def line_scan(index, options, sync, tdc):
+    pulses = pulses_of(index.edges, tdc, options.first_line)
+    start, length, gate_report = _line_times(index, pulses, sync, tdc)
+    frames, rows, n_lines, messages = _frame_rows(pulses, options)
+    nx, num, den, messages_x = _columns(
+        options, "active_time" in gate_report, pulses, length, n_lines // options.lines_per_row
+    )
+    stop = start + np.minimum(length, -(-nx * num // den))
+    # a line ends where the next begins, whatever was asked for
+    stop[:-1] = np.minimum(stop[:-1], start[1:])
+    stop[pulses.lost] = start[pulses.lost]
+    messages = messages + messages_x + gap_messages(pulses, "line")
+    report = {
+        "lines_found": pulses.found,
+        "lines_repaired": pulses.repaired,
+        "lines_lost": int(pulses.lost.sum()),
+        "edges_spurious": pulses.spurious,
+        "edges_in_bursts": pulses.burst,
+        **period_report(pulses, "line"),
+        **gate_report,
+        "dwell_time": ticks_to_seconds(float(np.median(num)) / den),
+        "dwell_time_error": ticks_to_seconds(float(np.std(num)) / den),
+    }
+    delay = round(options.delay)
+    return scan_of_lines(
+        options,
+        frames,
+        rows,
+        n_lines,
+        nx,
+        start + delay,
+        stop + delay,
+        np.zeros_like(start),
+        num,
+        den,
+        report,
+        messages,
+    )
+
+
+def _line_times(index, pulses, sync, tdc):
+    """Start and usable length of each line, ticks."""
+    start = pulses.ticks
+    ends = index.edges.select(other_direction(tdc)).ticks
+    if sync == "line-start" or (sync == "periodic-line" and len(ends) == 0):
+        limit = round(pulses.period) if np.isfinite(pulses.period) else np.iinfo(np.int32).max
+        return start if sync == "line-start" else _fitted(pulses), np.full(len(start), limit), {}
+    following = np.searchsorted(ends, start, "right")
+    raw = np.where(following < len(ends), ends[np.minimum(following, len(ends) - 1)] - start, -1)
+    typical = np.median(raw[raw > 0]) if (raw > 0).any() else 0
+    if typical <= 0:
+        raise ScanSyncError(f"No {other_direction(tdc)} edge follows a {tdc} edge: there is no line gate.")
+    # an absent end would borrow the one of a later line, a glitch end the line too early
+    good = (raw > 0.5 * typical) & (raw < 1.5 * typical)
+    length = np.where(good, raw, round(typical))
+    if sync == "periodic-line":
+        start, length = _fitted(pulses), np.full(len(start), round(typical))
+    return (
+        start,
+        length,
+        {
+            "active_time": ticks_to_seconds(typical),
+            "active_time_error": ticks_to_seconds(raw[good].std()),
+            "line_ends_repaired": int((~good).sum()),
+        },
+    )
+
+
+def _fitted(pulses):
+    """Line starts on a straight line through the pulses of each run: period common, offset its own."""
+    number = np.arange(len(pulses), dtype=np.float64)
+    kept = ~pulses.lost
+    runs = pulses.run[kept]
+    n = np.bincount(runs, minlength=pulses.run[-1] + 1)
+    origin = np.full(len(n), 0, np.int64)
+    np.maximum.at(origin, pulses.run, pulses.ticks)  # near the times, so that floats stay exact
+    x = number[kept]
+    y = (pulses.ticks[kept] - origin[runs]).astype(np.float64)
+    mean_x = np.bincount(runs, x, len(n)) / np.maximum(n, 1)
+    mean_y = np.bincount(runs, y, len(n)) / np.maximum(n, 1)
+    dx, dy = x - mean_x[runs], y - mean_y[runs]
+    slope = (dx * dy).sum() / (dx * dx).sum() if (dx * dx).sum() else 0.0
+    offset = mean_y[pulses.run] + slope * (number - mean_x[pulses.run])
+    return origin[pulses.run] + np.round(offset).astype(np.int64)
+
+
+def _frame_rows(pulses, options):
+    """Frame and row of each line, and the number of lines in a frame.
+
+    Frame marks (a burst, or a gap no missing pulse explains) decide where they are regular; the
+    shape asked for must agree with them. Lines before the first mark are the end of a frame that
+    began before the recording.
+    """
+    lengths = pulses.run_lengths
+    skip = sum(options.skip_lines)
+    wanted = None
+    if options.nav_shape is not None:
+        wanted = options.nav_shape[-2] * options.lines_per_row + skip
+    inner = lengths[1:-1]
+    messages = []
+    if len(lengths) == 1 and wanted is None:
+        marked = int(lengths[0])
+    elif len(lengths) == 1:
+        marked = None
+    elif len(inner) and (inner == inner[0]).all() and max(lengths[0], lengths[-1]) <= inner[0]:
+        marked = int(inner[0])
+    elif len(inner) == 0:
+        marked = int(lengths.max())
+        if wanted is not None and wanted >= marked:
+            marked = wanted
+    elif wanted is not None and (lengths == lengths[0]).all():
+        marked = int(lengths[0])
+    elif wanted is not None:
+        marked = None
+        messages.append(
+            f"The scan pauses {len(lengths) - 1} times at irregular lines; they are taken as pauses, and "
+            f"frames are counted by {wanted} lines from the first on."
+        )
+    else:
+        raise ScanSyncError(
+            f"The edges form {len(lengths)} groups of {some(lengths)} lines: no regular frame can be seen. "
+            "Pass navigation_shape=(x, y)."
+        )
+    if marked is None:
+        number = np.arange(len(pulses))
+        return number // wanted, number % wanted, wanted, messages
+    if wanted is not None and wanted != marked:
+        raise _shape_error(options, marked, wanted, len(lengths))
+    within = np.arange(len(pulses)) - np.concatenate([[0], np.cumsum(lengths)[:-1]])[pulses.run]
+    if len(lengths) > 1:
+        within[pulses.run == 0] += marked - lengths[0]
+    return pulses.run, within, marked, messages
+
+
+def some(lengths):
+    shown = ", ".join(str(n) for n in lengths[:6])
+    return shown + (", ..." if len(lengths) > 6 else "")
+
+
+def _shape_error(options, marked, wanted, n_frames):
+    x, y = options.nav_shape[-1], options.nav_shape[-2]
+    advice = [f"navigation_shape=({x}, {marked})"]
+    if marked % y == 0:
+        advice.append(f"lines_per_row={marked // y} to add up {marked // y} lines to a row")
+    if wanted < marked:
+        advice.append(f"skip_lines=(0, {marked - wanted}) to leave lines out at the end of each frame")
+    return ScanSyncError(
+        f"The edges form {n_frames} frame{'s' if n_frames > 1 else ''} of {marked} lines; navigation_shape=({x}, {y}) "
+        f"needs {wanted}.\n    Pass " + ", or ".join(advice) + "."
+    )
+
+
+def _columns(options, gated, pulses, length, n_rows):
+    """Columns in a line and the dwell time as ``num / den`` for each line.
+
+    `gated`: whether the edges tell for how long the beam scans, and not only the period.
+    """
+    n = len(pulses)
+    messages = []
+    nx = options.nav_shape[-1] if options.nav_shape is not None else None
+    dwell = options.dwell
+    if gated:
+        if nx is None and dwell is not None:
+            nx = max(1, int(round(float(np.median(length)) / float(dwell))))
+        elif nx is None:
+            nx = n_rows
+            messages.append(
+                f"navigation_shape was not given: {n_rows} rows were found, and as many columns are taken, as for a "
+                f"square scan. Any number is right that you wish to sample a line with: "
+                f"navigation_shape=(x, {n_rows})."
+            )
+        if dwell is None:
+            return nx, length.astype(np.int64), nx, messages
+    elif dwell is None:
+        if options.active_fraction is None or nx is None:
+            raise ScanSyncError(
+                f"The edges mark where each of {n_rows} rows begins, every {period_text(pulses)}, but not how long "
+                'the beam stays on a position. Pass navigation_shape and dwell_time="1 us", or '
+                "navigation_shape and active_fraction=0.9 (the share of the period that is no flyback); if each edge "
+                'is one probe position, sync="pixel-trigger".'
+            )
+        dwell = Fraction(pulses.period).limit_denominator(1000) * Fraction(str(options.active_fraction)) / nx
+    elif nx is None:
+        if options.active_fraction is None:
+            raise ScanSyncError(
+                f"dwell_time is known, but not how many positions a line of {period_text(pulses)} has before the "
+                "flyback. Pass navigation_shape too."
+            )
+        nx = max(1, int(round(pulses.period * options.active_fraction / float(dwell))))
+    available = float(np.median(length))
+    if nx * float(dwell) > 1.001 * available + 6:
+        raise ScanSyncError(
+            f"{nx} positions of {format_seconds(ticks_to_seconds(float(dwell)))} take "
+            f"{format_seconds(ticks_to_seconds(nx * float(dwell)))}, but a line lasts "
+            f"{format_seconds(ticks_to_seconds(available))}. Check dwell_time and navigation_shape."
+        )
+    return nx, np.full(n, dwell.numerator, np.int64), dwell.denominator, messages
+
+
+def period_text(pulses):
+    return format_seconds(ticks_to_seconds(pulses.period)) if np.isfinite(pulses.period) else "an unknown time"
+
+
+def scan_of_lines(options, frames, rows, n_lines, nx, start, stop, phase, num, den, report, messages):
+    """Put lines into frames and rows: the one place that knows raster and serpentine."""
+    first, last = options.skip_lines
+    n_rows = (n_lines - first - last) // options.lines_per_row
+    found_frames = int(frames.max()) + 1 if len(frames) else 0
+    n_frames = found_frames
+    if options.nav_shape is not None and len(options.nav_shape) == 3:
+        n_frames = options.nav_shape[0]
+    nav_shape = (n_frames, n_rows, nx)
+    if n_frames == 1 and (options.nav_shape is None or len(options.nav_shape) == 2):
+        nav_shape = (n_rows, nx)
+    row = (rows - first) // options.lines_per_row
+    inside = (rows >= first) & (row < n_rows) & (frames < n_frames)
+    backwards = (options.pattern == "serpentine") & (row % 2 == 1)
+    base = (frames * n_rows + row) * nx + np.where(backwards, nx - 1, 0)
+    scanned = int((inside & (stop > start)).sum())
+    expected = n_frames * n_rows * options.lines_per_row
+    if scanned < expected:
+        messages = [
+            *messages,
+            f"{scanned} of {expected} lines were recorded: the positions of the others are empty.",
+        ]
+    if found_frames > n_frames:
+        messages = [*messages, f"{found_frames} frames were recorded, {n_frames} asked for: the rest is left out."]
+    report.update(
+        lines_expected=expected,
+        lines_placed=scanned,
+        lines_left_out=int((~inside).sum()),
+        frames=n_frames,
+        messages=tuple(messages),
+    )
+    if report.get("line_period"):
+        report["flyback_time"] = report["line_period"] - nx * report["dwell_time"]
+    order = np.argsort(start, kind="stable")
+    return Scan(
+        nav_shape=tuple(int(n) for n in nav_shape),
+        start=start[order],
+        stop=stop[order],
+        phase=phase[order],
+        num=np.asarray(num, np.int64)[order],
+        den=int(den),
+        n_columns=int(nx),
+        base=np.where(inside, base, -1)[order],
+        step=np.where(backwards, -1, 1).astype(np.int8)[order],
+        report=report,
+    )

@@ -1,0 +1,81 @@
+"""What a user may say about a scan, and the conventions there are."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from rsciio_tpx3.events.packets import EDGE_CODES
+from rsciio_tpx3.exceptions import ScanSyncError
+
+__all__ = ["EDGELESS", "PATTERNS", "SYNCS", "ScanOptions", "need"]
+
+SYNCS = (
+    "line-gate",
+    "line-start",
+    "periodic-line",
+    "pixel-trigger",
+    "frame-trigger",
+    "shared-clock",
+    "frames",
+)
+PATTERNS = ("raster", "serpentine")
+EDGELESS = ("shared-clock", "frames")
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """What the user says about the scan; None where it is to be found.
+
+    Attributes
+    ----------
+    nav_shape : tuple of int or None
+        ``(y, x)`` or ``(frames, y, x)``, NumPy order.
+    dwell, line_flyback, frame_flyback, frame_time, delay : fractions.Fraction or None
+        Ticks. `delay` is added to every edge: how long after the pulse the beam really moves.
+    sync, tdc : str
+        "auto", one of `SYNCS`; "auto", one of `EDGE_CODES`.
+    active_fraction : float or None
+        Share of the line period in which the beam scans, for syncs that do not tell.
+    pattern : {"raster", "serpentine"}
+    positions : numpy.ndarray of int64 or None
+        Flat position of each pixel pulse.
+    lines_per_row : int
+        Trigger lines that make one row of the result.
+    first_line : int
+        Lines to pass over before the first one of the scan.
+    skip_lines : tuple of int
+        Lines to leave out at the beginning and at the end of each frame.
+    """
+
+    nav_shape: tuple | None = None
+    dwell: Fraction | None = None
+    sync: str = "auto"
+    tdc: str = "auto"
+    active_fraction: float | None = None
+    pattern: str = "raster"
+    positions: np.ndarray | None = None
+    lines_per_row: int = 1
+    first_line: int = 0
+    skip_lines: tuple = (0, 0)
+    line_flyback: Fraction = Fraction(0)
+    frame_flyback: Fraction = Fraction(0)
+    frame_time: Fraction | None = None
+    delay: Fraction = Fraction(0)
+
+    def __post_init__(self):
+        for name, allowed in (("sync", ("auto", *SYNCS)), ("tdc", ("auto", *EDGE_CODES)), ("pattern", PATTERNS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r} is none of {', '.join(map(repr, allowed))}.")
+        if self.active_fraction is not None and not 0 < self.active_fraction <= 1:
+            raise ValueError(f"active_fraction={self.active_fraction!r} must lie above 0 and not above 1.")
+        if self.lines_per_row < 1 or self.first_line < 0 or min(self.skip_lines) < 0:
+            raise ValueError("lines_per_row must be 1 or more, first_line and skip_lines 0 or more.")
+
+
+def need(options, sync, *names):
+    """Refuse to go on without options that no edge can replace."""
+    text = {"nav_shape": "navigation_shape", "dwell": "dwell_time"}
+    missing = [text.get(name, name) for name in names if getattr(options, name) is None]
+    if missing:
+        raise ScanSyncError(f"sync={sync!r} needs {' and '.join(missing)}: no edge tells it.")

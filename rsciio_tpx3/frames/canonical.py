@@ -1,0 +1,140 @@
+"""Arrays of a counted file to canonical CSR rows: what is checked before anything may index with them.
+
+Files hold any integer type and byte order, and CSR itself promises neither sorted nor unique entries
+in a row. Everything above relies on both, and a pixel number outside the detector would be read by
+compiled code that does not look. So every span that is read passes here, at the speed of memory.
+"""
+
+import numpy as np
+from numba import njit
+from scipy.sparse import csr_array
+
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+
+__all__ = ["canonical_frames", "index_type", "native"]
+
+_ASCENDING, _REPEATS, _UNSORTED = 0, 1, 2
+
+
+def native(array):
+    """The array in this machine's byte order, not copied where it is already."""
+    array = np.asarray(array)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def index_type(n_pixels):
+    """Smallest of int32 and int64 that holds every pixel number."""
+    return np.dtype(np.int32 if n_pixels <= np.iinfo(np.int32).max else np.int64)
+
+
+def canonical_frames(data, indices, indptr, sig_shape, dtype, where):
+    """Frames of arrays from a file, checked, sorted and added up.
+
+    Parameters
+    ----------
+    data : numpy.ndarray, shape (n_entries,)
+    indices : numpy.ndarray of any integer type, shape (n_entries,)
+        Pixels ``y * width + x``.
+    indptr : numpy.ndarray of int64, shape (n_rows + 1,)
+        From 0 to n_entries, never decreasing.
+    sig_shape : tuple of int
+        Detector ``(height, width)``.
+    dtype : numpy.dtype
+        Type of the result's values, which must hold every value exactly.
+    where : str
+        For errors: the file.
+
+    Returns
+    -------
+    CSRFrames, shape (n_rows, height, width)
+        Shares memory with the arguments where they are canonical already.
+
+    Raises
+    ------
+    ValueError
+        If a pixel number lies outside the detector.
+    OverflowError
+        If a value, or the sum over a repeated pixel, does not fit in `dtype`.
+    """
+    n_pixels = int(sig_shape[0]) * int(sig_shape[1])
+    indices = native(_inside(indices, n_pixels, sig_shape, where))
+    indices = indices.astype(index_type(n_pixels), copy=False)
+    data = native(data)
+    order = _order(indices, indptr)
+    if order != _ASCENDING:
+        data = data.astype({"b": np.uint64, "u": np.uint64, "i": np.int64}.get(data.dtype.kind, data.dtype))
+        if order == _UNSORTED:
+            data, indices, indptr = _sorted_sums(data, indices, indptr, n_pixels)
+        else:
+            data, indices, indptr = _neighbour_sums(data, indices, indptr)
+    shape = (len(indptr) - 1, *(int(n) for n in sig_shape))
+    return CSRFrames((_as_type(data, np.dtype(dtype), where), indices, indptr), shape=shape)
+
+
+def _inside(indices, n_pixels, sig_shape, where):
+    if len(indices):
+        low, high = int(indices.min()), int(indices.max())
+        if low < 0 or high >= n_pixels:
+            raise ValueError(
+                f"{where} holds pixel numbers from {low} to {high}, but a detector of {sig_shape[0]} rows and "
+                f"{sig_shape[1]} columns has pixels 0 to {n_pixels - 1}. Correct the detector shape, or the type "
+                "or byte order of the pixel numbers."
+            )
+    return indices
+
+
+@njit(nogil=True, cache=True)
+def _order(indices, indptr):
+    """Whether rows ascend, ascend with repeats, or neither."""
+    found = _ASCENDING
+    for row in range(len(indptr) - 1):
+        for i in range(indptr[row] + 1, indptr[row + 1]):
+            if indices[i] < indices[i - 1]:
+                return _UNSORTED
+            if indices[i] == indices[i - 1]:
+                found = _REPEATS
+    return found
+
+
+def _sorted_sums(data, indices, indptr, n_pixels):
+    """Rows sorted, repeated pixels added up."""
+    rows = csr_array((data, indices.copy(), indptr.copy()), shape=(len(indptr) - 1, n_pixels))
+    rows.sum_duplicates()
+    return rows.data, rows.indices.astype(index_type(n_pixels), copy=False), rows.indptr.astype(np.int64)
+
+
+def _neighbour_sums(data, indices, indptr):
+    """The same for rows that are sorted already."""
+    first = np.ones(len(indices), bool)
+    first[1:] = indices[1:] != indices[:-1]
+    starts = indptr[:-1]
+    first[starts[starts < len(indices)]] = True
+    kept = np.concatenate([[0], np.cumsum(first)])
+    at = np.flatnonzero(first)
+    return np.add.reduceat(data, at), indices[at], kept[indptr]
+
+
+def _as_type(data, dtype, where):
+    if data.dtype == dtype:
+        return data
+    if dtype.kind in "iu" and data.dtype.kind in "iu" and len(data):
+        limits = np.iinfo(dtype)
+        low, high = int(data.min()), int(data.max())
+        if low < limits.min or high > limits.max:
+            raise OverflowError(
+                f"{where} holds values from {low} to {high}, more than {dtype} can hold. "
+                f"Load with dtype={_wider(low, high)!r}."
+            )
+    cast = data.astype(dtype)
+    # integers into floats and back, or floats into integers: exact, or not at all
+    if data.dtype.kind != dtype.kind and not np.array_equal(cast, data, equal_nan=dtype.kind == "f"):
+        raise OverflowError(
+            f"{where} holds {data.dtype} values that {dtype} cannot hold exactly. Leave dtype out, or convert "
+            "after loading."
+        )
+    return cast
+
+
+def _wider(low, high):
+    kinds = ("uint8", "uint16", "uint32", "uint64") if low >= 0 else ("int8", "int16", "int32", "int64")
+    return next(k for k in kinds if np.iinfo(k).min <= low and high <= np.iinfo(k).max)

@@ -1,0 +1,133 @@
+"""Files that stay what they were while they are read, and appear complete or not at all.
+
+A lazy signal reads its file long after it was opened. Were the file replaced meanwhile, old offsets
+into new bytes would give wrong frames that look right; so a source keeps each file's size and time
+and compares them before it reads.
+"""
+
+import logging
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+
+from rsciio_tpx3.exceptions import Tpx3FormatError
+
+__all__ = ["PARTIAL", "FileStamp", "PartialFiles", "need_space"]
+
+_logger = logging.getLogger(__name__)
+
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """A file as it was when it was opened.
+
+    Attributes
+    ----------
+    path : str
+        Absolute.
+    size : int
+        Bytes.
+    mtime_ns : int
+        Time of the last change, ns since 1970.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path):
+        """Stamp of a file that must exist."""
+        path = os.path.abspath(path)
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{path!r} does not exist.") from None
+        return cls(path, found.st_size, found.st_mtime_ns)
+
+    @property
+    def name(self):
+        return os.path.basename(self.path)
+
+    def check(self):
+        """Raise Tpx3FormatError if the file is another one by now."""
+        if not os.path.exists(self.path):
+            raise Tpx3FormatError(f"{self.path!r} was removed or replaced after it was opened. Load it again.")
+        if FileStamp.of(self.path) != self:
+            raise Tpx3FormatError(
+                f"{self.path!r} was changed after it was opened ({self.size} bytes then). Load it again."
+            )
+
+
+class PartialFiles:
+    """Files under provisional names, which get their own names together at the end.
+
+    Use as a context: leaving it by an exception removes what was written. A process that is
+    killed leaves files that end in ``.partial`` and nothing else.
+
+    Parameters
+    ----------
+    target : path
+        The file that the user named; it is renamed last, so it never refers to absent data.
+    """
+
+    def __init__(self, target):
+        self.target = os.path.abspath(target)
+        self._token = uuid.uuid4().hex[:8]
+        self._pairs = []
+        _report_leftovers(self.target)
+
+    def path(self, final=None):
+        """Provisional path for a file that is to become `final` (the target by default)."""
+        final = self.target if final is None else os.path.abspath(final)
+        partial = f"{final}.{self._token}{PARTIAL}"
+        self._pairs.append((partial, final))
+        return partial
+
+    def commit(self):
+        """Give all files their own names, the target last, once their bytes are on the disk."""
+        pairs = sorted(self._pairs, key=lambda pair: pair[1] == self.target)
+        for partial, _ in pairs:
+            _to_disk(partial)
+        for partial, final in pairs:
+            os.replace(partial, final)
+        self._pairs = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        for partial, _ in self._pairs:
+            if os.path.exists(partial):
+                os.remove(partial)
+
+
+def _to_disk(path):
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _report_leftovers(target):
+    folder, name = os.path.split(target)
+    stem = os.path.splitext(name)[0]
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"the folder {folder!r} does not exist. Make it first.")
+    found = [f for f in os.listdir(folder) if f.startswith(f"{stem}.") and f.endswith(PARTIAL)]
+    if found:
+        _logger.warning(
+            f"{', '.join(map(repr, sorted(found)))} in {folder!r} were left by a run that was interrupted (or "
+            "belong to one that is still going on). They are incomplete: delete them when no run writes there."
+        )
+
+
+def need_space(target, n_bytes):
+    """Raise OSError unless the disk of `target` has `n_bytes` free."""
+    free = shutil.disk_usage(os.path.dirname(os.path.abspath(target))).free
+    if n_bytes > free:
+        raise OSError(
+            f"{target!r} needs up to {n_bytes / 2**30:.2f} GiB, but {free / 2**30:.2f} GiB are free there. "
+            "Write to another disk, or make room first."
+        )

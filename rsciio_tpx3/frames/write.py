@@ -1,0 +1,243 @@
+"""One way out: any source of frames, streamed span by span into any writable format.
+
+Memory holds a few spans, whatever the size of the data. Spans are read and prepared in parallel and
+handed to the format in order; the format keeps its files under provisional names until `commit`.
+"""
+
+import itertools
+import math
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, runtime_checkable
+
+import dask
+import numpy as np
+from dask.array import Array
+from tqdm.auto import tqdm
+
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.frames.source import FrameSource
+
+__all__ = ["FrameSink", "NullSink", "check_layout", "known_entries", "spans_of", "write"]
+
+SPAN_ENTRIES = 3 * 10**6 // 2
+"""Entries that one span should not exceed: decoding them takes some 50 MB, and a few spans are in work at once."""
+
+SPAN_ROWS = 1 << 16
+_DENSE_SPAN_BYTES = 128 * 2**20
+
+
+@runtime_checkable
+class FrameSink(Protocol):
+    """A writable format. `write` calls `prepare` in parallel and `append` in order of rows."""
+
+    def prepare(self, frames):
+        """What `append` needs of these rows; pure, so that threads can do it."""
+
+    def append(self, prepared):
+        """Write the next rows."""
+
+
+class NullSink:
+    """Takes everything and keeps nothing: reading all frames is a check of its own."""
+
+    def prepare(self, frames):
+        return None
+
+    def append(self, prepared):
+        pass
+
+
+def write(data, sink, show_progressbar=None, threads=None, description="Writing"):
+    """Stream frames into a sink.
+
+    Parameters
+    ----------
+    data : dask.array.Array, FrameSource, CSRFrames or numpy.ndarray
+        Shape nav_shape + (height, width); dask arrays may have any chunks, sparse or dense.
+    sink : FrameSink
+    show_progressbar : bool, optional
+        None shows a bar, with frames a second, when it takes longer than two seconds.
+    threads : int, optional
+        Spans in work at once; as many as there are processors by default, four at the most.
+    description : str
+        For the bar.
+
+    Returns
+    -------
+    dict
+        ``frames``, ``entries`` and ``total`` (sum of all values).
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.frames.memory_source import MemorySource
+    >>> class Count:
+    ...     def prepare(self, frames):
+    ...         return frames.data.size
+    ...     def append(self, n):
+    ...         print(n, "entries")
+    >>> write(MemorySource.from_dense(np.ones((2, 3, 4, 5), np.uint8)), Count())
+    120 entries
+    {'frames': 6, 'entries': 120, 'total': 120}
+    """
+    threads = threads or min(4, os.cpu_count() or 1)
+    n_rows, tasks = spans_of(data)
+    done = {"frames": 0, "entries": 0, "total": 0}
+
+    def work(read):
+        frames = read()
+        return frames.n_frames, frames.data.size, _total(frames.data), sink.prepare(frames)
+
+    with ThreadPoolExecutor(threads) as pool, tqdm(
+        total=n_rows,
+        unit="frames",
+        unit_scale=True,
+        desc=description,
+        delay=2 if show_progressbar is None else 0,
+        disable=show_progressbar is False,
+    ) as bar:
+        for rows, entries, total, prepared in _in_order(pool, work, tasks, threads + 1):
+            sink.append(prepared)
+            done = {"frames": done["frames"] + rows, "entries": done["entries"] + entries, "total": done["total"] + total}
+            bar.update(rows)
+    return done
+
+
+def _total(values):
+    if values.dtype.kind in "biu":
+        return int(values.sum(dtype=np.uint64 if values.dtype.kind != "i" else np.int64))
+    return values.sum(dtype=np.result_type(values.dtype, np.float64)).item()
+
+
+def _in_order(pool, work, tasks, most):
+    """Results in order of the tasks, at most `most` of them begun and not yet taken."""
+    waiting = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(work, task))
+            if len(waiting) == most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def check_layout(signal):
+    """Shape of a signal dictionary's frames, refused unless the last two axes are the detector.
+
+    Returns
+    -------
+    nav_shape, sig_shape : tuple of int
+    """
+    flags = [bool(axis["navigate"]) for axis in signal["axes"]]
+    shape = tuple(int(n) for n in signal["data"].shape)
+    if len(flags) != len(shape) or flags[-2:] != [False, False] or not all(flags[:-2]):
+        raise ValueError(
+            f"counted formats hold frames with two signal axes; found data of shape {shape} with signal axes "
+            f"{[i for i, nav in enumerate(flags) if not nav]}. Transpose the signal first: s.transpose(signal_axes=2)."
+        )
+    return shape[:-2], shape[-2:]
+
+
+def spans_of(data):
+    """Number of frames, and functions that read one span of flat rows each, in order."""
+    source = _direct_source(data)
+    if source is not None:
+        return math.prod(source.nav_shape), _source_spans(source)
+    if isinstance(data, Array):
+        return math.prod(data.shape[:-2]), _dask_spans(data)
+    return math.prod(data.shape[:-2]), _array_spans(data)
+
+
+def known_entries(data):
+    """Upper bound of the entries, where it is known without reading the data; else None."""
+    source = _direct_source(data)
+    entries = None if source is None else source.row_events()
+    return None if entries is None else int(np.sum(entries))
+
+
+def _direct_source(data):
+    """The source behind the data, if nothing was done to them: it is read without dask."""
+    if isinstance(data, Array):
+        return source_of(data)
+    return data if isinstance(data, FrameSource) and not isinstance(data, CSRFrames) else None
+
+
+def _source_spans(source):
+    n_rows = math.prod(source.nav_shape)
+    entries = source.row_events()
+    if entries is None:
+        entries = np.full(n_rows, math.prod(source.sig_shape) // 100 + 1)
+    ends = np.cumsum(np.asarray(entries, dtype=np.int64).ravel())
+    start = 0
+    while start < n_rows:
+        before = int(ends[start - 1]) if start else 0
+        stop = int(np.searchsorted(ends, before + SPAN_ENTRIES, "right"))
+        stop = min(max(stop, start + 1), start + SPAN_ROWS, n_rows)
+        yield _Reader(source, start, stop)
+        start = stop
+
+
+class _Reader:
+    """``source.frames(start, stop)`` for later."""
+
+    def __init__(self, source, start, stop):
+        self.source, self.start, self.stop = source, start, stop
+
+    def __call__(self):
+        return self.source.frames(self.start, self.stop)
+
+
+def _array_spans(array):
+    shape = tuple(array.shape)
+    n_rows = math.prod(shape[:-2])
+    flat = array.reshape((n_rows, *shape[-2:]))
+    step = _rows_that_fit(shape, array.dtype)
+    for start in range(0, n_rows, step):
+        yield lambda start=start: _flat_frames(flat[start : start + step], shape[-2:])
+
+
+def _rows_that_fit(shape, dtype):
+    return max(1, _DENSE_SPAN_BYTES // max(1, math.prod(shape[-2:]) * np.dtype(dtype).itemsize))
+
+
+def _dask_spans(array):
+    """Slabs that are one run of rows: a chunk long on the first axis that is divided, whole below it."""
+    shape = array.shape
+    if array.ndim == 2:
+        yield _Slab(array, (), shape[-2:])
+        return
+    if not isinstance(array._meta, CSRFrames):
+        # before chunks are put together, so that never more than one chunk for each thread is dense
+        array = array.rechunk({array.ndim - 2: -1, array.ndim - 1: -1})
+        meta = CSRFrames.from_dense(np.empty((0,) * array.ndim, array.dtype))
+        array = array.map_blocks(CSRFrames, dtype=array.dtype, meta=meta)
+    axis = next((i for i, sizes in enumerate(array.chunks[:-2]) if max(sizes, default=0) > 1), array.ndim - 3)
+    for lead in itertools.product(*(range(n) for n in shape[:axis])):
+        start = 0
+        for size in array.chunks[axis]:
+            yield _Slab(array, (*lead, slice(start, start + size)), shape[-2:])
+            start += size
+
+
+class _Slab:
+    """A slice of a dask array, computed when it is its turn."""
+
+    def __init__(self, array, key, sig_shape):
+        self.array, self.key, self.sig_shape = array, key, sig_shape
+
+    def __call__(self):
+        part = self.array[self.key] if self.key else self.array
+        # slabs run in our threads already; a cluster or a scheduler of the user's choice is used as it is
+        chosen = dask.base.get_scheduler()
+        value = part.compute() if chosen is not None else part.compute(scheduler="synchronous")
+        return _flat_frames(value, self.sig_shape)
+
+
+def _flat_frames(value, sig_shape):
+    frames = value if isinstance(value, CSRFrames) else CSRFrames(value)
+    return frames.reshape((-1 if frames.size else frames.n_frames, *sig_shape))

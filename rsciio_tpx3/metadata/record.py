@@ -1,0 +1,136 @@
+"""What a signal knows besides its counts, as one piece of JSON text that any container can carry.
+
+Formats of other projects have no place for HyperSpy's axes and metadata tree. The text holds them
+under plain names, so that it can be read without this package; a reader of ours restores them.
+"""
+
+import json
+import math
+import os
+
+import numpy as np
+
+from rsciio_tpx3.metadata.mapping import build
+
+__all__ = ["RECORD_VERSION", "default_axes", "foreign_metadata", "make_record", "plain", "read_record"]
+
+RECORD_VERSION = 1
+
+_AXIS_KEYS = ("name", "size", "navigate", "scale", "offset", "units")
+# HyperSpy's own bookkeeping: it holds arrays (the navigator) that are made anew on loading
+_NOT_KEPT = ("_HyperSpy", "Markers")
+_MOST_ITEMS = 10_000
+
+
+def plain(value):
+    """A metadata value as JSON has it: dict, list, str, bool, int, float; None where it cannot be.
+
+    NumPy numbers become Python's, tuples and small arrays lists; absent values and large arrays
+    are left out of the dict that holds them.
+    """
+    if isinstance(value, dict):
+        kept = {str(key): plain(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item is not None}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist()) if value.size <= _MOST_ITEMS and value.dtype.kind in "biufU" else None
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, (list, tuple, set)):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return str(value)
+
+
+def make_record(signal):
+    """JSON text of a signal dictionary's axes and metadata.
+
+    Parameters
+    ----------
+    signal : dict
+        RosettaSciIO signal dictionary.
+
+    Returns
+    -------
+    str
+    """
+    from rsciio_tpx3 import __version__
+
+    metadata = {k: v for k, v in (signal.get("metadata") or {}).items() if k not in _NOT_KEPT}
+    record = {
+        "record_version": RECORD_VERSION,
+        "written_by": f"rsciio_tpx3 {__version__}",
+        "dtype": np.dtype(signal["data"].dtype).name,
+        "axes": [{key: plain(axis.get(key)) for key in _AXIS_KEYS} for axis in signal["axes"]],
+        "metadata": plain(metadata),
+        "original_metadata": plain(signal.get("original_metadata") or {}),
+    }
+    return json.dumps(record, indent=1, ensure_ascii=False)
+
+
+def read_record(text, n_frames, sig_shape, where):
+    """A record, or None where there is none or it does not belong to these data.
+
+    Parameters
+    ----------
+    text : str or None
+    n_frames : int
+        Frames in the container; the record's axes must describe as many.
+    sig_shape : tuple of int
+    where : str
+        For errors: the file.
+
+    Returns
+    -------
+    dict or None
+        With ``axes``, ``nav_shape``, ``dtype``, ``metadata`` and ``original_metadata``.
+    """
+    if text is None:
+        return None
+    try:
+        record = json.loads(text)
+        axes = record["axes"]
+        shape = tuple(int(axis["size"]) for axis in axes)
+        dtype = np.dtype(record["dtype"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"the metadata that this package wrote into {where} cannot be read ({error}). Restore the file, or "
+            "delete that entry: the counts can be read without it."
+        ) from None
+    if math.prod(shape[:-2]) != n_frames or shape[-2:] != tuple(sig_shape):
+        # edited by hand, or cut by another program: the container's own numbers are the truth
+        return None
+    axes = [{**axis, "name": axis["name"] or "", "units": axis["units"] or ""} for axis in axes]
+    return {
+        "axes": axes,
+        "nav_shape": shape[:-2],
+        "dtype": dtype,
+        "metadata": record.get("metadata", {}),
+        "original_metadata": record.get("original_metadata", {}),
+    }
+
+
+def default_axes(nav_shape):
+    """Navigation axes of data that bring none: positions, without a scale."""
+    names = ("frame", "y", "x") if len(nav_shape) != 1 else ("x",)
+    names = [f"axis{i}" for i in range(len(nav_shape) - 3)] + list(names[-len(nav_shape) :] if nav_shape else ())
+    return [
+        {"name": name, "size": int(n), "navigate": True, "scale": 1.0, "offset": 0.0, "units": ""}
+        for name, n in zip(names, nav_shape)
+    ]
+
+
+def foreign_metadata(path, **values):
+    """Metadata of counted data from another program; `values` are keys of `mapping.LEAVES`."""
+    name = os.path.basename(path)
+    base = {
+        "title": os.path.splitext(name)[0],
+        "original_filename": name,
+        "signal_type": "electron_diffraction",
+        "quantity": "Counts",
+    }
+    return build({**base, **values})

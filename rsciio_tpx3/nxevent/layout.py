@@ -1,0 +1,92 @@
+"""Where things lie in an NXevent_data file, and how its arrays are packed.
+
+Source: the NeXus definition of the base class NXevent_data. A pulse of that definition is a scan
+position here: `event_index` (NX_INT, one a pulse) holds the first event of each position, `event_id`
+(NX_INT, one an event) the detector pixel ``y * width + x``, in which a pixel that counts n electrons is
+repeated n times. Values that are no counts go to `pulse_height` (NX_FLOAT, rank 2).
+"""
+
+import numpy as np
+
+__all__ = [
+    "CHUNK_EVENTS",
+    "ENTRY",
+    "EVENTS",
+    "PROCESS",
+    "RECORD",
+    "height_type",
+    "id_type",
+    "load_plugin",
+    "packing",
+    "require_plugin",
+]
+
+ENTRY = "entry"
+EVENTS = "events"
+PROCESS = "process"
+RECORD = "rsciio_tpx3_record"
+
+CHUNK_EVENTS = 1 << 17
+"""Events in one HDF5 chunk: 0.2 MB packed, the least that reading one frame costs."""
+
+_BLOSC2 = 32026  # registered HDF5 filter number
+_BYTEDELTA = 35  # registered Blosc2 filter: differences of neighbouring bytes
+_ZSTD = 5
+
+
+def packing(compression, n_bytes):
+    """Arguments of h5py's create_dataset for pixel numbers.
+
+    Pixel numbers ascend within a position. The shuffle filter puts their first, second, ... bytes
+    together; differences of neighbours in these streams are small for all but the lowest byte, and zstd
+    packs them to within a twentieth of what the order and number of events allow. The filters act on
+    the bytes only: what a reader gets is plain pixel numbers.
+
+    Parameters
+    ----------
+    compression : {"blosc2", "gzip"}
+        "gzip" needs no plugin to read, and a third more space.
+    n_bytes : int
+        Of one number.
+
+    Returns
+    -------
+    dict
+    """
+    if compression == "gzip":
+        return {"shuffle": True, "compression": "gzip", "compression_opts": 4}
+    if compression != "blosc2":
+        raise ValueError(f"compression={compression!r} is none of 'blosc2', 'gzip'.")
+    require_plugin("to write with compression='blosc2'; compression='gzip' needs no plugin")
+    # Higher levels look for repeats that counted pixels do not have: slower, and not smaller.
+    options = (0, 0, 0, 0, 1, _BYTEDELTA, _ZSTD)
+    return {"shuffle": n_bytes > 1, "compression": _BLOSC2, "compression_opts": options}
+
+
+def require_plugin(purpose):
+    """Load the HDF5 filters, or say what to install."""
+    try:
+        import hdf5plugin  # noqa: F401  (makes the filters known to HDF5)
+    except ImportError:
+        raise ImportError(f"the package hdf5plugin is needed {purpose}. Install it: pip install hdf5plugin.") from None
+
+
+def load_plugin():
+    """Make the HDF5 filters known where they are installed; files without them need none."""
+    try:
+        import hdf5plugin  # noqa: F401
+    except ImportError:
+        pass
+
+
+def id_type(sig_shape):
+    """Smallest signed type (NX_INT) for the pixel numbers of a detector."""
+    last = int(sig_shape[0]) * int(sig_shape[1]) - 1
+    return np.dtype(next(t for t in ("<i2", "<i4", "<i8") if last <= np.iinfo(t).max))
+
+
+def height_type(dtype):
+    """Float type (NX_FLOAT) that holds every value of a type exactly, or as many as double precision does."""
+    dtype = np.dtype(dtype)
+    single = dtype.kind == "b" or (dtype.kind in "iuf" and np.can_cast(dtype, np.float32, "safe"))
+    return np.dtype("<f4" if single else "<f8")

@@ -1,0 +1,239 @@
+"""The RosettaSciIO reader and writer of raw_csr data sets."""
+
+import contextlib
+import logging
+import math
+import os
+
+import numpy as np
+
+from rsciio_tpx3.frames.files import PartialFiles, need_space
+from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
+from rsciio_tpx3.metadata.record import default_axes, foreign_metadata, make_record, read_record
+from rsciio_tpx3.raw_csr.description import read_description
+from rsciio_tpx3.raw_csr.sink import RawCsrSink
+from rsciio_tpx3.raw_csr.source import RawCsrSource
+from rsciio_tpx3.reading import frames_signal, numpy_order, refuse_unknown
+
+__all__ = ["check_file", "file_reader", "file_writer"]
+
+_logger = logging.getLogger(__name__)
+
+_QUANTITY = {"itot": "Time over threshold (25 ns)", "count": "Counts"}
+
+
+def file_reader(
+    filename,
+    lazy=False,
+    navigation_shape=None,
+    signal_shape=None,
+    sync_offset=0,
+    dtype=None,
+    chunks="auto",
+    **kwds,
+):
+    """Read a raw_csr data set (LiberTEM, Reader4D) as a 4D data set of sparse frames.
+
+    Opening reads the TOML and the row pointers only; the other arrays are mapped into memory by
+    the worker that needs a part of them.
+
+    Parameters
+    ----------
+    filename : str or Path
+        The TOML file; the arrays lie beside it.
+    lazy : bool
+        True reads on demand. False reads now and keeps the sparse frames in memory; a dense 4D array
+        is never made.
+    navigation_shape : tuple of int, optional
+        Scan positions ``(x, y)`` or ``(x, y, frames)``, instead of those in the TOML. Positions
+        without a frame are blank, frames without a position left out, with a warning.
+    signal_shape : tuple of int, optional
+        Detector ``(x, y)`` in pixels, instead of that in the TOML; as many pixels.
+    sync_offset : int
+        Frames to skip at the start; where negative, blank frames to insert there.
+    dtype : numpy.dtype, optional
+        Type of the values; those that it cannot hold exactly are refused.
+    chunks : "auto" or int
+        Scan lines in one chunk.
+    **kwds
+        Refused, with the option that was probably meant.
+
+    Returns
+    -------
+    list of dict
+        One RosettaSciIO signal dictionary whose ``data`` is a dask array of `CSRFrames`.
+
+    Raises
+    ------
+    Tpx3FormatError
+        If the TOML is something else, or the arrays do not fit each other or their types.
+    ValueError
+        If the shapes do not fit the arrays.
+
+    Examples
+    --------
+    >>> import hyperspy.api as hs
+    >>> s = hs.load("scan.toml")  # doctest: +SKIP
+    >>> s = hs.load("scan.toml", navigation_shape=(64, 32), sync_offset=128)  # doctest: +SKIP
+    """
+    refuse_unknown(kwds, file_reader, "raw_csr data sets")
+    about = read_description(filename)
+    if signal_shape is not None:
+        signal_shape = _two_numbers(signal_shape)
+    as_it_is = navigation_shape is None and signal_shape is None and sync_offset == 0
+    record = _own_record(about) if as_it_is else None
+    if record is None:
+        source = RawCsrSource(about, numpy_order(navigation_shape), signal_shape, sync_offset, dtype)
+    else:
+        source = RawCsrSource(about, record["nav_shape"], None, 0, record["dtype"] if dtype is None else dtype)
+    axes = record["axes"] if record else None
+    return [
+        frames_signal(
+            source,
+            axes[:-2] if axes else default_axes(source.nav_shape),
+            record["metadata"] if record else _metadata(about),
+            record["original_metadata"] if record else {"raw_csr": {"params": about.params}},
+            lazy=lazy,
+            chunks=chunks,
+            navigator=source.row_events().reshape(source.nav_shape),
+            sig_axes=axes[-2:] if axes else None,
+        )
+    ]
+
+
+def _two_numbers(signal_shape):
+    shape = tuple(np.atleast_1d(signal_shape))
+    if len(shape) != 2 or any(n != int(n) or n < 1 for n in shape):
+        raise ValueError(f"signal_shape={signal_shape!r}: two whole numbers above 0 are needed, (x, y).")
+    return tuple(int(n) for n in shape[::-1])
+
+
+def _own_record(about):
+    """What our writer added, while it fits the rest of the TOML."""
+    text = about.own.get("record")
+    if text is None or about.nav_shape is None or about.sig_shape is None:
+        return None
+    record = read_record(text, math.prod(about.nav_shape), about.sig_shape, repr(os.path.basename(about.path)))
+    if record is None:
+        _logger.warning(
+            f"nav_shape or sig_shape in {about.path!r} were changed since it was written: its axes and metadata "
+            "are left out."
+        )
+    return record
+
+
+def _metadata(about):
+    dwell = about.params.get("dwell_time_ns")
+    return foreign_metadata(
+        about.path,
+        quantity=_QUANTITY.get(str(about.params.get("values_role", "count")).lower(), "Counts"),
+        dwell_time=dwell * 1e-9 if isinstance(dwell, (int, float)) else None,
+    )
+
+
+def file_writer(filename, signal, compact=False, show_progressbar=None, **kwds):
+    """Write a signal as a raw_csr data set: a TOML file and three raw arrays beside it.
+
+    LiberTEM (0.16) and Reader4D open it. The TOML appears last, when everything is on the disk, so
+    an interrupted run never leaves a data set that opens. An old data set of the same name stays whole
+    until then; its arrays are removed afterwards.
+
+    Parameters
+    ----------
+    filename : str or Path
+        Of the TOML file. ``scan.toml`` gets ``scan.indptr.raw``, ``scan.indices.raw`` and
+        ``scan.values.raw``.
+    signal : dict
+        RosettaSciIO signal dictionary; its last two axes are the detector.
+    compact : bool
+        True keeps small types such as uint8 (5 bytes an entry, not 8): LiberTEM and this package read
+        them, Reader4D does not.
+    show_progressbar : bool, optional
+        None shows a bar for work that takes longer than two seconds.
+    **kwds
+        Refused, with the option that was probably meant.
+
+    Raises
+    ------
+    OSError
+        If the disk has too little room.
+    ValueError
+        If the signal has no two detector axes, or a type of values that has no place in the format.
+
+    Examples
+    --------
+    >>> s.save("scan.toml")  # doctest: +SKIP
+    """
+    refuse_unknown(kwds, file_writer, "raw_csr data sets")
+    nav_shape, sig_shape = check_layout(signal)
+    old = _arrays_of(filename)
+    with contextlib.ExitStack() as stack:
+        files = stack.enter_context(PartialFiles(filename))
+        sink = RawCsrSink(files, sig_shape, signal["data"].dtype, compact)
+        stack.callback(sink.close)
+        _need_space(files.target, signal["data"], sink)
+        write(signal["data"], sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
+        sink.finish(_params(signal, nav_shape, sig_shape), make_record(signal))
+        files.commit()
+    for path in old:
+        os.remove(path)
+
+
+def _need_space(target, data, sink):
+    entries = known_entries(data)
+    if entries is not None:
+        n_bytes = entries * (sink.dtypes["data"].itemsize + sink.dtypes["indices"].itemsize)
+        need_space(target, n_bytes + 8 * (math.prod(data.shape[:-2]) + 1))
+
+
+def _params(signal, nav_shape, sig_shape):
+    # Reader4D takes exactly two navigation numbers; the true shape is in the record
+    rows = math.prod(nav_shape[:-1]) if len(nav_shape) > 1 else 1
+    params = {
+        "filetype": "raw_csr",
+        "nav_shape": [rows, nav_shape[-1] if nav_shape else 1],
+        "sig_shape": list(sig_shape),
+        "values_role": "count",
+    }
+    metadata = signal.get("metadata") or {}
+    if metadata.get("Signal", {}).get("quantity") == _QUANTITY["itot"]:
+        params["values_role"] = "itot"
+    scan = metadata.get("Acquisition_instrument", {}).get("TEM", {}).get("Scan", {})
+    if isinstance(scan.get("dwell_time"), (int, float)) and scan.get("dwell_time_units", "s") == "s":
+        params["dwell_time_ns"] = float(scan["dwell_time"] * 1e9)
+    return params
+
+
+def _arrays_of(filename):
+    """Arrays beside the data set that is about to be replaced, where our own writer made them."""
+    if not os.path.isfile(filename):
+        return []
+    try:
+        about = read_description(filename)
+    except (ValueError, FileNotFoundError):
+        return []
+    stem = os.path.splitext(os.path.basename(filename))[0]
+    paths = [stamp.path for stamp in about.stamps.values()]
+    ours = about.own and all(
+        os.path.dirname(path) == os.path.dirname(about.path) and os.path.basename(path).startswith(f"{stem}.")
+        for path in paths
+    )
+    return paths if ours else []
+
+
+def check_file(filename, show_progressbar=None):
+    """Read a whole data set and raise at the first thing that is wrong.
+
+    Besides what opening checks: every pixel number and value.
+
+    Returns
+    -------
+    dict
+        ``frames``, ``entries``, ``total`` and ``canonical`` (whether rows are sorted and free of
+        repeated pixels in the file).
+    """
+    about = read_description(filename)
+    source = RawCsrSource(about)
+    found = write(source, NullSink(), show_progressbar, description=f"Checking {os.path.basename(filename)}")
+    return {**found, "canonical": found["entries"] == source.n_entries}
+

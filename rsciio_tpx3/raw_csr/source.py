@@ -1,0 +1,198 @@
+"""Frames of a raw_csr data set, mapped into memory where and when they are asked for."""
+
+import logging
+import math
+
+import numpy as np
+
+from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.frames.canonical import canonical_frames, native
+
+__all__ = ["RawCsrSource"]
+
+_logger = logging.getLogger(__name__)
+
+
+class RawCsrSource:
+    """A `FrameSource` over the three arrays of a raw_csr data set.
+
+    Parameters
+    ----------
+    description : Description
+    nav_shape, sig_shape : tuple of int, optional
+        NumPy order; instead of those in the TOML. The number of detector pixels must stay.
+    sync_offset : int
+        Frames to skip at the beginning, or blank ones to put there where it is negative, as in
+        LiberTEM. Positions beyond the last frame are blank, frames beyond the last position left out.
+    dtype : numpy.dtype, optional
+        Type of the values; as in the file by default.
+
+    Raises
+    ------
+    Tpx3FormatError
+        If the arrays do not fit each other: lengths, or the order of indptr.
+    ValueError
+        If the shapes do not fit the arrays.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.raw_csr.description import read_description
+    >>> source = RawCsrSource(read_description("scan.toml"))  # doctest: +SKIP
+    >>> source.frames(0, 10).sum(axis=0)  # doctest: +SKIP
+    """
+
+    def __init__(self, description, nav_shape=None, sig_shape=None, sync_offset=0, dtype=None):
+        self.path = description.path
+        self._stamps = description.stamps
+        self._dtypes = description.dtypes
+        self._name = description.stamps["indices"].name
+        self.dtype = np.dtype(dtype) if dtype is not None else native(np.empty(0, self._dtypes["data"])).dtype
+        n_entries = self._check_lengths()
+        indptr = self._map("indptr")
+        self._check_indptr(indptr, n_entries)
+        self.n_rows = len(indptr) - 1
+        self.sync_offset = int(sync_offset)
+        self.sig_shape = _sig_shape(description, sig_shape)
+        self.nav_shape = self._nav_shape(description, nav_shape)
+        self._entries = None
+
+    def __getstate__(self):
+        return {**self.__dict__, "_entries": None}
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        state = self.__getstate__()
+        return ("rsciio_tpx3.RawCsrSource", *(normalize_token(state[key]) for key in sorted(state)))
+
+    @property
+    def n_entries(self):
+        """Entries in the files."""
+        return self._length("data")
+
+    def row_events(self):
+        """Entries of each position; see `FrameSource.row_events`."""
+        if self._entries is None:
+            found = np.diff(self._rows(0, self.n_rows))
+            entries = np.zeros(math.prod(self.nav_shape), np.int64)
+            first, last, blank = self._file_rows(0, len(entries))
+            entries[blank : blank + last - first] = found[first:last]
+            self._entries = entries
+        return self._entries
+
+    def frames(self, start, stop):
+        """Frames of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
+        for stamp in self._stamps.values():
+            stamp.check()
+        first, last, blank = self._file_rows(start, stop)
+        indptr = self._rows(first, last)
+        begin, end = int(indptr[0]), int(indptr[-1])
+        counts = np.zeros(stop - start + 1, np.int64)
+        counts[blank + 1 : blank + 1 + last - first] = np.diff(indptr)
+        return canonical_frames(
+            self._map("data")[begin:end],
+            self._map("indices")[begin:end],
+            np.cumsum(counts),
+            self.sig_shape,
+            self.dtype,
+            repr(self._name),
+        )
+
+    # -- the files ------------------------------------------------------------------------------
+
+    def _file_rows(self, start, stop):
+        """Rows of the file for a range of positions, and the blank positions before them."""
+        first = min(max(start + self.sync_offset, 0), self.n_rows)
+        last = min(max(stop + self.sync_offset, first), self.n_rows)
+        blank = min(max(-(start + self.sync_offset), 0), stop - start)
+        return first, last, blank
+
+    def _rows(self, first, last):
+        # int64: uint64 minus uint64 wraps, uint64 with int64 promotes to float64
+        return native(self._map("indptr")[first : last + 1]).astype(np.int64, copy=False)
+
+    def _map(self, part):
+        stamp, dtype = self._stamps[part], self._dtypes[part]
+        if stamp.size == 0:  # an empty file cannot be mapped
+            return np.empty(0, dtype)
+        return np.asarray(np.memmap(stamp.path, dtype, "r"))
+
+    def _length(self, part):
+        return self._stamps[part].size // self._dtypes[part].itemsize
+
+    # -- checks ---------------------------------------------------------------------------------
+
+    def _check_lengths(self):
+        for part, stamp in self._stamps.items():
+            if stamp.size % self._dtypes[part].itemsize:
+                raise Tpx3FormatError(
+                    f"{stamp.name!r} has {stamp.size} bytes, no multiple of the {self._dtypes[part].itemsize} of "
+                    f"{part}_dtype = {self._dtypes[part].name!r}. Correct the type in the TOML, or copy the file again."
+                )
+        n_data, n_indices = self._length("data"), self._length("indices")
+        if n_data != n_indices:
+            raise Tpx3FormatError(
+                f"{self._stamps['data'].name!r} holds {n_data} values as {self._dtypes['data'].name}, but "
+                f"{self._stamps['indices'].name!r} {n_indices} pixel numbers as {self._dtypes['indices'].name}. One "
+                "of the types in the TOML is wrong, or a file is cut."
+            )
+        if self._length("indptr") < 2:
+            raise Tpx3FormatError(
+                f"{self._stamps['indptr'].name!r} holds {self._length('indptr')} numbers; at least 2 are needed, one "
+                "more than there are frames."
+            )
+        return n_data
+
+    def _check_indptr(self, indptr, n_entries):
+        name = self._stamps["indptr"].name
+        first, last = int(indptr[0]), int(indptr[-1])
+        if first != 0 or last != n_entries:
+            raise Tpx3FormatError(
+                f"{name!r} runs from {first} to {last}, but must run from 0 to the number of entries, {n_entries}. "
+                "indptr_dtype in the TOML may be wrong, or a file is cut."
+            )
+        back = np.flatnonzero(indptr[1:] < indptr[:-1])
+        if len(back):
+            raise Tpx3FormatError(
+                f"{name!r} falls from {indptr[back[0]]} to {indptr[back[0] + 1]} at frame {back[0]}; it must never "
+                "decrease. indptr_dtype in the TOML may be wrong, or the file is damaged."
+            )
+
+    def _nav_shape(self, description, given):
+        shape = given if given is not None else description.nav_shape
+        name = description.path
+        if shape is None:
+            raise ValueError(
+                f"{name!r} has no nav_shape. Pass navigation_shape=(x, y) for its {self.n_rows} frames."
+            )
+        if not -self.n_rows < self.sync_offset < self.n_rows:
+            raise ValueError(
+                f"sync_offset={self.sync_offset} shifts all {self.n_rows} frames out of the scan; it must lie between "
+                f"{-self.n_rows} and {self.n_rows}."
+            )
+        n_positions = math.prod(shape)
+        rest = self.n_rows - self.sync_offset - n_positions
+        if given is None and self.sync_offset == 0 and rest:
+            raise ValueError(
+                f"indptr describes {self.n_rows} frames but nav_shape {tuple(shape)} needs {n_positions}. Pass "
+                f"navigation_shape=(x, y) for {self.n_rows} frames, or correct nav_shape in {name!r}."
+            )
+        if rest:
+            what = f"{rest} frames after the last position are left out" if rest > 0 else f"the last {-rest} positions are blank"
+            _logger.warning(
+                f"{self.n_rows} frames with sync_offset={self.sync_offset} and navigation shape {tuple(shape)[::-1]}: {what}."
+            )
+        return tuple(int(n) for n in shape)
+
+
+def _sig_shape(description, given):
+    shape = given if given is not None else description.sig_shape
+    if shape is None:
+        raise ValueError(f"{description.path!r} has no sig_shape. Pass signal_shape=(x, y) of the detector.")
+    stated = description.sig_shape
+    if stated is not None and math.prod(stated) != math.prod(shape):
+        raise ValueError(
+            f"signal_shape {tuple(shape)[::-1]} has {math.prod(shape)} pixels, but the data set "
+            f"{math.prod(stated)}, as {stated[::-1]}. The number of pixels cannot change; crop after loading."
+        )
+    return tuple(int(n) for n in shape)

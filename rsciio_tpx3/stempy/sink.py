@@ -1,0 +1,108 @@
+"""Counted frames as rows of electrons in a growing HDF5 data set."""
+
+import numpy as np
+from numba import njit
+
+__all__ = ["StempySink"]
+
+_CHUNK_ROWS = 1 << 12
+
+
+class StempySink:
+    """A `FrameSink` that appends rows to the group ``electron_events``.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    version : {1, 2, 3}
+        1 repeats a pixel in its row; 2 adds rows for the pixels that count more than once, which name
+        their position; 3 gives every position as many rows as the highest count.
+    rows_of_a_position : int
+        For version 3: the highest count.
+    """
+
+    def __init__(self, group, version, rows_of_a_position=1):
+        import h5py
+
+        self.version, self._k = version, rows_of_a_position
+        kind = h5py.vlen_dtype(np.uint32)
+        self._frames = group.create_dataset("frames", (0,), kind, maxshape=(None,), chunks=(_CHUNK_ROWS,))
+        self._positions = []
+        self._n_positions = 0
+
+    def prepare(self, frames):
+        """Rows, and how many positions before the next ones each belongs to."""
+        data, indices = frames.data, frames.indices.astype(np.uint32)
+        low, high = (int(data.min()), int(data.max())) if len(data) else (0, 0)
+        if data.dtype.kind not in "biu" or low < 0 or high > np.iinfo(np.int32).max:
+            raise ValueError(
+                f"stempy files hold counted electrons; found values of type {data.dtype} from {low} to {high}. Counts "
+                "of 0 and more are needed; save other values as raw_csr."
+            )
+        counts = data.astype(np.int32)
+        rows = np.arange(frames.n_frames)
+        if self.version == 1:
+            ends = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])[frames.indptr]
+            return _split(np.repeat(indices, counts), ends), rows, frames.n_frames
+        layers = range(self._k if self.version == 3 else max(high, 1))
+        if self.version == 3 and high > self._k:
+            raise ValueError(f"a pixel counts {high}, more than the {self._k} rows a position that were announced.")
+        parts, owners = [], []
+        for layer in layers:
+            # the n-th row of a position lists the pixels that count n or more
+            flat, ends = _layer(counts, indices, frames.indptr, layer)
+            listed = _split(flat, ends)
+            if layer and self.version == 2:
+                listed, kept = listed[np.diff(ends) > 0], rows[np.diff(ends) > 0]
+            else:
+                kept = rows
+            parts.append(listed)
+            owners.append(kept)
+        owners = np.concatenate(owners)
+        order = np.argsort(owners, kind="stable")
+        return np.concatenate(parts)[order], owners[order], frames.n_frames
+
+    def append(self, prepared):
+        """Write the next rows."""
+        rows, owners, n_positions = prepared
+        if len(rows):
+            before = len(self._frames)
+            self._frames.resize(before + len(rows), axis=0)
+            # assignment would make a rectangle of rows that happen to have one length
+            self._frames.write_direct(rows.astype(self._frames.dtype), dest_sel=np.s_[before:])
+        self._positions.append((owners + self._n_positions).astype(np.int64))
+        self._n_positions += n_positions
+
+    def finish(self, scan_shape, sig_shape):
+        """Write scan positions and shapes."""
+        listed = np.concatenate([np.empty(0, np.int64), *self._positions])
+        if self.version == 3:
+            listed = np.arange(self._n_positions)
+        kind = np.int32 if self._n_positions <= np.iinfo(np.int32).max else np.int64
+        positions = self._frames.parent.create_dataset("scan_positions", data=listed.astype(kind))
+        positions.attrs["Nx"], positions.attrs["Ny"] = scan_shape[1], scan_shape[0]
+        self._frames.attrs["Nx"], self._frames.attrs["Ny"] = sig_shape
+
+
+@njit(nogil=True, cache=True)
+def _layer(counts, indices, indptr, layer):
+    """Pixels that count more than `layer`, and where each row of them begins."""
+    kept = np.empty(len(indices), np.uint32)
+    ends = np.empty(len(indptr), np.int64)
+    ends[0] = 0
+    n = 0
+    for row in range(len(indptr) - 1):
+        for i in range(indptr[row], indptr[row + 1]):
+            if counts[i] > layer:
+                kept[n] = indices[i]
+                n += 1
+        ends[row + 1] = n
+    return kept[:n], ends
+
+
+def _split(flat, ends):
+    """An object array of rows."""
+    rows = np.empty(len(ends) - 1, object)
+    for i in range(len(rows)):
+        rows[i] = flat[ends[i] : ends[i + 1]]
+    return rows

@@ -1,0 +1,135 @@
+"""Frames of a stempy file: rows of electrons to counted frames.
+
+Source: stempy 3.6, which reads and writes these files. A row lists the pixels of electrons, each once
+(in version 1 several times). A position has one row (version 1), one or more rows by the list of
+scan positions (version 2), or the same number of consecutive rows (version 3); its counts are the sum.
+"""
+
+import math
+
+import numpy as np
+
+from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.frames.canonical import canonical_frames
+from rsciio_tpx3.frames.files import FileStamp
+
+__all__ = ["FRAMES", "POSITIONS", "StempySource"]
+
+FRAMES = "electron_events/frames"
+POSITIONS = "electron_events/scan_positions"
+
+
+class StempySource:
+    """A `FrameSource` over a stempy file.
+
+    Parameters
+    ----------
+    path : str or Path
+    version : int
+        Of the file, 1 to 3.
+    scan_shape : tuple of int
+        ``(y, x)`` of the whole scan in the file.
+    sig_shape : tuple of int
+    dtype : numpy.dtype, optional
+        Of the counts; by default the smallest unsigned one that the number of rows a position allows,
+        or uint16 where rows may repeat a pixel.
+    keep_flyback : bool
+        False leaves out the last scan column.
+    nav_shape : tuple of int, optional
+        Instead of `scan_shape`, with as many positions, where the flyback is kept.
+
+    Raises
+    ------
+    Tpx3FormatError
+        If the rows do not fit the scan.
+    """
+
+    def __init__(self, path, version, scan_shape, sig_shape, dtype=None, keep_flyback=True, nav_shape=None):
+        self.stamp = FileStamp.of(path)
+        self.version = version
+        self.sig_shape = tuple(int(n) for n in sig_shape)
+        self._columns = int(scan_shape[-1])
+        self._keep = bool(keep_flyback)
+        kept = tuple(int(n) for n in (nav_shape if nav_shape is not None else scan_shape))
+        self.nav_shape = kept if self._keep else (kept[0], kept[1] - 1)
+        self._find_rows(math.prod(scan_shape))
+        largest = self._rows_of_a_position if version > 1 else np.iinfo(np.uint16).max
+        self.dtype = np.dtype(dtype if dtype is not None else np.min_scalar_type(largest))
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        return ("rsciio_tpx3.StempySource", *(normalize_token(self.__dict__[key]) for key in sorted(self.__dict__)))
+
+    def row_events(self):
+        """None: the file has no lengths of rows without the rows; see `FrameSource.row_events`."""
+        return None
+
+    def frames(self, start, stop):
+        """Frames of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
+        if self._keep:
+            return self._whole_frames(start, stop)
+        nx = self._columns
+        first, last = (p // (nx - 1) * nx + p % (nx - 1) for p in (start, max(stop - 1, start)))
+        kept = np.arange(first, last + 1) % nx != nx - 1
+        return self._whole_frames(first, last + 1)[np.flatnonzero(kept)[: stop - start]]
+
+    def _whole_frames(self, start, stop):
+        import h5py
+
+        self.stamp.check()
+        with h5py.File(self.stamp.path, "r") as file:
+            rows, positions = self._rows(file[FRAMES], start, stop)
+        lengths = np.zeros(stop - start, np.int64)
+        np.add.at(lengths, positions - start, [len(row) for row in rows])
+        indices = np.concatenate([*rows, np.empty(0, np.uint32)]) if len(rows) else np.empty(0, np.uint32)
+        if indices.dtype.kind == "f":
+            raise Tpx3FormatError(f"{FRAMES} of {self.stamp.name!r} holds {indices.dtype} values, not pixel numbers.")
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        ones = np.ones(len(indices), np.uint8)
+        return canonical_frames(ones, indices, indptr, self.sig_shape, self.dtype, repr(self.stamp.name))
+
+    def _rows(self, dataset, start, stop):
+        """Rows of a range of positions, in order of position, and the position of each."""
+        if self._order is None:
+            k = self._rows_of_a_position
+            return dataset[start * k : stop * k], np.repeat(np.arange(start, stop), k)
+        first, last = np.searchsorted(self._positions, [start, stop])
+        at = self._order[first:last]
+        cut = np.flatnonzero(np.diff(at) != 1) + 1
+        runs = [dataset[run[0] : run[-1] + 1] for run in np.split(at, cut) if len(run)]
+        return [row for run in runs for row in run], self._positions[first:last]
+
+    def _find_rows(self, n_positions):
+        """How rows belong to positions: a number of them each, or a list."""
+        import h5py
+
+        with h5py.File(self.stamp.path, "r") as file:
+            n_rows = len(file[FRAMES])
+            listed = file[POSITIONS][()] if self.version < 3 else None
+        self._order = self._positions = None
+        if listed is None:
+            if n_positions == 0 or n_rows % n_positions:
+                raise Tpx3FormatError(
+                    f"{self.stamp.name!r} has {n_rows} rows, no multiple of its {n_positions} scan positions. The "
+                    "attributes Nx and Ny of scan_positions may be wrong, or the file is cut."
+                )
+            self._rows_of_a_position = n_rows // n_positions
+            return
+        if len(listed) != n_rows or listed.dtype.kind not in "iu":
+            raise Tpx3FormatError(
+                f"{self.stamp.name!r} lists {len(listed)} scan positions of type {listed.dtype} for {n_rows} rows; one "
+                "whole number a row is needed."
+            )
+        listed = listed.astype(np.int64)
+        if n_rows and (listed.min() < 0 or listed.max() >= n_positions):
+            raise Tpx3FormatError(
+                f"scan_positions of {self.stamp.name!r} run from {listed.min()} to {listed.max()}, but the scan has "
+                f"positions 0 to {n_positions - 1}. The attributes Nx and Ny may be wrong."
+            )
+        self._rows_of_a_position = int(np.bincount(listed, minlength=1).max())
+        if n_rows != n_positions or (listed != np.arange(n_rows)).any():
+            self._order = np.argsort(listed, kind="stable")
+            self._positions = listed[self._order]
+        elif self._rows_of_a_position != 1:
+            self._rows_of_a_position = 1

@@ -1,0 +1,62 @@
+"""What Pixet writes beside a recording: ``.info`` and ``.dsc`` files.
+
+Items of four lines: ``"Name" ("description"):``, ``type[n]``, the values, and an empty line. Source:
+Advacam's Pixet manuals. Old files have a decimal comma.
+"""
+
+import os
+import re
+
+__all__ = ["read_sidecars"]
+
+_ITEM = re.compile(r'^"(?P<name>[^"]+)"\s*\("(?P<text>[^"]*)"\):?\s*$')
+_TYPE = re.compile(r"^(?P<kind>[a-z]+\d*)\[(?P<n>\d+)\]$")
+_SIZE = re.compile(r"width=(\d+)\s+height=(\d+)")
+
+
+def read_sidecars(path):
+    """Items of the sidecars of a recording.
+
+    Parameters
+    ----------
+    path : str
+        Of the recording, such as ``a.t3pa``; its sidecars are ``a.t3pa.info`` and ``a.t3pa.dsc``.
+
+    Returns
+    -------
+    dict
+        Name to value, and ``width`` and ``height`` of the detector where a `.dsc` says so; empty where
+        there is no sidecar.
+    """
+    found = {}
+    for ending in (".info", ".dsc"):
+        if os.path.isfile(path + ending):
+            with open(path + ending, encoding="latin-1") as file:
+                found.update(_items(file.read().splitlines()))
+    return found
+
+
+def _items(lines):
+    found = {}
+    for i, line in enumerate(lines):
+        size = _SIZE.search(line)
+        if size:
+            found["width"], found["height"] = int(size[1]), int(size[2])
+        item = _ITEM.match(line.strip())
+        kind = _TYPE.match(lines[i + 1].strip()) if item and i + 2 < len(lines) else None
+        if kind:
+            found[item["name"]] = _value(kind["kind"], int(kind["n"]), lines[i + 2].strip())
+    return found
+
+
+def _value(kind, n, text):
+    if kind == "char":
+        return text
+    try:
+        if kind in ("double", "float"):
+            values = [float(word.replace(",", ".")) for word in text.split()]
+        else:
+            values = [int(word) for word in text.split()]
+    except ValueError:
+        return text
+    return values[0] if n == 1 and len(values) == 1 else values

@@ -1,0 +1,7 @@
+import pytest
+from counted_data import counted
+
+
+@pytest.fixture
+def dense():
+    return counted()

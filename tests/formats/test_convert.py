@@ -1,0 +1,200 @@
+"""Conversion between every pair of formats, and what surrounds it."""
+
+import argparse
+import hashlib
+import itertools
+import os
+import signal as signals
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from counted_data import counted, lazy, signal_dict
+
+from rsciio_tpx3 import raw_csr
+from rsciio_tpx3.convert import add_check_parser, add_convert_parser, check, convert
+from rsciio_tpx3.exceptions import Tpx3FormatError
+
+pytest.importorskip("h5py")
+pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
+
+ENDINGS = {"RawCSR": "toml", "NXevent": "nxevent", "stempy": "h5"}
+
+
+def values(path, name):
+    import importlib
+
+    module = importlib.import_module(f"rsciio_tpx3.{ {'RawCSR': 'raw_csr', 'NXevent': 'nxevent', 'stempy': 'stempy'}[name] }")
+    found = module.file_reader(path, lazy=True)[0]
+    return np.asarray(found["data"].compute(scheduler="sync")), found
+
+
+@pytest.fixture
+def toml(tmp_path, dense):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "scan.toml"
+    raw_csr.file_writer(path, signal_dict(lazy(dense)))
+    return path
+
+
+@pytest.mark.parametrize("first, second", list(itertools.product(ENDINGS, ENDINGS)))
+def test_every_pair_of_formats_keeps_every_bit(tmp_path, toml, dense, first, second):
+    a, b = tmp_path / f"a.{ENDINGS[first]}", tmp_path / f"b.{ENDINGS[second]}"
+    convert(toml, a, to_format=first, verify=True)
+    report = convert(a, b, from_format=first, to_format=second, verify=True)
+    found, signal = values(b, second)
+    assert np.array_equal(found, dense) and found.dtype == dense.dtype
+    assert report["verified"] and report["frames"] == 35
+    assert signal["axes"] == signal_dict(dense)["axes"]
+    assert len(signal["metadata"]["General"]["Processing"]) == 2
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    simulate = pytest.importorskip("rsciio_tpx3.simulate")
+    path = tmp_path_factory.mktemp("sim") / "scan.tpx3"
+    truth = simulate.recording(path, (7, 11), dwell_time="5 us", electrons_per_position=20)
+    return path, truth.counts()[0]
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_recording_becomes_counted_frames(tmp_path, recording, name):
+    path, truth = recording
+    target = tmp_path / f"x.{ENDINGS[name]}"
+    convert(path, target, to_format=name, verify=True, reader_options={"navigation_shape": (11, 7)})
+    found, signal = values(target, name)
+    assert np.array_equal(found.sum(axis=(2, 3)), truth)
+    step = signal["metadata"]["General"]["Processing"]["conversion_0"]
+    assert step["inputs"][0]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert step["inputs"][0]["size"] == path.stat().st_size
+    assert step["reader_options"] == '{"navigation_shape": [11, 7]}'
+    assert signal["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]["dwell_time"] == pytest.approx(5e-6)
+
+
+def test_dense_data_of_other_readers_are_converted(tmp_path, dense):
+    rsciio = pytest.importorskip("rsciio.hspy")
+    signal = {**signal_dict(dense), "attributes": {"_lazy": False}, "tmp_parameters": {}, "learning_results": {}, "package_info": {}, "models": {}}
+    rsciio.file_writer(str(tmp_path / "x.hspy"), signal)
+    convert(tmp_path / "x.hspy", tmp_path / "x.toml", verify=True)
+    assert np.array_equal(values(tmp_path / "x.toml", "RawCSR")[0], dense)
+
+
+def test_what_cannot_end_well_is_refused_before_it_starts(tmp_path, toml):
+    (tmp_path / "there.nxevent").write_bytes(b"old")
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        convert(toml, tmp_path / "there.nxevent")
+    assert (tmp_path / "there.nxevent").read_bytes() == b"old"
+    with pytest.raises(ValueError, match="input too"):
+        convert(toml, toml, overwrite=True)
+    with pytest.raises(FileNotFoundError, match="no.toml"):
+        convert(tmp_path / "no.toml", tmp_path / "x.nxevent")
+    with pytest.raises(ValueError, match="tells no format"):
+        convert(toml, tmp_path / "x.qqq")
+    with pytest.raises(ValueError, match="Did you mean 'NXevent'"):
+        convert(toml, tmp_path / "x.h5", to_format="nxevents")
+    with pytest.raises(ValueError, match="no counted format that can be written"):
+        convert(toml, tmp_path / "x.tpx3")
+    with pytest.raises(FileNotFoundError, match="Make it first"):
+        convert(toml, tmp_path / "nowhere" / "x.nxevent")
+    convert(toml, tmp_path / "there.nxevent", overwrite=True, verify=True)
+
+
+def test_a_difference_is_found_when_verifying(tmp_path, toml, monkeypatch):
+    from rsciio_tpx3.nxevent.sink import NXEventSink
+
+    honest = NXEventSink.prepare
+
+    def wrong(self, frames):
+        ids, ends, heights = honest(self, frames)
+        ids[3] += 1
+        return ids, ends, heights
+
+    monkeypatch.setattr(NXEventSink, "prepare", wrong)
+    with pytest.raises(ValueError, match="differs from its source in frames"):
+        convert(toml, tmp_path / "x.nxevent", verify=True)
+
+
+def test_check_reads_everything(tmp_path, toml, dense):
+    assert check(toml)["entries"] == np.count_nonzero(dense)
+    assert check(toml)["total"] == dense.sum()
+    pixels = np.fromfile(toml.parent / "scan.indices.raw", np.int32)
+    pixels[100] = 1 << 20
+    pixels.tofile(toml.parent / "scan.indices.raw")
+    with pytest.raises(ValueError, match="1048576"):
+        check(toml)
+
+
+def command(*arguments):
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers()
+    add_convert_parser(commands)
+    add_check_parser(commands)
+    args = parser.parse_args([str(a) for a in arguments])
+    return args.run(args)
+
+
+def test_the_command_line_converts_and_checks(tmp_path, recording, capsys):
+    path, truth = recording
+    assert command("convert", path, tmp_path / "x.toml", "--navigation-shape", 11, 7, "--verify", "--write-option", "compact=true") == 0
+    assert "verified" in capsys.readouterr().out
+    assert command("convert", path, tmp_path / "y.nxevent", "-o", "navigation_shape=11,7", "-o", "sync=auto", "--quiet") == 0
+    assert np.array_equal(values(tmp_path / "y.nxevent", "NXevent")[0].sum(axis=(2, 3)), truth)
+    assert command("check", tmp_path / "x.toml", tmp_path / "y.nxevent") == 0
+    (tmp_path / "z.toml").write_text("[a]\n")
+    capsys.readouterr()
+    assert command("check", tmp_path / "x.toml", tmp_path / "z.toml") == 1
+    assert "describes no counted data" in capsys.readouterr().out
+
+
+_SLOW = """
+import sys, time
+from rsciio_tpx3 import convert as module
+from rsciio_tpx3.frames import write
+read = write._Reader.__call__
+write.SPAN_ROWS = 2
+def slow(self):
+    time.sleep(0.02)
+    return read(self)
+write._Reader.__call__ = slow
+print("ready", flush=True)
+module.convert(sys.argv[1], sys.argv[2], overwrite=True, to_format=sys.argv[3])
+"""
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_killed_conversion_never_leaves_a_file_that_lies(tmp_path, toml, dense, name):
+    target = tmp_path / f"x.{ENDINGS[name]}"
+    old = counted((2, 3), (4, 5), seed=9, most=4)
+    rng = np.random.default_rng(0)
+    other = tmp_path / "in" / "old.toml"
+    raw_csr.file_writer(other, signal_dict(lazy(old)))
+    convert(other, target, to_format=name)
+    for delay in rng.uniform(0.05, 0.5, 3):
+        process = subprocess.Popen([sys.executable, "-c", _SLOW, toml, target, name], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(delay)
+        process.send_signal(signals.SIGKILL)
+        process.wait()
+        found, _ = values(target, name)
+        assert np.array_equal(found, old) or np.array_equal(found, dense)
+    for left in tmp_path.glob("*.partial"):
+        with pytest.raises((Tpx3FormatError, ValueError)):
+            check(left)
+        os.remove(left)
+
+
+def test_no_ending_is_claimed_twice():
+    import rsciio
+
+    import rsciio_tpx3
+
+    rsciio_tpx3.register()
+    ours = [p for p in rsciio.IO_PLUGINS if p["api"].startswith("rsciio_tpx3.")]
+    others = {e.lower() for p in rsciio.IO_PLUGINS if p not in ours for e in p["file_extensions"]}
+    claimed = [{e.lower() for e in p["file_extensions"]} for p in ours]
+    assert not others & set().union(*claimed)
+    assert sum(map(len, claimed)) == len(set().union(*claimed))
+    names = [n.lower() for p in rsciio.IO_PLUGINS for n in {p["name"].lower(), *p["name_aliases"]}]
+    assert all(names.count(p["name"].lower()) == 1 for p in ours)

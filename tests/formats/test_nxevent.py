@@ -1,0 +1,199 @@
+"""NXevent_data: what is written is read, the file is what NeXus says, and small."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from counted_data import counted, lazy, signal_dict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rsciio_tpx3 import CSRFrames
+from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.nxevent import NXEventSource, file_reader, file_writer
+
+h5py = pytest.importorskip("h5py")
+pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
+
+
+def values(path, **options):
+    return np.asarray(file_reader(path, lazy=True, **options)[0]["data"].compute(scheduler="sync"))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 7), st.integers(1, 8)),
+    seed=st.integers(0, 1 << 30),
+    dtype=st.sampled_from(["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8", "?"]),
+    coding=st.sampled_from(["auto", "pulse_height"]),
+    compression=st.sampled_from(["blosc2", "gzip"]),
+)
+def test_what_is_written_is_read_to_the_bit(tmp_path_factory, shape, seed, dtype, coding, compression):
+    rng = np.random.default_rng(seed)
+    dense = (rng.integers(0, 120, shape) * (rng.random(shape) < 0.3)).astype(dtype)
+    if dtype in ("u2", "u4"):
+        dense.flat[-1] = 70_000 if dtype == "u4" else 65_535
+    if dtype[0] in "if":
+        dense[0] *= -1
+    path = tmp_path_factory.mktemp("nx") / "x.nxevent"
+    file_writer(path, signal_dict(lazy(dense)), values=coding, compression=compression)
+    found = file_reader(path, lazy=True)[0]
+    assert found["data"].dtype == dense.dtype
+    assert np.array_equal(found["data"].compute(scheduler="sync").todense(), dense)
+
+
+def test_chunks_of_rows_that_cross_hdf5_chunks_come_out_right(tmp_path):
+    rng = np.random.default_rng(3)
+    dense = rng.poisson(0.6, (40, 40, 16, 18)).astype("u1")  # 280 000 events: three HDF5 chunks
+    file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense, chunks=3)))
+    assert np.array_equal(values(tmp_path / "x.nxevent", chunks=7), dense)
+    source = NXEventSource(tmp_path / "x.nxevent", "/entry/events", (40, 40), (16, 18), "u1")
+    assert np.array_equal(source.frames(777, 779).todense(), dense.reshape(-1, 16, 18)[777:779])
+
+
+def test_axes_metadata_and_several_frames_come_back(tmp_path):
+    dense = counted((3, 4, 5), (6, 7))
+    signal = signal_dict(lazy(dense))
+    file_writer(tmp_path / "x.nxevent", signal)
+    found = file_reader(tmp_path / "x.nxevent", lazy=True)[0]
+    assert found["axes"] == signal["axes"]
+    assert found["metadata"] == signal["metadata"]
+    assert found["original_metadata"] == signal["original_metadata"]
+    assert np.array_equal(found["data"].compute(scheduler="sync").todense(), dense)
+
+
+# NXevent_data of the NeXus definitions: field -> (kinds of NumPy type, rank)
+DEFINITION = {
+    "event_id": ("i", 1),
+    "event_index": ("i", 1),
+    "event_time_offset": ("iuf", 1),
+    "event_time_zero": ("iuf", 1),
+    "pulse_height": ("f", 2),
+}
+
+
+@pytest.mark.parametrize("coding", ["counts", "pulse_height"])
+def test_the_file_follows_the_nexus_definition(tmp_path, dense, coding):
+    file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)), values=coding)
+    with h5py.File(tmp_path / "x.nxevent") as file:
+        assert file["entry"].attrs["NX_class"] == "NXentry"
+        events = file["entry/events"]
+        assert events.attrs["NX_class"] == "NXevent_data"
+        for name, field in events.items():
+            kinds, rank = DEFINITION[name]
+            assert field.dtype.kind in kinds and field.ndim == rank
+        assert len(events["event_index"]) == 35
+        n = dense.sum() if coding == "counts" else np.count_nonzero(dense)
+        assert len(events["event_id"]) == n
+        number = file["entry/instrument/detector/detector_number"][()]
+        # a reader that knows NeXus only: events of position 17 are the counts of its frame
+        first, last = events["event_index"][17:19]
+        image = np.zeros(number.shape)
+        weights = 1 if coding == "counts" else events["pulse_height"][first:last, 0]
+        np.add.at(image.ravel(), events["event_id"][first:last], weights)
+        assert np.array_equal(image, dense[2, 3])
+
+
+def test_events_of_another_program_in_any_order_are_counted(tmp_path):
+    rng = np.random.default_rng(5)
+    ids, index = rng.integers(0, 12, 50), np.array([3, 10, 10, 30, 44, 50])
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        group = file.create_group("raw/bank")
+        group.attrs["NX_class"] = "NXevent_data"
+        group["event_id"], group["event_index"] = ids.astype(">u4"), index.astype("u8")
+        group["pulse_height"] = np.arange(50.0)[:, None]
+    counts, heights = np.zeros((6, 12), int), np.zeros((6, 12))
+    for row, (a, b) in enumerate(zip(index, [*index[1:], 50])):
+        np.add.at(counts[row], ids[a:b], 1)
+        np.add.at(heights[row], ids[a:b], np.arange(a, b))
+    found = values(tmp_path / "x.h5", navigation_shape=(3, 2), signal_shape=(4, 3))
+    assert np.array_equal(found, counts.reshape(2, 3, 3, 4))
+    found = values(tmp_path / "x.h5", navigation_shape=(3, 2), signal_shape=(4, 3), values="pulse_height")
+    assert np.array_equal(found, heights.reshape(2, 3, 3, 4))
+    with pytest.raises(ValueError, match="Pass navigation_shape=.x, y. for its 6 positions"):
+        values(tmp_path / "x.h5", signal_shape=(4, 3))
+    with pytest.raises(ValueError, match="Pass signal_shape"):
+        values(tmp_path / "x.h5", navigation_shape=(3, 2))
+    with pytest.raises(Tpx3FormatError, match="6 positions, but"):
+        values(tmp_path / "x.h5", navigation_shape=(3, 3), signal_shape=(4, 3))
+    with pytest.raises(ValueError, match="pixels 0 to 8"):
+        values(tmp_path / "x.h5", navigation_shape=(3, 2), signal_shape=(3, 3))
+
+
+def test_a_file_is_read_in_a_fresh_process(tmp_path, dense):
+    file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)))
+    code = f"from rsciio_tpx3.nxevent import file_reader as r; print(r({str(tmp_path / 'x.nxevent')!r})[0]['data'].sum().compute())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(found.stdout) == dense.sum()
+
+
+@pytest.mark.parametrize("electrons", [20, 200, 2000])
+def test_an_electron_takes_little_room(tmp_path, electrons):
+    rng = np.random.default_rng(0)
+    positions = 800_000 // electrons
+    pixels = np.sort(rng.integers(0, 512 * 512, (positions, electrons)), axis=1)  # the worst case: no structure
+    rows = [np.unique(row, return_counts=True) for row in pixels]
+    indptr = np.cumsum([0, *(len(row[0]) for row in rows)])
+    data = np.concatenate([row[1] for row in rows]).astype("u1"), np.concatenate([row[0] for row in rows]).astype("i4")
+    frames = CSRFrames((*data, indptr), shape=(positions, 512, 512))
+    file_writer(tmp_path / "x.nxevent", signal_dict(frames))
+    assert (tmp_path / "x.nxevent").stat().st_size / 800_000 < {20: 2.3, 200: 1.6, 2000: 1.35}[electrons]
+
+
+@pytest.mark.parametrize("what", ["no hdf5", "no group", "no index", "falling", "two groups"])
+def test_what_is_wrong_is_named(tmp_path, dense, what):
+    path = tmp_path / "x.nxevent"
+    file_writer(path, signal_dict(lazy(dense)))
+    words = {
+        "no hdf5": "no HDF5 file",
+        "no group": "no group of class NXevent_data",
+        "no index": "no event_index",
+        "falling": "falls from",
+        "two groups": "pass dataset_path",
+    }[what]
+    if what == "no hdf5":
+        path.write_bytes(b"abc")
+    else:
+        with h5py.File(path, "a") as file:
+            if what == "no group":
+                del file["entry/events"]
+            elif what == "no index":
+                del file["entry/events/event_index"]
+            elif what == "falling":
+                file["entry/events/event_index"][4] = 1 << 40
+            else:
+                file.copy("entry/events", "entry/more")
+    with pytest.raises(Tpx3FormatError, match=words):
+        values(path)
+
+
+def test_values_that_are_no_counts_are_refused_or_kept(tmp_path, dense):
+    with pytest.raises(ValueError, match="never negative"):
+        file_writer(tmp_path / "x.nxevent", signal_dict(-dense.astype(int)), values="counts")
+    with pytest.raises(ValueError, match="needs whole numbers"):
+        file_writer(tmp_path / "x.nxevent", signal_dict(dense * 0.5), values="counts")
+    assert list(tmp_path.iterdir()) == []
+    file_writer(tmp_path / "x.nxevent", signal_dict(dense * 0.5))
+    assert np.array_equal(values(tmp_path / "x.nxevent"), dense * 0.5)
+
+
+def test_an_old_file_is_untouched_until_the_new_one_is_whole(tmp_path, dense):
+    path = tmp_path / "x.nxevent"
+    file_writer(path, signal_dict(lazy(dense)))
+    before = path.read_bytes()
+    broken = lazy(dense, chunks=1).map_blocks(lambda chunk: 1 / 0, dtype=dense.dtype, meta=lazy(dense)._meta)
+    with pytest.raises(ZeroDivisionError):
+        file_writer(path, signal_dict(broken))
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_hyperspy_saves_and_loads(tmp_path, dense):
+    hs = pytest.importorskip("hyperspy.api")
+    file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)))
+    s = hs.load(tmp_path / "x.nxevent")
+    s.inav[2:].save(tmp_path / "y.nxevent")
+    again = hs.load(tmp_path / "y.nxevent", lazy=True)
+    assert type(again) is type(s)
+    assert np.array_equal(np.asarray(again.data), dense[:, 2:])
+    assert again.axes_manager[0].offset == s.axes_manager[0].offset + 2 * s.axes_manager[0].scale

@@ -1,0 +1,94 @@
+"""Comparison of what a call gives on sparse and on dense data."""
+
+import dask.array as da
+import numpy as np
+import sparse
+from hyperspy.signals import BaseSignal
+
+# In metadata these differ by nature: random identifiers, times of writing, paths.
+_IGNORED = {"FileIO", "date", "time", "_id", "navigator", "_sig_navigator"}
+
+
+def check_same(ours, theirs, where="result"):
+    """Assert that two results are equal: class, axes, metadata, laziness, values."""
+    if isinstance(theirs, BaseSignal):
+        _same_signals(ours, theirs, where)
+    elif isinstance(theirs, da.Array | np.ndarray):
+        _same_arrays(ours, theirs, where)
+    elif isinstance(theirs, list | tuple):
+        assert type(ours) is type(theirs) and len(ours) == len(theirs), where
+        for i, pair in enumerate(zip(ours, theirs, strict=True)):
+            check_same(*pair, f"{where}[{i}]")
+    elif isinstance(theirs, dict):
+        assert set(ours) == set(theirs), where
+        for key in theirs:
+            check_same(ours[key], theirs[key], f"{where}[{key!r}]")
+    elif isinstance(theirs, int | float | complex | np.number):
+        assert type(ours) is type(theirs), (where, type(ours), type(theirs))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9, err_msg=where)
+    elif isinstance(theirs, str | bytes | bool | type(None)):
+        assert ours == theirs, (where, ours, theirs)
+    else:
+        assert type(ours).__name__ == type(theirs).__name__, where
+
+
+def _same_signals(ours, theirs, where):
+    name = type(ours).__name__.replace("Sparse", "")
+    assert name == type(theirs).__name__, (where, name, type(theirs).__name__)
+    assert ours._lazy == theirs._lazy, f"{where}: lazy {ours._lazy}, dense {theirs._lazy}"
+    assert ours.ragged == theirs.ragged, where
+    _same_axes(ours, theirs, where)
+    one, other = (_plain(s.metadata.as_dictionary()) for s in (ours, theirs))
+    assert one == other, f"{where}: metadata {one} != {other}"
+    one, other = (_plain(s.original_metadata.as_dictionary()) for s in (ours, theirs))
+    assert one == other, f"{where}: original_metadata"
+    if not ours._lazy:
+        assert type(ours.data) is np.ndarray, f"{where}: {type(ours.data)} in a signal in memory"
+    _same_arrays(ours.data, theirs.data, f"{where}.data")
+
+
+def _same_axes(ours, theirs, where):
+    one, other = (s.axes_manager.as_dictionary() for s in (ours, theirs))
+    assert _plain(one) == _plain(other), f"{where}: axes {one} != {other}"
+
+
+def _plain(value):
+    """Nested dictionaries as values that compare: arrays as lists, floats rounded."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if k not in _IGNORED}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, BaseSignal):
+        return (type(value).__name__.replace("Sparse", ""), _plain(np.asarray(value.data)))
+    if isinstance(value, da.Array | np.ndarray | sparse.SparseArray):
+        value = np.asarray(value)
+        return [_plain(v) for v in value.ravel().tolist()] if value.dtype.kind in "biuf" else "array"
+    if isinstance(value, float | np.floating):
+        return "nan" if np.isnan(value) else float(f"{float(value):.6g}")
+    if isinstance(value, str | int | bool | type(None) | np.integer):
+        return value
+    return type(value).__name__
+
+
+def _same_arrays(ours, theirs, where):
+    assert ours.shape == theirs.shape or np.isnan(ours.shape).any(), where
+    assert ours.dtype == theirs.dtype, f"{where}: {ours.dtype} != {theirs.dtype}"
+    ours, theirs = _values(ours), _values(theirs)
+    assert ours.shape == theirs.shape, (where, ours.shape, theirs.shape)
+    if theirs.dtype == object:
+        for i, (a, b) in enumerate(zip(ours.ravel(), theirs.ravel(), strict=True)):
+            check_same(a, b, f"{where}[{i}]")
+    elif theirs.dtype.kind in "fc":
+        tolerance = 1e-4 if theirs.dtype in (np.float32, np.complex64) else 1e-7
+        scale = np.nanmax(np.abs(theirs), initial=0, where=np.isfinite(theirs))
+        np.testing.assert_allclose(
+            ours, theirs, rtol=tolerance, atol=tolerance * scale, err_msg=where
+        )
+    else:
+        np.testing.assert_array_equal(ours, theirs, err_msg=where)
+
+
+def _values(array):
+    if isinstance(array, da.Array):
+        array = array.compute(scheduler="sync")
+    return np.asarray(array)

@@ -1,0 +1,59 @@
+"""The command line, as typed."""
+
+import json
+
+import pytest
+
+from rsciio_tpx3 import simulate
+from rsciio_tpx3.cli import main
+
+
+@pytest.fixture
+def recording(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(path, (24, 20), electrons_per_position=60, dwell_time="20 us", seed=1)
+    return path
+
+
+def test_info_for_people(recording, capsys):
+    assert main(["info", str(recording)]) == 0
+    text = capsys.readouterr().out
+    assert "quad, 512 x 512 pixels" in text
+    assert "tdc1-rise      24 edges, every 480 us" in text
+    assert "as scan        24 x 24 positions (x, y)" in text
+    assert "losses         none seen" in text
+
+
+def test_info_for_machines(recording, capsys):
+    assert main(["info", str(recording), "--json", "-o", "navigation_shape=20,24"]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert info["edges"]["tdc1-rise"]["number"] == 24
+    assert info["signals"][0]["navigation_shape"] == [20, 24]
+    assert info["signals"][0]["dwell_time"] == pytest.approx(20e-6)
+
+
+def test_info_of_a_real_raster_says_what_is_missing(real, capsys):
+    assert main(["info", real("timestem_raster_000000")]) == 0
+    text = capsys.readouterr().out
+    assert "513 rows" in text
+    assert "active_fraction" in text
+
+
+def test_demo_on_a_file_of_ones_own(recording, tmp_path, capsys):
+    out = tmp_path / "results"
+    assert main(["demo", str(recording), "--output", str(out), "-o", "navigation_shape=20,24"]) == 0
+    text = capsys.readouterr().out
+    assert "20 x 24 positions, line-gate" in text
+    assert "dwell time     20 us" in text
+    assert (out / "scan.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("argument", ["nowhere.tpx3", __file__])
+def test_bad_input_is_one_line_and_status_2(argument, capsys):
+    assert main(["info", argument]) == 2
+    assert capsys.readouterr().err.startswith("rsciio-tpx3: ")
+
+
+def test_option_without_value(recording, capsys):
+    assert main(["info", str(recording), "-o", "layout"]) == 2
+    assert "NAME=VALUE" in capsys.readouterr().err

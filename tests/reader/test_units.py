@@ -1,0 +1,40 @@
+"""Times with units, exactly."""
+
+from fractions import Fraction
+
+import pint
+import pytest
+
+from rsciio_tpx3.exceptions import UnitError
+from rsciio_tpx3.metadata.units import format_seconds, to_ticks
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["0.5 us", "500 ns", "5e-7 s", "0.5 µs", (0.5, "us"), pint.UnitRegistry().Quantity(0.5, "us"), Fraction(1920)],
+)
+def test_the_same_time_in_many_words(value):
+    assert to_ticks(value) == 1920
+
+
+def test_decimals_stay_exact():
+    assert to_ticks("40.0203 us") == Fraction(400203, 10**10) * 3_840_000_000
+
+
+@pytest.mark.parametrize("value", [5, 0.5, "5", "3 m", "abc", "nan us", "inf us", "", "2px", None, "1 us us"])
+def test_what_is_no_time_is_refused_with_an_example(value):
+    with pytest.raises(UnitError, match="'2 us'"):
+        to_ticks(value, "dwell_time", example="2 us")
+
+
+def test_zero_and_less_need_permission():
+    with pytest.raises(UnitError, match="longer than zero"):
+        to_ticks("-1 us")
+    assert to_ticks("-1 us", allow_negative=True) == -3840
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(2.5, "2.5 s"), (4.002e-5, "40.02 us"), (1.6e-7, "160 ns"), (0.0, "0 ns")]
+)
+def test_times_for_people(seconds, text):
+    assert format_seconds(seconds) == text

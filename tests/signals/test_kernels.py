@@ -1,0 +1,216 @@
+"""Every kernel beside the image function that it stands for."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pyxem.utils._azimuthal_integrations import (
+    _slice_radial_integrate,
+    _slice_radial_integrate1d,
+)
+from pyxem.utils.diffraction import center_of_mass_from_image
+
+import hyperspy_sparse
+from hyperspy_sparse.kernels import find_kernel, known_kernels
+from hyperspy_sparse.kernels.weights import Masks
+from rsciio_tpx3 import CSRFrames
+
+quick = settings(max_examples=40, deadline=None)
+SIG = (7, 9)
+
+
+@st.composite
+def stacks(draw, dtypes=(np.uint8, np.uint16, np.float64)):
+    n = draw(st.integers(1, 4))
+    dtype = np.dtype(draw(st.sampled_from(dtypes)))
+    top = 255 if dtype.itemsize == 1 else 999
+    elements = st.integers(0, top).map(dtype.type)
+    return draw(hnp.arrays(dtype, (n, *SIG), elements=elements, fill=st.just(dtype.type(0))))
+
+
+masks = hnp.arrays(np.bool_, SIG)
+
+
+def both(function, dense, **options):
+    """Answers of the kernel and of the image function."""
+    kernel = find_kernel(function, dense.shape[1:], dense.dtype, options)
+    assert kernel is not None
+    shape, dtype = kernel.output_of(dense.shape[1:], dense.dtype)
+    ours = kernel(CSRFrames.from_dense(dense))
+    assert ours.shape == (len(dense), *shape) and ours.dtype == dtype
+    with np.errstate(all="ignore"):
+        return ours, np.stack([function(frame.copy(), **options) for frame in dense])
+
+
+@quick
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@given(stacks(), st.none() | masks)
+def test_center_of_mass(dense, mask):
+    ours, theirs = both(center_of_mass_from_image, dense, mask=mask)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+@quick
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@given(stacks((np.uint8, np.uint16)), st.none() | masks, st.floats(0, 20))
+def test_center_of_mass_with_threshold(dense, mask, threshold):
+    ours, theirs = both(center_of_mass_from_image, dense, mask=mask, threshold=threshold)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_center_of_mass_declines_what_it_cannot_repeat_exactly():
+    options = {"mask": None, "threshold": 1.0}
+    assert find_kernel(center_of_mass_from_image, SIG, np.dtype(float), options) is None
+    options = {"mask": np.ones((3, 3)), "threshold": None}
+    assert find_kernel(center_of_mass_from_image, SIG, np.dtype("u1"), options) is None
+
+
+@st.composite
+def rings(draw):
+    """Pixels with fractions for some bins, as pyXem lists them."""
+    n_bins = draw(st.integers(1, 4))
+    sizes = draw(st.lists(st.integers(0, 5), min_size=n_bins, max_size=n_bins))
+    n = sum(sizes)
+    place = st.tuples(st.integers(0, SIG[0] - 1), st.integers(0, SIG[1] - 1))
+    indexes = np.array(draw(st.lists(place, min_size=n, max_size=n)), dtype=int).reshape(n, 2)
+    factors = np.array(draw(st.lists(st.floats(0, 1), min_size=n, max_size=n)), dtype=float)
+    return {"indexes": indexes, "factors": factors, "factor_slices": np.cumsum([0, *sizes])}
+
+
+@quick
+@given(stacks((np.uint8, np.float64)), rings(), st.none() | masks, st.booleans())
+def test_radial_integration(dense, options, mask, mean):
+    # The compiled original would be compiled again for each kind of mask.
+    original = _slice_radial_integrate1d.py_func
+    options = {**options, "mask": mask, "mean": mean}
+    kernel = find_kernel(_slice_radial_integrate1d, SIG, dense.dtype, options)
+    ours = kernel(CSRFrames.from_dense(dense))
+    theirs = np.stack([original(frame, **options) for frame in dense])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@st.composite
+def boxes(draw):
+    n_rad, n_azim = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    slices, factors, spans = [], [], [0]
+    for _ in range(n_rad * n_azim):
+        y, x = draw(st.integers(0, SIG[0] - 1)), draw(st.integers(0, SIG[1] - 1))
+        h, w = draw(st.integers(0, SIG[0] - y)), draw(st.integers(0, SIG[1] - x))
+        slices.append((y, x, y + h, x + w))
+        values = st.sampled_from([0.0, 0.25, 1.0])
+        factors += draw(st.lists(values, min_size=h * w, max_size=h * w))
+        spans.append(len(factors))
+    return {
+        "factors": np.array(factors, dtype=float),
+        "factors_slice": np.column_stack([spans[:-1], spans[1:]]),
+        "slices": np.array(slices),
+        "npt_rad": n_rad,
+        "npt_azim": n_azim,
+    }
+
+
+@quick
+@given(stacks((np.uint8, np.float64)), boxes(), st.none() | masks, st.booleans())
+def test_azimuthal_integration(dense, options, mask, mean):
+    original = getattr(_slice_radial_integrate, "py_func", _slice_radial_integrate)
+    options = {**options, "mask": mask, "mean": mean}
+    kernel = find_kernel(_slice_radial_integrate, SIG, dense.dtype, options)
+    ours = kernel(CSRFrames.from_dense(dense))
+    theirs = np.stack([original(frame, **options) for frame in dense])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@quick
+@given(stacks((np.uint8, np.uint16)), st.lists(masks, min_size=1, max_size=12))
+def test_many_masks_in_one_pass(dense, several):
+    ours = Masks(several).sums(CSRFrames.from_dense(dense), np.uint64)
+    theirs = np.stack([(dense * m).sum(axis=(1, 2), dtype=np.uint64) for m in several], axis=1)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def brightest(image):
+    return image.max()
+
+
+def test_a_registered_kernel_runs_and_may_decline(sparse_signal, counts):
+    asked = []
+
+    @hyperspy_sparse.register_kernel(brightest)
+    def of_frames(frames, offset=None):
+        asked.append(frames.shape)
+        return NotImplemented if offset else frames.max(axis=(1, 2))
+
+    assert brightest in known_kernels()
+    result = sparse_signal.map(brightest, inplace=False)
+    np.testing.assert_array_equal(result.data.compute(), counts.max(axis=(2, 3)))
+    assert asked[0] == (1, 16, 12) and len(asked) > 1
+    assert result.axes_manager.navigation_shape == (5, 3)
+
+
+def test_a_kernel_that_declines_a_chunk_leaves_it_to_the_function(sparse_signal, counts):
+    def total(image):
+        return image.sum()
+
+    def only_empty(frames):
+        return NotImplemented if frames.nnz else np.zeros(frames.n_frames, np.uint64)
+
+    hyperspy_sparse.register_kernel(total, only_empty)
+    result = sparse_signal.map(total, inplace=False)
+    np.testing.assert_array_equal(result.data.compute(), counts.sum(axis=(2, 3)))
+
+
+def test_what_cannot_be_called_is_no_kernel():
+    with pytest.raises(TypeError, match="cannot be called"):
+        hyperspy_sparse.register_kernel(brightest, 3)
+
+
+def test_map_runs_the_function_itself_where_signals_iterate(sparse_signal, counts):
+    import hyperspy.api as hs
+
+    factor = hs.signals.BaseSignal(np.arange(15).reshape(3, 5)).T
+    result = sparse_signal.map(lambda image, factor: image.sum() * factor, factor=factor, inplace=False)
+    np.testing.assert_array_equal(
+        result.data.compute(), counts.sum(axis=(2, 3)) * np.arange(15).reshape(3, 5)
+    )
+
+
+def test_kernels_are_used_where_pyxem_maps_its_functions(sparse_signal, monkeypatch):
+    def never(*args, **kwargs):
+        raise AssertionError("a frame was made dense")
+
+    s = sparse_signal
+    s.calibration.center, s.calibration.units = (6, 8), "k_A^-1"
+    import hyperspy.api as hs
+
+    results = [
+        s.get_direct_beam_position(method="center_of_mass"),
+        s.get_azimuthal_integral1d(npt=5),
+        s.get_azimuthal_integral2d(npt=5, npt_azim=8),
+        s.get_integrated_intensity(hs.roi.RectangularROI(-0.3, -0.3, 0.2, 0.4)),
+        s.sum(),
+        s.max(),
+        s.std(),
+        s.var(axis=("kx", "ky")),
+        s.rebin(scale=(1, 1, 2, 2)),
+        s.isig[2:5] * 2 > 1,
+    ]
+    monkeypatch.setattr(CSRFrames, "todense", never)
+    monkeypatch.setattr(CSRFrames, "frame", never)
+    for result in results:
+        result.data.compute()
+
+
+def test_one_geometry_is_worked_out_once(sparse_signal):
+    from hyperspy_sparse import geometry
+
+    geometry._KEPT.clear()
+    s = sparse_signal
+    s.calibration.center, s.calibration.units = (6, 8), "k_A^-1"
+    s.get_azimuthal_integral1d(npt=5)
+    kept = list(geometry._KEPT)
+    s.inav[1:].get_azimuthal_integral1d(npt=5, mean=True)
+    assert list(geometry._KEPT) == kept
+    s.calibration.center = (5, 8)
+    s.get_azimuthal_integral1d(npt=5)
+    assert len(geometry._KEPT) > len(kept)

@@ -1,0 +1,98 @@
+"""The memory rule: what becomes dense is one chunk at a time."""
+
+import tracemalloc
+
+import hyperspy.api as hs
+import numpy as np
+import pytest
+
+from rsciio_tpx3 import CSRFrames
+
+NAV, SIG = (24, 10), (64, 96)
+CHUNK = 10 * 64 * 96  # bytes of one line of uint8 frames
+WHOLE = 24 * CHUNK
+
+
+@pytest.fixture(scope="module")
+def big():
+    counts = np.random.default_rng(2).poisson(0.01, (*NAV, *SIG)).astype(np.uint8)
+    return CSRFrames.from_dense(counts)
+
+
+@pytest.fixture
+def signal(big):
+    from hyperspy.signals import LazySignal2D
+
+    from hyperspy_sparse import finish_loading
+    from rsciio_tpx3 import to_dask
+    from rsciio_tpx3.frames.memory_source import MemorySource
+
+    signal = LazySignal2D(to_dask(MemorySource(big), chunks=1))
+    signal.set_signal_type("electron_diffraction")
+    return finish_loading(signal)
+
+
+def smooth(image):
+    return image * 0.5 + 1
+
+
+STEPS = {
+    "plus_one": lambda s: (s + 1).sum(axis=(0, 1)),
+    "map": lambda s: s.map(smooth, inplace=False).sum(axis=(0, 1)),
+    "log": lambda s: np.log(s + 1).max(axis=(0, 1)),
+    "median": lambda s: s.subtract_diffraction_background("median kernel", footprint=3).sum(),
+    "std": lambda s: s.std(axis=(0, 1)),
+    "roi": lambda s: s.get_integrated_intensity(hs.roi.CircleROI(40, 30, 20)),
+    "roi_mean": lambda s: hs.roi.CircleROI(40, 30, 20)(s, axes=(2, 3)).nanmean(axis=(2, 3)),
+    "template": lambda s: s.template_match_disk(disk_r=3).max(axis=(0, 1)),
+    "centring": lambda s: s.center_direct_beam(method="center_of_mass", inplace=False).sum(),
+    "shift": lambda s: s.shift_diffraction(1, 2, show_progressbar=False).sum(),
+    "fft": lambda s: abs(s.fft()).sum(axis=(0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.filterwarnings("ignore")
+def test_no_step_makes_more_than_a_chunk_dense(signal, monkeypatch, name):
+    made = [0]
+    todense = CSRFrames.todense
+
+    def noted(self):
+        made.append(self.size * self.dtype.itemsize)
+        return todense(self)
+
+    monkeypatch.setattr(CSRFrames, "todense", noted)
+    STEPS[name](signal).data.compute(scheduler="sync")  # compiles what there is to compile
+    assert max(made) <= 8 * CHUNK
+    result = STEPS[name](signal)
+    tracemalloc.start()
+    result.data.compute(scheduler="sync")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A chunk in complex double is 16 chunks of bytes, and an FFT needs it twice or thrice. The
+    # whole signal in doubles would be 192.
+    assert peak < 64 * CHUNK + 3 * result.data.nbytes, f"{peak / CHUNK:.0f} chunks"
+
+
+@pytest.mark.parametrize("suffix", [".zspy", ".hspy"])
+def test_saving_goes_chunk_by_chunk(signal, tmp_path, monkeypatch, suffix):
+    made = []
+    todense = CSRFrames.todense
+    monkeypatch.setattr(CSRFrames, "todense", lambda self: (made.append(self.size), todense(self))[1])
+    signal.save(tmp_path / f"scan{suffix}")
+    assert 0 < max(made) <= CHUNK
+
+
+def test_kernels_take_large_blocks_and_chunks_stay_small(big, monkeypatch):
+    from hyperspy_sparse import blocks
+    from rsciio_tpx3 import to_dask
+    from rsciio_tpx3.frames.memory_source import MemorySource
+
+    data = to_dask(MemorySource(big), chunks=1)
+    assert len(data.chunks[0]) == 24
+    assert len(blocks.in_blocks(data).chunks[0]) == 1
+    monkeypatch.setattr(blocks, "SMALL_BLOCK", 1000)
+    monkeypatch.setattr(blocks, "CPU_COUNT", 3)
+    assert 6 <= len(blocks.in_blocks(data).chunks[0]) <= 8
+    assert blocks.in_blocks(data, bytes_per_frame=10**8).name == data.name
+    assert blocks.in_blocks(data[1:]).name == data[1:].name
