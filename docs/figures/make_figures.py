@@ -78,7 +78,7 @@ SYNCS = {
     "frames": (
         {"sync": "shared-clock", "line_flyback": "10 us"},
         {"signal": "frames", "frame_time": "25 us"},
-        "signal=\"frames\": no scan; equal slices of time",
+        'signal="frames": no scan; equal slices of time',
     ),
 }
 
@@ -176,25 +176,30 @@ def draw_bands(ax, scan, us, begin, end):
     for s in range(len(scan.start) - 1):
         last = min(scan.start[s] + scan.n_columns * scan.num[s] / scan.den, scan.stop[s])
         if us(scan.start[s + 1]) - us(last) > 0.06 * (end - begin):
-            ax.text((us(last) + us(scan.start[s + 1])) / 2, 0.48, "flyback", ha="center", va="center", fontsize=7.5, color=GREY)
+            middle = (us(last) + us(scan.start[s + 1])) / 2
+            ax.text(middle, 0.48, "flyback", ha="center", va="center", fontsize=7.5, color=GREY)
 
 
 def faults_figure(_):
     """A missing edge, a glitch, a burst, and lines lost in a pause."""
-    period, n = 100, 9
-    regular = np.arange(n) * period
-    missing = np.zeros(n, np.int64)
+    lines = np.arange(9) * 1000  # one a line, 1000 ticks apart
+    none = np.zeros(9, np.int64)
+    fourth = (np.arange(8) == 4).astype(np.int64)  # the counter says one is missing before number 4
+    burst = np.concatenate([lines[:5], 5000 + np.arange(12) * 50, 5550 + lines[1:4]])
     cases = [
-        ("missing edge, counter leaps by 2:\nput back", np.delete(regular, 4), np.delete(np.array([0, 0, 0, 0, 0, 1, 0, 0, 0]), 4)),
-        ("an edge too many,\ninside a line: left out", np.sort(np.append(regular, 430)), np.zeros(n + 1, np.int64)),
-        ("burst between frames:\na frame mark, no lines", np.concatenate([regular[:5], 500 + np.arange(12) * 5, 555 + np.arange(1, 4) * period]), None),
-        ("pause, counter goes on by 1:\na new frame", np.concatenate([regular[:4], regular[4:] + 130]), missing),
-        ("pause longer than the\nmissing edges: lost, empty", np.concatenate([regular[:4], regular[4:] + 230]), np.array([0, 0, 0, 0, 1, 0, 0, 0, 0])),
+        ("missing edge, counter leaps by 2:\nput back", np.delete(lines, 4), fourth),
+        ("an edge too many,\ninside a line: left out", np.sort(np.append(lines, 4300)), np.append(none, 0)),
+        ("burst between frames:\na frame mark, no lines", burst, None),
+        ("pause, counter goes on by 1:\na new frame", np.append(lines[:4], lines[4:] + 1300), none),
+        (
+            "pause longer than the\nmissing edges: lost, empty",
+            np.append(lines[:4], lines[4:] + 2300),
+            np.append(fourth, 0),
+        ),
     ]
     fig, axes = plt.subplots(len(cases), 1, figsize=(8.2, 5), sharex=True, layout="constrained")
     for ax, (text, edges, gaps) in zip(axes, cases, strict=True):
-        pulses = regular_pulses(np.asarray(edges, np.int64) * 10, gaps)
-        draw_fault(ax, np.asarray(edges, float) / period, pulses, 10 * period)
+        draw_fault(ax, edges / 1000, regular_pulses(edges, gaps), 1000)
         ax.text(-0.45, 0.75, text, ha="right", va="center", fontsize=8.5)
     axes[-1].set(xlabel="time / line period", xlim=(-3.6, 11.4))
     axes[-1].set_xticks(range(0, 12, 2))
@@ -212,7 +217,7 @@ def draw_fault(ax, edges, pulses, unit):
     ax.set(ylim=(-0.1, 1.5), yticks=[])
     for side in ("left", "bottom"):
         ax.spines[side].set_visible(False)
-    ax.tick_params(axis="x", length=0 if ax.get_subplotspec().is_last_row() is False else 3)
+    ax.tick_params(axis="x", length=3 if ax.get_subplotspec().is_last_row() else 0)
     ax.vlines(edges, 0.75, 1.35, color=RED, lw=1.4)
     starts = pulses.ticks / unit
     recorded = np.isclose(starts[:, None], edges[None, :], atol=1e-6).any(axis=1)
@@ -242,11 +247,10 @@ def raster_figure(_):
     draw_intervals(axes["all"], seconds, interval, boundary_of_files())
     draw_burst(axes["zoom"], seconds, interval)
     draw_frame(axes["frame"], source, scan)
-    short = int((interval < 10).sum())
-    print(
-        f"raster: {len(interval) + 1} edges, {short} short intervals of {np.median(interval[interval < 10]):.4f} us, "
-        f"line {np.median(interval[interval > 10]):.4f} us, frame {np.diff(seconds[frame_starts(interval)]).mean() * 1e3:.5f} ms"
-    )
+    short, long = interval[interval < 10], interval[interval > 10]
+    frame = np.diff(seconds[frame_starts(interval)]).mean() * 1e3
+    print(f"raster: {len(short)} intervals of {short.mean():.4f} us, {len(long)} of {long.mean():.4f} us")
+    print(f"raster: frame {frame:.5f} ms")
     save(fig, "real_raster")
 
 
@@ -279,7 +283,7 @@ def draw_burst(ax, seconds, interval):
     zero = seconds[first]
     near = slice(first - 3, start + 4)
     ax.vlines((seconds[near] - zero) * 1e6, 0, 1, color=RED, lw=0.7)
-    for number, at in ((f"line {513 - 2}", first - 2), (f"line {513 - 1}", first - 1), ("line 0", start), ("line 1", start + 1)):
+    for number, at in (("line 511", first - 2), ("line 512", first - 1), ("line 0", start), ("line 1", start + 1)):
         middle = (seconds[at] + seconds[at + 1]) / 2 - zero
         ax.text(middle * 1e6, 0.5, number, ha="center", va="center", fontsize=8.5, color=BLUE)
     ax.set(xlim=(-88, 112), ylim=(0, 1.32), yticks=[], xlabel="time / us", title="b  Edges around the frame flyback")
@@ -437,7 +441,8 @@ def draw_quad(ax, layout, gap):
         ax.plot(*(origin + 6 * inward), "o", color=RED, ms=5)
         for name, end in (("x", (xx, xy)), ("y", (yx, yy))):
             way = np.sign(np.array(end) + shift - origin) * 75
-            ax.add_patch(FancyArrowPatch(foot, foot + way, arrowstyle="-|>", mutation_scale=11, color=ORANGE, shrinkA=0))
+            style = {"arrowstyle": "-|>", "mutation_scale": 11, "color": ORANGE, "shrinkA": 0}
+            ax.add_patch(FancyArrowPatch(foot, foot + way, **style))
             ax.text(*(foot + way * 1.18), name, color=ORANGE, ha="center", va="center")
     ax.set(
         xlim=(-12, width + spread + 12), ylim=(height + spread + 12, -12), aspect="equal",
@@ -446,7 +451,8 @@ def draw_quad(ax, layout, gap):
     last = f"{width - 1}"
     ax.set_xticks([0, 256 + gap + spread, width - 1 + spread], ["0", f"{256 + gap}", last])
     ax.set_yticks([0, 255, 256 + gap + spread, height - 1 + spread], ["0", "255" if gap else "", f"{256 + gap}", last])
-    ax.set_title(f"gap={gap}: {width} x {height}" + (" (gap drawn wider than it is)" if gap else ""), fontsize=10, pad=10)
+    remark = " (gap drawn wider than it is)" if gap else ""
+    ax.set_title(f"gap={gap}: {width} x {height}{remark}", fontsize=10, pad=10)
 
 
 def csr_figure(_):
@@ -469,9 +475,9 @@ def csr_figure(_):
                 count = frame[y, x]
                 face = "#90cdf4" if count else "white"
                 ax.add_patch(Rectangle((left + x, 8.3 - y), 1, 1, facecolor=face, edgecolor=GREY, lw=0.6))
-                ax.text(left + x + 0.5, 8.8 - y, str(count) if count else str(y * 5 + x), ha="center", va="center",
-                        fontsize=9 if count else 6, color="black" if count else "#a0aec0", weight="bold" if count else "normal")  # fmt: skip
-    for y, (name, values) in zip((3.4, 2.0, 0.6), (("indptr", indptr), ("indices", indices), ("data", data)), strict=True):
+                style = {"size": 9, "weight": "bold"} if count else {"size": 6, "color": "#a0aec0"}
+                ax.text(left + x + 0.5, 8.8 - y, str(count or y * 5 + x), ha="center", va="center", **style)
+    for y, name, values in ((3.4, "indptr", indptr), (2.0, "indices", indices), (0.6, "data", data)):
         ax.text(3.2, y + 0.5, name, ha="right", va="center", family="monospace")
         for i, value in enumerate(values):
             ax.add_patch(Rectangle((3.8 + 1.6 * i, y), 1.6, 1, facecolor="#edf2f7", edgecolor=GREY, lw=0.6))
@@ -514,7 +520,7 @@ def draw_overview(truth, path, results, demo):
     for t in rises[30:34]:
         ax.axvline(ms(t), color=RED, lw=1)
     ax.set(xlim=(-0.05, ms(last)), ylim=(0, 512), xlabel="time / ms", ylabel="detector x")
-    ax.set_title("In the file: hits of single electrons (blue), trigger edges of the scan (red)", fontsize=10, loc="left")
+    ax.set_title("In the file: hits of single electrons (blue), trigger edges (red)", fontsize=10, loc="left")
     from matplotlib.colors import LogNorm
 
     axes["pattern"].imshow(results["pattern"] + 1, norm=LogNorm(), cmap="magma")
