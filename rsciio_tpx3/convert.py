@@ -8,6 +8,7 @@ import argparse
 import difflib
 import hashlib
 import importlib
+import itertools
 import json
 import os
 import time
@@ -221,7 +222,7 @@ def _provenance(inputs, digests, options, writer, writer_options):
     from rsciio_tpx3 import __version__
 
     files = []
-    for path in (part for path in inputs for part in _files_of(path)):
+    for path in itertools.chain.from_iterable(map(_files_of, inputs)):
         entry = {"name": os.path.basename(path), "size": os.path.getsize(path)}
         if digests.get(path):
             entry["sha256"] = digests[path]

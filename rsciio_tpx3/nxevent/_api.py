@@ -116,7 +116,9 @@ def _look(filename, dataset_path):
     name = os.path.basename(filename)
     stamp = FileStamp.of(filename)
     if not h5py.is_hdf5(stamp.path):
-        raise Tpx3FormatError(f"{name!r} is no HDF5 file, so no NXevent_data file. Check the file, or pass file_format.")
+        raise Tpx3FormatError(
+            f"{name!r} is no HDF5 file, so no NXevent_data file. Check the file, or pass file_format."
+        )
     load_plugin()
     with h5py.File(stamp.path, "r") as file:
         group = _group(file, dataset_path, name)
@@ -125,7 +127,9 @@ def _look(filename, dataset_path):
             raise Tpx3FormatError(
                 f"{group.name!r} of {name!r} has no {' and no '.join(missing)}: events cannot be assigned to positions."
             )
-        if values := [key for key in ("event_id", "event_index") if group[key].dtype.kind not in "iu" or group[key].ndim != 1]:
+        if values := [
+            key for key in ("event_id", "event_index") if group[key].dtype.kind not in "iu" or group[key].ndim != 1
+        ]:
             raise Tpx3FormatError(f"{values[0]} in {group.name!r} of {name!r} is no list of whole numbers.")
         height = group.get("pulse_height")
         record = group.parent.get(f"{PROCESS}/{RECORD}")
@@ -279,4 +283,3 @@ def _entry(file, signal, sig_shape):
         values = axes.create_dataset(f"axis_{i}", data=data, chunks=data.shape, shuffle=True, compression="gzip")
         values.attrs.update(long_name=str(axis.get("name") or ""), units=str(axis.get("units") or ""))
     return entry
-

@@ -77,7 +77,8 @@ class NXEventSink:
 def _as_counts(data):
     if data.dtype.kind == "i" and len(data) and data.min() < 0:
         raise ValueError(
-            f"a value is {data.min()}: counts are never negative. Save with values=\"pulse_height\", which keeps any value."
+            f"a value is {data.min()}: counts are never negative. "
+            'Save with values="pulse_height", which keeps any value.'
         )
     return data.astype(np.int64, copy=False)
 

@@ -26,7 +26,9 @@ ENDINGS = {"RawCSR": "toml", "NXevent": "nxevent", "stempy": "h5"}
 def values(path, name):
     import importlib
 
-    module = importlib.import_module(f"rsciio_tpx3.{ {'RawCSR': 'raw_csr', 'NXevent': 'nxevent', 'stempy': 'stempy'}[name] }")
+    module = importlib.import_module(
+        f"rsciio_tpx3.{ {'RawCSR': 'raw_csr', 'NXevent': 'nxevent', 'stempy': 'stempy'}[name] }"
+    )
     found = module.file_reader(path, lazy=True)[0]
     return np.asarray(found["data"].compute(scheduler="sync")), found
 
@@ -75,7 +77,14 @@ def test_a_recording_becomes_counted_frames(tmp_path, recording, name):
 
 def test_dense_data_of_other_readers_are_converted(tmp_path, dense):
     rsciio = pytest.importorskip("rsciio.hspy")
-    signal = {**signal_dict(dense), "attributes": {"_lazy": False}, "tmp_parameters": {}, "learning_results": {}, "package_info": {}, "models": {}}
+    signal = {
+        **signal_dict(dense),
+        "attributes": {"_lazy": False},
+        "tmp_parameters": {},
+        "learning_results": {},
+        "package_info": {},
+        "models": {},
+    }
     rsciio.file_writer(str(tmp_path / "x.hspy"), signal)
     convert(tmp_path / "x.hspy", tmp_path / "x.toml", verify=True)
     assert np.array_equal(values(tmp_path / "x.toml", "RawCSR")[0], dense)
@@ -137,9 +146,25 @@ def command(*arguments):
 
 def test_the_command_line_converts_and_checks(tmp_path, recording, capsys):
     path, truth = recording
-    assert command("convert", path, tmp_path / "x.toml", "--navigation-shape", 11, 7, "--verify", "--write-option", "compact=true") == 0
+    assert (
+        command(
+            "convert",
+            path,
+            tmp_path / "x.toml",
+            "--navigation-shape",
+            11,
+            7,
+            "--verify",
+            "--write-option",
+            "compact=true",
+        )
+        == 0
+    )
     assert "verified" in capsys.readouterr().out
-    assert command("convert", path, tmp_path / "y.nxevent", "-o", "navigation_shape=11,7", "-o", "sync=auto", "--quiet") == 0
+    assert (
+        command("convert", path, tmp_path / "y.nxevent", "-o", "navigation_shape=11,7", "-o", "sync=auto", "--quiet")
+        == 0
+    )
     assert np.array_equal(values(tmp_path / "y.nxevent", "NXevent")[0].sum(axis=(2, 3)), truth)
     assert command("check", tmp_path / "x.toml", tmp_path / "y.nxevent") == 0
     (tmp_path / "z.toml").write_text("[a]\n")

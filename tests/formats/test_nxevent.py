@@ -123,7 +123,8 @@ def test_events_of_another_program_in_any_order_are_counted(tmp_path):
 
 def test_a_file_is_read_in_a_fresh_process(tmp_path, dense):
     file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)))
-    code = f"from rsciio_tpx3.nxevent import file_reader as r; print(r({str(tmp_path / 'x.nxevent')!r})[0]['data'].sum().compute())"
+    path = str(tmp_path / "x.nxevent")
+    code = f"from rsciio_tpx3.nxevent import file_reader as r; print(r({path!r})[0]['data'].sum().compute())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(found.stdout) == dense.sum()
 
