@@ -116,9 +116,9 @@ def test_a_difference_is_found_when_verifying(tmp_path, toml, monkeypatch):
     honest = NXEventSink.prepare
 
     def wrong(self, frames):
-        ids, ends, heights = honest(self, frames)
-        ids[3] += 1
-        return ids, ends, heights
+        columns = honest(self, frames)
+        columns["event_id"][3] += 1
+        return columns
 
     monkeypatch.setattr(NXEventSink, "prepare", wrong)
     with pytest.raises(ValueError, match="differs from its source in frames"):

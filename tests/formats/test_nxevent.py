@@ -179,6 +179,47 @@ def test_values_that_are_no_counts_are_refused_or_kept(tmp_path, dense):
     assert np.array_equal(values(tmp_path / "x.nxevent"), dense * 0.5)
 
 
+def test_time_and_time_over_threshold_are_kept_on_request(tmp_path):
+    simulate = pytest.importorskip("rsciio_tpx3.simulate")
+    from rsciio_tpx3 import tpx3
+    from rsciio_tpx3.events.scan import place_hits
+    from rsciio_tpx3.frames.dask_array import source_of
+
+    simulate.recording(tmp_path / "x.tpx3", (7, 11), dwell_time="5 us", electrons_per_position=30)
+    (signal,) = tpx3.file_reader(tmp_path / "x.tpx3", lazy=True, navigation_shape=(11, 7))
+    path = tmp_path / "x.nxevent"
+    file_writer(path, signal, keep=("time", "tot"))
+    counts = np.asarray(signal["data"].compute(scheduler="sync"))
+    assert np.array_equal(values(path), counts)
+    frames = source_of(signal["data"])
+    hits = frames.source.hits()
+    position = np.empty(len(hits), np.int64)
+    place_hits(hits.toa, *frames.scan.columns(), position)
+    inside = position >= 0
+    total = np.zeros((77, 512 * 512))
+    np.add.at(total, (position[inside], hits.pixel[inside]), hits.tot[inside])
+    found = values(path, values="pulse_height")
+    assert found.dtype == np.float32
+    assert np.array_equal(found.reshape(77, -1), total)
+    with h5py.File(path) as file:
+        events = file["entry/events"]
+        offset = events["event_time_offset"][()]
+        assert events["event_time_offset"].attrs["units"].endswith(" ns")
+        assert 0 <= offset.min() and offset.max() < 5000 * 3.84
+        # lines are 11 positions of 5 us: time since the line began is column * dwell + offset
+        row = np.repeat(np.arange(77), np.diff(np.append(events["event_index"][()], len(offset))))
+        since = np.sort((row % 11) * 19200 + offset + row // 11 * 10**9)
+        line = np.searchsorted(frames.scan.start, hits.toa[inside], "right") - 1
+        assert np.array_equal(since, np.sort(hits.toa[inside] - frames.scan.start[line] + line * 10**9))
+
+
+def test_only_recordings_have_single_hits_to_keep(tmp_path, dense):
+    with pytest.raises(ValueError, match="convert the recording itself"):
+        file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)), keep="tot")
+    with pytest.raises(ValueError, match="none of 'time', 'tot'"):
+        file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)), keep="toa")
+
+
 def test_an_old_file_is_untouched_until_the_new_one_is_whole(tmp_path, dense):
     path = tmp_path / "x.nxevent"
     file_writer(path, signal_dict(lazy(dense)))
