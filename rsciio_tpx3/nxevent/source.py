@@ -78,7 +78,7 @@ class NXEventSource:
             begin, end = int(starts[0]), int(starts[-1])
             indices = _read(group["event_id"], begin, end)
             if self.values == "counts":
-                data = np.ones(end - begin, np.uint8)
+                data = None
             else:
                 data = _read(group["pulse_height"], begin, end).ravel()
         return canonical_frames(data, indices, starts - begin, self.sig_shape, self.dtype, repr(self.stamp.name))
