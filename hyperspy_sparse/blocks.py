@@ -16,6 +16,7 @@ from dask.system import CPU_COUNT
 from rsciio_tpx3.frames.binning import bin_frames
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta, source_of, to_dask
+from rsciio_tpx3.frames.reductions import powers
 
 __all__ = ["apply_kernel", "binned", "in_blocks", "moments"]
 
@@ -140,18 +141,23 @@ def _bin(chunk, factors, dtype):
 def moments(data, axes, dtype, std):
     """Variance or standard deviation over `axes` without a dense chunk.
 
-    Each chunk gives number, mean and sum of squared distances; pairs of chunks are merged by the
-    update of Chan, Golub and LeVeque [1]_, which keeps the digits.
+    Counts of one byte are added up with their squares as integers, which is exact and takes one
+    pass. For other types each chunk gives number, mean and sum of squared distances; pairs of
+    chunks are merged by the update of Chan, Golub and LeVeque [1]_, which keeps the digits.
 
     References
     ----------
     .. [1] T. F. Chan, G. H. Golub, R. J. LeVeque, Stanford STAN-CS-79-773 (1979).
     """
+    n = math.prod(data.shape[a] for a in axes)
+    # The numerator is below (255 n)**2, and has to fit into 63 bits.
+    exact = data.dtype.kind in "bui" and data.dtype.itemsize == 1 and n < 2**23
+    merge = _merge_powers if exact else _merge_moments
     return da.reduction(
         data,
-        chunk=_chunk_moments,
-        combine=_merge_moments,
-        aggregate=partial(_finish_std if std else _finish_var, dtype=dtype),
+        chunk=_chunk_powers if exact else _chunk_moments,
+        combine=merge,
+        aggregate=partial(_finish, merge=merge, std=std, dtype=dtype),
         axis=axes,
         dtype=dtype,
         concatenate=False,
@@ -168,12 +174,26 @@ def _chunk_moments(x, axis, keepdims, computing_meta=False):
     return n, mean, squares
 
 
+def _chunk_powers(x, axis, keepdims, computing_meta=False):
+    if computing_meta:
+        return np.empty((0,) * x.ndim)
+    n = math.prod(x.shape[a] for a in axis)
+    frames = x if isinstance(x, CSRFrames) else CSRFrames.from_dense(x)
+    return n, *powers(frames, tuple(axis), keepdims)
+
+
 def _flat(parts):
     if isinstance(parts, list):
         for part in parts:
             yield from _flat(part)
     else:
         yield parts
+
+
+def _merge_powers(parts, axis, keepdims, computing_meta=False):
+    if computing_meta:
+        return parts
+    return tuple(sum(values) for values in zip(*_flat(parts), strict=True))
 
 
 def _merge_moments(parts, axis, keepdims, computing_meta=False):
@@ -189,15 +209,13 @@ def _merge_moments(parts, axis, keepdims, computing_meta=False):
     return n, mean, squares
 
 
-def _finish_var(parts, axis, keepdims, computing_meta=False, dtype=float):
+def _finish(parts, axis, keepdims, merge, std, dtype, computing_meta=False):
     if computing_meta:
         return parts
-    n, _, squares = _merge_moments(parts, axis, keepdims)
-    out = np.asarray(squares / n).astype(dtype)
-    return out if keepdims else out.reshape([s for i, s in enumerate(out.shape) if i not in axis])
-
-
-def _finish_std(parts, axis, keepdims, computing_meta=False, dtype=float):
-    if computing_meta:
-        return parts
-    return np.sqrt(_finish_var(parts, axis, keepdims)).astype(dtype)
+    n, first, second = merge(parts, axis, keepdims)
+    spread = (n * second - first**2) / n**2 if merge is _merge_powers else second / n
+    spread = np.sqrt(spread) if std else np.asarray(spread)
+    spread = spread.astype(dtype)
+    if keepdims:
+        return spread
+    return spread.reshape([s for i, s in enumerate(spread.shape) if i not in axis])

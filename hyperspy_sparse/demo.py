@@ -127,8 +127,6 @@ def analyse(signal):
         with _step("Adding up the frames"):
             signal = signal.sum(axis=tuple(signal.axes_manager.navigation_axes[2:]))
     pattern_size = signal.axes_manager.signal_shape
-    for axis in signal.axes_manager.signal_axes:
-        axis.offset, axis.scale = 0, 1  # regions of interest in pixels
     results = {}
     with _step("Total counts and sum pattern"):
         results["counts"] = _image(signal.sum(axis=signal.axes_manager.signal_axes))
@@ -137,8 +135,10 @@ def analyse(signal):
     outer = min(4 * radius, min(pattern_size) / 2)
     results.update(centre=centre, radii=(radius, 1.5 * radius, outer))
     with _step("Bright field and annular dark field: get_integrated_intensity"):
-        bright = hs.roi.CircleROI(*centre, radius)
-        dark = hs.roi.CircleROI(*centre, outer, 1.5 * radius)
+        x_axis, y_axis = signal.axes_manager.signal_axes
+        middle = [axis.offset + axis.scale * c for axis, c in zip((x_axis, y_axis), centre, strict=True)]
+        bright = hs.roi.CircleROI(*middle, radius * x_axis.scale)
+        dark = hs.roi.CircleROI(*middle, outer * x_axis.scale, 1.5 * radius * x_axis.scale)
         results["bright_field"] = _image(signal.get_integrated_intensity(bright))
         results["dark_field"] = _image(signal.get_integrated_intensity(dark))
     with _step("Centre of mass: get_direct_beam_position"):
@@ -148,18 +148,28 @@ def analyse(signal):
         data = np.asarray(shift.data, float)
         results["shift"] = data - np.nanmean(data.reshape(-1, 2), axis=0)
     with _step("Radial profile: get_azimuthal_integral1d (pyXem prepares its geometry first)"):
-        # the pattern as a signal of its own: one profile of the whole scan
-        mean = hs.signals.Signal2D(results["pattern"] / max(1, results["counts"].size))
-        mean.set_signal_type("electron_diffraction")
-        mean.calibration(center=centre)
-        # pyXem's time for this grows with the number of rings
-        reach = min(pattern_size) / 2
-        profile = mean.get_azimuthal_integral1d(
-            npt=min(128, int(reach)), radial_range=(0, reach), mean=True, show_progressbar=False
-        )
-        results["radius"] = profile.axes_manager.signal_axes[0].axis
-        results["profile"] = np.asarray(profile.data, float)
+        results["radius"], results["profile"] = _radial_profile(results)
     return results
+
+
+def _radial_profile(results):
+    """Mean counts of a pixel by radius, from the sum pattern.
+
+    pyXem's preparation grows with pixels and rings, so large patterns are binned by two first.
+    """
+    import hyperspy.api as hs
+
+    pattern, centre = results["pattern"], np.array(results["centre"])
+    binning = 2 if min(pattern.shape) >= 256 and not np.any(np.array(pattern.shape) % 2) else 1
+    mean = hs.signals.Signal2D(pattern / max(1, results["counts"].size))
+    mean.set_signal_type("electron_diffraction")
+    mean = mean.rebin(scale=(binning, binning))
+    mean.calibration(center=tuple((centre - (binning - 1) / 2) / binning))
+    reach = min(pattern.shape) / 2
+    profile = mean.get_azimuthal_integral1d(
+        npt=min(128, int(reach)), radial_range=(0, reach), mean=True, show_progressbar=False
+    )
+    return profile.axes_manager.signal_axes[0].axis, np.asarray(profile.data, float) / binning**2
 
 
 def _computed(signal):

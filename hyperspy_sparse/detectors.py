@@ -131,10 +131,10 @@ def stand_in(signal, rois):
     if any(not callable(roi) or isinstance(roi, (_Region, *_NO_AREA)) for roi in rois):
         return None
     found = [mask_of(signal, roi) for roi in rois]
-    sums = masked_sums(signal.data, [mask for mask, _ in found], np.sum(np.zeros(1, kind + "1")).dtype)
-    return [
-        _Region(roi, sums[..., i].astype(dtype)) for i, (roi, (_, dtype)) in enumerate(zip(rois, found))
-    ]
+    counted = np.sum(np.zeros(1, signal.data.dtype)).dtype
+    sums = masked_sums(signal.data, [mask for mask, _ in found], counted)
+    columns = (sums[..., i].astype(dtype) for i, (_, dtype) in enumerate(found))
+    return [_Region(roi, column) for roi, column in zip(rois, columns, strict=True)]
 
 
 class _Region:

@@ -9,8 +9,8 @@ import weakref
 
 import numpy as np
 
-from hyperspy_sparse import memory
 from hyperspy_sparse.twins import has_sparse_chunks
+from rsciio_tpx3.frames import memory_limit
 from rsciio_tpx3.frames.dask_array import source_of
 
 __all__ = ["run_udf", "to_libertem", "to_py4dstem"]
@@ -184,7 +184,7 @@ def to_py4dstem(signal):
             )
     data = signal.data
     if hasattr(data, "compute"):
-        memory.check(data.shape, data.dtype, "to_py4dstem")
+        memory_limit.check(data.shape, data.dtype, "to_py4dstem")
         data = np.asarray(data.compute())
     from py4DSTEM import DataCube
 

@@ -22,7 +22,9 @@ def one_frame(signal, indices):
     """
     data = signal._data
     nav = indices[: data.ndim - 2]
-    if not isinstance(data._meta, CSRFrames) or not all(isinstance(i, int | np.integer) for i in nav):
+    if not isinstance(data._meta, CSRFrames) or not all(
+        isinstance(i, int | np.integer) for i in nav
+    ):
         return None
     if any(s != slice(None) for s in indices[data.ndim - 2 :]):
         return None
@@ -50,5 +52,9 @@ def _from_memory(data, nav):
     chunk = getattr(node, "value", node)
     if not isinstance(chunk, CSRFrames):
         return None
-    row = int(np.ravel_multi_index(tuple(inside), chunk.nav_shape)) if math.prod(chunk.nav_shape) else 0
+    row = (
+        int(np.ravel_multi_index(tuple(inside), chunk.nav_shape))
+        if math.prod(chunk.nav_shape)
+        else 0
+    )
     return chunk.frame(row)

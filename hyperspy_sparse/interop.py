@@ -7,8 +7,8 @@ import scipy.sparse
 from hyperspy_sparse.exchange import run_udf, to_libertem, to_py4dstem
 from hyperspy_sparse.twins import has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import DENSE_CHUNK_BYTES, to_dask
-from rsciio_tpx3.frames.memory_source import MemorySource
+from rsciio_tpx3.frames.dask_array import to_dask
+from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
 
 __all__ = ["convert", "run_udf", "to_libertem", "to_py4dstem", "to_sparse"]
 
@@ -58,19 +58,11 @@ def to_sparse(signal):
     if isinstance(data, da.Array):
         frames = sparsified(data)
     else:
-        frames = to_dask(MemorySource(_by_lines(np.ma.getdata(data))))
+        frames = to_dask(MemorySource(frames_by_lines(np.ma.getdata(data))))
     new = signal._deepcopy_with_new_data(frames, copy_variance=True, copy_navigator=True)
     new._lazy = True
     new._assign_subclass()
     return as_sparse_twin(new)
-
-
-def _by_lines(array):
-    """CSRFrames of an array in memory; nonzeros are looked for in a bounded part at a time."""
-    per_row = max(array.nbytes // max(len(array), 1), 1)
-    rows = max(DENSE_CHUNK_BYTES // per_row, 1)
-    parts = [CSRFrames.from_dense(array[i : i + rows]) for i in range(0, len(array), rows)]
-    return np.concatenate(parts) if parts else CSRFrames.from_dense(array)
 
 
 _CONVERTERS = {

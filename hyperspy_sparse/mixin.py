@@ -12,16 +12,23 @@ import numpy as np
 from hyperspy.signals import LazySignal
 from pyxem.utils.calibration import Calibration
 
-from hyperspy_sparse import blocks, detectors, frames, kernels, memory, saving
+from hyperspy_sparse import blocks, detectors, frames, kernels, navigator, saving
 from hyperspy_sparse.geometry import CachingCalibration
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.memory_limit import check as check_dense_size
 
 __all__ = ["SparseFramesMixin"]
 
-_MAP_OPTIONS = frozenset(
-    "show_progressbar lazy_output num_workers navigation_chunks output_signal_size output_dtype".split()
-)
+# Arguments of map that are not for the image function.
+_MAP_OPTIONS = {
+    "show_progressbar",
+    "lazy_output",
+    "num_workers",
+    "navigation_chunks",
+    "output_signal_size",
+    "output_dtype",
+}
 
 _PLAIN = {"sum", "mean", "max", "amax", "min", "amin", "std", "var"}
 
@@ -178,15 +185,19 @@ class SparseFramesMixin:
         rois = detectors.stand_in(self, rois) or rois
         return super().get_virtual_image(rois, new_axis_dict, normalize)
 
+    def plot(self, *args, **kwargs):
+        navigator.drop_if_outdated(self)
+        super().plot(*args, **kwargs)
+
+    plot.__doc__ = LazySignal.plot.__doc__
+
     def _get_cache_dask_chunk(self, indices):
         frame = frames.one_frame(self, indices)
         return super()._get_cache_dask_chunk(indices) if frame is None else frame
 
     # -- memory ----------------------------------------------------------------------------------
 
-    def compute(
-        self, close_file=False, show_progressbar=None, memory_limit=None, **kwargs
-    ):
+    def compute(self, close_file=False, show_progressbar=None, memory_limit=None, **kwargs):
         """Make the whole signal dense in memory, if it fits below the memory limit.
 
         Parameters
@@ -201,7 +212,7 @@ class SparseFramesMixin:
         hyperspy_sparse.DenseMemoryError
             If the dense array would be larger than the limit.
         """
-        memory.check(self.data.shape, self.data.dtype, "compute()", memory_limit)
+        check_dense_size(self.data.shape, self.data.dtype, "compute()", memory_limit)
         self.data = densified(self.data)
         super().compute(close_file=close_file, show_progressbar=show_progressbar, **kwargs)
 
@@ -223,7 +234,7 @@ class SparseFramesMixin:
         hyperspy_sparse.DenseMemoryError
             If the dense array would be larger than the limit.
         """
-        memory.check(self.data.shape, self.data.dtype, "to_dense()", memory_limit)
+        check_dense_size(self.data.shape, self.data.dtype, "to_dense()", memory_limit)
         new = self._deepcopy_with_new_data(densified(self.data), copy_variance=True)
         new.compute(show_progressbar=show_progressbar)
         return new
@@ -260,6 +271,6 @@ class SparseFramesMixin:
     def __array__(self, dtype=None, copy=None):
         if copy is False:
             raise ValueError("the frames are sparse: a dense array is always a copy.")
-        memory.check(self.data.shape, np.dtype(dtype or self.data.dtype), "numpy.asarray")
+        check_dense_size(self.data.shape, np.dtype(dtype or self.data.dtype), "numpy.asarray")
         dense = np.asarray(densified(self.data).compute())
         return dense if dtype is None else dense.astype(dtype, copy=False)

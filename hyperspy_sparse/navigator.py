@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["attach", "counts_signal"]
+__all__ = ["attach", "counts_signal", "drop_if_outdated"]
 
 
 def counts_signal(signal, counts):
@@ -37,3 +37,20 @@ def attach(signal, counts):
     """Set `signal.navigator` from counts of shape nav_shape; nothing without navigation axes."""
     if signal.axes_manager.navigation_dimension:
         signal.navigator = counts_signal(signal, counts)
+        signal._navigator_of = signal.data.name
+
+
+def drop_if_outdated(signal):
+    """Forget a stored navigator that no longer belongs to the data; plotting makes another.
+
+    Cropping and unfolding leave it behind with another shape, which HyperSpy refuses to plot, and
+    arithmetic in place changes the counts.
+    """
+    stored = signal.navigator
+    if stored is None:
+        return
+    of = getattr(signal, "_navigator_of", signal.data.name)
+    sizes = sorted(axis.size for axis in stored.axes_manager._axes)
+    fits = sizes == sorted(axis.size for axis in signal.axes_manager.navigation_axes)
+    if of != signal.data.name or not fits:
+        signal.navigator = None

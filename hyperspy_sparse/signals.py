@@ -6,21 +6,30 @@ sparse twin, dense chunks the stock class. The signal type in the metadata stays
 files and results are at home where this package is not installed.
 """
 
-from hyperspy.signals import LazySignal2D
+from hyperspy.signals import LazySignal2D, Signal2D
 from pyxem.signals import (
+    Diffraction2D,
+    ElectronDiffraction2D,
     LazyDiffraction2D,
     LazyElectronDiffraction2D,
     LazyPolarDiffraction2D,
+    PolarDiffraction2D,
 )
 
 from hyperspy_sparse import mixin, twins
 from hyperspy_sparse import navigator as _navigator
+from rsciio_tpx3.frames.dask_array import to_dask
+from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
 
 __all__ = [
     "LazySparseDiffraction2D",
     "LazySparseElectronDiffraction2D",
     "LazySparsePolarDiffraction2D",
     "LazySparseSignal2D",
+    "SparseDiffraction2D",
+    "SparseElectronDiffraction2D",
+    "SparsePolarDiffraction2D",
+    "SparseSignal2D",
     "as_sparse_twin",
     "finish_loading",
 ]
@@ -62,6 +71,49 @@ for _twin in (
     LazySparsePolarDiffraction2D,
 ):
     twins.register_twin(_twin)
+
+
+class _BecomesLazy:
+    """A class that HyperSpy may choose for a signal in memory, and that passes it on to its twin.
+
+    ``set_signal_type("sparse_...")`` looks among the classes that are not lazy if the signal is
+    not; sparse frames always are.
+    """
+
+    def __init__(self, data, *args, **kwargs):
+        super().__init__(data, *args, **kwargs)
+        self.metadata.Signal.signal_type = self._signal_type
+        twin = self._twin
+        self.__class__ = self._stock
+        if self._data.ndim > 2 and self._data.dtype.kind in "biuf":
+            self._data = to_dask(MemorySource(frames_by_lines(self._data)))
+            self._lazy = True
+            self.__class__ = twin
+            self.__init__(self._data, full_initialisation=False)
+
+
+class SparseSignal2D(_BecomesLazy, Signal2D):
+    """Made of an array in memory, this is a `LazySparseSignal2D`."""
+
+    _stock, _twin = Signal2D, LazySparseSignal2D
+
+
+class SparseDiffraction2D(_BecomesLazy, Diffraction2D):
+    """Made of an array in memory, this is a `LazySparseDiffraction2D`."""
+
+    _stock, _twin = Diffraction2D, LazySparseDiffraction2D
+
+
+class SparseElectronDiffraction2D(_BecomesLazy, ElectronDiffraction2D):
+    """Made of an array in memory, this is a `LazySparseElectronDiffraction2D`."""
+
+    _stock, _twin = ElectronDiffraction2D, LazySparseElectronDiffraction2D
+
+
+class SparsePolarDiffraction2D(_BecomesLazy, PolarDiffraction2D):
+    """Made of an array in memory, this is a `LazySparsePolarDiffraction2D`."""
+
+    _stock, _twin = PolarDiffraction2D, LazySparsePolarDiffraction2D
 
 
 def as_sparse_twin(signal):

@@ -40,7 +40,9 @@ def choose_class(signal):
 
 def densified(data):
     """The dask array with every chunk made dense when its turn comes."""
-    return data.map_blocks(np.asarray, dtype=data.dtype, meta=np.empty((0,) * data.ndim, data.dtype))
+    return data.map_blocks(
+        np.asarray, dtype=data.dtype, meta=np.empty((0,) * data.ndim, data.dtype)
+    )
 
 
 def _to_frames(chunk):

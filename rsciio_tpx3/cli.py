@@ -1,4 +1,4 @@
-"""The command line: ``rsciio-tpx3 info FILE`` and ``rsciio-tpx3 demo [FILE ...]``."""
+"""The command line: ``rsciio-tpx3 info``, ``demo``, ``convert`` and ``check``."""
 
 import argparse
 import ast
@@ -7,22 +7,22 @@ import logging
 import sys
 
 import rsciio_tpx3
+from rsciio_tpx3.convert import add_check_parser, add_convert_parser
 from rsciio_tpx3.metadata.units import format_seconds
 
 __all__ = ["main"]
 
 
 def main(argv=None):
-    """Run a command; returns the exit status (2 for bad input, as argparse does)."""
+    """Run a command; returns the exit status (2 for bad input, as argparse does; 1 where a check failed)."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        return arguments.run(arguments) or 0
     except (ValueError, TypeError, OSError, MemoryError, OverflowError) as error:
         # the messages are written for the user; a traceback would bury them
         print(f"rsciio-tpx3: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _parser():
@@ -42,6 +42,8 @@ def _parser():
     _add_files(demo, "*")
     demo.add_argument("--output", default=".", metavar="FOLDER", help="where to put the results (here)")
     demo.set_defaults(run=_demo)
+    add_convert_parser(commands)
+    add_check_parser(commands)
     return parser
 
 

@@ -81,8 +81,8 @@ def _prepare_2d(
     boxes = np.asarray(slices, dtype=np.int64)
     spans = np.asarray(factors_slice, dtype=np.int64)
     height, width = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    outside = (boxes < 0).any() or boxes[:, 2].max() > sig_shape[0]
-    if outside or boxes[:, 3].max() > sig_shape[1] or (spans[:, 1] - spans[:, 0] != height * width).any():
+    outside = (boxes < 0).any() or (boxes[:, 2:].max(axis=0) > sig_shape).any()
+    if outside or (spans[:, 1] - spans[:, 0] != height * width).any():
         return None
     # Every bin is a box of pixels; entry k of box b is at row k // width of it.
     sizes = height * width

@@ -34,6 +34,9 @@ def center_of_mass(data, indices, indptr, width, weights, threshold, n_pixels, o
     ``threshold * mean of the frame`` are dropped, where `threshold` is not NaN.
     """
     weighted = weights.size > 1
+    # Multiplying is ten times faster than dividing integers; half a pixel more keeps the product
+    # away from whole numbers by far more than it is rounded.
+    inverse = 1.0 / width
     for row in range(indptr.size - 1):
         start, stop = indptr[row], indptr[row + 1]
         cut = -1.0
@@ -51,8 +54,9 @@ def center_of_mass(data, indices, indptr, width, weights, threshold, n_pixels, o
                 value *= weights[pixel]
             if threshold == threshold and value < cut:
                 continue
+            y = int((pixel + 0.5) * inverse)
             mass += value
-            along_x += value * (pixel % width)
-            along_y += value * (pixel // width)
+            along_x += value * (pixel - y * width)
+            along_y += value * y
         out[row, 0] = along_x / mass
         out[row, 1] = along_y / mass

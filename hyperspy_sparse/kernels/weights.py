@@ -15,6 +15,7 @@ class PixelWeights:
     start : numpy.ndarray of int32 or int64, shape (n_pixels + 1,)
         Where the weights of each pixel begin.
     column, weight : numpy.ndarray, shape (n_weights,)
+        Small types: the table is read at random, and should stay in the cache.
     n_columns : int
     """
 
@@ -31,7 +32,8 @@ class PixelWeights:
         order = np.argsort(pixel, kind="stable")
         counts = np.bincount(pixel, minlength=n_pixels)
         start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-        return cls(start, column[order].astype(np.int32), weight[order], n_columns)
+        small = np.uint16 if n_columns <= 2**16 else np.int32
+        return cls(start, column[order].astype(small), weight[order], n_columns)
 
     def product(self, frames):
         """Weighted sums of every frame: ndarray of float64, shape (n_frames, n_columns)."""

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
-__all__ = ["AFTER", "BEFORE", "FLYBACK", "LEFT_OUT", "OUTSIDE_NAMES", "Scan", "count_positions", "place_hits"]
+__all__ = ["AFTER", "BEFORE", "FLYBACK", "LEFT_OUT", "OUTSIDE_NAMES", "Scan", "count_positions", "place_hits", "select_rows"]
 
 # Why a hit has no position; as negative positions.
 BEFORE, FLYBACK, AFTER, LEFT_OUT = -1, -2, -3, -4
@@ -193,3 +193,15 @@ def count_positions(position, counts, outside):
             outside[-position[i]] += 1
         else:
             counts[position[i]] += 1
+
+
+@njit(nogil=True, cache=True)
+def select_rows(position, pixel, start, stop, rows, pixels):
+    """Keep the hits at positions ``start`` to ``stop``, as rows from 0 and pixels; returns their number."""
+    n = 0
+    for i in range(len(position)):
+        if start <= position[i] < stop:
+            rows[n] = position[i] - start
+            pixels[n] = pixel[i]
+            n += 1
+    return n

@@ -40,7 +40,9 @@ def bin_frames(frames, factors, dtype=None):
     """
     factors = tuple(int(f) for f in factors)
     shape = frames.shape
-    if len(factors) != len(shape) or any(f < 1 or n % f for f, n in zip(factors, shape, strict=False)):
+    if len(factors) != len(shape) or any(
+        f < 1 or n % f for f, n in zip(factors, shape, strict=False)
+    ):
         raise ValueError(
             f"factors {factors} do not divide the shape {shape}; crop the axes to multiples first."
         )

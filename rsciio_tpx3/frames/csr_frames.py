@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 from sparse import COO, GCXS, SparseArray
 
-from rsciio_tpx3.frames import kernels
+from rsciio_tpx3.frames import kernels, memory_limit
 
 __all__ = ["CSRFrames"]
 
@@ -85,7 +85,8 @@ class CSRFrames(GCXS):
         shape = tuple(operator.index(n) for n in shape)
         if len(shape) < 2:
             raise ValueError(
-                f"shape {shape} has {len(shape)} axes; frames need at least the two of the detector."
+                f"shape {shape} has {len(shape)} axes; frames need at least the two of the "
+                "detector."
             )
         if compressed_axes is not None and tuple(compressed_axes) != tuple(range(len(shape) - 2)):
             raise ValueError(
@@ -244,6 +245,24 @@ class CSRFrames(GCXS):
         """`from_dense` under the name that `sparse` uses."""
         return cls.from_dense(x)
 
+    @classmethod
+    def from_coo(cls, x, compressed_axes=None, idx_dtype=None):
+        """From `sparse.COO`, under the name that `sparse` uses."""
+        return cls(x)
+
+    @classmethod
+    def from_scipy_sparse(cls, x, /, *, fill_value=None):
+        """Refused: a matrix does not tell the detector's shape; see `from_scipy`."""
+        raise ValueError(
+            "a scipy.sparse matrix has no detector axes: "
+            "use CSRFrames.from_scipy(array, nav_shape, sig_shape)."
+        )
+
+    @classmethod
+    def from_iter(cls, x, shape=None, compressed_axes=None, fill_value=None, idx_dtype=None):
+        """From coordinates and values as :meth:`sparse.COO.from_iter` takes them."""
+        return cls(COO.from_iter(x, shape, fill_value))
+
     def todense(self):
         """All frames as one `numpy.ndarray`, fresh and writable.
 
@@ -259,6 +278,18 @@ class CSRFrames(GCXS):
         else:  # types that compiled loops do not know: half and long floats
             out[self.rows(), self.indices] = self.data
         return out.reshape(self.shape)
+
+    def densified(self):
+        """`todense` for operations that were not asked for it: within the memory limit.
+
+        Raises
+        ------
+        DenseMemoryError
+            If the dense array is larger than `rsciio_tpx3.frames.memory_limit` allows.
+        """
+        if self.size * self.itemsize > memory_limit.NEVER_ASKED:
+            memory_limit.check(self.shape, self.dtype, "this operation on CSRFrames")
+        return self.todense()
 
     def frame(self, row):
         """One frame of the flat navigation range as a fresh ndarray, shape (height, width)."""
@@ -422,7 +453,7 @@ class CSRFrames(GCXS):
     def __array__(self, dtype=None, copy=None):
         if copy is False:
             raise ValueError("CSRFrames have no dense memory to share; a copy is unavoidable.")
-        dense = self.todense()
+        dense = self.densified()
         return dense if dtype is None else dense.astype(dtype, copy=False)
 
     def __array_function__(self, func, types, args, kwargs):
@@ -444,8 +475,8 @@ class CSRFrames(GCXS):
             raise AttributeError(f"'CSRFrames' object has no attribute {name!r}")
         if callable(getattr(np.ndarray, name)):
             # Not before it is called: hasattr() must cost nothing.
-            return lambda *args, **kwargs: getattr(self.todense(), name)(*args, **kwargs)
-        return getattr(self.todense(), name)
+            return lambda *args, **kwargs: getattr(self.densified(), name)(*args, **kwargs)
+        return getattr(self.densified(), name)
 
     @property
     def flags(self):
@@ -546,7 +577,7 @@ def _index_dtype(n_pixels):
 def _dense_all(value):
     """`value` with every sparse array in it made dense, tuples, lists and dicts searched."""
     if isinstance(value, SparseArray):
-        return value.todense()
+        return value.densified() if isinstance(value, CSRFrames) else value.todense()
     if type(value) in (tuple, list):
         return type(value)(_dense_all(v) for v in value)
     if type(value) is dict:
@@ -598,7 +629,8 @@ def _check_lengths(data, indices, indptr, shape):
         )
     if indptr.size != n_frames + 1:
         raise ValueError(
-            f"indptr describes {indptr.size - 1} frames but nav_shape {shape[:-2]} needs {n_frames}."
+            f"indptr describes {indptr.size - 1} frames but nav_shape {shape[:-2]} needs "
+            f"{n_frames}."
         )
     if indptr[0] != 0 or indptr[-1] != data.size:
         raise ValueError(

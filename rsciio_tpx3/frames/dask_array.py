@@ -125,7 +125,8 @@ def _nav_chunks(source, nav_shape, sig_shape, dtype, chunks):
     given = chunks[: len(nav_shape)]
     tail = chunks[len(nav_shape) :]
     sizes = tuple(
-        _pieces(n, c) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, given, strict=False)
+        _pieces(n, c) if np.isscalar(c) else tuple(c)
+        for n, c in zip(nav_shape, given, strict=False)
     )
     if len(sizes) != len(nav_shape) or tuple(sum(s) for s in sizes) != nav_shape:
         raise ValueError(

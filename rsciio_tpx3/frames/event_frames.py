@@ -7,7 +7,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
-from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits
+from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits, select_rows
 from rsciio_tpx3.frames.build import csr_from_hits
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 
@@ -51,15 +51,16 @@ class EventFrames:
 
     def frames(self, start, stop):
         """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
-        rows, pixels = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+        rows, pixels = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
         for run in self.scan.runs(start, stop):
             columns = run.columns()
             for hits in self.source.windows(int(run.start[0]), int(run.stop.max())):
                 position = np.empty(len(hits), np.int64)
                 place_hits(hits.toa, *columns, position)
-                inside = (position >= start) & (position < stop)
-                rows.append(position[inside] - start)
-                pixels.append(hits.pixel[inside])
+                row, pixel = np.empty(len(hits), np.int32), np.empty(len(hits), np.int32)
+                n = select_rows(position, hits.pixel, start, stop, row, pixel)
+                rows.append(row[:n])
+                pixels.append(pixel[:n])
         height, width = self.sig_shape
         arrays = csr_from_hits(np.concatenate(rows), np.concatenate(pixels), stop - start, height * width, self.dtype)
         return CSRFrames(arrays, shape=(stop - start, height, width))

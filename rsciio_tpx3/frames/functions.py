@@ -50,7 +50,7 @@ def reshape(a, shape, order="C", **kwargs):
         shape = tuple(a.size // rest if n == -1 else n for n in shape)
     same_frames = shape[-2:] == a.sig_shape and math.prod(shape[:-2]) == a.n_frames
     if order not in ("C", "A") or len(shape) < 3 or not same_frames:
-        return a.todense().reshape(shape, order=order)
+        return a.densified().reshape(shape, order=order)
     return CSRFrames._make(a.data, a.indices, a.indptr, shape)
 
 

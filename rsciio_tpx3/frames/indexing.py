@@ -23,7 +23,7 @@ def getitem(frames, key):
     key = tuple(_dense_all(k) for k in key)
     parts = _split(key, frames.n_nav)
     if parts is None:
-        return frames.todense()[key]
+        return frames.densified()[key]
     nav_key, sig_key = parts
     if len(nav_key) == frames.n_nav and all(_is_integer(k) for k in nav_key):
         return _one_frame(frames, nav_key)[sig_key]

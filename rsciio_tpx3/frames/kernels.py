@@ -17,6 +17,8 @@ __all__ = [
     "merge_rows",
     "min_columns",
     "min_rows",
+    "powers_columns",
+    "powers_rows",
     "row_numbers",
     "sort_rows",
     "squares_columns",
@@ -127,6 +129,29 @@ def squares_columns(data, indices, mean, out, stored):
         distance = data[entry] - mean[pixel]
         out[pixel] += distance * distance
         stored[pixel] += 1
+
+
+@_jit
+def powers_columns(data, indices, total, squares):
+    """Sums of the entries and of their squares for each pixel, int64."""
+    for entry in range(data.size):
+        pixel = indices[entry]
+        value = np.int64(data[entry])
+        total[pixel] += value
+        squares[pixel] += value * value
+
+
+@_jit
+def powers_rows(data, indptr, total, squares):
+    """Sums of the entries and of their squares for each row, int64."""
+    for row in range(indptr.size - 1):
+        one, two = np.int64(0), np.int64(0)
+        for entry in range(indptr[row], indptr[row + 1]):
+            value = np.int64(data[entry])
+            one += value
+            two += value * value
+        total[row] = one
+        squares[row] = two
 
 
 @_jit

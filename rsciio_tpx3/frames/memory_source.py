@@ -4,7 +4,10 @@ import numpy as np
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 
-__all__ = ["MemorySource"]
+__all__ = ["MemorySource", "frames_by_lines"]
+
+# numpy.nonzero needs 16 bytes for each count that it finds, so it is given parts of this size.
+_PART_BYTES = 128 * 2**20
 
 
 class MemorySource:
@@ -50,3 +53,17 @@ class MemorySource:
     def frames(self, start, stop):
         flat = self._frames.reshape((self._frames.n_frames, *self.sig_shape))
         return flat[start:stop]
+
+
+def frames_by_lines(array):
+    """CSRFrames of a dense array, searched for counts a bounded part at a time.
+
+    Parameters
+    ----------
+    array : numpy.ndarray, shape nav_shape + (height, width)
+        With at least one navigation axis.
+    """
+    array = np.ma.getdata(array)
+    rows = max(_PART_BYTES // max(array.nbytes // max(len(array), 1), 1), 1)
+    parts = [CSRFrames.from_dense(array[i : i + rows]) for i in range(0, len(array), rows)]
+    return np.concatenate(parts) if parts else CSRFrames.from_dense(array)

@@ -12,7 +12,7 @@ import numpy as np
 from rsciio_tpx3.frames import kernels
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 
-__all__ = ["mean", "extreme", "logical", "normalize_axes", "std", "sum_over", "var"]
+__all__ = ["extreme", "logical", "mean", "normalize_axes", "powers", "std", "sum_over", "var"]
 
 
 def normalize_axes(axis, ndim):
@@ -236,6 +236,24 @@ def var(frames, axis=None, dtype=None, ddof=0, keepdims=False):
     with np.errstate(all="ignore"):
         out = out / max(n - ddof, 0)
     return shaped(out.astype(out_dtype), frames, axes, keepdims)
+
+
+def powers(frames, axes, keepdims=True):
+    """Exact sums of small integer counts and of their squares, as two int64 arrays.
+
+    Over the navigation axes, the detector axes, or both.
+    """
+    case = which(frames, axes)
+    data = _countable(frames.data)
+    if case == "nav":
+        total, squares = np.zeros((2, frames.n_pixels), dtype=np.int64)
+        kernels.powers_columns(data, frames.indices, total, squares)
+    else:
+        total, squares = np.zeros((2, frames.n_frames), dtype=np.int64)
+        kernels.powers_rows(data, frames.indptr, total, squares)
+    if case == "all":
+        total, squares = total.sum(keepdims=True), squares.sum(keepdims=True)
+    return tuple(shaped(values, frames, axes, keepdims) for values in (total, squares))
 
 
 def std(frames, axis=None, dtype=None, ddof=0, keepdims=False):

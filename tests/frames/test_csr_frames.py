@@ -278,6 +278,17 @@ def test_any_number_of_navigation_axes(nav):
         same(frames.sum(axis=0), dense.sum(axis=0))
 
 
+def test_the_other_constructors_of_sparse(frames, dense):
+    same(CSRFrames.from_coo(frames.tocoo()), dense)
+    same(CSRFrames.from_numpy(dense), dense)
+    same(
+        CSRFrames.from_iter({(0, 1, 2): 5}, shape=(2, 3, 4)),
+        np.eye(24, dtype=int)[6].reshape(2, 3, 4) * 5,
+    )
+    with pytest.raises(ValueError, match="from_scipy"):
+        CSRFrames.from_scipy_sparse(frames.to_scipy())
+
+
 def test_wrong_parts_are_refused_with_what_to_do():
     parts = np.ones(3, np.uint8), np.arange(3), np.array([0, 1, 3])
     with pytest.raises(ValueError, match="describes 2 frames but nav_shape .* needs 3"):

@@ -72,7 +72,11 @@ def test_indexing(dense, data):
 @quick
 @given(stacks(st.just(2)), st.data())
 def test_two_stacks(dense, data):
-    other = data.draw(hnp.arrays(dense.dtype, dense.shape, elements=hnp.from_dtype(np.dtype(bool)).map(dense.dtype.type)))
+    other = data.draw(
+        hnp.arrays(
+            dense.dtype, dense.shape, elements=hnp.from_dtype(np.dtype(bool)).map(dense.dtype.type)
+        )
+    )
     a, b = CSRFrames.from_dense(dense), CSRFrames.from_dense(other)
     for ufunc in (np.add, np.multiply, np.greater, np.not_equal, np.maximum, np.logical_and):
         result = ufunc(a, b)

@@ -53,9 +53,7 @@ def calibrated(s, center=(7, 5)):
 
 def detector_geometry(s):
     s.unit = "k_nm^-1"
-    s.calibration(
-        physical_pixel_size=15e-6, detector_distance=0.3, beam_energy=200, center=(7, 5)
-    )
+    s.calibration(physical_pixel_size=15e-6, detector_distance=0.3, beam_energy=200, center=(7, 5))
     return s
 
 
@@ -280,7 +278,9 @@ CASES = {
     "integrate1D": {k: lambda s, k=k: s.integrate1D(k) for k in ("kx", "y")},
     "integrate_simpson": {k: lambda s, k=k: s.integrate_simpson(k) for k in ("kx", "ky")},
     "interpolate_on_axis": {
-        "kx": lambda s: s.interpolate_on_axis(UniformDataAxis(size=6, scale=0.15, offset=-0.5), "kx"),
+        "kx": lambda s: s.interpolate_on_axis(
+            UniformDataAxis(size=6, scale=0.15, offset=-0.5), "kx"
+        ),
     },
     "is_rgb": {"": lambda s: s.is_rgb},
     "is_rgba": {"": lambda s: s.is_rgba},
@@ -336,9 +336,11 @@ CASES = {
         "hspy": lambda s, tmp_path: round_trip(s, tmp_path, ".hspy"),
         "zspy": lambda s, tmp_path: round_trip(s, tmp_path, ".zspy"),
         "hspy_chunks": lambda s, tmp_path: round_trip(s, tmp_path, ".hspy", chunks=(1, 2, 16, 12)),
-        "npz": lambda s, tmp_path: round_trip(s, tmp_path, ".npz")
-        if False
-        else round_trip(s, tmp_path, ".hspy", compression=None),
+        "npz": lambda s, tmp_path: (
+            round_trip(s, tmp_path, ".npz")
+            if False
+            else round_trip(s, tmp_path, ".hspy", compression=None)
+        ),
     },
     "set_signal_origin": {"": lambda s: s.set_signal_origin("simulation")},
     "set_signal_type": {
@@ -430,7 +432,9 @@ CASES = {
         "out_signal_axes": lambda s: s.get_integrated_intensity(
             ROIS["circle"](), out_signal_axes=("y",)
         ),
-        "out_yx": lambda s: s.get_integrated_intensity(ROIS["circle"](), out_signal_axes=("y", "x")),
+        "out_yx": lambda s: s.get_integrated_intensity(
+            ROIS["circle"](), out_signal_axes=("y", "x")
+        ),
         "sliced": lambda s: s.isig[2:, 1:].get_integrated_intensity(ROIS["rectangle"]()),
     },
     "get_virtual_image": {
@@ -453,7 +457,9 @@ CASES = {
     "diffraction_calibration": {
         "": lambda s: (setattr(s, "diffraction_calibration", 0.2), s.diffraction_calibration)[1]
     },
-    "scan_calibration": {"": lambda s: (setattr(s, "scan_calibration", 2.0), s.scan_calibration)[1]},
+    "scan_calibration": {
+        "": lambda s: (setattr(s, "scan_calibration", 2.0), s.scan_calibration)[1]
+    },
     "set_diffraction_calibration": {
         "": lambda s: s.set_diffraction_calibration(0.1),
         "center": lambda s: s.set_diffraction_calibration(0.1, center=(5, 7)),
@@ -501,11 +507,13 @@ CASES = {
     },
     "filter": {
         "function": lambda s: s.filter(lambda d: d * 2),
-        "gaussian": lambda s: s.filter(
-            __import__("dask_image.ndfilters").ndfilters.gaussian_filter, sigma=(0, 0, 1, 1)
-        )
-        if _has("dask_image")
-        else s.filter(np.sqrt),
+        "gaussian": lambda s: (
+            s.filter(
+                __import__("dask_image.ndfilters").ndfilters.gaussian_filter, sigma=(0, 0, 1, 1)
+            )
+            if _has("dask_image")
+            else s.filter(np.sqrt)
+        ),
         "inplace": lambda s: s.filter(lambda d: d + 1, inplace=True),
     },
     "find_dead_pixels": {
@@ -532,7 +540,9 @@ CASES = {
         "": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6),
         "mean": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6, mean=True),
         "mask": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6, mask=mask()),
-        "mask_mean": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6, mask=mask(), mean=True),
+        "mask_mean": lambda s: calibrated(s).get_azimuthal_integral1d(
+            npt=6, mask=mask(), mean=True
+        ),
         "range": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6, radial_range=(0.1, 0.6)),
         "inplace": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6, inplace=True),
         "not_lazy": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6, lazy_output=False),
@@ -551,7 +561,9 @@ CASES = {
         "range": lambda s: calibrated(s).get_azimuthal_integral2d(
             npt=6, npt_azim=9, radial_range=(0.1, 0.6), azimuth_range=(0, 2)
         ),
-        "inplace": lambda s: calibrated(s).get_azimuthal_integral2d(npt=6, npt_azim=9, inplace=True),
+        "inplace": lambda s: calibrated(s).get_azimuthal_integral2d(
+            npt=6, npt_azim=9, inplace=True
+        ),
         "not_lazy": lambda s: calibrated(s).get_azimuthal_integral2d(
             npt=6, npt_azim=9, lazy_output=False
         ),
@@ -565,9 +577,11 @@ CASES = {
         ),
         "power": lambda s: polar(s).get_angular_power(),
         "full_correlation": lambda s: polar(s).get_full_pearson_correlation(),
-        "rolling": lambda s: polar(s).get_pearson_correlation()
-        if hasattr(polar(s), "get_pearson_correlation")
-        else None,
+        "rolling": lambda s: (
+            polar(s).get_pearson_correlation()
+            if hasattr(polar(s), "get_pearson_correlation")
+            else None
+        ),
         "background": lambda s: polar(s).subtract_diffraction_background(method="radial median"),
         "sum": lambda s: polar(s).sum(),
     },
@@ -679,7 +693,9 @@ CASES = {
     },
     "add_marker": {
         "": lambda s: s.add_marker(
-            hs.plot.markers.Points(offsets=np.array([[0.1, 0.1]])), permanent=True, plot_marker=False
+            hs.plot.markers.Points(offsets=np.array([[0.1, 0.1]])),
+            permanent=True,
+            plot_marker=False,
         )
     },
     "add_ramp": {"f_": lambda s: s.add_ramp(0.1, 0.2, 0.3)},
@@ -746,11 +762,11 @@ CASES = {
             decomposed(inplace(s, "__iadd__", 1), normalize_poissonian_noise=True)
         ),
         "f_centre": lambda s: model_up_to_sign(decomposed(s, centre="signal")),
-        "f_nmf": lambda s: model_up_to_sign(
-            decomposed(s, algorithm="NMF", random_state=0, max_iter=3)
-        )
-        if False
-        else decomposed_shape(s, algorithm="NMF"),
+        "f_nmf": lambda s: (
+            model_up_to_sign(decomposed(s, algorithm="NMF", random_state=0, max_iter=3))
+            if False
+            else decomposed_shape(s, algorithm="NMF")
+        ),
         "f_pca": lambda s: decomposed_shape(s, algorithm="PCA"),
         "f_masks": lambda s: model_up_to_sign(
             decomposed(s, navigation_mask=np.eye(5, 3, dtype=bool), signal_mask=mask())
@@ -758,7 +774,9 @@ CASES = {
         "integers": lambda s: decomposed(s),
     },
     "get_decomposition_model": {"f_": lambda s: decomposed(s).get_decomposition_model(2)},
-    "get_decomposition_factors": {"f_": lambda s: up_to_sign(decomposed(s).get_decomposition_factors())},
+    "get_decomposition_factors": {
+        "f_": lambda s: up_to_sign(decomposed(s).get_decomposition_factors())
+    },
     "get_decomposition_loadings": {
         "f_": lambda s: up_to_sign(decomposed(s).get_decomposition_loadings())
     },
@@ -769,15 +787,13 @@ CASES = {
         "f_": lambda s: decomposed(s, svd_solver="full").get_explained_variance_ratio()
     },
     "estimate_elbow_position": {
-        "f_": lambda s: int(
-            s.estimate_elbow_position(np.geomspace(1, 1e-4, 8))
-        )
+        "f_": lambda s: int(s.estimate_elbow_position(np.geomspace(1, 1e-4, 8)))
     },
-    "normalize_decomposition_components": {
-        "f_": lambda s: up_to_sign(normalized(decomposed(s)))
-    },
+    "normalize_decomposition_components": {"f_": lambda s: up_to_sign(normalized(decomposed(s)))},
     "reverse_decomposition_component": {
-        "f_": lambda s: (decomposed(s), s.reverse_decomposition_component(0), model_up_to_sign(s))[2]
+        "f_": lambda s: (decomposed(s), s.reverse_decomposition_component(0), model_up_to_sign(s))[
+            2
+        ]
     },
     "undo_treatments": {"f_": lambda s: undone(s)},
     "blind_source_separation": {"f_": lambda s: separated(s).get_bss_loadings().data.shape},
@@ -790,7 +806,9 @@ CASES = {
     "reverse_bss_component": {
         "f_": lambda s: (separated(s), s.reverse_bss_component(0), s.get_bss_model())[2]
     },
-    "cluster_analysis": {"f_": lambda s: sorted(clustered(s).learning_results.cluster_labels.sum(1))},
+    "cluster_analysis": {
+        "f_": lambda s: sorted(clustered(s).learning_results.cluster_labels.sum(1))
+    },
     "estimate_number_of_clusters": {
         "f_": lambda s: (
             decomposed(s),

@@ -62,7 +62,9 @@ def _plain(value):
         return (type(value).__name__.replace("Sparse", ""), _plain(np.asarray(value.data)))
     if isinstance(value, da.Array | np.ndarray | sparse.SparseArray):
         value = np.asarray(value)
-        return [_plain(v) for v in value.ravel().tolist()] if value.dtype.kind in "biuf" else "array"
+        return (
+            [_plain(v) for v in value.ravel().tolist()] if value.dtype.kind in "biuf" else "array"
+        )
     if isinstance(value, float | np.floating):
         return "nan" if np.isnan(value) else float(f"{float(value):.6g}")
     if isinstance(value, str | int | bool | type(None) | np.integer):

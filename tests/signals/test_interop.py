@@ -170,7 +170,14 @@ def test_files_open_where_this_package_is_missing(sparse_signal, counts, tmp_pat
     )
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["ElectronDiffraction2D", str(counts.sum()), "(5,", "3,", "12,", "16)"]
+    assert done.stdout.split() == [
+        "ElectronDiffraction2D",
+        str(counts.sum()),
+        "(5,",
+        "3,",
+        "12,",
+        "16)",
+    ]
 
 
 def test_simulated_disks_lie_where_they_say():

@@ -169,7 +169,9 @@ def test_map_runs_the_function_itself_where_signals_iterate(sparse_signal, count
     import hyperspy.api as hs
 
     factor = hs.signals.BaseSignal(np.arange(15).reshape(3, 5)).T
-    result = sparse_signal.map(lambda image, factor: image.sum() * factor, factor=factor, inplace=False)
+    result = sparse_signal.map(
+        lambda image, factor: image.sum() * factor, factor=factor, inplace=False
+    )
     np.testing.assert_array_equal(
         result.data.compute(), counts.sum(axis=(2, 3)) * np.arange(15).reshape(3, 5)
     )

@@ -78,7 +78,9 @@ def test_no_step_makes_more_than_a_chunk_dense(signal, monkeypatch, name):
 def test_saving_goes_chunk_by_chunk(signal, tmp_path, monkeypatch, suffix):
     made = []
     todense = CSRFrames.todense
-    monkeypatch.setattr(CSRFrames, "todense", lambda self: (made.append(self.size), todense(self))[1])
+    monkeypatch.setattr(
+        CSRFrames, "todense", lambda self: (made.append(self.size), todense(self))[1]
+    )
     signal.save(tmp_path / f"scan{suffix}")
     assert 0 < max(made) <= CHUNK
 
@@ -96,3 +98,21 @@ def test_kernels_take_large_blocks_and_chunks_stay_small(big, monkeypatch):
     assert 6 <= len(blocks.in_blocks(data).chunks[0]) <= 8
     assert blocks.in_blocks(data, bytes_per_frame=10**8).name == data.name
     assert blocks.in_blocks(data[1:]).name == data[1:].name
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "float32"])
+@pytest.mark.parametrize("axes", [(0, 1), (2, 3), (0, 1, 2, 3)])
+def test_variance_of_blocks_is_the_variance_of_all(dtype, axes):
+    from hyperspy_sparse import blocks
+    from rsciio_tpx3 import to_dask
+    from rsciio_tpx3.frames.memory_source import MemorySource
+
+    top = 255 if dtype != "int8" else 127
+    counts = np.random.default_rng(0).integers(0, 3, (5, 4, 6, 7)).astype(dtype)
+    counts[2, 1], counts[:, :, 3, 3] = top, top - 1
+    data = to_dask(MemorySource.from_dense(counts), chunks=2)
+    for std, function in ((False, np.var), (True, np.std)):
+        expected = function(counts, axis=axes)
+        ours = blocks.moments(data, axes, expected.dtype, std).compute()
+        assert ours.dtype == expected.dtype
+        np.testing.assert_allclose(ours, expected, rtol=1e-5 if dtype == "float32" else 1e-12)

@@ -50,6 +50,38 @@ def test_sparse_types_convert_dense_signals_and_leave_the_host_type(dense, count
     np.testing.assert_array_equal(np.asarray(signal), counts)
 
 
+def test_sparse_types_convert_signals_in_memory_too(dense, counts):
+    signal = dense(counts)
+    signal.compute(show_progressbar=False)
+    signal.set_signal_type("sparse_electron_diffraction")
+    assert type(signal) is hyperspy_sparse.LazySparseElectronDiffraction2D
+    assert signal._lazy and signal.metadata.Signal.signal_type == "electron_diffraction"
+    np.testing.assert_array_equal(signal.sum().data.compute(), counts.sum(axis=(0, 1)))
+    made = hyperspy_sparse.SparseDiffraction2D(counts)
+    assert type(made) is hyperspy_sparse.LazySparseDiffraction2D
+    assert made.axes_manager.signal_shape == (12, 16)
+    np.testing.assert_array_equal(np.asarray(made), counts)
+    image = hs.signals.Signal2D(counts[0, 0])
+    image.set_signal_type("sparse_diffraction")
+    assert type(image) is pyxem.signals.Diffraction2D
+    assert image.metadata.Signal.signal_type == "diffraction"
+
+
+def test_plotting_after_a_crop_makes_a_new_navigator(sparse_signal, counts):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    sparse_signal.crop("y", 1, 3)
+    sparse_signal.plot()
+    picture = sparse_signal._plot.navigator_plot.ax.images[0].get_array()
+    np.testing.assert_array_equal(picture, counts[1:].sum(axis=(2, 3)))
+    sparse_signal.data = sparse_signal.data * 2
+    sparse_signal.plot()
+    picture = sparse_signal._plot.navigator_plot.ax.images[0].get_array()
+    np.testing.assert_array_equal(picture, 2 * counts[1:].sum(axis=(2, 3)))
+    plt.close("all")
+
+
 def test_what_stays_sparse_keeps_the_class_and_the_rest_is_stock(sparse_signal):
     twin = type(sparse_signal)
     s = sparse_signal
@@ -133,6 +165,17 @@ def test_above_the_limit_every_way_to_densify_is_refused(sparse_signal, small_li
     assert sparse_signal._lazy
 
 
+def test_a_chunk_does_not_fill_the_memory_unasked(monkeypatch, small_limit):
+    from rsciio_tpx3.frames import memory_limit
+
+    monkeypatch.setattr(memory_limit, "NEVER_ASKED", 0)
+    frames = CSRFrames.from_dense(np.eye(60, dtype=np.uint8).reshape(3, 20, 10, 6))
+    for step in (np.asarray, np.median, lambda f: f + 1, lambda f: f.ravel()):
+        with pytest.raises(hyperspy_sparse.DenseMemoryError, match="3 x 20 x 10 x 6 uint8"):
+            step(frames)
+    assert frames.sum() == 60 and frames.todense().sum() == 60
+
+
 def test_an_argument_or_the_environment_allows_more(sparse_signal, small_limit, monkeypatch):
     assert sparse_signal.to_dense(memory_limit="1 MiB", show_progressbar=False).data.nbytes == 2880
     hyperspy_sparse.set_limit(None)
@@ -146,7 +189,7 @@ def test_an_argument_or_the_environment_allows_more(sparse_signal, small_limit, 
 
 
 def test_a_saved_limit_is_found_again(monkeypatch, tmp_path):
-    from hyperspy_sparse import memory
+    from rsciio_tpx3.frames import memory_limit as memory
 
     monkeypatch.delenv("HYPERSPY_SPARSE_MEMORY_LIMIT", raising=False)
     monkeypatch.setattr(memory, "_file", lambda: tmp_path / "limit")

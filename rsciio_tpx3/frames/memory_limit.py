@@ -1,4 +1,7 @@
-"""When a whole signal may become dense, and what to say when it may not.
+"""How much may become dense at once, and what to say when it is too much.
+
+Asked by signals before they compute, and by chunks before an operation makes them dense unasked:
+whoever computes the dask array itself holds all frames in one chunk.
 
 The limit is, in this order: the argument of the call, `set_limit`, the environment variable
 ``HYPERSPY_SPARSE_MEMORY_LIMIT``, the preference saved with `save_limit`, half of the memory that
@@ -13,6 +16,9 @@ from dask.utils import format_bytes, parse_bytes
 __all__ = ["DenseMemoryError", "check", "get_limit", "save_limit", "set_limit"]
 
 VARIABLE = "HYPERSPY_SPARSE_MEMORY_LIMIT"
+
+NEVER_ASKED = 2**28
+"""Bytes below which a chunk becomes dense without asking: twice the size that chunks aim at."""
 
 _limit = None
 
@@ -102,9 +108,7 @@ def _in_bytes(limit, source):
 
 
 def _file():
-    from hyperspy.defaults_parser import config_path
-
-    return Path(config_path) / "hyperspy_sparse_memory_limit"
+    return Path("~/.hyperspy").expanduser() / "hyperspy_sparse_memory_limit"
 
 
 def _free():

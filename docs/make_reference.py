@@ -1,0 +1,107 @@
+"""Renew what the documentation takes from the code: ``python docs/make_reference.py``.
+
+The page ``reference/index.md`` from docstrings, and the table of metadata in ``guide/load.md`` from
+`rsciio_tpx3.metadata.mapping.LEAVES`. A test compares the pages with what this would write.
+"""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+
+# module: (what it is for, names; None for all public ones)
+MODULES = {
+    "rsciio_tpx3": ("Files to arrays, without HyperSpy", None),
+    "hyperspy_sparse": ("Arrays to signals", None),
+    "rsciio_tpx3.simulate": ("Recordings whose truth is known", None),
+    "rsciio_tpx3.tpx3": ("The reader of `.tpx3` files; its functions are also in `rsciio_tpx3`", None),
+    "rsciio_tpx3.t3pa": ("Hit lists of Advacam", None),
+    "rsciio_tpx3.raw_csr": ("Counted data shared with LiberTEM", None),
+    "rsciio_tpx3.stempy": ("Counted data of stempy and the 4D Camera", None),
+    "rsciio_tpx3.nxevent": ("Counted data for keeping", None),
+    "rsciio_tpx3.convert": ("From one file of counted data to another", ["check", "convert"]),
+    "rsciio_tpx3.events.source": ("What an event format has to offer", None),
+    "rsciio_tpx3.events.sync": ("From trigger edges to a scan", ["ScanOptions", "build_scan"]),
+    "rsciio_tpx3.events.scan": ("From hit times to scan positions", ["Scan", "place_hits", "count_positions"]),
+    "rsciio_tpx3.events.geometry": ("From chip pixels to detector pixels", ["Layout", "make_layout"]),
+    "rsciio_tpx3.events.clock": ("The unit of time", ["seconds_to_ticks", "ticks_to_seconds", "nearest_period"]),
+    "rsciio_tpx3.metadata.units": ("Times with units", ["to_ticks", "format_seconds"]),
+}
+
+_BEGIN, _END = "<!-- metadata: python docs/make_reference.py -->", "<!-- end of metadata -->"
+
+
+def first_line(thing):
+    """First sentence of a docstring, on one line."""
+    text = inspect.getdoc(thing) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def public_names(module, names):
+    if names is None:
+        names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
+    return sorted((n for n in names if not n.startswith("__")), key=str.lower)
+
+
+def reference():
+    """The page of public names."""
+    lines = [
+        "# Reference",
+        "",
+        "Public names and what each is for. `help(name)` in Python has parameters, results, errors and examples.",
+        "Made by `python docs/make_reference.py`; edit the docstrings, not this page.",
+        "",
+    ]
+    for name, (purpose, names) in MODULES.items():
+        module = importlib.import_module(name)
+        lines += [f"## {name}", "", f"{purpose}.", "", "| Name | |", "|---|---|"]
+        for public in public_names(module, names):
+            thing = getattr(module, public)
+            documented = inspect.isclass(thing) or inspect.isroutine(thing) or inspect.ismodule(thing)
+            text = first_line(thing) if documented else f"`{thing!r}`"
+            lines.append(f"| `{public}` | {text.replace('|', chr(92) + '|')} |")
+        lines.append("")
+    lines += ["## Options of `hs.load`", "", "For `.tpx3` files; explained in [Loading](../guide/load.md).", ""]
+    lines += ["| Option | Default |", "|---|---|"]
+    from rsciio_tpx3.tpx3 import file_reader
+
+    for parameter in inspect.signature(file_reader).parameters.values():
+        if parameter.name != "filename" and parameter.kind is not parameter.VAR_KEYWORD:
+            lines.append(f"| `{parameter.name}` | `{parameter.default!r}` |")
+    return "\n".join(lines) + "\n"
+
+
+def metadata_table():
+    """The table of metadata, one row a leaf."""
+    from rsciio_tpx3.metadata.mapping import LEAVES
+
+    rows = ["| Key | Unit | Meaning |", "|---|---|---|"]
+    rows += [f"| `{leaf}` | {unit or ''} | {meaning} |" for leaf, unit, meaning in LEAVES.values()]
+    return "\n".join(rows)
+
+
+def renewed(page, text):
+    """The text of a page with its generated part made anew."""
+    if page == "reference/index.md":
+        return reference()
+    return re.sub(
+        f"{re.escape(_BEGIN)}.*?{re.escape(_END)}",
+        lambda _: f"{_BEGIN}\n\n{metadata_table()}\n\n{_END}",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def main():
+    for page in ("reference/index.md", "guide/load.md"):
+        path = DOCS / page
+        path.parent.mkdir(exist_ok=True)
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        path.write_text(renewed(page, text), encoding="utf-8")
+        print(path.relative_to(DOCS.parent))
+
+
+if __name__ == "__main__":
+    main()

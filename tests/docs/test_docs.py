@@ -1,0 +1,138 @@
+"""The pages of the documentation: their code runs, their links resolve, their tables are up to date."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+NAMES = [page.relative_to(DOCS).as_posix() for page in PAGES]
+
+# pages with tests of their own
+TESTED_ELSEWHERE = {"guide/simulate.md"}
+# pages that come with the formats and the signals; a link to them may be ahead of them
+COMING = {
+    "guide/sparse_signals.md",
+    "guide/which_format.md",
+    "formats/raw_csr.md",
+    "formats/nxevent.md",
+    "formats/stempy.md",
+    "formats/advacam.md",
+}
+
+pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="the pages are in the repository only")
+
+
+def _code(text):
+    """Python blocks of a page that are to run: all but those marked ``no-run``."""
+    return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def _prose(text):
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def _anchors(text):
+    """Anchors as code hosts make them from headings."""
+    headings = re.findall(r"^#+ (.*)$", _prose(text), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", h).lower()) for h in headings)
+    return {h.strip().replace(" ", "-") for h in plain}
+
+
+RUNNABLE = [n for n in NAMES if n not in TESTED_ELSEWHERE and _code((DOCS / n).read_text("utf-8"))]
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_code_of_a_page_runs(name, tmp_path, monkeypatch):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    monkeypatch.chdir(tmp_path)
+    blocks = _code((DOCS / name).read_text(encoding="utf-8"))
+    space = {}
+    for number, block in enumerate(blocks):
+        exec(compile(block, f"{name}, block {number}", "exec"), space)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_and_pictures_of_a_page_exist(name):
+    page = DOCS / name
+    for target in re.findall(r"\]\(([^)\s]+)\)", _prose(page.read_text(encoding="utf-8"))):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        file, _, anchor = target.partition("#")
+        other = (page.parent / file).resolve() if file else page
+        if not other.exists():
+            assert other.relative_to(DOCS).as_posix() in COMING, f"{name} links to {target}, which does not exist"
+            continue
+        if anchor:
+            assert anchor in _anchors(other.read_text(encoding="utf-8")), f"{name}: no heading for {target}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_names_no_place_outside_the_project(name):
+    text = (DOCS / name).read_text(encoding="utf-8")
+    assert not re.search(r"(?<![\w.])/(work|home|tmp|root|Users)/", text)
+
+
+OURS = [n for n in NAMES if n.split("/")[0] in ("guide", "formats", "explanation") and n not in COMING]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_page_begins_with_code_that_runs(name):
+    text = (DOCS / name).read_text(encoding="utf-8")
+    first = re.search(r"^```(.*)$", text, re.MULTILINE)
+    assert first and first[1] in ("python", "sh"), f"{name} should begin with code"
+
+
+def test_every_picture_is_used():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [*PAGES, ROOT / "README.md"])
+    unused = [p.name for p in (DOCS / "images").glob("*.png") if f"images/{p.name}" not in text]
+    assert not unused
+
+
+def _script(name):
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", ["reference/index.md", "guide/load.md"])
+def test_generated_parts_are_up_to_date(page):
+    make = _script("make_reference")
+    text = (DOCS / page).read_text(encoding="utf-8")
+    assert make.renewed(page, text) == text, "run python docs/make_reference.py"
+
+
+def test_info_on_the_page_is_what_the_command_prints(tmp_path, monkeypatch, capsys):
+    from rsciio_tpx3 import simulate
+    from rsciio_tpx3.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    simulate.recording("scan.tpx3", (24, 32), dwell_time="5 us", electrons_per_position=20)
+    assert main(["info", "scan.tpx3"]) == 0
+    printed = capsys.readouterr().out
+    shown = re.search(r"```text\nscan.tpx3\n(.*?)```", (DOCS / "guide/load.md").read_text("utf-8"), re.DOTALL)[1]
+    for line in shown.splitlines():
+        assert line.split("…")[0].strip() in printed
+    assert main(["info", "scan.tpx3", "--json", "-o", "navigation_shape=32,24"]) == 0
+    assert '"navigation_shape"' in capsys.readouterr().out
+
+
+def test_the_real_raster_is_as_the_guide_tells(real):
+    from rsciio_tpx3 import file_reader
+
+    pytest.importorskip("hyperspy")
+    [found] = file_reader(
+        real("timestem_raster_000000"), lazy=True, all_parts=True, layout="strip", navigation_shape=(64, 513),
+        active_fraction=1.0, show_progressbar=False,
+    )  # fmt: skip
+    scan = found["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]
+    assert found["data"].shape == (129, 513, 64, 256, 1024)
+    assert (scan["lines_placed"], scan["lines_expected"], scan["edges_in_bursts"]) == (65383, 66177, 128 * 142)
+    assert (scan["hits_placed"], scan["hits_total"]) == (3856, 3859)
+    assert scan["line_period"] == pytest.approx(40.0203e-6, abs=1e-10)

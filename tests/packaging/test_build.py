@@ -1,0 +1,87 @@
+"""What people install: wheel and source archive hold everything, and work away from the checkout."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from rsciio_tpx3 import simulate
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    pytest.importorskip("build")
+    out = tmp_path_factory.mktemp("dist")
+    # no isolation: what is installed here builds it, without a network
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(out.glob("*.whl")), next(out.glob("*.tar.gz"))
+
+
+def _needed():
+    """Every file of the packages that is not compiled."""
+    for package in ("rsciio_tpx3", "hyperspy_sparse"):
+        for path in (ROOT / package).rglob("*"):
+            if path.suffix in (".py", ".yaml"):
+                yield path.relative_to(ROOT).as_posix()
+
+
+def test_both_archives_hold_every_module_and_specification(archives):
+    wheel, source = archives
+    in_wheel = set(zipfile.ZipFile(wheel).namelist())
+    in_source = {name.partition("/")[2] for name in tarfile.open(source).getnames()}
+    needed = set(_needed())
+    assert any(name.endswith("specifications.yaml") for name in needed)
+    assert "hyperspy_sparse/hyperspy_extension.yaml" in needed
+    assert needed <= in_wheel
+    assert needed <= in_source
+    assert any(name.endswith("/LICENSE") for name in in_wheel)
+
+
+def test_installed_wheel_is_found_by_hyperspy(archives, tmp_path):
+    wheel, _ = archives
+    target = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(target)
+    recording = tmp_path / "scan.tpx3"
+    simulate.recording(recording, (3, 5), electrons_per_position=20, seed=1)
+    code = (
+        "import hyperspy.api as hs, hyperspy_sparse\n"
+        f"s = hs.load({str(recording)!r}, navigation_shape=(5, 3), lazy=True)\n"
+        "print(type(s).__name__, hyperspy_sparse.__file__)\n"
+    )
+    # first on the path, and away from the checkout
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    name, place = done.stdout.split()
+    assert name == "LazySparseElectronDiffraction2D"
+    assert Path(place).is_relative_to(target)
+
+
+def test_licence_and_version_agree_everywhere():
+    import rsciio_tpx3
+
+    project = (ROOT / "pyproject.toml").read_text()
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f'version = "{rsciio_tpx3.__version__}"' in project
+    assert f"version: {rsciio_tpx3.__version__}" in citation
+    assert 'license = "GPL-3.0-or-later"' in project
+    assert "license: GPL-3.0-or-later" in citation
+    assert "GNU GENERAL PUBLIC LICENSE" in (ROOT / "LICENSE").read_text()
+
+
+def test_readme_commands_are_what_ci_runs():
+    readme = (ROOT / "README.md").read_text()
+    assert readme.count("<!-- test command -->") == readme.count("<!-- demo command -->") == 1
+    for marker in ("<!-- test command -->", "<!-- demo command -->"):
+        block = readme.split(marker)[1].split("```")[1]
+        assert len(block.strip().splitlines()) == 2, "one pasted line"
