@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds, unwrap_sequence
+from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, nearest_period, ticks_to_seconds, unwrap_sequence
 from rsciio_tpx3.events.geometry import CHIP_SIZE, ORIENTATIONS
 from rsciio_tpx3.events.source import Edges, EventIndex, Hits
 from rsciio_tpx3.exceptions import Tpx3FormatError
@@ -248,7 +248,13 @@ def _pieces(records):
 def _unwrapped(toa, bits, reference):
     """Coarse ticks without rollovers."""
     coarse = toa * COARSE_TICKS
-    return coarse if bits == 64 else unwrap_sequence(coarse, (1 << bits) * COARSE_TICKS, reference)
+    if bits == 64 or len(coarse) == 0:
+        return coarse
+    period = (1 << bits) * COARSE_TICKS
+    if int(coarse.max()) - int(coarse.min()) < period // 2:
+        # no rollover within the block: what holds for its first hit holds for all
+        return coarse + (nearest_period(coarse[0], reference, period) - coarse[0])
+    return unwrap_sequence(coarse, period, reference)
 
 
 def _count_service(rows, own, is_service, service):
