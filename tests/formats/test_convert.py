@@ -53,6 +53,15 @@ def test_every_pair_of_formats_keeps_every_bit(tmp_path, toml, dense, first, sec
     assert len(signal["metadata"]["General"]["Processing"]) == 2
 
 
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_scan_without_a_single_count_is_kept(tmp_path, name):
+    empty = np.zeros((2, 3, 4, 5), np.uint8)
+    raw_csr.file_writer(tmp_path / "in.toml", signal_dict(lazy(empty)))
+    target = tmp_path / f"x.{ENDINGS[name]}"
+    convert(tmp_path / "in.toml", target, to_format=name, verify=True)
+    assert np.array_equal(values(target, name)[0], empty)
+
+
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
     simulate = pytest.importorskip("rsciio_tpx3.simulate")

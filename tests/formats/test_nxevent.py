@@ -239,3 +239,34 @@ def test_hyperspy_saves_and_loads(tmp_path, dense):
     assert type(again) is type(s)
     assert np.array_equal(np.asarray(again.data), dense[:, 2:])
     assert again.axes_manager[0].offset == s.axes_manager[0].offset + 2 * s.axes_manager[0].scale
+
+
+_WITHOUT_PLUGIN = """
+import sys
+sys.modules["hdf5plugin"] = None
+from rsciio_tpx3.nxevent import file_reader, file_writer
+import numpy as np
+axis = {"name": "", "size": 3, "scale": 1, "offset": 0, "units": ""}
+axes = [{**axis, "navigate": navigate} for navigate in (True, True, False, False)]
+signal = {"data": np.ones((3, 3, 3, 3), "u1"), "axes": axes, "metadata": {}}
+for call in (
+    lambda: file_reader(sys.argv[1]),
+    lambda: file_writer(sys.argv[2], signal),
+    lambda: file_writer(sys.argv[2], signal, compression="gzip"),
+):
+    try:
+        call()
+        print("done")
+    except ImportError as error:
+        print(error)
+print(int(file_reader(sys.argv[2])[0]["data"].sum().compute()))
+"""
+
+
+def test_without_hdf5plugin_the_message_helps_and_gzip_works(tmp_path, dense):
+    file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)))
+    arguments = [sys.executable, "-c", _WITHOUT_PLUGIN, tmp_path / "x.nxevent", tmp_path / "y.nxevent"]
+    found = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "hdf5plugin is needed to unpack this file. Install it: pip install hdf5plugin" in found[0]
+    assert "compression='gzip' needs no plugin" in found[1]
+    assert found[2:] == ["done", "81"]
