@@ -1,4 +1,4 @@
-"""Convert a large recording: time against summing the file's bytes, and the most memory it takes.
+"""Convert a large recording: time against summing the file's bytes, the most memory, and reading back.
 
     python benchmarks/convert_large.py FILE.tpx3 OUT.toml [OUT.nxevent ...]
 
@@ -19,6 +19,27 @@ convert(sys.argv[1], sys.argv[2], overwrite=True, show_progressbar=False)
 print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
+
+_READ = """
+import sys, time
+import numpy as np
+from rsciio_tpx3.convert import _plugin, _read
+from rsciio_tpx3.frames.dask_array import source_of
+begin = time.perf_counter()
+data = _read(_plugin(sys.argv[1], None), [sys.argv[1]], {})["data"]
+opened = time.perf_counter() - begin
+source = source_of(data)
+rows = np.random.default_rng(0).integers(0, np.prod(data.shape[:-2]), 400)
+for row in rows[:200]:
+    source.frames(int(row), int(row) + 1)
+begin = time.perf_counter()
+for row in rows[200:]:
+    source.frames(int(row), int(row) + 1)
+frame = (time.perf_counter() - begin) / 200
+begin = time.perf_counter()
+data.sum().compute()
+print(opened, frame, time.perf_counter() - begin)
+"""
 
 # in a process of its own too: the peak of a child process begins at the memory of its parent
 _SUM = """
@@ -58,6 +79,8 @@ def main(arguments):
         for output in outputs:
             seconds, peak = run(_CONVERT, path, output)
             print(f"{os.path.basename(output)}: {seconds:.1f} s ({seconds / base:.0f} times), peak {peak / 1e6:.0f} MB")
+            opened, frame, total = run(_READ, output)
+            print(f"    open {opened:.2f} s, one frame {frame * 1e3:.1f} ms, sum of all {total:.1f} s")
 
 
 if __name__ == "__main__":

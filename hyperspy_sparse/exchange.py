@@ -179,8 +179,8 @@ def to_py4dstem(signal):
     for pair in (axes.navigation_axes, axes.signal_axes):
         if not np.isclose(abs(pair[0].scale), abs(pair[1].scale), rtol=1e-6):
             raise ValueError(
-                f"scales {pair[0].scale} and {pair[1].scale} of {pair[0].name!r} and {pair[1].name!r} differ; a DataCube has one "
-                "for both. Rebin the signal, or set the scales."
+                f"scales {pair[0].scale} and {pair[1].scale} of {pair[0].name!r} and {pair[1].name!r} differ; a "
+                "DataCube has one for both. Rebin the signal, or set the scales."
             )
     data = signal.data
     if hasattr(data, "compute"):
@@ -197,7 +197,15 @@ def to_py4dstem(signal):
 
 
 # py4DSTEM compares units as text: these are its spellings
-_PY4DSTEM_UNITS = {"nm": "nm", "px": "pixels", "1/A": "A^-1", "A^-1": "A^-1", "$A^{-1}$": "A^-1", "Å": "A", "mrad": "mrad"}
+_PY4DSTEM_UNITS = {
+    "nm": "nm",
+    "px": "pixels",
+    "1/A": "A^-1",
+    "A^-1": "A^-1",
+    "$A^{-1}$": "A^-1",
+    "Å": "A",
+    "mrad": "mrad",
+}
 
 
 def _unit(axis, unknown):

@@ -6,7 +6,6 @@ an hour: refuse before it starts what cannot end well, note where the data come 
 
 import argparse
 import difflib
-import hashlib
 import importlib
 import json
 import os
@@ -18,11 +17,9 @@ import numpy as np
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.write import NullSink, write
-from rsciio_tpx3.metadata.record import plain
+from rsciio_tpx3.metadata.provenance import checksums, provenance, size_of, with_step
 
 __all__ = ["add_check_parser", "add_convert_parser", "check", "convert"]
-
-_BLOCK = 1 << 22
 
 
 def convert(
@@ -88,10 +85,10 @@ def convert(
     writer_module = importlib.import_module(writer["api"])
     options = dict(reader_options or {})
     with ThreadPoolExecutor(1) as pool:
-        sums = pool.submit(_checksums, inputs if checksum else [])
+        sums = pool.submit(checksums, inputs if checksum else [])
         signal = _read(reader, inputs, options)
-        note = _provenance(inputs, sums.result(), options, writer, writer_options)
-        signal["metadata"] = _with_step(signal.get("metadata"), note)
+        note = provenance(inputs, sums.result(), writer["name"], options, writer_options)
+        signal["metadata"] = with_step(signal.get("metadata"), note)
         own = dict(writer_options or {})
         if show_progressbar is not None:
             own["show_progressbar"] = show_progressbar
@@ -99,8 +96,8 @@ def convert(
     report = {
         "source": inputs,
         "target": target,
-        "bytes_in": sum(_size(path) for path in inputs),
-        "bytes_out": _size(target),
+        "bytes_in": sum(size_of(path) for path in inputs),
+        "bytes_out": size_of(target),
         "frames": int(np.prod(signal["data"].shape[:-2], dtype=np.int64)),
         "verified": False,
     }
@@ -211,64 +208,6 @@ def _read(plugin, paths, options):
             f"{paths[0]!r} holds {len(signals)} signals: {titles}. Load the one you want and save it by HyperSpy."
         )
     return signals[0]
-
-
-# -- where the data come from ----------------------------------------------------------------------
-
-
-def _provenance(inputs, digests, options, writer, writer_options):
-    """What was converted from what, by plain names."""
-    from rsciio_tpx3 import __version__
-
-    files = []
-    for path in (part for path in inputs for part in _files_of(path)):
-        entry = {"name": os.path.basename(path), "size": os.path.getsize(path)}
-        if digests.get(path):
-            entry["sha256"] = digests[path]
-        files.append(entry)
-    return {
-        "software": f"rsciio_tpx3 {__version__}",
-        "format": writer["name"],
-        "inputs": files,
-        "reader_options": json.dumps(plain(options)),
-        "writer_options": json.dumps(plain(dict(writer_options or {}))),
-    }
-
-
-def _with_step(metadata, note):
-    """A copy of the metadata with the note added to General.Processing."""
-    metadata = dict(metadata or {})
-    general = metadata["General"] = dict(metadata.get("General", {}))
-    steps = general["Processing"] = dict(general.get("Processing", {}))
-    steps[f"conversion_{len(steps)}"] = note
-    return metadata
-
-
-def _checksums(paths):
-    return {part: _sha256(part) for path in paths for part in _files_of(path)}
-
-
-def _sha256(path):
-    if not os.path.isfile(path):  # a zspy is a folder
-        return None
-    digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _files_of(path):
-    """A file and those it refers to: a raw_csr data set is four files."""
-    if path.lower().endswith(".toml"):
-        from rsciio_tpx3.raw_csr.description import read_description
-
-        return [path, *(stamp.path for stamp in read_description(path).stamps.values())]
-    return [path]
-
-
-def _size(path):
-    return sum(os.path.getsize(part) for part in _files_of(path))
 
 
 # -- reading back ----------------------------------------------------------------------------------

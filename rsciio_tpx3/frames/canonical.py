@@ -32,7 +32,8 @@ def canonical_frames(data, indices, indptr, sig_shape, dtype, where):
 
     Parameters
     ----------
-    data : numpy.ndarray, shape (n_entries,)
+    data : numpy.ndarray, shape (n_entries,), or None
+        Values; None counts how often a pixel is named.
     indices : numpy.ndarray of any integer type, shape (n_entries,)
         Pixels ``y * width + x``.
     indptr : numpy.ndarray of int64, shape (n_rows + 1,)
@@ -59,14 +60,14 @@ def canonical_frames(data, indices, indptr, sig_shape, dtype, where):
     n_pixels = int(sig_shape[0]) * int(sig_shape[1])
     indices = native(_inside(indices, n_pixels, sig_shape, where))
     indices = indices.astype(index_type(n_pixels), copy=False)
-    data = native(data)
     order = _order(indices, indptr)
-    if order != _ASCENDING:
-        data = data.astype({"b": np.uint64, "u": np.uint64, "i": np.int64}.get(data.dtype.kind, data.dtype))
-        if order == _UNSORTED:
-            data, indices, indptr = _sorted_sums(data, indices, indptr, n_pixels)
-        else:
-            data, indices, indptr = _neighbour_sums(data, indices, indptr)
+    if data is None and order == _REPEATS:
+        data, indices, indptr = _count(indices, indptr)
+    else:
+        data = np.ones(len(indices), np.uint8) if data is None else native(data)
+        if order != _ASCENDING:
+            add_up = _sorted_sums if order == _UNSORTED else _neighbour_sums
+            data, indices, indptr = add_up(_widest(data), indices, indptr, n_pixels)
     shape = (len(indptr) - 1, *(int(n) for n in sig_shape))
     return CSRFrames((_as_type(data, np.dtype(dtype), where), indices, indptr), shape=shape)
 
@@ -96,6 +97,11 @@ def _order(indices, indptr):
     return found
 
 
+def _widest(data):
+    """The same values in a type in which sums do not overflow."""
+    return data.astype({"b": np.uint64, "u": np.uint64, "i": np.int64}.get(data.dtype.kind, data.dtype))
+
+
 def _sorted_sums(data, indices, indptr, n_pixels):
     """Rows sorted, repeated pixels added up."""
     rows = csr_array((data, indices.copy(), indptr.copy()), shape=(len(indptr) - 1, n_pixels))
@@ -103,7 +109,7 @@ def _sorted_sums(data, indices, indptr, n_pixels):
     return rows.data, rows.indices.astype(index_type(n_pixels), copy=False), rows.indptr.astype(np.int64)
 
 
-def _neighbour_sums(data, indices, indptr):
+def _neighbour_sums(data, indices, indptr, n_pixels):
     """The same for rows that are sorted already."""
     first = np.ones(len(indices), bool)
     first[1:] = indices[1:] != indices[:-1]
@@ -112,6 +118,27 @@ def _neighbour_sums(data, indices, indptr):
     kept = np.concatenate([[0], np.cumsum(first)])
     at = np.flatnonzero(first)
     return np.add.reduceat(data, at), indices[at], kept[indptr]
+
+
+@njit(nogil=True, cache=True)
+def _count(indices, indptr):
+    """Counts of pixels in rows that are sorted already."""
+    counts = np.empty(len(indices), np.uint32)
+    pixels = np.empty_like(indices)
+    ends = np.empty_like(indptr)
+    ends[0] = 0
+    n = 0
+    for row in range(len(indptr) - 1):
+        begin = n
+        for i in range(indptr[row], indptr[row + 1]):
+            if n > begin and pixels[n - 1] == indices[i]:
+                counts[n - 1] += 1
+            else:
+                pixels[n] = indices[i]
+                counts[n] = 1
+                n += 1
+        ends[row + 1] = n
+    return counts[:n].copy(), pixels[:n].copy(), ends
 
 
 def _as_type(data, dtype, where):

@@ -90,17 +90,24 @@ def write(data, sink, show_progressbar=None, threads=None, description="Writing"
         frames = read()
         return frames.n_frames, frames.data.size, _total(frames.data), sink.prepare(frames)
 
-    with ThreadPoolExecutor(threads) as pool, tqdm(
-        total=n_rows,
-        unit="frames",
-        unit_scale=True,
-        desc=description,
-        delay=2 if show_progressbar is None else 0,
-        disable=show_progressbar is False,
-    ) as bar:
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        tqdm(
+            total=n_rows,
+            unit="frames",
+            unit_scale=True,
+            desc=description,
+            delay=2 if show_progressbar is None else 0,
+            disable=show_progressbar is False,
+        ) as bar,
+    ):
         for rows, entries, total, prepared in _in_order(pool, work, tasks, threads + 1):
             sink.append(prepared)
-            done = {"frames": done["frames"] + rows, "entries": done["entries"] + entries, "total": done["total"] + total}
+            done = {
+                "frames": done["frames"] + rows,
+                "entries": done["entries"] + entries,
+                "total": done["total"] + total,
+            }
             bar.update(rows)
     return done
 

@@ -5,11 +5,14 @@ import math
 import os
 
 import numpy as np
+from dask.array import Array
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
 from rsciio_tpx3.frames.write import check_layout, known_entries, write
 from rsciio_tpx3.metadata.record import default_axes, foreign_metadata, make_record, read_record
+from rsciio_tpx3.nxevent.hits import HitFrames
 from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, PROCESS, RECORD, id_type, load_plugin
 from rsciio_tpx3.nxevent.sink import NXEventSink
 from rsciio_tpx3.nxevent.source import NXEventSource
@@ -92,7 +95,10 @@ def file_reader(
     if values == "auto":
         values = _HEIGHTS if found["coding"] == _HEIGHTS else "counts"
     if dtype is None:
-        dtype = record["dtype"] if record else (found["height_type"] if values == _HEIGHTS else np.uint16)
+        dtype = found["height_type"] if values == _HEIGHTS else np.uint16
+        # the record has the type of what was written, not of times over threshold kept beside it
+        if record and (values == _HEIGHTS) == (found["coding"] == _HEIGHTS):
+            dtype = record["dtype"]
     source = NXEventSource(filename, found["path"], nav_shape, sig_shape, dtype, values)
     axes = record["axes"] if record else None
     return [
@@ -116,7 +122,9 @@ def _look(filename, dataset_path):
     name = os.path.basename(filename)
     stamp = FileStamp.of(filename)
     if not h5py.is_hdf5(stamp.path):
-        raise Tpx3FormatError(f"{name!r} is no HDF5 file, so no NXevent_data file. Check the file, or pass file_format.")
+        raise Tpx3FormatError(
+            f"{name!r} is no HDF5 file, so no NXevent_data file. Check the file, or pass file_format."
+        )
     load_plugin()
     with h5py.File(stamp.path, "r") as file:
         group = _group(file, dataset_path, name)
@@ -125,7 +133,9 @@ def _look(filename, dataset_path):
             raise Tpx3FormatError(
                 f"{group.name!r} of {name!r} has no {' and no '.join(missing)}: events cannot be assigned to positions."
             )
-        if values := [key for key in ("event_id", "event_index") if group[key].dtype.kind not in "iu" or group[key].ndim != 1]:
+        if values := [
+            key for key in ("event_id", "event_index") if group[key].dtype.kind not in "iu" or group[key].ndim != 1
+        ]:
             raise Tpx3FormatError(f"{values[0]} in {group.name!r} of {name!r} is no list of whole numbers.")
         height = group.get("pulse_height")
         record = group.parent.get(f"{PROCESS}/{RECORD}")
@@ -182,7 +192,7 @@ def _signal_shape(found, given):
     return found["sig_shape"]
 
 
-def file_writer(filename, signal, values="auto", compression="blosc2", show_progressbar=None, **kwds):
+def file_writer(filename, signal, values="auto", compression="blosc2", keep=(), show_progressbar=None, **kwds):
     """Write a signal as NXevent_data in one compressed HDF5 file.
 
     The file appears under its name when it is complete; an old one stays whole until then.
@@ -198,6 +208,9 @@ def file_writer(filename, signal, values="auto", compression="blosc2", show_prog
         counts for unsigned integers that are no times over threshold.
     compression : {"blosc2", "gzip"}
         "blosc2" needs hdf5plugin to write and read; "gzip" needs nothing, and a third more space.
+    keep : sequence of {"time", "tot"}
+        For a recording that was loaded and not changed: keep of each hit the time since its position
+        began (`event_time_offset`, ticks of 260.41666 ps) and the time over threshold (`pulse_height`, 25 ns).
     show_progressbar : bool, optional
         None shows a bar for work that takes longer than two seconds.
     **kwds
@@ -221,22 +234,34 @@ def file_writer(filename, signal, values="auto", compression="blosc2", show_prog
 
     nav_shape, sig_shape = check_layout(signal)
     repeat = _repeats(values, signal)
+    data, keep = _with_hits(signal["data"], keep)
     with contextlib.ExitStack() as stack:
         files = stack.enter_context(PartialFiles(filename))
-        entries = known_entries(signal["data"])
+        entries = known_entries(data)
         if entries is not None:
-            need_space(files.target, 2 * entries + 8 * math.prod(nav_shape))
+            need_space(files.target, (2 + 3 * len(keep)) * entries + 8 * math.prod(nav_shape))
         # the newest form of HDF5's own tables indexes long lists of chunks faster, but older programs
         # could not open the file
         file = stack.enter_context(h5py.File(files.path(), "w", libver="earliest"))
         entry = _entry(file, signal, sig_shape)
         events = _nexus_group(entry, EVENTS, "NXevent_data")
-        events.attrs.update(nav_shape=nav_shape, sig_shape=sig_shape, coding=_REPEATED if repeat else _HEIGHTS)
-        sink = NXEventSink(events, sig_shape, signal["data"].dtype, repeat, compression)
-        write(signal["data"], sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
+        events.attrs.update(nav_shape=nav_shape, sig_shape=sig_shape, coding=_REPEATED if repeat or keep else _HEIGHTS)
+        sink = NXEventSink(events, sig_shape, data.dtype, repeat or bool(keep), compression, keep)
+        write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
         sink.finish()
         file.close()
         files.commit()
+
+
+def _with_hits(data, keep):
+    """The data, or the hits behind them where something of each is to be kept."""
+    keep = (keep,) if isinstance(keep, str) else tuple(keep)
+    unknown = [name for name in keep if name not in ("time", "tot")]
+    if unknown:
+        raise ValueError(f"keep={unknown[0]!r} is none of 'time', 'tot'.")
+    if not keep:
+        return data, ()
+    return HitFrames(source_of(data) if isinstance(data, Array) else data), keep
 
 
 def _repeats(values, signal):
@@ -279,4 +304,3 @@ def _entry(file, signal, sig_shape):
         values = axes.create_dataset(f"axis_{i}", data=data, chunks=data.shape, shuffle=True, compression="gzip")
         values.attrs.update(long_name=str(axis.get("name") or ""), units=str(axis.get("units") or ""))
     return entry
-

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.nxevent.layout import CHUNK_EVENTS, height_type, id_type, packing
 
 __all__ = ["NXEventSink"]
@@ -24,60 +25,71 @@ class NXEventSink:
         `pulse_height`.
     compression : str
         See `layout.packing`.
+    keep : sequence of {"time", "tot"}
+        What the rows bring of each hit besides: they are `hits.HitRows` then.
     """
 
-    def __init__(self, group, sig_shape, dtype, repeat, compression):
+    def __init__(self, group, sig_shape, dtype, repeat, compression, keep=()):
         self.repeat = repeat
-        self._ids = _growing(group, "event_id", id_type(sig_shape), (CHUNK_EVENTS,), compression)
-        self._index = _growing(group, "event_index", np.dtype("<i8"), (_CHUNK_ROWS,), compression)
-        self._values = None
-        if not repeat:
-            self._values = _growing(group, "pulse_height", height_type(dtype), (CHUNK_EVENTS, 1), compression)
-        self._buffers = {"event_id": [], "event_index": [], "pulse_height": []}
+        self.keep = keep
+        columns = {"event_id": (id_type(sig_shape), (CHUNK_EVENTS,)), "event_index": (np.dtype("<i8"), (_CHUNK_ROWS,))}
+        if not repeat or "tot" in keep:
+            columns["pulse_height"] = height_type(dtype if not repeat else np.uint16), (CHUNK_EVENTS, 1)
+        if "time" in keep:
+            columns["event_time_offset"] = np.dtype("<i4"), (CHUNK_EVENTS,)
+        self._columns = {name: _growing(group, name, *kind, compression) for name, kind in columns.items()}
+        if "time" in keep:
+            self._columns["event_time_offset"].attrs["units"] = f"{1e9 / TICKS_PER_SECOND!r} ns"
+        self._waiting = {name: [] for name in columns}
         self._end = 0
 
     def prepare(self, frames):
-        """Pixel numbers in the type of the file, first events of the rows, and values."""
-        indices = frames.indices.astype(self._ids.dtype)
+        """Name to the values of each column, in the types of the file; `event_index` with its end."""
+        indices = frames.indices.astype(self._columns["event_id"].dtype)
+        if self.keep:
+            new = {"event_id": indices, "event_index": frames.indptr}
+            if "tot" in self.keep:
+                new["pulse_height"] = _as_heights(frames.tot, self._columns["pulse_height"].dtype)
+            if "time" in self.keep:
+                new["event_time_offset"] = frames.offset
+            return new
         if not self.repeat:
-            return indices, frames.indptr, _as_heights(frames.data, self._values.dtype)
+            heights = _as_heights(frames.data, self._columns["pulse_height"].dtype)
+            return {"event_id": indices, "event_index": frames.indptr, "pulse_height": heights}
         counts = _as_counts(frames.data)
         ends = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])[frames.indptr]
-        return np.repeat(indices, counts), ends, None
+        return {"event_id": np.repeat(indices, counts), "event_index": ends}
 
     def append(self, prepared):
         """Write the next rows; whole HDF5 chunks only, so that none is packed twice."""
-        ids, ends, values = prepared
-        self._put("event_id", self._ids, ids, CHUNK_EVENTS)
-        self._put("event_index", self._index, ends[:-1] + self._end, _CHUNK_ROWS)
-        if values is not None:
-            self._put("pulse_height", self._values, values, CHUNK_EVENTS)
-        self._end += len(ids)
+        starts = prepared["event_index"][:-1] + self._end
+        self._end += len(prepared["event_id"])
+        for name, values in {**prepared, "event_index": starts}.items():
+            self._waiting[name].append(values)
+            self._flush(name, self._columns[name].chunks[0])
 
     def finish(self):
         """Write what is left."""
-        for name, data in (("event_id", self._ids), ("event_index", self._index), ("pulse_height", self._values)):
-            if data is not None:
-                self._put(name, data, np.empty((0, *data.shape[1:]), data.dtype), 1)
+        for name in self._columns:
+            self._flush(name, 1)
 
-    def _put(self, name, dataset, values, multiple):
-        waiting = self._buffers[name]
-        waiting.append(values)
-        n = sum(map(len, waiting))
+    def _flush(self, name, multiple):
+        n = sum(map(len, self._waiting[name]))
         whole = n - n % multiple
         if whole == 0:
             return
-        joined = np.concatenate(waiting)
+        dataset, joined = self._columns[name], np.concatenate(self._waiting[name])
         before = len(dataset)
         dataset.resize(before + whole, axis=0)
         dataset[before:] = joined[:whole]
-        self._buffers[name] = [joined[whole:].copy()]
+        self._waiting[name] = [joined[whole:].copy()]
 
 
 def _as_counts(data):
     if data.dtype.kind == "i" and len(data) and data.min() < 0:
         raise ValueError(
-            f"a value is {data.min()}: counts are never negative. Save with values=\"pulse_height\", which keeps any value."
+            f"a value is {data.min()}: counts are never negative. "
+            'Save with values="pulse_height", which keeps any value.'
         )
     return data.astype(np.int64, copy=False)
 

@@ -71,14 +71,14 @@ class NXEventSource:
             if starts is None:
                 # a worker that reads one span needs one span of starts
                 last = stop == math.prod(self.nav_shape)
-                part = native(group["event_index"][start : stop + (not last)]).astype(np.int64)
+                part = native(_read(group["event_index"], start, stop + (not last))).astype(np.int64)
                 starts = np.append(part, len(group["event_id"])) if last else part
             else:
                 starts = starts[start : stop + 1]
             begin, end = int(starts[0]), int(starts[-1])
             indices = _read(group["event_id"], begin, end)
             if self.values == "counts":
-                data = np.ones(end - begin, np.uint8)
+                data = None
             else:
                 data = _read(group["pulse_height"], begin, end).ravel()
         return canonical_frames(data, indices, starts - begin, self.sig_shape, self.dtype, repr(self.stamp.name))
@@ -90,7 +90,7 @@ class NXEventSource:
             self.stamp.check()
             with h5py.File(self.stamp.path, "r") as file:
                 group = file[self.group]
-                index = native(group["event_index"][()]).astype(np.int64)
+                index = native(_read(group["event_index"])).astype(np.int64)
                 self._starts = np.append(index, len(group["event_id"]))
         return self._starts
 
@@ -113,7 +113,7 @@ class NXEventSource:
             _logger.warning(f"{starts[0]} events in {where} come before the first position and are left out.")
 
 
-def _read(dataset, begin, end):
+def _read(dataset, begin=0, end=None):
     try:
         return dataset[begin:end]
     except OSError as error:

@@ -236,4 +236,3 @@ def check_file(filename, show_progressbar=None):
     source = RawCsrSource(about)
     found = write(source, NullSink(), show_progressbar, description=f"Checking {os.path.basename(filename)}")
     return {**found, "canonical": found["entries"] == source.n_entries}
-

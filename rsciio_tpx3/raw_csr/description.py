@@ -81,7 +81,7 @@ def read_description(path):
         found = "no key 'filetype' in a table [params]" if filetype is None else f"params.filetype = {filetype!r}"
         raise Tpx3FormatError(
             f"{os.path.basename(path)!r} is a TOML file but describes no counted data: found {found}, needed is "
-            "params.filetype = \"raw_csr\". Pass the .toml that lies beside the raw arrays, or add the key."
+            'params.filetype = "raw_csr". Pass the .toml that lies beside the raw arrays, or add the key.'
         )
     arrays = _table_of_arrays(tables, filetype, path)
     stamps, dtypes = {}, {}

@@ -162,9 +162,7 @@ class RawCsrSource:
         shape = given if given is not None else description.nav_shape
         name = description.path
         if shape is None:
-            raise ValueError(
-                f"{name!r} has no nav_shape. Pass navigation_shape=(x, y) for its {self.n_rows} frames."
-            )
+            raise ValueError(f"{name!r} has no nav_shape. Pass navigation_shape=(x, y) for its {self.n_rows} frames.")
         if not -self.n_rows < self.sync_offset < self.n_rows:
             raise ValueError(
                 f"sync_offset={self.sync_offset} shifts all {self.n_rows} frames out of the scan; it must lie between "
@@ -178,9 +176,14 @@ class RawCsrSource:
                 f"navigation_shape=(x, y) for {self.n_rows} frames, or correct nav_shape in {name!r}."
             )
         if rest:
-            what = f"{rest} frames after the last position are left out" if rest > 0 else f"the last {-rest} positions are blank"
+            what = (
+                f"{rest} frames after the last position are left out"
+                if rest > 0
+                else f"the last {-rest} positions are blank"
+            )
             _logger.warning(
-                f"{self.n_rows} frames with sync_offset={self.sync_offset} and navigation shape {tuple(shape)[::-1]}: {what}."
+                f"{self.n_rows} frames with sync_offset={self.sync_offset} and navigation shape "
+                f"{tuple(shape)[::-1]}: {what}."
             )
         return tuple(int(n) for n in shape)
 

@@ -69,9 +69,7 @@ def file_reader(filename, lazy=False, signal_shape=None, keep_flyback=True, dtyp
     if record and dtype is None:
         dtype = record["dtype"]
     nav_shape = record["nav_shape"] if record else None
-    source = StempySource(
-        filename, found["version"], found["scan_shape"], sig_shape, dtype, keep_flyback, nav_shape
-    )
+    source = StempySource(filename, found["version"], found["scan_shape"], sig_shape, dtype, keep_flyback, nav_shape)
     axes = record["axes"] if record else None
     return [
         frames_signal(

@@ -57,8 +57,8 @@ def open_records(path):
     ending = os.path.splitext(path)[1].lower()
     if ending == ".t3r":
         raise Tpx3FormatError(
-            f"{os.path.basename(path)!r} holds undecoded chip data: times in it are coded by tables that Advacam does not "
-            "publish. Export it from Pixet as .t3pa or .t3p."
+            f"{os.path.basename(path)!r} holds undecoded chip data: times in it are coded by tables that Advacam "
+            "does not publish. Export it from Pixet as .t3pa or .t3p."
         )
     return BinaryRecords(path) if ending == ".t3p" else TextRecords(path)
 
@@ -92,12 +92,17 @@ def _record_type(path):
             found = np.fromfile(path, dtype, 4096)
             hits = found[found["overflow"] == 0]
             # 10 bits of ToT, 5 of FToA, 18 of the pixel on the largest detector
-            if len(hits) and (hits["tot"] < 1024).all() and (hits["ftoa"] < 32).all() and (hits["pixel"] < 1 << 18).all():
+            if (
+                len(hits)
+                and (hits["tot"] < 1024).all()
+                and (hits["ftoa"] < 32).all()
+                and (hits["pixel"] < 1 << 18).all()
+            ):
                 fitting.append(dtype)
     if not fitting:
         raise Tpx3FormatError(
-            f"{name!r} has {size} bytes that are no records of 16 or 12 bytes with a time over threshold below 1024 and a "
-            "fine time below 32. The copy may be cut, or the program that wrote it padded its records."
+            f"{name!r} has {size} bytes that are no records of 16 or 12 bytes with a time over threshold below 1024 "
+            "and a fine time below 32. The copy may be cut, or the program that wrote it padded its records."
         )
     return fitting[0]
 
@@ -115,7 +120,8 @@ class TextRecords:
             line = file.readline(4096)
         if b"\0" in line or len(line) == 4096:
             raise Tpx3FormatError(
-                f"{os.path.basename(self.path)!r} is no text: a .t3pa file begins with a line of names. Binary lists end in .t3p."
+                f"{os.path.basename(self.path)!r} is no text: a .t3pa file begins with a line of names. "
+                "Binary lists end in .t3p."
             )
         text = line.decode("latin-1").strip()
         if not text or text[0].isdigit():
@@ -129,14 +135,17 @@ class TextRecords:
             first = next((line for line in file if line.strip()), b"").split()
         n = len(first)
         if n == 0:
-            raise Tpx3FormatError(f"{os.path.basename(self.path)!r} has no rows: nothing was recorded, or the copy failed.")
+            raise Tpx3FormatError(
+                f"{os.path.basename(self.path)!r} has no rows: nothing was recorded, or the copy failed."
+            )
         if names is not None and n == len(names) and all(name in _NAMES for name in names):
             return tuple(_NAMES[name] for name in names)
         if n in (len(_LONG), len(_SHORT)):
             return _LONG if n == len(_LONG) else _SHORT
         raise Tpx3FormatError(
-            f"{os.path.basename(self.path)!r} has rows of {n} values under {names or 'no names'}; six (Index, Matrix Index, ToA, "
-            "ToT, FToA, Overflow) or three (Matrix Index, ToA, ToT) are known. Export it from Pixet as .t3pa."
+            f"{os.path.basename(self.path)!r} has rows of {n} values under {names or 'no names'}; six (Index, Matrix "
+            "Index, ToA, ToT, FToA, Overflow) or three (Matrix Index, ToA, ToT) are known. "
+            "Export it from Pixet as .t3pa."
         )
 
     def blocks(self):
@@ -162,8 +171,8 @@ class TextRecords:
         if bad >= 0:
             line = bytes(text[max(0, bad - 60) : bad + 60])
             raise Tpx3FormatError(
-                f"byte {start + bad} of {os.path.basename(self.path)!r}: a row of {len(self.columns)} whole numbers was due, found "
-                f"{line!r}. The file is damaged or cut; remove that line to read the rest."
+                f"byte {start + bad} of {os.path.basename(self.path)!r}: a row of {len(self.columns)} whole numbers "
+                f"was due, found {line!r}. The file is damaged or cut; remove that line to read the rest."
             )
         found = dict(zip(self.columns, out[:, :n]))
         zeros = np.zeros(n, np.int64)

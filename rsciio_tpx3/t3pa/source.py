@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds, unwrap_sequence
+from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, nearest_period, ticks_to_seconds, unwrap_sequence
 from rsciio_tpx3.events.geometry import CHIP_SIZE, ORIENTATIONS
 from rsciio_tpx3.events.source import Edges, EventIndex, Hits
 from rsciio_tpx3.exceptions import Tpx3FormatError
@@ -162,7 +162,9 @@ class AdvacamSource:
         self._check_measurement(measurement, number + 1)
         self._bits = toa_bits or next(bits for bits in TOA_BITS if largest_toa < 1 << min(bits, 62))
         if largest_toa >= 1 << min(self._bits, 62):
-            raise ValueError(f"toa_bits={toa_bits}: a time of {largest_toa} steps in {self.stamp.name!r} needs more bits.")
+            raise ValueError(
+                f"toa_bits={toa_bits}: a time of {largest_toa} steps in {self.stamp.name!r} needs more bits."
+            )
         self._blocks = blocks[self._bits]
         self._index = self._summary(service)
 
@@ -185,15 +187,17 @@ class AdvacamSource:
             if int(values.max()) > most or int(values.min()) < 0:
                 bad = int(values.max()) if int(values.max()) > most else int(values.min())
                 raise Tpx3FormatError(
-                    f"{name} {bad} in {self.stamp.name!r}, in the block from byte {start}: at most {most} is possible. The file is "
-                    "damaged, or its columns are in another order."
+                    f"{name} {bad} in {self.stamp.name!r}, in the block from byte {start}: at most {most} is possible. "
+                    "The file is damaged, or its columns are in another order."
                 )
 
     def _summary(self, service):
         full = [block for block in self._blocks if block.n_hits]
         n_hits = sum(block.n_hits for block in full)
         if service["data_gaps"]:
-            _logger.warning(f"{self.stamp.name!r}: the device lost data {service['data_gaps']} times while it recorded.")
+            _logger.warning(
+                f"{self.stamp.name!r}: the device lost data {service['data_gaps']} times while it recorded."
+            )
         span = (min(b.low for b in full), max(b.high for b in full)) if full else (0, -1)
         return EventIndex(
             edges=Edges.empty(),
@@ -216,8 +220,8 @@ class AdvacamSource:
             side = CHIP_SIZE if self._largest_pixel < CHIP_SIZE**2 else 2 * CHIP_SIZE
         if self._largest_pixel >= side**2:
             raise ValueError(
-                f"{self.stamp.name!r} holds pixel {self._largest_pixel}, but a detector of {side} x {side} has pixels 0 to "
-                f"{side**2 - 1}. Pass layout='quad'."
+                f"{self.stamp.name!r} holds pixel {self._largest_pixel}, but a detector of {side} x {side} has "
+                f"pixels 0 to {side**2 - 1}. Pass layout='quad'."
             )
         return side
 
@@ -244,7 +248,13 @@ def _pieces(records):
 def _unwrapped(toa, bits, reference):
     """Coarse ticks without rollovers."""
     coarse = toa * COARSE_TICKS
-    return coarse if bits == 64 else unwrap_sequence(coarse, (1 << bits) * COARSE_TICKS, reference)
+    if bits == 64 or len(coarse) == 0:
+        return coarse
+    period = (1 << bits) * COARSE_TICKS
+    if int(coarse.max()) - int(coarse.min()) < period // 2:
+        # no rollover within the block: what holds for its first hit holds for all
+        return coarse + (nearest_period(coarse[0], reference, period) - coarse[0])
+    return unwrap_sequence(coarse, period, reference)
 
 
 def _count_service(rows, own, is_service, service):

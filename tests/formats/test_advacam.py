@@ -184,7 +184,8 @@ def test_flyback_delay_and_frames_over_time_come_from_the_common_layer(tmp_path)
 def test_sidecars_are_read(tmp_path):
     path = write_text(tmp_path / "a.t3pa", hits())
     (tmp_path / "a.t3pa.info").write_text(
-        '[FileInfo]\n"Acq time" ("Acquisition time [s]"):\ndouble[1]\n1,5\n\n"ChipboardID" ("Chipboard ID"):\nchar[9]\nX00-W0000\n\n'
+        '[FileInfo]\n"Acq time" ("Acquisition time [s]"):\ndouble[1]\n1,5\n\n'
+        '"ChipboardID" ("Chipboard ID"):\nchar[9]\nX00-W0000\n\n'
         '"DACs" ("DACs values"):\nu16[3]\n1 2 3\n\n'
     )
     (tmp_path / "a.t3pa.dsc").write_text("A000000001\n[F0]\nType=i16 matrix width=512 height=512\n")

@@ -26,7 +26,9 @@ ENDINGS = {"RawCSR": "toml", "NXevent": "nxevent", "stempy": "h5"}
 def values(path, name):
     import importlib
 
-    module = importlib.import_module(f"rsciio_tpx3.{ {'RawCSR': 'raw_csr', 'NXevent': 'nxevent', 'stempy': 'stempy'}[name] }")
+    module = importlib.import_module(
+        f"rsciio_tpx3.{ {'RawCSR': 'raw_csr', 'NXevent': 'nxevent', 'stempy': 'stempy'}[name] }"
+    )
     found = module.file_reader(path, lazy=True)[0]
     return np.asarray(found["data"].compute(scheduler="sync")), found
 
@@ -49,6 +51,15 @@ def test_every_pair_of_formats_keeps_every_bit(tmp_path, toml, dense, first, sec
     assert report["verified"] and report["frames"] == 35
     assert signal["axes"] == signal_dict(dense)["axes"]
     assert len(signal["metadata"]["General"]["Processing"]) == 2
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_scan_without_a_single_count_is_kept(tmp_path, name):
+    empty = np.zeros((2, 3, 4, 5), np.uint8)
+    raw_csr.file_writer(tmp_path / "in.toml", signal_dict(lazy(empty)))
+    target = tmp_path / f"x.{ENDINGS[name]}"
+    convert(tmp_path / "in.toml", target, to_format=name, verify=True)
+    assert np.array_equal(values(target, name)[0], empty)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +86,14 @@ def test_a_recording_becomes_counted_frames(tmp_path, recording, name):
 
 def test_dense_data_of_other_readers_are_converted(tmp_path, dense):
     rsciio = pytest.importorskip("rsciio.hspy")
-    signal = {**signal_dict(dense), "attributes": {"_lazy": False}, "tmp_parameters": {}, "learning_results": {}, "package_info": {}, "models": {}}
+    signal = {
+        **signal_dict(dense),
+        "attributes": {"_lazy": False},
+        "tmp_parameters": {},
+        "learning_results": {},
+        "package_info": {},
+        "models": {},
+    }
     rsciio.file_writer(str(tmp_path / "x.hspy"), signal)
     convert(tmp_path / "x.hspy", tmp_path / "x.toml", verify=True)
     assert np.array_equal(values(tmp_path / "x.toml", "RawCSR")[0], dense)
@@ -107,9 +125,9 @@ def test_a_difference_is_found_when_verifying(tmp_path, toml, monkeypatch):
     honest = NXEventSink.prepare
 
     def wrong(self, frames):
-        ids, ends, heights = honest(self, frames)
-        ids[3] += 1
-        return ids, ends, heights
+        columns = honest(self, frames)
+        columns["event_id"][3] += 1
+        return columns
 
     monkeypatch.setattr(NXEventSink, "prepare", wrong)
     with pytest.raises(ValueError, match="differs from its source in frames"):
@@ -137,9 +155,25 @@ def command(*arguments):
 
 def test_the_command_line_converts_and_checks(tmp_path, recording, capsys):
     path, truth = recording
-    assert command("convert", path, tmp_path / "x.toml", "--navigation-shape", 11, 7, "--verify", "--write-option", "compact=true") == 0
+    assert (
+        command(
+            "convert",
+            path,
+            tmp_path / "x.toml",
+            "--navigation-shape",
+            11,
+            7,
+            "--verify",
+            "--write-option",
+            "compact=true",
+        )
+        == 0
+    )
     assert "verified" in capsys.readouterr().out
-    assert command("convert", path, tmp_path / "y.nxevent", "-o", "navigation_shape=11,7", "-o", "sync=auto", "--quiet") == 0
+    assert (
+        command("convert", path, tmp_path / "y.nxevent", "-o", "navigation_shape=11,7", "-o", "sync=auto", "--quiet")
+        == 0
+    )
     assert np.array_equal(values(tmp_path / "y.nxevent", "NXevent")[0].sum(axis=(2, 3)), truth)
     assert command("check", tmp_path / "x.toml", tmp_path / "y.nxevent") == 0
     (tmp_path / "z.toml").write_text("[a]\n")

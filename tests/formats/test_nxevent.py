@@ -123,7 +123,8 @@ def test_events_of_another_program_in_any_order_are_counted(tmp_path):
 
 def test_a_file_is_read_in_a_fresh_process(tmp_path, dense):
     file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)))
-    code = f"from rsciio_tpx3.nxevent import file_reader as r; print(r({str(tmp_path / 'x.nxevent')!r})[0]['data'].sum().compute())"
+    path = str(tmp_path / "x.nxevent")
+    code = f"from rsciio_tpx3.nxevent import file_reader as r; print(r({path!r})[0]['data'].sum().compute())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(found.stdout) == dense.sum()
 
@@ -178,6 +179,47 @@ def test_values_that_are_no_counts_are_refused_or_kept(tmp_path, dense):
     assert np.array_equal(values(tmp_path / "x.nxevent"), dense * 0.5)
 
 
+def test_time_and_time_over_threshold_are_kept_on_request(tmp_path):
+    simulate = pytest.importorskip("rsciio_tpx3.simulate")
+    from rsciio_tpx3 import tpx3
+    from rsciio_tpx3.events.scan import place_hits
+    from rsciio_tpx3.frames.dask_array import source_of
+
+    simulate.recording(tmp_path / "x.tpx3", (7, 11), dwell_time="5 us", electrons_per_position=30)
+    (signal,) = tpx3.file_reader(tmp_path / "x.tpx3", lazy=True, navigation_shape=(11, 7))
+    path = tmp_path / "x.nxevent"
+    file_writer(path, signal, keep=("time", "tot"))
+    counts = np.asarray(signal["data"].compute(scheduler="sync"))
+    assert np.array_equal(values(path), counts)
+    frames = source_of(signal["data"])
+    hits = frames.source.hits()
+    position = np.empty(len(hits), np.int64)
+    place_hits(hits.toa, *frames.scan.columns(), position)
+    inside = position >= 0
+    total = np.zeros((77, 512 * 512))
+    np.add.at(total, (position[inside], hits.pixel[inside]), hits.tot[inside])
+    found = values(path, values="pulse_height")
+    assert found.dtype == np.float32
+    assert np.array_equal(found.reshape(77, -1), total)
+    with h5py.File(path) as file:
+        events = file["entry/events"]
+        offset = events["event_time_offset"][()]
+        assert events["event_time_offset"].attrs["units"].endswith(" ns")
+        assert 0 <= offset.min() and offset.max() < 5000 * 3.84
+        # lines are 11 positions of 5 us: time since the line began is column * dwell + offset
+        row = np.repeat(np.arange(77), np.diff(np.append(events["event_index"][()], len(offset))))
+        since = np.sort((row % 11) * 19200 + offset + row // 11 * 10**9)
+        line = np.searchsorted(frames.scan.start, hits.toa[inside], "right") - 1
+        assert np.array_equal(since, np.sort(hits.toa[inside] - frames.scan.start[line] + line * 10**9))
+
+
+def test_only_recordings_have_single_hits_to_keep(tmp_path, dense):
+    with pytest.raises(ValueError, match="convert the recording itself"):
+        file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)), keep="tot")
+    with pytest.raises(ValueError, match="none of 'time', 'tot'"):
+        file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)), keep="toa")
+
+
 def test_an_old_file_is_untouched_until_the_new_one_is_whole(tmp_path, dense):
     path = tmp_path / "x.nxevent"
     file_writer(path, signal_dict(lazy(dense)))
@@ -197,3 +239,34 @@ def test_hyperspy_saves_and_loads(tmp_path, dense):
     assert type(again) is type(s)
     assert np.array_equal(np.asarray(again.data), dense[:, 2:])
     assert again.axes_manager[0].offset == s.axes_manager[0].offset + 2 * s.axes_manager[0].scale
+
+
+_WITHOUT_PLUGIN = """
+import sys
+sys.modules["hdf5plugin"] = None
+from rsciio_tpx3.nxevent import file_reader, file_writer
+import numpy as np
+axis = {"name": "", "size": 3, "scale": 1, "offset": 0, "units": ""}
+axes = [{**axis, "navigate": navigate} for navigate in (True, True, False, False)]
+signal = {"data": np.ones((3, 3, 3, 3), "u1"), "axes": axes, "metadata": {}}
+for call in (
+    lambda: file_reader(sys.argv[1]),
+    lambda: file_writer(sys.argv[2], signal),
+    lambda: file_writer(sys.argv[2], signal, compression="gzip"),
+):
+    try:
+        call()
+        print("done")
+    except ImportError as error:
+        print(error)
+print(int(file_reader(sys.argv[2])[0]["data"].sum().compute()))
+"""
+
+
+def test_without_hdf5plugin_the_message_helps_and_gzip_works(tmp_path, dense):
+    file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)))
+    arguments = [sys.executable, "-c", _WITHOUT_PLUGIN, tmp_path / "x.nxevent", tmp_path / "y.nxevent"]
+    found = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "hdf5plugin is needed to unpack this file. Install it: pip install hdf5plugin" in found[0]
+    assert "compression='gzip' needs no plugin" in found[1]
+    assert found[2:] == ["done", "81"]

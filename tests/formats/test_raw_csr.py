@@ -364,7 +364,12 @@ def libertem_results(context, path, **options):
     com = CoMUDF.with_params(cy=0, cx=0)
     udfs = [SumUDF(), SumSigUDF(), ApplyMasksUDF(mask_factories=[lambda: mask], mask_dtype="float64"), com]
     found = context.run_udf(data, udfs)
-    return found[0]["intensity"].data, found[1]["intensity"].data, found[2]["intensity"].data[..., 0], found[3]["raw_com"].data
+    return (
+        found[0]["intensity"].data,
+        found[1]["intensity"].data,
+        found[2]["intensity"].data[..., 0],
+        found[3]["raw_com"].data,
+    )
 
 
 def dense_results(dense):

@@ -1,0 +1,84 @@
+"""Where converted data come from: names, sizes and checksums of files, options, version."""
+
+import hashlib
+import itertools
+import json
+import os
+
+from rsciio_tpx3.metadata.record import plain
+
+__all__ = ["checksums", "provenance", "size_of", "with_step"]
+
+_BLOCK = 1 << 22
+
+
+def provenance(inputs, digests, name, reader_options, writer_options):
+    """What was converted from what, by plain names.
+
+    Parameters
+    ----------
+    inputs : list of str
+        Paths.
+    digests : dict
+        Path to SHA-256, as `checksums` makes it; may be empty.
+    name : str
+        Of the format that is written.
+    reader_options, writer_options : dict or None
+
+    Returns
+    -------
+    dict
+    """
+    from rsciio_tpx3 import __version__
+
+    files = []
+    for path in itertools.chain.from_iterable(map(_files_of, inputs)):
+        entry = {"name": os.path.basename(path), "size": os.path.getsize(path)}
+        if digests.get(path):
+            entry["sha256"] = digests[path]
+        files.append(entry)
+    return {
+        "software": f"rsciio_tpx3 {__version__}",
+        "format": name,
+        "inputs": files,
+        "reader_options": json.dumps(plain(reader_options)),
+        "writer_options": json.dumps(plain(dict(writer_options or {}))),
+    }
+
+
+def with_step(metadata, note):
+    """A copy of the metadata with the note added to General.Processing."""
+    metadata = dict(metadata or {})
+    general = metadata["General"] = dict(metadata.get("General", {}))
+    steps = general["Processing"] = dict(general.get("Processing", {}))
+    steps[f"conversion_{len(steps)}"] = note
+    return metadata
+
+
+def checksums(paths):
+    """Path to SHA-256 of every file that these paths stand for; None for a folder."""
+    return {part: _sha256(part) for path in paths for part in _files_of(path)}
+
+
+def _sha256(path):
+    if not os.path.isfile(path):  # a zspy is a folder
+        return None
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _files_of(path):
+    """A file and those it refers to: a raw_csr data set is four files."""
+    if path.lower().endswith(".toml"):
+        from rsciio_tpx3.raw_csr.description import read_description
+
+        return [path, *(stamp.path for stamp in read_description(path).stamps.values())]
+    return [path]
+
+
+def size_of(path):
+    """Bytes of a file and of those it refers to."""
+    return sum(os.path.getsize(part) for part in _files_of(path))
