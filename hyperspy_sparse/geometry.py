@@ -6,6 +6,7 @@ pixels and depends on nothing but the geometry; and it does so at every call.
 
 from collections import OrderedDict
 
+import numpy as np
 from dask.base import tokenize
 from pyxem.utils.calibration import Calibration
 
@@ -26,7 +27,11 @@ class CachingCalibration(Calibration):
         if key in _KEPT:
             _KEPT.move_to_end(key)
         else:
-            _KEPT[key] = make()
+            _KEPT[key] = made = make()
+            # Whoever gets them shares them; and kernels know unchangeable arrays by identity.
+            for part in made:
+                if isinstance(part, np.ndarray):
+                    part.flags.writeable = False
             while len(_KEPT) > _MANY:
                 _KEPT.popitem(last=False)
         return _KEPT[key]

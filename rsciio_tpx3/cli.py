@@ -8,7 +8,7 @@ import sys
 
 import rsciio_tpx3
 from rsciio_tpx3.convert import add_check_parser, add_convert_parser
-from rsciio_tpx3.metadata.units import format_seconds
+from rsciio_tpx3.wording import format_seconds
 
 __all__ = ["main"]
 

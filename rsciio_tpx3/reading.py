@@ -17,7 +17,8 @@ from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.event_frames import EventFrames, count_type
 from rsciio_tpx3.metadata.mapping import build
-from rsciio_tpx3.metadata.units import format_seconds, to_ticks
+from rsciio_tpx3.metadata.units import to_ticks
+from rsciio_tpx3.wording import format_seconds
 
 __all__ = [
     "axis",
@@ -137,6 +138,8 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
     dict
     """
     scan = build_scan(source.index(), options)
+    for message in scan.report["messages"]:
+        _logger.warning(message)
     frames = EventFrames(source, scan, _count_dtype(dtype, scan, options.lines_per_row))
     counts, outside = frames.count(show_progressbar)
     _report_outside(source, counts, outside)

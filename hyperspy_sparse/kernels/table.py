@@ -1,8 +1,10 @@
 """The table from image functions to the kernels that answer for all frames of a chunk."""
 
 import importlib
+from collections import deque
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 
@@ -34,6 +36,13 @@ class Kernel:
     def __call__(self, frames):
         """Answers for frames of shape (n, height, width): an ndarray (n, ...)."""
         return self.function(frames, **self.options)
+
+    def __dask_tokenize__(self):
+        return (
+            "hyperspy_sparse.Kernel",
+            normalize_token(self.function),
+            normalize_token(self.options),
+        )
 
     def output_of(self, sig_shape, dtype):
         """Shape and dtype of the answer for one frame, found by asking about an empty one."""
@@ -118,11 +127,47 @@ def find_kernel(image_function, sig_shape, dtype, options):
     if entry is None:
         return None
     kernel, prepare = entry
-    if prepare is not None:
-        options = prepare(sig_shape, dtype, **options)
-        if options is None:
-            return None
-    return Kernel(kernel, options)
+    if prepare is None:
+        return Kernel(kernel, options)
+    question = kernel, prepare, tuple(sig_shape), np.dtype(dtype)
+    for asked, given, answer in _PREPARED:
+        if asked == question and _same_options(given, options):
+            return answer
+    prepared = prepare(sig_shape, dtype, **options)
+    if prepared is None:
+        return None
+    answer = Kernel(kernel, prepared)
+    _PREPARED.append((question, _kept(options), answer))
+    return answer
+
+
+# The last kernels that were prepared: to arrange the weights of a geometry takes a tenth of a
+# second.
+_PREPARED = deque(maxlen=8)
+
+
+def _kept(options):
+    """Options to compare with later: arrays that may change are copied."""
+    return {
+        k: v.copy() if isinstance(v, np.ndarray) and v.flags.writeable else v
+        for k, v in options.items()
+    }
+
+
+def _same_options(given, options):
+    return given.keys() == options.keys() and all(_same(v, options[k]) for k, v in given.items())
+
+
+def _same(one, other):
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        if one is other:
+            return not one.flags.writeable
+        # Large arrays that are not the very same are not worth the comparison.
+        small = one.size <= 10**6 and one.shape == other.shape and one.dtype == other.dtype
+        return small and np.array_equal(one, other)
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return False
+    return type(one) is type(other) and bool(np.all(one == other))
 
 
 def known_kernels():

@@ -1,6 +1,7 @@
 """Weights for detector pixels, arranged so that one pass over the events applies them all."""
 
 import numpy as np
+from dask.base import tokenize
 
 from hyperspy_sparse.kernels import loops
 
@@ -22,6 +23,12 @@ class PixelWeights:
     def __init__(self, start, column, weight, n_columns):
         self.start, self.column, self.weight = start, column, weight
         self.n_columns = n_columns
+        self._token = None
+
+    def __dask_tokenize__(self):
+        if self._token is None:
+            self._token = tokenize(self.start, self.column, self.weight, self.n_columns)
+        return "hyperspy_sparse.PixelWeights", self._token
 
     @classmethod
     def build(cls, pixel, column, weight, sig_shape, n_columns):

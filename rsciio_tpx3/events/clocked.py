@@ -11,7 +11,7 @@ from rsciio_tpx3.events.lines import period_text, scan_of_lines
 from rsciio_tpx3.events.scan import Scan
 from rsciio_tpx3.events.scan_options import need
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.metadata.units import format_seconds
+from rsciio_tpx3.wording import format_seconds
 
 __all__ = ["frame_trigger_scan", "frames_over_time", "shared_clock_scan"]
 

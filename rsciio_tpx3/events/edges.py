@@ -14,6 +14,7 @@ import numpy as np
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.packets import EDGE_CODES
 from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.wording import counted
 
 __all__ = ["Pulses", "gap_messages", "other_direction", "period_report", "pulses_of", "regular_pulses"]
 
@@ -246,13 +247,14 @@ def gap_messages(pulses, what):
     messages = []
     if pulses.repaired:
         messages.append(
-            f"{pulses.repaired} missing {what} edges were put back between their neighbours, as the edge counter says."
+            f"{counted(pulses.repaired, f'missing {what} edge')} put back between the neighbours, as the edge "
+            "counter says."
         )
     if pulses.lost.any():
         messages.append(
-            f"{int(pulses.lost.sum())} {what}s are missing and the gap does not tell when they were scanned: their "
+            f"{counted(int(pulses.lost.sum()), what)} missing where the gap does not tell when they were scanned: the "
             "positions stay empty."
         )
     if pulses.spurious:
-        messages.append(f"{pulses.spurious} edges inside a {what} were taken as glitches and left out.")
+        messages.append(f"{counted(pulses.spurious, 'edge')} inside a {what} taken as a glitch and left out.")
     return messages

@@ -8,7 +8,7 @@ from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import gap_messages, other_direction, period_report, pulses_of
 from rsciio_tpx3.events.scan import Scan
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.metadata.units import format_seconds
+from rsciio_tpx3.wording import format_seconds
 
 __all__ = ["line_scan", "period_text", "scan_of_lines", "some"]
 
@@ -174,6 +174,11 @@ def _columns(options, gated, pulses, length, n_rows):
     messages = []
     nx = options.nav_shape[-1] if options.nav_shape is not None else None
     dwell = options.dwell
+    if options.active_fraction is not None and (gated or (dwell is not None and nx is not None)):
+        known = "both edges of a line are recorded" if gated else "dwell_time and navigation_shape are given"
+        raise ScanSyncError(
+            f"active_fraction={options.active_fraction} has nothing to tell where {known}: leave it out."
+        )
     if gated:
         if nx is None and dwell is not None:
             nx = max(1, int(round(float(np.median(length)) / float(dwell))))

@@ -12,7 +12,17 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
-__all__ = ["AFTER", "BEFORE", "FLYBACK", "LEFT_OUT", "OUTSIDE_NAMES", "Scan", "count_positions", "place_hits", "select_rows"]
+__all__ = [
+    "AFTER",
+    "BEFORE",
+    "FLYBACK",
+    "LEFT_OUT",
+    "OUTSIDE_NAMES",
+    "Scan",
+    "count_positions",
+    "place_hits",
+    "select_rows",
+]
 
 # Why a hit has no position; as negative positions.
 BEFORE, FLYBACK, AFTER, LEFT_OUT = -1, -2, -3, -4

@@ -11,7 +11,6 @@ frames         no scan: a stack of frames of equal length over time
 ``docs/guide/scan_synchronisation.md`` shows them in pictures, with what each needs to be told.
 """
 
-import logging
 import math
 
 import numpy as np
@@ -23,11 +22,9 @@ from rsciio_tpx3.events.lines import line_scan
 from rsciio_tpx3.events.pixel_pulses import pixel_trigger_scan
 from rsciio_tpx3.events.scan_options import EDGELESS, ScanOptions
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.metadata.units import format_seconds
+from rsciio_tpx3.wording import format_seconds
 
 __all__ = ["ScanOptions", "build_scan", "choose_sync"]
-
-_logger = logging.getLogger(__name__)
 
 
 def build_scan(index, options):
@@ -61,8 +58,6 @@ def build_scan(index, options):
     else:
         scan = line_scan(index, options, sync, tdc)
     scan.report.update(sync=sync, tdc=tdc, pattern=options.pattern)
-    for message in scan.report.get("messages", ()):
-        _logger.warning(message)
     return scan
 
 

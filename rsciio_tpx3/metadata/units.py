@@ -10,7 +10,7 @@ from functools import cache
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.exceptions import UnitError
 
-__all__ = ["format_seconds", "to_ticks"]
+__all__ = ["to_ticks"]
 
 
 @cache
@@ -79,11 +79,3 @@ def _seconds(value, name, example):
         raise UnitError(
             f"{name}={value!r} cannot be read as a time. Write a number and a unit, for example {example!r}."
         ) from None
-
-
-def format_seconds(seconds):
-    """A time for people: three digits more than needed are noise, so "40.02 us", not "4.002e-05 s"."""
-    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
-        if abs(seconds) * factor >= 1:
-            return f"{seconds * factor:.6g} {unit}"
-    return f"{seconds * 1e9:.6g} ns"

@@ -1,6 +1,6 @@
 """The recipe of a scan: when the beam is where, and which trigger edges tell it.
 
-Sync kinds are those of ``docs/formats/tpx3.md``, section on the scan position. Borders between
+Sync kinds are those of ``docs/guide/scan_synchronisation.md``. Borders between
 positions are exact rationals; position k of a line owns the half-open span
 ``start + k * dwell <= t < start + (k + 1) * dwell``.
 """

@@ -20,7 +20,13 @@ def stacks(draw, n_nav=st.integers(1, 3)):
     nav = draw(st.lists(st.integers(0, 4), min_size=(n := draw(n_nav)), max_size=n))
     sig = draw(st.tuples(st.integers(1, 5), st.integers(1, 6)))
     dtype = np.dtype(draw(st.sampled_from(DTYPES)))
-    top = 1 if dtype == bool else min(300, int(np.iinfo(dtype).max)) if dtype.kind in "ui" else 300
+    top = (
+        1
+        if dtype.kind == "b"
+        else min(300, int(np.iinfo(dtype).max))
+        if dtype.kind in "ui"
+        else 300
+    )
     low = -top if dtype.kind in "if" else 0
     values = st.integers(low, top).map(dtype.type)
     return draw(hnp.arrays(dtype, (*nav, *sig), elements=values, fill=st.just(dtype.type(0))))

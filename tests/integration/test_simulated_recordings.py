@@ -118,7 +118,7 @@ def test_missing_line_edges_are_put_back_and_counted(tmp_path, caplog):
     _assert_equal(signal, truth)
     scan = signal["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]
     assert (scan["lines_found"], scan["lines_repaired"], scan["line_ends_repaired"]) == (14, 1, 1)
-    assert "1 missing line edges were put back" in caplog.text
+    assert "1 missing line edge put back" in caplog.text
 
 
 def test_edges_with_fine_time_zero_count_as_missing(tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from real_files import STACK
 
 from rsciio_tpx3.events import packets
 from rsciio_tpx3.exceptions import Tpx3FormatError
@@ -74,24 +75,36 @@ def test_short_last_chunk_at_the_end_of_a_piece_does_not_swallow_the_next(write_
     assert source.index().statistics["hits_by_chip"] == {0: 8, 1: 6}
 
 
-@pytest.mark.parametrize("wrong", [3, 11, 4000])
-def test_wrong_size_field_costs_only_what_it_hides(write_stream, tmp_path, wrong):
+@pytest.mark.parametrize("wrong", [3, 11, 21, 22, 4000])
+def test_chunk_with_a_wrong_size_is_left_out_and_nothing_else(write_stream, tmp_path, wrong):
     chunks = [(chip % 4, _hits(10, 1000 * (chip + 1))) for chip in range(8)]
     content = np.fromfile(write_stream(chunks), "<u8")
     content[2 * 11] = packets.encode_header(2, wrong)
     path = tmp_path / "damaged.tpx3"
     content.tofile(path)
-    with pytest.raises(Tpx3FormatError, match="a chunk header was due|announces"):
+    if wrong == 21:  # as long as two chunks with the header between them: the chain holds, nothing can tell
+        assert len(_source(path, layout=STACK).hits()) == 80
+        return
+    with pytest.raises(Tpx3FormatError, match="damaged from byte 176 on|announces"):
         _source(path)
-    source = _source(path, on_loss="warn")
+    source = _source(path, layout=STACK, on_loss="warn")
     found = source.hits()
-    assert sum(source.index().losses.values()) > 0
-    # nothing after the damage is lost when the size is too small; a size past the end loses the rest
-    if wrong == 3:
-        assert len(found) == 80 - 7
-    whole = {(int(w) >> 44) & 0xFFFF for _, words in chunks for w in words}
-    assert len(whole) == 10  # the same pixels in each chunk
-    assert set((found.pixel % 512).tolist()) <= set(range(512))
+    assert source.index().losses == {"bytes_skipped": 11 * 8}
+    expected = [1000 * (chip + 1) + i for chip in range(8) if chip != 2 for i in range(10)]
+    assert sorted((found.toa // 600).tolist()) == expected
+    np.testing.assert_array_equal(found.y // 256, (found.toa // 600_000 - 1) % 4)
+
+
+def test_bytes_missing_inside_a_file_cost_its_rest_but_give_no_wrong_hit(write_stream, tmp_path):
+    chunks = [(chip % 4, _hits(10, 1000 * (chip + 1))) for chip in range(8)]
+    content = open(write_stream(chunks), "rb").read()
+    path = tmp_path / "damaged.tpx3"
+    path.write_bytes(content[:300] + content[303:])
+    source = _source(path, layout=STACK, on_loss="warn")
+    found = source.hits()
+    assert len(found) == 30
+    np.testing.assert_array_equal(found.y // 256, found.toa // 600_000 - 1)
+    assert source.index().losses == {"bytes_skipped": (len(content) // 8 - 1 - 33) * 8, "bytes_cut": 5}
 
 
 def test_magic_inside_a_payload_is_no_header(write_stream):

@@ -6,7 +6,8 @@ import pint
 import pytest
 
 from rsciio_tpx3.exceptions import UnitError
-from rsciio_tpx3.metadata.units import format_seconds, to_ticks
+from rsciio_tpx3.metadata.units import to_ticks
+from rsciio_tpx3.wording import format_seconds
 
 
 @pytest.mark.parametrize(

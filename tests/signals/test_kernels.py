@@ -18,6 +18,7 @@ from rsciio_tpx3 import CSRFrames
 
 quick = settings(max_examples=40, deadline=None)
 SIG = (7, 9)
+SIGNAL = (16, 12)  # of the signal that the fixtures make
 
 
 @st.composite
@@ -216,3 +217,31 @@ def test_one_geometry_is_worked_out_once(sparse_signal):
     s.calibration.center = (5, 8)
     s.get_azimuthal_integral1d(npt=5)
     assert len(geometry._KEPT) > len(kept)
+
+
+def test_a_mask_that_was_changed_in_place_is_not_mistaken_for_the_old_one(sparse_signal, counts):
+    s = sparse_signal
+    s.calibration.center, s.calibration.units = (6, 8), "k_A^-1"
+    mask = np.zeros(SIGNAL, dtype=bool)
+    whole = s.get_azimuthal_integral1d(npt=3, mask=mask).data.compute()
+    mask[:8] = True
+    part = s.get_azimuthal_integral1d(npt=3, mask=mask).data.compute()
+    again = s.get_azimuthal_integral1d(npt=3, mask=mask.copy()).data.compute()
+    assert part.sum() < whole.sum()
+    np.testing.assert_array_equal(part, again)
+    s.calibration.center = (3, 8)
+    assert (s.get_azimuthal_integral1d(npt=3, mask=mask).data.compute() != part).any()
+
+
+def test_a_kernel_is_prepared_once_for_one_geometry(sparse_signal, monkeypatch):
+    from hyperspy_sparse.kernels.weights import PixelWeights
+
+    s = sparse_signal
+    s.calibration.center, s.calibration.units = (6, 8), "k_A^-1"
+    s.get_azimuthal_integral2d(npt=4, npt_azim=5)
+
+    def never(*args):
+        raise AssertionError("prepared again")
+
+    monkeypatch.setattr(PixelWeights, "build", never)
+    s.inav[1:].get_azimuthal_integral2d(npt=4, npt_azim=5)

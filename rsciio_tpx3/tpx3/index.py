@@ -1,0 +1,232 @@
+"""What one pass over the files of an acquisition tells, and what was lost on the way."""
+
+import logging
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from rsciio_tpx3.events.packets import (
+    CONTROL_ID_NAMES,
+    PACKET_TYPE_NAMES,
+    TYPE_COUNT,
+    TYPE_PIXEL,
+)
+from rsciio_tpx3.events.source import Edges, EventIndex
+from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.tpx3.chain import left_out, trusted_ranges
+from rsciio_tpx3.tpx3.files import read_words
+from rsciio_tpx3.tpx3.stream import BLOCK_WORDS, WINDOW_WORDS, StreamPass
+from rsciio_tpx3.tpx3.unwrap import place_in_time
+from rsciio_tpx3.wording import counted
+
+__all__ = ["Losses", "build_index"]
+
+_logger = logging.getLogger(__name__)
+
+_ON_LOSS = ("raise", "warn")
+
+
+class Losses:
+    """Damage of the files: an error, or a warning and a number, as the user decides.
+
+    Parameters
+    ----------
+    on_loss : {"raise", "warn"}
+    """
+
+    def __init__(self, on_loss):
+        if on_loss not in _ON_LOSS:
+            raise ValueError(f"on_loss={on_loss!r} is none of {', '.join(map(repr, _ON_LOSS))}.")
+        self.on_loss = on_loss
+        self.amounts = {}
+
+    def add(self, what, amount, text):
+        """Count a loss and say it once; raise `Tpx3FormatError` where losses are refused."""
+        if self.on_loss == "raise":
+            raise Tpx3FormatError(f'{text}\n    on_loss="warn" reads what is left and counts what is lost.')
+        _logger.warning(text)
+        self.amounts[what] = self.amounts.get(what, 0) + amount
+
+
+def build_index(parts, losses, show_progressbar=None):
+    """Pass over all files once.
+
+    Parameters
+    ----------
+    parts : list of rsciio_tpx3.tpx3.files.Part
+    losses : Losses
+    show_progressbar : bool or None
+        None shows a bar when the pass takes longer than two seconds.
+
+    Returns
+    -------
+    index : EventIndex
+    blocks : numpy.ndarray of `stream.BLOCK`
+        In absolute time.
+
+    Raises
+    ------
+    Tpx3FormatError
+        For damage, where `losses` refuses it.
+    """
+    stream = StreamPass(any(part.headerless for part in parts))
+    total = sum(part.size for part in parts)
+    # tqdm shows nothing before `delay`: short files leave no trace on the screen
+    with tqdm(
+        total=total,
+        unit="B",
+        unit_scale=True,
+        desc="Indexing",
+        delay=2 if show_progressbar is None else 0,
+        disable=show_progressbar is False,
+    ) as bar:
+        end = _pass(parts, None, stream, bar, losses)
+        if end is None:
+            # rare, and worth a second look: only chunks that confirm each other are read
+            bar.reset()
+            stream = StreamPass(stream.headerless)
+            end = _pass(parts, [_trusted(part, losses) for part in parts], stream, bar, losses)
+    stream.finish(end)
+    blocks, marks, stale = place_in_time(stream.blocks, stream.marks)
+    index = _summary(stream, blocks, marks, stale, losses.amounts)
+    for text in _loss_messages(index.losses, parts[0].name):
+        _logger.warning(text)
+    return index, blocks
+
+
+def _pass(parts, ranges, stream, bar, losses):
+    """Feed all files to the pass; the last word reached, or None for damage that needs a closer look."""
+    reached = 0
+    for i, part in enumerate(parts):
+        begin, end = part.first_word, part.first_word + part.n_words
+        own = [(begin + part.skip, end)] if ranges is None else [(begin + a, begin + b) for a, b in ranges[i]]
+        for start, stop in own:
+            stream.skip(reached, start)
+            if not _feed(part, start, stop, stream, bar) and ranges is None:
+                return None
+            reached = stop
+        if stream.words_left and not part.headerless:
+            if ranges is None and losses.on_loss == "warn":
+                return None  # cut, or a size field that swallows what follows
+            losses.add(
+                "words_cut",
+                stream.words_left,
+                f"The last chunk of {part.name!r} announces {counted(stream.words_left, 'word')} more than the file "
+                "has: it was cut.",
+            )
+        if part.size % 8:
+            losses.add(
+                "bytes_cut",
+                part.size % 8,
+                f"{part.name!r} ends inside a word: {part.size} bytes are no multiple of 8.",
+            )
+    return reached
+
+
+def _feed(part, start, stop, stream, bar):
+    """Feed one stretch; False where a chunk header was due and none came."""
+    step = BLOCK_WORDS if part.headerless else WINDOW_WORDS
+    while start < stop:
+        words = read_words(part, start, min(start + step, stop))
+        done = stream.feed(words, start)
+        start += done
+        bar.update(done * 8)
+        if done < len(words):
+            return False
+    return True
+
+
+def _trusted(part, losses):
+    """Ranges of words of a file whose chunks confirm each other; the rest is counted."""
+    if part.n_words == 0 or part.headerless:
+        return [(part.skip, part.n_words)] if part.n_words else []
+    words = np.memmap(part.path, "<u8", "r", shape=part.n_words)
+    ranges = trusted_ranges(words)
+    lost = left_out(ranges, part.n_words)
+    if lost:
+        at = ranges[0][1] if ranges and ranges[0][0] == 0 else 0
+        losses.add(
+            "bytes_skipped",
+            lost * 8,
+            f"{part.name!r} is damaged from byte {at * 8} on: a size field there does not lead to a chunk header, or "
+            f"bytes are missing. {counted(lost, 'word')} of {part.n_words} cannot be trusted and are left out.",
+        )
+    return ranges
+
+
+def _summary(stream, blocks, marks, stale, damage):
+    chips = np.flatnonzero(stream.chip_chunks + stream.chip_hits)
+    edges, untimed = _merged_edges(marks)
+    losses = dict(damage)
+    losses.update(
+        chunks_lost=sum(stream.lost_chunks.values()),
+        hits_before_reset=stale[0],
+        marks_before_reset=stale[1],
+        edges_without_time=untimed,
+        hits_without_time=_count(stream, TYPE_COUNT << 12, (TYPE_COUNT + 1) << 12),
+    )
+    return EventIndex(
+        edges=edges,
+        n_hits=int(blocks["n_hits"].sum()),
+        span=_span(blocks, marks),
+        hit_span=_span(blocks, marks[:0]) if blocks["n_hits"].any() else (0, -1),
+        chips=tuple(int(chip) for chip in chips),
+        statistics=_statistics(stream),
+        losses={name: amount for name, amount in losses.items() if amount},
+    )
+
+
+def _count(stream, low, high):
+    return int(stream.top_counts[low:high].sum())
+
+
+def _merged_edges(marks):
+    """TDC edges of all chips as one list in time, exact copies removed; and how many have no time."""
+    marks = marks[marks["kind"] > 2]
+    valid = marks["ticks"] >= 0 if len(marks) else np.empty(0, bool)
+    # each chip that copies an edge copies its invalid time too: count the edge once
+    untimed = len(np.unique(marks[~valid][["counter", "kind"]])) if (~valid).any() else 0
+    marks = marks[valid]
+    order = np.lexsort([marks["kind"], marks["ticks"]])
+    ticks, code, counter = (marks[name][order] for name in ("ticks", "kind", "counter"))
+    fresh = np.ones(len(ticks), bool)
+    fresh[1:] = (np.diff(ticks) != 0) | (code[1:] != code[:-1])
+    return Edges(ticks[fresh], code[fresh], counter[fresh]), untimed
+
+
+def _span(blocks, marks):
+    full = blocks[blocks["n_hits"] > 0]
+    timed = marks["ticks"][marks["ticks"] >= 0]
+    ends = np.concatenate([full["first"] + full["low"], full["first"] + full["high"], timed])
+    return (int(ends.min()), int(ends.max())) if len(ends) else (0, 0)
+
+
+def _statistics(stream):
+    types = {PACKET_TYPE_NAMES[TYPE_PIXEL]: int(stream.chip_hits.sum())}
+    for nibble in range(16):
+        n = _count(stream, nibble << 12, (nibble + 1) << 12)
+        if n:
+            types[PACKET_TYPE_NAMES.get(nibble, f"unknown 0x{nibble:x}")] = n
+    controls = {name: _count(stream, code << 8, (code + 1) << 8) for code, name in CONTROL_ID_NAMES.items()}
+    return {
+        "packets": types,
+        "hits_by_chip": {int(c): int(stream.chip_hits[c]) for c in np.flatnonzero(stream.chip_hits)},
+        "chunks_by_chip": {int(c): int(stream.chip_chunks[c]) for c in np.flatnonzero(stream.chip_chunks)},
+        "chunks_lost_by_chip": stream.lost_chunks,
+        "chunks_swapped_by_chip": stream.swapped_chunks,
+        "control": {name: n for name, n in controls.items() if n},
+    }
+
+
+def _loss_messages(losses, name):
+    texts = {
+        "chunks_lost": ("chunk", "missing by the detector's own count: lost before the file was written"),
+        "hits_before_reset": ("hit", "from before the detector's clock was reset, and left out"),
+        "marks_before_reset": (
+            "clock or trigger packet",
+            "from before the detector's clock was reset, and left out",
+        ),
+        "edges_without_time": ("trigger edge", "without a valid time"),
+        "hits_without_time": ("pixel packet", "of count mode, which has no time, and left out"),
+    }
+    return [f"{name!r}: {counted(losses[key], noun)} {what}." for key, (noun, what) in texts.items() if key in losses]

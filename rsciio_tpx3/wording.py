@@ -1,0 +1,16 @@
+"""Numbers as people read them, for messages and the command line."""
+
+__all__ = ["counted", "format_seconds"]
+
+
+def counted(n, one, many=None):
+    """A number with its noun: "1 edge", "3 edges"; `many` where adding an s is not enough."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def format_seconds(seconds):
+    """A time for people: three digits more than needed are noise, so "40.02 us", not "4.002e-05 s"."""
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
+        if abs(seconds) * factor >= 1:
+            return f"{seconds * factor:.6g} {unit}"
+    return f"{seconds * 1e9:.6g} ns"
