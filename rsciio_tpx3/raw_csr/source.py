@@ -90,8 +90,9 @@ class RawCsrSource:
         counts = np.zeros(stop - start + 1, np.int64)
         counts[blank + 1 : blank + 1 + last - first] = np.diff(indptr)
         return canonical_frames(
-            self._map("data")[begin:end],
-            self._map("indices")[begin:end],
+            # copies: a chunk that stays in memory must not change with the file, nor hold it open
+            np.array(self._map("data")[begin:end]),
+            np.array(self._map("indices")[begin:end]),
             np.cumsum(counts),
             self.sig_shape,
             self.dtype,

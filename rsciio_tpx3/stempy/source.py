@@ -50,6 +50,8 @@ class StempySource:
         self.sig_shape = tuple(int(n) for n in sig_shape)
         self._columns = int(scan_shape[-1])
         self._keep = bool(keep_flyback)
+        if not self._keep and self._columns < 2:
+            raise ValueError(f"{self.stamp.name!r} has one scan column: keep_flyback=False would leave nothing.")
         kept = tuple(int(n) for n in (nav_shape if nav_shape is not None else scan_shape))
         self.nav_shape = kept if self._keep else (kept[0], kept[1] - 1)
         self._find_rows(math.prod(scan_shape))

@@ -180,6 +180,14 @@ def test_a_file_replaced_under_a_lazy_signal_is_noticed(tmp_path, dense):
         found["data"].compute(scheduler="sync")
 
 
+def test_what_is_loaded_into_memory_does_not_change_with_the_file(tmp_path, dense):
+    path = write_by_hand(tmp_path, dense, data="uint16")
+    (found,) = file_reader(path, lazy=False)
+    with open(tmp_path / "values.raw", "r+b") as file:
+        file.write(b"\xff" * 200)
+    assert np.array_equal(found["data"].compute(scheduler="sync").todense(), dense)
+
+
 @pytest.mark.parametrize("offset", [0, 1, 9, 34, -1, -9, -34])
 @pytest.mark.parametrize("navigation_shape", [None, (6, 4), (4, 11)])
 def test_sync_offset_shifts_frames(tmp_path, dense, offset, navigation_shape):
@@ -402,3 +410,31 @@ def test_libertem_and_we_agree_on_shape_and_offset(tmp_path, dense, libertem, of
     ours = values(path, navigation_shape=shape[::-1], sync_offset=offset)
     assert np.array_equal(ours.sum(axis=(0, 1)), total)
     assert np.array_equal(ours.sum(axis=(2, 3)), np.nan_to_num(per_position))
+
+
+# -- Reader4D ------------------------------------------------------------------------------------
+
+# the types that Reader4D knows; it takes any other text for int64 (indptr) or int32, without a word
+READER4D_TYPES = {name: np.dtype(name) for name in ("int32", "uint32", "int64", "uint64", "float32", "float64")}
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i4", "f4", "f8", "?"])
+@pytest.mark.parametrize("nav_shape", [(5, 7), (3, 4, 5), (9,), ()])
+def test_what_we_write_obeys_the_rules_of_reader4d(tmp_path, nav_shape, dtype):
+    tomllib = pytest.importorskip("tomllib")
+    dense = np.random.default_rng(4).poisson(0.5, (*nav_shape, 6, 7)).astype(dtype)
+    file_writer(tmp_path / "x.toml", signal_dict(lazy(dense)))
+    found = tomllib.loads((tmp_path / "x.toml").read_text())
+    arrays = {}
+    for part, default in (("indptr", np.int64), ("indices", np.int32), ("data", np.int32)):
+        kind = READER4D_TYPES.get(found["raw_csr"][f"{part}_dtype"], default)
+        arrays[part] = np.memmap(tmp_path / found["raw_csr"][f"{part}_file"], kind, "r")
+    height, width = found["params"]["nav_shape"]  # exactly two
+    assert height * width == len(arrays["indptr"]) - 1
+    assert arrays["indptr"][-1] == len(arrays["indices"]) == len(arrays["data"])
+    rows, columns = found["params"]["sig_shape"]
+    assert (rows, columns) == (6, 7)
+    read = np.zeros((height * width, rows * columns))
+    row = np.repeat(np.arange(height * width), np.diff(arrays["indptr"]))
+    read[row, arrays["indices"]] = arrays["data"].astype(np.uint32 if dtype[0] != "f" else float)
+    assert np.array_equal(read.reshape(dense.shape), dense)

@@ -116,6 +116,12 @@ def test_what_is_wrong_is_named(tmp_path, change, words):
         values(path)
 
 
+def test_a_single_column_is_no_flyback(tmp_path):
+    path = write_by_hand(tmp_path / "x.h5", [[1], [2]], [0, 1], scan=(1, 2))
+    with pytest.raises(ValueError, match="would leave nothing"):
+        values(path, keep_flyback=False)
+
+
 def test_an_hdf5_file_of_another_kind_is_refused(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["frames"] = np.zeros(3)
