@@ -489,6 +489,12 @@ class CSRFrames(GCXS):
             aligned=True,
         )
 
+    @property
+    def __array_namespace__(self):
+        # Inherited, it would send array-API callers to the functions of `sparse`, whose integer
+        # sums are narrower than NumPy's. Without it they use NumPy, and that comes to us.
+        raise AttributeError("CSRFrames follow NumPy's protocols; there is no array namespace.")
+
     def __bool__(self):
         return bool(self.todense())
 

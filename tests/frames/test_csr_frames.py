@@ -215,6 +215,11 @@ def test_a_numpy_function_gives_numpys_answer(frames, dense, function):
     same(function(frames), function(dense))
 
 
+def test_nothing_leads_to_the_functions_of_sparse(frames):
+    assert not hasattr(frames, "__array_namespace__")
+    assert not hasattr(frames, "__array_interface__")
+
+
 def test_it_cannot_be_changed_but_its_copy_can(frames, dense):
     with pytest.raises(ValueError, match="copy"):
         frames[0, 0] = 1
