@@ -103,14 +103,17 @@ def scan_options(
         positions=_read_positions(positions),
         lines_per_row=lines_per_row,
         first_line=first_line,
-        skip_lines=tuple(skip_lines),
+        skip_lines=tuple(skip_lines) if np.iterable(skip_lines) else (skip_lines,),
         frame_time=_ticks("frame_time", frame_time, example="1 ms"),
         **given,
     )
 
 
 def _ticks(name, value, example="0.5 us", allow_negative=False):
-    return None if value is None else to_ticks(value, name, example, allow_negative)
+    if value is None:
+        return None
+    # the nearest fraction that keeps products small: off by less than 1e-12 ticks
+    return to_ticks(value, name, example, allow_negative).limit_denominator(10**6)
 
 
 def _read_positions(positions):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
-from rsciio_tpx3.events.packets import EDGE_CODES
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.wording import counted
 
@@ -43,6 +42,8 @@ class Pulses:
         Standard deviation of that interval, ticks.
     found, repaired, spurious, burst : int
         Pulses kept as recorded, put back, dropped as glitches, and part of bursts.
+    counter_usable : bool
+        Whether the edges are numbered; without it missing ones cannot be told from pauses.
     """
 
     ticks: np.ndarray
@@ -54,6 +55,7 @@ class Pulses:
     repaired: int
     spurious: int
     burst: int
+    counter_usable: bool = True
 
     def __len__(self):
         return len(self.ticks)
@@ -70,7 +72,7 @@ def other_direction(tdc):
 
 
 def pulses_of(edges, tdc, first=0):
-    """The pulses of one edge kind, with what its input's counter says is missing.
+    """The pulses of one edge kind, with what its counter says is missing.
 
     Parameters
     ----------
@@ -89,68 +91,56 @@ def pulses_of(edges, tdc, first=0):
     ScanSyncError
         If no edge is left.
     """
-    own_input = (edges.code == EDGE_CODES[tdc]) | (edges.code == EDGE_CODES[other_direction(tdc)])
-    code, counter = edges.code[own_input], edges.counter[own_input].astype(np.int64)
-    ticks = edges.ticks[own_input]
-    step = np.diff(counter) % 4096
-    per_pulse = len(np.unique(code))
-    wanted = code == EDGE_CODES[tdc]
-    # a counter that mostly stands still or leaps is none: nothing can be said about missing edges
-    usable = len(step) == 0 or np.mean(step == 1) > 0.5
-    missing = None
-    if usable:
-        total = np.cumsum(np.concatenate([[0], step - 1]))
-        missing = np.diff(total[wanted], prepend=0)
-    starts = ticks[wanted][first:]
-    if len(starts) == 0:
-        raise ScanSyncError(f"first_line={first} passes over all {int(wanted.sum())} {tdc} edges.")
-    if missing is not None:
-        missing = missing[first:]
-    return regular_pulses(starts, missing, per_pulse)
+    own = edges.select(tdc)
+    ticks, counter = own.ticks[first:], own.counter[first:].astype(np.int64)
+    if len(ticks) == 0:
+        raise ScanSyncError(f"first_line={first} passes over all {counted(len(own), f'{tdc} edge')}.")
+    return regular_pulses(ticks, counter)
 
 
-def regular_pulses(edges, missing_before, per_pulse=1):
+def regular_pulses(edges, counter=None):
     """Sort out a series of edges of one kind.
 
     Parameters
     ----------
     edges : numpy.ndarray of int64, shape (n,), n >= 1
         Times of one kind of edge, ascending.
-    missing_before : numpy.ndarray of int64, shape (n,), or None
-        Edges of the same input that the counter says are missing since the edge before, modulo
-        4096; None where counters cannot be used.
-    per_pulse : int
-        Recorded edges a pulse makes on its input: 2 where rise and fall are recorded.
+    counter : numpy.ndarray of int64, shape (n,), optional
+        The detector's number of each edge, modulo 4096. It may count every edge of the input, so that it
+        steps by two where rise and fall are recorded; a counter without a regular step is not used.
 
     Returns
     -------
     Pulses
     """
-    missing = np.zeros(len(edges), np.int64) if missing_before is None else missing_before
     period = _typical_interval(edges)
-    edges, missing, n_spurious = _without_glitches(edges, missing, period)
-    edges, missing, mark, n_burst = _without_bursts(edges, missing, period)
+    number, usable = _numbers(counter, len(edges))
+    glitch = _glitches(edges, period)
+    n_glitches = int(glitch.sum())
+    edges, number = edges[~glitch], (number - np.cumsum(glitch))[~glitch]
+    burst = _bursts(edges, period)
+    mark = np.concatenate([[False], burst[:-1]])[~burst]
+    edges, number = edges[~burst], number[~burst]
     intervals = np.diff(edges)
+    # what is missing in a burst is no line
+    missing = np.where(mark, 0, np.diff(number, prepend=number[0] - 1) - 1)
     long = np.concatenate([[False], intervals > _LONG * period])
     ticks, lost, run = [edges[:1]], [np.zeros(1, bool)], [np.zeros(1, np.int64)]
-    n_runs = n_repaired = 0
-    last = 0
+    n_runs = n_repaired = last = 0
     for i in np.flatnonzero(long | mark):
         if i == 0:
             continue
         _append(ticks, lost, run, edges[last + 1 : i], n_runs)
-        n_missing = 0 if missing_before is None else _whole_pulses(missing[i], per_pulse, intervals[i - 1], period)
-        if n_missing and not mark[i] and abs(intervals[i - 1] - (n_missing + 1) * period) < _FIT * period:
-            between = edges[i - 1] + np.round(
-                np.arange(1, n_missing + 1) * (intervals[i - 1] / (n_missing + 1))
-            ).astype(np.int64)
-            _append(ticks, lost, run, between, n_runs)
+        n_missing, interval = int(missing[i]), intervals[i - 1]
+        if n_missing and abs(interval - (n_missing + 1) * period) < _FIT * period:
+            steps = np.arange(1, n_missing + 1) * (interval / (n_missing + 1))
+            _append(ticks, lost, run, edges[i - 1] + np.round(steps).astype(np.int64), n_runs)
             n_repaired += n_missing
         else:
             if n_missing:
                 # a gap longer than the missing pulses explain: they count, but nobody knows where they were
                 _append(ticks, lost, run, np.full(n_missing, edges[i]), n_runs, lost_here=True)
-            if mark[i] or intervals[i - 1] > (n_missing + _LONG) * period:
+            if mark[i] or interval > (n_missing + _LONG) * period:
                 n_runs += 1
         _append(ticks, lost, run, edges[i : i + 1], n_runs)
         last = i
@@ -164,9 +154,25 @@ def regular_pulses(edges, missing_before, per_pulse=1):
         jitter=float(ordinary.std()) if len(ordinary) else 0.0,
         found=len(edges),
         repaired=n_repaired,
-        spurious=n_spurious,
-        burst=n_burst,
+        spurious=n_glitches,
+        burst=int(burst.sum()),
+        counter_usable=usable,
     )
+
+
+def _numbers(counter, n):
+    """Running number of each pulse by the counter, and whether the counter can be used.
+
+    A whole turn of 4096 cannot be seen: a long pause is far likelier than so many lost edges.
+    """
+    if counter is None or n < 3:
+        return np.arange(n), True
+    step = np.diff(counter) % _COUNTER
+    sizes, times = np.unique(step, return_counts=True)
+    usual = int(sizes[np.argmax(times)])
+    if usual not in (1, 2) or times.max() <= 0.5 * len(step):
+        return np.arange(n), False
+    return np.concatenate([[0], np.cumsum(np.maximum(step // usual, 1))]), True
 
 
 def _append(ticks, lost, run, times, number, lost_here=False):
@@ -179,7 +185,8 @@ def _typical_interval(edges):
     """The interval that a series is made of, although bursts may be more and pauses longer.
 
     Intervals of like length form groups, and the heaviest group wins. Each interval weighs the square
-    root of its length: many short ones of a burst then count little, and so do a few long pauses.
+    root of its length: many short ones of a burst then count little, and so do a few long pauses. A
+    group of one or two is a pause, where a larger one exists.
     """
     intervals = np.sort(np.diff(edges)).astype(np.float64)
     if len(intervals) == 0:
@@ -187,49 +194,31 @@ def _typical_interval(edges):
     intervals = np.maximum(intervals, 1)
     borders = np.flatnonzero(intervals[1:] > _ALIKE * intervals[:-1]) + 1
     groups = np.split(intervals, borders)
-    return float(np.median(max(groups, key=lambda group: np.sqrt(group).sum())))
+    many = [group for group in groups if len(group) > max(2, 0.01 * len(intervals))]
+    return float(np.median(max(many or groups, key=lambda group: np.sqrt(group).sum())))
 
 
-def _without_glitches(edges, missing, period):
-    """Drop edges that split one ordinary interval in two."""
+def _glitches(edges, period):
+    """Edges that split one ordinary interval in two, or bounce after the last one."""
+    glitch = np.zeros(len(edges), bool)
     if len(edges) < 3:
-        return edges, missing, 0
-    whole = edges[2:] - edges[:-2]
+        return glitch
     intervals = np.diff(edges)
+    whole = edges[2:] - edges[:-2]
     split = (np.abs(whole - period) < 0.02 * period) & (intervals[:-1] < 0.98 * period)
     split[1:] &= ~split[:-1]
     # the last pulse of a burst is no glitch, although a burst's last interval and a line add up to a line
     short = intervals < _SHORT * period
     split[1:] &= ~(short[1:-1] & short[:-2])
-    glitch = np.concatenate([[False], split, [False]])
-    missing = _carry_over(missing, glitch)
-    return edges[~glitch], missing, int(glitch.sum())
+    glitch[1:-1] = split
+    glitch[-1] = short[-1] and not short[-2]
+    return glitch
 
 
-def _without_bursts(edges, missing, period):
-    """Drop pulses followed by a short interval; mark the first line after each burst."""
+def _bursts(edges, period):
+    """Pulses followed by a short interval; the last one of all belongs to what came before it."""
     short = np.diff(edges) < _SHORT * period
-    burst = np.concatenate([short, short[-1:]])  # the last edge belongs to what came before it
-    if len(burst) < len(edges):
-        burst = np.zeros(len(edges), bool)
-    mark = np.concatenate([[False], burst[:-1]])[~burst]
-    return edges[~burst], _carry_over(missing, burst), mark, int(burst.sum())
-
-
-def _carry_over(missing, dropped):
-    """Add what is missing before a dropped edge to the next kept one."""
-    total = np.cumsum(missing)[~dropped]
-    return np.diff(total, prepend=0)
-
-
-def _whole_pulses(missing_edges, per_pulse, interval, period):
-    """Missing pulses: the counter gives their number modulo 4096, the gap its order of magnitude."""
-    n = -(-int(missing_edges) // per_pulse)
-    turn = _COUNTER // per_pulse
-    expected = round(interval / period) - 1
-    if expected > n:
-        n += turn * round((expected - n) / turn)
-    return n
+    return np.concatenate([short, short[-1:]]) if len(short) else np.zeros(len(edges), bool)
 
 
 def period_report(pulses, what):
@@ -245,6 +234,10 @@ def period_report(pulses, what):
 def gap_messages(pulses, what):
     """What the user has to be told about repaired, lost and spurious edges."""
     messages = []
+    if not pulses.counter_usable:
+        messages.append(
+            f"The counter of the {what} edges has no regular step: a missing edge cannot be told from a pause."
+        )
     if pulses.repaired:
         messages.append(
             f"{counted(pulses.repaired, f'missing {what} edge')} put back between the neighbours, as the edge "

@@ -98,7 +98,7 @@ def _raster_of_runs(pulses, lengths):
         )
     nx = int(whole[0])
     line_starts = pulses.ticks[np.concatenate([[0], np.cumsum(lengths)[:-1]])]
-    lines = regular_pulses(line_starts, None)
+    lines = regular_pulses(line_starts)
     per_frame = lines.run_lengths
     if len(per_frame) > 1 and not (per_frame[:-1] == per_frame[0]).all():
         raise ScanSyncError(

@@ -12,6 +12,8 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
+from rsciio_tpx3.exceptions import ScanSyncError
+
 __all__ = [
     "AFTER",
     "BEFORE",
@@ -69,6 +71,17 @@ class Scan:
     base: np.ndarray
     step: np.ndarray
     report: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if len(self.start) == 0:
+            return
+        # products inside the kernel, here in Python's endless integers
+        longest = int((self.stop - self.start).max()) * self.den + int(self.phase.max())
+        if max(longest, int(self.num.max()) * self.n_columns) >= 2**62 or self.n_positions >= 2**40:
+            raise ScanSyncError(
+                f"A scan of {' x '.join(map(str, self.nav_shape))} positions with a dwell time of {self.num.max()} / "
+                f"{self.den} ticks is beyond what can be counted exactly. Check the times and the shape."
+            )
 
     @property
     def n_positions(self):
@@ -201,7 +214,7 @@ def count_positions(position, counts, outside):
     for i in range(len(position)):
         if position[i] < 0:
             outside[-position[i]] += 1
-        else:
+        elif position[i] < len(counts):
             counts[position[i]] += 1
 
 

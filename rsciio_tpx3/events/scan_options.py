@@ -69,8 +69,18 @@ class ScanOptions:
                 raise ValueError(f"{name}={getattr(self, name)!r} is none of {', '.join(map(repr, allowed))}.")
         if self.active_fraction is not None and not 0 < self.active_fraction <= 1:
             raise ValueError(f"active_fraction={self.active_fraction!r} must lie above 0 and not above 1.")
-        if self.lines_per_row < 1 or self.first_line < 0 or min(self.skip_lines) < 0:
+        whole = (self.lines_per_row, self.first_line, *self.skip_lines)
+        if len(self.skip_lines) != 2 or any(not isinstance(n, (int, np.integer)) for n in whole):
+            raise ValueError(
+                f"lines_per_row={self.lines_per_row!r}, first_line={self.first_line!r}, skip_lines={self.skip_lines!r}: "
+                "whole numbers are needed, and two for skip_lines, such as (0, 1)."
+            )
+        if self.lines_per_row < 1 or min(whole) < 0:
             raise ValueError("lines_per_row must be 1 or more, first_line and skip_lines 0 or more.")
+        if min(self.line_flyback, self.frame_flyback) < 0:
+            raise ValueError("line_flyback and frame_flyback cannot be negative; scan_delay can.")
+        if self.positions is not None and self.sync not in ("auto", "pixel-trigger"):
+            raise ValueError(f"positions lists pixel pulses; it means nothing for sync={self.sync!r}.")
 
 
 def need(options, sync, *names):

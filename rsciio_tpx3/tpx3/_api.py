@@ -222,7 +222,7 @@ def _edge_summary(edges):
     intervals = np.diff(edges.ticks)
     summary = {"number": len(edges), "first": ticks_to_seconds(edges.ticks[0])}
     if len(intervals):
-        pulses = regular_pulses(edges.ticks, None)
+        pulses = regular_pulses(edges.ticks, edges.counter.astype(np.int64))
         summary.update(
             period=ticks_to_seconds(pulses.period),
             period_error=ticks_to_seconds(pulses.jitter),

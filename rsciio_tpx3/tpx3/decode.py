@@ -38,7 +38,8 @@ def decode_block(words, chip, left, first, rules, start, stop, pixel, toa, tot):
     Returns
     -------
     int
-        Hits written. A hit of a chip without a place in the layout is left out.
+        Hits written, or -1 where there are more than the space holds. A hit of a chip without a place
+        in the layout is left out.
     """
     n = 0
     i = 0
@@ -67,9 +68,11 @@ def decode_block(words, chip, left, first, rules, start, stop, pixel, toa, tot):
             t = period_start + wrapped_first + d
             if t < start or t >= stop:
                 continue
-            address = pixel_address(word)
             if offset < 0:
                 continue
+            if n == len(pixel):  # the index counted fewer: the file is not the one it was
+                return np.int64(-1)
+            address = pixel_address(word)
             pixel[n] = offset + step_x * (address & 0xFF) + step_y * (address >> 8)
             toa[n] = t
             tot[n] = pixel_tot(word)

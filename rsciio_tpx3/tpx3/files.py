@@ -28,8 +28,8 @@ class Part:
     ----------
     path : str
         Absolute.
-    size : int
-        Bytes.
+    size, changed : int
+        Bytes, and time of the last change in ns: a file that changes after the pass is not read.
     first_word : int
         Number of the file's first word, counted over all files.
     n_words : int
@@ -42,6 +42,7 @@ class Part:
 
     path: str
     size: int
+    changed: int
     first_word: int
     n_words: int
     skip: int
@@ -85,6 +86,8 @@ def expand_parts(filename, all_parts=False):
     for path in paths:
         if not os.path.isfile(path):
             raise FileNotFoundError(f"{os.fspath(path)!r} does not exist or is no file.")
+    if len({os.path.realpath(path) for path in paths}) < len(paths):
+        raise ValueError("A file is named twice among the pieces of one acquisition; its hits would count double.")
     return [os.path.abspath(path) for path in paths], []
 
 
@@ -124,7 +127,8 @@ def open_parts(paths):
     for path in paths:
         size = os.path.getsize(path)
         skip, headerless = _sniff(path, size)
-        parts.append(Part(os.path.abspath(path), size, first, size // 8, skip, headerless))
+        changed = os.stat(path).st_mtime_ns
+        parts.append(Part(os.path.abspath(path), size, changed, first, size // 8, skip, headerless))
         first += size // 8
     if first == 0:
         names = ", ".join(repr(part.name) for part in parts)
@@ -170,11 +174,12 @@ def read_words(part, start, stop):
     Raises
     ------
     Tpx3FormatError
-        If the file became shorter since it was opened.
+        If the file changed since it was opened.
     """
+    now = os.stat(part.path)
     words = np.fromfile(part.path, "<u8", stop - start, offset=(start - part.first_word) * 8)
-    if len(words) != stop - start:
+    if (now.st_size, now.st_mtime_ns) != (part.size, part.changed) or len(words) != stop - start:
         raise Tpx3FormatError(
-            f"{part.path!r} is shorter than when it was opened ({part.size} bytes then). Load it again."
+            f"{part.path!r} changed since it was opened: {part.size} bytes then, {now.st_size} now. Load it again."
         )
     return words

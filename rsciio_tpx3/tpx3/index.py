@@ -16,7 +16,7 @@ from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.chain import left_out, trusted_ranges
 from rsciio_tpx3.tpx3.files import read_words
 from rsciio_tpx3.tpx3.stream import BLOCK_WORDS, WINDOW_WORDS, StreamPass
-from rsciio_tpx3.tpx3.unwrap import place_in_time
+from rsciio_tpx3.tpx3.unwrap import NO_TIME, place_in_time
 from rsciio_tpx3.wording import counted
 
 __all__ = ["Losses", "build_index"]
@@ -183,7 +183,7 @@ def _count(stream, low, high):
 def _merged_edges(marks):
     """TDC edges of all chips as one list in time, exact copies removed; and how many have no time."""
     marks = marks[marks["kind"] > 2]
-    valid = marks["ticks"] >= 0 if len(marks) else np.empty(0, bool)
+    valid = marks["ticks"] != NO_TIME
     # each chip that copies an edge copies its invalid time too: count the edge once
     untimed = len(np.unique(marks[~valid][["counter", "kind"]])) if (~valid).any() else 0
     marks = marks[valid]
@@ -196,7 +196,7 @@ def _merged_edges(marks):
 
 def _span(blocks, marks):
     full = blocks[blocks["n_hits"] > 0]
-    timed = marks["ticks"][marks["ticks"] >= 0]
+    timed = marks["ticks"][marks["ticks"] != NO_TIME]
     ends = np.concatenate([full["first"] + full["low"], full["first"] + full["high"], timed])
     return (int(ends.min()), int(ends.max())) if len(ends) else (0, 0)
 

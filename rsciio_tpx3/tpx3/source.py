@@ -7,6 +7,7 @@ import numpy as np
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.events.source import Hits
+from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.decode import decode_block
 from rsciio_tpx3.tpx3.files import expand_parts, open_parts, read_words
 from rsciio_tpx3.tpx3.index import Losses, build_index
@@ -138,7 +139,7 @@ class Tpx3Source:
         for b in blocks:
             if b["n_hits"]:
                 own = words[b["start"] - base :][: b["n_words"]]
-                done += decode_block(
+                n_block = decode_block(
                     own,
                     np.int64(b["chip"]),
                     np.int64(b["left"]),
@@ -150,6 +151,9 @@ class Tpx3Source:
                     toa[done:],
                     tot[done:],
                 )
+                if n_block < 0:
+                    raise Tpx3FormatError(f"{part.path!r} holds more hits than when it was opened. Load it again.")
+                done += n_block
         return Hits(pixel[:done], toa[:done], tot[:done], self.sig_shape[1])
 
 

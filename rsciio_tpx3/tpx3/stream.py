@@ -8,7 +8,7 @@ the data.
 import numpy as np
 from numba import njit
 
-from rsciio_tpx3.events.clock import GLOBAL_TICKS, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND
+from rsciio_tpx3.events.clock import CONTROL_PERIOD, GLOBAL_TICKS, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND
 from rsciio_tpx3.events.packets import (
     CHUNK_COUNT,
     GLOBAL_HIGH,
@@ -41,7 +41,8 @@ BLOCK = np.dtype(
         ("chip", "i4"),  # chip of the chunk the block starts in ...
         ("left", "i4"),  # ... and how many of its packets are still to come
         ("n_hits", "i4"),
-        ("first", "i8"),  # time of the first hit: wrapped here, absolute after `unwrap`
+        ("first_word", "i8"),  # where the first hit stands, and
+        ("first", "i8"),  # its time: wrapped here, absolute after `unwrap`
         ("low", "i8"),  # earliest, latest and last hit relative to the first
         ("high", "i8"),
         ("last", "i8"),
@@ -73,10 +74,15 @@ _LEAP = TICKS_PER_SECOND
     _B_LAST,
     _CLOCK_TDC,
     _CLOCK_GLOBAL,
+    _CLOCK_CONTROL,
     _COUNTER_TDC1,
     _COUNTER_TDC2,
+    _B_TDC,
+    _B_GLOBAL,
+    _B_CONTROL,
+    _B_WORD,
     _N_STATE,
-) = range(15)
+) = range(20)
 
 
 @njit(nogil=True, cache=True)
@@ -89,6 +95,7 @@ def _close(state, end, blocks, n_blocks):
         b.chip = state[_B_CHIP]
         b.left = state[_B_LEFT]
         b.n_hits = state[_B_HITS]
+        b.first_word = state[_B_WORD] if state[_B_HITS] else end
         b.first = state[_B_FIRST]
         b.low = state[_B_LOW]
         b.high = state[_B_HIGH]
@@ -96,18 +103,47 @@ def _close(state, end, blocks, n_blocks):
         n_blocks += 1
     state[_B_START] = end
     state[_B_HITS] = 0
+    state[_B_TDC] = state[_B_GLOBAL] = state[_B_CONTROL] = -1
     return n_blocks
 
 
 @njit(nogil=True, cache=True)
-def _leaps(clock, ticks, period):
-    """True where a clock moved by more than `_LEAP` since its last reading."""
+def _leaps(clock, ticks, period, limit):
+    """True where a clock moved by more than `limit` since a reading; -1 is no reading."""
     if clock < 0:
         return False
     step = ticks - clock
     if period > 0:
         step = (step + period // 2) % period - period // 2
-    return step > _LEAP or step < -_LEAP
+    return step > limit or step < -limit
+
+
+@njit(nogil=True, cache=True)
+def _note_clock(state, clock, ticks, period):
+    """Keep a clock's reading; True where it leapt, or ran too far since the block's first hit.
+
+    Hits wrap every 26.8 s and cannot tell such a time by themselves: hits of one block must lie closer.
+    """
+    of_block = clock - _CLOCK_TDC + _B_TDC
+    leap = _leaps(state[clock], ticks, period, _LEAP)
+    state[clock] = ticks
+    if state[_B_HITS] == 0:
+        return leap
+    if state[of_block] < 0:
+        state[of_block] = ticks
+    return leap or _leaps(state[of_block], ticks, period, _QUARTER)
+
+
+@njit(nogil=True, cache=True)
+def _first_hit(state, word, ticks):
+    """Begin the hits of a block at this word, with what the clocks read by then."""
+    state[_B_HITS] = 1
+    state[_B_WORD] = word
+    state[_B_FIRST] = ticks
+    state[_B_LOW] = state[_B_HIGH] = state[_B_LAST] = 0
+    state[_B_TDC] = state[_CLOCK_TDC]
+    state[_B_GLOBAL] = state[_CLOCK_GLOBAL]
+    state[_B_CONTROL] = state[_CLOCK_CONTROL]
 
 
 @njit(nogil=True, cache=True)
@@ -144,9 +180,7 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
                 ticks = pixel_ticks(word)
                 chip_hits[chip] += 1
                 if state[_B_HITS] == 0:
-                    state[_B_HITS] = 1
-                    state[_B_FIRST] = ticks
-                    state[_B_LOW] = state[_B_HIGH] = state[_B_LAST] = 0
+                    _first_hit(state, base + i + j, ticks)
                     continue
                 d = ticks - state[_B_FIRST]
                 if d >= PIXEL_PERIOD // 2:
@@ -156,12 +190,9 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
                 if d > _QUARTER or d < -_QUARTER:
                     n_blocks = _close(state, base + i + j, blocks, n_blocks)
                     state[_B_CHIP], state[_B_LEFT] = chip, left - j
-                    state[_B_HITS] = 1
-                    state[_B_FIRST] = ticks
-                    d = np.int64(0)
-                    state[_B_LOW] = state[_B_HIGH] = 0
-                else:
-                    state[_B_HITS] += 1
+                    _first_hit(state, base + i + j, ticks)
+                    continue
+                state[_B_HITS] += 1
                 state[_B_LAST] = d
                 state[_B_LOW] = min(state[_B_LOW], d)
                 state[_B_HIGH] = max(state[_B_HIGH], d)
@@ -175,8 +206,7 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
                 ticks = tdc_ticks(word)
                 counter = tdc_counter(word)
                 if ticks >= 0:
-                    leap = _leaps(state[_CLOCK_TDC], ticks, TDC_PERIOD)
-                    state[_CLOCK_TDC] = ticks
+                    leap = _note_clock(state, _CLOCK_TDC, ticks, TDC_PERIOD)
                     which = _COUNTER_TDC1 + edge_input(mark_kind)
                     step = (counter - state[which]) & 0xFFF
                     # a clock that was reset may show in nothing else
@@ -191,8 +221,7 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
                     ticks = ((high << 32) | low_words[chip]) * GLOBAL_TICKS
                     low_words[chip] = -1
                     mark_kind = np.int64(KIND_GLOBAL)
-                    leap = _leaps(state[_CLOCK_GLOBAL], ticks, 0)
-                    state[_CLOCK_GLOBAL] = ticks
+                    leap = _note_clock(state, _CLOCK_GLOBAL, ticks, 0)
             elif kind == TYPE_SPIDR:
                 identifier = np.int64(word >> np.uint64(56))
                 if identifier == CHUNK_COUNT:
@@ -200,7 +229,8 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
                 elif identifier == 0x5F or identifier == 0x5A or identifier == 0x5C:
                     mark_kind = np.int64(KIND_CONTROL)
                     ticks = control_ticks(word)
-                    leap = identifier == 0x5F  # the shutter opens: a measurement, and its clock, begins
+                    leap = _note_clock(state, _CLOCK_CONTROL, ticks, CONTROL_PERIOD)
+                    leap |= identifier == 0x5F  # the shutter opens: a measurement, and its clock, begins
             if mark_kind:
                 if leap:
                     n_blocks = _close(state, base + i + j, blocks, n_blocks)

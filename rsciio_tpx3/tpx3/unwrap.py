@@ -2,7 +2,7 @@
 
 Global time (81 days), control words (429 s), TDC edges (107 s) and hits (26.8 s) count from the same
 zero. Each item, in stream order, is put into the period nearest to the latest time known from any
-of them, so that the widest clock present carries the narrower ones over gaps. The walk starts at the
+of them (sparse chips of a real quad deliver seconds late, so late and early are treated alike), so that the widest clock present carries the narrower ones over gaps. The walk starts at the
 first item of the widest clock and goes both ways from there, because nothing else tells which
 period the first hits belong to. All chips share one reference: a chip with few hits could not be
 unwrapped on its own.
@@ -26,7 +26,9 @@ from rsciio_tpx3.events.clock import (
 from rsciio_tpx3.events.packets import edge_input
 from rsciio_tpx3.tpx3.stream import COUNTER_LEAP, KIND_CONTROL, KIND_GLOBAL
 
-__all__ = ["place_in_time"]
+__all__ = ["NO_TIME", "place_in_time"]
+
+NO_TIME = np.iinfo(np.int64).min  # ticks of a mark whose packet carries no valid time
 
 _BLOCK_KIND = 0
 _COUNTER = 4096
@@ -58,7 +60,7 @@ def place_in_time(blocks, marks):
         begin = _after_counter_leap(marks, place, kind, ticks)
     _walk(kind[begin:], ticks[begin:], carry[begin:])
     at_mark, at_block = place[: len(marks)], place[len(marks) :]
-    blocks["first"], marks["ticks"] = ticks[at_block], ticks[at_mark]
+    blocks["first"], marks["ticks"] = ticks[at_block], np.where(kind[at_mark] < 0, NO_TIME, ticks[at_mark])
     keep_block, keep_mark = at_block >= begin, at_mark >= begin
     stale = int(blocks["n_hits"][~keep_block].sum()), int((~keep_mark).sum())
     return blocks[keep_block], marks[keep_mark], stale
@@ -67,11 +69,11 @@ def place_in_time(blocks, marks):
 def _items(blocks, marks):
     """Marks and blocks in stream order as columns: place of each, kind, time and carry.
 
-    A mark stands before the block that begins at it, since blocks are cut where a mark leaps.
+    A block stands where its first hit does: the marks before it tell the time by then.
     `carry` is what an item adds to its own time as a reference for the next: a block's last hit.
     A block without hits and a mark without a time have kind -1.
     """
-    word = np.concatenate([marks["word"], blocks["start"]])
+    word = np.concatenate([marks["word"], blocks["first_word"]])
     kind = np.concatenate([marks["kind"].astype(np.int64), np.full(len(blocks), _BLOCK_KIND)])
     ticks = np.concatenate([marks["ticks"], blocks["first"]])
     carry = np.concatenate([np.zeros(len(marks), np.int64), blocks["last"]])
@@ -109,7 +111,8 @@ def _after_counter_leap(marks, place, kind, all_ticks):
     ordinary = step == 1
     if ordinary.mean() < 0.5:
         return 0
-    explained = pause / np.median(pause[ordinary])
+    # the mean, since with both directions recorded there are two kinds of pause
+    explained = pause / pause[ordinary].mean()
     leaps = np.flatnonzero(
         (step > COUNTER_LEAP) & (step < _COUNTER - COUNTER_LEAP) & (np.abs(explained - step) > 0.5 * step)
     )
@@ -117,6 +120,8 @@ def _after_counter_leap(marks, place, kind, all_ticks):
     if len(early) == 0:
         return 0
     old, new = place[edges[early[-1]]], place[edges[early[-1] + 1]]
+    if (kind[new:] == KIND_GLOBAL).any() and (kind[:old] == KIND_GLOBAL).any():
+        return 0  # global time goes on across the leap: edges were lost, the clock was not reset
     return _first_nearer(kind, all_ticks, old, new)
 
 

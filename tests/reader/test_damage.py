@@ -136,7 +136,7 @@ def test_file_that_shrank_after_opening(write_stream):
     source = _source(path)
     with open(path, "r+b") as file:
         file.truncate(80)
-    with pytest.raises(Tpx3FormatError, match="shorter than when it was opened"):
+    with pytest.raises(Tpx3FormatError, match="changed since it was opened"):
         source.hits()
 
 

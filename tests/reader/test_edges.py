@@ -8,11 +8,12 @@ from rsciio_tpx3.events.edges import regular_pulses
 PERIOD = 1000
 
 
-def _missing(n, at=None, count=1):
-    missing = np.zeros(n, np.int64)
+def _missing(n, at=None, count=1, step=1):
+    """Counter of n edges with `count` missing before edge `at`."""
+    counter = np.arange(n) * step
     if at is not None:
-        missing[at] = count
-    return missing
+        counter[at:] += count * step
+    return counter % 4096
 
 
 def test_regular_edges_stay_as_they_are():
@@ -42,12 +43,38 @@ def test_missing_edges_that_do_not_explain_the_gap_take_a_place_without_time():
     assert pulses.run_lengths.tolist() == [10, 10]
 
 
-def test_counter_that_turned_over_in_a_gap_is_completed_by_time():
-    n = 4096 + 3
-    edges = np.concatenate([np.arange(100), n + np.arange(100)]) * PERIOD
-    pulses = regular_pulses(edges, _missing(200, at=100, count=(n - 100) % 4096))
-    assert pulses.repaired == n - 100
-    np.testing.assert_array_equal(pulses.ticks, np.arange(n + 100) * PERIOD)
+def test_pause_of_thousands_of_lines_is_a_pause_and_no_loss():
+    edges = np.concatenate([np.arange(100), 5000 + np.arange(100)]) * PERIOD
+    pulses = regular_pulses(edges, _missing(200))
+    assert (pulses.repaired, pulses.lost.sum(), pulses.run_lengths.tolist()) == (0, 0, [100, 100])
+
+
+def test_two_short_groups_around_a_very_long_pause():
+    edges = np.concatenate([np.arange(6), 50_000 + np.arange(6)]) * PERIOD
+    pulses = regular_pulses(edges, _missing(12))
+    assert (pulses.period, pulses.run_lengths.tolist()) == (PERIOD, [6, 6])
+
+
+def test_counter_that_steps_by_two_counts_pulses_not_edges():
+    edges = np.delete(np.arange(20) * PERIOD, [5])
+    pulses = regular_pulses(edges, _missing(19, at=5, step=2))
+    np.testing.assert_array_equal(pulses.ticks, np.arange(20) * PERIOD)
+    # the other direction alone missing: 2 + 1 - 1 steps, no pulse
+    counter = _missing(20, step=2)
+    counter[7:] -= 1
+    assert regular_pulses(np.arange(20) * PERIOD, counter).repaired == 0
+
+
+def test_counter_without_a_step_is_not_used_and_said():
+    counter = np.random.default_rng(1).integers(0, 4096, 20)
+    pulses = regular_pulses(np.arange(20) * PERIOD, counter)
+    assert not pulses.counter_usable
+    assert pulses.lost.sum() == pulses.repaired == 0
+
+
+def test_bounce_after_the_last_edge_does_not_cost_its_line():
+    edges = np.append(np.arange(10) * PERIOD, 9 * PERIOD + 3)
+    np.testing.assert_array_equal(regular_pulses(edges, _missing(11)).ticks, np.arange(10) * PERIOD)
 
 
 def test_edge_inside_a_line_is_a_glitch():
