@@ -199,7 +199,7 @@ def faults_figure(_):
     ]
     fig, axes = plt.subplots(len(cases), 1, figsize=(8.2, 5), sharex=True, layout="constrained")
     for ax, (text, edges, gaps) in zip(axes, cases, strict=True):
-        draw_fault(ax, edges / 1000, regular_pulses(edges, gaps), 1000)
+        draw_fault(ax, edges / 1000, regular_pulses(edges, None if gaps is None else np.cumsum(1 + gaps)), 1000)
         ax.text(-0.45, 0.75, text, ha="right", va="center", fontsize=8.5)
     axes[-1].set(xlabel="time / line period", xlim=(-3.6, 11.4))
     axes[-1].set_xticks(range(0, 12, 2))

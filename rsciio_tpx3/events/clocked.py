@@ -11,18 +11,27 @@ from rsciio_tpx3.events.lines import period_text, scan_of_lines
 from rsciio_tpx3.events.scan import Scan
 from rsciio_tpx3.events.scan_options import need
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.wording import format_seconds
+from rsciio_tpx3.wording import counted, format_seconds
+
+_MOST_POSITIONS = 2 * 10**8  # their counts alone take 1.6 GB
 
 __all__ = ["frame_trigger_scan", "frames_over_time", "shared_clock_scan"]
 
 
-def _clocked_lines(options, frame_starts, report, messages=()):
-    """Lines that follow from the dwell time alone, from the (exact) start of each frame."""
+def _clocked_lines(options, frame_starts, report, messages=(), numbers=None):
+    """Lines that follow from the dwell time alone, from the (exact) start of each frame.
+
+    `numbers` are the frames' numbers where some are missing.
+    """
+    numbers = np.arange(len(frame_starts)) if numbers is None else numbers
     ny, nx = options.nav_shape[-2:]
     n_lines = ny * options.lines_per_row + sum(options.skip_lines)
     period = nx * options.dwell + options.line_flyback
-    den = math.lcm(period.denominator, options.dwell.denominator, *(Fraction(t).denominator for t in frame_starts[:1]))
-    frames = np.repeat(np.arange(len(frame_starts)), n_lines)
+    den = math.lcm(
+        period.denominator, options.dwell.denominator, options.frame_flyback.denominator, options.delay.denominator
+    )
+    _refuse_endless(len(frame_starts) * ny * nx, f"{len(frame_starts)} frames of {nx} x {ny} positions")
+    frames = np.repeat(numbers, n_lines)
     rows = np.tile(np.arange(n_lines), len(frame_starts))
     # exact starts in 1/den ticks, as Python integers where int64 might not hold them
     line = [int(r * period * den) for r in range(n_lines)]
@@ -32,12 +41,28 @@ def _clocked_lines(options, frame_starts, report, messages=()):
     num = np.full(len(start), int(options.dwell * den), np.int64)
     length = int(nx * options.dwell * den)
     stop = np.array([-(-(v + length) // den) for v in exact], np.int64)
+    # a frame that was cut short by the next one's pulse: its later lines were never scanned
+    next_frame = np.append([-(-int(Fraction(t) * den) // den) for t in frame_starts[1:]], np.iinfo(np.int64).max)
+    scanned = start < np.repeat(next_frame, n_lines)
+    if not scanned.all():
+        cut = counted(int((~scanned).sum()), "line")
+        messages = [*messages, f"{cut} would begin after the next frame's edge: left out."]
+        start, stop, phase, num, frames, rows = (a[scanned] for a in (start, stop, phase, num, frames, rows))
     report.update(
         dwell_time=ticks_to_seconds(float(options.dwell)),
         line_period=ticks_to_seconds(float(period)),
         lines_found=len(start),
     )
     return scan_of_lines(options, frames, rows, n_lines, nx, start, stop, phase, num, den, report, list(messages))
+
+
+def _refuse_endless(n_positions, what):
+    """Stop before a mistyped time makes tables that fill the memory."""
+    if n_positions > _MOST_POSITIONS:
+        raise ScanSyncError(
+            f"{what} make {n_positions:,} positions, more than {_MOST_POSITIONS:,}. Check the times and "
+            "navigation_shape; load a part of the recording, or longer frames."
+        )
 
 
 def shared_clock_scan(index, options):
@@ -54,7 +79,8 @@ def shared_clock_scan(index, options):
 def frame_trigger_scan(index, options, tdc):
     need(options, "frame-trigger", "nav_shape", "dwell")
     pulses = pulses_of(index.edges, tdc, options.first_line)
-    kept = pulses.ticks[~pulses.lost]
+    numbers = np.flatnonzero(~pulses.lost)
+    kept = pulses.ticks[numbers]
     report = {
         "edges_spurious": pulses.spurious,
         "frames_repaired": pulses.repaired,
@@ -69,7 +95,7 @@ def frame_trigger_scan(index, options, tdc):
             f"frame edges come every {period_text(pulses)}. Check both, and line_flyback."
         )
     starts = [Fraction(int(t)) + options.delay for t in kept]
-    return _clocked_lines(options, starts, report, gap_messages(pulses, "frame"))
+    return _clocked_lines(options, starts, report, gap_messages(pulses, "frame"), numbers)
 
 
 def frames_over_time(index, options):
@@ -80,6 +106,7 @@ def frames_over_time(index, options):
         )
     first, end = index.hit_span[0], index.hit_span[1] + 1
     n = max(1, math.ceil((end - first) / options.frame_time))
+    _refuse_endless(n, f"{n} frames of {format_seconds(ticks_to_seconds(float(options.frame_time)))}")
     number = np.arange(n + 1, dtype=np.int64).astype(object)
     den, num = options.frame_time.denominator, options.frame_time.numerator
     border = np.array([first - (-int(k) * num // den) for k in number], np.int64)

@@ -8,7 +8,7 @@ from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import gap_messages, other_direction, period_report, pulses_of
 from rsciio_tpx3.events.scan import Scan
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.wording import format_seconds
+from rsciio_tpx3.wording import counted, format_seconds
 
 __all__ = ["line_scan", "period_text", "scan_of_lines", "some"]
 
@@ -18,11 +18,9 @@ def line_scan(index, options, sync, tdc):
     start, length, gate_report = _line_times(index, pulses, sync, tdc)
     frames, rows, n_lines, messages = _frame_rows(pulses, options)
     nx, num, den, messages_x = _columns(
-        options, "active_time" in gate_report, pulses, length, n_lines // options.lines_per_row
+        options, "active_time" in gate_report, pulses, length, _rows_of(n_lines, options)
     )
     stop = start + np.minimum(length, -(-nx * num // den))
-    # a line ends where the next begins, whatever was asked for
-    stop[:-1] = np.minimum(stop[:-1], start[1:])
     stop[pulses.lost] = start[pulses.lost]
     messages = messages + messages_x + gap_messages(pulses, "line")
     report = {
@@ -63,10 +61,14 @@ def _line_times(index, pulses, sync, tdc):
     following = np.searchsorted(ends, start, "right")
     raw = np.where(following < len(ends), ends[np.minimum(following, len(ends) - 1)] - start, -1)
     typical = np.median(raw[raw > 0]) if (raw > 0).any() else 0
+    if typical > 0:
+        # of several ends, the one that fits: a dropout inside a line ends it too early
+        raw = ends[_nearest(ends, start + round(typical))] - start
     if typical <= 0:
         raise ScanSyncError(f"No {other_direction(tdc)} edge follows a {tdc} edge: there is no line gate.")
-    # an absent end would borrow the one of a later line, a glitch end the line too early
-    good = (raw > 0.5 * typical) & (raw < 1.5 * typical)
+    # an absent end would borrow the one of another line
+    spread = np.median(np.abs(raw - typical))
+    good = np.abs(raw - typical) <= max(0.05 * typical, 6 * spread)
     length = np.where(good, raw, round(typical))
     if sync == "periodic-line":
         start, length = _fitted(pulses), np.full(len(start), round(typical))
@@ -79,6 +81,14 @@ def _line_times(index, pulses, sync, tdc):
             "line_ends_repaired": int((~good).sum()),
         },
     )
+
+
+def _nearest(values, wanted):
+    """Index of the value nearest to each wanted one; `values` ascend."""
+    right = np.clip(np.searchsorted(values, wanted), 1, max(len(values) - 1, 1))
+    left = right - 1
+    right = np.minimum(right, len(values) - 1)
+    return np.where(wanted - values[left] <= values[right] - wanted, left, right)
 
 
 def _fitted(pulses):
@@ -106,17 +116,24 @@ def _frame_rows(pulses, options):
     shape asked for must agree with them. Lines before the first mark are the end of a frame that
     began before the recording.
     """
-    lengths = pulses.run_lengths
     skip = sum(options.skip_lines)
     wanted = None
     if options.nav_shape is not None:
         wanted = options.nav_shape[-2] * options.lines_per_row + skip
+    run = _balanced(pulses, wanted)
+    lengths = np.bincount(run)
     inner = lengths[1:-1]
     messages = []
     if len(lengths) == 1 and wanted is None:
         marked = int(lengths[0])
     elif len(lengths) == 1:
         marked = None
+    elif len(lengths) == 2 and wanted is not None and (len(pulses) <= wanted or options.nav_shape[:-2] == (1,)):
+        marked = None
+        messages.append(
+            f"The scan pauses once, after {int(lengths[0])} lines; {len(pulses)} lines make no more than one frame of "
+            f"{wanted}, so it is taken as a pause."
+        )
     elif len(inner) and (inner == inner[0]).all() and max(lengths[0], lengths[-1]) <= inner[0]:
         marked = int(inner[0])
     elif len(inner) == 0:
@@ -141,10 +158,32 @@ def _frame_rows(pulses, options):
         return number // wanted, number % wanted, wanted, messages
     if wanted is not None and wanted != marked:
         raise _shape_error(options, marked, wanted, len(lengths))
-    within = np.arange(len(pulses)) - np.concatenate([[0], np.cumsum(lengths)[:-1]])[pulses.run]
-    if len(lengths) > 1:
-        within[pulses.run == 0] += marked - lengths[0]
-    return pulses.run, within, marked, messages
+    within = np.arange(len(pulses)) - np.concatenate([[0], np.cumsum(lengths)[:-1]])[run]
+    if len(lengths) > 1 and lengths[0] < marked:
+        within[run == 0] += marked - lengths[0]
+        messages.append(
+            f"The recording begins inside a frame: its first {counted(int(lengths[0]), 'line')} end frame 0."
+        )
+    return run, within, marked, messages
+
+
+def _balanced(pulses, wanted):
+    """Run of each pulse, with lost pulses at a border moved to the run that lacks them.
+
+    A pulse missing at the border of two frames may be the last of one or the first of the next.
+    """
+    run = pulses.run.copy()
+    lengths = pulses.run_lengths
+    if not pulses.lost.any() or len(lengths) < 2:
+        return run
+    usual = wanted or int(np.bincount(lengths[1:-1]).argmax() if len(lengths) > 2 else lengths.max())
+    for k in range(len(lengths) - 1):
+        members = np.flatnonzero(run == k)
+        spare = len(members) - usual
+        movable = members[len(members) - spare :] if spare > 0 else members[:0]
+        if spare > 0 and pulses.lost[movable].all() and (run == k + 1).sum() + spare <= usual:
+            run[movable] = k + 1
+    return run
 
 
 def some(lengths):
@@ -221,10 +260,21 @@ def period_text(pulses):
     return format_seconds(ticks_to_seconds(pulses.period)) if np.isfinite(pulses.period) else "an unknown time"
 
 
+def _rows_of(n_lines, options):
+    """Rows that the lines of a frame make."""
+    n_rows = (n_lines - sum(options.skip_lines)) // options.lines_per_row
+    if n_rows < 1:
+        raise ScanSyncError(
+            f"Frames have {n_lines} lines; skip_lines={options.skip_lines} and lines_per_row={options.lines_per_row} "
+            "leave no row of them."
+        )
+    return n_rows
+
+
 def scan_of_lines(options, frames, rows, n_lines, nx, start, stop, phase, num, den, report, messages):
     """Put lines into frames and rows: the one place that knows raster and serpentine."""
-    first, last = options.skip_lines
-    n_rows = (n_lines - first - last) // options.lines_per_row
+    first = options.skip_lines[0]
+    n_rows = _rows_of(n_lines, options)
     found_frames = int(frames.max()) + 1 if len(frames) else 0
     n_frames = found_frames
     if options.nav_shape is not None and len(options.nav_shape) == 3:
@@ -234,7 +284,8 @@ def scan_of_lines(options, frames, rows, n_lines, nx, start, stop, phase, num, d
         nav_shape = (n_rows, nx)
     row = (rows - first) // options.lines_per_row
     inside = (rows >= first) & (row < n_rows) & (frames < n_frames)
-    backwards = (options.pattern == "serpentine") & (row % 2 == 1)
+    # trigger lines turn, not rows; the first line of a frame runs forwards
+    backwards = (options.pattern == "serpentine") & (rows % 2 == 1)
     base = (frames * n_rows + row) * nx + np.where(backwards, nx - 1, 0)
     scanned = int((inside & (stop > start)).sum())
     expected = n_frames * n_rows * options.lines_per_row
@@ -255,10 +306,13 @@ def scan_of_lines(options, frames, rows, n_lines, nx, start, stop, phase, num, d
     if report.get("line_period"):
         report["flyback_time"] = report["line_period"] - nx * report["dwell_time"]
     order = np.argsort(start, kind="stable")
+    start, stop = start[order], stop[order].copy()
+    # a line ends where the next begins, whatever was asked for: no hit has two places
+    stop[:-1] = np.minimum(stop[:-1], start[1:])
     return Scan(
         nav_shape=tuple(int(n) for n in nav_shape),
-        start=start[order],
-        stop=stop[order],
+        start=start,
+        stop=stop,
         phase=phase[order],
         num=np.asarray(num, np.int64)[order],
         den=int(den),

@@ -66,17 +66,27 @@ def _pulse_positions(pulses, options):
         need(options, "pixel-trigger with positions", "nav_shape")
         return _listed_positions(number, options)
     lengths = pulses.run_lengths
+    inner = lengths[1:-1]
     messages = []
     if options.nav_shape is None:
         nx, ny = _raster_of_runs(pulses, lengths)
     else:
         ny, nx = options.nav_shape[-2:]
-        inner = lengths[1:-1]
         if len(inner) and (inner == inner[0]).all() and inner[0] not in (nx, nx * ny):
             raise ScanSyncError(
                 f"The pulses come in groups of {int(inner[0])}, but navigation_shape has {nx} positions in a line. "
                 f'Pass navigation_shape=({int(inner[0])}, y), or sync="line-start" if each pulse is a line.'
             )
+    if len(lengths) > 1 and len(inner) and (inner == nx).all() and lengths[0] < nx:
+        # the recording begins inside a line: its pulses are the last of that line
+        number += nx - lengths[0]
+        n += nx - lengths[0]
+        messages.append(f"The recording begins inside a line: its first {lengths[0]} pulses are the end of line 0.")
+    elif len(inner) and not ((inner == inner[0]).all() and inner[0] in (nx, nx * ny)):
+        messages.append(
+            f"The pulses come in irregular groups of {some(lengths)}; they are counted on from the first, as if none "
+            "were missing."
+        )
     frame = nx * ny
     n_frames = options.nav_shape[0] if options.nav_shape and len(options.nav_shape) == 3 else -(-n // frame)
     column, line = number % nx, number // nx
@@ -109,8 +119,14 @@ def _raster_of_runs(pulses, lengths):
 
 
 def _listed_positions(number, options):
-    positions = np.asarray(options.positions, np.int64).ravel()
+    positions = np.asarray(options.positions)
     ny, nx = options.nav_shape[-2:]
+    if positions.dtype.kind not in "iu" or (positions.ndim != 1 and positions.shape != (ny, nx)):
+        raise ScanSyncError(
+            f"positions must be a list of whole numbers, one flat position y * {nx} + x a pulse; found "
+            f"{positions.dtype} of shape {positions.shape}."
+        )
+    positions = positions.astype(np.int64).ravel()
     if len(positions) == 0 or positions.min() < 0 or positions.max() >= nx * ny:
         raise ScanSyncError(
             f"positions must hold flat scan positions from 0 to {nx * ny - 1} (y * {nx} + x); found "

@@ -72,8 +72,8 @@ class ScanOptions:
         whole = (self.lines_per_row, self.first_line, *self.skip_lines)
         if len(self.skip_lines) != 2 or any(not isinstance(n, (int, np.integer)) for n in whole):
             raise ValueError(
-                f"lines_per_row={self.lines_per_row!r}, first_line={self.first_line!r}, skip_lines={self.skip_lines!r}: "
-                "whole numbers are needed, and two for skip_lines, such as (0, 1)."
+                f"lines_per_row={self.lines_per_row!r}, first_line={self.first_line!r}, "
+                f"skip_lines={self.skip_lines!r}: whole numbers are needed, and two for skip_lines, such as (0, 1)."
             )
         if self.lines_per_row < 1 or min(whole) < 0:
             raise ValueError("lines_per_row must be 1 or more, first_line and skip_lines 0 or more.")

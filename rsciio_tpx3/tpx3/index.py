@@ -156,13 +156,14 @@ def _trusted(part, losses):
 
 def _summary(stream, blocks, marks, stale, damage):
     chips = np.flatnonzero(stream.chip_chunks + stream.chip_hits)
-    edges, untimed = _merged_edges(marks)
+    edges, untimed, repeated = _merged_edges(marks)
     losses = dict(damage)
     losses.update(
         chunks_lost=sum(stream.lost_chunks.values()),
         hits_before_reset=stale[0],
         marks_before_reset=stale[1],
         edges_without_time=untimed,
+        edges_repeated=repeated,
         hits_without_time=_count(stream, TYPE_COUNT << 12, (TYPE_COUNT + 1) << 12),
     )
     return EventIndex(
@@ -181,7 +182,11 @@ def _count(stream, low, high):
 
 
 def _merged_edges(marks):
-    """TDC edges of all chips as one list in time, exact copies removed; and how many have no time."""
+    """TDC edges of all chips as one list in time, exact copies removed; how many have no time, or repeat.
+
+    Chips copy each other's edges. The same edge twice on one chip is another matter: a piece of the
+    acquisition was given twice, or recorded twice.
+    """
     marks = marks[marks["kind"] > 2]
     valid = marks["ticks"] != NO_TIME
     # each chip that copies an edge copies its invalid time too: count the edge once
@@ -191,7 +196,8 @@ def _merged_edges(marks):
     ticks, code, counter = (marks[name][order] for name in ("ticks", "kind", "counter"))
     fresh = np.ones(len(ticks), bool)
     fresh[1:] = (np.diff(ticks) != 0) | (code[1:] != code[:-1])
-    return Edges(ticks[fresh], code[fresh], counter[fresh]), untimed
+    repeated = len(marks) - len(np.unique(marks[["ticks", "kind", "counter", "chip"]]))
+    return Edges(ticks[fresh], code[fresh], counter[fresh]), untimed, repeated
 
 
 def _span(blocks, marks):
@@ -227,6 +233,10 @@ def _loss_messages(losses, name):
             "from before the detector's clock was reset, and left out",
         ),
         "edges_without_time": ("trigger edge", "without a valid time"),
+        "edges_repeated": (
+            "trigger edge",
+            "twice on the same chip: a piece may have been given twice, and its hits count double",
+        ),
         "hits_without_time": ("pixel packet", "of count mode, which has no time, and left out"),
     }
     return [f"{name!r}: {counted(losses[key], noun)} {what}." for key, (noun, what) in texts.items() if key in losses]

@@ -2,10 +2,11 @@
 
 Global time (81 days), control words (429 s), TDC edges (107 s) and hits (26.8 s) count from the same
 zero. Each item, in stream order, is put into the period nearest to the latest time known from any
-of them (sparse chips of a real quad deliver seconds late, so late and early are treated alike), so that the widest clock present carries the narrower ones over gaps. The walk starts at the
-first item of the widest clock and goes both ways from there, because nothing else tells which
-period the first hits belong to. All chips share one reference: a chip with few hits could not be
-unwrapped on its own.
+of them (sparse chips of a real quad deliver seconds late, so late and early are treated alike), so
+that the widest clock present carries the narrower ones over gaps. The walk starts at the first item
+of the widest clock and goes both ways from there, because nothing else tells which period the first
+hits belong to. All chips share one reference: a chip with few hits could not be unwrapped on its own.
+Two hits more than 13.4 s apart, with no other clock between them, cannot be told from nearer ones.
 
 When the detector's clock was reset while data of the run before were still in the pipeline, global
 time falls back. What came before is told by the nearer of the two clocks, and left out. Without global

@@ -325,3 +325,127 @@ def test_periodic_line_takes_the_active_time_from_both_edges(tmp_path):
     path = tmp_path / "scan.tpx3"
     truth = simulate.recording(path, (9, 7), sync="periodic-line", both_edges=True, electrons_per_position=30, seed=11)
     _assert_equal(_read(path, navigation_shape=(7, 9), sync="periodic-line"), truth)
+
+
+@pytest.mark.parametrize("n_frames", [2, 3])
+def test_missing_end_of_the_last_line_of_a_frame_moves_nothing(tmp_path, n_frames):
+    path = tmp_path / "scan.tpx3"
+    # twenty edges a frame; number 19 is the end of the last line of the first one
+    truth = simulate.recording(
+        path, (10, 7), n_frames=n_frames, frame_flyback="60 us", dwell_time="3 us", missing_edges=[19],
+        electrons_per_position=10, seed=21,
+    )  # fmt: skip
+    _assert_equal(_read(path, navigation_shape=_users_shape(truth)), truth)
+
+
+def test_line_lost_between_two_frames_leaves_a_gap_and_moves_nothing(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    truth = simulate.recording(
+        path, (10, 7), sync="line-start", n_frames=3, frame_flyback="60 us", dwell_time="3 us", missing_edges=[20],
+        electrons_per_position=10, seed=21,
+    )  # fmt: skip
+    signal = _read(path, navigation_shape=(7, 10), dwell_time="3 us")
+    navigator = signal["post_process"][0].keywords["navigator"]
+    expected = truth.counts().copy()
+    expected[2, 0] = 0  # the edge that begins the last frame: known from the counter, its time is not
+    np.testing.assert_array_equal(navigator, expected)
+
+
+def test_missing_pulse_of_a_burst_is_no_lost_line(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    truth = simulate.recording(
+        path, (17, 11), sync="line-start", n_frames=3, frame_burst=(142, "160 ns"), missing_edges=[60],
+        dwell_time="3 us", electrons_per_position=10, seed=6,
+    )  # fmt: skip
+    _assert_equal(_read(path, navigation_shape=(11, 17), dwell_time="3 us"), truth)
+
+
+def test_long_pause_between_frames_invents_no_lines(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    truth = simulate.recording(
+        path, (64, 7), n_frames=3, frame_flyback="0.3 s", dwell_time="10 us", electrons_per_position=5, seed=6
+    )
+    _assert_equal(_read(path, navigation_shape=(7, 64)), truth)
+
+
+def test_hits_far_apart_keep_their_time_where_edges_go_on(tmp_path):
+    from rsciio_tpx3.events import packets
+    from rsciio_tpx3.events.clock import TICKS_PER_SECOND
+
+    path = tmp_path / "slow.tpx3"
+    ticks = np.arange(200) * (TICKS_PER_SECOND // 5)
+    edges = packets.encode_tdc(packets.EDGE_CODES["tdc1-rise"], np.arange(200), ticks)
+    words = [np.atleast_1d(edge) for edge in edges]
+    for line in (5, 140):  # 1 s and 28 s: more than a turn of the pixel clock apart
+        words[line] = np.append(words[line], packets.encode_hits(np.arange(10), ticks[line] + 600 * np.arange(10), 9))
+    payload = np.concatenate(words)
+    path.write_bytes(packets.encode_header(0, len(payload)).tobytes() + payload.tobytes())
+    signal = _read(path, navigation_shape=(4, 200), active_fraction=0.9)
+    navigator = signal["post_process"][0].keywords["navigator"]
+    assert np.flatnonzero(navigator.sum(axis=1)).tolist() == [5, 140]
+
+
+def test_serpentine_turns_with_the_trigger_lines(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    truth = simulate.recording(path, (8, 7), pattern="serpentine", electrons_per_position=20, seed=4)
+    counts = truth.counts()[0]
+    paired = _read(path, navigation_shape=(7, 4), pattern="serpentine", lines_per_row=2)
+    np.testing.assert_array_equal(paired["post_process"][0].keywords["navigator"], counts.reshape(4, 2, 7).sum(axis=1))
+    rest = _read(path, navigation_shape=(7, 7), pattern="serpentine", skip_lines=(1, 0))
+    np.testing.assert_array_equal(rest["post_process"][0].keywords["navigator"], counts[1:])
+
+
+def test_frames_cut_short_by_the_next_pulse_count_no_hit_twice(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    truth = simulate.recording(
+        path, (6, 7), sync="frame-trigger", n_frames=3, dwell_time="5 us", electrons_per_position=20, seed=4
+    )
+    options = _options(truth, "frame-trigger")
+    for chunks in (1, "auto"):
+        signal = _read(path, chunks=chunks, **options)
+        assert int(signal["data"].sum().compute()) == truth.counts().sum()
+
+
+@pytest.mark.parametrize("dwell", [(10 / 3, "us"), "3.3333333333333333333 us"])
+def test_endless_decimals_of_a_time_do_no_harm(tmp_path, dwell):
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(path, (3, 1024), sync="line-start", dwell_time="10 us", electrons_per_position=1, seed=4)
+    signal = _read(path, navigation_shape=(1024, 3), dwell_time=dwell)
+    navigator = signal["post_process"][0].keywords["navigator"]
+    assert int(signal["data"].sum().compute()) == navigator.sum()
+
+
+def test_file_that_changed_after_loading_is_refused(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(path, (5, 7), electrons_per_position=20, seed=1)
+    data = _read(path, navigation_shape=(7, 5))["data"]
+    simulate.recording(path, (5, 7), electrons_per_position=60, seed=2)
+    with pytest.raises(ValueError, match="changed since it was opened"):
+        data.compute(scheduler="sync")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"skip_lines": 3}, "two for skip_lines"),
+        ({"skip_lines": (5, 5)}, "leave no row"),
+        ({"lines_per_row": 20}, "leave no row"),
+        ({"lines_per_row": 1.5}, "whole numbers"),
+        ({"line_flyback": "-1 us", "sync": "shared-clock"}, "cannot be negative"),
+        ({"positions": [1, 2], "sync": "line-start"}, "means nothing"),
+        ({"active_fraction": 0.5}, "nothing to tell"),
+        ({"signal": "frames", "frame_time": "1 ps"}, "Check the times"),
+    ],
+)
+def test_options_that_make_no_sense_together(tmp_path, options, words):
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(path, (8, 7), electrons_per_position=5, seed=1)
+    with pytest.raises(ValueError, match=words):
+        _read(path, **options)
+
+
+def test_the_same_file_twice_is_refused(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(path, (5, 7), electrons_per_position=20, seed=1)
+    with pytest.raises(ValueError, match="named twice"):
+        _read([path, path], navigation_shape=(7, 5))
