@@ -1,12 +1,12 @@
 """The command line: ``rsciio-tpx3 info``, ``demo``, ``convert`` and ``check``."""
 
 import argparse
-import ast
 import json
 import logging
 import sys
 
 import rsciio_tpx3
+from rsciio_tpx3.cli_options import add_option
 from rsciio_tpx3.convert import add_check_parser, add_convert_parser
 from rsciio_tpx3.wording import format_seconds
 
@@ -49,33 +49,12 @@ def _parser():
 
 def _add_files(parser, number):
     parser.add_argument("files", nargs=number, metavar="FILE", help="several are pieces of one acquisition")
-    parser.add_argument(
-        "-o",
-        "--option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of hs.load for these files, such as -o dwell_time='1 us' "
-        "-o navigation_shape=256,256 -o all_parts=True",
-    )
-
-
-def _options(arguments):
-    options = {}
-    for text in arguments.option:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"-o {text!r}: write NAME=VALUE, for example -o layout=quad.")
-        try:
-            options[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            options[name] = value  # plain words, such as quad or 0.5 us
-    return options
+    add_option(parser, "--option", "reader", "such as -o dwell_time='1 us' -o navigation_shape=256,256")
 
 
 def _info(arguments):
     files = arguments.files if len(arguments.files) > 1 else arguments.files[0]
-    info = rsciio_tpx3.file_info(files, **_options(arguments))
+    info = rsciio_tpx3.file_info(files, **dict(arguments.option))
     if arguments.json:
         print(json.dumps(info, indent=2))
     else:
@@ -126,7 +105,7 @@ def _demo(arguments):
     # the one command that needs HyperSpy, pyXem and matplotlib
     from hyperspy_sparse.demo import run
 
-    run(arguments.files, arguments.output, _options(arguments))
+    run(arguments.files, arguments.output, dict(arguments.option))
 
 
 if __name__ == "__main__":

@@ -4,16 +4,15 @@ The reader and writer of each format do the work; here is what surrounds a conve
 an hour: refuse before it starts what cannot end well, note where the data come from, compare at the end.
 """
 
-import argparse
 import difflib
 import importlib
-import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from rsciio_tpx3.cli_options import add_option
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.write import NullSink, write
@@ -266,8 +265,8 @@ def add_convert_parser(subparsers):
         "--navigation-shape", type=int, nargs="+", metavar="N", help="scan positions: X Y, or X Y FRAMES"
     )
     parser.add_argument("--dwell-time", help='time on one position, such as "0.5 us"')
-    _add_option(parser, "--option", "reader", "such as sync=line-start or chunks=8")
-    _add_option(parser, "--write-option", "writer", "such as compact=true")
+    add_option(parser, "--option", "reader", "such as sync=line-start or chunks=8")
+    add_option(parser, "--write-option", "writer", "such as compact=true")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     parser.add_argument("--verify", action="store_true", help="read the output back and compare every value")
     parser.add_argument("--no-checksum", action="store_true", help="do not note SHA-256 of the inputs")
@@ -285,32 +284,10 @@ def add_check_parser(subparsers):
     )
     parser.add_argument("input", nargs="+", help="files to check, each by itself")
     parser.add_argument("--format", dest="file_format", help="where the ending does not tell it")
-    _add_option(parser, "--option", "reader", "such as navigation_shape=256,256")
+    add_option(parser, "--option", "reader", "such as navigation_shape=256,256")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=_run_check)
     return parser
-
-
-def _add_option(parser, flag, what, example):
-    flags = ("-o", flag) if flag == "--option" else (flag,)
-    parser.add_argument(
-        *flags, action="append", default=[], metavar="NAME=VALUE", type=_option, help=f"for the {what}, {example}"
-    )
-
-
-def _option(text):
-    """NAME=VALUE; the value as JSON where it is JSON, numbers with commas as a tuple, else as text."""
-    name, sign, value = text.partition("=")
-    if not sign or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        pass
-    try:
-        return name, tuple(json.loads(f"[{value}]"))
-    except ValueError:
-        return name, value
 
 
 def _run_convert(args):

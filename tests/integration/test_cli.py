@@ -55,5 +55,18 @@ def test_bad_input_is_one_line_and_status_2(argument, capsys):
 
 
 def test_option_without_value(recording, capsys):
-    assert main(["info", str(recording), "-o", "layout"]) == 2
+    with pytest.raises(SystemExit) as stop:
+        main(["info", str(recording), "-o", "layout"])
+    assert stop.value.code == 2
     assert "NAME=VALUE" in capsys.readouterr().err
+
+
+def test_convert_and_check(recording, tmp_path, capsys):
+    target = tmp_path / "scan.toml"
+    shape = ["-o", "navigation_shape=20,24"]
+    assert main(["convert", str(recording), str(target), "--verify", "--quiet", *shape]) == 0
+    assert "verified" in capsys.readouterr().out
+    assert main(["check", str(target), "--quiet"]) == 0
+    assert "good, RawCSR, 24 x 20 x 512 x 512" in capsys.readouterr().out
+    (tmp_path / "broken.toml").write_text("[params]\nfiletype = 'other'\n")
+    assert main(["check", str(tmp_path / "broken.toml")]) == 1
