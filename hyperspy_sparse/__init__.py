@@ -7,6 +7,7 @@ itself; so nothing here may import HyperSpy, and everything public is found on f
 import importlib
 
 import hyperspy_sparse._register  # noqa: F401  (makes hs.load find our readers)
+from rsciio_tpx3 import __version__
 
 _PUBLIC = {
     "LazySparseDiffraction2D": "hyperspy_sparse.signals",
@@ -31,7 +32,7 @@ _PUBLIC = {
 
 _MODULES = ("data",)
 
-__all__ = [*_PUBLIC, *_MODULES]
+__all__ = ["__version__", *_PUBLIC, *_MODULES]
 
 
 def __dir__():

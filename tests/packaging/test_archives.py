@@ -68,8 +68,10 @@ def test_installed_wheel_is_found_by_hyperspy(archives, tmp_path):
 
 
 def test_licence_and_version_agree_everywhere():
+    import hyperspy_sparse
     import rsciio_tpx3
 
+    assert hyperspy_sparse.__version__ == rsciio_tpx3.__version__
     project = (ROOT / "pyproject.toml").read_text()
     citation = (ROOT / "CITATION.cff").read_text()
     assert f'version = "{rsciio_tpx3.__version__}"' in project
