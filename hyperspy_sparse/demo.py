@@ -213,7 +213,7 @@ def figure(results, title):
         (axes[0, 2], "bright_field", "Bright field"),
         (axes[1, 0], "dark_field", "Annular dark field"),
     ):
-        picture = ax.imshow(results[name], cmap="gray")
+        picture = ax.imshow(results[name], cmap="gray", aspect=_aspect(results[name]))
         fig.colorbar(picture, ax=ax, shrink=0.8, label="counts")
         ax.set(title=text, xlabel="scan x", ylabel="scan y")
     _draw_shift(fig, axes[1, 1], results["shift"])
@@ -223,13 +223,19 @@ def figure(results, title):
     return fig
 
 
+def _aspect(image):
+    """Square positions, unless that would leave a thread of a picture: columns are a free choice."""
+    height, width = image.shape[:2]
+    return "equal" if 1 / 3 < width / height < 3 else "auto"
+
+
 def _draw_shift(fig, ax, shift):
     """Direction as hue, length as brightness, with the wheel that tells which is which."""
     from matplotlib.colors import hsv_to_rgb
 
     shift = np.nan_to_num(shift.reshape((-1,) + shift.shape[-2:]) if shift.ndim == 2 else shift)
     largest = np.percentile(np.hypot(shift[..., 0], shift[..., 1]), 99) or 1.0
-    ax.imshow(_colours(shift[..., 0], shift[..., 1], largest, hsv_to_rgb))
+    ax.imshow(_colours(shift[..., 0], shift[..., 1], largest, hsv_to_rgb), aspect=_aspect(shift))
     ax.set(title=f"Centre-of-mass shift (full colour {largest:.2f} px)", xlabel="scan x", ylabel="scan y")
     y, x = np.mgrid[-1:1:65j, -1:1:65j]
     wheel = np.concatenate([_colours(x, y, 1, hsv_to_rgb), (np.hypot(x, y) <= 1)[..., None]], axis=-1)
