@@ -26,7 +26,7 @@ MODULES = {
     "rsciio_tpx3.events.sync": ("From trigger edges to a scan", ["ScanOptions", "build_scan"]),
     "rsciio_tpx3.events.scan": ("From hit times to scan positions", ["Scan", "place_hits", "count_positions"]),
     "rsciio_tpx3.events.geometry": ("From chip pixels to detector pixels", ["Layout", "make_layout"]),
-    "rsciio_tpx3.events.clock": ("The unit of time", ["seconds_to_ticks", "ticks_to_seconds", "nearest_period"]),
+    "rsciio_tpx3.events.clock": ("The unit of time", ["nearest_period", "ticks_to_seconds"]),
     "rsciio_tpx3.metadata.units": ("Times with units", ["to_ticks"]),
 }
 

@@ -7,8 +7,6 @@ is 6 of them, so hits and edges compare exactly as integers; int64 holds 76 year
 Sources: ASI SERVAL manual 3.1 and TPX3Cam manual 2.4 (clock frequencies, counter widths).
 """
 
-from fractions import Fraction
-
 import numpy as np
 from numba import njit
 
@@ -22,7 +20,6 @@ __all__ = [
     "TDC_TICKS",
     "TICKS_PER_SECOND",
     "nearest_period",
-    "seconds_to_ticks",
     "ticks_to_seconds",
     "unwrap_sequence",
 ]
@@ -36,22 +33,6 @@ GLOBAL_TICKS = COARSE_TICKS
 PIXEL_PERIOD = (1 << 30) * COARSE_TICKS  # 16 bits SPIDR and 14 bits ToA: 26.8435456 s
 TDC_PERIOD = (1 << 35) * TDC_TICKS  # 107.3741824 s, exactly four pixel periods
 CONTROL_PERIOD = (1 << 34) * COARSE_TICKS  # time in 0x5 control words: 429.4967296 s
-
-
-def seconds_to_ticks(seconds):
-    """Exact number of ticks in a time.
-
-    Parameters
-    ----------
-    seconds : fractions.Fraction, int or decimal string
-        Not a float where exactness matters: 1e-6 has no exact binary form.
-
-    Returns
-    -------
-    fractions.Fraction
-        Ticks, not rounded.
-    """
-    return Fraction(seconds) * TICKS_PER_SECOND
 
 
 def ticks_to_seconds(ticks):

@@ -20,7 +20,6 @@ __all__ = [
     "GLOBAL_HIGH",
     "GLOBAL_LOW",
     "HEADER_MAGIC",
-    "MAX_CHUNK_BYTES",
     "PACKET_TYPE_NAMES",
     "TYPE_CONTROL",
     "TYPE_COUNT",
@@ -52,7 +51,6 @@ __all__ = [
 ]
 
 HEADER_MAGIC = 0x33585054  # bytes "TPX3"
-MAX_CHUNK_BYTES = 65528  # the 16-bit size field, a whole number of words
 
 # top nibble of a word
 TYPE_GLOBAL = 0x4
