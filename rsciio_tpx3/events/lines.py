@@ -1,5 +1,6 @@
 """Scans whose lines are marked by edges: line-gate, line-start, periodic-line; and rows from lines."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +16,9 @@ __all__ = ["line_scan", "period_text", "scan_of_lines", "some"]
 
 def line_scan(index, options, sync, tdc):
     pulses = pulses_of(index.edges, tdc, options.first_line)
+    first_messages = []
+    if sync == "line-gate" and options.first_line == 0:
+        pulses, first_messages = _with_first_line(index, pulses, tdc)
     start, length, gate_report = _line_times(index, pulses, sync, tdc)
     frames, rows, n_lines, messages = _frame_rows(pulses, options)
     nx, num, den, messages_x = _columns(
@@ -22,7 +26,7 @@ def line_scan(index, options, sync, tdc):
     )
     stop = start + np.minimum(length, -(-nx * num // den))
     stop[pulses.lost] = start[pulses.lost]
-    messages = messages + messages_x + gap_messages(pulses, "line")
+    messages = first_messages + messages + messages_x + gap_messages(pulses, "line")
     report = {
         "lines_found": pulses.found,
         "lines_repaired": pulses.repaired,
@@ -49,6 +53,28 @@ def line_scan(index, options, sync, tdc):
         report,
         messages,
     )
+
+
+def _with_first_line(index, pulses, tdc):
+    """Put back the first line's start where only its end was recorded, if the recording had begun by then."""
+    ends = index.edges.select(other_direction(tdc)).ticks
+    start = pulses.ticks
+    if len(ends) < 2 or ends[0] >= start[0] or start[0] - ends[0] > pulses.period:
+        return pulses, []
+    length = np.median(ends[1 : len(start) + 1] - start[: len(ends) - 1])
+    missing = ends[0] - round(length)
+    if missing < index.span[0]:
+        return pulses, [
+            "The recording begins inside a line, whose end alone was recorded; its hits have no position, and the "
+            "next line is row 0."
+        ]
+    return replace(
+        pulses,
+        ticks=np.concatenate([[missing], start]),
+        lost=np.concatenate([[False], pulses.lost]),
+        run=np.concatenate([pulses.run[:1], pulses.run]),
+        repaired=pulses.repaired + 1,
+    ), []
 
 
 def _line_times(index, pulses, sync, tdc):

@@ -449,3 +449,18 @@ def test_the_same_file_twice_is_refused(tmp_path):
     simulate.recording(path, (5, 7), electrons_per_position=20, seed=1)
     with pytest.raises(ValueError, match="named twice"):
         _read([path, path], navigation_shape=(7, 5))
+
+
+def test_start_of_the_very_first_line_is_put_back_from_its_end(tmp_path, caplog):
+    path = tmp_path / "scan.tpx3"
+    # the shutter opens 1 ms before the scan: the line was recorded as a whole, but for its first edge
+    truth = simulate.recording(path, (9, 7), missing_edges=[0], electrons_per_position=20, seed=4)
+    signal = _read(path, navigation_shape=(7, 9))
+    _assert_equal(signal, truth)
+    assert signal["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]["lines_repaired"] == 1
+    # where nothing was recorded before, nobody can tell that there was a whole line
+    simulate.recording(
+        path, (9, 7), missing_edges=[0], electrons_per_position=20, seed=4, control_words=False, start_time="10 us"
+    )
+    _read(path, navigation_shape=(7, 9))
+    assert "begins inside a line" in caplog.text
