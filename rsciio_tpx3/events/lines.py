@@ -11,10 +11,11 @@ from rsciio_tpx3.events.scan import Scan
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.wording import counted, format_seconds
 
-__all__ = ["line_scan", "period_text", "scan_of_lines", "some"]
+__all__ = ["gate_length", "line_scan", "period_text", "scan_of_lines", "some"]
 
 
 def line_scan(index, options, sync, tdc):
+    """The `Scan` of a recording whose lines are marked by edges of kind `tdc`."""
     pulses = pulses_of(index.edges, tdc, options.first_line)
     first_messages = []
     if sync == "line-gate" and options.first_line == 0:
@@ -55,13 +56,20 @@ def line_scan(index, options, sync, tdc):
     )
 
 
+def gate_length(starts, ends):
+    """Typical time from a line's start to the end that follows it, ticks; 0 where none follows."""
+    following = np.searchsorted(ends, starts, "right")
+    inside = following < len(ends)
+    return float(np.median(ends[following[inside]] - starts[inside])) if inside.any() else 0.0
+
+
 def _with_first_line(index, pulses, tdc):
     """Put back the first line's start where only its end was recorded, if the recording had begun by then."""
     ends = index.edges.select(other_direction(tdc)).ticks
     start = pulses.ticks
-    if len(ends) < 2 or ends[0] >= start[0] or start[0] - ends[0] > pulses.period:
+    length = gate_length(start, ends)
+    if length <= 0 or ends[0] >= start[0] or start[0] - ends[0] > pulses.period:
         return pulses, []
-    length = np.median(ends[1 : len(start) + 1] - start[: len(ends) - 1])
     missing = ends[0] - round(length)
     if missing < index.span[0]:
         return pulses, [
@@ -84,14 +92,11 @@ def _line_times(index, pulses, sync, tdc):
     if sync == "line-start" or (sync == "periodic-line" and len(ends) == 0):
         limit = round(pulses.period) if np.isfinite(pulses.period) else np.iinfo(np.int32).max
         return start if sync == "line-start" else _fitted(pulses), np.full(len(start), limit), {}
-    following = np.searchsorted(ends, start, "right")
-    raw = np.where(following < len(ends), ends[np.minimum(following, len(ends) - 1)] - start, -1)
-    typical = np.median(raw[raw > 0]) if (raw > 0).any() else 0
-    if typical > 0:
-        # of several ends, the one that fits: a dropout inside a line ends it too early
-        raw = ends[_nearest(ends, start + round(typical))] - start
+    typical = gate_length(start, ends)
     if typical <= 0:
         raise ScanSyncError(f"No {other_direction(tdc)} edge follows a {tdc} edge: there is no line gate.")
+    # of several ends, the one that fits: a dropout inside a line ends it too early
+    raw = ends[_nearest(ends, start + round(typical))] - start
     # an absent end would borrow the one of another line
     spread = np.median(np.abs(raw - typical))
     good = np.abs(raw - typical) <= max(0.05 * typical, 6 * spread)

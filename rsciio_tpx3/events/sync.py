@@ -18,7 +18,7 @@ import numpy as np
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.clocked import frame_trigger_scan, frames_over_time, shared_clock_scan
 from rsciio_tpx3.events.edges import other_direction, pulses_of
-from rsciio_tpx3.events.lines import line_scan
+from rsciio_tpx3.events.lines import gate_length, line_scan
 from rsciio_tpx3.events.pixel_pulses import pixel_trigger_scan
 from rsciio_tpx3.events.scan_options import EDGELESS, ScanOptions
 from rsciio_tpx3.exceptions import ScanSyncError
@@ -130,7 +130,9 @@ def _counted(kinds):
 
 def _check_gate(edges, tdc):
     """Refuse to take a short trigger pulse for the time of a line."""
-    length, period = _gate(edges, tdc)
+    starts = edges.select(tdc).ticks
+    length = gate_length(starts, edges.select(other_direction(tdc)).ticks)
+    period = np.median(np.diff(starts)) if len(starts) > 1 else length
     if length < 0.5 * period:
         raise ScanSyncError(
             f"{tdc} and {other_direction(tdc)} were recorded, and the signal is high for "
@@ -138,11 +140,3 @@ def _check_gate(edges, tdc):
             'too short for a whole line, so it may be only a pulse at its start. Pass sync="line-gate" '
             'if the beam scans while it is high, or sync="line-start" with dwell_time.'
         )
-
-
-def _gate(edges, tdc):
-    start, stop = edges.select(tdc).ticks, edges.select(other_direction(tdc)).ticks
-    following = np.searchsorted(stop, start, "right")
-    inside = following < len(stop)
-    length = np.median(stop[following[inside]] - start[inside]) if inside.any() else 0
-    return length, np.median(np.diff(start)) if len(start) > 1 else length

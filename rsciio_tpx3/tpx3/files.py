@@ -13,6 +13,7 @@ import numpy as np
 
 from rsciio_tpx3.events.packets import HEADER_MAGIC, PACKET_TYPE_NAMES
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.frames.files import FileStamp
 
 __all__ = ["Part", "expand_parts", "open_parts", "read_words"]
 
@@ -26,10 +27,8 @@ class Part:
 
     Attributes
     ----------
-    path : str
-        Absolute.
-    size, changed : int
-        Bytes, and time of the last change in ns: a file that changes after the pass is not read.
+    stamp : FileStamp
+        Path, size and time of change: a file that changes after the pass is not read.
     first_word : int
         Number of the file's first word, counted over all files.
     n_words : int
@@ -40,17 +39,23 @@ class Part:
         Packets without chunk headers.
     """
 
-    path: str
-    size: int
-    changed: int
+    stamp: FileStamp
     first_word: int
     n_words: int
     skip: int
     headerless: bool
 
     @property
+    def path(self):
+        return self.stamp.path
+
+    @property
+    def size(self):
+        return self.stamp.size
+
+    @property
     def name(self):
-        return os.path.basename(self.path)
+        return self.stamp.name
 
 
 def expand_parts(filename, all_parts=False):
@@ -125,11 +130,10 @@ def open_parts(paths):
     """
     parts, first = [], 0
     for path in paths:
-        size = os.path.getsize(path)
-        skip, headerless = _sniff(path, size)
-        changed = os.stat(path).st_mtime_ns
-        parts.append(Part(os.path.abspath(path), size, changed, first, size // 8, skip, headerless))
-        first += size // 8
+        stamp = FileStamp.of(path)
+        n_words = stamp.size // 8
+        parts.append(Part(stamp, first, n_words, *_sniff(path, stamp.size)))
+        first += n_words
     if first == 0:
         names = ", ".join(repr(part.name) for part in parts)
         raise Tpx3FormatError(
@@ -176,10 +180,10 @@ def read_words(part, start, stop):
     Tpx3FormatError
         If the file changed since it was opened.
     """
-    now = os.stat(part.path)
+    now = FileStamp.of(part.path)
     words = np.fromfile(part.path, "<u8", stop - start, offset=(start - part.first_word) * 8)
-    if (now.st_size, now.st_mtime_ns) != (part.size, part.changed) or len(words) != stop - start:
+    if now != part.stamp or len(words) != stop - start:
         raise Tpx3FormatError(
-            f"{part.path!r} changed since it was opened: {part.size} bytes then, {now.st_size} now. Load it again."
+            f"{part.path!r} changed since it was opened: {part.size} bytes then, {now.size} now. Load it again."
         )
     return words

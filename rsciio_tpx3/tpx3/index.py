@@ -87,6 +87,13 @@ def build_index(parts, losses, show_progressbar=None):
             stream = StreamPass(stream.headerless)
             end = _pass(parts, [_trusted(part, losses) for part in parts], stream, bar, losses)
     stream.finish(end)
+    for part in parts:
+        if part.size % 8:
+            losses.add(
+                "bytes_cut",
+                part.size % 8,
+                f"{part.name!r} ends inside a word: {part.size} bytes are no multiple of 8.",
+            )
     blocks, marks, stale = place_in_time(stream.blocks, stream.marks)
     index = _summary(stream, blocks, marks, stale, losses.amounts)
     for text in _loss_messages(index.losses, parts[0].name):
@@ -113,12 +120,6 @@ def _pass(parts, ranges, stream, bar, losses):
                 stream.words_left,
                 f"The last chunk of {part.name!r} announces {counted(stream.words_left, 'word')} more than the file "
                 "has: it was cut.",
-            )
-        if part.size % 8:
-            losses.add(
-                "bytes_cut",
-                part.size % 8,
-                f"{part.name!r} ends inside a word: {part.size} bytes are no multiple of 8.",
             )
     return reached
 

@@ -464,3 +464,10 @@ def test_start_of_the_very_first_line_is_put_back_from_its_end(tmp_path, caplog)
     )
     _read(path, navigation_shape=(7, 9))
     assert "begins inside a line" in caplog.text
+
+
+def test_first_start_is_put_back_although_a_later_end_is_missing_too(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    # the first start, and the end of the second line: the length of a line is that of the others
+    truth = simulate.recording(path, (9, 7), missing_edges=[0, 3], electrons_per_position=20, seed=4)
+    _assert_equal(_read(path, navigation_shape=(7, 9)), truth)

@@ -182,3 +182,11 @@ def test_no_edges_says_what_can_be_done(write_stream):
 def test_wrong_options_are_explained(write_stream, options, words):
     with pytest.raises((ValueError, TypeError), match=words):
         file_reader(write_stream([(0, _hits(30))]), show_progressbar=False, **options)
+
+
+def test_damage_in_a_later_piece_counts_an_earlier_loss_once(write_stream, tmp_path):
+    first = write_stream([(0, _hits(10))], "q_0.tpx3", tail=b"abc")
+    cut = tmp_path / "q_1.tpx3"
+    cut.write_bytes(open(write_stream([(0, _hits(10, 2000))], "whole.tpx3"), "rb").read()[: -2 * 8])
+    source = _source([first, str(cut)], on_loss="warn")
+    assert source.index().losses == {"bytes_cut": 3, "words_cut": 2}
