@@ -11,7 +11,7 @@ import numpy as np
 
 from rsciio_tpx3.events.packets import EDGE_CODES
 
-__all__ = ["Edges", "EventIndex", "EventSource", "Hits"]
+__all__ = ["CompactHits", "Edges", "EventIndex", "EventSource", "Hits", "compact_part", "compact_windows"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,39 @@ class Hits:
 
     def __len__(self):
         return len(self.pixel)
+
+    def toa_and_pixel(self):
+        """Times in ticks, and pixels."""
+        return self.toa, self.pixel
+
+
+@dataclass(frozen=True)
+class CompactHits:
+    """Hits of a short stretch of time, 32 bits each, for compiled code; good until the next ones are asked for.
+
+    Attributes
+    ----------
+    origin, step, span : int
+        The stretch: times ``origin + step * when`` ticks, `when` from 0 to below `span`.
+    when : numpy.ndarray of int32, shape (n,)
+        Time of each entry. Those at `span` are no hits of the stretch: other packets, or outside of it.
+    pixel : numpy.ndarray of int32, shape (n,)
+        Flat detector index ``row * width + column``.
+    width : int
+        Detector width, to split `pixel`.
+    """
+
+    origin: int
+    step: int
+    span: int
+    when: np.ndarray
+    pixel: np.ndarray
+    width: int
+
+    def toa_and_pixel(self):
+        """Times in ticks and pixels of the hits, without the other entries."""
+        kept = self.when < self.span
+        return self.origin + self.step * self.when[kept].astype(np.int64), self.pixel[kept]
 
 
 @dataclass(frozen=True)
@@ -160,3 +193,19 @@ class EventSource(Protocol):
 
     def part(self, piece):
         """Iterate over `Hits` of one of the ranges of `work`."""
+
+
+def compact_windows(source, start, stop):
+    """`EventSource.windows` for kernels: `CompactHits` where the source's class makes them itself, else `Hits`.
+
+    A source may offer ``compact_windows(start, stop)`` and ``compact_part(piece)`` as fast ways to the same hits. They
+    are looked up at the class, so that a source wrapped around another one is never passed by.
+    """
+    own = getattr(type(source), "compact_windows", None)
+    return source.windows(start, stop) if own is None else own(source, start, stop)
+
+
+def compact_part(source, piece):
+    """`EventSource.part` for kernels; see `compact_windows`."""
+    own = getattr(type(source), "compact_part", None)
+    return source.part(piece) if own is None else own(source, piece)

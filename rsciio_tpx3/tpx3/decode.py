@@ -1,19 +1,20 @@
-"""Packet words of one block to columns of hits."""
+"""Packet words of blocks to columns of hits."""
 
 import numpy as np
 from numba import njit
 
-from rsciio_tpx3.events.clock import PIXEL_PERIOD
+from rsciio_tpx3.events.clock import PIXEL_PERIOD, PIXEL_STEPS, PIXEL_TICKS
 from rsciio_tpx3.events.packets import (
     TYPE_PIXEL,
     header_chip,
     header_words,
     pixel_address,
+    pixel_steps,
     pixel_ticks,
     pixel_tot,
 )
 
-__all__ = ["decode_block"]
+__all__ = ["compact_blocks", "decode_block"]
 
 
 @njit(nogil=True, cache=True)
@@ -79,4 +80,59 @@ def decode_block(words, chip, left, first, rules, start, stop, pixel, toa, tot):
             n += 1
         left -= len(run)
         i += len(run)
+    return n
+
+
+@njit(nogil=True, cache=True)
+def compact_blocks(words, blocks, rules, origin, span, when, pixel):
+    """Times and pixels of adjacent blocks in 32 bits each; see `rsciio_tpx3.events.source.CompactHits`.
+
+    Parameters
+    ----------
+    words : numpy.ndarray of uint64
+        The words of all blocks.
+    blocks : numpy.ndarray of `stream.BLOCK`
+        In absolute time.
+    rules : numpy.ndarray of int64, shape (256, 3)
+        `geometry.Layout.rules`.
+    origin, span : int
+        The stretch of time, in steps of `clock.PIXEL_TICKS`.
+    when, pixel : numpy.ndarray of int32
+        Space for as many entries as words, filled from 0.
+
+    Returns
+    -------
+    int
+        Entries written: one for each packet, at `span` where it is no hit of the stretch.
+    """
+    half, mask = np.int64(PIXEL_STEPS // 2), np.int64(PIXEL_STEPS - 1)
+    n = 0
+    i = 0
+    for b in range(len(blocks)):
+        end = i + np.int64(blocks[b].n_words)
+        chip, left = np.int64(blocks[b].chip), np.int64(blocks[b].left)
+        first = blocks[b].first // PIXEL_TICKS
+        shift, back = half - first, first - half - origin
+        while i < end:
+            if left == 0:
+                chip, left = header_chip(words[i]), header_words(words[i])
+                i += 1
+                continue
+            size = min(left, end - i)
+            offset, step_x, step_y = rules[chip, 0], rules[chip, 1], rules[chip, 2]
+            # Slices, and no branch: the loop becomes vector instructions.
+            run, when_run, pixel_run = words[i : i + size], when[n : n + size], pixel[n : n + size]
+            for j in range(len(run)):
+                word = run[j]
+                # nearest to the block's first hit, as seen from the origin; what is before it becomes very large
+                t = np.uint64(((pixel_steps(word) + shift) & mask) + back)
+                t = t if (word >> np.uint64(60)) == np.uint64(TYPE_PIXEL) else np.uint64(span)
+                when_run[j] = min(t, np.uint64(span))
+                address = pixel_address(word)
+                pixel_run[j] = offset + step_x * (address & 0xFF) + step_y * (address >> 8)
+            if offset < 0:  # a chip without a place in the layout
+                when_run[:] = span
+            left -= size
+            i += size
+            n += size
     return n
