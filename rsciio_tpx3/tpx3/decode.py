@@ -3,14 +3,13 @@
 import numpy as np
 from numba import njit
 
-from rsciio_tpx3.events.clock import PIXEL_PERIOD, PIXEL_STEPS, PIXEL_TICKS
+from rsciio_tpx3.events.clock import PIXEL_STEPS, PIXEL_TICKS
 from rsciio_tpx3.events.packets import (
     TYPE_PIXEL,
     header_chip,
     header_words,
     pixel_address,
     pixel_steps,
-    pixel_ticks,
     pixel_tot,
 )
 
@@ -44,42 +43,55 @@ def decode_block(words, chip, left, first, rules, start, stop, pixel, toa, tot):
     """
     n = 0
     i = 0
-    wrapped_first = first % PIXEL_PERIOD
-    period_start = first - wrapped_first
-    half = PIXEL_PERIOD // 2
-    # the chip's rule in scalars: a call that takes the table costs more than the arithmetic
-    offset, step_x, step_y = rules[chip, 0], rules[chip, 1], rules[chip, 2]
+    half, mask = np.int64(PIXEL_STEPS // 2), np.int64(PIXEL_STEPS - 1)
+    shift = half - first // PIXEL_TICKS
+    origin = first - half * PIXEL_TICKS
+    # the span in steps from `origin`, in which a hit's time is never negative
+    low = max(-((origin - start) // PIXEL_TICKS), 0)
+    high = min(-((origin - stop) // PIXEL_TICKS), PIXEL_STEPS) - 1
     while i < len(words):
         if left == 0:
             chip, left = header_chip(words[i]), header_words(words[i])
-            offset, step_x, step_y = rules[chip, 0], rules[chip, 1], rules[chip, 2]
             i += 1
             continue
-        # a slice, not the whole array with an offset: the loop below then vectorises
+        if (words[i] >> np.uint64(60)) != np.uint64(TYPE_PIXEL):  # a chunk's first packet often is its number
+            left -= 1
+            i += 1
+            continue
+        # a slice, not the whole array with an offset: the loops below then become vector instructions
         run = words[i : min(i + left, len(words))]
-        for j in range(len(run)):
+        left -= len(run)
+        i += len(run)
+        offset, step_x, step_y = rules[chip, 0], rules[chip, 1], rules[chip, 2]
+        if offset < 0:
+            continue
+        room = min(len(run), len(pixel) - n)
+        pixels, toas, tots = pixel[n : n + room], toa[n : n + room], tot[n : n + room]
+        other = np.uint64(0)
+        earliest, latest = np.int64(PIXEL_STEPS), np.int64(-1)
+        for j in range(len(pixels)):
             word = run[j]
-            if (word >> np.uint64(60)) != np.uint64(TYPE_PIXEL):
-                continue
-            d = pixel_ticks(word) - wrapped_first
-            if d >= half:
-                d -= PIXEL_PERIOD
-            elif d < -half:
-                d += PIXEL_PERIOD
-            t = period_start + wrapped_first + d
-            if t < start or t >= stop:
-                continue
-            if offset < 0:
+            other |= (word >> np.uint64(60)) ^ np.uint64(TYPE_PIXEL)
+            steps = (pixel_steps(word) + shift) & mask
+            earliest, latest = min(earliest, steps), max(latest, steps)
+            address = pixel_address(word)
+            pixels[j] = offset + step_x * (address & 0xFF) + step_y * (address >> 8)
+            toas[j] = origin + steps * PIXEL_TICKS
+            tots[j] = pixel_tot(word)
+        if room == len(run) and other == 0 and earliest >= low and latest <= high:
+            n += room
+            continue
+        for word in run:  # other packets, or the border of the span: hit by hit, over what was written
+            steps = (pixel_steps(word) + shift) & mask
+            if (word >> np.uint64(60)) != np.uint64(TYPE_PIXEL) or steps < low or steps > high:
                 continue
             if n == len(pixel):  # the index counted fewer: the file is not the one it was
                 return np.int64(-1)
             address = pixel_address(word)
             pixel[n] = offset + step_x * (address & 0xFF) + step_y * (address >> 8)
-            toa[n] = t
+            toa[n] = origin + steps * PIXEL_TICKS
             tot[n] = pixel_tot(word)
             n += 1
-        left -= len(run)
-        i += len(run)
     return n
 
 

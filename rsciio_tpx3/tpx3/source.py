@@ -123,7 +123,8 @@ class Tpx3Source:
 
     def part(self, piece):
         """Iterate over all `Hits` of one of the ranges of `work`."""
-        yield from self._decode(*piece, np.iinfo(np.int64).min, np.iinfo(np.int64).max)
+        first, last = self._index.hit_span
+        yield from self._decode(*piece, first, last + 1)
 
     def compact_windows(self, start, stop):
         """The same hits as `CompactHits`, for kernels; as `Hits` where they lie too far apart in time."""
@@ -160,6 +161,8 @@ class Tpx3Source:
                 yield self._decode_run(*run, start, stop)
 
     def _decode_run(self, part, blocks, start, stop):
+        first, last = self._index.hit_span  # differences to times far beyond might overflow
+        start, stop = np.int64(max(start, first)), np.int64(min(stop, last + 1))
         base = int(blocks["start"][0])
         words = read_words(part, base, int(blocks["start"][-1] + blocks["n_words"][-1]))
         n = int(blocks["n_hits"].sum())
@@ -174,8 +177,8 @@ class Tpx3Source:
                     np.int64(b["left"]),
                     b["first"],
                     self.layout.rules,
-                    np.int64(start),
-                    np.int64(stop),
+                    start,
+                    stop,
                     pixel[done:],
                     toa[done:],
                     tot[done:],
