@@ -24,7 +24,7 @@ from functools import partial
 import numpy as np
 
 ROUNDS = 5
-PIECE_HITS = 2**21
+PIECE_HITS = 2**20
 SUM = "sum of the bytes, in memory"
 INDEX = "index (hs.load, first pass)"
 COUNTS = "counts per position (second pass), one thread"

@@ -66,8 +66,9 @@ def _radix_pass(keys, shift, count, out):
 def _sorted_rows(keys, ends, n_bits, row_bits, indices, data, indptr):
     """Sort groups of ``2**row_bits`` rows, and write them with equal keys added up.
 
-    `ends` are the ends of the rows in `keys`, which hold the row within its group above the pixel. Returns the
-    number of entries and the largest count.
+    `ends` are the ends of the rows in `keys`, which hold the row within its group above the pixel. `indices` may
+    share its memory with `keys`: entries are written no further than keys were read. Returns the number of entries
+    and the largest count.
     """
     n_rows, n_group = len(ends), 1 << row_bits
     longest = 0
@@ -139,8 +140,8 @@ def csr_from_keys(parts, n_rows, n_pixels, dtype):
     for part in parts:
         _into_rows(part, n_bits, row_bits, place, keys)  # each row's place ends where the next one began
     dtype = np.dtype(dtype)
-    indices, data, indptr = np.empty(n, np.int32), np.empty(n, dtype), np.empty(n_rows + 1, np.int64)
-    n, largest = _sorted_rows(keys, place[:-1], n_bits, row_bits, indices, data, indptr)
+    data, indptr = np.empty(n, dtype), np.empty(n_rows + 1, np.int64)
+    n, largest = _sorted_rows(keys, place[:-1], n_bits, row_bits, keys.view(np.int32), data, indptr)
     if largest > np.iinfo(dtype).max:
         wider = next(t for t in ("uint16", "uint32") if largest <= np.iinfo(t).max)
         raise OverflowError(
@@ -148,9 +149,9 @@ def csr_from_keys(parts, n_rows, n_pixels, dtype):
             f'Load with dtype="{wider}".'
         )
     # given back to the system where they are, without a copy
-    indices.resize(n, refcheck=False)
+    keys.resize(n, refcheck=False)
     data.resize(n, refcheck=False)
-    return data, indices, indptr
+    return data, keys.view(np.int32), indptr
 
 
 def csr_from_hits(rows, pixels, n_rows, n_pixels, dtype):
