@@ -1,21 +1,22 @@
 """One function turns any source of frames into a dask array of `CSRFrames`.
 
-Chunks are whole scan lines with the whole detector. The graph holds the source once and a pair
-of row numbers per task; nothing is read before it is needed.
+Chunks are whole scan lines with the whole detector; nothing is read before it is needed. Tasks share
+the source while they stay in this process. A task that is sent to another process takes along only
+what its own rows need, so that no large table travels, and none travels twice.
 """
 
 import itertools
 import math
 
 import numpy as np
-from dask._task_spec import DataNode, Task, TaskRef
+from dask._task_spec import Task
 from dask.array import Array
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 
-__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "to_dask"]
+__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "Rows", "read_frames", "source_of", "to_dask"]
 
 DENSE_CHUNK_BYTES = 128 * 2**20
 """Size that the dense form of one chunk, in the type of the counts, should not exceed."""
@@ -62,12 +63,10 @@ def to_dask(frame_source, chunks="auto"):
     dtype = np.dtype(frame_source.dtype)
     nav_chunks = _nav_chunks(frame_source, nav_shape, sig_shape, dtype, chunks)
     name = f"csr-frames-{tokenize(frame_source, nav_chunks)}"
-    source_key = f"{name}-source"
-    graph = {source_key: DataNode(source_key, frame_source)}
-    spans = _spans(nav_shape, nav_chunks)
-    for place, (start, stop, shape) in spans:
+    graph = {}
+    for place, (start, stop, shape) in _spans(nav_shape, nav_chunks):
         key = (name, *place, 0, 0)
-        graph[key] = Task(key, read_frames, TaskRef(source_key), start, stop, shape + sig_shape)
+        graph[key] = Task(key, read_frames, Rows(frame_source, start, stop), shape + sig_shape)
     layers = {name: MaterializedLayer(graph)}
     whole = HighLevelGraph(layers, {name: set()})
     chunks = nav_chunks + tuple((n,) for n in sig_shape)
@@ -83,19 +82,50 @@ def empty_meta(dtype, n_nav):
     return CSRFrames._make(*empty, (0,) * (n_nav + 2))
 
 
-def read_frames(frame_source, start, stop, shape):
-    """Rows `start` to `stop` of a source as one chunk of this shape; what each task runs."""
-    frames = frame_source.frames(start, stop)
+class Rows:
+    """A span of rows of a source, as a task holds it.
+
+    Parameters
+    ----------
+    source : FrameSource
+    start, stop : int
+        Half-open range of flat positions.
+    whole : bool
+        False where `source` can be asked for these rows only: after pickling.
+    """
+
+    __slots__ = ("source", "start", "stop", "whole")
+
+    def __init__(self, source, start, stop, whole=True):
+        self.source, self.start, self.stop, self.whole = source, start, stop, whole
+
+    def __reduce__(self):
+        source = self.source
+        if self.whole and hasattr(source, "for_rows"):
+            source = source.for_rows(self.start, self.stop)
+        return Rows, (source, self.start, self.stop, False)
+
+
+def read_frames(rows, shape):
+    """Rows of a source as one chunk of this shape; what each task runs."""
+    frames = rows.source.frames(rows.start, rows.stop)
     if len(shape) == 2:
         return np.asarray(frames).reshape(shape)
     return frames.reshape(shape)
 
 
 def source_of(array):
-    """The FrameSource that a dask array reads directly, or None if anything was done to it."""
+    """The FrameSource that a dask array reads directly, or None if anything was done to it.
+
+    None as well for an array that came from another process: its tasks have what they need, but no
+    longer the whole source.
+    """
     layer = array.dask.layers.get(array.name) if hasattr(array.dask, "layers") else None
-    node = layer.get(f"{array.name}-source") if layer is not None else None
-    return getattr(node, "value", None)
+    if not layer or not array.ndim:
+        return None
+    task = layer.get((array.name,) + (0,) * array.ndim)
+    rows = task.args[0] if getattr(task, "func", None) is read_frames else None
+    return rows.source if rows is not None and rows.whole else None
 
 
 def _spans(nav_shape, nav_chunks):
@@ -124,10 +154,7 @@ def _nav_chunks(source, nav_shape, sig_shape, dtype, chunks):
     chunks = tuple(chunks)
     given = chunks[: len(nav_shape)]
     tail = chunks[len(nav_shape) :]
-    sizes = tuple(
-        _pieces(n, c) if np.isscalar(c) else tuple(c)
-        for n, c in zip(nav_shape, given, strict=False)
-    )
+    sizes = tuple(_pieces(n, c) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, given, strict=False))
     if len(sizes) != len(nav_shape) or tuple(sum(s) for s in sizes) != nav_shape:
         raise ValueError(
             f"chunks={chunks!r} does not cover the navigation shape {nav_shape} (NumPy order). "
