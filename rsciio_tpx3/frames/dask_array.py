@@ -14,6 +14,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.shared_reads import SharedFrames, shared_tasks
 
 __all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "to_dask"]
 
@@ -65,9 +66,12 @@ def to_dask(frame_source, chunks="auto"):
     source_key = f"{name}-source"
     graph = {source_key: DataNode(source_key, frame_source)}
     spans = _spans(nav_shape, nav_chunks)
-    for place, (start, stop, shape) in spans:
-        key = (name, *place, 0, 0)
-        graph[key] = Task(key, read_frames, TaskRef(source_key), start, stop, shape + sig_shape)
+    if isinstance(frame_source, SharedFrames) and nav_shape:
+        graph.update(shared_tasks(frame_source, name, source_key, spans))
+    else:
+        for place, (start, stop, shape) in spans:
+            key = (name, *place, 0, 0)
+            graph[key] = Task(key, read_frames, TaskRef(source_key), start, stop, shape + sig_shape)
     layers = {name: MaterializedLayer(graph)}
     whole = HighLevelGraph(layers, {name: set()})
     chunks = nav_chunks + tuple((n,) for n in sig_shape)

@@ -29,6 +29,8 @@ def file_reader(
     first_line=0,
     skip_lines=(0, 0),
     scan_delay=None,
+    time_bins=None,
+    frames=None,
     layout=None,
     orientation="up",
     toa_bits=None,
@@ -62,7 +64,7 @@ def file_reader(
         Pause after each line and frame.
     scan_delay : str or quantity, optional
         Time from the start of the detector to that of the scan; may be negative.
-    sync, tdc, pattern, positions, active_fraction, lines_per_row, first_line, skip_lines
+    sync, tdc, pattern, positions, active_fraction, lines_per_row, first_line, skip_lines, time_bins, frames
         As in `rsciio_tpx3.tpx3.file_reader`; those that need trigger edges say so.
     layout : {"single", "quad"}, optional
         256 or 512 pixels wide; found from the `.dsc` or the pixels by default.
@@ -118,6 +120,8 @@ def file_reader(
         first_line=first_line,
         skip_lines=skip_lines,
         scan_delay=scan_delay,
+        time_bins=time_bins,
+        frames=frames,
     )
     source = AdvacamSource(filename, layout, orientation, toa_bits, measurement)
     return [event_signal(source, options, lazy, chunks, dtype, show_progressbar)]

@@ -30,6 +30,8 @@ def file_reader(
     first_line=0,
     skip_lines=(0, 0),
     scan_delay=None,
+    time_bins=None,
+    frames=None,
     layout=None,
     gap=0,
     orientation="up",
@@ -83,6 +85,14 @@ def file_reader(
         Lines to leave out at the beginning and the end of each frame.
     scan_delay : str or quantity, optional
         Time by which the beam lags behind the edges; may be negative.
+    time_bins : int or dict, optional
+        Time as a further navigation axis, the last one in HyperSpy's order. A number cuts the dwell time
+        into as many equal bins; ``{"over": "recording", "number": 10}`` or ``{"over": "recording",
+        "width": "1 s"}`` cuts the time of the recording, with the frames of a repeated scan added up
+        in each bin unless `frames` is "separate".
+    frames : "separate", "sum", int, slice or list of int, or ("sum", these), optional
+        Which passes of a repeated scan: each for itself, added up, some of them, or some added up. Left
+        out, they are separate.
     layout : {"single", "quad", "strip", "strip-reversed"} or list of dict, optional
         Arrangement of the chips; from the chips in the file by default (a strip must be asked for).
     gap : int
@@ -141,6 +151,8 @@ def file_reader(
         first_line=first_line,
         skip_lines=skip_lines,
         scan_delay=scan_delay,
+        time_bins=time_bins,
+        frames=frames,
     )
     source = Tpx3Source(filename, layout, gap, orientation, all_parts, on_loss, show_progressbar)
     return [event_signal(source, options, lazy, chunks, dtype, show_progressbar)]
