@@ -5,7 +5,7 @@ import inspect
 from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.t3pa.source import AdvacamSource
 
-__all__ = ["available_signals", "file_reader"]
+__all__ = ["available_signals", "file_reader", "opened"]
 
 _WHAT = ".t3pa and .t3p files"
 _SOURCE_OPTIONS = ("layout", "orientation", "toa_bits", "measurement")
@@ -147,9 +147,14 @@ def available_signals(filename, **options):
     >>> t3pa.available_signals("scan.t3pa")  # doctest: +SKIP
     [{'signal': 'frames', 'ready': False, 'needs': 'frame_time, ...', 'duration': 1.5}]
     """
+    source, scan = opened(filename, options)
+    return signal_offers(source.index(), scan)
+
+
+def opened(filename, options):
+    """The source and the scan options of a call that takes both together."""
     known = set(inspect.signature(scan_options).parameters)
     unknown = {name: value for name, value in options.items() if name not in known | set(_SOURCE_OPTIONS)}
     refuse_unknown(unknown, file_reader, _WHAT)
     scan = scan_options(**{name: value for name, value in options.items() if name in known})
-    source = AdvacamSource(filename, **{name: value for name, value in options.items() if name in _SOURCE_OPTIONS})
-    return signal_offers(source.index(), scan)
+    return AdvacamSource(filename, **{name: options[name] for name in _SOURCE_OPTIONS if name in options}), scan

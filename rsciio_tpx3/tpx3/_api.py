@@ -9,7 +9,7 @@ from rsciio_tpx3.events.edges import regular_pulses
 from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.tpx3.source import Tpx3Source
 
-__all__ = ["available_signals", "file_info", "file_reader"]
+__all__ = ["available_signals", "file_info", "file_reader", "opened"]
 
 
 def file_reader(
@@ -179,14 +179,14 @@ def available_signals(filename, **options):
     >>> rsciio_tpx3.available_signals("scan.tpx3")  # doctest: +SKIP
     [{'signal': 'scan', 'ready': True, 'sync': 'line-gate', ...}, {'signal': 'frames', ...}]
     """
-    source, scan = _opened(filename, options)
+    source, scan = opened(filename, options)
     return signal_offers(source.index(), scan)
 
 
 _SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "show_progressbar")
 
 
-def _opened(filename, options):
+def opened(filename, options):
     """The source and the scan options of a call that takes both together."""
     known = set(inspect.signature(scan_options).parameters)
     unknown = {name: value for name, value in options.items() if name not in known | set(_SOURCE_OPTIONS)}
@@ -212,7 +212,7 @@ def file_info(filename, **options):
         ``edges`` (number, period and its error of each kind, in seconds), ``first`` and ``last`` time in
         seconds, ``losses``, ``signals`` (`available_signals`).
     """
-    source, scan = _opened(filename, options)
+    source, scan = opened(filename, options)
     index, description = source.index(), source.describe()
     return {
         "files": list(description["paths"]),
