@@ -16,7 +16,7 @@ from rsciio_tpx3.events.joining import join_hits, summarise
 from rsciio_tpx3.events.sorting import time_order
 from rsciio_tpx3.events.source import Hits
 
-__all__ = ["ClusterOptions", "ClusteredSource", "find_electrons"]
+__all__ = ["ClusterOptions", "ClusteredSource", "Tally", "find_electrons", "sample_spans", "sampled_tally"]
 
 POSITIONS = ("largest", "centroid", "earliest")
 TIMES = ("earliest", "largest")
@@ -329,3 +329,34 @@ def _numbers(tally):
         "Left_out": left_out or None,
         "Sizes": sizes or None,
     }
+
+
+def sampled_tally(source, options, n_hits=1 << 16, n_spans=8):
+    """Tally of clusters in short spans that are spread evenly over a recording; all of it where that is short.
+
+    Parameters
+    ----------
+    source : EventSource
+        Hits.
+    options : ClusterOptions
+    n_hits : int
+        About how many hits to look at.
+    n_spans : int
+
+    Returns
+    -------
+    Tally
+    """
+    clustered = ClusteredSource(source, options)
+    pieces = sample_spans(source.index(), n_hits, n_spans)
+    return sum((tally for piece in pieces for _, tally in clustered._found(*piece)), Tally())
+
+
+def sample_spans(index, n_hits, n_spans=8):
+    """Spans of time, evenly spread, that hold about so many hits together if the rate is even."""
+    low, high = index.hit_span[0], index.hit_span[1] + 1
+    if index.n_hits <= n_hits:
+        return [(low, high)]
+    step = (high - low) // n_spans
+    length = max(1, step * n_hits // index.n_hits)
+    return [(low + i * step + (step - length) // 2, low + i * step + (step + length) // 2) for i in range(n_spans)]

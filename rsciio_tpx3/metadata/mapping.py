@@ -51,6 +51,12 @@ LEAVES = {
     "hits_total": (f"{_SCAN}.hits_total", None, "Hits in the recording"),
     "hits_placed": (f"{_SCAN}.hits_placed", None, "Hits at scan positions"),
     "hits_outside": (f"{_SCAN}.Hits_outside", None, "Hits without a scan position, by reason"),
+    # electrons, corrections, noise
+    "electrons_placed": (f"{_SCAN}.electrons_placed", None, "Electrons at scan positions"),
+    "electrons_outside": (f"{_SCAN}.Electrons_outside", None, "Electrons without a scan position, by reason"),
+    "clusters": (f"{_DETECTOR}.Clusters", None, "How hits became electrons, and what was left out"),
+    "corrections": (f"{_DETECTOR}.Corrections", None, "Corrections of pixels, times and energies, in their order"),
+    "noise": ("Signal.Noise_properties.Variance_linear_model", None, "Variance of the counts, as HyperSpy reads it"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 
+from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.t3pa.source import AdvacamSource
 
@@ -31,6 +32,9 @@ def file_reader(
     scan_delay=None,
     layout=None,
     orientation="up",
+    cluster=None,
+    corrections=None,
+    values="counts",
     toa_bits=None,
     measurement=None,
     chunks="auto",
@@ -68,6 +72,8 @@ def file_reader(
         256 or 512 pixels wide; found from the `.dsc` or the pixels by default.
     orientation : str
         Turn of the detector: "up", "left", "down", "right", and with "_mirrored".
+    cluster, corrections, values
+        As in `rsciio_tpx3.tpx3.file_reader`.
     toa_bits : {28, 30, 64}, optional
         Bits of the device's clock: AdvaPIX quad, AdvaPIX, MiniPIX. By default the fewest that hold every
         time in the file.
@@ -119,8 +125,9 @@ def file_reader(
         skip_lines=skip_lines,
         scan_delay=scan_delay,
     )
+    events = event_options(cluster, corrections, values)
     source = AdvacamSource(filename, layout, orientation, toa_bits, measurement)
-    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar)]
+    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar, events)]
 
 
 def available_signals(filename, **options):
@@ -144,8 +151,11 @@ def available_signals(filename, **options):
     [{'signal': 'frames', 'ready': False, 'needs': 'frame_time, ...', 'duration': 1.5}]
     """
     known = set(inspect.signature(scan_options).parameters)
-    unknown = {name: value for name, value in options.items() if name not in known | set(_SOURCE_OPTIONS)}
+    unknown = {
+        name: value for name, value in options.items() if name not in known.union(_SOURCE_OPTIONS, EVENT_OPTIONS)
+    }
     refuse_unknown(unknown, file_reader, _WHAT)
+    event_options(**{name: value for name, value in options.items() if name in EVENT_OPTIONS})
     scan = scan_options(**{name: value for name, value in options.items() if name in known})
     source = AdvacamSource(filename, **{name: value for name, value in options.items() if name in _SOURCE_OPTIONS})
     return signal_offers(source.index(), scan)
