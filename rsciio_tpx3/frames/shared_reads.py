@@ -22,9 +22,9 @@ READ_ENTRIES = 8 * 10**6
 """Hits of repeated scans that are read together: about 130 MB while they are sorted."""
 
 
-def event_frames(source, scan, dtype):
+def event_frames(source, scan, dtype, values="counts"):
     """The `FrameSource` of an event source seen through a scan."""
-    frames = EventFrames(source, scan, dtype)
+    frames = EventFrames(source, scan, dtype, values)
     time_last = scan.time_axis is not None and scan.time_axis.over == "dwell"
     return SharedFrames(frames) if time_last or scan.passes > 1 else frames
 

@@ -119,11 +119,7 @@ class Tpx3Source:
         span = self._index.span
         start = span[0] if start is None else start
         stop = span[1] + 1 if stop is None else stop
-        found = list(self.windows(start, stop))
-        if not found:
-            return Hits(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.uint16), self.sig_shape[1])
-        columns = (np.concatenate([getattr(h, c) for h in found]) for c in ("pixel", "toa", "tot"))
-        return Hits(*columns, self.sig_shape[1])
+        return Hits.joined(self.windows(start, stop), self.sig_shape[1])
 
     def work(self, n_parts):
         """Ranges of blocks for parallel passes over everything."""
