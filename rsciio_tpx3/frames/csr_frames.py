@@ -535,8 +535,9 @@ def _add_reductions():
     """Give the class ndarray's reducing methods, each NumPy's function of the same name."""
     names = "sum prod min max mean var std any all argmax argmin cumsum cumprod ptp".split()
     for name in names:
+        function = getattr(np, name)
 
-        def method(self, axis=None, *args, _function=getattr(np, name), **kwargs):
+        def method(self, axis=None, *args, _function=function, **kwargs):
             return _function(self, axis, *args, **kwargs)
 
         method.__name__ = name
