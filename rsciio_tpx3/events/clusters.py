@@ -126,12 +126,7 @@ def find_electrons(hits, start, stop, grid, options):
         In order of their earliest hits; `pixel` and `width` belong to the finer detector for ``upsample > 1``.
     tally : Tally
     """
-    order = time_order(hits.toa, hits.pixel, hits.tot)
-    hits = hits.take(order)
-    energy = np.empty(0, np.float32) if hits.energy is None else hits.energy
-    steps = grid.steps(options.neighbours)
-    label, n = join_hits(hits.toa, hits.pixel, grid.site, steps, grid.n_sites, np.int64(options.window))
-    found = summarise(label, n, hits.toa, hits.pixel, hits.tot, energy, hits.width)
+    hits, label, found = _labelled(hits, grid, options)
     time = hits.toa[getattr(found, options.time)]
     chain = found.duration > options.max_duration
     first, last = np.searchsorted(hits.toa, [start, stop])
@@ -143,6 +138,15 @@ def find_electrons(hits, start, stop, grid, options):
     total = found.tot.astype(np.uint32)
     energy = None if hits.energy is None else found.energy.astype(np.float32)
     return Hits(pixel, time[kept], total, width, energy, found.size), tally
+
+
+def _labelled(hits, grid, options):
+    """Hits in order of time, the cluster of each, and the clusters' `Summaries`."""
+    hits = hits.take(time_order(hits.toa, hits.pixel, hits.tot))
+    energy = np.empty(0, np.float32) if hits.energy is None else hits.energy
+    steps = grid.steps(options.neighbours)
+    label, n = join_hits(hits.toa, hits.pixel, grid.site, steps, grid.n_sites, np.int64(options.window))
+    return hits, label, summarise(label, n, hits.toa, hits.pixel, hits.tot, energy, hits.width)
 
 
 def _kept(found, candidate, options, tally):
@@ -266,7 +270,19 @@ class ClusteredSource:
         low, high = self.source.index().hit_span
         return low, max(high + 1, low)
 
+    def labelled(self, start, stop):
+        """Iterate over hits of a span in order of time, the cluster of each, and `joining.Summaries`.
+
+        For statistics: clusters at the borders of what is handed out at once may be cut.
+        """
+        for _, _, hits in self._read_slices(start, stop):
+            yield _labelled(hits, self._grid, self.options)
+
     def _found(self, start, stop):
+        for begin, end, hits in self._read_slices(start, stop):
+            yield find_electrons(hits, begin, end, self._grid, self.options)
+
+    def _read_slices(self, start, stop):
         low, high = self._whole()
         spans = self._slices(max(start, low), min(stop, high))
         while spans:
@@ -276,7 +292,7 @@ class ClusteredSource:
                 middle = (begin + end) // 2
                 spans += [(middle, end), (begin, middle)]
             elif len(hits):
-                yield find_electrons(hits, begin, end, self._grid, self.options)
+                yield begin, end, hits
 
     def _slices(self, start, stop):
         """Spans with about as many hits as are clustered together, the first one last."""
