@@ -13,10 +13,13 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.event_options import EventOptions, prepare_events
+from rsciio_tpx3.events.repeats import frame_choice
 from rsciio_tpx3.events.sync import ScanOptions, build_scan
+from rsciio_tpx3.events.time_bins import TimeBins
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.frames.dask_array import to_dask
-from rsciio_tpx3.frames.event_frames import EventFrames, count_type
+from rsciio_tpx3.frames.event_frames import count_type
+from rsciio_tpx3.frames.shared_reads import event_frames
 from rsciio_tpx3.frames.weighted import value_type
 from rsciio_tpx3.metadata.event_values import event_values
 from rsciio_tpx3.metadata.mapping import build
@@ -86,6 +89,8 @@ def scan_options(
     first_line=0,
     skip_lines=(0, 0),
     scan_delay=None,
+    time_bins=None,
+    frames=None,
 ):
     """The user's words about a scan as `ScanOptions`; the parameters are those of `tpx3.file_reader`."""
     if signal not in ("scan", "frames"):
@@ -108,7 +113,23 @@ def scan_options(
         first_line=first_line,
         skip_lines=tuple(skip_lines) if np.iterable(skip_lines) else (skip_lines,),
         frame_time=_ticks("frame_time", frame_time, example="1 ms"),
+        frames=frame_choice(frames),
+        time_bins=_time_bins(time_bins),
         **given,
+    )
+
+
+def _time_bins(value):
+    """``time_bins`` as the user wrote it: a number of bins inside the dwell time, or a dictionary."""
+    if value is None or isinstance(value, TimeBins):
+        return value
+    if isinstance(value, dict) and set(value) <= {"over", "number", "width"} and "over" in value:
+        return TimeBins(value["over"], value.get("number"), _ticks("time_bins width", value.get("width"), "1 s"))
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return TimeBins("dwell", int(value))
+    raise ValueError(
+        f'time_bins={value!r}: a number of bins inside the dwell time, {{"over": "recording", "number": 10}} or '
+        '{"over": "recording", "width": "1 s"} is needed.'
     )
 
 
@@ -150,7 +171,9 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
     scan = build_scan(source.index(), options)
     for message in scan.report["messages"]:
         _logger.warning(message)
-    frames = EventFrames(source, scan, _value_dtype(dtype, scan, options.lines_per_row, events), events.values)
+    frames = event_frames(
+        source, scan, _value_dtype(dtype, scan, options.lines_per_row * scan.passes, events), events.values
+    )
     counts, outside = frames.count(show_progressbar)
     _report_outside("hits" if events.cluster is None else "electrons", counts, outside)
     return frames_signal(
@@ -160,7 +183,7 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
         _original_metadata(source),
         lazy=lazy,
         chunks=chunks,
-        navigator=counts.reshape(scan.nav_shape),
+        navigator=counts.reshape(frames.nav_shape),
         sig_axes=_sig_axes(source, events),
     )
 
@@ -219,11 +242,26 @@ def axis(name, size, navigate, scale=1.0, offset=0.0, units=""):
 
 
 def _nav_axes(scan):
+    """Axes in NumPy order; a time axis comes first, so that HyperSpy shows x and y."""
+    time, sizes, extra = scan.time_axis, list(scan.nav_shape), []
+    if time is not None:
+        del sizes[0 if time.over == "recording" else -1]
+        extra = [axis(f"time in {time.over}", time.number, True, time.width, time.first, "s")]
     if scan.report["sync"] == "frames":
         first = ticks_to_seconds(scan.start[0])
-        return [axis("time", scan.nav_shape[0], True, scan.report["dwell_time"], first, "s")]
-    names = ("frame", "y", "x")[-len(scan.nav_shape) :]
-    return [axis(name, size, True) for name, size in zip(names, scan.nav_shape)]
+        return [*extra, axis("time", sizes[0], True, scan.report["dwell_time"], first, "s")]
+    shown = {"frame": _frame_scale(scan)}
+    names = ("frame", "y", "x")[-len(sizes) :]
+    return [*extra, *(axis(name, size, True, *shown.get(name, ())) for name, size in zip(names, sizes))]
+
+
+def _frame_scale(scan):
+    """Scale and offset of the frame axis: frame numbers, where those used are evenly spaced."""
+    used = scan.report.get("frames_used") or [0]
+    steps = np.unique(np.diff(used))
+    if len(steps) > 1:
+        return ()
+    return (float(steps[0]) if len(steps) else 1.0, float(used[0]))
 
 
 def _sig_axes(source, events):

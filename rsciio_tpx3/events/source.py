@@ -11,7 +11,7 @@ import numpy as np
 
 from rsciio_tpx3.events.packets import EDGE_CODES
 
-__all__ = ["Edges", "EventIndex", "EventSource", "Hits"]
+__all__ = ["Edges", "EventIndex", "EventSource", "Hits", "check_inside"]
 
 
 @dataclass(frozen=True)
@@ -189,3 +189,16 @@ class EventSource(Protocol):
 
     def part(self, piece):
         """Iterate over `Hits` of one of the ranges of `work`."""
+
+    def narrowed(self, spans):
+        """A source for `windows` and `hits` inside these half-open spans of time alone.
+
+        It holds no more of the index than they need, so that a task that travels to another process is
+        small. Asked for other times it raises, rather than leave out hits.
+        """
+
+
+def check_inside(spans, start, stop):
+    """Raise unless a span of time lies in one of those that a source was narrowed to; None is all time."""
+    if spans is not None and not any(low <= start and stop <= high for low, high in spans):
+        raise ValueError(f"Hits from {start} to {stop} were asked of a source that was narrowed to {spans}.")

@@ -1,5 +1,6 @@
 """An event source joined with a scan: the `FrameSource` of every event format."""
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -49,6 +50,13 @@ class EventFrames:
         self.sig_shape = source.sig_shape
         self._counts = None
 
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        # everything but the counts, which follow from the rest
+        state = {name: value for name, value in self.__dict__.items() if name != "_counts"}
+        return ("rsciio_tpx3.EventFrames", *(normalize_token(state[name]) for name in sorted(state)))
+
     def row_events(self):
         """Hits per position, where `count` has been called; see `FrameSource.row_events`."""
         return self._counts
@@ -61,7 +69,7 @@ class EventFrames:
         rows, pixels = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
         for run in self.scan.runs(start, stop):
             columns = run.columns()
-            for hits in self.source.windows(int(run.start[0]), int(run.stop.max())):
+            for hits in self.source.windows(*run.span):
                 position = np.empty(len(hits), np.int64)
                 place_hits(hits.toa, *columns, position)
                 row, pixel = np.empty(len(hits), np.int32), np.empty(len(hits), np.int32)
@@ -70,6 +78,15 @@ class EventFrames:
                 pixels.append(pixel[:n])
         arrays = csr_from_hits(np.concatenate(rows), np.concatenate(pixels), stop - start, height * width, self.dtype)
         return CSRFrames(arrays, shape=(stop - start, height, width))
+
+    def for_rows(self, start, stop):
+        """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
+        part = copy.copy(self)
+        part.scan, spans = self.scan.for_rows(start, stop)
+        if hasattr(self.source, "narrowed"):
+            part.source = self.source.narrowed(spans)
+        part._counts = None
+        return part
 
     def count(self, show_progressbar=None, threads=2):
         """Count the hits of each position, and those outside the scan by reason.

@@ -6,7 +6,7 @@ from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.t3pa.source import AdvacamSource
 
-__all__ = ["available_signals", "file_reader"]
+__all__ = ["available_signals", "file_reader", "opened"]
 
 _WHAT = ".t3pa and .t3p files"
 _SOURCE_OPTIONS = ("layout", "orientation", "toa_bits", "measurement")
@@ -30,6 +30,8 @@ def file_reader(
     first_line=0,
     skip_lines=(0, 0),
     scan_delay=None,
+    time_bins=None,
+    frames=None,
     layout=None,
     orientation="up",
     cluster=None,
@@ -66,7 +68,7 @@ def file_reader(
         Pause after each line and frame.
     scan_delay : str or quantity, optional
         Time from the start of the detector to that of the scan; may be negative.
-    sync, tdc, pattern, positions, active_fraction, lines_per_row, first_line, skip_lines
+    sync, tdc, pattern, positions, active_fraction, lines_per_row, first_line, skip_lines, time_bins, frames
         As in `rsciio_tpx3.tpx3.file_reader`; those that need trigger edges say so.
     layout : {"single", "quad"}, optional
         256 or 512 pixels wide; found from the `.dsc` or the pixels by default.
@@ -124,6 +126,8 @@ def file_reader(
         first_line=first_line,
         skip_lines=skip_lines,
         scan_delay=scan_delay,
+        time_bins=time_bins,
+        frames=frames,
     )
     events = event_options(cluster, corrections, values)
     source = AdvacamSource(filename, layout, orientation, toa_bits, measurement)
@@ -150,6 +154,12 @@ def available_signals(filename, **options):
     >>> t3pa.available_signals("scan.t3pa")  # doctest: +SKIP
     [{'signal': 'frames', 'ready': False, 'needs': 'frame_time, ...', 'duration': 1.5}]
     """
+    source, scan = opened(filename, options)
+    return signal_offers(source.index(), scan)
+
+
+def opened(filename, options):
+    """The source and the scan options of a call that takes both together."""
     known = set(inspect.signature(scan_options).parameters)
     unknown = {
         name: value for name, value in options.items() if name not in known.union(_SOURCE_OPTIONS, EVENT_OPTIONS)
@@ -157,5 +167,4 @@ def available_signals(filename, **options):
     refuse_unknown(unknown, file_reader, _WHAT)
     event_options(**{name: value for name, value in options.items() if name in EVENT_OPTIONS})
     scan = scan_options(**{name: value for name, value in options.items() if name in known})
-    source = AdvacamSource(filename, **{name: value for name, value in options.items() if name in _SOURCE_OPTIONS})
-    return signal_offers(source.index(), scan)
+    return AdvacamSource(filename, **{name: options[name] for name in _SOURCE_OPTIONS if name in options}), scan

@@ -1,5 +1,6 @@
 """Hits of an Advacam recording: blocks found by one pass, parsed again where they are asked for."""
 
+import copy
 import logging
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, nearest_period, ticks_to_seconds, unwrap_sequence
 from rsciio_tpx3.events.geometry import CHIP_SIZE, make_layout
-from rsciio_tpx3.events.source import Edges, EventIndex, Hits
+from rsciio_tpx3.events.source import Edges, EventIndex, Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.files import FileStamp
 from rsciio_tpx3.t3pa.records import open_records
@@ -66,6 +67,7 @@ class AdvacamSource:
         self.stamp = FileStamp.of(path)
         self._records = open_records(self.stamp.path)
         self.sidecar = read_sidecars(self.stamp.path)
+        self._spans = None
         self._pass(toa_bits, measurement)
         self.layout, self._table = _matrix_layout(self._side(layout), orientation)
         self.sig_shape = self.layout.sig_shape
@@ -91,6 +93,7 @@ class AdvacamSource:
 
     def windows(self, start, stop):
         """Iterate over `Hits` with ``start <= toa < stop``; see `EventSource.windows`."""
+        check_inside(self._spans, start, stop)
         for block in self._blocks:
             if block.n_hits and block.high >= start and block.low < stop:
                 hits = self._hits(block)
@@ -114,6 +117,25 @@ class AdvacamSource:
         for block in self._blocks[piece[0] : piece[1]]:
             if block.n_hits:
                 yield self._hits(block)
+
+    def narrowed(self, spans):
+        """A source with the blocks of these spans of time alone; see `EventSource.narrowed`."""
+        part = copy.copy(self)
+        part._blocks = [
+            block
+            for block in self._blocks
+            if block.n_hits and any(block.high >= start and block.low < stop for start, stop in spans)
+        ]
+        part._index, part._spans = None, tuple(spans)
+        return part
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "_table"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        # a table of all pixels would be the largest thing in a task, and is made in no time
+        _, self._table = _matrix_layout(self.sig_shape[0], self.layout.orientation)
 
     def _hits(self, block):
         self.stamp.check()

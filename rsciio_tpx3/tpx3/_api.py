@@ -10,7 +10,7 @@ from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.tpx3.source import Tpx3Source
 
-__all__ = ["available_signals", "file_info", "file_reader"]
+__all__ = ["available_signals", "file_info", "file_reader", "opened"]
 
 
 def file_reader(
@@ -31,6 +31,8 @@ def file_reader(
     first_line=0,
     skip_lines=(0, 0),
     scan_delay=None,
+    time_bins=None,
+    frames=None,
     layout=None,
     gap=0,
     orientation="up",
@@ -87,6 +89,14 @@ def file_reader(
         Lines to leave out at the beginning and the end of each frame.
     scan_delay : str or quantity, optional
         Time by which the beam lags behind the edges; may be negative.
+    time_bins : int or dict, optional
+        Time as a further navigation axis, the last one in HyperSpy's order. A number cuts the dwell time
+        into as many equal bins; ``{"over": "recording", "number": 10}`` or ``{"over": "recording",
+        "width": "1 s"}`` cuts the time of the recording, with the frames of a repeated scan added up
+        in each bin unless `frames` is "separate".
+    frames : "separate", "sum", int, slice or list of int, or ("sum", these), optional
+        Which passes of a repeated scan: each for itself, added up, some of them, or some added up. Left
+        out, they are separate.
     layout : {"single", "quad", "strip", "strip-reversed"} or list of dict, optional
         Arrangement of the chips; from the chips in the file by default (a strip must be asked for).
     gap : int
@@ -155,6 +165,8 @@ def file_reader(
         first_line=first_line,
         skip_lines=skip_lines,
         scan_delay=scan_delay,
+        time_bins=time_bins,
+        frames=frames,
     )
     events = event_options(cluster, corrections, values)
     source = Tpx3Source(filename, layout, gap, orientation, all_parts, on_loss, show_progressbar)
@@ -182,14 +194,14 @@ def available_signals(filename, **options):
     >>> rsciio_tpx3.available_signals("scan.tpx3")  # doctest: +SKIP
     [{'signal': 'scan', 'ready': True, 'sync': 'line-gate', ...}, {'signal': 'frames', ...}]
     """
-    source, scan = _opened(filename, options)
+    source, scan = opened(filename, options)
     return signal_offers(source.index(), scan)
 
 
 _SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "show_progressbar")
 
 
-def _opened(filename, options):
+def opened(filename, options):
     """The source and the scan options of a call that takes both together."""
     known = set(inspect.signature(scan_options).parameters)
     unknown = {
@@ -218,7 +230,7 @@ def file_info(filename, **options):
         ``edges`` (number, period and its error of each kind, in seconds), ``first`` and ``last`` time in
         seconds, ``losses``, ``signals`` (`available_signals`).
     """
-    source, scan = _opened(filename, options)
+    source, scan = opened(filename, options)
     index, description = source.index(), source.describe()
     return {
         "files": list(description["paths"]),
