@@ -16,7 +16,16 @@ from rsciio_tpx3.events.joining import join_hits, summarise
 from rsciio_tpx3.events.sorting import time_order
 from rsciio_tpx3.events.source import Hits
 
-__all__ = ["ClusterOptions", "ClusteredSource", "Tally", "find_electrons", "sample_spans", "sampled_tally"]
+__all__ = [
+    "ClusterOptions",
+    "ClusteredSource",
+    "Tally",
+    "find_electrons",
+    "label_hits",
+    "place_electrons",
+    "sample_spans",
+    "sampled_tally",
+]
 
 POSITIONS = ("largest", "centroid", "earliest")
 TIMES = ("earliest", "largest")
@@ -126,7 +135,7 @@ def find_electrons(hits, start, stop, grid, options):
         In order of their earliest hits; `pixel` and `width` belong to the finer detector for ``upsample > 1``.
     tally : Tally
     """
-    hits, label, found = _labelled(hits, grid, options)
+    hits, label, found = label_hits(hits, grid, options)
     time = hits.toa[getattr(found, options.time)]
     chain = found.duration > options.max_duration
     first, last = np.searchsorted(hits.toa, [start, stop])
@@ -134,14 +143,14 @@ def find_electrons(hits, start, stop, grid, options):
     kept = _kept(found, (time >= start) & (time < stop) & ~chain, options, tally)
     found = type(found)(*(column[kept] if len(column) else column for column in found))
     _count_sizes(found.size, tally)
-    pixel, width = _place(found, hits, options)
+    pixel, width = place_electrons(found, hits, options)
     total = found.tot.astype(np.uint32)
     energy = None if hits.energy is None else found.energy.astype(np.float32)
     return Hits(pixel, time[kept], total, width, energy, found.size), tally
 
 
-def _labelled(hits, grid, options):
-    """Hits in order of time, the cluster of each, and the clusters' `Summaries`."""
+def label_hits(hits, grid, options):
+    """Hits in order of time, the cluster of each, and the clusters' `rsciio_tpx3.events.joining.Summaries`."""
     hits = hits.take(time_order(hits.toa, hits.pixel, hits.tot))
     energy = np.empty(0, np.float32) if hits.energy is None else hits.energy
     steps = grid.steps(options.neighbours)
@@ -170,7 +179,7 @@ def _count_sizes(size, tally):
     tally.sizes = np.bincount(np.minimum(size, _SIZES) - 1, minlength=_SIZES)
 
 
-def _place(found, hits, options):
+def place_electrons(found, hits, options):
     """Pixel of each cluster, and the width of the detector it counts on."""
     if options.position != "centroid":
         return hits.pixel[getattr(found, options.position)], hits.width
@@ -219,7 +228,7 @@ class ClusteredSource:
                 f"cluster: upsample={options.upsample} makes a detector of {self.sig_shape[1]} x {self.sig_shape[0]} "
                 "pixels, more than can be numbered. Choose a smaller one."
             )
-        self._grid = pixel_grid(source.layout)
+        self.grid = pixel_grid(source.layout)
         self._tallies = {}
 
     def describe(self):
@@ -276,11 +285,11 @@ class ClusteredSource:
         For statistics: clusters at the borders of what is handed out at once may be cut.
         """
         for _, _, hits in self._read_slices(start, stop):
-            yield _labelled(hits, self._grid, self.options)
+            yield label_hits(hits, self.grid, self.options)
 
     def _found(self, start, stop):
         for begin, end, hits in self._read_slices(start, stop):
-            yield find_electrons(hits, begin, end, self._grid, self.options)
+            yield find_electrons(hits, begin, end, self.grid, self.options)
 
     def _read_slices(self, start, stop):
         low, high = self._whole()

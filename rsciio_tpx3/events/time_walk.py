@@ -92,7 +92,7 @@ def fit_time_walk(delay, tot, tot_largest):
     if _rms(rest) >= _rms(delay):
         raise ValueError(
             f"corrections: time_walk: no delay of the form a / (ToT + b) is seen in {len(delay)} pairs of hits: their "
-            f"spread is {_rms(delay):.3g} ns before and {_rms(rest):.3g} ns after. Give a table of ToT and delay instead."
+            f"spread is {_rms(delay):.3g} ns before and {_rms(rest):.3g} ns after. Give a table instead."
         )
     return ticks, {
         "method": "fit of a / (ToT + b) to delays within clusters",
