@@ -14,16 +14,17 @@ from dask._task_spec import Task, TaskRef
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.frames.indexing import take_rows
+from rsciio_tpx3.frames.rows import Rows
 
-__all__ = ["READ_ENTRIES", "SharedFrames", "event_frames", "shared_tasks"]
+__all__ = ["READ_ENTRIES", "SharedFrames", "event_frames", "shared_tasks", "take_chunk"]
 
 READ_ENTRIES = 8 * 10**6
 """Hits of repeated scans that are read together: about 130 MB while they are sorted."""
 
 
-def event_frames(source, scan, dtype):
+def event_frames(source, scan, dtype, values="counts"):
     """The `FrameSource` of an event source seen through a scan."""
-    frames = EventFrames(source, scan, dtype)
+    frames = EventFrames(source, scan, dtype, values)
     time_last = scan.time_axis is not None and scan.time_axis.over == "dwell"
     return SharedFrames(frames) if time_last or scan.passes > 1 else frames
 
@@ -67,12 +68,12 @@ class SharedFrames:
         n, parts = self.n_positions, []
         for b in range(start // n, max(-(-stop // n), start // n + 1)):
             first, last = max(start - b * n, 0), min(stop - b * n, n)
-            parts.append(pick_rows(self.read(first, last), self.n_bins, 0, last - first, b, b + 1))
+            parts.append(pick_rows(self.rows(first, last).read(), self.n_bins, 0, last - first, b, b + 1))
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
-    def read(self, first, last):
+    def rows(self, first, last):
         """All bins of the positions ``first`` to ``last``, time fastest."""
-        return self.events.frames(first * self.n_bins, last * self.n_bins)
+        return Rows(self.events, first * self.n_bins, last * self.n_bins, whole=self)
 
     def entries(self, first, last):
         """Hits at a range of positions, about where they have not been counted."""
@@ -90,14 +91,14 @@ def pick_rows(frames, n_bins, first, last, low, high):
     return take_rows(frames, rows.ravel())
 
 
-def shared_tasks(source, name, source_key, spans):
+def shared_tasks(source, name, spans):
     """The tasks of all chunks of an array, with the reads that they share.
 
     Parameters
     ----------
     source : SharedFrames
-    name, source_key : str
-        Of the array and of the task that holds the source.
+    name : str
+        Of the array.
     spans : list of (place, (start, stop, navigation shape))
         Chunks in order.
 
@@ -117,12 +118,12 @@ def shared_tasks(source, name, source_key, spans):
     for number, group in enumerate(_groups(source, sorted(wanted))):
         begin, end = group[0][0], group[-1][1]
         read = (f"{name}-read", number)
-        tasks[read] = Task(read, _read, TaskRef(source_key), begin, end)
+        tasks[read] = Task(read, Rows.read, source.rows(begin, end))
         for first, last in group:
             for place, low, high, shape in wanted[first, last]:
                 key = (name, *place, 0, 0)
                 rows = (source.n_bins, first - begin, last - begin, low, high)
-                tasks[key] = Task(key, _chunk, TaskRef(read), rows, shape + source.sig_shape)
+                tasks[key] = Task(key, take_chunk, TaskRef(read), rows, shape + source.sig_shape)
     return tasks
 
 
@@ -140,10 +141,7 @@ def _groups(source, ranges):
     return groups
 
 
-def _read(source, first, last):
-    return source.read(first, last)
-
-
-def _chunk(frames, rows, shape):
+def take_chunk(frames, rows, shape):
+    """One chunk out of a read that it shares; `rows` are the arguments of `pick_rows`."""
     picked = pick_rows(frames, *rows)
     return CSRFrames._make(picked.data, picked.indices, picked.indptr, shape)

@@ -57,6 +57,12 @@ LEAVES = {
     "frames_summed": (f"{_SCAN}.frames_summed", None, "Frames added up at each position"),
     "time_bins_over": (f"{_SCAN}.time_bins_over", None, "What the time axis divides: dwell or recording"),
     "time_bin": (f"{_SCAN}.time_bin", "s", "Length of a bin of the time axis"),
+    # electrons, corrections, noise
+    "electrons_placed": (f"{_SCAN}.electrons_placed", None, "Electrons at scan positions"),
+    "electrons_outside": (f"{_SCAN}.Electrons_outside", None, "Electrons without a scan position, by reason"),
+    "clusters": (f"{_DETECTOR}.Clusters", None, "How hits became electrons, and what was left out"),
+    "corrections": (f"{_DETECTOR}.Corrections", None, "Corrections of pixels, times and energies, in their order"),
+    "noise": ("Signal.Noise_properties.Variance_linear_model", None, "Variance of the counts, as HyperSpy reads it"),
 }
 
 

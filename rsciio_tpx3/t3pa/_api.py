@@ -2,6 +2,7 @@
 
 import inspect
 
+from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.t3pa.source import AdvacamSource
 
@@ -33,6 +34,9 @@ def file_reader(
     frames=None,
     layout=None,
     orientation="up",
+    cluster=None,
+    corrections=None,
+    values="counts",
     toa_bits=None,
     measurement=None,
     chunks="auto",
@@ -70,6 +74,8 @@ def file_reader(
         256 or 512 pixels wide; found from the `.dsc` or the pixels by default.
     orientation : str
         Turn of the detector: "up", "left", "down", "right", and with "_mirrored".
+    cluster, corrections, values
+        As in `rsciio_tpx3.tpx3.file_reader`.
     toa_bits : {28, 30, 64}, optional
         Bits of the device's clock: AdvaPIX quad, AdvaPIX, MiniPIX. By default the fewest that hold every
         time in the file.
@@ -123,8 +129,9 @@ def file_reader(
         time_bins=time_bins,
         frames=frames,
     )
+    events = event_options(cluster, corrections, values)
     source = AdvacamSource(filename, layout, orientation, toa_bits, measurement)
-    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar)]
+    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar, events)]
 
 
 def available_signals(filename, **options):
@@ -154,7 +161,10 @@ def available_signals(filename, **options):
 def opened(filename, options):
     """The source and the scan options of a call that takes both together."""
     known = set(inspect.signature(scan_options).parameters)
-    unknown = {name: value for name, value in options.items() if name not in known | set(_SOURCE_OPTIONS)}
+    unknown = {
+        name: value for name, value in options.items() if name not in known.union(_SOURCE_OPTIONS, EVENT_OPTIONS)
+    }
     refuse_unknown(unknown, file_reader, _WHAT)
+    event_options(**{name: value for name, value in options.items() if name in EVENT_OPTIONS})
     scan = scan_options(**{name: value for name, value in options.items() if name in known})
     return AdvacamSource(filename, **{name: options[name] for name in _SOURCE_OPTIONS if name in options}), scan

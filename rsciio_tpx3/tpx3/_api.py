@@ -6,6 +6,7 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import regular_pulses
+from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.tpx3.source import Tpx3Source
 
@@ -35,6 +36,9 @@ def file_reader(
     layout=None,
     gap=0,
     orientation="up",
+    cluster=None,
+    corrections=None,
+    values="counts",
     all_parts=False,
     chunks="auto",
     dtype=None,
@@ -99,6 +103,16 @@ def file_reader(
         Extra pixels between the chips of a quad: 0, 2 or 4.
     orientation : str
         Turn of the whole detector: "up", "left", "down", "right", and with "_mirrored".
+    cluster : bool or dict, optional
+        True makes one electron of neighbouring hits; a dictionary sets ``window`` ("200 ns"),
+        ``neighbours`` (8 or 4), ``position`` ("largest", "centroid", "earliest"), ``time``
+        ("earliest", "largest"), ``upsample`` (finer detector pixels, for centroids), ``min_size``,
+        ``max_size``, ``min_tot``, ``max_tot``, ``max_duration``; see the guide on hits and electrons.
+    corrections : dict, optional
+        What to correct before electrons are found; see the guide on hits and electrons.
+    values : {"counts", "tot", "energy"}
+        What is added up at each pixel: events, their time over threshold in steps of 25 ns, or
+        their energy in keV.
     all_parts : bool or sequence
         True takes all files whose names differ in the running number only; a sequence names them.
     chunks : "auto" or int
@@ -154,8 +168,9 @@ def file_reader(
         time_bins=time_bins,
         frames=frames,
     )
+    events = event_options(cluster, corrections, values)
     source = Tpx3Source(filename, layout, gap, orientation, all_parts, on_loss, show_progressbar)
-    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar)]
+    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar, events)]
 
 
 def available_signals(filename, **options):
@@ -189,8 +204,11 @@ _SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "show
 def opened(filename, options):
     """The source and the scan options of a call that takes both together."""
     known = set(inspect.signature(scan_options).parameters)
-    unknown = {name: value for name, value in options.items() if name not in known | set(_SOURCE_OPTIONS)}
+    unknown = {
+        name: value for name, value in options.items() if name not in known.union(_SOURCE_OPTIONS, EVENT_OPTIONS)
+    }
     refuse_unknown(unknown, file_reader, ".tpx3 files")
+    event_options(**{name: value for name, value in options.items() if name in EVENT_OPTIONS})
     scan = scan_options(**{name: value for name, value in options.items() if name in known})
     about = {name: value for name, value in options.items() if name in _SOURCE_OPTIONS}
     return Tpx3Source(filename, **about), scan
