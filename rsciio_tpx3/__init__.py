@@ -18,6 +18,7 @@ _PUBLIC = {
     "available_signals": "rsciio_tpx3.tpx3",
     "file_info": "rsciio_tpx3.tpx3",
     "read_hits": "rsciio_tpx3.hit_table",
+    "find_scan_delay": "rsciio_tpx3.find_delay",
     "ScanSyncError": "rsciio_tpx3.exceptions",
     "Tpx3FormatError": "rsciio_tpx3.exceptions",
     "UnitError": "rsciio_tpx3.exceptions",
