@@ -17,6 +17,8 @@ _PUBLIC = {
     "file_reader": "rsciio_tpx3.tpx3",
     "available_signals": "rsciio_tpx3.tpx3",
     "file_info": "rsciio_tpx3.tpx3",
+    "cache_folder": "rsciio_tpx3.cache",
+    "clear_cache": "rsciio_tpx3.cache",
     "ScanSyncError": "rsciio_tpx3.exceptions",
     "Tpx3FormatError": "rsciio_tpx3.exceptions",
     "UnitError": "rsciio_tpx3.exceptions",

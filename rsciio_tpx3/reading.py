@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from rsciio_tpx3.cache import recalled_counts
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.sync import ScanOptions, build_scan
 from rsciio_tpx3.exceptions import ScanSyncError
@@ -144,7 +145,7 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
     for message in scan.report["messages"]:
         _logger.warning(message)
     frames = EventFrames(source, scan, _count_dtype(dtype, scan, options.lines_per_row))
-    counts, outside = frames.count(show_progressbar)
+    counts, outside = recalled_counts(frames, show_progressbar)
     _report_outside(source, counts, outside)
     return frames_signal(
         frames,

@@ -82,6 +82,11 @@ class EventFrames:
         part._counts = None
         return part
 
+    def recall(self, counts):
+        """Take counts that `count` found earlier for the same source and scan; returns them."""
+        self._counts = counts
+        return counts
+
     def count(self, show_progressbar=None, threads=2):
         """Count the hits of each position, and those outside the scan by reason.
 

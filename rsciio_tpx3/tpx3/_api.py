@@ -37,6 +37,7 @@ def file_reader(
     chunks="auto",
     dtype=None,
     on_loss="raise",
+    cache="auto",
     show_progressbar=None,
     **kwds,
 ):
@@ -97,6 +98,9 @@ def file_reader(
         Unsigned type of the counts; by default the smallest that a pixel cannot overflow.
     on_loss : {"raise", "warn"}
         For damaged files: refuse, or read what can be read and count the rest.
+    cache : bool or "auto"
+        Keep what opening finds out (less than 1 % of the file) in the user's cache folder, so that the
+        next opening takes no time. "auto" does so from 256 MB on.
     show_progressbar : bool, optional
         None shows a bar for work that takes longer than two seconds.
     **kwds
@@ -142,7 +146,7 @@ def file_reader(
         skip_lines=skip_lines,
         scan_delay=scan_delay,
     )
-    source = Tpx3Source(filename, layout, gap, orientation, all_parts, on_loss, show_progressbar)
+    source = Tpx3Source(filename, layout, gap, orientation, all_parts, on_loss, cache, show_progressbar)
     return [event_signal(source, options, lazy, chunks, dtype, show_progressbar)]
 
 
@@ -171,7 +175,7 @@ def available_signals(filename, **options):
     return signal_offers(source.index(), scan)
 
 
-_SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "show_progressbar")
+_SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "cache", "show_progressbar")
 
 
 def _opened(filename, options):
@@ -180,7 +184,7 @@ def _opened(filename, options):
     unknown = {name: value for name, value in options.items() if name not in known | set(_SOURCE_OPTIONS)}
     refuse_unknown(unknown, file_reader, ".tpx3 files")
     scan = scan_options(**{name: value for name, value in options.items() if name in known})
-    about = {name: value for name, value in options.items() if name in _SOURCE_OPTIONS}
+    about = {"cache": "auto"} | {name: value for name, value in options.items() if name in _SOURCE_OPTIONS}
     return Tpx3Source(filename, **about), scan
 
 
