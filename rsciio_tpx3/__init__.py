@@ -19,6 +19,7 @@ _PUBLIC = {
     "file_info": "rsciio_tpx3.tpx3",
     "cache_folder": "rsciio_tpx3.cache",
     "clear_cache": "rsciio_tpx3.cache",
+    "read_hits": "rsciio_tpx3.hit_table",
     "ScanSyncError": "rsciio_tpx3.exceptions",
     "Tpx3FormatError": "rsciio_tpx3.exceptions",
     "UnitError": "rsciio_tpx3.exceptions",

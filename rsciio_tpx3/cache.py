@@ -158,27 +158,29 @@ def recalled_counts(frames, show_progressbar=None):
 
     Parameters
     ----------
-    frames : rsciio_tpx3.frames.event_frames.EventFrames
-        Its source may have a `cache`: a `RecordingCache`, or None.
+    frames : EventFrames or SharedFrames
+        The events' source may have a `cache`: a `RecordingCache`, or None.
 
     Returns
     -------
-    As `EventFrames.count`.
+    As `frames.count`.
     """
-    own = getattr(frames.source, "cache", None)
+    events = getattr(frames, "events", frames)
+    own = getattr(events.source, "cache", None)
     if own is None:
         return frames.count(show_progressbar)
     from dask.base import tokenize
 
-    kind = f"counts-{tokenize(frames)[:16]}"
+    kind = f"counts-{tokenize(events)[:16]}"
     found = own.load(kind)
     if found is not None:
         arrays, values = found
-        return frames.recall(arrays["counts"].astype(np.int64)), values["outside"]
-    counts, outside = frames.count(show_progressbar)
+        events.recall(arrays["counts"].astype(np.int64))
+        return frames.row_events(), values["outside"]
+    counts, outside = events.count(show_progressbar)
     small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
     own.save(kind, {"counts": small}, {"outside": outside}, compress=True)
-    return counts, outside
+    return frames.row_events(), outside
 
 
 def _ends(path, size):

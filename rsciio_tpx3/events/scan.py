@@ -20,6 +20,7 @@ __all__ = [
     "BEFORE",
     "FLYBACK",
     "LEFT_OUT",
+    "MOST_POSITIONS",
     "OUTSIDE_NAMES",
     "Scan",
     "count_positions",
@@ -37,6 +38,11 @@ OUTSIDE_NAMES = {
 }
 
 _COLUMNS = ("start", "stop", "phase", "num", "base", "step")
+
+MOST_POSITIONS = 2 * 10**8
+"""Positions that a scan may have: their counts alone take 1.6 GB."""
+
+_MOST_READS = 64
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,11 @@ class Scan:
         1, or -1 where the line is scanned backwards.
     report : dict
         What was found and repaired; see `rsciio_tpx3.events.sync.build_scan`.
+    passes : int
+        How many frames are added up at each position.
+    time_axis : rsciio_tpx3.events.time_bins.TimeAxis or None
+        Where time is an axis: the last one of `nav_shape` inside the dwell time, the first one over
+        the recording.
     """
 
     nav_shape: tuple
@@ -74,6 +85,8 @@ class Scan:
     base: np.ndarray
     step: np.ndarray
     report: dict = field(default_factory=dict)
+    passes: int = 1
+    time_axis: object = None
 
     def __post_init__(self):
         if len(self.start) == 0:
@@ -90,7 +103,7 @@ class Scan:
     def n_positions(self):
         return int(np.prod(self.nav_shape, dtype=np.int64))
 
-    def runs(self, start, stop, most=64):
+    def runs(self, start, stop, most=None):
         """Where in time a range of flat positions was scanned.
 
         Parameters
@@ -98,7 +111,8 @@ class Scan:
         start, stop : int
             Half-open range of flat positions.
         most : int
-            Stretches at the most: the nearest ones are joined, since each costs a read.
+            Stretches at the most: the nearest ones are joined, since each costs a read. 64 for each
+            pass over the scan by default.
 
         Returns
         -------
@@ -106,6 +120,7 @@ class Scan:
             One for each stretch of segments that touches the range. Other segments may lie inside
             a stretch, so positions still have to be compared with the range.
         """
+        most = _MOST_READS * self.passes if most is None else most
         lowest, order = self._by_position
         first, last = np.searchsorted(lowest, [start - self.n_columns + 1, stop])
         at = np.sort(order[first:last])

@@ -1,8 +1,6 @@
 """One function turns any source of frames into a dask array of `CSRFrames`.
 
-Chunks are whole scan lines with the whole detector; nothing is read before it is needed. Tasks share
-the source while they stay in this process. A task that is sent to another process takes along only
-what its own rows need, so that no large table travels, and none travels twice.
+Chunks are whole scan lines with the whole detector; nothing is read before it is needed.
 """
 
 import itertools
@@ -15,8 +13,10 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.rows import Rows
+from rsciio_tpx3.frames.shared_reads import SharedFrames, shared_tasks, take_chunk
 
-__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "Rows", "read_frames", "source_of", "to_dask"]
+__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "to_dask"]
 
 DENSE_CHUNK_BYTES = 128 * 2**20
 """Size that the dense form of one chunk, in the type of the counts, should not exceed."""
@@ -63,10 +63,14 @@ def to_dask(frame_source, chunks="auto"):
     dtype = np.dtype(frame_source.dtype)
     nav_chunks = _nav_chunks(frame_source, nav_shape, sig_shape, dtype, chunks)
     name = f"csr-frames-{tokenize(frame_source, nav_chunks)}"
-    graph = {}
-    for place, (start, stop, shape) in _spans(nav_shape, nav_chunks):
-        key = (name, *place, 0, 0)
-        graph[key] = Task(key, read_frames, Rows(frame_source, start, stop), shape + sig_shape)
+    spans = _spans(nav_shape, nav_chunks)
+    if isinstance(frame_source, SharedFrames) and nav_shape:
+        graph = shared_tasks(frame_source, name, spans)
+    else:
+        graph = {}
+        for place, (start, stop, shape) in spans:
+            key = (name, *place, 0, 0)
+            graph[key] = Task(key, read_frames, Rows(frame_source, start, stop, frame_source), shape + sig_shape)
     layers = {name: MaterializedLayer(graph)}
     whole = HighLevelGraph(layers, {name: set()})
     chunks = nav_chunks + tuple((n,) for n in sig_shape)
@@ -82,33 +86,9 @@ def empty_meta(dtype, n_nav):
     return CSRFrames._make(*empty, (0,) * (n_nav + 2))
 
 
-class Rows:
-    """A span of rows of a source, as a task holds it.
-
-    Parameters
-    ----------
-    source : FrameSource
-    start, stop : int
-        Half-open range of flat positions.
-    whole : bool
-        False where `source` can be asked for these rows only: after pickling.
-    """
-
-    __slots__ = ("source", "start", "stop", "whole")
-
-    def __init__(self, source, start, stop, whole=True):
-        self.source, self.start, self.stop, self.whole = source, start, stop, whole
-
-    def __reduce__(self):
-        source = self.source
-        if self.whole and hasattr(source, "for_rows"):
-            source = source.for_rows(self.start, self.stop)
-        return Rows, (source, self.start, self.stop, False)
-
-
 def read_frames(rows, shape):
     """Rows of a source as one chunk of this shape; what each task runs."""
-    frames = rows.source.frames(rows.start, rows.stop)
+    frames = rows.read()
     if len(shape) == 2:
         return np.asarray(frames).reshape(shape)
     return frames.reshape(shape)
@@ -124,8 +104,11 @@ def source_of(array):
     if not layer or not array.ndim:
         return None
     task = layer.get((array.name,) + (0,) * array.ndim)
-    rows = task.args[0] if getattr(task, "func", None) is read_frames else None
-    return rows.source if rows is not None and rows.whole else None
+    if getattr(task, "func", None) is take_chunk:
+        task = layer[task.args[0].key]
+    elif getattr(task, "func", None) is not read_frames:
+        return None
+    return task.args[0].whole
 
 
 def _spans(nav_shape, nav_chunks):

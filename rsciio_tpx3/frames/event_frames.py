@@ -9,8 +9,10 @@ from tqdm.auto import tqdm
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits, select_rows
+from rsciio_tpx3.events.source import narrowed
 from rsciio_tpx3.frames.build import csr_from_hits
 from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.weighted import weighted_rows
 
 __all__ = ["EventFrames", "count_type"]
 
@@ -35,13 +37,16 @@ class EventFrames:
     source : EventSource
     scan : Scan
     dtype : numpy.dtype
-        Unsigned integer type of the counts.
+        Type of the values; unsigned for counts.
+    values : {"counts", "tot", "energy"}
+        What is added up at each pixel.
     """
 
-    def __init__(self, source, scan, dtype):
+    def __init__(self, source, scan, dtype, values="counts"):
         self.source = source
         self.scan = scan
         self.dtype = np.dtype(dtype)
+        self.values = values
         self.nav_shape = scan.nav_shape
         self.sig_shape = source.sig_shape
         self._counts = None
@@ -59,6 +64,9 @@ class EventFrames:
 
     def frames(self, start, stop):
         """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
+        height, width = self.sig_shape
+        if self.values != "counts":
+            return CSRFrames(weighted_rows(self, start, stop), shape=(stop - start, height, width))
         rows, pixels = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
         for run in self.scan.runs(start, stop):
             columns = run.columns()
@@ -69,7 +77,6 @@ class EventFrames:
                 n = select_rows(position, hits.pixel, start, stop, row, pixel)
                 rows.append(row[:n])
                 pixels.append(pixel[:n])
-        height, width = self.sig_shape
         arrays = csr_from_hits(np.concatenate(rows), np.concatenate(pixels), stop - start, height * width, self.dtype)
         return CSRFrames(arrays, shape=(stop - start, height, width))
 
@@ -77,15 +84,13 @@ class EventFrames:
         """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
         part = copy.copy(self)
         part.scan, spans = self.scan.for_rows(start, stop)
-        if hasattr(self.source, "narrowed"):
-            part.source = self.source.narrowed(spans)
+        part.source = narrowed(self.source, spans)
         part._counts = None
         return part
 
     def recall(self, counts):
-        """Take counts that `count` found earlier for the same source and scan; returns them."""
+        """Take counts that `count` found earlier for the same source and scan."""
         self._counts = counts
-        return counts
 
     def count(self, show_progressbar=None, threads=2):
         """Count the hits of each position, and those outside the scan by reason.

@@ -22,8 +22,8 @@ from rsciio_tpx3.frames.source import FrameSource
 
 __all__ = ["FrameSink", "NullSink", "check_layout", "known_entries", "spans_of", "write"]
 
-SPAN_ENTRIES = 3 * 10**6 // 2
-"""Entries that one span should not exceed: decoding them takes some 50 MB, and a few spans are in work at once."""
+SPAN_ENTRIES = 750_000
+"""Entries that one span should not exceed: decoding them takes some 25 MB, and a few spans are in work at once."""
 
 SPAN_ROWS = 1 << 16
 _DENSE_SPAN_BYTES = 128 * 2**20

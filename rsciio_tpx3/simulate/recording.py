@@ -11,7 +11,7 @@ from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.simulate.defects import with_defects
 from rsciio_tpx3.simulate.edges import make_edges
 from rsciio_tpx3.simulate.electrons import line_electrons, line_generator
-from rsciio_tpx3.simulate.hits import HitModel, PixelTable, collecting_pixels, make_hits
+from rsciio_tpx3.simulate.hits import HitModel, PixelTable, make_hits, pixels_under
 from rsciio_tpx3.simulate.intensity import ArrayIntensity
 from rsciio_tpx3.simulate.scan import make_scan
 from rsciio_tpx3.simulate.service import service_words, stale_words
@@ -254,7 +254,7 @@ class _Plan:
         electrons = line_electrons(
             self.scan, self.source, self.dose, frame, line, rng, flyback=self.flyback, drift=drift
         )
-        under = collecting_pixels(
+        under = pixels_under(
             self.table.collector, *self.table.sig_shape, electrons.y, electrons.x
         )
         hits = make_hits(self.model, self.table, electrons, under, rng, busy)

@@ -15,7 +15,7 @@ from rsciio_tpx3.events.packets import HEADER_MAGIC, PACKET_TYPE_NAMES
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.files import FileStamp
 
-__all__ = ["Part", "expand_parts", "open_parts", "read_words"]
+__all__ = ["Part", "WordReader", "expand_parts", "open_parts", "read_words"]
 
 _NUMBERED = re.compile(r"^(.*?)(\d+)(\.[^.]+)$")
 _SNIFF_WORDS = 64
@@ -168,22 +168,68 @@ def _sniff(path, size):
     )
 
 
-def read_words(part, start, stop):
-    """Words `start` to `stop` of the acquisition, which must lie in `part`.
+class WordReader:
+    """Reads words of one acquisition into one buffer, which the next reading overwrites.
 
-    Returns
-    -------
-    numpy.ndarray of uint64
+    The buffer stays in the cache and costs no new memory pages. The file read last stays open: use the
+    reader as a context, within one call.
 
-    Raises
-    ------
-    Tpx3FormatError
-        If the file changed since it was opened.
+    Parameters
+    ----------
+    n_words : int
+        Most words of one reading.
     """
-    now = FileStamp.of(part.path)
-    words = np.fromfile(part.path, "<u8", stop - start, offset=(start - part.first_word) * 8)
-    if now != part.stamp or len(words) != stop - start:
-        raise Tpx3FormatError(
-            f"{part.path!r} changed since it was opened: {part.size} bytes then, {now.size} now. Load it again."
-        )
-    return words
+
+    def __init__(self, n_words):
+        self._buffer = np.empty(n_words, "<u8")
+        self._part = self._file = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._close()
+
+    def _close(self):
+        if self._file is not None:
+            self._file.close()
+        self._part = self._file = None
+
+    def read(self, part, start, stop):
+        """Words `start` to `stop` of the acquisition, which must lie in `part`.
+
+        Returns
+        -------
+        numpy.ndarray of uint64
+            Good until the next call.
+
+        Raises
+        ------
+        Tpx3FormatError
+            If the file changed since it was opened.
+        """
+        if part is not self._part:
+            self._close()
+            FileStamp.of(part.path)  # says so where it is gone
+            self._file, self._part = open(part.path, "rb", buffering=0), part
+        words = self._buffer[: stop - start]
+        space, done = memoryview(words).cast("B"), 0
+        self._file.seek((start - part.first_word) * 8)
+        while done < len(space):
+            n = self._file.readinto(space[done:])
+            if not n:
+                break
+            done += n
+        # after the reading, so that a change meanwhile is noticed
+        now = os.fstat(self._file.fileno())
+        if (now.st_size, now.st_mtime_ns) != (part.size, part.stamp.mtime_ns) or done != len(space):
+            raise Tpx3FormatError(
+                f"{part.path!r} changed since it was opened: {part.size} bytes then, {now.st_size} now. Load it again."
+            )
+        return words
+
+
+def read_words(part, start, stop):
+    """Words `start` to `stop` of the acquisition in an array of their own; see `WordReader.read`."""
+    with WordReader(stop - start) as reader:
+        return reader.read(part, start, stop)

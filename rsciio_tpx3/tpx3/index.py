@@ -14,7 +14,7 @@ from rsciio_tpx3.events.packets import (
 from rsciio_tpx3.events.source import Edges, EventIndex
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.chain import left_out, trusted_ranges
-from rsciio_tpx3.tpx3.files import read_words
+from rsciio_tpx3.tpx3.files import WordReader
 from rsciio_tpx3.tpx3.stream import BLOCK_WORDS, WINDOW_WORDS, StreamPass
 from rsciio_tpx3.tpx3.unwrap import NO_TIME, place_in_time
 from rsciio_tpx3.wording import counted
@@ -134,13 +134,14 @@ def _pass(parts, ranges, stream, bar, losses):
 def _feed(part, start, stop, stream, bar):
     """Feed one stretch; False where a chunk header was due and none came."""
     step = BLOCK_WORDS if part.headerless else WINDOW_WORDS
-    while start < stop:
-        words = read_words(part, start, min(start + step, stop))
-        done = stream.feed(words, start)
-        start += done
-        bar.update(done * 8)
-        if done < len(words):
-            return False
+    with WordReader(step) as reader:
+        while start < stop:
+            words = reader.read(part, start, min(start + step, stop))
+            done = stream.feed(words, start)
+            start += done
+            bar.update(done * 8)
+            if done < len(words):
+                return False
     return True
 
 

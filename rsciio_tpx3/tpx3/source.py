@@ -90,7 +90,7 @@ class Tpx3Source:
         from dask.base import normalize_token
 
         # what was found follows from the files; hashing the tables would take longer than reading a chunk
-        found = None if self._index is None else (self._index.n_hits, sorted(self._index.losses.items()))
+        found = self._index.n_hits, sorted(self._index.losses.items())
         about = [self.parts, self.layout.__reduce__()[1], len(self._tables.blocks), self._spans, found]
         return "rsciio_tpx3.Tpx3Source", normalize_token(about)
 
@@ -124,11 +124,7 @@ class Tpx3Source:
         span = self._index.span
         start = span[0] if start is None else start
         stop = span[1] + 1 if stop is None else stop
-        found = list(self.windows(start, stop))
-        if not found:
-            return Hits(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.uint16), self.sig_shape[1])
-        columns = (np.concatenate([getattr(h, c) for h in found]) for c in ("pixel", "toa", "tot"))
-        return Hits(*columns, self.sig_shape[1])
+        return Hits.joined(self.windows(start, stop), self.sig_shape[1])
 
     def work(self, n_parts):
         """Ranges of blocks for parallel passes over everything."""
@@ -147,7 +143,7 @@ class Tpx3Source:
         part._tables = _search_tables(blocks)
         used = {one.first_word: one for one, _ in _runs(blocks, self.parts)}
         part.parts = list(used.values())
-        part._index, part.cache, part._spans = None, None, tuple(spans)
+        part._index, part.cache, part._spans = self._index.without_edges(), None, tuple(spans)
         return part
 
     def _decode(self, low, high, start, stop):
