@@ -1,6 +1,7 @@
 """The RosettaSciIO reader of `.tpx3` files."""
 
 import inspect
+from functools import partial
 
 import numpy as np
 
@@ -44,6 +45,7 @@ def file_reader(
     dtype=None,
     on_loss="raise",
     cache="auto",
+    follow=False,
     show_progressbar=None,
     **kwds,
 ):
@@ -125,6 +127,9 @@ def file_reader(
     cache : bool or "auto"
         Keep what opening finds out (less than 1 % of the file) in the user's cache folder, so that the
         next opening takes no time. "auto" does so from 256 MB on.
+    follow : bool
+        The recording is still being written. What is there now is loaded; an incomplete end is no damage,
+        and the file may grow. `hyperspy_sparse.refresh` gives a new signal with what came since.
     show_progressbar : bool, optional
         None shows a bar for work that takes longer than two seconds.
     **kwds
@@ -151,6 +156,7 @@ def file_reader(
     >>> s = hs.load("scan.tpx3", navigation_shape=(256, 256))  # doctest: +SKIP
     >>> s = hs.load("spots.tpx3", signal="frames", frame_time="1 ms")  # doctest: +SKIP
     """
+    asked = {name: value for name, value in locals().items() if name not in ("filename", "kwds")}
     refuse_unknown(kwds, file_reader, ".tpx3 files")
     # before the file is read: a wrong option should not cost a person the time of a pass
     options = scan_options(
@@ -173,8 +179,18 @@ def file_reader(
         frames=frames,
     )
     events = event_options(cluster, corrections, values)
-    source = Tpx3Source(filename, layout, gap, orientation, all_parts, on_loss, cache, show_progressbar)
-    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar, events)]
+    source = Tpx3Source(filename, layout, gap, orientation, all_parts, on_loss, cache, follow, show_progressbar)
+    signal = event_signal(source, options, lazy, chunks, dtype, show_progressbar, events)
+    if follow:
+        signal["post_process"].append(partial(_remember, filename=filename, options=asked))
+    return [signal]
+
+
+def _remember(signal, filename, options):
+    """Runs inside HyperSpy only: how to load it again, for `hyperspy_sparse.refresh`."""
+    from hyperspy_sparse.growing import remember
+
+    return remember(signal, filename, options)
 
 
 def available_signals(filename, **options):
@@ -202,7 +218,7 @@ def available_signals(filename, **options):
     return signal_offers(source.index(), scan)
 
 
-_SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "cache", "show_progressbar")
+_SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "cache", "follow", "show_progressbar")
 
 
 def opened(filename, options):

@@ -90,7 +90,7 @@ def build_index(parts, losses, show_progressbar=None):
             end = _pass(parts, [_trusted(part, losses) for part in parts], stream, bar, losses)
     stream.finish(end)
     for part in parts:
-        if part.size % 8:
+        if part.size % 8 and not part.growing:
             losses.add(
                 "bytes_cut",
                 part.size % 8,
@@ -119,7 +119,7 @@ def _pass(parts, ranges, stream, bar, losses):
             if not _feed(part, start, stop, stream, bar) and ranges is None:
                 return None
             reached = stop
-        if stream.words_left and not part.headerless:
+        if stream.words_left and not part.headerless and not part.growing:
             if ranges is None and losses.on_loss == "warn":
                 return None  # cut, or a size field that swallows what follows
             losses.add(

@@ -27,7 +27,7 @@ def cache_for(parts, wanted, losses):
         raise ValueError(f'cache={wanted!r} is none of True, False, "auto".')
     if wanted == "auto":
         wanted = sum(part.size for part in parts) >= _WORTH_BYTES
-    if not wanted:
+    if not wanted or any(part.growing for part in parts):
         return None
     return RecordingCache([part.stamp for part in parts], {"losses": dict(losses.amounts)})
 

@@ -46,6 +46,9 @@ class Tpx3Source:
         piece. "warn" reads what can be read, and counts the rest.
     cache : bool or "auto"
         Keep the index in the user's cache folder, see `rsciio_tpx3.cache`; "auto" from 256 MB on.
+    follow : bool
+        The last file is still being written: what is there is read, an incomplete end is no damage, and the
+        file may grow after it was opened.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
 
@@ -67,6 +70,7 @@ class Tpx3Source:
         all_parts=False,
         on_loss="raise",
         cache=False,
+        follow=False,
         show_progressbar=None,
     ):
         losses = Losses(on_loss)
@@ -78,7 +82,7 @@ class Tpx3Source:
                 f"{counted(len(missing), 'of the numbered files is', 'of the numbered files are')} absent, the first "
                 f"is number {missing[0]}.",
             )
-        self.parts = open_parts(paths)
+        self.parts = open_parts(paths, follow)
         self._spans = None
         self.cache = cache_for(self.parts, cache, losses)
         self._index, blocks = recalled_index(self.parts, losses, self.cache, show_progressbar)
