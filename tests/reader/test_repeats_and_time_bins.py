@@ -214,10 +214,16 @@ def test_threads_and_processes_give_the_same(repeated, whole):
 @pytest.fixture
 def reads(monkeypatch):
     """Ranges of positions that were read, in order."""
-    from rsciio_tpx3.frames.shared_reads import SharedFrames
+    from rsciio_tpx3.frames.event_frames import EventFrames
 
-    made, read = [], SharedFrames.read
-    monkeypatch.setattr(SharedFrames, "read", lambda source, a, b: made.append((a, b)) or read(source, a, b))
+    made, read = [], EventFrames.frames
+
+    def counted(frames, start, stop):
+        n_bins = frames.scan.time_axis.number if frames.scan.time_axis else 1
+        made.append((start // n_bins, stop // n_bins))
+        return read(frames, start, stop)
+
+    monkeypatch.setattr(EventFrames, "frames", counted)
     return made
 
 
