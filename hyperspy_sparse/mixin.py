@@ -12,7 +12,7 @@ import numpy as np
 from hyperspy.signals import LazySignal
 from pyxem.utils.calibration import Calibration
 
-from hyperspy_sparse import blocks, detectors, frames, kernels, navigator, saving
+from hyperspy_sparse import blocks, detectors, frames, kernels, navigator, saving, slicing
 from hyperspy_sparse.geometry import CachingCalibration
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
@@ -78,6 +78,22 @@ class SparseFramesMixin:
         if isinstance(new._data, da.Array) and not isinstance(new._data._meta, CSRFrames):
             choose_class(new)
         return new
+
+    def _slicer(self, slices, isNavigation=None, out=None):
+        result = super()._slicer(slices, isNavigation, out)
+        part = result if out is None else out
+        if isinstance(part._data, da.Array):
+            key = self._get_array_slices(slices, isNavigation)
+            part._data = slicing.from_source(self._data, key, part._data)
+        return result
+
+    def crop(self, axis, start=None, end=None, convert_units=False):
+        place, data = self.axes_manager[axis].index_in_array, self._data
+        first, last = (self.axes_manager[axis]._get_index(value) for value in (start, end))
+        super().crop(axis, start, end, convert_units)
+        if isinstance(self._data, da.Array):
+            key = (*(slice(None) for _ in range(place)), slice(first, last))
+            self._data = slicing.from_source(data, key, self._data)
 
     # -- speed -----------------------------------------------------------------------------------
 

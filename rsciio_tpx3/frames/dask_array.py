@@ -102,13 +102,13 @@ def _spans(nav_shape, nav_chunks):
     """Place of every chunk in the grid, with its flat span of rows and its navigation shape."""
     if not nav_shape:
         return [((), (0, 1, ()))]
-    starts = [np.cumsum((0, *sizes))[:-1].tolist() for sizes in nav_chunks]
-    spans = []
-    for place in itertools.product(*(range(len(sizes)) for sizes in nav_chunks)):
-        shape = tuple(sizes[i] for sizes, i in zip(nav_chunks, place, strict=True))
-        corner = tuple(start[i] for start, i in zip(starts, place, strict=True))
-        first = int(np.ravel_multi_index(corner, nav_shape)) if math.prod(nav_shape) else 0
-        spans.append((place, (first, first + math.prod(shape), shape)))
+    places = itertools.product(*(range(len(sizes)) for sizes in nav_chunks))
+    spans, first = [], 0
+    # Chunks are single runs of rows (`_contiguous`), so each begins where the one before it ended.
+    for place, shape in zip(places, itertools.product(*nav_chunks), strict=True):
+        stop = first + math.prod(shape)
+        spans.append((place, (first, stop, shape)))
+        first = stop
     return spans
 
 
