@@ -12,7 +12,7 @@ import numpy as np
 from hyperspy.signals import LazySignal
 from pyxem.utils.calibration import Calibration
 
-from hyperspy_sparse import blocks, detectors, frames, kernels, navigator, saving, slicing
+from hyperspy_sparse import blocks, detectors, frames, kernels, nan_masks, navigator, saving, slicing
 from hyperspy_sparse.geometry import CachingCalibration
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
@@ -150,6 +150,13 @@ class SparseFramesMixin:
         data, n_nav = self._data, self._data.ndim - 2
         nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
         name = function.__name__
+        masked = None if rechunk or not name.startswith("nan") else nan_masks.behind(data)
+        beside_mask = None if masked is None else nan_masks.reduced(name, masked, reduced)
+        if beside_mask is not None:
+            result = host(function, axes, out=out)
+            target = result if out is None else out
+            target.data = beside_mask.reshape(target.data.shape)
+            return result
         sparsely = has_sparse_chunks(self) and name in _REDUCED_SPARSELY.get(data.dtype.kind, ())
         if rechunk or reduced not in (nav, sig, nav + sig) or not sparsely:
             return host(function, axes, out=out, rechunk=rechunk)
