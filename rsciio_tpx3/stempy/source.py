@@ -107,7 +107,7 @@ class StempySource:
         if indices.dtype.kind == "f":
             raise Tpx3FormatError(f"{FRAMES} of {self.stamp.name!r} holds {indices.dtype} values, not pixel numbers.")
         indptr = np.concatenate([[0], np.cumsum(lengths)])
-        return canonical_frames(None, indices, indptr, self.sig_shape, self.dtype, repr(self.stamp.name))
+        return canonical_frames(None, indices, indptr, self.sig_shape, self.dtype, repr(self.stamp.name), start)
 
     def _rows(self, dataset, start, stop):
         """Rows of a range of positions, in order of position, and the position of each."""
