@@ -136,7 +136,7 @@ def test_py4dstem_finds_the_same_sum_masked_image_and_centre_of_mass(loaded):
     assert np.allclose(cube.get_dp_mean().data, total / np.prod(dense.shape[:2]))
     assert np.allclose(cube.get_virtual_image(mode="mask", geometry=mask, name="m").data, image)
     filled = dense.sum(axis=(2, 3)) > 0
-    from py4DSTEM.process.diffraction.utils import get_CoM
+    from py4DSTEM.process.utils import get_CoM
 
     for i, j in np.argwhere(filled)[:9]:
         assert np.isclose(get_CoM(cube.data[i, j])[0], moment[i, j] / dense[i, j].sum())
@@ -153,7 +153,7 @@ def test_quantem_gets_data_and_calibration_and_finds_the_same_images(loaded):
     assert list(data.units) == ["nm", "nm", "A^-1", "A^-1"]
     assert np.allclose(data.get_dp_mean().array, total / np.prod(dense.shape[:2]))
     found = data.get_virtual_image(mask=mask).array
-    assert np.allclose(found, image) or np.allclose(found, image / mask.sum())
+    assert np.allclose(found, image)
     assert interop.to_quantem(s.inav[:3, :2].isig[4:, :5]).array.shape == (2, 3, 5, s.data.shape[3] - 4)
 
 
