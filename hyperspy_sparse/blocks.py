@@ -7,8 +7,10 @@ together read each block once.
 """
 
 import math
+import sys
 from functools import partial
 
+import dask
 import dask.array as da
 import numpy as np
 from dask.system import CPU_COUNT
@@ -66,9 +68,20 @@ def _block_sizes(source, nav):
         total = math.prod(source.sig_shape) / 16 * math.prod(nav)  # full for counted electrons
     else:
         total = max(float(np.sum(entries)), 1.0)
-    wanted = min(max(total / (BLOCKS_PER_CORE * CPU_COUNT), SMALL_BLOCK), BLOCK_ENTRIES)
+    wanted = min(max(total / (BLOCKS_PER_CORE * _cores()), SMALL_BLOCK), BLOCK_ENTRIES)
     lines = max(1, min(int(wanted * n_lines * repeats / total), n_lines))
     return (lines,) * (n_lines // lines) + ((n_lines % lines,) if n_lines % lines else ())
+
+
+def _cores():
+    """Threads that will work: those of the cluster where one is connected, else of this machine."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return CPU_COUNT
+    try:
+        return sum(distributed.get_client().nthreads().values()) or CPU_COUNT
+    except ValueError:  # no cluster
+        return CPU_COUNT
 
 
 def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
@@ -88,12 +101,13 @@ def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
     n_nav = data.ndim - 2
     if any(len(c) > 1 for c in data.chunks[-2:]):
         data = data.rechunk({n_nav: -1, n_nav + 1: -1})
+    # Weights take megabytes. As a key of its own they are in the graph once, not in every task.
+    both = dask.delayed((kernel, otherwise), pure=True, traverse=False)
     return data.map_blocks(
         _answer,
-        kernel=kernel,
+        both=both,
         out_shape=tuple(out_shape),
         out_dtype=np.dtype(dtype),
-        otherwise=otherwise,
         chunks=data.chunks[:-2] + tuple((n,) for n in out_shape),
         drop_axis=[n_nav, n_nav + 1],
         new_axis=list(range(n_nav, n_nav + len(out_shape))) or None,
@@ -103,7 +117,8 @@ def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
     )
 
 
-def _answer(chunk, kernel, out_shape, out_dtype, otherwise):
+def _answer(chunk, both, out_shape, out_dtype):
+    kernel, otherwise = both
     nav = chunk.shape[:-2]
     frames = chunk if isinstance(chunk, CSRFrames) else None
     if frames is None and otherwise is not None:

@@ -1,19 +1,20 @@
 """One function turns any source of frames into a dask array of `CSRFrames`.
 
-Chunks are whole scan lines with the whole detector. The graph holds the source once and a pair
-of row numbers per task; nothing is read before it is needed.
+Chunks are whole scan lines with the whole detector; nothing is read before it is needed.
 """
 
 import itertools
 import math
 
 import numpy as np
-from dask._task_spec import DataNode, Task, TaskRef
+from dask._task_spec import Task
 from dask.array import Array
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.rows import Rows
+from rsciio_tpx3.frames.shared_reads import SharedFrames, shared_tasks, take_chunk
 
 __all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "to_dask"]
 
@@ -62,12 +63,14 @@ def to_dask(frame_source, chunks="auto"):
     dtype = np.dtype(frame_source.dtype)
     nav_chunks = _nav_chunks(frame_source, nav_shape, sig_shape, dtype, chunks)
     name = f"csr-frames-{tokenize(frame_source, nav_chunks)}"
-    source_key = f"{name}-source"
-    graph = {source_key: DataNode(source_key, frame_source)}
     spans = _spans(nav_shape, nav_chunks)
-    for place, (start, stop, shape) in spans:
-        key = (name, *place, 0, 0)
-        graph[key] = Task(key, read_frames, TaskRef(source_key), start, stop, shape + sig_shape)
+    if isinstance(frame_source, SharedFrames) and nav_shape:
+        graph = shared_tasks(frame_source, name, spans)
+    else:
+        graph = {}
+        for place, (start, stop, shape) in spans:
+            key = (name, *place, 0, 0)
+            graph[key] = Task(key, read_frames, Rows(frame_source, start, stop, frame_source), shape + sig_shape)
     layers = {name: MaterializedLayer(graph)}
     whole = HighLevelGraph(layers, {name: set()})
     chunks = nav_chunks + tuple((n,) for n in sig_shape)
@@ -83,19 +86,29 @@ def empty_meta(dtype, n_nav):
     return CSRFrames._make(*empty, (0,) * (n_nav + 2))
 
 
-def read_frames(frame_source, start, stop, shape):
-    """Rows `start` to `stop` of a source as one chunk of this shape; what each task runs."""
-    frames = frame_source.frames(start, stop)
+def read_frames(rows, shape):
+    """Rows of a source as one chunk of this shape; what each task runs."""
+    frames = rows.read()
     if len(shape) == 2:
         return np.asarray(frames).reshape(shape)
     return frames.reshape(shape)
 
 
 def source_of(array):
-    """The FrameSource that a dask array reads directly, or None if anything was done to it."""
+    """The FrameSource that a dask array reads directly, or None if anything was done to it.
+
+    None as well for an array that came from another process: its tasks have what they need, but no
+    longer the whole source.
+    """
     layer = array.dask.layers.get(array.name) if hasattr(array.dask, "layers") else None
-    node = layer.get(f"{array.name}-source") if layer is not None else None
-    return getattr(node, "value", None)
+    if not layer or not array.ndim:
+        return None
+    task = layer.get((array.name,) + (0,) * array.ndim)
+    if getattr(task, "func", None) is take_chunk:
+        task = layer[task.args[0].key]
+    elif getattr(task, "func", None) is not read_frames:
+        return None
+    return task.args[0].whole
 
 
 def _spans(nav_shape, nav_chunks):
@@ -124,10 +137,7 @@ def _nav_chunks(source, nav_shape, sig_shape, dtype, chunks):
     chunks = tuple(chunks)
     given = chunks[: len(nav_shape)]
     tail = chunks[len(nav_shape) :]
-    sizes = tuple(
-        _pieces(n, c) if np.isscalar(c) else tuple(c)
-        for n, c in zip(nav_shape, given, strict=False)
-    )
+    sizes = tuple(_pieces(n, c) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, given, strict=False))
     if len(sizes) != len(nav_shape) or tuple(sum(s) for s in sizes) != nav_shape:
         raise ValueError(
             f"chunks={chunks!r} does not cover the navigation shape {nav_shape} (NumPy order). "

@@ -5,6 +5,7 @@ Source: stempy 3.6, which reads and writes these files. A row lists the pixels o
 scan positions (version 2), or the same number of consecutive rows (version 3); its counts are the sum.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -88,12 +89,29 @@ class StempySource:
 
     def frames(self, start, stop):
         """Frames of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
+        first, last = self._in_file(start, stop)
+        frames = self._whole_frames(first, last)
         if self._keep:
-            return self._whole_frames(start, stop)
+            return frames
+        kept = np.arange(first, last) % self._columns != self._columns - 1
+        return frames[np.flatnonzero(kept)[: stop - start]]
+
+    def for_rows(self, start, stop):
+        """The same for these rows alone, with their part of the list of positions; see `FrameSource`."""
+        if self._order is None:
+            return self
+        part = copy.copy(self)
+        first, last = np.searchsorted(self._positions, self._in_file(start, stop))
+        part._order, part._positions = self._order[first:last], self._positions[first:last]
+        return part
+
+    def _in_file(self, start, stop):
+        """Range of positions of the file, whose lines may have a column more."""
+        if self._keep:
+            return start, stop
         nx = self._columns
         first, last = (p // (nx - 1) * nx + p % (nx - 1) for p in (start, max(stop - 1, start)))
-        kept = np.arange(first, last + 1) % nx != nx - 1
-        return self._whole_frames(first, last + 1)[np.flatnonzero(kept)[: stop - start]]
+        return first, last + 1
 
     def _whole_frames(self, start, stop):
         import h5py
