@@ -1,22 +1,25 @@
 """The `.tpx3` event source: blocks found by one pass, hits decoded where they are asked for."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
 from rsciio_tpx3.events.geometry import layout_for
-from rsciio_tpx3.events.source import CompactHits, Hits
+from rsciio_tpx3.events.source import CompactHits, Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
-from rsciio_tpx3.tpx3.index import Losses, build_index
+from rsciio_tpx3.tpx3.index import Losses
+from rsciio_tpx3.tpx3.narrow import blocks_between, joined
+from rsciio_tpx3.tpx3.recall import cache_for, recalled_index
 from rsciio_tpx3.wording import counted
 
 __all__ = ["Tpx3Source"]
 
 _READ_BLOCKS = 32  # blocks decoded together: 2 MiB of file, so one read serves many blocks
-_COMPACT_BLOCKS = 8  # the same for kernels: words and their times and pixels stay in the L2 cache
+_COMPACT_WORDS = 1 << 16  # the same for kernels: words and their times and pixels stay in the L2 cache
 _COMPACT_SPAN = 2**31 - 2
 
 
@@ -43,6 +46,11 @@ class Tpx3Source:
     on_loss : {"raise", "warn"}
         What to do about damage: a file cut inside a chunk or word, a wrong size field, an absent
         piece. "warn" reads what can be read, and counts the rest.
+    cache : bool or "auto"
+        Keep the index in the user's cache folder, see `rsciio_tpx3.cache`; "auto" from 256 MB on.
+    follow : bool
+        The last file is still being written: what is there is read, an incomplete end is no damage, and the
+        file may grow after it was opened.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
 
@@ -63,6 +71,8 @@ class Tpx3Source:
         orientation="up",
         all_parts=False,
         on_loss="raise",
+        cache=False,
+        follow=False,
         show_progressbar=None,
     ):
         losses = Losses(on_loss)
@@ -74,11 +84,21 @@ class Tpx3Source:
                 f"{counted(len(missing), 'of the numbered files is', 'of the numbered files are')} absent, the first "
                 f"is number {missing[0]}.",
             )
-        self.parts = open_parts(paths)
-        self._index, blocks = build_index(self.parts, losses, show_progressbar)
+        self.parts = open_parts(paths, follow)
+        self._spans = None
+        self.cache = cache_for(self.parts, cache, losses)
+        self._index, blocks = recalled_index(self.parts, losses, self.cache, show_progressbar)
         self._tables = _search_tables(blocks)
         self.layout = layout_for(self._index.chips, layout, gap, orientation)
         self.sig_shape = self.layout.sig_shape
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        # what was found follows from the files; hashing the tables would take longer than reading a chunk
+        found = self._index.n_hits, sorted(self._index.losses.items())
+        about = [self.parts, self.layout.__reduce__()[1], len(self._tables.blocks), self._spans, found]
+        return "rsciio_tpx3.Tpx3Source", normalize_token(about)
 
     def describe(self):
         """What the format tells about the instrument; see `EventSource.describe`."""
@@ -99,6 +119,7 @@ class Tpx3Source:
 
     def windows(self, start, stop):
         """Iterate over `Hits` with ``start <= toa < stop``; see `EventSource.windows`."""
+        check_inside(self._spans, start, stop)
         tables = self._tables
         low = int(np.searchsorted(tables.latest_until, start, "left"))
         high = int(np.searchsorted(tables.earliest_from, stop, "left"))
@@ -109,11 +130,7 @@ class Tpx3Source:
         span = self._index.span
         start = span[0] if start is None else start
         stop = span[1] + 1 if stop is None else stop
-        found = list(self.windows(start, stop))
-        if not found:
-            return Hits(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.uint16), self.sig_shape[1])
-        columns = (np.concatenate([getattr(h, c) for h in found]) for c in ("pixel", "toa", "tot"))
-        return Hits(*columns, self.sig_shape[1])
+        return Hits.joined(self.windows(start, stop), self.sig_shape[1])
 
     def work(self, n_parts):
         """Ranges of blocks for parallel passes over everything."""
@@ -128,6 +145,7 @@ class Tpx3Source:
 
     def compact_windows(self, start, stop):
         """The same hits as `CompactHits`, for kernels; as `Hits` where they lie too far apart in time."""
+        check_inside(self._spans, start, stop)
         tables = self._tables
         low = int(np.searchsorted(tables.latest_until, start, "left"))
         high = int(np.searchsorted(tables.earliest_from, stop, "left"))
@@ -152,6 +170,16 @@ class Tpx3Source:
                     words = reader.read(part, begin, begin + n_words)
                     n = compact_blocks(words, blocks[own], rules, first, span, space[0], space[1])
                     yield CompactHits(first * PIXEL_TICKS, PIXEL_TICKS, span, space[0, :n], space[1, :n], width)
+
+    def narrowed(self, spans):
+        """A small source for these spans of time alone; see `EventSource.narrowed`."""
+        part = copy.copy(self)
+        blocks = joined(blocks_between(self._tables, spans), [part.first_word for part in self.parts])
+        part._tables = _search_tables(blocks)
+        used = {one.first_word: one for one, _ in _runs(blocks, self.parts)}
+        part.parts = list(used.values())
+        part._index, part.cache, part._spans = self._index.without_edges(), None, tuple(spans)
+        return part
 
     def _decode(self, low, high, start, stop):
         blocks = self._tables.blocks
@@ -201,7 +229,7 @@ def _cuts(blocks, parts):
 def _runs(blocks, parts):
     """Split blocks where they are not adjacent in one file: (part, blocks) for each read."""
     cut, owner = _cuts(blocks, parts)
-    for run in np.split(np.arange(len(blocks)), cut):
+    for run in np.split(np.arange(len(blocks)), cut) if len(blocks) else ():
         yield parts[owner[run[0]]], blocks[run]
 
 
@@ -221,7 +249,7 @@ def _groups(blocks, parts, start, stop):
     if len(blocks) == 0:
         return
     cut, owner = _cuts(blocks, parts)
-    heads = np.union1d(cut, np.arange(0, len(blocks), _COMPACT_BLOCKS))
+    heads = np.union1d(np.append(cut, 0), np.flatnonzero(np.diff(blocks["start"] // _COMPACT_WORDS)) + 1)
     tails = np.append(heads[1:], len(blocks))
     begin = blocks["start"][heads]
     n_words = blocks["start"][tails - 1] + blocks["n_words"][tails - 1] - begin
