@@ -61,10 +61,12 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "scan.tpx3"
     >>> truth = simulate.recording(file, (6, 8), dwell_time="5 us", electrons_per_position=20)
     >>> n = 0
-    >>> for hits in rsciio_tpx3.read_hits(file, "1.1 ms", "1.2 ms"):
+    >>> for hits in rsciio_tpx3.read_hits(file):
     ...     n += len(hits)
-    >>> n == ((truth.hit_time >= 1.1e-3 * 3.84e9) & (truth.hit_time < 1.2e-3 * 3.84e9)).sum()
+    >>> n == truth.n_hits
     True
+    >>> next(rsciio_tpx3.read_hits(file, "1.1 ms", "1.2 ms", scan=True)).columns.keys()
+    dict_keys(['x', 'y', 'toa', 'tot', 'scan_y', 'scan_x'])
     """
     if isinstance(batch_size, bool) or batch_size != int(batch_size) or batch_size < 1:
         raise ValueError(f"batch_size={batch_size!r}: a whole number of hits above 0 is needed.")

@@ -82,8 +82,8 @@ def common_grid(shifts, nav_shape, upsampling=1):
         shape.append(int(cells[:, -1].min()) + 1 - first[-1])
     if min(shape) < 1:
         raise ValueError(
-            f"The frames drift by up to {np.ptp(shifts, axis=0).max():.4g} positions and have no field in common. Check the "
-            'shifts, choose fewer frames, or pass field="scan".'
+            f"The frames drift by up to {np.ptp(shifts, axis=0).max():.4g} positions and have no common field. Check "
+            'the shifts, choose fewer frames, or pass field="scan".'
         )
     return Grid(shifts, nav_shape, upsampling, first, shape)
 
@@ -103,7 +103,7 @@ def shifted_scan(scan, grid):
         Of shape ``grid.shape``.
     """
     n_frames, ny, nx = scan.nav_shape
-    k, (height, width) = grid.upsampling, grid.shape
+    k, width = grid.upsampling, grid.shape[1]
     used = (scan.base >= 0) & (scan.stop > scan.start)
     frame, position = np.divmod(np.where(used, scan.base, 0), ny * nx)
     row, first_column = np.divmod(position, nx)
