@@ -17,6 +17,8 @@ _PUBLIC = {
     "file_reader": "rsciio_tpx3.tpx3",
     "available_signals": "rsciio_tpx3.tpx3",
     "file_info": "rsciio_tpx3.tpx3",
+    "cache_folder": "rsciio_tpx3.cache",
+    "clear_cache": "rsciio_tpx3.cache",
     "read_hits": "rsciio_tpx3.hit_table",
     "find_scan_delay": "rsciio_tpx3.find_delay",
     "ScanSyncError": "rsciio_tpx3.exceptions",

@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from rsciio_tpx3.cache import recalled_counts
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.event_options import EventOptions, prepare_events
 from rsciio_tpx3.events.repeats import frame_choice
@@ -167,19 +168,19 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
     dict
     """
     events = events or EventOptions()
-    source = prepare_events(source, events)
+    source, corrections = prepare_events(source, events)
     scan = build_scan(source.index(), options)
     for message in scan.report["messages"]:
         _logger.warning(message)
     frames = event_frames(
         source, scan, _value_dtype(dtype, scan, options.lines_per_row * scan.passes, events), events.values
     )
-    counts, outside = frames.count(show_progressbar)
+    counts, outside = recalled_counts(frames, show_progressbar)
     _report_outside("hits" if events.cluster is None else "electrons", counts, outside)
     return frames_signal(
         frames,
         _nav_axes(scan),
-        _metadata(source, scan, event_values(source, events, counts, outside)),
+        _metadata(source, scan, event_values(source, events, corrections, counts, outside)),
         _original_metadata(source),
         lazy=lazy,
         chunks=chunks,
