@@ -37,7 +37,8 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
         Hits in a batch at the most.
     **options
         Of the detector, as in `rsciio_tpx3.tpx3.file_reader` and `rsciio_tpx3.t3pa.file_reader`:
-        ``layout``, ``gap``, ``orientation``, ``all_parts``, ``on_loss``, ``toa_bits``, ``measurement``.
+        ``layout``, ``gap``, ``orientation``, ``all_parts``, ``on_loss``, ``toa_bits``, ``measurement``; and
+        ``cluster`` and ``corrections``, which make the table one of electrons, or of corrected hits.
 
     Returns
     -------
@@ -75,6 +76,8 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
         for name, value in (("start", start), ("stop", stop))
     ]
     misplaced = sorted(set(options) & set(inspect.signature(scan_options).parameters))
+    if "values" in options:
+        raise TypeError("values tells what a pixel of a frame adds up; a table of hits has all of them.")
     if misplaced:
         raise TypeError(f"{misplaced[0]} tells the scan: pass it as scan={{{misplaced[0]!r}: ...}}.")
     wanted = scan is not None and scan is not False
@@ -93,6 +96,7 @@ class HitBatch:
         1 / 3.84 GHz = 260.41666 ps on the detector's clock, without rollovers (int64); ``tot``, the time
         over threshold in steps of 25 ns (uint16). With a scan also ``scan_x`` and ``scan_y``, and
         where the scan has them ``frame`` and ``time_bin`` (int32), all -1 for a hit without a position.
+        Electrons have their summed ``tot`` and the ``size`` of their cluster, calibrated ones ``energy``.
 
     Examples
     --------
@@ -165,6 +169,8 @@ def _batch(hits, chosen, scan):
     y, x = np.divmod(hits.pixel[chosen], hits.width)
     toa = hits.toa[chosen]
     columns = {"x": x.astype(np.uint16), "y": y.astype(np.uint16), "toa": toa, "tot": hits.tot[chosen]}
+    more = {"energy": hits.energy, "size": hits.size}
+    columns.update({name: column[chosen] for name, column in more.items() if column is not None})
     if scan is not None:
         columns.update(_positions(scan, toa))
     return HitBatch(columns)
@@ -214,7 +220,4 @@ def _collected(source, start, stop, most):
         n += len(hits)
         if n > most:
             return None
-    if not found:
-        return Hits(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.uint16), source.sig_shape[1])
-    columns = (np.concatenate([getattr(hits, name) for hits in found]) for name in ("pixel", "toa", "tot"))
-    return Hits(*columns, found[0].width)
+    return Hits.joined(found, source.sig_shape[1])
