@@ -11,6 +11,7 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.events.scan import place_hits
+from rsciio_tpx3.events.sorting import time_order
 from rsciio_tpx3.events.source import Hits
 from rsciio_tpx3.events.sync import build_scan
 from rsciio_tpx3.metadata.units import to_ticks
@@ -43,8 +44,8 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
     Returns
     -------
     iterator of HitBatch
-        In order of time, within a batch and from batch to batch; hits of one time in the order of the
-        file. The same hits in the same order for every `batch_size`.
+        In order of time, within a batch and from batch to batch; hits of one time in the order of their
+        pixels. The same hits in the same order for every `batch_size`.
 
     Raises
     ------
@@ -160,7 +161,7 @@ def _clipped(hit_span, start, stop):
 
 def _batches(source, span, scan, batch_size):
     for hits in _in_order(source, *span, batch_size):
-        order = np.argsort(hits.toa, kind="stable")
+        order = time_order(hits.toa, hits.pixel, hits.tot)
         for begin in range(0, len(order), batch_size):
             yield _batch(hits, order[begin : begin + batch_size], scan)
 

@@ -33,10 +33,10 @@ def test_every_hit_comes_once_in_order_of_time(recorded, batch_size):
     table = _table(batches)
     assert (np.diff(table["toa"]) >= 0).all()
     width = truth.sig_shape[1]
-    # hits of one time: in any order here, but always the same one
     expected = np.stack([truth.hit_time, truth.hit_pixel, truth.hit_tot], axis=1)
     found = np.stack([table["toa"], table["y"].astype(np.int64) * width + table["x"], table["tot"]], axis=1)
-    np.testing.assert_array_equal(*(a[np.lexsort(a.T)] for a in (found, expected)))
+    # hits of one time are ordered by pixel, then by time over threshold
+    np.testing.assert_array_equal(found, expected[np.lexsort(expected[:, ::-1].T)])
     np.testing.assert_array_equal(table, _table(read_hits(path)))
     np.testing.assert_array_equal(table["toa"], truth.hit_time[order])
 
