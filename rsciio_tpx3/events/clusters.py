@@ -141,21 +141,23 @@ def find_electrons(hits, start, stop, grid, options):
     first, last = np.searchsorted(hits.toa, [start, stop])
     tally = Tally(int(last - first), int(chain[label[first:last]].sum()) if chain.any() else 0)
     kept = _kept(found, (time >= start) & (time < stop) & ~chain, options, tally)
-    found = type(found)(*(column[kept] if len(column) else column for column in found))
-    _count_sizes(found.size, tally)
-    pixel, width = place_electrons(found, hits, options)
-    total = found.tot.astype(np.uint32)
-    energy = None if hits.energy is None else found.energy.astype(np.float32)
-    return Hits(pixel, time[kept], total, width, energy, found.size), tally
+    size = found.size[kept]
+    _count_sizes(size, tally)
+    pixel, width = place_electrons(found, kept, hits, options)
+    total = found.tot[kept].astype(np.uint32)
+    energy = None if hits.energy is None else found.energy[kept].astype(np.float32)
+    return Hits(pixel, time[kept], total, width, energy, size), tally
 
 
 def label_hits(hits, grid, options):
     """Hits in order of time, the cluster of each, and the clusters' `rsciio_tpx3.events.joining.Summaries`."""
-    hits = hits.take(time_order(hits.toa, hits.pixel, hits.tot))
-    energy = np.empty(0, np.float32) if hits.energy is None else hits.energy
-    steps = grid.steps(options.neighbours)
-    label, n = join_hits(hits.toa, hits.pixel, grid.site, steps, grid.n_sites, np.int64(options.window))
-    return hits, label, summarise(label, n, hits.toa, hits.pixel, hits.tot, energy, hits.width)
+    order, toa, pixel, tot = time_order(hits.toa, hits.pixel, hits.tot)
+    energy = None if hits.energy is None else hits.energy[order]
+    corners, window = options.neighbours == 8, np.int64(options.window)
+    label, n = join_hits(toa, pixel, grid.row_start, grid.column, grid.stride, corners, window)
+    known = np.empty(0, np.float32) if energy is None else energy
+    found = summarise(label, n, toa, pixel, tot, known, hits.width)
+    return Hits(pixel, toa, tot, hits.width, energy), label, found
 
 
 def _kept(found, candidate, options, tally):
@@ -179,18 +181,28 @@ def _count_sizes(size, tally):
     tally.sizes = np.bincount(np.minimum(size, _SIZES) - 1, minlength=_SIZES)
 
 
-def place_electrons(found, hits, options):
-    """Pixel of each cluster, and the width of the detector it counts on."""
+def place_electrons(found, kept, hits, options):
+    """Pixel of some clusters, and the width of the detector it counts on.
+
+    Parameters
+    ----------
+    found : rsciio_tpx3.events.joining.Summaries
+    kept : numpy.ndarray of int
+        Numbers of clusters.
+    hits : Hits
+        In order of time, as `label_hits` makes them.
+    options : ClusterOptions
+    """
     if options.position != "centroid":
-        return hits.pixel[getattr(found, options.position)], hits.width
+        return hits.pixel[getattr(found, options.position)[kept]], hits.width
     finer = options.upsample
+    total, sum_y, sum_x = found.tot[kept], found.sum_y[kept], found.sum_x[kept]
     # pixel k reaches from k - 1/2 to k + 1/2; whole numbers throughout, so that nothing is left to rounding
-    weight = 2 * found.tot
-    row = (2 * found.sum_y + found.tot) * finer // np.maximum(weight, 1)
-    column = (2 * found.sum_x + found.tot) * finer // np.maximum(weight, 1)
-    weightless = found.tot == 0
+    weight = np.maximum(2 * total, 1)
+    row, column = (2 * sum_y + total) * finer // weight, (2 * sum_x + total) * finer // weight
+    weightless = total == 0
     if weightless.any():
-        place = hits.pixel[found.earliest[weightless]].astype(np.int64)
+        place = hits.pixel[found.earliest[kept[weightless]]].astype(np.int64)
         row[weightless] = place // hits.width * finer + finer // 2
         column[weightless] = place % hits.width * finer + finer // 2
     return (row * (hits.width * finer) + column).astype(np.int32), hits.width * finer

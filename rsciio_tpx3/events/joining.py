@@ -13,8 +13,6 @@ from numba import njit
 
 __all__ = ["Summaries", "join_hits", "summarise"]
 
-_NEVER = np.iinfo(np.int64).min // 2
-
 
 class Summaries(NamedTuple):
     """One entry a cluster, in order of its earliest hit.
@@ -47,7 +45,7 @@ class Summaries(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def join_hits(toa, pixel, site, steps, n_sites, window):
+def join_hits(toa, pixel, row_start, column, stride, corners, window):
     """Cluster number of each hit.
 
     Parameters
@@ -55,12 +53,13 @@ def join_hits(toa, pixel, site, steps, n_sites, window):
     toa : numpy.ndarray of int64, shape (n,)
         Ticks, not decreasing.
     pixel : numpy.ndarray of int32, shape (n,)
-    site : numpy.ndarray of int32, shape (n_pixels,)
-        Place of each pixel in a grid with a border, see `rsciio_tpx3.events.grid.pixel_grid`.
-    steps : numpy.ndarray of int64
-        From a place in that grid to itself and its neighbours.
-    n_sites : int
-        Places in the grid.
+    row_start, column : numpy.ndarray of int64, shapes (height,) and (width,)
+        Place of a pixel in a grid with a border is ``row_start[y] + column[x]``, see
+        `rsciio_tpx3.events.grid.pixel_grid`.
+    stride : int
+        Places in a row of the grid.
+    corners : bool
+        Whether pixels that share a corner only are neighbours.
     window : int
         Largest difference in time, ticks.
 
@@ -70,30 +69,42 @@ def join_hits(toa, pixel, site, steps, n_sites, window):
         Clusters are numbered in order of their first hit.
     n_clusters : int
     """
-    last_time = np.full(n_sites, np.int64(_NEVER))
-    last_hit = np.empty(n_sites, np.int32)
+    width = len(column)
+    inverse = 1.0 / width
+    last_hit = np.full(row_start[-1] + 2 * stride, np.int32(-1))
     parent = np.empty(len(toa), np.int32)
+    oldest = np.int32(0)  # the first hit within the window: comparing numbers of hits spares a table of times
     for i in range(len(toa)):
-        t = toa[i]
-        s = site[pixel[i]]
-        root = i
-        parent[i] = i
-        for k in range(len(steps)):
-            near = s + steps[k]
-            if t - last_time[near] <= window:
-                j = last_hit[near]
-                while parent[j] != j:
-                    parent[j] = parent[parent[j]]
-                    j = parent[j]
+        while toa[i] - toa[oldest] > window:
+            oldest += 1
+        p = np.int64(pixel[i])
+        y = np.int64((p + 0.5) * inverse)
+        s = row_start[y] + column[p - y * width]
+        root = np.int32(i)
+        parent[i] = root
+        for line in range(3):
+            # indices without a sign: numba looks at signed ones for values below zero, which doubles the time
+            first = np.uint64(s + (line - 1) * stride - 1)
+            for place in range(3):
+                j = last_hit[first + np.uint64(place)]
+                if j < oldest or not (corners or line == 1 or place == 1):
+                    continue
+                while parent[np.uint64(j)] != j:
+                    parent[np.uint64(j)] = parent[np.uint64(parent[np.uint64(j)])]
+                    j = parent[np.uint64(j)]
                 # the lower number is the root: the first hit of its cluster
                 if j < root:
-                    parent[root] = j
+                    parent[np.uint64(root)] = j
                     root = j
                 elif j > root:
-                    parent[j] = root
-        last_time[s] = t
-        last_hit[s] = i
-    # parents come before their children, so one sweep numbers all; it may overwrite what it has read
+                    parent[np.uint64(j)] = root
+        last_hit[np.uint64(s)] = i
+    return _numbered(parent)
+
+
+@njit(nogil=True, cache=True)
+def _numbered(parent):
+    """Roots to numbers, in place: parents come before their children, so one sweep is enough."""
     n_clusters = 0
     for i in range(len(parent)):
         if parent[i] == i:
