@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from rsciio_tpx3.cache import recalled_counts
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.event_options import EventOptions, prepare_events
 from rsciio_tpx3.events.repeats import frame_choice
@@ -174,7 +175,7 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
     frames = event_frames(
         source, scan, _value_dtype(dtype, scan, options.lines_per_row * scan.passes, events), events.values
     )
-    counts, outside = frames.count(show_progressbar)
+    counts, outside = recalled_counts(frames, show_progressbar)
     _report_outside("hits" if events.cluster is None else "electrons", counts, outside)
     return frames_signal(
         frames,

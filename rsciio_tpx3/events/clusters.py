@@ -6,6 +6,7 @@ many, and are left out. With a margin of that duration and one window, every oth
 complete, and a chain is seen to be one: so the answer is exact, and the same for every way to cut a recording.
 """
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.events.grid import pixel_grid
 from rsciio_tpx3.events.joining import join_hits, summarise
 from rsciio_tpx3.events.sorting import time_order
-from rsciio_tpx3.events.source import Hits
+from rsciio_tpx3.events.source import Hits, narrowed
 
 __all__ = [
     "ClusterOptions",
@@ -277,6 +278,27 @@ class ClusteredSource:
             total += tally
             yield electrons
         self._tallies[piece] = total
+
+    def narrowed(self, spans):
+        """A source for these spans of time alone; see `EventSource.narrowed`."""
+        part = copy.copy(self)
+        margin = self.options.margin
+        part.source = narrowed(self.source, [(start - margin, stop + margin) for start, stop in spans])
+        part._tallies = {}
+        return part
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        return "rsciio_tpx3.ClusteredSource", normalize_token([self.source, self.options])
+
+    def __getstate__(self):
+        # the grid has a number for every pixel, and would be the largest thing in a task
+        return {name: value for name, value in self.__dict__.items() if name != "_grid"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._grid = pixel_grid(self.layout)
 
     def tally(self):
         """Sum of the tallies of all parts that were gone through since `work`.

@@ -11,7 +11,7 @@ import numpy as np
 
 from rsciio_tpx3.events.packets import EDGE_CODES
 
-__all__ = ["Edges", "EventIndex", "EventSource", "Hits", "check_inside"]
+__all__ = ["Edges", "EventIndex", "EventSource", "Hits", "check_inside", "narrowed"]
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,10 @@ class EventIndex:
     statistics: dict = field(default_factory=dict)
     losses: dict = field(default_factory=dict)
 
+    def without_edges(self):
+        """What a narrowed source keeps of it."""
+        return replace(self, edges=Edges.empty(), statistics={}, losses={})
+
 
 @runtime_checkable
 class EventSource(Protocol):
@@ -194,8 +198,13 @@ class EventSource(Protocol):
         """A source for `windows` and `hits` inside these half-open spans of time alone.
 
         It holds no more of the index than they need, so that a task that travels to another process is
-        small. Asked for other times it raises, rather than leave out hits.
+        small: its `index` knows no edges. Asked for other times it raises, rather than leave out hits.
         """
+
+
+def narrowed(source, spans):
+    """`source.narrowed`, or the source itself where it has no smaller form."""
+    return source.narrowed(spans) if hasattr(source, "narrowed") else source
 
 
 def check_inside(spans, start, stop):

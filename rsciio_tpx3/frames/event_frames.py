@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits, select_rows
+from rsciio_tpx3.events.source import narrowed
 from rsciio_tpx3.frames.build import csr_from_hits
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.weighted import weighted_rows
@@ -83,10 +84,13 @@ class EventFrames:
         """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
         part = copy.copy(self)
         part.scan, spans = self.scan.for_rows(start, stop)
-        if hasattr(self.source, "narrowed"):
-            part.source = self.source.narrowed(spans)
+        part.source = narrowed(self.source, spans)
         part._counts = None
         return part
+
+    def recall(self, counts):
+        """Take counts that `count` found earlier for the same source and scan."""
+        self._counts = counts
 
     def count(self, show_progressbar=None, threads=2):
         """Count the hits of each position, and those outside the scan by reason.

@@ -126,7 +126,7 @@ class AdvacamSource:
             for block in self._blocks
             if block.n_hits and any(block.high >= start and block.low < stop for start, stop in spans)
         ]
-        part._index, part._spans = None, tuple(spans)
+        part._index, part._spans = self._index.without_edges(), tuple(spans)
         return part
 
     def __getstate__(self):

@@ -1,6 +1,7 @@
 """The RosettaSciIO reader of `.tpx3` files."""
 
 import inspect
+from functools import partial
 
 import numpy as np
 
@@ -43,6 +44,8 @@ def file_reader(
     chunks="auto",
     dtype=None,
     on_loss="raise",
+    cache="auto",
+    follow=False,
     show_progressbar=None,
     **kwds,
 ):
@@ -121,6 +124,12 @@ def file_reader(
         Unsigned type of the counts; by default the smallest that a pixel cannot overflow.
     on_loss : {"raise", "warn"}
         For damaged files: refuse, or read what can be read and count the rest.
+    cache : bool or "auto"
+        Keep what opening finds out (less than 1 % of the file) in the user's cache folder, so that the
+        next opening takes no time. "auto" does so from 256 MB on.
+    follow : bool
+        The recording is still being written. What is there now is loaded; an incomplete end is no damage,
+        and the file may grow. `hyperspy_sparse.refresh` gives a new signal with what came since.
     show_progressbar : bool, optional
         None shows a bar for work that takes longer than two seconds.
     **kwds
@@ -147,6 +156,7 @@ def file_reader(
     >>> s = hs.load("scan.tpx3", navigation_shape=(256, 256))  # doctest: +SKIP
     >>> s = hs.load("spots.tpx3", signal="frames", frame_time="1 ms")  # doctest: +SKIP
     """
+    asked = {name: value for name, value in locals().items() if name not in ("filename", "kwds")}
     refuse_unknown(kwds, file_reader, ".tpx3 files")
     # before the file is read: a wrong option should not cost a person the time of a pass
     options = scan_options(
@@ -169,8 +179,18 @@ def file_reader(
         frames=frames,
     )
     events = event_options(cluster, corrections, values)
-    source = Tpx3Source(filename, layout, gap, orientation, all_parts, on_loss, show_progressbar)
-    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar, events)]
+    source = Tpx3Source(filename, layout, gap, orientation, all_parts, on_loss, cache, follow, show_progressbar)
+    signal = event_signal(source, options, lazy, chunks, dtype, show_progressbar, events)
+    if follow:
+        signal["post_process"].append(partial(_remember, filename=filename, options=asked))
+    return [signal]
+
+
+def _remember(signal, filename, options):
+    """Runs inside HyperSpy only: how to load it again, for `hyperspy_sparse.refresh`."""
+    from hyperspy_sparse.growing import remember
+
+    return remember(signal, filename, options)
 
 
 def available_signals(filename, **options):
@@ -198,7 +218,7 @@ def available_signals(filename, **options):
     return signal_offers(source.index(), scan)
 
 
-_SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "show_progressbar")
+_SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "cache", "follow", "show_progressbar")
 
 
 def opened(filename, options):
@@ -210,7 +230,7 @@ def opened(filename, options):
     refuse_unknown(unknown, file_reader, ".tpx3 files")
     event_options(**{name: value for name, value in options.items() if name in EVENT_OPTIONS})
     scan = scan_options(**{name: value for name, value in options.items() if name in known})
-    about = {name: value for name, value in options.items() if name in _SOURCE_OPTIONS}
+    about = {"cache": "auto"} | {name: value for name, value in options.items() if name in _SOURCE_OPTIONS}
     return Tpx3Source(filename, **about), scan
 
 

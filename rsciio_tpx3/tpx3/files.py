@@ -14,6 +14,7 @@ import numpy as np
 from rsciio_tpx3.events.packets import HEADER_MAGIC, PACKET_TYPE_NAMES
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.files import FileStamp
+from rsciio_tpx3.tpx3.growing import GrowingStamp
 
 __all__ = ["Part", "WordReader", "expand_parts", "open_parts", "read_words"]
 
@@ -56,6 +57,11 @@ class Part:
     @property
     def name(self):
         return self.stamp.name
+
+    @property
+    def growing(self):
+        """Whether more may follow: an incomplete end is no damage."""
+        return isinstance(self.stamp, GrowingStamp)
 
 
 def expand_parts(filename, all_parts=False):
@@ -116,8 +122,14 @@ def _numbered(path):
     return [os.path.abspath(found[n]) for n in numbers], missing
 
 
-def open_parts(paths):
+def open_parts(paths, follow=False):
     """Look at the beginning of each file.
+
+    Parameters
+    ----------
+    paths : list of str
+    follow : bool
+        The last file is still being written.
 
     Returns
     -------
@@ -130,16 +142,18 @@ def open_parts(paths):
     """
     parts, first = [], 0
     for path in paths:
-        stamp = FileStamp.of(path)
+        stamp = (GrowingStamp if follow and path == paths[-1] else FileStamp).of(path)
         n_words = stamp.size // 8
         parts.append(Part(stamp, first, n_words, *_sniff(path, stamp.size)))
         first += n_words
     if first == 0:
         names = ", ".join(repr(part.name) for part in parts)
-        raise Tpx3FormatError(
-            f"{names}: no data, {sum(part.size for part in parts)} bytes. The acquisition was not "
-            "written, or the copy failed; copy the file again."
+        advice = (
+            "Nothing was written yet: load it again in a moment."
+            if follow
+            else "The acquisition was not written, or the copy failed; copy the file again."
         )
+        raise Tpx3FormatError(f"{names}: no data, {sum(part.size for part in parts)} bytes. {advice}")
     if len({part.headerless for part in parts if part.n_words}) > 1:
         raise Tpx3FormatError("Some of the files have chunk headers and some have none: they are not one acquisition.")
     return parts
@@ -221,10 +235,10 @@ class WordReader:
                 break
             done += n
         # after the reading, so that a change meanwhile is noticed
-        now = os.fstat(self._file.fileno())
-        if (now.st_size, now.st_mtime_ns) != (part.size, part.stamp.mtime_ns) or done != len(space):
+        if done != len(space) or not part.stamp.fits(self._file):
+            now = os.fstat(self._file.fileno()).st_size
             raise Tpx3FormatError(
-                f"{part.path!r} changed since it was opened: {part.size} bytes then, {now.st_size} now. Load it again."
+                f"{part.path!r} changed since it was opened: {part.size} bytes then, {now} now. Load it again."
             )
         return words
 

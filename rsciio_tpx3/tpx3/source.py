@@ -11,8 +11,9 @@ from rsciio_tpx3.events.source import Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.decode import decode_block
 from rsciio_tpx3.tpx3.files import expand_parts, open_parts, read_words
-from rsciio_tpx3.tpx3.index import Losses, build_index
+from rsciio_tpx3.tpx3.index import Losses
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
+from rsciio_tpx3.tpx3.recall import cache_for, recalled_index
 from rsciio_tpx3.wording import counted
 
 __all__ = ["Tpx3Source"]
@@ -43,6 +44,11 @@ class Tpx3Source:
     on_loss : {"raise", "warn"}
         What to do about damage: a file cut inside a chunk or word, a wrong size field, an absent
         piece. "warn" reads what can be read, and counts the rest.
+    cache : bool or "auto"
+        Keep the index in the user's cache folder, see `rsciio_tpx3.cache`; "auto" from 256 MB on.
+    follow : bool
+        The last file is still being written: what is there is read, an incomplete end is no damage, and the
+        file may grow after it was opened.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
 
@@ -63,6 +69,8 @@ class Tpx3Source:
         orientation="up",
         all_parts=False,
         on_loss="raise",
+        cache=False,
+        follow=False,
         show_progressbar=None,
     ):
         losses = Losses(on_loss)
@@ -74,9 +82,10 @@ class Tpx3Source:
                 f"{counted(len(missing), 'of the numbered files is', 'of the numbered files are')} absent, the first "
                 f"is number {missing[0]}.",
             )
-        self.parts = open_parts(paths)
+        self.parts = open_parts(paths, follow)
         self._spans = None
-        self._index, blocks = build_index(self.parts, losses, show_progressbar)
+        self.cache = cache_for(self.parts, cache, losses)
+        self._index, blocks = recalled_index(self.parts, losses, self.cache, show_progressbar)
         self._tables = _search_tables(blocks)
         self.layout = layout_for(self._index.chips, layout, gap, orientation)
         self.sig_shape = self.layout.sig_shape
@@ -85,7 +94,7 @@ class Tpx3Source:
         from dask.base import normalize_token
 
         # what was found follows from the files; hashing the tables would take longer than reading a chunk
-        found = None if self._index is None else (self._index.n_hits, sorted(self._index.losses.items()))
+        found = self._index.n_hits, sorted(self._index.losses.items())
         about = [self.parts, self.layout.__reduce__()[1], len(self._tables.blocks), self._spans, found]
         return "rsciio_tpx3.Tpx3Source", normalize_token(about)
 
@@ -138,7 +147,7 @@ class Tpx3Source:
         part._tables = _search_tables(blocks)
         used = {one.first_word: one for one, _ in _runs(blocks, self.parts)}
         part.parts = list(used.values())
-        part._index, part._spans = None, tuple(spans)
+        part._index, part.cache, part._spans = self._index.without_edges(), None, tuple(spans)
         return part
 
     def _decode(self, low, high, start, stop):

@@ -65,6 +65,18 @@ def test_lines_added_up_from_many_stretches_of_time_travel_too(tmp_path):
     _equal(_travelled(data).compute(scheduler="sync"), data.compute(scheduler="sync"))
 
 
+@pytest.mark.parametrize("options", [{"cluster": True}, {"time_bins": 3}, {"frames": "sum"}, {"values": "tot"}])
+def test_electrons_time_bins_and_sums_travel(tmp_path, options):
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(
+        path, (6, 11), n_frames=3, dwell_time="3.3 us", electrons_per_position=40, hits="realistic", seed=2,
+        layout="single",
+    )  # fmt: skip
+    data = file_reader(path, navigation_shape=(11, 6, 3), chunks=2, **options, **QUIET)[0]["data"]
+    _equal(_travelled(data).compute(scheduler="sync"), data.compute(scheduler="sync"))
+    assert max(len(cloudpickle.dumps(task)) for task in dict(data.dask).values()) < 8000
+
+
 def test_a_source_that_was_narrowed_answers_for_no_other_time(tmp_path):
     path = tmp_path / "scan.tpx3"
     simulate.recording(path, (6, 11), electrons_per_position=40, seed=4)
@@ -134,7 +146,7 @@ def test_columns_pack_and_unpack():
 @pytest.fixture(scope="module")
 def client():
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "1 GiB", "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "1 GiB", "dashboard_address": ":0"}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         yield client
 
@@ -164,7 +176,7 @@ def test_threads_processes_and_a_cluster_agree(recordings, client, monkeypatch):
         raise AssertionError("workers open the files, not the process that asks them")
 
     with monkeypatch.context() as patched:
-        patched.setattr("rsciio_tpx3.tpx3.source.read_words", refuse)
+        patched.setattr(files.WordReader, "read", refuse)
         on_cluster = [future.result() for future in client.compute(arrays)]
         in_processes = dask.compute(*arrays, scheduler="processes", num_workers=2)
     for results in (on_cluster, in_processes):
