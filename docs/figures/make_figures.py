@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from electrons import electron_figures
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from rsciio_tpx3 import simulate
@@ -550,6 +551,7 @@ FIGURES = {
     "quad": quad_figure,
     "csr": csr_figure,
     "analysis": analysis_figures,
+    "electrons": lambda folder: electron_figures(folder, DATA, save),
 }
 
 
