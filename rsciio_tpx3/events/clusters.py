@@ -13,7 +13,7 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.events.grid import pixel_grid
-from rsciio_tpx3.events.joining import join_hits, summarise
+from rsciio_tpx3.events.joining import CHOICES, choose, join_hits, summarise
 from rsciio_tpx3.events.sorting import time_order
 from rsciio_tpx3.events.source import Hits, narrowed
 
@@ -69,6 +69,13 @@ class ClusterOptions:
     min_tot: int = 0
     max_tot: int | None = None
     max_duration: int = 10 * TICKS_PER_SECOND // 10**6
+
+    @property
+    def limits(self):
+        """What `rsciio_tpx3.events.joining.choose` compares with."""
+        most = np.iinfo(np.int64).max
+        largest = most if self.max_size is None else self.max_size
+        return self.min_size, largest, self.min_tot, most if self.max_tot is None else self.max_tot, self.max_duration
 
     @property
     def margin(self):
@@ -137,17 +144,17 @@ def find_electrons(hits, start, stop, grid, options):
     tally : Tally
     """
     hits, label, found = label_hits(hits, grid, options)
-    time = hits.toa[getattr(found, options.time)]
-    chain = found.duration > options.max_duration
+    hit = getattr(found, options.time)
+    counts, sizes = np.zeros(len(CHOICES), np.int64), np.zeros(_SIZES, np.int64)
+    kept = choose(found, hit, hits.toa, start, stop, options.limits, counts, sizes)
     first, last = np.searchsorted(hits.toa, [start, stop])
-    tally = Tally(int(last - first), int(chain[label[first:last]].sum()) if chain.any() else 0)
-    kept = _kept(found, (time >= start) & (time < stop) & ~chain, options, tally)
-    size = found.size[kept]
-    _count_sizes(size, tally)
+    chain = found.duration > options.max_duration
+    chained = int(chain[label[first:last]].sum()) if chain.any() else 0
+    tally = Tally(int(last - first), chained, **dict(zip(CHOICES, counts.tolist())), sizes=sizes)
     pixel, width = place_electrons(found, kept, hits, options)
-    total = found.tot[kept].astype(np.uint32)
     energy = None if hits.energy is None else found.energy[kept].astype(np.float32)
-    return Hits(pixel, time[kept], total, width, energy, size), tally
+    total = found.tot[kept].astype(np.uint32)
+    return Hits(pixel, hits.toa[hit[kept]], total, width, energy, found.size[kept]), tally
 
 
 def label_hits(hits, grid, options):
@@ -157,29 +164,8 @@ def label_hits(hits, grid, options):
     corners, window = options.neighbours == 8, np.int64(options.window)
     label, n = join_hits(toa, pixel, grid.row_start, grid.column, grid.stride, corners, window)
     known = np.empty(0, np.float32) if energy is None else energy
-    found = summarise(label, n, toa, pixel, tot, known, hits.width)
+    found = summarise(label, n, toa, pixel, tot, known, hits.width, options.position == "centroid")
     return Hits(pixel, toa, tot, hits.width, energy), label, found
-
-
-def _kept(found, candidate, options, tally):
-    """Clusters that pass all filters; each that does not is counted at the first it fails."""
-    limits = {
-        "too_small": found.size < options.min_size,
-        "too_large": found.size > options.max_size if options.max_size is not None else None,
-        "tot_too_low": found.tot < options.min_tot,
-        "tot_too_high": found.tot > options.max_tot if options.max_tot is not None else None,
-    }
-    for name, fails in limits.items():
-        if fails is not None:
-            setattr(tally, name, int(np.count_nonzero(fails & candidate)))
-            candidate = candidate & ~fails
-    return np.flatnonzero(candidate)
-
-
-def _count_sizes(size, tally):
-    tally.electrons, tally.hits_of_electrons = len(size), int(size.sum())
-    tally.squares = int((size.astype(np.int64) ** 2).sum())
-    tally.sizes = np.bincount(np.minimum(size, _SIZES) - 1, minlength=_SIZES)
 
 
 def place_electrons(found, kept, hits, options):

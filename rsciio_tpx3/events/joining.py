@@ -11,7 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-__all__ = ["Summaries", "join_hits", "summarise"]
+__all__ = ["CHOICES", "Summaries", "choose", "join_hits", "summarise"]
+
+# what `choose` counts, in this order
+CHOICES = ("electrons", "hits_of_electrons", "squares", "too_small", "too_large", "tot_too_low", "tot_too_high")
 
 
 class Summaries(NamedTuple):
@@ -27,7 +30,7 @@ class Summaries(NamedTuple):
     tot : numpy.ndarray of int64
         Summed time over threshold.
     sum_y, sum_x : numpy.ndarray of int64
-        Sums of row and column times ToT.
+        Sums of row and column times ToT; empty where no centroids are wanted.
     duration : numpy.ndarray of int64
         Ticks from the first hit to the last.
     energy : numpy.ndarray of float64
@@ -116,18 +119,19 @@ def _numbered(parent):
 
 
 @njit(nogil=True, cache=True)
-def summarise(label, n_clusters, toa, pixel, tot, energy, width):
+def summarise(label, n_clusters, toa, pixel, tot, energy, width, centroids):
     """`Summaries` of labelled hits in order of time, pixel and ToT; `energy` may be empty."""
     earliest = np.empty(n_clusters, np.int32)
     largest = np.empty(n_clusters, np.int32)
     size = np.zeros(n_clusters, np.int32)
     total = np.zeros(n_clusters, np.int64)
-    sum_y, sum_x = np.zeros(n_clusters, np.int64), np.zeros(n_clusters, np.int64)
+    sum_y = np.zeros(n_clusters if centroids else 0, np.int64)
+    sum_x = np.zeros(n_clusters if centroids else 0, np.int64)
     duration = np.zeros(n_clusters, np.int64)
     energies = np.zeros(n_clusters if len(energy) else 0, np.float64)
     inverse = 1.0 / width
     for i in range(len(label)):
-        c = label[i]
+        c = np.uint64(label[i])  # see `join_hits`
         if size[c] == 0:
             earliest[c] = i
             largest[c] = i
@@ -137,14 +141,65 @@ def summarise(label, n_clusters, toa, pixel, tot, energy, width):
             if toa[i] == toa[earliest[c]]:
                 earliest[c] = i
         size[c] += 1
-        p = np.int64(pixel[i])
-        # exact for all pixel numbers of 31 bits: half a pixel is far more than the rounding
-        y = np.int64((p + 0.5) * inverse)
         weight = np.int64(tot[i])
         total[c] += weight
-        sum_y[c] += weight * y
-        sum_x[c] += weight * (p - y * width)
+        if centroids:
+            p = np.int64(pixel[i])
+            # exact for all pixel numbers of 31 bits: half a pixel is far more than the rounding
+            y = np.int64((p + 0.5) * inverse)
+            sum_y[c] += weight * y
+            sum_x[c] += weight * (p - y * width)
         duration[c] = toa[i] - toa[earliest[c]]
         if len(energies):
             energies[c] += energy[i]
     return Summaries(earliest, largest, size, total, sum_y, sum_x, duration, energies)
+
+
+@njit(nogil=True, cache=True)
+def choose(found, hit, toa, start, stop, limits, counts, sizes):
+    """Numbers of the clusters of a span of time that pass all limits; what fails is counted at the first limit.
+
+    Parameters
+    ----------
+    found : Summaries
+    hit : numpy.ndarray of int32
+        The hit whose time is that of each cluster.
+    toa : numpy.ndarray of int64
+        Of all hits.
+    start, stop : int
+        Half-open span of time.
+    limits : tuple of int
+        Smallest and largest size, smallest and largest ToT, longest duration; longer chains belong to no span.
+    counts : numpy.ndarray of int64
+        As `CHOICES`, added to.
+    sizes : numpy.ndarray of int64
+        Chosen clusters by size, from 1; the last entry holds all larger ones. Added to.
+
+    Returns
+    -------
+    numpy.ndarray of int64
+    """
+    min_size, max_size, min_tot, max_tot, max_duration = limits
+    kept = np.empty(len(hit), np.int64)
+    n = 0
+    for c in range(len(hit)):
+        time = toa[hit[c]]
+        if time < start or time >= stop or found.duration[c] > max_duration:
+            continue
+        size, tot = np.int64(found.size[c]), found.tot[c]
+        if size < min_size:
+            counts[3] += 1
+        elif size > max_size:
+            counts[4] += 1
+        elif tot < min_tot:
+            counts[5] += 1
+        elif tot > max_tot:
+            counts[6] += 1
+        else:
+            counts[1] += size
+            counts[2] += size * size
+            sizes[min(size, len(sizes)) - 1] += 1
+            kept[n] = c
+            n += 1
+    counts[0] += n
+    return kept[:n]
