@@ -282,11 +282,11 @@ class ClusteredSource:
 
     def __getstate__(self):
         # the grid has a number for every pixel, and would be the largest thing in a task
-        return {name: value for name, value in self.__dict__.items() if name != "_grid"}
+        return {name: value for name, value in self.__dict__.items() if name != "grid"}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        self._grid = pixel_grid(self.layout)
+        self.grid = pixel_grid(self.layout)
 
     def tally(self):
         """Sum of the tallies of all parts that were gone through since `work`.
