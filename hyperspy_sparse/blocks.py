@@ -7,15 +7,17 @@ together read each block once.
 """
 
 import math
+import sys
 from functools import partial
 
+import dask
 import dask.array as da
 import numpy as np
 from dask.system import CPU_COUNT
 
 from rsciio_tpx3.frames.binning import bin_frames
 from rsciio_tpx3.frames.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import empty_meta, source_of, to_dask
+from rsciio_tpx3.frames.dask_array import empty_meta, source_of, sources_of, to_dask
 from rsciio_tpx3.frames.reductions import powers
 
 __all__ = ["apply_kernel", "binned", "in_blocks", "moments"]
@@ -85,7 +87,7 @@ def _entries_of(source):
 
 def _wanted(total):
     """Entries that one block should have."""
-    return min(max(total / (BLOCKS_PER_CORE * CPU_COUNT), SMALL_BLOCK), BLOCK_ENTRIES)
+    return min(max(total / (BLOCKS_PER_CORE * _cores()), SMALL_BLOCK), BLOCK_ENTRIES)
 
 
 def _joined(data, bytes_per_frame=0):
@@ -97,8 +99,7 @@ def _joined(data, bytes_per_frame=0):
     numbers = data.numblocks[:-2]
     if max(numbers) < MANY_CHUNKS or data.dtype.kind not in "bui":
         return data
-    sources = [getattr(layer.get(f"{name}-source"), "value", None) for name, layer in data.dask.layers.items()]
-    sources = [source for source in sources if source is not None]
+    sources = sources_of(data)
     if not sources:
         return data
     densest = max(sources, key=lambda source: _entries_of(source) / math.prod(source.nav_shape))
@@ -118,6 +119,17 @@ def _joined(data, bytes_per_frame=0):
     return data.rechunk({axis: (*groups, filled)})
 
 
+def _cores():
+    """Threads that will work: those of the cluster where one is connected, else of this machine."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return CPU_COUNT
+    try:
+        return sum(distributed.get_client().nthreads().values()) or CPU_COUNT
+    except ValueError:  # no cluster
+        return CPU_COUNT
+
+
 def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
     """Answers of a kernel for every frame, as a dask array of shape nav_shape + out_shape.
 
@@ -135,12 +147,13 @@ def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
     n_nav = data.ndim - 2
     if any(len(c) > 1 for c in data.chunks[-2:]):
         data = data.rechunk({n_nav: -1, n_nav + 1: -1})
+    # Weights take megabytes. As a key of its own they are in the graph once, not in every task.
+    both = dask.delayed((kernel, otherwise), pure=True, traverse=False)
     return data.map_blocks(
         _answer,
-        kernel=kernel,
+        both=both,
         out_shape=tuple(out_shape),
         out_dtype=np.dtype(dtype),
-        otherwise=otherwise,
         chunks=data.chunks[:-2] + tuple((n,) for n in out_shape),
         drop_axis=[n_nav, n_nav + 1],
         new_axis=list(range(n_nav, n_nav + len(out_shape))) or None,
@@ -150,7 +163,8 @@ def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
     )
 
 
-def _answer(chunk, kernel, out_shape, out_dtype, otherwise):
+def _answer(chunk, both, out_shape, out_dtype):
+    kernel, otherwise = both
     nav = chunk.shape[:-2]
     frames = chunk if isinstance(chunk, CSRFrames) else None
     if frames is None and otherwise is not None:

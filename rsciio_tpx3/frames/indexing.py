@@ -64,9 +64,7 @@ def take_rows(frames, rows):
 def crop(frames, rows, sig_key):
     """Frames `rows` with slices (or integers, kept as length one) of the detector axes."""
     height, width = frames.shape[-2:]
-    y_kept, x_kept = (
-        np.atleast_1d(np.arange(n)[k]) for n, k in zip((height, width), sig_key, strict=True)
-    )
+    y_kept, x_kept = (np.atleast_1d(np.arange(n)[k]) for n, k in zip((height, width), sig_key, strict=True))
     if _is_whole(y_kept, height) and _is_whole(x_kept, width):
         return take_rows(frames, rows)
     rows = np.asarray(rows)

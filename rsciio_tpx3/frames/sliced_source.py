@@ -5,6 +5,8 @@ files: a single frame of the part would cost its whole chunk, and kernels would 
 chunks that there are.
 """
 
+import copy
+
 import numpy as np
 
 from rsciio_tpx3.frames.indexing import crop, take_rows
@@ -74,6 +76,13 @@ class SlicedSource:
         pieces = [self._read(run) for run in _runs(rows)]
         frames = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         return crop(frames, np.arange(rows.size), tuple(slice(*span) for span in self._sig))
+
+    def for_rows(self, start, stop):
+        """The same for these rows alone; see `FrameSource`."""
+        part, rows = copy.copy(self), self._rows(start, stop)
+        if rows.size and hasattr(self._source, "for_rows"):
+            part._source = self._source.for_rows(int(rows[0]), int(rows[-1]) + 1)
+        return part
 
     def _rows(self, start, stop):
         """Rows of the whole source that stand behind rows of the part."""

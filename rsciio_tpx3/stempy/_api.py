@@ -71,6 +71,7 @@ def file_reader(filename, lazy=False, signal_shape=None, keep_flyback=True, dtyp
     nav_shape = record["nav_shape"] if record else None
     source = StempySource(filename, found["version"], found["scan_shape"], sig_shape, dtype, keep_flyback, nav_shape)
     axes = record["axes"] if record else None
+    electrons = source.row_events()
     return [
         frames_signal(
             source,
@@ -79,6 +80,7 @@ def file_reader(filename, lazy=False, signal_shape=None, keep_flyback=True, dtyp
             record["original_metadata"] if record else {"stempy": found["metadata"]},
             lazy=lazy,
             chunks=chunks,
+            navigator=None if electrons is None else electrons.reshape(source.nav_shape),
             sig_axes=axes[-2:] if axes else None,
         )
     ]

@@ -2,10 +2,11 @@
 
 import inspect
 
+from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.t3pa.source import AdvacamSource
 
-__all__ = ["available_signals", "file_reader"]
+__all__ = ["available_signals", "file_reader", "opened"]
 
 _WHAT = ".t3pa and .t3p files"
 _SOURCE_OPTIONS = ("layout", "orientation", "toa_bits", "measurement")
@@ -29,8 +30,13 @@ def file_reader(
     first_line=0,
     skip_lines=(0, 0),
     scan_delay=None,
+    time_bins=None,
+    frames=None,
     layout=None,
     orientation="up",
+    cluster=None,
+    corrections=None,
+    values="counts",
     toa_bits=None,
     measurement=None,
     chunks="auto",
@@ -62,12 +68,14 @@ def file_reader(
         Pause after each line and frame.
     scan_delay : str or quantity, optional
         Time from the start of the detector to that of the scan; may be negative.
-    sync, tdc, pattern, positions, active_fraction, lines_per_row, first_line, skip_lines
+    sync, tdc, pattern, positions, active_fraction, lines_per_row, first_line, skip_lines, time_bins, frames
         As in `rsciio_tpx3.tpx3.file_reader`; those that need trigger edges say so.
     layout : {"single", "quad"}, optional
         256 or 512 pixels wide; found from the `.dsc` or the pixels by default.
     orientation : str
         Turn of the detector: "up", "left", "down", "right", and with "_mirrored".
+    cluster, corrections, values
+        As in `rsciio_tpx3.tpx3.file_reader`.
     toa_bits : {28, 30, 64}, optional
         Bits of the device's clock: AdvaPIX quad, AdvaPIX, MiniPIX. By default the fewest that hold every
         time in the file.
@@ -118,9 +126,12 @@ def file_reader(
         first_line=first_line,
         skip_lines=skip_lines,
         scan_delay=scan_delay,
+        time_bins=time_bins,
+        frames=frames,
     )
+    events = event_options(cluster, corrections, values)
     source = AdvacamSource(filename, layout, orientation, toa_bits, measurement)
-    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar)]
+    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar, events)]
 
 
 def available_signals(filename, **options):
@@ -143,9 +154,17 @@ def available_signals(filename, **options):
     >>> t3pa.available_signals("scan.t3pa")  # doctest: +SKIP
     [{'signal': 'frames', 'ready': False, 'needs': 'frame_time, ...', 'duration': 1.5}]
     """
-    known = set(inspect.signature(scan_options).parameters)
-    unknown = {name: value for name, value in options.items() if name not in known | set(_SOURCE_OPTIONS)}
-    refuse_unknown(unknown, file_reader, _WHAT)
-    scan = scan_options(**{name: value for name, value in options.items() if name in known})
-    source = AdvacamSource(filename, **{name: value for name, value in options.items() if name in _SOURCE_OPTIONS})
+    source, scan = opened(filename, options)
     return signal_offers(source.index(), scan)
+
+
+def opened(filename, options):
+    """The source and the scan options of a call that takes both together."""
+    known = set(inspect.signature(scan_options).parameters)
+    unknown = {
+        name: value for name, value in options.items() if name not in known.union(_SOURCE_OPTIONS, EVENT_OPTIONS)
+    }
+    refuse_unknown(unknown, file_reader, _WHAT)
+    event_options(**{name: value for name, value in options.items() if name in EVENT_OPTIONS})
+    scan = scan_options(**{name: value for name, value in options.items() if name in known})
+    return AdvacamSource(filename, **{name: options[name] for name in _SOURCE_OPTIONS if name in options}), scan
