@@ -70,7 +70,7 @@ class EventFrames:
         rows, pixels = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
         for run in self.scan.runs(start, stop):
             columns = run.columns()
-            for hits in self.source.windows(*run.span):
+            for hits in self.source.windows(*run.span_of(start, stop)):
                 position = np.empty(len(hits), np.int64)
                 place_hits(hits.toa, *columns, position)
                 row, pixel = np.empty(len(hits), np.int32), np.empty(len(hits), np.int32)
