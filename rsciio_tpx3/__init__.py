@@ -20,6 +20,7 @@ _PUBLIC = {
     "cache_folder": "rsciio_tpx3.cache",
     "clear_cache": "rsciio_tpx3.cache",
     "read_hits": "rsciio_tpx3.hit_table",
+    "find_scan_delay": "rsciio_tpx3.find_delay",
     "ScanSyncError": "rsciio_tpx3.exceptions",
     "Tpx3FormatError": "rsciio_tpx3.exceptions",
     "UnitError": "rsciio_tpx3.exceptions",

@@ -6,7 +6,6 @@ other programs. Memory stays that of a batch, whatever the length of the recordi
 
 import inspect
 import math
-import os
 
 import numpy as np
 
@@ -15,11 +14,10 @@ from rsciio_tpx3.events.scan import place_hits
 from rsciio_tpx3.events.source import Hits
 from rsciio_tpx3.events.sync import build_scan
 from rsciio_tpx3.metadata.units import to_ticks
+from rsciio_tpx3.opening import open_recording
 from rsciio_tpx3.reading import scan_options
 
 __all__ = ["HitBatch", "read_hits"]
-
-_ADVACAM = (".t3pa", ".t3p")
 
 
 def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_000, **options):
@@ -78,7 +76,7 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
     if misplaced:
         raise TypeError(f"{misplaced[0]} tells the scan: pass it as scan={{{misplaced[0]!r}: ...}}.")
     wanted = scan is not None and scan is not False
-    source, told = _opened(filename, dict(scan) if wanted and scan is not True else {}, options)
+    source, told = open_recording(filename, {**(scan if isinstance(scan, dict) else {}), **options})
     placed = build_scan(source.index(), told) if wanted else None
     return _batches(source, _clipped(source.index().hit_span, *span), placed, int(batch_size))
 
@@ -147,19 +145,6 @@ class HitBatch:
         ]
         arrays = [pyarrow.array(column) for column in self.columns.values()]
         return pyarrow.RecordBatch.from_arrays(arrays, schema=pyarrow.schema(fields))
-
-
-def _opened(filename, scan_words, options):
-    """The source of a file, by its name, and the scan options in the words of its reader."""
-    several = not isinstance(filename, (str, os.PathLike))
-    first = os.fspath(next(iter(filename)) if several else filename)
-    if first.lower().endswith(_ADVACAM):
-        from rsciio_tpx3.t3pa._api import opened
-
-        scan_words = {"sync": "shared-clock", **scan_words}
-    else:
-        from rsciio_tpx3.tpx3._api import opened
-    return opened(filename, {**scan_words, **options})
 
 
 def _clipped(hit_span, start, stop):

@@ -168,7 +168,7 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
     dict
     """
     events = events or EventOptions()
-    source = prepare_events(source, events)
+    source, corrections = prepare_events(source, events)
     scan = build_scan(source.index(), options)
     for message in scan.report["messages"]:
         _logger.warning(message)
@@ -180,7 +180,7 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
     return frames_signal(
         frames,
         _nav_axes(scan),
-        _metadata(source, scan, event_values(source, events, counts, outside)),
+        _metadata(source, scan, event_values(source, events, corrections, counts, outside)),
         _original_metadata(source),
         lazy=lazy,
         chunks=chunks,

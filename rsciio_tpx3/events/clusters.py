@@ -17,7 +17,16 @@ from rsciio_tpx3.events.joining import join_hits, summarise
 from rsciio_tpx3.events.sorting import time_order
 from rsciio_tpx3.events.source import Hits, narrowed
 
-__all__ = ["ClusterOptions", "ClusteredSource", "Tally", "find_electrons", "sample_spans", "sampled_tally"]
+__all__ = [
+    "ClusterOptions",
+    "ClusteredSource",
+    "Tally",
+    "find_electrons",
+    "label_hits",
+    "place_electrons",
+    "sample_spans",
+    "sampled_tally",
+]
 
 POSITIONS = ("largest", "centroid", "earliest")
 TIMES = ("earliest", "largest")
@@ -127,12 +136,7 @@ def find_electrons(hits, start, stop, grid, options):
         In order of their earliest hits; `pixel` and `width` belong to the finer detector for ``upsample > 1``.
     tally : Tally
     """
-    order = time_order(hits.toa, hits.pixel, hits.tot)
-    hits = hits.take(order)
-    energy = np.empty(0, np.float32) if hits.energy is None else hits.energy
-    steps = grid.steps(options.neighbours)
-    label, n = join_hits(hits.toa, hits.pixel, grid.site, steps, grid.n_sites, np.int64(options.window))
-    found = summarise(label, n, hits.toa, hits.pixel, hits.tot, energy, hits.width)
+    hits, label, found = label_hits(hits, grid, options)
     time = hits.toa[getattr(found, options.time)]
     chain = found.duration > options.max_duration
     first, last = np.searchsorted(hits.toa, [start, stop])
@@ -140,10 +144,19 @@ def find_electrons(hits, start, stop, grid, options):
     kept = _kept(found, (time >= start) & (time < stop) & ~chain, options, tally)
     found = type(found)(*(column[kept] if len(column) else column for column in found))
     _count_sizes(found.size, tally)
-    pixel, width = _place(found, hits, options)
+    pixel, width = place_electrons(found, hits, options)
     total = found.tot.astype(np.uint32)
     energy = None if hits.energy is None else found.energy.astype(np.float32)
     return Hits(pixel, time[kept], total, width, energy, found.size), tally
+
+
+def label_hits(hits, grid, options):
+    """Hits in order of time, the cluster of each, and the clusters' `rsciio_tpx3.events.joining.Summaries`."""
+    hits = hits.take(time_order(hits.toa, hits.pixel, hits.tot))
+    energy = np.empty(0, np.float32) if hits.energy is None else hits.energy
+    steps = grid.steps(options.neighbours)
+    label, n = join_hits(hits.toa, hits.pixel, grid.site, steps, grid.n_sites, np.int64(options.window))
+    return hits, label, summarise(label, n, hits.toa, hits.pixel, hits.tot, energy, hits.width)
 
 
 def _kept(found, candidate, options, tally):
@@ -167,7 +180,7 @@ def _count_sizes(size, tally):
     tally.sizes = np.bincount(np.minimum(size, _SIZES) - 1, minlength=_SIZES)
 
 
-def _place(found, hits, options):
+def place_electrons(found, hits, options):
     """Pixel of each cluster, and the width of the detector it counts on."""
     if options.position != "centroid":
         return hits.pixel[getattr(found, options.position)], hits.width
@@ -216,7 +229,7 @@ class ClusteredSource:
                 f"cluster: upsample={options.upsample} makes a detector of {self.sig_shape[1]} x {self.sig_shape[0]} "
                 "pixels, more than can be numbered. Choose a smaller one."
             )
-        self._grid = pixel_grid(source.layout)
+        self.grid = pixel_grid(source.layout)
         self._tallies = {}
 
     def describe(self):
@@ -288,7 +301,19 @@ class ClusteredSource:
         low, high = self.source.index().hit_span
         return low, max(high + 1, low)
 
+    def labelled(self, start, stop):
+        """Iterate over hits of a span in order of time, the cluster of each, and `joining.Summaries`.
+
+        For statistics: clusters at the borders of what is handed out at once may be cut.
+        """
+        for _, _, hits in self._read_slices(start, stop):
+            yield label_hits(hits, self.grid, self.options)
+
     def _found(self, start, stop):
+        for begin, end, hits in self._read_slices(start, stop):
+            yield find_electrons(hits, begin, end, self.grid, self.options)
+
+    def _read_slices(self, start, stop):
         low, high = self._whole()
         spans = self._slices(max(start, low), min(stop, high))
         while spans:
@@ -298,7 +323,7 @@ class ClusteredSource:
                 middle = (begin + end) // 2
                 spans += [(middle, end), (begin, middle)]
             elif len(hits):
-                yield find_electrons(hits, begin, end, self._grid, self.options)
+                yield begin, end, hits
 
     def _slices(self, start, stop):
         """Spans with about as many hits as are clustered together, the first one last."""

@@ -3,7 +3,7 @@
 hits -> corrections of pixel, time and energy -> clusters -> wide pixels      (each an `EventSource`)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
 
 import numpy as np
@@ -14,6 +14,8 @@ __all__ = ["EVENT_OPTIONS", "EventOptions", "event_options", "prepare_events"]
 
 EVENT_OPTIONS = ("cluster", "corrections", "values")
 VALUES = ("counts", "tot", "energy")
+CORRECTIONS = ("mask", "columns", "time_walk", "energy", "wide_pixels")
+WIDE_PIXELS = ("leave", "delete", "spread")
 
 # Of pairs of neighbouring hits in four real recordings 98 % lie closer (docs/guide/hits_or_electrons.md).
 _WINDOW = "200 ns"
@@ -29,12 +31,12 @@ class EventOptions:
     cluster : rsciio_tpx3.events.clusters.ClusterOptions or None
         None leaves hits as they are.
     corrections : dict
-        Name to what was given, as `rsciio_tpx3.events.corrections.correct` takes it.
+        Name of `CORRECTIONS` to what was given.
     values : {"counts", "tot", "energy"}
     """
 
     cluster: object = None
-    corrections: object = None
+    corrections: dict = field(default_factory=dict)
     values: str = "counts"
 
 
@@ -54,7 +56,20 @@ def event_options(cluster=None, corrections=None, values="counts"):
     """
     if values not in VALUES:
         raise ValueError(f"values={values!r} is none of {', '.join(map(repr, VALUES))}.")
-    return EventOptions(_cluster_options(cluster), {}, values)
+    corrections = dict(corrections or {})
+    unknown = set(corrections) - set(CORRECTIONS)
+    if unknown:
+        raise TypeError(f"corrections: unknown name {min(unknown)!r}. Known are {', '.join(CORRECTIONS)}.")
+    if values == "energy" and corrections.get("energy") is None:
+        raise ValueError(
+            "values='energy' needs a calibration from time over threshold to energy: corrections={'energy': ...} with "
+            "a folder of the matrices a, b, c, t, or a table."
+        )
+    if corrections.get("wide_pixels") not in (None, *WIDE_PIXELS):
+        raise ValueError(
+            f"corrections: wide_pixels={corrections['wide_pixels']!r} is none of {', '.join(map(repr, WIDE_PIXELS))}."
+        )
+    return EventOptions(_cluster_options(cluster), corrections, values)
 
 
 def prepare_events(source, options):
@@ -67,13 +82,26 @@ def prepare_events(source, options):
 
     Returns
     -------
-    EventSource
+    source : EventSource
+    report : dict
+        What each correction did, for the metadata.
     """
+    steps = []
+    if options.corrections:
+        from rsciio_tpx3.events.correct import hit_steps, wide_pixel_step
+        from rsciio_tpx3.events.corrections import CorrectedSource
+
+        source, steps = hit_steps(source, options.corrections)
     if options.cluster is not None:
         from rsciio_tpx3.events.clusters import ClusteredSource
 
         source = ClusteredSource(source, options.cluster)
-    return source
+    if options.corrections.get("wide_pixels") in ("delete", "spread"):
+        # after clustering: a hit moved at random would no longer touch its neighbours
+        fine = 1 if options.cluster is None else options.cluster.upsample
+        steps.append(wide_pixel_step(source.layout, options.corrections["wide_pixels"], fine))
+        source = CorrectedSource(source, steps[-1:])
+    return source, {step.name: step.report() for step in steps}
 
 
 def _cluster_options(cluster):

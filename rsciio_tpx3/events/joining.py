@@ -22,7 +22,8 @@ class Summaries(NamedTuple):
     Attributes
     ----------
     earliest, largest : numpy.ndarray of int32
-        Hit with the lowest time, and with the largest ToT; of equal ones the first by time, then by pixel.
+        Hit with the lowest time, of equal ones that with the largest ToT; and hit with the largest ToT, of equal ones
+        the first. What is equal still goes by pixel.
     size : numpy.ndarray of int32
         Hits.
     tot : numpy.ndarray of int64
@@ -121,6 +122,9 @@ def summarise(label, n_clusters, toa, pixel, tot, energy, width):
             largest[c] = i
         elif tot[i] > tot[largest[c]]:
             largest[c] = i
+            # the clock's step makes times equal; the larger charge came first
+            if toa[i] == toa[earliest[c]]:
+                earliest[c] = i
         size[c] += 1
         p = np.int64(pixel[i])
         # exact for all pixel numbers of 31 bits: half a pixel is far more than the rounding

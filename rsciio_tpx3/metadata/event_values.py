@@ -11,7 +11,7 @@ _QUANTITY = {
 }
 
 
-def event_values(source, options, counts, outside):
+def event_values(source, options, corrections, counts, outside):
     """Values for `rsciio_tpx3.metadata.mapping.build`.
 
     Parameters
@@ -19,6 +19,8 @@ def event_values(source, options, counts, outside):
     source : EventSource
         As `rsciio_tpx3.events.event_options.prepare_events` made it, after a counting pass.
     options : rsciio_tpx3.events.event_options.EventOptions
+    corrections : dict
+        What `prepare_events` reports.
     counts : numpy.ndarray
         Events at each position.
     outside : dict
@@ -36,6 +38,7 @@ def event_values(source, options, counts, outside):
         f"{events}_placed": int(counts.sum()),
         f"{events}_outside": {name.replace(" ", "_"): n for name, n in outside.items() if n},
         "noise": _noise(source, options),
+        "corrections": corrections,
     }
     if options.cluster is not None:
         found["clusters"] = source.summary()

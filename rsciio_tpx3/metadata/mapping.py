@@ -51,7 +51,8 @@ LEAVES = {
     "hits_total": (f"{_SCAN}.hits_total", None, "Hits in the recording"),
     "hits_placed": (f"{_SCAN}.hits_placed", None, "Hits at scan positions"),
     "hits_outside": (f"{_SCAN}.Hits_outside", None, "Hits without a scan position, by reason"),
-    # repeated scans and time as an axis
+    # scan distortion, repeated scans and time as an axis
+    "line_jitter": (f"{_SCAN}.line_jitter", "s", "Scatter of the line starts about a regular grid"),
     "frames_used": (f"{_SCAN}.frames_used", None, "Numbers of the frames used, where not all are shown one by one"),
     "frames_summed": (f"{_SCAN}.frames_summed", None, "Frames added up at each position"),
     "time_bins_over": (f"{_SCAN}.time_bins_over", None, "What the time axis divides: dwell or recording"),

@@ -61,8 +61,9 @@ def recording(
         Dead and hot pixels.
     drift : array-like, shape (n_frames, 2), optional
         Shift ``(y, x)`` of the specimen in each frame, in scan positions.
-    flyback_electrons : bool
-        Whether the beam stays on during flyback.
+    flyback_electrons : bool or "retrace"
+        Whether the beam stays on during flyback: True at the last position of the line, "retrace"
+        going back over the line at constant speed.
     missing_edges, invalid_edges : sequence of int, or float
         Edges without a packet, and with fine time 0; numbers in time order, or a share.
     edge_chips : sequence of int
@@ -130,7 +131,7 @@ def recording(
     model = _hit_model(hits)
     chips = detector.chips
     _check(
-        scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, stale_start,
+        scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, flyback_electrons, stale_start,
         lost_chunks, swapped_chunks,
     )  # fmt: skip
     first_counter = 1 + (60 + _COUNTER_STEP) * bool(stale_start)
@@ -317,7 +318,7 @@ def _hit_model(hits):
 
 
 def _check(
-    scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, stale, lost, swapped
+    scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, flyback, stale, lost, swapped
 ):  # fmt: skip
     unknown = sorted(set(edge_chips) - set(chips))
     if unknown or not len(edge_chips):
@@ -334,6 +335,8 @@ def _check(
         raise ValueError(f"max_words={max_words!r}: 2 to 8191 words fit a chunk.")
     if headerless and (n_files > 1 or stale):
         raise ValueError("headerless: one file without a stale start is what such readouts write.")
+    if flyback not in (True, False, "retrace"):
+        raise ValueError(f"flyback_electrons={flyback!r} is none of True, False, 'retrace'.")
     if drift is not None and np.shape(drift) != (scan.n_frames, 2):
         raise ValueError(f"drift has shape {np.shape(drift)}; ({scan.n_frames}, 2) is needed.")
 

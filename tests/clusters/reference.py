@@ -19,7 +19,8 @@ def reference_electrons(pixel, toa, tot, width, options, start=None, stop=None, 
         own = np.flatnonzero(label == cluster)
         if toa[own].max() - toa[own].min() > options.max_duration:
             continue
-        earliest, largest = own[0], own[np.argmax(tot[own])]
+        first = own[toa[own] == toa[own].min()]
+        earliest, largest = first[np.argmax(tot[first])], own[np.argmax(tot[own])]
         time = int(toa[earliest if options.time == "earliest" else largest])
         total = int(tot[own].sum())
         if (start is not None and time < start) or (stop is not None and time >= stop):

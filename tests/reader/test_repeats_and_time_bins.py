@@ -179,7 +179,8 @@ def test_any_line_cut_short_or_bent_keeps_each_hit_in_one_bin():
         scan = Scan(
             nav_shape=(n, columns), start=start, stop=start + rng.integers(8, 30, n) * rng.integers(0, 2, n),
             phase=rng.integers(0, den, n), num=rng.integers(1, 40, n) * rng.integers(1, den + 1), den=den,
-            n_columns=columns, base=np.zeros(n, np.int64), step=rng.choice([1, -1], n).astype(np.int8), report={"dwell_time": 1.0},
+            n_columns=columns, base=np.zeros(n, np.int64), step=rng.choice([1, -1], n).astype(np.int8),
+            report={"dwell_time": 1.0},
         )  # fmt: skip
         base = rng.permutation(n) * columns + np.where(scan.step < 0, columns - 1, 0)
         scan.base[:] = np.where(rng.random(n) < 0.2, -1, base)
