@@ -21,6 +21,7 @@ _PUBLIC = {
     "finish_loading": "hyperspy_sparse.signals",
     "one_pass": "hyperspy_sparse.passes",
     "virtual_images": "hyperspy_sparse.passes",
+    "set_microscope": "hyperspy_sparse.microscope",
     "register_kernel": "hyperspy_sparse.kernels",
     "to_sparse": "hyperspy_sparse.interop",
     "convert": "hyperspy_sparse.interop",

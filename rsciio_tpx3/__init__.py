@@ -17,6 +17,7 @@ _PUBLIC = {
     "file_reader": "rsciio_tpx3.tpx3",
     "available_signals": "rsciio_tpx3.tpx3",
     "file_info": "rsciio_tpx3.tpx3",
+    "MetadataConflictError": "rsciio_tpx3.exceptions",
     "ScanSyncError": "rsciio_tpx3.exceptions",
     "Tpx3FormatError": "rsciio_tpx3.exceptions",
     "UnitError": "rsciio_tpx3.exceptions",

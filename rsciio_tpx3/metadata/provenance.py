@@ -7,7 +7,7 @@ import os
 
 from rsciio_tpx3.metadata.record import plain
 
-__all__ = ["checksums", "provenance", "size_of", "with_step"]
+__all__ = ["checksums", "files_of", "provenance", "size_of", "with_step"]
 
 _BLOCK = 1 << 22
 
@@ -32,7 +32,7 @@ def provenance(inputs, digests, name, reader_options, writer_options):
     from rsciio_tpx3 import __version__
 
     files = []
-    for path in itertools.chain.from_iterable(map(_files_of, inputs)):
+    for path in itertools.chain.from_iterable(map(files_of, inputs)):
         entry = {"name": os.path.basename(path), "size": os.path.getsize(path)}
         if digests.get(path):
             entry["sha256"] = digests[path]
@@ -57,7 +57,7 @@ def with_step(metadata, note):
 
 def checksums(paths):
     """Path to SHA-256 of every file that these paths stand for; None for a folder."""
-    return {part: _sha256(part) for path in paths for part in _files_of(path)}
+    return {part: _sha256(part) for path in paths for part in files_of(path)}
 
 
 def _sha256(path):
@@ -70,7 +70,7 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def _files_of(path):
+def files_of(path):
     """A file and those it refers to: a raw_csr data set is four files."""
     if path.lower().endswith(".toml"):
         from rsciio_tpx3.raw_csr.description import read_description
@@ -81,4 +81,4 @@ def _files_of(path):
 
 def size_of(path):
     """Bytes of a file and of those it refers to."""
-    return sum(os.path.getsize(part) for part in _files_of(path))
+    return sum(os.path.getsize(part) for part in files_of(path))
