@@ -10,7 +10,7 @@ import os
 
 from rsciio_tpx3.metadata.written import read_tree
 
-__all__ = ["read_survey"]
+__all__ = ["find_reader", "read_survey"]
 
 # HyperSpy's metadata structure, followed by all readers
 _COMMON = {"beam_energy": "keV", "convergence_angle": "mrad", "tilt_alpha": "deg", "tilt_beta": "deg"}
@@ -78,6 +78,19 @@ def _told(tree, label, bare, strict):
 
 def _trees(path):
     """Name of the reader, and the metadata of all signals in a file."""
+    plugin = find_reader(path, "metadata_from=")
+    reader = importlib.import_module(plugin["api"]).file_reader
+    return plugin["name"], [signal.get("metadata") or {} for signal in reader(path, lazy=True)]
+
+
+def find_reader(path, option):
+    """RosettaSciIO's specification of the one reader that takes a file by its ending.
+
+    Raises
+    ------
+    ValueError
+        Where none or several do; `option` begins the message.
+    """
     import rsciio
 
     import rsciio_tpx3
@@ -87,8 +100,7 @@ def _trees(path):
     found = [p for p in rsciio.IO_PLUGINS if ending and ending in (e.lower() for e in p["file_extensions"])]
     if len(found) != 1:
         raise ValueError(
-            f"metadata_from={path!r}: {'several readers take' if found else 'no reader takes'} files that end in "
-            f"{ending!r}. Load it yourself and pass the signal: metadata_from=hs.load(...)."
+            f"{option}{path!r}: {'several readers take' if found else 'no reader takes'} files that end in "
+            f"{ending!r}. Load it in Python instead; metadata_from takes a signal too: metadata_from=hs.load(...)."
         )
-    reader = importlib.import_module(found[0]["api"]).file_reader
-    return found[0]["name"], [signal.get("metadata") or {} for signal in reader(path, lazy=True)]
+    return found[0]
