@@ -29,12 +29,15 @@ class Account:
         Options that the user gave.
     told_by : dict
         Option to the label of the sidecar that it was taken from.
+    chips : list of dict or None
+        Table of chips, where one was given or told.
     """
 
     told: list
     calibrate: str | None = "auto"
     decided: set = field(default_factory=set)
     told_by: dict = field(default_factory=dict)
+    chips: list | None = None
 
     def steer(self, **given):
         """Options that decide where hits go: as given, else as the sources tell.
@@ -50,6 +53,8 @@ class Account:
             Option to value; None where nobody tells.
         """
         options, self.told_by = steer(self.told, given)
+        if options.get("layout") is not None and not isinstance(options["layout"], str):
+            self.chips = [{str(key).lower(): item for key, item in chip.items()} for chip in options["layout"]]
         self.decided = {name for name, value in given.items() if value is not None}
         return options
 
@@ -112,10 +117,10 @@ class Account:
 
     def _layout_table(self, layout):
         """The chips of a table, as text that any file format can keep."""
-        table = next((s.values["layout"] for s in self.told if isinstance(s.values.get("layout"), list)), None)
-        if layout != "table" or table is None:
+        if layout != "table" or self.chips is None:
             return None
-        return [f"chip {row['chip']}: x {row['x']}, y {row['y']}, {row.get('orientation', 'LtRTtB')}" for row in table]
+        rows = sorted(self.chips, key=lambda row: row["chip"])
+        return [f"chip {row['chip']}: x {row['x']}, y {row['y']}, {row.get('orientation', 'LtRTtB')}" for row in rows]
 
 
 def gather(filename, metadata=None, metadata_from=None, calibrate="auto", more=()):

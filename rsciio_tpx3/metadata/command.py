@@ -43,7 +43,8 @@ def _run(arguments):
     if arguments.json:
         print(json.dumps(plain(signal["metadata"]), indent=2, ensure_ascii=False))
     elif arguments.toml:
-        print(sidecar_text(signal["metadata"], os.path.basename(arguments.files[0])))
+        told = read_tree(signal["metadata"], "the file", "recording")
+        print(sidecar_text(told.values, os.path.basename(arguments.files[0]), told.errors))
     else:
         print(arguments.files[0])
         print("\n".join(table_lines(signal, read_tree(signal["metadata"], "the file", "recording"))))

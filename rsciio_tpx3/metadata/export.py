@@ -6,7 +6,7 @@ import os
 from rsciio_tpx3.metadata.units import convert
 from rsciio_tpx3.metadata.written import read_tree
 
-__all__ = ["from_libertem", "libertem_parameters", "ro_crate", "write_ro_crate"]
+__all__ = ["from_libertem", "known_values", "libertem_parameters", "ro_crate", "write_ro_crate"]
 
 # parameter: (row, base unit of LiberTEM-schema)
 _LIBERTEM = {
@@ -51,7 +51,7 @@ def libertem_parameters(signal, complete=False):
     >>> libertem_parameters(build({"camera_length": 0.1, "convergence_angle": 20.0}))
     {'camera_length': (0.1, 'meter'), 'semiconv': (0.02, 'radian')}
     """
-    values = _values(signal)
+    values = known_values(signal)
     steps = [values[name] for name in ("scan_step_x", "scan_step_y") if name in values]
     if len(steps) == 2 and abs(steps[0] - steps[1]) > 1e-6 * steps[0]:
         raise ValueError(
@@ -93,8 +93,18 @@ def from_libertem(parameters):
     return {**found, **({"flip_y": given["flip_y"]} if "flip_y" in given else {})}
 
 
-def _values(signal):
-    """Quantities of a signal in any form, with what its axes tell."""
+def known_values(signal):
+    """Quantities of a signal in any form, with what its axes tell.
+
+    Parameters
+    ----------
+    signal : HyperSpy signal, RosettaSciIO signal dictionary, or metadata tree
+
+    Returns
+    -------
+    dict
+        Name to plain value in the table's unit.
+    """
     if hasattr(signal, "metadata"):
         axes = [(a.name, a.scale, a.offset, a.units) for a in signal.axes_manager._axes]
         tree = signal.metadata.as_dictionary()
@@ -133,7 +143,7 @@ def ro_crate(signal, files):
     from rsciio_tpx3 import __version__
     from rsciio_tpx3.metadata.mapping import LEAVES
 
-    values = _values(signal)
+    values = known_values(signal)
     properties = []
     for name, row in LEAVES.items():
         if name not in values or row.kind == "any" or row.leaf.startswith(("General.", "Signal.")):

@@ -19,7 +19,7 @@ from rsciio_tpx3.metadata.serval import is_serval, read_serval
 from rsciio_tpx3.metadata.told import Told
 from rsciio_tpx3.metadata.written import load_text_file, read_mapping
 
-__all__ = ["find_sidecars", "read_sidecar", "stem_of"]
+__all__ = ["find_sidecars", "read_sidecar", "sidecar_path"]
 
 _logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[_-]?\d+$")
 _MOST_BYTES = 1 << 24
 
 
-def stem_of(path):
+def _stem_of(path):
     """Name of an acquisition without its ending and without the running number of its pieces."""
     stem = os.path.splitext(os.path.basename(path))[0]
     folder, ending = os.path.dirname(path), os.path.splitext(path)[1]
@@ -50,6 +50,11 @@ def _names(folder):
     return sorted(os.listdir(folder or "."))
 
 
+def sidecar_path(path):
+    """Where the metadata that a person writes for a recording are looked for first."""
+    return f"{os.path.splitext(os.fspath(path))[0]}.metadata.toml"
+
+
 def find_sidecars(path):
     """Files beside a recording that may tell about it.
 
@@ -64,7 +69,7 @@ def find_sidecars(path):
         Paths, those written by hand first.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    stem = stem_of(os.path.join(folder, name))
+    stem = _stem_of(os.path.join(folder, name))
     wanted = [f"{stem}.metadata{ending}" for ending in _WRITTEN]
     wanted += [f"{s}.json" for s in dict.fromkeys((stem, os.path.splitext(name)[0], name))]
     wanted += [f"{name}{ending}" for ending in (".toml", ".yaml", ".yml")]

@@ -4,7 +4,6 @@ import json
 
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.merge import display
-from rsciio_tpx3.metadata.written import read_tree
 
 __all__ = ["sidecar_text", "table_lines", "template_text"]
 
@@ -56,28 +55,29 @@ def template_text():
     return "\n".join(lines)
 
 
-def sidecar_text(metadata, what="a recording"):
-    """A TOML file of what a metadata tree tells, so that another recording can have it too.
+def sidecar_text(values, what="a recording", errors=None):
+    """A TOML file of quantities, so that another recording can have them too.
 
     Parameters
     ----------
-    metadata : dict
-        HyperSpy's tree.
+    values : dict
+        Name to plain value in the table's unit.
     what : str
         For the comment at the top.
+    errors : dict, optional
+        Name to one standard deviation.
 
     Returns
     -------
     str
         Only quantities that a person could tell; counts and measurements belong to their recording.
     """
-    told = read_tree(metadata, "the signal", "recording")
     lines = [_HEAD.format(what=what)]
     for heading, names in _by_place():
-        known = [name for name in names if name in told.values and told.values[name] != "table"]
+        known = [name for name in names if values.get(name) is not None and values[name] != "table"]
         lines += [f"## {heading}", ""] * bool(known)
         for name in known:
-            lines.append(f"{name} = {_written(name, told.values[name], told.errors.get(name))}")
+            lines.append(f"{name} = {_written(name, values[name], (errors or {}).get(name))}")
         lines += [""] * bool(known)
     return "\n".join(lines)
 
@@ -95,11 +95,17 @@ def _quoted(example, row):
 def _written(name, value, error):
     """TOML has JSON's text, numbers, flags and lists; a quantity is text with its unit, and loses no digit."""
     row = LEAVES[name]
+    if row.kind == "layout" and not isinstance(value, str):
+        return "[" + ", ".join(_inline(chip) for chip in value) + "]"
     if row.unit is None or row.kind in ("text", "flag"):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, (list, tuple)):
         return json.dumps([f"{item!r} {row.unit}" for item in value], ensure_ascii=False)
     return json.dumps(f"{value!r}{f' +/- {error!r}' if error is not None else ''} {row.unit}", ensure_ascii=False)
+
+
+def _inline(chip):
+    return "{" + ", ".join(f"{key} = {json.dumps(item)}" for key, item in chip.items()) + "}"
 
 
 def table_lines(signal, told):
