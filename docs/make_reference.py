@@ -17,6 +17,7 @@ MODULES = {
     "rsciio_tpx3": ("Files to arrays, without HyperSpy", None),
     "hyperspy_sparse": ("Arrays to signals", None),
     "rsciio_tpx3.simulate": ("Recordings whose truth is known", None),
+    "rsciio_tpx3.simulate.twin": ("A real set-up in the words of simulations, and back", None),
     "rsciio_tpx3.tpx3": ("The reader of `.tpx3` files; its functions are also in `rsciio_tpx3`", None),
     "rsciio_tpx3.t3pa": ("Hit lists of Advacam", None),
     "rsciio_tpx3.raw_csr": ("Counted data shared with LiberTEM", None),

@@ -85,8 +85,8 @@ def temgym_setup(signal):
     dict of dict
         ``source`` (for ``PointSource``), ``scan_grid`` (``ScanGrid``) and ``detector`` (``Detector``), in metres and
         radians, rotation in degrees. The crossover is at z = 0, the specimen below it by the overfocus, the detector
-        by the camera length below the specimen. Pairs are ``(y, x)``; the detector's `centre` is the place of its
-        middle against the beam, ``(x, y)``.
+        by the camera length below the specimen. Pairs are ``(y, x)``, the detector's `centre` too: temgym-core 0.1
+        names it ``CoordsXY``, but applies the first number to the rows. Its y points up where rows go down.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def temgym_setup(signal):
             "z": specimen + values["camera_length"],
             "pixel_size": (pitch, pitch),
             "shape": sig_shape,
-            "centre": (centre[1], centre[0]),
+            "centre": tuple(centre),
             "flip_y": values.get("flip_y", False),
         },
     }

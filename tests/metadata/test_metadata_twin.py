@@ -69,7 +69,7 @@ def test_descriptions_are_in_the_units_of_the_others(real):
     assert found["source"]["semi_conv"] == 0.012
     assert found["scan_grid"]["z"] == pytest.approx(1e-7) and found["scan_grid"]["shape"] == (5, 7)
     assert found["detector"]["z"] == pytest.approx(0.15 + 1e-7)
-    assert found["detector"]["centre"] == (pytest.approx(7.5 * 55e-6), pytest.approx(-3.5 * 55e-6))
+    assert found["detector"]["centre"] == (pytest.approx(-3.5 * 55e-6), pytest.approx(7.5 * 55e-6))
     with pytest.raises(ValueError, match="lacks beam_energy, convergence_angle"):
         abtem_setup(data.disks())
 
@@ -113,6 +113,8 @@ def test_the_way_through_abtem_and_back(real, tmp_path):
 def test_a_ray_of_temgym_hits_the_pixel_of_its_angle(real):
     core = pytest.importorskip("temgym_core")
     from temgym_core.components import Detector
+    from temgym_core.ray import Ray
+    from temgym_core.run import run_to_end
 
     setup = temgym_setup(real)["detector"]
     detector = Detector(
@@ -121,7 +123,8 @@ def test_a_ray_of_temgym_hits_the_pixel_of_its_angle(real):
         shape=core.ShapeYX(*setup["shape"]),
         centre=core.CoordsXY(*setup["centre"]),
     )
-    angle = 10e-3
-    row, column = detector.metres_to_pixels((np.tan(angle) * 0.15, 0.0))
-    kx, ky = real.axes_manager.signal_axes
-    assert float(column) == pytest.approx(kx.value2index(10.0), abs=1) and float(row) == pytest.approx(131, abs=1)
+    for angle, pixel in ((0.0, 120.0), (10e-3, real.axes_manager.signal_axes[0].value2index(10.0))):
+        ray = Ray(x=0.0, y=0.0, dx=float(np.tan(angle)), dy=0.0, z=0.0, pathlength=0.0)
+        end = run_to_end(ray, [detector])
+        row, column = detector.metres_to_pixels((end.x, end.y), cast=False)
+        assert float(row) == pytest.approx(131, abs=1e-6) and float(column) == pytest.approx(pixel, abs=0.51)
