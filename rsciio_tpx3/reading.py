@@ -7,7 +7,7 @@ import difflib
 import inspect
 import logging
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 from functools import partial
 
@@ -19,6 +19,7 @@ from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.event_frames import EventFrames, count_type
 from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
+from rsciio_tpx3.metadata.provenance import reading_step
 from rsciio_tpx3.metadata.units import to_ticks
 from rsciio_tpx3.wording import counted, format_seconds
 
@@ -206,7 +207,7 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
     return frames_signal(
         frames,
         _nav_axes(scan),
-        _metadata(source, scan, counts, outside),
+        _metadata(source, scan, counts, outside, options, frames.dtype),
         _original_metadata(source),
         lazy=lazy,
         chunks=chunks,
@@ -306,7 +307,7 @@ def _report_outside(source, counts, outside):
         log(f"{lost} of {total} hits have no scan position: {parts}.")
 
 
-def _metadata(source, scan, counts, outside):
+def _metadata(source, scan, counts, outside, options, dtype):
     about = source.describe()
     index = source.index()
     names = [os.path.basename(path) for path in about["paths"]]
@@ -325,10 +326,23 @@ def _metadata(source, scan, counts, outside):
             "pixel_pitch": PIXEL_PITCH,
             "losses": index.losses,
             "hits_total": index.n_hits,
+            "processing": {"reading_0": reading_step(about["paths"], _asked_for(about, options, dtype))},
             "hits_placed": int(counts.sum()),
             "hits_outside": {name.replace(" ", "_"): n for name, n in outside.items() if n},
         }
     )
+
+
+def _asked_for(about, options, dtype):
+    """Options of this reading that are not the usual ones, as plain text and numbers."""
+    usual = ScanOptions()
+    names = (field.name for field in fields(ScanOptions) if field.name != "positions")
+    asked = {name: getattr(options, name) for name in names if getattr(options, name) != getattr(usual, name)}
+    asked = {name: f"{value} ticks" if isinstance(value, Fraction) else value for name, value in asked.items()}
+    if options.positions is not None:
+        asked["positions"] = f"{len(options.positions)} numbers"
+    return {**asked, "layout": about["layout"], "gap": about["gap"], "orientation": about["orientation"],
+            "dtype": np.dtype(dtype).name}  # fmt: skip
 
 
 def _original_metadata(source):

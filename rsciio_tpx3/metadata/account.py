@@ -86,15 +86,16 @@ class Account:
         merged = merge(told, self.decided | set(self.told_by))
         values = dict(merged.values)
         values.pop("navigation_shape", None)  # the axes have it, and keep it when the signal is cropped
-        if values.get("beam_energy") is not None:
-            values["wavelength"] = calibration.wavelength(values["beam_energy"]) * 1e10
         foreign = {name: source for name, source in merged.sources.items() if source != label and name in values}
-        values["metadata_sources"] = {**(values.get("metadata_sources") or {}), **foreign, **self.told_by}
-        conflicts = {name: "; ".join(texts) for name, texts in merged.conflicts.items()}
-        values["metadata_conflicts"] = {**(values.get("metadata_conflicts") or {}), **conflicts}
-        values.update({f"{name}_error": error for name, error in merged.errors.items()})
-        values["layout_table"] = values.get("layout_table") or self._layout_table(values.get("layout"))
-        signal["metadata"] = _joined(tree, build(values))
+        # what the tree has already stays as it is, to the letter
+        new = {name: values[name] for name in foreign}
+        new.update({f"{name}_error": error for name, error in merged.errors.items() if name in foreign})
+        if "beam_energy" in foreign:
+            new["wavelength"] = calibration.wavelength(values["beam_energy"]) * 1e10
+        new["metadata_sources"] = {**foreign, **self.told_by}
+        new["metadata_conflicts"] = {name: "; ".join(texts) for name, texts in merged.conflicts.items()}
+        new["layout_table"] = self._layout_table(values.get("layout"))
+        signal["metadata"] = _joined(tree, build(new))
         if merged.original:
             known = dict(signal.get("original_metadata") or {})
             known["metadata_sources"] = {**known.get("metadata_sources", {}), **plain(merged.original)}

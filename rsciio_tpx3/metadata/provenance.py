@@ -7,7 +7,7 @@ import os
 
 from rsciio_tpx3.metadata.record import plain
 
-__all__ = ["checksums", "files_of", "provenance", "size_of", "with_step"]
+__all__ = ["checksums", "files_of", "provenance", "reading_step", "size_of", "with_step"]
 
 _BLOCK = 1 << 22
 
@@ -38,11 +38,39 @@ def provenance(inputs, digests, name, reader_options, writer_options):
             entry["sha256"] = digests[path]
         files.append(entry)
     return {
-        "software": f"rsciio_tpx3 {__version__}",
+        "operation": "conversion",
+        "software": "rsciio_tpx3",
+        "version": __version__,
         "format": name,
         "inputs": files,
         "reader_options": json.dumps(plain(reader_options)),
         "writer_options": json.dumps(plain(dict(writer_options or {}))),
+    }
+
+
+def reading_step(paths, parameters):
+    """A note on how frames were made from events, for General.Processing.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files of the recording. Their checksums are noted by a conversion, which has the time for them.
+    parameters : dict
+        What was asked for; None is left out.
+
+    Returns
+    -------
+    dict
+    """
+    from rsciio_tpx3 import __version__
+
+    given = {key: value for key, value in parameters.items() if value is not None}
+    return {
+        "operation": "events to frames",
+        "software": "rsciio_tpx3",
+        "version": __version__,
+        "parameters": json.dumps(plain(given)),
+        "inputs": [{"name": os.path.basename(path), "size": os.path.getsize(path)} for path in paths],
     }
 
 
@@ -51,7 +79,8 @@ def with_step(metadata, note):
     metadata = dict(metadata or {})
     general = metadata["General"] = dict(metadata.get("General", {}))
     steps = general["Processing"] = dict(general.get("Processing", {}))
-    steps[f"conversion_{len(steps)}"] = note
+    number = sum(name.startswith("conversion_") for name in steps)
+    steps[f"conversion_{number}"] = note
     return metadata
 
 

@@ -12,8 +12,6 @@ from rsciio_tpx3.metadata.written import read_tree
 
 __all__ = ["find_reader", "read_survey"]
 
-# HyperSpy's metadata structure, followed by all readers
-_COMMON = {"beam_energy": "keV", "convergence_angle": "mrad", "tilt_alpha": "deg", "tilt_beta": "deg"}
 _MM = {"stage_x": "mm", "stage_y": "mm", "stage_z": "mm"}
 _M = {"stage_x": "m", "stage_y": "m", "stage_z": "m"}
 _BY_READER = {
@@ -71,7 +69,7 @@ def _told(tree, label, bare, strict):
             "what you know in metadata=, such as {'camera_length': '100 mm'}."
         )
     copied = {"Acquisition_instrument": instrument, "Sample": tree.get("Sample") or {}}
-    told = read_tree(copied, label, "survey", False, {**_COMMON, **bare})
+    told = read_tree(copied, label, "survey", False, bare)
     told.original = instrument
     return told
 

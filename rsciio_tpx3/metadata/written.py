@@ -16,7 +16,7 @@ import numpy as np
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.told import Told
 
-__all__ = ["add_moment", "load_text_file", "read_mapping", "read_tree"]
+__all__ = ["HYPERSPY_UNITS", "add_moment", "load_text_file", "read_mapping", "read_tree"]
 
 _logger = logging.getLogger(__name__)
 
@@ -28,6 +28,16 @@ _PAIRS = {
     "center": ("center_x", "center_y"),
     "centre": ("center_x", "center_y"),
 }
+HYPERSPY_UNITS = {
+    "beam_energy": "keV",
+    "convergence_angle": "mrad",
+    "tilt_alpha": "deg",
+    "tilt_beta": "deg",
+    "scan_rotation": "deg",
+    "wavelength": "angstrom",
+}
+"""Units of plain numbers in HyperSpy's tree on which its guide, pyXem and all readers agree."""
+
 _MOMENTS = ("start_time", "date_time", "datetime", "start")
 
 
@@ -126,14 +136,15 @@ def read_tree(tree, label, kind, strict=False, bare=None):
     label, kind, strict
         See `Told`.
     bare : dict, optional
-        Name of a quantity to the unit of its number, where none stands beside it. A number without a unit
-        that is not listed is left out, with a warning.
+        Name of a quantity to the unit of its number, where none stands beside it and `HYPERSPY_UNITS` does not
+        tell it. A number without a unit is left out otherwise, with a warning.
 
     Returns
     -------
     Told
     """
     told = Told(kind, label, strict)
+    units = {**HYPERSPY_UNITS, **(bare or {})}
     for name, row in LEAVES.items():
         if kind not in row.sources and kind != "recording":
             continue
@@ -145,7 +156,7 @@ def read_tree(tree, label, kind, strict=False, bare=None):
         if row.unit is None or branch.get(f"{last}_units") == row.unit:
             _add_as_it_is(told, name, value, branch.get(f"{last}_errors"), row)
         else:
-            told.add(name, _with_unit(value, branch, last), (bare or {}).get(name), key=row.leaf)
+            told.add(name, _with_unit(value, branch, last), units.get(name), key=row.leaf)
     return told
 
 

@@ -141,3 +141,17 @@ def test_set_microscope_refuses_what_the_table_refuses(told, message):
 def test_set_microscope_says_what_it_cannot_do(told, message):
     with pytest.raises(ValueError, match=message):
         set_microscope(hyperspy_sparse.data.disks((3, 4), (16, 20)), **told)
+
+
+def test_what_pyxem_wrote_is_understood_and_kept_to_the_letter(path, tmp_path, caplog):
+    s = hs.load(path, metadata={"camera_length": "100 mm"})
+    s.calibration.beam_energy = 200
+    s.calibration.convergence_angle = 20
+    s.save(tmp_path / "x.toml")
+    caplog.clear()
+    t = hs.load(tmp_path / "x.toml", calibrate="k")
+    assert not caplog.records
+    for node in ("General", "Signal", "Acquisition_instrument"):
+        assert t.metadata.get_item(node).as_dictionary() == s.metadata.get_item(node).as_dictionary()
+    assert t.axes_manager.signal_axes[0].units == "nm^-1"
+    assert t.metadata.Acquisition_instrument.TEM.beam_energy_units == "kilovolt"

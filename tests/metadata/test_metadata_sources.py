@@ -185,7 +185,7 @@ def test_a_survey_that_knows_no_microscope_says_so(tmp_path):
         read_survey(tmp_path / "empty.hspy")
     with pytest.raises(FileNotFoundError, match="none.dm4"):
         read_survey(tmp_path / "none.dm4")
-    with pytest.raises(ValueError, match="pass the signal"):
+    with pytest.raises(ValueError, match="several readers take.*takes a signal too"):
         (tmp_path / "x.h5").write_bytes(b"")
         read_survey(tmp_path / "x.h5")
 
@@ -310,3 +310,12 @@ def test_advacam_recordings_have_theirs(tmp_path):
     [signal] = read(str(tmp_path / "adv.t3pa"), lazy=True, navigation_shape=(4, 3), dwell_time="10 us")
     assert value(signal, "threshold") == 3.01 and value(signal, "bias_voltage") == -49.8
     assert at(signal["metadata"], "General.date") == "2020-01-01"
+
+
+def test_the_log_of_processing_tells_what_was_done_with_what(scan):
+    signal = load(scan, navigation_shape=(11, 7), orientation="left")
+    step = at(signal["metadata"], "General.Processing.reading_0")
+    assert (step["operation"], step["software"]) == ("events to frames", "rsciio_tpx3") and step["version"]
+    assert json.loads(step["parameters"])["nav_shape"] == [7, 11]
+    assert json.loads(step["parameters"])["orientation"] == "left"
+    assert step["inputs"] == [{"name": "scan.tpx3", "size": scan.stat().st_size}]
