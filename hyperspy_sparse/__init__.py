@@ -20,6 +20,7 @@ _PUBLIC = {
     "SparseSignal2D": "hyperspy_sparse.signals",
     "finish_loading": "hyperspy_sparse.signals",
     "one_pass": "hyperspy_sparse.passes",
+    "refresh": "hyperspy_sparse.growing",
     "virtual_images": "hyperspy_sparse.passes",
     "set_microscope": "hyperspy_sparse.microscope",
     "register_kernel": "hyperspy_sparse.kernels",

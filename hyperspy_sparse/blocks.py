@@ -7,15 +7,17 @@ together read each block once.
 """
 
 import math
+import sys
 from functools import partial
 
+import dask
 import dask.array as da
 import numpy as np
 from dask.system import CPU_COUNT
 
 from rsciio_tpx3.frames.binning import bin_frames
 from rsciio_tpx3.frames.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import empty_meta, source_of, to_dask
+from rsciio_tpx3.frames.dask_array import empty_meta, source_of, sources_of, to_dask
 from rsciio_tpx3.frames.reductions import powers
 
 __all__ = ["apply_kernel", "binned", "in_blocks", "moments"]
@@ -28,6 +30,9 @@ SMALL_BLOCK = 10**6
 
 OUTPUT_BYTES = 128 * 2**20
 """Size that the dense answer of one block should not exceed."""
+
+MANY_CHUNKS = 512
+"""Chunks above which an array that is no source's own is worth joining neighbours for."""
 
 BLOCKS_PER_CORE = 2
 """Blocks that each core gets where there is enough to do, so that none waits for long."""
@@ -42,9 +47,11 @@ def in_blocks(data, bytes_per_frame=0):
     bytes_per_frame : int
         Size of what the kernel makes of each frame; large answers need smaller blocks.
     """
-    source = source_of(data)
-    if source is None or data.ndim < 3 or math.prod(data.shape[:-2]) == 0:
+    if data.ndim < 3 or math.prod(data.shape[:-2]) == 0:
         return data
+    source = source_of(data)
+    if source is None:
+        return _joined(data, bytes_per_frame)
     nav = data.shape[:-2]
     chunks = _block_sizes(source, nav)
     if bytes_per_frame:
@@ -61,14 +68,63 @@ def _block_sizes(source, nav):
     """Lines per block, along the last but one axis (positions, where there is one axis)."""
     n_lines = nav[-2] if len(nav) > 1 else nav[0]
     repeats = math.prod(nav[:-2]) if len(nav) > 2 else 1
+    total = _entries_of(source)
+    lines = max(1, min(int(_wanted(total) * n_lines * repeats / total), n_lines))
+    return (lines,) * (n_lines // lines) + ((n_lines % lines,) if n_lines % lines else ())
+
+
+def _entries_of(source):
+    """Entries that a source has, or may have; at least one."""
     entries = source.row_events()
     if entries is None:
-        total = math.prod(source.sig_shape) / 16 * math.prod(nav)  # full for counted electrons
-    else:
-        total = max(float(np.sum(entries)), 1.0)
-    wanted = min(max(total / (BLOCKS_PER_CORE * CPU_COUNT), SMALL_BLOCK), BLOCK_ENTRIES)
-    lines = max(1, min(int(wanted * n_lines * repeats / total), n_lines))
-    return (lines,) * (n_lines // lines) + ((n_lines % lines,) if n_lines % lines else ())
+        n_pixels = math.prod(source.sig_shape) / 16  # full for counted electrons
+        return max(n_pixels * math.prod(source.nav_shape), 1.0)
+    return max(float(np.sum(entries)), 1.0)
+
+
+def _wanted(total):
+    """Entries that one block should have."""
+    return min(max(total / (BLOCKS_PER_CORE * _cores()), SMALL_BLOCK), BLOCK_ENTRIES)
+
+
+def _joined(data, bytes_per_frame=0):
+    """The result of other steps with neighbouring chunks joined, where they are many and nearly empty.
+
+    A scan of millions of positions with few electrons has tens of thousands of chunks, since their
+    dense form is bounded. What follows here keeps them sparse.
+    """
+    numbers = data.numblocks[:-2]
+    if max(numbers) < MANY_CHUNKS or data.dtype.kind not in "bui":
+        return data
+    sources = sources_of(data)
+    if not sources:
+        return data
+    densest = max(sources, key=lambda source: _entries_of(source) / math.prod(source.nav_shape))
+    per_frame = _entries_of(densest) / math.prod(densest.nav_shape)
+    total = per_frame * math.prod(data.shape[:-2])
+    room = _wanted(total) / per_frame
+    if bytes_per_frame:
+        room = min(room, OUTPUT_BYTES / bytes_per_frame)
+    axis = max(i for i, n in enumerate(numbers) if n > 1)
+    room /= math.prod(data.shape[axis + 1 : -2])
+    groups, filled = [], 0
+    for size in data.chunks[axis]:
+        if filled and filled + size > room:
+            groups.append(filled)
+            filled = 0
+        filled += size
+    return data.rechunk({axis: (*groups, filled)})
+
+
+def _cores():
+    """Threads that will work: those of the cluster where one is connected, else of this machine."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return CPU_COUNT
+    try:
+        return sum(distributed.get_client().nthreads().values()) or CPU_COUNT
+    except ValueError:  # no cluster
+        return CPU_COUNT
 
 
 def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
@@ -88,12 +144,13 @@ def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
     n_nav = data.ndim - 2
     if any(len(c) > 1 for c in data.chunks[-2:]):
         data = data.rechunk({n_nav: -1, n_nav + 1: -1})
+    # Weights take megabytes. As a key of its own they are in the graph once, not in every task.
+    both = dask.delayed((kernel, otherwise), pure=True, traverse=False)
     return data.map_blocks(
         _answer,
-        kernel=kernel,
+        both=both,
         out_shape=tuple(out_shape),
         out_dtype=np.dtype(dtype),
-        otherwise=otherwise,
         chunks=data.chunks[:-2] + tuple((n,) for n in out_shape),
         drop_axis=[n_nav, n_nav + 1],
         new_axis=list(range(n_nav, n_nav + len(out_shape))) or None,
@@ -103,7 +160,8 @@ def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
     )
 
 
-def _answer(chunk, kernel, out_shape, out_dtype, otherwise):
+def _answer(chunk, both, out_shape, out_dtype):
+    kernel, otherwise = both
     nav = chunk.shape[:-2]
     frames = chunk if isinstance(chunk, CSRFrames) else None
     if frames is None and otherwise is not None:

@@ -66,9 +66,10 @@ def set_microscope(signal, metadata=None, calibrate="auto", center=None, **quant
     if center is not None:
         told.values["center_x"], told.values["center_y"] = _center(signal, center)
         renew |= {"center_x", "center_y"}
+    before = read_tree(signal.metadata.as_dictionary(), "the signal", "recording").values
     _store(signal.metadata, told, forgotten)
     if calibrate is not None:
-        _calibrate(signal, calibrate, renew)
+        _calibrate(signal, calibrate, renew, before)
     return signal
 
 
@@ -108,32 +109,29 @@ def _forget(metadata, leaf):
         delattr(metadata.get_item(node), last)
 
 
-def _calibrate(signal, calibrate, renew):
-    own = read_tree(signal.metadata.as_dictionary(), "the signal", "recording")
-    values = own.values
+def _calibrate(signal, calibrate, renew, before):
+    values = read_tree(signal.metadata.as_dictionary(), "the signal", "recording").values
     if "beam_energy" in values:
         wavelength = LEAVES["wavelength"].leaf
         signal.metadata.set_item(wavelength, calibration.wavelength(values["beam_energy"]) * 1e10)
         signal.metadata.set_item(f"{wavelength}_units", LEAVES["wavelength"].unit)
-    manager = signal.axes_manager
-    axes = manager._axes
+    axes = signal.axes_manager._axes
     if calibrate == "auto" and "nm" in str(axes[-1].units) and values.get("beam_energy") is not None:
         calibrate = "k"
-    for name, axis in zip(("center_y", "center_x"), axes[-2:]):
-        if name not in values and axis.scale and axis.offset:
-            values[name] = -axis.offset / axis.scale
-    plain = [{"name": a.name, "scale": a.scale, "offset": a.offset, "units": a.units, "size": a.size} for a in axes]
-    kept = [dict(entry) for entry in plain]
-    if renew & {"camera_length", "pixel_pitch", "beam_energy", "center_x", "center_y"} or calibrate != "auto":
-        for entry in plain[-2:]:
-            entry.update(scale=1.0, units="px")  # told anew: the old scale is no longer believed
-    made = calibration.calibrated_axes(plain, values, calibrate, renew)
-    if made[-1]["units"] == "px" and axes[-1].units != "px":
-        made[-2:] = calibration.calibrated_axes(kept, values, None if calibrate is None else "auto", renew)[-2:]
-    for axis, entry in zip(axes, made):
+        renew = renew or {"beam_energy"}
+    plain = [
+        {"name": axis.name, "scale": axis.scale, "offset": axis.offset, "units": _text(axis.units), "size": axis.size}
+        for axis in axes
+    ]
+    made = calibration.calibrated_axes(plain, values, calibrate, renew, before)
+    for axis, old, new in zip(axes, plain, made):
         for key in ("scale", "offset", "units"):
-            if key in entry:
-                setattr(axis, key, entry[key])
+            if new[key] != old[key]:
+                setattr(axis, key, new[key])
+
+
+def _text(units):
+    return units if isinstance(units, str) else ""
 
 
 def beam_disk(pattern):

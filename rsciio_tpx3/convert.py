@@ -7,6 +7,7 @@ an hour: refuse before it starts what cannot end well, note where the data come 
 import difflib
 import importlib
 import os
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -296,18 +297,25 @@ def _run_convert(args):
         options["navigation_shape"] = tuple(args.navigation_shape)
     if args.dwell_time:
         options["dwell_time"] = args.dwell_time
-    report = convert(
-        args.input if len(args.input) > 1 else args.input[0],
-        args.output,
-        from_format=args.from_format,
-        to_format=args.to_format,
-        overwrite=args.overwrite,
-        verify=args.verify,
-        checksum=not args.no_checksum,
-        reader_options=options,
-        writer_options=dict(args.write_option),
-        show_progressbar=False if args.quiet else None,
-    )
+    try:
+        report = convert(
+            args.input if len(args.input) > 1 else args.input[0],
+            args.output,
+            from_format=args.from_format,
+            to_format=args.to_format,
+            overwrite=args.overwrite,
+            verify=args.verify,
+            checksum=not args.no_checksum,
+            reader_options=options,
+            writer_options=dict(args.write_option),
+            show_progressbar=False if args.quiet else None,
+        )
+    except KeyboardInterrupt:
+        print(
+            f"{args.output}: interrupted; it is as it was before, nothing is left to delete. Run the command again.",
+            file=sys.stderr,
+        )
+        return 130  # as shells have it
     rate = report["bytes_in"] / report["seconds"] / 1e6
     print(
         f"{report['target']}: {report['frames']} frames, {report['bytes_in'] / 1e6:.1f} MB to "

@@ -13,11 +13,18 @@ from functools import partial
 
 import numpy as np
 
+from rsciio_tpx3.cache import recalled_counts
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
+from rsciio_tpx3.events.event_options import EventOptions, prepare_events
+from rsciio_tpx3.events.repeats import frame_choice
 from rsciio_tpx3.events.sync import ScanOptions, build_scan, choose_sync
+from rsciio_tpx3.events.time_bins import TimeBins
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
 from rsciio_tpx3.frames.dask_array import to_dask
-from rsciio_tpx3.frames.event_frames import EventFrames, count_type
+from rsciio_tpx3.frames.event_frames import count_type
+from rsciio_tpx3.frames.shared_reads import event_frames
+from rsciio_tpx3.frames.weighted import value_type
+from rsciio_tpx3.metadata.event_values import event_values
 from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
 from rsciio_tpx3.metadata.provenance import reading_step
 from rsciio_tpx3.metadata.units import to_ticks
@@ -86,6 +93,8 @@ def scan_options(
     first_line=0,
     skip_lines=(0, 0),
     scan_delay=None,
+    time_bins=None,
+    frames=None,
 ):
     """The user's words about a scan as `ScanOptions`; the parameters are those of `tpx3.file_reader`."""
     if signal not in ("scan", "frames"):
@@ -108,7 +117,23 @@ def scan_options(
         first_line=first_line,
         skip_lines=tuple(skip_lines) if np.iterable(skip_lines) else (skip_lines,),
         frame_time=_ticks("frame_time", frame_time, example="1 ms"),
+        frames=frame_choice(frames),
+        time_bins=_time_bins(time_bins),
         **given,
+    )
+
+
+def _time_bins(value):
+    """``time_bins`` as the user wrote it: a number of bins inside the dwell time, or a dictionary."""
+    if value is None or isinstance(value, TimeBins):
+        return value
+    if isinstance(value, dict) and set(value) <= {"over", "number", "width"} and "over" in value:
+        return TimeBins(value["over"], value.get("number"), _ticks("time_bins width", value.get("width"), "1 s"))
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return TimeBins("dwell", int(value))
+    raise ValueError(
+        f'time_bins={value!r}: a number of bins inside the dwell time, {{"over": "recording", "number": 10}} or '
+        '{"over": "recording", "width": "1 s"} is needed.'
     )
 
 
@@ -180,7 +205,9 @@ def _check_told_rows(index, options, scan, label):
         )
 
 
-def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_progressbar=None, account=None):
+def event_signal(
+    source, options, lazy=False, chunks="auto", dtype=None, show_progressbar=None, events=None, account=None
+):
     """Signal dictionary of an event source seen through a scan.
 
     Parameters
@@ -191,6 +218,8 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
         False decodes now and keeps the sparse chunks in memory.
     chunks, dtype, show_progressbar
         As in `rsciio_tpx3.tpx3.file_reader`.
+    events : rsciio_tpx3.events.event_options.EventOptions, optional
+        Clusters, corrections and values; plain hits by default.
     account : Account, optional
         What the user and other files tell.
 
@@ -198,20 +227,25 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
     -------
     dict
     """
+    events = events or EventOptions()
+    source, corrections = prepare_events(source, events)
     scan = told_scan(source.index(), options, account)
     for message in scan.report["messages"]:
         _logger.warning(message)
-    frames = EventFrames(source, scan, _count_dtype(dtype, scan, options.lines_per_row))
-    counts, outside = frames.count(show_progressbar)
-    _report_outside(source, counts, outside)
+    frames = event_frames(
+        source, scan, _value_dtype(dtype, scan, options.lines_per_row * scan.passes, events), events.values
+    )
+    counts, outside = recalled_counts(frames, show_progressbar)
+    _report_outside("hits" if events.cluster is None else "electrons", counts, outside)
     return frames_signal(
         frames,
         _nav_axes(scan),
-        _metadata(source, scan, counts, outside, options, frames.dtype),
+        _metadata(source, scan, options, frames.dtype, event_values(source, events, corrections, counts, outside)),
         _original_metadata(source),
         lazy=lazy,
         chunks=chunks,
-        navigator=counts.reshape(scan.nav_shape),
+        navigator=counts.reshape(frames.nav_shape),
+        sig_axes=_sig_axes(source, events),
         account=account,
     )
 
@@ -281,33 +315,64 @@ def axis(name, size, navigate, scale=1.0, offset=0.0, units=""):
 
 
 def _nav_axes(scan):
+    """Axes in NumPy order; a time axis comes first, so that HyperSpy shows x and y."""
+    time, sizes, extra = scan.time_axis, list(scan.nav_shape), []
+    if time is not None:
+        del sizes[0 if time.over == "recording" else -1]
+        extra = [axis(f"time in {time.over}", time.number, True, time.width, time.first, "s")]
     if scan.report["sync"] == "frames":
         first = ticks_to_seconds(scan.start[0])
-        return [axis("time", scan.nav_shape[0], True, scan.report["dwell_time"], first, "s")]
-    names = ("frame", "y", "x")[-len(scan.nav_shape) :]
-    return [axis(name, size, True) for name, size in zip(names, scan.nav_shape)]
+        return [*extra, axis("time", sizes[0], True, scan.report["dwell_time"], first, "s")]
+    shown = {"frame": _frame_scale(scan)}
+    names = ("frame", "y", "x")[-len(sizes) :]
+    return [*extra, *(axis(name, size, True, *shown.get(name, ())) for name, size in zip(names, sizes))]
 
 
-def _count_dtype(dtype, scan, lines_per_row):
+def _frame_scale(scan):
+    """Scale and offset of the frame axis: frame numbers, where those used are evenly spaced."""
+    used = scan.report.get("frames_used") or [0]
+    steps = np.unique(np.diff(used))
+    if len(steps) > 1:
+        return ()
+    return (float(steps[0]) if len(steps) else 1.0, float(used[0]))
+
+
+def _sig_axes(source, events):
+    """Detector axes in pixels of the detector, also where it was divided more finely."""
+    fine = 1 if events.cluster is None else events.cluster.upsample
+    offset = (1 / fine - 1) / 2  # the first fine pixel lies left of the middle of the first pixel
+    sizes = zip(("ky", "kx"), source.sig_shape)
+    return [axis(name, size, False, scale=1 / fine, offset=offset, units="px") for name, size in sizes]
+
+
+def _value_dtype(dtype, scan, lines_per_row, events):
     if dtype is None:
-        return count_type(scan, lines_per_row)
+        if events.values != "counts":
+            return value_type(events.values, scan, lines_per_row, events.cluster is not None)
+        # a centroid may lie in a pixel that was not hit: its neighbours, at most four pairs, can give it electrons
+        centroids = events.cluster is not None and events.cluster.position == "centroid"
+        return count_type(scan, lines_per_row * (4 if centroids else 1))
     dtype = np.dtype(dtype)
-    if dtype.kind != "u":
-        raise ValueError(f"dtype={dtype} cannot hold counts: an unsigned integer type such as 'uint16' is needed.")
+    kind, example = ("f", "float32") if events.values == "energy" else ("u", "uint16")
+    if dtype.kind != kind:
+        raise ValueError(
+            f"dtype={dtype} cannot hold {events.values}: "
+            f"{'a floating-point' if kind == 'f' else 'an unsigned integer'} type such as {example!r} is needed."
+        )
     return dtype
 
 
-def _report_outside(source, counts, outside):
+def _report_outside(what, counts, outside):
     lost = sum(outside.values())
-    total = source.index().n_hits
+    total = int(counts.sum()) + lost
     if lost:
         parts = ", ".join(f"{n} {name}" for name, n in outside.items() if n)
         # flyback is what a scan has; more than half the hits elsewhere is a scan misread
         log = _logger.warning if lost > 0.5 * total else _logger.info
-        log(f"{lost} of {total} hits have no scan position: {parts}.")
+        log(f"{lost} of {total} {what} have no scan position: {parts}.")
 
 
-def _metadata(source, scan, counts, outside, options, dtype):
+def _metadata(source, scan, options, dtype, values):
     about = source.describe()
     index = source.index()
     names = [os.path.basename(path) for path in about["paths"]]
@@ -320,27 +385,24 @@ def _metadata(source, scan, counts, outside, options, dtype):
             "original_filename": names[0],
             "original_files": names if len(names) > 1 else None,
             "signal_type": "electron_diffraction",
-            "quantity": "Counts (hits)",
-            "event_type": "hits",
             "detector_type": "Timepix3",
             "pixel_pitch": PIXEL_PITCH,
             "losses": index.losses,
-            "hits_total": index.n_hits,
             "processing": {"reading_0": reading_step(about["paths"], _asked_for(about, options, dtype))},
-            "hits_placed": int(counts.sum()),
-            "hits_outside": {name.replace(" ", "_"): n for name, n in outside.items() if n},
+            **values,
         }
     )
 
 
 def _asked_for(about, options, dtype):
     """Options of this reading that are not the usual ones, as plain text and numbers."""
-    usual = ScanOptions()
-    names = (field.name for field in fields(ScanOptions) if field.name != "positions")
-    asked = {name: getattr(options, name) for name in names if getattr(options, name) != getattr(usual, name)}
-    asked = {name: f"{value} ticks" if isinstance(value, Fraction) else value for name, value in asked.items()}
-    if options.positions is not None:
-        asked["positions"] = f"{len(options.positions)} numbers"
+    usual, asked = ScanOptions(), {}
+    for name in (field.name for field in fields(ScanOptions)):
+        value = getattr(options, name)
+        if isinstance(value, np.ndarray):
+            asked[name] = f"{len(value)} numbers"
+        elif value is not None and value != getattr(usual, name):
+            asked[name] = f"{value} ticks" if isinstance(value, Fraction) else value
     return {**asked, "layout": about["layout"], "gap": about["gap"], "orientation": about["orientation"],
             "dtype": np.dtype(dtype).name}  # fmt: skip
 

@@ -73,9 +73,10 @@ class Masks:
     def sums(self, frames, dtype):
         """Sums of every frame under every mask: ndarray of `dtype`, shape (n_frames, n_masks)."""
         wide = np.float64 if np.dtype(dtype).kind == "f" else np.dtype(dtype)
-        out = np.zeros((frames.n_frames, len(self.members)), dtype=wide)
+        out = np.empty((frames.n_frames, len(self.members)), dtype=wide)
         data = frames.data.view(np.uint8) if frames.data.dtype == np.bool_ else frames.data
-        loops.label_sums(data, frames.indices, frames.indptr, self.labels, out)
+        scratch = np.zeros((4, len(self.members)), dtype=wide)
+        loops.label_sums(data, frames.indices, frames.indptr, self.labels, scratch, out)
         return (out @ self.members.astype(wide)).astype(dtype)
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "CONTROL_PERIOD",
     "GLOBAL_TICKS",
     "PIXEL_PERIOD",
+    "PIXEL_STEPS",
     "PIXEL_TICKS",
     "TDC_PERIOD",
     "TDC_TICKS",
@@ -30,7 +31,8 @@ PIXEL_TICKS = 6  # 1.5625 ns, one count of the fast ToA (640 MHz)
 COARSE_TICKS = 96  # 25 ns, one count of ToA, ToT and the global time (40 MHz)
 GLOBAL_TICKS = COARSE_TICKS
 
-PIXEL_PERIOD = (1 << 30) * COARSE_TICKS  # 16 bits SPIDR and 14 bits ToA: 26.8435456 s
+PIXEL_STEPS = 1 << 34  # steps of PIXEL_TICKS in a period: a power of two, so that wrapping is a mask
+PIXEL_PERIOD = PIXEL_STEPS * PIXEL_TICKS  # 16 bits SPIDR and 14 bits ToA: 26.8435456 s
 TDC_PERIOD = (1 << 35) * TDC_TICKS  # 107.3741824 s, exactly four pixel periods
 CONTROL_PERIOD = (1 << 34) * COARSE_TICKS  # time in 0x5 control words: 429.4967296 s
 

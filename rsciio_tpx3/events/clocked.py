@@ -8,12 +8,10 @@ import numpy as np
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import gap_messages, period_report, pulses_of
 from rsciio_tpx3.events.lines import period_text, scan_of_lines
-from rsciio_tpx3.events.scan import Scan
+from rsciio_tpx3.events.scan import MOST_POSITIONS, Scan
 from rsciio_tpx3.events.scan_options import need
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.wording import counted, format_seconds
-
-_MOST_POSITIONS = 2 * 10**8  # their counts alone take 1.6 GB
 
 __all__ = ["frame_trigger_scan", "frames_over_time", "shared_clock_scan"]
 
@@ -58,9 +56,9 @@ def _clocked_lines(options, frame_starts, report, messages=(), numbers=None):
 
 def _refuse_endless(n_positions, what):
     """Stop before a mistyped time makes tables that fill the memory."""
-    if n_positions > _MOST_POSITIONS:
+    if n_positions > MOST_POSITIONS:
         raise ScanSyncError(
-            f"{what} make {n_positions:,} positions, more than {_MOST_POSITIONS:,}. Check the times and "
+            f"{what} make {n_positions:,} positions, more than {MOST_POSITIONS:,}. Check the times and "
             "navigation_shape; load a part of the recording, or longer frames."
         )
 

@@ -74,6 +74,19 @@ class Layout:
         """Chip numbers the layout has a place for."""
         return tuple(int(chip) for chip in np.flatnonzero(self.rules[:, 0] >= 0))
 
+    def __reduce__(self):
+        # rules of 256 chips are 6 kB, and a layout travels with every task of a dask graph
+        chips = self.chips
+        own = {chip: tuple(self.rules[chip].tolist()) for chip in chips}
+        return _of_rules, (self.name, self.sig_shape, own, self.gap, self.orientation)
+
+
+def _of_rules(name, sig_shape, own, gap, orientation):
+    rules = np.full((256, 3), -1, np.int64)
+    for chip, rule in own.items():
+        rules[chip] = rule
+    return Layout(name, sig_shape, rules, gap, orientation)
+
 
 def _quad(gap):
     far = 2 * CHIP_SIZE - 1 + gap

@@ -35,6 +35,7 @@ def line_scan(index, options, sync, tdc):
         "edges_spurious": pulses.spurious,
         "edges_in_bursts": pulses.burst,
         **period_report(pulses, "line"),
+        **_jitter_report(pulses),
         **gate_report,
         "dwell_time": ticks_to_seconds(float(np.median(num)) / den),
         "dwell_time_error": ticks_to_seconds(float(np.std(num)) / den),
@@ -124,6 +125,12 @@ def _nearest(values, wanted):
 
 def _fitted(pulses):
     """Line starts on a straight line through the pulses of each run: period common, offset its own."""
+    origin, offset = _fit(pulses)
+    return origin + np.round(offset).astype(np.int64)
+
+
+def _fit(pulses):
+    """The fitted times as a whole number near them and a float to be added."""
     number = np.arange(len(pulses), dtype=np.float64)
     kept = ~pulses.lost
     runs = pulses.run[kept]
@@ -136,8 +143,19 @@ def _fitted(pulses):
     mean_y = np.bincount(runs, y, len(n)) / np.maximum(n, 1)
     dx, dy = x - mean_x[runs], y - mean_y[runs]
     slope = (dx * dy).sum() / (dx * dx).sum() if (dx * dx).sum() else 0.0
-    offset = mean_y[pulses.run] + slope * (number - mean_x[pulses.run])
-    return origin[pulses.run] + np.round(offset).astype(np.int64)
+    return origin[pulses.run], mean_y[pulses.run] + slope * (number - mean_x[pulses.run])
+
+
+def _jitter_report(pulses):
+    """How far line starts lie from a regular grid, one standard deviation, with its own error."""
+    origin, offset = _fit(pulses)
+    kept = ~pulses.lost
+    free = int(kept.sum()) - int(pulses.run[-1]) - 2  # an offset for each run, and one period
+    if free < 1:
+        return {}
+    residual = (pulses.ticks - origin)[kept] - offset[kept]
+    jitter = ticks_to_seconds(float(np.sqrt((residual**2).sum() / free)))
+    return {"line_jitter": jitter, "line_jitter_error": jitter / float(np.sqrt(2 * free))}
 
 
 def _frame_rows(pulses, options):

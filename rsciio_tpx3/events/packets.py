@@ -41,6 +41,7 @@ __all__ = [
     "header_words",
     "is_header",
     "pixel_address",
+    "pixel_steps",
     "pixel_ticks",
     "pixel_tot",
     "tdc_coarse",
@@ -114,14 +115,20 @@ def pixel_address(word):
 
 
 @_inline
-def pixel_ticks(word):
-    """Time of arrival in ticks, wrapped at `clock.PIXEL_PERIOD`.
+def pixel_steps(word):
+    """Time of arrival in steps of 1.5625 ns, wrapped at 2**34.
 
-    ((SPIDR << 14) + ToA) * 25 ns - FToA * 1.5625 ns; up to 15 steps below zero at time zero.
+    ((SPIDR << 14) + ToA) * 16 - FToA; up to 15 steps below zero at time zero.
     """
-    coarse = (np.int64(word & np.uint64(0xFFFF)) << 14) | np.int64((word >> np.uint64(30)) & np.uint64(0x3FFF))
-    fast = np.int64((word >> np.uint64(16)) & np.uint64(0xF))
-    return coarse * COARSE_TICKS - fast * PIXEL_TICKS
+    # ToA (bits 43-30) lands on its 16 steps by one shift, SPIDR time (bits 15-0) on its 2**18
+    coarse = ((word & np.uint64(0xFFFF)) << np.uint64(18)) | ((word >> np.uint64(26)) & np.uint64(0x3FFF0))
+    return np.int64(coarse) - np.int64((word >> np.uint64(16)) & np.uint64(0xF))
+
+
+@_inline
+def pixel_ticks(word):
+    """Time of arrival in ticks, wrapped at `clock.PIXEL_PERIOD`; up to 15 steps below zero at time zero."""
+    return pixel_steps(word) * PIXEL_TICKS
 
 
 @_inline

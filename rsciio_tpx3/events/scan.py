@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
+from rsciio_tpx3.events.packing import pack, unpack
 from rsciio_tpx3.exceptions import ScanSyncError
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "BEFORE",
     "FLYBACK",
     "LEFT_OUT",
+    "MOST_POSITIONS",
     "OUTSIDE_NAMES",
     "Scan",
     "count_positions",
@@ -34,6 +36,13 @@ OUTSIDE_NAMES = {
     AFTER: "after the last line",
     LEFT_OUT: "in lines left out of the scan",
 }
+
+_COLUMNS = ("start", "stop", "phase", "num", "base", "step")
+
+MOST_POSITIONS = 2 * 10**8
+"""Positions that a scan may have: their counts alone take 1.6 GB."""
+
+_MOST_READS = 64
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,11 @@ class Scan:
         1, or -1 where the line is scanned backwards.
     report : dict
         What was found and repaired; see `rsciio_tpx3.events.sync.build_scan`.
+    passes : int
+        How many frames are added up at each position.
+    time_axis : rsciio_tpx3.events.time_bins.TimeAxis or None
+        Where time is an axis: the last one of `nav_shape` inside the dwell time, the first one over
+        the recording.
     """
 
     nav_shape: tuple
@@ -71,6 +85,8 @@ class Scan:
     base: np.ndarray
     step: np.ndarray
     report: dict = field(default_factory=dict)
+    passes: int = 1
+    time_axis: object = None
 
     def __post_init__(self):
         if len(self.start) == 0:
@@ -87,7 +103,7 @@ class Scan:
     def n_positions(self):
         return int(np.prod(self.nav_shape, dtype=np.int64))
 
-    def runs(self, start, stop, most=64):
+    def runs(self, start, stop, most=None):
         """Where in time a range of flat positions was scanned.
 
         Parameters
@@ -95,7 +111,8 @@ class Scan:
         start, stop : int
             Half-open range of flat positions.
         most : int
-            Stretches at the most: the nearest ones are joined, since each costs a read.
+            Stretches at the most: the nearest ones are joined, since each costs a read. 64 for each
+            pass over the scan by default.
 
         Returns
         -------
@@ -103,6 +120,7 @@ class Scan:
             One for each stretch of segments that touches the range. Other segments may lie inside
             a stretch, so positions still have to be compared with the range.
         """
+        most = _MOST_READS * self.passes if most is None else most
         lowest, order = self._by_position
         first, last = np.searchsorted(lowest, [start - self.n_columns + 1, stop])
         at = np.sort(order[first:last])
@@ -123,11 +141,44 @@ class Scan:
         return lowest[order], order
 
     def __getstate__(self):
-        return {name: value for name, value in self.__dict__.items() if name != "_by_position"}
+        state = {name: value for name, value in self.__dict__.items() if name != "_by_position"}
+        # ends lie at equal distances from the starts far more often than from each other
+        state["stop"] = self.stop - self.start
+        return {name: pack(state[name]) if name in _COLUMNS else state[name] for name in state}
+
+    def __setstate__(self, state):
+        columns = {name: unpack(value) for name, value in state.items() if name in _COLUMNS}
+        columns["stop"] += columns["start"]
+        self.__dict__.update(state, **columns)
 
     def _slice(self, first, last):
-        names = ("start", "stop", "phase", "num", "base", "step")
-        return replace(self, **{name: getattr(self, name)[first:last] for name in names}, report={})
+        return replace(self, **{name: getattr(self, name)[first:last] for name in _COLUMNS}, report={})
+
+    def for_rows(self, start, stop):
+        """The part of the scan that a range of flat positions needs, and when it was scanned.
+
+        Returns
+        -------
+        scan : Scan
+            Answers `runs` for this range, or a part of it, as the whole does.
+        spans : list of tuple of int
+            Half-open spans of time, ascending.
+        """
+        runs = self.runs(start, stop)
+        parts = {name: [getattr(self, name)[:0]] for name in _COLUMNS}
+        for run in runs:
+            # an empty segment, left out of the scan, keeps the stretches apart for `runs`
+            end = {"start": run.stop[-1], "stop": run.stop[-1], "phase": 0, "num": 1, "base": -1, "step": 1}
+            for name, columns in parts.items():
+                column = getattr(run, name)
+                columns += [column, np.array([end[name]], column.dtype)]
+        kept = {name: np.concatenate(columns) for name, columns in parts.items()}
+        return replace(self, **kept, report={}), [run.span for run in runs]
+
+    @property
+    def span(self):
+        """Half-open span of time from the first segment to the end of the last one that ends."""
+        return int(self.start[0]), int(self.stop.max())
 
     def columns(self):
         """The arrays in the order that the kernels take them."""

@@ -6,6 +6,8 @@ from fractions import Fraction
 import numpy as np
 
 from rsciio_tpx3.events.packets import EDGE_CODES
+from rsciio_tpx3.events.repeats import FrameChoice
+from rsciio_tpx3.events.time_bins import TimeBins
 from rsciio_tpx3.exceptions import ScanSyncError
 
 __all__ = ["EDGELESS", "PATTERNS", "SYNCS", "ScanOptions", "need"]
@@ -46,6 +48,9 @@ class ScanOptions:
         Lines to pass over before the first one of the scan.
     skip_lines : tuple of int
         Lines to leave out at the beginning and at the end of each frame.
+    frames : rsciio_tpx3.events.repeats.FrameChoice
+        Which passes over the scan field, one by one or added up.
+    time_bins : rsciio_tpx3.events.time_bins.TimeBins or None
     """
 
     nav_shape: tuple | None = None
@@ -62,6 +67,8 @@ class ScanOptions:
     frame_flyback: Fraction = Fraction(0)
     frame_time: Fraction | None = None
     delay: Fraction = Fraction(0)
+    frames: FrameChoice = FrameChoice()
+    time_bins: TimeBins | None = None
 
     def __post_init__(self):
         for name, allowed in (("sync", ("auto", *SYNCS)), ("tdc", ("auto", *EDGE_CODES)), ("pattern", PATTERNS)):

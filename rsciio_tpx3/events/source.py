@@ -4,19 +4,19 @@ Nothing above an `EventSource` knows packets, rollovers or chips: it sees hits w
 detector pixel, and trigger edges on the same clock.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from rsciio_tpx3.events.packets import EDGE_CODES
 
-__all__ = ["Edges", "EventIndex", "EventSource", "Hits"]
+__all__ = ["Edges", "EventIndex", "EventSource", "Hits", "check_inside", "narrowed"]
 
 
 @dataclass(frozen=True)
 class Hits:
-    """Columns of hits, in no promised order.
+    """Columns of hits, or of electrons where clusters were found, in no promised order.
 
     Attributes
     ----------
@@ -24,16 +24,22 @@ class Hits:
         Flat detector index ``row * width + column``.
     toa : numpy.ndarray of int64, shape (n,)
         Arrival time in ticks (`rsciio_tpx3.events.clock`), without rollovers.
-    tot : numpy.ndarray of uint16, shape (n,)
-        Time over threshold in steps of 25 ns.
+    tot : numpy.ndarray of uint16 (hits) or uint32 (electrons), shape (n,)
+        Time over threshold in steps of 25 ns; the sum over the hits of an electron.
     width : int
         Detector width, to split `pixel`.
+    energy : numpy.ndarray of float32, shape (n,), or None
+        keV, where a calibration was given.
+    size : numpy.ndarray of int32, shape (n,), or None
+        Hits of each electron.
     """
 
     pixel: np.ndarray
     toa: np.ndarray
     tot: np.ndarray
     width: int
+    energy: np.ndarray | None = None
+    size: np.ndarray | None = None
 
     @property
     def x(self):
@@ -47,6 +53,26 @@ class Hits:
 
     def __len__(self):
         return len(self.pixel)
+
+    def take(self, which):
+        """The hits of an index array or mask."""
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        return replace(self, **{name: column[which] for name, column in columns.items() if column is not None})
+
+    @classmethod
+    def joined(cls, parts, width):
+        """All parts, one after the other; `width` is for when there are none."""
+        parts = list(parts)
+        if not parts:
+            return cls(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.uint16), width)
+        if len(parts) == 1:
+            return parts[0]
+        columns = {name: [getattr(part, name) for part in parts] for name in _COLUMNS}
+        known = {name: np.concatenate(found) for name, found in columns.items() if found[0] is not None}
+        return cls(**known, width=width)
+
+
+_COLUMNS = ("pixel", "toa", "tot", "energy", "size")
 
 
 @dataclass(frozen=True)
@@ -114,6 +140,10 @@ class EventIndex:
     statistics: dict = field(default_factory=dict)
     losses: dict = field(default_factory=dict)
 
+    def without_edges(self):
+        """What a narrowed source keeps of it."""
+        return replace(self, edges=Edges.empty(), statistics={}, losses={})
+
 
 @runtime_checkable
 class EventSource(Protocol):
@@ -123,9 +153,12 @@ class EventSource(Protocol):
     ----------
     sig_shape : tuple of int
         Detector ``(height, width)``.
+    layout : rsciio_tpx3.events.geometry.Layout
+        Which pixels exist, and of which chip.
     """
 
     sig_shape: tuple
+    layout: object
 
     def describe(self):
         """What the format tells about the instrument.
@@ -160,3 +193,21 @@ class EventSource(Protocol):
 
     def part(self, piece):
         """Iterate over `Hits` of one of the ranges of `work`."""
+
+    def narrowed(self, spans):
+        """A source for `windows` and `hits` inside these half-open spans of time alone.
+
+        It holds no more of the index than they need, so that a task that travels to another process is
+        small: its `index` knows no edges. Asked for other times it raises, rather than leave out hits.
+        """
+
+
+def narrowed(source, spans):
+    """`source.narrowed`, or the source itself where it has no smaller form."""
+    return source.narrowed(spans) if hasattr(source, "narrowed") else source
+
+
+def check_inside(spans, start, stop):
+    """Raise unless a span of time lies in one of those that a source was narrowed to; None is all time."""
+    if spans is not None and not any(low <= start and stop <= high for low, high in spans):
+        raise ValueError(f"Hits from {start} to {stop} were asked of a source that was narrowed to {spans}.")

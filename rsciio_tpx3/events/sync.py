@@ -20,7 +20,9 @@ from rsciio_tpx3.events.clocked import frame_trigger_scan, frames_over_time, sha
 from rsciio_tpx3.events.edges import other_direction, pulses_of
 from rsciio_tpx3.events.lines import gate_length, line_scan
 from rsciio_tpx3.events.pixel_pulses import pixel_trigger_scan
+from rsciio_tpx3.events.repeats import with_frames
 from rsciio_tpx3.events.scan_options import EDGELESS, ScanOptions
+from rsciio_tpx3.events.time_bins import with_time_bins
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.wording import format_seconds
 
@@ -41,7 +43,8 @@ def build_scan(index, options):
         Its ``report`` holds plain numbers: ``sync``, ``tdc``, ``pattern``, ``lines_found``,
         ``lines_expected``, ``lines_repaired``, ``lines_lost``, ``edges_spurious``, ``edges_in_bursts``,
         ``frames``, times in seconds (``dwell_time``, ``line_period``, ``active_time``,
-        ``flyback_time`` with ``*_error``), and ``messages`` for the user.
+        ``flyback_time`` with ``*_error``), and ``messages`` for the user. The frames and the time axis
+        of `options` are applied last (`rsciio_tpx3.events.repeats`, `rsciio_tpx3.events.time_bins`).
 
     Raises
     ------
@@ -58,7 +61,15 @@ def build_scan(index, options):
     else:
         scan = line_scan(index, options, sync, tdc)
     scan.report.update(sync=sync, tdc=tdc, pattern=options.pattern)
-    return scan
+    return _arranged(scan, options, index.hit_span)
+
+
+def _arranged(scan, options, hit_span):
+    """The scan with the frames and the time axis that were asked for."""
+    bins = options.time_bins
+    # time over the recording takes the place of the frames, unless they are wanted too
+    scan = with_frames(scan, options.frames, summed=bins is not None and bins.over == "recording")
+    return scan if bins is None else with_time_bins(scan, bins, hit_span)
 
 
 def choose_sync(index, options):

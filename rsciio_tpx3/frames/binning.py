@@ -40,12 +40,8 @@ def bin_frames(frames, factors, dtype=None):
     """
     factors = tuple(int(f) for f in factors)
     shape = frames.shape
-    if len(factors) != len(shape) or any(
-        f < 1 or n % f for f, n in zip(factors, shape, strict=False)
-    ):
-        raise ValueError(
-            f"factors {factors} do not divide the shape {shape}; crop the axes to multiples first."
-        )
+    if len(factors) != len(shape) or any(f < 1 or n % f for f, n in zip(factors, shape, strict=False)):
+        raise ValueError(f"factors {factors} do not divide the shape {shape}; crop the axes to multiples first.")
     dtype = np.dtype(dtype) if dtype else np.sum(np.zeros(1, frames.dtype)).dtype
     new_shape = tuple(n // f for f, n in zip(factors, shape, strict=True))
     wide = np.float64 if dtype.kind == "f" else np.dtype(f"{dtype.kind}8")

@@ -79,15 +79,10 @@ class CSRFrames(GCXS):
         if not isinstance(arg, tuple | list):
             arg, shape = _parts_of(arg, shape)
         if shape is None:
-            raise ValueError(
-                "CSRFrames needs shape=nav_shape + (height, width): three arrays do not tell it."
-            )
+            raise ValueError("CSRFrames needs shape=nav_shape + (height, width): three arrays do not tell it.")
         shape = tuple(operator.index(n) for n in shape)
         if len(shape) < 2:
-            raise ValueError(
-                f"shape {shape} has {len(shape)} axes; frames need at least the two of the "
-                "detector."
-            )
+            raise ValueError(f"shape {shape} has {len(shape)} axes; frames need at least the two of the detector.")
         if compressed_axes is not None and tuple(compressed_axes) != tuple(range(len(shape) - 2)):
             raise ValueError(
                 f"compressed_axes={tuple(compressed_axes)}: CSRFrames compresses all axes but the "
@@ -173,10 +168,7 @@ class CSRFrames(GCXS):
         return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self):
-        return (
-            f"<CSRFrames: shape={self.shape}, dtype={self.dtype}, entries={self.data.size}, "
-            f"{self.nbytes} bytes>"
-        )
+        return f"<CSRFrames: shape={self.shape}, dtype={self.dtype}, entries={self.data.size}, {self.nbytes} bytes>"
 
     __str__ = __repr__
 
@@ -227,9 +219,7 @@ class CSRFrames(GCXS):
         """
         array = np.asarray(array)
         if array.ndim < 2:
-            raise ValueError(
-                f"an array of shape {array.shape} has no two detector axes; reshape it first."
-            )
+            raise ValueError(f"an array of shape {array.shape} has no two detector axes; reshape it first.")
         n_frames, n_pixels = math.prod(array.shape[:-2]), math.prod(array.shape[-2:])
         flat = np.ascontiguousarray(array).reshape(n_frames, n_pixels)
         # NaN and -0.0 differ from the zero of a missing entry in what NumPy makes of them; NaN
@@ -254,8 +244,7 @@ class CSRFrames(GCXS):
     def from_scipy_sparse(cls, x, /, *, fill_value=None):
         """Refused: a matrix does not tell the detector's shape; see `from_scipy`."""
         raise ValueError(
-            "a scipy.sparse matrix has no detector axes: "
-            "use CSRFrames.from_scipy(array, nav_shape, sig_shape)."
+            "a scipy.sparse matrix has no detector axes: use CSRFrames.from_scipy(array, nav_shape, sig_shape)."
         )
 
     @classmethod
@@ -379,9 +368,7 @@ class CSRFrames(GCXS):
     def maybe_densify(self, max_size=1000, min_density=0.25):
         if self.size <= max_size or self.density >= min_density:
             return self.todense()
-        raise ValueError(
-            f"{self.size} values are more than max_size={max_size}; todense() makes them anyway."
-        )
+        raise ValueError(f"{self.size} values are more than max_size={max_size}; todense() makes them anyway.")
 
     def rows(self):
         """Row of every entry, shape (n_entries,), int64."""
@@ -548,8 +535,9 @@ def _add_reductions():
     """Give the class ndarray's reducing methods, each NumPy's function of the same name."""
     names = "sum prod min max mean var std any all argmax argmin cumsum cumprod ptp".split()
     for name in names:
+        function = getattr(np, name)
 
-        def method(self, axis=None, *args, _function=getattr(np, name), **kwargs):
+        def method(self, axis=None, *args, _function=function, **kwargs):
             return _function(self, axis, *args, **kwargs)
 
         method.__name__ = name
@@ -634,10 +622,7 @@ def _check_lengths(data, indices, indptr, shape):
             f"{indptr.shape}; needed are two of equal length and one of one axis."
         )
     if indptr.size != n_frames + 1:
-        raise ValueError(
-            f"indptr describes {indptr.size - 1} frames but nav_shape {shape[:-2]} needs "
-            f"{n_frames}."
-        )
+        raise ValueError(f"indptr describes {indptr.size - 1} frames but nav_shape {shape[:-2]} needs {n_frames}.")
     if indptr[0] != 0 or indptr[-1] != data.size:
         raise ValueError(
             f"indptr runs from {indptr[0]} to {indptr[-1]}; it must run from 0 to the number of "

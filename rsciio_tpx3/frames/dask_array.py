@@ -1,21 +1,24 @@
 """One function turns any source of frames into a dask array of `CSRFrames`.
 
-Chunks are whole scan lines with the whole detector. The graph holds the source once and a pair
-of row numbers per task; nothing is read before it is needed.
+Chunks are whole scan lines with the whole detector; nothing is read before it is needed.
 """
 
 import itertools
 import math
 
 import numpy as np
-from dask._task_spec import DataNode, Task, TaskRef
+from dask._task_spec import Task
 from dask.array import Array
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.rows import Rows
+from rsciio_tpx3.frames.shared_reads import SharedFrames, shared_tasks
 
-__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "to_dask"]
+__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "sources_of", "to_dask"]
+
+_NAME = "csr-frames-"  # of the layer in the graph
 
 DENSE_CHUNK_BYTES = 128 * 2**20
 """Size that the dense form of one chunk, in the type of the counts, should not exceed."""
@@ -61,13 +64,15 @@ def to_dask(frame_source, chunks="auto"):
     sig_shape = tuple(int(n) for n in frame_source.sig_shape)
     dtype = np.dtype(frame_source.dtype)
     nav_chunks = _nav_chunks(frame_source, nav_shape, sig_shape, dtype, chunks)
-    name = f"csr-frames-{tokenize(frame_source, nav_chunks)}"
-    source_key = f"{name}-source"
-    graph = {source_key: DataNode(source_key, frame_source)}
+    name = f"{_NAME}{tokenize(frame_source, nav_chunks)}"
     spans = _spans(nav_shape, nav_chunks)
-    for place, (start, stop, shape) in spans:
-        key = (name, *place, 0, 0)
-        graph[key] = Task(key, read_frames, TaskRef(source_key), start, stop, shape + sig_shape)
+    if isinstance(frame_source, SharedFrames) and nav_shape:
+        graph = shared_tasks(frame_source, name, spans)
+    else:
+        graph = {}
+        for place, (start, stop, shape) in spans:
+            key = (name, *place, 0, 0)
+            graph[key] = Task(key, read_frames, Rows(frame_source, start, stop, frame_source), shape + sig_shape)
     layers = {name: MaterializedLayer(graph)}
     whole = HighLevelGraph(layers, {name: set()})
     chunks = nav_chunks + tuple((n,) for n in sig_shape)
@@ -83,32 +88,52 @@ def empty_meta(dtype, n_nav):
     return CSRFrames._make(*empty, (0,) * (n_nav + 2))
 
 
-def read_frames(frame_source, start, stop, shape):
-    """Rows `start` to `stop` of a source as one chunk of this shape; what each task runs."""
-    frames = frame_source.frames(start, stop)
+def read_frames(rows, shape):
+    """Rows of a source as one chunk of this shape; what each task runs."""
+    frames = rows.read()
     if len(shape) == 2:
         return np.asarray(frames).reshape(shape)
     return frames.reshape(shape)
 
 
 def source_of(array):
-    """The FrameSource that a dask array reads directly, or None if anything was done to it."""
-    layer = array.dask.layers.get(array.name) if hasattr(array.dask, "layers") else None
-    node = layer.get(f"{array.name}-source") if layer is not None else None
-    return getattr(node, "value", None)
+    """The FrameSource that a dask array reads directly, or None if anything was done to it.
+
+    None as well for an array that came from another process: its tasks have what they need, but no
+    longer the whole source.
+    """
+    layers = getattr(array.dask, "layers", {})
+    return _source_in(layers[array.name]) if array.name in layers and _is_ours(array.name) else None
+
+
+def sources_of(array):
+    """All `FrameSource` that a dask array reads, whatever was done to them."""
+    found = (_source_in(layer) for name, layer in getattr(array.dask, "layers", {}).items() if _is_ours(name))
+    return [source for source in found if source is not None]
+
+
+def _is_ours(name):
+    return isinstance(name, str) and name.startswith(_NAME)
+
+
+def _source_in(layer):
+    """The source that the reading tasks of a layer hold; they come first in it."""
+    task = next(iter(layer.values()), None)
+    rows = task.args[0] if isinstance(task, Task) else None
+    return rows.whole if isinstance(rows, Rows) else None
 
 
 def _spans(nav_shape, nav_chunks):
     """Place of every chunk in the grid, with its flat span of rows and its navigation shape."""
     if not nav_shape:
         return [((), (0, 1, ()))]
-    starts = [np.cumsum((0, *sizes))[:-1].tolist() for sizes in nav_chunks]
-    spans = []
-    for place in itertools.product(*(range(len(sizes)) for sizes in nav_chunks)):
-        shape = tuple(sizes[i] for sizes, i in zip(nav_chunks, place, strict=True))
-        corner = tuple(start[i] for start, i in zip(starts, place, strict=True))
-        first = int(np.ravel_multi_index(corner, nav_shape)) if math.prod(nav_shape) else 0
-        spans.append((place, (first, first + math.prod(shape), shape)))
+    places = itertools.product(*(range(len(sizes)) for sizes in nav_chunks))
+    spans, first = [], 0
+    # Chunks are single runs of rows (`_contiguous`), so each begins where the one before it ended.
+    for place, shape in zip(places, itertools.product(*nav_chunks), strict=True):
+        stop = first + math.prod(shape)
+        spans.append((place, (first, stop, shape)))
+        first = stop
     return spans
 
 
@@ -124,10 +149,7 @@ def _nav_chunks(source, nav_shape, sig_shape, dtype, chunks):
     chunks = tuple(chunks)
     given = chunks[: len(nav_shape)]
     tail = chunks[len(nav_shape) :]
-    sizes = tuple(
-        _pieces(n, c) if np.isscalar(c) else tuple(c)
-        for n, c in zip(nav_shape, given, strict=False)
-    )
+    sizes = tuple(_pieces(n, c) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, given, strict=False))
     if len(sizes) != len(nav_shape) or tuple(sum(s) for s in sizes) != nav_shape:
         raise ValueError(
             f"chunks={chunks!r} does not cover the navigation shape {nav_shape} (NumPy order). "

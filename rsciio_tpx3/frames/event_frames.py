@@ -1,5 +1,6 @@
 """An event source joined with a scan: the `FrameSource` of every event format."""
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -8,8 +9,10 @@ from tqdm.auto import tqdm
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits, select_rows
+from rsciio_tpx3.events.source import narrowed
 from rsciio_tpx3.frames.build import csr_from_hits
 from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.weighted import weighted_rows
 
 __all__ = ["EventFrames", "count_type"]
 
@@ -34,16 +37,26 @@ class EventFrames:
     source : EventSource
     scan : Scan
     dtype : numpy.dtype
-        Unsigned integer type of the counts.
+        Type of the values; unsigned for counts.
+    values : {"counts", "tot", "energy"}
+        What is added up at each pixel.
     """
 
-    def __init__(self, source, scan, dtype):
+    def __init__(self, source, scan, dtype, values="counts"):
         self.source = source
         self.scan = scan
         self.dtype = np.dtype(dtype)
+        self.values = values
         self.nav_shape = scan.nav_shape
         self.sig_shape = source.sig_shape
         self._counts = None
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        # everything but the counts, which follow from the rest
+        state = {name: value for name, value in self.__dict__.items() if name != "_counts"}
+        return ("rsciio_tpx3.EventFrames", *(normalize_token(state[name]) for name in sorted(state)))
 
     def row_events(self):
         """Hits per position, where `count` has been called; see `FrameSource.row_events`."""
@@ -51,19 +64,33 @@ class EventFrames:
 
     def frames(self, start, stop):
         """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
+        height, width = self.sig_shape
+        if self.values != "counts":
+            return CSRFrames(weighted_rows(self, start, stop), shape=(stop - start, height, width))
         rows, pixels = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
         for run in self.scan.runs(start, stop):
             columns = run.columns()
-            for hits in self.source.windows(int(run.start[0]), int(run.stop.max())):
+            for hits in self.source.windows(*run.span):
                 position = np.empty(len(hits), np.int64)
                 place_hits(hits.toa, *columns, position)
                 row, pixel = np.empty(len(hits), np.int32), np.empty(len(hits), np.int32)
                 n = select_rows(position, hits.pixel, start, stop, row, pixel)
                 rows.append(row[:n])
                 pixels.append(pixel[:n])
-        height, width = self.sig_shape
         arrays = csr_from_hits(np.concatenate(rows), np.concatenate(pixels), stop - start, height * width, self.dtype)
         return CSRFrames(arrays, shape=(stop - start, height, width))
+
+    def for_rows(self, start, stop):
+        """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
+        part = copy.copy(self)
+        part.scan, spans = self.scan.for_rows(start, stop)
+        part.source = narrowed(self.source, spans)
+        part._counts = None
+        return part
+
+    def recall(self, counts):
+        """Take counts that `count` found earlier for the same source and scan."""
+        self._counts = counts
 
     def count(self, show_progressbar=None, threads=2):
         """Count the hits of each position, and those outside the scan by reason.

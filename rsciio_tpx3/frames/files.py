@@ -52,6 +52,11 @@ class FileStamp:
     def name(self):
         return os.path.basename(self.path)
 
+    def fits(self, file):
+        """Whether an open file is the one it was."""
+        now = os.fstat(file.fileno())
+        return (now.st_size, now.st_mtime_ns) == (self.size, self.mtime_ns)
+
     def check(self):
         """Raise Tpx3FormatError if the file is another one by now."""
         if not os.path.exists(self.path):

@@ -177,10 +177,7 @@ def _join_rows(arrays, axis):
     if axis == 0:
         return CSRFrames._make(data, indices, indptr, shape)
     first = np.cumsum([0] + [a.n_frames for a in arrays])
-    rows = [
-        np.arange(a.n_frames).reshape(a.nav_shape) + n
-        for a, n in zip(arrays, first[:-1], strict=True)
-    ]
+    rows = [np.arange(a.n_frames).reshape(a.nav_shape) + n for a, n in zip(arrays, first[:-1], strict=True)]
     return take_rows(stacked, np.concatenate(rows, axis))
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "crop_rows",
     "fill_dense",
     "max_columns",
+    "max_counts",
     "max_rows",
     "merge_rows",
     "min_columns",
@@ -50,9 +51,13 @@ def row_numbers(indptr, out):
 
 @_jit
 def sum_columns(data, indices, out):
-    """Add every entry to its pixel of `out`, shape (pixels,)."""
+    """Add every entry to its pixel of `out`, shape (pixels,).
+
+    The smaller the type of `out`, the more of it stays in the cache, and that decides the speed.
+    """
     for entry in range(data.size):
-        out[indices[entry]] += data[entry]
+        # An index without a sign needs no look whether it counts from the end.
+        out[np.uint64(indices[entry])] += data[entry]
 
 
 @_jit
@@ -60,8 +65,9 @@ def sum_rows(data, indptr, out):
     """Add up each row into `out`, shape (rows,)."""
     for row in range(indptr.size - 1):
         total = out[row]
-        for entry in range(indptr[row], indptr[row + 1]):
-            total += data[entry]
+        counts = data[indptr[row] : indptr[row + 1]]
+        for entry in range(counts.size):
+            total += counts[entry]
         out[row] = total
 
 
@@ -84,6 +90,14 @@ def max_columns(data, indices, out, stored):
         if stored[pixel] == 0 or value > out[pixel] or value != value:
             out[pixel] = value
         stored[pixel] += 1
+
+
+@_jit
+def max_counts(data, indices, out):
+    """Largest entry of each pixel, for numbers without a sign: no entry is below the zero in `out`."""
+    for entry in range(data.size):
+        pixel = np.uint64(indices[entry])
+        out[pixel] = max(out[pixel], data[entry])
 
 
 @_jit
@@ -132,13 +146,13 @@ def squares_columns(data, indices, mean, out, stored):
 
 
 @_jit
-def powers_columns(data, indices, total, squares):
-    """Sums of the entries and of their squares for each pixel, int64."""
+def powers_columns(data, indices, sums):
+    """Sums of the entries and of their squares for each pixel, side by side: (pixels, 2)."""
     for entry in range(data.size):
-        pixel = indices[entry]
+        pixel = np.uint64(indices[entry])
         value = np.int64(data[entry])
-        total[pixel] += value
-        squares[pixel] += value * value
+        sums[pixel, 0] += value
+        sums[pixel, 1] += value * value
 
 
 @_jit
@@ -146,8 +160,9 @@ def powers_rows(data, indptr, total, squares):
     """Sums of the entries and of their squares for each row, int64."""
     for row in range(indptr.size - 1):
         one, two = np.int64(0), np.int64(0)
-        for entry in range(indptr[row], indptr[row + 1]):
-            value = np.int64(data[entry])
+        counts = data[indptr[row] : indptr[row + 1]]
+        for entry in range(counts.size):
+            value = np.int64(counts[entry])
             one += value
             two += value * value
         total[row] = one

@@ -13,8 +13,8 @@ _PART_BYTES = 128 * 2**20
 class MemorySource:
     """A `FrameSource` over one `CSRFrames` in memory.
 
-    For counts that were simulated or decoded at once; the graph then holds them, so it is as big
-    as they are.
+    For counts that were simulated or decoded at once; the graph then holds them, each task its own,
+    so together they are as big as the counts.
 
     Parameters
     ----------
@@ -33,6 +33,7 @@ class MemorySource:
         self.sig_shape = frames.sig_shape
         self.dtype = frames.dtype
         self._token = None
+        self._first_row = 0
 
     @classmethod
     def from_dense(cls, array):
@@ -51,8 +52,15 @@ class MemorySource:
         return np.diff(self._frames.indptr)
 
     def frames(self, start, stop):
+        first = self._first_row
         flat = self._frames.reshape((self._frames.n_frames, *self.sig_shape))
-        return flat[start:stop]
+        return flat[start - first : stop - first]
+
+    def for_rows(self, start, stop):
+        """The same for these rows alone; see `FrameSource`."""
+        part = MemorySource(self.frames(start, stop))
+        part._first_row = start
+        return part
 
 
 def frames_by_lines(array):

@@ -91,7 +91,8 @@ def _countable(data):
 
 def _sums(frames, case, axes, data, wide):
     if case == "nav":
-        out = np.zeros(frames.n_pixels, dtype=wide)
+        small = data.dtype == np.uint8 and data.size * 255 < 2**32
+        out = np.zeros(frames.n_pixels, dtype=np.uint32 if small else wide)
         kernels.sum_columns(data, frames.indices, out)
     elif case == "line":
         height, width = frames.sig_shape
@@ -182,6 +183,10 @@ def extreme(frames, largest, axis=None, keepdims=False):
     if case in ("line", "some nav"):
         return NotImplemented
     zero = frames.dtype.type(0)
+    if case == "nav" and largest and data.dtype.kind == "u":
+        out = np.zeros(frames.n_pixels, dtype=data.dtype)
+        kernels.max_counts(data, frames.indices, out)
+        return shaped(out, frames, axes, keepdims)
     if case == "nav":
         out = np.zeros(frames.n_pixels, dtype=data.dtype)
         stored = np.zeros(frames.n_pixels, dtype=np.int64)
@@ -246,8 +251,11 @@ def powers(frames, axes, keepdims=True):
     case = which(frames, axes)
     data = _countable(frames.data)
     if case == "nav":
-        total, squares = np.zeros((2, frames.n_pixels), dtype=np.int64)
-        kernels.powers_columns(data, frames.indices, total, squares)
+        # A pixel has one entry in a frame at most.
+        small = data.dtype == np.uint8 and frames.n_frames * 255**2 < 2**32
+        sums = np.zeros((frames.n_pixels, 2), dtype=np.uint32 if small else np.int64)
+        kernels.powers_columns(data, frames.indices, sums)
+        total, squares = (np.ascontiguousarray(sums[:, i], dtype=np.int64) for i in (0, 1))
     else:
         total, squares = np.zeros((2, frames.n_frames), dtype=np.int64)
         kernels.powers_rows(data, frames.indptr, total, squares)

@@ -11,7 +11,9 @@ class FrameSource(Protocol):
 
     A source is a small, picklable description (paths, offsets, index arrays). It opens files
     inside `frames` and closes them again, so that the same dask graph runs on threads, processes
-    and a cluster.
+    and a cluster. Where its index arrays grow with the data, it also has ``for_rows(start, stop)``:
+    a source that answers `frames` for a part of these rows only and holds what they need; this is
+    what travels to other processes.
 
     Attributes
     ----------

@@ -100,7 +100,7 @@ class Account:
             known = dict(signal.get("original_metadata") or {})
             known["metadata_sources"] = {**known.get("metadata_sources", {}), **plain(merged.original)}
             signal["original_metadata"] = known
-        signal["axes"] = calibration.calibrated_axes(signal["axes"], values, self.calibrate, set(foreign))
+        signal["axes"] = calibration.calibrated_axes(signal["axes"], values, self.calibrate, set(foreign), own.values)
         return signal
 
     def _refuse_what_was_not_done(self, own):

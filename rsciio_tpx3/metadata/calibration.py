@@ -83,39 +83,77 @@ def detector_scale(values, calibrate="auto"):
     return math.atan(ratio) * 1e3, "mrad"
 
 
-def calibrated_axes(axes, values, calibrate="auto", renew=()):
+def calibrated_axes(axes, values, calibrate="auto", renew=(), before=None):
     """Axes with scales, where they are known; the others as they are.
+
+    A step of an axis need not be one pixel or position: data may be binned, or divided more finely. An axis in
+    pixels says so by its scale; one that has been calibrated before, by the quantities of `before`.
 
     Parameters
     ----------
     axes : list of dict
         RosettaSciIO axes in NumPy order; the last two are the detector.
     values : dict
-        Plain values in the table's units: `scan_step_x`, `scan_step_y`, `center_x`, `center_y`, and those of
-        `detector_scale`.
+        Plain values in the table's units: `scan_step_x`, `scan_step_y`, `center_x`, `center_y` (in detector pixels),
+        and those of `detector_scale`.
     calibrate : {"auto", "angle", "k", None}
     renew : container of str
         Quantities told anew: an axis that has a scale already is changed only because of them.
+    before : dict, optional
+        The values by which axes were calibrated before; `values` by default.
 
     Returns
     -------
     list of dict
     """
     axes = [dict(axis) for axis in axes]
-    for axis, name in ((_named(axes, "y"), "scan_step_y"), (_named(axes, "x"), "scan_step_x")):
-        if axis is not None and values.get(name) is not None and calibrate is not None:
-            if _is_plain(axis) or name in renew:
-                axis.update(scale=values[name], units="nm")
+    before = values if before is None else before
+    if calibrate is None:
+        return axes
+    for name in ("x", "y"):
+        _calibrate_scan(_named(axes, name), values.get(f"scan_step_{name}"), before.get(f"scan_step_{name}"),
+                        f"scan_step_{name}" in renew)  # fmt: skip
     scale = detector_scale(values, calibrate)
     about = {"camera_length", "pixel_pitch", "beam_energy", "center_x", "center_y"} & set(renew)
     for axis, name in zip(axes[-2:], ("center_y", "center_x")):
-        center = values.get(name)
         if scale is not None and (_is_plain(axis) or calibrate != "auto" or about):
-            center = (axis["size"] - 1) / 2 if center is None else center
-            axis.update(scale=scale[0], offset=-center * scale[0], units=scale[1])
-        elif name in renew and center is not None and calibrate is not None:
-            axis["offset"] = -center * axis["scale"]
+            _calibrate_detector(axis, scale, values.get(name), before, name in renew)
+        elif name in renew and values.get(name) is not None and _is_plain(axis):
+            axis["offset"] = axis["offset"] - values[name]
     return axes
+
+
+def _calibrate_scan(axis, step, old_step, anew):
+    """Positions in nm; an axis in nm is stretched from the old step to the new one."""
+    if axis is None or step is None:
+        return
+    if _is_plain(axis):
+        factor = step
+    elif anew and axis.get("units") == "nm":
+        factor = step / (old_step or axis["scale"])
+    else:
+        return
+    axis.update(scale=axis["scale"] * factor, offset=axis["offset"] * factor, units="nm")
+
+
+def _calibrate_detector(axis, scale, center, before, center_is_new):
+    """Angle or reciprocal length from the beam; `center` in pixels of the whole detector."""
+    number, unit = scale
+    if _is_plain(axis):
+        pixels, first = axis["scale"], axis["offset"]
+        middle = first + (axis["size"] - 1) / 2 * pixels
+        zero = (first - (middle if center is None else center)) / pixels
+    else:
+        old = detector_scale(before, "k" if "nm" in axis["units"] else "auto")
+        pixels = axis["scale"] / old[0] if old and axis["units"] in _UNITS[old[1]] else 1.0
+        zero = axis["offset"] / axis["scale"]
+        if center_is_new and center is not None:
+            # a step of several pixels, or of a part of one, has its middle off that of the first pixel
+            zero = ((pixels - 1) / 2 - center) / pixels
+    axis.update(scale=number * pixels, offset=zero * number * pixels, units=unit)
+
+
+_UNITS = {"mrad": ("mrad",), "nm^-1": ("nm^-1", "nm$^{-1}$", "1/nm")}
 
 
 def _named(axes, name):
@@ -125,4 +163,4 @@ def _named(axes, name):
 
 def _is_plain(axis):
     """Whether an axis counts positions or pixels still."""
-    return axis.get("units") in (None, "", "px", "<undefined>") and axis.get("scale", 1.0) == 1.0
+    return axis.get("units") in (None, "", "px", "<undefined>")

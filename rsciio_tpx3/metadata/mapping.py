@@ -140,6 +140,18 @@ _FOUND = {
     "hits_total": (f"{_SCAN}.hits_total", None, "Hits in the recording"),
     "hits_placed": (f"{_SCAN}.hits_placed", None, "Hits at scan positions"),
     "hits_outside": (f"{_SCAN}.Hits_outside", None, "Hits without a scan position, by reason"),
+    # scan distortion, repeated scans and time as an axis
+    "line_jitter": (f"{_SCAN}.line_jitter", "s", "Scatter of the line starts about a regular grid"),
+    "frames_used": (f"{_SCAN}.frames_used", None, "Numbers of the frames used, where not all are shown one by one"),
+    "frames_summed": (f"{_SCAN}.frames_summed", None, "Frames added up at each position"),
+    "time_bins_over": (f"{_SCAN}.time_bins_over", None, "What the time axis divides: dwell or recording"),
+    "time_bin": (f"{_SCAN}.time_bin", "s", "Length of a bin of the time axis"),
+    # electrons, corrections, noise
+    "electrons_placed": (f"{_SCAN}.electrons_placed", None, "Electrons at scan positions"),
+    "electrons_outside": (f"{_SCAN}.Electrons_outside", None, "Electrons without a scan position, by reason"),
+    "clusters": (f"{_DETECTOR}.Clusters", None, "How hits became electrons, and what was left out"),
+    "corrections": (f"{_DETECTOR}.Corrections", None, "Corrections of pixels, times and energies, in their order"),
+    "noise": ("Signal.Noise_properties.Variance_linear_model", None, "Variance of the counts, as HyperSpy reads it"),
 }
 
 _HYPERSPY = "HyperSpy guide, metadata structure"
@@ -274,7 +286,6 @@ _STATED = {
                               "version", "text", example="Serval 3.3.2", reference=_SERVAL),
     "detector_firmware": Leaf(f"{_DETECTOR}.detector_firmware", None, "Version in the readout", "text",
                               example="0x22", reference=_SERVAL),
-    "corrections": Leaf(f"{_DETECTOR}.Corrections", None, "Corrections that were applied", "any"),
     "processing": Leaf("General.Processing", None, "Log of what made these data: operation, software, version, "
                        "parameters, inputs with size and checksum", "any"),
     "metadata_sources": Leaf("General.Metadata_sources", None, "Which source each quantity is from", "any"),

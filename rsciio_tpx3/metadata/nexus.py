@@ -77,12 +77,12 @@ def write_nexus(entry, metadata):
         entry["start_time"] = f"{general['date']}T{general['time']}{zone if zone[:1] in ('+', '-') else ''}"
 
 
-def read_nexus(entry, label, strict=False):
-    """Quantities from the fields of an NXentry, by whatever program it was written.
+def read_nexus(group, label, strict=False):
+    """Quantities from the fields of the NXentry around a group, by whatever program it was written.
 
     Parameters
     ----------
-    entry : h5py.Group
+    group : h5py.Group
     label, strict
         See `Told`.
 
@@ -91,6 +91,9 @@ def read_nexus(entry, label, strict=False):
     Told
     """
     told = Told("nexus", label, strict)
+    entry = group
+    while _text(entry.attrs.get("NX_class", "")) != "NXentry" and entry.name != "/":
+        entry = entry.parent
     instrument = entry.get("instrument")
     for name, row in LEAVES.items():
         if row.nexus is not None and instrument is not None and row.nexus[0] in instrument:

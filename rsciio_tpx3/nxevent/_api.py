@@ -15,7 +15,7 @@ from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.nexus import read_nexus, write_nexus
 from rsciio_tpx3.metadata.record import default_axes, foreign_metadata, make_record, read_record
 from rsciio_tpx3.nxevent.hits import HitFrames
-from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, PROCESS, RECORD, id_type, load_plugin
+from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, INSTRUMENT, PARAMETERS, PROCESS, id_type, load_plugin, packing
 from rsciio_tpx3.nxevent.sink import NXEventSink
 from rsciio_tpx3.nxevent.source import NXEventSource
 from rsciio_tpx3.reading import frames_signal, numpy_order, refuse_unknown
@@ -153,25 +153,32 @@ def _look(filename, dataset_path):
         ]:
             raise Tpx3FormatError(f"{values[0]} in {group.name!r} of {name!r} is no list of whole numbers.")
         height = group.get("pulse_height")
-        record = group.parent.get(f"{PROCESS}/{RECORD}")
+        own = _parameters(group)
         return {
             "path": group.name,
             "n_positions": len(group["event_index"]),
-            "nav_shape": _stored_shape(group, "nav_shape"),
-            "sig_shape": _stored_shape(group, "sig_shape"),
-            "coding": _text(group.attrs.get("coding", "")),
+            "nav_shape": _shape(own.get("nav_shape")),
+            "sig_shape": _shape(own.get("sig_shape")),
+            "coding": _text(own.get("coding", "")),
             "height_type": height.dtype.newbyteorder("=") if height is not None else np.dtype(np.float32),
-            "record": _text(record[()]) if record is not None else None,
-            "told": read_nexus(group.parent, f"{name} (NeXus)") if record is None else None,
+            "record": _text(own.get("record")),
+            "told": read_nexus(group, f"{name} (NeXus)") if own.get("record") is None else None,
         }
+
+
+def _parameters(group):
+    """What our writer noted about these events."""
+    found = group.file.get(f"{ENTRY}/{PROCESS}/{PARAMETERS}")
+    own = {name: item[()] for name, item in found.items()} if found is not None else {}
+    return own if _text(own.get("events")) == group.name else {}
 
 
 def _text(value):
     return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
-def _stored_shape(group, name):
-    return tuple(int(n) for n in group.attrs[name]) if name in group.attrs else None
+def _shape(stored):
+    return None if stored is None else tuple(int(n) for n in stored)
 
 
 def _group(file, path, name):
@@ -256,12 +263,14 @@ def file_writer(filename, signal, values="auto", compression="blosc2", keep=(), 
         entries = known_entries(data)
         if entries is not None:
             need_space(files.target, (2 + 3 * len(keep)) * entries + 8 * math.prod(nav_shape))
-        # the newest form of HDF5's own tables indexes long lists of chunks faster, but older programs
-        # could not open the file
-        file = stack.enter_context(h5py.File(files.path(), "w", libver="earliest"))
-        entry = _entry(file, signal, sig_shape)
-        events = _nexus_group(entry, EVENTS, "NXevent_data")
-        events.attrs.update(nav_shape=nav_shape, sig_shape=sig_shape, coding=_REPEATED if repeat or keep else _HEIGHTS)
+        # HDF5's own tables as of version 1.10 (2016) take a third of the room; a program that unpacks Blosc2 knows
+        # them, and where gzip was chosen so that any program can read it, they are as of 1.8 (2008)
+        libver = "v108" if compression == "gzip" else "v110"
+        file = stack.enter_context(h5py.File(files.path(), "w", libver=(libver, libver)))
+        entry = _entry(file, signal, sig_shape, compression)
+        events = _nexus_group(entry[INSTRUMENT], EVENTS, "NXevent_data")
+        own = {"coding": _REPEATED if repeat or keep else _HEIGHTS, "nav_shape": nav_shape, "sig_shape": sig_shape}
+        _note(entry, {"events": events.name, **own, "record": make_record(signal)})
         sink = NXEventSink(events, sig_shape, data.dtype, repeat or bool(keep), compression, keep)
         write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
         sink.finish()
@@ -298,8 +307,15 @@ def _nexus_group(parent, name, kind):
     return group
 
 
-def _entry(file, signal, sig_shape):
-    """The NXentry with title, instrument and our record."""
+def _note(entry, own):
+    """What only this package knows, where NeXus has a place for parameters of a program."""
+    group = _nexus_group(entry[PROCESS], PARAMETERS, "NXparameters")
+    for name, value in own.items():
+        group[name] = value if isinstance(value, str) else np.asarray(value, np.int64)
+
+
+def _entry(file, signal, sig_shape, compression):
+    """The NXentry with title, instrument and axes."""
     from rsciio_tpx3 import __version__
 
     file.attrs["NX_class"] = "NXroot"
@@ -310,11 +326,10 @@ def _entry(file, signal, sig_shape):
     process = _nexus_group(entry, PROCESS, "NXprocess")
     process["program"] = "rsciio_tpx3"
     process["version"] = __version__
-    process[RECORD] = make_record(signal)
-    detector = _nexus_group(_nexus_group(entry, "instrument", "NXinstrument"), "detector", "NXdetector")
+    detector = _nexus_group(_nexus_group(entry, INSTRUMENT, "NXinstrument"), "detector", "NXdetector")
     write_nexus(entry, metadata)
     numbers = np.arange(sig_shape[0] * sig_shape[1], dtype=id_type(sig_shape)).reshape(sig_shape)
-    detector.create_dataset("detector_number", data=numbers, shuffle=True, compression="gzip", chunks=sig_shape)
+    detector.create_dataset("detector_number", data=numbers, chunks=sig_shape, **packing(compression, numbers.itemsize))
     axes = _nexus_group(entry, "axes", "NXcollection")
     for i, axis in enumerate(signal["axes"]):
         data = np.asarray(axis.get("offset", 0.0) + np.arange(axis["size"]) * axis.get("scale", 1.0))

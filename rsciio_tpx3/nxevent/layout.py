@@ -3,7 +3,8 @@
 Source: the NeXus definition of the base class NXevent_data. A pulse of that definition is a scan
 position here: `event_index` (NX_INT, one a pulse) holds the first event of each position, `event_id`
 (NX_INT, one an event) the detector pixel ``y * width + x``, in which a pixel that counts n electrons is
-repeated n times. Values that are no counts go to `pulse_height` (NX_FLOAT, rank 2).
+repeated n times. Values that are no counts go to `pulse_height` (NX_FLOAT, rank 2). The base classes
+allow the group in an NXinstrument, and what only this package knows in NXparameters of an NXprocess.
 """
 
 import numpy as np
@@ -11,9 +12,10 @@ import numpy as np
 __all__ = [
     "CHUNK_EVENTS",
     "ENTRY",
+    "INSTRUMENT",
     "EVENTS",
+    "PARAMETERS",
     "PROCESS",
-    "RECORD",
     "height_type",
     "id_type",
     "load_plugin",
@@ -22,9 +24,10 @@ __all__ = [
 ]
 
 ENTRY = "entry"
+INSTRUMENT = "instrument"
 EVENTS = "events"
 PROCESS = "process"
-RECORD = "rsciio_tpx3_record"
+PARAMETERS = "rsciio_tpx3"
 
 CHUNK_EVENTS = 1 << 17
 """Events in one HDF5 chunk: 0.2 MB packed, the least that reading one frame costs."""

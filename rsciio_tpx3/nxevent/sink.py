@@ -38,6 +38,8 @@ class NXEventSink:
         if "time" in keep:
             columns["event_time_offset"] = np.dtype("<i4"), (CHUNK_EVENTS,)
         self._columns = {name: _growing(group, name, *kind, compression) for name, kind in columns.items()}
+        for name in set(columns) - {"event_time_offset"}:
+            self._columns[name].attrs["units"] = ""  # NX_DIMENSIONLESS
         if "time" in keep:
             self._columns["event_time_offset"].attrs["units"] = f"{1e9 / TICKS_PER_SECOND!r} ns"
         self._waiting = {name: [] for name in columns}

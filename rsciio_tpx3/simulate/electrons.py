@@ -46,8 +46,8 @@ def line_electrons(scan, source, dose, frame, line, rng, *, flyback=False, drift
         Mean number of electrons at a position of brightness 1.
     frame, line : int
     rng : numpy.random.Generator
-    flyback : bool
-        Whether the beam stays on after the line, at its last position.
+    flyback : bool or "retrace"
+        Whether the beam stays on after the line: at its last position, or going back over the line.
     drift : tuple of float
         Shift ``(y, x)`` of the specimen under the scan, in positions.
 
@@ -60,11 +60,14 @@ def line_electrons(scan, source, dose, frame, line, rng, *, flyback=False, drift
     mean = dose * source.brightness(positions, drift)
     labels = frame * scan.n_positions + positions
     if flyback:
-        # an extra step at the last position, as long as the pause lasts
+        # extra steps, at the last position or backwards, that fill the pause
+        back = positions[::-1] if flyback == "retrace" else positions[-1:]
         pause = max(scan.next_line(frame, line) - int(borders[-1]), 0)
-        mean = np.append(mean, mean[-1] * pause * PIXEL_TICKS / float(scan.dwell))
-        positions, labels = np.append(positions, positions[-1]), np.append(labels, -1)
-        borders = np.append(borders, borders[-1] + pause)
+        steps = int(borders[-1]) + np.arange(1, len(back) + 1) * pause // len(back)
+        length = np.diff(steps, prepend=borders[-1]) * PIXEL_TICKS / float(scan.dwell)
+        mean = np.append(mean, (mean[::-1] if flyback == "retrace" else mean[-1:]) * length)
+        positions, labels = np.append(positions, back), np.append(labels, np.full(len(back), -1))
+        borders = np.append(borders, steps)
     counts = rng.poisson(mean)
     # sorting keeps the steps apart, since their time spans do not overlap
     step = np.repeat(np.arange(len(counts)), counts)

@@ -18,10 +18,10 @@ from math import erf
 
 import numpy as np
 from numba import njit
-from scipy.ndimage import distance_transform_cdt
 
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS
 from rsciio_tpx3.events.geometry import CHIP_SIZE
+from rsciio_tpx3.events.grid import collecting_pixels, pixel_addresses
 from rsciio_tpx3.simulate.times import exact_ticks
 
 __all__ = ["HitModel", "Hits", "PixelTable", "make_hits"]
@@ -141,23 +141,14 @@ class PixelTable:
     """
 
     def __init__(self, layout):
-        size = layout.sig_shape[0] * layout.sig_shape[1]
         self.sig_shape = layout.sig_shape
-        self.chip, self.address = np.zeros(size, np.uint8), np.zeros(size, np.uint16)
-        empty = np.ones(size, np.uint8)
-        address = np.arange(CHIP_SIZE**2)
-        columns = np.stack([np.ones_like(address), address & 0xFF, address >> 8])
-        for chip in layout.chips:
-            flat = layout.rules[chip] @ columns
-            self.chip[flat], self.address[flat], empty[flat] = chip, address, 0
-        empty = empty.reshape(layout.sig_shape)
-        distance, (rows, cols) = distance_transform_cdt(empty, "chessboard", return_indices=True)
-        nearest = rows.astype(np.int64) * layout.sig_shape[1] + cols
-        self.collector = np.where(distance <= 2, nearest, -1).ravel()
+        self.collector = collecting_pixels(layout)
+        chip, self.address = pixel_addresses(layout)
+        self.chip = np.maximum(chip, 0).astype(np.uint8)
 
 
 @njit(nogil=True, cache=True)
-def collecting_pixels(collector, height, width, y, x):
+def pixels_under(collector, height, width, y, x):
     """Flat index of the pixel that collects at each point, -1 outside the detector."""
     pixel = np.full(len(y), -1, np.int64)
     for i in range(len(y)):

@@ -11,7 +11,7 @@ from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.simulate.defects import with_defects
 from rsciio_tpx3.simulate.edges import make_edges
 from rsciio_tpx3.simulate.electrons import line_electrons, line_generator
-from rsciio_tpx3.simulate.hits import HitModel, PixelTable, collecting_pixels, make_hits
+from rsciio_tpx3.simulate.hits import HitModel, PixelTable, make_hits, pixels_under
 from rsciio_tpx3.simulate.intensity import ArrayIntensity
 from rsciio_tpx3.simulate.scan import make_scan
 from rsciio_tpx3.simulate.service import service_words, stale_words
@@ -61,8 +61,9 @@ def recording(
         Dead and hot pixels.
     drift : array-like, shape (n_frames, 2), optional
         Shift ``(y, x)`` of the specimen in each frame, in scan positions.
-    flyback_electrons : bool
-        Whether the beam stays on during flyback.
+    flyback_electrons : bool or "retrace"
+        Whether the beam stays on during flyback: True at the last position of the line, "retrace"
+        going back over the line at constant speed.
     missing_edges, invalid_edges : sequence of int, or float
         Edges without a packet, and with fine time 0; numbers in time order, or a share.
     edge_chips : sequence of int
@@ -130,7 +131,7 @@ def recording(
     model = _hit_model(hits)
     chips = detector.chips
     _check(
-        scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, stale_start,
+        scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, flyback_electrons, stale_start,
         lost_chunks, swapped_chunks,
     )  # fmt: skip
     first_counter = 1 + (60 + _COUNTER_STEP) * bool(stale_start)
@@ -254,7 +255,7 @@ class _Plan:
         electrons = line_electrons(
             self.scan, self.source, self.dose, frame, line, rng, flyback=self.flyback, drift=drift
         )
-        under = collecting_pixels(
+        under = pixels_under(
             self.table.collector, *self.table.sig_shape, electrons.y, electrons.x
         )
         hits = make_hits(self.model, self.table, electrons, under, rng, busy)
@@ -317,7 +318,7 @@ def _hit_model(hits):
 
 
 def _check(
-    scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, stale, lost, swapped
+    scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, flyback, stale, lost, swapped
 ):  # fmt: skip
     unknown = sorted(set(edge_chips) - set(chips))
     if unknown or not len(edge_chips):
@@ -334,6 +335,8 @@ def _check(
         raise ValueError(f"max_words={max_words!r}: 2 to 8191 words fit a chunk.")
     if headerless and (n_files > 1 or stale):
         raise ValueError("headerless: one file without a stale start is what such readouts write.")
+    if flyback not in (True, False, "retrace"):
+        raise ValueError(f"flyback_electrons={flyback!r} is none of True, False, 'retrace'.")
     if drift is not None and np.shape(drift) != (scan.n_frames, 2):
         raise ValueError(f"drift has shape {np.shape(drift)}; ({scan.n_frames}, 2) is needed.")
 

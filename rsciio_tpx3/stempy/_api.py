@@ -91,6 +91,7 @@ def file_reader(
     nav_shape = record["nav_shape"] if record else None
     source = StempySource(filename, found["version"], found["scan_shape"], sig_shape, dtype, keep_flyback, nav_shape)
     axes = record["axes"] if record else None
+    electrons = source.row_events()
     return [
         frames_signal(
             source,
@@ -99,6 +100,7 @@ def file_reader(
             record["original_metadata"] if record else {"stempy": found["metadata"]},
             lazy=lazy,
             chunks=chunks,
+            navigator=None if electrons is None else electrons.reshape(source.nav_shape),
             sig_axes=axes[-2:] if axes else None,
             account=account,
         )

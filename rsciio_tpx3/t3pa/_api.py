@@ -3,13 +3,14 @@
 import inspect
 import os
 
+from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.metadata.account import gather, steered
 from rsciio_tpx3.metadata.pixet import read_items
 from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
 from rsciio_tpx3.t3pa.source import AdvacamSource
 
-__all__ = ["available_signals", "file_reader"]
+__all__ = ["available_signals", "file_reader", "opened"]
 
 _WHAT = ".t3pa and .t3p files"
 _ACCOUNT_OPTIONS = ("metadata", "metadata_from", "calibrate")
@@ -34,8 +35,13 @@ def file_reader(
     first_line=0,
     skip_lines=(0, 0),
     scan_delay=None,
+    time_bins=None,
+    frames=None,
     layout=None,
     orientation=None,
+    cluster=None,
+    corrections=None,
+    values="counts",
     toa_bits=None,
     measurement=None,
     chunks="auto",
@@ -70,13 +76,15 @@ def file_reader(
         Pause after each line and frame.
     scan_delay : str or quantity, optional
         Time from the start of the detector to that of the scan; may be negative.
-    sync, tdc, pattern, positions, active_fraction, lines_per_row, first_line, skip_lines
+    sync, tdc, pattern, positions, active_fraction, lines_per_row, first_line, skip_lines, time_bins, frames
         As in `rsciio_tpx3.tpx3.file_reader`; those that need trigger edges say so.
     layout : {"single", "quad"}, optional
         256 or 512 pixels wide; found from the `.dsc` or the pixels by default.
     orientation : str
         Turn of the detector: "up", "left", "down", "right", and with "_mirrored"; "up" unless a sidecar tells
         otherwise.
+    cluster, corrections, values
+        As in `rsciio_tpx3.tpx3.file_reader`.
     toa_bits : {28, 30, 64}, optional
         Bits of the device's clock: AdvaPIX quad, AdvaPIX, MiniPIX. By default the fewest that hold every
         time in the file.
@@ -139,9 +147,12 @@ def file_reader(
         first_line=first_line,
         skip_lines=skip_lines,
         scan_delay=scan_delay,
+        time_bins=time_bins,
+        frames=frames,
     )
+    events = event_options(cluster, corrections, values)
     source = AdvacamSource(filename, told["layout"], told["orientation"] or "up", toa_bits, measurement)
-    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar, account)]
+    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar, events, account)]
 
 
 def available_signals(filename, **options):
@@ -164,15 +175,27 @@ def available_signals(filename, **options):
     >>> t3pa.available_signals("scan.t3pa")  # doctest: +SKIP
     [{'signal': 'frames', 'ready': False, 'needs': 'frame_time, ...', 'duration': 1.5}]
     """
-    known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS}
+    source, scan, account = _opened(filename, options)
+    return signal_offers(source.index(), scan, account)
+
+
+def opened(filename, options):
+    """The source and the scan options of a call that takes both together."""
+    return _opened(filename, options)[:2]
+
+
+def _opened(filename, options):
+    """With what other files tell, which may decide about scan and detector too."""
+    known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
     refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, _WHAT)
     options = dict(options)
+    event_options(**{name: options.pop(name) for name in EVENT_OPTIONS if name in options})
     account = _account(filename, **{name: options.pop(name) for name in _ACCOUNT_OPTIONS if name in options})
     given = [options.get(name) for name in ("navigation_shape", "pattern", "layout")]
     told = account.steer(**steered(options.get("signal", "scan"), *given, 0, options.get("orientation")))
     options.update({name: value for name, value in told.items() if value is not None and name != "gap"})
     source = AdvacamSource(filename, **{name: options.pop(name) for name in _SOURCE_OPTIONS if name in options})
-    return signal_offers(source.index(), scan_options(**options), account)
+    return source, scan_options(**options), account
 
 
 def _account(filename, metadata=None, metadata_from=None, calibrate="auto"):

@@ -1,13 +1,14 @@
 """Hits of an Advacam recording: blocks found by one pass, parsed again where they are asked for."""
 
+import copy
 import logging
 from dataclasses import dataclass
 
 import numpy as np
 
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, nearest_period, ticks_to_seconds, unwrap_sequence
-from rsciio_tpx3.events.geometry import CHIP_SIZE, ORIENTATIONS
-from rsciio_tpx3.events.source import Edges, EventIndex, Hits
+from rsciio_tpx3.events.geometry import CHIP_SIZE, make_layout
+from rsciio_tpx3.events.source import Edges, EventIndex, Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.files import FileStamp
 from rsciio_tpx3.t3pa.records import open_records
@@ -66,10 +67,10 @@ class AdvacamSource:
         self.stamp = FileStamp.of(path)
         self._records = open_records(self.stamp.path)
         self.sidecar = read_sidecars(self.stamp.path)
+        self._spans = None
         self._pass(toa_bits, measurement)
-        side = self._side(layout)
-        self._orientation = str(orientation).lower()
-        self._table, self.sig_shape = _turned(side, self._orientation)
+        self.layout, self._table = _matrix_layout(self._side(layout), orientation)
+        self.sig_shape = self.layout.sig_shape
 
     def describe(self):
         """What the format tells about the instrument; see `EventSource.describe`."""
@@ -77,7 +78,7 @@ class AdvacamSource:
             "format": "advacam",
             "layout": "quad" if self.sig_shape[0] > CHIP_SIZE else "single",
             "gap": 0,
-            "orientation": self._orientation,
+            "orientation": self.layout.orientation,
             "chips": self._index.chips,
             "toa_step": ticks_to_seconds(PIXEL_TICKS),
             "tot_step": ticks_to_seconds(COARSE_TICKS),
@@ -92,20 +93,18 @@ class AdvacamSource:
 
     def windows(self, start, stop):
         """Iterate over `Hits` with ``start <= toa < stop``; see `EventSource.windows`."""
+        check_inside(self._spans, start, stop)
         for block in self._blocks:
             if block.n_hits and block.high >= start and block.low < stop:
                 hits = self._hits(block)
                 inside = (hits.toa >= start) & (hits.toa < stop)
-                yield hits if inside.all() else _take(hits, inside)
+                yield hits if inside.all() else hits.take(inside)
 
     def hits(self, start=None, stop=None):
         """All `Hits` of a half-open span of time, in the order of the file; everything by default."""
         low, high = self._index.span
-        found = list(self.windows(low if start is None else start, high + 1 if stop is None else stop))
-        if not found:
-            return Hits(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.uint16), self.sig_shape[1])
-        columns = (np.concatenate([getattr(h, c) for h in found]) for c in ("pixel", "toa", "tot"))
-        return Hits(*columns, self.sig_shape[1])
+        found = self.windows(low if start is None else start, high + 1 if stop is None else stop)
+        return Hits.joined(found, self.sig_shape[1])
 
     def work(self, n_parts):
         """Ranges of blocks for parallel passes over everything."""
@@ -118,6 +117,25 @@ class AdvacamSource:
         for block in self._blocks[piece[0] : piece[1]]:
             if block.n_hits:
                 yield self._hits(block)
+
+    def narrowed(self, spans):
+        """A source with the blocks of these spans of time alone; see `EventSource.narrowed`."""
+        part = copy.copy(self)
+        part._blocks = [
+            block
+            for block in self._blocks
+            if block.n_hits and any(block.high >= start and block.low < stop for start, stop in spans)
+        ]
+        part._index, part._spans = self._index.without_edges(), tuple(spans)
+        return part
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "_table"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        # a table of all pixels would be the largest thing in a task, and is made in no time
+        _, self._table = _matrix_layout(self.sig_shape[0], self.layout.orientation)
 
     def _hits(self, block):
         self.stamp.check()
@@ -264,16 +282,11 @@ def _count_service(rows, own, is_service, service):
     service["service_rows"] += len(pixel)
 
 
-def _turned(side, orientation):
-    """Table from matrix index to flat detector pixel, and the shape."""
-    if orientation not in ORIENTATIONS:
-        raise ValueError(f"orientation={orientation!r} is none of {', '.join(ORIENTATIONS)}.")
-    (xx, xy), (yx, yy) = ORIENTATIONS[orientation]
+def _matrix_layout(side, orientation):
+    """Layout of one chip, or of four in the order of the matrix, and the table from matrix index to flat pixel."""
+    chips = [{"chip": y * 2 + x, "x": x * CHIP_SIZE, "y": y * CHIP_SIZE} for y in (0, 1) for x in (0, 1)]
+    layout = make_layout("single" if side == CHIP_SIZE else chips, orientation=orientation)
     y, x = np.divmod(np.arange(side * side), side)
-    column, row = xx * x + xy * y, yx * x + yy * y
-    flat = (row - row.min()) * side + (column - column.min())
-    return flat.astype(np.int32), (side, side)
-
-
-def _take(hits, kept):
-    return Hits(hits.pixel[kept], hits.toa[kept], hits.tot[kept], hits.width)
+    rules = layout.rules[y // CHIP_SIZE * 2 + x // CHIP_SIZE]
+    flat = rules[:, 0] + rules[:, 1] * (x % CHIP_SIZE) + rules[:, 2] * (y % CHIP_SIZE)
+    return layout, flat.astype(np.int32)

@@ -1,16 +1,18 @@
 """The RosettaSciIO reader of `.tpx3` files."""
 
 import inspect
+from functools import partial
 
 import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import regular_pulses
+from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.metadata.account import first_piece, gather, steered
 from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.tpx3.source import Tpx3Source
 
-__all__ = ["available_signals", "file_info", "file_reader"]
+__all__ = ["available_signals", "file_info", "file_reader", "opened"]
 
 
 def file_reader(
@@ -31,9 +33,14 @@ def file_reader(
     first_line=0,
     skip_lines=(0, 0),
     scan_delay=None,
+    time_bins=None,
+    frames=None,
     layout=None,
     gap=None,
     orientation=None,
+    cluster=None,
+    corrections=None,
+    values="counts",
     all_parts=False,
     chunks="auto",
     dtype=None,
@@ -41,6 +48,8 @@ def file_reader(
     metadata_from=None,
     calibrate="auto",
     on_loss="raise",
+    cache="auto",
+    follow=False,
     show_progressbar=None,
     **kwds,
 ):
@@ -87,6 +96,14 @@ def file_reader(
         Lines to leave out at the beginning and the end of each frame.
     scan_delay : str or quantity, optional
         Time by which the beam lags behind the edges; may be negative.
+    time_bins : int or dict, optional
+        Time as a further navigation axis, the last one in HyperSpy's order. A number cuts the dwell time
+        into as many equal bins; ``{"over": "recording", "number": 10}`` or ``{"over": "recording",
+        "width": "1 s"}`` cuts the time of the recording, with the frames of a repeated scan added up
+        in each bin unless `frames` is "separate".
+    frames : "separate", "sum", int, slice or list of int, or ("sum", these), optional
+        Which passes of a repeated scan: each for itself, added up, some of them, or some added up. Left
+        out, they are separate.
     layout : {"single", "quad", "strip", "strip-reversed"} or list of dict, optional
         Arrangement of the chips; from the chips in the file by default (a strip must be asked for).
     gap : int
@@ -94,6 +111,16 @@ def file_reader(
     orientation : str
         Turn of the whole detector: "up", "left", "down", "right", and with "_mirrored"; "up" unless a sidecar tells
         otherwise.
+    cluster : bool or dict, optional
+        True makes one electron of neighbouring hits; a dictionary sets ``window`` ("200 ns"),
+        ``neighbours`` (8 or 4), ``position`` ("largest", "centroid", "earliest"), ``time``
+        ("earliest", "largest"), ``upsample`` (finer detector pixels, for centroids), ``min_size``,
+        ``max_size``, ``min_tot``, ``max_tot``, ``max_duration``; see the guide on hits and electrons.
+    corrections : dict, optional
+        What to correct before electrons are found; see the guide on hits and electrons.
+    values : {"counts", "tot", "energy"}
+        What is added up at each pixel: events, their time over threshold in steps of 25 ns, or
+        their energy in keV.
     all_parts : bool or sequence
         True takes all files whose names differ in the running number only; a sequence names them.
     chunks : "auto" or int
@@ -110,6 +137,12 @@ def file_reader(
         Detector axes in mrad or 1/nm, where camera length (and beam energy) are known; "auto" takes mrad.
     on_loss : {"raise", "warn"}
         For damaged files: refuse, or read what can be read and count the rest.
+    cache : bool or "auto"
+        Keep what opening finds out (less than 1 % of the file) in the user's cache folder, so that the
+        next opening takes no time. "auto" does so from 256 MB on.
+    follow : bool
+        The recording is still being written. What is there now is loaded; an incomplete end is no damage,
+        and the file may grow. `hyperspy_sparse.refresh` gives a new signal with what came since.
     show_progressbar : bool, optional
         None shows a bar for work that takes longer than two seconds.
     **kwds
@@ -138,6 +171,7 @@ def file_reader(
     >>> s = hs.load("scan.tpx3", navigation_shape=(256, 256))  # doctest: +SKIP
     >>> s = hs.load("spots.tpx3", signal="frames", frame_time="1 ms")  # doctest: +SKIP
     """
+    asked = {name: value for name, value in locals().items() if name not in ("filename", "kwds")}
     refuse_unknown(kwds, file_reader, ".tpx3 files")
     # before the file is read: a wrong option should not cost a person the time of a pass
     account = gather(first_piece(filename, all_parts), metadata, metadata_from, calibrate)
@@ -158,10 +192,23 @@ def file_reader(
         first_line=first_line,
         skip_lines=skip_lines,
         scan_delay=scan_delay,
+        time_bins=time_bins,
+        frames=frames,
     )
+    events = event_options(cluster, corrections, values)
     place = told["layout"], told["gap"] or 0, told["orientation"] or "up"
-    source = Tpx3Source(filename, *place, all_parts, on_loss, show_progressbar)
-    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar, account)]
+    source = Tpx3Source(filename, *place, all_parts, on_loss, cache, follow, show_progressbar)
+    signal = event_signal(source, options, lazy, chunks, dtype, show_progressbar, events, account)
+    if follow:
+        signal["post_process"].append(partial(_remember, filename=filename, options=asked))
+    return [signal]
+
+
+def _remember(signal, filename, options):
+    """Runs inside HyperSpy only: how to load it again, for `hyperspy_sparse.refresh`."""
+    from hyperspy_sparse.growing import remember
+
+    return remember(signal, filename, options)
 
 
 def available_signals(filename, **options):
@@ -190,15 +237,20 @@ def available_signals(filename, **options):
 
 
 _ACCOUNT_OPTIONS = ("metadata", "metadata_from", "calibrate")
-_SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "show_progressbar")
+_SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "cache", "follow", "show_progressbar")
+
+
+def opened(filename, options):
+    """The source and the scan options of a call that takes both together."""
+    return _opened(filename, options)[:2]
 
 
 def _opened(filename, options):
-    """The source and the scan options of a call that takes both together."""
-    known = set(inspect.signature(scan_options).parameters)
-    known |= {*_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS}
+    """With what other files tell, which may decide about scan and detector too."""
+    known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
     refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, ".tpx3 files")
-    options = dict(options)
+    options = {"cache": "auto", **options}
+    event_options(**{name: options.pop(name) for name in EVENT_OPTIONS if name in options})
     about = {name: options.pop(name) for name in _ACCOUNT_OPTIONS if name in options}
     account = gather(first_piece(filename, options.get("all_parts", False)), **about)
     names = ("navigation_shape", "pattern", "layout", "gap", "orientation")

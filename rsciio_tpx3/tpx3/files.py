@@ -14,8 +14,9 @@ import numpy as np
 from rsciio_tpx3.events.packets import HEADER_MAGIC, PACKET_TYPE_NAMES
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.files import FileStamp
+from rsciio_tpx3.tpx3.growing import GrowingStamp
 
-__all__ = ["Part", "expand_parts", "open_parts", "read_words"]
+__all__ = ["Part", "WordReader", "expand_parts", "open_parts", "read_words"]
 
 _NUMBERED = re.compile(r"^(.*?)(\d+)(\.[^.]+)$")
 _SNIFF_WORDS = 64
@@ -56,6 +57,11 @@ class Part:
     @property
     def name(self):
         return self.stamp.name
+
+    @property
+    def growing(self):
+        """Whether more may follow: an incomplete end is no damage."""
+        return isinstance(self.stamp, GrowingStamp)
 
 
 def expand_parts(filename, all_parts=False):
@@ -116,8 +122,14 @@ def _numbered(path):
     return [os.path.abspath(found[n]) for n in numbers], missing
 
 
-def open_parts(paths):
+def open_parts(paths, follow=False):
     """Look at the beginning of each file.
+
+    Parameters
+    ----------
+    paths : list of str
+    follow : bool
+        The last file is still being written.
 
     Returns
     -------
@@ -130,16 +142,18 @@ def open_parts(paths):
     """
     parts, first = [], 0
     for path in paths:
-        stamp = FileStamp.of(path)
+        stamp = (GrowingStamp if follow and path == paths[-1] else FileStamp).of(path)
         n_words = stamp.size // 8
         parts.append(Part(stamp, first, n_words, *_sniff(path, stamp.size)))
         first += n_words
     if first == 0:
         names = ", ".join(repr(part.name) for part in parts)
-        raise Tpx3FormatError(
-            f"{names}: no data, {sum(part.size for part in parts)} bytes. The acquisition was not "
-            "written, or the copy failed; copy the file again."
+        advice = (
+            "Nothing was written yet: load it again in a moment."
+            if follow
+            else "The acquisition was not written, or the copy failed; copy the file again."
         )
+        raise Tpx3FormatError(f"{names}: no data, {sum(part.size for part in parts)} bytes. {advice}")
     if len({part.headerless for part in parts if part.n_words}) > 1:
         raise Tpx3FormatError("Some of the files have chunk headers and some have none: they are not one acquisition.")
     return parts
@@ -168,22 +182,68 @@ def _sniff(path, size):
     )
 
 
-def read_words(part, start, stop):
-    """Words `start` to `stop` of the acquisition, which must lie in `part`.
+class WordReader:
+    """Reads words of one acquisition into one buffer, which the next reading overwrites.
 
-    Returns
-    -------
-    numpy.ndarray of uint64
+    The buffer stays in the cache and costs no new memory pages. The file read last stays open: use the
+    reader as a context, within one call.
 
-    Raises
-    ------
-    Tpx3FormatError
-        If the file changed since it was opened.
+    Parameters
+    ----------
+    n_words : int
+        Most words of one reading.
     """
-    now = FileStamp.of(part.path)
-    words = np.fromfile(part.path, "<u8", stop - start, offset=(start - part.first_word) * 8)
-    if now != part.stamp or len(words) != stop - start:
-        raise Tpx3FormatError(
-            f"{part.path!r} changed since it was opened: {part.size} bytes then, {now.size} now. Load it again."
-        )
-    return words
+
+    def __init__(self, n_words):
+        self._buffer = np.empty(n_words, "<u8")
+        self._part = self._file = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._close()
+
+    def _close(self):
+        if self._file is not None:
+            self._file.close()
+        self._part = self._file = None
+
+    def read(self, part, start, stop):
+        """Words `start` to `stop` of the acquisition, which must lie in `part`.
+
+        Returns
+        -------
+        numpy.ndarray of uint64
+            Good until the next call.
+
+        Raises
+        ------
+        Tpx3FormatError
+            If the file changed since it was opened.
+        """
+        if part is not self._part:
+            self._close()
+            FileStamp.of(part.path)  # says so where it is gone
+            self._file, self._part = open(part.path, "rb", buffering=0), part
+        words = self._buffer[: stop - start]
+        space, done = memoryview(words).cast("B"), 0
+        self._file.seek((start - part.first_word) * 8)
+        while done < len(space):
+            n = self._file.readinto(space[done:])
+            if not n:
+                break
+            done += n
+        # after the reading, so that a change meanwhile is noticed
+        if done != len(space) or not part.stamp.fits(self._file):
+            now = os.fstat(self._file.fileno()).st_size
+            raise Tpx3FormatError(
+                f"{part.path!r} changed since it was opened: {part.size} bytes then, {now} now. Load it again."
+            )
+        return words
+
+
+def read_words(part, start, stop):
+    """Words `start` to `stop` of the acquisition in an array of their own; see `WordReader.read`."""
+    with WordReader(stop - start) as reader:
+        return reader.read(part, start, stop)

@@ -14,12 +14,12 @@ from rsciio_tpx3.events.packets import (
 from rsciio_tpx3.events.source import Edges, EventIndex
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.chain import left_out, trusted_ranges
-from rsciio_tpx3.tpx3.files import read_words
+from rsciio_tpx3.tpx3.files import WordReader
 from rsciio_tpx3.tpx3.stream import BLOCK_WORDS, WINDOW_WORDS, StreamPass
 from rsciio_tpx3.tpx3.unwrap import NO_TIME, place_in_time
 from rsciio_tpx3.wording import counted
 
-__all__ = ["Losses", "build_index"]
+__all__ = ["Losses", "build_index", "warn_of_losses"]
 
 _logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Losses:
             raise ValueError(f"on_loss={on_loss!r} is none of {', '.join(map(repr, _ON_LOSS))}.")
         self.on_loss = on_loss
         self.amounts = {}
+        self.found = []
 
     def add(self, what, amount, text):
         """Count a loss and say it once; raise `Tpx3FormatError` where losses are refused."""
@@ -46,6 +47,7 @@ class Losses:
             raise Tpx3FormatError(f'{text}\n    on_loss="warn" reads what is left and counts what is lost.')
         _logger.warning(text)
         self.amounts[what] = self.amounts.get(what, 0) + amount
+        self.found.append((what, amount, text))
 
 
 def build_index(parts, losses, show_progressbar=None):
@@ -88,7 +90,7 @@ def build_index(parts, losses, show_progressbar=None):
             end = _pass(parts, [_trusted(part, losses) for part in parts], stream, bar, losses)
     stream.finish(end)
     for part in parts:
-        if part.size % 8:
+        if part.size % 8 and not part.growing:
             losses.add(
                 "bytes_cut",
                 part.size % 8,
@@ -96,9 +98,14 @@ def build_index(parts, losses, show_progressbar=None):
             )
     blocks, marks, stale = place_in_time(stream.blocks, stream.marks)
     index = _summary(stream, blocks, marks, stale, losses.amounts)
+    warn_of_losses(index, parts)
+    return index, blocks
+
+
+def warn_of_losses(index, parts):
+    """Say once what the detector lost before the files were written."""
     for text in _loss_messages(index.losses, parts[0].name):
         _logger.warning(text)
-    return index, blocks
 
 
 def _pass(parts, ranges, stream, bar, losses):
@@ -112,7 +119,7 @@ def _pass(parts, ranges, stream, bar, losses):
             if not _feed(part, start, stop, stream, bar) and ranges is None:
                 return None
             reached = stop
-        if stream.words_left and not part.headerless:
+        if stream.words_left and not part.headerless and not part.growing:
             if ranges is None and losses.on_loss == "warn":
                 return None  # cut, or a size field that swallows what follows
             losses.add(
@@ -127,13 +134,14 @@ def _pass(parts, ranges, stream, bar, losses):
 def _feed(part, start, stop, stream, bar):
     """Feed one stretch; False where a chunk header was due and none came."""
     step = BLOCK_WORDS if part.headerless else WINDOW_WORDS
-    while start < stop:
-        words = read_words(part, start, min(start + step, stop))
-        done = stream.feed(words, start)
-        start += done
-        bar.update(done * 8)
-        if done < len(words):
-            return False
+    with WordReader(step) as reader:
+        while start < stop:
+            words = reader.read(part, start, min(start + step, stop))
+            done = stream.feed(words, start)
+            start += done
+            bar.update(done * 8)
+            if done < len(words):
+                return False
     return True
 
 

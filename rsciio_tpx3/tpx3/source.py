@@ -1,16 +1,19 @@
 """The `.tpx3` event source: blocks found by one pass, hits decoded where they are asked for."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
 from rsciio_tpx3.events.geometry import layout_for
-from rsciio_tpx3.events.source import Hits
+from rsciio_tpx3.events.source import Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.decode import decode_block
 from rsciio_tpx3.tpx3.files import expand_parts, open_parts, read_words
-from rsciio_tpx3.tpx3.index import Losses, build_index
+from rsciio_tpx3.tpx3.index import Losses
+from rsciio_tpx3.tpx3.narrow import blocks_between, joined
+from rsciio_tpx3.tpx3.recall import cache_for, recalled_index
 from rsciio_tpx3.wording import counted
 
 __all__ = ["Tpx3Source"]
@@ -41,6 +44,11 @@ class Tpx3Source:
     on_loss : {"raise", "warn"}
         What to do about damage: a file cut inside a chunk or word, a wrong size field, an absent
         piece. "warn" reads what can be read, and counts the rest.
+    cache : bool or "auto"
+        Keep the index in the user's cache folder, see `rsciio_tpx3.cache`; "auto" from 256 MB on.
+    follow : bool
+        The last file is still being written: what is there is read, an incomplete end is no damage, and the
+        file may grow after it was opened.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
 
@@ -61,6 +69,8 @@ class Tpx3Source:
         orientation="up",
         all_parts=False,
         on_loss="raise",
+        cache=False,
+        follow=False,
         show_progressbar=None,
     ):
         losses = Losses(on_loss)
@@ -72,11 +82,21 @@ class Tpx3Source:
                 f"{counted(len(missing), 'of the numbered files is', 'of the numbered files are')} absent, the first "
                 f"is number {missing[0]}.",
             )
-        self.parts = open_parts(paths)
-        self._index, blocks = build_index(self.parts, losses, show_progressbar)
+        self.parts = open_parts(paths, follow)
+        self._spans = None
+        self.cache = cache_for(self.parts, cache, losses)
+        self._index, blocks = recalled_index(self.parts, losses, self.cache, show_progressbar)
         self._tables = _search_tables(blocks)
         self.layout = layout_for(self._index.chips, layout, gap, orientation)
         self.sig_shape = self.layout.sig_shape
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        # what was found follows from the files; hashing the tables would take longer than reading a chunk
+        found = self._index.n_hits, sorted(self._index.losses.items())
+        about = [self.parts, self.layout.__reduce__()[1], len(self._tables.blocks), self._spans, found]
+        return "rsciio_tpx3.Tpx3Source", normalize_token(about)
 
     def describe(self):
         """What the format tells about the instrument; see `EventSource.describe`."""
@@ -97,6 +117,7 @@ class Tpx3Source:
 
     def windows(self, start, stop):
         """Iterate over `Hits` with ``start <= toa < stop``; see `EventSource.windows`."""
+        check_inside(self._spans, start, stop)
         tables = self._tables
         low = int(np.searchsorted(tables.latest_until, start, "left"))
         high = int(np.searchsorted(tables.earliest_from, stop, "left"))
@@ -107,11 +128,7 @@ class Tpx3Source:
         span = self._index.span
         start = span[0] if start is None else start
         stop = span[1] + 1 if stop is None else stop
-        found = list(self.windows(start, stop))
-        if not found:
-            return Hits(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.uint16), self.sig_shape[1])
-        columns = (np.concatenate([getattr(h, c) for h in found]) for c in ("pixel", "toa", "tot"))
-        return Hits(*columns, self.sig_shape[1])
+        return Hits.joined(self.windows(start, stop), self.sig_shape[1])
 
     def work(self, n_parts):
         """Ranges of blocks for parallel passes over everything."""
@@ -122,6 +139,16 @@ class Tpx3Source:
     def part(self, piece):
         """Iterate over all `Hits` of one of the ranges of `work`."""
         yield from self._decode(*piece, np.iinfo(np.int64).min, np.iinfo(np.int64).max)
+
+    def narrowed(self, spans):
+        """A small source for these spans of time alone; see `EventSource.narrowed`."""
+        part = copy.copy(self)
+        blocks = joined(blocks_between(self._tables, spans), [part.first_word for part in self.parts])
+        part._tables = _search_tables(blocks)
+        used = {one.first_word: one for one, _ in _runs(blocks, self.parts)}
+        part.parts = list(used.values())
+        part._index, part.cache, part._spans = self._index.without_edges(), None, tuple(spans)
+        return part
 
     def _decode(self, low, high, start, stop):
         blocks = self._tables.blocks
@@ -164,7 +191,7 @@ def _runs(blocks, parts):
     owner = np.searchsorted(firsts, blocks["start"], "right") - 1
     # pieces may be empty and share a first word: the last of them is the one that has data
     cut = np.flatnonzero((blocks["start"][1:] != ends[:-1]) | (owner[1:] != owner[:-1])) + 1
-    for run in np.split(np.arange(len(blocks)), cut):
+    for run in np.split(np.arange(len(blocks)), cut) if len(blocks) else ():
         yield parts[owner[run[0]]], blocks[run]
 
 

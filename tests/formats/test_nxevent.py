@@ -48,7 +48,7 @@ def test_chunks_of_rows_that_cross_hdf5_chunks_come_out_right(tmp_path):
     dense = rng.poisson(0.6, (40, 40, 16, 18)).astype("u1")  # 280 000 events: three HDF5 chunks
     file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense, chunks=3)))
     assert np.array_equal(values(tmp_path / "x.nxevent", chunks=7), dense)
-    source = NXEventSource(tmp_path / "x.nxevent", "/entry/events", (40, 40), (16, 18), "u1")
+    source = NXEventSource(tmp_path / "x.nxevent", "/entry/instrument/events", (40, 40), (16, 18), "u1")
     assert np.array_equal(source.frames(777, 779).todense(), dense.reshape(-1, 16, 18)[777:779])
 
 
@@ -78,7 +78,7 @@ def test_the_file_follows_the_nexus_definition(tmp_path, dense, coding):
     file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)), values=coding)
     with h5py.File(tmp_path / "x.nxevent") as file:
         assert file["entry"].attrs["NX_class"] == "NXentry"
-        events = file["entry/events"]
+        events = file["entry/instrument/events"]
         assert events.attrs["NX_class"] == "NXevent_data"
         for name, field in events.items():
             kinds, rank = DEFINITION[name]
@@ -93,6 +93,35 @@ def test_the_file_follows_the_nexus_definition(tmp_path, dense, coding):
         weights = 1 if coding == "counts" else events["pulse_height"][first:last, 0]
         np.add.at(image.ravel(), events["event_id"][first:last], weights)
         assert np.array_equal(image, dense[2, 3])
+
+
+def nexus_complaints(path):
+    """Warnings and errors of nexusformat's check against the NeXus base classes."""
+    code = "from nexusformat.scripts.nxcheck import main; main()"
+    found = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout
+    assert "Total number of errors" in found
+    return [line for line in found.splitlines() if "NX" in line or "entry" in line]
+
+
+def test_a_validator_of_nexus_finds_nothing_to_mend(tmp_path, dense):
+    pytest.importorskip("nexusformat.nexus.validate", reason="nexusformat is not installed")
+    simulate = pytest.importorskip("rsciio_tpx3.simulate")
+    from rsciio_tpx3 import tpx3
+
+    simulate.recording(tmp_path / "x.tpx3", (3, 4), dwell_time="5 us", electrons_per_position=9)
+    (hits,) = tpx3.file_reader(tmp_path / "x.tpx3", lazy=True, navigation_shape=(4, 3))
+    counts = signal_dict(lazy(dense))
+    for name, signal, options in (
+        ("counts", counts, {}),
+        ("heights", counts, {"values": "pulse_height", "compression": "gzip"}),
+        ("hits", hits, {"keep": ("time", "tot")}),
+    ):
+        path = tmp_path / f"{name}.nxevent"
+        file_writer(path, signal, **options)
+        assert nexus_complaints(path) == []
+    with h5py.File(path, "a") as file:
+        file["entry/instrument/events/event_name"] = 3
+    assert "event_name" in "".join(nexus_complaints(path))
 
 
 def test_events_of_another_program_in_any_order_are_counted(tmp_path):
@@ -158,13 +187,13 @@ def test_what_is_wrong_is_named(tmp_path, dense, what):
     else:
         with h5py.File(path, "a") as file:
             if what == "no group":
-                del file["entry/events"]
+                del file["entry/instrument/events"]
             elif what == "no index":
-                del file["entry/events/event_index"]
+                del file["entry/instrument/events/event_index"]
             elif what == "falling":
-                file["entry/events/event_index"][4] = 1 << 40
+                file["entry/instrument/events/event_index"][4] = 1 << 40
             else:
-                file.copy("entry/events", "entry/more")
+                file.copy("entry/instrument/events", "entry/instrument/more")
     with pytest.raises(Tpx3FormatError, match=words):
         values(path)
 
@@ -202,7 +231,7 @@ def test_time_and_time_over_threshold_are_kept_on_request(tmp_path):
     assert found.dtype == np.float32
     assert np.array_equal(found.reshape(77, -1), total)
     with h5py.File(path) as file:
-        events = file["entry/events"]
+        events = file["entry/instrument/events"]
         offset = events["event_time_offset"][()]
         assert events["event_time_offset"].attrs["units"].endswith(" ns")
         assert 0 <= offset.min() and offset.max() < 5000 * 3.84

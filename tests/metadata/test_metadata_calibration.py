@@ -45,7 +45,8 @@ def test_axes_that_have_a_scale_are_left_alone_unless_told_anew():
     assert [axis["units"] for axis in made] == ["nm", "nm", "A^-1", "mrad"]
     assert (made[0]["scale"], made[1]["scale"]) == (2.0, 0.5)
     assert made[3]["offset"] == pytest.approx(-8 * made[3]["scale"])
-    again = calibrated_axes(axes, {**values, "center_y": 5.0}, renew=("camera_length", "scan_step_y"))
+    anew = ("camera_length", "scan_step_y", "center_y")
+    again = calibrated_axes(axes, {**values, "center_y": 5.0}, renew=anew, before={})
     assert again[0]["scale"] == 0.25 and again[2]["offset"] == pytest.approx(-5 * again[2]["scale"])
 
 
@@ -151,7 +152,36 @@ def test_what_pyxem_wrote_is_understood_and_kept_to_the_letter(path, tmp_path, c
     caplog.clear()
     t = hs.load(tmp_path / "x.toml", calibrate="k")
     assert not caplog.records
-    for node in ("General", "Signal", "Acquisition_instrument"):
+    for node in ("General.Metadata_sources", "Signal", "Acquisition_instrument"):
         assert t.metadata.get_item(node).as_dictionary() == s.metadata.get_item(node).as_dictionary()
     assert t.axes_manager.signal_axes[0].units == "nm^-1"
     assert t.metadata.Acquisition_instrument.TEM.beam_energy_units == "kilovolt"
+
+
+def test_binned_and_divided_data_keep_their_scale():
+    values = {"camera_length": 0.1, "pixel_pitch": 55e-6, "scan_step_x": 0.5}
+    [x, _, fine] = calibrated_axes(
+        [
+            {"name": "x", "size": 11, "scale": 2.0, "offset": 0.5, "units": ""},
+            {"name": "ky", "size": 20, "scale": 2.0, "offset": 0.5, "units": "px"},
+            {"name": "kx", "size": 80, "scale": 0.5, "offset": -0.25, "units": "px"},
+        ],
+        values,
+    )
+    assert (x["scale"], x["offset"], x["units"]) == (1.0, 0.25, "nm")
+    assert fine["scale"] == pytest.approx(detector_scale(values)[0] / 2)
+    assert fine["offset"] == pytest.approx(-19.75 * detector_scale(values)[0])
+
+    s = hyperspy_sparse.data.disks((4, 6), (16, 24), shift=0)
+    for axis in s.axes_manager.signal_axes:
+        axis.scale, axis.offset, axis.units = 1.0, 0.0, "px"
+    for axis in s.axes_manager.navigation_axes:
+        axis.scale, axis.units = 1.0, ""
+    told = {"camera_length": "100 mm", "pixel_pitch": "55 um", "scan_step": "1 nm", "center": (10.0, 7.0)}
+    first = set_microscope(s.deepcopy(), **told).rebin(scale=(2, 2, 2, 2))
+    second = set_microscope(s.rebin(scale=(2, 2, 2, 2)), **told)
+    for change in ({}, {"camera_length": "200 mm", "scan_step": "3 nm"}, {"center": (9.0, 8.0)}):
+        set_microscope(first, **change)
+        set_microscope(second, **change)
+        for a, b in zip(first.axes_manager._axes, second.axes_manager._axes):
+            assert (a.scale, a.offset, a.units) == (pytest.approx(b.scale), pytest.approx(b.offset), b.units), change

@@ -16,7 +16,7 @@ from rsciio_tpx3.metadata.nexus import nexus_fields
 from rsciio_tpx3.metadata.sidecars import read_sidecar
 from rsciio_tpx3.metadata.template import sidecar_text, template_text
 from rsciio_tpx3.metadata.written import read_mapping, read_tree
-from rsciio_tpx3.nxevent.layout import ENTRY, PROCESS, RECORD
+from rsciio_tpx3.nxevent.layout import ENTRY, PARAMETERS, PROCESS
 
 SETUP = {
     "beam_energy": "200 keV",
@@ -82,7 +82,7 @@ def test_nexus_fields_are_in_the_file_and_are_read_without_our_record(path, tmp_
         assert instrument["optics/camera_length"][()] == 0.1
         assert instrument["detector/y_pixel_size"][()] == 55e-6
         assert file["entry/start_time"][()] == b"2024-05-03T14:03:27+02:00"
-        del file[f"{ENTRY}/{PROCESS}/{RECORD}"]
+        del file[f"{ENTRY}/{PROCESS}/{PARAMETERS}/record"]
     t = hs.load(tmp_path / "x.nxevent", navigation_shape=(11, 7), metadata={"scan_step": "0.5 nm"})
     for name in (
         "beam_energy",

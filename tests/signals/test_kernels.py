@@ -13,6 +13,7 @@ from pyxem.utils.diffraction import center_of_mass_from_image
 
 import hyperspy_sparse
 from hyperspy_sparse.kernels import find_kernel, known_kernels
+from hyperspy_sparse.kernels.center_of_mass import center_of_mass
 from hyperspy_sparse.kernels.weights import Masks
 from rsciio_tpx3 import CSRFrames
 
@@ -50,6 +51,18 @@ def both(function, dense, **options):
 def test_center_of_mass(dense, mask):
     ours, theirs = both(center_of_mass_from_image, dense, mask=mask)
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4096, 256), (256, 4096), (1013, 1031), (1024, 1024), (331, 3167)])
+def test_center_of_mass_in_single_precision_finds_every_pixel(shape):
+    n = shape[0] * shape[1]
+    y, x = np.divmod(np.arange(n), shape[1])
+    pixels = np.arange(n, dtype=np.int32)
+    one_each = CSRFrames((np.full(n, 255, np.uint8), pixels, np.arange(n + 1)), shape=(n, *shape))
+    np.testing.assert_array_equal(center_of_mass(one_each), np.column_stack([x, y]))
+    full = CSRFrames((np.full(n, 255, np.uint8), pixels, np.array([0, n])), shape=(1, *shape))
+    expected = [((shape[1] - 1) / 2, (shape[0] - 1) / 2)]
+    np.testing.assert_array_equal(center_of_mass(full), expected)
 
 
 @quick
@@ -170,12 +183,8 @@ def test_map_runs_the_function_itself_where_signals_iterate(sparse_signal, count
     import hyperspy.api as hs
 
     factor = hs.signals.BaseSignal(np.arange(15).reshape(3, 5)).T
-    result = sparse_signal.map(
-        lambda image, factor: image.sum() * factor, factor=factor, inplace=False
-    )
-    np.testing.assert_array_equal(
-        result.data.compute(), counts.sum(axis=(2, 3)) * np.arange(15).reshape(3, 5)
-    )
+    result = sparse_signal.map(lambda image, factor: image.sum() * factor, factor=factor, inplace=False)
+    np.testing.assert_array_equal(result.data.compute(), counts.sum(axis=(2, 3)) * np.arange(15).reshape(3, 5))
 
 
 def test_kernels_are_used_where_pyxem_maps_its_functions(sparse_signal, monkeypatch):

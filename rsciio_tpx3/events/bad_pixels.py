@@ -1,0 +1,142 @@
+"""Hot and dead pixels, found in a recording from how often each pixel was hit.
+
+A pixel is compared with a reference from its surroundings: for hot pixels the larger of the median of the 24 pixels
+around it and the third largest of its 8 neighbours, for dead ones the smaller of that median and the third smallest.
+A pixel is hot if it has more hits than a Poisson process of `contrast` times the reference would give with
+`probability`, divided by the number of pixels; dead if it has fewer than one of the reference divided by `contrast`.
+The ranks leave edges of disks and small spots alone, which have bright neighbours, and stand up to two bad neighbours.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from rsciio_tpx3.events.grid import pixel_addresses, pixel_grid
+
+__all__ = ["BadPixels", "count_pixels", "find_bad_pixels", "read_mask"]
+
+
+@dataclass(frozen=True)
+class BadPixels:
+    """What was found.
+
+    Attributes
+    ----------
+    hot, dead : numpy.ndarray of bool, shape (height, width)
+    counts : numpy.ndarray of int64, shape (height, width)
+        Hits of each pixel.
+    """
+
+    hot: np.ndarray
+    dead: np.ndarray
+    counts: np.ndarray
+
+
+def count_pixels(source, threads=2):
+    """Hits of each pixel over a whole recording, by one pass.
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (height, width)
+    """
+    pieces = source.work(max(threads, source.index().n_hits >> 21))
+
+    def count(piece):
+        counts = np.zeros(source.sig_shape[0] * source.sig_shape[1], np.int64)
+        for hits in source.part(piece):
+            _add(hits.pixel, counts)
+        return counts
+
+    total = np.zeros(source.sig_shape[0] * source.sig_shape[1], np.int64)
+    with ThreadPoolExecutor(threads) as pool:
+        for counts in pool.map(count, pieces):
+            total += counts
+    return total.reshape(source.sig_shape)
+
+
+@njit(nogil=True, cache=True)
+def _add(pixel, counts):
+    for i in range(len(pixel)):
+        counts[pixel[i]] += 1
+
+
+def find_bad_pixels(counts, layout, probability=1e-3, contrast=3.0):
+    """Hot and dead pixels of a picture of counts.
+
+    Parameters
+    ----------
+    counts : numpy.ndarray of int, shape (height, width)
+        As from `count_pixels`.
+    layout : rsciio_tpx3.events.geometry.Layout
+    probability : float
+        Of a wrong finding among all pixels, if neighbours differ by no more than `contrast`.
+    contrast : float
+        Ratio of neighbouring intensities that real patterns may have.
+
+    Returns
+    -------
+    BadPixels
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsciio_tpx3.events.bad_pixels import find_bad_pixels
+    >>> from rsciio_tpx3.events.geometry import make_layout
+    >>> counts = np.full((256, 256), 100)
+    >>> counts[3, 5], counts[200, 9] = 900, 0
+    >>> found = find_bad_pixels(counts, make_layout("single"))
+    >>> np.argwhere(found.hot).tolist(), np.argwhere(found.dead).tolist()
+    ([[3, 5]], [[200, 9]])
+    """
+    from scipy.ndimage import rank_filter
+    from scipy.stats import poisson
+
+    if not 0 < probability < 1 or not contrast >= 1:
+        raise ValueError(
+            f"probability={probability!r}, contrast={contrast!r}: a probability between 0 and 1 and a contrast of 1 or "
+            "more are needed."
+        )
+    grid = pixel_grid(layout)
+    exists = pixel_addresses(layout)[0] >= 0
+    image = np.zeros(grid.n_sites)
+    image[grid.site[exists]] = counts.ravel()[exists]
+    image = image.reshape(-1, grid.stride)[1:-1, 1:-1]
+    near, far = np.ones((3, 3), bool), np.ones((5, 5), bool)
+    near[1, 1] = far[2, 2] = False
+    median = rank_filter(image, 12, footprint=far, mode="mirror")
+    hot_reference = np.maximum(median, rank_filter(image, -3, footprint=near, mode="mirror"))
+    dead_reference = np.minimum(median, rank_filter(image, 2, footprint=near, mode="mirror"))
+    limit = probability / int(exists.sum())
+    # at least one hit is expected everywhere: noise gives a few hits where no beam falls
+    hot = poisson.sf(image - 1, np.maximum(contrast * hot_reference, 1)) < limit
+    dead = poisson.cdf(image, dead_reference / contrast) < limit
+    return BadPixels(*(_on_detector(found, grid, exists, counts.shape) for found in (hot, dead)), counts)
+
+
+def _on_detector(found, grid, exists, shape):
+    sites = np.zeros((found.shape[0] + 2, grid.stride), bool)
+    sites[1:-1, 1:-1] = found
+    flat = sites.ravel()[grid.site]
+    flat[~exists] = False
+    return flat.reshape(shape)
+
+
+def read_mask(given, sig_shape):
+    """A mask from an array or a `.npy` or text file; True, or not 0, leaves a pixel out.
+
+    Raises
+    ------
+    ValueError
+        If it has another shape than the detector.
+    """
+    if isinstance(given, str) or hasattr(given, "__fspath__"):
+        given = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)
+    mask = np.asarray(given).astype(bool)
+    if mask.shape != tuple(sig_shape):
+        raise ValueError(
+            f"corrections: mask has shape {mask.shape}; the detector's (y, x) = {tuple(sig_shape)} is needed, True "
+            "where a pixel is left out."
+        )
+    return mask

@@ -1,0 +1,113 @@
+"""From the words of the option `corrections` to steps, which may be fitted to the recording first."""
+
+import os
+
+import numpy as np
+
+from rsciio_tpx3.events.corrections import (
+    CorrectedSource,
+    EnergyStep,
+    MaskStep,
+    PixelDelayStep,
+    TimeWalkStep,
+    WidePixelStep,
+)
+from rsciio_tpx3.events.grid import collecting_pixels
+
+__all__ = ["hit_steps", "wide_pixel_step"]
+
+_MOST_LISTED = 100  # bad pixels in the metadata
+
+
+def hit_steps(source, corrections):
+    """Steps for hits, each fitted to the hits as the steps before left them.
+
+    Parameters
+    ----------
+    source : EventSource
+    corrections : dict
+        As the option `corrections` of the readers.
+
+    Returns
+    -------
+    source : EventSource
+        Corrected.
+    steps : list
+    """
+    makers = {"mask": _mask, "columns": _columns, "time_walk": _time_walk, "energy": _energy}
+    steps, corrected = [], source
+    for name, make in makers.items():
+        given = corrections.get(name)
+        if given is not None and given is not False:
+            steps.append(make(given, corrected))
+            corrected = CorrectedSource(source, steps)
+    return corrected, steps
+
+
+def _mask(given, source):
+    from rsciio_tpx3.events.bad_pixels import count_pixels, find_bad_pixels, read_mask
+
+    if not (isinstance(given, (bool, dict)) or (isinstance(given, str) and given == "find")):
+        return MaskStep(read_mask(given, source.sig_shape).ravel(), {"method": "given"})
+    limits = given if isinstance(given, dict) else {}
+    unknown = set(limits) - {"probability", "contrast"}
+    if unknown:
+        raise TypeError(f"corrections: mask: unknown parameter {min(unknown)!r}. Known are probability, contrast.")
+    bad = find_bad_pixels(count_pixels(source), source.layout, **limits)
+    found = {"method": "hot against the surroundings", "hits_left_out": int(bad.counts[bad.hot].sum())}
+    for name in ("hot", "dead"):
+        pixels = np.argwhere(getattr(bad, name))[:, ::-1]
+        found[f"{name}_pixels"] = len(pixels)
+        found[f"{name}_x_y"] = pixels[:_MOST_LISTED].tolist()
+    return MaskStep(bad.hot.ravel(), found)
+
+
+def _columns(given, source):
+    from rsciio_tpx3.events.columns import column_delays
+
+    return PixelDelayStep(*column_delays(given, source.layout))
+
+
+def _time_walk(given, source):
+    from rsciio_tpx3.events.event_options import event_options
+    from rsciio_tpx3.events.time_walk import fit_time_walk, walk_pairs, walk_table
+
+    if given is True:
+        return TimeWalkStep(*fit_time_walk(*walk_pairs(source, event_options(cluster=True).cluster)))
+    if isinstance(given, (str, os.PathLike)):
+        given = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)
+    return TimeWalkStep(*walk_table(given))
+
+
+def _energy(given, source):
+    from rsciio_tpx3.events.energy import read_calibration
+
+    return EnergyStep(*read_calibration(given, source.layout))
+
+
+def wide_pixel_step(layout, method, upsample):
+    """The step for the pixels at chip borders.
+
+    Parameters
+    ----------
+    layout : rsciio_tpx3.events.geometry.Layout
+    method : {"delete", "spread"}
+    upsample : int
+
+    Raises
+    ------
+    ValueError
+        If the layout has no gap to spread into.
+    """
+    collector = collecting_pixels(layout)
+    stands_for = np.flatnonzero(collector >= 0)
+    order = np.argsort(collector[stands_for], kind="stable")
+    n = np.bincount(collector[stands_for], minlength=len(collector))
+    if n.max() < 2:
+        raise ValueError(
+            f"corrections: wide_pixels={method!r} needs a detector that shows the gap between its chips: pass gap=4, "
+            "which gives each border pixel the room of three."
+        )
+    first = np.concatenate([[0], np.cumsum(n)]).astype(np.int32)
+    area = stands_for[order].astype(np.int32)
+    return WidePixelStep(first, area, layout.sig_shape[1], upsample, method == "spread")

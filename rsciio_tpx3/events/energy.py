@@ -1,0 +1,145 @@
+"""Time over threshold to energy, pixel by pixel or with one table.
+
+A pixel answers with ``ToT = a E + b - c / (E - t)``, with four numbers of its own, as Advacam's Pixet calibrates
+(``docs/formats/advacam.md``). Solved for the energy it is the larger root of a quadratic equation.
+"""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from rsciio_tpx3.events.geometry import CHIP_SIZE
+from rsciio_tpx3.events.grid import pixel_addresses
+
+__all__ = ["PixelCalibration", "TableCalibration", "read_calibration"]
+
+_LETTERS = ("a", "b", "c", "t")
+
+
+@dataclass(frozen=True)
+class PixelCalibration:
+    """Four numbers for each detector pixel; arrays of float32, shape (height * width,)."""
+
+    a: np.ndarray
+    b: np.ndarray
+    c: np.ndarray
+    t: np.ndarray
+
+    def energy(self, pixel, tot):
+        """Energy of hits in keV, 0 where the calibration gives less."""
+        out = np.empty(len(pixel), np.float32)
+        _solve(pixel, tot, self.a, self.b, self.c, self.t, out)
+        return out
+
+
+@dataclass(frozen=True)
+class TableCalibration:
+    """Energy in keV at each ToT; array of float32, shape (1024,)."""
+
+    table: np.ndarray
+
+    def energy(self, pixel, tot):
+        """Energy of hits in keV."""
+        return self.table[np.minimum(tot, len(self.table) - 1)]
+
+
+@njit(nogil=True, cache=True)
+def _solve(pixel, tot, a, b, c, t, out):
+    for i in range(len(pixel)):
+        p = pixel[i]
+        slope, shift = np.float64(a[p]), np.float64(t[p])
+        linear = tot[i] - np.float64(b[p])
+        root = (linear - slope * shift) ** 2 + 4.0 * slope * c[p]
+        out[i] = max((linear + slope * shift + np.sqrt(max(root, 0.0))) / (2.0 * slope), 0.0)
+
+
+def read_calibration(given, layout):
+    """A calibration from what a user has.
+
+    Parameters
+    ----------
+    given : str, Path, dict or array-like
+        A folder with text matrices ``caliba``, ``calibb``, ``calibc`` and ``calibt`` (any ending); a dictionary of
+        arrays or files ``a``, ``b``, ``c``, ``t``; or rows of ToT and energy in keV, as an array or a text file.
+        Matrices have the shape of the detector, or (256, 256) or (chips, 256, 256) in the pixels of the chip.
+    layout : rsciio_tpx3.events.geometry.Layout
+
+    Returns
+    -------
+    calibration : PixelCalibration or TableCalibration
+    found : dict
+        For the metadata.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If something is missing, has another shape, or is no calibration.
+    """
+    if isinstance(given, (str, os.PathLike)) and os.path.isdir(given):
+        given = {letter: _matrix_file(given, letter) for letter in _LETTERS}
+    if not isinstance(given, dict):
+        return _table(_numbers(given))
+    missing = [letter for letter in _LETTERS if letter not in given]
+    if missing:
+        raise ValueError(f"corrections: energy lacks {', '.join(missing)}; matrices a, b, c and t are needed.")
+    flat = {letter: _flat(_numbers(given[letter]), letter, layout) for letter in _LETTERS}
+    exists = pixel_addresses(layout)[0] >= 0
+    bad = exists & ~((flat["a"] > 0) & (flat["c"] >= 0) & np.isfinite(flat["b"]) & np.isfinite(flat["t"]))
+    if not (exists & ~bad).any():
+        raise ValueError("corrections: energy: no pixel has a > 0, c >= 0 and finite b and t.")
+    for values in flat.values():
+        # pixels without a calibration take the usual one rather than none
+        values[bad | ~exists] = np.median(values[exists & ~bad])
+    found = {"method": "ToT = a E + b - c / (E - t)", "pixels_without_calibration": int(bad.sum())}
+    return PixelCalibration(**{k: v.astype(np.float32) for k, v in flat.items()}), found
+
+
+def _matrix_file(folder, letter):
+    stem = f"calib{letter}"
+    names = [name for name in sorted(os.listdir(folder)) if os.path.splitext(name)[0].lower() == stem]
+    if not names:
+        raise FileNotFoundError(f"corrections: energy: no file {stem}.txt in {str(folder)!r}.")
+    return os.path.join(folder, names[0])
+
+
+def _numbers(given):
+    if not isinstance(given, (str, os.PathLike)):
+        return np.asarray(given, float)
+    name = str(given)
+    if name.endswith(".npy"):
+        return np.load(name).astype(float)
+    with open(name, encoding="utf-8") as file:
+        return np.loadtxt((line.replace(",", " ").replace(";", " ") for line in file), ndmin=2)
+
+
+def _flat(values, letter, layout):
+    chip, address = pixel_addresses(layout)
+    if values.ndim == 0:
+        return np.full(len(chip), float(values))
+    if values.shape == (CHIP_SIZE, CHIP_SIZE) and layout.chips == (0,):
+        return values.ravel()[address]
+    if values.shape == tuple(layout.sig_shape):
+        return values.ravel().copy()
+    if values.shape[1:] == (CHIP_SIZE, CHIP_SIZE) and len(values) > max(layout.chips):
+        return values.reshape(len(values), -1)[np.maximum(chip, 0), address]
+    raise ValueError(
+        f"corrections: energy: matrix {letter} has shape {values.shape}; the detector's {layout.sig_shape}, or "
+        "(chips, 256, 256), is needed."
+    )
+
+
+def _table(rows):
+    if rows.ndim != 2 or rows.shape[1] != 2 or len(rows) < 2 or np.any(np.diff(rows[:, 0]) <= 0):
+        raise ValueError(
+            f"corrections: energy has shape {rows.shape}; rows of ToT (steps of 25 ns, increasing) and energy (keV) "
+            "are needed, at least two, or a folder or dictionary of the matrices a, b, c, t."
+        )
+    tot = np.arange(1024)
+    energy = np.interp(tot, rows[:, 0], rows[:, 1])
+    # beyond the last row the last slope goes on: a saturated table would hide large charges
+    slope = (rows[-1, 1] - rows[-2, 1]) / (rows[-1, 0] - rows[-2, 0])
+    beyond = tot > rows[-1, 0]
+    energy[beyond] = rows[-1, 1] + slope * (tot[beyond] - rows[-1, 0])
+    return TableCalibration(energy.astype(np.float32)), {"method": "table", "rows": len(rows)}

@@ -1,0 +1,105 @@
+"""Which detector pixels exist, which are neighbours across chip borders, and which collect for the gap beside them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsciio_tpx3.events.geometry import CHIP_SIZE
+
+__all__ = ["PixelGrid", "collecting_pixels", "pixel_addresses", "pixel_grid"]
+
+_REACH = 2  # pixels of a gap that one border pixel stands for: three times as wide as the others
+_WIDEST_GAP = 2 * _REACH
+
+
+def pixel_addresses(layout):
+    """Chip and place on it of every detector pixel.
+
+    Parameters
+    ----------
+    layout : rsciio_tpx3.events.geometry.Layout
+
+    Returns
+    -------
+    chip : numpy.ndarray of int16, shape (height * width,)
+        -1 where there is no pixel.
+    address : numpy.ndarray of uint16, same shape
+        ``y * 256 + x`` on the chip, 0 where there is no pixel.
+    """
+    size = layout.sig_shape[0] * layout.sig_shape[1]
+    chip, address = np.full(size, -1, np.int16), np.zeros(size, np.uint16)
+    on_chip = np.arange(CHIP_SIZE**2)
+    columns = np.stack([np.ones_like(on_chip), on_chip & 0xFF, on_chip >> 8])
+    for number in layout.chips:
+        flat = layout.rules[number] @ columns
+        chip[flat], address[flat] = number, on_chip
+    return chip, address
+
+
+def collecting_pixels(layout):
+    """Flat index of the pixel that collects the charge at each detector pixel, -1 where there is none.
+
+    The pixels at the inner chip borders are about three times as wide as the others, so that a layout with a gap shows
+    empty pixels there; their charge goes to the nearest real pixel up to two pixels away.
+    """
+    from scipy.ndimage import distance_transform_edt  # not needed for reading alone
+
+    chip, _ = pixel_addresses(layout)
+    empty = (chip < 0).reshape(layout.sig_shape)
+    # the nearest by the true distance lies straight across; a distance in steps would allow slanted ones too
+    nearest = distance_transform_edt(empty, return_distances=False, return_indices=True)
+    away = np.abs(nearest - np.indices(layout.sig_shape)).max(axis=0)
+    flat = nearest[0].astype(np.int64) * layout.sig_shape[1] + nearest[1]
+    return np.where(away <= _REACH, flat, -1).ravel()
+
+
+@dataclass(frozen=True)
+class PixelGrid:
+    """Detector pixels without the gaps between chips, in a grid with a border of one pixel.
+
+    Attributes
+    ----------
+    site : numpy.ndarray of int32, shape (height * width,)
+        Place of each detector pixel in the grid; those in a gap share the place of the next row or column.
+    stride : int
+        Places in a row of the grid.
+    n_sites : int
+    """
+
+    site: np.ndarray
+    stride: int
+    n_sites: int
+
+    def steps(self, neighbours):
+        """From a place to itself and its 4 or 8 neighbours."""
+        across = np.array([-1, 0, 1])
+        if neighbours == 8:
+            return (across[:, None] * self.stride + across).ravel()
+        return np.array([-self.stride, -1, 0, 1, self.stride])
+
+
+def pixel_grid(layout):
+    """The grid in which pixels on both sides of a chip border are neighbours.
+
+    Rows and columns without any pixel are left out where no more than four, or as many as the gap of the layout, lie
+    together: there the sensor goes on. Wider ones keep chips apart.
+
+    Returns
+    -------
+    PixelGrid
+    """
+    exists = (pixel_addresses(layout)[0] >= 0).reshape(layout.sig_shape)
+    widest = max(_WIDEST_GAP, layout.gap)
+    row, column = (_without_gaps(exists.any(axis=axis), widest) for axis in (1, 0))
+    stride = int(column[-1]) + 3
+    site = (row[:, None] + 1) * stride + column + 1
+    return PixelGrid(site.ravel().astype(np.int32), stride, (int(row[-1]) + 3) * stride)
+
+
+def _without_gaps(used, widest):
+    """New number of each row, when short runs of empty ones are left out."""
+    kept = used.copy()
+    borders = np.flatnonzero(np.diff(np.concatenate([[True], used, [True]]).astype(np.int8)))
+    for first, stop in zip(borders[::2], borders[1::2]):
+        kept[first:stop] = stop - first > widest
+    return np.cumsum(kept) - kept

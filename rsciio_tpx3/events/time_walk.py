@@ -1,0 +1,130 @@
+"""How much later small charges fire: fitted from the clusters of a recording, or given as a table.
+
+The hits of one electron come from one moment, so the delay of a hit against the hit of the largest ToT in its cluster
+is the difference of their time walks. An amplifier that rises linearly crosses the threshold after a time that goes
+with 1 / charge, and ToT grows with charge, so the walk is taken as ``a / (ToT + b)``: it vanishes for large charges.
+"""
+
+import numpy as np
+
+from rsciio_tpx3.events.clock import TICKS_PER_SECOND
+
+__all__ = ["MAX_TOT", "fit_time_walk", "walk_pairs", "walk_table"]
+
+MAX_TOT = 1023  # ten bits
+_FEWEST_PAIRS = 200
+_MOST_PAIRS = 100_000  # a fit with more takes seconds and changes nothing
+_NS = 1e9 / TICKS_PER_SECOND
+
+
+def walk_pairs(source, options, n_hits=1 << 20):
+    """Delays within clusters, from spans spread evenly over a recording.
+
+    Parameters
+    ----------
+    source : EventSource
+        Hits.
+    options : rsciio_tpx3.events.clusters.ClusterOptions
+    n_hits : int
+        About how many hits to look at.
+
+    Returns
+    -------
+    delay : numpy.ndarray of int64, shape (n,)
+        Time of a hit less the time of the hit of the largest ToT in its cluster, ticks.
+    tot, tot_largest : numpy.ndarray of int64, shape (n,)
+        Of the hit, and of that hit.
+    """
+    from rsciio_tpx3.events.clusters import ClusteredSource, sample_spans
+
+    clustered = ClusteredSource(source, options)
+    columns = [[], [], []]
+    for piece in sample_spans(source.index(), n_hits):
+        for hits, label, found in clustered.labelled(*piece):
+            largest = found.largest[label]
+            usable = (np.arange(len(label)) != largest) & (found.duration[label] <= options.max_duration)
+            own, of = np.flatnonzero(usable), largest[usable]
+            for column, values in zip(columns, (hits.toa[own] - hits.toa[of], hits.tot[own], hits.tot[of])):
+                column.append(values.astype(np.int64))
+    return tuple(np.concatenate(column) if column else np.empty(0, np.int64) for column in columns)
+
+
+def fit_time_walk(delay, tot, tot_largest):
+    """Fit ``a / (ToT + b)`` to delays within clusters.
+
+    Parameters
+    ----------
+    delay, tot, tot_largest : numpy.ndarray
+        As from `walk_pairs`.
+
+    Returns
+    -------
+    ticks : numpy.ndarray of int32, shape (1024,)
+        Delay at each ToT, rounded.
+    found : dict
+        ``a`` (ns x ToT), ``b``, number of pairs, and the root mean square of the delays before and after, in ns.
+
+    Raises
+    ------
+    ValueError
+        If there are too few clusters of several hits.
+    """
+    from scipy.optimize import least_squares  # costs more to import than most recordings to read
+
+    if len(delay) < _FEWEST_PAIRS:
+        raise ValueError(
+            f"corrections: time_walk cannot be fitted: {len(delay)} pairs of hits in clusters were found, "
+            f"{_FEWEST_PAIRS} are needed. Give a table of ToT (steps of 25 ns) and delay (ns) instead."
+        )
+    some = slice(None, None, -(-len(delay) // _MOST_PAIRS))
+    measured, low, high = delay[some] * _NS, tot[some], tot_largest[some]
+    fit = least_squares(
+        lambda p: p[0] / (low + p[1]) - p[0] / (high + p[1]) - measured,
+        x0=(50.0, 2.0),
+        bounds=((0, -0.5), (1e6, 1e3)),
+        x_scale=(50.0, 2.0),
+        loss="soft_l1",  # accidental neighbours do not decide
+        f_scale=5.0,
+    )
+    a, b = (float(value) for value in fit.x)
+    ticks = np.rint(a / (np.arange(MAX_TOT + 1) + b).clip(0.5) / _NS).astype(np.int32)
+    rest = delay - ticks[tot] + ticks[tot_largest]
+    if _rms(rest) >= _rms(delay):
+        raise ValueError(
+            f"corrections: time_walk: no delay of the form a / (ToT + b) is seen in {len(delay)} pairs of hits: their "
+            f"spread is {_rms(delay):.3g} ns before and {_rms(rest):.3g} ns after. Give a table instead."
+        )
+    return ticks, {
+        "method": "fit of a / (ToT + b) to delays within clusters",
+        "a": a,
+        "a_units": "ns",
+        "b": b,
+        "pairs": len(delay),
+        "rms_before": _rms(delay) * 1e-9,
+        "rms_after": _rms(rest) * 1e-9,
+        "rms_units": "s",
+    }
+
+
+def walk_table(table):
+    """Delay in ticks at each ToT, interpolated between the rows (ToT, delay in ns) of a table.
+
+    Raises
+    ------
+    ValueError
+        If the table has another shape, or its ToT does not increase.
+    """
+    table = np.asarray(table, float)
+    if table.ndim != 2 or table.shape[1] != 2 or len(table) < 2 or np.any(np.diff(table[:, 0]) <= 0):
+        raise ValueError(
+            f"corrections: time_walk has shape {table.shape}; rows of ToT (steps of 25 ns, increasing) and delay (ns) "
+            "are needed, at least two."
+        )
+    delay = np.interp(np.arange(MAX_TOT + 1), table[:, 0], table[:, 1])
+    return np.rint(delay / _NS).astype(np.int32), {"method": "table", "rows": len(table)}
+
+
+def _rms(ticks):
+    """Root mean square in ns, without the farthest per cent: those are accidental neighbours."""
+    near = np.sort(np.abs(ticks))[: max(1, int(0.99 * len(ticks)))]
+    return float(np.sqrt(np.mean(near.astype(float) ** 2)) * _NS)

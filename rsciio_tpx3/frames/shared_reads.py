@@ -1,0 +1,147 @@
+"""Frames of which many chunks come from one piece of the recording.
+
+Time bins inside the dwell time: the hits of a scan line belong to all bins. Repeated scans that are
+added up: every frame holds a little of each line, and a block of the file more than that. Decoding for
+each chunk alone would read the same hits many times, so one task reads a range of positions for several
+chunks, and each chunk takes its rows out of it.
+"""
+
+import math
+
+import numpy as np
+from dask._task_spec import Task, TaskRef
+
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.event_frames import EventFrames
+from rsciio_tpx3.frames.indexing import take_rows
+from rsciio_tpx3.frames.rows import Rows
+
+__all__ = ["READ_ENTRIES", "SharedFrames", "event_frames", "shared_tasks", "take_chunk"]
+
+READ_ENTRIES = 8 * 10**6
+"""Hits of repeated scans that are read together: about 130 MB while they are sorted."""
+
+
+def event_frames(source, scan, dtype, values="counts"):
+    """The `FrameSource` of an event source seen through a scan."""
+    frames = EventFrames(source, scan, dtype, values)
+    time_last = scan.time_axis is not None and scan.time_axis.over == "dwell"
+    return SharedFrames(frames) if time_last or scan.passes > 1 else frames
+
+
+class SharedFrames:
+    """A `FrameSource` whose chunks share reads; time bins inside the dwell time are its first axis.
+
+    Parameters
+    ----------
+    events : EventFrames
+        With a scan that has bins inside the dwell time as its last axis, or adds up frames.
+    """
+
+    def __init__(self, events):
+        scan = events.scan
+        time_last = scan.time_axis is not None and scan.time_axis.over == "dwell"
+        self.events = events
+        self.scan = scan
+        self.n_bins = scan.nav_shape[-1] if time_last else 1
+        self.nav_shape = (scan.nav_shape[-1], *scan.nav_shape[:-1]) if time_last else scan.nav_shape
+        self.sig_shape = events.sig_shape
+        self.dtype = events.dtype
+
+    @property
+    def n_positions(self):
+        """Positions of one time bin."""
+        return self.scan.n_positions // self.n_bins
+
+    def row_events(self):
+        """Hits per row, where they have been counted; see `FrameSource.row_events`."""
+        counts = self.events.row_events()
+        return None if counts is None else counts.reshape(-1, self.n_bins).T.ravel()
+
+    def count(self, show_progressbar=None):
+        """As `EventFrames.count`, with the time bins first."""
+        _, outside = self.events.count(show_progressbar)
+        return self.row_events(), outside
+
+    def frames(self, start, stop):
+        """CSR rows of the flat range ``start`` to ``stop``; see `FrameSource.frames`."""
+        n, parts = self.n_positions, []
+        for b in range(start // n, max(-(-stop // n), start // n + 1)):
+            first, last = max(start - b * n, 0), min(stop - b * n, n)
+            parts.append(pick_rows(self.rows(first, last).read(), self.n_bins, 0, last - first, b, b + 1))
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def rows(self, first, last):
+        """All bins of the positions ``first`` to ``last``, time fastest."""
+        return Rows(self.events, first * self.n_bins, last * self.n_bins, whole=self)
+
+    def entries(self, first, last):
+        """Hits at a range of positions, about where they have not been counted."""
+        counts = self.events.row_events()
+        if counts is None:
+            return self.events.source.index().n_hits * (last - first) / max(self.n_positions, 1)
+        return float(counts[first * self.n_bins : last * self.n_bins].sum())
+
+
+def pick_rows(frames, n_bins, first, last, low, high):
+    """Bins ``low`` to ``high`` of the positions ``first`` to ``last`` of a read, bins slowest."""
+    if n_bins == 1:
+        return frames[first:last]
+    rows = np.arange(first, last) * n_bins + np.arange(low, high)[:, None]
+    return take_rows(frames, rows.ravel())
+
+
+def shared_tasks(source, name, spans):
+    """The tasks of all chunks of an array, with the reads that they share.
+
+    Parameters
+    ----------
+    source : SharedFrames
+    name : str
+        Of the array.
+    spans : list of (place, (start, stop, navigation shape))
+        Chunks in order.
+
+    Returns
+    -------
+    dict
+    """
+    n = source.n_positions
+    wanted = {}
+    for place, (start, stop, shape) in spans:
+        bins = shape[0] if source.n_bins > 1 else 1
+        low = start // n if source.n_bins > 1 else 0
+        first = start - low * n
+        size = (stop - start) // max(bins, 1)
+        wanted.setdefault((first, first + size), []).append((place, low, low + bins, shape))
+    tasks = {}
+    for number, group in enumerate(_groups(source, sorted(wanted))):
+        begin, end = group[0][0], group[-1][1]
+        read = (f"{name}-read", number)
+        tasks[read] = Task(read, Rows.read, source.rows(begin, end))
+        for first, last in group:
+            for place, low, high, shape in wanted[first, last]:
+                key = (name, *place, 0, 0)
+                rows = (source.n_bins, first - begin, last - begin, low, high)
+                tasks[key] = Task(key, take_chunk, TaskRef(read), rows, shape + source.sig_shape)
+    return tasks
+
+
+def _groups(source, ranges):
+    """Neighbouring ranges of positions that are read together."""
+    groups, filled = [], math.inf
+    for first, last in ranges:
+        entries = source.entries(first, last)
+        # lines of one frame lie apart in the file: reading them one by one reads nothing twice
+        if source.scan.passes == 1 or filled + entries > READ_ENTRIES or groups[-1][-1][1] != first:
+            groups.append([])
+            filled = 0
+        groups[-1].append((first, last))
+        filled += entries
+    return groups
+
+
+def take_chunk(frames, rows, shape):
+    """One chunk out of a read that it shares; `rows` are the arguments of `pick_rows`."""
+    picked = pick_rows(frames, *rows)
+    return CSRFrames._make(picked.data, picked.indices, picked.indptr, shape)

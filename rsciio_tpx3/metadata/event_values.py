@@ -1,0 +1,72 @@
+"""What the values of a loaded recording are, how they scatter, and what was done to the events: for the metadata."""
+
+__all__ = ["event_values"]
+
+_QUANTITY = {
+    "counts": "Counts ({events})",
+    "tot": "Time over threshold (25 ns)",
+    "energy": "Energy (keV)",
+}
+
+
+def event_values(source, options, corrections, counts, outside):
+    """Values for `rsciio_tpx3.metadata.mapping.build`.
+
+    Parameters
+    ----------
+    source : EventSource
+        As `rsciio_tpx3.events.event_options.prepare_events` made it, after a counting pass.
+    options : rsciio_tpx3.events.event_options.EventOptions
+    corrections : dict
+        What `prepare_events` reports.
+    counts : numpy.ndarray
+        Events at each position.
+    outside : dict
+        Events without a position, by reason.
+
+    Returns
+    -------
+    dict
+    """
+    events = "hits" if options.cluster is None else "electrons"
+    found = {
+        "event_type": events,
+        "quantity": _QUANTITY[options.values].format(events=events),
+        "hits_total": source.index().n_hits,
+        f"{events}_placed": int(counts.sum()),
+        f"{events}_outside": {name.replace(" ", "_"): n for name, n in outside.items() if n},
+        "noise": _noise(source, options),
+        "corrections": corrections,
+    }
+    if options.cluster is not None:
+        found["clusters"] = source.summary()
+    return found
+
+
+def _noise(source, options):
+    """HyperSpy's linear model of the variance, where values are counts."""
+    if options.values != "counts":
+        return None
+    if options.cluster is not None:
+        return {**_LINEAR, "correlation_factor": 1.0, "model": "Poisson: one count an electron"}
+    factor = _variance_over_mean(source)
+    if factor is None:
+        return None
+    return {
+        **_LINEAR,
+        "correlation_factor": factor,
+        "model": "Poisson electrons of several hits each: variance over mean of the hits of an area larger than a "
+        "cluster, from the sizes of clusters in a sample of the recording",
+    }
+
+
+_LINEAR = {"gain_factor": 1.0, "gain_offset": 0.0}
+
+
+def _variance_over_mean(source):
+    from rsciio_tpx3.events.clusters import sampled_tally
+    from rsciio_tpx3.events.event_options import event_options
+
+    if not source.index().n_hits:
+        return None
+    return sampled_tally(source, event_options(cluster=True).cluster).variance_over_mean

@@ -1,0 +1,48 @@
+"""A file that a detector is still writing: what is there now may be read, and must stay as it is.
+
+A recording that grows changes its size and time all along. What must not happen is that another
+recording takes its name: its bytes at old offsets would give frames that look right. So both ends of
+what was there at opening are compared whenever the file is opened to be read.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+from rsciio_tpx3.frames.files import FileStamp
+
+__all__ = ["GrowingStamp"]
+
+_END_BYTES = 1 << 12
+
+
+@dataclass(frozen=True)
+class GrowingStamp(FileStamp):
+    """The part of a file that was there when it was opened.
+
+    Attributes
+    ----------
+    ends : str
+        Checksum of the first and last bytes of that part.
+    """
+
+    ends: str
+
+    @classmethod
+    def of(cls, path):
+        """Stamp of what is there now."""
+        now = FileStamp.of(path)
+        with open(now.path, "rb") as file:
+            return cls(now.path, now.size, now.mtime_ns, _ends(file, now.size))
+
+    def fits(self, file):
+        """Whether the file is the one it was; it may be longer by now."""
+        return os.fstat(file.fileno()).st_size >= self.size and _ends(file, self.size) == self.ends
+
+
+def _ends(file, size):
+    found = hashlib.blake2b(digest_size=16)
+    for start in (0, max(size - _END_BYTES, 0)):
+        file.seek(start)
+        found.update(file.read(min(_END_BYTES, size - start)))
+    return found.hexdigest()

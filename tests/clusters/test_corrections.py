@@ -1,0 +1,258 @@
+"""Each correction against the effect that the simulator put in, and against plain formulas."""
+
+import numpy as np
+import pytest
+from clusters.memory_hits import MemoryHits
+
+import rsciio_tpx3
+from rsciio_tpx3 import simulate
+from rsciio_tpx3.events.clusters import ClusteredSource, ClusterOptions
+from rsciio_tpx3.events.columns import column_delays
+from rsciio_tpx3.events.correct import hit_steps, wide_pixel_step
+from rsciio_tpx3.events.corrections import CorrectedSource
+from rsciio_tpx3.events.energy import read_calibration
+from rsciio_tpx3.events.geometry import make_layout
+from rsciio_tpx3.simulate import Defects, HitModel
+from rsciio_tpx3.tpx3 import Tpx3Source
+
+COLUMNS = np.arange(256)
+PHASE = np.where(COLUMNS // 2 % 16 == 0, 16, COLUMNS // 2 % 16) * 6
+
+
+def columns(hits):
+    found = np.array([hits.toa, hits.pixel, hits.tot])
+    return found[:, np.lexsort(found)]
+
+
+def in_pieces(source, n):
+    """All hits, asked for in spans of time of unequal length."""
+    low, high = source.index().hit_span
+    borders = np.unique(np.concatenate([[low], np.random.default_rng(n).integers(low, high + 1, n), [high + 1]]))
+    return [source.hits(int(a), int(b)) for a, b in zip(borders[:-1], borders[1:])]
+
+
+def same_in_pieces(source):
+    whole = columns(source.hits())
+    for n in (1, 9):
+        parts = np.concatenate([columns(h) for h in in_pieces(source, n)], axis=1)
+        np.testing.assert_array_equal(parts[:, np.lexsort(parts)], whole)
+    parts = np.concatenate([columns(h) for piece in source.work(3) for h in source.part(piece)], axis=1)
+    np.testing.assert_array_equal(parts[:, np.lexsort(parts)], whole)
+
+
+@pytest.fixture(scope="module")
+def walking(tmp_path_factory):
+    """A recording with time walk, charge sharing and columns that are off; and its truth."""
+    path = tmp_path_factory.mktemp("walk") / "walk.tpx3"
+    offset = np.tile(-PHASE, (256, 1))
+    offset[0, 194:204] += 96
+    model = HitModel(column_offset=offset, walk="60 ns")
+    truth = simulate.recording(path, (9, 7), hits=model, dwell_time="20 us", electrons_per_position=60, seed=5)
+    return str(path), truth
+
+
+def delays(truth, hits):
+    """Time of each hit after its electron, in ns, hits matched by pixel and ToT in the order of the stream."""
+    assert np.array_equal(hits.pixel, truth.hit_pixel) and np.array_equal(hits.tot, truth.hit_tot)
+    return (hits.toa - truth.electron_time[truth.hit_electron]) / 3.84
+
+
+def test_known_columns_are_put_right(walking):
+    path, truth = walking
+    source = Tpx3Source(path, layout="quad")
+    corrected, [step] = hit_steps(source, {"columns": ["phase", "double-columns-97-101"]})
+    hits = corrected.hits()
+    before, after = delays(truth, source.hits()), delays(truth, hits)
+    table, _ = column_delays(["phase", "double-columns-97-101"], truth.layout)
+    np.testing.assert_array_equal(np.rint((after - before) * 3.84), table[truth.hit_pixel])
+    assert before.min() < -20 and after.min() > -7  # what is left is time walk and jitter
+    assert after.mean() - before.mean() == pytest.approx(table[truth.hit_pixel].mean() / 3.84)
+    same_in_pieces(corrected)
+    assert step.report()["rule"] == "phase, double-columns-97-101"
+
+
+def test_phase_is_counted_in_columns_of_the_chip():
+    layout = make_layout("quad", gap=4)
+    ticks, _ = column_delays("phase", layout)
+    image = ticks.reshape(layout.sig_shape)
+    np.testing.assert_array_equal(image[3, :256], PHASE)
+    np.testing.assert_array_equal(image[3, 260:], PHASE)
+    np.testing.assert_array_equal(image[400, :256], PHASE[::-1])  # chip 2 is turned by 180 degrees
+    assert not image[:, 256:260].any()
+    defect, _ = column_delays("double-columns-97-101", layout)
+    found = np.unique(np.nonzero(defect.reshape(layout.sig_shape))[1])
+    np.testing.assert_array_equal(found, 260 + np.arange(194, 204))
+    table = np.zeros((4, 256))
+    table[2, 5] = 25
+    ticks, _ = column_delays((table, "ns"), layout)
+    assert np.argwhere(ticks.reshape(layout.sig_shape) == 96)[:, 1].tolist() == [250] * 256
+
+
+def test_time_walk_is_found_and_taken_off(walking):
+    path, truth = walking
+    source = Tpx3Source(path, layout="quad")
+    corrected, steps = hit_steps(source, {"columns": ["phase", "double-columns-97-101"], "time_walk": True})
+    found = steps[1].report()
+    # the simulator: walk * threshold / charge, charge = threshold + ToT / 0.3
+    assert found["a"] == pytest.approx(60 * 6 * 0.3, rel=0.1)
+    assert found["b"] == pytest.approx(6 * 0.3, abs=0.5)
+    assert found["rms_after"] < 0.3 * found["rms_before"]
+    before, after = delays(truth, source.hits()), delays(truth, corrected.hits())
+    small = truth.hit_tot < 8
+    assert np.std(after) < 0.35 * np.std(before)
+    # ToT is noisy and rounded, so small charges keep a part of their spread
+    assert abs(after[small].mean()) < 2 and after[~small].std() < 1.5
+    same_in_pieces(corrected)
+
+
+def test_a_table_of_time_walk_is_interpolated():
+    hits = np.array([10, 11, 12]), np.array([1000, 1000, 1000]), np.array([1, 3, 900])
+    corrected, [step] = hit_steps(MemoryHits(*hits, seed=1), {"time_walk": [(1, 50), (5, 10), (100, 0)]})
+    found = corrected.hits()
+    ticks = dict(zip(found.pixel.tolist(), found.toa.tolist()))
+    assert ticks == {10: 1000 - round(50 * 3.84), 11: 1000 - round(30 * 3.84), 12: 1000}
+    assert step.shift == (-192, 0)
+    same_in_pieces(corrected)
+
+
+def test_hot_and_dead_pixels_of_the_simulator_are_found(tmp_path):
+    rng = np.random.default_rng(2)
+    beam = np.zeros((3, 4, 64, 64))
+    beam[:, :, 20:44, 18:48] = 1  # a disk with sharp edges
+    dead = [(118 + y) * 256 + 120 + x for y, x in ((0, 0), (5, 7), (9, 1))]
+    hot = [*(rng.integers(0, 256 * 256, 6)), dead[1] + 1]
+    path = tmp_path / "bad.tpx3"
+    simulate.recording(
+        path, intensity=beam, layout="single", electrons_per_position=20_000, dwell_time="1 ms", hits="realistic",
+        defects=Defects(dead=dead, hot=hot, hot_rate=400_000.0), seed=6,
+    )  # fmt: skip
+    [plain] = rsciio_tpx3.file_reader(path, lazy=True, navigation_shape=(4, 3))
+    [found] = rsciio_tpx3.file_reader(path, lazy=True, navigation_shape=(4, 3), corrections={"mask": "find"})
+    report = found["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Corrections"]["Mask"]
+    as_flat = lambda pixels: sorted(y * 256 + x for x, y in pixels)  # noqa: E731
+    assert as_flat(report["hot_x_y"]) == sorted(int(p) for p in set(hot))
+    assert as_flat(report["dead_x_y"]) == dead
+    picture = found["data"].sum(axis=(0, 1)).compute().ravel()
+    assert not picture[hot].any()
+    before = plain["data"].sum(axis=(0, 1)).compute().ravel()
+    before[hot] = 0
+    np.testing.assert_array_equal(picture, before)
+    assert report["hits_left_out"] > 1000
+
+
+def test_a_given_mask_leaves_pixels_out(tmp_path, walking):
+    mask = np.zeros((512, 512), bool)
+    mask[:, 200:300] = True
+    np.save(tmp_path / "mask.npy", mask)
+    source = Tpx3Source(walking[0], layout="quad")
+    for given in (mask, tmp_path / "mask.npy"):
+        corrected, _ = hit_steps(source, {"mask": given})
+        hits = source.hits()
+        np.testing.assert_array_equal(corrected.hits().toa, hits.toa[(hits.x < 200) | (hits.x >= 300)])
+
+
+def test_energy_inverts_the_calibration_of_each_pixel(tmp_path):
+    rng = np.random.default_rng(3)
+    layout = make_layout("single", orientation="left")
+    matrices = {
+        "a": rng.uniform(0.2, 0.4, (256, 256)), "b": rng.uniform(5, 9, (256, 256)),
+        "c": rng.uniform(10, 40, (256, 256)), "t": rng.uniform(-1, 2, (256, 256)),
+    }  # fmt: skip
+    for letter, matrix in matrices.items():
+        np.savetxt(tmp_path / f"calib{letter}.txt", matrix)
+    x, y, energy = rng.integers(0, 256, 50), rng.integers(0, 256, 50), rng.uniform(60, 250, 50)
+    a, b, c, t = (matrices[letter][y, x] for letter in "abct")
+    tot = a * energy + b - c / (energy - t)
+    pixel = (255 - x) * 256 + y  # turned to the left
+    for given in (tmp_path, matrices):
+        calibration, _ = read_calibration(given, layout)
+        np.testing.assert_allclose(calibration.energy(pixel, tot), energy, rtol=1e-5)
+    np.testing.assert_array_less(calibration.energy(pixel, np.zeros(50, np.uint16)), 60)
+    assert calibration.energy(pixel, np.zeros(50, np.uint16)).min() >= 0
+
+
+def test_energies_of_electrons_add_up_in_frames(walking):
+    path, truth = walking
+    table = np.array([(0, 6), (60, 206)])  # the simulator: 6 keV at threshold, 0.3 counts a keV
+    options = {"lazy": True, "navigation_shape": (7, 9), "show_progressbar": False, "values": "energy"}
+    [found] = rsciio_tpx3.file_reader(path, cluster=True, corrections={"energy": table}, **options)
+    assert found["data"].dtype == np.float32
+    assert found["metadata"]["Signal"]["quantity"] == "Energy (keV)"
+    total = float(found["data"].sum().compute())
+    energy = 6 + truth.hit_tot.astype(float) / 0.3
+    assert total == pytest.approx(energy.sum(), rel=1e-3)
+    [sliced] = rsciio_tpx3.file_reader(path, cluster=True, corrections={"energy": table}, chunks=2, **options)
+    np.testing.assert_array_equal(sliced["data"].compute().data, found["data"].compute().data)
+    per_electron = total / found["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Clusters"]["electrons"]
+    assert per_electron == pytest.approx(200, abs=12)
+
+
+@pytest.mark.parametrize("fine", [1, 3])
+def test_wide_pixels_are_spread_the_same_in_every_cut(fine):
+    layout = make_layout("quad", gap=4)
+    rng = np.random.default_rng(4)
+    n = 6000
+    y, x = rng.integers(100, 110, n), rng.choice([254, 255, 260, 261], n)
+    source = MemoryHits(y * 516 + x, rng.integers(0, 10**7, n), np.full(n, 5), layout, piece=100)
+    if fine > 1:
+        source = ClusteredSource(source, ClusterOptions(window=0, position="centroid", upsample=fine))
+    spread = CorrectedSource(source, [wide_pixel_step(layout, "spread", fine)])
+    same_in_pieces(spread)
+    found = spread.hits()
+    assert len(found) == len(source.hits())
+    counts = np.bincount(found.x // fine, minlength=516)
+    assert counts[[254, 261]].min() > 0.9 * n / 4  # narrow pixels stay as they are
+    np.testing.assert_allclose(counts[[255, 256, 257, 258, 259, 260]], n / 12, rtol=0.15)
+    assert set((found.y // fine).tolist()) == set(range(100, 110))
+    deleted = CorrectedSource(source, [wide_pixel_step(layout, "delete", fine)]).hits()
+    assert set((deleted.x // fine).tolist()) == {254, 261}
+
+
+def test_corrections_are_recorded_and_off_unless_asked_for(walking):
+    path, _ = walking
+    options = {"lazy": True, "layout": "quad", "gap": 4, "navigation_shape": (7, 9), "show_progressbar": False}
+    detector = lambda d: d["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]  # noqa: E731
+    assert "Corrections" not in detector(rsciio_tpx3.file_reader(path, **options)[0])
+    corrections = {"columns": "phase", "time_walk": True, "wide_pixels": "spread"}
+    [found] = rsciio_tpx3.file_reader(path, corrections=corrections, cluster=True, **options)
+    report = detector(found)["Corrections"]
+    assert list(report) == ["Columns", "Time_walk", "Wide_pixels"]
+    assert report["Wide_pixels"] == {"method": "spread", "pixels": 4 * 511}
+    whole = found["data"].compute(scheduler="synchronous")
+    for chunks in (1, 7):
+        [sliced] = rsciio_tpx3.file_reader(path, corrections=corrections, cluster=True, chunks=chunks, **options)
+        part = sliced["data"].compute(scheduler="threads", num_workers=2)
+        for name in ("indptr", "indices", "data"):
+            np.testing.assert_array_equal(getattr(part, name), getattr(whole, name))
+
+
+@pytest.mark.parametrize(
+    "corrections, error, words",
+    [
+        ({"walk": True}, TypeError, "unknown name 'walk'. Known are mask"),
+        ({"wide_pixels": "smear"}, ValueError, "wide_pixels='smear' is none of"),
+        ({"wide_pixels": "spread"}, ValueError, "pass gap=4"),
+        ({"columns": "fase"}, ValueError, "columns='fase' is none of phase"),
+        ({"columns": (np.zeros(99), "ns")}, ValueError, "shape \\(99,\\)"),
+        ({"columns": (np.ones(256), "ms")}, ValueError, "check the unit"),
+        ({"time_walk": [(1, 2, 3)]}, ValueError, "rows of ToT"),
+        ({"energy": {"a": 1}}, ValueError, "lacks b, c, t"),
+        ({"energy": {"a": 0, "b": 1, "c": 1, "t": 1}}, ValueError, "no pixel has a > 0"),
+        ({"mask": np.zeros((5, 7))}, ValueError, "the detector's \\(y, x\\)"),
+        ({"mask": {"contrast": 0.1}}, ValueError, "contrast of 1 or more"),
+    ],
+)
+def test_wrong_corrections_are_refused_with_help(walking, corrections, error, words):
+    with pytest.raises(error, match=words):
+        rsciio_tpx3.file_reader(walking[0], layout="quad", navigation_shape=(7, 9), corrections=corrections)
+
+
+def test_energy_needs_a_calibration(walking):
+    with pytest.raises(ValueError, match="needs a calibration"):
+        rsciio_tpx3.file_reader(walking[0], values="energy")
+
+
+def test_a_fit_needs_clusters(walking, tmp_path):
+    simulate.recording(tmp_path / "exact.tpx3", (3, 4), dwell_time="5 us", electrons_per_position=5)
+    with pytest.raises(ValueError, match="Give a table of ToT"):
+        rsciio_tpx3.file_reader(tmp_path / "exact.tpx3", navigation_shape=(4, 3), corrections={"time_walk": True})

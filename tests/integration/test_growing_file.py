@@ -1,0 +1,172 @@
+"""Recordings that are still being written: what is there is right, and in the end it is all."""
+
+import numpy as np
+import pytest
+
+from rsciio_tpx3 import file_reader, simulate
+from rsciio_tpx3.exceptions import ScanSyncError, Tpx3FormatError
+
+QUIET = {"lazy": True, "show_progressbar": False}
+NY, NX = 12, 7
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished recording, its bytes, and its truth."""
+    path = tmp_path_factory.mktemp("grow") / "scan.tpx3"
+    truth = simulate.recording(
+        path, (NY, NX), electrons_per_position=60, dwell_time="40 us", chunk_counts=True, disorder="0.1 ms", seed=3
+    )
+    return path, path.read_bytes(), truth
+
+
+def _load(path, **options):
+    return file_reader(path, **{**QUIET, "navigation_shape": (NX, NY), "follow": True, **options})[0]
+
+
+def _frames(signal):
+    return signal["data"].compute(scheduler="sync")
+
+
+def _equal(one, other):
+    for name in ("indptr", "indices", "data"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_a_recording_written_in_pieces_of_any_length(tmp_path, finished):
+    path, content, truth = finished
+    whole = np.asarray(_frames(file_reader(path, navigation_shape=(NX, NY), **QUIET)[0]))
+    growing = tmp_path / "growing.tpx3"
+    rng = np.random.default_rng(8)
+    cuts = np.sort(rng.integers(len(content) // 4, len(content), 12))
+    assert len(set(cuts % 8)) > 3
+    total = 0
+    for cut in [*cuts.tolist(), len(content)]:
+        with open(growing, "ab") as file:
+            file.write(content[growing.stat().st_size : cut])
+        signal = _load(growing)
+        frames = np.asarray(_frames(signal))
+        assert not signal["metadata"]["Acquisition_instrument"]["TEM"]["Detector"].get("Losses")
+        assert frames.sum() >= total
+        total = int(frames.sum())
+        # each hit stands where it will stand in the end; only the line being written may lack its end mark
+        assert (frames <= whole)[: NY - 2].all()
+        last = np.flatnonzero(frames.sum(axis=(1, 2, 3)))[-1]
+        np.testing.assert_array_equal(frames[: max(last - 2, 0)], whole[: max(last - 2, 0)])
+    assert total == truth.counts().sum()
+    _equal(_frames(signal), _frames(file_reader(path, navigation_shape=(NX, NY), **QUIET)[0]))
+
+
+def test_a_signal_still_reads_its_part_while_the_file_grows(tmp_path, finished):
+    _, content, _ = finished
+    growing = tmp_path / "growing.tpx3"
+    growing.write_bytes(content[: len(content) // 2 + 3])
+    signal = _load(growing)
+    before = _frames(signal)
+    with open(growing, "ab") as file:
+        file.write(content[len(content) // 2 + 3 :])
+    _equal(_frames(signal), before)
+    with pytest.raises(Tpx3FormatError, match="changed since it was opened"):
+        _frames(_started_anew(growing, content))
+
+
+def _started_anew(path, content):
+    """A signal whose file was replaced by a longer recording of another beginning."""
+    path.write_bytes(content[: len(content) // 2])
+    signal = _load(path)
+    changed = bytearray(content)
+    changed[40] ^= 1
+    path.write_bytes(changed)
+    return signal
+
+
+def test_another_middle_at_the_old_end_is_noticed(tmp_path, finished):
+    _, content, _ = finished
+    growing = tmp_path / "growing.tpx3"
+    growing.write_bytes(content[: len(content) // 2])
+    signal = _load(growing)
+    changed = bytearray(content)
+    changed[len(content) // 2 - 100] ^= 1
+    growing.write_bytes(changed)
+    with pytest.raises(Tpx3FormatError, match="changed since it was opened"):
+        _frames(signal)
+
+
+def test_an_unfinished_file_is_damaged_without_follow_and_damage_stays_damage_with_it(tmp_path, finished):
+    _, content, _ = finished
+    path = tmp_path / "cut.tpx3"
+    path.write_bytes(content[:-20])
+    with pytest.raises(Tpx3FormatError, match="announces|ends inside a word"):
+        _load(path, follow=False)
+    path.write_bytes(content[:800] + content[808:-20])
+    with pytest.raises(Tpx3FormatError, match="damaged from byte|announces"):
+        _load(path)
+
+
+def test_nothing_written_yet_is_said(tmp_path):
+    path = tmp_path / "early.tpx3"
+    path.write_bytes(b"")
+    with pytest.raises(Tpx3FormatError, match="Nothing was written yet"):
+        _load(path)
+
+
+def test_a_scan_without_an_edge_so_far_is_said(tmp_path, finished):
+    _, content, _ = finished
+    path = tmp_path / "early.tpx3"
+    path.write_bytes(content[:16])
+    with pytest.raises(ScanSyncError, match="No trigger edges"):
+        _load(path)
+
+
+def test_the_number_of_lines_grows_where_no_shape_is_given(tmp_path, finished):
+    _, content, _ = finished
+    path = tmp_path / "growing.tpx3"
+    path.write_bytes(content[: len(content) // 2])
+    first = _load(path, navigation_shape=None)["data"].shape[0]
+    path.write_bytes(content)
+    assert 0 < first < _load(path, navigation_shape=None)["data"].shape[0] == NY
+
+
+def test_new_pieces_of_an_acquisition_are_found(tmp_path):
+    truth = simulate.recording(tmp_path / "all.tpx3", (NY, NX), n_files=3, electrons_per_position=40, seed=3)
+    names = [tmp_path / "now" / path.name for path in truth.paths]
+    names[0].parent.mkdir()
+    counts = []
+    for name, path in zip(names, truth.paths):
+        content = path.read_bytes()
+        name.write_bytes(content[: len(content) // 2 + 5])
+        counts.append(int(_frames(_load(names[0], all_parts=True)).data.sum()))
+        name.write_bytes(content)
+        counts.append(int(_frames(_load(names[0], all_parts=True)).data.sum()))
+    assert counts == sorted(counts) and len(set(counts)) == 6
+    assert counts[-1] == truth.counts().sum()
+
+
+def test_refresh_gives_a_new_signal_with_the_rest(tmp_path, finished):
+    hs = pytest.importorskip("hyperspy.api")
+    from hyperspy_sparse import refresh
+
+    _, content, truth = finished
+    path = tmp_path / "growing.tpx3"
+    path.write_bytes(content[: len(content) // 2 + 5])
+    signal = hs.load(path, navigation_shape=(NX, NY), follow=True, lazy=True)
+    part = int(signal.data.sum().compute())
+    signal.axes_manager[0].scale, signal.axes_manager[0].units = 0.25, "nm"
+    signal.metadata.set_item("Acquisition_instrument.TEM.beam_energy", 200.0)
+    path.write_bytes(content)
+    later = refresh(signal)
+    assert type(later) is type(signal)
+    assert int(later.data.sum().compute()) == truth.counts().sum() == int(later.navigator.data.sum())
+    assert (later.axes_manager[0].scale, later.axes_manager[0].units) == (0.25, "nm")
+    assert later.metadata.Acquisition_instrument.TEM.beam_energy == 200.0
+    assert later.metadata.Acquisition_instrument.TEM.Scan.lines_placed == NY
+    assert int(signal.data.sum().compute()) == part
+    assert int(refresh(later).data.sum().compute()) == truth.counts().sum()
+    with pytest.raises(ValueError, match="follow=True"):
+        refresh(hs.load(path, navigation_shape=(NX, NY), lazy=True))
+
+
+def test_nothing_of_a_growing_file_is_kept_in_the_cache(tmp_path, finished, monkeypatch):
+    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "kept"))
+    _load(finished[0], cache=True)
+    assert not (tmp_path / "kept").exists()

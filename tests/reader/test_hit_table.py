@@ -1,0 +1,143 @@
+"""The hit table: every hit once, in order of time, in bounded memory."""
+
+import numpy as np
+import pytest
+
+import rsciio_tpx3
+from rsciio_tpx3 import read_hits, simulate
+from rsciio_tpx3.hit_table import HitBatch
+
+NAV = (2, 5, 7)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hits") / "scan.tpx3"
+    truth = simulate.recording(
+        path, NAV[1:], n_frames=NAV[0], dwell_time="40 us", electrons_per_position=150, flyback_electrons=True,
+        start_time="26.842 s", disorder="0.8 ms", chunk_counts=True, seed=4,
+    )  # fmt: skip
+    order = np.argsort(truth.hit_time, kind="stable")
+    return truth, path, order
+
+
+def _table(batches):
+    return np.concatenate([batch.to_structured() for batch in batches])
+
+
+@pytest.mark.parametrize("batch_size", [500, 7001, 10**6])
+def test_every_hit_comes_once_in_order_of_time(recorded, batch_size):
+    truth, path, order = recorded
+    batches = list(read_hits(path, batch_size=batch_size))
+    assert max(len(batch) for batch in batches) <= batch_size
+    table = _table(batches)
+    assert (np.diff(table["toa"]) >= 0).all()
+    width = truth.sig_shape[1]
+    # hits of one time: in any order here, but always the same one
+    expected = np.stack([truth.hit_time, truth.hit_pixel, truth.hit_tot], axis=1)
+    found = np.stack([table["toa"], table["y"].astype(np.int64) * width + table["x"], table["tot"]], axis=1)
+    np.testing.assert_array_equal(*(a[np.lexsort(a.T)] for a in (found, expected)))
+    np.testing.assert_array_equal(table, _table(read_hits(path)))
+    np.testing.assert_array_equal(table["toa"], truth.hit_time[order])
+
+
+def test_a_span_of_time_is_half_open(recorded):
+    truth, path, _ = recorded
+    low, high = np.sort(truth.hit_time)[[1000, 3000]]
+    to_text = lambda ticks: f"{ticks} / 3840000000 s"  # noqa: E731
+    toa = _table(read_hits(path, to_text(low), to_text(high), batch_size=300))["toa"]
+    assert len(toa) == ((truth.hit_time >= low) & (truth.hit_time < high)).sum()
+    assert (toa[0], toa[-1] < high) == (low, True)
+    assert not list(read_hits(path, "1 s", "2 s")) and not list(read_hits(path, "26.844 s", "26.843 s"))
+
+
+def test_scan_positions_are_those_of_the_truth(recorded):
+    truth, path, _ = recorded
+    scan = {"navigation_shape": NAV[::-1]}
+    table = _table(read_hits(path, scan=scan, batch_size=900))
+    assert table.dtype.names == ("x", "y", "toa", "tot", "frame", "scan_y", "scan_x")
+    inside = table["scan_x"] >= 0
+    assert (~inside).sum() == (truth.hit_position < 0).sum()
+    assert (table["frame"][~inside] == -1).all() and (table["scan_y"][~inside] == -1).all()
+    flat = np.ravel_multi_index([table[name][inside] for name in ("frame", "scan_y", "scan_x")], NAV)
+    np.testing.assert_array_equal(np.bincount(flat, minlength=np.prod(NAV)).reshape(NAV), truth.counts())
+    summed = _table(read_hits(path, scan={**scan, "frames": "sum", "time_bins": 4}))
+    assert summed.dtype.names[4:] == ("scan_y", "scan_x", "time_bin")
+    kept = summed[summed["scan_x"] >= 0]
+    np.testing.assert_array_equal(kept["scan_y"], table["scan_y"][inside])
+    assert set(np.unique(kept["time_bin"])) == {0, 1, 2, 3}
+    over = _table(read_hits(path, scan={**scan, "time_bins": {"over": "recording", "number": 3}}))
+    assert over.dtype.names[4:] == ("time_bin", "scan_y", "scan_x")
+    stack = _table(read_hits(path, scan={"signal": "frames", "frame_time": "1 ms"}))
+    assert stack.dtype.names[4:] == ("frame",) and (np.diff(stack["frame"]) >= 0).all()
+
+
+def test_line_gates_tell_the_scan_unasked(recorded):
+    _, path, _ = recorded
+    assert "scan_x" in next(read_hits(path, scan=True)).columns
+
+
+def test_memory_is_that_of_a_batch_whatever_the_recording(recorded, monkeypatch):
+    truth, path, _ = recorded
+    from rsciio_tpx3 import hit_table
+
+    held = []
+    collected = hit_table._collected
+    monkeypatch.setattr(hit_table, "_collected", lambda *a: held.append(collected(*a)) or held[-1])
+    list(read_hits(path, batch_size=400))
+    assert max(len(hits) for hits in held if hits is not None) <= 2 * 400
+    assert sum(len(hits) for hits in held if hits is not None) == truth.n_hits
+
+
+def test_a_burst_within_one_tick_is_read_all_the_same(write_stream):
+    from rsciio_tpx3.events import packets
+
+    toa = np.concatenate([np.full(5000, 9600), 96 * np.arange(20_000, 20_050)])
+    path = write_stream([(0, packets.encode_hits(np.arange(len(toa)) % 65536, toa, 9))])
+    table = _table(read_hits(path, batch_size=64))
+    np.testing.assert_array_equal(table["toa"], toa)
+
+
+def test_hit_lists_of_advacam_are_tables_too(tmp_path):
+    path = tmp_path / "a.t3pa"
+    rng = np.random.default_rng(0)
+    toa, pixel = rng.integers(0, 10**6, 800), rng.integers(0, 65536, 800)
+    rows = "".join(f"{i}\t{p}\t{t}\t5\t3\t0\n" for i, (p, t) in enumerate(zip(pixel, toa)))
+    path.write_text("Index\tMatrix Index\tToA\tToT\tFToA\tOverflow\n" + rows)
+    table = _table(read_hits(path, batch_size=90))
+    np.testing.assert_array_equal(table["toa"], np.sort(96 * toa - 18))
+    scan = {"navigation_shape": (5, 5), "dwell_time": "1 ms"}
+    table = _table(read_hits(path, "1 ms", "3 ms", scan=scan))
+    np.testing.assert_array_equal(table["scan_x"], table["toa"] // 3_840_000)
+
+
+def test_arrow_batches_share_columns_and_tell_units(recorded):
+    pyarrow = pytest.importorskip("pyarrow")
+    _, path, _ = recorded
+    batch = next(read_hits(path, scan=True))
+    arrow = batch.to_arrow()
+    assert isinstance(arrow, pyarrow.RecordBatch) and arrow.num_rows == len(batch)
+    for name, column in batch.columns.items():
+        np.testing.assert_array_equal(arrow.column(name).to_numpy(), column)
+    assert arrow.schema.field("toa").metadata == {b"unit": b"1/3840000000 s"}
+
+
+def test_arrow_without_pyarrow_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"rsciio-tpx3\[arrow\]"):
+        HitBatch({"toa": np.zeros(1, np.int64)}).to_arrow()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [({"start": 5}, ValueError, "start=5 has no unit"), ({"batch_size": 0}, ValueError, "above 0"),
+     ({"navigation_shape": (3, 4)}, TypeError, r"scan=\{'navigation_shape'"),
+     ({"layuot": "quad"}, TypeError, "Did you mean layout"), ({"scan": {"tdc": "tdc2-rise"}}, ValueError, "no such")],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_before_reading(recorded, options, error, words):
+    with pytest.raises(error, match=words):
+        read_hits(recorded[1], **options)
+
+
+def test_it_is_public():
+    assert rsciio_tpx3.read_hits is read_hits and "read_hits" in dir(rsciio_tpx3)
