@@ -7,18 +7,19 @@ import os
 import numpy as np
 from dask.array import Array
 
+from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
 from rsciio_tpx3.frames.write import check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.nexus import read_nexus, write_nexus
-from rsciio_tpx3.metadata.record import default_axes, foreign_metadata, make_record, read_record
+from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record
 from rsciio_tpx3.nxevent.hits import HitFrames
 from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, INSTRUMENT, PARAMETERS, PROCESS, id_type, load_plugin, packing
 from rsciio_tpx3.nxevent.sink import NXEventSink
 from rsciio_tpx3.nxevent.source import NXEventSource
-from rsciio_tpx3.reading import frames_signal, numpy_order, refuse_unknown
+from rsciio_tpx3.reading import numpy_order, refuse_unknown
 
 __all__ = ["file_reader", "file_writer"]
 
@@ -114,20 +115,9 @@ def file_reader(
         if record and (values == _HEIGHTS) == (found["coding"] == _HEIGHTS):
             dtype = record["dtype"]
     source = NXEventSource(filename, found["path"], nav_shape, sig_shape, dtype, values)
-    axes = record["axes"] if record else None
-    return [
-        frames_signal(
-            source,
-            axes[:-2] if axes else default_axes(nav_shape),
-            record["metadata"] if record else foreign_metadata(filename),
-            record["original_metadata"] if record else {"nxevent": {"group": found["path"]}},
-            lazy=lazy,
-            chunks=chunks,
-            navigator=source.row_events().reshape(nav_shape),
-            sig_axes=axes[-2:] if axes else None,
-            account=account,
-        )
-    ]
+    return counted_signal(
+        source, record, foreign_metadata(filename), {"nxevent": {"group": found["path"]}}, lazy, chunks, account
+    )
 
 
 def _look(filename, dataset_path):

@@ -7,14 +7,15 @@ import os
 
 import numpy as np
 
+from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.frames.files import PartialFiles, need_space
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
-from rsciio_tpx3.metadata.record import default_axes, foreign_metadata, make_record, read_record
+from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record
 from rsciio_tpx3.raw_csr.description import read_description
 from rsciio_tpx3.raw_csr.sink import RawCsrSink
 from rsciio_tpx3.raw_csr.source import RawCsrSource
-from rsciio_tpx3.reading import frames_signal, numpy_order, refuse_unknown
+from rsciio_tpx3.reading import numpy_order, refuse_unknown
 
 __all__ = ["check_file", "file_reader", "file_writer"]
 
@@ -98,20 +99,9 @@ def file_reader(
         source = RawCsrSource(about, numpy_order(navigation_shape), signal_shape, sync_offset, dtype)
     else:
         source = RawCsrSource(about, record["nav_shape"], None, 0, record["dtype"] if dtype is None else dtype)
-    axes = record["axes"] if record else None
-    return [
-        frames_signal(
-            source,
-            axes[:-2] if axes else default_axes(source.nav_shape),
-            record["metadata"] if record else _metadata(about),
-            record["original_metadata"] if record else {"raw_csr": {"params": about.params}},
-            lazy=lazy,
-            chunks=chunks,
-            navigator=source.row_events().reshape(source.nav_shape),
-            sig_axes=axes[-2:] if axes else None,
-            account=account,
-        )
-    ]
+    return counted_signal(
+        source, record, _metadata(about), {"raw_csr": {"params": about.params}}, lazy, chunks, account
+    )
 
 
 def _two_numbers(signal_shape):

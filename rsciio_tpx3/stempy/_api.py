@@ -6,12 +6,13 @@ import os
 
 import numpy as np
 
+from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
-from rsciio_tpx3.metadata.record import default_axes, foreign_metadata, make_record, plain, read_record
-from rsciio_tpx3.reading import frames_signal, refuse_unknown
+from rsciio_tpx3.metadata.record import foreign_metadata, make_record, plain, read_record
+from rsciio_tpx3.reading import refuse_unknown
 from rsciio_tpx3.stempy.sink import StempySink
 from rsciio_tpx3.stempy.source import FRAMES, POSITIONS, StempySource
 
@@ -90,21 +91,15 @@ def file_reader(
         dtype = record["dtype"]
     nav_shape = record["nav_shape"] if record else None
     source = StempySource(filename, found["version"], found["scan_shape"], sig_shape, dtype, keep_flyback, nav_shape)
-    axes = record["axes"] if record else None
-    electrons = source.row_events()
-    return [
-        frames_signal(
-            source,
-            axes[:-2] if axes else default_axes(source.nav_shape),
-            record["metadata"] if record else foreign_metadata(filename, detector_type=None),
-            record["original_metadata"] if record else {"stempy": found["metadata"]},
-            lazy=lazy,
-            chunks=chunks,
-            navigator=None if electrons is None else electrons.reshape(source.nav_shape),
-            sig_axes=axes[-2:] if axes else None,
-            account=account,
-        )
-    ]
+    return counted_signal(
+        source,
+        record,
+        foreign_metadata(filename, detector_type=None),
+        {"stempy": found["metadata"]},
+        lazy,
+        chunks,
+        account,
+    )
 
 
 def _look(filename):

@@ -39,7 +39,7 @@ def compact(source):
     ],
 )
 def test_compact_clusters_are_those_of_tpx3awkward(real, name, clusters, theirs, equal):
-    with np.load(real(name).replace("tpx3/" + name + ".tpx3", "expected/clusters.tpx3awkward.npz")) as file:
+    with np.load(real(name).replace("tpx3/" + name + ".tpx3", "expected/clusters.npz")) as file:
         t, tot, size = file[name]
     source = Tpx3Source(real(name), layout="quad", on_loss="warn", show_progressbar=False)
     source, _ = prepare_events(source, event_options(cluster={"window": "200 ns", "time": "largest"}))

@@ -1,0 +1,40 @@
+"""The signal dictionary of a counted file, whatever its format: with our record, or as another program left it."""
+
+from rsciio_tpx3.metadata.record import default_axes
+from rsciio_tpx3.reading import frames_signal
+
+__all__ = ["counted_signal"]
+
+
+def counted_signal(source, record, metadata, original_metadata, lazy, chunks, account=None):
+    """RosettaSciIO's list of one signal dictionary for a source of counted frames.
+
+    Parameters
+    ----------
+    source : FrameSource
+    record : dict or None
+        What our writer noted, as `metadata.record.read_record` gives it.
+    metadata, original_metadata : dict
+        For a file without a record.
+    lazy, chunks, account
+        As in `reading.frames_signal`.
+
+    Returns
+    -------
+    list of dict
+    """
+    axes = record["axes"] if record else None
+    entries = source.row_events()
+    return [
+        frames_signal(
+            source,
+            axes[:-2] if axes else default_axes(source.nav_shape),
+            record["metadata"] if record else metadata,
+            record["original_metadata"] if record else original_metadata,
+            lazy=lazy,
+            chunks=chunks,
+            navigator=None if entries is None else entries.reshape(source.nav_shape),
+            sig_axes=axes[-2:] if axes else None,
+            account=account,
+        )
+    ]
