@@ -991,7 +991,6 @@ CASES |= {
 
 NOT_COMPARED = {
     "add_interactive_line_profile": "draws widgets; its data come from plot, which is compared",
-    "events": "not data",
     "export_bss_results": "as export_decomposition_results, of random components",
     "plot_bss_factors": "as plot_decomposition_factors, of components in random order",
     "plot_bss_loadings": "as plot_decomposition_loadings, of components in random order",
