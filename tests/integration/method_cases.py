@@ -69,6 +69,12 @@ def clustered(s):
     return s
 
 
+def number_of_clusters(s):
+    return decomposed(s).estimate_number_of_clusters(
+        "decomposition", max_clusters=4, metric="elbow", random_state=0, n_init=3
+    )
+
+
 def model_up_to_sign(s):
     """Components are unique up to their sign, so the model made of them is compared."""
     return s.get_decomposition_model(3)
@@ -76,6 +82,15 @@ def model_up_to_sign(s):
 
 def peaks(s):
     return s.find_peaks(interactive=False, method="local_max", min_distance=2, lazy_output=False)
+
+
+def peak_array(s):
+    """Peaks as the array of arrays that some methods ask for, in pixels."""
+    found = peaks(s).data
+    out = np.empty(found.shape, dtype=object)
+    for place in np.ndindex(found.shape):
+        out[place] = np.asarray(found[place], dtype=float)
+    return out
 
 
 def shown(s, **kwargs):
@@ -91,6 +106,34 @@ def shown(s, **kwargs):
     s._plot.close()
     plt.close("all")
     return images
+
+
+def drawn(s, name, **kwargs):
+    """Lines and images of the figures that a method draws; components are unique up to their sign."""
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+    getattr(s, name)(**kwargs)
+    axes = [ax for number in plt.get_fignums() for ax in plt.figure(number).axes]
+    lines = [np.abs(np.asarray(line.get_ydata(), dtype=float)) for ax in axes for line in ax.lines]
+    images = [np.abs(np.asarray(image.get_array(), dtype=float)) for ax in axes for image in ax.images]
+    plt.close("all")
+    return lines + images
+
+
+def exported(s, name, tmp_path):
+    """Names of the files that a method writes."""
+    import os
+
+    folder = tmp_path / f"{type(s).__name__}"
+    folder.mkdir(exist_ok=True)
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        getattr(s, name)()
+    finally:
+        os.chdir(before)
+    return sorted(path.name for path in folder.iterdir())
 
 
 def center_like(frame):
@@ -619,13 +662,23 @@ CASES = {
         "color": lambda s: beam_shift(s).get_color_signal(),
         "rotate": lambda s: beam_shift(s).rotate_beam_shifts(20),
     },
-    "intensity_peaks": {"": lambda s: s.intensity_peaks(peaks(s), disk_r=2)},
+    "intensity_peaks": {
+        "": lambda s: s.intensity_peaks(peaks(s), disk_r=2),
+        "array": lambda s: s.intensity_peaks(peak_array(s), disk_r=2),
+        "not_lazy": lambda s: s.intensity_peaks(
+            peak_array(s), disk_r=2, lazy_result=False, show_progressbar=False
+        ),
+    },
     "make_probe_navigation": {
         "fast": lambda s: (s.make_probe_navigation("fast"), s._navigator_probe)[1],
         "slow": lambda s: (s.make_probe_navigation("slow"), s._navigator_probe)[1],
     },
     "peak_position_refinement_com": {
-        "": lambda s: s.peak_position_refinement_com(peaks(s), square_size=4)
+        "": lambda s: s.peak_position_refinement_com(peaks(s), square_size=4),
+        "array": lambda s: s.peak_position_refinement_com(peak_array(s), square_size=4),
+        "not_lazy": lambda s: s.peak_position_refinement_com(
+            peak_array(s), square_size=4, lazy_result=False, show_progressbar=False
+        ),
     },
     "subtract_diffraction_background": {
         "dog": lambda s: s.subtract_diffraction_background(
@@ -677,7 +730,8 @@ CASES = {
         "": lambda s: s.add_peak_array_as_markers(np.ones((4, 2)), permanent=False)
     },
     "add_ellipse_array_as_markers": {
-        "": lambda s: s.add_ellipse_array_as_markers(np.ones((3, 5, 5)))
+        "": lambda s: s.add_ellipse_array_as_markers(np.ones((3, 5, 5))),
+        "one": lambda s: s.add_ellipse_array_as_markers(np.array([0.1, 0.1, 0.3, 0.2, 0.4])),
     },
     "add_marker": {
         "": lambda s: s.add_marker(
@@ -692,6 +746,12 @@ CASES = {
         "f_estimated": lambda s: s.align2D(crop=False, fill_value=0, show_progressbar=False),
         "signal": lambda s: s.align2D(shifts=shifts(), crop=False, fill_value=0),
         "expand": lambda s: s.align2D(shifts=shifts(), expand=True, fill_value=0),
+        "f_one_axis": lambda s: s.inav[:, 1].align2D(
+            crop=False, fill_value=0, show_progressbar=False
+        ),
+        "one_axis_given": lambda s: s.inav[:, 1].align2D(
+            shifts=np.tile([1, -2], (5, 1)), fill_value=0, show_progressbar=False
+        ),
     },
     "estimate_shift2D": {
         "": lambda s: s.estimate_shift2D(show_progressbar=False),
@@ -792,12 +852,7 @@ CASES = {
         "f_": lambda s: sorted(clustered(s).learning_results.cluster_labels.sum(1))
     },
     "estimate_number_of_clusters": {
-        "f_": lambda s: (
-            decomposed(s),
-            s.estimate_number_of_clusters(
-                "decomposition", max_clusters=4, metric="elbow", random_state=0, n_init=3
-            ),
-        )[1]
+        "f_": lambda s: number_of_clusters(s),
     },
     "get_cluster_labels": {"f_": lambda s: clustered(s).get_cluster_labels().data.sum()},
     "get_cluster_signals": {"f_": lambda s: clustered(s).get_cluster_signals().data.shape},
@@ -890,33 +945,58 @@ def separated(s):
     return s
 
 
+def fitted(s):
+    """A Gaussian fitted to the frame that is current."""
+    s.axes_manager.indices = (2, 1)
+    model = s.create_model()
+    model.append(hs.model.components2D.Gaussian2D(A=1.0, centre_x=0.1, centre_y=0.1, sigma_x=0.2, sigma_y=0.2))
+    model.fit()
+    return [float(parameter.value) for parameter in model[0].parameters]
+
+
+CASES |= {
+    "close_file": {"": lambda s: s.close_file()},
+    "create_model": {"": lambda s: fitted(s), "kind": lambda s: type(s.create_model()).__name__},
+    "learning_results": {
+        "f_": lambda s: decomposed(s, svd_solver="full").learning_results.explained_variance
+    },
+    "models": {"": lambda s: len(s.models)},
+    "tmp_parameters": {"": lambda s: s.tmp_parameters.as_dictionary()},
+    "to_device": {"": lambda s: s.to_device()},
+    "to_host": {"": lambda s: s.to_host()},
+    "to_signal1D": {"": lambda s: s.to_signal1D()},
+    **{
+        name: {"f_": lambda s, name=name: drawn(decomposed(s, svd_solver="full"), name)}
+        for name in (
+            "plot_cumulative_scree_plot",
+            "plot_decomposition_factors",
+            "plot_decomposition_loadings",
+            "plot_scree_plot",
+        )
+    },
+    **{
+        name: {"f_": lambda s, name=name: drawn(clustered(s), name)}
+        for name in ("plot_cluster_distances", "plot_cluster_labels", "plot_cluster_signals")
+    },
+    "plot_cluster_metric": {
+        "f_": lambda s: (number_of_clusters(s), drawn(s, "plot_cluster_metric"))[1]
+    },
+    "export_decomposition_results": {
+        "f_": lambda s, tmp_path: exported(decomposed(s), "export_decomposition_results", tmp_path)
+    },
+    "export_cluster_results": {
+        "f_": lambda s, tmp_path: exported(clustered(s), "export_cluster_results", tmp_path)
+    },
+}
+
 NOT_COMPARED = {
     "add_interactive_line_profile": "draws widgets; its data come from plot, which is compared",
-    "close_file": "closes the HDF5 file of a dense signal; a sparse one has none open",
-    "create_model": "a model of two dimensions fits one frame at a time, which inav compares",
-    "events": "not data",
-    "export_bss_results": "writes the figures of get_bss_*, which are compared",
-    "export_cluster_results": "writes the figures of get_cluster_*",
-    "export_decomposition_results": "writes the figures of get_decomposition_*",
-    "learning_results": "not data",
-    "models": "not data",
-    "plot_bss_factors": "draws get_bss_factors",
-    "plot_bss_loadings": "draws get_bss_loadings",
+    "export_bss_results": "as export_decomposition_results, of random components",
+    "plot_bss_factors": "as plot_decomposition_factors, of components in random order",
+    "plot_bss_loadings": "as plot_decomposition_loadings, of components in random order",
     "plot_bss_results": "draws both",
-    "plot_cluster_distances": "draws get_cluster_distances",
-    "plot_cluster_labels": "draws get_cluster_labels",
-    "plot_cluster_metric": "draws estimate_number_of_clusters",
-    "plot_cluster_results": "draws get_cluster_*",
-    "plot_cluster_signals": "draws get_cluster_signals",
-    "plot_cumulative_explained_variance_ratio": "draws get_explained_variance_ratio",
-    "plot_cumulative_scree_plot": "draws the scree data",
-    "plot_decomposition_factors": "draws get_decomposition_factors",
-    "plot_decomposition_loadings": "draws get_decomposition_loadings",
-    "plot_decomposition_results": "draws both",
-    "plot_explained_variance_ratio": "draws get_explained_variance_ratio",
-    "plot_scree_plot": "draws the scree data",
-    "tmp_parameters": "not data",
-    "to_device": "needs a GPU",
-    "to_host": "needs a GPU",
-    "to_signal1D": "works on a signal without scan axes, which is a dense frame",
+    "plot_cluster_results": "draws plot_cluster_signals and plot_cluster_labels with a slider",
+    "plot_cumulative_explained_variance_ratio": "the old name of plot_cumulative_scree_plot",
+    "plot_decomposition_results": "draws plot_decomposition_factors and _loadings with a slider",
+    "plot_explained_variance_ratio": "the old name of plot_scree_plot",
 }
