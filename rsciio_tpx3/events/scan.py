@@ -180,6 +180,17 @@ class Scan:
         """Half-open span of time from the first segment to the end of the last one that ends."""
         return int(self.start[0]), int(self.stop.max())
 
+    def span_of(self, start, stop):
+        """The part of `span` in which a range of flat positions was scanned: less than a line for a part of a line."""
+        if len(self.start) != 1:
+            return self.span
+        base, begin, end = int(self.base[0]), int(self.start[0]), int(self.stop[0])
+        first, last = (start - base, stop - base) if self.step[0] > 0 else (base - stop + 1, base - start + 1)
+        edges = (max(first, 0), min(last, self.n_columns))
+        # the first ticks of the first column and of the one after the last, as `place_hits` divides them
+        low, high = (begin + -((int(self.phase[0]) - n * int(self.num[0])) // self.den) for n in edges)
+        return max(low, begin), min(high, end)
+
     def columns(self):
         """The arrays in the order that the kernels take them."""
         return (self.start, self.stop, self.phase, self.num, self.base, self.step, self.den, self.n_columns)

@@ -72,7 +72,7 @@ class EventFrames:
         n_rows, n_pixels = stop - start, height * width
         parts = []
         for run in self.scan.runs(start, stop):
-            for hits in compact_windows(self.source, *run.span):
+            for hits in compact_windows(self.source, *run.span_of(start, stop)):
                 parts.append(_keys(hits, run, start, n_rows, n_pixels))
         arrays = csr_from_keys(parts, n_rows, n_pixels, self.dtype)
         return CSRFrames(arrays, shape=(stop - start, height, width))
