@@ -17,11 +17,12 @@ import argparse
 import importlib
 import os
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
+
+from benchmarks.measure import table, target, turns
 
 ROUNDS = 5
 PIECE_HITS = 2**20
@@ -80,18 +81,6 @@ def contenders(path):
     }
 
 
-def timed(functions, rounds=ROUNDS):
-    """Shortest seconds of each, taken in turn after one round that is not counted."""
-    times = {}
-    for turn in range(rounds + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if turn:
-                times[name] = min(times.get(name, np.inf), time.perf_counter() - start)
-    return times
-
-
 def measure(path, rounds=ROUNDS):
     """Time everything on one recording.
 
@@ -105,7 +94,7 @@ def measure(path, rounds=ROUNDS):
     """
     n_words, functions = contenders(path)
     others, absent = published_readers(path)
-    times = timed({**functions, **others}, rounds)
+    times = turns({**functions, **others}, rounds, choose=min)
     return [
         {
             "name": name,
@@ -150,15 +139,15 @@ def main():
     print(
         f"{n_bytes / 1e6:.0f} MB, {n_bytes // 8:,} words, {os.cpu_count()} cores, best of {arguments.rounds} rounds\n"
     )
-    print("| | ms | million words/s | times the sum |\n|---|---:|---:|---:|")
-    for row in rows:
-        speed = row["words_per_second"] / 1e6
-        print(f"| {row['name']} | {row['seconds'] * 1e3:.0f} | {speed:.0f} | {row['times_sum']:.1f} |")
-    for name in absent:
-        print(f"| {name}, hits only | not installed | | |")
-    print("\n| target | reached | aim |\n|---|---:|---:|")
+    cells = [
+        (row["name"], f"{row['seconds'] * 1e3:.0f}", f"{row['words_per_second'] / 1e6:.0f}", f"{row['times_sum']:.1f}")
+        for row in rows
+    ]
+    cells += [(f"{name}, hits only", "not installed", "", "") for name in absent]
+    table(("", "ms", "million words/s", "times the sum"), cells)
     for text, reached, aim, kind in targets(rows):
-        print(f"| {text} | {reached:.1f} | at {kind} {aim} |")
+        met = reached <= aim if kind == "most" else reached >= aim
+        target(text, f"at {kind} {aim}", f"{reached:.1f}", met)
 
 
 if __name__ == "__main__":

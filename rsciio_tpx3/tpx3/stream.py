@@ -40,7 +40,7 @@ from rsciio_tpx3.events.packets import (
 __all__ = ["BLOCK", "BLOCK_WORDS", "COUNTER_LEAP", "KIND_CONTROL", "KIND_GLOBAL", "MARK", "WINDOW_WORDS", "StreamPass"]
 
 BLOCK_WORDS = 8192  # 64 KiB: the unit of lazy reading; its table is 0.1 % of the file
-WINDOW_WORDS = 1 << 16  # 512 KiB read at a time: what was read is still in the L2 cache when it is looked at
+WINDOW_WORDS = 1 << 15  # 256 KiB read at a time: what was read is still in the L2 cache when it is looked at
 
 # A run of packet words whose hits lie within a fraction of the pixel clock's period.
 BLOCK = np.dtype(
@@ -306,11 +306,6 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
     return i, n_blocks, n_marks
 
 
-def _content(table):
-    """Bytes of a structured array: NumPy copies and joins such arrays field by field, ten times slower."""
-    return table.view(np.uint8).tobytes()
-
-
 class StreamPass:
     """The running pass: feed windows of words in order, then read the tables.
 
@@ -341,6 +336,9 @@ class StreamPass:
         # A cut needs a header or a packet of its own, so a window cannot make more of either.
         self._block_space = np.zeros(WINDOW_WORDS + 1, BLOCK)
         self._mark_space = np.zeros(WINDOW_WORDS, MARK)
+        # NumPy copies and joins structured arrays field by field, ten times slower than bytes
+        self._block_bytes = memoryview(self._block_space.view(np.uint8))
+        self._mark_bytes = memoryview(self._mark_space.view(np.uint8))
         self._blocks, self._marks = [], []
 
     @property
@@ -378,15 +376,15 @@ class StreamPass:
             self._block_space,
             self._mark_space,
         )
-        self._blocks.append(_content(self._block_space[:n_blocks]))
-        self._marks.append(_content(self._mark_space[:n_marks]))
+        self._blocks.append(bytes(self._block_bytes[: n_blocks * BLOCK.itemsize]))
+        self._marks.append(bytes(self._mark_bytes[: n_marks * MARK.itemsize]))
         if base + done - self._state[_B_START] >= BLOCK_WORDS:
             self._cut(base + done)
         return done
 
     def _cut(self, word):
         n = _close(self._state, word, self._block_space, 0)
-        self._blocks.append(_content(self._block_space[:n]))
+        self._blocks.append(bytes(self._block_bytes[: n * BLOCK.itemsize]))
         self._state[_B_CHIP], self._state[_B_LEFT] = self._state[_CHIP], self._state[_LEFT]
 
     def finish(self, end):
@@ -394,7 +392,7 @@ class StreamPass:
         self._cut(end)
         self.blocks = np.frombuffer(b"".join(self._blocks), BLOCK)
         self.marks = np.frombuffer(b"".join(self._marks), MARK)
-        self._block_space = self._mark_space = None
+        self._block_space = self._mark_space = self._block_bytes = self._mark_bytes = None
 
     @property
     def lost_chunks(self):
