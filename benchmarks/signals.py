@@ -113,9 +113,7 @@ def own_methods():
     return {
         "1 detector (ours)": images(one),
         "16 detectors (ours)": images(rings),
-        "one pass: sum, counts, mass, 1 image": lambda s: hyperspy_sparse.one_pass(
-            s, detectors=one
-        ),
+        "one pass: sum, counts, mass, 1 image": lambda s: hyperspy_sparse.one_pass(s, detectors=one),
     }
 
 
@@ -203,9 +201,7 @@ def stempy_calls(frames):
         rows[i, 0] = frames.indices[starts[i] : starts[i + 1]].astype(np.uint32)
     array = SparseArray(rows, frames.nav_shape, SIG)
     return {
-        "virtual detector": lambda: stempy.image.create_stem_images(
-            array, 20, 60, center=(255, 255)
-        ),
+        "virtual detector": lambda: stempy.image.create_stem_images(array, 20, 60, center=(255, 255)),
         "sum pattern": lambda: array.sum(axis=(0, 1)),
         "centre of mass": lambda: stempy.image.com_sparse(array),
     }
@@ -299,21 +295,11 @@ def run(nav, electrons, rounds, dense_n, dense_rounds):
 
 def print_table(nav, electrons, per_frame, took, notes):
     print(f"\n## {nav} x {nav} positions, {electrons} electrons, 512 x 512 pixels\n")
-    print(
-        f"{notes['entries']:,} entries, {notes['bytes'] / 2**20:.0f} MiB; peak memory above that "
-    )
-    print(
-        f"{notes['peak'] / 2**20:.0f} MiB; set-up of both geometries {notes['setup']:.1f} s, once; "
-    )
-    print(
-        "one frame {:.0f} us from the chunk, {:.0f} us as plotting asks.\n".format(*notes["frame"])
-    )
+    print(f"{notes['entries']:,} entries, {notes['bytes'] / 2**20:.0f} MiB; peak memory above that ")
+    print(f"{notes['peak'] / 2**20:.0f} MiB; set-up of both geometries {notes['setup']:.1f} s, once; ")
+    print("one frame {:.0f} us from the chunk, {:.0f} us as plotting asks.\n".format(*notes["frame"]))
     contenders = list(dict.fromkeys(who for who, _ in per_frame if who != "ours"))
-    print(
-        "| method | ours, ms | us/frame | "
-        + " | ".join(f"{c}, us/frame (ratio)" for c in contenders)
-        + " |"
-    )
+    print("| method | ours, ms | us/frame | " + " | ".join(f"{c}, us/frame (ratio)" for c in contenders) + " |")
     print("|---|--:|--:|" + "--:|" * len(contenders))
     for (who, name), value in per_frame.items():
         if who != "ours":

@@ -18,12 +18,16 @@ from dask.system import CPU_COUNT
 from rsciio_tpx3.frames.binning import bin_frames
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta, source_of, to_dask
+from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.reductions import powers
 
 __all__ = ["apply_kernel", "binned", "in_blocks", "moments"]
 
 BLOCK_ENTRIES = 8 * 10**6
 """Entries that a block has at most: 40 MB with counts of one byte."""
+
+DECODED_ENTRIES = 2 * 10**6
+"""The same for recordings, whose hits take six times that while they are sorted: 60 MB for each thread."""
 
 SMALL_BLOCK = 10**6
 """Entries below which a block is not cut further: a millisecond of work, as much as dask takes."""
@@ -68,7 +72,8 @@ def _block_sizes(source, nav):
         total = math.prod(source.sig_shape) / 16 * math.prod(nav)  # full for counted electrons
     else:
         total = max(float(np.sum(entries)), 1.0)
-    wanted = min(max(total / (BLOCKS_PER_CORE * _cores()), SMALL_BLOCK), BLOCK_ENTRIES)
+    most = BLOCK_ENTRIES if isinstance(source, MemorySource) else DECODED_ENTRIES
+    wanted = min(max(total / (BLOCKS_PER_CORE * _cores()), SMALL_BLOCK), most)
     lines = max(1, min(int(wanted * n_lines * repeats / total), n_lines))
     return (lines,) * (n_lines // lines) + ((n_lines % lines,) if n_lines % lines else ())
 
