@@ -31,7 +31,7 @@ MODULES = {
     "format_sizes": ("Formats", ["8"], ["16"]),
     "simulate": ("Simulating", ["1"], ["4"]),
     "startup": ("Start-up", [], []),
-    "out_of_core": ("Larger than memory", ["--packets", "4e7", "--steps", "load", "sum pattern"], []),
+    "out_of_core": ("Larger than memory", ["--steps", "load", "sum pattern"], []),
     "scaling": ("Scaling", ["--packets", "1e7"], []),
 }
 LIMIT = 900  # seconds after which a module is given up

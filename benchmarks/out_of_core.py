@@ -1,6 +1,6 @@
 """Everything runs on a recording four times the memory that it may use.
 
-    python -m benchmarks.out_of_core                 # 10^8 packets, 800 MB
+    python -m benchmarks.out_of_core                 # 1.6 x 10^8 packets, 1.3 GB
     python -m benchmarks.out_of_core --packets 5e8
 
 Each step runs in a process of its own. After the imports the process limits its data memory
@@ -61,7 +61,7 @@ result = time.perf_counter() - begin
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--packets", type=float, default=1e8)
+    parser.add_argument("--packets", type=float, default=1.6e8)
     parser.add_argument("--share", type=float, default=0.25, help="memory, as a share of the file")
     parser.add_argument("--steps", nargs="+", default=list(STEPS), choices=list(STEPS))
     parser.add_argument("--folder", help="for the recording; a temporary one by default")
