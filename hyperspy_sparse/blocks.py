@@ -17,7 +17,7 @@ from dask.system import CPU_COUNT
 
 from rsciio_tpx3.frames.binning import bin_frames
 from rsciio_tpx3.frames.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import empty_meta, source_of, to_dask
+from rsciio_tpx3.frames.dask_array import empty_meta, source_of, sources_of, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.reductions import powers
 
@@ -35,6 +35,9 @@ SMALL_BLOCK = 10**6
 OUTPUT_BYTES = 128 * 2**20
 """Size that the dense answer of one block should not exceed."""
 
+MANY_CHUNKS = 512
+"""Chunks above which an array that is no source's own is worth joining neighbours for."""
+
 BLOCKS_PER_CORE = 2
 """Blocks that each core gets where there is enough to do, so that none waits for long."""
 
@@ -48,34 +51,77 @@ def in_blocks(data, bytes_per_frame=0):
     bytes_per_frame : int
         Size of what the kernel makes of each frame; large answers need smaller blocks.
     """
-    source = source_of(data)
-    if source is None or data.ndim < 3 or math.prod(data.shape[:-2]) == 0:
+    if data.ndim < 3 or math.prod(data.shape[:-2]) == 0:
         return data
+    source = source_of(data)
+    if source is None:
+        return _joined(data, bytes_per_frame)
     nav = data.shape[:-2]
     chunks = _block_sizes(source, nav)
     if bytes_per_frame:
         line = nav[-1] if len(nav) > 1 else 1
         if max(chunks) * line * bytes_per_frame > OUTPUT_BYTES:
             return data
-    if len(nav) == 1:
-        return to_dask(source, chunks=(chunks,))
     outer = tuple((1,) * n for n in nav[:-2])
-    return to_dask(source, chunks=(*outer, chunks, (nav[-1],)))
+    chunks = (chunks,) if len(nav) == 1 else (*outer, chunks, (nav[-1],))
+    # The signal keeps its array, so the array keeps its blocks for the next call.
+    kept = vars(data).get("_blocks")
+    if kept is None or kept.chunks[: len(nav)] != chunks:
+        kept = data._blocks = to_dask(source, chunks=chunks)
+    return kept
 
 
 def _block_sizes(source, nav):
     """Lines per block, along the last but one axis (positions, where there is one axis)."""
     n_lines = nav[-2] if len(nav) > 1 else nav[0]
     repeats = math.prod(nav[:-2]) if len(nav) > 2 else 1
+    total = _entries_of(source)
+    lines = max(1, min(int(_wanted(total, source) * n_lines * repeats / total), n_lines))
+    return (lines,) * (n_lines // lines) + ((n_lines % lines,) if n_lines % lines else ())
+
+
+def _entries_of(source):
+    """Entries that a source has, or may have; at least one."""
     entries = source.row_events()
     if entries is None:
-        total = math.prod(source.sig_shape) / 16 * math.prod(nav)  # full for counted electrons
-    else:
-        total = max(float(np.sum(entries)), 1.0)
+        n_pixels = math.prod(source.sig_shape) / 16  # full for counted electrons
+        return max(n_pixels * math.prod(source.nav_shape), 1.0)
+    return max(float(np.sum(entries)), 1.0)
+
+
+def _wanted(total, source):
+    """Entries that one block should have."""
     most = BLOCK_ENTRIES if isinstance(source, MemorySource) else DECODED_ENTRIES
-    wanted = min(max(total / (BLOCKS_PER_CORE * _cores()), SMALL_BLOCK), most)
-    lines = max(1, min(int(wanted * n_lines * repeats / total), n_lines))
-    return (lines,) * (n_lines // lines) + ((n_lines % lines,) if n_lines % lines else ())
+    return min(max(total / (BLOCKS_PER_CORE * _cores()), SMALL_BLOCK), most)
+
+
+def _joined(data, bytes_per_frame=0):
+    """The result of other steps with neighbouring chunks joined, where they are many and nearly empty.
+
+    A scan of millions of positions with few electrons has tens of thousands of chunks, since their
+    dense form is bounded. What follows here keeps them sparse.
+    """
+    numbers = data.numblocks[:-2]
+    if max(numbers) < MANY_CHUNKS or data.dtype.kind not in "bui":
+        return data
+    sources = sources_of(data)
+    if not sources:
+        return data
+    densest = max(sources, key=lambda source: _entries_of(source) / math.prod(source.nav_shape))
+    per_frame = _entries_of(densest) / math.prod(densest.nav_shape)
+    total = per_frame * math.prod(data.shape[:-2])
+    room = _wanted(total, densest) / per_frame
+    if bytes_per_frame:
+        room = min(room, OUTPUT_BYTES / bytes_per_frame)
+    axis = max(i for i, n in enumerate(numbers) if n > 1)
+    room /= math.prod(data.shape[axis + 1 : -2])
+    groups, filled = [], 0
+    for size in data.chunks[axis]:
+        if filled and filled + size > room:
+            groups.append(filled)
+            filled = 0
+        filled += size
+    return data.rechunk({axis: (*groups, filled)})
 
 
 def _cores():

@@ -1,4 +1,4 @@
-"""A loaded signal in LiberTEM and py4DSTEM, and their results as signals.
+"""A loaded signal in LiberTEM, py4DSTEM and quantem, and LiberTEM's results as signals.
 
 Each package is imported where it is used.
 """
@@ -13,7 +13,7 @@ from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.frames import memory_limit
 from rsciio_tpx3.frames.dask_array import source_of
 
-__all__ = ["run_udf", "to_libertem", "to_py4dstem"]
+__all__ = ["run_udf", "to_libertem", "to_py4dstem", "to_quantem"]
 
 
 def to_libertem(signal, context):
@@ -173,19 +173,14 @@ def to_py4dstem(signal):
     >>> import hyperspy_sparse
     >>> cube = hyperspy_sparse.interop.to_py4dstem(hyperspy_sparse.data.disks())  # doctest: +SKIP
     """
-    axes = signal.axes_manager
-    if axes.navigation_dimension != 2 or axes.signal_dimension != 2:
-        raise ValueError(f"{signal} has not two navigation and two signal axes, as a DataCube needs.")
+    axes = _four_axes(signal, "a DataCube")
     for pair in (axes.navigation_axes, axes.signal_axes):
         if not np.isclose(abs(pair[0].scale), abs(pair[1].scale), rtol=1e-6):
             raise ValueError(
                 f"scales {pair[0].scale} and {pair[1].scale} of {pair[0].name!r} and {pair[1].name!r} differ; a "
                 "DataCube has one for both. Rebin the signal, or set the scales."
             )
-    data = signal.data
-    if hasattr(data, "compute"):
-        memory_limit.check(data.shape, data.dtype, "to_py4dstem")
-        data = np.asarray(data.compute())
+    data = _dense(signal, "to_py4dstem")
     from py4DSTEM import DataCube
 
     cube = DataCube(data=data, name=signal.metadata.General.title or "datacube")
@@ -196,8 +191,68 @@ def to_py4dstem(signal):
     return cube
 
 
-# py4DSTEM compares units as text: these are its spellings
-_PY4DSTEM_UNITS = {
+def to_quantem(signal):
+    """A quantem Dataset4dstem of a signal: dense, with its calibration.
+
+    Crop or bin first where the whole is too large: ``to_quantem(s.inav[10:50, 10:50])``.
+
+    Parameters
+    ----------
+    signal : hyperspy signal with two navigation and two signal axes
+
+    Returns
+    -------
+    quantem.core.datastructures.Dataset4dstem
+        Data of shape ``(y, x, ky, kx)`` with the scale, offset and unit of each axis.
+
+    Raises
+    ------
+    DenseMemoryError
+        If the dense data would exceed the limit of `hyperspy_sparse.set_limit`.
+    ValueError
+        If the signal has not two and two axes.
+
+    Examples
+    --------
+    >>> import hyperspy_sparse
+    >>> data = hyperspy_sparse.interop.to_quantem(hyperspy_sparse.data.disks())  # doctest: +SKIP
+    """
+    axes = _four_axes(signal, "a Dataset4dstem")
+    data = _dense(signal, "to_quantem")
+    from quantem.core.datastructures import Dataset4dstem
+
+    ordered = (*axes.navigation_axes[::-1], *axes.signal_axes[::-1])
+    return Dataset4dstem.from_array(
+        data,
+        name=signal.metadata.General.title or None,
+        origin=[axis.offset for axis in ordered],
+        sampling=[axis.scale for axis in ordered],
+        units=[_unit(axis, "pixels") for axis in ordered],
+        signal_units=signal.metadata.get_item("Signal.quantity", "Counts"),
+    )
+
+
+def _four_axes(signal, what):
+    axes = signal.axes_manager
+    if axes.navigation_dimension != 2 or axes.signal_dimension != 2:
+        raise ValueError(
+            f"{signal} has not two navigation and two signal axes, as {what} needs. Take one frame of several, "
+            "such as s.inav[:, :, 0], or add them up: s.sum(axis=-1)."
+        )
+    return axes
+
+
+def _dense(signal, caller):
+    """The data as one array, within the memory limit."""
+    data = signal.data
+    if hasattr(data, "compute"):
+        memory_limit.check(data.shape, data.dtype, caller)
+        data = np.asarray(data.compute())
+    return data
+
+
+# py4DSTEM and quantem compare units as text: these are their spellings
+_UNITS = {
     "nm": "nm",
     "px": "pixels",
     "1/A": "A^-1",
@@ -210,4 +265,4 @@ _PY4DSTEM_UNITS = {
 
 def _unit(axis, unknown):
     units = axis.units if isinstance(axis.units, str) else ""
-    return _PY4DSTEM_UNITS.get(units, units or unknown)
+    return _UNITS.get(units, units or unknown)

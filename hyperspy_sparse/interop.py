@@ -4,13 +4,14 @@ import dask.array as da
 import numpy as np
 import scipy.sparse
 
-from hyperspy_sparse.exchange import run_udf, to_libertem, to_py4dstem
+from hyperspy_sparse.exchange import run_udf, to_libertem, to_py4dstem, to_quantem
 from hyperspy_sparse.twins import has_sparse_chunks, sparsified
+from hyperspy_sparse.viewers import FrameView, to_napari
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
 
-__all__ = ["convert", "run_udf", "to_libertem", "to_py4dstem", "to_sparse"]
+__all__ = ["FrameView", "convert", "run_udf", "to_libertem", "to_napari", "to_py4dstem", "to_quantem", "to_sparse"]
 
 
 def to_sparse(signal):

@@ -12,7 +12,7 @@ import numpy as np
 from hyperspy.signals import LazySignal
 from pyxem.utils.calibration import Calibration
 
-from hyperspy_sparse import blocks, detectors, frames, kernels, navigator, saving
+from hyperspy_sparse import blocks, detectors, frames, kernels, nan_masks, navigator, saving, slicing
 from hyperspy_sparse.geometry import CachingCalibration
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
@@ -79,6 +79,22 @@ class SparseFramesMixin:
             choose_class(new)
         return new
 
+    def _slicer(self, slices, isNavigation=None, out=None):
+        result = super()._slicer(slices, isNavigation, out)
+        part = result if out is None else out
+        if isinstance(part._data, da.Array):
+            key = self._get_array_slices(slices, isNavigation)
+            part._data = slicing.from_source(self._data, key, part._data)
+        return result
+
+    def crop(self, axis, start=None, end=None, convert_units=False):
+        place, data = self.axes_manager[axis].index_in_array, self._data
+        first, last = (self.axes_manager[axis]._get_index(value) for value in (start, end))
+        super().crop(axis, start, end, convert_units)
+        if isinstance(self._data, da.Array):
+            key = (*(slice(None) for _ in range(place)), slice(first, last))
+            self._data = slicing.from_source(data, key, self._data)
+
     # -- speed -----------------------------------------------------------------------------------
 
     def _map_iterate(self, function, iterating_kwargs=None, inplace=True, ragged=False, **kwargs):
@@ -134,6 +150,13 @@ class SparseFramesMixin:
         data, n_nav = self._data, self._data.ndim - 2
         nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
         name = function.__name__
+        masked = None if rechunk or not name.startswith("nan") else nan_masks.behind(data)
+        beside_mask = None if masked is None else nan_masks.reduced(name, masked, reduced)
+        if beside_mask is not None:
+            result = host(function, axes, out=out)
+            target = result if out is None else out
+            target.data = beside_mask.reshape(target.data.shape)
+            return result
         sparsely = has_sparse_chunks(self) and name in _REDUCED_SPARSELY.get(data.dtype.kind, ())
         if rechunk or reduced not in (nav, sig, nav + sig) or not sparsely:
             return host(function, axes, out=out, rechunk=rechunk)
@@ -182,8 +205,13 @@ class SparseFramesMixin:
 
     def get_virtual_image(self, rois, new_axis_dict=None, normalize=False):
         rois = [rois] if callable(rois) else list(rois)
-        rois = detectors.stand_in(self, rois) or rois
-        return super().get_virtual_image(rois, new_axis_dict, normalize)
+        if not rois or not detectors.can_stand_in(self, rois):
+            return super().get_virtual_image(rois, new_axis_dict, normalize)
+        few = rois if normalize or len(rois) < 3 else rois[:2]
+        images = super().get_virtual_image(detectors.stand_in(self, few), new_axis_dict, normalize)
+        if len(few) < len(rois):
+            detectors.fill_stack(images, self, rois)
+        return images
 
     def plot(self, *args, **kwargs):
         navigator.drop_if_outdated(self)

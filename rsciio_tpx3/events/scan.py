@@ -25,7 +25,7 @@ __all__ = [
     "Scan",
     "count_positions",
     "place_hits",
-    "select_rows",
+    "search",
 ]
 
 # Why a hit has no position; as negative positions.
@@ -197,7 +197,7 @@ class Scan:
 
 
 @njit(nogil=True, cache=True)
-def _search(t, start):
+def search(t, start):
     """The last segment that starts at or before `t`, by bisection; -1 before all."""
     low, high = 0, len(start)
     while low < high:
@@ -231,7 +231,7 @@ def place_hits(toa, start, stop, phase, num, base, step, den, n_columns, out):
     for i in range(len(toa)):
         t = toa[i]
         if s == -2 or t < begin or t >= following:
-            s = _search(t, start)
+            s = search(t, start)
             begin = start[s] if s >= 0 else np.iinfo(np.int64).min
             following = start[s + 1] if s < last else np.iinfo(np.int64).max
             if s >= 0:
@@ -278,15 +278,3 @@ def count_positions(position, counts, outside):
             outside[-position[i]] += 1
         elif position[i] < len(counts):
             counts[position[i]] += 1
-
-
-@njit(nogil=True, cache=True)
-def select_rows(position, pixel, start, stop, rows, pixels):
-    """Keep the hits at positions ``start`` to ``stop``, as rows from 0 and pixels; returns their number."""
-    n = 0
-    for i in range(len(position)):
-        if start <= position[i] < stop:
-            rows[n] = position[i] - start
-            pixels[n] = pixel[i]
-            n += 1
-    return n

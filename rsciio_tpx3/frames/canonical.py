@@ -27,7 +27,7 @@ def index_type(n_pixels):
     return np.dtype(np.int32 if n_pixels <= np.iinfo(np.int32).max else np.int64)
 
 
-def canonical_frames(data, indices, indptr, sig_shape, dtype, where):
+def canonical_frames(data, indices, indptr, sig_shape, dtype, where, start=0):
     """Frames of arrays from a file, checked, sorted and added up.
 
     Parameters
@@ -44,6 +44,8 @@ def canonical_frames(data, indices, indptr, sig_shape, dtype, where):
         Type of the result's values, which must hold every value exactly.
     where : str
         For errors: the file.
+    start : int
+        For errors: flat scan position of the first row.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def canonical_frames(data, indices, indptr, sig_shape, dtype, where):
         If a value, or the sum over a repeated pixel, does not fit in `dtype`.
     """
     n_pixels = int(sig_shape[0]) * int(sig_shape[1])
-    indices = native(_inside(indices, n_pixels, sig_shape, where))
+    indices = native(_inside(indices, indptr, sig_shape, where, start))
     indices = indices.astype(index_type(n_pixels), copy=False)
     order = _order(indices, indptr)
     if data is None and order == _REPEATS:
@@ -69,17 +71,24 @@ def canonical_frames(data, indices, indptr, sig_shape, dtype, where):
             add_up = _sorted_sums if order == _UNSORTED else _neighbour_sums
             data, indices, indptr = add_up(_widest(data), indices, indptr, n_pixels)
     shape = (len(indptr) - 1, *(int(n) for n in sig_shape))
-    return CSRFrames((_as_type(data, np.dtype(dtype), where), indices, indptr), shape=shape)
+    return CSRFrames((_as_type(data, indptr, np.dtype(dtype), where, start), indices, indptr), shape=shape)
 
 
-def _inside(indices, n_pixels, sig_shape, where):
+def _first(wrong, indptr, start):
+    """Flat scan position of the first entry that is wrong."""
+    return start + int(np.searchsorted(indptr, np.argmax(wrong), "right")) - 1
+
+
+def _inside(indices, indptr, sig_shape, where, start):
+    n_pixels = int(sig_shape[0]) * int(sig_shape[1])
     if len(indices):
         low, high = int(indices.min()), int(indices.max())
         if low < 0 or high >= n_pixels:
             raise ValueError(
                 f"{where} holds pixel numbers from {low} to {high}, but a detector of {sig_shape[0]} rows and "
-                f"{sig_shape[1]} columns has pixels 0 to {n_pixels - 1}. Correct the detector shape, or the type "
-                "or byte order of the pixel numbers."
+                f"{sig_shape[1]} columns has pixels 0 to {n_pixels - 1}. The first that is none is at position "
+                f"{_first((indices < 0) | (indices >= n_pixels), indptr, start)}. Correct the detector shape, or the "
+                "type or byte order of the pixel numbers."
             )
     return indices
 
@@ -141,7 +150,7 @@ def _count(indices, indptr):
     return counts[:n].copy(), pixels[:n].copy(), ends
 
 
-def _as_type(data, dtype, where):
+def _as_type(data, indptr, dtype, where, start):
     if data.dtype == dtype:
         return data
     if dtype.kind in "iu" and data.dtype.kind in "iu" and len(data):
@@ -149,7 +158,8 @@ def _as_type(data, dtype, where):
         low, high = int(data.min()), int(data.max())
         if low < limits.min or high > limits.max:
             raise OverflowError(
-                f"{where} holds values from {low} to {high}, more than {dtype} can hold. "
+                f"{where} holds values from {low} to {high}, more than {dtype} can hold, the first of them at position "
+                f"{_first((data < limits.min) | (data > limits.max), indptr, start)}. "
                 f"Load with dtype={_wider(low, high)!r}."
             )
     cast = data.astype(dtype)

@@ -14,9 +14,11 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.rows import Rows
-from rsciio_tpx3.frames.shared_reads import SharedFrames, shared_tasks, take_chunk
+from rsciio_tpx3.frames.shared_reads import SharedFrames, shared_tasks
 
-__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "to_dask"]
+__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "sources_of", "to_dask"]
+
+_NAME = "csr-frames-"  # of the layer in the graph
 
 DENSE_CHUNK_BYTES = 128 * 2**20
 """Size that the dense form of one chunk, in the type of the counts, should not exceed."""
@@ -62,7 +64,7 @@ def to_dask(frame_source, chunks="auto"):
     sig_shape = tuple(int(n) for n in frame_source.sig_shape)
     dtype = np.dtype(frame_source.dtype)
     nav_chunks = _nav_chunks(frame_source, nav_shape, sig_shape, dtype, chunks)
-    name = f"csr-frames-{tokenize(frame_source, nav_chunks)}"
+    name = f"{_NAME}{tokenize(frame_source, nav_chunks)}"
     spans = _spans(nav_shape, nav_chunks)
     if isinstance(frame_source, SharedFrames) and nav_shape:
         graph = shared_tasks(frame_source, name, spans)
@@ -100,28 +102,38 @@ def source_of(array):
     None as well for an array that came from another process: its tasks have what they need, but no
     longer the whole source.
     """
-    layer = array.dask.layers.get(array.name) if hasattr(array.dask, "layers") else None
-    if not layer or not array.ndim:
-        return None
-    task = layer.get((array.name,) + (0,) * array.ndim)
-    if getattr(task, "func", None) is take_chunk:
-        task = layer[task.args[0].key]
-    elif getattr(task, "func", None) is not read_frames:
-        return None
-    return task.args[0].whole
+    layers = getattr(array.dask, "layers", {})
+    return _source_in(layers[array.name]) if array.name in layers and _is_ours(array.name) else None
+
+
+def sources_of(array):
+    """All `FrameSource` that a dask array reads, whatever was done to them."""
+    found = (_source_in(layer) for name, layer in getattr(array.dask, "layers", {}).items() if _is_ours(name))
+    return [source for source in found if source is not None]
+
+
+def _is_ours(name):
+    return isinstance(name, str) and name.startswith(_NAME)
+
+
+def _source_in(layer):
+    """The source that the reading tasks of a layer hold; they come first in it."""
+    task = next(iter(layer.values()), None)
+    rows = task.args[0] if isinstance(task, Task) else None
+    return rows.whole if isinstance(rows, Rows) else None
 
 
 def _spans(nav_shape, nav_chunks):
     """Place of every chunk in the grid, with its flat span of rows and its navigation shape."""
     if not nav_shape:
         return [((), (0, 1, ()))]
-    starts = [np.cumsum((0, *sizes))[:-1].tolist() for sizes in nav_chunks]
-    spans = []
-    for place in itertools.product(*(range(len(sizes)) for sizes in nav_chunks)):
-        shape = tuple(sizes[i] for sizes, i in zip(nav_chunks, place, strict=True))
-        corner = tuple(start[i] for start, i in zip(starts, place, strict=True))
-        first = int(np.ravel_multi_index(corner, nav_shape)) if math.prod(nav_shape) else 0
-        spans.append((place, (first, first + math.prod(shape), shape)))
+    places = itertools.product(*(range(len(sizes)) for sizes in nav_chunks))
+    spans, first = [], 0
+    # Chunks are single runs of rows (`_contiguous`), so each begins where the one before it ended.
+    for place, shape in zip(places, itertools.product(*nav_chunks), strict=True):
+        stop = first + math.prod(shape)
+        spans.append((place, (first, stop, shape)))
+        first = stop
     return spans
 
 

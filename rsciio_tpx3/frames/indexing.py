@@ -4,6 +4,8 @@ The navigation part of an index is applied by NumPy itself, to an array of row n
 meaning is NumPy's for slices, lists, masks and new axes alike.
 """
 
+import math
+
 import numpy as np
 
 from rsciio_tpx3.frames import kernels
@@ -110,18 +112,37 @@ def _split(key, n_nav):
 
 
 def _rows_of(nav_shape, nav_key):
-    if not nav_key:
-        return np.arange(int(np.prod(nav_shape))).reshape(nav_shape)
-    return np.arange(int(np.prod(nav_shape))).reshape(nav_shape)[nav_key]
+    """The numbers of the rows that the key asks for, in the shape that NumPy gives them."""
+    if any(_is_fancy(k) for k in nav_key):
+        return np.arange(math.prod(nav_shape)).reshape(nav_shape)[nav_key]
+    # Axis by axis, so that a few rows of millions cost as much as a few rows.
+    rows, axis = np.zeros((), dtype=np.int64), 0
+    for k in nav_key:
+        if k is None:
+            rows = rows[..., None]
+            continue
+        stride = math.prod(nav_shape[axis + 1 :])
+        picked = _picked(k, nav_shape[axis])
+        rows = rows + picked * stride if _is_integer(k) else np.add.outer(rows, picked * stride)
+        axis += 1
+    for i in range(axis, len(nav_shape)):
+        rows = np.add.outer(rows, np.arange(nav_shape[i]) * math.prod(nav_shape[i + 1 :]))
+    return rows
+
+
+def _picked(k, n):
+    """Places on an axis of length `n`: a number for an integer, an array for a slice."""
+    if isinstance(k, slice):
+        return np.arange(*k.indices(n))
+    if not -n <= k < n:
+        raise IndexError(f"index {k} is out of bounds for a navigation axis of size {n}")
+    return int(k) % n
 
 
 def _one_frame(frames, nav_key):
     row = 0
     for k, n in zip(nav_key, frames.nav_shape, strict=True):
-        k = int(k)
-        if not -n <= k < n:
-            raise IndexError(f"index {k} is out of bounds for a navigation axis of size {n}")
-        row = row * n + (k + n if k < 0 else k)
+        row = row * n + _picked(k, n)
     return frames.frame(row)
 
 

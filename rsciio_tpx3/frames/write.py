@@ -61,7 +61,7 @@ def write(data, sink, show_progressbar=None, threads=None, description="Writing"
     show_progressbar : bool, optional
         None shows a bar, with frames a second, when it takes longer than two seconds.
     threads : int, optional
-        Spans in work at once; as many as there are processors by default, four at the most.
+        Spans in work at once; as many as there are processors by default, eight at the most, as each takes memory.
     description : str
         For the bar.
 
@@ -82,7 +82,7 @@ def write(data, sink, show_progressbar=None, threads=None, description="Writing"
     120 entries
     {'frames': 6, 'entries': 120, 'total': 120}
     """
-    threads = threads or min(4, os.cpu_count() or 1)
+    threads = threads or min(8, os.cpu_count() or 1)
     n_rows, tasks = spans_of(data)
     done = {"frames": 0, "entries": 0, "total": 0}
 

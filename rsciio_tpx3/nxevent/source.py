@@ -81,7 +81,7 @@ class NXEventSource:
                 data = None
             else:
                 data = _read(group["pulse_height"], begin, end).ravel()
-        return canonical_frames(data, indices, starts - begin, self.sig_shape, self.dtype, repr(self.stamp.name))
+        return canonical_frames(data, indices, starts - begin, self.sig_shape, self.dtype, repr(self.stamp.name), start)
 
     def _all_starts(self):
         import h5py

@@ -97,6 +97,7 @@ class RawCsrSource:
             self.sig_shape,
             self.dtype,
             repr(self._name),
+            start,
         )
 
     # -- the files ------------------------------------------------------------------------------

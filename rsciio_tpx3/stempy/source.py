@@ -13,6 +13,7 @@ import numpy as np
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.canonical import canonical_frames
 from rsciio_tpx3.frames.files import FileStamp
+from rsciio_tpx3.stempy.row_lengths import row_lengths
 
 __all__ = ["FRAMES", "POSITIONS", "StempySource"]
 
@@ -58,15 +59,33 @@ class StempySource:
         self._find_rows(math.prod(scan_shape))
         largest = self._rows_of_a_position if version > 1 else np.iinfo(np.uint16).max
         self.dtype = np.dtype(dtype if dtype is not None else np.min_scalar_type(largest))
+        self._electrons = None
+
+    def __getstate__(self):
+        return {**self.__dict__, "_electrons": None}
 
     def __dask_tokenize__(self):
         from dask.base import normalize_token
 
-        return ("rsciio_tpx3.StempySource", *(normalize_token(self.__dict__[key]) for key in sorted(self.__dict__)))
+        state = self.__getstate__()
+        return ("rsciio_tpx3.StempySource", *(normalize_token(state[key]) for key in sorted(state)))
 
     def row_events(self):
-        """None: the file has no lengths of rows without the rows; see `FrameSource.row_events`."""
-        return None
+        """Electrons of each position, where the file tells without reading them; see `FrameSource.row_events`."""
+        if self._electrons is None:
+            self.stamp.check()
+            lengths = row_lengths(self.stamp.path, FRAMES)
+            if lengths is None:
+                return None
+            if self._order is None:
+                electrons = lengths.reshape(-1, self._rows_of_a_position).sum(axis=1)
+            else:
+                electrons = np.zeros(self._n_positions, np.int64)
+                np.add.at(electrons, self._positions, lengths[self._order])
+            if not self._keep:
+                electrons = electrons.reshape(-1, self._columns)[:, :-1].ravel()
+            self._electrons = electrons
+        return self._electrons
 
     def frames(self, start, stop):
         """Frames of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
@@ -106,7 +125,7 @@ class StempySource:
         if indices.dtype.kind == "f":
             raise Tpx3FormatError(f"{FRAMES} of {self.stamp.name!r} holds {indices.dtype} values, not pixel numbers.")
         indptr = np.concatenate([[0], np.cumsum(lengths)])
-        return canonical_frames(None, indices, indptr, self.sig_shape, self.dtype, repr(self.stamp.name))
+        return canonical_frames(None, indices, indptr, self.sig_shape, self.dtype, repr(self.stamp.name), start)
 
     def _rows(self, dataset, start, stop):
         """Rows of a range of positions, in order of position, and the position of each."""
@@ -127,6 +146,7 @@ class StempySource:
             n_rows = len(file[FRAMES])
             listed = file[POSITIONS][()] if self.version < 3 else None
         self._order = self._positions = None
+        self._n_positions = n_positions
         if listed is None:
             if n_positions == 0 or n_rows % n_positions:
                 raise Tpx3FormatError(

@@ -4,18 +4,15 @@ import argparse
 import hashlib
 import itertools
 import os
-import signal as signals
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
-from counted_data import counted, lazy, signal_dict
+from counted_data import lazy, signal_dict
 
 from rsciio_tpx3 import raw_csr
 from rsciio_tpx3.convert import add_check_parser, add_convert_parser, check, convert
-from rsciio_tpx3.exceptions import Tpx3FormatError
 
 pytest.importorskip("h5py")
 pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
@@ -134,13 +131,61 @@ def test_a_difference_is_found_when_verifying(tmp_path, toml, monkeypatch):
         convert(toml, tmp_path / "x.nxevent", verify=True)
 
 
+@pytest.mark.parametrize("name", ENDINGS)
+def test_too_little_room_is_said_before_anything_is_written(tmp_path, toml, name, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 100}))
+    with pytest.raises(OSError, match="free there. Write to another disk"):
+        convert(toml, tmp_path / f"x.{ENDINGS[name]}", to_format=name)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_an_interrupted_conversion_leaves_the_old_file_and_nothing_else(tmp_path, toml, name, monkeypatch, capsys):
+    target = tmp_path / f"x.{ENDINGS[name]}"
+    convert(toml, target, to_format=name)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rsciio_tpx3.frames.write._total", interrupted)
+    assert command("convert", toml, target, "--to", name, "--overwrite") == 130
+    assert "as it was before" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_progress_has_a_rate_and_can_be_switched_off(tmp_path, toml, recording, capsys):
+    convert(recording[0], tmp_path / "z.toml", show_progressbar=False, reader_options={"navigation_shape": (11, 7)})
+    assert capsys.readouterr().err == ""
+    convert(toml, tmp_path / "x.nxevent", show_progressbar=True)
+    shown = capsys.readouterr().err
+    assert "Writing x.nxevent" in shown and "35.0/35.0" in shown and "frames/s" in shown
+    convert(toml, tmp_path / "y.nxevent", show_progressbar=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_every_step_is_noted_with_version_options_and_inputs(tmp_path, toml):
+    import rsciio_tpx3
+
+    convert(toml, tmp_path / "x.nxevent", writer_options={"compression": "gzip"})
+    _, signal = values(tmp_path / "x.nxevent", "NXevent")
+    step = signal["metadata"]["General"]["Processing"]["conversion_0"]
+    assert step["software"] == f"rsciio_tpx3 {rsciio_tpx3.__version__}" and step["format"] == "NXevent"
+    assert step["writer_options"] == '{"compression": "gzip"}'
+    assert {part["name"] for part in step["inputs"]} == {path.name for path in toml.parent.iterdir()}
+    for part in step["inputs"]:
+        content = (toml.parent / part["name"]).read_bytes()
+        assert part["size"] == len(content) and part["sha256"] == hashlib.sha256(content).hexdigest()
+
+
 def test_check_reads_everything(tmp_path, toml, dense):
     assert check(toml)["entries"] == np.count_nonzero(dense)
     assert check(toml)["total"] == dense.sum()
     pixels = np.fromfile(toml.parent / "scan.indices.raw", np.int32)
     pixels[100] = 1 << 20
     pixels.tofile(toml.parent / "scan.indices.raw")
-    with pytest.raises(ValueError, match="1048576"):
+    position = np.searchsorted(np.fromfile(toml.parent / "scan.indptr.raw", np.int64), 100, "right") - 1
+    with pytest.raises(ValueError, match=f"to 1048576, .* that is none is at position {position}[.]"):
         check(toml)
 
 
@@ -182,41 +227,14 @@ def test_the_command_line_converts_and_checks(tmp_path, recording, capsys):
     assert "describes no counted data" in capsys.readouterr().out
 
 
-_SLOW = """
-import sys, time
-from rsciio_tpx3 import convert as module
-from rsciio_tpx3.frames import write
-read = write._Reader.__call__
-write.SPAN_ROWS = 2
-def slow(self):
-    time.sleep(0.02)
-    return read(self)
-write._Reader.__call__ = slow
-print("ready", flush=True)
-module.convert(sys.argv[1], sys.argv[2], overwrite=True, to_format=sys.argv[3])
-"""
-
-
-@pytest.mark.parametrize("name", ENDINGS)
-def test_a_killed_conversion_never_leaves_a_file_that_lies(tmp_path, toml, dense, name):
-    target = tmp_path / f"x.{ENDINGS[name]}"
-    old = counted((2, 3), (4, 5), seed=9, most=4)
-    rng = np.random.default_rng(0)
-    other = tmp_path / "in" / "old.toml"
-    raw_csr.file_writer(other, signal_dict(lazy(old)))
-    convert(other, target, to_format=name)
-    for delay in rng.uniform(0.05, 0.5, 3):
-        process = subprocess.Popen([sys.executable, "-c", _SLOW, toml, target, name], stdout=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(delay)
-        process.send_signal(signals.SIGKILL)
-        process.wait()
-        found, _ = values(target, name)
-        assert np.array_equal(found, old) or np.array_equal(found, dense)
-    for left in tmp_path.glob("*.partial"):
-        with pytest.raises((Tpx3FormatError, ValueError)):
-            check(left)
-        os.remove(left)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
+def test_a_killed_conversion_never_leaves_a_file_that_lies():
+    here = os.path.dirname(__file__)
+    paths = os.pathsep.join([here, *filter(None, sys.path)])
+    script = [sys.executable, os.path.join(here, "kill_converter.py"), "6"]
+    found = subprocess.run(script, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert [line.split(":")[0] for line in found.stdout.splitlines()] == list(ENDINGS)
 
 
 def test_no_ending_is_claimed_twice():

@@ -111,3 +111,114 @@ def test_a_data_cube_above_the_memory_limit_is_refused(loaded):
             interop.to_py4dstem(s)
     finally:
         hyperspy_sparse.set_limit(None)
+
+
+def references(dense):
+    """Sum pattern, masked image and first moments as other programs should find them."""
+    mask = np.zeros(dense.shape[2:])
+    mask[2:8, 3:9] = 1
+    y = np.arange(dense.shape[2])[:, None]
+    return dense.sum(axis=(0, 1)), mask, (dense * mask).sum(axis=(2, 3)), (dense * y).sum(axis=(2, 3))
+
+
+def same_scales(s):
+    for axes, scale in ((s.axes_manager.navigation_axes, 0.5), (s.axes_manager.signal_axes, 0.01)):
+        for axis in axes:
+            axis.scale = scale
+
+
+def test_py4dstem_finds_the_same_sum_masked_image_and_centre_of_mass(loaded):
+    pytest.importorskip("py4DSTEM", reason="py4DSTEM is not installed (0.14 wants numpy below 2)")
+    s, dense = loaded
+    same_scales(s)
+    cube = interop.to_py4dstem(s)
+    total, mask, image, moment = references(dense)
+    assert np.allclose(cube.get_dp_mean().data, total / np.prod(dense.shape[:2]))
+    assert np.allclose(cube.get_virtual_image(mode="mask", geometry=mask, name="m").data, image)
+    filled = dense.sum(axis=(2, 3)) > 0
+    from py4DSTEM.process.utils import get_CoM
+
+    for i, j in np.argwhere(filled)[:9]:
+        assert np.isclose(get_CoM(cube.data[i, j])[0], moment[i, j] / dense[i, j].sum())
+
+
+def test_quantem_gets_data_and_calibration_and_finds_the_same_images(loaded):
+    pytest.importorskip("quantem.core", reason="quantem is not installed (it wants zarr above 3, pyXem below)")
+    s, dense = loaded
+    data = interop.to_quantem(s)
+    total, mask, image, _ = references(dense)
+    ordered = (*s.axes_manager.navigation_axes[::-1], *s.axes_manager.signal_axes[::-1])
+    assert np.array_equal(data.array, dense)
+    assert list(data.sampling) == [axis.scale for axis in ordered] and list(data.origin) == [a.offset for a in ordered]
+    assert list(data.units) == ["nm", "nm", "A^-1", "A^-1"]
+    assert np.allclose(data.get_dp_mean().array, total / np.prod(dense.shape[:2]))
+    found = data.get_virtual_image(mask=mask).array
+    assert np.allclose(found, image)
+    assert interop.to_quantem(s.inav[:3, :2].isig[4:, :5]).array.shape == (2, 3, 5, s.data.shape[3] - 4)
+
+
+def test_quantem_and_py4dstem_need_two_and_two_axes(tmp_path):
+    file_writer(tmp_path / "x.toml", signal_dict(lazy(np.ones((3, 4, 5, 6, 7), "u1"))))
+    s = hs.load(tmp_path / "x.toml", lazy=True)
+    for bridge in (interop.to_quantem, interop.to_py4dstem):
+        with pytest.raises(ValueError, match="two navigation and two signal axes"):
+            bridge(s)
+
+
+def reads(monkeypatch, s):
+    """Spans of rows that the source of a signal is asked for."""
+    from rsciio_tpx3.frames.dask_array import source_of
+
+    asked, source = [], source_of(s.data)
+    honest = type(source).frames
+
+    def frames(self, start, stop):
+        asked.append((start, stop))
+        return honest(self, start, stop)
+
+    monkeypatch.setattr(type(source), "frames", frames)
+    return asked
+
+
+def test_a_view_reads_one_frame_and_indexes_like_numpy(tmp_path, dense, monkeypatch):
+    file_writer(tmp_path / "x.toml", signal_dict(lazy(dense)))
+    s = hs.load(tmp_path / "x.toml", lazy=True)
+    asked, view = reads(monkeypatch, s), interop.FrameView(s)
+    one = (
+        (3, 4),
+        (-1, -2),
+        (slice(2, 3), slice(4, 5)),
+        (slice(2, 3), 4, slice(2, 9), slice(None, None, 2)),
+        (2, 4, Ellipsis, 3),
+        (2, 4, 5),
+    )
+    for key in one:
+        asked.clear()
+        found = view[key]
+        assert len(asked) == 1 and asked[0][1] - asked[0][0] == 1
+        assert type(found) is np.ndarray and found.shape == dense[key].shape and np.array_equal(found, dense[key])
+    for key in (3, slice(None), (slice(1, 3), 2), (Ellipsis, 2)):
+        assert np.array_equal(view[key], dense[key])
+    assert np.array_equal(np.asarray(view), dense) and view.shape == dense.shape and view.dtype == dense.dtype
+    with pytest.raises(IndexError):
+        view[99, 0]
+
+
+def test_napari_reads_the_frame_that_it_shows(tmp_path, dense, monkeypatch):
+    components = pytest.importorskip("napari.components", reason="napari is not installed")
+    file_writer(tmp_path / "x.toml", signal_dict(lazy(dense)))
+    s = hs.load(tmp_path / "x.toml", lazy=True)
+    asked, viewer = reads(monkeypatch, s), components.ViewerModel()
+    layer = interop.to_napari(s, viewer, colormap="magma")
+    viewer.dims.set_current_step(0, 3)
+    viewer.dims.set_current_step(1, 5)
+    assert asked and all(stop - start == 1 for start, stop in asked)
+    shown = layer._data_view
+    assert np.array_equal(shown, dense[3, 5])
+    assert tuple(layer.axis_labels) == ("y", "x", "ky", "kx") and tuple(layer.scale) == (0.5, 1.5, 0.01, 0.02)
+    assert [str(unit) for unit in layer.units] == ["nanometer", "nanometer", "1 / angstrom", "1 / angstrom"]
+    assert layer.contrast_limits[1] == dense[np.unravel_index((dense > 0).sum(axis=(2, 3)).argmax(), (5, 7))].max()
+    image = s.sum(axis=(2, 3))
+    image.compute(show_progressbar=False)
+    layer = interop.to_napari(image.T, components.ViewerModel())
+    assert np.array_equal(layer.data, dense.sum(axis=(2, 3))) and tuple(layer.scale) == (0.5, 1.5)

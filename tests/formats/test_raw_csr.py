@@ -110,7 +110,7 @@ def test_a_repeated_pixel_that_overflows_is_an_error_with_the_way_out(tmp_path):
     arrays = np.array([200, 200]), np.array([1, 1]), np.array([0, 2])
     csr = type("Csr", (), dict(zip(("data", "indices", "indptr"), arrays)))
     path = write_by_hand(tmp_path, np.zeros((1, 1, 2, 3)), data="uint8", csr=csr)
-    with pytest.raises(OverflowError, match="dtype='uint16'"):
+    with pytest.raises(OverflowError, match="at position 0. Load with dtype='uint16'"):
         values(path)
     assert values(path, dtype="uint16").max() == 400
 
@@ -211,13 +211,22 @@ def test_signal_shape_may_be_reshaped_but_not_resized(tmp_path, dense):
 
 
 def test_reader4d_habits_missing_keys_have_its_defaults(tmp_path, dense):
-    path = write_by_hand(tmp_path, dense, "int64", "int32", "int32", extra="dwell_time_ns = 1500\nvalues_role = 'itot'")
+    path = write_by_hand(
+        tmp_path,
+        dense,
+        "int64",
+        "int32",
+        "int32",
+        extra="dwell_time_ns = 1500\nvalues_role = 'itot'\nthreshold = 120\nbias = -90.5",
+    )
     text = path.read_text()
     path.write_text(text[: text.index("indptr_file")])
     found = loaded(path)
     assert np.array_equal(found["data"].compute(scheduler="sync").todense(), dense)
     assert found["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]["dwell_time"] == pytest.approx(1.5e-6)
     assert found["metadata"]["Signal"]["quantity"] == "Time over threshold (25 ns)"
+    assert found["original_metadata"]["raw_csr"]["params"]["bias"] == -90.5
+    assert found["original_metadata"]["raw_csr"]["params"]["threshold"] == 120
 
 
 def test_file_type_is_compared_without_case(tmp_path, dense):

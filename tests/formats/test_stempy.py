@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.stempy import file_reader, file_writer
+from rsciio_tpx3.stempy.row_lengths import row_lengths
 
 h5py = pytest.importorskip("h5py")
 
@@ -153,3 +154,35 @@ def test_hyperspy_saves_and_loads_by_file_format(tmp_path):
     s.inav[1:].save(tmp_path / "y.h5", file_format="stempy")
     again = hs.load(tmp_path / "y.h5", file_format="stempy", lazy=True)
     assert np.array_equal(np.asarray(again.data), dense[:, 1:])
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_electrons_a_position_are_known_without_reading_them(tmp_path, version):
+    dense = counted((40, 130), (11, 13), most=3)  # more rows than an HDF5 chunk has
+    file_writer(tmp_path / "x.h5", signal_dict(lazy(dense)), version=version)
+    for options, expected in (({}, dense), ({"keep_flyback": False}, dense[:, :-1])):
+        found = file_reader(tmp_path / "x.h5", lazy=True, **options)[0]
+        navigator = found["post_process"][0].keywords["navigator"]
+        assert np.array_equal(navigator, expected.sum(axis=(2, 3)))
+
+
+def test_electrons_a_position_in_a_file_of_stempy(tmp_path, stempy):
+    dense = counted((6, 5), (7, 8), most=4)
+    file_writer(tmp_path / "x.h5", signal_dict(lazy(dense)))
+    stempy.load_electron_counts(str(tmp_path / "x.h5")).write_to_hdf5(str(tmp_path / "y.h5"))
+    for chunks in (1, "auto"):
+        found = file_reader(tmp_path / "y.h5", lazy=True, chunks=chunks)[0]
+        assert np.array_equal(found["post_process"][0].keywords["navigator"], dense.sum(axis=(2, 3)))
+
+
+@pytest.mark.parametrize("options", [{"compression": "gzip"}, {"chunks": (3,)}, {}])
+def test_lengths_are_found_or_left_open_but_never_wrong(tmp_path, options):
+    rows = [[1], [2, 4], [], [19], [2, 7, 11], [], [3]]
+    kind = h5py.vlen_dtype(np.uint32)
+    with h5py.File(tmp_path / "x.h5", "w", userblock_size=512 if not options else 0) as file:
+        frames = file.create_dataset("rows", (7,), kind, **options)
+        for i, row in enumerate(rows):
+            frames[i] = np.array(row, np.uint32)
+    found = row_lengths(str(tmp_path / "x.h5"), "rows")
+    assert found is None or found.tolist() == [len(row) for row in rows]
+    assert (found is None) == ("chunks" not in options)

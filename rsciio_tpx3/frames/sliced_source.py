@@ -1,0 +1,119 @@
+"""A part of a source as a source of its own: some scan positions, a cut-out of the detector.
+
+Slicing the dask array would do, but then nothing tells any more that the chunks come straight from
+files: a single frame of the part would cost its whole chunk, and kernels would be bound to the
+chunks that there are.
+"""
+
+import copy
+
+import numpy as np
+
+from rsciio_tpx3.frames.indexing import crop, take_rows
+
+__all__ = ["SlicedSource"]
+
+# Reading what lies between the wanted positions costs less than many short reads, up to this ratio.
+_WORTHWHILE = 4
+
+
+class SlicedSource:
+    """The frames of ``array[key]``, read from the source of `array`.
+
+    Parameters
+    ----------
+    source : FrameSource
+    key : tuple of int or slice
+        One for each axis, navigation first. The detector takes slices only, and no slice has a
+        step. Indices count from the front and lie inside.
+
+    Raises
+    ------
+    ValueError
+        If the key is none of that kind.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.frames.memory_source import MemorySource
+    >>> counts = np.arange(3 * 5 * 4 * 6).reshape(3, 5, 4, 6)
+    >>> part = SlicedSource(MemorySource.from_dense(counts), np.s_[1:3, 2, 0:3, 1:6])
+    >>> part.nav_shape, part.sig_shape
+    ((2,), (3, 5))
+    >>> bool((part.frames(1, 2)[0] == counts[2, 2, 0:3, 1:6]).all())
+    True
+    """
+
+    def __init__(self, source, key):
+        shape = tuple(source.nav_shape) + tuple(source.sig_shape)
+        n_nav = len(source.nav_shape)
+        if not _is_plain(key, shape) or any(not isinstance(k, slice) for k in key[n_nav:]):
+            raise ValueError(f"{key} is no cut-out of {shape}: needed are whole numbers and slices without a step.")
+        spans = [k.indices(n)[:2] if isinstance(k, slice) else (k, k + 1) for k, n in zip(key, shape, strict=True)]
+        self._source = source
+        self._nav, self._sig = spans[:n_nav], spans[n_nav:]
+        self._kept = [isinstance(k, slice) for k in key[:n_nav]]
+        lengths = [max(stop - start, 0) for start, stop in spans]
+        self.nav_shape = tuple(n for n, kept in zip(lengths, self._kept, strict=False) if kept)
+        self.sig_shape = tuple(lengths[n_nav:])
+        self.dtype = source.dtype
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        return "rsciio_tpx3.SlicedSource", normalize_token(self._source), self._nav, self._sig, self._kept
+
+    def row_events(self):
+        """Entries of whole frames, an upper bound of those in the cut-out; see `FrameSource`."""
+        entries = self._source.row_events()
+        if entries is None:
+            return None
+        part = np.reshape(entries, self._source.nav_shape)[tuple(slice(*span) for span in self._nav)]
+        return part.reshape(-1)
+
+    def frames(self, start, stop):
+        """Rows `start` to `stop` of the part; see `FrameSource`."""
+        rows = self._rows(start, stop)
+        pieces = [self._read(run) for run in _runs(rows)]
+        frames = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        return crop(frames, np.arange(rows.size), tuple(slice(*span) for span in self._sig))
+
+    def for_rows(self, start, stop):
+        """The same for these rows alone; see `FrameSource`."""
+        part, rows = copy.copy(self), self._rows(start, stop)
+        if rows.size and hasattr(self._source, "for_rows"):
+            part._source = self._source.for_rows(int(rows[0]), int(rows[-1]) + 1)
+        return part
+
+    def _rows(self, start, stop):
+        """Rows of the whole source that stand behind rows of the part."""
+        places = iter(np.unravel_index(np.arange(start, stop), self.nav_shape)) if self.nav_shape else iter(())
+        whole = [
+            next(places) + first if kept else np.full(stop - start, first)
+            for (first, _), kept in zip(self._nav, self._kept, strict=True)
+        ]
+        return np.ravel_multi_index(whole, self._source.nav_shape) if whole else np.arange(start, stop)
+
+    def _read(self, rows):
+        if rows.size == 0:
+            return self._source.frames(0, 0)
+        first = int(rows[0])
+        return take_rows(self._source.frames(first, int(rows[-1]) + 1), rows - first)
+
+
+def _is_plain(key, shape):
+    if len(key) != len(shape):
+        return False
+    for k, n in zip(key, shape, strict=True):
+        if isinstance(k, slice):
+            if k.step not in (None, 1):
+                return False
+        elif not isinstance(k, int | np.integer) or isinstance(k, bool) or not 0 <= k < n:
+            return False
+    return True
+
+
+def _runs(rows):
+    """The rows in groups that are read at once."""
+    if rows.size == 0 or rows[-1] - rows[0] < _WORTHWHILE * rows.size:
+        return [rows]
+    return np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)

@@ -1,0 +1,73 @@
+"""Regions of HyperSpy that set NaN: the sums over them are those of dense data, and nothing becomes dense."""
+
+import dask.array as da
+import hyperspy.api as hs
+import numpy as np
+import pytest
+
+from hyperspy_sparse import nan_masks
+from rsciio_tpx3 import CSRFrames
+
+ROIS = {
+    "circle": lambda: hs.roi.CircleROI(0.0, 0.0, 0.4),
+    "annulus": lambda: hs.roi.CircleROI(-0.1, 0.1, 0.5, 0.2),
+    "polygon": lambda: hs.roi.PolygonROI([(-0.4, -0.4), (0.4, -0.2), (0.1, 0.5)]),
+}
+NAV, DETECTOR = ("x", "y"), ("kx", "ky")
+
+
+@pytest.fixture
+def never_dense(monkeypatch):
+    def never(*args, **kwargs):
+        raise AssertionError("a frame was made dense")
+
+    monkeypatch.setattr(CSRFrames, "todense", never)
+    monkeypatch.setattr(CSRFrames, "frame", never)
+
+
+@pytest.mark.parametrize("roi", ROIS)
+@pytest.mark.parametrize("axes", [NAV, DETECTOR])
+@pytest.mark.parametrize("name", ["nansum", "nanmean"])
+def test_a_reduction_in_a_region(sparse_signal, dense_signal, never_dense, roi, axes, name):
+    def of(signal):
+        return getattr(ROIS[roi]()(signal, axes=DETECTOR), name)(axes)
+
+    ours, theirs = of(sparse_signal), of(dense_signal)
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(ours.data.compute(), theirs.data.compute(), rtol=1e-12)
+    assert ours.data.dtype == theirs.data.dtype
+    assert ours.axes_manager.as_dictionary() == theirs.axes_manager.as_dictionary()
+
+
+def test_a_region_that_moves_is_followed(sparse_signal, dense_signal, never_dense):
+    roi, results = ROIS["circle"](), []
+    for signal in (sparse_signal, dense_signal):
+        roi.cx = 0.0
+        inside = roi(signal, axes=DETECTOR)
+        total = inside.nansum(DETECTOR)
+        roi.cx = 0.2
+        roi(signal, out=inside, axes=DETECTOR)
+        inside.nansum(DETECTOR, out=total)
+        results.append(total.data.compute())
+    np.testing.assert_array_equal(*results)
+
+
+def test_what_the_region_itself_holds_is_dense_when_asked(sparse_signal, dense_signal):
+    ours, theirs = (ROIS["circle"]()(s, axes=DETECTOR) for s in (sparse_signal, dense_signal))
+    np.testing.assert_array_equal(ours.data.compute(), theirs.data.compute())
+    np.testing.assert_array_equal(ours.nanmax(DETECTOR).data.compute(), theirs.nanmax(DETECTOR).data.compute())
+
+
+def test_other_arrays_are_not_taken_for_a_masked_region(sparse_signal):
+    data, some = sparse_signal.data, np.arange(192).reshape(16, 12) % 3 == 0
+    per_frame = np.random.default_rng(0).random(data.shape) > 0.5
+    per_column = np.broadcast_to(da.from_array(per_frame[:1]), data.shape)
+    others = [
+        np.where(per_column, np.nan, data),
+        data,
+        data * 2,
+        np.where(some, 1.0, data),
+        np.where(per_frame, np.nan, data),
+        np.where(some, data, np.nan),
+    ]
+    assert all(nan_masks.behind(other) is None for other in others)
