@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-__all__ = ["fresh", "machine", "point", "seconds", "table", "target", "turns"]
+__all__ = ["fresh", "machine", "note_target", "point", "seconds", "table", "target", "turns"]
 
 
 def seconds(function):
@@ -71,9 +71,14 @@ def table(header, rows):
     print(flush=True)
 
 
-def target(what, wanted, reached, met):
+def note_target(what, wanted, reached, met):
     """Note a target of the project beside the figure reached."""
     _note(kind="target", what=what, wanted=wanted, reached=reached, met=bool(met))
+
+
+def target(what, wanted, reached, met):
+    """Note a target and print it."""
+    note_target(what, wanted, reached, met)
     print(f"*{what}: {reached} (wanted: {wanted})*\n", flush=True)
 
 

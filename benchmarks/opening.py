@@ -11,6 +11,7 @@ import argparse
 import os
 import statistics
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -65,10 +66,10 @@ def one_size(folder, n_packets):
     data = file_reader(path, cache=False, chunks=1, **options)[0]["data"]
     source, n = source_of(data), NAV[1]
     places = np.random.default_rng(1).integers(0, NAV[0], 24)
-    found["line"] = statistics.median(seconds(lambda: data[y].compute(scheduler="sync")) for y in places.tolist())
-    found["frame"] = statistics.median(
-        seconds(lambda: source.frames(y * n + 7, y * n + 8).frame(0)) for y in places.tolist()
-    )
+    lines = [data[y] for y in places.tolist()]
+    found["line"] = statistics.median(seconds(partial(line.compute, scheduler="sync")) for line in lines)
+    rows = (places * n + 7).tolist()
+    found["frame"] = statistics.median(seconds(partial(source.frames, row, row + 1)) for row in rows)
     os.remove(path)
     return found
 

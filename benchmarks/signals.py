@@ -25,6 +25,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.measure import note_target
+
 SIG = (512, 512)
 
 
@@ -450,6 +452,7 @@ def print_table(rows, notes):
     print("\n| target | wanted | reached | |\n|---|---|---|---|")
     for what, wanted, reached, met in targets(rows, notes):
         print(f"| {what} | {wanted} | {reached} | {'yes' if met else 'no'} |", flush=True)
+        note_target(f"{what} ({notes.electrons} electrons)", wanted, reached, met)
 
 
 def main():

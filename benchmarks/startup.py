@@ -66,7 +66,10 @@ def main():
             ["pyXem's signal classes, imported by the first load", f"{warm[1] * 1e3:.0f}"],
             ["first `hs.load` of a small recording, beyond both", f"{ours * 1e3:.0f}"],
             ["first sum pattern", f"{warm[3] * 1e3:.0f}"],
-            ["compiling, once for an installation (load and sum)", f"{(cold[2] + cold[3] - warm[2] - warm[3]) * 1e3:.0f}"],
+            [
+                "compiling, once for an installation (load and sum)",
+                f"{(cold[2] + cold[3] - warm[2] - warm[3]) * 1e3:.0f}",
+            ],
         ],
     )
     target("`import rsciio_tpx3` beyond NumPy", "below 50 ms", f"{imported * 1e3:.0f} ms", imported < 0.05)

@@ -18,12 +18,16 @@ from dask.system import CPU_COUNT
 from rsciio_tpx3.frames.binning import bin_frames
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta, source_of, sources_of, to_dask
+from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.reductions import powers
 
 __all__ = ["apply_kernel", "binned", "in_blocks", "moments"]
 
 BLOCK_ENTRIES = 8 * 10**6
 """Entries that a block has at most: 40 MB with counts of one byte."""
+
+DECODED_ENTRIES = 2 * 10**6
+"""The same for recordings, whose hits take six times that while they are sorted: 60 MB for each thread."""
 
 SMALL_BLOCK = 10**6
 """Entries below which a block is not cut further: a millisecond of work, as much as dask takes."""
@@ -72,7 +76,7 @@ def _block_sizes(source, nav):
     n_lines = nav[-2] if len(nav) > 1 else nav[0]
     repeats = math.prod(nav[:-2]) if len(nav) > 2 else 1
     total = _entries_of(source)
-    lines = max(1, min(int(_wanted(total) * n_lines * repeats / total), n_lines))
+    lines = max(1, min(int(_wanted(total, source) * n_lines * repeats / total), n_lines))
     return (lines,) * (n_lines // lines) + ((n_lines % lines,) if n_lines % lines else ())
 
 
@@ -85,9 +89,10 @@ def _entries_of(source):
     return max(float(np.sum(entries)), 1.0)
 
 
-def _wanted(total):
+def _wanted(total, source):
     """Entries that one block should have."""
-    return min(max(total / (BLOCKS_PER_CORE * _cores()), SMALL_BLOCK), BLOCK_ENTRIES)
+    most = BLOCK_ENTRIES if isinstance(source, MemorySource) else DECODED_ENTRIES
+    return min(max(total / (BLOCKS_PER_CORE * _cores()), SMALL_BLOCK), most)
 
 
 def _joined(data, bytes_per_frame=0):
@@ -105,7 +110,7 @@ def _joined(data, bytes_per_frame=0):
     densest = max(sources, key=lambda source: _entries_of(source) / math.prod(source.nav_shape))
     per_frame = _entries_of(densest) / math.prod(densest.nav_shape)
     total = per_frame * math.prod(data.shape[:-2])
-    room = _wanted(total) / per_frame
+    room = _wanted(total, densest) / per_frame
     if bytes_per_frame:
         room = min(room, OUTPUT_BYTES / bytes_per_frame)
     axis = max(i for i, n in enumerate(numbers) if n > 1)

@@ -1,0 +1,181 @@
+"""All benchmarks with one command: ``python -m benchmarks [--quick | --docs]``.
+
+Each module runs in a process of its own, one after the other, and prints its table. A competitor that is
+not installed is left out; a module that fails is named with its error, and the others go on. ``--docs``
+writes the results page and its figure into the documentation.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.measure import machine, seconds
+
+ROOT = Path(__file__).parents[1]
+PAGE, FIGURE = ROOT / "docs" / "explanation" / "performance.md", ROOT / "docs" / "images" / "performance.png"
+
+# name: (heading, arguments with --quick, arguments otherwise); in the docs modules run as otherwise
+MODULES = {
+    "opening": ("Opening, a line, a frame", ["--packets", "1e6", "1e7"], ["--packets", "1e6", "1e7", "1e8"]),
+    "reading": ("Packets to frames", [], []),
+    "growth": ("How it grows", ["--quick"], []),
+    "signals": ("Analyses", ["--nav", "32", "--electrons", "200"], ["--nav", "64", "--electrons", "20", "200", "2000"]),
+    "clusters": ("Hits to electrons", [], []),
+    "convert_large": ("Converting", ["{recording}"], ["{recording}"]),
+    "format_sizes": ("Formats", ["8"], ["16"]),
+    "simulate": ("Simulating", ["1"], ["4"]),
+    "startup": ("Start-up", [], []),
+    "out_of_core": ("Larger than memory", ["--steps", "load", "sum pattern"], []),
+    "scaling": ("Scaling", ["--packets", "1e7"], []),
+}
+LIMIT = 900  # seconds after which a module is given up
+
+
+def run(name, arguments, notes):
+    """What a module prints, and why it failed, if it did."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    environment = {**os.environ, "BENCHMARK_NOTES": str(notes), "PYTHONWARNINGS": "ignore", "MPLBACKEND": "Agg"}
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return "", f"not finished after {LIMIT} s"
+    lines = done.stderr.strip().splitlines()
+    return done.stdout.strip(), (lines[-1] if lines else f"exit {done.returncode}") if done.returncode else None
+
+
+def collect(chosen, quick, folder):
+    """Sections (heading, text, seconds) and the notes of all modules."""
+    from benchmarks import recordings
+
+    notes, sections = Path(folder) / "notes.jsonl", []
+    recording = os.path.join(folder, "recording.tpx3")
+    for name in chosen:
+        heading, short, full = MODULES[name]
+        if importlib.util.find_spec(f"benchmarks.{name}") is None:
+            continue
+        arguments = short if quick else full
+        if "{recording}" in arguments and not os.path.exists(recording):
+            recordings.write(recording, 10**7 if quick else 5 * 10**7, (512, 512))
+        print(f"## {heading}\n", flush=True)
+        begin = time.perf_counter()
+        text, error = run(name, [recording if a == "{recording}" else a for a in arguments], notes)
+        if error:
+            text += f"\n\n`benchmarks.{name}` did not finish: {error}"
+        print(text, flush=True)
+        took = time.perf_counter() - begin
+        print(f"\n({took:.0f} s)\n", flush=True)
+        sections.append((name, heading, text.strip(), took))
+    found = [json.loads(line) for line in notes.read_text().splitlines()] if notes.exists() else []
+    return sections, found
+
+
+def targets_table(notes):
+    """Markdown of the targets beside the figures reached."""
+    rows = ["| | Wanted | Reached | |", "|---|---|---|---|"]
+    for note in notes:
+        if note["kind"] == "target":
+            mark = "" if note["wanted"] == "measured" else "yes" if note["met"] else "**no**"
+            rows.append(f"| {note['what']} | {note['wanted']} | {note['reached']} | {mark} |")
+    return "\n".join(rows)
+
+
+_AXES = {
+    "packets": ("Packets in the recording", "Time (s)", True),
+    "dose": ("Hits at a position", "Million hits a second", True),
+    "positions": ("Scan positions", "Million hits a second", True),
+    "workers": ("Workers", "Times faster than one", False),
+}
+
+
+def draw(notes, path):
+    """The curves of all modules in one figure; True if there were any."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    curves = {}
+    for note in notes:
+        if note["kind"] == "point":
+            curves.setdefault(note["figure"], {}).setdefault(note["series"], []).append((note["x"], note["y"]))
+    shown = [name for name in _AXES if name in curves]
+    if not shown:
+        return False
+    rows = -(-len(shown) // 2)
+    fig, axes = plt.subplots(rows, 2, figsize=(9, 3.6 * rows), squeeze=False, layout="constrained")
+    for ax in axes.flat[len(shown) :]:
+        ax.set_visible(False)
+    for ax, name in zip(axes.flat, shown):
+        across, up, logarithmic = _AXES[name]
+        for series, points in curves[name].items():
+            ax.plot(*zip(*sorted(points)), "o-", ms=4, lw=1.2, label=series)
+        if logarithmic:
+            ax.set_xscale("log")
+            ax.set_yscale("log")
+        else:
+            ax.plot([1, 2], [1, 2], ":", color="0.6", label="ideal")
+            ax.set_xticks([1, 2])
+        ax.set_xlabel(across)
+        ax.set_ylabel(up)
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=7, frameon=False)
+    fig.savefig(path, dpi=110)
+    plt.close(fig)
+    return True
+
+
+def page(sections, notes, took, figure):
+    """Text of the results page."""
+    lines = [
+        "# Performance",
+        "",
+        "```sh\npython -m benchmarks --docs       # makes this page; --quick: smaller recordings, writes nothing\n```",
+        "",
+        f"Measured in {took / 60:.0f} minutes on: {machine()}.",
+        "Recordings are made on the fly and lie in the page cache. What is compared took turns in the same minute; a "
+        "ratio says more than a time.",
+        "",
+        "## Targets",
+        "",
+        targets_table(notes),
+        "",
+    ]
+    if figure:
+        lines += ["![how times grow with packets, dose, positions and workers](../images/performance.png)", ""]
+    for name, heading, text, _ in sections:
+        lines += [f"## {heading}", "", f"`python -m benchmarks.{name}`", "", text.replace("\n# ", "\n### "), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
+    parser.add_argument("modules", nargs="*", metavar="module", help=f"some of: {', '.join(MODULES)}")
+    parser.add_argument("--quick", action="store_true", help="small recordings")
+    parser.add_argument("--docs", action="store_true", help="write the page and its figure into the documentation")
+    parser.add_argument("--plot", help="file for the figure, without --docs")
+    given = parser.parse_args()
+    unknown = sorted(set(given.modules) - set(MODULES))
+    if unknown:
+        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(MODULES)}")
+    print(f"# Benchmarks\n\n{machine()}\n", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        result = []
+        took = seconds(lambda: result.extend(collect(given.modules or list(MODULES), given.quick, folder)))
+    sections, notes = result
+    print(f"## Targets\n\n{targets_table(notes)}\n\n{took:.0f} s in all")
+    if given.docs:
+        figure = draw(notes, FIGURE)
+        PAGE.write_text(page(sections, notes, took, figure), encoding="utf-8")
+        print(f"written: {PAGE.relative_to(ROOT)}")
+    elif given.plot:
+        draw(notes, given.plot)
+
+
+if __name__ == "__main__":
+    main()

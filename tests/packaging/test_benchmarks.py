@@ -1,0 +1,72 @@
+"""The benchmarks run as far as can be told without a clock: inputs are right, pages are made."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="benchmarks are in the repository only")
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+def test_recordings_have_the_hits_they_should_where_they_should(tmp_path):
+    from benchmarks import recordings
+
+    from rsciio_tpx3 import file_reader
+
+    path = recordings.write(tmp_path / "scan.tpx3", 90_000, (9, 7))
+    [found] = file_reader(path, navigation_shape=(7, 9), lazy=True, cache=False, show_progressbar=False)
+    scan = found["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]
+    assert scan["hits_total"] == 90_000
+    assert (scan["lines_found"], scan["lines_repaired"]) == (9, 0)
+    counts = np.asarray(found["data"].sum(axis=(2, 3)).compute())
+    # the beam scans for 0.9 of a line
+    assert counts.sum() == pytest.approx(0.9 * 90_000, rel=0.01)
+    assert counts.std() < 0.02 * counts.mean()
+    pattern = np.asarray(found["data"].sum(axis=(0, 1)).compute())
+    assert pattern[236:276, 236:276].sum() > 0.4 * pattern.sum()
+
+
+def test_every_benchmark_that_the_suite_names_is_there_or_may_come():
+    from benchmarks import __main__ as suite
+
+    missing = {name for name in suite.MODULES if importlib.util.find_spec(f"benchmarks.{name}") is None}
+    assert missing <= {"clusters"}
+
+
+def test_the_results_page_holds_targets_tables_and_the_machine(tmp_path, monkeypatch):
+    from benchmarks import __main__ as suite
+    from benchmarks import measure
+
+    notes = tmp_path / "notes.jsonl"
+    monkeypatch.setenv("BENCHMARK_NOTES", str(notes))
+    measure.target("Opening", "at most 3", "2.5", True)
+    measure.target("Loading", "at most 3", "4.5", False)
+    measure.point("packets", "index", 10, 0.1)
+    measure.point("packets", "index", 100, 1.0)
+    found = [suite.json.loads(line) for line in notes.read_text().splitlines()]
+    assert suite.draw(found, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 5000
+    text = suite.page([("opening", "Opening", "| a |", 3.0)], found, 60.0, True)
+    assert "| Opening | at most 3 | 2.5 | yes |" in text and "| Loading | at most 3 | 4.5 | **no** |" in text
+    assert measure.machine() in text and "performance.png" in text
+    assert not suite.draw([], tmp_path / "none.png")
+
+
+def test_a_module_that_fails_is_named_and_stops_nothing(tmp_path, monkeypatch, capsys):
+    from benchmarks import __main__ as suite
+
+    monkeypatch.setattr(suite, "MODULES", {"recordings": ("Writing", [], []), "absent": ("Absent", [], [])})
+    sections, notes = suite.collect(["absent", "recordings"], True, tmp_path)
+    assert [name for name, *_ in sections] == ["recordings"]
+    assert "did not finish" in sections[0][2] and notes == []
+    assert sys.executable not in sections[0][2]
+    capsys.readouterr()
