@@ -25,6 +25,7 @@ _PUBLIC = {
     "find_drift": "hyperspy_sparse.drift",
     "Drift": "hyperspy_sparse.drift",
     "align_frames": "hyperspy_sparse.alignment",
+    "set_microscope": "hyperspy_sparse.microscope",
     "register_kernel": "hyperspy_sparse.kernels",
     "to_sparse": "hyperspy_sparse.interop",
     "convert": "hyperspy_sparse.interop",

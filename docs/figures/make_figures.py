@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from electrons import electron_figures
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from rsciio_tpx3 import simulate
@@ -558,6 +559,7 @@ FIGURES = {
     "csr": csr_figure,
     "analysis": analysis_figures,
     "repeated": repeated_figures,
+    "electrons": lambda folder: electron_figures(folder, DATA, save),
 }
 
 
