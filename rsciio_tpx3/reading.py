@@ -236,7 +236,8 @@ def event_signal(
         source, scan, _value_dtype(dtype, scan, options.lines_per_row * scan.passes, events), events.values
     )
     counts, outside = recalled_counts(frames, show_progressbar)
-    _report_outside("hits" if events.cluster is None else "electrons", counts, outside)
+    chosen = "frames_used" in scan.report
+    _report_outside("hits" if events.cluster is None else "electrons", counts, outside, chosen)
     return frames_signal(
         frames,
         _nav_axes(scan),
@@ -362,13 +363,13 @@ def _value_dtype(dtype, scan, lines_per_row, events):
     return dtype
 
 
-def _report_outside(what, counts, outside):
+def _report_outside(what, counts, outside, chosen):
     lost = sum(outside.values())
     total = int(counts.sum()) + lost
     if lost:
         parts = ", ".join(f"{n} {name}" for name, n in outside.items() if n)
-        # flyback is what a scan has; more than half the hits elsewhere is a scan misread
-        log = _logger.warning if lost > 0.5 * total else _logger.info
+        # flyback is what a scan has; more than half the hits elsewhere is a scan misread, or frames not asked for
+        log = _logger.warning if lost > 0.5 * total and not chosen else _logger.info
         log(f"{lost} of {total} {what} have no scan position: {parts}.")
 
 

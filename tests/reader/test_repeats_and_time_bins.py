@@ -83,8 +83,11 @@ def test_a_subset_is_those_frames_in_that_order(repeated, whole, frames, numbers
     assert _scan(signal)["hits_placed"] + sum(outside.values()) == truth.n_hits
 
 
-def test_one_frame_has_no_frame_axis(repeated, whole):
+def test_one_frame_has_no_frame_axis(repeated, whole, caplog):
     _, path, options = repeated
+    _read(path, frames=2, **options)
+    # the hits of other frames are no sign of a scan misread
+    assert "have no scan position" not in caplog.text
     signal = _read(path, frames=2, **options)
     assert [axis["name"] for axis in signal["axes"]] == ["y", "x", "ky", "kx"]
     np.testing.assert_array_equal(_dense(signal), whole[2])
