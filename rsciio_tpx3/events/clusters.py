@@ -13,7 +13,7 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.events.grid import pixel_grid
-from rsciio_tpx3.events.joining import join_hits, summarise
+from rsciio_tpx3.events.joining import CHOICES, choose, join_hits, summarise
 from rsciio_tpx3.events.sorting import time_order
 from rsciio_tpx3.events.source import Hits, narrowed
 
@@ -69,6 +69,13 @@ class ClusterOptions:
     min_tot: int = 0
     max_tot: int | None = None
     max_duration: int = 10 * TICKS_PER_SECOND // 10**6
+
+    @property
+    def limits(self):
+        """What `rsciio_tpx3.events.joining.choose` compares with."""
+        most = np.iinfo(np.int64).max
+        largest = most if self.max_size is None else self.max_size
+        return self.min_size, largest, self.min_tot, most if self.max_tot is None else self.max_tot, self.max_duration
 
     @property
     def margin(self):
@@ -137,61 +144,52 @@ def find_electrons(hits, start, stop, grid, options):
     tally : Tally
     """
     hits, label, found = label_hits(hits, grid, options)
-    time = hits.toa[getattr(found, options.time)]
-    chain = found.duration > options.max_duration
+    hit = getattr(found, options.time)
+    counts, sizes = np.zeros(len(CHOICES), np.int64), np.zeros(_SIZES, np.int64)
+    kept = choose(found, hit, hits.toa, start, stop, options.limits, counts, sizes)
     first, last = np.searchsorted(hits.toa, [start, stop])
-    tally = Tally(int(last - first), int(chain[label[first:last]].sum()) if chain.any() else 0)
-    kept = _kept(found, (time >= start) & (time < stop) & ~chain, options, tally)
-    found = type(found)(*(column[kept] if len(column) else column for column in found))
-    _count_sizes(found.size, tally)
-    pixel, width = place_electrons(found, hits, options)
-    total = found.tot.astype(np.uint32)
-    energy = None if hits.energy is None else found.energy.astype(np.float32)
-    return Hits(pixel, time[kept], total, width, energy, found.size), tally
+    chain = found.duration > options.max_duration
+    chained = int(chain[label[first:last]].sum()) if chain.any() else 0
+    tally = Tally(int(last - first), chained, **dict(zip(CHOICES, counts.tolist())), sizes=sizes)
+    pixel, width = place_electrons(found, kept, hits, options)
+    energy = None if hits.energy is None else found.energy[kept].astype(np.float32)
+    total = found.tot[kept].astype(np.uint32)
+    return Hits(pixel, hits.toa[hit[kept]], total, width, energy, found.size[kept]), tally
 
 
 def label_hits(hits, grid, options):
     """Hits in order of time, the cluster of each, and the clusters' `rsciio_tpx3.events.joining.Summaries`."""
-    hits = hits.take(time_order(hits.toa, hits.pixel, hits.tot))
-    energy = np.empty(0, np.float32) if hits.energy is None else hits.energy
-    steps = grid.steps(options.neighbours)
-    label, n = join_hits(hits.toa, hits.pixel, grid.site, steps, grid.n_sites, np.int64(options.window))
-    return hits, label, summarise(label, n, hits.toa, hits.pixel, hits.tot, energy, hits.width)
+    order, toa, pixel, tot = time_order(hits.toa, hits.pixel, hits.tot)
+    energy = None if hits.energy is None else hits.energy[order]
+    corners, window = options.neighbours == 8, np.int64(options.window)
+    label, n = join_hits(toa, pixel, grid.row_start, grid.column, grid.stride, corners, window)
+    known = np.empty(0, np.float32) if energy is None else energy
+    found = summarise(label, n, toa, pixel, tot, known, hits.width, options.position == "centroid")
+    return Hits(pixel, toa, tot, hits.width, energy), label, found
 
 
-def _kept(found, candidate, options, tally):
-    """Clusters that pass all filters; each that does not is counted at the first it fails."""
-    limits = {
-        "too_small": found.size < options.min_size,
-        "too_large": found.size > options.max_size if options.max_size is not None else None,
-        "tot_too_low": found.tot < options.min_tot,
-        "tot_too_high": found.tot > options.max_tot if options.max_tot is not None else None,
-    }
-    for name, fails in limits.items():
-        if fails is not None:
-            setattr(tally, name, int(np.count_nonzero(fails & candidate)))
-            candidate = candidate & ~fails
-    return np.flatnonzero(candidate)
+def place_electrons(found, kept, hits, options):
+    """Pixel of some clusters, and the width of the detector it counts on.
 
-
-def _count_sizes(size, tally):
-    tally.electrons, tally.hits_of_electrons = len(size), int(size.sum())
-    tally.squares = int((size.astype(np.int64) ** 2).sum())
-    tally.sizes = np.bincount(np.minimum(size, _SIZES) - 1, minlength=_SIZES)
-
-
-def place_electrons(found, hits, options):
-    """Pixel of each cluster, and the width of the detector it counts on."""
+    Parameters
+    ----------
+    found : rsciio_tpx3.events.joining.Summaries
+    kept : numpy.ndarray of int
+        Numbers of clusters.
+    hits : Hits
+        In order of time, as `label_hits` makes them.
+    options : ClusterOptions
+    """
     if options.position != "centroid":
-        return hits.pixel[getattr(found, options.position)], hits.width
+        return hits.pixel[getattr(found, options.position)[kept]], hits.width
     finer = options.upsample
+    total, sum_y, sum_x = found.tot[kept], found.sum_y[kept], found.sum_x[kept]
     # pixel k reaches from k - 1/2 to k + 1/2; whole numbers throughout, so that nothing is left to rounding
-    weight = 2 * found.tot
-    row = (2 * found.sum_y + found.tot) * finer // np.maximum(weight, 1)
-    column = (2 * found.sum_x + found.tot) * finer // np.maximum(weight, 1)
-    weightless = found.tot == 0
+    weight = np.maximum(2 * total, 1)
+    row, column = (2 * sum_y + total) * finer // weight, (2 * sum_x + total) * finer // weight
+    weightless = total == 0
     if weightless.any():
-        place = hits.pixel[found.earliest[weightless]].astype(np.int64)
+        place = hits.pixel[found.earliest[kept[weightless]]].astype(np.int64)
         row[weightless] = place // hits.width * finer + finer // 2
         column[weightless] = place % hits.width * finer + finer // 2
     return (row * (hits.width * finer) + column).astype(np.int32), hits.width * finer
@@ -279,14 +277,6 @@ class ClusteredSource:
         from dask.base import normalize_token
 
         return "rsciio_tpx3.ClusteredSource", normalize_token([self.source, self.options])
-
-    def __getstate__(self):
-        # the grid has a number for every pixel, and would be the largest thing in a task
-        return {name: value for name, value in self.__dict__.items() if name != "grid"}
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self.grid = pixel_grid(self.layout)
 
     def tally(self):
         """Sum of the tallies of all parts that were gone through since `work`.

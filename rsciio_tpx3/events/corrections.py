@@ -5,12 +5,13 @@ lowest and the highest) and `report()` for the metadata. A query of a span of ti
 times may move, and cuts the span after the correction: the answer does not depend on how a recording is cut.
 """
 
+import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
 
-from rsciio_tpx3.events.source import Hits
+from rsciio_tpx3.events.source import Hits, narrowed
 
 __all__ = ["CorrectedSource", "EnergyStep", "MaskStep", "PixelDelayStep", "TimeWalkStep", "WidePixelStep"]
 
@@ -65,6 +66,12 @@ class CorrectedSource:
         """Iterate over all corrected `Hits` of one of the ranges of `work`."""
         for hits in self.source.part(piece):
             yield self._applied(hits)
+
+    def narrowed(self, spans):
+        """A source for these spans of time alone; see `EventSource.narrowed`."""
+        part = copy.copy(self)
+        part.source = narrowed(self.source, [(start - self._high, stop - self._low) for start, stop in spans])
+        return part
 
     def summary(self):
         """What a clustered source below tells about itself."""

@@ -17,7 +17,7 @@ VALUES = ("counts", "tot", "energy")
 CORRECTIONS = ("mask", "columns", "time_walk", "energy", "wide_pixels")
 WIDE_PIXELS = ("leave", "delete", "spread")
 
-# Of pairs of neighbouring hits in four real recordings 98 % lie closer (docs/guide/hits_or_electrons.md).
+# Of pairs of neighbouring hits in four real recordings 96 to 100 % lie closer (docs/guide/hits_or_electrons.md).
 _WINDOW = "200 ns"
 _DURATION = "10 us"
 

@@ -59,23 +59,27 @@ class PixelGrid:
 
     Attributes
     ----------
-    site : numpy.ndarray of int32, shape (height * width,)
-        Place of each detector pixel in the grid; those in a gap share the place of the next row or column.
+    row_start : numpy.ndarray of int64, shape (height,)
+        Where each detector row begins in the flat grid; a row in a gap shares the place of the next one.
+    column : numpy.ndarray of int64, shape (width,)
+        Place of each detector column in a row.
     stride : int
         Places in a row of the grid.
-    n_sites : int
     """
 
-    site: np.ndarray
+    row_start: np.ndarray
+    column: np.ndarray
     stride: int
-    n_sites: int
 
-    def steps(self, neighbours):
-        """From a place to itself and its 4 or 8 neighbours."""
-        across = np.array([-1, 0, 1])
-        if neighbours == 8:
-            return (across[:, None] * self.stride + across).ravel()
-        return np.array([-self.stride, -1, 0, 1, self.stride])
+    @property
+    def site(self):
+        """Place of each detector pixel in the flat grid, shape (height * width,)."""
+        return (self.row_start[:, None] + self.column).ravel()
+
+    @property
+    def n_sites(self):
+        """Places with the border."""
+        return int(self.row_start[-1]) + 2 * self.stride
 
 
 def pixel_grid(layout):
@@ -92,8 +96,7 @@ def pixel_grid(layout):
     widest = max(_WIDEST_GAP, layout.gap)
     row, column = (_without_gaps(exists.any(axis=axis), widest) for axis in (1, 0))
     stride = int(column[-1]) + 3
-    site = (row[:, None] + 1) * stride + column + 1
-    return PixelGrid(site.ravel().astype(np.int32), stride, (int(row[-1]) + 3) * stride)
+    return PixelGrid((row + 1) * stride, column + 1, stride)
 
 
 def _without_gaps(used, widest):

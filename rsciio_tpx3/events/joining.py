@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-__all__ = ["Summaries", "join_hits", "summarise"]
+__all__ = ["CHOICES", "Summaries", "choose", "join_hits", "summarise"]
 
-_NEVER = np.iinfo(np.int64).min // 2
+# what `choose` counts, in this order
+CHOICES = ("electrons", "hits_of_electrons", "squares", "too_small", "too_large", "tot_too_low", "tot_too_high")
 
 
 class Summaries(NamedTuple):
@@ -29,7 +30,7 @@ class Summaries(NamedTuple):
     tot : numpy.ndarray of int64
         Summed time over threshold.
     sum_y, sum_x : numpy.ndarray of int64
-        Sums of row and column times ToT.
+        Sums of row and column times ToT; empty where no centroids are wanted.
     duration : numpy.ndarray of int64
         Ticks from the first hit to the last.
     energy : numpy.ndarray of float64
@@ -47,7 +48,7 @@ class Summaries(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def join_hits(toa, pixel, site, steps, n_sites, window):
+def join_hits(toa, pixel, row_start, column, stride, corners, window):
     """Cluster number of each hit.
 
     Parameters
@@ -55,12 +56,13 @@ def join_hits(toa, pixel, site, steps, n_sites, window):
     toa : numpy.ndarray of int64, shape (n,)
         Ticks, not decreasing.
     pixel : numpy.ndarray of int32, shape (n,)
-    site : numpy.ndarray of int32, shape (n_pixels,)
-        Place of each pixel in a grid with a border, see `rsciio_tpx3.events.grid.pixel_grid`.
-    steps : numpy.ndarray of int64
-        From a place in that grid to itself and its neighbours.
-    n_sites : int
-        Places in the grid.
+    row_start, column : numpy.ndarray of int64, shapes (height,) and (width,)
+        Place of a pixel in a grid with a border is ``row_start[y] + column[x]``, see
+        `rsciio_tpx3.events.grid.pixel_grid`.
+    stride : int
+        Places in a row of the grid.
+    corners : bool
+        Whether pixels that share a corner only are neighbours.
     window : int
         Largest difference in time, ticks.
 
@@ -70,30 +72,42 @@ def join_hits(toa, pixel, site, steps, n_sites, window):
         Clusters are numbered in order of their first hit.
     n_clusters : int
     """
-    last_time = np.full(n_sites, np.int64(_NEVER))
-    last_hit = np.empty(n_sites, np.int32)
+    width = len(column)
+    inverse = 1.0 / width
+    last_hit = np.full(row_start[-1] + 2 * stride, np.int32(-1))
     parent = np.empty(len(toa), np.int32)
+    oldest = np.int32(0)  # the first hit within the window: comparing numbers of hits spares a table of times
     for i in range(len(toa)):
-        t = toa[i]
-        s = site[pixel[i]]
-        root = i
-        parent[i] = i
-        for k in range(len(steps)):
-            near = s + steps[k]
-            if t - last_time[near] <= window:
-                j = last_hit[near]
-                while parent[j] != j:
-                    parent[j] = parent[parent[j]]
-                    j = parent[j]
+        while toa[i] - toa[oldest] > window:
+            oldest += 1
+        p = np.int64(pixel[i])
+        y = np.int64((p + 0.5) * inverse)
+        s = row_start[y] + column[p - y * width]
+        root = np.int32(i)
+        parent[i] = root
+        for line in range(3):
+            # indices without a sign: numba looks at signed ones for values below zero, which doubles the time
+            first = np.uint64(s + (line - 1) * stride - 1)
+            for place in range(3):
+                j = last_hit[first + np.uint64(place)]
+                if j < oldest or not (corners or line == 1 or place == 1):
+                    continue
+                while parent[np.uint64(j)] != j:
+                    parent[np.uint64(j)] = parent[np.uint64(parent[np.uint64(j)])]
+                    j = parent[np.uint64(j)]
                 # the lower number is the root: the first hit of its cluster
                 if j < root:
-                    parent[root] = j
+                    parent[np.uint64(root)] = j
                     root = j
                 elif j > root:
-                    parent[j] = root
-        last_time[s] = t
-        last_hit[s] = i
-    # parents come before their children, so one sweep numbers all; it may overwrite what it has read
+                    parent[np.uint64(j)] = root
+        last_hit[np.uint64(s)] = i
+    return _numbered(parent)
+
+
+@njit(nogil=True, cache=True)
+def _numbered(parent):
+    """Roots to numbers, in place: parents come before their children, so one sweep is enough."""
     n_clusters = 0
     for i in range(len(parent)):
         if parent[i] == i:
@@ -105,18 +119,19 @@ def join_hits(toa, pixel, site, steps, n_sites, window):
 
 
 @njit(nogil=True, cache=True)
-def summarise(label, n_clusters, toa, pixel, tot, energy, width):
+def summarise(label, n_clusters, toa, pixel, tot, energy, width, centroids):
     """`Summaries` of labelled hits in order of time, pixel and ToT; `energy` may be empty."""
     earliest = np.empty(n_clusters, np.int32)
     largest = np.empty(n_clusters, np.int32)
     size = np.zeros(n_clusters, np.int32)
     total = np.zeros(n_clusters, np.int64)
-    sum_y, sum_x = np.zeros(n_clusters, np.int64), np.zeros(n_clusters, np.int64)
+    sum_y = np.zeros(n_clusters if centroids else 0, np.int64)
+    sum_x = np.zeros(n_clusters if centroids else 0, np.int64)
     duration = np.zeros(n_clusters, np.int64)
     energies = np.zeros(n_clusters if len(energy) else 0, np.float64)
     inverse = 1.0 / width
     for i in range(len(label)):
-        c = label[i]
+        c = np.uint64(label[i])  # see `join_hits`
         if size[c] == 0:
             earliest[c] = i
             largest[c] = i
@@ -126,14 +141,65 @@ def summarise(label, n_clusters, toa, pixel, tot, energy, width):
             if toa[i] == toa[earliest[c]]:
                 earliest[c] = i
         size[c] += 1
-        p = np.int64(pixel[i])
-        # exact for all pixel numbers of 31 bits: half a pixel is far more than the rounding
-        y = np.int64((p + 0.5) * inverse)
         weight = np.int64(tot[i])
         total[c] += weight
-        sum_y[c] += weight * y
-        sum_x[c] += weight * (p - y * width)
+        if centroids:
+            p = np.int64(pixel[i])
+            # exact for all pixel numbers of 31 bits: half a pixel is far more than the rounding
+            y = np.int64((p + 0.5) * inverse)
+            sum_y[c] += weight * y
+            sum_x[c] += weight * (p - y * width)
         duration[c] = toa[i] - toa[earliest[c]]
         if len(energies):
             energies[c] += energy[i]
     return Summaries(earliest, largest, size, total, sum_y, sum_x, duration, energies)
+
+
+@njit(nogil=True, cache=True)
+def choose(found, hit, toa, start, stop, limits, counts, sizes):
+    """Numbers of the clusters of a span of time that pass all limits; what fails is counted at the first limit.
+
+    Parameters
+    ----------
+    found : Summaries
+    hit : numpy.ndarray of int32
+        The hit whose time is that of each cluster.
+    toa : numpy.ndarray of int64
+        Of all hits.
+    start, stop : int
+        Half-open span of time.
+    limits : tuple of int
+        Smallest and largest size, smallest and largest ToT, longest duration; longer chains belong to no span.
+    counts : numpy.ndarray of int64
+        As `CHOICES`, added to.
+    sizes : numpy.ndarray of int64
+        Chosen clusters by size, from 1; the last entry holds all larger ones. Added to.
+
+    Returns
+    -------
+    numpy.ndarray of int64
+    """
+    min_size, max_size, min_tot, max_tot, max_duration = limits
+    kept = np.empty(len(hit), np.int64)
+    n = 0
+    for c in range(len(hit)):
+        time = toa[hit[c]]
+        if time < start or time >= stop or found.duration[c] > max_duration:
+            continue
+        size, tot = np.int64(found.size[c]), found.tot[c]
+        if size < min_size:
+            counts[3] += 1
+        elif size > max_size:
+            counts[4] += 1
+        elif tot < min_tot:
+            counts[5] += 1
+        elif tot > max_tot:
+            counts[6] += 1
+        else:
+            counts[1] += size
+            counts[2] += size * size
+            sizes[min(size, len(sizes)) - 1] += 1
+            kept[n] = c
+            n += 1
+    counts[0] += n
+    return kept[:n]

@@ -5,8 +5,8 @@ from numba import njit
 
 __all__ = ["order_of", "time_order"]
 
-_DIGIT = 8  # bits of a pass within a bucket
-_BUCKET_BITS = 10  # a bucket holds about so many hits (1024: 8 KiB), which stays in the first cache level
+_DIGIT = 10  # bits of a pass within a bucket
+_BUCKET_BITS = 12  # a bucket holds up to about so many hits (4096: 32 KiB), which stays in the first cache levels
 _INDEX_BITS = 24  # of a word that holds key and index together
 _KEY_BITS = 63 - _INDEX_BITS
 
@@ -32,10 +32,20 @@ def order_of(keys):
 
 
 def time_order(toa, pixel, tot):
-    """Indices that sort hits by time, then pixel, then time over threshold: the same for any order of the stream."""
+    """Indices that sort hits by time, then pixel, then time over threshold: the same for any order of the stream.
+
+    Parameters
+    ----------
+    toa, pixel, tot : numpy.ndarray of int, shape (n,)
+
+    Returns
+    -------
+    order : numpy.ndarray of int64, shape (n,)
+    toa, pixel, tot : numpy.ndarray
+        The columns in that order.
+    """
     order = order_of(toa)
-    _order_ties(order, toa[order], pixel, tot)
-    return order
+    return order, *_gathered(order, toa, pixel, tot)
 
 
 @njit(nogil=True, cache=True)
@@ -96,17 +106,18 @@ def _sort_bucket(words, spare, n_bits, count):
 
 
 @njit(nogil=True, cache=True)
-def _order_ties(order, toa, pixel, tot):
-    """Put hits of equal time (`toa` is sorted) in order of pixel and time over threshold, by insertion."""
-    for i in range(1, len(order)):
-        if toa[i] != toa[i - 1]:
-            continue
-        own = order[i]
-        j = i - 1
-        while j >= 0 and toa[j] == toa[i]:
-            other = order[j]
-            if pixel[other] < pixel[own] or (pixel[other] == pixel[own] and tot[other] <= tot[own]):
-                break
-            order[j + 1] = other
+def _gathered(order, toa, pixel, tot):
+    """The columns in order of time; hits of equal time change places in all of them, `order` included."""
+    n = len(order)
+    times, pixels, tots = np.empty(n, toa.dtype), np.empty(n, pixel.dtype), np.empty(n, tot.dtype)
+    for i in range(n):
+        own = np.uint64(order[i])
+        times[i] = toa[own]
+        p, w = pixel[own], tot[own]
+        j = i
+        # few hits share a time, so that insertion is the fast way
+        while j > 0 and times[j - 1] == times[i] and (p < pixels[j - 1] or (p == pixels[j - 1] and w < tots[j - 1])):
+            pixels[j], tots[j], order[j] = pixels[j - 1], tots[j - 1], order[j - 1]
             j -= 1
-        order[j + 1] = own
+        pixels[j], tots[j], order[j] = p, w, own
+    return times, pixels, tots

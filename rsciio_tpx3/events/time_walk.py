@@ -2,7 +2,8 @@
 
 The hits of one electron come from one moment, so the delay of a hit against the hit of the largest ToT in its cluster
 is the difference of their time walks. An amplifier that rises linearly crosses the threshold after a time that goes
-with 1 / charge, and ToT grows with charge, so the walk is taken as ``a / (ToT + b)``: it vanishes for large charges.
+with 1 / charge, and ToT grows with charge, so the walk is taken as ``a / (ToT + b)``, up to
+a constant that no comparison within the recording can tell.
 """
 
 import numpy as np
@@ -50,7 +51,7 @@ def walk_pairs(source, options, n_hits=1 << 20):
 
 
 def fit_time_walk(delay, tot, tot_largest):
-    """Fit ``a / (ToT + b)`` to delays within clusters.
+    """Fit ``a / (ToT + b)`` to delays within clusters, less its value at the median ToT of the largest hits.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def fit_time_walk(delay, tot, tot_largest):
     Returns
     -------
     ticks : numpy.ndarray of int32, shape (1024,)
-        Delay at each ToT, rounded.
+        Delay at each ToT, rounded; negative for charges larger than usual.
     found : dict
         ``a`` (ns x ToT), ``b``, number of pairs, and the root mean square of the delays before and after, in ns.
 
@@ -87,7 +88,10 @@ def fit_time_walk(delay, tot, tot_largest):
         f_scale=5.0,
     )
     a, b = (float(value) for value in fit.x)
-    ticks = np.rint(a / (np.arange(MAX_TOT + 1) + b).clip(0.5) / _NS).astype(np.int32)
+    # differences alone are measured: the usual largest hit keeps its time, and no electron moves by an unknown constant
+    reference = int(np.median(tot_largest))
+    walk = a / (np.arange(MAX_TOT + 1) + b).clip(0.5)
+    ticks = np.rint((walk - walk[reference]) / _NS).astype(np.int32)
     rest = delay - ticks[tot] + ticks[tot_largest]
     if _rms(rest) >= _rms(delay):
         raise ValueError(
@@ -99,6 +103,7 @@ def fit_time_walk(delay, tot, tot_largest):
         "a": a,
         "a_units": "ns",
         "b": b,
+        "tot_without_delay": reference,
         "pairs": len(delay),
         "rms_before": _rms(delay) * 1e-9,
         "rms_after": _rms(rest) * 1e-9,

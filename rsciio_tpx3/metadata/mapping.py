@@ -145,6 +145,13 @@ _FOUND = {
     "frames_used": (f"{_SCAN}.frames_used", None, "Numbers of the frames used, where not all are shown one by one"),
     "frames_summed": (f"{_SCAN}.frames_summed", None, "Frames added up at each position"),
     "time_bins_over": (f"{_SCAN}.time_bins_over", None, "What the time axis divides: dwell or recording"),
+    "drift_x": (f"{_SCAN}.Drift.shift_x", "positions", "Shift added to the x position of a frame's events, by frame"),
+    "drift_y": (f"{_SCAN}.Drift.shift_y", "positions", "The same in y"),
+    "drift_reference": (f"{_SCAN}.Drift.reference", None, "What the frames were compared with"),
+    "drift_upsampling": (f"{_SCAN}.Drift.upsampling", None, "Cells of the aligned scan in a position of the frames"),
+    "drift_visits": (f"{_SCAN}.Drift.visits", None, "Fewest and most positions of all frames in a cell"),
+    "drift_events_kept": (f"{_SCAN}.Drift.events_kept", None, "Events in the field of the aligned scan"),
+    "drift_events_lost": (f"{_SCAN}.Drift.events_lost", None, "Events outside of it"),
     "time_bin": (f"{_SCAN}.time_bin", "s", "Length of a bin of the time axis"),
     # electrons, corrections, noise
     "electrons_placed": (f"{_SCAN}.electrons_placed", None, "Electrons at scan positions"),

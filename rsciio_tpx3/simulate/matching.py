@@ -66,7 +66,7 @@ def match_electrons(truth, source):
     hits, options = source.source.hits(), source.options
     if not np.array_equal(hits.pixel, truth.hit_pixel):
         raise ValueError("These are not the hits of the truth: another file, another layout, or pixels left out.")
-    electron = truth.hit_electron[time_order(hits.toa, hits.pixel, hits.tot)]
+    electron = truth.hit_electron[time_order(hits.toa, hits.pixel, hits.tot)[0]]
     hits, label, found = label_hits(hits, source.grid, options)
     lowest = np.full(len(found.size), np.iinfo(np.int64).max)
     highest = np.full(len(found.size), -1)
@@ -75,8 +75,8 @@ def match_electrons(truth, source):
     n_hits = np.bincount(electron[electron >= 0], minlength=truth.n_electrons)
     one = (lowest == highest) & (lowest >= 0)
     exact = np.flatnonzero(one & (found.size == np.where(one, n_hits[np.maximum(lowest, 0)], 0)))
-    pixel, width = place_electrons(found, hits, options)
+    pixel, width = place_electrons(found, exact, hits, options)
     fine = width // truth.sig_shape[1]
-    place = (np.stack(np.divmod(pixel[exact], width), axis=1) + 0.5) / fine
+    place = (np.stack(np.divmod(pixel, width), axis=1) + 0.5) / fine
     true = np.stack([truth.electron_y, truth.electron_x], axis=1)[lowest[exact]]
     return Matching(int(np.count_nonzero(n_hits)), len(found.size), len(exact), place - true)

@@ -144,7 +144,8 @@ def test_radix_order_of_many_keys():
     for keys in (rng.integers(0, 2**33, 50_000), np.sort(rng.integers(0, 2**20, 70_001)), np.full(5000, 7)):
         np.testing.assert_array_equal(order_of(keys), np.argsort(keys, kind="stable"))
     toa, pixel, tot = rng.integers(0, 900, 4000), rng.integers(0, 5, 4000), rng.integers(0, 3, 4000)
-    order = time_order(toa, pixel, tot)
+    order, *found = time_order(toa, pixel, tot)
     expected = np.lexsort((tot, pixel, toa))
-    for column in (toa, pixel, tot):
+    for column, sorted_column in zip((toa, pixel, tot), found):
         np.testing.assert_array_equal(column[order], column[expected])
+        np.testing.assert_array_equal(sorted_column, column[expected])
