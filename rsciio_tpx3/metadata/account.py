@@ -8,7 +8,7 @@ import numpy as np
 from rsciio_tpx3.exceptions import MetadataConflictError
 from rsciio_tpx3.metadata import calibration
 from rsciio_tpx3.metadata.mapping import STEERING, build
-from rsciio_tpx3.metadata.merge import display, merge, steer
+from rsciio_tpx3.metadata.merge import by_trust, display, merge, steer
 from rsciio_tpx3.metadata.record import plain
 from rsciio_tpx3.metadata.sidecars import find_sidecars, read_sidecar
 from rsciio_tpx3.metadata.told import Told
@@ -61,7 +61,8 @@ class Account:
     @property
     def dwell_time(self):
         """Seconds on one position as the most trusted source has it, or None."""
-        return merge([source for source in self.told if "dwell_time" in source.values]).values.get("dwell_time")
+        sources = by_trust(self.told, "dwell_time")
+        return sources[0].values["dwell_time"] if sources else None
 
     def complete(self, signal, label="the recording"):
         """Add what the sources tell to a signal dictionary, in place.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from rsciio_tpx3.exceptions import MetadataConflictError
 from rsciio_tpx3.metadata.mapping import LEAVES, STEERING
 
-__all__ = ["Merged", "display", "merge", "steer"]
+__all__ = ["Merged", "by_trust", "display", "merge", "steer"]
 
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Merged:
     original: dict = field(default_factory=dict)
 
 
-def _by_trust(told, name):
+def by_trust(told, name):
     """Sources that tell a quantity, the most trusted first; equals in the order in which they came."""
     order = LEAVES[name].sources
     if "recording" not in order:
@@ -90,7 +90,7 @@ def merge(told, decided=()):
     """
     merged = Merged()
     for name in LEAVES:
-        sources = _by_trust(told, name)
+        sources = by_trust(told, name)
         if not sources:
             continue
         best = sources[0]
@@ -142,7 +142,7 @@ def steer(told, given):
     for name in (*STEERING, "dwell_time"):
         if name not in given:
             continue
-        sources = _by_trust(told, name)
+        sources = by_trust(told, name)
         own = [source for source in sources if source.kind == "user"]
         if given[name] is not None:
             if own and not _same_option(name, own[0], given[name]):

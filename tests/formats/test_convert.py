@@ -170,7 +170,8 @@ def test_every_step_is_noted_with_version_options_and_inputs(tmp_path, toml):
     convert(toml, tmp_path / "x.nxevent", writer_options={"compression": "gzip"})
     _, signal = values(tmp_path / "x.nxevent", "NXevent")
     step = signal["metadata"]["General"]["Processing"]["conversion_0"]
-    assert step["software"] == f"rsciio_tpx3 {rsciio_tpx3.__version__}" and step["format"] == "NXevent"
+    assert (step["operation"], step["software"], step["format"]) == ("conversion", "rsciio_tpx3", "NXevent")
+    assert step["version"] == rsciio_tpx3.__version__
     assert step["writer_options"] == '{"compression": "gzip"}'
     assert {part["name"] for part in step["inputs"]} == {path.name for path in toml.parent.iterdir()}
     for part in step["inputs"]:

@@ -139,3 +139,13 @@ def test_counted_data_cannot_be_turned_by_a_word(scan, tmp_path, caplog):
         read_raw_csr(str(tmp_path / "counted.toml"), lazy=True, metadata={"orientation": "left"})
     [signal] = read_raw_csr(str(tmp_path / "counted.toml"), lazy=True, metadata={"camera_length": "100 mm"})
     assert [axis["units"] for axis in signal["axes"][-2:]] == ["mrad", "mrad"]
+
+
+def test_a_conflict_is_warned_of_once(tmp_path, caplog):
+    path = tmp_path / "starts.tpx3"
+    simulate.recording(path, (7, 11), dwell_time="5 us", sync="line-start", electrons_per_position=5, layout="single")
+    beside(path, dwell_time="5 us")
+    serval(path, Width=11, Height=7, DwellTime=4e-6)
+    signal = load(path)
+    assert len([r for r in caplog.records if "dwell_time" in r.getMessage()]) == 1
+    assert at(signal["metadata"], "Acquisition_instrument.TEM.Scan.dwell_time") == pytest.approx(5e-6)
