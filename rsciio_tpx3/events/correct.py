@@ -69,11 +69,11 @@ def _columns(given, source):
 
 
 def _time_walk(given, source):
-    from rsciio_tpx3.events.event_options import event_options
+    from rsciio_tpx3.events.clusters import ClusterOptions
     from rsciio_tpx3.events.time_walk import fit_time_walk, walk_pairs, walk_table
 
     if given is True:
-        return TimeWalkStep(*fit_time_walk(*walk_pairs(source, event_options(cluster=True).cluster)))
+        return TimeWalkStep(*fit_time_walk(*walk_pairs(source, ClusterOptions())))
     if isinstance(given, (str, os.PathLike)):
         given = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)
     return TimeWalkStep(*walk_table(given))
