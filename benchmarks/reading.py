@@ -1,17 +1,21 @@
-"""Speed of reading a recording, beside summing its bytes.
+"""Speed of reading a recording, beside summing its bytes and beside published readers.
 
 Run it with::
 
-    python -m benchmarks.reading                 # 10 million packets, simulated first
+    python -m benchmarks.reading                 # 9 million packets, simulated first
     python -m benchmarks.reading scan.tpx3       # a recording of your own, with trigger edges
 
-All contenders take turns, five rounds; the median is shown, as millions of packets a second and as a
+All contenders take turns, five rounds; the shortest time is shown, as millions of packets a second and as a
 multiple of the time that numpy takes to sum the same bytes in memory. The file is in the page cache.
+
+Published readers take part where they are installed (``pip install tdcsophiread rustpix tpx3awkward``; none is
+needed by this package). They do less: their results are plain hits, in one table, in no scan and not sorted by
+position. Each runs on one thread.
 """
 
 import argparse
+import importlib
 import os
-import statistics
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +24,34 @@ from functools import partial
 import numpy as np
 
 ROUNDS = 5
+PIECE_HITS = 2**20
+SUM = "sum of the bytes, in memory"
+INDEX = "index (hs.load, first pass)"
+COUNTS = "counts per position (second pass), one thread"
+ROWS = "CSR rows, one thread"
+ROWS_TWO = "CSR rows, two threads"
+
+
+def published_readers(path):
+    """Readers that are installed, as functions without parameters; and the names of those that are not."""
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")
+    calls = {
+        "tdcsophiread": lambda module: partial(module.process_tpx3, path, parallel=False),
+        "rustpix": lambda module: partial(module.read_tpx3_hits, path),
+        "tpx3awkward.processing": lambda module: lambda: module.decode_tpx3_binary(module.raw_as_numpy(path)),
+    }
+    found, absent = {}, []
+    for name, call in calls.items():
+        short = name.partition(".")[0]
+        try:
+            found[f"{short}, hits only"] = call(importlib.import_module(name))
+        except (ImportError, AttributeError):  # not installed, or a version with other names
+            absent.append(short)
+    return found, absent
 
 
 def contenders(path):
-    """What is timed: name to function without parameters."""
+    """What is timed of this package: name to function without parameters; and the number of words."""
     from rsciio_tpx3.events.sync import build_scan
     from rsciio_tpx3.frames.event_frames import EventFrames, count_type
     from rsciio_tpx3.reading import scan_options
@@ -33,7 +61,7 @@ def contenders(path):
     source = Tpx3Source(path, show_progressbar=False)
     scan = build_scan(source.index(), scan_options())
     frames = EventFrames(source, scan, count_type(scan))
-    lines = max(1, 2**21 * scan.n_positions // max(source.index().n_hits, 1) // scan.nav_shape[-1])
+    lines = max(1, PIECE_HITS * scan.n_positions // max(source.index().n_hits, 1) // scan.nav_shape[-1])
     step = lines * scan.nav_shape[-1]
     pieces = [(a, min(a + step, scan.n_positions)) for a in range(0, scan.n_positions, step)]
 
@@ -43,44 +71,94 @@ def contenders(path):
                 pass
 
     return len(words), {
-        "sum of the bytes, in memory": words.sum,
-        "index (hs.load, first pass)": partial(Tpx3Source, path, show_progressbar=False),
-        "counts per position (second pass)": partial(frames.count, show_progressbar=False),
+        SUM: words.sum,
+        INDEX: partial(Tpx3Source, path, show_progressbar=False),
+        COUNTS: partial(frames.count, show_progressbar=False, threads=1),
         "hits as columns": source.hits,
-        "CSR rows, one thread": partial(rows, 1),
-        "CSR rows, two threads": partial(rows, 2),
+        ROWS: partial(rows, 1),
+        ROWS_TWO: partial(rows, 2),
     }
 
 
-def timed(functions):
-    """Median seconds of each, taken in turn after one round that is not counted."""
-    times = {name: [] for name in functions}
-    for turn in range(ROUNDS + 1):
+def timed(functions, rounds=ROUNDS):
+    """Shortest seconds of each, taken in turn after one round that is not counted."""
+    times = {}
+    for turn in range(rounds + 1):
         for name, function in functions.items():
             start = time.perf_counter()
             function()
             if turn:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+                times[name] = min(times.get(name, np.inf), time.perf_counter() - start)
+    return times
+
+
+def measure(path, rounds=ROUNDS):
+    """Time everything on one recording.
+
+    Returns
+    -------
+    rows : list of dict
+        ``name``, ``seconds``, ``words_per_second``, ``times_sum`` (multiple of the time of summing the
+        bytes), ``times_rows`` (multiple of the time of CSR rows on one thread).
+    absent : list of str
+        Published readers that are not installed.
+    """
+    n_words, functions = contenders(path)
+    others, absent = published_readers(path)
+    times = timed({**functions, **others}, rounds)
+    return [
+        {
+            "name": name,
+            "seconds": seconds,
+            "words_per_second": n_words / seconds,
+            "times_sum": seconds / times[SUM],
+            "times_rows": seconds / times[ROWS],
+        }
+        for name, seconds in times.items()
+    ], absent
+
+
+def targets(rows):
+    """What was aimed for beside what was reached: (text, reached, aim, "most" or "least")."""
+    row = {each["name"]: each for each in rows}
+    found = [
+        ("index, times the sum of the bytes", row[INDEX]["times_sum"], 3, "most"),
+        ("CSR rows, times the sum of the bytes", row[ROWS]["times_sum"], 25, "most"),
+        ("CSR rows on two threads, times faster than on one", 1 / row[ROWS_TWO]["times_rows"], 1.7, "least"),
+    ]
+    for name, least in (("tdcsophiread", 4), ("rustpix", 7), ("tpx3awkward", 15)):
+        other = row.get(f"{name}, hits only")
+        if other:
+            found.append((f"CSR rows on one thread, times faster than {name}", other["times_rows"], least, "least"))
+    return found
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("file", nargs="?", help="a recording; simulated if left out")
-    path = parser.parse_args().file
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        path = arguments.file
         if path is None:
             from rsciio_tpx3 import simulate
 
             path = os.path.join(folder, "scan.tpx3")
             simulate.demo(path)
-        n_words, functions = contenders(path)
-        times = timed(functions)
-        base = times["sum of the bytes, in memory"]
-        print(f"{os.path.getsize(path) / 1e6:.0f} MB, {n_words:,} words, {os.cpu_count()} cores")
-        print("| | ms | million words/s | times the sum |\n|---|---:|---:|---:|")
-        for name, seconds in times.items():
-            print(f"| {name} | {seconds * 1e3:.0f} | {n_words / seconds / 1e6:.0f} | {seconds / base:.1f} |")
+        rows, absent = measure(path, arguments.rounds)
+        n_bytes = os.path.getsize(path)
+    print(
+        f"{n_bytes / 1e6:.0f} MB, {n_bytes // 8:,} words, {os.cpu_count()} cores, best of {arguments.rounds} rounds\n"
+    )
+    print("| | ms | million words/s | times the sum |\n|---|---:|---:|---:|")
+    for row in rows:
+        speed = row["words_per_second"] / 1e6
+        print(f"| {row['name']} | {row['seconds'] * 1e3:.0f} | {speed:.0f} | {row['times_sum']:.1f} |")
+    for name in absent:
+        print(f"| {name}, hits only | not installed | | |")
+    print("\n| target | reached | aim |\n|---|---:|---:|")
+    for text, reached, aim, kind in targets(rows):
+        print(f"| {text} | {reached:.1f} | at {kind} {aim} |")
 
 
 if __name__ == "__main__":

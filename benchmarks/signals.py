@@ -2,14 +2,16 @@
 
 Run it with::
 
-    python -m benchmarks.signals                     # 128 x 128 positions, 20, 200, 2000 electrons
+    python -m benchmarks.signals                     # 128 x 128 and 256 x 256 positions; 20, 200, 2000 electrons
     python -m benchmarks.signals --nav 256 --electrons 200
+    python -m benchmarks.signals --quick             # a minute or two, to see that all of it runs
 
 Simulated frames of 512 x 512 pixels are held in memory as CSR. Each line is the median of several
 rounds, in which all contenders take turns. Ours are called as a user calls them: a method of the
 signal, then ``compute()``. The dense contender is the same pyXem method on a lazy ``.zspy`` of the
 same frames, measured on a part of the scan and given per frame, since it takes minutes on all.
-LiberTEM and stempy take part where they can be imported.
+LiberTEM and stempy take part where they can be imported. Other programs call `measure`, which
+returns rows, and `targets`.
 """
 
 import argparse
@@ -19,10 +21,42 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 SIG = (512, 512)
+
+
+class Row(NamedTuple):
+    """One measurement: `who` did `method` in `seconds` on `n_frames` frames."""
+
+    nav: int
+    electrons: int
+    method: str
+    who: str
+    seconds: float
+    n_frames: int
+
+    @property
+    def per_frame(self):
+        """Microseconds."""
+        return 1e6 * self.seconds / self.n_frames
+
+
+class Notes(NamedTuple):
+    """What there is to say of one data set; memory in bytes, times in seconds."""
+
+    nav: int
+    electrons: int
+    entries: int
+    size: int
+    peak: int
+    setup: float
+    frame: float
+    plotted_frame: float
+    plotted_frame_dense: float
+    moves: dict
 
 
 def frames_of(nav, electrons, seed=0):
@@ -139,17 +173,17 @@ def plain(frames):
     }
 
 
-def others(frames):
+def others(frames, folder):
     """Packages that count electrons as well, where they are installed."""
     contenders = {}
     if importlib.util.find_spec("libertem"):
-        contenders["LiberTEM"] = libertem_calls(frames)
+        contenders["LiberTEM"] = libertem_calls(frames, folder)
     if importlib.util.find_spec("stempy"):
         contenders["stempy"] = stempy_calls(frames)
     return contenders
 
 
-def libertem_calls(frames):
+def libertem_calls(frames, folder):
     """LiberTEM's analyses on raw_csr files of the same frames, inline executor."""
     import logging
 
@@ -158,7 +192,7 @@ def libertem_calls(frames):
     from libertem.udf.sum import SumUDF
 
     logging.getLogger("libertem").setLevel(logging.ERROR)
-    folder = Path(tempfile.mkdtemp(prefix="raw_csr_"))
+    folder = Path(folder)
     (folder / "indptr.raw").write_bytes(frames.indptr.astype("<i8").tobytes())
     (folder / "indices.raw").write_bytes(frames.indices.astype("<i4").tobytes())
     (folder / "data.raw").write_bytes(frames.data.astype("<u1").tobytes())
@@ -220,21 +254,51 @@ def medians(calls, rounds):
 
 
 def one_frame(frames, n=300):
-    """Microseconds for one frame: from the source, and as plotting asks for it."""
+    """Seconds for one frame: from the source, and as plotting asks for it, sparse and dense in memory."""
+    import hyperspy.api as hs
+
     signal = sparse_signal(frames)
     signal.persist()
-    rng = np.random.default_rng(1)
-    places = rng.integers(0, frames.nav_shape[0], (n, 2))
-    source_times, signal_times = [], []
+    few = frames[:16, :16]
+    dense = hs.signals.Signal2D(few.todense())
+    places = np.random.default_rng(1).integers(0, frames.nav_shape[0], (n, 2))
+    times = {"source": [], "sparse": [], "dense": []}
     for y, x in places:
         start = time.perf_counter()
         frames[int(y), int(x)]
-        source_times.append(time.perf_counter() - start)
-        signal.axes_manager.indices = (int(x), int(y))
-        start = time.perf_counter()
-        signal._get_current_data(as_numpy=True)
-        signal_times.append(time.perf_counter() - start)
-    return np.median(source_times) * 1e6, np.median(signal_times) * 1e6
+        times["source"].append(time.perf_counter() - start)
+        for name, shown, place in (("sparse", signal, (int(x), int(y))), ("dense", dense, (int(x) % 16, int(y) % 16))):
+            shown.axes_manager.indices = place
+            start = time.perf_counter()
+            shown._get_current_data(as_numpy=True)
+            times[name].append(time.perf_counter() - start)
+    return [float(np.median(t)) for t in times.values()]
+
+
+def moves(signal, n=20):
+    """Median seconds of a move of the navigator, and of a detector in a plot; drawn without a screen."""
+    import hyperspy.api as hs
+    import matplotlib.pyplot as plt
+
+    side = signal.axes_manager.navigation_shape[0]
+    signal.plot()
+    roi = hs.roi.CircleROI(0, 0, 0.6, 0.2)
+    signal.plot_integrated_intensity(roi)
+    # Without a screen nothing asks for the canvas to be drawn, so that is done here.
+    canvases = [plt.figure(number).canvas for number in plt.get_fignums()]
+    taken = {"navigator": [], "detector": []}
+    for i in range(n):
+        for name in taken:
+            start = time.perf_counter()
+            if name == "navigator":
+                signal.axes_manager.indices = (i % side, 2 * i % side)
+            else:
+                roi.cx = 0.02 * (i + 1)
+            for canvas in canvases:
+                canvas.draw()
+            taken[name].append(time.perf_counter() - start)
+    plt.close("all")
+    return {name: float(np.median(t)) for name, t in taken.items()}
 
 
 def forget_peak():
@@ -254,79 +318,165 @@ def peak_bytes():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def run(nav, electrons, rounds, dense_n, dense_rounds):
-    """Table of one data set: rows of (method, our time, contender, its time, ratio)."""
+def measure(nav, electrons, rounds=5, dense_n=16, dense_rounds=1):
+    """All measurements of one data set.
+
+    Parameters
+    ----------
+    nav : int
+        Positions along each scan axis.
+    electrons : int
+        Mean number in a frame.
+    rounds, dense_rounds : int
+        Of the median; dense data take theirs apart.
+    dense_n : int
+        Positions along each axis of the part that is measured as dense data; 0 for none.
+
+    Returns
+    -------
+    rows : list of Row
+    notes : Notes
+    """
+    import dask
+
     frames = frames_of(nav, electrons)
     signal = sparse_signal(frames)
-    n = frames.n_frames
     start = time.perf_counter()
     signal.get_azimuthal_integral1d(npt=100)
     signal.get_azimuthal_integral2d(npt=50, npt_azim=90)
     setup = time.perf_counter() - start
     ours = {k: (lambda c=c: c(signal)) for k, c in {**methods(), **own_methods()}.items()}
-    calls = {("ours", k): c for k, c in ours.items()}
-    calls |= {("scipy", k): c for k, c in plain(frames).items()}
-    for package, theirs in others(frames).items():
-        calls |= {(package, k): c for k, c in theirs.items()}
-    forget_peak()
-    before = peak_bytes()
-    medians({key: call for key, call in calls.items() if key[0] == "ours"}, 0)
-    peak = peak_bytes() - before
-    took = medians(calls, rounds)
-    per_frame = {key: 1e6 * t / n for key, t in took.items()}
-    if dense_n:
-        with tempfile.TemporaryDirectory() as folder:
+
+    def on_one_thread(call):
+        with dask.config.set(scheduler="sync"):
+            call()
+
+    with tempfile.TemporaryDirectory() as folder:
+        calls = {("ours", k): c for k, c in ours.items()}
+        calls |= {("scipy", k): c for k, c in plain(frames).items()}
+        for package, theirs in others(frames, folder).items():
+            calls |= {(package, k): c for k, c in theirs.items()}
+            if package == "stempy":
+                calls |= {("ours, one thread", k): (lambda c=ours[k]: on_one_thread(c)) for k in theirs}
+        forget_peak()
+        before = peak_bytes()
+        medians({key: call for key, call in calls.items() if key[0] == "ours"}, 0)
+        peak = peak_bytes() - before
+        took = medians(calls, rounds)
+        rows = [Row(nav, electrons, k, who, t, nav * nav) for (who, k), t in took.items()]
+        shown = {"sparse": moves(sparse_signal(frames))}
+        if dense_n:
             dense = dense_signal(frames, dense_n, folder)
-            slow = {("dense zspy", k): (lambda c=c: c(dense)) for k, c in methods().items()}
+            slow = {k: (lambda c=c: c(dense)) for k, c in methods().items()}
             times = medians(slow, dense_rounds)
-            per_frame |= {key: 1e6 * t / dense_n**2 for key, t in times.items()}
-    return (
-        per_frame,
-        took,
-        {
-            "entries": frames.nnz,
-            "bytes": frames.nbytes,
-            "peak": peak,
-            "setup": setup,
-            "frame": one_frame(frames),
-        },
+            rows += [Row(nav, electrons, k, "dense zspy", t, dense_n**2) for k, t in times.items()]
+            # The same part of the scan for both, since moving a detector asks for all of it.
+            shown = {"sparse": moves(sparse_signal(frames[:dense_n, :dense_n])), "dense": moves(dense)}
+            shown["sparse, whole scan"] = moves(sparse_signal(frames))
+    notes = Notes(nav, electrons, frames.nnz, frames.nbytes, peak, setup, *one_frame(frames), shown)
+    return rows, notes
+
+
+def _ratio(rows, method, who, to="ours", to_method=None):
+    """How many times longer `who` takes for a frame; None where it was not measured."""
+    found = {(row.who, row.method): row.per_frame for row in rows}
+    one, other = found.get((who, method)), found.get((to, to_method or method))
+    return None if one is None or other is None else one / other
+
+
+def targets(rows, notes):
+    """The project's targets beside what was reached.
+
+    Parameters
+    ----------
+    rows, notes
+        As `measure` gives them.
+
+    Returns
+    -------
+    list of (str, str, str, bool)
+        What, wanted, reached, whether that meets it; nothing for contenders that are not installed.
+    """
+    electrons, found = rows[0].electrons, []
+
+    def at_least(what, ratio, wanted):
+        if ratio is not None:
+            found.append((what, f"at least {wanted:g} times as fast", f"{ratio:.2f}", ratio >= wanted))
+
+    bare = {200: 0.25, 2000: 1.0}.get(electrons)
+    for method in ("virtual detector", "sum pattern", "centre of mass", "radial profile"):
+        if bare:
+            at_least(f"{method}, beside bare scipy or bincount", _ratio(rows, method, "scipy"), bare)
+    several = _ratio(rows, "16 detectors (ours)", "ours", to_method="1 detector (ours)")
+    found.append(("16 detectors beside one", "at most 1.5 times as long", f"{several:.2f}", several <= 1.5))
+    for method in ("virtual detector", "centre of mass", "radial profile") if electrons == 200 else ():
+        at_least(f"{method}, beside lazy dense zspy", _ratio(rows, method, "dense zspy"), 300)
+    for method in ("sum pattern", "maximum", "variance", "azimuthal 2D") if electrons == 200 else ():
+        at_least(f"{method}, beside lazy dense zspy", _ratio(rows, method, "dense zspy"), 100)
+    for method in ("virtual detector", "sum pattern", "centre of mass") if electrons >= 200 else ():
+        at_least(f"{method}, beside LiberTEM", _ratio(rows, method, "LiberTEM"), 50 if electrons >= 2000 else 20)
+        at_least(f"{method}, one thread, beside stempy", _ratio(rows, method, "stempy", to="ours, one thread"), 1)
+        at_least(f"{method}, all threads, beside stempy", _ratio(rows, method, "stempy"), 1)
+    microseconds = notes.plotted_frame * 1e6
+    found.append(("one frame", "at most 200 us", f"{microseconds:.0f} us", microseconds <= 200))
+    found.append(("memory above the data", "below 1024 MiB", f"{notes.peak / 2**20:.0f} MiB", notes.peak < 2**30))
+    if "dense" in notes.moves:
+        for what in ("navigator", "detector"):
+            one, other = notes.moves["sparse"][what], notes.moves["dense"][what]
+            at_least(f"a move of the {what}, beside lazy dense zspy", other / one, 1)
+    return found
+
+
+def print_table(rows, notes):
+    """Print the measurements of one data set as Markdown."""
+    print(f"\n## {notes.nav} x {notes.nav} positions, {notes.electrons} electrons, 512 x 512 pixels\n")
+    print(
+        f"{notes.entries:,} entries, {notes.size / 2**20:.0f} MiB; peak memory above that {notes.peak / 2**20:.0f} MiB;"
     )
-
-
-def print_table(nav, electrons, per_frame, took, notes):
-    print(f"\n## {nav} x {nav} positions, {electrons} electrons, 512 x 512 pixels\n")
-    print(f"{notes['entries']:,} entries, {notes['bytes'] / 2**20:.0f} MiB; peak memory above that ")
-    print(f"{notes['peak'] / 2**20:.0f} MiB; set-up of both geometries {notes['setup']:.1f} s, once; ")
-    print("one frame {:.0f} us from the chunk, {:.0f} us as plotting asks.\n".format(*notes["frame"]))
-    contenders = list(dict.fromkeys(who for who, _ in per_frame if who != "ours"))
-    print("| method | ours, ms | us/frame | " + " | ".join(f"{c}, us/frame (ratio)" for c in contenders) + " |")
+    print(f"set-up of both geometries {notes.setup:.1f} s, once; one frame {notes.frame * 1e6:.0f} us from the chunk,")
+    dense_frame = f"{notes.plotted_frame_dense * 1e6:.0f} us dense in memory"
+    print(f"{notes.plotted_frame * 1e6:.0f} us as plotting asks ({dense_frame}).")
+    for kind, taken in notes.moves.items():
+        print(f"A move in a plot, {kind}: " + ", ".join(f"{what} {t * 1e3:.0f} ms" for what, t in taken.items()) + ".")
+    ours = {row.method: row for row in rows if row.who == "ours"}
+    found = {(row.who, row.method): row.per_frame for row in rows}
+    contenders = list(dict.fromkeys(row.who for row in rows if row.who != "ours"))
+    print("\n| method | ours, ms | us/frame | " + " | ".join(f"{c}, us/frame (ratio)" for c in contenders) + " |")
     print("|---|--:|--:|" + "--:|" * len(contenders))
-    for (who, name), value in per_frame.items():
-        if who != "ours":
-            continue
-        cells = [name, f"{took[(who, name)] * 1e3:.1f}", f"{value:.2f}"]
-        for contender in contenders:
-            other = per_frame.get((contender, name))
-            cells.append("" if other is None else f"{other:.2f} ({other / value:.2f})")
-        print("| " + " | ".join(cells) + " |", flush=True)
+    for name, row in ours.items():
+        others_ = (found.get((contender, name)) for contender in contenders)
+        cells = ["" if other is None else f"{other:.2f} ({other / row.per_frame:.2f})" for other in others_]
+        print("| " + " | ".join([name, f"{row.seconds * 1e3:.1f}", f"{row.per_frame:.2f}", *cells]) + " |")
+    print("\n| target | wanted | reached | |\n|---|---|---|---|")
+    for what, wanted, reached, met in targets(rows, notes):
+        print(f"| {what} | {wanted} | {reached} | {'yes' if met else 'no'} |", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--nav", type=int, nargs="+", default=[128])
+    parser.add_argument("--nav", type=int, nargs="+", default=[128, 256])
     parser.add_argument("--electrons", type=int, nargs="+", default=[20, 200, 2000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dense", type=int, default=16, help="side of the dense part; 0 for none")
     parser.add_argument("--dense-rounds", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="one small data set and one round")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    import hyperspy.api as hs
-
-    hs.preferences.General.show_progressbar = False
+    if options.quick:
+        options.nav, options.electrons, options.rounds, options.dense = [32], [200], 1, 4
+    prepare()
     for nav in options.nav:
         for electrons in options.electrons:
-            arguments = nav, electrons, options.rounds, options.dense, options.dense_rounds
-            print_table(nav, electrons, *run(*arguments))
+            print_table(*measure(nav, electrons, options.rounds, options.dense, options.dense_rounds))
+
+
+def prepare():
+    """Settings that keep other things from being measured."""
+    import hyperspy.api as hs
+    import matplotlib
+
+    warnings.simplefilter("ignore")
+    matplotlib.use("agg")
+    hs.preferences.General.show_progressbar = False
 
 
 if __name__ == "__main__":

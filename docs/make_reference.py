@@ -1,11 +1,12 @@
 """Renew what the documentation takes from the code: ``python docs/make_reference.py``.
 
-The page ``reference/index.md`` from docstrings, and the table of metadata in ``guide/load.md`` from
+The page ``reference/index.md`` from docstrings, and the table of metadata in ``guide/metadata.md`` from
 `rsciio_tpx3.metadata.mapping.LEAVES`. A test compares the pages with what this would write.
 """
 
 import importlib
 import inspect
+import math
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ MODULES = {
     "rsciio_tpx3": ("Files to arrays, without HyperSpy", None),
     "hyperspy_sparse": ("Arrays to signals", None),
     "rsciio_tpx3.simulate": ("Recordings whose truth is known", None),
+    "rsciio_tpx3.simulate.twin": ("A real set-up in the words of simulations, and back", None),
     "rsciio_tpx3.tpx3": ("The reader of `.tpx3` files; its functions are also in `rsciio_tpx3`", None),
     "rsciio_tpx3.t3pa": ("Hit lists of Advacam", None),
     "rsciio_tpx3.raw_csr": ("Counted data shared with LiberTEM", None),
@@ -32,7 +34,9 @@ MODULES = {
     "rsciio_tpx3.events.energy": ("Time over threshold to energy", None),
     "rsciio_tpx3.events.geometry": ("From chip pixels to detector pixels", ["Layout", "make_layout"]),
     "rsciio_tpx3.events.clock": ("The unit of time", ["nearest_period", "ticks_to_seconds"]),
-    "rsciio_tpx3.metadata.units": ("Times with units", ["to_ticks"]),
+    "rsciio_tpx3.metadata.units": ("Quantities with units", ["convert", "to_plain", "to_ticks"]),
+    "rsciio_tpx3.metadata.calibration": ("Scales of axes", None),
+    "rsciio_tpx3.metadata.export": ("Metadata for other programs", None),
 }
 
 _BEGIN, _END = "<!-- metadata: python docs/make_reference.py -->", "<!-- end of metadata -->"
@@ -79,12 +83,32 @@ def reference():
 
 
 def metadata_table():
-    """The table of metadata, one row a leaf."""
+    """The table of metadata, one row a quantity: what can be told, then what reading finds."""
     from rsciio_tpx3.metadata.mapping import LEAVES
 
-    rows = ["| Key | Unit | Meaning |", "|---|---|---|"]
-    rows += [f"| `{leaf}` | {unit or ''} | {meaning} |" for leaf, unit, meaning in LEAVES.values()]
-    return "\n".join(rows)
+    told = ["| Name | Place in the tree | Unit | Allowed | Example | Sources, most trusted first | Meaning |"]
+    told.append("|" + "---|" * 7)
+    found = ["| Place in the tree | Unit | Meaning |", "|---|---|---|"]
+    for name, row in LEAVES.items():
+        leaf = row.leaf.replace("Acquisition_instrument.", "")
+        if "user" not in row.sources:
+            found.append(f"| `{leaf}` | {row.unit or ''} | {row.meaning} |")
+            continue
+        example = row.example.replace("|", "\\|")
+        told.append(
+            f"| `{name}` | `{leaf}` | {row.unit or ''} | {_allowed(row)} | `{example}` | {', '.join(row.sources)} | "
+            f"{row.meaning}{f' ({row.reference})' if row.reference else ''} |"
+        )
+    return "\n".join(["### What can be told", "", *told, "", "### What reading finds", "", *found])
+
+
+def _allowed(row):
+    """Bounds, or the words, of a row."""
+    if row.choices:
+        return ", ".join(row.choices)
+    if row.kind in ("number", "whole") and row.low > -math.inf:
+        return f"{row.low:g} to {row.high:g}"
+    return {"flag": "true, false", "shape": "(x, y) or (x, y, frames)", "date": "ISO", "time": "ISO"}.get(row.kind, "")
 
 
 def renewed(page, text):
@@ -100,7 +124,7 @@ def renewed(page, text):
 
 
 def main():
-    for page in ("reference/index.md", "guide/load.md"):
+    for page in ("reference/index.md", "guide/metadata.md"):
         path = DOCS / page
         path.parent.mkdir(exist_ok=True)
         text = path.read_text(encoding="utf-8") if path.exists() else ""

@@ -58,10 +58,13 @@ def in_blocks(data, bytes_per_frame=0):
         line = nav[-1] if len(nav) > 1 else 1
         if max(chunks) * line * bytes_per_frame > OUTPUT_BYTES:
             return data
-    if len(nav) == 1:
-        return to_dask(source, chunks=(chunks,))
     outer = tuple((1,) * n for n in nav[:-2])
-    return to_dask(source, chunks=(*outer, chunks, (nav[-1],)))
+    chunks = (chunks,) if len(nav) == 1 else (*outer, chunks, (nav[-1],))
+    # The signal keeps its array, so the array keeps its blocks for the next call.
+    kept = vars(data).get("_blocks")
+    if kept is None or kept.chunks[: len(nav)] != chunks:
+        kept = data._blocks = to_dask(source, chunks=chunks)
+    return kept
 
 
 def _block_sizes(source, nav):

@@ -123,6 +123,8 @@ def analyse(signal):
     """
     import hyperspy.api as hs
 
+    from hyperspy_sparse.microscope import beam_disk
+
     if signal.axes_manager.navigation_dimension > 2:
         with _step("Adding up the frames"):
             signal = signal.sum(axis=tuple(signal.axes_manager.navigation_axes[2:]))
@@ -131,7 +133,7 @@ def analyse(signal):
     with _step("Total counts and sum pattern"):
         results["counts"] = _image(signal.sum(axis=signal.axes_manager.signal_axes))
         results["pattern"] = np.asarray(_computed(signal.sum(axis=signal.axes_manager.navigation_axes)).data, float)
-    centre, radius = _disk(results["pattern"])
+    centre, radius = beam_disk(results["pattern"])
     outer = min(4 * radius, min(pattern_size) / 2)
     results.update(centre=centre, radii=(radius, 1.5 * radius, outer))
     with _step("Bright field and annular dark field: get_integrated_intensity"):
@@ -181,17 +183,6 @@ def _computed(signal):
 def _image(signal):
     data = np.asarray(_computed(signal).data, float)
     return np.atleast_2d(data)
-
-
-def _disk(pattern):
-    """Centre (x, y) and radius of the direct beam: the brightest compact part of the pattern."""
-    from scipy import ndimage
-
-    smooth = ndimage.gaussian_filter(pattern, 1.5)
-    labels, _ = ndimage.label(smooth > 0.5 * smooth.max())
-    disk = labels == labels[np.unravel_index(np.argmax(smooth), smooth.shape)]
-    y, x = ndimage.center_of_mass(disk)
-    return (float(x), float(y)), max(2.0, float(np.sqrt(disk.sum() / np.pi)) * 1.1)
 
 
 def figure(results, title):

@@ -6,6 +6,7 @@ that image tells which pixels belong, whatever kind of region it is.
 """
 
 from collections import OrderedDict
+from copy import deepcopy
 from hashlib import blake2b
 
 import dask.array as da
@@ -18,7 +19,7 @@ from hyperspy_sparse import blocks
 from hyperspy_sparse.kernels.weights import Masks
 from hyperspy_sparse.twins import has_sparse_chunks
 
-__all__ = ["mask_of", "masked_sums", "stand_in"]
+__all__ = ["can_stand_in", "fill_stack", "mask_of", "masked_sums", "stand_in"]
 
 
 def mask_of(signal, detector):
@@ -82,14 +83,15 @@ def _apply(roi, described):
 
 
 class _Sums:
-    """Kernel of several masks at once."""
+    """Kernel of several masks at once, or of one `alone`, whose answer has no axis of masks."""
 
-    def __init__(self, masks, dtype):
-        self.masks, self.dtype = _labelled(np.asarray(masks)), dtype
-        self._token = tokenize(self.masks.labels, self.masks.members, np.dtype(dtype))
+    def __init__(self, masks, dtype, alone=False):
+        self.masks, self.dtype, self.alone = _labelled(np.asarray(masks)), dtype, alone
+        self._token = tokenize(self.masks.labels, self.masks.members, np.dtype(dtype), alone)
 
     def __call__(self, frames):
-        return self.masks.sums(frames, self.dtype)
+        sums = self.masks.sums(frames, self.dtype)
+        return sums[:, 0] if self.alone else sums
 
     def __dask_tokenize__(self):
         return "hyperspy_sparse.detectors", self._token
@@ -119,22 +121,59 @@ def masked_sums(data, masks, dtype):
 _NO_AREA = (Line2DROI, Point1DROI, Point2DROI)
 
 
+def can_stand_in(signal, rois):
+    """Whether `stand_in` has an answer.
+
+    Not for line profiles, points, and data whose sums are not exact.
+    """
+    kind = signal.data.dtype.kind
+    known = all(callable(roi) and not isinstance(roi, (_Region, *_NO_AREA)) for roi in rois)
+    return known and has_sparse_chunks(signal) and kind in "ui"
+
+
 def stand_in(signal, rois):
     """Objects that pyXem may use for the regions, and that answer its sum from one pass.
 
-    None where the ordinary path must run: regions over navigation axes, line profiles, data whose
-    sums are not exact.
+    None where the ordinary path must run, see `can_stand_in`.
     """
-    kind = signal.data.dtype.kind
-    if not has_sparse_chunks(signal) or kind not in "ui":
+    if not can_stand_in(signal, rois):
         return None
-    if any(not callable(roi) or isinstance(roi, (_Region, *_NO_AREA)) for roi in rois):
-        return None
-    found = [mask_of(signal, roi) for roi in rois]
+    masks, dtypes = zip(*(mask_of(signal, roi) for roi in rois), strict=True)
     counted = np.sum(np.zeros(1, signal.data.dtype)).dtype
-    sums = masked_sums(signal.data, [mask for mask, _ in found], counted)
-    columns = (sums[..., i].astype(dtype) for i, (_, dtype) in enumerate(found))
+    if len(rois) == 1:
+        kernel = _Sums(masks, counted, alone=True)
+        return [_Region(rois[0], blocks.apply_kernel(signal.data, kernel, (), dtypes[0]))]
+    sums = masked_sums(signal.data, masks, counted)
+    columns = (sums[..., i].astype(dtype) for i, dtype in enumerate(dtypes))
     return [_Region(roi, column) for roi, column in zip(rois, columns, strict=True)]
+
+
+def fill_stack(images, signal, rois):
+    """Turn a stack of the images of two regions into one of the images of all `rois`, in place.
+
+    HyperSpy takes a hundredth of a second for the signal of each image. These differ in their
+    values alone, so two of them show what a stack of any number looks like.
+
+    Parameters
+    ----------
+    images : hyperspy.api.signals.BaseSignal
+        As pyXem's ``get_virtual_image`` gives it for the first two of the `rois`.
+    signal : LazySignal
+        What they are images of.
+    rois : list
+        Two or more that `stand_in` accepts.
+    """
+    masks, dtypes = zip(*(mask_of(signal, roi) for roi in rois), strict=True)
+    sums = masked_sums(signal.data, masks, np.sum(np.zeros(1, signal.data.dtype)).dtype)
+    images.data = da.moveaxis(sums, -1, 0).astype(np.result_type(*dtypes))
+    images.get_dimensions_from_data()
+    images.metadata.set_item("Diffraction.roi_list", [f"{roi}" for roi in rois])
+    first = images.original_metadata.stack_elements.element0.as_dictionary()
+    described = first["metadata"]["Diffraction"]["integrated_range"]
+    for i, roi in enumerate(rois[2:], start=2):
+        element = deepcopy(first)
+        element["metadata"]["Diffraction"]["integrated_range"] = described.replace(f"{rois[0]}", f"{roi}")
+        images.original_metadata.stack_elements.add_dictionary({f"element{i}": element})
 
 
 class _Region:

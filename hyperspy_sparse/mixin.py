@@ -205,8 +205,13 @@ class SparseFramesMixin:
 
     def get_virtual_image(self, rois, new_axis_dict=None, normalize=False):
         rois = [rois] if callable(rois) else list(rois)
-        rois = detectors.stand_in(self, rois) or rois
-        return super().get_virtual_image(rois, new_axis_dict, normalize)
+        if not rois or not detectors.can_stand_in(self, rois):
+            return super().get_virtual_image(rois, new_axis_dict, normalize)
+        few = rois if normalize or len(rois) < 3 else rois[:2]
+        images = super().get_virtual_image(detectors.stand_in(self, few), new_axis_dict, normalize)
+        if len(few) < len(rois):
+            detectors.fill_stack(images, self, rois)
+        return images
 
     def plot(self, *args, **kwargs):
         navigator.drop_if_outdated(self)

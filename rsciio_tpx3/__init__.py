@@ -17,6 +17,7 @@ _PUBLIC = {
     "file_reader": "rsciio_tpx3.tpx3",
     "available_signals": "rsciio_tpx3.tpx3",
     "file_info": "rsciio_tpx3.tpx3",
+    "MetadataConflictError": "rsciio_tpx3.exceptions",
     "cache_folder": "rsciio_tpx3.cache",
     "clear_cache": "rsciio_tpx3.cache",
     "read_hits": "rsciio_tpx3.hit_table",

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["RecordingCache", "cache_folder", "clear_cache", "recalled_counts"]
+__all__ = ["RecordingCache", "cache_folder", "clear_cache", "recalled_counts", "recalled_value"]
 
 _logger = logging.getLogger(__name__)
 
@@ -181,6 +181,31 @@ def recalled_counts(frames, show_progressbar=None):
     small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
     own.save(kind, {"counts": small}, {"outside": outside}, compress=True)
     return frames.row_events(), outside
+
+
+def recalled_value(source, name, make):
+    """A plain value that `make` finds out about a source, from the cache or made now.
+
+    Parameters
+    ----------
+    source : EventSource
+    name : str
+        Of the value; it may depend on nothing but the source.
+    make : callable
+        Takes the source.
+    """
+    own = getattr(source, "cache", None)
+    if own is None:
+        return make(source)
+    from dask.base import tokenize
+
+    kind = f"{name}-{tokenize(source)[:16]}"
+    found = own.load(kind)
+    if found is not None:
+        return found[1]["value"]
+    value = make(source)
+    own.save(kind, {}, {"value": value})
+    return value
 
 
 def _ends(path, size):

@@ -1,4 +1,4 @@
-"""The command line: ``rsciio-tpx3 info``, ``demo``, ``convert`` and ``check``."""
+"""The command line: ``rsciio-tpx3 info``, ``metadata``, ``demo``, ``convert`` and ``check``."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ import sys
 import rsciio_tpx3
 from rsciio_tpx3.cli_options import add_option
 from rsciio_tpx3.convert import add_check_parser, add_convert_parser
+from rsciio_tpx3.metadata.command import add_metadata_parser
 from rsciio_tpx3.wording import format_seconds
 
 __all__ = ["main"]
@@ -42,6 +43,7 @@ def _parser():
     _add_files(demo, "*")
     demo.add_argument("--output", default=".", metavar="FOLDER", help="where to put the results (here)")
     demo.set_defaults(run=_demo)
+    add_metadata_parser(commands)
     add_convert_parser(commands)
     add_check_parser(commands)
     return parser

@@ -6,6 +6,7 @@ an hour: refuse before it starts what cannot end well, note where the data come 
 
 import difflib
 import importlib
+import inspect
 import os
 import sys
 import time
@@ -86,7 +87,7 @@ def convert(
     options = dict(reader_options or {})
     with ThreadPoolExecutor(1) as pool:
         sums = pool.submit(checksums, inputs if checksum else [])
-        signal = _read(reader, inputs, options)
+        signal = _read(reader, inputs, options, show_progressbar)
         note = provenance(inputs, sums.result(), writer["name"], options, writer_options)
         signal["metadata"] = with_step(signal.get("metadata"), note)
         own = dict(writer_options or {})
@@ -136,7 +137,7 @@ def check(path, file_format=None, show_progressbar=None, **options):
     """
     path = os.path.abspath(path)
     plugin = _plugin(path, file_format)
-    signal = _read(plugin, [path], options)
+    signal = _read(plugin, [path], options, show_progressbar)
     module = importlib.import_module(plugin["api"])
     if hasattr(module, "check_file") and not options:
         found = module.check_file(path, show_progressbar=show_progressbar)
@@ -199,8 +200,10 @@ def _refuse(inputs, target, overwrite, writer):
         )
 
 
-def _read(plugin, paths, options):
+def _read(plugin, paths, options, show_progressbar=None):
     module = importlib.import_module(plugin["api"])
+    if show_progressbar is not None and "show_progressbar" in inspect.signature(module.file_reader).parameters:
+        options = {"show_progressbar": show_progressbar, **options}
     signals = module.file_reader(paths[0] if len(paths) == 1 else paths, lazy=True, **options)
     if len(signals) != 1:
         titles = [s.get("metadata", {}).get("General", {}).get("title", "") for s in signals]

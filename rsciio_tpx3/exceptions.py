@@ -1,6 +1,6 @@
 """What can go wrong with a recording, by the kind of help the user needs."""
 
-__all__ = ["ScanSyncError", "Tpx3FormatError", "UnitError"]
+__all__ = ["MetadataConflictError", "ScanSyncError", "Tpx3FormatError", "UnitError"]
 
 
 class Tpx3FormatError(ValueError):
@@ -13,3 +13,7 @@ class ScanSyncError(ValueError):
 
 class UnitError(ValueError):
     """A quantity without a unit, with a wrong one, or with a value outside physical sense."""
+
+
+class MetadataConflictError(ValueError):
+    """Two sources disagree on something that decides where hits go, and nobody has chosen."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.events.scan import place_hits
+from rsciio_tpx3.events.sorting import time_order
 from rsciio_tpx3.events.source import Hits
 from rsciio_tpx3.events.sync import build_scan
 from rsciio_tpx3.metadata.units import to_ticks
@@ -37,13 +38,14 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
         Hits in a batch at the most.
     **options
         Of the detector, as in `rsciio_tpx3.tpx3.file_reader` and `rsciio_tpx3.t3pa.file_reader`:
-        ``layout``, ``gap``, ``orientation``, ``all_parts``, ``on_loss``, ``toa_bits``, ``measurement``.
+        ``layout``, ``gap``, ``orientation``, ``all_parts``, ``on_loss``, ``toa_bits``, ``measurement``; and
+        ``cluster`` and ``corrections``, which make the table one of electrons, or of corrected hits.
 
     Returns
     -------
     iterator of HitBatch
-        In order of time, within a batch and from batch to batch; hits of one time in the order of the
-        file. The same hits in the same order for every `batch_size`.
+        In order of time, within a batch and from batch to batch; hits of one time in the order of their
+        pixels. The same hits in the same order for every `batch_size`.
 
     Raises
     ------
@@ -61,10 +63,12 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "scan.tpx3"
     >>> truth = simulate.recording(file, (6, 8), dwell_time="5 us", electrons_per_position=20)
     >>> n = 0
-    >>> for hits in rsciio_tpx3.read_hits(file, "1.1 ms", "1.2 ms"):
+    >>> for hits in rsciio_tpx3.read_hits(file):
     ...     n += len(hits)
-    >>> n == ((truth.hit_time >= 1.1e-3 * 3.84e9) & (truth.hit_time < 1.2e-3 * 3.84e9)).sum()
+    >>> n == truth.n_hits
     True
+    >>> next(rsciio_tpx3.read_hits(file, "1.1 ms", "1.2 ms", scan=True)).columns.keys()
+    dict_keys(['x', 'y', 'toa', 'tot', 'scan_y', 'scan_x'])
     """
     if isinstance(batch_size, bool) or batch_size != int(batch_size) or batch_size < 1:
         raise ValueError(f"batch_size={batch_size!r}: a whole number of hits above 0 is needed.")
@@ -73,6 +77,8 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
         for name, value in (("start", start), ("stop", stop))
     ]
     misplaced = sorted(set(options) & set(inspect.signature(scan_options).parameters))
+    if "values" in options:
+        raise TypeError("values tells what a pixel of a frame adds up; a table of hits has all of them.")
     if misplaced:
         raise TypeError(f"{misplaced[0]} tells the scan: pass it as scan={{{misplaced[0]!r}: ...}}.")
     wanted = scan is not None and scan is not False
@@ -91,6 +97,7 @@ class HitBatch:
         1 / 3.84 GHz = 260.41666 ps on the detector's clock, without rollovers (int64); ``tot``, the time
         over threshold in steps of 25 ns (uint16). With a scan also ``scan_x`` and ``scan_y``, and
         where the scan has them ``frame`` and ``time_bin`` (int32), all -1 for a hit without a position.
+        Electrons have their summed ``tot`` and the ``size`` of their cluster, calibrated ones ``energy``.
 
     Examples
     --------
@@ -154,7 +161,7 @@ def _clipped(hit_span, start, stop):
 
 def _batches(source, span, scan, batch_size):
     for hits in _in_order(source, *span, batch_size):
-        order = np.argsort(hits.toa, kind="stable")
+        order = time_order(hits.toa, hits.pixel, hits.tot)
         for begin in range(0, len(order), batch_size):
             yield _batch(hits, order[begin : begin + batch_size], scan)
 
@@ -163,6 +170,8 @@ def _batch(hits, chosen, scan):
     y, x = np.divmod(hits.pixel[chosen], hits.width)
     toa = hits.toa[chosen]
     columns = {"x": x.astype(np.uint16), "y": y.astype(np.uint16), "toa": toa, "tot": hits.tot[chosen]}
+    more = {"energy": hits.energy, "size": hits.size}
+    columns.update({name: column[chosen] for name, column in more.items() if column is not None})
     if scan is not None:
         columns.update(_positions(scan, toa))
     return HitBatch(columns)
@@ -212,7 +221,4 @@ def _collected(source, start, stop, most):
         n += len(hits)
         if n > most:
             return None
-    if not found:
-        return Hits(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.uint16), source.sig_shape[1])
-    columns = (np.concatenate([getattr(hits, name) for hits in found]) for name in ("pixel", "toa", "tot"))
-    return Hits(*columns, found[0].width)
+    return Hits.joined(found, source.sig_shape[1])

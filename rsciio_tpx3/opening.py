@@ -2,6 +2,8 @@
 
 import os
 
+from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options, prepare_events
+
 __all__ = ["open_recording"]
 
 _ADVACAM = (".t3pa", ".t3p")
@@ -14,11 +16,12 @@ def open_recording(filename, options):
     ----------
     filename : str, Path or sequence of them
     options : dict
-        Of the format's `file_reader`, those about the scan and those about the detector.
+        Of the format's `file_reader`, those about the scan, the detector, and what is an event.
 
     Returns
     -------
     source : EventSource
+        Of electrons where ``cluster`` is among the options, with corrections applied.
     scan_options : ScanOptions
     """
     several = not isinstance(filename, (str, os.PathLike))
@@ -26,7 +29,9 @@ def open_recording(filename, options):
     if first.lower().endswith(_ADVACAM):
         from rsciio_tpx3.t3pa._api import opened
 
-        return opened(filename, {"sync": "shared-clock", **options})
-    from rsciio_tpx3.tpx3._api import opened
-
-    return opened(filename, options)
+        options = {"sync": "shared-clock", **options}
+    else:
+        from rsciio_tpx3.tpx3._api import opened
+    source, scan_options = opened(filename, options)
+    events = event_options(**{name: options[name] for name in EVENT_OPTIONS if name in options})
+    return prepare_events(source, events)[0], scan_options

@@ -7,25 +7,28 @@ import difflib
 import inspect
 import logging
 import os
+from dataclasses import fields, replace
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
 
 from rsciio_tpx3.cache import recalled_counts
-from rsciio_tpx3.events.clock import ticks_to_seconds
+from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.events.event_options import EventOptions, prepare_events
 from rsciio_tpx3.events.repeats import frame_choice
-from rsciio_tpx3.events.sync import ScanOptions, build_scan
+from rsciio_tpx3.events.sync import ScanOptions, build_scan, choose_sync
 from rsciio_tpx3.events.time_bins import TimeBins
-from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.event_frames import count_type
 from rsciio_tpx3.frames.shared_reads import event_frames
 from rsciio_tpx3.frames.weighted import value_type
 from rsciio_tpx3.metadata.event_values import event_values
-from rsciio_tpx3.metadata.mapping import build
+from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
+from rsciio_tpx3.metadata.provenance import reading_step
 from rsciio_tpx3.metadata.units import to_ticks
-from rsciio_tpx3.wording import format_seconds
+from rsciio_tpx3.wording import counted, format_seconds
 
 __all__ = [
     "axis",
@@ -149,7 +152,62 @@ def _read_positions(positions):
     return np.loadtxt(positions, dtype=np.int64, ndmin=1)
 
 
-def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_progressbar=None, events=None):
+def told_scan(index, options, account=None):
+    """The scan of a recording, where a sidecar may have told what the user has not.
+
+    Parameters
+    ----------
+    index : EventIndex
+    options : ScanOptions
+        With the shape that the account steered to.
+    account : Account, optional
+
+    Returns
+    -------
+    Scan
+
+    Raises
+    ------
+    ScanSyncError
+        See `rsciio_tpx3.events.sync.build_scan`.
+    MetadataConflictError
+        If a sidecar's rows are not those of the recorded frames.
+    """
+    if account is None:
+        return build_scan(index, options)
+    dwell = account.dwell_time
+    if dwell is not None and options.dwell is None and options.active_fraction is None and options.sync != "frames":
+        # edges that measure the dwell time are believed before any file
+        if choose_sync(index, options)[0] not in ("line-gate", "pixel-trigger"):
+            options = replace(options, dwell=Fraction(repr(dwell)) * TICKS_PER_SECOND)
+    try:
+        scan = build_scan(index, options)
+    except ScanSyncError as error:
+        told = ", ".join(f"{name} from {label}" for name, label in account.told_by.items())
+        raise (ScanSyncError(f"{error} ({told}; an option decides otherwise)") if told else error) from None
+    if "navigation_shape" in account.told_by:
+        _check_told_rows(index, options, scan, account.told_by["navigation_shape"])
+    return scan
+
+
+def _check_told_rows(index, options, scan, label):
+    """Refuse a sidecar's shape that the edges contradict: its lines would end up in wrong rows."""
+    try:
+        found = build_scan(index, replace(options, nav_shape=None))
+    except ScanSyncError:
+        return  # the edges do not tell the rows
+    frames = found.nav_shape[0] if len(found.nav_shape) == 3 else 1
+    rows, told = found.nav_shape[-2], scan.nav_shape[-2]
+    if rows != told and (frames > 1 or told < rows < 2 * told):
+        raise MetadataConflictError(
+            f"{label} tells {told} rows of scan positions, but the trigger edges show {counted(frames, 'frame')} of "
+            f"{rows}. Decide by navigation_shape=({scan.nav_shape[-1]}, {rows}), or what the scan really was."
+        )
+
+
+def event_signal(
+    source, options, lazy=False, chunks="auto", dtype=None, show_progressbar=None, events=None, account=None
+):
     """Signal dictionary of an event source seen through a scan.
 
     Parameters
@@ -162,6 +220,8 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
         As in `rsciio_tpx3.tpx3.file_reader`.
     events : rsciio_tpx3.events.event_options.EventOptions, optional
         Clusters, corrections and values; plain hits by default.
+    account : Account, optional
+        What the user and other files tell.
 
     Returns
     -------
@@ -169,7 +229,7 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
     """
     events = events or EventOptions()
     source, corrections = prepare_events(source, events)
-    scan = build_scan(source.index(), options)
+    scan = told_scan(source.index(), options, account)
     for message in scan.report["messages"]:
         _logger.warning(message)
     frames = event_frames(
@@ -180,17 +240,26 @@ def event_signal(source, options, lazy=False, chunks="auto", dtype=None, show_pr
     return frames_signal(
         frames,
         _nav_axes(scan),
-        _metadata(source, scan, event_values(source, events, corrections, counts, outside)),
+        _metadata(source, scan, options, frames.dtype, event_values(source, events, corrections, counts, outside)),
         _original_metadata(source),
         lazy=lazy,
         chunks=chunks,
         navigator=counts.reshape(frames.nav_shape),
         sig_axes=_sig_axes(source, events),
+        account=account,
     )
 
 
 def frames_signal(
-    frames, nav_axes, metadata, original_metadata, lazy=False, chunks="auto", navigator=None, sig_axes=None
+    frames,
+    nav_axes,
+    metadata,
+    original_metadata,
+    lazy=False,
+    chunks="auto",
+    navigator=None,
+    sig_axes=None,
+    account=None,
 ):
     """Signal dictionary of any `FrameSource`.
 
@@ -204,6 +273,8 @@ def frames_signal(
         As in `event_signal`.
     navigator : numpy.ndarray of shape nav_shape, optional
         Counts of each position, where they are known already.
+    account : Account, optional
+        What the user and other files tell.
 
     Returns
     -------
@@ -212,7 +283,7 @@ def frames_signal(
     data = to_dask(frames, chunks=chunks)
     if sig_axes is None:
         sig_axes = [axis(name, size, navigate=False, units="px") for name, size in zip(("ky", "kx"), frames.sig_shape)]
-    return {
+    signal = {
         "data": data if lazy else data.persist(),
         "axes": [*nav_axes, *sig_axes],
         "metadata": metadata,
@@ -221,6 +292,7 @@ def frames_signal(
         "attributes": {"_lazy": True},
         "post_process": [partial(_finish, navigator=navigator)],
     }
+    return signal if account is None else account.complete(signal)
 
 
 def _finish(signal, navigator):
@@ -300,7 +372,7 @@ def _report_outside(what, counts, outside):
         log(f"{lost} of {total} {what} have no scan position: {parts}.")
 
 
-def _metadata(source, scan, values):
+def _metadata(source, scan, options, dtype, values):
     about = source.describe()
     index = source.index()
     names = [os.path.basename(path) for path in about["paths"]]
@@ -314,10 +386,25 @@ def _metadata(source, scan, values):
             "original_files": names if len(names) > 1 else None,
             "signal_type": "electron_diffraction",
             "detector_type": "Timepix3",
+            "pixel_pitch": PIXEL_PITCH,
             "losses": index.losses,
+            "processing": {"reading_0": reading_step(about["paths"], _asked_for(about, options, dtype))},
             **values,
         }
     )
+
+
+def _asked_for(about, options, dtype):
+    """Options of this reading that are not the usual ones, as plain text and numbers."""
+    usual, asked = ScanOptions(), {}
+    for name in (field.name for field in fields(ScanOptions)):
+        value = getattr(options, name)
+        if isinstance(value, np.ndarray):
+            asked[name] = f"{len(value)} numbers"
+        elif value is not None and value != getattr(usual, name):
+            asked[name] = f"{value} ticks" if isinstance(value, Fraction) else value
+    return {**asked, "layout": about["layout"], "gap": about["gap"], "orientation": about["orientation"],
+            "dtype": np.dtype(dtype).name}  # fmt: skip
 
 
 def _original_metadata(source):
@@ -333,14 +420,14 @@ def _original_metadata(source):
     return {about.get("format", "tpx3"): found}
 
 
-def signal_offers(index, options):
+def signal_offers(index, options, account=None):
     """What a recording can be loaded as; see `rsciio_tpx3.tpx3.available_signals`."""
     offers = []
     if len(index.edges):
         offer = {"signal": "scan"}
         try:
-            scan = build_scan(index, options)
-        except ScanSyncError as error:
+            scan = told_scan(index, options, account)
+        except (ScanSyncError, MetadataConflictError) as error:
             offer.update(ready=False, needs=str(error))
         else:
             offer.update(

@@ -535,6 +535,13 @@ def draw_overview(truth, path, results, demo):
     save(fig, "overview")
 
 
+def repeated_figures(folder):
+    from scan_figures import align_figure, delay_figure, time_figure
+
+    for draw in (delay_figure, align_figure, time_figure):
+        draw(folder, save)
+
+
 def save(fig, name):
     fig.savefig(IMAGES / f"{name}.png")
     plt.close(fig)
@@ -551,6 +558,7 @@ FIGURES = {
     "quad": quad_figure,
     "csr": csr_figure,
     "analysis": analysis_figures,
+    "repeated": repeated_figures,
     "electrons": lambda folder: electron_figures(folder, DATA, save),
 }
 

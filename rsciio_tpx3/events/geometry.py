@@ -109,8 +109,8 @@ def _strip(offsets, mirrored):
     return (CHIP_SIZE, 4 * CHIP_SIZE), chips
 
 
-def _table(rows):
-    """Chips from a user's table: mappings with chip, x, y and orientation (readout order)."""
+def _table(rows, gap=0):
+    """Chips from a user's table: mappings with chip, x, y and orientation (readout order), moved apart by a gap."""
     chips = {}
     for row in rows:
         entry = {str(key).lower(): value for key, value in row.items()}
@@ -128,7 +128,13 @@ def _table(rows):
             raise ValueError(f"layout: chip {chip} is given twice, or is no number from 0 to 255.")
         matrix = np.array(_READOUT[name])
         # a mirrored axis starts at the far end of the chip's square
-        shift = (matrix.sum(axis=1) < 0) * (CHIP_SIZE - 1) + (int(entry["x"]), int(entry["y"]))
+        place = np.array([int(entry["x"]), int(entry["y"])])
+        if gap and (place % CHIP_SIZE).any():
+            raise ValueError(
+                f"gap={gap}: chip {chip} of the table lies at {tuple(place.tolist())}, off the grid of {CHIP_SIZE} "
+                "pixels. Put the gap into x and y of the table."
+            )
+        shift = (matrix.sum(axis=1) < 0) * (CHIP_SIZE - 1) + place + gap * (place // CHIP_SIZE)
         chips[chip] = (_READOUT[name], tuple(int(v) for v in shift))
     if not chips:
         raise ValueError("layout: the table names no chip.")
@@ -154,8 +160,8 @@ def make_layout(layout="quad", gap=0, orientation="up"):
         to pixel 0, in pixels) and ``orientation`` (readout order, fast axis first, such as
         "LtRTtB" for a chip that is not turned).
     gap : int
-        Extra pixels between the chips of a quad: 0, 2 or 4. The pixels at the inner edges are
-        about three times as wide as the others, which 4 (two a side) represents.
+        Extra pixels between the chips of a quad, or of a table whose chips lie side by side: 0, 2 or 4. The pixels
+        at the inner edges are about three times as wide as the others, which 4 (two a side) represents.
     orientation : str
         Turn of the whole detector, one of `ORIENTATIONS`.
 
@@ -177,7 +183,7 @@ def make_layout(layout="quad", gap=0, orientation="up"):
     if gap != int(gap) or gap < 0:
         raise ValueError(f"gap={gap!r}: a whole number of pixels, 0 or more, is needed.")
     if not isinstance(layout, str):
-        name, (shape, chips) = "table", _table(layout)
+        name, (shape, chips) = "table", _table(layout, int(gap))
     elif layout == "single":
         name, (shape, chips) = layout, ((CHIP_SIZE,) * 2, {0: (((1, 0), (0, 1)), (0, 0))})
     elif layout == "quad":
@@ -188,8 +194,8 @@ def make_layout(layout="quad", gap=0, orientation="up"):
         name, (shape, chips) = layout, _strip({0: 255, 1: 1023, 2: 767, 3: 511}, mirrored=True)
     else:
         raise ValueError(f"layout={layout!r} is none of {', '.join(map(repr, LAYOUTS))} and no table of chips.")
-    if gap and name != "quad":
-        raise ValueError(f"gap={gap} has a meaning for layout='quad' only; layout is {name!r}.")
+    if gap and name not in ("quad", "table"):
+        raise ValueError(f"gap={gap} has a meaning for layout='quad' and for tables only; layout is {name!r}.")
     key = str(orientation).lower()
     if key not in ORIENTATIONS:
         raise ValueError(f"orientation={orientation!r} is none of {', '.join(ORIENTATIONS)}.")

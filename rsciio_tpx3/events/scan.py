@@ -25,7 +25,7 @@ __all__ = [
     "Scan",
     "count_positions",
     "place_hits",
-    "select_rows",
+    "search",
 ]
 
 # Why a hit has no position; as negative positions.
@@ -180,13 +180,24 @@ class Scan:
         """Half-open span of time from the first segment to the end of the last one that ends."""
         return int(self.start[0]), int(self.stop.max())
 
+    def span_of(self, start, stop):
+        """The part of `span` in which a range of flat positions was scanned: less than a line for a part of a line."""
+        if len(self.start) != 1:
+            return self.span
+        base, begin, end = int(self.base[0]), int(self.start[0]), int(self.stop[0])
+        first, last = (start - base, stop - base) if self.step[0] > 0 else (base - stop + 1, base - start + 1)
+        edges = (max(first, 0), min(last, self.n_columns))
+        # the first ticks of the first column and of the one after the last, as `place_hits` divides them
+        low, high = (begin + -((int(self.phase[0]) - n * int(self.num[0])) // self.den) for n in edges)
+        return max(low, begin), min(high, end)
+
     def columns(self):
         """The arrays in the order that the kernels take them."""
         return (self.start, self.stop, self.phase, self.num, self.base, self.step, self.den, self.n_columns)
 
 
 @njit(nogil=True, cache=True)
-def _search(t, start):
+def search(t, start):
     """The last segment that starts at or before `t`, by bisection; -1 before all."""
     low, high = 0, len(start)
     while low < high:
@@ -220,7 +231,7 @@ def place_hits(toa, start, stop, phase, num, base, step, den, n_columns, out):
     for i in range(len(toa)):
         t = toa[i]
         if s == -2 or t < begin or t >= following:
-            s = _search(t, start)
+            s = search(t, start)
             begin = start[s] if s >= 0 else np.iinfo(np.int64).min
             following = start[s + 1] if s < last else np.iinfo(np.int64).max
             if s >= 0:
@@ -267,15 +278,3 @@ def count_positions(position, counts, outside):
             outside[-position[i]] += 1
         elif position[i] < len(counts):
             counts[position[i]] += 1
-
-
-@njit(nogil=True, cache=True)
-def select_rows(position, pixel, start, stop, rows, pixels):
-    """Keep the hits at positions ``start`` to ``stop``, as rows from 0 and pixels; returns their number."""
-    n = 0
-    for i in range(len(position)):
-        if start <= position[i] < stop:
-            rows[n] = position[i] - start
-            pixels[n] = pixel[i]
-            n += 1
-    return n

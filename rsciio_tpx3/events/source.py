@@ -11,7 +11,17 @@ import numpy as np
 
 from rsciio_tpx3.events.packets import EDGE_CODES
 
-__all__ = ["Edges", "EventIndex", "EventSource", "Hits", "check_inside", "narrowed"]
+__all__ = [
+    "CompactHits",
+    "Edges",
+    "EventIndex",
+    "EventSource",
+    "Hits",
+    "check_inside",
+    "compact_part",
+    "compact_windows",
+    "narrowed",
+]
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,10 @@ class Hits:
     def __len__(self):
         return len(self.pixel)
 
+    def toa_and_pixel(self):
+        """Times in ticks, and pixels."""
+        return self.toa, self.pixel
+
     def take(self, which):
         """The hits of an index array or mask."""
         columns = {name: getattr(self, name) for name in _COLUMNS}
@@ -73,6 +87,35 @@ class Hits:
 
 
 _COLUMNS = ("pixel", "toa", "tot", "energy", "size")
+
+
+@dataclass(frozen=True)
+class CompactHits:
+    """Hits of a short stretch of time, 32 bits each, for compiled code; good until the next ones are asked for.
+
+    Attributes
+    ----------
+    origin, step, span : int
+        The stretch: times ``origin + step * when`` ticks, `when` from 0 to below `span`.
+    when : numpy.ndarray of int32, shape (n,)
+        Time of each entry. Those at `span` are no hits of the stretch: other packets, or outside of it.
+    pixel : numpy.ndarray of int32, shape (n,)
+        Flat detector index ``row * width + column``.
+    width : int
+        Detector width, to split `pixel`.
+    """
+
+    origin: int
+    step: int
+    span: int
+    when: np.ndarray
+    pixel: np.ndarray
+    width: int
+
+    def toa_and_pixel(self):
+        """Times in ticks and pixels of the hits, without the other entries."""
+        kept = self.when < self.span
+        return self.origin + self.step * self.when[kept].astype(np.int64), self.pixel[kept]
 
 
 @dataclass(frozen=True)
@@ -211,3 +254,19 @@ def check_inside(spans, start, stop):
     """Raise unless a span of time lies in one of those that a source was narrowed to; None is all time."""
     if spans is not None and not any(low <= start and stop <= high for low, high in spans):
         raise ValueError(f"Hits from {start} to {stop} were asked of a source that was narrowed to {spans}.")
+
+
+def compact_windows(source, start, stop):
+    """`EventSource.windows` for kernels: `CompactHits` where the source's class makes them itself, else `Hits`.
+
+    A source may offer ``compact_windows(start, stop)`` and ``compact_part(piece)`` as fast ways to the same hits. They
+    are looked up at the class, so that a source wrapped around another one is never passed by.
+    """
+    own = getattr(type(source), "compact_windows", None)
+    return source.windows(start, stop) if own is None else own(source, start, stop)
+
+
+def compact_part(source, piece):
+    """`EventSource.part` for kernels; see `compact_windows`."""
+    own = getattr(type(source), "compact_part", None)
+    return source.part(piece) if own is None else own(source, piece)

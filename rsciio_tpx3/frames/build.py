@@ -1,105 +1,157 @@
-"""Hits with a position and a pixel to canonical CSR rows.
+"""Hits with a row and a pixel to canonical CSR rows.
 
-Two steps, each within the cache where it can be. Hits come nearly in order of position, so that
-moving them into their rows is a friendly counting sort. Then a few rows at a time are sorted by
-pixel (radix, 2 or 3 short passes) and equal pixels are added up.
+Each hit is one number, its key: ``row << bits | pixel``. Hits come nearly in order of rows, so that moving them
+into their rows is a friendly counting sort. Then a few rows at a time, as much as fits the cache, are sorted by pixel
+(radix sort, two passes for the usual detectors and doses), and equal keys are added up.
 """
 
 import numpy as np
 from numba import njit
 
-__all__ = ["csr_from_hits"]
+__all__ = ["csr_from_hits", "csr_from_keys", "key_type", "pixel_bits"]
 
-_DIGIT = 9  # bits of a radix pass: 512 counters stay in the first cache level
-_BATCH = 1 << 13  # hits sorted together
+_GROUP_KEYS = 1 << 11  # keys sorted together, about
+_DIGIT = 11  # most bits of a radix pass: 2048 counters stay in the first cache level
 
 
-@njit(nogil=True, cache=True)
-def _into_rows(rows, pixels, n_rows, indptr, out):
-    """Counting sort by row, keeping the order within a row."""
-    indptr[:] = 0
-    for i in range(len(rows)):
-        indptr[rows[i] + 1] += 1
-    for r in range(n_rows):
-        indptr[r + 1] += indptr[r]
-    place = indptr[:-1].copy()
-    for i in range(len(rows)):
-        r = rows[i]
-        out[place[r]] = pixels[i]
-        place[r] += 1
+def pixel_bits(n_pixels):
+    """Bits that hold every pixel number."""
+    return max(1, int(n_pixels - 1).bit_length())
+
+
+def key_type(n_rows, n_pixels):
+    """Smallest type that holds every key."""
+    return np.dtype(np.uint32 if n_rows << pixel_bits(n_pixels) <= 1 << 32 else np.uint64)
 
 
 @njit(nogil=True, cache=True)
-def _radix_pass(keys, tags, n, shift, keys_out, tags_out, count):
+def _count_rows(keys, n_bits, count):
+    bits = np.uint64(n_bits)
+    for i in range(len(keys)):
+        count[np.uint64(keys[i]) >> bits] += 1
+
+
+@njit(nogil=True, cache=True)
+def _into_rows(keys, n_bits, row_bits, place, out):
+    """Put each key at the next free place of its row, without the row's higher bits."""
+    bits, one = np.uint64(n_bits), np.uint64(1)
+    mask = np.uint64((1 << (n_bits + row_bits)) - 1)
+    for i in range(len(keys)):
+        key = np.uint64(keys[i])
+        at = place[key >> bits]
+        place[key >> bits] = at + one
+        out[at] = key & mask
+
+
+@njit(nogil=True, cache=True)
+def _radix_pass(keys, shift, count, out):
+    """Sort by the digit above `shift`, keeping the order of equal digits."""
+    low, mask, one = np.uint32(shift), np.uint32(len(count) - 1), np.uint32(1)
     count[:] = 0
-    mask = (1 << _DIGIT) - 1
-    for i in range(n):
-        count[(keys[i] >> shift) & mask] += 1
-    total = 0
+    for i in range(len(keys)):
+        count[(keys[i] >> low) & mask] += one
+    total = np.uint32(0)
     for d in range(len(count)):
-        c = count[d]
+        n = count[d]
         count[d] = total
-        total += c
-    for i in range(n):
-        d = (keys[i] >> shift) & mask
-        keys_out[count[d]] = keys[i]
-        tags_out[count[d]] = tags[i]
-        count[d] += 1
+        total += n
+    for i in range(len(keys)):
+        d = (keys[i] >> low) & mask
+        at = count[d]
+        count[d] = at + one
+        out[at] = keys[i]
 
 
 @njit(nogil=True, cache=True)
-def _sort_rows(pixels, indptr, n_bits):
-    """Sort the pixels of each row, in place."""
-    n_rows = len(indptr) - 1
-    size = _BATCH
-    for r in range(n_rows):
-        size = max(size, indptr[r + 1] - indptr[r])
-    keys = np.empty((2, size), np.int32)
-    tags = np.empty((2, size), np.int32)
-    count = np.empty(1 << _DIGIT, np.int64)
-    first = 0
-    while first < n_rows:
-        last = first + 1
-        while last < n_rows and indptr[last + 1] - indptr[first] <= _BATCH:
-            last += 1
-        begin, n = indptr[first], indptr[last] - indptr[first]
-        for r in range(first, last):
-            for i in range(indptr[r], indptr[r + 1]):
-                keys[0, i - begin] = pixels[i]
-                tags[0, i - begin] = r - first
-        now = 0
-        for shift in range(0, n_bits, _DIGIT):
-            _radix_pass(keys[now], tags[now], n, shift, keys[1 - now], tags[1 - now], count)
-            now = 1 - now
-        # sorted by pixel over the whole batch: deal them back to their rows
-        place = indptr[first:last].copy()
-        for i in range(n):
-            r = tags[now, i]
-            pixels[place[r]] = keys[now, i]
-            place[r] += 1
-        first = last
+def _sorted_rows(keys, ends, n_bits, row_bits, indices, data, indptr):
+    """Sort groups of ``2**row_bits`` rows, and write them with equal keys added up.
 
-
-@njit(nogil=True, cache=True)
-def _merge(pixels, indptr, counts):
-    """Add up equal neighbours, in place; returns the number of entries and the largest count."""
-    n = 0
-    largest = 0
-    begin = indptr[0]
-    for r in range(len(indptr) - 1):
-        end = indptr[r + 1]
-        row_start = n
-        for i in range(begin, end):
-            if n > row_start and pixels[n - 1] == pixels[i]:
-                counts[n - 1] += 1
-                largest = max(largest, counts[n - 1])
-            else:
-                pixels[n] = pixels[i]
-                counts[n] = 1
-                n += 1
+    `ends` are the ends of the rows in `keys`, which hold the row within its group above the pixel. `indices` may
+    share its memory with `keys`: entries are written no further than keys were read. Returns the number of entries
+    and the largest count.
+    """
+    n_rows, n_group = len(ends), 1 << row_bits
+    longest = 0
+    begin = np.int64(0)
+    for first in range(0, n_rows, n_group):
+        end = np.int64(ends[min(first + n_group, n_rows) - 1])
+        longest = max(longest, end - begin)
         begin = end
-        indptr[r + 1] = n
-    return n, largest if n == 0 else max(largest, 1)
+    other = np.empty(longest, keys.dtype)
+    n_passes = -(-(n_bits + row_bits) // _DIGIT)
+    digit = -(-(n_bits + row_bits) // n_passes)
+    count = np.empty(1 << digit, np.uint32)
+    pixel_mask, bits, one = np.uint32((1 << n_bits) - 1), np.uint32(n_bits), np.uint64(1)
+    indptr[:] = 0
+    n = np.uint64(0)
+    largest = np.uint32(0)
+    begin = np.int64(0)
+    for first in range(0, n_rows, n_group):
+        end = np.int64(ends[min(first + n_group, n_rows) - 1])
+        now, then = keys[begin:end], other[: end - begin]
+        begin = end
+        if len(now) > 1:
+            for p in range(n_passes):
+                _radix_pass(now, p * digit, count, then)
+                now, then = then, now
+        before = ~now[0] if len(now) else np.uint32(0)
+        c = np.uint32(0)
+        row_ends = indptr[first + 1 : first + n_group + 1]
+        for i in range(len(now)):
+            key = now[i]
+            # each entry is written again for each of its hits, so that nothing has to be decided
+            n += np.uint64(key != before)
+            c = np.uint32(1) if key != before else c + np.uint32(1)
+            largest = max(largest, c)
+            indices[n - one] = key & pixel_mask
+            data[n - one] = c
+            row_ends[key >> bits] = n
+            before = key
+    for r in range(1, len(indptr)):
+        indptr[r] = max(indptr[r], indptr[r - 1])
+    return np.int64(n), largest
+
+
+def csr_from_keys(parts, n_rows, n_pixels, dtype):
+    """Canonical CSR arrays of hits given by keys.
+
+    Parameters
+    ----------
+    parts : list of numpy.ndarray of `key_type`
+        ``row << pixel_bits(n_pixels) | pixel`` of each hit; nearly in order of rows at best.
+    n_rows, n_pixels : int
+    dtype : numpy.dtype
+        Unsigned integer type of the counts.
+
+    Returns
+    -------
+    data, indices, indptr
+        See `csr_from_hits`.
+    """
+    n = sum(len(part) for part in parts)
+    n_rows, n_bits = int(n_rows), pixel_bits(n_pixels)
+    n_group = min(max(_GROUP_KEYS * n_rows // max(n, 1), 1), max(n_rows, 1))
+    row_bits = min(n_group.bit_length() - 1, 32 - n_bits)
+    place = np.zeros(n_rows + 1, np.uint64)
+    for part in parts:
+        _count_rows(part, n_bits, place[1:])
+    np.cumsum(place, out=place)
+    keys = np.empty(n, np.uint32)
+    for part in parts:
+        _into_rows(part, n_bits, row_bits, place, keys)  # each row's place ends where the next one began
+    dtype = np.dtype(dtype)
+    data, indptr = np.empty(n, dtype), np.empty(n_rows + 1, np.int64)
+    n, largest = _sorted_rows(keys, place[:-1], n_bits, row_bits, keys.view(np.int32), data, indptr)
+    if largest > np.iinfo(dtype).max:
+        wider = next(t for t in ("uint16", "uint32") if largest <= np.iinfo(t).max)
+        raise OverflowError(
+            f"A pixel counts {largest} hits at one scan position, more than {dtype} can hold. "
+            f'Load with dtype="{wider}".'
+        )
+    # given back to the system where they are, without a copy
+    keys.resize(n, refcheck=False)
+    data.resize(n, refcheck=False)
+    return data, keys.view(np.int32), indptr
 
 
 def csr_from_hits(rows, pixels, n_rows, n_pixels, dtype):
@@ -133,17 +185,5 @@ def csr_from_hits(rows, pixels, n_rows, n_pixels, dtype):
     >>> csr_from_hits(np.array([1, 0, 1]), np.array([7, 3, 7], np.int32), 2, 12, np.uint8)
     (array([1, 2], dtype=uint8), array([3, 7], dtype=int32), array([0, 1, 2]))
     """
-    indptr = np.empty(n_rows + 1, np.int64)
-    sorted_pixels = np.empty(len(pixels), np.int32)
-    _into_rows(rows, pixels, n_rows, indptr, sorted_pixels)
-    _sort_rows(sorted_pixels, indptr, max(1, int(n_pixels - 1).bit_length()))
-    counts = np.empty(len(pixels), np.uint32)
-    n, largest = _merge(sorted_pixels, indptr, counts)
-    dtype = np.dtype(dtype)
-    if largest > np.iinfo(dtype).max:
-        wider = next(t for t in ("uint16", "uint32") if largest <= np.iinfo(t).max)
-        raise OverflowError(
-            f"A pixel counts {largest} hits at one scan position, more than {dtype} can hold. "
-            f'Load with dtype="{wider}".'
-        )
-    return counts[:n].astype(dtype), sorted_pixels[:n].copy(), indptr
+    keys = (np.asarray(rows, np.int64) << pixel_bits(n_pixels)) | pixels
+    return csr_from_keys([keys.astype(key_type(n_rows, n_pixels))], n_rows, n_pixels, dtype)

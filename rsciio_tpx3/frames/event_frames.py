@@ -8,9 +8,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
-from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits, select_rows
-from rsciio_tpx3.events.source import narrowed
-from rsciio_tpx3.frames.build import csr_from_hits
+from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits
+from rsciio_tpx3.events.source import Hits, compact_part, compact_windows, narrowed
+from rsciio_tpx3.events.timetable import NOWHERE, add_counts, count_entries, make_timetable, position_keys
+from rsciio_tpx3.frames.build import csr_from_keys, key_type, pixel_bits
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.weighted import weighted_rows
 
@@ -20,6 +21,7 @@ __all__ = ["EventFrames", "count_type"]
 # JINST 9 C05013), so a pixel cannot count faster than this.
 _DEAD_TICKS = 475e-9 * TICKS_PER_SECOND
 _PART_HITS = 1 << 21
+_TABLE_SHARE = 2  # intervals in a timetable for each hit, at the most
 
 
 def count_type(scan, lines_per_row=1):
@@ -67,17 +69,12 @@ class EventFrames:
         height, width = self.sig_shape
         if self.values != "counts":
             return CSRFrames(weighted_rows(self, start, stop), shape=(stop - start, height, width))
-        rows, pixels = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
+        n_rows, n_pixels = stop - start, height * width
+        parts = []
         for run in self.scan.runs(start, stop):
-            columns = run.columns()
-            for hits in self.source.windows(*run.span):
-                position = np.empty(len(hits), np.int64)
-                place_hits(hits.toa, *columns, position)
-                row, pixel = np.empty(len(hits), np.int32), np.empty(len(hits), np.int32)
-                n = select_rows(position, hits.pixel, start, stop, row, pixel)
-                rows.append(row[:n])
-                pixels.append(pixel[:n])
-        arrays = csr_from_hits(np.concatenate(rows), np.concatenate(pixels), stop - start, height * width, self.dtype)
+            for hits in compact_windows(self.source, *run.span_of(start, stop)):
+                parts.append(_keys(hits, run, start, n_rows, n_pixels))
+        arrays = csr_from_keys(parts, n_rows, n_pixels, self.dtype)
         return CSRFrames(arrays, shape=(stop - start, height, width))
 
     def for_rows(self, start, stop):
@@ -106,7 +103,7 @@ class EventFrames:
         n_hits = self.source.index().n_hits
         pieces = self.source.work(max(1, n_hits // _PART_HITS))
         counts = np.zeros(self.scan.n_positions, np.int64)
-        outside = np.zeros(5, np.int64)
+        outside = np.zeros(1 - NOWHERE, np.int64)
         with (
             ThreadPoolExecutor(threads) as pool,
             tqdm(
@@ -126,12 +123,45 @@ class EventFrames:
 
     def _count_pieces(self, pieces, bar):
         counts = np.zeros(self.scan.n_positions, np.int64)
-        outside = np.zeros(5, np.int64)
-        columns = self.scan.columns()
+        outside = np.zeros(1 - NOWHERE, np.int64)
         for piece in pieces:
-            for hits in self.source.part(piece):
-                position = np.empty(len(hits), np.int64)
-                place_hits(hits.toa, *columns, position)
-                count_positions(position, counts, outside)
+            for hits in compact_part(self.source, piece):
+                table = _table_for(hits, self.scan)
+                if table is None:
+                    toa, _ = hits.toa_and_pixel()
+                    count_positions(_placed(toa, self.scan), counts, outside)
+                else:
+                    entries = np.zeros(len(table.position), np.int64)
+                    count_entries(hits.when, table.begin, table.cell, table.shift, entries)
+                    add_counts(table.position, entries, counts, outside)
             bar.update()
         return counts, outside
+
+
+def _table_for(hits, scan):
+    """The timetable of `CompactHits`; None for `Hits`, and where a table does not pay."""
+    if isinstance(hits, Hits):
+        return None
+    return make_timetable(scan, hits.origin, hits.step, hits.span, most=_TABLE_SHARE * len(hits.when) + 64)
+
+
+def _keys(hits, scan, first, n_rows, n_pixels):
+    """Keys of the hits at the positions from `first` on; see `build.csr_from_keys`."""
+    table = _table_for(hits, scan)
+    bits = pixel_bits(n_pixels)
+    if table is None:
+        toa, pixel = hits.toa_and_pixel()
+        row = _placed(toa, scan) - first
+        kept = (row >= 0) & (row < n_rows)
+        return ((row[kept] << bits) | pixel[kept]).astype(key_type(n_rows, n_pixels))
+    row = table.position - first
+    row[(table.position < 0) | (row >= n_rows)] = -1
+    keys = np.empty(len(hits.when), key_type(n_rows, n_pixels))
+    n = position_keys(hits.when, hits.pixel, table.begin, table.cell, table.shift, row, bits, keys)
+    return keys[:n]
+
+
+def _placed(toa, scan):
+    position = np.empty(len(toa), np.int64)
+    place_hits(toa, *scan.columns(), position)
+    return position

@@ -1,5 +1,7 @@
 """What the values of a loaded recording are, how they scatter, and what was done to the events: for the metadata."""
 
+from rsciio_tpx3.cache import recalled_value
+
 __all__ = ["event_values"]
 
 _QUANTITY = {
@@ -49,7 +51,7 @@ def _noise(source, options):
         return None
     if options.cluster is not None:
         return {**_LINEAR, "correlation_factor": 1.0, "model": "Poisson: one count an electron"}
-    factor = _variance_over_mean(source)
+    factor = recalled_value(source, "variance", _variance_over_mean)
     if factor is None:
         return None
     return {

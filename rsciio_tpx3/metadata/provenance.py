@@ -7,7 +7,7 @@ import os
 
 from rsciio_tpx3.metadata.record import plain
 
-__all__ = ["checksums", "provenance", "size_of", "with_step"]
+__all__ = ["checksums", "files_of", "provenance", "reading_step", "size_of", "with_step"]
 
 _BLOCK = 1 << 22
 
@@ -32,17 +32,45 @@ def provenance(inputs, digests, name, reader_options, writer_options):
     from rsciio_tpx3 import __version__
 
     files = []
-    for path in itertools.chain.from_iterable(map(_files_of, inputs)):
+    for path in itertools.chain.from_iterable(map(files_of, inputs)):
         entry = {"name": os.path.basename(path), "size": os.path.getsize(path)}
         if digests.get(path):
             entry["sha256"] = digests[path]
         files.append(entry)
     return {
-        "software": f"rsciio_tpx3 {__version__}",
+        "operation": "conversion",
+        "software": "rsciio_tpx3",
+        "version": __version__,
         "format": name,
         "inputs": files,
         "reader_options": json.dumps(plain(reader_options)),
         "writer_options": json.dumps(plain(dict(writer_options or {}))),
+    }
+
+
+def reading_step(paths, parameters):
+    """A note on how frames were made from events, for General.Processing.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files of the recording. Their checksums are noted by a conversion, which has the time for them.
+    parameters : dict
+        What was asked for; None is left out.
+
+    Returns
+    -------
+    dict
+    """
+    from rsciio_tpx3 import __version__
+
+    given = {key: value for key, value in parameters.items() if value is not None}
+    return {
+        "operation": "events to frames",
+        "software": "rsciio_tpx3",
+        "version": __version__,
+        "parameters": json.dumps(plain(given)),
+        "inputs": [{"name": os.path.basename(path), "size": os.path.getsize(path)} for path in paths],
     }
 
 
@@ -51,13 +79,14 @@ def with_step(metadata, note):
     metadata = dict(metadata or {})
     general = metadata["General"] = dict(metadata.get("General", {}))
     steps = general["Processing"] = dict(general.get("Processing", {}))
-    steps[f"conversion_{len(steps)}"] = note
+    number = sum(name.startswith("conversion_") for name in steps)
+    steps[f"conversion_{number}"] = note
     return metadata
 
 
 def checksums(paths):
     """Path to SHA-256 of every file that these paths stand for; None for a folder."""
-    return {part: _sha256(part) for path in paths for part in _files_of(path)}
+    return {part: _sha256(part) for path in paths for part in files_of(path)}
 
 
 def _sha256(path):
@@ -70,7 +99,7 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def _files_of(path):
+def files_of(path):
     """A file and those it refers to: a raw_csr data set is four files."""
     if path.lower().endswith(".toml"):
         from rsciio_tpx3.raw_csr.description import read_description
@@ -81,4 +110,4 @@ def _files_of(path):
 
 def size_of(path):
     """Bytes of a file and of those it refers to."""
-    return sum(os.path.getsize(part) for part in _files_of(path))
+    return sum(os.path.getsize(part) for part in files_of(path))

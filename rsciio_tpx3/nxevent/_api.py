@@ -11,6 +11,8 @@ from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
 from rsciio_tpx3.frames.write import check_layout, known_entries, write
+from rsciio_tpx3.metadata.account import gather
+from rsciio_tpx3.metadata.nexus import read_nexus, write_nexus
 from rsciio_tpx3.metadata.record import default_axes, foreign_metadata, make_record, read_record
 from rsciio_tpx3.nxevent.hits import HitFrames
 from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, INSTRUMENT, PARAMETERS, PROCESS, id_type, load_plugin, packing
@@ -32,6 +34,9 @@ def file_reader(
     dataset_path=None,
     values="auto",
     dtype=None,
+    metadata=None,
+    metadata_from=None,
+    calibrate="auto",
     chunks="auto",
     **kwds,
 ):
@@ -55,6 +60,13 @@ def file_reader(
         Whether a pixel's value is its number of events or the sum of their pulse heights.
     dtype : numpy.dtype, optional
         Type of the values; for files of other programs uint16 counts by default.
+    metadata : dict, path, or list of these, optional
+        What you know about the microscope, with units, as in `rsciio_tpx3.tpx3.file_reader`.
+    metadata_from : path or signal, optional
+        A file or signal whose microscope node is copied.
+    calibrate : {"auto", "angle", "k", None}
+        Detector axes in mrad or 1/nm, where camera length (and beam energy) are known and the axes have no scale
+        yet; "auto" takes mrad.
     chunks : "auto" or int
         Scan lines in one chunk.
     **kwds
@@ -78,9 +90,11 @@ def file_reader(
     >>> s = hs.load("scan.nxevent")  # doctest: +SKIP
     """
     refuse_unknown(kwds, file_reader, "NXevent_data files")
+    account = gather(filename, metadata, metadata_from, calibrate)
     if values not in ("auto", "counts", _HEIGHTS):
         raise ValueError(f"values={values!r} is none of 'auto', 'counts', 'pulse_height'.")
     found = _look(filename, dataset_path)
+    account.told += [found["told"]] if found["told"] else []
     sig_shape = _signal_shape(found, signal_shape)
     nav_shape, record = numpy_order(navigation_shape), None
     if nav_shape is None and signal_shape is None:
@@ -111,6 +125,7 @@ def file_reader(
             chunks=chunks,
             navigator=source.row_events().reshape(nav_shape),
             sig_axes=axes[-2:] if axes else None,
+            account=account,
         )
     ]
 
@@ -147,6 +162,7 @@ def _look(filename, dataset_path):
             "coding": _text(own.get("coding", "")),
             "height_type": height.dtype.newbyteorder("=") if height is not None else np.dtype(np.float32),
             "record": _text(own.get("record")),
+            "told": read_nexus(group, f"{name} (NeXus)") if own.get("record") is None else None,
         }
 
 
@@ -311,6 +327,7 @@ def _entry(file, signal, sig_shape, compression):
     process["program"] = "rsciio_tpx3"
     process["version"] = __version__
     detector = _nexus_group(_nexus_group(entry, INSTRUMENT, "NXinstrument"), "detector", "NXdetector")
+    write_nexus(entry, metadata)
     numbers = np.arange(sig_shape[0] * sig_shape[1], dtype=id_type(sig_shape)).reshape(sig_shape)
     detector.create_dataset("detector_number", data=numbers, chunks=sig_shape, **packing(compression, numbers.itemsize))
     axes = _nexus_group(entry, "axes", "NXcollection")

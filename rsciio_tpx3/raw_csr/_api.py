@@ -9,6 +9,7 @@ import numpy as np
 
 from rsciio_tpx3.frames.files import PartialFiles, need_space
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
+from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.record import default_axes, foreign_metadata, make_record, read_record
 from rsciio_tpx3.raw_csr.description import read_description
 from rsciio_tpx3.raw_csr.sink import RawCsrSink
@@ -29,6 +30,9 @@ def file_reader(
     signal_shape=None,
     sync_offset=0,
     dtype=None,
+    metadata=None,
+    metadata_from=None,
+    calibrate="auto",
     chunks="auto",
     **kwds,
 ):
@@ -53,6 +57,13 @@ def file_reader(
         Frames to skip at the start; where negative, blank frames to insert there.
     dtype : numpy.dtype, optional
         Type of the values; those that it cannot hold exactly are refused.
+    metadata : dict, path, or list of these, optional
+        What you know about the microscope, with units, as in `rsciio_tpx3.tpx3.file_reader`.
+    metadata_from : path or signal, optional
+        A file or signal whose microscope node is copied.
+    calibrate : {"auto", "angle", "k", None}
+        Detector axes in mrad or 1/nm, where camera length (and beam energy) are known and the axes have no scale
+        yet; "auto" takes mrad.
     chunks : "auto" or int
         Scan lines in one chunk.
     **kwds
@@ -77,6 +88,7 @@ def file_reader(
     >>> s = hs.load("scan.toml", navigation_shape=(64, 32), sync_offset=128)  # doctest: +SKIP
     """
     refuse_unknown(kwds, file_reader, "raw_csr data sets")
+    account = gather(filename, metadata, metadata_from, calibrate)
     about = read_description(filename)
     if signal_shape is not None:
         signal_shape = _two_numbers(signal_shape)
@@ -97,6 +109,7 @@ def file_reader(
             chunks=chunks,
             navigator=source.row_events().reshape(source.nav_shape),
             sig_axes=axes[-2:] if axes else None,
+            account=account,
         )
     ]
 

@@ -9,6 +9,7 @@ import numpy as np
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
+from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.record import default_axes, foreign_metadata, make_record, plain, read_record
 from rsciio_tpx3.reading import frames_signal, refuse_unknown
 from rsciio_tpx3.stempy.sink import StempySink
@@ -20,7 +21,18 @@ _RECORD = "rsciio_tpx3/record"
 _MOST_ROWS = 32  # rows a position that version 3 should have: every one costs 16 bytes, empty or not
 
 
-def file_reader(filename, lazy=False, signal_shape=None, keep_flyback=True, dtype=None, chunks="auto", **kwds):
+def file_reader(
+    filename,
+    lazy=False,
+    signal_shape=None,
+    keep_flyback=True,
+    dtype=None,
+    metadata=None,
+    metadata_from=None,
+    calibrate="auto",
+    chunks="auto",
+    **kwds,
+):
     """Read a stempy file as a 4D data set of sparse frames.
 
     Parameters
@@ -34,6 +46,13 @@ def file_reader(filename, lazy=False, signal_shape=None, keep_flyback=True, dtyp
         False leaves out the last column of the scan, in which the 4D Camera has the flyback.
     dtype : numpy.dtype, optional
         Unsigned type of the counts.
+    metadata : dict, path, or list of these, optional
+        What you know about the microscope, with units, as in `rsciio_tpx3.tpx3.file_reader`.
+    metadata_from : path or signal, optional
+        A file or signal whose microscope node is copied.
+    calibrate : {"auto", "angle", "k", None}
+        Detector axes in mrad or 1/nm, where camera length (and beam energy) are known and the axes have no scale
+        yet; "auto" takes mrad.
     chunks : "auto" or int
         Scan lines in one chunk.
     **kwds
@@ -55,6 +74,7 @@ def file_reader(filename, lazy=False, signal_shape=None, keep_flyback=True, dtyp
     >>> s = hs.load("counted.h5", file_format="stempy", lazy=True)  # doctest: +SKIP
     """
     refuse_unknown(kwds, file_reader, "stempy files")
+    account = gather(filename, metadata, metadata_from, calibrate)
     found = _look(filename)
     sig_shape = found["sig_shape"]
     if signal_shape is not None:
@@ -82,6 +102,7 @@ def file_reader(filename, lazy=False, signal_shape=None, keep_flyback=True, dtyp
             chunks=chunks,
             navigator=None if electrons is None else electrons.reshape(source.nav_shape),
             sig_axes=axes[-2:] if axes else None,
+            account=account,
         )
     ]
 

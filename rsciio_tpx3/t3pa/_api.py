@@ -1,14 +1,19 @@
 """The RosettaSciIO reader of Advacam hit lists."""
 
 import inspect
+import os
 
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
+from rsciio_tpx3.metadata.account import gather, steered
+from rsciio_tpx3.metadata.pixet import read_items
 from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
+from rsciio_tpx3.t3pa.sidecar import read_sidecars
 from rsciio_tpx3.t3pa.source import AdvacamSource
 
 __all__ = ["available_signals", "file_reader", "opened"]
 
 _WHAT = ".t3pa and .t3p files"
+_ACCOUNT_OPTIONS = ("metadata", "metadata_from", "calibrate")
 _SOURCE_OPTIONS = ("layout", "orientation", "toa_bits", "measurement")
 
 
@@ -21,7 +26,7 @@ def file_reader(
     frame_time=None,
     sync="shared-clock",
     tdc="auto",
-    pattern="raster",
+    pattern=None,
     positions=None,
     active_fraction=None,
     line_flyback=None,
@@ -33,7 +38,7 @@ def file_reader(
     time_bins=None,
     frames=None,
     layout=None,
-    orientation="up",
+    orientation=None,
     cluster=None,
     corrections=None,
     values="counts",
@@ -41,6 +46,9 @@ def file_reader(
     measurement=None,
     chunks="auto",
     dtype=None,
+    metadata=None,
+    metadata_from=None,
+    calibrate="auto",
     show_progressbar=None,
     **kwds,
 ):
@@ -73,7 +81,8 @@ def file_reader(
     layout : {"single", "quad"}, optional
         256 or 512 pixels wide; found from the `.dsc` or the pixels by default.
     orientation : str
-        Turn of the detector: "up", "left", "down", "right", and with "_mirrored".
+        Turn of the detector: "up", "left", "down", "right", and with "_mirrored"; "up" unless a sidecar tells
+        otherwise.
     cluster, corrections, values
         As in `rsciio_tpx3.tpx3.file_reader`.
     toa_bits : {28, 30, 64}, optional
@@ -85,6 +94,14 @@ def file_reader(
         Scan lines in one chunk.
     dtype : numpy.dtype, optional
         Unsigned type of the counts; by default the smallest that a pixel cannot overflow.
+    metadata : dict, path, or list of these, optional
+        What you know about the microscope, with units: ``{"beam_energy": "200 keV", "camera_length": "100 mm",
+        "scan_step": "0.05 nm"}``, or a JSON, YAML or TOML file of such keys. Files beside the recording are found by
+        their name. See the guide on metadata.
+    metadata_from : path or signal, optional
+        A file or signal whose microscope node is copied, such as an image recorded beside it.
+    calibrate : {"auto", "angle", "k", None}
+        Detector axes in mrad or 1/nm, where camera length (and beam energy) are known; "auto" takes mrad.
     show_progressbar : bool, optional
         None shows a bar for work that takes longer than two seconds.
     **kwds
@@ -102,7 +119,9 @@ def file_reader(
     ScanSyncError
         If shape or dwell time are missing.
     UnitError
-        If a time has no unit.
+        If a time or another quantity has no unit, or a wrong one.
+    MetadataConflictError
+        If files beside the recording disagree on what decides where hits go.
 
     Examples
     --------
@@ -110,14 +129,16 @@ def file_reader(
     >>> s = hs.load("scan.t3pa", navigation_shape=(256, 256), dwell_time="6 us")  # doctest: +SKIP
     """
     refuse_unknown(kwds, file_reader, _WHAT)
+    account = _account(filename, metadata, metadata_from, calibrate)
+    told = account.steer(**steered(signal, navigation_shape, pattern, layout, 0, orientation))
     options = scan_options(
-        navigation_shape=navigation_shape,
+        navigation_shape=told.get("navigation_shape"),
         dwell_time=dwell_time,
         signal=signal,
         frame_time=frame_time,
         sync=sync,
         tdc=tdc,
-        pattern=pattern,
+        pattern=told["pattern"] or "raster",
         positions=positions,
         active_fraction=active_fraction,
         line_flyback=line_flyback,
@@ -130,8 +151,8 @@ def file_reader(
         frames=frames,
     )
     events = event_options(cluster, corrections, values)
-    source = AdvacamSource(filename, layout, orientation, toa_bits, measurement)
-    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar, events)]
+    source = AdvacamSource(filename, told["layout"], told["orientation"] or "up", toa_bits, measurement)
+    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar, events, account)]
 
 
 def available_signals(filename, **options):
@@ -154,17 +175,32 @@ def available_signals(filename, **options):
     >>> t3pa.available_signals("scan.t3pa")  # doctest: +SKIP
     [{'signal': 'frames', 'ready': False, 'needs': 'frame_time, ...', 'duration': 1.5}]
     """
-    source, scan = opened(filename, options)
-    return signal_offers(source.index(), scan)
+    source, scan, account = _opened(filename, options)
+    return signal_offers(source.index(), scan, account)
 
 
 def opened(filename, options):
     """The source and the scan options of a call that takes both together."""
-    known = set(inspect.signature(scan_options).parameters)
-    unknown = {
-        name: value for name, value in options.items() if name not in known.union(_SOURCE_OPTIONS, EVENT_OPTIONS)
-    }
-    refuse_unknown(unknown, file_reader, _WHAT)
-    event_options(**{name: value for name, value in options.items() if name in EVENT_OPTIONS})
-    scan = scan_options(**{name: value for name, value in options.items() if name in known})
-    return AdvacamSource(filename, **{name: options[name] for name in _SOURCE_OPTIONS if name in options}), scan
+    return _opened(filename, options)[:2]
+
+
+def _opened(filename, options):
+    """With what other files tell, which may decide about scan and detector too."""
+    known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
+    refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, _WHAT)
+    options = dict(options)
+    event_options(**{name: options.pop(name) for name in EVENT_OPTIONS if name in options})
+    account = _account(filename, **{name: options.pop(name) for name in _ACCOUNT_OPTIONS if name in options})
+    given = [options.get(name) for name in ("navigation_shape", "pattern", "layout")]
+    told = account.steer(**steered(options.get("signal", "scan"), *given, 0, options.get("orientation")))
+    options.update({name: value for name, value in told.items() if value is not None and name != "gap"})
+    source = AdvacamSource(filename, **{name: options.pop(name) for name in _SOURCE_OPTIONS if name in options})
+    return source, scan_options(**options), account
+
+
+def _account(filename, metadata=None, metadata_from=None, calibrate="auto"):
+    """What the user and other files tell, Pixet's sidecars among them."""
+    path = os.fspath(filename)
+    items = read_sidecars(path)
+    more = [read_items(items, f"{os.path.basename(path)}.info, .dsc (Pixet)")] if items else ()
+    return gather(path, metadata, metadata_from, calibrate, more)

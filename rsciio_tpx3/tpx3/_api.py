@@ -8,6 +8,7 @@ import numpy as np
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import regular_pulses
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
+from rsciio_tpx3.metadata.account import first_piece, gather, steered
 from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.tpx3.source import Tpx3Source
 
@@ -23,7 +24,7 @@ def file_reader(
     frame_time=None,
     sync="auto",
     tdc="auto",
-    pattern="raster",
+    pattern=None,
     positions=None,
     active_fraction=None,
     line_flyback=None,
@@ -35,14 +36,17 @@ def file_reader(
     time_bins=None,
     frames=None,
     layout=None,
-    gap=0,
-    orientation="up",
+    gap=None,
+    orientation=None,
     cluster=None,
     corrections=None,
     values="counts",
     all_parts=False,
     chunks="auto",
     dtype=None,
+    metadata=None,
+    metadata_from=None,
+    calibrate="auto",
     on_loss="raise",
     cache="auto",
     follow=False,
@@ -77,7 +81,7 @@ def file_reader(
     tdc : {"auto", "tdc1-rise", "tdc1-fall", "tdc2-rise", "tdc2-fall"}
         Which edges mark the scan; the start of the line for a line gate.
     pattern : {"raster", "serpentine"}
-        Whether every other line runs backwards.
+        Whether every other line runs backwards; raster unless a sidecar tells otherwise.
     positions : array of int or path, optional
         For pixel triggers: flat position ``y * nx + x`` of each pulse; a `.npy` or text file.
     active_fraction : float, optional
@@ -103,9 +107,10 @@ def file_reader(
     layout : {"single", "quad", "strip", "strip-reversed"} or list of dict, optional
         Arrangement of the chips; from the chips in the file by default (a strip must be asked for).
     gap : int
-        Extra pixels between the chips of a quad: 0, 2 or 4.
+        Extra pixels between the chips of a quad: 0, 2 or 4; 0 unless a sidecar tells otherwise.
     orientation : str
-        Turn of the whole detector: "up", "left", "down", "right", and with "_mirrored".
+        Turn of the whole detector: "up", "left", "down", "right", and with "_mirrored"; "up" unless a sidecar tells
+        otherwise.
     cluster : bool or dict, optional
         True makes one electron of neighbouring hits; a dictionary sets ``window`` ("200 ns"),
         ``neighbours`` (8 or 4), ``position`` ("largest", "centroid", "earliest"), ``time``
@@ -122,6 +127,14 @@ def file_reader(
         Scan lines in one chunk.
     dtype : numpy.dtype, optional
         Unsigned type of the counts; by default the smallest that a pixel cannot overflow.
+    metadata : dict, path, or list of these, optional
+        What you know about the microscope, with units: ``{"beam_energy": "200 keV", "camera_length": "100 mm",
+        "scan_step": "0.05 nm"}``, or a JSON, YAML or TOML file of such keys. Files beside the recording are found by
+        their name. See the guide on metadata.
+    metadata_from : path or signal, optional
+        A file or signal whose microscope node is copied, such as an image recorded beside it.
+    calibrate : {"auto", "angle", "k", None}
+        Detector axes in mrad or 1/nm, where camera length (and beam energy) are known; "auto" takes mrad.
     on_loss : {"raise", "warn"}
         For damaged files: refuse, or read what can be read and count the rest.
     cache : bool or "auto"
@@ -148,7 +161,9 @@ def file_reader(
     ScanSyncError
         If there are no trigger edges, or they do not fit the scan asked for.
     UnitError
-        If a time has no unit.
+        If a time or another quantity has no unit, or a wrong one.
+    MetadataConflictError
+        If files beside the recording disagree on what decides where hits go.
 
     Examples
     --------
@@ -159,14 +174,16 @@ def file_reader(
     asked = {name: value for name, value in locals().items() if name not in ("filename", "kwds")}
     refuse_unknown(kwds, file_reader, ".tpx3 files")
     # before the file is read: a wrong option should not cost a person the time of a pass
+    account = gather(first_piece(filename, all_parts), metadata, metadata_from, calibrate)
+    told = account.steer(**steered(signal, navigation_shape, pattern, layout, gap, orientation))
     options = scan_options(
-        navigation_shape=navigation_shape,
+        navigation_shape=told.get("navigation_shape"),
         dwell_time=dwell_time,
         signal=signal,
         frame_time=frame_time,
         sync=sync,
         tdc=tdc,
-        pattern=pattern,
+        pattern=told["pattern"] or "raster",
         positions=positions,
         active_fraction=active_fraction,
         line_flyback=line_flyback,
@@ -179,8 +196,9 @@ def file_reader(
         frames=frames,
     )
     events = event_options(cluster, corrections, values)
-    source = Tpx3Source(filename, layout, gap, orientation, all_parts, on_loss, cache, follow, show_progressbar)
-    signal = event_signal(source, options, lazy, chunks, dtype, show_progressbar, events)
+    place = told["layout"], told["gap"] or 0, told["orientation"] or "up"
+    source = Tpx3Source(filename, *place, all_parts, on_loss, cache, follow, show_progressbar)
+    signal = event_signal(source, options, lazy, chunks, dtype, show_progressbar, events, account)
     if follow:
         signal["post_process"].append(partial(_remember, filename=filename, options=asked))
     return [signal]
@@ -214,24 +232,32 @@ def available_signals(filename, **options):
     >>> rsciio_tpx3.available_signals("scan.tpx3")  # doctest: +SKIP
     [{'signal': 'scan', 'ready': True, 'sync': 'line-gate', ...}, {'signal': 'frames', ...}]
     """
-    source, scan = opened(filename, options)
-    return signal_offers(source.index(), scan)
+    source, scan, account = _opened(filename, options)
+    return signal_offers(source.index(), scan, account)
 
 
+_ACCOUNT_OPTIONS = ("metadata", "metadata_from", "calibrate")
 _SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "cache", "follow", "show_progressbar")
 
 
 def opened(filename, options):
     """The source and the scan options of a call that takes both together."""
-    known = set(inspect.signature(scan_options).parameters)
-    unknown = {
-        name: value for name, value in options.items() if name not in known.union(_SOURCE_OPTIONS, EVENT_OPTIONS)
-    }
-    refuse_unknown(unknown, file_reader, ".tpx3 files")
-    event_options(**{name: value for name, value in options.items() if name in EVENT_OPTIONS})
-    scan = scan_options(**{name: value for name, value in options.items() if name in known})
-    about = {"cache": "auto"} | {name: value for name, value in options.items() if name in _SOURCE_OPTIONS}
-    return Tpx3Source(filename, **about), scan
+    return _opened(filename, options)[:2]
+
+
+def _opened(filename, options):
+    """With what other files tell, which may decide about scan and detector too."""
+    known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
+    refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, ".tpx3 files")
+    options = {"cache": "auto", **options}
+    event_options(**{name: options.pop(name) for name in EVENT_OPTIONS if name in options})
+    about = {name: options.pop(name) for name in _ACCOUNT_OPTIONS if name in options}
+    account = gather(first_piece(filename, options.get("all_parts", False)), **about)
+    names = ("navigation_shape", "pattern", "layout", "gap", "orientation")
+    told = account.steer(**steered(options.get("signal", "scan"), *(options.get(name) for name in names)))
+    options.update({name: value for name, value in told.items() if value is not None})
+    about = {name: options.pop(name) for name in _SOURCE_OPTIONS if name in options}
+    return Tpx3Source(filename, **about), scan_options(**options), account
 
 
 def file_info(filename, **options):
@@ -250,7 +276,7 @@ def file_info(filename, **options):
         ``edges`` (number, period and its error of each kind, in seconds), ``first`` and ``last`` time in
         seconds, ``losses``, ``signals`` (`available_signals`).
     """
-    source, scan = opened(filename, options)
+    source, scan, account = _opened(filename, options)
     index, description = source.index(), source.describe()
     return {
         "files": list(description["paths"]),
@@ -264,7 +290,7 @@ def file_info(filename, **options):
         "first": ticks_to_seconds(index.span[0]),
         "last": ticks_to_seconds(index.span[1]),
         "losses": index.losses,
-        "signals": signal_offers(index, scan),
+        "signals": signal_offers(index, scan, account),
     }
 
 

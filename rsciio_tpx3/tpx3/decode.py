@@ -1,19 +1,19 @@
-"""Packet words of one block to columns of hits."""
+"""Packet words of blocks to columns of hits."""
 
 import numpy as np
 from numba import njit
 
-from rsciio_tpx3.events.clock import PIXEL_PERIOD
+from rsciio_tpx3.events.clock import PIXEL_STEPS, PIXEL_TICKS
 from rsciio_tpx3.events.packets import (
     TYPE_PIXEL,
     header_chip,
     header_words,
     pixel_address,
-    pixel_ticks,
+    pixel_steps,
     pixel_tot,
 )
 
-__all__ = ["decode_block"]
+__all__ = ["compact_blocks", "decode_block"]
 
 
 @njit(nogil=True, cache=True)
@@ -43,40 +43,108 @@ def decode_block(words, chip, left, first, rules, start, stop, pixel, toa, tot):
     """
     n = 0
     i = 0
-    wrapped_first = first % PIXEL_PERIOD
-    period_start = first - wrapped_first
-    half = PIXEL_PERIOD // 2
-    # the chip's rule in scalars: a call that takes the table costs more than the arithmetic
-    offset, step_x, step_y = rules[chip, 0], rules[chip, 1], rules[chip, 2]
+    half, mask = np.int64(PIXEL_STEPS // 2), np.int64(PIXEL_STEPS - 1)
+    shift = half - first // PIXEL_TICKS
+    origin = first - half * PIXEL_TICKS
+    # the span in steps from `origin`, in which a hit's time is never negative
+    low = max(-((origin - start) // PIXEL_TICKS), 0)
+    high = min(-((origin - stop) // PIXEL_TICKS), PIXEL_STEPS) - 1
     while i < len(words):
         if left == 0:
             chip, left = header_chip(words[i]), header_words(words[i])
-            offset, step_x, step_y = rules[chip, 0], rules[chip, 1], rules[chip, 2]
             i += 1
             continue
-        # a slice, not the whole array with an offset: the loop below then vectorises
+        if (words[i] >> np.uint64(60)) != np.uint64(TYPE_PIXEL):  # a chunk's first packet often is its number
+            left -= 1
+            i += 1
+            continue
+        # a slice, not the whole array with an offset: the loops below then become vector instructions
         run = words[i : min(i + left, len(words))]
-        for j in range(len(run)):
+        left -= len(run)
+        i += len(run)
+        offset, step_x, step_y = rules[chip, 0], rules[chip, 1], rules[chip, 2]
+        if offset < 0:
+            continue
+        room = min(len(run), len(pixel) - n)
+        pixels, toas, tots = pixel[n : n + room], toa[n : n + room], tot[n : n + room]
+        other = np.uint64(0)
+        earliest, latest = np.int64(PIXEL_STEPS), np.int64(-1)
+        for j in range(len(pixels)):
             word = run[j]
-            if (word >> np.uint64(60)) != np.uint64(TYPE_PIXEL):
-                continue
-            d = pixel_ticks(word) - wrapped_first
-            if d >= half:
-                d -= PIXEL_PERIOD
-            elif d < -half:
-                d += PIXEL_PERIOD
-            t = period_start + wrapped_first + d
-            if t < start or t >= stop:
-                continue
-            if offset < 0:
+            other |= (word >> np.uint64(60)) ^ np.uint64(TYPE_PIXEL)
+            steps = (pixel_steps(word) + shift) & mask
+            earliest, latest = min(earliest, steps), max(latest, steps)
+            address = pixel_address(word)
+            pixels[j] = offset + step_x * (address & 0xFF) + step_y * (address >> 8)
+            toas[j] = origin + steps * PIXEL_TICKS
+            tots[j] = pixel_tot(word)
+        if room == len(run) and other == 0 and earliest >= low and latest <= high:
+            n += room
+            continue
+        for word in run:  # other packets, or the border of the span: hit by hit, over what was written
+            steps = (pixel_steps(word) + shift) & mask
+            if (word >> np.uint64(60)) != np.uint64(TYPE_PIXEL) or steps < low or steps > high:
                 continue
             if n == len(pixel):  # the index counted fewer: the file is not the one it was
                 return np.int64(-1)
             address = pixel_address(word)
             pixel[n] = offset + step_x * (address & 0xFF) + step_y * (address >> 8)
-            toa[n] = t
+            toa[n] = origin + steps * PIXEL_TICKS
             tot[n] = pixel_tot(word)
             n += 1
-        left -= len(run)
-        i += len(run)
+    return n
+
+
+@njit(nogil=True, cache=True)
+def compact_blocks(words, blocks, rules, origin, span, when, pixel):
+    """Times and pixels of adjacent blocks in 32 bits each; see `rsciio_tpx3.events.source.CompactHits`.
+
+    Parameters
+    ----------
+    words : numpy.ndarray of uint64
+        The words of all blocks.
+    blocks : numpy.ndarray of `stream.BLOCK`
+        In absolute time.
+    rules : numpy.ndarray of int64, shape (256, 3)
+        `geometry.Layout.rules`.
+    origin, span : int
+        The stretch of time, in steps of `clock.PIXEL_TICKS`.
+    when, pixel : numpy.ndarray of int32
+        Space for as many entries as words, filled from 0.
+
+    Returns
+    -------
+    int
+        Entries written: one for each packet, at `span` where it is no hit of the stretch.
+    """
+    half, mask = np.int64(PIXEL_STEPS // 2), np.int64(PIXEL_STEPS - 1)
+    n = 0
+    i = 0
+    for b in range(len(blocks)):
+        end = i + np.int64(blocks[b].n_words)
+        chip, left = np.int64(blocks[b].chip), np.int64(blocks[b].left)
+        first = blocks[b].first // PIXEL_TICKS
+        shift, back = half - first, first - half - origin
+        while i < end:
+            if left == 0:
+                chip, left = header_chip(words[i]), header_words(words[i])
+                i += 1
+                continue
+            size = min(left, end - i)
+            offset, step_x, step_y = rules[chip, 0], rules[chip, 1], rules[chip, 2]
+            # Slices, and no branch: the loop becomes vector instructions.
+            run, when_run, pixel_run = words[i : i + size], when[n : n + size], pixel[n : n + size]
+            for j in range(len(run)):
+                word = run[j]
+                # nearest to the block's first hit, as seen from the origin; what is before it becomes very large
+                t = np.uint64(((pixel_steps(word) + shift) & mask) + back)
+                t = t if (word >> np.uint64(60)) == np.uint64(TYPE_PIXEL) else np.uint64(span)
+                when_run[j] = min(t, np.uint64(span))
+                address = pixel_address(word)
+                pixel_run[j] = offset + step_x * (address & 0xFF) + step_y * (address >> 8)
+            if offset < 0:  # a chip without a place in the layout
+                when_run[:] = span
+            left -= size
+            i += size
+            n += size
     return n

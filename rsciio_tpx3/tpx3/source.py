@@ -7,10 +7,10 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
 from rsciio_tpx3.events.geometry import layout_for
-from rsciio_tpx3.events.source import Hits, check_inside
+from rsciio_tpx3.events.source import CompactHits, Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.tpx3.decode import decode_block
-from rsciio_tpx3.tpx3.files import expand_parts, open_parts, read_words
+from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
+from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
 from rsciio_tpx3.tpx3.index import Losses
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
 from rsciio_tpx3.tpx3.recall import cache_for, recalled_index
@@ -19,6 +19,8 @@ from rsciio_tpx3.wording import counted
 __all__ = ["Tpx3Source"]
 
 _READ_BLOCKS = 32  # blocks decoded together: 2 MiB of file, so one read serves many blocks
+_COMPACT_WORDS = 1 << 16  # the same for kernels: words and their times and pixels stay in the L2 cache
+_COMPACT_SPAN = 2**31 - 2
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,36 @@ class Tpx3Source:
 
     def part(self, piece):
         """Iterate over all `Hits` of one of the ranges of `work`."""
-        yield from self._decode(*piece, np.iinfo(np.int64).min, np.iinfo(np.int64).max)
+        first, last = self._index.hit_span
+        yield from self._decode(*piece, first, last + 1)
+
+    def compact_windows(self, start, stop):
+        """The same hits as `CompactHits`, for kernels; as `Hits` where they lie too far apart in time."""
+        check_inside(self._spans, start, stop)
+        tables = self._tables
+        low = int(np.searchsorted(tables.latest_until, start, "left"))
+        high = int(np.searchsorted(tables.earliest_from, stop, "left"))
+        yield from self._compact(low, high, start, stop)
+
+    def compact_part(self, piece):
+        """The hits of one of the ranges of `work`, as in `compact_windows`."""
+        first, last = self._index.hit_span
+        yield from self._compact(*piece, first, last + 1)
+
+    def _compact(self, low, high, start, stop):
+        blocks = self._tables.blocks[low:high]
+        groups = list(_groups(blocks, self.parts, start, stop))
+        most = max((n_words for _, _, _, n_words, *_ in groups), default=0)
+        space = np.empty((2, most), np.int32)
+        rules, width = self.layout.rules, self.sig_shape[1]
+        with WordReader(most) as reader:
+            for part, own, begin, n_words, first, span in groups:
+                if span > _COMPACT_SPAN:
+                    yield self._decode_run(part, blocks[own], start, stop)
+                elif span > 0:
+                    words = reader.read(part, begin, begin + n_words)
+                    n = compact_blocks(words, blocks[own], rules, first, span, space[0], space[1])
+                    yield CompactHits(first * PIXEL_TICKS, PIXEL_TICKS, span, space[0, :n], space[1, :n], width)
 
     def narrowed(self, spans):
         """A small source for these spans of time alone; see `EventSource.narrowed`."""
@@ -158,6 +189,8 @@ class Tpx3Source:
                 yield self._decode_run(*run, start, stop)
 
     def _decode_run(self, part, blocks, start, stop):
+        first, last = self._index.hit_span  # differences to times far beyond might overflow
+        start, stop = np.int64(max(start, first)), np.int64(min(stop, last + 1))
         base = int(blocks["start"][0])
         words = read_words(part, base, int(blocks["start"][-1] + blocks["n_words"][-1]))
         n = int(blocks["n_hits"].sum())
@@ -172,8 +205,8 @@ class Tpx3Source:
                     np.int64(b["left"]),
                     b["first"],
                     self.layout.rules,
-                    np.int64(start),
-                    np.int64(stop),
+                    start,
+                    stop,
                     pixel[done:],
                     toa[done:],
                     tot[done:],
@@ -184,15 +217,50 @@ class Tpx3Source:
         return Hits(pixel[:done], toa[:done], tot[:done], self.sig_shape[1])
 
 
-def _runs(blocks, parts):
-    """Split blocks where they are not adjacent in one file: (part, blocks) for each read."""
+def _cuts(blocks, parts):
+    """Where blocks are not adjacent in one file, and the file of each block."""
     ends = blocks["start"] + blocks["n_words"]
     firsts = np.array([part.first_word for part in parts])
-    owner = np.searchsorted(firsts, blocks["start"], "right") - 1
     # pieces may be empty and share a first word: the last of them is the one that has data
-    cut = np.flatnonzero((blocks["start"][1:] != ends[:-1]) | (owner[1:] != owner[:-1])) + 1
+    owner = np.searchsorted(firsts, blocks["start"], "right") - 1
+    return np.flatnonzero((blocks["start"][1:] != ends[:-1]) | (owner[1:] != owner[:-1])) + 1, owner
+
+
+def _runs(blocks, parts):
+    """Split blocks where they are not adjacent in one file: (part, blocks) for each read."""
+    cut, owner = _cuts(blocks, parts)
     for run in np.split(np.arange(len(blocks)), cut) if len(blocks) else ():
         yield parts[owner[run[0]]], blocks[run]
+
+
+def _groups(blocks, parts, start, stop):
+    """Adjacent blocks for each `CompactHits`.
+
+    Yields
+    ------
+    part : Part
+    own : slice
+        Of `blocks`.
+    begin, n_words : int
+        Words to read.
+    first, span : int
+        The stretch of time from `start` to `stop` that their hits fill, in steps of `PIXEL_TICKS`.
+    """
+    if len(blocks) == 0:
+        return
+    cut, owner = _cuts(blocks, parts)
+    heads = np.union1d(np.append(cut, 0), np.flatnonzero(np.diff(blocks["start"] // _COMPACT_WORDS)) + 1)
+    tails = np.append(heads[1:], len(blocks))
+    begin = blocks["start"][heads]
+    n_words = blocks["start"][tails - 1] + blocks["n_words"][tails - 1] - begin
+    earliest = np.maximum(np.minimum.reduceat(blocks["first"] + blocks["low"], heads), start)
+    latest = np.minimum(np.maximum.reduceat(blocks["first"] + blocks["high"], heads), stop - 1)
+    # hits stand at whole steps, so the borders may be moved up to the next one
+    first = -(-earliest // PIXEL_TICKS)
+    span = -(-(latest + 1) // PIXEL_TICKS) - first
+    columns = (heads, tails, owner[heads], begin, n_words, first, span)
+    for head, tail, of, *numbers in zip(*(column.tolist() for column in columns)):
+        yield parts[of], slice(head, tail), *numbers
 
 
 def _search_tables(blocks):

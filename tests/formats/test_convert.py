@@ -154,7 +154,9 @@ def test_an_interrupted_conversion_leaves_the_old_file_and_nothing_else(tmp_path
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
-def test_progress_has_a_rate_and_can_be_switched_off(tmp_path, toml, capsys):
+def test_progress_has_a_rate_and_can_be_switched_off(tmp_path, toml, recording, capsys):
+    convert(recording[0], tmp_path / "z.toml", show_progressbar=False, reader_options={"navigation_shape": (11, 7)})
+    assert capsys.readouterr().err == ""
     convert(toml, tmp_path / "x.nxevent", show_progressbar=True)
     shown = capsys.readouterr().err
     assert "Writing x.nxevent" in shown and "35.0/35.0" in shown and "frames/s" in shown

@@ -143,7 +143,7 @@ def test_py4dstem_finds_the_same_sum_masked_image_and_centre_of_mass(loaded):
 
 
 def test_quantem_gets_data_and_calibration_and_finds_the_same_images(loaded):
-    pytest.importorskip("quantem", reason="quantem is not installed (it wants zarr above 3, pyXem below)")
+    pytest.importorskip("quantem.core", reason="quantem is not installed (it wants zarr above 3, pyXem below)")
     s, dense = loaded
     data = interop.to_quantem(s)
     total, mask, image, _ = references(dense)

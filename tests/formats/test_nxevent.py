@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rsciio_tpx3 import CSRFrames
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.nxevent import NXEventSource, file_reader, file_writer
+from rsciio_tpx3.nxevent import source as nxevent_source
 
 h5py = pytest.importorskip("h5py")
 pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
@@ -50,6 +51,22 @@ def test_chunks_of_rows_that_cross_hdf5_chunks_come_out_right(tmp_path):
     assert np.array_equal(values(tmp_path / "x.nxevent", chunks=7), dense)
     source = NXEventSource(tmp_path / "x.nxevent", "/entry/instrument/events", (40, 40), (16, 18), "u1")
     assert np.array_equal(source.frames(777, 779).todense(), dense.reshape(-1, 16, 18)[777:779])
+
+
+def test_reading_a_frame_asks_for_its_events_only(tmp_path, dense, monkeypatch):
+    file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)))
+    found = file_reader(tmp_path / "x.nxevent", lazy=True, chunks=1)[0]
+    asked = []
+    honest = nxevent_source._read
+
+    def read(dataset, begin=0, end=None):
+        asked.append((dataset.name.rsplit("/")[-1], begin, end))
+        return honest(dataset, begin, end)
+
+    monkeypatch.setattr(nxevent_source, "_read", read)
+    assert np.array_equal(found["data"][3].compute(scheduler="sync").todense(), dense[3])
+    events = [(begin, end) for name, begin, end in asked if name == "event_id"]
+    assert events == [(int(dense[:3].sum()), int(dense[:4].sum()))]
 
 
 def test_axes_metadata_and_several_frames_come_back(tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rsciio_tpx3 import CSRFrames
 from rsciio_tpx3.convert import convert
+from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.raw_csr import file_writer
 
 hs = pytest.importorskip("hyperspy.api")
@@ -62,6 +63,10 @@ def same(path, dense, axes):
     assert np.array_equal(np.asarray(s.data), dense)
     found = [(axis.name, axis.scale, axis.offset, axis.units) for axis in s.axes_manager._axes]
     assert found == [(axis["name"], axis["scale"], axis["offset"], axis["units"]) for axis in axes]
+    if path.suffix not in (".hspy", ".zspy"):
+        # the picture to navigate by, and a bound of what each row holds, are there without reading
+        entries = (dense != 0).sum(axis=(-2, -1))
+        assert np.all(source_of(s.data).row_events() >= entries.ravel()) and s.navigator is not None
     return s
 
 

@@ -106,7 +106,7 @@ def test_nothing_is_kept_unless_wanted_or_worth_it(recording, folder, passes, mo
     assert not folder.exists()
     monkeypatch.setattr(recall, "_WORTH_BYTES", 1000)
     _load(recording, cache="auto")
-    assert len(list(folder.iterdir())) == 2
+    assert len(list(folder.iterdir())) == 3
     with pytest.raises(ValueError, match='none of True, False, "auto"'):
         _load(recording, cache="always")
 

@@ -80,3 +80,18 @@ def test_layout_follows_the_chips():
     assert layout_for([0]).name == "single"
     assert layout_for([0, 3]).name == "quad"
     assert layout_for([0], gap=4).sig_shape == (256, 256)
+
+
+def test_a_gap_moves_the_chips_of_a_table_apart():
+    quad = [
+        {"chip": 0, "x": 256, "y": 0, "orientation": "LtRTtB"},
+        {"chip": 1, "x": 256, "y": 256, "orientation": "RtLBtT"},
+        {"chip": 2, "x": 0, "y": 256, "orientation": "RtLBtT"},
+        {"chip": 3, "x": 0, "y": 0, "orientation": "LtRTtB"},
+    ]
+    for gap in (0, 4):
+        table, named = make_layout(quad, gap=gap), make_layout("quad", gap=gap)
+        assert table.sig_shape == named.sig_shape and table.gap == gap
+        assert (table.rules == named.rules).all()
+    with pytest.raises(ValueError, match=r"gap=4: chip 0 of the table lies at \(3, 0\)"):
+        make_layout([{"chip": 0, "x": 3, "y": 0}], gap=4)

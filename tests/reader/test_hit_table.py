@@ -33,10 +33,10 @@ def test_every_hit_comes_once_in_order_of_time(recorded, batch_size):
     table = _table(batches)
     assert (np.diff(table["toa"]) >= 0).all()
     width = truth.sig_shape[1]
-    # hits of one time: in any order here, but always the same one
     expected = np.stack([truth.hit_time, truth.hit_pixel, truth.hit_tot], axis=1)
     found = np.stack([table["toa"], table["y"].astype(np.int64) * width + table["x"], table["tot"]], axis=1)
-    np.testing.assert_array_equal(*(a[np.lexsort(a.T)] for a in (found, expected)))
+    # hits of one time are ordered by pixel, then by time over threshold
+    np.testing.assert_array_equal(found, expected[np.lexsort(expected[:, ::-1].T)])
     np.testing.assert_array_equal(table, _table(read_hits(path)))
     np.testing.assert_array_equal(table["toa"], truth.hit_time[order])
 
@@ -111,6 +111,21 @@ def test_hit_lists_of_advacam_are_tables_too(tmp_path):
     np.testing.assert_array_equal(table["scan_x"], table["toa"] // 3_840_000)
 
 
+def test_electrons_are_a_table_too(tmp_path):
+    path = tmp_path / "shared.tpx3"
+    simulate.recording(path, (6, 7), hits="realistic", dwell_time="40 us", electrons_per_position=60, seed=4)
+    scan = {"navigation_shape": (7, 6)}
+    table = _table(read_hits(path, scan=scan, cluster=True, batch_size=700))
+    assert {"size", "tot", "scan_x"} <= set(table.dtype.names) and table["size"].max() > 1
+    assert (np.diff(table["toa"]) >= 0).all()
+    np.testing.assert_array_equal(table, _table(read_hits(path, scan=scan, cluster=True)))
+    found = rsciio_tpx3.file_reader(path, cluster=True, lazy=True, show_progressbar=False, **scan)[0]
+    inside = table[table["scan_x"] >= 0]
+    counts = np.zeros((6, 7), int)
+    np.add.at(counts, (inside["scan_y"], inside["scan_x"]), 1)
+    np.testing.assert_array_equal(found["post_process"][0].keywords["navigator"], counts)
+
+
 def test_arrow_batches_share_columns_and_tell_units(recorded):
     pyarrow = pytest.importorskip("pyarrow")
     _, path, _ = recorded
@@ -132,6 +147,7 @@ def test_arrow_without_pyarrow_says_what_to_install(monkeypatch):
     ("options", "error", "words"),
     [({"start": 5}, ValueError, "start=5 has no unit"), ({"batch_size": 0}, ValueError, "above 0"),
      ({"navigation_shape": (3, 4)}, TypeError, r"scan=\{'navigation_shape'"),
+     ({"values": "tot"}, TypeError, "a table of hits has all"),
      ({"layuot": "quad"}, TypeError, "Did you mean layout"), ({"scan": {"tdc": "tdc2-rise"}}, ValueError, "no such")],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_before_reading(recorded, options, error, words):

@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsciio_tpx3.events import packets
-from rsciio_tpx3.events.clock import PIXEL_PERIOD
+from rsciio_tpx3.events.clock import PIXEL_PERIOD, PIXEL_TICKS
+from rsciio_tpx3.events.geometry import make_layout
+from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.stream import StreamPass
 
 
@@ -84,3 +86,52 @@ def test_blocks_tell_what_a_walk_word_by_word_finds(seed, n_chunks, share_of_oth
         d = (ticks - ticks[0] + PIXEL_PERIOD // 2) % PIXEL_PERIOD - PIXEL_PERIOD // 2
         assert np.abs(d).max() <= PIXEL_PERIOD // 4
         assert (block["low"], block["high"], block["last"]) == (d.min(), d.max(), d[-1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    share_of_others=st.sampled_from([0, 0.01, 0.6]),
+    far=st.sampled_from([0, 0.05]),
+    span=st.sampled_from([None, 0.0, 0.3, 3.0]),
+    layout=st.sampled_from(["single", "quad"]),
+)
+def test_hits_of_a_block_are_those_of_a_walk_word_by_word(seed, share_of_others, far, span, layout):
+    rng = np.random.default_rng(seed)
+    words = _stream(rng, 12, share_of_others, far)
+    chips, _, headers = _walk(words)
+    stream = StreamPass()
+    stream.feed(words, 0)
+    stream.finish(len(words))
+    rules = make_layout(layout).rules
+    for block in stream.blocks.copy():
+        turns = int(rng.integers(0, 5)) * PIXEL_PERIOD
+        block["first"] += turns
+        own = slice(block["start"], block["start"] + block["n_words"])
+        is_hit = ~headers[own] & (words[own] >> np.uint64(60) == 0xB) & (rules[chips[own], 0] >= 0)
+        hits, rule = words[own][is_hit], rules[chips[own][is_hit]]
+        ticks = np.array([packets.pixel_ticks(word) for word in hits], np.int64)
+        half = PIXEL_PERIOD // 2
+        toa = block["first"] + (ticks - block["first"] + half) % PIXEL_PERIOD - half
+        address = np.array([packets.pixel_address(word) for word in hits], np.int64)
+        pixel = rule[:, 0] + rule[:, 1] * (address & 0xFF) + rule[:, 2] * (address >> 8)
+        start, stop = int(block["first"] + block["low"]), int(block["first"] + block["high"]) + 1
+        if span is not None:
+            start, stop = np.sort(rng.integers(start - 10**6, stop + int(span * 10**6), 2)).tolist()
+        inside = (toa >= start) & (toa < stop)
+
+        found = np.empty(len(hits), np.int32), np.empty(len(hits), np.int64), np.empty(len(hits), np.uint16)
+        chip, left = np.int64(block["chip"]), np.int64(block["left"])
+        n = decode_block(words[own], chip, left, block["first"], rules, np.int64(start), np.int64(stop), *found)
+        tot = np.array([packets.pixel_tot(word) for word in hits], np.int64)
+        for column, expected in zip(found, (pixel, toa, tot)):
+            np.testing.assert_array_equal(column[:n], expected[inside])
+
+        first, last = -(-start // PIXEL_TICKS), -(-stop // PIXEL_TICKS)
+        if not 0 < last - first < 2**31 - 1:
+            continue
+        when, flat = np.empty((2, block["n_words"]), np.int32)
+        n = compact_blocks(words[own], block.reshape(1), rules, first, last - first, when, flat)
+        kept = when[:n] < last - first
+        np.testing.assert_array_equal((first + when[:n][kept].astype(np.int64)) * PIXEL_TICKS, toa[inside])
+        np.testing.assert_array_equal(flat[:n][kept], pixel[inside])

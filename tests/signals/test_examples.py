@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 MODULES = [
+    "hyperspy_sparse.alignment",
     "hyperspy_sparse.data",
+    "hyperspy_sparse.drift",
     "hyperspy_sparse.interop",
     "hyperspy_sparse.kernels.table",
     "hyperspy_sparse.passes",
@@ -18,6 +20,9 @@ MODULES = [
     "rsciio_tpx3.frames.dask_array",
     "rsciio_tpx3.frames.memory_limit",
     "rsciio_tpx3.frames.memory_source",
+    "rsciio_tpx3.frames.regroup",
+    "rsciio_tpx3.find_delay",
+    "rsciio_tpx3.hit_table",
 ]
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "sparse_signals.md"
 

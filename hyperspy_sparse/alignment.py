@@ -1,0 +1,158 @@
+"""The frames of a repeated scan added up where they belong, event by event."""
+
+import logging
+
+import numpy as np
+
+from hyperspy_sparse.detectors import masked_sums
+from hyperspy_sparse.drift import Drift, check_frames, find_drift
+from hyperspy_sparse.signals import finish_loading
+from rsciio_tpx3.events.drift import common_grid, scan_grid, shifted_scan
+from rsciio_tpx3.frames.dask_array import source_of, to_dask
+from rsciio_tpx3.frames.event_frames import EventFrames
+from rsciio_tpx3.frames.moved_rows import moved_rows, sum_dtype
+from rsciio_tpx3.frames.shared_reads import event_frames
+from rsciio_tpx3.metadata.mapping import build
+
+__all__ = ["align_frames"]
+
+_logger = logging.getLogger(__name__)
+
+_FIELDS = {"common": common_grid, "scan": scan_grid}
+
+
+def align_frames(signal, drift=None, *, upsampling=1, field="common", show_progressbar=None, **options):
+    """Add up the frames of a repeated scan, each event at the place where its frame belongs.
+
+    Nothing is interpolated: every event stays one event, and those that fall outside the field are
+    counted. A signal that was loaded with ``lazy=True`` is placed again from its events: a shift along
+    the lines is then exact to the clock, and on a finer grid each event goes to its own cell. Other
+    signals are placed by whole positions: the middle of a position decides on its cell.
+
+    Parameters
+    ----------
+    signal : one of the sparse signal classes
+        With navigation axes ``(x, y, frame)``.
+    drift : Drift or array, shape (frames, 2), optional
+        Shifts ``(y, x)`` in scan positions; found by `find_drift` when left out.
+    upsampling : int
+        Cells of the result in a position, along x and y. Frames between whole positions then fill
+        cells that others leave empty.
+    field : {"common", "scan"}
+        What every frame has seen, or all of the scan's field; its borders have fewer frames.
+    show_progressbar : bool, optional
+        Of the pass that counts events.
+    **options
+        For `find_drift`: ``detector``, ``reference``, ``upsample_factor``.
+
+    Returns
+    -------
+    The same class of signal, with navigation axes (x, y)
+        Lazy. ``metadata.Acquisition_instrument.TEM.Scan.Drift`` has the shifts with their errors and the
+        number of events kept and lost; its axes are calibrated as those of `signal`.
+
+    Raises
+    ------
+    ValueError
+        If the signal has no frame axis, the shifts do not fit it, or frames have nothing in common.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, numpy as np, hyperspy.api as hs, hyperspy_sparse
+    >>> from rsciio_tpx3 import simulate
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "scan.tpx3"
+    >>> truth = simulate.recording(file, (24, 32), n_frames=3, drift=[(0, 0), (1, -2), (2, -3)], layout="single",
+    ...                            frame_flyback="1 ms", dwell_time="5 us", electrons_per_position=50)
+    >>> s = hs.load(file, navigation_shape=(32, 24, 3), lazy=True)
+    >>> aligned = hyperspy_sparse.align_frames(s, np.array([(0, 0), (1, -2), (2, -3)]))
+    >>> aligned
+    <LazySparseElectronDiffraction2D, title: scan, dimensions: (29, 22|256, 256)>
+    """
+    check_frames(signal)
+    if field not in _FIELDS:
+        raise ValueError(f"field={field!r} is none of {', '.join(map(repr, _FIELDS))}.")
+    if isinstance(upsampling, bool) or upsampling != int(upsampling) or upsampling < 1:
+        raise ValueError(f"upsampling={upsampling!r}: a whole number above 0 is needed.")
+    drift = _drift(signal, drift, options)
+    grid = _FIELDS[field](drift.shifts, signal.data.shape[1:3], int(upsampling))
+    counts = _counts(signal)
+    source = source_of(signal.data)
+    if _from_events(source):
+        data, placed = _placed_again(source, grid, show_progressbar)
+    else:
+        data, placed = moved_rows(signal.data, grid, counts)
+    result = _like(signal, data, grid)
+    _note(result, drift, grid, kept=placed.sum(), total=counts.sum())
+    return finish_loading(result, navigator=placed)
+
+
+def _drift(signal, drift, options):
+    if drift is None:
+        return find_drift(signal, **options)
+    if options:
+        raise TypeError(f"{next(iter(options))} is for finding the drift, which was given.")
+    if not isinstance(drift, Drift):
+        shifts = np.asarray(drift, float)
+        drift = Drift(shifts, np.zeros_like(shifts))
+    wanted = (signal.data.shape[0], 2)
+    if drift.shifts.shape != wanted or not np.isfinite(drift.shifts).all():
+        raise ValueError(f"The shifts have shape {drift.shifts.shape}; {wanted} is needed, (y, x) for each frame.")
+    return drift
+
+
+def _counts(signal):
+    """Counts of each position of each frame, from the navigator where it is up to date."""
+    stored = signal.navigator
+    if stored is not None and getattr(signal, "_navigator_of", None) == signal.data.name:
+        if np.shape(stored.data) == signal.data.shape[:3]:
+            return np.asarray(stored.data)
+    everything = np.ones((1, *signal.data.shape[-2:]), bool)
+    return masked_sums(signal.data, everything, np.sum(np.zeros(1, signal.data.dtype)).dtype)[..., 0].compute()
+
+
+def _from_events(source):
+    return isinstance(source, EventFrames) and len(source.nav_shape) == 3 and source.scan.time_axis is None
+
+
+def _placed_again(source, grid, show_progressbar):
+    scan = shifted_scan(source.scan, grid)
+    # a cell may take parts of two positions of a frame
+    frames = event_frames(source.source, scan, sum_dtype(source.dtype, 2 * len(grid.shifts)), source.values)
+    counts, _ = frames.count(show_progressbar)
+    return to_dask(frames), counts.reshape(grid.shape)
+
+
+def _like(signal, data, grid):
+    """The class, metadata and axes of the signal without its frame axis."""
+    template = signal.inav[..., 0]
+    template.navigator = None
+    scales = [(axis.scale, axis.offset) for axis in template.axes_manager.navigation_axes[::-1]]
+    template._data = data
+    template.get_dimensions_from_data()
+    for axis, (scale, offset), first in zip(template.axes_manager.navigation_axes[::-1], scales, grid.first):
+        # the middle of the first cell, in positions of the scan
+        axis.scale = scale / grid.upsampling
+        axis.offset = offset + scale * ((first + 0.5) / grid.upsampling - 0.5)
+    return template
+
+
+def _note(signal, drift, grid, kept, total):
+    visits = grid.visits()
+    lost = total - kept
+    known = drift.reference != "given"
+    about = {
+        "drift_y": drift.shifts[:, 0].tolist(),
+        "drift_x": drift.shifts[:, 1].tolist(),
+        "drift_y_error": drift.errors[:, 0].tolist() if known else None,
+        "drift_x_error": drift.errors[:, 1].tolist() if known else None,
+        "drift_reference": drift.reference,
+        "drift_upsampling": grid.upsampling,
+        "drift_visits": [int(visits.min()), int(visits.max())],
+        "drift_events_kept": kept.item(),
+        "drift_events_lost": lost.item(),
+        "frames_summed": len(drift.shifts),
+    }
+    signal.metadata.add_dictionary(build(about))
+    share = lost / total if total else 0.0
+    log = _logger.warning if share > 0.25 else _logger.info
+    log(f"{kept} of {total} events are in the field of the aligned frames; {lost} ({share:.1%}) lie outside of it.")

@@ -1,0 +1,252 @@
+"""Rigid drift between the frames of a repeated scan, found from virtual images."""
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from hyperspy_sparse.detectors import mask_of, masked_sums
+from hyperspy_sparse.twins import has_sparse_chunks
+from rsciio_tpx3.events.line_profiles import half_mask
+
+__all__ = ["Drift", "REFERENCES", "find_drift"]
+
+_logger = logging.getLogger(__name__)
+
+REFERENCES = ("mean", "first", "previous")
+_SUBSETS = 4  # parts of the detector whose images are independent
+_BLOCK = 4  # pixels: an electron lights up fewer, so that it belongs to one part
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Where the frames of a repeated scan lie.
+
+    Attributes
+    ----------
+    shifts, errors : numpy.ndarray of float, shape (frames, 2)
+        In scan positions as ``(y, x)``, like HyperSpy's `estimate_shift2D`: what has to be added to
+        the positions of a frame so that all show the same place. Errors are one standard deviation,
+        from the scatter among four independent parts of the detector and the step of the search.
+    reference : str
+        One of `REFERENCES`.
+    """
+
+    shifts: np.ndarray
+    errors: np.ndarray
+    reference: str = "given"
+
+    def plot(self, ax=None):
+        """Draw the shifts over the frames.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots(layout="constrained")
+        frames = np.arange(len(self.shifts))
+        for i, name in ((1, "x"), (0, "y")):
+            ax.errorbar(frames, self.shifts[:, i], self.errors[:, i], fmt=".-", label=name, capsize=2, linewidth=0.8)
+        ax.set(xlabel="frame", ylabel="shift / positions")
+        ax.legend()
+        return ax
+
+
+def find_drift(signal, detector=None, reference="mean", upsample_factor=20, smoothing=1.0):
+    """Find the drift between the frames of a repeated scan.
+
+    A virtual image of each frame is compared with a reference by cross-correlation
+    (`skimage.registration.phase_cross_correlation`), cut to the field that both show.
+
+    Parameters
+    ----------
+    signal : one of the sparse signal classes
+        With navigation axes ``(x, y, frame)``.
+    detector : HyperSpy ROI or array of bool, optional
+        The virtual detector, one with contrast. By default the pixels beyond the radius that holds
+        half of the counts of the first frame: a dark field.
+    reference : {"mean", "first", "previous"}
+        What a frame is compared with: the mean of all others, aligned (zero is then the mean
+        place); the first frame; or the frame before, shifts being added up. The mean has the
+        least noise; the frame before is for specimens that change, and its errors add up too.
+    upsample_factor : int
+        Shifts are found to a fraction of a position of this size.
+    smoothing : float
+        Standard deviation, in positions, of the Gaussian that the images are smoothed with before they
+        are compared; the noise of few counts is finer than a specimen. 0 for none.
+
+    Returns
+    -------
+    Drift
+
+    Raises
+    ------
+    ValueError
+        If there is no frame axis, or a frame is too small to be compared.
+
+    Notes
+    -----
+    The data are read once. In memory are four numbers for each position of each frame.
+
+    References
+    ----------
+    .. [1] M. Guizar-Sicairos, S. T. Thurman, J. R. Fienup, Opt. Lett. 33, 156 (2008).
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, numpy as np, hyperspy.api as hs, hyperspy_sparse
+    >>> from rsciio_tpx3 import simulate
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "scan.tpx3"
+    >>> truth = simulate.recording(file, (40, 48), n_frames=3, drift=[(0, 0), (1, -2), (2, -3)], layout="single",
+    ...                            frame_flyback="1 ms", dwell_time="5 us", electrons_per_position=60)
+    >>> s = hs.load(file, navigation_shape=(48, 40, 3))
+    >>> drift = hyperspy_sparse.find_drift(s, reference="first")
+    >>> bool((abs(drift.shifts - [(0, 0), (1, -2), (2, -3)]) <= 4 * drift.errors).all())
+    True
+    """
+    check_frames(signal)
+    if reference not in REFERENCES:
+        raise ValueError(f"reference={reference!r} is none of {', '.join(map(repr, REFERENCES))}.")
+    if isinstance(upsample_factor, bool) or upsample_factor != int(upsample_factor) or upsample_factor < 1:
+        raise ValueError(f"upsample_factor={upsample_factor!r}: a whole number above 0 is needed.")
+    if not 0 <= smoothing < np.inf:
+        raise ValueError(f"smoothing={smoothing!r}: a number of positions of 0 or more is needed.")
+    ny, nx = signal.data.shape[1:3]
+    if min(ny, nx) < 8:
+        raise ValueError(
+            f"Frames of {nx} x {ny} positions are too small to find a shift: 8 along each axis are needed."
+        )
+    mask = _dark_field(signal) if detector is None else mask_of(signal, detector)[0]
+    parts = np.add.outer(np.arange(mask.shape[0]) // _BLOCK * 2, np.arange(mask.shape[1]) // _BLOCK) % _SUBSETS
+    kind = np.uint32 if signal.data.dtype.kind in "bu" else np.float64
+    images = masked_sums(signal.data, [mask & (parts == i) for i in range(_SUBSETS)], kind)
+    images = np.moveaxis(images.compute(), -1, 0)
+    whole = images.sum(axis=0, dtype=np.float64)
+    if not whole.any(axis=(1, 2)).all():
+        empty = int(np.argmin(whole.any(axis=(1, 2))))
+        raise ValueError(f"Frame {empty} has no counts under the detector: choose another one, or other frames.")
+    register = partial(_REGISTER[reference], shift_of=partial(_shift, upsample=upsample_factor, smoothing=smoothing))
+    shifts = register(whole)
+    separate = np.stack([register(part.astype(np.float64), guess=shifts) for part in images])
+    variance = separate.var(axis=0, ddof=1) / _SUBSETS
+    if reference != "previous":
+        # four values tell little of one frame: half of the weight is that of all
+        variance = (variance + variance.mean(axis=0)) / 2
+    errors = np.sqrt(variance + 1 / (12 * upsample_factor**2))
+    if reference != "mean":
+        errors[0] = 0.0  # zero by definition
+    _warn(errors)
+    return Drift(shifts, errors, reference)
+
+
+def check_frames(signal):
+    """Refuse signals that are no repeated scan of sparse frames."""
+    if not has_sparse_chunks(signal):
+        raise ValueError(f"{signal} has no sparse frames; hyperspy_sparse.to_sparse(signal) makes them.")
+    sizes = signal.axes_manager.navigation_shape
+    if len(sizes) != 3:
+        raise ValueError(
+            f"{signal} has navigation axes {sizes}; a repeated scan has (x, y, frame). Load it with all its frames, "
+            "without time_bins."
+        )
+
+
+def _dark_field(signal):
+    pattern = np.asarray(signal.data[0].sum(axis=(0, 1)).compute(), dtype=np.float64)
+    mask = half_mask(pattern)
+    return mask if mask.any() else np.ones(pattern.shape, bool)
+
+
+def _warn(errors):
+    uncertain = np.flatnonzero((errors > 0.5).any(axis=1))
+    if len(uncertain):
+        named = ", ".join(map(str, uncertain[:8])) + (", ..." if len(uncertain) > 8 else "")
+        _logger.warning(
+            f"The shift of {len(uncertain)} of {len(errors)} frames is uncertain by more than half a position (frames "
+            f"{named}). A detector with more contrast, or frames=... without them, may help."
+        )
+
+
+def _to_first(images, shift_of, guess=None):
+    first = images[0]
+    guess = np.zeros((len(images), 2)) if guess is None else guess - guess[0]
+    rest = [shift_of(first, image, near) for image, near in zip(images[1:], guess[1:])]
+    return np.array([[0.0, 0.0], *rest])
+
+
+def _to_previous(images, shift_of, guess=None):
+    steps = np.zeros((len(images), 2)) if guess is None else np.diff(guess, axis=0, prepend=guess[:1])
+    found = [shift_of(a, b, near) for a, b, near in zip(images[:-1], images[1:], steps[1:])]
+    return np.cumsum([[0.0, 0.0], *found], axis=0)
+
+
+def _to_mean(images, shift_of, guess=None):
+    shifts = _to_first(images, shift_of) if guess is None else guess
+    for _ in range(2 if guess is None else 1):
+        shifts = shifts - shifts.mean(axis=0)
+        total, seen = _added(images, shifts)
+        new = []
+        for image, shift in zip(images, shifts):
+            # without the frame itself, whose noise would hold it where it is
+            own, own_seen = _moved(image, shift)
+            others = (total - own) / np.maximum(seen - own_seen, 1e-9)
+            others = np.where(seen - own_seen > 0.5, others, image.mean())
+            new.append(shift_of(others, image, shift))
+        shifts = np.array(new)
+    return shifts - shifts.mean(axis=0)
+
+
+_REGISTER = {"first": _to_first, "previous": _to_previous, "mean": _to_mean}
+
+
+def _added(images, shifts):
+    """All images at their places, and how much of an image lies at each position."""
+    total, seen = 0.0, 0.0
+    for image, shift in zip(images, shifts):
+        moved, there = _moved(image, shift)
+        total, seen = total + moved, seen + there
+    return total, seen
+
+
+def _moved(image, shift):
+    from scipy.ndimage import shift as moved
+
+    return moved(image, shift, order=1, cval=0.0), moved(np.ones_like(image), shift, order=1, cval=0.0)
+
+
+def _shift(reference, moving, near, upsample, smoothing):
+    """What to add to positions in `moving` to find them in `reference`; `near` is where to begin."""
+    from scipy.ndimage import gaussian_filter
+    from skimage.registration import phase_cross_correlation
+
+    shape, shift = np.array(reference.shape), np.asarray(near, float)
+    for _ in range(4):
+        whole = np.rint(shift).astype(int)
+        if (np.abs(whole) > 0.75 * shape).any():
+            return shift  # hardly anything left to compare
+        a = reference[tuple(slice(max(w, 0), n + min(w, 0)) for w, n in zip(whole, shape))]
+        b = moving[tuple(slice(max(-w, 0), n - max(w, 0)) for w, n in zip(whole, shape))]
+        a, b = (gaussian_filter(_windowed(image), smoothing) for image in (a, b))
+        rest = phase_cross_correlation(a, b, upsample_factor=upsample, normalization=None)[0]
+        shift = whole + rest
+        if (np.rint(shift) == whole).all():
+            break
+    return shift
+
+
+def _windowed(image):
+    """Without its mean, and fading at the borders, which would else look like a common feature."""
+    image = image - image.mean()
+    for axis, n in enumerate(image.shape):
+        # a flat top: what counts are the borders, not the middle
+        edge = np.clip(np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) / (0.15 * n), 0, 1)
+        image = image * np.expand_dims(np.sin(0.5 * np.pi * edge) ** 2, 1 - axis)
+    return image

@@ -1,0 +1,155 @@
+"""Telling a signal about its microscope: metadata checked by the one table, and axes calibrated from them."""
+
+import logging
+
+import numpy as np
+
+from rsciio_tpx3.metadata import calibration
+from rsciio_tpx3.metadata.mapping import LEAVES
+from rsciio_tpx3.metadata.merge import display
+from rsciio_tpx3.metadata.written import read_mapping, read_tree
+
+__all__ = ["beam_disk", "set_microscope"]
+
+_logger = logging.getLogger(__name__)
+
+
+def set_microscope(signal, metadata=None, calibrate="auto", center=None, **quantities):
+    """Set microscope and detector quantities of a signal, and calibrate its axes by them, in place.
+
+    Parameters
+    ----------
+    signal : hyperspy.api.signals.BaseSignal
+        Two signal axes; sparse or not.
+    metadata : dict, optional
+        Quantities by name, as for ``hs.load(..., metadata=...)``.
+    calibrate : {"auto", "angle", "k", None}
+        Detector axes in mrad or 1/nm; "auto" keeps the kind that they have, or takes mrad. None leaves all axes.
+    center : {"detector", "beam"} or (float, float), optional
+        Where the undiffracted beam is: the middle of the detector, the brightest compact part of the sum pattern
+        (one pass over the data), or ``(x, y)`` in pixels. What the axes say already by default.
+    **quantities
+        Single ones, such as ``camera_length="100 mm"``; None forgets one.
+
+    Returns
+    -------
+    The same signal.
+
+    Raises
+    ------
+    UnitError
+        For a quantity without a unit, with a wrong one, or outside physical sense.
+    ValueError
+        For an unknown quantity, or one that reading finds and nobody can set.
+
+    Examples
+    --------
+    >>> import hyperspy_sparse
+    >>> s = hyperspy_sparse.data.disks()
+    >>> s = hyperspy_sparse.set_microscope(s, beam_energy="200 keV", camera_length="100 mm", pixel_pitch="55 um")
+    >>> s.axes_manager.signal_axes[0].units
+    'mrad'
+    """
+    calibration.check_choice(calibrate)
+    forgotten = [name for name, value in quantities.items() if value is None]
+    told = read_mapping({**(metadata or {}), **quantities}, "set_microscope")
+    unknown = [*told.original, *(name for name in forgotten if name not in LEAVES)]
+    if unknown:
+        raise ValueError(
+            f"set_microscope: {unknown[0]!r} is no quantity that can be set; those are "
+            f"{', '.join(name for name, row in LEAVES.items() if 'user' in row.sources and not row.steers)}."
+        )
+    steering = [name for name in told.values if LEAVES[name].steers]
+    if steering:
+        raise ValueError(f"set_microscope: {steering[0]} was applied while reading. Load again with it as an option.")
+    renew = set(told.values) | set(forgotten)
+    if center is not None:
+        told.values["center_x"], told.values["center_y"] = _center(signal, center)
+        renew |= {"center_x", "center_y"}
+    before = read_tree(signal.metadata.as_dictionary(), "the signal", "recording").values
+    _store(signal.metadata, told, forgotten)
+    if calibrate is not None:
+        _calibrate(signal, calibrate, renew, before)
+    return signal
+
+
+def _center(signal, center):
+    if isinstance(center, str) and center == "detector":
+        return tuple((n - 1) / 2 for n in signal.axes_manager.signal_shape)
+    if isinstance(center, str) and center == "beam":
+        total = signal.sum(axis=signal.axes_manager.navigation_axes) if signal.axes_manager.navigation_size else signal
+        if total._lazy:
+            total.compute(show_progressbar=False)
+        return beam_disk(np.asarray(total.data, float))[0]
+    if isinstance(center, str) or np.shape(center) != (2,) or not np.isfinite(np.asarray(center, float)).all():
+        raise ValueError(f"center={center!r} is none of 'detector', 'beam', (x, y) in pixels.")
+    return float(center[0]), float(center[1])
+
+
+def _store(metadata, told, forgotten):
+    # the wavelength stands and falls with the energy it was made from
+    for name in [*forgotten, *("wavelength",) * ("beam_energy" in forgotten)]:
+        for ending in ("", "_units", "_errors"):
+            _forget(metadata, LEAVES[name].leaf + ending)
+    for name, value in told.values.items():
+        leaf, unit = LEAVES[name].leaf, LEAVES[name].unit
+        metadata.set_item(leaf, value)
+        if unit is not None:
+            metadata.set_item(f"{leaf}_units", unit)
+        if name in told.errors:
+            metadata.set_item(f"{leaf}_errors", told.errors[name])
+        else:
+            _forget(metadata, f"{leaf}_errors")
+        _logger.info(f"{name}: {display(name, value, told.errors.get(name))}")
+
+
+def _forget(metadata, leaf):
+    if metadata.has_item(leaf):
+        node, _, last = leaf.rpartition(".")
+        delattr(metadata.get_item(node), last)
+
+
+def _calibrate(signal, calibrate, renew, before):
+    values = read_tree(signal.metadata.as_dictionary(), "the signal", "recording").values
+    if "beam_energy" in values:
+        wavelength = LEAVES["wavelength"].leaf
+        signal.metadata.set_item(wavelength, calibration.wavelength(values["beam_energy"]) * 1e10)
+        signal.metadata.set_item(f"{wavelength}_units", LEAVES["wavelength"].unit)
+    axes = signal.axes_manager._axes
+    if calibrate == "auto" and "nm" in str(axes[-1].units) and values.get("beam_energy") is not None:
+        calibrate = "k"
+        renew = renew or {"beam_energy"}
+    plain = [
+        {"name": axis.name, "scale": axis.scale, "offset": axis.offset, "units": _text(axis.units), "size": axis.size}
+        for axis in axes
+    ]
+    made = calibration.calibrated_axes(plain, values, calibrate, renew, before)
+    for axis, old, new in zip(axes, plain, made):
+        for key in ("scale", "offset", "units"):
+            if new[key] != old[key]:
+                setattr(axis, key, new[key])
+
+
+def _text(units):
+    return units if isinstance(units, str) else ""
+
+
+def beam_disk(pattern):
+    """Centre (x, y) and radius of the direct beam: the brightest compact part of a pattern.
+
+    Parameters
+    ----------
+    pattern : numpy.ndarray of float, shape (y, x)
+
+    Returns
+    -------
+    (float, float), float
+        Pixels.
+    """
+    from scipy import ndimage
+
+    smooth = ndimage.gaussian_filter(pattern, 1.5)
+    labels, _ = ndimage.label(smooth > 0.5 * smooth.max())
+    disk = labels == labels[np.unravel_index(np.argmax(smooth), smooth.shape)]
+    y, x = ndimage.center_of_mass(disk)
+    return (float(x), float(y)), max(2.0, float(np.sqrt(disk.sum() / np.pi)) * 1.1)

@@ -1,0 +1,213 @@
+"""Metadata in the words of other programs: LiberTEM's parameters of a 4D STEM set-up, and RO-Crate."""
+
+import json
+import os
+
+from rsciio_tpx3.metadata.units import convert
+from rsciio_tpx3.metadata.written import read_tree
+
+__all__ = ["from_libertem", "known_values", "libertem_parameters", "ro_crate", "write_ro_crate"]
+
+# parameter: (row, base unit of LiberTEM-schema)
+_LIBERTEM = {
+    "overfocus": ("overfocus", "meter"),
+    "scan_pixel_pitch": ("scan_step_x", "meter"),
+    "camera_length": ("camera_length", "meter"),
+    "detector_pixel_pitch": ("pixel_pitch", "meter"),
+    "semiconv": ("convergence_angle", "radian"),
+    "cy": ("center_y", "pixel"),
+    "cx": ("center_x", "pixel"),
+    "scan_rotation": ("scan_rotation", "radian"),
+}
+_ROWS_UNIT = {"overfocus": "nm", "scan_step_x": "nm", "camera_length": "m", "pixel_pitch": "m",
+              "convergence_angle": "mrad", "center_y": "px", "center_x": "px", "scan_rotation": "deg"}  # fmt: skip
+
+
+def libertem_parameters(signal, complete=False):
+    """The parameter set of LiberTEM-schema (``Simple4DSTEMParams``).
+
+    Parameters
+    ----------
+    signal : HyperSpy signal, RosettaSciIO signal dictionary, or metadata tree
+        The centre follows from the detector axes where the metadata do not have it.
+    complete : bool
+        True refuses a set with parameters missing.
+
+    Returns
+    -------
+    dict
+        Each quantity as ``(number, base unit)``, as the schema serialises it; ``flip_y`` is a bool. What is not
+        known is absent.
+
+    Raises
+    ------
+    ValueError
+        If scan steps differ, since the schema has one for both, or something is missing that was asked for.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.metadata.export import libertem_parameters
+    >>> from rsciio_tpx3.metadata.mapping import build
+    >>> libertem_parameters(build({"camera_length": 0.1, "convergence_angle": 20.0}))
+    {'camera_length': (0.1, 'meter'), 'semiconv': (0.02, 'radian')}
+    """
+    values = known_values(signal)
+    steps = [values[name] for name in ("scan_step_x", "scan_step_y") if name in values]
+    if len(steps) == 2 and abs(steps[0] - steps[1]) > 1e-6 * steps[0]:
+        raise ValueError(
+            f"the scan steps are {steps[0]:g} nm in x and {steps[1]:g} nm in y; LiberTEM-schema has one for both. "
+            "Rebin the scan to equal steps first."
+        )
+    found = {
+        key: (convert(values[name], _ROWS_UNIT[name], unit), unit)
+        for key, (name, unit) in _LIBERTEM.items()
+        if name in values
+    }
+    if "flip_y" in values:
+        found["flip_y"] = values["flip_y"]
+    missing = [key for key in (*_LIBERTEM, "flip_y") if key not in found]
+    if complete and missing:
+        rows = ", ".join(_LIBERTEM.get(key, (key,))[0] for key in missing)
+        raise ValueError(
+            f"LiberTEM's parameters lack {', '.join(missing)}. Set {rows}, by set_microscope for instance."
+        )
+    return found
+
+
+def from_libertem(parameters):
+    """The way back: quantities as `metadata=` and `set_microscope` take them.
+
+    Parameters
+    ----------
+    parameters : dict or Simple4DSTEMParams
+
+    Returns
+    -------
+    dict
+        Name to ``(number, unit)``.
+    """
+    given = parameters if isinstance(parameters, dict) else dict(parameters)
+    found = {name: given[key] for key, (name, _) in _LIBERTEM.items() if key in given}
+    if "scan_pixel_pitch" in given:
+        found["scan_step_y"] = given["scan_pixel_pitch"]
+    return {**found, **({"flip_y": given["flip_y"]} if "flip_y" in given else {})}
+
+
+def known_values(signal):
+    """Quantities of a signal in any form, with what its axes tell.
+
+    Parameters
+    ----------
+    signal : HyperSpy signal, RosettaSciIO signal dictionary, or metadata tree
+
+    Returns
+    -------
+    dict
+        Name to plain value in the table's unit.
+    """
+    if hasattr(signal, "metadata"):
+        axes = [(a.name, a.scale, a.offset, a.units) for a in signal.axes_manager._axes]
+        tree = signal.metadata.as_dictionary()
+    elif "axes" in signal and "metadata" in signal:
+        axes = [(a.get("name"), a["scale"], a["offset"], a["units"]) for a in signal["axes"]]
+        tree = signal["metadata"]
+    else:
+        axes, tree = [], signal
+    values = read_tree(tree, "the signal", "recording").values
+    for name, (_, scale, offset, units) in zip(("center_y", "center_x"), axes[-2:]):
+        if units in ("mrad", "nm^-1", "nm$^{-1}$", r"$\AA^{-1}$", "$A^{-1}$"):
+            values.setdefault(name, -offset / scale)
+    for name, scale, _, units in axes[:-2]:
+        if name in ("x", "y") and units == "nm":
+            values.setdefault(f"scan_step_{name}", scale)
+    return values
+
+
+# -- RO-Crate ---------------------------------------------------------------------------------------
+
+
+def ro_crate(signal, files):
+    """An RO-Crate 1.1 description of files and what their signal's metadata say.
+
+    Parameters
+    ----------
+    signal : HyperSpy signal, RosettaSciIO signal dictionary, or metadata tree
+    files : dict
+        Name, relative to the description, to size in bytes.
+
+    Returns
+    -------
+    dict
+        JSON-LD, for ``ro-crate-metadata.json``. Each known quantity is a PropertyValue with its unit.
+    """
+    from rsciio_tpx3 import __version__
+    from rsciio_tpx3.metadata.mapping import LEAVES
+
+    values = known_values(signal)
+    properties = []
+    for name, row in LEAVES.items():
+        if name not in values or row.kind == "any" or row.leaf.startswith(("General.", "Signal.")):
+            continue
+        value = values[name]
+        entry = {"@id": f"#{name}", "@type": "PropertyValue", "name": name, "description": row.meaning}
+        entry["value"] = value if isinstance(value, (str, int, float, bool)) else json.dumps(value)
+        properties.append({**entry, **({"unitText": row.unit} if row.unit else {})})
+    when = "T".join(str(values[name]) for name in ("date", "time") if name in values)
+    root = {
+        "@id": "./",
+        "@type": "Dataset",
+        "name": values.get("title") or "4D STEM data",
+        "description": values.get("notes") or "Counted 4D STEM data of an event-based detector.",
+        "datePublished": when or None,
+        "license": "No licence was stated.",
+        "hasPart": [{"@id": name} for name in files],
+        "variableMeasured": [{"@id": entry["@id"]} for entry in properties],
+        "author": values.get("authors"),
+    }
+    parts = [{"@id": name, "@type": "File", "name": name, "contentSize": str(size)} for name, size in files.items()]
+    software = {"@id": "#rsciio_tpx3", "@type": "SoftwareApplication", "name": "rsciio_tpx3", "version": __version__}
+    action = {"@id": "#writing", "@type": "CreateAction", "name": "Writing of this description",
+              "instrument": {"@id": "#rsciio_tpx3"}, "result": {"@id": "./"}}  # fmt: skip
+    about = {"@id": "ro-crate-metadata.json", "@type": "CreativeWork", "about": {"@id": "./"},
+             "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"}}  # fmt: skip
+    root = {key: value for key, value in root.items() if value is not None}
+    graph = [about, {**root, "mentions": {"@id": "#writing"}}, *parts, *properties, software, action]
+    return {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
+
+
+def write_ro_crate(signal, *paths, overwrite=False):
+    """Write ``ro-crate-metadata.json`` beside files that hold a signal.
+
+    Parameters
+    ----------
+    signal : HyperSpy signal, RosettaSciIO signal dictionary, or metadata tree
+    *paths : str or Path
+        The files, all in one folder; those that a raw_csr TOML names are added.
+    overwrite : bool
+        Replace a description that is there.
+
+    Returns
+    -------
+    str
+        Path of the description.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a description already, and `overwrite` is False.
+    ValueError
+        If the files lie in several folders.
+    """
+    from rsciio_tpx3.metadata.provenance import files_of
+
+    every = [os.path.abspath(part) for path in paths for part in files_of(os.fspath(path))]
+    folders = {os.path.dirname(path) for path in every}
+    if len(folders) != 1:
+        raise ValueError(f"an RO-Crate describes files of one folder; these lie in {len(folders)}.")
+    target = os.path.join(folders.pop(), "ro-crate-metadata.json")
+    if os.path.exists(target) and not overwrite:
+        raise FileExistsError(f"{target!r} exists. Pass overwrite=True to replace it.")
+    crate = ro_crate(signal, {os.path.basename(path): os.path.getsize(path) for path in every})
+    with open(target, "w", encoding="utf-8") as file:
+        json.dump(crate, file, indent=2, ensure_ascii=False)
+    return target

@@ -1,0 +1,122 @@
+"""Metadata as fields of NeXus, beside the record in our own words that restores everything.
+
+Fields follow NXem's base classes (NXebeam_column, NXoptical_system_em, NXscanbox_em) and NXdetector; which row has
+which field is in `rsciio_tpx3.metadata.mapping`. What has no field there is in the record only.
+"""
+
+import numpy as np
+
+from rsciio_tpx3.metadata.mapping import LEAVES
+from rsciio_tpx3.metadata.told import Told
+from rsciio_tpx3.metadata.units import convert
+from rsciio_tpx3.metadata.written import read_tree
+
+__all__ = ["nexus_fields", "read_nexus", "write_nexus"]
+
+_CLASSES = {
+    "ebeam_column": "NXebeam_column",
+    "electron_source": "NXsource",
+    "optics": "NXoptical_system_em",
+    "scan_controller": "NXscanbox_em",
+    "detector": "NXdetector",
+}
+# the one unit that has the same number under another name: an electron's energy and its voltage
+_SAME = {("keV", "kV")}
+
+
+def nexus_fields(metadata):
+    """Fields of an NXem instrument, from a metadata tree.
+
+    Parameters
+    ----------
+    metadata : dict
+        HyperSpy's tree.
+
+    Returns
+    -------
+    dict
+        Path below the instrument to ``(value, unit)``; the unit is empty for text and plain numbers.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.metadata.mapping import build
+    >>> from rsciio_tpx3.metadata.nexus import nexus_fields
+    >>> nexus_fields(build({"beam_energy": 200.0}))
+    {'ebeam_column/electron_source/voltage': (200.0, 'kV')}
+    """
+    values = read_tree(metadata, "the signal", "recording").values
+    fields = {}
+    for name, row in LEAVES.items():
+        if row.nexus is None or name not in values:
+            continue
+        path, unit = row.nexus
+        value = values[name]
+        if row.unit is not None and unit != row.unit and (row.unit, unit) not in _SAME:
+            value = convert(value, row.unit, unit)
+        fields[path] = value, unit
+        if path == "detector/x_pixel_size":
+            fields["detector/y_pixel_size"] = value, unit
+    return fields
+
+
+def write_nexus(entry, metadata):
+    """Write the fields, and the start, into an NXentry that has an ``instrument``."""
+    for path, (value, unit) in nexus_fields(metadata).items():
+        *nodes, last = path.split("/")
+        group = entry["instrument"]
+        for node in nodes:
+            if node not in group:
+                group.create_group(node).attrs["NX_class"] = _CLASSES[node]
+            group = group[node]
+        group[last] = value
+        if unit:
+            group[last].attrs["units"] = unit
+    general = metadata.get("General") or {}
+    if general.get("date") and general.get("time"):
+        zone = {"UTC": "+00:00"}.get(general.get("time_zone"), general.get("time_zone") or "")
+        entry["start_time"] = f"{general['date']}T{general['time']}{zone if zone[:1] in ('+', '-') else ''}"
+
+
+def read_nexus(group, label, strict=False):
+    """Quantities from the fields of the NXentry around a group, by whatever program it was written.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    label, strict
+        See `Told`.
+
+    Returns
+    -------
+    Told
+    """
+    told = Told("nexus", label, strict)
+    entry = group
+    while _text(entry.attrs.get("NX_class", "")) != "NXentry" and entry.name != "/":
+        entry = entry.parent
+    instrument = entry.get("instrument")
+    for name, row in LEAVES.items():
+        if row.nexus is not None and instrument is not None and row.nexus[0] in instrument:
+            field = instrument[row.nexus[0]]
+            if not hasattr(field, "shape") or field.shape not in ((), (1,)):
+                continue
+            value = _plain(field)
+            unit = _text(field.attrs.get("units", "")) or None
+            told.add(name, value if row.unit is None or unit is None else (value, unit), key=row.nexus[0])
+    if "title" in entry and _plain(entry["title"]):
+        told.add("title", _plain(entry["title"]), key="title")
+    if "start_time" in entry:
+        from rsciio_tpx3.metadata.written import add_moment
+
+        add_moment(told, _plain(entry["start_time"]), "start_time")
+    return told
+
+
+def _plain(field):
+    value = field[()]
+    value = value[0] if isinstance(value, np.ndarray) else value
+    return _text(value.item() if isinstance(value, np.generic) else value)
+
+
+def _text(value):
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -1,0 +1,141 @@
+"""Sources that disagree: who is believed, what is noted, and what is refused."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from metadata_cases import at
+
+from rsciio_tpx3 import available_signals, simulate
+from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
+from rsciio_tpx3.metadata.mapping import LEAVES
+from rsciio_tpx3.metadata.merge import merge
+from rsciio_tpx3.metadata.told import Told
+from rsciio_tpx3.raw_csr import file_reader as read_raw_csr
+from rsciio_tpx3.tpx3 import file_reader
+
+
+@pytest.mark.parametrize("name", [name for name, row in LEAVES.items() if len(row.sources) > 1])
+def test_the_table_s_order_decides(name):
+    told = [Told(kind, kind, values={name: f"of {kind}"}) for kind in reversed(LEAVES[name].sources)]
+    merged = merge(told)
+    assert merged.sources[name] == LEAVES[name].sources[0] == "user"
+    if name != "title":
+        assert len(merged.conflicts[name]) == len(told) - 1
+
+
+def test_equals_and_what_lies_within_errors_are_no_conflict():
+    def told(kind, value, error=None):
+        errors = {} if error is None else {"camera_length": error}
+        return Told(kind, kind, values={"camera_length": value}, errors=errors)
+
+    assert not merge([told("user", 0.1), told("survey", 0.10005)]).conflicts
+    assert not merge([told("user", 0.1, 0.002), told("survey", 0.105)]).conflicts
+    assert merge([told("user", 0.1, 0.001), told("survey", 0.105)]).conflicts
+    names = [Told(kind, kind, values={"microscope": text}) for kind, text in (("user", "Titan"), ("survey", "titan "))]
+    assert not merge(names).conflicts
+
+
+def test_one_warning_names_both(caplog):
+    told = (("serval", "s.json", 100.0), ("user", "metadata=", 150.0))
+    merge([Told(kind, label, values={"bias_voltage": value}) for kind, label, value in told])
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == "bias_voltage: 150 V is taken from metadata=; 100 V (s.json) disagrees."
+
+
+@pytest.fixture
+def scan(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    frames = {"n_frames": 2, "frame_flyback": "300 us"}
+    simulate.recording(path, (7, 11), dwell_time="5 us", electrons_per_position=5, layout="single", **frames)
+    return path
+
+
+def load(path, **options):
+    [signal] = file_reader(str(path), lazy=True, show_progressbar=False, **options)
+    return signal
+
+
+def beside(scan, ending=".metadata.toml", **quantities):
+    path = scan.with_suffix(ending)
+    path.write_text("\n".join(f"{name} = {json.dumps(value)}" for name, value in quantities.items()))
+    return path
+
+
+def serval(scan, **scan_keys):
+    stem = {"Stem": {"Scan": scan_keys}, "BiasVoltage": 100, "GlobalTimestampInterval": 0}
+    scan.with_suffix(".json").write_text(json.dumps(stem))
+
+
+def test_what_is_measured_is_believed_before_a_file(scan, caplog):
+    beside(scan, dwell_time="6 us")
+    signal = load(scan, navigation_shape=(11, 7))
+    assert at(signal["metadata"], "Acquisition_instrument.TEM.Scan.dwell_time") == pytest.approx(5e-6)
+    assert at(signal["metadata"], "General.Metadata_conflicts")["dwell_time"] == "6e-06 s (scan.metadata.toml)"
+    assert "dwell_time: 5e-06" in caplog.text
+
+
+def test_two_files_that_would_move_pixels_are_refused_until_the_user_decides(scan):
+    beside(scan, orientation="left")
+    serval(scan, Width=11, Height=7)
+    state = json.loads(scan.with_suffix(".json").read_text())
+    scan.with_suffix(".json").write_text(json.dumps({**state, "DetectorOrientation": "RIGHT"}))
+    with pytest.raises(MetadataConflictError, match="(?s)orientation decides.*left.*right.*Decide by orientation="):
+        load(scan)
+    by_option = load(scan, orientation="down")
+    by_metadata = load(scan, metadata={"orientation": "down"})
+    for signal in (by_option, by_metadata):
+        assert at(signal["metadata"], "Acquisition_instrument.TEM.Detector.orientation") == "down"
+        noted = at(signal["metadata"], "General.Metadata_conflicts")["orientation"]
+        assert "left (scan.metadata.toml)" in noted and "right (scan.json (Serval))" in noted
+    assert np.array_equal(by_option["data"].compute().todense(), by_metadata["data"].compute().todense())
+
+
+def test_a_user_who_says_two_things_is_asked(scan):
+    with pytest.raises(MetadataConflictError, match="Say it once"):
+        load(scan, orientation="up", metadata={"orientation": "left"})
+
+
+def test_rows_that_the_edges_contradict_are_refused(scan):
+    serval(scan, Width=11, Height=8)
+    with pytest.raises(MetadataConflictError, match=r"scan.json \(Serval\) tells 8 rows.*2 frames of 7"):
+        load(scan)
+    offer = next(offer for offer in available_signals(str(scan)) if offer["signal"] == "scan")
+    assert not offer["ready"] and "tells 8 rows" in offer["needs"]
+    assert load(scan, navigation_shape=(11, 7))["data"].shape == (2, 7, 11, 256, 256)
+
+
+def test_a_file_tells_the_columns_that_no_edge_can_tell(scan):
+    serval(scan, Width=5, Height=7, DwellTime=11e-6)
+    assert load(scan)["data"].shape == (2, 7, 5, 256, 256)
+
+
+def test_a_dwell_time_from_a_file_is_used_where_no_edge_measures_it(tmp_path):
+    path = tmp_path / "starts.tpx3"
+    simulate.recording(path, (7, 11), dwell_time="5 us", sync="line-start", electrons_per_position=5, layout="single")
+    with pytest.raises(ScanSyncError):
+        load(path, navigation_shape=(11, 7))
+    beside(path, dwell_time="5 us", navigation_shape=[11, 7])
+    signal = load(path)
+    assert signal["data"].shape == (7, 11, 256, 256)
+    assert at(signal["metadata"], "Acquisition_instrument.TEM.Scan.dwell_time") == pytest.approx(5e-6)
+    beside(path, dwell_time="50 us", navigation_shape=[11, 7])
+    with pytest.raises(ScanSyncError, match="navigation_shape from starts.metadata.toml"):
+        load(path)
+
+
+def test_a_stack_of_frames_needs_no_shape_of_a_scan(scan):
+    serval(scan, Width=11, Height=8)
+    assert load(scan, signal="frames", frame_time="100 us")["data"].ndim == 3
+
+
+def test_counted_data_cannot_be_turned_by_a_word(scan, tmp_path, caplog):
+    from rsciio_tpx3.convert import convert
+
+    convert(scan, tmp_path / "counted.toml", reader_options={"navigation_shape": (11, 7)}, show_progressbar=False)
+    with pytest.raises(MetadataConflictError, match="orientation is left, but .* holds up"):
+        read_raw_csr(str(tmp_path / "counted.toml"), lazy=True, metadata={"orientation": "left"})
+    [signal] = read_raw_csr(str(tmp_path / "counted.toml"), lazy=True, metadata={"camera_length": "100 mm"})
+    assert [axis["units"] for axis in signal["axes"][-2:]] == ["mrad", "mrad"]

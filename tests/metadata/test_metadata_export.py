@@ -1,0 +1,178 @@
+"""Metadata in the words of other programs, and on the command line."""
+
+import json
+from pathlib import Path
+
+import h5py
+import hyperspy.api as hs
+import pytest
+from metadata_cases import STATED, at, plain, spoken
+
+from rsciio_tpx3 import simulate
+from rsciio_tpx3.cli import main
+from rsciio_tpx3.metadata.export import from_libertem, libertem_parameters, write_ro_crate
+from rsciio_tpx3.metadata.mapping import LEAVES, build
+from rsciio_tpx3.metadata.nexus import nexus_fields
+from rsciio_tpx3.metadata.sidecars import read_sidecar
+from rsciio_tpx3.metadata.template import sidecar_text, template_text
+from rsciio_tpx3.metadata.written import read_mapping, read_tree
+from rsciio_tpx3.nxevent.layout import ENTRY, PARAMETERS, PROCESS
+
+SETUP = {
+    "beam_energy": "200 keV",
+    "camera_length": "100 +/- 2 mm",
+    "convergence_angle": "20 mrad",
+    "scan_step": "0.5 nm",
+    "overfocus": "0.5 um",
+    "scan_rotation": "90 deg",
+    "flip_y": True,
+    "center": [130.0, 120.0],
+    "title": "gold",
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(path, (7, 11), dwell_time="5 us", electrons_per_position=5, layout="single")
+    return path
+
+
+def test_libertem_s_parameters_and_back(path):
+    s = hs.load(path, lazy=True, metadata=SETUP)
+    found = libertem_parameters(s, complete=True)
+    numbers = {"overfocus": 5e-7, "scan_pixel_pitch": 5e-10, "camera_length": 0.1, "detector_pixel_pitch": 5.5e-5}
+    assert {key: found[key] for key in numbers} == {key: (pytest.approx(v), "meter") for key, v in numbers.items()}
+    assert found["semiconv"] == (pytest.approx(0.02), "radian")
+    assert found["scan_rotation"] == (pytest.approx(1.5707963), "radian")
+    assert (found["cx"], found["cy"], found["flip_y"]) == ((130.0, "pixel"), (120.0, "pixel"), True)
+    told = read_mapping(from_libertem(json.loads(json.dumps(found))), "x").values
+    own = read_tree(s.metadata.as_dictionary(), "x", "recording").values
+    for name in ("overfocus", "scan_step_x", "scan_step_y", "camera_length", "pixel_pitch", "convergence_angle"):
+        assert told[name] == pytest.approx(own[name]), name
+    assert told["flip_y"] is True and told["scan_rotation"] == pytest.approx(90)
+
+
+def test_libertem_schema_takes_them(path):
+    schema = pytest.importorskip("libertem_schema")
+    found = libertem_parameters(hs.load(path, lazy=True, metadata=SETUP), complete=True)
+    model = schema.Simple4DSTEMParams(**found)
+    assert model.camera_length.to("mm").magnitude == pytest.approx(100)
+    assert read_mapping(from_libertem(model), "x").values["camera_length"] == pytest.approx(0.1)
+
+
+def test_what_libertem_lacks_is_named(path):
+    s = hs.load(path, lazy=True)
+    assert libertem_parameters(s) == {"detector_pixel_pitch": (5.5e-05, "meter")}
+    with pytest.raises(ValueError, match="lack overfocus.*Set overfocus, scan_step_x"):
+        libertem_parameters(s, complete=True)
+    with pytest.raises(ValueError, match="one for both"):
+        libertem_parameters(build({"scan_step_x": 1.0, "scan_step_y": 2.0}))
+
+
+def test_nexus_fields_are_in_the_file_and_are_read_without_our_record(path, tmp_path):
+    told = {**SETUP, "start_time": "2024-05-03T14:03:27+02:00"}
+    s = hs.load(path, navigation_shape=(11, 7), metadata=told)
+    s.save(tmp_path / "x.nxevent")
+    with h5py.File(tmp_path / "x.nxevent", "r+") as file:
+        instrument = file["entry/instrument"]
+        assert instrument["ebeam_column/electron_source/voltage"][()] == 200.0
+        assert instrument["ebeam_column/electron_source/voltage"].attrs["units"] == "kV"
+        assert instrument["optics"].attrs["NX_class"] == "NXoptical_system_em"
+        assert instrument["optics/camera_length"][()] == 0.1
+        assert instrument["detector/y_pixel_size"][()] == 55e-6
+        assert file["entry/start_time"][()] == b"2024-05-03T14:03:27+02:00"
+        del file[f"{ENTRY}/{PROCESS}/{PARAMETERS}/record"]
+    t = hs.load(tmp_path / "x.nxevent", navigation_shape=(11, 7), metadata={"scan_step": "0.5 nm"})
+    for name in (
+        "beam_energy",
+        "camera_length",
+        "convergence_angle",
+        "pixel_pitch",
+        "date",
+        "time",
+        "time_zone",
+        "title",
+    ):
+        assert at(t.metadata.as_dictionary(), LEAVES[name].leaf) == at(s.metadata.as_dictionary(), LEAVES[name].leaf)
+    assert t.axes_manager.signal_axes[0].units == "mrad"
+
+
+@pytest.mark.parametrize("name", [name for name, row in LEAVES.items() if row.nexus])
+def test_every_nexus_field_has_its_unit(name):
+    fields = nexus_fields(build({name: plain(name)}))
+    value, unit = fields[LEAVES[name].nexus[0]]
+    assert unit == LEAVES[name].nexus[1]
+    assert read_mapping({name: (value, unit) if unit else value}, "x").values[name] == pytest.approx(plain(name))
+
+
+def test_a_crate_beside_a_converted_set_is_valid(path, tmp_path):
+    rocrate = pytest.importorskip("rocrate.rocrate")
+    s = hs.load(path, metadata=SETUP)
+    s.save(tmp_path / "counted" / "scan.toml")
+    target = write_ro_crate(s, tmp_path / "counted" / "scan.toml")
+    with pytest.raises(FileExistsError):
+        write_ro_crate(s, tmp_path / "counted" / "scan.toml")
+    crate = rocrate.ROCrate(str(Path(target).parent))
+    assert crate.name == "gold"
+    assert {entity.id for entity in crate.data_entities} == {
+        "scan.toml", "scan.indptr.raw", "scan.indices.raw", "scan.values.raw",
+    }  # fmt: skip
+    camera = crate.dereference("#camera_length")
+    assert (camera["value"], camera["unitText"], camera.type) == (0.1, "m", "PropertyValue")
+    # everything that is referred to exists
+    graph = json.loads(Path(target).read_text(encoding="utf-8"))["@graph"]
+    known = {entity["@id"] for entity in graph}
+    assert len(known) == len(graph)
+    for entity in graph:
+        for value in entity.values():
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, dict) and not item["@id"].startswith("https:"):
+                    assert item["@id"] in known
+
+
+# -- on the command line -----------------------------------------------------------------------------
+
+
+def test_the_template_filled_in_is_read(tmp_path):
+    text = template_text()
+    for name in STATED:
+        assert f"# {name} = " in text
+    filled = "\n".join(line[2:] if line.startswith("# ") and " = " in line else line for line in text.splitlines())
+    (tmp_path / "scan.metadata.toml").write_text(filled)
+    [told] = read_sidecar(str(tmp_path / "scan.metadata.toml"))
+    assert told.values == {name: plain(name) for name in STATED}
+    (tmp_path / "empty.metadata.toml").write_text(text)
+    assert read_sidecar(str(tmp_path / "empty.metadata.toml"))[0].values == {}
+
+
+def test_a_signal_s_sidecar_gives_its_metadata_to_another(tmp_path):
+    values = {name: plain(name) for name in STATED}
+    (tmp_path / "x.toml").write_text(sidecar_text(values, errors={"camera_length": 0.002}))
+    [told] = read_sidecar(str(tmp_path / "x.toml"))
+    assert told.values == values
+    assert told.errors == {"camera_length": pytest.approx(0.002)}
+    assert all(spoken(name) is not None for name in told.values)
+
+
+def test_the_command_prints_values_sources_and_conflicts(path, capsys):
+    path.with_suffix(".metadata.toml").write_text('camera_length = "100 +/- 2 mm"\ndwell_time = "6 us"')
+    assert main(["metadata", str(path), "--set", "beam_energy=200 keV"]) == 0
+    printed = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    assert "camera_length 0.1 +- 0.002 m [scan.metadata.toml]" in lines
+    assert "beam_energy 200 keV [metadata=]" in lines
+    assert "! elsewhere: 6e-06 s (scan.metadata.toml)" in lines
+    assert "axes y 1 position, x 1 position, ky 0.55 mrad, kx 0.55 mrad a step" in lines
+    assert main(["metadata", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["Acquisition_instrument"]["TEM"]["camera_length"] == 0.1
+    assert main(["metadata", "--template"]) == 0
+    assert capsys.readouterr().out.strip() == template_text().strip()
+    assert main(["metadata", str(path), "--toml"]) == 0
+    assert 'camera_length = "0.1 +/- 0.002 m"' in capsys.readouterr().out
+
+
+def test_the_command_says_what_is_wrong(path, capsys):
+    assert main(["metadata"]) == 2
+    assert main(["metadata", str(path), "--set", "camera_length=100"]) == 2
+    assert "has no unit" in capsys.readouterr().err

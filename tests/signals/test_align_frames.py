@@ -1,0 +1,270 @@
+"""Frames of a drifting specimen: found drift against the truth, and every event accounted for."""
+
+import dask
+import hyperspy.api as hs
+import numpy as np
+import pytest
+
+import hyperspy_sparse
+from hyperspy_sparse import Drift, align_frames, find_drift
+from rsciio_tpx3 import simulate
+
+FRAMES, NY, NX = 5, 40, 48
+DRIFT = np.array([(0, 0), (1.4, -0.8), (2.1, -2.6), (0.7, -4.2), (-1.6, -3.1)])
+OPTIONS = {"navigation_shape": (NX, NY, FRAMES)}
+
+
+@pytest.fixture(scope="module", params=["raster", "serpentine"])
+def drifting(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp(request.param) / "scan.tpx3"
+    truth = simulate.recording(
+        path, (NY, NX), n_frames=FRAMES, drift=DRIFT, pattern=request.param, dwell_time="3.3 us",
+        frame_flyback="0.5 ms", electrons_per_position=40, layout="single", seed=4,
+    )  # fmt: skip
+    return truth, str(path), {**OPTIONS, "pattern": request.param}
+
+
+def _note(signal):
+    return signal.metadata.Acquisition_instrument.TEM.Scan.Drift
+
+
+@pytest.mark.parametrize("reference", ["mean", "first", "previous"])
+def test_found_drift_is_the_true_one_within_its_error(drifting, reference):
+    _, path, options = drifting
+    drift = find_drift(hs.load(path, **options), reference=reference)
+    true = DRIFT - (DRIFT.mean(axis=0) if reference == "mean" else DRIFT[0])
+    assert drift.reference == reference and drift.shifts.shape == drift.errors.shape == (FRAMES, 2)
+    away = np.abs(drift.shifts - true)
+    # errors from four values each scatter themselves
+    assert (away <= 4.5 * drift.errors).all()
+    assert np.sqrt((away**2).mean()) < (0.2 if reference == "mean" else 0.5)
+
+
+def test_a_given_detector_is_used(drifting):
+    _, path, options = drifting
+    s = hs.load(path, **options)
+    mask = np.ones((256, 256), bool)
+    mask[96:160, 96:160] = False
+    drift = find_drift(s, detector=mask, reference="first")
+    assert (np.abs(drift.shifts - DRIFT) < 0.6).all()
+    with pytest.raises(ValueError, match="the detector"):
+        find_drift(s, detector=mask[:9])
+
+
+def _expected_whole(truth, shifts, upsampling, first, shape):
+    """Every hit at the cell of the middle of its position: plain NumPy."""
+    inside = truth.hit_position >= 0
+    frame, rest = np.divmod(truth.hit_position[inside], NY * NX)
+    y, x = np.divmod(rest, NX)
+    cy = np.floor((y + 0.5 + shifts[frame, 0]) * upsampling).astype(int) - first[0]
+    cx = np.floor((x + 0.5 + shifts[frame, 1]) * upsampling).astype(int) - first[1]
+    kept = (cy >= 0) & (cy < shape[0]) & (cx >= 0) & (cx < shape[1])
+    cells = np.ravel_multi_index((cy[kept], cx[kept]), shape)
+    return cells, truth.hit_pixel[inside][kept]
+
+
+def _expected_events(truth, shifts, upsampling, first, shape):
+    """Every hit at the cell of its own time."""
+    inside = truth.hit_position >= 0
+    frame, rest = np.divmod(truth.hit_position[inside], NY * NX)
+    y, x = np.divmod(rest, NX)
+    column = np.where(y % 2, NX - 1 - x, x) if truth.scan.pattern == "serpentine" else x
+    since = (truth.hit_time[inside] - truth.scan.line_starts[frame, y]) / float(truth.scan.dwell)
+    assert (np.floor(since + 1e-9) == column).all()
+    along = np.where(y % 2, NX - since, since) if truth.scan.pattern == "serpentine" else since
+    cy = np.floor((y + 0.5 + shifts[frame, 0]) * upsampling).astype(int) - first[0]
+    cx = np.floor((along + shifts[frame, 1]) * upsampling + 1e-9).astype(int) - first[1]
+    kept = (cy >= 0) & (cy < shape[0]) & (cx >= 0) & (cx < shape[1])
+    return np.ravel_multi_index((cy[kept], cx[kept]), shape), truth.hit_pixel[inside][kept]
+
+
+def _entries(signal, scheduler="sync"):
+    frames = signal.data.compute(scheduler=scheduler)
+    frames.check()
+    return frames
+
+
+def _same(frames, cells, pixels):
+    key, counts = np.unique(cells * frames.n_pixels + pixels.astype(np.int64), return_counts=True)
+    np.testing.assert_array_equal(frames.rows() * frames.n_pixels + frames.indices, key)
+    np.testing.assert_array_equal(frames.data, counts)
+
+
+def _first(shifts, upsampling):
+    return [int(np.floor((0.5 + shifts[:, i].max()) * upsampling)) for i in (0, 1)]
+
+
+@pytest.mark.parametrize("upsampling", [1, 3])
+@pytest.mark.parametrize("field", ["common", "scan"])
+@pytest.mark.parametrize("chunks", [1, 7, NY])
+def test_frames_in_memory_are_moved_by_whole_cells(drifting, upsampling, field, chunks):
+    truth, path, options = drifting
+    s = hs.load(path, chunks=chunks, **options)
+    aligned = align_frames(s, DRIFT, upsampling=upsampling, field=field)
+    shape = aligned.data.shape[:2]
+    first = _first(DRIFT, upsampling) if field == "common" else [0, 0]
+    cells, pixels = _expected_whole(truth, DRIFT, upsampling, first, shape)
+    _same(_entries(aligned), cells, pixels)
+    note = _note(aligned)
+    assert note.events_kept == len(cells)
+    assert note.events_kept + note.events_lost == (truth.hit_position >= 0).sum()
+    assert int(aligned.navigator.data.sum()) == len(cells)
+    np.testing.assert_array_equal(note.shift_x, DRIFT[:, 1])
+    assert type(aligned) is type(s)
+    if field == "scan":
+        assert shape == (NY * upsampling, NX * upsampling)
+    elif upsampling == 1:
+        assert note.visits == [FRAMES, FRAMES]
+
+
+@pytest.mark.parametrize("upsampling", [1, 4])
+@pytest.mark.parametrize("field", ["common", "scan"])
+def test_lazy_frames_are_placed_again_by_the_time_of_each_event(drifting, upsampling, field):
+    truth, path, options = drifting
+    s = hs.load(path, lazy=True, chunks=7, **options)
+    aligned = align_frames(s, DRIFT, upsampling=upsampling, field=field)
+    shape = aligned.data.shape[:2]
+    first = _first(DRIFT, upsampling) if field == "common" else [0, 0]
+    cells, pixels = _expected_events(truth, DRIFT, upsampling, first, shape)
+    frames = _entries(aligned)
+    # a time on the border of two cells may round differently in floating point
+    counted = np.bincount(cells, minlength=np.prod(shape))
+    assert np.abs(frames.sum(axis=(-2, -1)).astype(np.int64) - counted.reshape(shape)).sum() <= 4
+    assert _note(aligned).events_kept == int(frames.data.sum()) == aligned.navigator.data.sum()
+    assert _note(aligned).events_kept + _note(aligned).events_lost == (truth.hit_position >= 0).sum()
+    assert abs(int(frames.data.sum()) - len(cells)) <= 4
+    np.testing.assert_array_equal(
+        np.asarray(frames.sum(axis=(0, 1))).ravel().astype(int) > 0, np.bincount(pixels, minlength=256**2) > 0
+    )
+
+
+def test_whole_shifts_are_the_same_from_events_and_from_memory(drifting):
+    _, path, options = drifting
+    shifts = np.rint(DRIFT)
+    lazy = align_frames(hs.load(path, lazy=True, **options), shifts)
+    memory = align_frames(hs.load(path, lazy=False, **options), shifts)
+    a, b = _entries(lazy), _entries(memory)
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    plain = hs.load(path, frames="sum", **options)
+    none = align_frames(hs.load(path, **options), np.zeros((FRAMES, 2)))
+    np.testing.assert_array_equal(_entries(none).data, plain.data.compute().data)
+
+
+def test_threads_and_processes_give_the_same(drifting):
+    _, path, options = drifting
+    ways = [(True, "threads"), (False, "threads")]
+    if options["pattern"] == "raster":
+        ways.append((False, "processes"))
+    for lazy, scheduler in ways:
+        aligned = align_frames(hs.load(path, lazy=lazy, chunks=NY, **options), DRIFT, upsampling=2)
+        expected = _entries(aligned)
+        with dask.config.set(num_workers=2):
+            found = _entries(aligned, scheduler)
+        np.testing.assert_array_equal(found.indices, expected.indices)
+        np.testing.assert_array_equal(found.data, expected.data)
+
+
+def test_sums_are_made_of_few_chunks_at_a_time(drifting, monkeypatch):
+    from rsciio_tpx3.frames import moved_rows
+
+    _, path, options = drifting
+    monkeypatch.setattr(moved_rows, "READ_ENTRIES", 20_000)
+    held = []
+    add = moved_rows.add_rows
+    monkeypatch.setattr(moved_rows, "add_rows", lambda chunks, *a: held.append(len(chunks)) or add(chunks, *a))
+    aligned = align_frames(hs.load(path, chunks=1, **options), DRIFT)
+    assert len(aligned.data.chunks[0]) > 4
+    _entries(aligned)
+    assert max(held) <= 8
+    assert max(aligned.navigator.data[a:b].sum() for a, b in _spans(aligned)) <= 20_000
+
+
+def _spans(signal):
+    ends = np.cumsum((0, *signal.data.chunks[0]))
+    return zip(ends[:-1], ends[1:])
+
+
+def test_axes_stay_calibrated(drifting):
+    _, path, options = drifting
+    s = hs.load(path, **options)
+    s.axes_manager["x"].scale, s.axes_manager["x"].offset, s.axes_manager["x"].units = 0.5, 10.0, "nm"
+    fine = align_frames(s, DRIFT, upsampling=2, field="scan")
+    axis = fine.axes_manager["x"]
+    assert (axis.scale, axis.offset, axis.units) == (0.25, 9.875, "nm")
+    common = align_frames(s, DRIFT)
+    assert common.axes_manager["y"].offset == 2.0 and common.axes_manager["x"].size == NX - 4
+    assert [a.name for a in common.axes_manager.navigation_axes] == ["x", "y"]
+
+
+def test_alignment_sharpens_what_a_plain_sum_blurs(drifting):
+    _, path, options = drifting
+    s = hs.load(path, **options)
+    aligned = align_frames(s)
+    assert _note(aligned).reference == "mean" and len(_note(aligned).shift_x_errors) == FRAMES
+    roi = hs.roi.CircleROI(128, 128, 120, 40)
+
+    def contrast(signal, nav):
+        image = signal.get_integrated_intensity(roi).data.compute()[nav].astype(float)
+        return (np.diff(image, axis=0) ** 2).sum() / image.sum()
+
+    plain = hs.load(path, frames="sum", **options)
+    ny, nx = aligned.data.shape[:2]
+    middle = (slice(3, 3 + ny - 6), slice(5, 5 + nx - 6))
+    assert contrast(aligned, middle) > contrast(plain, middle)
+
+
+def test_counts_of_floats_and_changed_data_are_moved_too(drifting):
+    truth, path, options = drifting
+    s = hs.load(path, **options) * 0.5
+    aligned = align_frames(s, DRIFT)
+    cells, _ = _expected_whole(truth, DRIFT, 1, _first(DRIFT, 1), aligned.data.shape[:2])
+    assert aligned.data.dtype.kind == "f"
+    assert float(aligned.data.sum().compute()) == len(cells) / 2 == _note(aligned).events_kept
+
+
+def test_drift_is_drawn():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    ax = Drift(DRIFT, np.full_like(DRIFT, 0.1), "first").plot()
+    assert ax.get_ylabel() == "shift / positions"
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        ((), {"reference": "last"}, "none of 'mean'"),
+        ((), {"upsample_factor": 0}, "above 0"),
+        ((), {"smoothing": -1}, "0 or more"),
+        ((np.zeros((3, 2)),), {}, r"\(3, 2\); \(5, 2\)"),
+        ((np.full((FRAMES, 2), np.nan),), {}, "is needed"),
+        ((np.arange(2 * FRAMES).reshape(FRAMES, 2) * 30.0,), {}, "no common field"),
+        ((DRIFT,), {"upsampling": 0.5}, "above 0"),
+        ((DRIFT,), {"field": "all"}, "none of 'common'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(drifting, arguments, options, words):
+    _, path, load = drifting
+    s = hs.load(path, lazy=True, **load)
+    with pytest.raises(ValueError, match=words):
+        align_frames(s, *arguments, **options)
+
+
+def test_signals_without_frames_are_refused(drifting):
+    _, path, options = drifting
+    s = hs.load(path, lazy=True, **options)
+    with pytest.raises(ValueError, match=r"\(x, y, frame\)"):
+        align_frames(s.inav[..., 0])
+    with pytest.raises(ValueError, match="no sparse frames"):
+        find_drift(hs.signals.Signal2D(np.zeros((2, 3, 4, 5, 6))))
+    with pytest.raises(ValueError, match="too small"):
+        find_drift(s.inav[:7, :7])
+    with pytest.raises(ValueError, match="no counts under the detector"):
+        find_drift(s, detector=np.zeros((256, 256), bool))
+    with pytest.raises(TypeError, match="which was given"):
+        align_frames(s, DRIFT, reference="first")
+
+
+def test_they_are_public():
+    assert hyperspy_sparse.align_frames is align_frames and "find_drift" in dir(hyperspy_sparse)
