@@ -161,7 +161,7 @@ def _clipped(hit_span, start, stop):
 
 def _batches(source, span, scan, batch_size):
     for hits in _in_order(source, *span, batch_size):
-        order = time_order(hits.toa, hits.pixel, hits.tot)
+        order = time_order(hits.toa, hits.pixel, hits.tot)[0]
         for begin in range(0, len(order), batch_size):
             yield _batch(hits, order[begin : begin + batch_size], scan)
 
