@@ -59,7 +59,8 @@ class ClusterOptions:
         Clusters that last longer are chains of many electrons, and are left out; ticks.
     """
 
-    window: int
+    # Of pairs of neighbouring hits in four real recordings 96 to 100 % lie closer (docs/guide/hits_or_electrons.md).
+    window: int = 200 * TICKS_PER_SECOND // 10**9
     neighbours: int = 8
     position: str = "largest"
     time: str = "earliest"

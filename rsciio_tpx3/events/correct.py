@@ -69,11 +69,11 @@ def _columns(given, source):
 
 
 def _time_walk(given, source):
-    from rsciio_tpx3.events.event_options import event_options
+    from rsciio_tpx3.events.clusters import ClusterOptions
     from rsciio_tpx3.events.time_walk import fit_time_walk, walk_pairs, walk_table
 
     if given is True:
-        return TimeWalkStep(*fit_time_walk(*walk_pairs(source, event_options(cluster=True).cluster)))
+        return TimeWalkStep(*fit_time_walk(*walk_pairs(source, ClusterOptions())))
     if isinstance(given, (str, os.PathLike)):
         given = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)
     return TimeWalkStep(*walk_table(given))
@@ -100,14 +100,15 @@ def wide_pixel_step(layout, method, upsample):
         If the layout has no gap to spread into.
     """
     collector = collecting_pixels(layout)
-    stands_for = np.flatnonzero(collector >= 0)
-    order = np.argsort(collector[stands_for], kind="stable")
-    n = np.bincount(collector[stands_for], minlength=len(collector))
+    n = np.bincount(collector[collector >= 0], minlength=len(collector))
     if n.max() < 2:
         raise ValueError(
             f"corrections: wide_pixels={method!r} needs a detector that shows the gap between its chips: pass gap=4, "
             "which gives each border pixel the room of three."
         )
+    n[n < 2] = 0
+    stands_for = np.flatnonzero((collector >= 0) & (n[collector] > 0))
+    order = np.argsort(collector[stands_for], kind="stable")
     first = np.concatenate([[0], np.cumsum(n)]).astype(np.int32)
     area = stands_for[order].astype(np.int32)
     return WidePixelStep(first, area, layout.sig_shape[1], upsample, method == "spread")

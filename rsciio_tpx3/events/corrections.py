@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numba import njit
 
+from rsciio_tpx3.events.packed import Packed
 from rsciio_tpx3.events.source import Hits, narrowed
 
 __all__ = ["CorrectedSource", "EnergyStep", "MaskStep", "PixelDelayStep", "TimeWalkStep", "WidePixelStep"]
@@ -84,7 +85,7 @@ class CorrectedSource:
 
 
 @dataclass(frozen=True)
-class MaskStep:
+class MaskStep(Packed):
     """Leave out the hits of some pixels.
 
     Attributes
@@ -107,7 +108,7 @@ class MaskStep:
 
 
 @dataclass(frozen=True)
-class PixelDelayStep:
+class PixelDelayStep(Packed):
     """Add a constant time to the hits of each pixel.
 
     Attributes
@@ -132,7 +133,7 @@ class PixelDelayStep:
 
 
 @dataclass(frozen=True)
-class TimeWalkStep:
+class TimeWalkStep(Packed):
     """Take off the delay with which small charges fire.
 
     Attributes
@@ -180,7 +181,7 @@ class EnergyStep:
 
 
 @dataclass(frozen=True)
-class WidePixelStep:
+class WidePixelStep(Packed):
     """Delete the events of the wide pixels at chip borders, or spread them over the area that these stand for.
 
     A pixel of the border collects for the gap beside it. Spreading moves an event to one of the pixels of that area;
@@ -189,7 +190,7 @@ class WidePixelStep:
     Attributes
     ----------
     first, area : numpy.ndarray of int32, shapes (n_pixels + 1,) and (n,)
-        Pixels that pixel k stands for are ``area[first[k]:first[k + 1]]``; more than one for wide pixels.
+        Pixels that wide pixel k stands for, itself among them, are ``area[first[k]:first[k + 1]]``; none for others.
     upsample : int
         Finer pixels along each axis of the events' detector.
     spread : bool
@@ -212,7 +213,7 @@ class WidePixelStep:
         if not self.spread:
             # of their area too: a centroid may lie in the gap
             wide = np.zeros(len(self.first) - 1, bool)
-            wide[self.area] = np.repeat(np.diff(self.first) > 1, np.diff(self.first))
+            wide[self.area] = True
             return hits.take(~wide[pixel])
         moved = hits.pixel.copy()
         _spread(moved, pixel, hits.toa, self.first, self.area, self.width, self.upsample)

@@ -12,6 +12,7 @@ from numba import njit
 
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
+from rsciio_tpx3.events.packed import Packed
 
 __all__ = ["PixelCalibration", "TableCalibration", "read_calibration"]
 
@@ -19,7 +20,7 @@ _LETTERS = ("a", "b", "c", "t")
 
 
 @dataclass(frozen=True)
-class PixelCalibration:
+class PixelCalibration(Packed):
     """Four numbers for each detector pixel; arrays of float32, shape (height * width,)."""
 
     a: np.ndarray
@@ -35,7 +36,7 @@ class PixelCalibration:
 
 
 @dataclass(frozen=True)
-class TableCalibration:
+class TableCalibration(Packed):
     """Energy in keV at each ToT; array of float32, shape (1024,)."""
 
     table: np.ndarray

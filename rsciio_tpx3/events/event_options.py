@@ -17,10 +17,6 @@ VALUES = ("counts", "tot", "energy")
 CORRECTIONS = ("mask", "columns", "time_walk", "energy", "wide_pixels")
 WIDE_PIXELS = ("leave", "delete", "spread")
 
-# Of pairs of neighbouring hits in four real recordings 96 to 100 % lie closer (docs/guide/hits_or_electrons.md).
-_WINDOW = "200 ns"
-_DURATION = "10 us"
-
 
 @dataclass(frozen=True)
 class EventOptions:
@@ -116,9 +112,12 @@ def _cluster_options(cluster):
     unknown = set(given) - set(known)
     if unknown:
         raise TypeError(f"cluster: unknown parameter {min(unknown)!r}. Known are {', '.join(known)}.")
-    times = {"window": _WINDOW, "max_duration": _DURATION}
+    examples = {"window": "200 ns", "max_duration": "10 us"}
+    # defaults are ticks already: units cost a second to load, and plain hits look for clusters in a sample too
     ticks = {
-        name: round(to_ticks(given.get(name, default), f"cluster: {name}", default)) for name, default in times.items()
+        name: round(to_ticks(given[name], f"cluster: {name}", example))
+        for name, example in examples.items()
+        if name in given
     }
     words = {"position": POSITIONS, "time": TIMES, "neighbours": (8, 4)}
     for name, allowed in words.items():

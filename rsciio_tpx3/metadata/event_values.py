@@ -66,9 +66,8 @@ _LINEAR = {"gain_factor": 1.0, "gain_offset": 0.0}
 
 
 def _variance_over_mean(source):
-    from rsciio_tpx3.events.clusters import sampled_tally
-    from rsciio_tpx3.events.event_options import event_options
+    from rsciio_tpx3.events.clusters import ClusterOptions, sampled_tally
 
     if not source.index().n_hits:
         return None
-    return sampled_tally(source, event_options(cluster=True).cluster).variance_over_mean
+    return sampled_tally(source, ClusterOptions()).variance_over_mean

@@ -1,5 +1,7 @@
 """Each correction against the effect that the simulator put in, and against plain formulas."""
 
+import pickle
+
 import numpy as np
 import pytest
 from clusters.memory_hits import MemoryHits
@@ -207,6 +209,22 @@ def test_wide_pixels_are_spread_the_same_in_every_cut(fine):
     assert set((found.y // fine).tolist()) == set(range(100, 110))
     deleted = CorrectedSource(source, [wide_pixel_step(layout, "delete", fine)]).hits()
     assert set((deleted.x // fine).tolist()) == {254, 261}
+
+
+def test_steps_travel_compressed_and_arrive_whole(walking):
+    given = {
+        "mask": np.zeros((516, 516), bool), "columns": "phase", "time_walk": [(1, 50), (60, 0)],
+        "energy": {"a": 0.3, "b": -1.8, "c": 0, "t": 0},
+    }  # fmt: skip
+    source = Tpx3Source(walking[0], layout="quad", gap=4)
+    corrected, steps = hit_steps(source, given)
+    wide = wide_pixel_step(source.layout, "spread", 1)
+    sizes = [len(pickle.dumps(step)) for step in (*steps, wide)]
+    assert max(sizes) < 100_000
+    whole = CorrectedSource(corrected, [wide]).hits()
+    other = pickle.loads(pickle.dumps(CorrectedSource(corrected, [wide]))).hits()
+    np.testing.assert_array_equal(columns(other), columns(whole))
+    np.testing.assert_array_equal(other.energy, whole.energy)
 
 
 def test_corrections_are_recorded_and_off_unless_asked_for(walking):

@@ -1,0 +1,35 @@
+"""Objects that travel with every task of a graph: their tables are compressed on the way."""
+
+import zlib
+
+import numpy as np
+
+__all__ = ["Packed"]
+
+
+class Packed:
+    """Base of dataclasses with one entry for each pixel: most of them repeat, so that little is left of them."""
+
+    def __getstate__(self):
+        return {name: _packed(value) if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
+
+    def __setstate__(self, state):
+        # not by attribute: the dataclasses are frozen
+        self.__dict__.update(
+            {name: _unpacked(*value[1:]) if _is_packed(value) else value for name, value in state.items()}
+        )
+
+
+_MARK = "zlib"
+
+
+def _packed(array):
+    return _MARK, zlib.compress(np.ascontiguousarray(array).tobytes(), 1), array.dtype.str, array.shape
+
+
+def _is_packed(value):
+    return isinstance(value, tuple) and len(value) == 4 and value[0] == _MARK
+
+
+def _unpacked(data, dtype, shape):
+    return np.frombuffer(zlib.decompress(data), dtype).reshape(shape)
