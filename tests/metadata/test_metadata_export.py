@@ -10,7 +10,7 @@ from metadata_cases import STATED, at, plain, spoken
 
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.cli import main
-from rsciio_tpx3.metadata.export import from_libertem, libertem_parameters, write_ro_crate
+from rsciio_tpx3.metadata.export import from_libertem, libertem_parameters, ro_crate, write_ro_crate
 from rsciio_tpx3.metadata.mapping import LEAVES, build
 from rsciio_tpx3.metadata.nexus import nexus_fields
 from rsciio_tpx3.metadata.sidecars import read_sidecar
@@ -130,6 +130,16 @@ def test_a_crate_beside_a_converted_set_is_valid(path, tmp_path):
             for item in value if isinstance(value, list) else [value]:
                 if isinstance(item, dict) and not item["@id"].startswith("https:"):
                     assert item["@id"] in known
+
+
+def test_names_and_moments_in_a_crate_are_as_the_specification_has_them():
+    values = {"date": "2024-05-03", "time": "14:03:27"}
+    graph = {entity["@id"]: entity for entity in ro_crate(build(values), {"my scan.toml": 3})["@graph"]}
+    assert graph["my%20scan.toml"]["name"] == "my scan.toml"
+    assert graph["./"]["hasPart"] == [{"@id": "my%20scan.toml"}]
+    assert graph["./"]["dateCreated"] == "2024-05-03T14:03:27" < graph["./"]["datePublished"]
+    [root] = [e for e in ro_crate(build({"time": "14:03:27"}), {})["@graph"] if e["@id"] == "./"]
+    assert "dateCreated" not in root and len(root["datePublished"]) == 10
 
 
 # -- on the command line -----------------------------------------------------------------------------
