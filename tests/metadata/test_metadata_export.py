@@ -62,6 +62,15 @@ def test_libertem_schema_takes_them(path):
     assert read_mapping(from_libertem(model), "x").values["camera_length"] == pytest.approx(0.1)
 
 
+def test_nexus_has_the_size_of_binned_pixels(path, tmp_path):
+    s = hs.load(path, metadata={"camera_length": "100 mm"}).rebin(scale=(1, 1, 4, 2))
+    s.save(tmp_path / "x.nxevent")
+    with h5py.File(tmp_path / "x.nxevent", "r+") as file:
+        detector = file["entry/instrument/detector"]
+        assert detector["x_pixel_size"][()] == pytest.approx(220e-6)
+        assert detector["y_pixel_size"][()] == pytest.approx(110e-6)
+
+
 def test_what_libertem_lacks_is_named(path):
     s = hs.load(path, lazy=True)
     assert libertem_parameters(s) == {"detector_pixel_pitch": (5.5e-05, "meter")}
