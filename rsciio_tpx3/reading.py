@@ -38,6 +38,8 @@ __all__ = [
     "refuse_unknown",
     "scan_options",
     "signal_offers",
+    "told_options",
+    "told_scan",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -175,11 +177,7 @@ def told_scan(index, options, account=None):
     """
     if account is None:
         return build_scan(index, options)
-    dwell = account.dwell_time
-    if dwell is not None and options.dwell is None and options.active_fraction is None and options.sync != "frames":
-        # edges that measure the dwell time are believed before any file
-        if choose_sync(index, options)[0] not in ("line-gate", "pixel-trigger"):
-            options = replace(options, dwell=Fraction(repr(dwell)) * TICKS_PER_SECOND)
+    options = told_options(index, options, account)
     try:
         scan = build_scan(index, options)
     except ScanSyncError as error:
@@ -188,6 +186,16 @@ def told_scan(index, options, account=None):
     if "navigation_shape" in account.told_by:
         _check_told_rows(index, options, account.told_by["navigation_shape"])
     return scan
+
+
+def told_options(index, options, account):
+    """Scan options with the dwell time that a sidecar tells, where neither the user nor the edges do."""
+    dwell = account.dwell_time
+    if dwell is not None and options.dwell is None and options.active_fraction is None and options.sync != "frames":
+        # edges that measure the dwell time are believed before any file
+        if choose_sync(index, options)[0] not in ("line-gate", "pixel-trigger"):
+            return replace(options, dwell=Fraction(repr(dwell)) * TICKS_PER_SECOND)
+    return options
 
 
 def _check_told_rows(index, options, label):
