@@ -27,7 +27,8 @@ def set_microscope(signal, metadata=None, calibrate="auto", center=None, **quant
         Detector axes in mrad or 1/nm; "auto" keeps the kind that they have, or takes mrad. None leaves all axes.
     center : {"detector", "beam"} or (float, float), optional
         Where the undiffracted beam is: the middle of the detector, the brightest compact part of the sum pattern
-        (one pass over the data), or ``(x, y)`` in pixels. What the axes say already by default.
+        (one pass over the data), or ``(x, y)`` in pixels of the detector, also where data are binned. What the axes
+        say already by default.
     **quantities
         Single ones, such as ``camera_length="100 mm"``; None forgets one.
 
@@ -63,27 +64,37 @@ def set_microscope(signal, metadata=None, calibrate="auto", center=None, **quant
     if steering:
         raise ValueError(f"set_microscope: {steering[0]} was applied while reading. Load again with it as an option.")
     renew = set(told.values) | set(forgotten)
-    if center is not None:
-        told.values["center_x"], told.values["center_y"] = _center(signal, center)
-        renew |= {"center_x", "center_y"}
     before = read_tree(signal.metadata.as_dictionary(), "the signal", "recording").values
+    if center is not None:
+        told.values["center_x"], told.values["center_y"] = _center(signal, center, before)
+        renew |= {"center_x", "center_y"}
     _store(signal.metadata, told, forgotten)
     if calibrate is not None:
         _calibrate(signal, calibrate, renew, before)
     return signal
 
 
-def _center(signal, center):
-    if isinstance(center, str) and center == "detector":
-        return tuple((n - 1) / 2 for n in signal.axes_manager.signal_shape)
-    if isinstance(center, str) and center == "beam":
-        total = signal.sum(axis=signal.axes_manager.navigation_axes) if signal.axes_manager.navigation_size else signal
-        if total._lazy:
-            total.compute(show_progressbar=False)
-        return beam_disk(np.asarray(total.data, float))[0]
+def _center(signal, center, before):
+    """(x, y) in pixels of the detector, however many of them a step of the axes is."""
+    if isinstance(center, str) and center in ("detector", "beam"):
+        steps = _middle(signal) if center == "detector" else _beam(signal)
+        places = zip(_plain(signal)[:-3:-1], steps, ("center_x", "center_y"))
+        found = [(*calibration.detector_pixels(axis, before, name), step) for axis, step, name in places]
+        return tuple(first + step * pixels for pixels, first, step in found)
     if isinstance(center, str) or np.shape(center) != (2,) or not np.isfinite(np.asarray(center, float)).all():
         raise ValueError(f"center={center!r} is none of 'detector', 'beam', (x, y) in pixels.")
     return float(center[0]), float(center[1])
+
+
+def _middle(signal):
+    return tuple((n - 1) / 2 for n in signal.axes_manager.signal_shape)
+
+
+def _beam(signal):
+    total = signal.sum(axis=signal.axes_manager.navigation_axes) if signal.axes_manager.navigation_size else signal
+    if total._lazy:
+        total.compute(show_progressbar=False)
+    return beam_disk(np.asarray(total.data, float))[0]
 
 
 def _store(metadata, told, forgotten):
@@ -115,14 +126,10 @@ def _calibrate(signal, calibrate, renew, before):
         wavelength = LEAVES["wavelength"].leaf
         signal.metadata.set_item(wavelength, calibration.wavelength(values["beam_energy"]) * 1e10)
         signal.metadata.set_item(f"{wavelength}_units", LEAVES["wavelength"].unit)
-    axes = signal.axes_manager._axes
-    if calibrate == "auto" and "nm" in str(axes[-1].units) and values.get("beam_energy") is not None:
+    axes, plain = signal.axes_manager._axes, _plain(signal)
+    if calibrate == "auto" and "nm" in plain[-1]["units"] and values.get("beam_energy") is not None:
         calibrate = "k"
         renew = renew or {"beam_energy"}
-    plain = [
-        {"name": axis.name, "scale": axis.scale, "offset": axis.offset, "units": _text(axis.units), "size": axis.size}
-        for axis in axes
-    ]
     made = calibration.calibrated_axes(plain, values, calibrate, renew, before)
     for axis, old, new in zip(axes, plain, made):
         for key in ("scale", "offset", "units"):
@@ -130,8 +137,18 @@ def _calibrate(signal, calibrate, renew, before):
                 setattr(axis, key, new[key])
 
 
-def _text(units):
-    return units if isinstance(units, str) else ""
+def _plain(signal):
+    """The axes in NumPy order as RosettaSciIO has them."""
+    return [
+        {
+            "name": axis.name,
+            "scale": axis.scale,
+            "offset": axis.offset,
+            "units": axis.units if isinstance(axis.units, str) else "",
+            "size": axis.size,
+        }
+        for axis in signal.axes_manager._axes
+    ]
 
 
 def beam_disk(pattern):

@@ -10,7 +10,7 @@ import math
 
 from rsciio_tpx3.metadata.mapping import missing
 
-__all__ = ["CALIBRATIONS", "calibrated_axes", "check_choice", "detector_scale", "wavelength"]
+__all__ = ["CALIBRATIONS", "calibrated_axes", "check_choice", "detector_pixels", "detector_scale", "wavelength"]
 
 CALIBRATIONS = ("auto", "angle", "k", None)
 
@@ -70,7 +70,7 @@ def detector_scale(values, calibrate="auto"):
         If a way is asked for by name and something that it needs is absent.
     """
     check_choice(calibrate)
-    lacking = missing(values, "k axes" if calibrate == "k" else "angle axes")
+    lacking = _missing(values, calibrate)
     if calibrate is None or (lacking and calibrate == "auto"):
         return None
     if lacking:
@@ -117,11 +117,46 @@ def calibrated_axes(axes, values, calibrate="auto", renew=(), before=None):
     scale = detector_scale(values, calibrate)
     about = {"camera_length", "pixel_pitch", "beam_energy", "center_x", "center_y"} & set(renew)
     for axis, name in zip(axes[-2:], ("center_y", "center_x")):
-        if scale is not None and (_is_plain(axis) or calibrate != "auto" or about):
-            _calibrate_detector(axis, scale, values.get(name), before, name in renew)
-        elif name in renew and values.get(name) is not None and _is_plain(axis):
-            axis["offset"] = axis["offset"] - values[name]
+        known = scale is not None and (_is_plain(axis) or calibrate != "auto" or about)
+        told = name in renew and values.get(name) is not None
+        if known or told:
+            place = detector_pixels(axis, before, name)
+            _calibrate_detector(axis, scale if known else None, values.get(name), told, place)
     return axes
+
+
+def detector_pixels(axis, values, name):
+    """Which pixels of the whole detector the steps of a detector axis are.
+
+    Parameters
+    ----------
+    axis : dict
+        RosettaSciIO axis.
+    values : dict
+        By which the axis was made, as for `calibrated_axes`.
+    name : {"center_x", "center_y"}
+        Which of them is the centre along this axis.
+
+    Returns
+    -------
+    pixels, first : float
+        Detector pixels in a step, and the pixel in the middle of the first step. An axis with a scale does not
+        tell the latter: it is taken to begin at the edge of the detector.
+    """
+    if _is_plain(axis):
+        pixels, first = axis["scale"], axis["offset"]
+        # pixel numbers begin at 0, or above -0.5 where pixels are divided; below it they count from the beam
+        if first < min(0.0, (pixels - 1) / 2) and values.get(name) is not None:
+            first += values[name]
+        return pixels, first
+    way = "k" if "nm" in axis["units"] else "angle"
+    old = None if _missing(values, way) else detector_scale(values, way)
+    pixels = axis["scale"] / old[0] if old and axis["units"] in _UNITS[old[1]] else 1.0
+    return pixels, (pixels - 1) / 2
+
+
+def _missing(values, way):
+    return missing(values, "k axes" if way == "k" else "angle axes")
 
 
 def _calibrate_scan(axis, step, old_step, anew):
@@ -137,20 +172,18 @@ def _calibrate_scan(axis, step, old_step, anew):
     axis.update(scale=axis["scale"] * factor, offset=axis["offset"] * factor, units="nm")
 
 
-def _calibrate_detector(axis, scale, center, before, center_is_new):
-    """Angle or reciprocal length from the beam; `center` in pixels of the whole detector."""
-    number, unit = scale
-    if _is_plain(axis):
-        pixels, first = axis["scale"], axis["offset"]
-        middle = first + (axis["size"] - 1) / 2 * pixels
-        zero = (first - (middle if center is None else center)) / pixels
-    else:
-        old = detector_scale(before, "k" if "nm" in axis["units"] else "auto")
-        pixels = axis["scale"] / old[0] if old and axis["units"] in _UNITS[old[1]] else 1.0
-        zero = axis["offset"] / axis["scale"]
-        if center_is_new and center is not None:
-            # a step of several pixels, or of a part of one, has its middle off that of the first pixel
-            zero = ((pixels - 1) / 2 - center) / pixels
+def _calibrate_detector(axis, scale, center, center_is_new, place):
+    """Angle or reciprocal length from the beam; `center` in pixels of the whole detector.
+
+    Without a scale the axis keeps its own, and is moved only.
+    """
+    pixels, first = place
+    if _is_plain(axis) and center is None:
+        center = first + (axis["size"] - 1) / 2 * pixels
+    # an axis with a scale may have been cropped since, or centred by other means
+    keep = not (_is_plain(axis) or (center_is_new and center is not None))
+    zero = axis["offset"] / axis["scale"] if keep else (first - center) / pixels
+    number, unit = (axis["scale"] / pixels, axis["units"]) if scale is None else scale
     axis.update(scale=number * pixels, offset=zero * number * pixels, units=unit)
 
 

@@ -49,6 +49,13 @@ def check(name, value, bare=None, key=None):
     """
     row = LEAVES[name]
     key = key or name
+    try:
+        return _checked(row, value, bare, key)
+    except (TypeError, AttributeError, ArithmeticError):
+        raise _refused(row, value, key, "a value of another kind is expected") from None
+
+
+def _checked(row, value, bare, key):
     if row.many and row.kind != "shape":
         items = value if isinstance(value, (list, tuple, np.ndarray)) else [value]
         if row.unit is not None and len(items) == 2 and isinstance(items[1], str) and not isinstance(items[0], str):
@@ -114,10 +121,10 @@ def _flag(row, value, bare, key):
 
 def _date(row, value, bare, key):
     try:
-        # TOML and YAML have dates of their own
-        text = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else str(value)
+        # TOML and YAML have dates of their own; a number is another kind of time, such as an exposure
+        text = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
         return getattr(datetime, row.kind).fromisoformat(text).isoformat(), None
-    except ValueError:
+    except (ValueError, TypeError):
         raise _refused(row, value, key, f"an ISO {row.kind} is expected") from None
 
 

@@ -3,11 +3,12 @@
 import json
 import os
 
+from rsciio_tpx3.metadata.calibration import detector_pixels
 from rsciio_tpx3.metadata.mapping import LEAVES, missing
 from rsciio_tpx3.metadata.units import convert
 from rsciio_tpx3.metadata.written import read_tree
 
-__all__ = ["from_libertem", "known_values", "libertem_parameters", "ro_crate", "write_ro_crate"]
+__all__ = ["data_values", "from_libertem", "known_values", "libertem_parameters", "ro_crate", "write_ro_crate"]
 
 # parameter: (row, base unit of LiberTEM-schema)
 _LIBERTEM = {
@@ -28,7 +29,7 @@ def libertem_parameters(signal, complete=False):
     Parameters
     ----------
     signal : HyperSpy signal, RosettaSciIO signal dictionary, or metadata tree
-        The centre follows from the detector axes where the metadata do not have it.
+        Of data that were cropped or binned these are the parameters of what they are now.
     complete : bool
         True refuses a set with parameters missing.
 
@@ -41,7 +42,8 @@ def libertem_parameters(signal, complete=False):
     Raises
     ------
     ValueError
-        If scan steps differ, since the schema has one for both, or something is missing that was asked for.
+        If scan steps, or detector pixels, differ in x and y, since the schema has one for both; or if something is
+        missing that was asked for.
 
     Examples
     --------
@@ -50,7 +52,7 @@ def libertem_parameters(signal, complete=False):
     >>> libertem_parameters(build({"camera_length": 0.1, "convergence_angle": 20.0}))
     {'camera_length': (0.1, 'meter'), 'semiconv': (0.02, 'radian')}
     """
-    values = known_values(signal)
+    values = data_values(signal)
     steps = [values[name] for name in ("scan_step_x", "scan_step_y") if name in values]
     if len(steps) == 2 and abs(steps[0] - steps[1]) > 1e-6 * steps[0]:
         raise ValueError(
@@ -101,22 +103,77 @@ def known_values(signal):
     dict
         Name to plain value in the table's unit.
     """
+    tree, axes = _parts(signal)
+    values = read_tree(tree, "the signal", "recording").values
+    for axis, name in zip(axes[-2:], ("center_y", "center_x")):
+        if axis["units"] in _CENTRED:
+            pixels, first = detector_pixels(axis, values, name)
+            values.setdefault(name, first - axis["offset"] / axis["scale"] * pixels)
+    for axis in axes[:-2]:
+        name = f"scan_step_{axis['name']}"
+        if name in ("scan_step_x", "scan_step_y"):
+            if axis["units"] == "nm":
+                values[name] = axis["scale"]  # positions may have been binned
+            elif axis["units"] == "" and name in values:
+                values[name] *= axis["scale"]
+    return values
+
+
+def data_values(signal):
+    """Quantities of the data as they are: pixel pitch and centre are those of their own pixels.
+
+    Data may have been cropped or binned since they were recorded; `known_values` tells of the detector.
+
+    Parameters
+    ----------
+    signal : HyperSpy signal, RosettaSciIO signal dictionary, or metadata tree
+
+    Returns
+    -------
+    dict
+        Name to plain value in the table's unit; the centre counts pixels of the data.
+
+    Raises
+    ------
+    ValueError
+        If pixels are binned differently in x and y.
+    """
+    _, axes = _parts(signal)
+    values = known_values(signal)
+    places = [detector_pixels(axis, values, name) for axis, name in zip(axes[-2:], ("center_y", "center_x"))]
+    if not places:
+        return values
+    (high, _), (wide, _) = places
+    if abs(high - wide) > 1e-6 * high:
+        raise ValueError(f"a pixel is {wide:g} detector pixels wide and {high:g} high. Rebin to square pixels first.")
+    for axis, name, (pixels, first) in zip(axes[-2:], ("center_y", "center_x"), places):
+        if axis["units"] in _CENTRED:
+            values[name] = -axis["offset"] / axis["scale"]
+        elif name in values:
+            values[name] = (values[name] - first) / pixels
+    if "pixel_pitch" in values:
+        values["pixel_pitch"] *= high
+    return values
+
+
+_CENTRED = ("mrad", "nm^-1", "nm$^{-1}$", r"$\AA^{-1}$", "$A^{-1}$")
+
+
+def _parts(signal):
+    """Metadata tree, and axes in NumPy order; a tree alone has none."""
     if hasattr(signal, "metadata"):
-        axes = [(a.name, a.scale, a.offset, a.units) for a in signal.axes_manager._axes]
+        axes = [
+            {key: getattr(axis, key) for key in ("name", "scale", "offset", "units")}
+            for axis in signal.axes_manager._axes
+        ]
         tree = signal.metadata.as_dictionary()
     elif "axes" in signal and "metadata" in signal:
-        axes = [(a.get("name"), a["scale"], a["offset"], a["units"]) for a in signal["axes"]]
-        tree = signal["metadata"]
+        axes, tree = [dict(axis) for axis in signal["axes"]], signal["metadata"]
     else:
-        axes, tree = [], signal
-    values = read_tree(tree, "the signal", "recording").values
-    for name, (_, scale, offset, units) in zip(("center_y", "center_x"), axes[-2:]):
-        if units in ("mrad", "nm^-1", "nm$^{-1}$", r"$\AA^{-1}$", "$A^{-1}$"):
-            values.setdefault(name, -offset / scale)
-    for name, scale, _, units in axes[:-2]:
-        if name in ("x", "y") and units == "nm":
-            values.setdefault(f"scan_step_{name}", scale)
-    return values
+        return signal, []
+    for axis in axes:
+        axis["units"] = axis["units"] if isinstance(axis["units"], str) else ""
+    return tree, axes
 
 
 # -- RO-Crate ---------------------------------------------------------------------------------------

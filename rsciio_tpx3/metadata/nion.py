@@ -27,7 +27,7 @@ def read_tp3_tools(mapping, label, strict=True):
     told = Told("tp3_tools", label, strict, original=mapping)
     spim = [mapping.get("xspim_size"), mapping.get("yspim_size")]
     scan = [mapping.get("xscan_size", spim[0]), mapping.get("yscan_size", spim[1])]
-    if None not in spim and scan == spim and min(spim) > 1:
+    if None not in spim and scan == spim and 1 not in spim:
         told.add("navigation_shape", spim, key="xspim_size, yspim_size")
     told.add("bias_voltage", mapping.get("bias_voltage"), "V", key="bias_voltage")
     told.add("exposure_time", mapping.get("acquisition_us"), "us", key="acquisition_us")

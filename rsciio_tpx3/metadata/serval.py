@@ -110,8 +110,12 @@ def _add_start(told, mapping):
     start = _first(mapping, "StartDateTime")
     if not isinstance(start, (int, float)) or isinstance(start, bool) or start <= 0:
         return
-    # milliseconds since 1970, UTC
-    moment = datetime.datetime.fromtimestamp(start / 1000, datetime.timezone.utc)
+    try:
+        # milliseconds since 1970, UTC
+        moment = datetime.datetime.fromtimestamp(start / 1000, datetime.timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        told.add("date", start, key="StartDateTime")  # which refuses it
+        return
     told.add("date", moment.date().isoformat(), key="StartDateTime")
     told.add("time", moment.time().isoformat(timespec="milliseconds"), key="StartDateTime")
     told.add("time_zone", "UTC", key="StartDateTime")

@@ -2,7 +2,7 @@
 
 Beside ``scan.tpx3`` (or ``scan_000000.tpx3``, the first of numbered pieces) these are looked for:
 
-- ``scan.metadata.toml``, ``.yaml``, ``.yml`` or ``.json``, written by hand;
+- ``scan.metadata.toml``, ``.yaml``, ``.yml`` or ``.json``, written by hand (and ``scan_000000.metadata.toml``);
 - ``scan.json`` and ``scan.tpx3.json``: Serval, Tp3_tools, or written by hand, as the keys tell;
 - ``scan.t3pa.info`` and ``scan.t3pa.dsc`` of Pixet;
 - ``comment.txt`` (EMAT) and ``metadata.toml``, ``.yaml``, ``.yml`` or ``.json``, where the folder holds this one
@@ -70,8 +70,10 @@ def find_sidecars(path):
     """
     folder, name = os.path.split(os.path.abspath(path))
     stem = _stem_of(os.path.join(folder, name))
-    wanted = [f"{stem}.metadata{ending}" for ending in _WRITTEN]
-    wanted += [f"{s}.json" for s in dict.fromkeys((stem, os.path.splitext(name)[0], name))]
+    own = os.path.splitext(name)[0]
+    # a file of its own comes before that of all pieces: numbered recordings may be one acquisition, or several
+    wanted = [f"{s}.metadata{ending}" for s in (own, stem) for ending in _WRITTEN]
+    wanted += [f"{s}.json" for s in (stem, own, name)]
     wanted += [f"{name}{ending}" for ending in (".toml", ".yaml", ".yml")]
     found = [os.path.join(folder, n) for n in dict.fromkeys(wanted) if os.path.isfile(os.path.join(folder, n))]
     shared = [n for n in (_NOTES, *(f"metadata{e}" for e in _WRITTEN)) if os.path.isfile(os.path.join(folder, n))]
@@ -111,12 +113,21 @@ def read_sidecar(path, strict=True):
             raise ValueError(f"{name!r} has {os.path.getsize(path)} bytes: too many for a description.")
         if name.lower().endswith(".txt"):
             return [read_notes(path, strict)]
-        mapping = load_text_file(path)
+        return _understood(load_text_file(path), name, strict)
     except (ValueError, OSError) as problem:
         if strict:
             raise
         _logger.warning(f"{problem} The recording is read without it.")
-        return [Told("written", name, strict)]
+    except Exception as problem:
+        # nobody can foresee what a file of this name holds, and it must not keep anybody from their data
+        told = f"{name!r} cannot be understood ({type(problem).__name__}: {problem})."
+        if strict:
+            raise ValueError(f"{told} Correct it, or leave it out.") from problem
+        _logger.warning(f"{told} The recording is read without it.")
+    return [Told("written", name, strict)]
+
+
+def _understood(mapping, name, strict):
     if is_serval(mapping):
         return read_serval(mapping, f"{name} (Serval)", strict)
     if is_tp3_tools(mapping):

@@ -30,6 +30,7 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _QUANTITY = re.compile(
     rf"^\s*\(?\s*(?P<value>{_NUMBER})\s*(?:(?:\u00b1|\+/-|\+-)\s*(?P<error>{_NUMBER})\s*)?\)?\s*(?P<unit>.*?)\s*$"
 )
+_MOST_DIGITS = 300
 _WHAT = {
     "keV": "an energy", "m": "a length", "mm": "a length", "um": "a length", "nm": "a length",
     "angstrom": "a length", "mrad": "an angle", "deg": "an angle", "s": "a time", "nA": "a current",
@@ -253,8 +254,10 @@ def _exact(number, value, name, example, optional=False):
     if number is None and optional:
         return None
     try:
-        if isinstance(number, bool):
+        text = str(number).lower()
+        # a fraction of such a number would fill the memory
+        if isinstance(number, bool) or abs(int(text.partition("e")[2] or 0)) > _MOST_DIGITS:
             raise ValueError
-        return Fraction(str(number))
+        return Fraction(text)
     except (ValueError, TypeError, ZeroDivisionError, OverflowError):
         raise UnitError(f"{name}={value!r}: {number!r} is no finite number. Write for example {example!r}.") from None

@@ -20,6 +20,7 @@ __all__ = ["HYPERSPY_UNITS", "add_moment", "load_text_file", "read_mapping", "re
 
 _logger = logging.getLogger(__name__)
 
+_DETECTOR_NODE = re.compile(r"detector|sensor|chip|bias", re.IGNORECASE)
 _ENDINGS = re.compile(r"_(units?|errors?)$")
 # one word for two quantities: name to the rows that it fills
 _PAIRS = {
@@ -76,7 +77,7 @@ def _parsed(ending, text):
         import yaml
 
         try:
-            return yaml.safe_load(text)
+            return yaml.load(text, _yaml_loader())
         except yaml.YAMLError as error:
             raise ValueError(str(error)) from None
     if ending == ".toml":
@@ -88,6 +89,23 @@ def _parsed(ending, text):
     if ending == ".json":
         return json.loads(text)
     raise ValueError("its ending is none of .json, .yaml, .toml")
+
+
+def _yaml_loader():
+    """YAML 1.2 in that a time of day and a zone are no numbers of base 60 (14:03:27 is 50607 in YAML 1.1)."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers = {
+            first: [(tag, _without_colon(rule) if tag.endswith((":int", ":float")) else rule) for tag, rule in rules]
+            for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    return Loader
+
+
+def _without_colon(rule):
+    return re.compile(rf"(?!.*:)(?:{rule.pattern})", rule.flags)
 
 
 def read_mapping(mapping, label, kind="user", strict=True):
@@ -190,6 +208,8 @@ def _entries(mapping, path=""):
     for key, value in mapping.items():
         full = f"{path}.{key}" if path else str(key)
         word = _plain_key(key)
+        if word == "voltage" and _DETECTOR_NODE.search(path):
+            word = "bias_voltage"  # elsewhere it is that of the electrons
         known = _WORDS.get(_plain_key(full)) or _WORDS.get(word) or (word if word in _PAIRS else None)
         known = known or (word if word in _MOMENTS else None)
         if isinstance(value, dict) and "value" not in {str(k).lower() for k in value}:

@@ -185,3 +185,51 @@ def test_binned_and_divided_data_keep_their_scale():
         set_microscope(second, **change)
         for a, b in zip(first.axes_manager._axes, second.axes_manager._axes):
             assert (a.scale, a.offset, a.units) == (pytest.approx(b.scale), pytest.approx(b.offset), b.units), change
+
+
+def _uncalibrated(nav=(3, 4), sig=(16, 24)):
+    s = hyperspy_sparse.data.disks(nav, sig, shift=0)
+    for axis in s.axes_manager._axes:
+        axis.scale, axis.offset, axis.units = 1.0, 0.0, "px" if not axis.navigate else ""
+    return s
+
+
+def test_a_centre_is_applied_once_and_in_any_order():
+    scale = {"camera_length": "100 mm", "pixel_pitch": "55 um"}
+    s = set_microscope(_uncalibrated(), center=(10, 7))
+    set_microscope(s, center=(10, 7))
+    assert [axis.offset for axis in s.axes_manager.signal_axes] == [-10, -7]
+    set_microscope(s, **scale)
+    assert s.calibration.center == pytest.approx([10, 7])
+    # axes of another program's scale, moved when the centre is told and kept when the scale is
+    s = set_microscope(hyperspy_sparse.data.disks((3, 4), (16, 24)), center=(10, 7))
+    assert s.calibration.center == pytest.approx([10, 7]) and s.axes_manager.signal_axes[0].units == "$A^{-1}$"
+    assert set_microscope(s, **scale).calibration.center == pytest.approx([10, 7])
+
+
+def test_a_centre_of_counted_pixels_is_applied_once(path, tmp_path):
+    hs.load(path, metadata={"center": [120.0, 131.0]}).save(tmp_path / "x.toml")
+    for told in (None, {"center": [120.0, 131.0]}, {"center": [120.0, 131.0], "camera_length": "100 mm"}):
+        s = hs.load(tmp_path / "x.toml", metadata=told)
+        assert s.calibration.center == pytest.approx([120, 131]), told
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+@pytest.mark.parametrize("center", ["detector", "beam"])
+def test_a_centre_that_is_looked_for_is_that_of_binned_data_too(calibrated, center):
+    s = _uncalibrated()
+    if calibrated:
+        set_microscope(s, camera_length="100 mm", pixel_pitch="55 um")
+    s = set_microscope(s.rebin(scale=(1, 1, 2, 2)), center=center)
+    assert s.calibration.center == pytest.approx([5.5, 3.5], abs=0 if center == "detector" else 0.3)
+    detector = s.metadata.Acquisition_instrument.TEM.Detector
+    assert (detector.center_x, detector.center_y) == pytest.approx((11.5, 7.5), abs=0 if center == "detector" else 0.5)
+
+
+def test_axes_calibrated_by_hand_take_a_camera_length():
+    s = _uncalibrated()
+    for axis in s.axes_manager.signal_axes:
+        axis.scale, axis.units = 0.1, "nm^-1"
+    set_microscope(s, camera_length="100 mm", pixel_pitch="55 um")
+    assert s.axes_manager.signal_axes[0].units == "mrad"
+    assert s.axes_manager.signal_axes[0].scale == pytest.approx(0.55, rel=1e-6)

@@ -17,6 +17,7 @@ from rsciio_tpx3.metadata.sidecars import read_sidecar
 from rsciio_tpx3.metadata.template import sidecar_text, template_text
 from rsciio_tpx3.metadata.written import read_mapping, read_tree
 from rsciio_tpx3.nxevent.layout import ENTRY, PARAMETERS, PROCESS
+from rsciio_tpx3.simulate.twin import abtem_setup, temgym_setup
 
 SETUP = {
     "beam_energy": "200 keV",
@@ -176,3 +177,23 @@ def test_the_command_says_what_is_wrong(path, capsys):
     assert main(["metadata"]) == 2
     assert main(["metadata", str(path), "--set", "camera_length=100"]) == 2
     assert "has no unit" in capsys.readouterr().err
+
+
+def test_cropped_and_binned_data_are_described_as_they_are(path):
+    s = hs.load(path, metadata=SETUP, navigation_shape=(11, 7))
+    cropped, binned = s.isig[20:, 10:], s.inav[:10, :6].rebin(scale=(2, 2, 2, 2))
+    for axes in ("calibrated", "plain"):
+        found = libertem_parameters(cropped)
+        assert (found["cx"][0], found["cy"][0]) == pytest.approx((110, 110)), axes
+        found = libertem_parameters(binned)
+        assert found["scan_pixel_pitch"] == (pytest.approx(1e-9), "meter"), axes
+        assert found["detector_pixel_pitch"] == (pytest.approx(110e-6), "meter"), axes
+        assert (found["cx"][0], found["cy"][0]) == pytest.approx((64.75, 59.75)), axes
+        whole = abtem_setup(s.inav[:10, :6])
+        assert abtem_setup(binned)["scan"]["end"] == pytest.approx(whole["scan"]["end"])
+        assert abtem_setup(binned)["detector"]["max_angle"] == pytest.approx(whole["detector"]["max_angle"], rel=0.01)
+        assert temgym_setup(binned)["detector"]["pixel_size"] == pytest.approx((110e-6, 110e-6))
+        s = hs.load(path, metadata=SETUP, navigation_shape=(11, 7), calibrate=None)
+        cropped, binned = s.isig[20:, 10:], s.inav[:10, :6].rebin(scale=(2, 2, 2, 2))
+    with pytest.raises(ValueError, match="2 detector pixels wide and 1 high"):
+        libertem_parameters(s.rebin(scale=(1, 1, 2, 1)))

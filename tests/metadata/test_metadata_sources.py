@@ -17,6 +17,7 @@ from rsciio_tpx3.metadata.mapping import LEAVES, build
 from rsciio_tpx3.metadata.pixet import read_items
 from rsciio_tpx3.metadata.sidecars import find_sidecars, read_sidecar
 from rsciio_tpx3.metadata.survey import read_survey
+from rsciio_tpx3.metadata.written import read_mapping
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
 from rsciio_tpx3.tpx3 import file_reader
 
@@ -319,3 +320,67 @@ def test_the_log_of_processing_tells_what_was_done_with_what(scan):
     assert json.loads(step["parameters"])["nav_shape"] == [7, 11]
     assert json.loads(step["parameters"])["orientation"] == "left"
     assert step["inputs"] == [{"name": "scan.tpx3", "size": scan.stat().st_size}]
+
+
+def test_numbered_recordings_have_each_its_own_file(tmp_path):
+    for name in ("s_1.tpx3", "s_2.tpx3", "s_1.metadata.toml", "s_2.metadata.toml", "s.metadata.toml"):
+        (tmp_path / name).touch()
+    found = [p.rsplit("/", 1)[-1] for p in find_sidecars(str(tmp_path / "s_2.tpx3"))]
+    assert found == ["s_2.metadata.toml", "s.metadata.toml"]
+
+
+SERVAL_SIGNS = {"Measurement": {}, "BiasVoltage": 7}
+TP3_SIGNS = {"bytedepth": 1, "cumul": 0, "bias_voltage": 7}
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("[" * 5000 + "]" * 5000, {}),
+        (json.dumps({**SERVAL_SIGNS, "StartDateTime": 1e15}), {"bias_voltage": 7.0}),
+        (json.dumps({**SERVAL_SIGNS, "StartDateTime": float("nan")}), {"bias_voltage": 7.0}),
+        (json.dumps({**TP3_SIGNS, "xspim_size": "a", "yspim_size": 3}), {"bias_voltage": 7.0}),
+        (json.dumps({**TP3_SIGNS, "xspim_size": [2], "yspim_size": [2]}), {"bias_voltage": 7.0}),
+        ('{"camera_length": "1e400 m", "beam_energy": "200 keV"}', {"beam_energy": 200.0}),
+        ('{"camera_length": "1e999999999 m", "beam_energy": "200 keV"}', {"beam_energy": 200.0}),
+        ('{"board_temperature": "25 delta_degC", "beam_energy": "200 keV"}', {"beam_energy": 200.0}),
+        ('{"layout": [1, 2], "beam_energy": "200 keV"}', {"beam_energy": 200.0}),
+        ('{"layout": [{"chip": 0, "x": 1e400, "y": 0}], "beam_energy": "200 keV"}', {"beam_energy": 200.0}),
+        ('{"layout": 5, "navigation_shape": [1e400, 3], "beam_energy": "200 keV"}', {"beam_energy": 200.0}),
+    ],
+)
+def test_whatever_a_found_file_holds_it_only_warns(tmp_path, caplog, text, left):
+    path = tmp_path / "scan.json"
+    path.write_text(text)
+    [told] = [told for told in read_sidecar(str(path), strict=False)][:1]
+    assert told.values == left and caplog.records
+    with pytest.raises(ValueError, match=r"scan\.json"):
+        read_sidecar(str(path))
+
+
+def test_yaml_that_contains_itself_only_warns(tmp_path, caplog):
+    (tmp_path / "x.yaml").write_text("a: &x {b: *x}\n")
+    assert read_sidecar(str(tmp_path / "x.yaml"), strict=False)[0].values == {}
+    assert "cannot be understood" in caplog.text
+
+
+def test_a_time_in_yaml_is_a_time(tmp_path):
+    (tmp_path / "x.yaml").write_text("date: 2024-05-03\ntime: 14:03:27\ntime_zone: +10:00\ngap: 4\nnotes: 1:20\n")
+    assert read_sidecar(str(tmp_path / "x.yaml"))[0].values == {
+        "date": "2024-05-03",
+        "time": "14:03:27",
+        "time_zone": "+10:00",
+        "gap": 4,
+        "notes": "1:20",
+    }
+
+
+@pytest.mark.parametrize("told", [{"time": 12}, {"time": 1714}, {"date": 20240503}])
+def test_a_number_is_no_date_and_no_time_of_day(scan, told):
+    with pytest.raises(ValueError, match="an ISO (date|time) is expected"):
+        file_reader(scan, lazy=True, metadata=told)
+
+
+def test_the_voltage_of_a_sensor_is_not_that_of_the_electrons():
+    told = read_mapping({"detector": {"voltage": "150 V"}, "microscope": {"voltage": "200 kV"}}, "x").values
+    assert told == {"bias_voltage": 150.0, "beam_energy": 200.0}
