@@ -118,8 +118,8 @@ def _predict(took, size, per_task, task_bytes):
         ["workers", "decoding, s", "scheduler, s (at the same time)", "times faster", "read from the disk, GB/s"], rows
     )
     print(
-        "The scheduler works while the workers do, so the longer of the two counts. It sets no limit before the "
-        "workers need less time than it does; the disk does first.\n"
+        "The scheduler works while the workers do, so the longer of the two counts: where that is the scheduler, more "
+        "workers do not help, but fewer and larger blocks do. The disk has to give what stands in the last column.\n"
     )
 
 

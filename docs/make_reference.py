@@ -86,8 +86,10 @@ def metadata_table():
     """The table of metadata, one row a quantity: what can be told, then what reading finds."""
     from rsciio_tpx3.metadata.mapping import LEAVES
 
-    told = ["| Name | Place in the tree | Unit | Allowed | Example | Sources, most trusted first | Meaning |"]
-    told.append("|" + "---|" * 7)
+    told = [
+        "| Name | Place in the tree | Unit | Allowed | Example | Sources, most trusted first | Required for | Meaning |"
+    ]
+    told.append("|" + "---|" * 8)
     found = ["| Place in the tree | Unit | Meaning |", "|---|---|---|"]
     for name, row in LEAVES.items():
         leaf = row.leaf.replace("Acquisition_instrument.", "")
@@ -97,7 +99,7 @@ def metadata_table():
         example = row.example.replace("|", "\\|")
         told.append(
             f"| `{name}` | `{leaf}` | {row.unit or ''} | {_allowed(row)} | `{example}` | {', '.join(row.sources)} | "
-            f"{row.meaning}{f' ({row.reference})' if row.reference else ''} |"
+            f"{', '.join(row.required) or 'optional'} | {row.meaning}{f' ({row.reference})' if row.reference else ''} |"
         )
     return "\n".join(["### What can be told", "", *told, "", "### What reading finds", "", *found])
 

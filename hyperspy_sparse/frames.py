@@ -62,13 +62,13 @@ class _Neighbours:
         if stop - start == 1:
             return source.frames(row, row + 1).frame(0)
         with self._lock:
-            lines = self._kept.setdefault(source, OrderedDict())
-            if start in lines:
-                lines.move_to_end(start)
+            lines, span = self._kept.setdefault(source, OrderedDict()), (start, stop)
+            if span in lines:
+                lines.move_to_end(span)
             else:
-                lines[start] = source.frames(start, stop)
+                lines[span] = source.frames(start, stop)
                 self._forget(lines)
-            return lines[start].frame(row - start)
+            return lines[span].frame(row - start)
 
     def _forget(self, newest):
         """Drop what was not looked at for the longest time: first of other signals, then of this one."""

@@ -45,6 +45,22 @@ def _frame_by_frame(function, options, shape, dtype, chunk):
     return out
 
 
+def _with_data(make, out, data):
+    """The signal that the host makes, or its `out`, with other data; nobody sees those of the host.
+
+    A plot of `out` draws as soon as it hears of a change, so it hears of it once, at the end.
+    """
+    if out is None:
+        result = make()
+        result.data = data.reshape(result.data.shape)
+        return result
+    with out.events.data_changed.suppress():
+        make()
+    out.data = data.reshape(out.data.shape)
+    out.events.data_changed.trigger(obj=out)
+    return None
+
+
 class SparseFramesMixin:
     """Methods of the sparse signal classes; stands before the host's class."""
 
@@ -153,10 +169,7 @@ class SparseFramesMixin:
         masked = None if rechunk or not name.startswith("nan") else nan_masks.behind(data)
         beside_mask = None if masked is None else nan_masks.reduced(name, masked, reduced)
         if beside_mask is not None:
-            result = host(function, axes, out=out)
-            target = result if out is None else out
-            target.data = beside_mask.reshape(target.data.shape)
-            return result
+            return _with_data(lambda: host(function, axes, out=out), out, beside_mask)
         sparsely = has_sparse_chunks(self) and name in _REDUCED_SPARSELY.get(data.dtype.kind, ())
         if rechunk or reduced not in (nav, sig, nav + sig) or not sparsely:
             return host(function, axes, out=out, rechunk=rechunk)
@@ -165,15 +178,13 @@ class SparseFramesMixin:
         try:
             # These never make a chunk dense, so they may have larger ones.
             self._data = in_blocks
-            result = host(np.mean if moment else function, axes, out=out, rechunk=rechunk)
-        finally:
-            self._data = data
-        if moment:
-            target = result if out is None else out
+            if not moment:
+                return host(function, axes, out=out, rechunk=rechunk)
             dtype = np.var(np.zeros(1, data.dtype)).dtype
             spread = blocks.moments(in_blocks, reduced, dtype, name.endswith("std"))
-            target.data = spread.reshape(target.data.shape)
-        return result
+            return _with_data(lambda: host(np.mean, axes, out=out, rechunk=rechunk), out, spread)
+        finally:
+            self._data = data
 
     def rebin(self, new_shape=None, scale=None, crop=False, dtype=None, out=None, rechunk=False):
         data = self._data

@@ -25,7 +25,6 @@ _logger = logging.getLogger(__name__)
 CACHE_BYTES = 2 * 2**30
 """Size of all entries together above which the ones not used for the longest time are removed."""
 
-_END_BYTES = 1 << 16
 _ENDING = ".npz"
 _CODE = ("events", "frames", "tpx3")  # folders whose code decides what is found
 _HEAD = "head"  # array in each entry: what it belongs to, as JSON
@@ -148,7 +147,7 @@ class RecordingCache:
     def _identity(self):
         """What an entry must have been made of, as text."""
         if self._identity_text is None:
-            files = [[s.path, s.size, s.mtime_ns, _ends(s.path, s.size)] for s in self._stamps]
+            files = [[s.path, s.size, s.mtime_ns, s.checksum_of_ends()] for s in self._stamps]
             self._identity_text = json.dumps([_code(), _tagged(self._about), files], sort_keys=True)
         return self._identity_text
 
@@ -206,16 +205,6 @@ def recalled_value(source, name, make):
     value = make(source)
     own.save(kind, {}, {"value": value})
     return value
-
-
-def _ends(path, size):
-    """Checksum of the first and last 64 KiB."""
-    found = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        found.update(file.read(_END_BYTES))
-        file.seek(max(size - _END_BYTES, 0))
-        found.update(file.read(_END_BYTES))
-    return found.hexdigest()
 
 
 @cache

@@ -3,6 +3,7 @@
 from rsciio_tpx3.events.scan_delay import delay_of_scan
 from rsciio_tpx3.metadata.units import to_ticks
 from rsciio_tpx3.opening import open_recording
+from rsciio_tpx3.reading import told_options, told_scan
 
 __all__ = ["find_scan_delay"]
 
@@ -57,6 +58,8 @@ def find_scan_delay(filename, *, span=None, method="auto", mask=None, **options)
     >>> abs(found.delay - 12e-6) < 3 * found.error
     True
     """
-    source, scan_options = open_recording(filename, options)
+    source, scan_options, account = open_recording(filename, options)
+    scan_options = told_options(source.index(), scan_options, account)
+    told_scan(source.index(), scan_options, account)  # refuses rows that the edges contradict
     span = None if span is None else to_ticks(span, "span", "5 us")
     return delay_of_scan(source, scan_options, span, method, mask)

@@ -13,10 +13,9 @@ from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.events.scan import place_hits
 from rsciio_tpx3.events.sorting import time_order
 from rsciio_tpx3.events.source import Hits
-from rsciio_tpx3.events.sync import build_scan
 from rsciio_tpx3.metadata.units import to_ticks
 from rsciio_tpx3.opening import open_recording
-from rsciio_tpx3.reading import scan_options
+from rsciio_tpx3.reading import scan_options, told_scan
 
 __all__ = ["HitBatch", "read_hits"]
 
@@ -53,6 +52,8 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
         If `start` or `stop` has no unit.
     ScanSyncError
         If a scan was asked for that the edges do not tell.
+    MetadataConflictError
+        If files beside the recording contradict each other, or the edges, about the scan.
     Tpx3FormatError
         If the file is no event recording, or is damaged.
 
@@ -82,8 +83,8 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
     if misplaced:
         raise TypeError(f"{misplaced[0]} tells the scan: pass it as scan={{{misplaced[0]!r}: ...}}.")
     wanted = scan is not None and scan is not False
-    source, told = open_recording(filename, {**(scan if isinstance(scan, dict) else {}), **options})
-    placed = build_scan(source.index(), told) if wanted else None
+    source, told, account = open_recording(filename, {**(scan if isinstance(scan, dict) else {}), **options})
+    placed = told_scan(source.index(), told, account) if wanted else None
     return _batches(source, _clipped(source.index().hit_span, *span), placed, int(batch_size))
 
 

@@ -10,7 +10,7 @@ _ADVACAM = (".t3pa", ".t3p")
 
 
 def open_recording(filename, options):
-    """The source of a recording and its scan options.
+    """The source of a recording, its scan options, and what is told about it.
 
     Parameters
     ----------
@@ -23,6 +23,8 @@ def open_recording(filename, options):
     source : EventSource
         Of electrons where ``cluster`` is among the options, with corrections applied.
     scan_options : ScanOptions
+    account : Account
+        What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reading.told_scan`.
     """
     several = not isinstance(filename, (str, os.PathLike))
     first = os.fspath(next(iter(filename)) if several else filename)
@@ -32,6 +34,6 @@ def open_recording(filename, options):
         options = {"sync": "shared-clock", **options}
     else:
         from rsciio_tpx3.tpx3._api import opened
-    source, scan_options = opened(filename, options)
+    source, scan_options, account = opened(filename, options)
     events = event_options(**{name: options[name] for name in EVENT_OPTIONS if name in options})
-    return prepare_events(source, events)[0], scan_options
+    return prepare_events(source, events)[0], scan_options, account

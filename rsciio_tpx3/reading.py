@@ -16,7 +16,7 @@ import numpy as np
 from rsciio_tpx3.cache import recalled_counts
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.events.event_options import EventOptions, prepare_events
-from rsciio_tpx3.events.repeats import frame_choice
+from rsciio_tpx3.events.repeats import FrameChoice, frame_choice
 from rsciio_tpx3.events.sync import ScanOptions, build_scan, choose_sync
 from rsciio_tpx3.events.time_bins import TimeBins
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
@@ -38,6 +38,8 @@ __all__ = [
     "refuse_unknown",
     "scan_options",
     "signal_offers",
+    "told_options",
+    "told_scan",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -175,33 +177,41 @@ def told_scan(index, options, account=None):
     """
     if account is None:
         return build_scan(index, options)
-    dwell = account.dwell_time
-    if dwell is not None and options.dwell is None and options.active_fraction is None and options.sync != "frames":
-        # edges that measure the dwell time are believed before any file
-        if choose_sync(index, options)[0] not in ("line-gate", "pixel-trigger"):
-            options = replace(options, dwell=Fraction(repr(dwell)) * TICKS_PER_SECOND)
+    options = told_options(index, options, account)
     try:
         scan = build_scan(index, options)
     except ScanSyncError as error:
         told = ", ".join(f"{name} from {label}" for name, label in account.told_by.items())
         raise (ScanSyncError(f"{error} ({told}; an option decides otherwise)") if told else error) from None
     if "navigation_shape" in account.told_by:
-        _check_told_rows(index, options, scan, account.told_by["navigation_shape"])
+        _check_told_rows(index, options, account.told_by["navigation_shape"])
     return scan
 
 
-def _check_told_rows(index, options, scan, label):
+def told_options(index, options, account):
+    """Scan options with the dwell time that a sidecar tells, where neither the user nor the edges do."""
+    dwell = account.dwell_time
+    if dwell is not None and options.dwell is None and options.active_fraction is None and options.sync != "frames":
+        # edges that measure the dwell time are believed before any file
+        if choose_sync(index, options)[0] not in ("line-gate", "pixel-trigger"):
+            return replace(options, dwell=Fraction(repr(dwell)) * TICKS_PER_SECOND)
+    return options
+
+
+def _check_told_rows(index, options, label):
     """Refuse a sidecar's shape that the edges contradict: its lines would end up in wrong rows."""
+    # frames that are added up or left out, and time bins, would hide how many frames of how many rows were recorded
+    recorded = replace(options, nav_shape=None, frames=FrameChoice(), time_bins=None)
     try:
-        found = build_scan(index, replace(options, nav_shape=None))
+        found = build_scan(index, recorded)
     except ScanSyncError:
         return  # the edges do not tell the rows
     frames = found.nav_shape[0] if len(found.nav_shape) == 3 else 1
-    rows, told = found.nav_shape[-2], scan.nav_shape[-2]
+    rows, told = found.nav_shape[-2], options.nav_shape[-2]
     if rows != told and (frames > 1 or told < rows < 2 * told):
         raise MetadataConflictError(
             f"{label} tells {told} rows of scan positions, but the trigger edges show {counted(frames, 'frame')} of "
-            f"{rows}. Decide by navigation_shape=({scan.nav_shape[-1]}, {rows}), or what the scan really was."
+            f"{rows}. Decide by navigation_shape=({options.nav_shape[-1]}, {rows}), or what the scan really was."
         )
 
 

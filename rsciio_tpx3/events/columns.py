@@ -35,7 +35,7 @@ def column_delays(given, layout):
     Raises
     ------
     ValueError
-        For an unknown name, a wrong shape, or delays of more than 5 us.
+        For an unknown name, a wrong shape, numbers that are not finite, or delays of more than 4 us.
     """
     chip, address = pixel_addresses(layout)
     column = (address & 0xFF).astype(np.int64)
@@ -64,6 +64,9 @@ def _from_array(values, unit, layout, chip, column):
     from rsciio_tpx3.metadata.units import to_ticks
 
     values = np.asarray(values, float)
+    if not np.isfinite(values).all():
+        n = np.count_nonzero(~np.isfinite(values))
+        raise ValueError(f"corrections: columns: {n} of the delays are not finite; 0 leaves a column where it is.")
     if values.shape == (CHIP_SIZE,):
         values = values[column]
     elif values.shape == tuple(layout.sig_shape):

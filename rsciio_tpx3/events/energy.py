@@ -132,11 +132,13 @@ def _flat(values, letter, layout):
 
 
 def _table(rows):
-    if rows.ndim != 2 or rows.shape[1] != 2 or len(rows) < 2 or np.any(np.diff(rows[:, 0]) <= 0):
+    if rows.ndim != 2 or rows.shape[1] != 2 or len(rows) < 2 or not (np.diff(rows[:, 0]) > 0).all():
         raise ValueError(
             f"corrections: energy has shape {rows.shape}; rows of ToT (steps of 25 ns, increasing) and energy (keV) "
             "are needed, at least two, or a folder or dictionary of the matrices a, b, c, t."
         )
+    if not np.isfinite(rows).all():
+        raise ValueError("corrections: energy: the table holds numbers that are not finite. Leave such rows out.")
     tot = np.arange(1024)
     energy = np.interp(tot, rows[:, 0], rows[:, 1])
     # beyond the last row the last slope goes on: a saturated table would hide large charges

@@ -43,6 +43,7 @@ MOST_POSITIONS = 2 * 10**8
 """Positions that a scan may have: their counts alone take 1.6 GB."""
 
 _MOST_READS = 64
+_APART = -2  # base of an empty segment between two stretches that `Scan.for_rows` kept
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Scan:
     n_columns : int
         Positions in a segment; later hits belong to the flyback.
     base : numpy.ndarray of int64, shape (n_segments,)
-        Flat position of the segment's first column; -1 for a segment left out of the scan.
+        Flat position of the segment's first column; negative for a segment left out of the scan.
     step : numpy.ndarray of int8, shape (n_segments,)
         1, or -1 where the line is scanned backwards.
     report : dict
@@ -129,6 +130,9 @@ class Scan:
         cut = np.flatnonzero(np.diff(at) > 1)
         if len(cut) >= most:
             pause = self.start[at[cut + 1]] - self.stop[at[cut]]
+            # what lies between two stretches is not to be had any more: they stay apart, however near they are
+            stretch = np.cumsum(self.base == _APART)
+            pause[stretch[at[cut + 1]] != stretch[at[cut]]] = np.iinfo(np.int64).max
             cut = np.sort(cut[np.argsort(pause)[len(cut) - most + 1 :]])
         return [self._slice(run[0], run[-1] + 1) for run in np.split(at, cut + 1)]
 
@@ -160,7 +164,7 @@ class Scan:
         Returns
         -------
         scan : Scan
-            Answers `runs` for this range, or a part of it, as the whole does.
+            Its `runs` for this range are those of the whole, and for a part of it lie inside `spans`.
         spans : list of tuple of int
             Half-open spans of time, ascending.
         """
@@ -168,7 +172,7 @@ class Scan:
         parts = {name: [getattr(self, name)[:0]] for name in _COLUMNS}
         for run in runs:
             # an empty segment, left out of the scan, keeps the stretches apart for `runs`
-            end = {"start": run.stop[-1], "stop": run.stop[-1], "phase": 0, "num": 1, "base": -1, "step": 1}
+            end = {"start": run.stop[-1], "stop": run.stop[-1], "phase": 0, "num": 1, "base": _APART, "step": 1}
             for name, columns in parts.items():
                 column = getattr(run, name)
                 columns += [column, np.array([end[name]], column.dtype)]

@@ -14,6 +14,7 @@ __all__ = ["MAX_TOT", "fit_time_walk", "walk_pairs", "walk_table"]
 
 MAX_TOT = 1023  # ten bits
 _FEWEST_PAIRS = 200
+_LONGEST_DELAY = 4000  # ns; windows are read as much wider
 _MOST_PAIRS = 100_000  # a fit with more takes seconds and changes nothing
 _NS = 1e9 / TICKS_PER_SECOND
 
@@ -117,13 +118,20 @@ def walk_table(table):
     Raises
     ------
     ValueError
-        If the table has another shape, or its ToT does not increase.
+        If the table has another shape or numbers that are not finite, its ToT does not increase, or a delay is longer
+        than 4 us.
     """
     table = np.asarray(table, float)
-    if table.ndim != 2 or table.shape[1] != 2 or len(table) < 2 or np.any(np.diff(table[:, 0]) <= 0):
+    if table.ndim != 2 or table.shape[1] != 2 or len(table) < 2 or not (np.diff(table[:, 0]) > 0).all():
         raise ValueError(
             f"corrections: time_walk has shape {table.shape}; rows of ToT (steps of 25 ns, increasing) and delay (ns) "
             "are needed, at least two."
+        )
+    if not (np.abs(table[:, 1]) <= _LONGEST_DELAY).all():
+        low, high = table[:, 1].min(), table[:, 1].max()
+        raise ValueError(
+            f"corrections: time_walk: delays from {low:.4g} to {high:.4g} ns; numbers of no more than "
+            f"{_LONGEST_DELAY} ns are needed. Check the unit."
         )
     delay = np.interp(np.arange(MAX_TOT + 1), table[:, 0], table[:, 1])
     return np.rint(delay / _NS).astype(np.int32), {"method": "table", "rows": len(table)}

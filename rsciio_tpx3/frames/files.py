@@ -5,6 +5,7 @@ into new bytes would give wrong frames that look right; so a source keeps each f
 and compares them before it reads.
 """
 
+import hashlib
 import logging
 import os
 import shutil
@@ -18,6 +19,7 @@ __all__ = ["PARTIAL", "FileStamp", "PartialFiles", "need_space"]
 _logger = logging.getLogger(__name__)
 
 PARTIAL = ".partial"
+_END_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,15 @@ class FileStamp:
     @property
     def name(self):
         return os.path.basename(self.path)
+
+    def checksum_of_ends(self):
+        """BLAKE2b of the first and the last 64 KiB: tells most files apart, in no time whatever their size."""
+        found = hashlib.blake2b(digest_size=16)
+        with open(self.path, "rb") as file:
+            found.update(file.read(_END_BYTES))
+            file.seek(max(self.size - _END_BYTES, 0))
+            found.update(file.read(_END_BYTES))
+        return found.hexdigest()
 
     def fits(self, file):
         """Whether an open file is the one it was."""

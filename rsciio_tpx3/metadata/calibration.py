@@ -8,6 +8,8 @@ linear, not the angle: 50 mrad off the axis the angle is 0.08 % smaller than the
 
 import math
 
+from rsciio_tpx3.metadata.mapping import missing
+
 __all__ = ["CALIBRATIONS", "calibrated_axes", "check_choice", "detector_pixels", "detector_scale", "wavelength"]
 
 CALIBRATIONS = ("auto", "angle", "k", None)
@@ -68,12 +70,12 @@ def detector_scale(values, calibrate="auto"):
         If a way is asked for by name and something that it needs is absent.
     """
     check_choice(calibrate)
-    missing = _missing(values, calibrate)
-    if calibrate is None or (missing and calibrate == "auto"):
+    lacking = _missing(values, calibrate)
+    if calibrate is None or (lacking and calibrate == "auto"):
         return None
-    if missing:
+    if lacking:
         raise ValueError(
-            f"calibrate={calibrate!r} needs {' and '.join(missing)}, which no source tells. Pass for example "
+            f"calibrate={calibrate!r} needs {' and '.join(lacking)}, which no source tells. Pass for example "
             "metadata={'camera_length': '100 mm', 'beam_energy': '200 keV'}."
         )
     ratio = values["pixel_pitch"] / values["camera_length"]
@@ -154,8 +156,7 @@ def detector_pixels(axis, values, name):
 
 
 def _missing(values, way):
-    needs = ("camera_length", "pixel_pitch", "beam_energy")[: 3 if way == "k" else 2]
-    return [name for name in needs if values.get(name) is None]
+    return missing(values, "k axes" if way == "k" else "angle axes")
 
 
 def _calibrate_scan(axis, step, old_step, anew):

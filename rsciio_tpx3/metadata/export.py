@@ -6,6 +6,7 @@ import os
 from urllib.parse import quote
 
 from rsciio_tpx3.metadata.calibration import detector_pixels
+from rsciio_tpx3.metadata.mapping import LEAVES, missing
 from rsciio_tpx3.metadata.units import convert
 from rsciio_tpx3.metadata.written import read_tree
 
@@ -22,8 +23,6 @@ _LIBERTEM = {
     "cx": ("center_x", "pixel"),
     "scan_rotation": ("scan_rotation", "radian"),
 }
-_ROWS_UNIT = {"overfocus": "nm", "scan_step_x": "nm", "camera_length": "m", "pixel_pitch": "m",
-              "convergence_angle": "mrad", "center_y": "px", "center_x": "px", "scan_rotation": "deg"}  # fmt: skip
 
 
 def libertem_parameters(signal, complete=False):
@@ -63,18 +62,15 @@ def libertem_parameters(signal, complete=False):
             "Rebin the scan to equal steps first."
         )
     found = {
-        key: (convert(values[name], _ROWS_UNIT[name], unit), unit)
+        key: (convert(values[name], LEAVES[name].unit, unit), unit)
         for key, (name, unit) in _LIBERTEM.items()
         if name in values
     }
     if "flip_y" in values:
         found["flip_y"] = values["flip_y"]
-    missing = [key for key in (*_LIBERTEM, "flip_y") if key not in found]
-    if complete and missing:
-        rows = ", ".join(_LIBERTEM.get(key, (key,))[0] for key in missing)
-        raise ValueError(
-            f"LiberTEM's parameters lack {', '.join(missing)}. Set {rows}, by set_microscope for instance."
-        )
+    lacking = missing(values, "LiberTEM")
+    if complete and lacking:
+        raise ValueError(f"LiberTEM's parameters lack {', '.join(lacking)}. Set them, by set_microscope for instance.")
     return found
 
 
@@ -200,7 +196,6 @@ def ro_crate(signal, files):
         JSON-LD, for ``ro-crate-metadata.json``. Each known quantity is a PropertyValue with its unit.
     """
     from rsciio_tpx3 import __version__
-    from rsciio_tpx3.metadata.mapping import LEAVES
 
     values = known_values(signal)
     properties = []

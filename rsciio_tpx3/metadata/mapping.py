@@ -14,7 +14,7 @@ RosettaSciIO have in mm. The unit therefore stands beside each value.
 import math
 from dataclasses import dataclass, replace
 
-__all__ = ["LEAVES", "PIXEL_PITCH", "SOURCES", "STEERING", "Leaf", "build"]
+__all__ = ["LEAVES", "PIXEL_PITCH", "REQUIRED", "SOURCES", "STEERING", "Leaf", "build", "missing"]
 
 _TEM = "Acquisition_instrument.TEM"
 _DETECTOR = f"{_TEM}.Detector"
@@ -51,6 +51,18 @@ _TELLS = {
                "stage_z"),
 }  # fmt: skip
 
+REQUIRED = {
+    "always": ("title", "original_filename", "signal_type", "quantity"),
+    "angle axes": ("camera_length", "pixel_pitch"),
+    "k axes": ("camera_length", "pixel_pitch", "beam_energy"),
+    "LiberTEM": ("overfocus", "scan_step_x", "camera_length", "pixel_pitch", "convergence_angle", "center_y",
+                 "center_x", "scan_rotation", "flip_y"),
+    "abTEM": ("beam_energy", "convergence_angle", "scan_step_x", "scan_step_y", "camera_length", "pixel_pitch"),
+    "TemGym": ("convergence_angle", "scan_step_x", "scan_step_y", "camera_length", "pixel_pitch"),
+    "simulated patterns": ("camera_length", "pixel_pitch"),
+}  # fmt: skip
+"""What must be known for what. "always" is what each file tells by itself; all else may be absent."""
+
 
 @dataclass(frozen=True)
 class Leaf:
@@ -85,6 +97,8 @@ class Leaf:
         Field below the instrument of an NXem entry, and its unit.
     reference : str
         Where the meaning is defined.
+    required : tuple of str
+        For what it must be known, keys of `REQUIRED`; nothing where it is optional.
     """
 
     leaf: str
@@ -103,6 +117,7 @@ class Leaf:
     example: str = ""
     nexus: tuple | None = None
     reference: str = ""
+    required: tuple = ()
 
 
 # What reading itself finds, name: (leaf, unit, meaning). Nobody else can tell these.
@@ -315,10 +330,20 @@ def _with_sources(name, row):
 
 
 _ROWS = {**_STATED, **{name: Leaf(*row) for name, row in _FOUND.items()}}
-LEAVES = {name: _with_sources(name, row) for name, row in _ROWS.items()}
+LEAVES = {
+    name: replace(
+        _with_sources(name, row), required=tuple(purpose for purpose, names in REQUIRED.items() if name in names)
+    )
+    for name, row in _ROWS.items()
+}
 """The table: name of a quantity to its `Leaf`."""
 
 STEERING = tuple(name for name, row in LEAVES.items() if row.steers)
+
+
+def missing(values, purpose):
+    """Names of quantities that a purpose of `REQUIRED` needs and `values` does not have."""
+    return [name for name in REQUIRED[purpose] if values.get(name) is None]
 
 
 def build(values):

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 
+from rsciio_tpx3.frames.files import FileStamp
 from rsciio_tpx3.metadata.record import plain
 
 __all__ = ["checksums", "files_of", "provenance", "reading_step", "size_of", "with_step"]
@@ -54,7 +55,8 @@ def reading_step(paths, parameters):
     Parameters
     ----------
     paths : sequence of str
-        Files of the recording. Their checksums are noted by a conversion, which has the time for them.
+        Files of the recording. A checksum of the whole takes as long as reading; it is noted by a conversion, and
+        here that of both ends, see `rsciio_tpx3.frames.files.FileStamp.checksum_of_ends`.
     parameters : dict
         What was asked for; None is left out.
 
@@ -70,7 +72,10 @@ def reading_step(paths, parameters):
         "software": "rsciio_tpx3",
         "version": __version__,
         "parameters": json.dumps(plain(given)),
-        "inputs": [{"name": os.path.basename(path), "size": os.path.getsize(path)} for path in paths],
+        "inputs": [
+            {"name": stamp.name, "size": stamp.size, "blake2b_of_ends": stamp.checksum_of_ends()}
+            for stamp in map(FileStamp.of, paths)
+        ],
     }
 
 

@@ -11,6 +11,7 @@ import re
 import numpy as np
 
 from rsciio_tpx3.metadata.export import data_values, known_values
+from rsciio_tpx3.metadata.mapping import missing
 from rsciio_tpx3.metadata.sidecars import sidecar_path
 from rsciio_tpx3.metadata.template import sidecar_text
 from rsciio_tpx3.simulate.recording import recording
@@ -53,8 +54,7 @@ def abtem_setup(signal):
     >>> abtem_setup(s)["probe"]
     {'energy': 200000.0, 'semiangle_cutoff': 20.0, 'defocus': 0.0}
     """
-    needs = ("beam_energy", "convergence_angle", "scan_step_x", "scan_step_y", "camera_length", "pixel_pitch")
-    values = _known(signal, *needs)
+    values = _known(signal, "abTEM")
     (ny, nx), sig_shape = _shapes(signal)
     y, x = _angles(values, sig_shape)
     overfocus = values.get("overfocus", 0.0)
@@ -93,7 +93,7 @@ def temgym_setup(signal):
     ValueError
         If a quantity is not known.
     """
-    values = _known(signal, "convergence_angle", "scan_step_x", "scan_step_y", "camera_length", "pixel_pitch")
+    values = _known(signal, "TemGym")
     nav_shape, sig_shape = _shapes(signal)
     specimen = values.get("overfocus", 0.0) * 1e-9
     pitch = values["pixel_pitch"]
@@ -139,7 +139,7 @@ def on_detector(signal, patterns, sampling, center=None):
     """
     from scipy.ndimage import map_coordinates
 
-    values = _known(signal, "camera_length", "pixel_pitch")
+    values = _known(signal, "simulated patterns")
     y, x = _angles(values, _shapes(signal)[1])
     py, px = patterns.shape[-2:]
     cy, cx = (py // 2, px // 2) if center is None else center
@@ -201,12 +201,12 @@ def recording_like(path, signal, intensity=None, overwrite=False, **options):
     return truth
 
 
-def _known(signal, *needs):
+def _known(signal, purpose):
     values = data_values(signal)
-    missing = [name for name in needs if values.get(name) is None]
-    if missing:
+    lacking = missing(values, purpose)
+    if lacking:
         raise ValueError(
-            f"the set-up lacks {', '.join(missing)}. Set it by hyperspy_sparse.set_microscope, or load with metadata=."
+            f"the set-up lacks {', '.join(lacking)}. Set it by hyperspy_sparse.set_microscope, or load with metadata=."
         )
     return values
 

@@ -175,17 +175,15 @@ def available_signals(filename, **options):
     >>> t3pa.available_signals("scan.t3pa")  # doctest: +SKIP
     [{'signal': 'frames', 'ready': False, 'needs': 'frame_time, ...', 'duration': 1.5}]
     """
-    source, scan, account = _opened(filename, options)
+    source, scan, account = opened(filename, options)
     return signal_offers(source.index(), scan, account)
 
 
 def opened(filename, options):
-    """The source and the scan options of a call that takes both together."""
-    return _opened(filename, options)[:2]
+    """Source, scan options and `Account` of a call that takes all options together.
 
-
-def _opened(filename, options):
-    """With what other files tell, which may decide about scan and detector too."""
+    What other files tell may decide about scan and detector too.
+    """
     known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
     refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, _WHAT)
     options = dict(options)

@@ -232,7 +232,7 @@ def available_signals(filename, **options):
     >>> rsciio_tpx3.available_signals("scan.tpx3")  # doctest: +SKIP
     [{'signal': 'scan', 'ready': True, 'sync': 'line-gate', ...}, {'signal': 'frames', ...}]
     """
-    source, scan, account = _opened(filename, options)
+    source, scan, account = opened(filename, options)
     return signal_offers(source.index(), scan, account)
 
 
@@ -241,12 +241,10 @@ _SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "cach
 
 
 def opened(filename, options):
-    """The source and the scan options of a call that takes both together."""
-    return _opened(filename, options)[:2]
+    """Source, scan options and `Account` of a call that takes all options together.
 
-
-def _opened(filename, options):
-    """With what other files tell, which may decide about scan and detector too."""
+    What other files tell may decide about scan and detector too.
+    """
     known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
     refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, ".tpx3 files")
     options = {"cache": "auto", **options}
@@ -276,7 +274,7 @@ def file_info(filename, **options):
         ``edges`` (number, period and its error of each kind, in seconds), ``first`` and ``last`` time in
         seconds, ``losses``, ``signals`` (`available_signals`).
     """
-    source, scan, account = _opened(filename, options)
+    source, scan, account = opened(filename, options)
     index, description = source.index(), source.describe()
     return {
         "files": list(description["paths"]),

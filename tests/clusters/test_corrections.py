@@ -259,6 +259,11 @@ def test_corrections_are_recorded_and_off_unless_asked_for(walking):
         ({"energy": {"a": 0, "b": 1, "c": 1, "t": 1}}, ValueError, "no pixel has a > 0"),
         ({"mask": np.zeros((5, 7))}, ValueError, "the detector's \\(y, x\\)"),
         ({"mask": {"contrast": 0.1}}, ValueError, "contrast of 1 or more"),
+        ({"columns": (np.where(COLUMNS == 5, np.nan, 3.0), "ns")}, ValueError, "1 of the delays are not"),
+        ({"time_walk": [(0, np.nan), (9, 2)]}, ValueError, "delays from nan to nan ns"),
+        ({"time_walk": [(0, 1e9), (9, 2)]}, ValueError, "no more than 4000 ns are needed. Check the unit"),
+        ({"time_walk": [(0, 9), (np.nan, 5), (9, 2)]}, ValueError, "increasing"),
+        ({"energy": [(0, 1), (9, np.nan), (20, 6)]}, ValueError, "numbers that are not finite"),
     ],
 )
 def test_wrong_corrections_are_refused_with_help(walking, corrections, error, words):

@@ -51,6 +51,20 @@ def test_stempy_reads_what_we_write(tmp_path, stempy, version):
     assert np.array_equal(array.sum(axis=(2, 3)), dense.sum(axis=(2, 3)))
 
 
+def test_stempy_finds_the_same_mask_and_centre_of_mass_in_what_we_write(tmp_path, stempy):
+    image = pytest.importorskip("stempy.image")
+    dense = counted((3, 5), (8, 8), most=3)  # square, since stempy divides pixel numbers by the frame's first size
+    dense[:, :, 0, 0] += 1  # no empty frame
+    path = tmp_path / "x.h5"
+    file_writer(path, signal_dict(lazy(dense)))
+    array = stempy.load_electron_counts(str(path))
+    y, x = np.mgrid[:8, :8]
+    mask = (x - 3) ** 2 + (y - 5) ** 2 < 2.5**2
+    assert np.array_equal(image.virtual_darkfield(array, 3, 5, 2.5), (dense * mask).sum((2, 3)))
+    center = np.stack([(dense * axis).sum((2, 3)) / dense.sum((2, 3)) for axis in (x, y)])
+    np.testing.assert_allclose(image.com_sparse(array), center)
+
+
 def test_we_read_what_stempy_writes_with_and_without_flyback(tmp_path, stempy):
     rng = np.random.default_rng(2)
     rows = np.empty((6 * 5, 3), object)

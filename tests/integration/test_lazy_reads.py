@@ -8,6 +8,8 @@ import pytest
 
 from rsciio_tpx3 import file_reader, simulate
 from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.frames.memory_source import MemorySource
+from rsciio_tpx3.frames.sliced_source import SlicedSource
 from rsciio_tpx3.tpx3.files import WordReader
 from rsciio_tpx3.tpx3.stream import BLOCK_WORDS
 
@@ -160,3 +162,18 @@ def test_lines_that_are_kept_stay_small(recording, monkeypatch):
     del source, sources
     gc.collect()
     assert len(kept._kept) == 0
+
+
+def test_lines_of_very_different_doses_are_told_apart(monkeypatch):
+    """The first line alone, and the first lines together, begin at the same row."""
+    frames = pytest.importorskip("hyperspy_sparse.frames")
+    doses = np.array([0, 0.5, 0.5, 0.5, 9, 9])[:, None, None, None]
+    counts = np.random.default_rng(2).poisson(doses, (6, 5, 3, 4)).astype(np.uint8)
+
+    # a part of frames in memory is no source in memory: its lines are worth keeping
+    source = SlicedSource(MemorySource.from_dense(counts), (slice(None),) * 4)
+    monkeypatch.setattr(frames, "READ_ENTRIES", int((counts[1:4] > 0).sum()))
+    kept = frames._Neighbours()
+    for row in (0, 7, 12, 4, 19, 25, 29, 3):
+        np.testing.assert_array_equal(kept.frame(source, row), counts.reshape(30, 3, 4)[row])
+    assert len({start for start, _ in kept._kept[source]}) < len(kept._kept[source])

@@ -7,9 +7,10 @@ import dask
 import numpy as np
 import pytest
 
-from rsciio_tpx3 import file_reader, simulate
+from rsciio_tpx3 import file_reader, simulate, to_dask
 from rsciio_tpx3.events.packing import pack, unpack
 from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.frames.sliced_source import SlicedSource
 from rsciio_tpx3.tpx3 import files
 
 QUIET = {"lazy": True, "show_progressbar": False}
@@ -63,6 +64,19 @@ def test_lines_added_up_from_many_stretches_of_time_travel_too(tmp_path):
         "data"
     ]
     _equal(_travelled(data).compute(scheduler="sync"), data.compute(scheduler="sync"))
+
+
+def test_a_part_of_positions_in_any_order_travels(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    ny, nx = 9, 560
+    order = np.random.default_rng(5).permutation(ny * nx)
+    simulate.recording(
+        path, (ny, nx), sync="pixel-trigger", positions=order, dwell_time="4 us", electrons_per_position=1, seed=2
+    )
+    data = file_reader(path, navigation_shape=(nx, ny), sync="pixel-trigger", positions=order, **QUIET)[0]["data"]
+    # each line of the part is visited in more stretches than are read one by one, others than the whole part is
+    part = to_dask(SlicedSource(source_of(data), np.s_[4:7, 200:300, 9:500, :]))
+    _equal(_travelled(part).compute(scheduler="sync"), data.compute(scheduler="sync")[4:7, 200:300, 9:500])
 
 
 @pytest.mark.parametrize("options", [{"cluster": True}, {"time_bins": 3}, {"frames": "sum"}, {"values": "tot"}])

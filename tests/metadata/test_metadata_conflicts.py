@@ -107,6 +107,17 @@ def test_rows_that_the_edges_contradict_are_refused(scan):
     assert load(scan, navigation_shape=(11, 7))["data"].shape == (2, 7, 11, 256, 256)
 
 
+@pytest.mark.parametrize(
+    "options", [{"frames": "sum"}, {"frames": 1}, {"time_bins": 3}, {"time_bins": {"over": "recording", "number": 3}}]
+)
+def test_rows_are_compared_whatever_becomes_of_frames_and_times(scan, options):
+    serval(scan, Width=11, Height=8)
+    with pytest.raises(MetadataConflictError, match=r"tells 8 rows.*2 frames of 7"):
+        load(scan, **options)
+    serval(scan, Width=11, Height=7)
+    assert load(scan, **options)["data"].shape[-4:-2] == (7, 11)
+
+
 def test_a_file_tells_the_columns_that_no_edge_can_tell(scan):
     serval(scan, Width=5, Height=7, DwellTime=11e-6)
     assert load(scan)["data"].shape == (2, 7, 5, 256, 256)

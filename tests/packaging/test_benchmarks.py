@@ -19,7 +19,6 @@ def importable(monkeypatch):
 
 def test_recordings_have_the_hits_they_should_where_they_should(tmp_path):
     from benchmarks import recordings
-
     from rsciio_tpx3 import file_reader
 
     path = recordings.write(tmp_path / "scan.tpx3", 90_000, (9, 7))

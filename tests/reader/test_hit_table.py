@@ -1,5 +1,7 @@
 """The hit table: every hit once, in order of time, in bounded memory."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,28 @@ def test_scan_positions_are_those_of_the_truth(recorded):
 def test_line_gates_tell_the_scan_unasked(recorded):
     _, path, _ = recorded
     assert "scan_x" in next(read_hits(path, scan=True)).columns
+
+
+def test_a_file_beside_the_recording_has_the_same_say_as_when_loading(tmp_path):
+    path = tmp_path / "starts.tpx3"
+    simulate.recording(path, (7, 11), n_frames=2, frame_flyback="1 ms", dwell_time="5 us", sync="line-start",
+                       electrons_per_position=5, layout="single")  # fmt: skip
+    sidecar = tmp_path / "starts.metadata.toml"
+    sidecar.write_text('navigation_shape = [11, 7]\ndwell_time = "5 us"\n')
+    table = _table(read_hits(path, scan=True))
+    [signal] = rsciio_tpx3.file_reader(path, lazy=True)
+    counts = np.zeros((2, 7, 11), np.int64)
+    placed = table["scan_x"] >= 0
+    np.add.at(counts, tuple(table[name][placed] for name in ("frame", "scan_y", "scan_x")), 1)
+    assert placed.sum() > 500
+    np.testing.assert_array_equal(signal["data"].sum(axis=(3, 4)).compute(), counts)
+    gates = tmp_path / "gates.tpx3"
+    simulate.recording(gates, (7, 11), n_frames=2, frame_flyback="1 ms", dwell_time="5 us", layout="single",
+                       electrons_per_position=5)  # fmt: skip
+    (tmp_path / "gates.metadata.toml").write_text("navigation_shape = [11, 8]")
+    for call in (partial(read_hits, scan=True), rsciio_tpx3.find_scan_delay):
+        with pytest.raises(rsciio_tpx3.MetadataConflictError, match="tells 8 rows.*2 frames of 7"):
+            call(gates)
 
 
 def test_memory_is_that_of_a_batch_whatever_the_recording(recorded, monkeypatch):

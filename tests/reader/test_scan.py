@@ -101,6 +101,22 @@ def test_range_of_positions_is_found_in_time_whatever_the_order():
             assert set(range(first, last)) <= set(found.tolist())
 
 
+def test_parts_of_a_kept_range_need_no_other_time_than_was_kept():
+    rng = np.random.default_rng(1)
+    n = 700
+    # pauses of very different length, so that other stretches are joined for other ranges
+    length, pause = rng.integers(1, 10, n), rng.integers(0, 50, n) ** 2
+    start = np.concatenate([[0], np.cumsum(length + pause)[:-1]])
+    scan = _scan(start, start + length, np.full(n, 10), 1, 1, rng.permutation(n), np.ones(n), (n,))
+    part, spans = scan.for_rows(100, 550)
+    assert part.span[1] - part.span[0] > 3 * sum(stop - start for start, stop in spans) / 2
+    assert [run.span for run in part.runs(100, 550)] == [run.span for run in scan.runs(100, 550)] == spans
+    for first, last in ((100, 220), (300, 450), (130, 549), (200, 201)):
+        runs = part.runs(first, last)
+        assert set(range(first, last)) <= set(np.concatenate([run.base for run in runs]).tolist())
+        assert all(any(low <= run.span[0] and run.span[1] <= high for low, high in spans) for run in runs)
+
+
 def _index(edges):
     ticks, codes = zip(*sorted(edges), strict=True)
     code = np.array(codes, np.uint8)

@@ -52,6 +52,19 @@ def test_a_region_that_moves_is_followed(sparse_signal, dense_signal, never_dens
     np.testing.assert_array_equal(*results)
 
 
+@pytest.mark.parametrize("name", ["nansum", "var", "std"])
+def test_who_listens_to_a_result_hears_of_it_once_and_sees_the_right_values(sparse_signal, dense_signal, name):
+    def of(signal, **kwargs):
+        part = ROIS["circle"]()(signal, axes=DETECTOR) if name == "nansum" else signal
+        return getattr(part, name)(DETECTOR, **kwargs)
+
+    out, seen = of(sparse_signal), []
+    out.events.data_changed.connect(lambda obj: seen.append(obj.data.compute()))
+    of(sparse_signal, out=out)
+    assert len(seen) == 1
+    np.testing.assert_allclose(seen[0], of(dense_signal).data.compute(), rtol=1e-12)
+
+
 def test_what_the_region_itself_holds_is_dense_when_asked(sparse_signal, dense_signal):
     ours, theirs = (ROIS["circle"]()(s, axes=DETECTOR) for s in (sparse_signal, dense_signal))
     np.testing.assert_array_equal(ours.data.compute(), theirs.data.compute())
