@@ -1,7 +1,8 @@
 """Metadata as fields of NeXus, beside the record in our own words that restores everything.
 
-Fields follow NXem's base classes (NXebeam_column, NXoptical_system_em, NXscanbox_em) and NXdetector; which row has
-which field is in `rsciio_tpx3.metadata.mapping`. What has no field there is in the record only.
+Fields follow NXem's base classes (NXebeam_column, NXem_optical_system, NXscan_controller) and NXdetector; which row has
+which field is in `rsciio_tpx3.metadata.mapping`. What has no field there is in the record only. NXinstrument, which may
+hold events, allows those of NXem in a collection only.
 """
 
 import numpy as np
@@ -14,11 +15,13 @@ from rsciio_tpx3.metadata.written import read_tree
 
 __all__ = ["nexus_fields", "read_nexus", "write_nexus"]
 
+_COLLECTION = "microscope"
 _CLASSES = {
+    _COLLECTION: "NXcollection",
     "ebeam_column": "NXebeam_column",
     "electron_source": "NXsource",
-    "optics": "NXoptical_system_em",
-    "scan_controller": "NXscanbox_em",
+    "optics": "NXem_optical_system",
+    "scan_controller": "NXscan_controller",
     "detector": "NXdetector",
 }
 # the one unit that has the same number under another name: an electron's energy and its voltage
@@ -75,13 +78,14 @@ def write_nexus(entry, metadata, axes):
     """Write the fields, and the start, into an NXentry that has an ``instrument``."""
     for path, (value, unit) in nexus_fields(metadata, axes).items():
         *nodes, last = path.split("/")
+        nodes = nodes if nodes[0] == "detector" else [_COLLECTION, *nodes]
         group = entry["instrument"]
         for node in nodes:
             if node not in group:
                 group.create_group(node).attrs["NX_class"] = _CLASSES[node]
             group = group[node]
         group[last] = value
-        if unit:
+        if unit or not isinstance(value, str):
             group[last].attrs["units"] = unit
     general = metadata.get("General") or {}
     if general.get("date") and general.get("time"):
@@ -108,8 +112,8 @@ def read_nexus(group, label, strict=False):
         entry = entry.parent
     instrument = entry.get("instrument")
     for name, row in LEAVES.items():
-        if row.nexus is not None and instrument is not None and row.nexus[0] in instrument:
-            field = instrument[row.nexus[0]]
+        field = _field(instrument, row.nexus[0]) if row.nexus is not None and instrument is not None else None
+        if field is not None:
             if not hasattr(field, "shape") or field.shape not in ((), (1,)):
                 continue
             value = _plain(field)
@@ -122,6 +126,10 @@ def read_nexus(group, label, strict=False):
 
         add_moment(told, _plain(entry["start_time"]), "start_time")
     return told
+
+
+def _field(instrument, path):
+    return next((instrument[place] for place in (path, f"{_COLLECTION}/{path}") if place in instrument), None)
 
 
 def _plain(field):

@@ -126,7 +126,12 @@ def test_a_validator_of_nexus_finds_nothing_to_mend(tmp_path, dense):
     from rsciio_tpx3 import tpx3
 
     simulate.recording(tmp_path / "x.tpx3", (3, 4), dwell_time="5 us", electrons_per_position=9)
-    (hits,) = tpx3.file_reader(tmp_path / "x.tpx3", lazy=True, navigation_shape=(4, 3))
+    told = {
+        "beam_energy": "200 keV", "camera_length": "100 mm", "convergence_angle": "20 mrad", "beam_current": "5 pA",
+        "magnification": 2e6, "scan_rotation": "90 deg", "sensor_material": "Si", "sensor_thickness": "300 um",
+        "threshold": "3 keV", "start_time": "2024-05-03T14:03:27+02:00", "scan_step": "1 nm",
+    }  # fmt: skip
+    (hits,) = tpx3.file_reader(tmp_path / "x.tpx3", lazy=True, navigation_shape=(4, 3), metadata=told)
     counts = signal_dict(lazy(dense))
     for name, signal, options in (
         ("counts", counts, {}),
