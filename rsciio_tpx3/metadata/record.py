@@ -5,6 +5,7 @@ under plain names, so that it can be read without this package; a reader of ours
 """
 
 import json
+import logging
 import math
 import os
 
@@ -12,7 +13,9 @@ import numpy as np
 
 from rsciio_tpx3.metadata.mapping import build
 
-__all__ = ["RECORD_VERSION", "default_axes", "foreign_metadata", "make_record", "plain", "read_record"]
+__all__ = ["RECORD_VERSION", "default_axes", "foreign_metadata", "make_record", "plain", "read_record", "warn_unused"]
+
+_logger = logging.getLogger(__name__)
 
 RECORD_VERSION = 1
 
@@ -112,6 +115,15 @@ def read_record(text, n_frames, sig_shape, where):
         "metadata": record.get("metadata", {}),
         "original_metadata": record.get("original_metadata", {}),
     }
+
+
+def warn_unused(text, where):
+    """Say that options leave out a record: scales of another shape, or of binned pixels, could not be right."""
+    if text is not None:
+        _logger.warning(
+            f"the axes and metadata that were saved in {where} belong to its own shape and are left out. Load it "
+            "without shape and offset to have them, or tell them by metadata=."
+        )
 
 
 def default_axes(nav_shape):

@@ -14,7 +14,7 @@ from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
 from rsciio_tpx3.frames.write import check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.nexus import read_nexus, write_nexus
-from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record
+from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record, warn_unused
 from rsciio_tpx3.nxevent.hits import HitFrames
 from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, INSTRUMENT, PARAMETERS, PROCESS, id_type, load_plugin, packing
 from rsciio_tpx3.nxevent.sink import NXEventSink
@@ -98,8 +98,11 @@ def file_reader(
     account.told += [found["told"]] if found["told"] else []
     sig_shape = _signal_shape(found, signal_shape)
     nav_shape, record = numpy_order(navigation_shape), None
+    where = repr(os.path.basename(filename))
     if nav_shape is None and signal_shape is None:
-        record = read_record(found["record"], found["n_positions"], sig_shape, repr(os.path.basename(filename)))
+        record = read_record(found["record"], found["n_positions"], sig_shape, where)
+    else:
+        warn_unused(found["record"], where)
     if nav_shape is None:
         nav_shape = record["nav_shape"] if record else found["nav_shape"]
     if nav_shape is None:

@@ -11,7 +11,7 @@ from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.frames.files import PartialFiles, need_space
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
-from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record
+from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record, warn_unused
 from rsciio_tpx3.raw_csr.description import read_description
 from rsciio_tpx3.raw_csr.sink import RawCsrSink
 from rsciio_tpx3.raw_csr.source import RawCsrSource
@@ -95,6 +95,8 @@ def file_reader(
         signal_shape = _two_numbers(signal_shape)
     as_it_is = navigation_shape is None and signal_shape is None and sync_offset == 0
     record = _own_record(about) if as_it_is else None
+    if not as_it_is:
+        warn_unused(about.own.get("record"), repr(os.path.basename(about.path)))
     if record is None:
         source = RawCsrSource(about, numpy_order(navigation_shape), signal_shape, sync_offset, dtype)
     else:

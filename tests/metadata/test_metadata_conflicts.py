@@ -3,6 +3,7 @@
 import json
 import logging
 
+import hyperspy.api as hs
 import numpy as np
 import pytest
 from metadata_cases import at
@@ -160,3 +161,15 @@ def test_a_conflict_is_warned_of_once(tmp_path, caplog):
     signal = load(path)
     assert len([r for r in caplog.records if "dwell_time" in r.getMessage()]) == 1
     assert at(signal["metadata"], "Acquisition_instrument.TEM.Scan.dwell_time") == pytest.approx(5e-6)
+
+
+@pytest.mark.parametrize("ending", ["toml", "nxevent"])
+def test_a_shape_that_leaves_out_what_was_saved_says_so(tmp_path, caplog, ending):
+    simulate.recording(tmp_path / "s.tpx3", (5, 7), dwell_time="5 us", electrons_per_position=5, layout="single")
+    s = hs.load(tmp_path / "s.tpx3", navigation_shape=(7, 5), metadata={"camera_length": "100 mm"})
+    s.save(tmp_path / f"x.{ending}")
+    caplog.clear()
+    hs.load(tmp_path / f"x.{ending}")
+    assert not caplog.records
+    t = hs.load(tmp_path / f"x.{ending}", navigation_shape=(5, 7))
+    assert "are left out" in caplog.text and t.axes_manager.signal_axes[0].units == "px"
