@@ -65,7 +65,7 @@ def test_libertem_schema_takes_them(path):
 def test_what_libertem_lacks_is_named(path):
     s = hs.load(path, lazy=True)
     assert libertem_parameters(s) == {"detector_pixel_pitch": (5.5e-05, "meter")}
-    with pytest.raises(ValueError, match="lack overfocus.*Set overfocus, scan_step_x"):
+    with pytest.raises(ValueError, match="lack overfocus, scan_step_x.*flip_y. Set them"):
         libertem_parameters(s, complete=True)
     with pytest.raises(ValueError, match="one for both"):
         libertem_parameters(build({"scan_step_x": 1.0, "scan_step_y": 2.0}))
@@ -77,10 +77,10 @@ def test_nexus_fields_are_in_the_file_and_are_read_without_our_record(path, tmp_
     s.save(tmp_path / "x.nxevent")
     with h5py.File(tmp_path / "x.nxevent", "r+") as file:
         instrument = file["entry/instrument"]
-        assert instrument["ebeam_column/electron_source/voltage"][()] == 200.0
-        assert instrument["ebeam_column/electron_source/voltage"].attrs["units"] == "kV"
-        assert instrument["optics"].attrs["NX_class"] == "NXoptical_system_em"
-        assert instrument["optics/camera_length"][()] == 0.1
+        assert instrument["microscope/ebeam_column/electron_source/voltage"][()] == 200.0
+        assert instrument["microscope/ebeam_column/electron_source/voltage"].attrs["units"] == "kV"
+        assert instrument["microscope/optics"].attrs["NX_class"] == "NXem_optical_system"
+        assert instrument["microscope/optics/camera_length"][()] == 0.1
         assert instrument["detector/y_pixel_size"][()] == 55e-6
         assert file["entry/start_time"][()] == b"2024-05-03T14:03:27+02:00"
         del file[f"{ENTRY}/{PROCESS}/{PARAMETERS}/record"]
