@@ -166,7 +166,8 @@ def to_py4dstem(signal):
     DenseMemoryError
         If the dense data would exceed the limit of `hyperspy_sparse.set_limit`.
     ValueError
-        If the signal has not two and two axes, or scales that differ between x and y.
+        If the signal has not two and two axes, scales that differ between x and y, or detector axes in a unit that
+        py4DSTEM does not know.
 
     Examples
     --------
@@ -180,14 +181,20 @@ def to_py4dstem(signal):
                 f"scales {pair[0].scale} and {pair[1].scale} of {pair[0].name!r} and {pair[1].name!r} differ; a "
                 "DataCube has one for both. Rebin the signal, or set the scales."
             )
+    scan, detector = (_in_their_units(pair[0]) for pair in (axes.navigation_axes, axes.signal_axes))
+    if detector[2] not in _PY4DSTEM_UNITS:
+        raise ValueError(
+            f"py4DSTEM knows detector axes in {', '.join(_PY4DSTEM_UNITS)}; these are in {detector[2]!r}. Calibrate "
+            "them by hyperspy_sparse.set_microscope, or set their scale and units."
+        )
     data = _dense(signal, "to_py4dstem")
     from py4DSTEM import DataCube
 
     cube = DataCube(data=data, name=signal.metadata.General.title or "datacube")
-    cube.calibration.set_R_pixel_size(abs(axes.navigation_axes[0].scale))
-    cube.calibration.set_R_pixel_units(_unit(axes.navigation_axes[0], "pixels"))
-    cube.calibration.set_Q_pixel_size(abs(axes.signal_axes[0].scale))
-    cube.calibration.set_Q_pixel_units(_unit(axes.signal_axes[0], "pixels"))
+    cube.calibration.set_R_pixel_size(abs(scan[0]))
+    cube.calibration.set_R_pixel_units(scan[2])
+    cube.calibration.set_Q_pixel_size(abs(detector[0]))
+    cube.calibration.set_Q_pixel_units(detector[2])
     return cube
 
 
@@ -222,12 +229,13 @@ def to_quantem(signal):
     from quantem.core.datastructures import Dataset4dstem
 
     ordered = (*axes.navigation_axes[::-1], *axes.signal_axes[::-1])
+    described = [_in_their_units(axis) for axis in ordered]
     return Dataset4dstem.from_array(
         data,
         name=signal.metadata.General.title or None,
-        origin=[axis.offset for axis in ordered],
-        sampling=[axis.scale for axis in ordered],
-        units=[_unit(axis, "pixels") for axis in ordered],
+        origin=[offset for _, offset, _ in described],
+        sampling=[scale for scale, _, _ in described],
+        units=[unit for _, _, unit in described],
         signal_units=signal.metadata.get_item("Signal.quantity", "Counts"),
     )
 
@@ -258,11 +266,19 @@ _UNITS = {
     "1/A": "A^-1",
     "A^-1": "A^-1",
     "$A^{-1}$": "A^-1",
+    r"$\AA^{-1}$": "A^-1",
     "Å": "A",
     "mrad": "mrad",
 }
 
 
-def _unit(axis, unknown):
+_PER_NM = ("nm^-1", "nm$^{-1}$", "1/nm")
+_PY4DSTEM_UNITS = ("pixels", "A^-1", "mrad")
+
+
+def _in_their_units(axis):
+    """Scale, offset and unit of an axis; lengths in reciprocal space in 1/angstrom, as both have them."""
     units = axis.units if isinstance(axis.units, str) else ""
-    return _UNITS.get(units, units or unknown)
+    if units in _PER_NM:
+        return axis.scale / 10, axis.offset / 10, "A^-1"
+    return axis.scale, axis.offset, _UNITS.get(units, units or "pixels")

@@ -1,7 +1,9 @@
 """Metadata in the words of other programs: LiberTEM's parameters of a 4D STEM set-up, and RO-Crate."""
 
+import datetime
 import json
 import os
+from urllib.parse import quote
 
 from rsciio_tpx3.metadata.calibration import detector_pixels
 from rsciio_tpx3.metadata.mapping import LEAVES, missing
@@ -204,19 +206,24 @@ def ro_crate(signal, files):
         entry = {"@id": f"#{name}", "@type": "PropertyValue", "name": name, "description": row.meaning}
         entry["value"] = value if isinstance(value, (str, int, float, bool)) else json.dumps(value)
         properties.append({**entry, **({"unitText": row.unit} if row.unit else {})})
-    when = "T".join(str(values[name]) for name in ("date", "time") if name in values)
+    when = "T".join(str(values[name]) for name in ("date", "time") if name in values) if "date" in values else None
+    identifiers = {name: quote(name) for name in files}  # RO-Crate wants them as in a web address
     root = {
         "@id": "./",
         "@type": "Dataset",
         "name": values.get("title") or "4D STEM data",
         "description": values.get("notes") or "Counted 4D STEM data of an event-based detector.",
-        "datePublished": when or None,
+        "datePublished": datetime.date.today().isoformat(),
+        "dateCreated": when,
         "license": "No licence was stated.",
-        "hasPart": [{"@id": name} for name in files],
+        "hasPart": [{"@id": identifiers[name]} for name in files],
         "variableMeasured": [{"@id": entry["@id"]} for entry in properties],
         "author": values.get("authors"),
     }
-    parts = [{"@id": name, "@type": "File", "name": name, "contentSize": str(size)} for name, size in files.items()]
+    parts = [
+        {"@id": identifiers[name], "@type": "File", "name": name, "contentSize": str(size)}
+        for name, size in files.items()
+    ]
     software = {"@id": "#rsciio_tpx3", "@type": "SoftwareApplication", "name": "rsciio_tpx3", "version": __version__}
     action = {"@id": "#writing", "@type": "CreateAction", "name": "Writing of this description",
               "instrument": {"@id": "#rsciio_tpx3"}, "result": {"@id": "./"}}  # fmt: skip

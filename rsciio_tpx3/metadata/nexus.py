@@ -9,6 +9,7 @@ under the names of earlier definitions.
 
 import numpy as np
 
+from rsciio_tpx3.metadata.calibration import detector_pixels
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.told import Told
 from rsciio_tpx3.metadata.units import convert
@@ -35,13 +36,15 @@ _EARLIER = {
 _SAME = {("keV", "kV")}
 
 
-def nexus_fields(metadata):
+def nexus_fields(metadata, axes=()):
     """Fields of an NXem instrument, from a metadata tree.
 
     Parameters
     ----------
     metadata : dict
         HyperSpy's tree.
+    axes : list of dict, optional
+        RosettaSciIO axes in NumPy order: the size of a pixel is that of the data, which may be binned.
 
     Returns
     -------
@@ -66,13 +69,22 @@ def nexus_fields(metadata):
             value = convert(value, row.unit, unit)
         fields[path] = value, unit
         if path == "detector/x_pixel_size":
-            fields["detector/y_pixel_size"] = value, unit
+            y, x = _pixels(axes, values)
+            fields[path] = value * x, unit
+            fields["detector/y_pixel_size"] = value * y, unit
     return fields
 
 
-def write_nexus(entry, metadata):
+def _pixels(axes, values):
+    """Detector pixels in a pixel of the data, (y, x)."""
+    plain = [{**axis, "units": axis.get("units") or ""} for axis in axes[-2:]] if len(axes) > 1 else []
+    names = ("center_y", "center_x")
+    return [detector_pixels(axis, values, name)[0] for axis, name in zip(plain, names)] or (1, 1)
+
+
+def write_nexus(entry, metadata, axes):
     """Write the fields, and the start, into an NXentry that has an ``instrument``."""
-    for path, (value, unit) in nexus_fields(metadata).items():
+    for path, (value, unit) in nexus_fields(metadata, axes).items():
         *nodes, last = path.split("/")
         group = entry["instrument"]
         for node in nodes:

@@ -237,10 +237,25 @@ def _with_unit(value, mapping, key):
 
 def _add_pair(told, names, value, key):
     """Two values (x, y), or one for both."""
-    two = isinstance(value, (list, tuple)) and len(value) == 2 and not isinstance(value[1], str)
-    two = two or (isinstance(value, list) and len(value) == 2 and isinstance(value[0], str))
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        first, second = value
+        if isinstance(first, (list, tuple)) and len(first) == 2 and isinstance(second, str):
+            value = [(part, second) for part in first]  # one unit for both numbers
+    two = (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and (not isinstance(value[1], str) or (isinstance(value[0], str) and not _is_number(value[0])))
+    )
     for name, part in zip(names, value if two else (value, value)):
         told.add(name, part, key=key)
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def add_moment(told, value, key):

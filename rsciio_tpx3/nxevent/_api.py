@@ -317,7 +317,7 @@ def _entry(file, signal, sig_shape, compression):
     process["program"] = "rsciio_tpx3"
     process["version"] = __version__
     detector = _nexus_group(_nexus_group(entry, INSTRUMENT, "NXinstrument"), "detector", "NXdetector")
-    write_nexus(entry, metadata)
+    write_nexus(entry, metadata, signal["axes"])
     numbers = np.arange(sig_shape[0] * sig_shape[1], dtype=id_type(sig_shape)).reshape(sig_shape)
     detector.create_dataset("detector_number", data=numbers, chunks=sig_shape, **packing(compression, numbers.itemsize))
     axes = _nexus_group(entry, "axes", "NXcollection")

@@ -1,5 +1,7 @@
 """A loaded signal in LiberTEM and py4DSTEM: the same numbers, with axes and calibration."""
 
+import sys
+
 import numpy as np
 import pytest
 from counted_data import lazy, signal_dict
@@ -97,6 +99,41 @@ def test_py4dstem_gets_data_and_calibration(loaded):
     assert np.array_equal(cube.data, dense)
     assert cube.calibration.get_R_pixel_size() == 0.5 and cube.calibration.get_R_pixel_units() == "nm"
     assert cube.calibration.get_Q_pixel_size() == 0.01 and cube.calibration.get_Q_pixel_units() == "A^-1"
+
+
+class _Calibration(dict):
+    """What py4DSTEM's takes: it refuses other units of the detector by an assertion."""
+
+    def __getattr__(self, name):
+        return lambda value: self.update({name.removeprefix("set_"): value})
+
+    def set_Q_pixel_units(self, unit):
+        assert unit in ("pixels", "A^-1", "mrad")
+        self["Q_pixel_units"] = unit
+
+
+@pytest.fixture
+def cubes(monkeypatch):
+    from types import SimpleNamespace
+
+    def cube(data, name):
+        return SimpleNamespace(data=data, calibration=_Calibration())
+
+    monkeypatch.setitem(sys.modules, "py4DSTEM", SimpleNamespace(DataCube=cube))
+
+
+def test_axes_in_reciprocal_nanometres_become_those_of_py4dstem(loaded, cubes):
+    s, _ = loaded
+    for axis in s.axes_manager.navigation_axes:
+        axis.scale = 0.5
+    for axis in s.axes_manager.signal_axes:
+        axis.scale, axis.offset, axis.units = 0.25, -2.0, "nm^-1"
+    found = interop.to_py4dstem(s).calibration
+    assert (found["Q_pixel_size"], found["Q_pixel_units"]) == (0.025, "A^-1")
+    for axis in s.axes_manager.signal_axes:
+        axis.units = "rad"
+    with pytest.raises(ValueError, match="these are in 'rad'"):
+        interop.to_py4dstem(s)
 
 
 def test_a_data_cube_above_the_memory_limit_is_refused(loaded):

@@ -10,7 +10,7 @@ from metadata_cases import STATED, at, plain, spoken
 
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.cli import main
-from rsciio_tpx3.metadata.export import from_libertem, libertem_parameters, write_ro_crate
+from rsciio_tpx3.metadata.export import from_libertem, libertem_parameters, ro_crate, write_ro_crate
 from rsciio_tpx3.metadata.mapping import LEAVES, build
 from rsciio_tpx3.metadata.nexus import nexus_fields
 from rsciio_tpx3.metadata.sidecars import read_sidecar
@@ -60,6 +60,15 @@ def test_libertem_schema_takes_them(path):
     model = schema.Simple4DSTEMParams(**found)
     assert model.camera_length.to("mm").magnitude == pytest.approx(100)
     assert read_mapping(from_libertem(model), "x").values["camera_length"] == pytest.approx(0.1)
+
+
+def test_nexus_has_the_size_of_binned_pixels(path, tmp_path):
+    s = hs.load(path, metadata={"camera_length": "100 mm"}).rebin(scale=(1, 1, 4, 2))
+    s.save(tmp_path / "x.nxevent")
+    with h5py.File(tmp_path / "x.nxevent", "r+") as file:
+        detector = file["entry/instrument/detector"]
+        assert detector["x_pixel_size"][()] == pytest.approx(220e-6)
+        assert detector["y_pixel_size"][()] == pytest.approx(110e-6)
 
 
 def test_what_libertem_lacks_is_named(path):
@@ -130,6 +139,16 @@ def test_a_crate_beside_a_converted_set_is_valid(path, tmp_path):
             for item in value if isinstance(value, list) else [value]:
                 if isinstance(item, dict) and not item["@id"].startswith("https:"):
                     assert item["@id"] in known
+
+
+def test_names_and_moments_in_a_crate_are_as_the_specification_has_them():
+    values = {"date": "2024-05-03", "time": "14:03:27"}
+    graph = {entity["@id"]: entity for entity in ro_crate(build(values), {"my scan.toml": 3})["@graph"]}
+    assert graph["my%20scan.toml"]["name"] == "my scan.toml"
+    assert graph["./"]["hasPart"] == [{"@id": "my%20scan.toml"}]
+    assert graph["./"]["dateCreated"] == "2024-05-03T14:03:27" < graph["./"]["datePublished"]
+    [root] = [e for e in ro_crate(build({"time": "14:03:27"}), {})["@graph"] if e["@id"] == "./"]
+    assert "dateCreated" not in root and len(root["datePublished"]) == 10
 
 
 # -- on the command line -----------------------------------------------------------------------------

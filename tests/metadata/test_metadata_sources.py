@@ -387,3 +387,21 @@ def test_a_number_is_no_date_and_no_time_of_day(scan, told):
 def test_the_voltage_of_a_sensor_is_not_that_of_the_electrons():
     told = read_mapping({"detector": {"voltage": "150 V"}, "microscope": {"voltage": "200 kV"}}, "x").values
     assert told == {"bias_voltage": 150.0, "beam_energy": 200.0}
+
+
+@pytest.mark.parametrize(
+    ("told", "steps"),
+    [
+        ("1 nm", (1, 1)),
+        ((0.5, "nm"), (0.5, 0.5)),
+        (("0.5", "nm"), (0.5, 0.5)),
+        ((2, 0.5, "nm"), (2, 2)),
+        (("1 nm", "2 nm"), (1, 2)),
+        (["1 nm", "2 nm"], (1, 2)),
+        ([(1, "nm"), (2, "nm")], (1, 2)),
+        (((0.5, 0.7), "nm"), (0.5, 0.7)),
+    ],
+)
+def test_one_value_or_two(told, steps):
+    values = read_mapping({"scan_step": told}, "x").values
+    assert (values["scan_step_x"], values["scan_step_y"]) == steps
