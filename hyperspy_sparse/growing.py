@@ -2,10 +2,13 @@
 
 __all__ = ["refresh", "remember"]
 
+_TOLD = ("name", "scale", "offset", "units")
+
 
 def remember(signal, filename, options):
     """Note on a signal how it was loaded with ``follow=True``; a step of loading."""
-    signal._followed = filename, options
+    axes = [_about(axis) for axis in signal.axes_manager._axes]
+    signal._followed = filename, options, axes, {key for key, _ in _items(signal.metadata)}
     return signal
 
 
@@ -21,8 +24,9 @@ def refresh(signal):
     Returns
     -------
     hyperspy.api.signals.BaseSignal
-        A new signal, loaded with the same options. Names, scales, offsets and units of the axes are those
-        of `signal`, and metadata that were added to it stay. `signal` itself can be used as before.
+        A new signal, loaded with the same options. Names, scales, offsets and units of the axes that were
+        changed in `signal` stay as they are there, and so do metadata that were added to it. `signal` itself
+        can be used as before.
 
     Raises
     ------
@@ -42,26 +46,36 @@ def refresh(signal):
             f"{signal!r} was not loaded with follow=True, or is not the signal that hs.load gave: there is nothing "
             'to load again. Use s = hs.load("scan.tpx3", follow=True, ...), and later s = refresh(s).'
         )
-    filename, options = signal._followed
+    filename, options, axes, keys = signal._followed
     new = hs.load(filename, file_format="TPX3", **options)
-    _keep_axes(signal, new)
-    _keep_metadata(signal.metadata, new.metadata)
+    _keep_axes(signal, axes, new)
+    for key, value in _items(signal.metadata):
+        # what loading told then and does not tell now is no longer so, such as a chunk that came late
+        if key not in keys and not new.metadata.has_item(key):
+            new.metadata.set_item(key, value)
     return new
 
 
-def _keep_axes(old, new):
-    # from the last one on: where a second frame began meanwhile, its axis is the first
-    for before, axis in zip(old.axes_manager._axes[::-1], new.axes_manager._axes[::-1]):
-        for name in ("name", "scale", "offset", "units"):
-            setattr(axis, name, getattr(before, name))
+def _about(axis):
+    return {name: getattr(axis, name) for name in _TOLD}
 
 
-def _keep_metadata(old, new, path=""):
-    """Add what only the old signal has; what loading finds out is told by the new one."""
-    old.process_lazy_attributes()
-    for key in old.keys():
-        value, full = old[key], f"{path}{key}"
-        if isinstance(value, type(old)):
-            _keep_metadata(value, new, f"{full}.")
-        elif not new.has_item(full):
-            new.set_item(full, value)
+def _keep_axes(old, loaded, new):
+    """Change what was changed since loading; the rest may have grown, such as bins over the time recorded so far."""
+    # by the names of loading: where a second frame began meanwhile, there is an axis more
+    axes = {axis.name: axis for axis in new.axes_manager._axes}
+    for was, axis in zip(loaded, old.axes_manager._axes):
+        for name, value in _about(axis).items():
+            if value != was[name] and was["name"] in axes:
+                setattr(axes[was["name"]], name, value)
+
+
+def _items(metadata, path=""):
+    """Values of a tree of metadata, each with its path."""
+    metadata.process_lazy_attributes()
+    for key in metadata.keys():
+        value, full = metadata[key], f"{path}{key}"
+        if isinstance(value, type(metadata)):
+            yield from _items(value, f"{full}.")
+        else:
+            yield full, value

@@ -28,6 +28,8 @@ CACHE_BYTES = 2 * 2**30
 _ENDING = ".npz"
 _CODE = ("events", "frames", "tpx3")  # folders whose code decides what is found
 _HEAD = "head"  # array in each entry: what it belongs to, as JSON
+# what reading a file of any content may raise; RuntimeError for what looks encrypted
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def cache_folder():
@@ -95,16 +97,16 @@ class RecordingCache:
     def load(self, kind):
         """Arrays and values of an entry, or None where there is none that can be trusted."""
         path = self._path(kind)
-        if not path.exists():
-            return None
         try:
-            with np.load(path, allow_pickle=False) as entry:
-                head = json.loads(entry[_HEAD].tobytes())
+            with zipfile.ZipFile(path) as entry:
+                head = json.loads(_array(entry, _HEAD).tobytes())
                 if head["identity"] != self._identity():
                     _logger.info(f"{path.name} belongs to an earlier state of {self._stamps[0].name!r}: made again.")
                     return None
-                arrays = {name: entry[name] for name in entry.files if name != _HEAD}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+                arrays = {name: _array(entry, name) for name in head["arrays"]}
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except _DAMAGE as error:
             _logger.warning(
                 f"{str(path)!r} is damaged ({error}): what it held of {self._stamps[0].name!r} is made again."
             )
@@ -128,7 +130,7 @@ class RecordingCache:
         path = self._path(kind)
         partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
         try:
-            head = json.dumps({"identity": self._identity(), "values": _tagged(values)})
+            head = json.dumps({"identity": self._identity(), "values": _tagged(values), "arrays": list(arrays)})
             path.parent.mkdir(parents=True, exist_ok=True)
             write = np.savez_compressed if compress else np.savez
             with open(partial, "wb") as file:
@@ -205,6 +207,15 @@ def recalled_value(source, name, make):
     value = make(source)
     own.save(kind, {}, {"value": value})
     return value
+
+
+def _array(entry, name):
+    """An array of an `.npz` file; all its bytes are read, since the checksum is looked at when they end."""
+    with entry.open(f"{name}.npy") as file:
+        array = np.lib.format.read_array(file, allow_pickle=False)
+        if file.read(1):
+            raise ValueError(f"{name} is longer than its shape")
+    return array
 
 
 @cache

@@ -68,7 +68,8 @@ class EventFrames:
         """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
         height, width = self.sig_shape
         if self.values != "counts":
-            return CSRFrames(weighted_rows(self, start, stop), shape=(stop - start, height, width))
+            # a sum may be zero: a hit without energy is no entry, as everywhere else
+            return CSRFrames(weighted_rows(self, start, stop), shape=(stop - start, height, width), prune=True)
         n_rows, n_pixels = stop - start, height * width
         parts = []
         for run in self.scan.runs(start, stop):

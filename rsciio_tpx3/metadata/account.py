@@ -188,7 +188,8 @@ def steered(signal, navigation_shape, pattern, layout, gap, orientation):
 
 
 def _add_shape(own, axes):
-    nav = [axis for axis in axes[:-2] if axis.get("name") != "time"]
+    # frames over time, and time bins, are no part of the scan's shape
+    nav = [axis for axis in axes[:-2] if not str(axis.get("name")).startswith("time")]
     if 2 <= len(nav) <= 3:
         own.values["navigation_shape"] = [int(axis["size"]) for axis in reversed(nav)]
 

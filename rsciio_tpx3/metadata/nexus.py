@@ -1,8 +1,10 @@
 """Metadata as fields of NeXus, beside the record in our own words that restores everything.
 
-Fields follow NXem's base classes (NXebeam_column, NXem_optical_system, NXscan_controller) and NXdetector; which row has
-which field is in `rsciio_tpx3.metadata.mapping`. What has no field there is in the record only. NXinstrument, which may
-hold events, allows those of NXem in a collection only.
+Fields follow NXem's base classes (NXebeam_column, NXem_optical_system, NXscan_controller) and NXdetector as in the
+NeXus definitions of 2026.01; which row has which field is in `rsciio_tpx3.metadata.mapping`. What has no field there is
+in the record only. An NXinstrument has no place for an electron column (an NXem_instrument has, but stands in NXem's
+own tree), so column and optics lie in a collection of the instrument. They are read from an NXem instrument too, and
+under the names of earlier definitions.
 """
 
 import numpy as np
@@ -15,14 +17,20 @@ from rsciio_tpx3.metadata.written import read_tree
 
 __all__ = ["nexus_fields", "read_nexus", "write_nexus"]
 
-_COLLECTION = "microscope"
+_MICROSCOPE = "microscope/"
 _CLASSES = {
-    _COLLECTION: "NXcollection",
+    "microscope": "NXcollection",
     "ebeam_column": "NXebeam_column",
     "electron_source": "NXsource",
     "optics": "NXem_optical_system",
     "scan_controller": "NXscan_controller",
     "detector": "NXdetector",
+}
+# field: its places in earlier definitions
+_EARLIER = {
+    "microscope/ebeam_column/scan_controller/dwell_time": ("scan_controller/dwell_time", "scan_controller/pixel_time"),
+    "microscope/ebeam_column/scan_controller/scan_schema": ("scan_controller/scan_schema",),
+    "microscope/optics/probe_current": ("optics/beam_current",),
 }
 # the one unit that has the same number under another name: an electron's energy and its voltage
 _SAME = {("keV", "kV")}
@@ -48,7 +56,7 @@ def nexus_fields(metadata, axes=()):
     >>> from rsciio_tpx3.metadata.mapping import build
     >>> from rsciio_tpx3.metadata.nexus import nexus_fields
     >>> nexus_fields(build({"beam_energy": 200.0}))
-    {'ebeam_column/electron_source/voltage': (200.0, 'kV')}
+    {'microscope/ebeam_column/electron_source/voltage': (200.0, 'kV')}
     """
     values = read_tree(metadata, "the signal", "recording").values
     fields = {}
@@ -78,14 +86,13 @@ def write_nexus(entry, metadata, axes):
     """Write the fields, and the start, into an NXentry that has an ``instrument``."""
     for path, (value, unit) in nexus_fields(metadata, axes).items():
         *nodes, last = path.split("/")
-        nodes = nodes if nodes[0] == "detector" else [_COLLECTION, *nodes]
         group = entry["instrument"]
         for node in nodes:
             if node not in group:
                 group.create_group(node).attrs["NX_class"] = _CLASSES[node]
             group = group[node]
         group[last] = value
-        if unit or not isinstance(value, str):
+        if unit or not isinstance(value, str):  # NeXus wants to be told that a number has no unit
             group[last].attrs["units"] = unit
     general = metadata.get("General") or {}
     if general.get("date") and general.get("time"):
@@ -112,13 +119,14 @@ def read_nexus(group, label, strict=False):
         entry = entry.parent
     instrument = entry.get("instrument")
     for name, row in LEAVES.items():
-        field = _field(instrument, row.nexus[0]) if row.nexus is not None and instrument is not None else None
-        if field is not None:
+        path = _place(instrument, row)
+        if path is not None:
+            field = instrument[path]
             if not hasattr(field, "shape") or field.shape not in ((), (1,)):
                 continue
             value = _plain(field)
             unit = _text(field.attrs.get("units", "")) or None
-            told.add(name, value if row.unit is None or unit is None else (value, unit), key=row.nexus[0])
+            told.add(name, value if row.unit is None or unit is None else (value, unit), key=path)
     if "title" in entry and _plain(entry["title"]):
         told.add("title", _plain(entry["title"]), key="title")
     if "start_time" in entry:
@@ -128,8 +136,13 @@ def read_nexus(group, label, strict=False):
     return told
 
 
-def _field(instrument, path):
-    return next((instrument[place] for place in (path, f"{_COLLECTION}/{path}") if place in instrument), None)
+def _place(instrument, row):
+    """Where an instrument has the field of a row; None where it has not."""
+    if row.nexus is None or instrument is None:
+        return None
+    own = row.nexus[0]
+    places = (own, own.removeprefix(_MICROSCOPE), *_EARLIER.get(own, ()))
+    return next((path for path in places if path in instrument), None)
 
 
 def _plain(field):

@@ -121,6 +121,17 @@ def test_summed_tot_of_hits_is_the_truth(recording):
     assert total.sum() <= truth.hit_tot.sum()
 
 
+@pytest.mark.parametrize("cluster", [None, True])
+def test_hits_without_energy_are_no_entries(recording, cluster):
+    path, _ = recording
+    threshold = 60
+    table = [(0, 0), (threshold, 0), (threshold + 100, 50)]
+    chunk = load(path, values="energy", corrections={"energy": table}, cluster=cluster)["data"].compute()
+    tot = load(path, values="tot", cluster=cluster)["data"].compute()
+    assert 0 < len(chunk.data) < len(tot.data)
+    assert (chunk.data > 0).all()
+
+
 def test_noise_model_says_poisson_for_electrons_and_measures_hits(recording):
     path, truth = recording
     size = np.bincount(truth.hit_electron[truth.hit_electron >= 0])

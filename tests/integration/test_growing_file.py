@@ -5,6 +5,7 @@ import pytest
 
 from rsciio_tpx3 import file_reader, simulate
 from rsciio_tpx3.exceptions import ScanSyncError, Tpx3FormatError
+from rsciio_tpx3.tpx3 import Tpx3Source
 
 QUIET = {"lazy": True, "show_progressbar": False}
 NY, NX = 12, 7
@@ -170,3 +171,50 @@ def test_nothing_of_a_growing_file_is_kept_in_the_cache(tmp_path, finished, monk
     monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "kept"))
     _load(finished[0], cache=True)
     assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize("bins", [4, {"over": "recording", "number": 5}])
+def test_refresh_keeps_what_was_changed_and_takes_the_rest_anew(tmp_path, bins):
+    hs = pytest.importorskip("hyperspy.api")
+    from hyperspy_sparse import refresh
+
+    path = tmp_path / "growing.tpx3"
+    simulate.recording(path, (6, 5), n_frames=3, electrons_per_position=60, dwell_time="40 us", seed=3)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 5])  # within the first frame
+    options = {"navigation_shape": (5, 6), "time_bins": bins, "lazy": True}
+    signal = hs.load(path, follow=True, **options)
+    signal.axes_manager["x"].scale = 0.25
+    signal.axes_manager["y"].name = "slow"
+    path.write_bytes(content)
+    expected = hs.load(path, **options)
+    later = refresh(refresh(signal))
+    assert len(later.axes_manager._axes) - len(signal.axes_manager._axes) == (bins == 4)  # the axis of frames
+    expected.axes_manager["x"].scale = 0.25
+    expected.axes_manager["y"].name = "slow"
+    for axis, other in zip(later.axes_manager._axes, expected.axes_manager._axes, strict=True):
+        for name in ("name", "size", "scale", "offset", "units"):
+            assert getattr(axis, name) == getattr(other, name)
+
+
+def test_refresh_forgets_losses_that_were_none(tmp_path):
+    hs = pytest.importorskip("hyperspy.api")
+    from hyperspy_sparse import refresh
+
+    path = tmp_path / "growing.tpx3"
+    simulate.recording(
+        path, (6, 5), electrons_per_position=60, dwell_time="400 us", chunk_counts=True, swapped_chunks=0.3,
+        disorder="1.6 ms", seed=3,
+    )  # fmt: skip
+    content = path.read_bytes()
+    detector = "Acquisition_instrument.TEM.Detector"
+    for share in np.linspace(0.3, 0.6, 40):  # until the end comes before a chunk that is late
+        path.write_bytes(content[: int(share * len(content))])
+        if Tpx3Source(path, follow=True).index().losses:
+            break
+    signal = hs.load(path, navigation_shape=(5, 6), follow=True, lazy=True)
+    assert signal.metadata.has_item(f"{detector}.Losses.chunks_lost")
+    signal.metadata.set_item(f"{detector}.Losses.seen_by", "me")
+    path.write_bytes(content)
+    later = refresh(signal)
+    assert later.metadata.get_item(f"{detector}.Losses").as_dictionary() == {"seen_by": "me"}

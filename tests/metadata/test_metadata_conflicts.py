@@ -119,6 +119,14 @@ def test_rows_are_compared_whatever_becomes_of_frames_and_times(scan, options):
     assert load(scan, **options)["data"].shape[-4:-2] == (7, 11)
 
 
+@pytest.mark.parametrize("bins", [3, {"over": "recording", "number": 3}])
+def test_time_bins_are_no_conflict_with_a_told_shape(scan, bins):
+    serval(scan, Width=11, Height=7)
+    signal = load(scan, frames=0, time_bins=bins)
+    assert signal["data"].shape == (3, 7, 11, 256, 256)
+    assert "Metadata_conflicts" not in signal["metadata"]["General"]
+
+
 def test_a_file_tells_the_columns_that_no_edge_can_tell(scan):
     serval(scan, Width=5, Height=7, DwellTime=11e-6)
     assert load(scan)["data"].shape == (2, 7, 5, 256, 256)

@@ -11,6 +11,7 @@ from rsciio_tpx3 import cache, file_reader, simulate
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.event_frames import EventFrames
+from rsciio_tpx3.frames.files import FileStamp
 from rsciio_tpx3.tpx3 import recall
 
 QUIET = {"lazy": True, "show_progressbar": False, "cache": True}
@@ -166,6 +167,31 @@ def test_a_damaged_entry_is_noticed_and_made_again(recording, passes, folder, ca
     assert "is damaged" in caplog.text
     _load(recording)
     assert passes.made() == (0, 0)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_no_bit_of_an_entry_changes_what_it_gives(tmp_path, compress):
+    path = tmp_path / "any.bin"
+    path.write_bytes(b"recording")
+    kept = cache.RecordingCache([FileStamp.of(path)], {})
+    arrays = {"a": np.arange(50), "b": np.arange(9, dtype=np.uint8)}
+    kept.save("any", arrays, {"n": 5}, compress)
+    content = kept._path("any").read_bytes()
+    given = 0
+    for i in range(8 * len(content)):
+        if i % 5:
+            continue
+        changed = bytearray(content)
+        changed[i // 8] ^= 1 << i % 8
+        kept._path("any").write_bytes(changed)
+        found = kept.load("any")
+        if found is not None:  # dates of the archive, for instance, mean nothing
+            given += 1
+            assert found[1] == {"n": 5} and found[0].keys() == arrays.keys()
+            for name, array in arrays.items():
+                assert found[0][name].dtype == array.dtype
+                np.testing.assert_array_equal(found[0][name], array)
+    assert 0 < given < len(content)
 
 
 def test_losses_are_told_again_and_damage_is_still_refused(tmp_path, recording, passes, caplog):
