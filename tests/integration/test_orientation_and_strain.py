@@ -26,9 +26,10 @@ def counts():
 
 def test_orientation_matching_gives_the_dense_result(counts):
     phase = si_phase()
+    # no symmetric direction, which would fit in many ways
     simulation = SimulationGenerator(200).calculate_diffraction2d(
         phase,
-        rotation=Rotation.from_euler([[0, 12, 0], [20, 12, 5], [10, 25, 40]], degrees=True),  # a symmetric one fits in many ways
+        rotation=Rotation.from_euler([[0, 12, 0], [20, 12, 5], [10, 25, 40]], degrees=True),
         max_excitation_error=0.1,
         reciprocal_radius=1.5,
         with_direct_beam=False,
