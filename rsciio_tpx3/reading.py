@@ -32,6 +32,7 @@ from rsciio_tpx3.wording import counted, format_seconds
 
 __all__ = [
     "axis",
+    "called_with",
     "event_signal",
     "frames_signal",
     "numpy_order",
@@ -64,6 +65,12 @@ def refuse_unknown(unknown, reader, what):
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {near[0]}?" if near else "Known are " + ", ".join(known[1:]) + "."
     raise TypeError(f"Unknown option {name!r} for {what}. {hint}")
+
+
+def called_with(function, given, **decided):
+    """Call a function with those of a reader's own arguments (its ``locals()``) that it takes, but for some decided."""
+    taken = {name: given[name] for name in inspect.signature(function).parameters}
+    return function(**{**taken, **decided})
 
 
 def numpy_order(navigation_shape):

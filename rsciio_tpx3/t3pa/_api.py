@@ -6,7 +6,7 @@ import os
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.metadata.account import gather, steered
 from rsciio_tpx3.metadata.pixet import read_items
-from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
+from rsciio_tpx3.reading import called_with, event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
 from rsciio_tpx3.t3pa.source import AdvacamSource
 
@@ -131,24 +131,8 @@ def file_reader(
     refuse_unknown(kwds, file_reader, _WHAT)
     account = _account(filename, metadata, metadata_from, calibrate)
     told = account.steer(**steered(signal, navigation_shape, pattern, layout, 0, orientation))
-    options = scan_options(
-        navigation_shape=told.get("navigation_shape"),
-        dwell_time=dwell_time,
-        signal=signal,
-        frame_time=frame_time,
-        sync=sync,
-        tdc=tdc,
-        pattern=told["pattern"] or "raster",
-        positions=positions,
-        active_fraction=active_fraction,
-        line_flyback=line_flyback,
-        frame_flyback=frame_flyback,
-        lines_per_row=lines_per_row,
-        first_line=first_line,
-        skip_lines=skip_lines,
-        scan_delay=scan_delay,
-        time_bins=time_bins,
-        frames=frames,
+    options = called_with(
+        scan_options, locals(), navigation_shape=told.get("navigation_shape"), pattern=told["pattern"] or "raster"
     )
     events = event_options(cluster, corrections, values)
     source = AdvacamSource(filename, told["layout"], told["orientation"] or "up", toa_bits, measurement)

@@ -9,7 +9,7 @@ from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import regular_pulses
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.metadata.account import first_piece, gather, steered
-from rsciio_tpx3.reading import event_signal, refuse_unknown, scan_options, signal_offers
+from rsciio_tpx3.reading import called_with, event_signal, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.tpx3.source import Tpx3Source
 
 __all__ = ["available_signals", "file_info", "file_reader", "opened"]
@@ -176,24 +176,8 @@ def file_reader(
     # before the file is read: a wrong option should not cost a person the time of a pass
     account = gather(first_piece(filename, all_parts), metadata, metadata_from, calibrate)
     told = account.steer(**steered(signal, navigation_shape, pattern, layout, gap, orientation))
-    options = scan_options(
-        navigation_shape=told.get("navigation_shape"),
-        dwell_time=dwell_time,
-        signal=signal,
-        frame_time=frame_time,
-        sync=sync,
-        tdc=tdc,
-        pattern=told["pattern"] or "raster",
-        positions=positions,
-        active_fraction=active_fraction,
-        line_flyback=line_flyback,
-        frame_flyback=frame_flyback,
-        lines_per_row=lines_per_row,
-        first_line=first_line,
-        skip_lines=skip_lines,
-        scan_delay=scan_delay,
-        time_bins=time_bins,
-        frames=frames,
+    options = called_with(
+        scan_options, locals(), navigation_shape=told.get("navigation_shape"), pattern=told["pattern"] or "raster"
     )
     events = event_options(cluster, corrections, values)
     place = told["layout"], told["gap"] or 0, told["orientation"] or "up"
