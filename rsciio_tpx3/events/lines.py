@@ -1,5 +1,6 @@
 """Scans whose lines are marked by edges: line-gate, line-start, periodic-line; and rows from lines."""
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -354,6 +355,8 @@ def scan_of_lines(options, frames, rows, n_lines, nx, start, stop, phase, num, d
     )
     if report.get("line_period"):
         report["flyback_time"] = report["line_period"] - nx * report["dwell_time"]
+        of_line, of_dwell = (report.get(f"{name}_error") or 0.0 for name in ("line_period", "dwell_time"))
+        report["flyback_time_error"] = math.hypot(of_line, nx * of_dwell)
     order = np.argsort(start, kind="stable")
     start, stop = start[order], stop[order].copy()
     # a line ends where the next begins, whatever was asked for: no hit has two places

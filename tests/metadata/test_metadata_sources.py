@@ -405,3 +405,13 @@ def test_the_voltage_of_a_sensor_is_not_that_of_the_electrons():
 def test_one_value_or_two(told, steps):
     values = read_mapping({"scan_step": told}, "x").values
     assert (values["scan_step_x"], values["scan_step_y"]) == steps
+
+
+def test_times_of_the_scan_are_measured_with_their_errors(tmp_path):
+    simulate.recording(
+        tmp_path / "x.tpx3", (40, 11), dwell_time="3 us", line_flyback="7 us", edge_jitter="30 ns", seed=4
+    )
+    scan = load(tmp_path / "x.tpx3", navigation_shape=(11, 40))["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]
+    for name, true in (("dwell_time", 3e-6), ("line_period", 40e-6), ("flyback_time", 7e-6)):
+        assert scan[f"{name}_units"] == "s" and 0 < scan[f"{name}_errors"] < 1e-7
+        assert scan[name] == pytest.approx(true, abs=3 * scan[f"{name}_errors"])
