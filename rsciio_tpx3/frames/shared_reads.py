@@ -6,6 +6,7 @@ each chunk alone would read the same hits many times, so one task reads a range 
 chunks, and each chunk takes its rows out of it.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -70,6 +71,15 @@ class SharedFrames:
             first, last = max(start - b * n, 0), min(stop - b * n, n)
             parts.append(pick_rows(self.rows(first, last).read(), self.n_bins, 0, last - first, b, b + 1))
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def for_rows(self, start, stop):
+        """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
+        part, n = copy.copy(self), self.n_positions
+        # rows of several time bins: which positions they leave out is not worth asking
+        first, last = (start % n, (stop - 1) % n + 1) if start // n == (stop - 1) // n else (0, n)
+        part.events = self.events.for_rows(first * self.n_bins, last * self.n_bins)
+        part.scan = part.events.scan
+        return part
 
     def rows(self, first, last):
         """All bins of the positions ``first`` to ``last``, time fastest."""

@@ -132,6 +132,21 @@ def test_the_graph_grows_with_chunks_and_not_with_the_recording(recordings):
     assert _sizes(data(3200, 1))[0] < 12 * 2500
 
 
+@pytest.mark.parametrize("options", [{"time_bins": 3}, {"frames": "sum"}])
+def test_cut_outs_of_shared_reads_take_along_their_own_part_of_the_index(tmp_path, recordings, options):
+    path = recordings / "3200.tpx3"
+    if "frames" in options:
+        path = tmp_path / "scan.tpx3"
+        simulate.recording(path, (12, 17), n_frames=3, electrons_per_position=800, dwell_time="20 us", seed=2)
+    source = source_of(file_reader(path, navigation_shape=(17, 12), chunks=3, **QUIET, **options)[0]["data"])
+    key = (slice(0, 2), slice(4, 6), slice(2, 9)) if "time_bins" in options else (slice(4, 6), slice(2, 9))
+    part = to_dask(SlicedSource(source, (*key, slice(200, 300), slice(9, 500))))
+    assert max(len(pickle.dumps(task)) for task in part.dask.layers[part.name].values()) < len(pickle.dumps(source)) / 2
+    _equal(_travelled(part).compute(scheduler="sync"), part.compute(scheduler="sync"))
+    for start, stop in ((0, 1), (18, 40), (source.n_positions - 1, source.n_positions)):
+        _equal(source.for_rows(start, stop).frames(start, stop), source.frames(start, stop))
+
+
 def test_weights_are_in_the_graph_once(recordings):
     hs = pytest.importorskip("hyperspy.api")
     signal = hs.load(recordings / "3200.tpx3", navigation_shape=(17, 12), lazy=True, chunks=2)
