@@ -61,7 +61,7 @@ def contenders(path):
     words = np.fromfile(path, "<u8")
     source = Tpx3Source(path, show_progressbar=False)
     scan = build_scan(source.index(), scan_options())
-    frames = EventFrames(source, scan, count_type(scan))
+    frames = EventFrames(source, scan, count_type(scan.longest_dwell))
     lines = max(1, PIECE_HITS * scan.n_positions // max(source.index().n_hits, 1) // scan.nav_shape[-1])
     step = lines * scan.nav_shape[-1]
     pieces = [(a, min(a + step, scan.n_positions)) for a in range(0, scan.n_positions, step)]

@@ -20,6 +20,7 @@ _PUBLIC = {
     "SparseSignal2D": "hyperspy_sparse.signals",
     "finish_loading": "hyperspy_sparse.signals",
     "one_pass": "hyperspy_sparse.passes",
+    "read_recording": "hyperspy_sparse.waiting",
     "refresh": "hyperspy_sparse.growing",
     "virtual_images": "hyperspy_sparse.passes",
     "find_drift": "hyperspy_sparse.drift",

@@ -20,6 +20,7 @@ from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta, source_of, sources_of, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.reductions import powers
+from rsciio_tpx3.frames.waiting import WaitingFrames
 
 __all__ = ["apply_kernel", "binned", "in_blocks", "moments"]
 
@@ -56,6 +57,8 @@ def in_blocks(data, bytes_per_frame=0):
     source = source_of(data)
     if source is None:
         return _joined(data, bytes_per_frame)
+    if isinstance(source, WaitingFrames):
+        source, _ = source.read()  # blocks follow the number of events
     nav = data.shape[:-2]
     chunks = _block_sizes(source, nav)
     if bytes_per_frame:

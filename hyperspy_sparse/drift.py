@@ -8,6 +8,7 @@ import numpy as np
 
 from hyperspy_sparse.detectors import mask_of, masked_sums
 from hyperspy_sparse.twins import has_sparse_chunks
+from hyperspy_sparse.waiting import read_recording
 from rsciio_tpx3.events.line_profiles import half_mask
 
 __all__ = ["Drift", "REFERENCES", "find_drift"]
@@ -151,6 +152,7 @@ def check_frames(signal):
     """Refuse signals that are no repeated scan of sparse frames."""
     if not has_sparse_chunks(signal):
         raise ValueError(f"{signal} has no sparse frames; hyperspy_sparse.to_sparse(signal) makes them.")
+    read_recording(signal)
     sizes = signal.axes_manager.navigation_shape
     if len(sizes) != 3:
         raise ValueError(

@@ -1,8 +1,8 @@
 """What the sparse signal classes do differently from their parents, and nothing else.
 
-Four things: the class follows the chunks, functions that `map` knows by a sparse kernel run on
-the events, the whole signal becomes dense only within the memory limit, and one frame is read for
-one picture.
+Five things: the class follows the chunks, functions that `map` knows by a sparse kernel run on
+the events, the whole signal becomes dense only within the memory limit, one frame is read for
+one picture, and a recording may wait to be read.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ import numpy as np
 from hyperspy.signals import LazySignal
 from pyxem.utils.calibration import Calibration
 
-from hyperspy_sparse import blocks, detectors, frames, kernels, nan_masks, navigator, saving, slicing
+from hyperspy_sparse import blocks, detectors, frames, kernels, nan_masks, navigator, saving, slicing, waiting
 from hyperspy_sparse.geometry import CachingCalibration
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
@@ -82,6 +82,20 @@ class SparseFramesMixin:
         if isinstance(self._data, da.Array) and not has_sparse_chunks(self) and self._data.ndim > 2:
             self._data = sparsified(self._data)
 
+    # -- recordings that wait for the first computation ------------------------------------------
+
+    @property
+    def metadata(self):
+        """The metadata of the signal; complete as soon as its recording has been read."""
+        waiting.complete(self)
+        return self._metadata
+
+    @property
+    def original_metadata(self):
+        """The original metadata of the signal; complete as soon as its recording has been read."""
+        waiting.complete(self)
+        return self._original_metadata
+
     # -- class -----------------------------------------------------------------------------------
 
     def _assign_subclass(self, *args, **kwargs):
@@ -91,7 +105,9 @@ class SparseFramesMixin:
     def _deepcopy_with_new_data(self, *args, **kwargs):
         new = super()._deepcopy_with_new_data(*args, **kwargs)
         # The caller may still have axes to remove, so only the chunks tell here.
-        if isinstance(new._data, da.Array) and not isinstance(new._data._meta, CSRFrames):
+        if isinstance(new._data, da.Array) and isinstance(new._data._meta, CSRFrames):
+            waiting.hand_on(self, new)
+        elif isinstance(new._data, da.Array):
             choose_class(new)
         return new
 
@@ -114,6 +130,7 @@ class SparseFramesMixin:
     # -- speed -----------------------------------------------------------------------------------
 
     def _map_iterate(self, function, iterating_kwargs=None, inplace=True, ragged=False, **kwargs):
+        waiting.read_recording(self)
         kernel = None
         if not iterating_kwargs and not ragged and has_sparse_chunks(self):
             kernel = self._kernel_for(function, kwargs)
@@ -159,6 +176,7 @@ class SparseFramesMixin:
         return signal
 
     def _apply_function_on_data_and_remove_axis(self, function, axes, out=None, rechunk=False):
+        waiting.read_recording(self)
         host = super()._apply_function_on_data_and_remove_axis
         reduced = self.axes_manager[axes]
         reduced = reduced if np.iterable(reduced) else (reduced,)
@@ -210,11 +228,13 @@ class SparseFramesMixin:
         return None if (factors != whole).any() or (whole < 1).any() else tuple(whole.astype(int))
 
     def get_integrated_intensity(self, roi, out_signal_axes=None):
+        waiting.read_recording(self)
         stand_in = detectors.stand_in(self, [roi])
         roi = roi if stand_in is None else stand_in[0]
         return super().get_integrated_intensity(roi, out_signal_axes)
 
     def get_virtual_image(self, rois, new_axis_dict=None, normalize=False):
+        waiting.read_recording(self)
         rois = [rois] if callable(rois) else list(rois)
         if not rois or not detectors.can_stand_in(self, rois):
             return super().get_virtual_image(rois, new_axis_dict, normalize)
@@ -225,6 +245,7 @@ class SparseFramesMixin:
         return images
 
     def plot(self, *args, **kwargs):
+        waiting.read_recording(self)
         navigator.drop_if_outdated(self)
         super().plot(*args, **kwargs)
 
@@ -289,6 +310,7 @@ class SparseFramesMixin:
         filename, overwrite, extension, file_format, **kwargs
             As in :meth:`hyperspy.api.signals.BaseSignal.save`.
         """
+        waiting.read_recording(self)
         options = {"overwrite": overwrite, "file_format": file_format, **kwargs}
         if saving.keeps_frames(filename, extension, file_format):
             return super().save(filename, extension=extension, **options)

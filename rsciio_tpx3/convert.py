@@ -19,6 +19,7 @@ from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.write import NullSink, write
 from rsciio_tpx3.metadata.provenance import checksums, provenance, size_of, with_step
+from rsciio_tpx3.waiting import completed
 
 __all__ = ["add_check_parser", "add_convert_parser", "check", "convert"]
 
@@ -210,7 +211,7 @@ def _read(plugin, paths, options, show_progressbar=None):
         raise ValueError(
             f"{paths[0]!r} holds {len(signals)} signals: {titles}. Load the one you want and save it by HyperSpy."
         )
-    return signals[0]
+    return completed(signals[0])
 
 
 # -- reading back ----------------------------------------------------------------------------------

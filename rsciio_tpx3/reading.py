@@ -33,14 +33,18 @@ from rsciio_tpx3.wording import counted, format_seconds
 __all__ = [
     "axis",
     "called_with",
+    "described_files",
+    "detector_axes",
     "event_signal",
     "frames_signal",
     "numpy_order",
+    "position_axes",
     "refuse_unknown",
     "scan_options",
     "signal_offers",
     "told_options",
     "told_scan",
+    "value_dtype",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -249,9 +253,8 @@ def event_signal(
     scan = told_scan(source.index(), options, account)
     for message in scan.report["messages"]:
         _logger.warning(message)
-    frames = event_frames(
-        source, scan, _value_dtype(dtype, scan, options.lines_per_row * scan.passes, events), events.values
-    )
+    dtype = value_dtype(dtype, scan.longest_dwell, options.lines_per_row * scan.passes, events)
+    frames = event_frames(source, scan, dtype, events.values)
     counts, outside = recalled_counts(frames, show_progressbar)
     chosen = "frames_used" in scan.report
     _report_outside("hits" if events.cluster is None else "electrons", counts, outside, chosen)
@@ -263,7 +266,7 @@ def event_signal(
         lazy=lazy,
         chunks=chunks,
         navigator=counts.reshape(frames.nav_shape),
-        sig_axes=_sig_axes(source, events),
+        sig_axes=detector_axes(source.sig_shape, events),
         account=account,
     )
 
@@ -341,9 +344,13 @@ def _nav_axes(scan):
     if scan.report["sync"] == "frames":
         first = ticks_to_seconds(scan.start[0])
         return [*extra, axis("time", sizes[0], True, scan.report["dwell_time"], first, "s")]
-    shown = {"frame": _frame_scale(scan)}
+    return [*extra, *position_axes(sizes, _frame_scale(scan))]
+
+
+def position_axes(sizes, frame_scale=()):
+    """Axes of scan positions, ``([frames,] y, x)``; the scale and offset are those of the frame axis."""
     names = ("frame", "y", "x")[-len(sizes) :]
-    return [*extra, *(axis(name, size, True, *shown.get(name, ())) for name, size in zip(names, sizes))]
+    return [axis(name, size, True, *(frame_scale if name == "frame" else ())) for name, size in zip(names, sizes)]
 
 
 def _frame_scale(scan):
@@ -355,21 +362,22 @@ def _frame_scale(scan):
     return (float(steps[0]) if len(steps) else 1.0, float(used[0]))
 
 
-def _sig_axes(source, events):
+def detector_axes(sig_shape, events):
     """Detector axes in pixels of the detector, also where it was divided more finely."""
     fine = 1 if events.cluster is None else events.cluster.upsample
     offset = (1 / fine - 1) / 2  # the first fine pixel lies left of the middle of the first pixel
-    sizes = zip(("ky", "kx"), source.sig_shape)
+    sizes = zip(("ky", "kx"), sig_shape)
     return [axis(name, size, False, scale=1 / fine, offset=offset, units="px") for name, size in sizes]
 
 
-def _value_dtype(dtype, scan, lines_per_row, events):
+def value_dtype(dtype, dwell, lines_per_row, events):
+    """Type of the values: as given, else the smallest that cannot overflow in so many lines of `dwell` ticks each."""
     if dtype is None:
         if events.values != "counts":
-            return value_type(events.values, scan, lines_per_row, events.cluster is not None)
+            return value_type(events.values, dwell, lines_per_row, events.cluster is not None)
         # a centroid may lie in a pixel that was not hit: its neighbours, at most four pairs, can give it electrons
         centroids = events.cluster is not None and events.cluster.position == "centroid"
-        return count_type(scan, lines_per_row * (4 if centroids else 1))
+        return count_type(dwell, lines_per_row * (4 if centroids else 1))
     dtype = np.dtype(dtype)
     kind, example = ("f", "float32") if events.values == "energy" else ("u", "uint16")
     if dtype.kind != kind:
@@ -390,21 +398,28 @@ def _report_outside(what, counts, outside, chosen):
         log(f"{lost} of {total} {what} have no scan position: {parts}.")
 
 
+def described_files(paths):
+    """Values for `rsciio_tpx3.metadata.mapping.build` that are known of event files before they are read."""
+    names = [os.path.basename(path) for path in paths]
+    return {
+        "title": os.path.splitext(names[0])[0],
+        "original_filename": names[0],
+        "original_files": names if len(names) > 1 else None,
+        "signal_type": "electron_diffraction",
+        "detector_type": "Timepix3",
+        "pixel_pitch": PIXEL_PITCH,
+    }
+
+
 def _metadata(source, scan, options, dtype, values):
     about = source.describe()
     index = source.index()
-    names = [os.path.basename(path) for path in about["paths"]]
     return build(
         {
             **about,
             **scan.report,
+            **described_files(about["paths"]),
             "chips": list(index.chips),
-            "title": os.path.splitext(names[0])[0],
-            "original_filename": names[0],
-            "original_files": names if len(names) > 1 else None,
-            "signal_type": "electron_diffraction",
-            "detector_type": "Timepix3",
-            "pixel_pitch": PIXEL_PITCH,
             "losses": index.losses,
             "processing": {"reading_0": reading_step(about["paths"], _asked_for(about, options, dtype))},
             **values,

@@ -6,6 +6,7 @@ from hypothesis import settings
 from real_files import DATA
 
 from rsciio_tpx3.events import packets
+from rsciio_tpx3.tpx3.files import WordReader
 
 # Timings decide no test; the first call of a kernel compiles it.
 settings.register_profile("untimed", deadline=None)
@@ -38,3 +39,16 @@ def write_stream(tmp_path):
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Byte ranges in the order they were read."""
+    log, read = [], WordReader.read
+
+    def noted(self, part, start, stop):
+        log.append((8 * start, 8 * stop))
+        return read(self, part, start, stop)
+
+    monkeypatch.setattr(WordReader, "read", noted)
+    return log

@@ -104,6 +104,11 @@ class Scan:
     def n_positions(self):
         return int(np.prod(self.nav_shape, dtype=np.int64))
 
+    @property
+    def longest_dwell(self):
+        """Longest time on one position in one pass, ticks."""
+        return float(self.num.max(initial=1)) / self.den
+
     def runs(self, start, stop, most=None):
         """Where in time a range of flat positions was scanned.
 

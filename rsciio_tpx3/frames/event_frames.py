@@ -24,10 +24,9 @@ _PART_HITS = 1 << 21
 _TABLE_SHARE = 2  # intervals in a timetable for each hit, at the most
 
 
-def count_type(scan, lines_per_row=1):
-    """Smallest unsigned type that holds what one pixel can count at one scan position."""
-    longest = float(scan.num.max(initial=1)) / scan.den
-    most = 2 * (longest / _DEAD_TICKS + 1) * lines_per_row
+def count_type(dwell, lines_per_row=1):
+    """Smallest unsigned type that holds what one pixel can count at one scan position, in `dwell` ticks a line."""
+    most = 2 * (dwell / _DEAD_TICKS + 1) * lines_per_row
     return np.dtype(next(t for t in ("u1", "u2", "u4") if most <= np.iinfo(t).max or t == "u4"))
 
 

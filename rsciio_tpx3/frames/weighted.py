@@ -12,8 +12,8 @@ _MOST_TOT = 1023  # ten bits
 _TOT_STEP = 96  # ticks of 25 ns
 
 
-def value_type(values, scan, lines_per_row=1, clustered=False):
-    """Type that holds what one pixel can sum up at one scan position.
+def value_type(values, dwell, lines_per_row=1, clustered=False):
+    """Type that holds what one pixel can sum up at one scan position, in `dwell` ticks a line.
 
     A pixel is over threshold one hit at a time, so its summed ToT is bounded by the dwell time; an electron brings the
     ToT of its neighbours along.
@@ -22,8 +22,7 @@ def value_type(values, scan, lines_per_row=1, clustered=False):
         return np.dtype(np.float32)
     if clustered:
         return np.dtype(np.uint32)
-    longest = float(scan.num.max(initial=1)) / scan.den
-    most = 2 * (longest / _TOT_STEP + _MOST_TOT) * lines_per_row
+    most = 2 * (dwell / _TOT_STEP + _MOST_TOT) * lines_per_row
     return np.dtype(np.uint16 if most <= np.iinfo(np.uint16).max else np.uint32)
 
 

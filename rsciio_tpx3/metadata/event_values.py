@@ -2,13 +2,19 @@
 
 from rsciio_tpx3.cache import recalled_value
 
-__all__ = ["event_values"]
+__all__ = ["event_values", "what_is_counted"]
 
 _QUANTITY = {
     "counts": "Counts ({events})",
     "tot": "Time over threshold (25 ns)",
     "energy": "Energy (keV)",
 }
+
+
+def what_is_counted(options):
+    """Values for `rsciio_tpx3.metadata.mapping.build` that follow from the options alone."""
+    events = "hits" if options.cluster is None else "electrons"
+    return {"event_type": events, "quantity": _QUANTITY[options.values].format(events=events)}
 
 
 def event_values(source, options, corrections, counts, outside):
@@ -30,10 +36,10 @@ def event_values(source, options, corrections, counts, outside):
     -------
     dict
     """
-    events = "hits" if options.cluster is None else "electrons"
+    about = what_is_counted(options)
+    events = about["event_type"]
     found = {
-        "event_type": events,
-        "quantity": _QUANTITY[options.values].format(events=events),
+        **about,
         "hits_total": source.index().n_hits,
         f"{events}_placed": int(counts.sum()),
         f"{events}_outside": {name.replace(" ", "_"): n for name, n in outside.items() if n},

@@ -131,6 +131,8 @@ _FOUND = {
     "tot_step": (f"{_DETECTOR}.tot_step", "s", "Step of the time over threshold"),
     "event_type": (f"{_DETECTOR}.event_type", None, "hits, or electrons after clustering"),
     "losses": (f"{_DETECTOR}.Losses", None, "What of the recording was lost, by kind"),
+    "not_read_yet": (f"{_DETECTOR}.not_read_yet", None, "True until the recording is read, at the first computation: "
+                     "losses, measured times and numbers of events are not known before"),
     "sync": (f"{_SCAN}.sync", None, "Convention by which the scan was recovered"),
     "tdc": (f"{_SCAN}.tdc", None, "Trigger input and edge"),
     "line_period": (f"{_SCAN}.line_period", "s", "Time from line to line"),

@@ -8,9 +8,12 @@ import numpy as np
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import regular_pulses
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
+from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.metadata.account import first_piece, gather, steered
 from rsciio_tpx3.reading import called_with, event_signal, refuse_unknown, scan_options, signal_offers
-from rsciio_tpx3.tpx3.source import Tpx3Source
+from rsciio_tpx3.tpx3.recall import cache_for
+from rsciio_tpx3.tpx3.source import Tpx3Source, files_of
+from rsciio_tpx3.waiting import told_array, waiting_signal
 
 __all__ = ["available_signals", "file_info", "file_reader", "opened"]
 
@@ -56,7 +59,9 @@ def file_reader(
     """Read a Timepix3 event recording as a 4D STEM data set of sparse frames.
 
     Opening reads the file once to find the trigger edges, and once more to count the hits of each
-    position; frames are decoded when they are asked for.
+    position; frames are decoded when they are asked for. With ``lazy=True`` both wait for the first
+    computation where they are not needed for the shape of the array: give `navigation_shape` with the number
+    of frames (or one frame, ``frames=0``), `layout`, and `dwell_time` or `dtype`.
 
     Parameters
     ----------
@@ -181,11 +186,28 @@ def file_reader(
     )
     events = event_options(cluster, corrections, values)
     place = told["layout"], told["gap"] or 0, told["orientation"] or "up"
-    source = Tpx3Source(filename, *place, all_parts, on_loss, cache, follow, show_progressbar)
-    signal = event_signal(source, options, lazy, chunks, dtype, show_progressbar, events, account)
+    open_source = partial(Tpx3Source, filename, *place, all_parts, on_loss, cache, follow, show_progressbar)
+    told = _told(options, events, place, dtype) if lazy and not follow else None
+    files = _unread(filename, all_parts, on_loss, cache) if told else None
+    if files:
+        layout = make_layout(*place)
+        return [waiting_signal(open_source, files, told, options, events, account, layout, chunks, show_progressbar)]
+    signal = event_signal(open_source(), options, lazy, chunks, dtype, show_progressbar, events, account)
     if follow:
         signal["post_process"].append(partial(_remember, filename=filename, options=asked))
     return [signal]
+
+
+def _told(options, events, place, dtype):
+    """What the options tell of the array, see `rsciio_tpx3.waiting.told_array`; a layout must be among them."""
+    return None if place[0] is None else told_array(options, events, make_layout(*place), dtype)
+
+
+def _unread(filename, all_parts, on_loss, cache):
+    """Files whose index is not in the cache; an index that is there costs nothing, and tells everything at once."""
+    parts, losses = files_of(filename, all_parts, on_loss)
+    kept = cache_for(parts, cache, losses)
+    return None if kept is not None and kept.load("index") else [part.stamp for part in parts]
 
 
 def _remember(signal, filename, options):

@@ -16,7 +16,7 @@ from rsciio_tpx3.tpx3.narrow import blocks_between, joined
 from rsciio_tpx3.tpx3.recall import cache_for, recalled_index
 from rsciio_tpx3.wording import counted
 
-__all__ = ["Tpx3Source"]
+__all__ = ["Tpx3Source", "files_of"]
 
 _READ_BLOCKS = 32  # blocks decoded together: 2 MiB of file, so one read serves many blocks
 _COMPACT_WORDS = 1 << 16  # the same for kernels: words and their times and pixels stay in the L2 cache
@@ -30,6 +30,26 @@ class _Tables:
     blocks: np.ndarray
     earliest_from: np.ndarray  # earliest hit of a block and all after it
     latest_until: np.ndarray  # latest hit of a block and all before it
+
+
+def files_of(filename, all_parts=False, on_loss="raise", follow=False):
+    """The files of an acquisition as they are now, and what is missing among them; the parameters of `Tpx3Source`.
+
+    Returns
+    -------
+    parts : list of rsciio_tpx3.tpx3.files.Part
+    losses : rsciio_tpx3.tpx3.index.Losses
+    """
+    losses = Losses(on_loss)
+    paths, missing = expand_parts(filename, all_parts)
+    if missing:
+        losses.add(
+            "missing_parts",
+            len(missing),
+            f"{counted(len(missing), 'of the numbered files is', 'of the numbered files are')} absent, the first "
+            f"is number {missing[0]}.",
+        )
+    return open_parts(paths, follow), losses
 
 
 class Tpx3Source:
@@ -75,16 +95,7 @@ class Tpx3Source:
         follow=False,
         show_progressbar=None,
     ):
-        losses = Losses(on_loss)
-        paths, missing = expand_parts(filename, all_parts)
-        if missing:
-            losses.add(
-                "missing_parts",
-                len(missing),
-                f"{counted(len(missing), 'of the numbered files is', 'of the numbered files are')} absent, the first "
-                f"is number {missing[0]}.",
-            )
-        self.parts = open_parts(paths, follow)
+        self.parts, losses = files_of(filename, all_parts, on_loss, follow)
         self._spans = None
         self.cache = cache_for(self.parts, cache, losses)
         self._index, blocks = recalled_index(self.parts, losses, self.cache, show_progressbar)

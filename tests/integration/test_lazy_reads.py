@@ -10,7 +10,6 @@ from rsciio_tpx3 import file_reader, simulate
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.sliced_source import SlicedSource
-from rsciio_tpx3.tpx3.files import WordReader
 from rsciio_tpx3.tpx3.stream import BLOCK_WORDS
 
 NY, NX = 24, 17
@@ -24,19 +23,6 @@ def recording(tmp_path_factory):
         path, (NY, NX), electrons_per_position=1500, dwell_time="40 us", disorder="50 us", chunk_time="20 us", seed=1
     )
     return path, truth
-
-
-@pytest.fixture
-def reads(monkeypatch):
-    """Byte ranges in the order they were read."""
-    log, read = [], WordReader.read
-
-    def noted(self, part, start, stop):
-        log.append((8 * start, 8 * stop))
-        return read(self, part, start, stop)
-
-    monkeypatch.setattr(WordReader, "read", noted)
-    return log
 
 
 def _load(path, **options):

@@ -1,0 +1,86 @@
+"""Frames of a recording that is read when somebody asks for them, not when it is loaded.
+
+Shape and type are known from what the user told; everything else waits for the first computation, whichever
+scheduler runs it. Tasks in this process share what was read. A task that leaves for another process is made
+small by `Rows`, which asks `for_rows`: so the recording is read here once, and workers get byte ranges as always.
+"""
+
+import threading
+
+from rsciio_tpx3.exceptions import ScanSyncError
+
+__all__ = ["WaitingFrames"]
+
+
+class WaitingFrames:
+    """A `FrameSource` that is read on first use.
+
+    Parameters
+    ----------
+    load : callable
+        Takes nothing, gives the `FrameSource` and what was found out with it; called once, if it succeeds.
+    nav_shape, sig_shape : tuple of int
+    dtype : numpy.dtype
+    identity : object
+        What the frames follow from, for dask's names of arrays.
+    """
+
+    def __init__(self, load, nav_shape, sig_shape, dtype, identity):
+        self.nav_shape = nav_shape
+        self.sig_shape = sig_shape
+        self.dtype = dtype
+        self._load = load
+        self._identity = identity
+        self._found = None
+        self._lock = threading.Lock()
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        return "rsciio_tpx3.WaitingFrames", normalize_token(self._identity)
+
+    @property
+    def is_read(self):
+        """Whether the recording has been read already."""
+        return self._found is not None
+
+    def read(self):
+        """The frames and what was found out with them; reads the recording the first time.
+
+        Raises
+        ------
+        ScanSyncError
+            If the recording has another shape than was told. Other errors are those of loading.
+        """
+        with self._lock:
+            if self._found is None:
+                frames, about = self._load()
+                self._refuse_other(frames)
+                self._found = frames, about
+            return self._found
+
+    def __getstate__(self):
+        return {**vars(self), "_lock": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    def row_events(self):
+        """Events of each position once the recording has been read; see `FrameSource.row_events`."""
+        return self._found[0].row_events() if self.is_read else None
+
+    def frames(self, start, stop):
+        """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
+        return self.read()[0].frames(start, stop)
+
+    def for_rows(self, start, stop):
+        """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
+        return self.read()[0].for_rows(start, stop)
+
+    def _refuse_other(self, frames):
+        told, found = (*self.nav_shape, *self.sig_shape), (*frames.nav_shape, *frames.sig_shape)
+        if found != told or frames.dtype != self.dtype:
+            raise ScanSyncError(
+                f"The recording makes an array of shape {found} and type {frames.dtype} (NumPy order), but {told} and "
+                f"{self.dtype} were told when it was loaded. Load it again, without the options that are not so."
+            )

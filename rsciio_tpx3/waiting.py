@@ -1,0 +1,125 @@
+"""Loading a recording without reading it: where the user tells what the index would tell, it waits.
+
+What has to be told is the shape of the array and its type. Everything else that the two passes at opening find
+out (trigger edges, losses, counts of each position) is not needed before the first frame is.
+"""
+
+import math
+from functools import partial
+
+from rsciio_tpx3.frames.dask_array import source_of, to_dask
+from rsciio_tpx3.frames.waiting import WaitingFrames
+from rsciio_tpx3.metadata.event_values import what_is_counted
+from rsciio_tpx3.metadata.mapping import build
+from rsciio_tpx3.reading import (
+    described_files,
+    detector_axes,
+    event_signal,
+    frames_signal,
+    position_axes,
+    value_dtype,
+)
+
+__all__ = ["completed", "told_array", "waiting_signal"]
+
+
+def told_array(options, events, layout, dtype=None):
+    """Shape and type of the array of a scan, where the options tell them without a look at the recording.
+
+    Parameters
+    ----------
+    options : rsciio_tpx3.events.sync.ScanOptions
+    events : rsciio_tpx3.events.event_options.EventOptions
+    layout : rsciio_tpx3.events.geometry.Layout or None
+        None where the chips of the recording decide.
+    dtype : numpy.dtype, optional
+        As the user gave it; otherwise the dwell time has to be known.
+
+    Returns
+    -------
+    tuple of (nav_shape, sig_shape, dtype), or None
+        None where something is left to be found: how many frames were recorded, the detector, or the dwell time.
+    """
+    frames = options.frames
+    one = isinstance(frames.chosen, int)
+    # frames that are added up, cut or chosen by a list need to know which there are, and so do axes of time
+    shaped = options.nav_shape is not None and (one or (frames.chosen is None and len(options.nav_shape) == 3))
+    if not shaped or frames.summed or options.time_bins is not None or options.sync == "frames" or layout is None:
+        return None
+    if dtype is None and options.dwell is None:
+        return None
+    dtype = value_dtype(dtype, float(options.dwell or math.inf), options.lines_per_row, events)
+    fine = 1 if events.cluster is None else events.cluster.upsample
+    nav_shape = options.nav_shape[-2:] if one else options.nav_shape
+    return nav_shape, tuple(n * fine for n in layout.sig_shape), dtype
+
+
+def waiting_signal(open_source, files, told, options, events, account, layout, chunks="auto", show_progressbar=None):
+    """Signal dictionary of a recording that is read at the first computation.
+
+    Parameters
+    ----------
+    open_source : callable
+        Takes nothing, gives the `EventSource`: the pass over the recording.
+    files : list of rsciio_tpx3.frames.files.FileStamp
+        The recording as it is now; it is not read if it has changed by then.
+    told : tuple
+        From `told_array`.
+    options, events, account
+        As in `rsciio_tpx3.reading.event_signal`.
+    layout : rsciio_tpx3.events.geometry.Layout
+    chunks, show_progressbar
+        As in `rsciio_tpx3.tpx3.file_reader`.
+
+    Returns
+    -------
+    dict
+        As from `event_signal`, without what only reading can tell.
+    """
+    nav_shape, sig_shape, dtype = told
+    load = partial(_load, open_source, files, options, dtype, show_progressbar, events, account)
+    place = {"layout": layout.name, "gap": layout.gap, "orientation": layout.orientation}
+    frames = WaitingFrames(load, nav_shape, sig_shape, dtype, [files, layout.__reduce__()[1], options, events])
+    about = described_files([file.path for file in files])
+    signal = frames_signal(
+        frames,
+        position_axes(nav_shape),
+        build({**about, **place, **what_is_counted(events), "not_read_yet": True}),
+        {},
+        lazy=True,
+        chunks=chunks,
+        sig_axes=detector_axes(sig_shape, events),
+        account=account,
+    )
+    signal["post_process"] = [partial(_finish, frames=frames)]
+    return signal
+
+
+def completed(signal):
+    """The signal dictionary with all that reading tells; the same where nothing waited.
+
+    For programs that need the metadata at once. In HyperSpy the signals complete themselves.
+    """
+    frames = source_of(signal["data"])
+    if not isinstance(frames, WaitingFrames):
+        return signal
+    source, about = frames.read()
+    return {**signal, **about, "data": to_dask(source, chunks=signal["data"].chunks)}
+
+
+def _load(open_source, files, options, dtype, show_progressbar, events, account):
+    """The frames, and the signal dictionary of an ordinary loading."""
+    for file in files:
+        file.check()
+    signal = event_signal(
+        open_source(), options, lazy=True, dtype=dtype, show_progressbar=show_progressbar, events=events,
+        account=account,
+    )  # fmt: skip
+    return source_of(signal["data"]), {name: signal[name] for name in ("metadata", "original_metadata")}
+
+
+def _finish(signal, frames):
+    """Runs inside HyperSpy only: the sparse class, which knows what to ask before its first analysis."""
+    from hyperspy_sparse.waiting import wait
+
+    return wait(signal, frames)

@@ -1,0 +1,218 @@
+"""A recording whose array is told in full is read at the first computation, and then it is like any other."""
+
+import os
+import pickle
+
+import dask
+import hyperspy.api as hs
+import numpy as np
+import pytest
+
+import hyperspy_sparse
+from rsciio_tpx3 import file_reader, simulate
+from rsciio_tpx3.convert import convert
+from rsciio_tpx3.events.packets import encode_header, encode_hits
+from rsciio_tpx3.exceptions import ScanSyncError, Tpx3FormatError
+from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.frames.event_frames import EventFrames
+from rsciio_tpx3.frames.waiting import WaitingFrames
+
+NY, NX, FRAMES = 11, 7, 3
+TOLD = {"navigation_shape": (NX, NY, FRAMES), "layout": "quad", "dwell_time": "20 us"}
+QUIET = {"lazy": True, "show_progressbar": False, "cache": False}
+NOT_READ = "Acquisition_instrument.TEM.Detector.not_read_yet"
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("waiting") / "scan.tpx3"
+    simulate.recording(path, (NY, NX), n_frames=FRAMES, dwell_time="20 us", electrons_per_position=30, seed=3)
+    return path
+
+
+def _read_at_once(path, **options):
+    """The same, but for the layout, which is then found."""
+    return hs.load(path, **{**QUIET, **TOLD, "layout": None, **options})
+
+
+def _dense(signal):
+    return np.asarray(signal.data.compute(scheduler="sync"))
+
+
+def test_what_is_told_in_full_is_not_read(path, reads):
+    s = hs.load(path, **QUIET, **TOLD)
+    assert isinstance(source_of(s.data), WaitingFrames) and reads == []
+    assert s.axes_manager.shape == (NX, NY, FRAMES, 512, 512)
+    part, total = s.inav[2:5, :, 1], s.data.sum(axis=(0, 1, 2))
+    assert repr(s) and repr(part) and reads == []
+    assert s.metadata.get_item(NOT_READ) is True
+    total.compute()
+    assert reads
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        {"layout": None},
+        {"dwell_time": None},
+        {"navigation_shape": None},
+        {"navigation_shape": (NX, NY)},
+        {"frames": "sum"},
+        {"frames": [0, 2]},
+        {"time_bins": 2},
+        {"follow": True},
+        {"lazy": False},
+    ],
+    ids=lambda options: " ".join(map(str, options)),
+)
+def test_what_is_not_told_is_found_at_once(path, reads, left_out):
+    s = hs.load(path, **{**QUIET, **TOLD, **left_out})
+    assert reads and not s.metadata.has_item(NOT_READ) and s.metadata.has_item("Acquisition_instrument.TEM.Scan.sync")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"navigation_shape": (NX, NY), "frames": 2},
+        {"dwell_time": None, "dtype": "uint16"},
+        {"gap": 4, "orientation": "left_mirrored"},
+        {"cluster": {"position": "centroid", "upsample": 2}},
+        {"values": "tot", "chunks": 4},
+        {"all_parts": True, "on_loss": "warn"},
+    ],
+    ids=lambda options: " ".join(options) or "plain",
+)
+def test_the_first_computation_makes_it_equal_to_one_read_at_once(path, tmp_path, told):
+    if "all_parts" in told:
+        simulate.recording(tmp_path / "part_000.tpx3", (NY, NX), n_frames=FRAMES, dwell_time="20 us", n_files=2)
+        path = sorted(tmp_path.glob("part_*.tpx3"))[0]
+    expected = _read_at_once(path, **told)
+    s = hs.load(path, **{**QUIET, **TOLD, **told})
+    assert s.metadata.has_item(NOT_READ)
+    assert s.data.dtype == expected.data.dtype
+    np.testing.assert_array_equal(_dense(s), _dense(expected))
+    assert s.axes_manager.as_dictionary() == expected.axes_manager.as_dictionary()
+    np.testing.assert_equal(_without_time(s), _without_time(expected))
+    np.testing.assert_equal(s.original_metadata.as_dictionary(), expected.original_metadata.as_dictionary())
+    np.testing.assert_array_equal(s.navigator.data, expected.navigator.data)
+    assert isinstance(source_of(s.data), EventFrames)
+
+
+def _without_time(signal):
+    tree = signal.metadata.as_dictionary()
+    del tree["General"]["FileIO"]
+    return tree
+
+
+def test_a_user_s_own_metadata_stay(path):
+    s = hs.load(path, **QUIET, **TOLD, metadata={"camera_length": "100 mm"})
+    s.metadata.General.title = "mine"
+    s.metadata.set_item("Acquisition_instrument.TEM.Scan.sync", "by hand")
+    s.axes_manager[0].scale = 0.25
+    hyperspy_sparse.read_recording(s)
+    scan = s.metadata.Acquisition_instrument.TEM.Scan
+    assert (s.metadata.General.title, scan.sync, s.axes_manager[0].scale) == ("mine", "by hand", 0.25)
+    assert s.metadata.Acquisition_instrument.TEM.camera_length == 0.1
+    assert scan.lines_found == NY * FRAMES
+
+
+def test_results_carry_the_account_of_the_recording(path):
+    expected = _read_at_once(path)
+    roi = hs.roi.CircleROI(256, 256, 60)
+    for analysis in (
+        lambda s: s.get_direct_beam_position(method="center_of_mass", lazy_output=True),
+        lambda s: s.get_integrated_intensity(roi),
+        lambda s: s.sum(axis=(0, 1, 2)),
+        lambda s: s.inav[1:4, 2:9].sum(axis=(0, 1, 2)),
+    ):
+        found = analysis(hs.load(path, **QUIET, **TOLD))
+        scan = found.metadata.Acquisition_instrument.TEM.Scan
+        assert scan.hits_placed == expected.metadata.Acquisition_instrument.TEM.Scan.hits_placed
+        np.testing.assert_array_equal(np.asarray(found.data), np.asarray(analysis(expected).data))
+
+
+def test_plotting_shows_the_counts(path):
+    s = hs.load(path, **QUIET, **TOLD)
+    s.plot()
+    np.testing.assert_array_equal(s.navigator.data, _dense(s).sum(axis=(-2, -1)))
+
+
+def test_frames_are_aligned_from_their_events(path):
+    shifts = np.array([(0, 0), (1, -2), (2, 1)])
+    aligned = hyperspy_sparse.align_frames(hs.load(path, **QUIET, **TOLD), shifts)
+    np.testing.assert_array_equal(_dense(aligned), _dense(hyperspy_sparse.align_frames(_read_at_once(path), shifts)))
+
+
+def test_one_pass_serves_all_threads_and_tasks_that_travel(path, reads):
+    expected = _read_at_once(path)
+    reads.clear()
+    s = hs.load(path, **QUIET, **TOLD, chunks=2)
+    tasks = [pickle.dumps(task) for task in s.data.dask.layers[s.data.name].values()]
+    size, passes = os.path.getsize(path), sum(stop - start for start, stop in reads)
+    # both passes and a sample of clusters, for the noise
+    assert size <= passes <= 3 * size
+    assert max(map(len, tasks)) < 5000
+    s = hs.load(path, **QUIET, **TOLD)
+    with dask.config.set(scheduler="processes"):
+        found = s.data.sum(axis=(0, 1)).compute()
+    np.testing.assert_array_equal(found, expected.data.sum(axis=(0, 1)).compute())
+
+
+def test_the_file_may_not_change_while_it_waits(path, tmp_path):
+    copy = tmp_path / "copy.tpx3"
+    copy.write_bytes(path.read_bytes())
+    s = hs.load(copy, **QUIET, **TOLD)
+    with open(copy, "ab") as file:
+        file.write(encode_header(0, 1).tobytes() + encode_hits([3], [10**9], [7]).tobytes())
+    for _ in range(2):
+        with pytest.raises(Tpx3FormatError, match="was changed after it was opened"):
+            s.data.sum().compute()
+    with pytest.raises(Tpx3FormatError, match="Load it again"):
+        hyperspy_sparse.read_recording(s)
+    assert s.metadata.has_item(NOT_READ)
+
+
+def test_errors_of_the_recording_come_with_the_first_computation(path, write_stream):
+    with pytest.raises(FileNotFoundError):
+        file_reader(str(path) + ".none", **QUIET, **TOLD)
+    silent = write_stream([(0, encode_hits([3, 4], [600, 1200], [7, 8]))])
+    s = hs.load(silent, **QUIET, **TOLD)
+    with pytest.raises(ScanSyncError, match="No trigger edges"):
+        s.sum()
+    single = hs.load(path, **QUIET, **{**TOLD, "layout": "single"})
+    with pytest.raises(ValueError, match="has no place for chip"):
+        single.plot()
+
+
+def test_losses_are_told_once(path, tmp_path, caplog):
+    cut = tmp_path / "cut.tpx3"
+    cut.write_bytes(path.read_bytes()[:-20])
+    s = hs.load(cut, **QUIET, **TOLD, on_loss="warn")
+    assert not caplog.records
+    s.data.sum().compute()
+    s.data.sum().compute()
+    found = [record.getMessage() for record in caplog.records if "cut" in record.getMessage()]
+    assert found and len(set(found)) == len(found)
+    assert s.metadata.Acquisition_instrument.TEM.Detector.has_item("Losses")
+    refused = hs.load(cut, **QUIET, **TOLD)
+    with pytest.raises(Tpx3FormatError, match='on_loss="warn"'):
+        refused.data.sum().compute()
+
+
+def test_an_index_in_the_cache_is_taken_at_once(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path))
+    options = {**QUIET, **TOLD, "cache": True}
+    assert hs.load(path, **options).metadata.has_item(NOT_READ)
+    hs.load(path, **options).data.sum().compute()
+    again = hs.load(path, **options)
+    assert not again.metadata.has_item(NOT_READ) and again.navigator is not None
+
+
+def test_conversion_writes_the_whole_account(path, tmp_path):
+    for name, options in (("waited", TOLD), ("plain", {**TOLD, "layout": None})):
+        convert(path, tmp_path / f"{name}.nxevent", reader_options=options)
+    waited, plain = (hs.load(tmp_path / f"{name}.nxevent").metadata for name in ("waited", "plain"))
+    assert not waited.has_item(NOT_READ)
+    placed = "Acquisition_instrument.TEM.Scan.hits_placed"
+    assert waited.get_item(placed) == plain.get_item(placed)
