@@ -16,7 +16,7 @@ from pyxem.signals import (
     PolarDiffraction2D,
 )
 
-from hyperspy_sparse import mixin, twins
+from hyperspy_sparse import mixin, twins, waiting
 from hyperspy_sparse import navigator as _navigator
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
@@ -31,6 +31,7 @@ __all__ = [
     "SparsePolarDiffraction2D",
     "SparseSignal2D",
     "as_sparse_twin",
+    "finish_later",
     "finish_loading",
 ]
 
@@ -133,6 +134,24 @@ def as_sparse_twin(signal):
         if not isinstance(signal, mixin.SparseFramesMixin):
             signal._assign_subclass()
         twins.choose_class(signal)
+    return signal
+
+
+def finish_later(signal, frames):
+    """Last step of loading a recording that is not read yet: the sparse class, which knows what it waits for.
+
+    Parameters
+    ----------
+    signal : hyperspy.api.signals.BaseSignal
+        As HyperSpy made it from the reader's dictionary.
+    frames : rsciio_tpx3.frames.waiting.WaitingFrames
+
+    Returns
+    -------
+    The same signal, with the class changed.
+    """
+    signal = as_sparse_twin(signal)
+    waiting.wait_for(signal, frames)
     return signal
 
 

@@ -7,34 +7,19 @@ results carry its account (losses, measured times, numbers of events), and kerne
 from hyperspy_sparse import navigator
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 
-__all__ = ["complete", "hand_on", "read_recording", "wait"]
+__all__ = ["complete", "hand_on", "read_recording", "wait_for"]
 
 _NOT_READ = "Acquisition_instrument.TEM.Detector.not_read_yet"
 
 
-def wait(signal, frames):
-    """Last step of loading a recording that is not read yet.
-
-    Parameters
-    ----------
-    signal : hyperspy.api.signals.BaseSignal
-        As HyperSpy made it from the reader's dictionary.
-    frames : rsciio_tpx3.frames.waiting.WaitingFrames
-
-    Returns
-    -------
-    The same signal in its sparse class.
-    """
-    from hyperspy_sparse.signals import as_sparse_twin
-
-    signal = as_sparse_twin(signal)
+def wait_for(signal, frames):
+    """Let a signal wait for the frames of its recording (`rsciio_tpx3.frames.waiting.WaitingFrames`)."""
     signal._waiting_for = frames
-    return signal
 
 
 def hand_on(signal, derived):
     """Frames that were made of a signal before its recording was read wait for the same."""
-    derived._waiting_for = vars(signal).get("_waiting_for")
+    wait_for(derived, vars(signal).get("_waiting_for"))
 
 
 def read_recording(signal):
@@ -74,7 +59,7 @@ def complete(signal):
     frames = vars(signal).get("_waiting_for")
     if frames is None or not frames.is_read:
         return
-    signal._waiting_for = None
+    wait_for(signal, None)
     source, about = frames.read()
     if source_of(signal._data) is frames:
         signal._data = to_dask(source, chunks=signal._data.chunks)

@@ -120,6 +120,6 @@ def _load(open_source, files, options, dtype, show_progressbar, events, account)
 
 def _finish(signal, frames):
     """Runs inside HyperSpy only: the sparse class, which knows what to ask before its first analysis."""
-    from hyperspy_sparse.waiting import wait
+    from hyperspy_sparse.signals import finish_later
 
-    return wait(signal, frames)
+    return finish_later(signal, frames)
