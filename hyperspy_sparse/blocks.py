@@ -77,7 +77,10 @@ def _block_sizes(source, nav):
     repeats = math.prod(nav[:-2]) if len(nav) > 2 else 1
     total = _entries_of(source)
     lines = max(1, min(int(_wanted(total, source) * n_lines * repeats / total), n_lines))
-    return (lines,) * (n_lines // lines) + ((n_lines % lines,) if n_lines % lines else ())
+    n, cores = -(-n_lines // lines), _cores()
+    if n > cores and repeats == 1:  # as many for each core, or some wait for the last ones
+        n = min(-(-n // cores) * cores, n_lines)
+    return tuple(n_lines * (i + 1) // n - n_lines * i // n for i in range(n))
 
 
 def _entries_of(source):
