@@ -11,7 +11,7 @@ from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits
 from rsciio_tpx3.events.source import Hits, compact_part, compact_windows, narrowed
 from rsciio_tpx3.events.timetable import NOWHERE, add_counts, count_entries, make_timetable, position_keys
-from rsciio_tpx3.frames.build import csr_from_keys, key_type, pixel_bits
+from rsciio_tpx3.frames.build import csr_from_keys, key_type, pixel_bits, rows_from_keys
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.weighted import weighted_rows
 from rsciio_tpx3.scratch import Scratch
@@ -65,8 +65,11 @@ class EventFrames:
         """Hits per position, where `count` has been called; see `FrameSource.row_events`."""
         return self._counts
 
-    def frames(self, start, stop):
-        """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
+    def frames(self, start, stop, merged=True):
+        """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`.
+
+        Counts that are not `merged` stand in the order of the stream, each hit by itself; see `frames.unmerged`.
+        """
         height, width = self.sig_shape
         if self.values != "counts":
             # a sum may be zero: a hit without energy is no entry, as everywhere else
@@ -78,7 +81,8 @@ class EventFrames:
                 for hits in compact_windows(self.source, *run.span_of(start, stop)):
                     keys = scratch.array(n + len(hits.pixel), dtype)
                     n += _keys(hits, run, start, n_rows, pixel_bits(n_pixels), keys[n:])
-            arrays = csr_from_keys(scratch.array(n, dtype), n_rows, n_pixels, self.dtype)
+            build = csr_from_keys if merged else rows_from_keys
+            arrays = build(scratch.array(n, dtype), n_rows, n_pixels, self.dtype)
         return CSRFrames(arrays, shape=(stop - start, height, width))
 
     def for_rows(self, start, stop):
