@@ -62,9 +62,11 @@ def contenders(path):
     source = Tpx3Source(path, show_progressbar=False)
     scan = build_scan(source.index(), scan_options())
     frames = EventFrames(source, scan, count_type(scan.longest_dwell))
-    lines = max(1, PIECE_HITS * scan.n_positions // max(source.index().n_hits, 1) // scan.nav_shape[-1])
-    step = lines * scan.nav_shape[-1]
-    pieces = [(a, min(a + step, scan.n_positions)) for a in range(0, scan.n_positions, step)]
+    # of equal size and as many for both threads, as the kernels take them
+    n_lines = scan.n_positions // scan.nav_shape[-1]
+    n_pieces = min(2 * max(round(source.index().n_hits / PIECE_HITS / 2), 1), n_lines)
+    borders = [n_lines * i // n_pieces * scan.nav_shape[-1] for i in range(n_pieces + 1)]
+    pieces = list(zip(borders[:-1], borders[1:]))
 
     def rows(threads):
         with ThreadPoolExecutor(threads) as pool:

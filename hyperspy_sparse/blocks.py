@@ -3,7 +3,8 @@
 Chunks are sized for the worst case, a step that makes them dense. A kernel never does, and dask
 costs a fixed time per chunk; so where an array comes straight from a source, kernels read the
 source in larger blocks. All kernels take the same blocks of a source, so that results computed
-together read each block once.
+together read each block once. Sums of integers take blocks of another kind, of hits that nobody
+sorted: they are read in two thirds of the time, and once for all such sums.
 """
 
 import math
@@ -20,6 +21,7 @@ from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta, source_of, sources_of, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.reductions import powers
+from rsciio_tpx3.frames.unmerged import merged, unmerged
 from rsciio_tpx3.frames.waiting import WaitingFrames
 
 __all__ = ["apply_kernel", "binned", "in_blocks", "moments"]
@@ -43,7 +45,7 @@ BLOCKS_PER_CORE = 2
 """Blocks that each core gets where there is enough to do, so that none waits for long."""
 
 
-def in_blocks(data, bytes_per_frame=0):
+def in_blocks(data, bytes_per_frame=0, additive=False):
     """The same frames in the blocks that kernels like, or `data` where its chunks are given.
 
     Parameters
@@ -51,6 +53,8 @@ def in_blocks(data, bytes_per_frame=0):
     data : dask.array.Array of CSRFrames
     bytes_per_frame : int
         Size of what the kernel makes of each frame; large answers need smaller blocks.
+    additive : bool
+        The kernel adds up integers: hits of a recording may come in any order, equal pixels apart.
     """
     if data.ndim < 3 or math.prod(data.shape[:-2]) == 0:
         return data
@@ -68,10 +72,10 @@ def in_blocks(data, bytes_per_frame=0):
     outer = tuple((1,) * n for n in nav[:-2])
     chunks = (chunks,) if len(nav) == 1 else (*outer, chunks, (nav[-1],))
     # The signal keeps its array, so the array keeps its blocks for the next call.
-    kept = vars(data).get("_blocks")
-    if kept is None or kept.chunks[: len(nav)] != chunks:
-        kept = data._blocks = to_dask(source, chunks=chunks)
-    return kept
+    kept = vars(data).setdefault("_blocks", {})
+    if additive not in kept or kept[additive].chunks[: len(nav)] != chunks:
+        kept[additive] = to_dask(unmerged(source) if additive else source, chunks=chunks)
+    return kept[additive]
 
 
 def _block_sizes(source, nav):
@@ -80,7 +84,10 @@ def _block_sizes(source, nav):
     repeats = math.prod(nav[:-2]) if len(nav) > 2 else 1
     total = _entries_of(source)
     lines = max(1, min(int(_wanted(total, source) * n_lines * repeats / total), n_lines))
-    return (lines,) * (n_lines // lines) + ((n_lines % lines,) if n_lines % lines else ())
+    n, cores = -(-n_lines // lines), _cores()
+    if n > cores and repeats == 1:  # as many for each core, or some wait for the last ones
+        n = min(-(-n // cores) * cores, n_lines)
+    return tuple(n_lines * (i + 1) // n - n_lines * i // n for i in range(n))
 
 
 def _entries_of(source):
@@ -145,13 +152,15 @@ def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
     ----------
     data : dask.array.Array of CSRFrames, shape nav_shape + (height, width)
     kernel : callable
-        Takes frames (n, height, width), gives an ndarray (n,) + `out_shape`.
+        Takes frames (n, height, width), gives an ndarray (n,) + `out_shape`. One whose attribute
+        `additive` is true takes hits as they come, see `in_blocks`.
     out_shape : tuple of int
     dtype : numpy.dtype
     otherwise : callable, optional
         Takes a chunk that is dense, or that the kernel declined; gives its answer.
     """
-    data = in_blocks(data, math.prod(out_shape) * np.dtype(dtype).itemsize)
+    bytes_per_frame = math.prod(out_shape) * np.dtype(dtype).itemsize
+    data = in_blocks(data, bytes_per_frame, getattr(kernel, "additive", False))
     n_nav = data.ndim - 2
     if any(len(c) > 1 for c in data.chunks[-2:]):
         data = data.rechunk({n_nav: -1, n_nav + 1: -1})
@@ -182,6 +191,8 @@ def _answer(chunk, both, out_shape, out_dtype):
     with np.errstate(all="ignore"):
         answer = kernel(frames.reshape((math.prod(nav), *chunk.shape[-2:])))
     if answer is NotImplemented:
+        if getattr(kernel, "additive", False):
+            chunk = merged(chunk)
         return otherwise(chunk)
     return answer.astype(out_dtype, copy=False).reshape(nav + out_shape)
 

@@ -87,6 +87,7 @@ class _Sums:
 
     def __init__(self, masks, dtype, alone=False):
         self.masks, self.dtype, self.alone = _labelled(np.asarray(masks)), dtype, alone
+        self.additive = np.dtype(dtype).kind in "ui"
         self._token = tokenize(self.masks.labels, self.masks.members, np.dtype(dtype), alone)
 
     def __call__(self, frames):

@@ -191,8 +191,10 @@ class SparseFramesMixin:
         sparsely = has_sparse_chunks(self) and name in _REDUCED_SPARSELY.get(data.dtype.kind, ())
         if rechunk or reduced not in (nav, sig, nav + sig) or not sparsely:
             return host(function, axes, out=out, rechunk=rechunk)
-        in_blocks = blocks.in_blocks(data)
-        moment = name.removeprefix("nan") in ("std", "var")
+        plain = name.removeprefix("nan")
+        moment = plain in ("std", "var")
+        additive = plain in ("sum", "mean") and data.dtype.kind in "ui"
+        in_blocks = blocks.in_blocks(data, additive=additive)
         try:
             # These never make a chunk dense, so they may have larger ones.
             self._data = in_blocks

@@ -8,7 +8,7 @@ into their rows is a friendly counting sort. Then a few rows at a time, as much 
 import numpy as np
 from numba import njit
 
-__all__ = ["csr_from_hits", "csr_from_keys", "key_type", "pixel_bits"]
+__all__ = ["csr_from_hits", "csr_from_keys", "key_type", "pixel_bits", "rows_from_keys"]
 
 _GROUP_KEYS = 1 << 11  # keys sorted together, about
 _DIGIT = 11  # most bits of a radix pass: 2048 counters stay in the first cache level
@@ -112,12 +112,32 @@ def _sorted_rows(keys, ends, n_bits, row_bits, indices, data, indptr):
     return np.int64(n), largest
 
 
-def csr_from_keys(parts, n_rows, n_pixels, dtype):
+def _in_rows(hits, n_rows, n_bits, row_bits):
+    """Keys in order of their rows, with `row_bits` bits of the row left; and where each row ends."""
+    place = np.zeros(n_rows + 1, np.uint64)
+    _count_rows(hits, n_bits, place[1:])
+    np.cumsum(place, out=place)
+    keys = np.empty(len(hits), np.uint32)
+    _into_rows(hits, n_bits, row_bits, place, keys)  # each row's place ends where the next one began
+    return keys, place[:-1]
+
+
+def rows_from_keys(hits, n_rows, n_pixels, dtype):
+    """CSR arrays that are not canonical: each hit is an entry of 1, in the order in which they come.
+
+    Parameters and results are those of `csr_from_keys`.
+    """
+    pixels, ends = _in_rows(hits, int(n_rows), pixel_bits(n_pixels), 0)
+    indptr = np.concatenate([[0], ends.astype(np.int64)])
+    return np.ones(len(hits), dtype), pixels.view(np.int32), indptr
+
+
+def csr_from_keys(hits, n_rows, n_pixels, dtype):
     """Canonical CSR arrays of hits given by keys.
 
     Parameters
     ----------
-    parts : list of numpy.ndarray of `key_type`
+    hits : numpy.ndarray of `key_type`, shape (n,)
         ``row << pixel_bits(n_pixels) | pixel`` of each hit; nearly in order of rows at best.
     n_rows, n_pixels : int
     dtype : numpy.dtype
@@ -128,20 +148,13 @@ def csr_from_keys(parts, n_rows, n_pixels, dtype):
     data, indices, indptr
         See `csr_from_hits`.
     """
-    n = sum(len(part) for part in parts)
     n_rows, n_bits = int(n_rows), pixel_bits(n_pixels)
-    n_group = min(max(_GROUP_KEYS * n_rows // max(n, 1), 1), max(n_rows, 1))
+    n_group = min(max(_GROUP_KEYS * n_rows // max(len(hits), 1), 1), max(n_rows, 1))
     row_bits = min(n_group.bit_length() - 1, 32 - n_bits)
-    place = np.zeros(n_rows + 1, np.uint64)
-    for part in parts:
-        _count_rows(part, n_bits, place[1:])
-    np.cumsum(place, out=place)
-    keys = np.empty(n, np.uint32)
-    for part in parts:
-        _into_rows(part, n_bits, row_bits, place, keys)  # each row's place ends where the next one began
+    keys, ends = _in_rows(hits, n_rows, n_bits, row_bits)
     dtype = np.dtype(dtype)
-    data, indptr = np.empty(n, dtype), np.empty(n_rows + 1, np.int64)
-    n, largest = _sorted_rows(keys, place[:-1], n_bits, row_bits, keys.view(np.int32), data, indptr)
+    data, indptr = np.empty(len(hits), dtype), np.empty(n_rows + 1, np.int64)
+    n, largest = _sorted_rows(keys, ends, n_bits, row_bits, keys.view(np.int32), data, indptr)
     if largest > np.iinfo(dtype).max:
         wider = next(t for t in ("uint16", "uint32") if largest <= np.iinfo(t).max)
         raise OverflowError(
@@ -186,4 +199,4 @@ def csr_from_hits(rows, pixels, n_rows, n_pixels, dtype):
     (array([1, 2], dtype=uint8), array([3, 7], dtype=int32), array([0, 1, 2]))
     """
     keys = (np.asarray(rows, np.int64) << pixel_bits(n_pixels)) | pixels
-    return csr_from_keys([keys.astype(key_type(n_rows, n_pixels))], n_rows, n_pixels, dtype)
+    return csr_from_keys(keys.astype(key_type(n_rows, n_pixels)), n_rows, n_pixels, dtype)

@@ -11,9 +11,10 @@ from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits
 from rsciio_tpx3.events.source import Hits, compact_part, compact_windows, narrowed
 from rsciio_tpx3.events.timetable import NOWHERE, add_counts, count_entries, make_timetable, position_keys
-from rsciio_tpx3.frames.build import csr_from_keys, key_type, pixel_bits
+from rsciio_tpx3.frames.build import csr_from_keys, key_type, pixel_bits, rows_from_keys
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.weighted import weighted_rows
+from rsciio_tpx3.scratch import Scratch
 
 __all__ = ["EventFrames", "count_type"]
 
@@ -63,18 +64,24 @@ class EventFrames:
         """Hits per position, where `count` has been called; see `FrameSource.row_events`."""
         return self._counts
 
-    def frames(self, start, stop):
-        """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
+    def frames(self, start, stop, merged=True):
+        """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`.
+
+        Counts that are not `merged` stand in the order of the stream, each hit by itself; see `frames.unmerged`.
+        """
         height, width = self.sig_shape
         if self.values != "counts":
             # a sum may be zero: a hit without energy is no entry, as everywhere else
             return CSRFrames(weighted_rows(self, start, stop), shape=(stop - start, height, width), prune=True)
         n_rows, n_pixels = stop - start, height * width
-        parts = []
-        for run in self.scan.runs(start, stop):
-            for hits in compact_windows(self.source, *run.span_of(start, stop)):
-                parts.append(_keys(hits, run, start, n_rows, n_pixels))
-        arrays = csr_from_keys(parts, n_rows, n_pixels, self.dtype)
+        n, dtype = 0, key_type(n_rows, n_pixels)
+        with Scratch() as scratch:
+            for run in self.scan.runs(start, stop):
+                for hits in compact_windows(self.source, *run.span_of(start, stop)):
+                    keys = scratch.array(n + len(hits.pixel), dtype)
+                    n += _keys(hits, run, start, n_rows, pixel_bits(n_pixels), keys[n:])
+            build = csr_from_keys if merged else rows_from_keys
+            arrays = build(scratch.array(n, dtype), n_rows, n_pixels, self.dtype)
         return CSRFrames(arrays, shape=(stop - start, height, width))
 
     def for_rows(self, start, stop):
@@ -145,20 +152,18 @@ def _table_for(hits, scan):
     return make_timetable(scan, hits.origin, hits.step, hits.span, most=_TABLE_SHARE * len(hits.when) + 64)
 
 
-def _keys(hits, scan, first, n_rows, n_pixels):
-    """Keys of the hits at the positions from `first` on; see `build.csr_from_keys`."""
+def _keys(hits, scan, first, n_rows, bits, keys):
+    """Write the keys of the hits at the positions from `first` on, and tell how many; see `build.csr_from_keys`."""
     table = _table_for(hits, scan)
-    bits = pixel_bits(n_pixels)
     if table is None:
         toa, pixel = hits.toa_and_pixel()
         row = _placed(toa, scan) - first
-        kept = (row >= 0) & (row < n_rows)
-        return ((row[kept] << bits) | pixel[kept]).astype(key_type(n_rows, n_pixels))
+        kept = np.flatnonzero((row >= 0) & (row < n_rows))
+        keys[: len(kept)] = (row[kept] << bits) | pixel[kept]
+        return len(kept)
     row = table.position - first
     row[(table.position < 0) | (row >= n_rows)] = -1
-    keys = np.empty(len(hits.when), key_type(n_rows, n_pixels))
-    n = position_keys(hits.when, hits.pixel, table.begin, table.cell, table.shift, row, bits, keys)
-    return keys[:n]
+    return position_keys(hits.when, hits.pixel, table.begin, table.cell, table.shift, row, bits, keys)
 
 
 def _placed(toa, scan):

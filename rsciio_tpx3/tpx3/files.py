@@ -190,12 +190,12 @@ class WordReader:
 
     Parameters
     ----------
-    n_words : int
-        Most words of one reading.
+    buffer : numpy.ndarray of uint64
+        As long as the longest reading.
     """
 
-    def __init__(self, n_words):
-        self._buffer = np.empty(n_words, "<u8")
+    def __init__(self, buffer):
+        self._buffer = buffer
         self._part = self._file = None
 
     def __enter__(self):
@@ -245,5 +245,5 @@ class WordReader:
 
 def read_words(part, start, stop):
     """Words `start` to `stop` of the acquisition in an array of their own; see `WordReader.read`."""
-    with WordReader(stop - start) as reader:
+    with WordReader(np.empty(stop - start, "<u8")) as reader:
         return reader.read(part, start, stop)

@@ -134,7 +134,7 @@ def _pass(parts, ranges, stream, bar, losses):
 def _feed(part, start, stop, stream, bar):
     """Feed one stretch; False where a chunk header was due and none came."""
     step = BLOCK_WORDS if part.headerless else WINDOW_WORDS
-    with WordReader(step) as reader:
+    with WordReader(np.empty(step, "<u8")) as reader:
         while start < stop:
             words = reader.read(part, start, min(start + step, stop))
             done = stream.feed(words, start)

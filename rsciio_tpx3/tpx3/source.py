@@ -9,6 +9,7 @@ from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.events.source import CompactHits, Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.scratch import Scratch
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
 from rsciio_tpx3.tpx3.index import Losses
@@ -171,16 +172,18 @@ class Tpx3Source:
         blocks = self._tables.blocks[low:high]
         groups = list(_groups(blocks, self.parts, start, stop))
         most = max((n_words for _, _, _, n_words, *_ in groups), default=0)
-        space = np.empty((2, most), np.int32)
         rules, width = self.layout.rules, self.sig_shape[1]
-        with WordReader(most) as reader:
-            for part, own, begin, n_words, first, span in groups:
-                if span > _COMPACT_SPAN:
-                    yield self._decode_run(part, blocks[own], start, stop)
-                elif span > 0:
-                    words = reader.read(part, begin, begin + n_words)
-                    n = compact_blocks(words, blocks[own], rules, first, span, space[0], space[1])
-                    yield CompactHits(first * PIXEL_TICKS, PIXEL_TICKS, span, space[0, :n], space[1, :n], width)
+        with Scratch() as scratch:
+            space = scratch.array(2 * most, "<u8")
+            when, pixel = space[most:].view(np.int32).reshape(2, most)
+            with WordReader(space[:most]) as reader:
+                for part, own, begin, n_words, first, span in groups:
+                    if span > _COMPACT_SPAN:
+                        yield self._decode_run(part, blocks[own], start, stop)
+                    elif span > 0:
+                        words = reader.read(part, begin, begin + n_words)
+                        n = compact_blocks(words, blocks[own], rules, first, span, when, pixel)
+                        yield CompactHits(first * PIXEL_TICKS, PIXEL_TICKS, span, when[:n], pixel[:n], width)
 
     def narrowed(self, spans):
         """A small source for these spans of time alone; see `EventSource.narrowed`."""

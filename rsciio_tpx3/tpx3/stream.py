@@ -40,7 +40,7 @@ from rsciio_tpx3.events.packets import (
 __all__ = ["BLOCK", "BLOCK_WORDS", "COUNTER_LEAP", "KIND_CONTROL", "KIND_GLOBAL", "MARK", "WINDOW_WORDS", "StreamPass"]
 
 BLOCK_WORDS = 8192  # 64 KiB: the unit of lazy reading; its table is 0.1 % of the file
-WINDOW_WORDS = 1 << 15  # 256 KiB read at a time: what was read is still in the L2 cache when it is looked at
+WINDOW_WORDS = 1 << 17  # 1 MiB read at a time: few calls for the whole file, and still in the cache when looked at
 
 # A run of packet words whose hits lie within a fraction of the pixel clock's period.
 BLOCK = np.dtype(

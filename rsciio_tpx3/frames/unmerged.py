@@ -1,0 +1,51 @@
+"""Rows of a recording as they come, for sums: hits neither sorted by pixel nor added up.
+
+Half of the time that rows take goes into their order, which a sum of integers does not need: a pattern summed over
+positions, a virtual image, a centre of mass. What needs one entry a pixel (extremes, variances, float sums that must
+not depend on the order) takes the canonical rows. Nobody gets to see these here but the kernels that ask for them.
+"""
+
+from rsciio_tpx3.frames.canonical import canonical_frames
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.event_frames import EventFrames
+
+__all__ = ["UnmergedFrames", "merged", "unmerged"]
+
+
+class UnmergedFrames:
+    """A `FrameSource` whose rows hold a pixel once for each hit, with a count of 1, in no order.
+
+    Parameters
+    ----------
+    events : EventFrames
+        Of counts.
+    """
+
+    def __init__(self, events):
+        self.events = events
+        self.nav_shape, self.sig_shape, self.dtype = events.nav_shape, events.sig_shape, events.dtype
+
+    def row_events(self):
+        """Hits per row, where they have been counted; see `FrameSource.row_events`."""
+        return self.events.row_events()
+
+    def frames(self, start, stop):
+        """Rows of the flat range ``start`` to ``stop``, not canonical; see `FrameSource.frames`."""
+        return self.events.frames(start, stop, merged=False)
+
+    def for_rows(self, start, stop):
+        """The same for these rows alone; see `FrameSource`."""
+        return UnmergedFrames(self.events.for_rows(start, stop))
+
+
+def unmerged(source):
+    """The same frames as a source of rows for sums of integers; `source` itself where that would be no faster."""
+    plain = type(source) is EventFrames and source.values == "counts"
+    return UnmergedFrames(source) if plain else source
+
+
+def merged(frames):
+    """Frames of an `unmerged` source as canonical `CSRFrames`."""
+    parts = frames.data, frames.indices, frames.indptr
+    found = canonical_frames(*parts, frames.sig_shape, frames.dtype, "a scan position of the recording")
+    return CSRFrames._make(found.data, found.indices, found.indptr, frames.shape)
