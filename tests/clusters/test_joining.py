@@ -23,6 +23,11 @@ def patch_of(n, height, width, rng):
     return (256 - height // 2 + rng.integers(0, height, n)) * 512 + 256 - width // 2 + rng.integers(0, width, n)
 
 
+def apart(n):
+    """Pixels of which none are neighbours."""
+    return 3 * (np.arange(n) % 170) + 512 * 3 * (np.arange(n) // 170)
+
+
 def labels(way, toa, pixel, corners, window=WINDOW):
     grid = pixel_grid(make_layout("quad"))
     pixel = pixel.astype(np.int32)
@@ -57,16 +62,25 @@ def test_a_chain_in_one_pixel_is_one_cluster_while_each_hit_follows_within_the_w
 
 
 @pytest.mark.parametrize("distance", [1, 31, 32, 33, 64, 65, 2047, 2048, 2100])
-def test_a_neighbour_is_found_at_any_distance_in_the_order(distance):
-    # hits at places of their own, but for two that many hits apart
-    pixel = 3 * (np.arange(5000) % 170) + 512 * 3 * (np.arange(5000) // 170)
+def test_a_neighbour_is_found_at_any_distance_within_the_window(distance):
+    pixel = apart(5000)
     for at in (distance, 4000):
         one = pixel.copy()
         one[at] = one[at - distance] + 1
-        for way in (join_near_hits, join_by_table):
-            label, n = labels(way, np.arange(5000) // 50, one, True)
-            assert n == 4999
-            assert label[at] == label[at - distance] == at - distance
+        for window, n_expected in ((10 * distance, 4999), (10 * distance - 1, 5000)):
+            for way in (join_near_hits, join_by_table):
+                label, n = labels(way, 10 * np.arange(5000), one, True, window)
+                assert n == n_expected
+                assert (label[at] == label[at - distance]) == (n == 4999)
+
+
+def test_a_neighbour_many_hits_before_hides_none_across_blocks():
+    pixel = apart(2100)
+    # the last of a block has a neighbour beyond a word of bits, the next hit one that is not the last one's
+    pixel[[2010, 2047, 2048, 2042]] = 300 * 512 + 200 + np.array([-1, 0, 1, 2])
+    for way in (join_near_hits, join_by_table):
+        label, n = labels(way, 10 * np.arange(2100), pixel, True, 500)
+        assert n == 2097 and (label[[2042, 2047, 2048]] == label[2010]).all()
 
 
 def test_a_late_hit_joins_what_was_apart():
