@@ -32,8 +32,9 @@ __all__ = [
 POSITIONS = ("largest", "centroid", "earliest")
 TIMES = ("earliest", "largest")
 
-_SLICE_HITS = 1 << 17
-_MOST_HITS = 4 * _SLICE_HITS  # a slice with more is cut in two
+# hits clustered together: some 10 MB with all tables; blocks of the file at the borders of a slice are decoded twice
+SLICE_HITS = 1 << 17
+_MOST_HITS = 4 * SLICE_HITS  # a slice with more is cut in two
 _LONGEST_SLICE = 100 * TICKS_PER_SECOND
 _SIZES = 16  # sizes that are counted one by one
 
@@ -320,7 +321,7 @@ class ClusteredSource:
     def _slices(self, start, stop):
         """Spans with about as many hits as are clustered together, the first one last."""
         low, high = self._whole()
-        length = (high - low) * _SLICE_HITS // max(self.source.index().n_hits, 1)
+        length = (high - low) * SLICE_HITS // max(self.source.index().n_hits, 1)
         length = min(max(length, 4 * self.options.margin), _LONGEST_SLICE)
         return [(begin, min(begin + length, stop)) for begin in range(start, stop, length)][::-1]
 

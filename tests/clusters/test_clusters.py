@@ -97,7 +97,7 @@ def test_chips_far_apart_are_no_neighbours():
 @pytest.mark.parametrize("slice_hits", [20, 90, 10**6])
 @pytest.mark.parametrize("n_parts", [1, 3, 17])
 def test_result_does_not_depend_on_slices_or_parts(monkeypatch, slice_hits, n_parts):
-    monkeypatch.setattr(clusters, "_SLICE_HITS", slice_hits)
+    monkeypatch.setattr(clusters, "SLICE_HITS", slice_hits)
     monkeypatch.setattr(clusters, "_MOST_HITS", 2 * slice_hits)
     columns = random_hits(900, 60_000, 9, 3)
     # a burst: slices of equal time differ much in hits
