@@ -247,7 +247,11 @@ class ClusteredSource:
             yield electrons
 
     def hits(self, start=None, stop=None):
-        """All electrons of a half-open span of time, in order of their earliest hits; all by default."""
+        """All electrons of a half-open span of time; all by default.
+
+        In order of their earliest hits; with ``time="largest"`` a few change places, since they go by that time where
+        the recording was cut.
+        """
         low, high = self._whole()
         found = self.windows(low if start is None else start, high if stop is None else stop)
         return Hits.joined(found, self.sig_shape[1])

@@ -19,7 +19,7 @@ from rsciio_tpx3.events.near_hits import LONGEST, join_near_hits
 __all__ = ["join_hits"]
 
 _SAMPLES = 256
-_MOST_ALIVE = 128  # hits within the window from where on the table is faster
+_MOST_ALIVE = 55  # hits within the window before each, on average, from where on the table is faster
 
 
 def join_hits(toa, pixel, grid, corners, window):

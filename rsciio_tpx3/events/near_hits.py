@@ -134,7 +134,7 @@ def _join_block(parent, joined, first, bits, nearest):
         parent[hit] = hit
         parent[hit] = parent[near]
         # the bits without the lowest, and without the nearest hit's own
-        rest = bits[i] & np.uint32(bits[i] - one) & ~np.uint32(joined[near] << nearest[i])
+        rest = np.uint32(bits[i] & (bits[i] - one) & ~(joined[near] << nearest[i]))
         if rest:
             _unite(parent, hit, 1, rest)
 

@@ -117,7 +117,7 @@ def test_hits_that_differ_by_whole_turns_of_32_bits_are_apart():
 
 def test_the_way_is_chosen_by_the_hits_within_the_window():
     rng = np.random.default_rng(0)
-    for n, alive, few in ((60_000, 4, True), (60_000, 90, True), (60_000, 300, False), (3, 1, True), (0, 1, False)):
+    for n, alive, few in ((60_000, 4, True), (60_000, 30, True), (60_000, 300, False), (3, 1, True), (0, 1, False)):
         assert joining._few_alive(moments(n, alive, rng), WINDOW) == few
     assert not joining._few_alive(np.array([0, 2**32]), WINDOW)
     assert joining._few_alive(np.array([0, 2**32 - 1]), WINDOW)
