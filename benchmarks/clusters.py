@@ -7,9 +7,9 @@ Run it with::
 
 Contenders take turns, five rounds, on one core; the median is shown, in millions of hits a second and as a multiple of
 the time that numpy takes to sum the bytes of the file in memory. "find_electrons" is clustering alone, of hits in
-memory in the order of the stream; "ClusteredSource" reads and decodes the file too. tpx3awkward takes part where it is
-installed: clustering alone, on half a million hits in order of time (it needs them sorted). Peak memory is measured in
-a process of its own for each file, on Linux.
+memory in the order of the stream, cut as the source cuts them; "ClusteredSource" reads and decodes the file too.
+tpx3awkward takes part where it is installed: clustering alone, on the first slice in order of time (it needs hits
+sorted). Peak memory is measured in a process of its own for each file, on Linux.
 """
 
 import argparse
@@ -24,7 +24,6 @@ from functools import partial
 import numpy as np
 
 ROUNDS = 5
-_SLICE = 1 << 19
 
 
 def contenders(path):
@@ -61,10 +60,12 @@ def _sources(path):
     return plain, prepare_events(plain, event_options(cluster=True))[0]
 
 
-def _spans(index, most=4):
-    """At most four spans of half a million hits: columns of a whole recording would fill the memory."""
+def _spans(index, most=16):
+    """At most sixteen spans of so many hits as are clustered together: those of all would fill the memory."""
+    from rsciio_tpx3.events.clusters import SLICE_HITS
+
     low, high = index.hit_span
-    step = max(1, (high + 1 - low) * _SLICE // max(index.n_hits, 1))
+    step = max(1, (high + 1 - low) * SLICE_HITS // max(index.n_hits, 1))
     return [(low + i * step, low + (i + 1) * step) for i in range(most) if low + i * step <= high]
 
 

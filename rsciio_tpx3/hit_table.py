@@ -162,7 +162,7 @@ def _clipped(hit_span, start, stop):
 
 def _batches(source, span, scan, batch_size):
     for hits in _in_order(source, *span, batch_size):
-        order = time_order(hits.toa, hits.pixel, hits.tot)[0]
+        order = time_order(hits.toa, hits.pixel, hits.tot)
         for begin in range(0, len(order), batch_size):
             yield _batch(hits, order[begin : begin + batch_size], scan)
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.events.grid import pixel_grid
-from rsciio_tpx3.events.joining import CHOICES, choose, join_hits, summarise
-from rsciio_tpx3.events.sorting import time_order
+from rsciio_tpx3.events.joining import join_hits
+from rsciio_tpx3.events.sorting import time_order, time_sorted
 from rsciio_tpx3.events.source import Hits, narrowed
+from rsciio_tpx3.events.summaries import CHOICES, choose, summarise
 
 __all__ = [
     "ClusterOptions",
@@ -31,8 +32,9 @@ __all__ = [
 POSITIONS = ("largest", "centroid", "earliest")
 TIMES = ("earliest", "largest")
 
-_SLICE_HITS = 1 << 19  # hits clustered together: some 40 MB with all tables
-_MOST_HITS = 4 * _SLICE_HITS  # a slice with more is cut in two
+# hits clustered together: some 10 MB with all tables; blocks of the file at the borders of a slice are decoded twice
+SLICE_HITS = 1 << 17
+_MOST_HITS = 4 * SLICE_HITS  # a slice with more is cut in two
 _LONGEST_SLICE = 100 * TICKS_PER_SECOND
 _SIZES = 16  # sizes that are counted one by one
 
@@ -73,7 +75,7 @@ class ClusterOptions:
 
     @property
     def limits(self):
-        """What `rsciio_tpx3.events.joining.choose` compares with."""
+        """What `rsciio_tpx3.events.summaries.choose` compares with."""
         most = np.iinfo(np.int64).max
         largest = most if self.max_size is None else self.max_size
         return self.min_size, largest, self.min_tot, most if self.max_tot is None else self.max_tot, self.max_duration
@@ -159,14 +161,14 @@ def find_electrons(hits, start, stop, grid, options):
 
 
 def label_hits(hits, grid, options):
-    """Hits in order of time, the cluster of each, and the clusters' `rsciio_tpx3.events.joining.Summaries`."""
-    order, toa, pixel, tot = time_order(hits.toa, hits.pixel, hits.tot)
-    energy = None if hits.energy is None else hits.energy[order]
-    corners, window = options.neighbours == 8, np.int64(options.window)
-    label, n = join_hits(toa, pixel, grid.row_start, grid.column, grid.stride, corners, window)
-    known = np.empty(0, np.float32) if energy is None else energy
-    found = summarise(label, n, toa, pixel, tot, known, hits.width, options.position == "centroid")
-    return Hits(pixel, toa, tot, hits.width, energy), label, found
+    """Hits in order of time, the cluster of each, and the clusters' `rsciio_tpx3.events.summaries.Summaries`."""
+    if hits.energy is None:
+        toa, pixel, tot = time_sorted(hits.toa, hits.pixel, hits.tot)
+        hits = Hits(pixel, toa, tot, hits.width)
+    else:
+        hits = hits.take(time_order(hits.toa, hits.pixel, hits.tot))
+    label, n = join_hits(hits.toa, hits.pixel, grid, options.neighbours == 8, options.window)
+    return hits, label, summarise(label, n, hits, options.position)
 
 
 def place_electrons(found, kept, hits, options):
@@ -174,7 +176,7 @@ def place_electrons(found, kept, hits, options):
 
     Parameters
     ----------
-    found : rsciio_tpx3.events.joining.Summaries
+    found : rsciio_tpx3.events.summaries.Summaries
     kept : numpy.ndarray of int
         Numbers of clusters.
     hits : Hits
@@ -245,7 +247,11 @@ class ClusteredSource:
             yield electrons
 
     def hits(self, start=None, stop=None):
-        """All electrons of a half-open span of time, in order of their earliest hits; all by default."""
+        """All electrons of a half-open span of time; all by default.
+
+        In order of their earliest hits; with ``time="largest"`` a few change places, since they go by that time where
+        the recording was cut.
+        """
         low, high = self._whole()
         found = self.windows(low if start is None else start, high if stop is None else stop)
         return Hits.joined(found, self.sig_shape[1])
@@ -293,7 +299,7 @@ class ClusteredSource:
         return low, max(high + 1, low)
 
     def labelled(self, start, stop):
-        """Iterate over hits of a span in order of time, the cluster of each, and `joining.Summaries`.
+        """Iterate over hits of a span in order of time, the cluster of each, and `summaries.Summaries`.
 
         For statistics: clusters at the borders of what is handed out at once may be cut.
         """
@@ -319,7 +325,7 @@ class ClusteredSource:
     def _slices(self, start, stop):
         """Spans with about as many hits as are clustered together, the first one last."""
         low, high = self._whole()
-        length = (high - low) * _SLICE_HITS // max(self.source.index().n_hits, 1)
+        length = (high - low) * SLICE_HITS // max(self.source.index().n_hits, 1)
         length = min(max(length, 4 * self.options.margin), _LONGEST_SLICE)
         return [(begin, min(begin + length, stop)) for begin in range(start, stop, length)][::-1]
 

@@ -66,7 +66,7 @@ def match_electrons(truth, source):
     hits, options = source.source.hits(), source.options
     if not np.array_equal(hits.pixel, truth.hit_pixel):
         raise ValueError("These are not the hits of the truth: another file, another layout, or pixels left out.")
-    electron = truth.hit_electron[time_order(hits.toa, hits.pixel, hits.tot)[0]]
+    electron = truth.hit_electron[time_order(hits.toa, hits.pixel, hits.tot)]
     hits, label, found = label_hits(hits, source.grid, options)
     lowest = np.full(len(found.size), np.iinfo(np.int64).max)
     highest = np.full(len(found.size), -1)

@@ -5,15 +5,21 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 
+def reference_labels(pixel, toa, width, corners, window, gaps=lambda row: row):
+    """Number of clusters, and the cluster of each hit."""
+    pixel = pixel.astype(np.int64)
+    dy, dx = (np.abs(np.subtract.outer(gaps(c), gaps(c))) for c in np.divmod(pixel, width))
+    near = np.maximum(dy, dx) <= 1 if corners else dy + dx <= 1
+    joined = near & (np.abs(np.subtract.outer(toa, toa)) <= window)
+    return connected_components(coo_array(joined), directed=False)
+
+
 def reference_electrons(pixel, toa, tot, width, options, start=None, stop=None, gaps=lambda row: row):
     """Sorted list of (time, pixel, summed ToT, size) of the electrons of a span of time."""
     order = np.lexsort((tot, pixel, toa))
     pixel, toa, tot = pixel[order].astype(np.int64), toa[order], tot[order].astype(np.int64)
     y, x = np.divmod(pixel, width)
-    dy, dx = (np.abs(np.subtract.outer(gaps(c), gaps(c))) for c in (y, x))
-    near = np.maximum(dy, dx) <= 1 if options.neighbours == 8 else dy + dx <= 1
-    joined = near & (np.abs(np.subtract.outer(toa, toa)) <= options.window)
-    n, label = connected_components(coo_array(joined), directed=False)
+    n, label = reference_labels(pixel, toa, width, options.neighbours == 8, options.window, gaps)
     found = []
     for cluster in range(n):
         own = np.flatnonzero(label == cluster)

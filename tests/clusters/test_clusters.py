@@ -1,5 +1,8 @@
 """Clusters against the explicit graph; the same for every way to cut the data."""
 
+from dataclasses import replace
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from clusters.memory_hits import MemoryHits
@@ -7,10 +10,11 @@ from clusters.reference import reference_electrons
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsciio_tpx3.events import clusters
-from rsciio_tpx3.events.clusters import ClusteredSource, ClusterOptions, Tally
+from rsciio_tpx3.events import clusters, joining
+from rsciio_tpx3.events.clusters import ClusteredSource, ClusterOptions, Tally, find_electrons
 from rsciio_tpx3.events.geometry import make_layout
-from rsciio_tpx3.events.sorting import order_of, time_order
+from rsciio_tpx3.events.grid import pixel_grid
+from rsciio_tpx3.events.source import Hits
 
 
 def rows(hits):
@@ -43,13 +47,16 @@ options = st.builds(
 
 @settings(max_examples=150)
 @given(
-    n=st.integers(0, 60), span=st.integers(1, 900), area=st.integers(1, 9), seed=st.integers(0, 10**6), chosen=options
-)
-def test_clusters_are_connected_components(n, span, area, seed, chosen):
+    n=st.integers(0, 60), span=st.integers(1, 900), area=st.integers(1, 9), seed=st.integers(0, 10**6), chosen=options,
+    most_alive=st.sampled_from([0, joining._MOST_ALIVE]),
+)  # fmt: skip
+def test_clusters_are_connected_components(n, span, area, seed, chosen, most_alive):
     columns = random_hits(n, span, area, seed)
     source = ClusteredSource(MemoryHits(*columns, seed=seed), chosen)
     expected = reference_electrons(*columns, 256, chosen)
-    assert rows(source.hits()) == expected if n else len(source.hits()) == 0
+    with patch.object(joining, "_MOST_ALIVE", most_alive):  # both ways to join
+        found = source.hits()
+    assert rows(found) == expected if n else len(found) == 0
     # any cut gives the same electrons, each once
     borders = sorted({0, 5_000, 10_000, *np.random.default_rng(seed).integers(4_990, 5_910, 5).tolist()})
     parts = [row for a, b in zip(borders[:-1], borders[1:]) for h in source.windows(a, b) for row in rows(h)]
@@ -90,7 +97,7 @@ def test_chips_far_apart_are_no_neighbours():
 @pytest.mark.parametrize("slice_hits", [20, 90, 10**6])
 @pytest.mark.parametrize("n_parts", [1, 3, 17])
 def test_result_does_not_depend_on_slices_or_parts(monkeypatch, slice_hits, n_parts):
-    monkeypatch.setattr(clusters, "_SLICE_HITS", slice_hits)
+    monkeypatch.setattr(clusters, "SLICE_HITS", slice_hits)
     monkeypatch.setattr(clusters, "_MOST_HITS", 2 * slice_hits)
     columns = random_hits(900, 60_000, 9, 3)
     # a burst: slices of equal time differ much in hits
@@ -105,6 +112,19 @@ def test_result_does_not_depend_on_slices_or_parts(monkeypatch, slice_hits, n_pa
     everything = ClusteredSource(MemoryHits(*columns), ClusterOptions(window=40, max_duration=400))
     n_all = len(everything.hits())
     assert n_all == tally.electrons + tally.too_small
+
+
+@pytest.mark.parametrize("position", clusters.POSITIONS)
+def test_hits_with_energies_make_the_same_electrons(position):
+    pixel, toa, tot = random_hits(900, 20_000, 9, 8)
+    chosen, grid = ClusterOptions(window=40, position=position), pixel_grid(make_layout("single"))
+    hits = Hits(pixel.astype(np.int32), toa, tot.astype(np.uint16), 256)
+    plain, tally = find_electrons(hits, 0, 30_000, grid, chosen)
+    found, other = find_electrons(replace(hits, energy=2 * tot.astype(np.float32)), 0, 30_000, grid, chosen)
+    for name in ("pixel", "toa", "tot", "size"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+    np.testing.assert_array_equal(found.energy, 2 * plain.tot.astype(np.float32))
+    assert (found.energy.dtype, plain.energy, str(other)) == (np.float32, None, str(tally))
 
 
 def test_a_chain_is_left_out_and_its_hits_are_counted():
@@ -131,21 +151,3 @@ def test_tallies_add_up():
     assert (total.hits, total.electrons, total.sizes[3]) == (10, 4, 6)
     assert total.variance_over_mean == 2.6
     assert Tally().variance_over_mean is None
-
-
-@given(st.lists(st.integers(-(2**45), 2**45), max_size=300), st.integers(0, 44))
-def test_radix_order_is_a_stable_sort(values, shift):
-    keys = np.array(values, np.int64) >> shift
-    np.testing.assert_array_equal(order_of(keys), np.argsort(keys, kind="stable"))
-
-
-def test_radix_order_of_many_keys():
-    rng = np.random.default_rng(1)
-    for keys in (rng.integers(0, 2**33, 50_000), np.sort(rng.integers(0, 2**20, 70_001)), np.full(5000, 7)):
-        np.testing.assert_array_equal(order_of(keys), np.argsort(keys, kind="stable"))
-    toa, pixel, tot = rng.integers(0, 900, 4000), rng.integers(0, 5, 4000), rng.integers(0, 3, 4000)
-    order, *found = time_order(toa, pixel, tot)
-    expected = np.lexsort((tot, pixel, toa))
-    for column, sorted_column in zip((toa, pixel, tot), found):
-        np.testing.assert_array_equal(column[order], column[expected])
-        np.testing.assert_array_equal(sorted_column, column[expected])
