@@ -17,6 +17,7 @@ from rsciio_tpx3.events.grid import collecting_pixels
 __all__ = ["hit_steps", "wide_pixel_step"]
 
 _MOST_LISTED = 100  # bad pixels in the metadata
+_HITS_FOR_COLUMNS = 1 << 22  # a thousand columns need more than one curve of time walk; some 200 MB
 
 
 def hit_steps(source, corrections):
@@ -63,17 +64,23 @@ def _mask(given, source):
 
 
 def _columns(given, source):
+    if isinstance(given, str) and given == "find":
+        from rsciio_tpx3.events.cluster_pairs import cluster_pairs
+        from rsciio_tpx3.events.column_fit import find_columns, found_delays
+
+        found = find_columns(cluster_pairs(source, _HITS_FOR_COLUMNS), source.layout)
+        return PixelDelayStep(*found_delays(found, source.layout))
     from rsciio_tpx3.events.columns import column_delays
 
     return PixelDelayStep(*column_delays(given, source.layout))
 
 
 def _time_walk(given, source):
-    from rsciio_tpx3.events.clusters import ClusterOptions
-    from rsciio_tpx3.events.time_walk import fit_time_walk, walk_pairs, walk_table
+    from rsciio_tpx3.events.cluster_pairs import cluster_pairs
+    from rsciio_tpx3.events.time_walk import fit_time_walk, walk_table
 
     if given is True:
-        return TimeWalkStep(*fit_time_walk(*walk_pairs(source, ClusterOptions())))
+        return TimeWalkStep(*fit_time_walk(cluster_pairs(source)))
     if isinstance(given, (str, os.PathLike)):
         given = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)
     return TimeWalkStep(*walk_table(given))

@@ -251,7 +251,7 @@ def test_corrections_are_recorded_and_off_unless_asked_for(walking):
         ({"walk": True}, TypeError, "unknown name 'walk'. Known are mask"),
         ({"wide_pixels": "smear"}, ValueError, "wide_pixels='smear' is none of"),
         ({"wide_pixels": "spread"}, ValueError, "pass gap=4"),
-        ({"columns": "fase"}, ValueError, "columns='fase' is none of phase"),
+        ({"columns": "fase"}, ValueError, "columns='fase' is none of find, phase"),
         ({"columns": (np.zeros(99), "ns")}, ValueError, "shape \\(99,\\)"),
         ({"columns": (np.ones(256), "ms")}, ValueError, "check the unit"),
         ({"time_walk": [(1, 2, 3)]}, ValueError, "rows of ToT"),
