@@ -45,11 +45,20 @@ def hit_steps(source, corrections):
     return corrected, steps
 
 
+def _is_path(given):
+    return isinstance(given, (str, os.PathLike))
+
+
 def _mask(given, source):
     from rsciio_tpx3.events.bad_pixels import count_pixels, find_bad_pixels, read_mask
 
     if not (isinstance(given, (bool, dict)) or (isinstance(given, str) and given == "find")):
-        return MaskStep(read_mask(given, source.sig_shape).ravel(), {"method": "given"})
+        if _is_path(given) and os.fspath(given).endswith(".bpc") and source.describe().get("format") == "advacam":
+            raise ValueError(
+                f"corrections: mask='{given}': what the bits of Pixet's .bpc files mean is not documented, and "
+                "Serval's belong to no Advacam detector. Give an array of the detector's shape, True to leave out."
+            )
+        return MaskStep(read_mask(given, source.layout).ravel(), {"method": "given"})
     limits = given if isinstance(given, dict) else {}
     unknown = set(limits) - {"probability", "contrast"}
     if unknown:
@@ -81,7 +90,7 @@ def _time_walk(given, source):
 
     if given is True:
         return TimeWalkStep(*fit_time_walk(cluster_pairs(source)))
-    if isinstance(given, (str, os.PathLike)):
+    if _is_path(given):
         given = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)
     return TimeWalkStep(*walk_table(given))
 

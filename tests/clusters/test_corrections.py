@@ -1,5 +1,6 @@
 """Each correction against the effect that the simulator put in, and against plain formulas."""
 
+import base64
 import pickle
 
 import numpy as np
@@ -8,12 +9,14 @@ from clusters.memory_hits import MemoryHits
 
 import rsciio_tpx3
 from rsciio_tpx3 import simulate
+from rsciio_tpx3.events.bad_pixels import read_mask
 from rsciio_tpx3.events.clusters import ClusteredSource, ClusterOptions
 from rsciio_tpx3.events.columns import column_delays
 from rsciio_tpx3.events.correct import hit_steps, wide_pixel_step
 from rsciio_tpx3.events.corrections import CorrectedSource
 from rsciio_tpx3.events.energy import read_calibration
 from rsciio_tpx3.events.geometry import make_layout
+from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.simulate import Defects, HitModel
 from rsciio_tpx3.tpx3 import Tpx3Source
 
@@ -154,13 +157,108 @@ def test_a_given_mask_leaves_pixels_out(tmp_path, walking):
         np.testing.assert_array_equal(corrected.hits().toa, hits.toa[(hits.x < 200) | (hits.x >= 300)])
 
 
-def test_energy_inverts_the_calibration_of_each_pixel(tmp_path):
+def test_bit_0_of_a_pixel_configuration_masks(tmp_path):
+    rng = np.random.default_rng(8)
+    config = rng.integers(0, 32, 4 * 65536).astype(np.uint8) << 1  # adjustment and test pulse are no masks
+    masked = [(0, 7, 3), (1, 0, 250), (2, 100, 9), (3, 255, 255)]  # chip, y, x
+    for chip, y, x in masked:
+        config[chip * 65536 + y * 256 + x] |= 1
+    config.tofile(tmp_path / "quad.bpc")
+    layout = make_layout("quad", gap=4, orientation="left")
+    mask = read_mask(tmp_path / "quad.bpc", layout)
+    flat = [int(layout.rules[chip] @ (1, x, y)) for chip, y, x in masked]
+    assert np.flatnonzero(mask).tolist() == sorted(flat)
+    # one chip of a quad was read out: its block is the first
+    alone = read_mask(str(tmp_path / "quad.bpc"), make_layout("single"))
+    assert np.argwhere(alone).tolist() == [[7, 3]]
+
+
+def test_a_pixel_configuration_leaves_its_pixels_out(tmp_path, walking):
+    path, truth = walking
+    pixel, count = np.unique(truth.hit_pixel, return_counts=True)
+    chip, address = pixel_addresses(truth.layout)
+    lost = pixel[np.argsort(count)[-5:]]
+    config = np.zeros((4, 65536), np.uint8)
+    config[chip[lost], address[lost]] = 31  # as Accos writes them: the adjustment is set too
+    config.tofile(tmp_path / "some.bpc")
+    corrected, [step] = hit_steps(Tpx3Source(path, layout="quad"), {"mask": tmp_path / "some.bpc"})
+    np.testing.assert_array_equal(corrected.hits().pixel, truth.hit_pixel[~np.isin(truth.hit_pixel, lost)])
+    assert step.report() == {"pixels_left_out": 5, "method": "given"}
+
+
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        (np.zeros(65536, np.uint8), "has 65536 bytes; 262144 are needed, one for each pixel of 4 chips"),
+        (np.zeros(4 * 65536 + 1, np.uint8), "has 262145 bytes"),
+        (np.full(4 * 65536, 0x41, np.uint8), "masks 100% .* uses the bits 0b01000001"),
+        (np.full(4 * 65536, 0x80, np.uint8), "bits 6 and 7 are not used"),
+        (np.arange(4 * 65536).astype(np.uint8) & 0x3F, "masks 50% of the pixels"),
+    ],
+)
+def test_a_file_that_is_no_pixel_configuration_is_refused(tmp_path, config, words):
+    config.tofile(tmp_path / "other.bpc")
+    with pytest.raises(ValueError, match=words):
+        read_mask(tmp_path / "other.bpc", make_layout("quad"))
+
+
+def write_pixet_xml(path, matrices, chips=("J07-W0167",), kind="<f8"):
+    """Pixet's configuration, base64 in lines as XML writers break it."""
+    body = ""
+    for chip in chips:
+        entries = (
+            f"<calib{letter}>\n{base64.encodebytes(m.astype(kind).tobytes()).decode()}</calib{letter}>"
+            for letter, m in matrices.items()
+        )
+        body += f"<{chip}><other>3</other>{''.join(entries)}</{chip}>"
+    path.write_text(f'<?xml version="1.0" encoding="utf-8"?>\n<Config><Settings/>{body}</Config>')
+    return path
+
+
+def some_matrices():
     rng = np.random.default_rng(3)
+    ranges = {"a": (0.2, 0.4), "b": (5, 9), "c": (10, 40), "t": (-1, 2)}
+    return {letter: rng.uniform(*limits, (256, 256)) for letter, limits in ranges.items()}
+
+
+def test_the_configuration_of_pixet_holds_the_matrices(tmp_path):
+    matrices, layout = some_matrices(), make_layout("single", orientation="left")
+    file = write_pixet_xml(tmp_path / "MiniPIX-J07-W0167.xml", matrices)
+    found, account = read_calibration(file, layout)
+    expected, _ = read_calibration(matrices, layout)
+    for letter in "abct":
+        np.testing.assert_array_equal(getattr(found, letter), getattr(expected, letter))
+    assert account["chip"] == "J07-W0167" and account["pixels_without_calibration"] == 0
+    # one chip does not tell about four
+    with pytest.raises(ValueError, match=r"\(chips, 256, 256\), is needed"):
+        read_calibration(file, make_layout("quad"))
+
+
+def test_other_configurations_of_pixet_are_refused_with_help(tmp_path):
+    matrices, layout, file = some_matrices(), make_layout("single"), tmp_path / "other.xml"
+    write_pixet_xml(file, matrices, ("J07-W0167", "K01-W0002"))
+    with pytest.raises(ValueError, match="2 calibrated chips: J07-W0167, K01-W0002; one is needed"):
+        read_calibration(file, layout)
+    write_pixet_xml(file, matrices, kind="<f4")
+    with pytest.raises(ValueError, match="caliba has 262144 bytes; 524288 are needed, a double"):
+        read_calibration(file, layout)
+    write_pixet_xml(file, {letter: matrices[letter] for letter in "abc"})
+    with pytest.raises(ValueError, match="calibt has 0 bytes"):
+        read_calibration(file, layout)
+    for text, words in (
+        ("<Config><J07-W0167/></Config>", "0 calibrated chips; one"),
+        ("ToT;keV", "is no XML"),
+        ("<C><J07-W0167><caliba>*</caliba></J07-W0167></C>", "is not base64"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=words):
+            read_calibration(file, layout)
+
+
+def test_energy_inverts_the_calibration_of_each_pixel(tmp_path):
+    rng = np.random.default_rng(4)
     layout = make_layout("single", orientation="left")
-    matrices = {
-        "a": rng.uniform(0.2, 0.4, (256, 256)), "b": rng.uniform(5, 9, (256, 256)),
-        "c": rng.uniform(10, 40, (256, 256)), "t": rng.uniform(-1, 2, (256, 256)),
-    }  # fmt: skip
+    matrices = some_matrices()
     for letter, matrix in matrices.items():
         np.savetxt(tmp_path / f"calib{letter}.txt", matrix)
     x, y, energy = rng.integers(0, 256, 50), rng.integers(0, 256, 50), rng.uniform(60, 250, 50)
