@@ -161,37 +161,18 @@ def draw_bad(before, after, folder):
 def draw_energy(ax, folder):
     rng = np.random.default_rng(3)
     path = folder / "energy.tpx3"
-    simulate.recording(path, (20, 21), hits="realistic", electrons_per_position=100, dwell_time="50 us", seed=5)
-    source = Tpx3Source(str(path), show_progressbar=False)
     # pixels of this detector differ by 15 % in gain: what a calibration is for
-    gain = rng.normal(1, 0.15, source.sig_shape).clip(0.6, 1.4)
-    calibration = {"a": 0.3 * gain, "b": -1.8 * gain, "c": 0 * gain, "t": 0 * gain}
-    uneven = _Uneven(source, gain.ravel())
-    options = event_options(True, {"energy": calibration})
-    found = prepare_events(uneven, options)[0].hits()
+    gain = rng.normal(1, 0.15, (512, 512)).clip(0.6, 1.4)
+    response = {"a": 0.3 * gain, "b": -1.8 * gain, "c": 0, "t": 0}
+    model = HitModel(response=response)
+    simulate.recording(path, (20, 21), hits=model, electrons_per_position=100, dwell_time="50 us", seed=5)
+    found = electrons(path, True, {"energy": response}).hits()
     bins = np.arange(100, 300, 3)
     ax.hist(found.tot / 0.3 + 6 * found.size, bins, histtype="step", color=GREY, label="one gain for all pixels")
     ax.hist(found.energy, bins, histtype="step", color=BLUE, label="calibration of each pixel")
     ax.set(xlabel="energy of an electron / keV", ylabel="electrons")
     ax.set_title("energy", fontsize=9, loc="left")
     ax.legend(fontsize=8)
-
-
-class _Uneven:
-    """A source whose pixels differ in gain."""
-
-    def __init__(self, source, gain):
-        self._source, self._gain = source, gain
-        self.layout, self.sig_shape = source.layout, source.sig_shape
-
-    def index(self):
-        return self._source.index()
-
-    def windows(self, start, stop):
-        from dataclasses import replace
-
-        for hits in self._source.windows(start, stop):
-            yield replace(hits, tot=np.rint(hits.tot * self._gain[hits.pixel]).astype(np.uint16))
 
 
 def rates_figure(folder, save):

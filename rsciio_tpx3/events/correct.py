@@ -49,6 +49,11 @@ def _is_path(given):
     return isinstance(given, (str, os.PathLike))
 
 
+def _file(given):
+    """For the metadata: the name of a file or folder, where one was given."""
+    return {"file": os.path.basename(os.path.normpath(given))} if _is_path(given) else {}
+
+
 def _mask(given, source):
     from rsciio_tpx3.events.bad_pixels import count_pixels, find_bad_pixels, read_mask
 
@@ -58,7 +63,7 @@ def _mask(given, source):
                 f"corrections: mask='{given}': what the bits of Pixet's .bpc files mean is not documented, and "
                 "Serval's belong to no Advacam detector. Give an array of the detector's shape, True to leave out."
             )
-        return MaskStep(read_mask(given, source.layout).ravel(), {"method": "given"})
+        return MaskStep(read_mask(given, source.layout).ravel(), {"method": "given", **_file(given)})
     limits = given if isinstance(given, dict) else {}
     unknown = set(limits) - {"probability", "contrast"}
     if unknown:
@@ -90,15 +95,18 @@ def _time_walk(given, source):
 
     if given is True:
         return TimeWalkStep(*fit_time_walk(cluster_pairs(source)))
+    table = given
     if _is_path(given):
-        given = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)
-    return TimeWalkStep(*walk_table(given))
+        table = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)
+    ticks, found = walk_table(table)
+    return TimeWalkStep(ticks, {**found, **_file(given)})
 
 
 def _energy(given, source):
     from rsciio_tpx3.events.energy import read_calibration
 
-    return EnergyStep(*read_calibration(given, source.layout))
+    calibration, found = read_calibration(given, source.layout)
+    return EnergyStep(calibration, {**found, **_file(given)})
 
 
 def wide_pixel_step(layout, method, upsample):

@@ -35,6 +35,12 @@ class PixelCalibration(Packed):
         _solve(pixel, tot, self.a, self.b, self.c, self.t, out)
         return out
 
+    def tot(self, pixel, energy):
+        """Time over threshold, as a fraction, that energies in keV give; below 0 where a pixel does not answer."""
+        a, b, c, t = (np.float64(getattr(self, name)[pixel]) for name in _LETTERS)
+        above = energy > t
+        return np.where(above, a * energy + b - c / np.where(above, energy - t, 1), -1)
+
 
 @dataclass(frozen=True)
 class TableCalibration(Packed):

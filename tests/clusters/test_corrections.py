@@ -111,6 +111,16 @@ def test_time_walk_is_found_and_taken_off(walking):
     same_in_pieces(corrected)
 
 
+def test_files_are_recorded_by_their_names(tmp_path):
+    np.savetxt(tmp_path / "walk.txt", [(1, 50), (5, 10)])
+    (tmp_path / "chip").mkdir()
+    for letter, matrix in some_matrices().items():
+        np.savetxt(tmp_path / "chip" / f"calib{letter}.txt", matrix)
+    source = MemoryHits(np.array([10, 11]), np.array([1000, 1000]), np.array([1, 3]))
+    given = {"time_walk": tmp_path / "walk.txt", "energy": f"{tmp_path}/chip/"}
+    assert [step.report()["file"] for step in hit_steps(source, given)[1]] == ["walk.txt", "chip"]
+
+
 def test_a_table_of_time_walk_is_interpolated():
     hits = np.array([10, 11, 12]), np.array([1000, 1000, 1000]), np.array([1, 3, 900])
     corrected, [step] = hit_steps(MemoryHits(*hits, seed=1), {"time_walk": [(1, 50), (5, 10), (100, 0)]})
@@ -183,7 +193,7 @@ def test_a_pixel_configuration_leaves_its_pixels_out(tmp_path, walking):
     config.tofile(tmp_path / "some.bpc")
     corrected, [step] = hit_steps(Tpx3Source(path, layout="quad"), {"mask": tmp_path / "some.bpc"})
     np.testing.assert_array_equal(corrected.hits().pixel, truth.hit_pixel[~np.isin(truth.hit_pixel, lost)])
-    assert step.report() == {"pixels_left_out": 5, "method": "given"}
+    assert step.report() == {"pixels_left_out": 5, "method": "given", "file": "some.bpc"}
 
 
 @pytest.mark.parametrize(
@@ -272,6 +282,40 @@ def test_energy_inverts_the_calibration_of_each_pixel(tmp_path):
     assert calibration.energy(pixel, np.zeros(50, np.uint16)).min() >= 0
 
 
+def test_energies_of_unlike_pixels_are_those_of_the_electrons(tmp_path):
+    rng = np.random.default_rng(9)
+    shape = (256, 256)
+    matrices = {
+        "a": rng.uniform(0.25, 0.4, shape), "b": rng.uniform(0, 4, shape), "c": rng.uniform(5, 20, shape),
+        "t": rng.uniform(-1, 2, shape),
+    }  # fmt: skip
+    path = tmp_path / "unlike.tpx3"
+    intensity = np.ones((3, 4, 256, 256))
+    options = {"intensity": intensity, "layout": "single", "orientation": "left", "dwell_time": "1 ms", "seed": 3}
+    model = HitModel.exact(response=matrices, energy_spread=0.0, tot_noise=0.0)
+    truth = simulate.recording(path, electrons_per_position=500, hits=model, **options)
+    source = Tpx3Source(str(path), layout="single", orientation="left")
+    corrected, _ = hit_steps(source, {"energy": matrices})
+    hits = corrected.hits()
+    # whole steps of ToT are half a step off at the most, or 2 keV
+    assert np.abs(hits.energy - 200).max() < 0.5 / 0.25 + 0.01 and np.std(hits.tot) > 5
+    # the truth of ToT is the formula for the pixel of the chip
+    chip, address = pixel_addresses(truth.layout)
+    a, b, c, t = (matrices[name].ravel()[address[truth.hit_pixel]] for name in "abct")
+    np.testing.assert_allclose(truth.hit_tot, a * 200 + b - c / (200 - t), atol=0.5001)
+    # shared charge: the hits of an electron add up, but for what stays below threshold
+    simulate.recording(path, electrons_per_position=500, hits=HitModel(response=matrices, energy_spread=3.0), **options)
+    electrons = ClusteredSource(hit_steps(Tpx3Source(str(path), orientation="left"), {"energy": matrices})[0],
+                                ClusterOptions())  # fmt: skip
+    found = electrons.hits().energy
+    assert np.median(found) == pytest.approx(200, abs=5)
+    one = np.median(matrices["a"]), np.median(matrices["b"])
+    plain = ClusteredSource(Tpx3Source(str(path), orientation="left"), ClusterOptions()).hits()
+    rough = (plain.tot - one[1] * plain.size) / one[0]
+    spread = [np.subtract(*np.percentile(values, [84, 16])) / 2 for values in (found, rough)]
+    assert spread[0] < 0.5 * spread[1]
+
+
 def test_energies_of_electrons_add_up_in_frames(walking):
     path, truth = walking
     table = np.array([(0, 6), (60, 206)])  # the simulator: 6 keV at threshold, 0.3 counts a keV
@@ -286,6 +330,27 @@ def test_energies_of_electrons_add_up_in_frames(walking):
     np.testing.assert_array_equal(sliced["data"].compute().data, found["data"].compute().data)
     per_electron = total / found["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Clusters"]["electrons"]
     assert per_electron == pytest.approx(200, abs=12)
+
+
+def test_wide_pixels_of_the_simulator_are_deleted_or_spread_over_their_area(tmp_path):
+    path = tmp_path / "wide.tpx3"
+    flat = np.zeros((3, 4, 516, 516))
+    flat[:, :, 150:230, 240:276] = 1
+    truth = simulate.recording(path, intensity=flat, gap=4, electrons_per_position=9_000, dwell_time="2 ms", seed=2)
+    true = np.bincount(np.floor(truth.electron_x).astype(int), minlength=516)
+    options = {"layout": "quad", "gap": 4, "navigation_shape": (4, 3), "lazy": True, "show_progressbar": False}
+    counts = {}
+    for method in ("leave", "delete", "spread"):
+        [found] = rsciio_tpx3.file_reader(path, corrections={"wide_pixels": method}, **options)
+        counts[method] = found["data"].sum(axis=(0, 1)).compute().sum(axis=0)
+    area, narrow = slice(255, 261), np.r_[240:255, 261:276]
+    for found in counts.values():
+        np.testing.assert_array_equal(found[narrow], true[narrow])
+    assert counts["leave"][[255, 260]].tolist() == [true[255:258].sum(), true[258:261].sum()]
+    assert not counts["leave"][256:260].any() and not counts["delete"][area].any()
+    assert counts["spread"][area].sum() == true[area].sum()
+    # spread at random: the same on average, each column within the noise of two drawings
+    assert (np.abs(counts["spread"][area] - true[area]) < 5 * np.sqrt(2 * true[area])).all()
 
 
 @pytest.mark.parametrize("fine", [1, 3])
