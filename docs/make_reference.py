@@ -30,6 +30,8 @@ MODULES = {
     "rsciio_tpx3.events.clusters": ("From hits to electrons", ["ClusterOptions", "ClusteredSource", "find_electrons"]),
     "rsciio_tpx3.events.corrections": ("Corrections of hits and electrons", None),
     "rsciio_tpx3.events.bad_pixels": ("Hot and dead pixels", ["BadPixels", "count_pixels", "find_bad_pixels"]),
+    "rsciio_tpx3.events.cluster_pairs": ("Hits of one electron in pairs", None),
+    "rsciio_tpx3.events.column_fit": ("Delays of chip columns from clusters", None),
     "rsciio_tpx3.events.time_walk": ("Time walk from clusters", ["fit_time_walk", "walk_table"]),
     "rsciio_tpx3.events.energy": ("Time over threshold to energy", None),
     "rsciio_tpx3.events.geometry": ("From chip pixels to detector pixels", ["Layout", "make_layout"]),

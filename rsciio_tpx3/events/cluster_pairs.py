@@ -37,14 +37,14 @@ _TYPES = (np.int64, np.int64, np.int64, np.int32, np.int32)
 
 
 def cluster_pairs(source, n_hits=1 << 20):
-    """Pairs of hits in clusters, from spans spread evenly over a recording; memory goes with `n_hits`.
+    """Pairs of hits in clusters, from spans spread evenly over a recording.
 
     Parameters
     ----------
     source : EventSource
         Hits.
     n_hits : int
-        About how many hits to look at.
+        About how many hits to look at, and half of the most pairs that are taken where hits come in bursts.
 
     Returns
     -------
@@ -53,12 +53,18 @@ def cluster_pairs(source, n_hits=1 << 20):
     options = ClusterOptions()
     clustered = ClusteredSource(source, options)
     columns = [[np.empty(0, kind)] for kind in _TYPES]
-    for piece in sample_spans(source.index(), n_hits):
+    pieces = sample_spans(source.index(), n_hits)
+    for piece in pieces:
+        room = 2 * n_hits // len(pieces)  # a burst: most of a recording may lie in one span
         for hits, label, found in clustered.labelled(*piece):
             largest = found.largest[label]
             usable = (np.arange(len(label)) != largest) & (found.duration[label] <= options.max_duration)
-            own, of = np.flatnonzero(usable), largest[usable]
+            own = np.flatnonzero(usable)[:room]
+            of = largest[own]
             values = hits.toa[own] - hits.toa[of], hits.tot[own], hits.tot[of], hits.pixel[own], hits.pixel[of]
             for column, part, kind in zip(columns, values, _TYPES):
                 column.append(part.astype(kind))
+            room -= len(own)
+            if not room:
+                break
     return ClusterPairs(*(np.concatenate(column) for column in columns))

@@ -40,7 +40,8 @@ _NS = 1e9 / TICKS_PER_SECOND
 # differences of two times in steps of the clock scatter by this much at least
 _LEAST_SCATTER = PIXEL_TICKS / np.sqrt(6)
 _TUKEY = 4.685  # in standard deviations: 95 % efficient for normal noise
-_ROUNDS = 12
+_MOST_ROUNDS = 20
+_SETTLED = 0.02  # ticks: a tenth of the errors that are ever reached
 
 
 @dataclass(frozen=True)
@@ -101,18 +102,19 @@ def found_delays(found, layout):
         "columns_left": int((~known).sum()),
         # chips in one list were compared with each other; the constant between lists is not known
         "chips_compared": [[found.chips[i] for i in chips] for chips in sets],
-        "tilt": found.tilt * _NS,
-        "tilt_errors": found.tilt_error * _NS,
-        "tilt_units": "ns/px",
         "rms_before": found.scatter[0] * _NS * 1e-9,
         "rms_after": found.scatter[1] * _NS * 1e-9,
         "rms_units": "s",
         "chips": list(found.chips),
-        "delay": np.round(found.delay * _NS, 2),
-        "delay_errors": np.round(found.error * _NS, 2),
+        # 0 where a column keeps its time: not every file format can hold NaN
+        "delay": np.round(np.nan_to_num(found.delay) * _NS, 2),
+        "delay_errors": np.round(np.nan_to_num(found.error) * _NS, 2),
         "delay_units": "ns",
         "delay_pairs": found.pairs,
+        "delay_set": found.set_number,
     }
+    if found.tilt:
+        account |= {"tilt": found.tilt * _NS, "tilt_errors": found.tilt_error * _NS, "tilt_units": "ns/px"}
     return added[np.maximum(chip, 0), address & 0xFF] * (chip >= 0), account
 
 
@@ -229,23 +231,29 @@ class _System:
 
     def __init__(self, pairs, used, first, second, number):
         self.number = number
-        low, high = _walk_class(pairs.tot[used]), _walk_class(pairs.tot_largest[used])
-        known, classes = np.unique(np.concatenate([low, high]), return_inverse=True)
-        self.low = classes[: len(low)]
+        known, classes = np.unique(
+            _walk_class(np.concatenate([pairs.tot[used], pairs.tot_largest[used]])), return_inverse=True
+        )
+        low, high = classes[: len(used)], classes[len(used) :]
         self.size = len(number) + len(known)
-        places = first, second, len(number) + self.low, len(number) + classes[len(low) :]
-        self.places = np.stack(places, axis=1).astype(np.int32)
-        self.measured = pairs.delay[used].astype(float)
+        # in order of the smaller charge, so that the pairs of a class lie together
+        order = np.argsort(low, kind="stable")
+        self.borders = np.searchsorted(low[order], np.arange(len(known) + 1))
+        places = np.stack([first, second, len(number) + low, len(number) + high], axis=1)
+        self.places = places.astype(np.int32)[order]
+        self.measured = pairs.delay[used[order]].astype(float)
 
     def solve(self):
         """Unknowns and their covariance, robustly: weights and unknowns in turns."""
-        weight = np.ones(len(self.measured))
-        for _ in range(_ROUNDS):
-            rest = self._rest(self._weighted(weight)[0])
+        solved, normal = self._weighted(np.ones(len(self.measured)))
+        for _ in range(_MOST_ROUNDS):
+            before, rest = solved, self._rest(solved)
             scale = self._scale(rest)
             weight = np.clip(1 - (rest / (_TUKEY * scale)) ** 2, 0, None) ** 2 / scale**2
+            solved, normal = self._weighted(weight)
+            if np.abs(solved - before).max() < _SETTLED:
+                break
         self.kept = weight > 0
-        solved, normal = self._weighted(weight)
         return solved, np.linalg.inv(normal)
 
     def _weighted(self, weight):
@@ -268,14 +276,11 @@ class _System:
     def _scale(self, rest):
         """Standard deviation of each pair, from the median over pairs of its class: small charges scatter more."""
         size = np.abs(rest)
-        whole = max(np.median(size) / 0.6745, _LEAST_SCATTER)
-        of_class = np.full(self.low.max() + 1, whole)
-        order = np.argsort(self.low, kind="stable")
-        borders = np.searchsorted(self.low[order], np.arange(len(of_class) + 1))
-        for k, (start, stop) in enumerate(zip(borders[:-1], borders[1:])):
+        scale = np.full(len(size), np.median(size))
+        for start, stop in zip(self.borders[:-1], self.borders[1:]):
             if stop - start >= 50:
-                of_class[k] = max(np.median(size[order[start:stop]]) / 0.6745, _LEAST_SCATTER)
-        return of_class[self.low]
+                scale[start:stop] = np.median(size[start:stop])
+        return np.maximum(scale / 0.6745, _LEAST_SCATTER)
 
     def scatter(self, solved, delay):
         """Root mean square of the pairs that count, less walk and these delays."""

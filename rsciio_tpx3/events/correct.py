@@ -17,7 +17,7 @@ from rsciio_tpx3.events.grid import collecting_pixels
 __all__ = ["hit_steps", "wide_pixel_step"]
 
 _MOST_LISTED = 100  # bad pixels in the metadata
-_HITS_FOR_COLUMNS = 1 << 22  # a thousand columns need more than one curve of time walk; some 200 MB
+_HITS_FOR_COLUMNS = 1 << 22  # a thousand columns need more than one curve of time walk; some 350 MB
 
 
 def hit_steps(source, corrections):
