@@ -6,9 +6,9 @@ from matplotlib.colors import LogNorm
 
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.events.bad_pixels import count_pixels
+from rsciio_tpx3.events.cluster_pairs import cluster_pairs
 from rsciio_tpx3.events.correct import hit_steps
 from rsciio_tpx3.events.event_options import event_options, prepare_events
-from rsciio_tpx3.events.time_walk import walk_pairs
 from rsciio_tpx3.simulate import Defects, HitModel, match_electrons
 from rsciio_tpx3.tpx3 import Tpx3Source
 
@@ -76,10 +76,9 @@ def walk_figure(data, save):
     ):
         source = Tpx3Source(str(data / f"{name}.tpx3"), layout=layout, on_loss="warn", show_progressbar=False)
         corrected, [step] = hit_steps(source, {"time_walk": True})
-        delay, tot, _ = walk_pairs(source, event_options(cluster=True).cluster)
-        rest, rest_tot, _ = walk_pairs(corrected, event_options(cluster=True).cluster)
-        ax.plot(tot, delay * _NS, ".", color=GREY, ms=3, label="as recorded")
-        ax.plot(rest_tot, rest * _NS, ".", color=BLUE, ms=3, label="corrected")
+        before, after = cluster_pairs(source), cluster_pairs(corrected)
+        ax.plot(before.tot, before.delay * _NS, ".", color=GREY, ms=3, label="as recorded")
+        ax.plot(after.tot, after.delay * _NS, ".", color=BLUE, ms=3, label="corrected")
         span = np.arange(1, 61)
         about = step.report()
         ax.plot(span, step.ticks[span] * _NS, color=RED, lw=1.2, label="fit")
@@ -87,7 +86,7 @@ def walk_figure(data, save):
             f"{name}\nrms {about['rms_before'] * 1e9:.0f} ns, corrected {about['rms_after'] * 1e9:.0f} ns",
             fontsize=9, loc="left",
         )  # fmt: skip
-        top = np.percentile(delay * _NS, 99.5)
+        top = np.percentile(before.delay * _NS, 99.5)
         ax.set(xlim=(0, 60), ylim=(-0.5 * top, 1.3 * top), xlabel="ToT / 25 ns")
     axes[0].set_ylabel("delay after the largest\nhit of the cluster / ns")
     axes[0].legend(fontsize=8, markerscale=3)
@@ -112,22 +111,21 @@ def draw_columns(ax, folder):
     phase = np.where(columns // 2 % 16 == 0, 16, columns // 2 % 16) * 6
     offset = -phase + np.where((columns >= 194) & (columns <= 203), 96, 0)
     path = folder / "columns.tpx3"
-    flat = np.ones((6, 7, 256, 256))
     truth = simulate.recording(
-        path, intensity=flat, layout="single", electrons_per_position=4000, dwell_time="4 ms",
-        hits=HitModel.exact(jitter="1 ns", column_offset=offset),
+        path, intensity=np.ones((5, 6, 256, 256)), layout="single", electrons_per_position=12_000, dwell_time="12 ms",
+        hits=HitModel(column_offset=offset), seed=7,
     )  # fmt: skip
     for corrections, color, label in (
         ({}, GREY, "as recorded"),
-        ({"columns": ["phase", "double-columns-97-101"]}, BLUE, "corrected"),
+        ({"columns": "find"}, BLUE, "corrected"),
     ):
         hits = electrons(path, corrections=corrections).hits()
         delay = (hits.toa - truth.electron_time[truth.hit_electron]) * _NS
         mean = np.bincount(hits.x, delay, minlength=256) / np.maximum(np.bincount(hits.x, minlength=256), 1)
-        ax.plot(mean, color=color, lw=1, drawstyle="steps-mid", label=label)
-    ax.set(xlabel="chip column", ylabel="mean delay / ns")
-    ax.set_title('columns=["phase", "double-columns-97-101"]', fontsize=9, loc="left")
-    ax.legend(fontsize=8)
+        ax.plot(mean, color=color, lw=1, drawstyle="steps-mid", label=f"{label}: {mean.std():.1f} ns rms")
+    ax.set(xlabel="chip column", ylabel="mean delay after the electron / ns", ylim=(None, 38))
+    ax.set_title('columns="find"', fontsize=9, loc="left")
+    ax.legend(fontsize=8, loc="upper left")
 
 
 def draw_wide(ax, folder):
@@ -163,37 +161,18 @@ def draw_bad(before, after, folder):
 def draw_energy(ax, folder):
     rng = np.random.default_rng(3)
     path = folder / "energy.tpx3"
-    simulate.recording(path, (20, 21), hits="realistic", electrons_per_position=100, dwell_time="50 us", seed=5)
-    source = Tpx3Source(str(path), show_progressbar=False)
     # pixels of this detector differ by 15 % in gain: what a calibration is for
-    gain = rng.normal(1, 0.15, source.sig_shape).clip(0.6, 1.4)
-    calibration = {"a": 0.3 * gain, "b": -1.8 * gain, "c": 0 * gain, "t": 0 * gain}
-    uneven = _Uneven(source, gain.ravel())
-    options = event_options(True, {"energy": calibration})
-    found = prepare_events(uneven, options)[0].hits()
+    gain = rng.normal(1, 0.15, (512, 512)).clip(0.6, 1.4)
+    response = {"a": 0.3 * gain, "b": -1.8 * gain, "c": 0, "t": 0}
+    model = HitModel(response=response)
+    simulate.recording(path, (20, 21), hits=model, electrons_per_position=100, dwell_time="50 us", seed=5)
+    found = electrons(path, True, {"energy": response}).hits()
     bins = np.arange(100, 300, 3)
     ax.hist(found.tot / 0.3 + 6 * found.size, bins, histtype="step", color=GREY, label="one gain for all pixels")
     ax.hist(found.energy, bins, histtype="step", color=BLUE, label="calibration of each pixel")
     ax.set(xlabel="energy of an electron / keV", ylabel="electrons")
     ax.set_title("energy", fontsize=9, loc="left")
     ax.legend(fontsize=8)
-
-
-class _Uneven:
-    """A source whose pixels differ in gain."""
-
-    def __init__(self, source, gain):
-        self._source, self._gain = source, gain
-        self.layout, self.sig_shape = source.layout, source.sig_shape
-
-    def index(self):
-        return self._source.index()
-
-    def windows(self, start, stop):
-        from dataclasses import replace
-
-        for hits in self._source.windows(start, stop):
-            yield replace(hits, tot=np.rint(hits.tot * self._gain[hits.pixel]).astype(np.uint16))
 
 
 def rates_figure(folder, save):

@@ -7,6 +7,7 @@ A pixel is hot if it has more hits than a Poisson process of `contrast` times th
 The ranks leave edges of disks and small spots alone, which have bright neighbours, and stand up to two bad neighbours.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -123,20 +124,25 @@ def _on_detector(found, grid, exists, shape):
     return flat.reshape(shape)
 
 
-def read_mask(given, sig_shape):
-    """A mask from an array or a `.npy` or text file; True, or not 0, leaves a pixel out.
+def read_mask(given, layout):
+    """A mask from an array, a `.npy` or text file (True, or not 0, leaves a pixel out), or a `.bpc` of Serval.
 
     Raises
     ------
     ValueError
-        If it has another shape than the detector.
+        If it has another shape than the detector, or is no mask.
     """
-    if isinstance(given, str) or hasattr(given, "__fspath__"):
-        given = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)
+    if isinstance(given, (str, os.PathLike)):
+        name = os.fspath(given)
+        if name.endswith(".bpc"):
+            from rsciio_tpx3.events.pixel_config import read_pixel_config
+
+            return read_pixel_config(given, layout)
+        given = np.load(given) if name.endswith(".npy") else np.loadtxt(given, ndmin=2)
     mask = np.asarray(given).astype(bool)
-    if mask.shape != tuple(sig_shape):
+    if mask.shape != tuple(layout.sig_shape):
         raise ValueError(
-            f"corrections: mask has shape {mask.shape}; the detector's (y, x) = {tuple(sig_shape)} is needed, True "
-            "where a pixel is left out."
+            f"corrections: mask has shape {mask.shape}; the detector's (y, x) = {tuple(layout.sig_shape)} is needed, "
+            "True where a pixel is left out."
         )
     return mask

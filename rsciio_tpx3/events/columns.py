@@ -1,7 +1,7 @@
 """Constant delays of chip columns: the phase of the clock on its way, and columns that are 25 ns off.
 
 Sources: pymepix and tpx3awkward (phase), ASI's tpx3-to-root and a Serval log (double columns 97 to 101 of chip 0);
-see ``docs/formats/tpx3.md``. None of them holds for all detectors.
+see ``docs/formats/tpx3.md``. None of them holds for all detectors; `column_fit` finds those of a recording.
 """
 
 import numpy as np
@@ -57,7 +57,7 @@ def _rule(name, chip, column):
         return np.where(phase == 0, 16, phase) * PIXEL_TICKS
     if name == "double-columns-97-101":
         return np.where((chip == 0) & (column >= 194) & (column <= 203), -16 * PIXEL_TICKS, 0)
-    raise ValueError(f"corrections: columns={name!r} is none of {', '.join(COLUMN_RULES)}, and no (array, unit).")
+    raise ValueError(f"corrections: columns={name!r} is none of find, {', '.join(COLUMN_RULES)}, and no (array, unit).")
 
 
 def _from_array(values, unit, layout, chip, column):

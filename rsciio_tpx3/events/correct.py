@@ -17,6 +17,7 @@ from rsciio_tpx3.events.grid import collecting_pixels
 __all__ = ["hit_steps", "wide_pixel_step"]
 
 _MOST_LISTED = 100  # bad pixels in the metadata
+_HITS_FOR_COLUMNS = 1 << 22  # a thousand columns need more than one curve of time walk; some 350 MB
 
 
 def hit_steps(source, corrections):
@@ -44,11 +45,25 @@ def hit_steps(source, corrections):
     return corrected, steps
 
 
+def _is_path(given):
+    return isinstance(given, (str, os.PathLike))
+
+
+def _file(given):
+    """For the metadata: the name of a file or folder, where one was given."""
+    return {"file": os.path.basename(os.path.normpath(given))} if _is_path(given) else {}
+
+
 def _mask(given, source):
     from rsciio_tpx3.events.bad_pixels import count_pixels, find_bad_pixels, read_mask
 
     if not (isinstance(given, (bool, dict)) or (isinstance(given, str) and given == "find")):
-        return MaskStep(read_mask(given, source.sig_shape).ravel(), {"method": "given"})
+        if _is_path(given) and os.fspath(given).endswith(".bpc") and source.describe().get("format") == "advacam":
+            raise ValueError(
+                f"corrections: mask='{given}': what the bits of Pixet's .bpc files mean is not documented, and "
+                "Serval's belong to no Advacam detector. Give an array of the detector's shape, True to leave out."
+            )
+        return MaskStep(read_mask(given, source.layout).ravel(), {"method": "given", **_file(given)})
     limits = given if isinstance(given, dict) else {}
     unknown = set(limits) - {"probability", "contrast"}
     if unknown:
@@ -63,26 +78,35 @@ def _mask(given, source):
 
 
 def _columns(given, source):
+    if isinstance(given, str) and given == "find":
+        from rsciio_tpx3.events.cluster_pairs import cluster_pairs
+        from rsciio_tpx3.events.column_fit import find_columns, found_delays
+
+        found = find_columns(cluster_pairs(source, _HITS_FOR_COLUMNS), source.layout)
+        return PixelDelayStep(*found_delays(found, source.layout))
     from rsciio_tpx3.events.columns import column_delays
 
     return PixelDelayStep(*column_delays(given, source.layout))
 
 
 def _time_walk(given, source):
-    from rsciio_tpx3.events.clusters import ClusterOptions
-    from rsciio_tpx3.events.time_walk import fit_time_walk, walk_pairs, walk_table
+    from rsciio_tpx3.events.cluster_pairs import cluster_pairs
+    from rsciio_tpx3.events.time_walk import fit_time_walk, walk_table
 
     if given is True:
-        return TimeWalkStep(*fit_time_walk(*walk_pairs(source, ClusterOptions())))
-    if isinstance(given, (str, os.PathLike)):
-        given = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)
-    return TimeWalkStep(*walk_table(given))
+        return TimeWalkStep(*fit_time_walk(cluster_pairs(source)))
+    table = given
+    if _is_path(given):
+        table = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)
+    ticks, found = walk_table(table)
+    return TimeWalkStep(ticks, {**found, **_file(given)})
 
 
 def _energy(given, source):
     from rsciio_tpx3.events.energy import read_calibration
 
-    return EnergyStep(*read_calibration(given, source.layout))
+    calibration, found = read_calibration(given, source.layout)
+    return EnergyStep(calibration, {**found, **_file(given)})
 
 
 def wide_pixel_step(layout, method, upsample):

@@ -13,6 +13,7 @@ from numba import njit
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.events.packed import Packed
+from rsciio_tpx3.events.pixet_xml import read_pixet_xml
 
 __all__ = ["PixelCalibration", "TableCalibration", "read_calibration"]
 
@@ -33,6 +34,12 @@ class PixelCalibration(Packed):
         out = np.empty(len(pixel), np.float32)
         _solve(pixel, tot, self.a, self.b, self.c, self.t, out)
         return out
+
+    def tot(self, pixel, energy):
+        """Time over threshold, as a fraction, that energies in keV give; below 0 where a pixel does not answer."""
+        a, b, c, t = (np.float64(getattr(self, name)[pixel]) for name in _LETTERS)
+        above = energy > t
+        return np.where(above, a * energy + b - c / np.where(above, energy - t, 1), -1)
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,9 @@ def read_calibration(given, layout):
     Parameters
     ----------
     given : str, Path, dict or array-like
-        A folder with text matrices ``caliba``, ``calibb``, ``calibc`` and ``calibt`` (any ending); a dictionary of
-        arrays or files ``a``, ``b``, ``c``, ``t``; or rows of ToT and energy in keV, as an array or a text file.
+        A folder with text matrices ``caliba``, ``calibb``, ``calibc`` and ``calibt`` (any ending); Pixet's
+        configuration of a chip, a `.xml`; a dictionary of arrays or files ``a``, ``b``, ``c``, ``t``; or rows of ToT
+        and energy in keV, as an array or a text file.
         Matrices have the shape of the detector, or (256, 256) or (chips, 256, 256) in the pixels of the chip.
     layout : rsciio_tpx3.events.geometry.Layout
 
@@ -78,8 +86,12 @@ def read_calibration(given, layout):
     ValueError, FileNotFoundError
         If something is missing, has another shape, or is no calibration.
     """
-    if isinstance(given, (str, os.PathLike)) and os.path.isdir(given):
-        given = {letter: _matrix_file(given, letter) for letter in _LETTERS}
+    chip = {}
+    if isinstance(given, (str, os.PathLike)):
+        if os.path.isdir(given):
+            given = {letter: _matrix_file(given, letter) for letter in _LETTERS}
+        elif os.fspath(given).endswith(".xml"):
+            given, chip["chip"] = read_pixet_xml(given)
     if not isinstance(given, dict):
         return _table(_numbers(given))
     missing = [letter for letter in _LETTERS if letter not in given]
@@ -93,7 +105,7 @@ def read_calibration(given, layout):
     for values in flat.values():
         # pixels without a calibration take the usual one rather than none
         values[bad | ~exists] = np.median(values[exists & ~bad])
-    found = {"method": "ToT = a E + b - c / (E - t)", "pixels_without_calibration": int(bad.sum())}
+    found = {"method": "ToT = a E + b - c / (E - t)", "pixels_without_calibration": int(bad.sum()), **chip}
     return PixelCalibration(**{k: v.astype(np.float32) for k, v in flat.items()}), found
 
 

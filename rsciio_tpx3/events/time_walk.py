@@ -10,7 +10,7 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 
-__all__ = ["MAX_TOT", "fit_time_walk", "walk_pairs", "walk_table"]
+__all__ = ["MAX_TOT", "fit_time_walk", "walk_table"]
 
 MAX_TOT = 1023  # ten bits
 _FEWEST_PAIRS = 200
@@ -19,45 +19,12 @@ _MOST_PAIRS = 100_000  # a fit with more takes seconds and changes nothing
 _NS = 1e9 / TICKS_PER_SECOND
 
 
-def walk_pairs(source, options, n_hits=1 << 20):
-    """Delays within clusters, from spans spread evenly over a recording.
-
-    Parameters
-    ----------
-    source : EventSource
-        Hits.
-    options : rsciio_tpx3.events.clusters.ClusterOptions
-    n_hits : int
-        About how many hits to look at.
-
-    Returns
-    -------
-    delay : numpy.ndarray of int64, shape (n,)
-        Time of a hit less the time of the hit of the largest ToT in its cluster, ticks.
-    tot, tot_largest : numpy.ndarray of int64, shape (n,)
-        Of the hit, and of that hit.
-    """
-    from rsciio_tpx3.events.clusters import ClusteredSource, sample_spans
-
-    clustered = ClusteredSource(source, options)
-    columns = [[], [], []]
-    for piece in sample_spans(source.index(), n_hits):
-        for hits, label, found in clustered.labelled(*piece):
-            largest = found.largest[label]
-            usable = (np.arange(len(label)) != largest) & (found.duration[label] <= options.max_duration)
-            own, of = np.flatnonzero(usable), largest[usable]
-            for column, values in zip(columns, (hits.toa[own] - hits.toa[of], hits.tot[own], hits.tot[of])):
-                column.append(values.astype(np.int64))
-    return tuple(np.concatenate(column) if column else np.empty(0, np.int64) for column in columns)
-
-
-def fit_time_walk(delay, tot, tot_largest):
+def fit_time_walk(pairs):
     """Fit ``a / (ToT + b)`` to delays within clusters, less its value at the median ToT of the largest hits.
 
     Parameters
     ----------
-    delay, tot, tot_largest : numpy.ndarray
-        As from `walk_pairs`.
+    pairs : rsciio_tpx3.events.cluster_pairs.ClusterPairs
 
     Returns
     -------
@@ -73,6 +40,7 @@ def fit_time_walk(delay, tot, tot_largest):
     """
     from scipy.optimize import least_squares  # costs more to import than most recordings to read
 
+    delay, tot, tot_largest = pairs.delay, pairs.tot, pairs.tot_largest
     if len(delay) < _FEWEST_PAIRS:
         raise ValueError(
             f"corrections: time_walk cannot be fitted: {len(delay)} pairs of hits in clusters were found, "

@@ -20,6 +20,7 @@ import numpy as np
 from numba import njit
 
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS
+from rsciio_tpx3.events.energy import read_calibration
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import collecting_pixels, pixel_addresses
 from rsciio_tpx3.simulate.times import exact_ticks
@@ -50,6 +51,9 @@ class HitModel:
         Smallest charge that fires, in keV.
     tot_per_kev : float
         ToT counts of 25 ns for 1 keV above threshold.
+    response : dict, optional
+        The same for each pixel, in its place: matrices ``a``, ``b``, ``c`` and ``t`` of a ToT of
+        ``a E + b - c / (E - t)``, as ``corrections={"energy": ...}`` takes them.
     tot_noise : float
         Standard deviation of ToT in counts.
     walk : time
@@ -70,6 +74,7 @@ class HitModel:
     energy_spread: float = 12.0
     threshold: float = 6.0
     tot_per_kev: float = 0.3
+    response: object = field(default=None, repr=False)
     tot_noise: float = 1.0
     walk: object = "20 ns"
     jitter: object = "1 ns"
@@ -79,6 +84,8 @@ class HitModel:
     def __post_init__(self):
         if not 0 < self.cloud <= 0.6:
             raise ValueError(f"cloud={self.cloud!r}: more than 0 and at most 0.6 pixels are needed.")
+        if self.response is not None and not isinstance(self.response, dict):
+            raise TypeError(f"response={type(self.response).__name__}: a dictionary of a, b, c and t is needed.")
         if not 0 < self.threshold < self.energy:
             raise ValueError(
                 f"threshold={self.threshold!r} keV must lie between 0 and the energy of an electron, "
@@ -131,16 +138,20 @@ class PixelTable:
     Parameters
     ----------
     layout : rsciio_tpx3.events.geometry.Layout
+    response : dict, optional
+        See `HitModel`.
 
     Attributes
     ----------
+    response : rsciio_tpx3.events.energy.PixelCalibration or None
     collector : numpy.ndarray of int64, shape (height * width,)
         Flat index of the collecting pixel, -1 where there is none.
     chip, address : numpy.ndarray of uint8 and uint16, same shape
         Chip and ``y * 256 + x`` on it of a real pixel, 0 elsewhere.
     """
 
-    def __init__(self, layout):
+    def __init__(self, layout, response=None):
+        self.response = None if response is None else read_calibration(response, layout)[0]
         self.sig_shape = layout.sig_shape
         self.collector = collecting_pixels(layout)
         chip, self.address = pixel_addresses(layout)
@@ -183,7 +194,11 @@ def make_hits(model, table, electrons, under, rng, busy):
         owner = np.flatnonzero(under >= 0)
         pixel = under[owner]
         charge = np.maximum(rng.normal(model.energy, model.energy_spread, len(owner)), model.threshold)
-    tot = (charge - model.threshold) * model.tot_per_kev + rng.normal(0, model.tot_noise, len(charge))
+    if table.response is None:
+        tot = (charge - model.threshold) * model.tot_per_kev
+    else:
+        tot = table.response.tot(pixel, charge)
+    tot += rng.normal(0, model.tot_noise, len(charge))
     tot = np.clip(np.rint(tot), 1, _MAX_TOT).astype(np.int64)
     time = _times(model, table, electrons.time[owner], pixel, charge, rng)
     hits = Hits(pixel, time, tot, owner)

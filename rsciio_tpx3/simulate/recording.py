@@ -154,7 +154,7 @@ def recording(
     writer = StreamWriter([paths[i] for i in used], stream, service)
     collector = Collector(keep_truth)
     n_stale = _write_stale(writer, collector, detector, scan.tdc) if stale_start else 0
-    table = PixelTable(detector)
+    table = PixelTable(detector, model.response)
     if defects is not None:
         defects.check(table)
     plan = _Plan(scan, source, dose, model, table, defects, late, flyback_electrons, drift, seed)

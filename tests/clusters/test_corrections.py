@@ -1,5 +1,6 @@
 """Each correction against the effect that the simulator put in, and against plain formulas."""
 
+import base64
 import pickle
 
 import numpy as np
@@ -8,12 +9,14 @@ from clusters.memory_hits import MemoryHits
 
 import rsciio_tpx3
 from rsciio_tpx3 import simulate
+from rsciio_tpx3.events.bad_pixels import read_mask
 from rsciio_tpx3.events.clusters import ClusteredSource, ClusterOptions
 from rsciio_tpx3.events.columns import column_delays
 from rsciio_tpx3.events.correct import hit_steps, wide_pixel_step
 from rsciio_tpx3.events.corrections import CorrectedSource
 from rsciio_tpx3.events.energy import read_calibration
 from rsciio_tpx3.events.geometry import make_layout
+from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.simulate import Defects, HitModel
 from rsciio_tpx3.tpx3 import Tpx3Source
 
@@ -108,6 +111,16 @@ def test_time_walk_is_found_and_taken_off(walking):
     same_in_pieces(corrected)
 
 
+def test_files_are_recorded_by_their_names(tmp_path):
+    np.savetxt(tmp_path / "walk.txt", [(1, 50), (5, 10)])
+    (tmp_path / "chip").mkdir()
+    for letter, matrix in some_matrices().items():
+        np.savetxt(tmp_path / "chip" / f"calib{letter}.txt", matrix)
+    source = MemoryHits(np.array([10, 11]), np.array([1000, 1000]), np.array([1, 3]))
+    given = {"time_walk": tmp_path / "walk.txt", "energy": f"{tmp_path}/chip/"}
+    assert [step.report()["file"] for step in hit_steps(source, given)[1]] == ["walk.txt", "chip"]
+
+
 def test_a_table_of_time_walk_is_interpolated():
     hits = np.array([10, 11, 12]), np.array([1000, 1000, 1000]), np.array([1, 3, 900])
     corrected, [step] = hit_steps(MemoryHits(*hits, seed=1), {"time_walk": [(1, 50), (5, 10), (100, 0)]})
@@ -154,13 +167,108 @@ def test_a_given_mask_leaves_pixels_out(tmp_path, walking):
         np.testing.assert_array_equal(corrected.hits().toa, hits.toa[(hits.x < 200) | (hits.x >= 300)])
 
 
-def test_energy_inverts_the_calibration_of_each_pixel(tmp_path):
+def test_bit_0_of_a_pixel_configuration_masks(tmp_path):
+    rng = np.random.default_rng(8)
+    config = rng.integers(0, 32, 4 * 65536).astype(np.uint8) << 1  # adjustment and test pulse are no masks
+    masked = [(0, 7, 3), (1, 0, 250), (2, 100, 9), (3, 255, 255)]  # chip, y, x
+    for chip, y, x in masked:
+        config[chip * 65536 + y * 256 + x] |= 1
+    config.tofile(tmp_path / "quad.bpc")
+    layout = make_layout("quad", gap=4, orientation="left")
+    mask = read_mask(tmp_path / "quad.bpc", layout)
+    flat = [int(layout.rules[chip] @ (1, x, y)) for chip, y, x in masked]
+    assert np.flatnonzero(mask).tolist() == sorted(flat)
+    # one chip of a quad was read out: its block is the first
+    alone = read_mask(str(tmp_path / "quad.bpc"), make_layout("single"))
+    assert np.argwhere(alone).tolist() == [[7, 3]]
+
+
+def test_a_pixel_configuration_leaves_its_pixels_out(tmp_path, walking):
+    path, truth = walking
+    pixel, count = np.unique(truth.hit_pixel, return_counts=True)
+    chip, address = pixel_addresses(truth.layout)
+    lost = pixel[np.argsort(count)[-5:]]
+    config = np.zeros((4, 65536), np.uint8)
+    config[chip[lost], address[lost]] = 31  # as Accos writes them: the adjustment is set too
+    config.tofile(tmp_path / "some.bpc")
+    corrected, [step] = hit_steps(Tpx3Source(path, layout="quad"), {"mask": tmp_path / "some.bpc"})
+    np.testing.assert_array_equal(corrected.hits().pixel, truth.hit_pixel[~np.isin(truth.hit_pixel, lost)])
+    assert step.report() == {"pixels_left_out": 5, "method": "given", "file": "some.bpc"}
+
+
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        (np.zeros(65536, np.uint8), "has 65536 bytes; 262144 are needed, one for each pixel of 4 chips"),
+        (np.zeros(4 * 65536 + 1, np.uint8), "has 262145 bytes"),
+        (np.full(4 * 65536, 0x41, np.uint8), "masks 100% .* uses the bits 0b01000001"),
+        (np.full(4 * 65536, 0x80, np.uint8), "bits 6 and 7 are not used"),
+        (np.arange(4 * 65536).astype(np.uint8) & 0x3F, "masks 50% of the pixels"),
+    ],
+)
+def test_a_file_that_is_no_pixel_configuration_is_refused(tmp_path, config, words):
+    config.tofile(tmp_path / "other.bpc")
+    with pytest.raises(ValueError, match=words):
+        read_mask(tmp_path / "other.bpc", make_layout("quad"))
+
+
+def write_pixet_xml(path, matrices, chips=("J07-W0167",), kind="<f8"):
+    """Pixet's configuration, base64 in lines as XML writers break it."""
+    body = ""
+    for chip in chips:
+        entries = (
+            f"<calib{letter}>\n{base64.encodebytes(m.astype(kind).tobytes()).decode()}</calib{letter}>"
+            for letter, m in matrices.items()
+        )
+        body += f"<{chip}><other>3</other>{''.join(entries)}</{chip}>"
+    path.write_text(f'<?xml version="1.0" encoding="utf-8"?>\n<Config><Settings/>{body}</Config>')
+    return path
+
+
+def some_matrices():
     rng = np.random.default_rng(3)
+    ranges = {"a": (0.2, 0.4), "b": (5, 9), "c": (10, 40), "t": (-1, 2)}
+    return {letter: rng.uniform(*limits, (256, 256)) for letter, limits in ranges.items()}
+
+
+def test_the_configuration_of_pixet_holds_the_matrices(tmp_path):
+    matrices, layout = some_matrices(), make_layout("single", orientation="left")
+    file = write_pixet_xml(tmp_path / "MiniPIX-J07-W0167.xml", matrices)
+    found, account = read_calibration(file, layout)
+    expected, _ = read_calibration(matrices, layout)
+    for letter in "abct":
+        np.testing.assert_array_equal(getattr(found, letter), getattr(expected, letter))
+    assert account["chip"] == "J07-W0167" and account["pixels_without_calibration"] == 0
+    # one chip does not tell about four
+    with pytest.raises(ValueError, match=r"\(chips, 256, 256\), is needed"):
+        read_calibration(file, make_layout("quad"))
+
+
+def test_other_configurations_of_pixet_are_refused_with_help(tmp_path):
+    matrices, layout, file = some_matrices(), make_layout("single"), tmp_path / "other.xml"
+    write_pixet_xml(file, matrices, ("J07-W0167", "K01-W0002"))
+    with pytest.raises(ValueError, match="2 calibrated chips: J07-W0167, K01-W0002; one is needed"):
+        read_calibration(file, layout)
+    write_pixet_xml(file, matrices, kind="<f4")
+    with pytest.raises(ValueError, match="caliba has 262144 bytes; 524288 are needed, a double"):
+        read_calibration(file, layout)
+    write_pixet_xml(file, {letter: matrices[letter] for letter in "abc"})
+    with pytest.raises(ValueError, match="calibt has 0 bytes"):
+        read_calibration(file, layout)
+    for text, words in (
+        ("<Config><J07-W0167/></Config>", "0 calibrated chips; one"),
+        ("ToT;keV", "is no XML"),
+        ("<C><J07-W0167><caliba>*</caliba></J07-W0167></C>", "is not base64"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=words):
+            read_calibration(file, layout)
+
+
+def test_energy_inverts_the_calibration_of_each_pixel(tmp_path):
+    rng = np.random.default_rng(4)
     layout = make_layout("single", orientation="left")
-    matrices = {
-        "a": rng.uniform(0.2, 0.4, (256, 256)), "b": rng.uniform(5, 9, (256, 256)),
-        "c": rng.uniform(10, 40, (256, 256)), "t": rng.uniform(-1, 2, (256, 256)),
-    }  # fmt: skip
+    matrices = some_matrices()
     for letter, matrix in matrices.items():
         np.savetxt(tmp_path / f"calib{letter}.txt", matrix)
     x, y, energy = rng.integers(0, 256, 50), rng.integers(0, 256, 50), rng.uniform(60, 250, 50)
@@ -172,6 +280,40 @@ def test_energy_inverts_the_calibration_of_each_pixel(tmp_path):
         np.testing.assert_allclose(calibration.energy(pixel, tot), energy, rtol=1e-5)
     np.testing.assert_array_less(calibration.energy(pixel, np.zeros(50, np.uint16)), 60)
     assert calibration.energy(pixel, np.zeros(50, np.uint16)).min() >= 0
+
+
+def test_energies_of_unlike_pixels_are_those_of_the_electrons(tmp_path):
+    rng = np.random.default_rng(9)
+    shape = (256, 256)
+    matrices = {
+        "a": rng.uniform(0.25, 0.4, shape), "b": rng.uniform(0, 4, shape), "c": rng.uniform(5, 20, shape),
+        "t": rng.uniform(-1, 2, shape),
+    }  # fmt: skip
+    path = tmp_path / "unlike.tpx3"
+    intensity = np.ones((3, 4, 256, 256))
+    options = {"intensity": intensity, "layout": "single", "orientation": "left", "dwell_time": "1 ms", "seed": 3}
+    model = HitModel.exact(response=matrices, energy_spread=0.0, tot_noise=0.0)
+    truth = simulate.recording(path, electrons_per_position=500, hits=model, **options)
+    source = Tpx3Source(str(path), layout="single", orientation="left")
+    corrected, _ = hit_steps(source, {"energy": matrices})
+    hits = corrected.hits()
+    # whole steps of ToT are half a step off at the most, or 2 keV
+    assert np.abs(hits.energy - 200).max() < 0.5 / 0.25 + 0.01 and np.std(hits.tot) > 5
+    # the truth of ToT is the formula for the pixel of the chip
+    chip, address = pixel_addresses(truth.layout)
+    a, b, c, t = (matrices[name].ravel()[address[truth.hit_pixel]] for name in "abct")
+    np.testing.assert_allclose(truth.hit_tot, a * 200 + b - c / (200 - t), atol=0.5001)
+    # shared charge: the hits of an electron add up, but for what stays below threshold
+    simulate.recording(path, electrons_per_position=500, hits=HitModel(response=matrices, energy_spread=3.0), **options)
+    electrons = ClusteredSource(hit_steps(Tpx3Source(str(path), orientation="left"), {"energy": matrices})[0],
+                                ClusterOptions())  # fmt: skip
+    found = electrons.hits().energy
+    assert np.median(found) == pytest.approx(200, abs=5)
+    one = np.median(matrices["a"]), np.median(matrices["b"])
+    plain = ClusteredSource(Tpx3Source(str(path), orientation="left"), ClusterOptions()).hits()
+    rough = (plain.tot - one[1] * plain.size) / one[0]
+    spread = [np.subtract(*np.percentile(values, [84, 16])) / 2 for values in (found, rough)]
+    assert spread[0] < 0.5 * spread[1]
 
 
 def test_energies_of_electrons_add_up_in_frames(walking):
@@ -188,6 +330,27 @@ def test_energies_of_electrons_add_up_in_frames(walking):
     np.testing.assert_array_equal(sliced["data"].compute().data, found["data"].compute().data)
     per_electron = total / found["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Clusters"]["electrons"]
     assert per_electron == pytest.approx(200, abs=12)
+
+
+def test_wide_pixels_of_the_simulator_are_deleted_or_spread_over_their_area(tmp_path):
+    path = tmp_path / "wide.tpx3"
+    flat = np.zeros((3, 4, 516, 516))
+    flat[:, :, 150:230, 240:276] = 1
+    truth = simulate.recording(path, intensity=flat, gap=4, electrons_per_position=9_000, dwell_time="2 ms", seed=2)
+    true = np.bincount(np.floor(truth.electron_x).astype(int), minlength=516)
+    options = {"layout": "quad", "gap": 4, "navigation_shape": (4, 3), "lazy": True, "show_progressbar": False}
+    counts = {}
+    for method in ("leave", "delete", "spread"):
+        [found] = rsciio_tpx3.file_reader(path, corrections={"wide_pixels": method}, **options)
+        counts[method] = found["data"].sum(axis=(0, 1)).compute().sum(axis=0)
+    area, narrow = slice(255, 261), np.r_[240:255, 261:276]
+    for found in counts.values():
+        np.testing.assert_array_equal(found[narrow], true[narrow])
+    assert counts["leave"][[255, 260]].tolist() == [true[255:258].sum(), true[258:261].sum()]
+    assert not counts["leave"][256:260].any() and not counts["delete"][area].any()
+    assert counts["spread"][area].sum() == true[area].sum()
+    # spread at random: the same on average, each column within the noise of two drawings
+    assert (np.abs(counts["spread"][area] - true[area]) < 5 * np.sqrt(2 * true[area])).all()
 
 
 @pytest.mark.parametrize("fine", [1, 3])
@@ -251,7 +414,7 @@ def test_corrections_are_recorded_and_off_unless_asked_for(walking):
         ({"walk": True}, TypeError, "unknown name 'walk'. Known are mask"),
         ({"wide_pixels": "smear"}, ValueError, "wide_pixels='smear' is none of"),
         ({"wide_pixels": "spread"}, ValueError, "pass gap=4"),
-        ({"columns": "fase"}, ValueError, "columns='fase' is none of phase"),
+        ({"columns": "fase"}, ValueError, "columns='fase' is none of find, phase"),
         ({"columns": (np.zeros(99), "ns")}, ValueError, "shape \\(99,\\)"),
         ({"columns": (np.ones(256), "ms")}, ValueError, "check the unit"),
         ({"time_walk": [(1, 2, 3)]}, ValueError, "rows of ToT"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rsciio_tpx3.events.source import EventSource
 from rsciio_tpx3.exceptions import ScanSyncError, Tpx3FormatError
+from rsciio_tpx3.hit_table import read_hits
 from rsciio_tpx3.t3pa import AdvacamSource, available_signals, file_reader, records
 
 HEADER = "Index\tMatrix Index\tToA\tToT\tFToA\tOverflow\n"
@@ -233,3 +234,49 @@ def test_hyperspy_loads_it(tmp_path):
     assert s.axes_manager.navigation_shape == (4, 3, 1)
     with pytest.raises(TypeError, match="dwell_time"):
         hs.load(path, navigation_shape=(4, 3), dwel_time="100 us")
+
+
+def tracks(late, n=3000, seed=3):
+    """Electrons of one to four pixels, small charges and some columns later; columns as `hits` makes them."""
+    rng = np.random.default_rng(seed)
+    y, x, start = rng.integers(0, 254, n), rng.integers(0, 254, n), np.sort(rng.integers(100, 10**6, n)) * 16
+    tot = rng.integers(2, 60, (4, n))
+    steps = start + np.rint(60 / (tot + 2)).astype(int) + rng.integers(0, 2, (4, n))
+    fires = np.array([np.ones(n, bool), *(rng.random((3, n)) < 0.5)])
+    pixel = np.stack([(y + dy) * 256 + x + dx for dy in (0, 1) for dx in (0, 1)])
+    steps += np.rint(late[pixel % 256] / 1.5625).astype(int)
+    toa = -(-steps // 16)
+    columns = {"pixel": pixel, "toa": toa, "tot": tot, "ftoa": 16 * toa - steps}
+    found = {name: values[fires] for name, values in columns.items()}
+    order = np.argsort(found["toa"], kind="stable")
+    found = {name: values[order] for name, values in found.items()}
+    return found | {"written": found["toa"]}
+
+
+def test_corrections_work_as_for_other_recordings(tmp_path):
+    late = np.where(np.arange(256) % 8 < 2, 25.0, 0)  # ns
+    c = tracks(late)
+    path = write_text(tmp_path / "tracks.t3pa", c)
+    mask = np.zeros((256, 256), bool)
+    mask[:, 100:140] = True
+    matrices = {"a": 0.3, "b": -1.8, "c": 0, "t": 0}
+    corrections = {"mask": mask, "columns": (-late, "ns"), "time_walk": True, "energy": matrices}
+    options = {"navigation_shape": (7, 5), "dwell_time": "715 us", "show_progressbar": False, "lazy": True}
+    [found] = file_reader(str(path), corrections=corrections, values="energy", **options)
+    report = found["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Corrections"]
+    assert list(report) == ["Mask", "Columns", "Time_walk", "Energy"]
+    assert report["Time_walk"]["a"] == pytest.approx(60 * 1.5625, rel=0.1)
+    kept = ~mask.ravel()[c["pixel"]]
+    total = float(found["data"].sum().compute())
+    assert total == pytest.approx(((c["tot"][kept] + 1.8) / 0.3).sum(), rel=1e-3)
+    table = np.concatenate([batch["tot"] for batch in read_hits(str(path), corrections=corrections)])
+    assert len(table) == kept.sum()
+
+
+def test_a_mask_of_serval_belongs_to_no_advacam_detector(tmp_path):
+    path = write_text(tmp_path / "some.t3pa", hits())
+    np.zeros(65536, np.uint8).tofile(tmp_path / "some.bpc")
+    with pytest.raises(ValueError, match="what the bits of Pixet's .bpc files mean is not documented"):
+        file_reader(
+            str(path), navigation_shape=(7, 5), dwell_time="90 us", corrections={"mask": str(tmp_path / "some.bpc")}
+        )

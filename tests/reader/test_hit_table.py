@@ -7,7 +7,9 @@ import pytest
 
 import rsciio_tpx3
 from rsciio_tpx3 import read_hits, simulate
+from rsciio_tpx3.events.event_options import event_options, prepare_events
 from rsciio_tpx3.hit_table import HitBatch
+from rsciio_tpx3.tpx3 import Tpx3Source
 
 NAV = (2, 5, 7)
 
@@ -148,6 +150,35 @@ def test_electrons_are_a_table_too(tmp_path):
     counts = np.zeros((6, 7), int)
     np.add.at(counts, (inside["scan_y"], inside["scan_x"]), 1)
     np.testing.assert_array_equal(found["post_process"][0].keywords["navigator"], counts)
+
+
+def test_corrected_hits_are_the_same_in_tables_and_frames(tmp_path):
+    path = tmp_path / "walking.tpx3"
+    model = simulate.HitModel(walk="60 ns", column_offset=np.where(np.arange(256) % 8 < 2, 96, 0))
+    truth = simulate.recording(path, (6, 7), hits=model, gap=4, dwell_time="40 us", electrons_per_position=60, seed=4)
+    mask = np.zeros((516, 516), bool)
+    mask[:, 250:260] = True
+    corrections = {
+        "mask": mask, "columns": (np.where(np.arange(256) % 8 < 2, -25.0, 0), "ns"), "time_walk": True,
+        "energy": [(0, 6), (60, 206)], "wide_pixels": "spread",
+    }  # fmt: skip
+    for cluster in (None, {"position": "centroid"}):
+        options = {"layout": "quad", "gap": 4, "corrections": corrections, "cluster": cluster}
+        source, _ = prepare_events(Tpx3Source(str(path), layout="quad", gap=4), event_options(cluster, corrections))
+        hits = source.hits()
+        order = np.lexsort([hits.pixel, hits.toa])
+        for batch_size in (333, 10**6):
+            table = _table(read_hits(path, scan={"navigation_shape": (7, 6)}, batch_size=batch_size, **options))
+            for name in ("x", "y", "toa", "tot", "energy"):
+                np.testing.assert_array_equal(table[name], getattr(hits, name)[order])
+        [found] = rsciio_tpx3.file_reader(
+            path, lazy=True, show_progressbar=False, navigation_shape=(7, 6), values="energy", **options
+        )
+        frames = np.zeros((6, 7, 516, 516), np.float32)
+        inside = table[table["scan_x"] >= 0]
+        np.add.at(frames, tuple(inside[name] for name in ("scan_y", "scan_x", "y", "x")), inside["energy"])
+        np.testing.assert_allclose(found["data"].compute().todense(), frames, rtol=1e-5)
+    assert len(table) < truth.n_hits
 
 
 def test_arrow_batches_share_columns_and_tell_units(recorded):
