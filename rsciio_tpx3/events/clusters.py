@@ -15,7 +15,7 @@ from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.events.grid import pixel_grid
 from rsciio_tpx3.events.joining import join_hits
 from rsciio_tpx3.events.sorting import time_order, time_sorted
-from rsciio_tpx3.events.source import Hits, narrowed
+from rsciio_tpx3.events.source import Hits, narrowed, shared_parts
 from rsciio_tpx3.events.summaries import CHOICES, choose, summarise
 
 __all__ = [
@@ -279,6 +279,10 @@ class ClusteredSource:
         part.source = narrowed(self.source, [(start - margin, stop + margin) for start, stop in spans])
         part._tallies = {}
         return part
+
+    def shared_parts(self):
+        """The table of neighbours, and what corrections of the hits below hold."""
+        return *shared_parts(self.source), self.grid
 
     def __dask_tokenize__(self):
         from dask.base import normalize_token

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from rsciio_tpx3.events.packed import Packed
-from rsciio_tpx3.events.source import Hits, narrowed
+from rsciio_tpx3.events.source import Hits, narrowed, shared_parts
 
 __all__ = ["CorrectedSource", "EnergyStep", "MaskStep", "PixelDelayStep", "TimeWalkStep", "WidePixelStep"]
 
@@ -73,6 +73,10 @@ class CorrectedSource:
         part = copy.copy(self)
         part.source = narrowed(self.source, [(start - self._high, stop - self._low) for start, stop in spans])
         return part
+
+    def shared_parts(self):
+        """The steps of this source and of those below: their tables have an entry for each pixel."""
+        return *shared_parts(self.source), *self.steps
 
     def summary(self):
         """What a clustered source below tells about itself."""

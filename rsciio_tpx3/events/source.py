@@ -21,6 +21,7 @@ __all__ = [
     "compact_part",
     "compact_windows",
     "narrowed",
+    "shared_parts",
 ]
 
 
@@ -241,13 +242,19 @@ class EventSource(Protocol):
         """A source for `windows` and `hits` inside these half-open spans of time alone.
 
         It holds no more of the index than they need, so that a task that travels to another process is
-        small: its `index` knows no edges. Asked for other times it raises, rather than leave out hits.
+        small: its `index` knows no edges. Asked for other times it raises, rather than leave out hits. A source
+        with large parts that it needs for all times also has ``shared_parts()``, a tuple of them: they travel once.
         """
 
 
 def narrowed(source, spans):
     """`source.narrowed`, or the source itself where it has no smaller form."""
     return source.narrowed(spans) if hasattr(source, "narrowed") else source
+
+
+def shared_parts(source):
+    """Large objects that a source needs for any span or row: those its method `shared_parts` names, else none."""
+    return source.shared_parts() if hasattr(source, "shared_parts") else ()
 
 
 def check_inside(spans, start, stop):

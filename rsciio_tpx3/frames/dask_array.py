@@ -7,11 +7,12 @@ import itertools
 import math
 
 import numpy as np
-from dask._task_spec import Task
+from dask._task_spec import DataNode, Task, TaskRef
 from dask.array import Array
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
+from rsciio_tpx3.events.source import shared_parts
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.shared_reads import SharedFrames, shared_tasks
@@ -66,13 +67,18 @@ def to_dask(frame_source, chunks="auto"):
     nav_chunks = _nav_chunks(frame_source, nav_shape, sig_shape, dtype, chunks)
     name = f"{_NAME}{tokenize(frame_source, nav_chunks)}"
     spans = _spans(nav_shape, nav_chunks)
+    parts = shared_parts(frame_source)
+    parts_key = f"{name}-parts"
+    given = (TaskRef(parts_key),) if parts else ()
     if isinstance(frame_source, SharedFrames) and nav_shape:
-        graph = shared_tasks(frame_source, name, spans)
+        graph = shared_tasks(frame_source, name, spans, given)
     else:
         graph = {}
         for place, (start, stop, shape) in spans:
-            key = (name, *place, 0, 0)
-            graph[key] = Task(key, read_frames, Rows(frame_source, start, stop, frame_source), shape + sig_shape)
+            key, rows = (name, *place, 0, 0), Rows(frame_source, start, stop, frame_source)
+            graph[key] = Task(key, read_frames, rows, shape + sig_shape, *given)
+    if parts:
+        graph[parts_key] = DataNode(parts_key, parts)
     layers = {name: MaterializedLayer(graph)}
     whole = HighLevelGraph(layers, {name: set()})
     chunks = nav_chunks + tuple((n,) for n in sig_shape)
@@ -88,9 +94,9 @@ def empty_meta(dtype, n_nav):
     return CSRFrames._make(*empty, (0,) * (n_nav + 2))
 
 
-def read_frames(rows, shape):
-    """Rows of a source as one chunk of this shape; what each task runs."""
-    frames = rows.read()
+def read_frames(rows, shape, parts=()):
+    """Rows of a source as one chunk of this shape; what each task runs. `parts` as for `Rows.read`."""
+    frames = rows.read(parts)
     if len(shape) == 2:
         return np.asarray(frames).reshape(shape)
     return frames.reshape(shape)

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits
-from rsciio_tpx3.events.source import Hits, compact_part, compact_windows, narrowed
+from rsciio_tpx3.events.source import Hits, compact_part, compact_windows, narrowed, shared_parts
 from rsciio_tpx3.events.timetable import NOWHERE, add_counts, count_entries, make_timetable, position_keys
 from rsciio_tpx3.frames.build import csr_from_keys, key_type, pixel_bits, rows_from_keys
 from rsciio_tpx3.frames.csr_frames import CSRFrames
@@ -83,6 +83,10 @@ class EventFrames:
             build = csr_from_keys if merged else rows_from_keys
             arrays = build(scratch.array(n, dtype), n_rows, n_pixels, self.dtype)
         return CSRFrames(arrays, shape=(stop - start, height, width))
+
+    def shared_parts(self):
+        """What all rows need: the tables of corrections; see `FrameSource`."""
+        return shared_parts(self.source)
 
     def for_rows(self, start, stop):
         """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""

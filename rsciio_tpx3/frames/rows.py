@@ -1,8 +1,14 @@
 """A span of rows of a source, as a task holds it.
 
 Tasks share the source while they stay in one process. A task that is sent to another process takes
-along only what its own rows need, so that no large table travels, and none travels twice.
+along only what its own rows need, so that no large table travels, and none travels twice. Parts that all
+rows need, such as a calibration of every pixel, are in the graph once, under a key of their own.
 """
+
+import io
+import pickle
+
+from rsciio_tpx3.events.source import shared_parts
 
 __all__ = ["Rows"]
 
@@ -27,10 +33,44 @@ class Rows:
 
     def __reduce__(self):
         source = self.source
+        parts = shared_parts(source)
         if self.whole is not None and hasattr(source, "for_rows"):
             source = source.for_rows(self.start, self.stop)
-        return Rows, (source, self.start, self.stop)
+        return Rows, (_Abridged.of(source, parts) if parts else source, self.start, self.stop)
 
-    def read(self):
-        """The rows as `CSRFrames` of shape ``(stop - start, height, width)``."""
-        return self.source.frames(self.start, self.stop)
+    def read(self, parts=()):
+        """The rows as `CSRFrames` of shape ``(stop - start, height, width)``.
+
+        Parameters
+        ----------
+        parts : tuple
+            `shared_parts` of the source; needed where the rows came from another process.
+        """
+        source = self.source.completed(parts) if isinstance(self.source, _Abridged) else self.source
+        return source.frames(self.start, self.stop)
+
+
+class _Abridged:
+    """A source on its way to another process, with numbers in place of the parts that go there by themselves."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data):
+        self.data = data
+
+    def __reduce__(self):
+        return _Abridged, (self.data,)
+
+    @classmethod
+    def of(cls, source, parts):
+        numbers = {id(part): number for number, part in enumerate(parts)}
+        file = io.BytesIO()
+        pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
+        pickler.persistent_id = lambda item: numbers.get(id(item))
+        pickler.dump(source)
+        return cls(file.getvalue())
+
+    def completed(self, parts):
+        unpickler = pickle.Unpickler(io.BytesIO(self.data))
+        unpickler.persistent_load = parts.__getitem__
+        return unpickler.load()

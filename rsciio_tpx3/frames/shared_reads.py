@@ -72,6 +72,10 @@ class SharedFrames:
             parts.append(pick_rows(self.rows(first, last).read(), self.n_bins, 0, last - first, b, b + 1))
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
+    def shared_parts(self):
+        """What all rows need; see `FrameSource`."""
+        return self.events.shared_parts()
+
     def for_rows(self, start, stop):
         """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
         part, n = copy.copy(self), self.n_positions
@@ -101,7 +105,7 @@ def pick_rows(frames, n_bins, first, last, low, high):
     return take_rows(frames, rows.ravel())
 
 
-def shared_tasks(source, name, spans):
+def shared_tasks(source, name, spans, given=()):
     """The tasks of all chunks of an array, with the reads that they share.
 
     Parameters
@@ -111,6 +115,8 @@ def shared_tasks(source, name, spans):
         Of the array.
     spans : list of (place, (start, stop, navigation shape))
         Chunks in order.
+    given : tuple
+        Further arguments of `Rows.read`.
 
     Returns
     -------
@@ -128,7 +134,7 @@ def shared_tasks(source, name, spans):
     for number, group in enumerate(_groups(source, sorted(wanted))):
         begin, end = group[0][0], group[-1][1]
         read = (f"{name}-read", number)
-        tasks[read] = Task(read, Rows.read, source.rows(begin, end))
+        tasks[read] = Task(read, Rows.read, source.rows(begin, end), *given)
         for first, last in group:
             for place, low, high, shape in wanted[first, last]:
                 key = (name, *place, 0, 0)

@@ -9,6 +9,7 @@ import copy
 
 import numpy as np
 
+from rsciio_tpx3.events.source import shared_parts
 from rsciio_tpx3.frames.indexing import crop, take_rows
 
 __all__ = ["SlicedSource"]
@@ -76,6 +77,10 @@ class SlicedSource:
         pieces = [self._read(run) for run in _runs(rows)]
         frames = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         return crop(frames, np.arange(rows.size), tuple(slice(*span) for span in self._sig))
+
+    def shared_parts(self):
+        """What all rows need; see `FrameSource`."""
+        return shared_parts(self._source)
 
     def for_rows(self, start, stop):
         """The same for these rows alone; see `FrameSource`."""

@@ -13,7 +13,8 @@ class FrameSource(Protocol):
     inside `frames` and closes them again, so that the same dask graph runs on threads, processes
     and a cluster. Where its index arrays grow with the data, it also has ``for_rows(start, stop)``:
     a source that answers `frames` for a part of these rows only and holds what they need; this is
-    what travels to other processes.
+    what travels to other processes. A source with large parts that all rows need also has ``shared_parts()``: a
+    tuple of these objects, which then travel once instead of with every task.
 
     Attributes
     ----------

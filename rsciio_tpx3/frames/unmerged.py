@@ -33,6 +33,10 @@ class UnmergedFrames:
         """Rows of the flat range ``start`` to ``stop``, not canonical; see `FrameSource.frames`."""
         return self.events.frames(start, stop, merged=False)
 
+    def shared_parts(self):
+        """What all rows need; see `FrameSource`."""
+        return self.events.shared_parts()
+
     def for_rows(self, start, stop):
         """The same for these rows alone; see `FrameSource`."""
         return UnmergedFrames(self.events.for_rows(start, stop))

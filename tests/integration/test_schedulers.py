@@ -147,6 +147,33 @@ def test_cut_outs_of_shared_reads_take_along_their_own_part_of_the_index(tmp_pat
         _equal(source.for_rows(start, stop).frames(start, stop), source.frames(start, stop))
 
 
+def _calibration(shape):
+    rng = np.random.default_rng(8)
+    return {name: rng.uniform(low, high, shape) for name, low, high in
+            (("a", 1.5, 2.5), ("b", 5, 30), ("c", 10, 50), ("t", 0.5, 2))}  # fmt: skip
+
+
+_MASK = np.eye(512, dtype=bool)
+CORRECTED = {
+    "energies": ({"values": "energy", "corrections": {"energy": _calibration((512, 512))}}, np.s_[11:12, 2:9]),
+    "electrons": ({"cluster": True, "corrections": {"columns": (np.arange(256) % 7 - 3.0, "ns"), "mask": _MASK}},
+                  np.s_[3:7, 2:9]),
+    "time bins": ({"time_bins": 3, "corrections": {"mask": _MASK}}, np.s_[1:2, 2:7, 3:11]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", CORRECTED)
+def test_tables_of_corrections_are_in_the_graph_once(recordings, options):
+    path = recordings / "400.tpx3"
+    options, key = CORRECTED[options]
+    data = file_reader(path, navigation_shape=(17, 12), chunks=2, **QUIET, **options)[0]["data"]
+    cut = to_dask(SlicedSource(source_of(data), (*key, slice(100, 300), slice(0, 512))))
+    for array in (data, cut):
+        tasks = sorted(len(cloudpickle.dumps(task)) for task in array.dask.layers[array.name].values())
+        assert tasks[-2] < 5000
+        _equal(_travelled(array).compute(scheduler="sync"), array.compute(scheduler="sync"))
+
+
 def test_weights_are_in_the_graph_once(recordings):
     hs = pytest.importorskip("hyperspy.api")
     signal = hs.load(recordings / "3200.tpx3", navigation_shape=(17, 12), lazy=True, chunks=2)
