@@ -49,7 +49,7 @@ def time_order(toa, pixel, tot):
     numpy.ndarray of int64, shape (n,)
     """
     order = order_of(toa)
-    _order_equal_times(order, toa, pixel, tot)
+    _order_equal_times(order, toa[order], pixel, tot)
     return order
 
 
@@ -124,13 +124,13 @@ def _unpack(words, lowest, pixel_bits, tot_bits, toa, pixel, tot):
 
 
 @njit(nogil=True, cache=True)
-def _order_equal_times(order, toa, pixel, tot):
-    """Sort the indices of hits of equal time by pixel and time over threshold, in place."""
+def _order_equal_times(order, times, pixel, tot):
+    """Sort the indices of hits of equal time by pixel and time over threshold, in place; `times` are in order."""
     for i in range(1, len(order)):
         own, j = order[i], i
-        while j > 0:
+        while j > 0 and times[j - 1] == times[i]:
             before = order[j - 1]
-            if toa[before] != toa[own] or (pixel[before], tot[before]) <= (pixel[own], tot[own]):
+            if (pixel[before], tot[before]) <= (pixel[own], tot[own]):
                 break
             order[j] = before
             j -= 1
