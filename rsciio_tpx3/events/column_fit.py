@@ -34,7 +34,7 @@ __all__ = ["FoundColumns", "find_columns", "found_delays"]
 _PAIRS_OF_LINK = 10  # of two columns, to compare them at all
 _PAIRS_OF_BRIDGE = 200  # of two sets of columns, to compare these
 _FEWEST_COLUMNS = 32  # of a set: the phases of the clock repeat after 32, so the median of fewer means nothing
-_WORST_ERROR = PIXEL_TICKS  # a correction that is less sure than the clock's step does more harm than good
+_WORST_ERROR = PIXEL_TICKS  # columns that are known less well than the clock's step keep their times
 _MOST_PAIRS = 2_000_000
 _NS = 1e9 / TICKS_PER_SECOND
 # differences of two times in steps of the clock scatter by this much at least
@@ -153,9 +153,10 @@ def find_columns(pairs, layout):
     system = _System(pairs, used, first[used], second[used], number)
     solved, covariance = system.solve()
     delay, covariance = solved[:n_nodes], covariance[:n_nodes, :n_nodes]
-    found = number >= 0
     error = np.sqrt(np.diag(covariance))
-    _check_errors(float(np.median(error[found])), int(apart.sum()))
+    _check_errors(float(np.median(error[number >= 0])), int(apart.sum()))
+    number = _renumbered(np.where(error <= _WORST_ERROR, number, -1))
+    found = number >= 0
     tilt, tilt_error = _tilt(delay, covariance, found, layout)
     delay = delay - tilt * _positions(layout)
     for k in range(number.max() + 1):
@@ -203,9 +204,12 @@ def _sets(first, second, n_nodes):
     a, b = own[first], own[second]
     bridge = large[a] & large[b] & (a != b)
     n, of_set = joined(a[bridge], b[bridge], n, _PAIRS_OF_BRIDGE)
-    number = np.where(large[own], of_set[own], -1)
-    kept = np.unique(number[number >= 0])
-    return np.where(number >= 0, np.searchsorted(kept, number), -1)
+    return _renumbered(np.where(large[own], of_set[own], -1))
+
+
+def _renumbered(number):
+    """Numbers from 0 on without gaps; -1 stays."""
+    return np.where(number >= 0, np.searchsorted(np.unique(number[number >= 0]), number), -1)
 
 
 def _walk_class(tot):

@@ -57,7 +57,10 @@ def _rule(name, chip, column):
         return np.where(phase == 0, 16, phase) * PIXEL_TICKS
     if name == "double-columns-97-101":
         return np.where((chip == 0) & (column >= 194) & (column <= 203), -16 * PIXEL_TICKS, 0)
-    raise ValueError(f"corrections: columns={name!r} is none of find, {', '.join(COLUMN_RULES)}, and no (array, unit).")
+    raise ValueError(
+        f"corrections: columns={name!r} is no rule ({', '.join(COLUMN_RULES)}, or both in a list), no (array, unit), "
+        "and not 'find' alone."
+    )
 
 
 def _from_array(values, unit, layout, chip, column):
