@@ -36,6 +36,7 @@ __all__ = [
     "described_files",
     "detector_axes",
     "event_signal",
+    "followed",
     "frames_signal",
     "numpy_order",
     "position_axes",
@@ -311,6 +312,7 @@ def frames_signal(
         "original_metadata": original_metadata,
         # a 4D array of events is lazy even when its chunks are in memory
         "attributes": {"_lazy": True},
+        "package": "hyperspy_sparse.hosts",  # HyperSpy imports it before it looks for the class
         "post_process": [partial(_finish, navigator=navigator)],
     }
     return signal if account is None else account.complete(signal)
@@ -321,6 +323,30 @@ def _finish(signal, navigator):
     from hyperspy_sparse.signals import finish_loading
 
     return finish_loading(signal, navigator=navigator)
+
+
+def followed(signal, filename, file_format, options):
+    """The dictionary of a recording that is still being written, which remembers how to load it again.
+
+    Parameters
+    ----------
+    signal : dict
+        As `event_signal` gives it.
+    filename : str, Path or sequence of them
+    file_format : str
+        Name of the format, for `hyperspy.api.load`.
+    options : dict
+        All that the reader was called with.
+    """
+    step = partial(_remember, filename=filename, file_format=file_format, options=options)
+    return {**signal, "post_process": [*signal["post_process"], step]}
+
+
+def _remember(signal, filename, file_format, options):
+    """Runs inside HyperSpy only: how to load it again, for `hyperspy_sparse.refresh`."""
+    from hyperspy_sparse.growing import remember
+
+    return remember(signal, filename, file_format, options)
 
 
 def axis(name, size, navigate, scale=1.0, offset=0.0, units=""):

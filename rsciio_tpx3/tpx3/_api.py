@@ -1,7 +1,6 @@
 """The RosettaSciIO reader of `.tpx3` files."""
 
 import inspect
-from functools import partial
 
 import numpy as np
 
@@ -10,9 +9,8 @@ from rsciio_tpx3.events.edges import regular_pulses
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.metadata.account import first_piece, gather, steered
-from rsciio_tpx3.reading import called_with, event_signal, refuse_unknown, scan_options, signal_offers
-from rsciio_tpx3.tpx3.recall import cache_for
-from rsciio_tpx3.tpx3.source import Tpx3Source, files_of
+from rsciio_tpx3.reading import called_with, event_signal, followed, refuse_unknown, scan_options, signal_offers
+from rsciio_tpx3.tpx3.source import Tpx3Source, cache_of, files_of
 from rsciio_tpx3.waiting import told_array, waiting_signal
 
 __all__ = ["available_signals", "file_info", "file_reader", "opened"]
@@ -157,7 +155,7 @@ def file_reader(
     -------
     list of dict
         One RosettaSciIO signal dictionary: ``data`` (dask array of `CSRFrames`), ``axes``,
-        ``metadata``, ``original_metadata``, ``attributes``, ``post_process``.
+        ``metadata``, ``original_metadata``, ``attributes``, ``package``, ``post_process``.
 
     Raises
     ------
@@ -193,9 +191,7 @@ def file_reader(
         layout = make_layout(*place)
         return [waiting_signal(open_source, files, told, options, events, account, layout, chunks, show_progressbar)]
     signal = event_signal(open_source(), options, lazy, chunks, dtype, show_progressbar, events, account)
-    if follow:
-        signal["post_process"].append(partial(_remember, filename=filename, options=asked))
-    return [signal]
+    return [followed(signal, filename, "TPX3", asked) if follow else signal]
 
 
 def _told(options, events, place, dtype):
@@ -206,15 +202,8 @@ def _told(options, events, place, dtype):
 def _unread(filename, all_parts, on_loss, cache):
     """Files whose index is not in the cache; an index that is there costs nothing, and tells everything at once."""
     parts, losses = files_of(filename, all_parts, on_loss)
-    kept = cache_for(parts, cache, losses)
+    kept = cache_of(parts, losses, cache)
     return None if kept is not None and kept.load("index") else [part.stamp for part in parts]
-
-
-def _remember(signal, filename, options):
-    """Runs inside HyperSpy only: how to load it again, for `hyperspy_sparse.refresh`."""
-    from hyperspy_sparse.growing import remember
-
-    return remember(signal, filename, options)
 
 
 def available_signals(filename, **options):

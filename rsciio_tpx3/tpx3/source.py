@@ -9,15 +9,16 @@ from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.events.source import CompactHits, Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.kept_index import cache_for
 from rsciio_tpx3.scratch import Scratch
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
 from rsciio_tpx3.tpx3.index import Losses
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
-from rsciio_tpx3.tpx3.recall import cache_for, recalled_index
+from rsciio_tpx3.tpx3.recall import recalled_blocks
 from rsciio_tpx3.wording import counted
 
-__all__ = ["Tpx3Source", "files_of"]
+__all__ = ["Tpx3Source", "cache_of", "files_of"]
 
 _READ_BLOCKS = 32  # blocks decoded together: 2 MiB of file, so one read serves many blocks
 _COMPACT_WORDS = 1 << 16  # the same for kernels: words and their times and pixels stay in the L2 cache
@@ -51,6 +52,11 @@ def files_of(filename, all_parts=False, on_loss="raise", follow=False):
             f"is number {missing[0]}.",
         )
     return open_parts(paths, follow), losses
+
+
+def cache_of(parts, losses, wanted):
+    """The cache of an acquisition, see `rsciio_tpx3.kept_index.cache_for`: it depends on what is missing already."""
+    return cache_for([part.stamp for part in parts], wanted, {"losses": dict(losses.amounts)})
 
 
 class Tpx3Source:
@@ -98,8 +104,8 @@ class Tpx3Source:
     ):
         self.parts, losses = files_of(filename, all_parts, on_loss, follow)
         self._spans = None
-        self.cache = cache_for(self.parts, cache, losses)
-        self._index, blocks = recalled_index(self.parts, losses, self.cache, show_progressbar)
+        self.cache = cache_of(self.parts, losses, cache)
+        self._index, blocks = recalled_blocks(self.parts, losses, self.cache, show_progressbar)
         self._tables = _search_tables(blocks)
         self.layout = layout_for(self._index.chips, layout, gap, orientation)
         self.sig_shape = self.layout.sig_shape
