@@ -22,17 +22,20 @@ PAGE, FIGURE = ROOT / "docs" / "explanation" / "performance.md", ROOT / "docs" /
 
 # name: (heading, arguments with --quick, arguments otherwise); in the docs modules run as otherwise
 MODULES = {
-    "opening": ("Opening, a line, a frame", ["--packets", "1e6", "1e7"], ["--packets", "1e6", "1e7", "1e8"]),
+    "opening": ("Size", ["--packets", "1e6", "1e7"], ["--packets", "1e6", "1e7", "1e8", "1e9"]),
     "reading": ("Packets to frames", [], []),
-    "growth": ("How it grows", ["--quick"], []),
+    "growth": ("Dose and scan positions", ["--quick"], []),
     "signals": ("Analyses", ["--nav", "32", "--electrons", "200"], ["--nav", "64", "--electrons", "20", "200", "2000"]),
     "clusters": ("Hits to electrons", [], []),
+    "electrons": ("How well electrons are found", [], []),
+    "repeated_scans": ("Repeated scans", ["--frames", "8"], ["--accuracy"]),
     "convert_large": ("Converting", ["{recording}"], ["{recording}"]),
     "format_sizes": ("Formats", ["8"], ["16"]),
     "simulate": ("Simulating", ["1"], ["4"]),
     "startup": ("Start-up", [], []),
     "out_of_core": ("Larger than memory", ["--steps", "load", "sum pattern"], []),
     "scaling": ("Scaling", ["--packets", "1e7"], []),
+    "profiles": ("Where the time goes", ["--packets", "2e6", "--lines", "4"], []),
 }
 LIMIT = 900  # seconds after which a module is given up
 
@@ -87,6 +90,7 @@ def targets_table(notes):
 
 _AXES = {
     "packets": ("Packets in the recording", "Time (s)", True),
+    "memory": ("Packets in the recording", "Peak memory beyond the imports (MiB)", True),
     "dose": ("Hits at a position", "Million hits a second", True),
     "positions": ("Scan positions", "Million hits a second", True),
     "workers": ("Workers", "Times faster than one", False),
@@ -147,7 +151,10 @@ def page(sections, notes, took, figure):
         "",
     ]
     if figure:
-        lines += ["![how times grow with packets, dose, positions and workers](../images/performance.png)", ""]
+        lines += [
+            "![how times and memory grow with packets, dose, positions and workers](../images/performance.png)",
+            "",
+        ]
     for name, heading, text, _ in sections:
         lines += [f"## {heading}", "", f"`python -m benchmarks.{name}`", "", text.replace("\n# ", "\n### "), ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -7,6 +7,7 @@ positions.
 import tempfile
 from pathlib import Path
 
+from benchmarks.measure import table, target
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.events.event_options import event_options, prepare_events
 from rsciio_tpx3.simulate import HitModel, match_electrons
@@ -31,28 +32,32 @@ def found(path, truth, cluster):
 
 
 def rates(path):
-    print("| million electrons/s | " + " | ".join(f"{window}" for window in WINDOWS) + " |")
-    print("|---:|" + "---:|" * len(WINDOWS))
+    rows = []
     for rate in RATES:
         truth = recorded(path, rate * 20)
         results = [found(path, truth, {"window": window}) for window in WINDOWS]
-        cells = " | ".join(f"{100 * r.efficiency:.1f} / {100 * r.purity:.1f}" for r in results)
-        print(f"| {rate} | {cells} |")
+        rows.append([rate, *(f"{100 * r.efficiency:.1f} / {100 * r.purity:.1f}" for r in results)])
+    print("Electrons found of all, and true ones of those found, in percent, by the window of time:\n")
+    table(["million electrons/s", *WINDOWS], rows)
+    rate, (window, *_) = RATES[3], WINDOWS
+    efficient, pure = rows[3][1].split(" / ")
+    reached = f"{efficient} % found, {pure} % of what is found are true"
+    target(f"Electrons at {rate} million a second, {window}", "measured", reached, True)
 
 
 def positions(path):
     choices = [("largest", 1), ("earliest", 1), ("centroid", 1), ("centroid", 3), ("centroid", 9)]
     models = {"electron stops where it enters": HitModel(wander=0.0), "wanders 0.4 px": HitModel()}
-    print("\n| position | upsample | " + " | ".join(models) + " |")
-    print("|---|---:|" + "---:|" * len(models))
     errors = {}
     for name, model in models.items():
         truth = recorded(path, 60, model)
         for position, fine in choices:
             errors[name, position, fine] = found(path, truth, {"position": position, "upsample": fine}).error
-    for position, fine in choices:
-        cells = " | ".join(f"{errors[name, position, fine]:.3f} px" for name in models)
-        print(f"| {position} | {fine} | {cells} |")
+    print("Error of positions, root mean square along an axis:\n")
+    table(
+        ["position", "upsample", *models],
+        [[*choice, *(f"{errors[(name, *choice)]:.3f} px" for name in models)] for choice in choices],
+    )
 
 
 def main():

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-__all__ = ["fresh", "machine", "note_target", "point", "seconds", "table", "target", "turns"]
+__all__ = ["fresh", "machine", "note_target", "peak_memory", "point", "seconds", "table", "target", "turns"]
 
 
 def seconds(function):
@@ -47,10 +47,7 @@ def turns(functions, rounds=5, choose=statistics.median):
 
 def fresh(code, *arguments, environment=None):
     """Run Python code in a process of its own: the values of the JSON on its last line, and MiB at its peak."""
-    tail = (
-        "\nimport json as _j, resource as _r\n"
-        "print(_j.dumps([result, _r.getrusage(_r.RUSAGE_SELF).ru_maxrss / 1024]))\n"
-    )
+    tail = "\nimport json\nfrom benchmarks.measure import peak_memory\nprint(json.dumps([result, peak_memory()]))\n"
     done = subprocess.run(
         [sys.executable, "-c", code + tail, *map(str, arguments)],
         capture_output=True,
@@ -60,6 +57,17 @@ def fresh(code, *arguments, environment=None):
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}")
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def peak_memory():
+    """MiB that this process had at its peak."""
+    try:
+        with open("/proc/self/status") as file:  # getrusage counts what the process that started this one had
+            return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def table(header, rows):

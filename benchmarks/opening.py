@@ -1,14 +1,16 @@
-"""Opening a recording, for the first and the second time, and reading a line and a frame of it.
+"""A recording of any size: opening it for the first and the second time, a line, a frame, its sum pattern, and memory.
 
     python -m benchmarks.opening                     # 10^6 and 10^7 packets
     python -m benchmarks.opening --packets 1e6 1e7 1e8 1e9
 
-Files are in the page cache. "Sum" is numpy summing the file's bytes in memory on one thread, which took
-turns with the index pass.
+Files are in the page cache, as far as memory allows (8 GB for 10^9 packets), and are deleted one by one. "Sum" is
+numpy summing the file's bytes in memory on one thread, which took turns with the index pass. "Peak" is what a
+process that loads the recording and sums its frames takes beyond the imports, with a thread for each core.
 """
 
 import argparse
 import os
+import shutil
 import statistics
 import tempfile
 from functools import partial
@@ -35,6 +37,25 @@ for _ in range(4):
     data = file_reader(sys.argv[1], **options)
     times.append(time.perf_counter() - begin)
 result = times
+"""
+
+
+_SUM = """
+import sys, time, warnings
+warnings.simplefilter("ignore")
+import hyperspy.api as hs, hyperspy_sparse
+from benchmarks.measure import peak_memory
+hs.preferences.General.show_progressbar = False
+
+def pattern(path, shape):
+    signal = hs.load(path, navigation_shape=shape, lazy=True, cache=False, show_progressbar=False)
+    begin = time.perf_counter()
+    signal.sum(axis=(0, 1)).data.compute()
+    return time.perf_counter() - begin
+
+pattern(sys.argv[2], (32, 32))  # compiled and imported
+before = peak_memory()
+result = [pattern(sys.argv[1], (512, 512)), before]
 """
 
 
@@ -70,6 +91,9 @@ def one_size(folder, n_packets):
     found["line"] = statistics.median(seconds(partial(line.compute, scheduler="sync")) for line in lines)
     rows = (places * n + 7).tolist()
     found["frame"] = statistics.median(seconds(partial(source.frames, row, row + 1)) for row in rows)
+    small = recordings.write(os.path.join(folder, "small.tpx3"), 10**5, (32, 32))
+    (found["pattern"], before), peak = fresh(_SUM, path, small)
+    found["peak"] = peak - before
     os.remove(path)
     return found
 
@@ -93,22 +117,30 @@ def main():
     parser.add_argument("--packets", type=float, nargs="+", default=[1e6, 1e7])
     parser.add_argument("--folder", help="for the recordings; a temporary one by default")
     given = parser.parse_args()
+    rows = []
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        rows = [one_size(folder, int(n)) for n in given.packets]
+        for n in given.packets:
+            if 10 * n > shutil.disk_usage(folder).free:
+                print(f"{n:.0e} packets are left out: the disk has no room for {8 * n / 1e9:.0f} GB\n")
+            else:
+                rows.append(one_size(folder, int(n)))
     table(
         ["packets", "MB", "sum, ms", "index, ms", "times the sum", "both passes, ms", "second opening, ms", "line, ms",
-         "frame, ms", "kept, % of file"],
+         "frame, ms", "sum pattern, s", "peak, MiB", "kept, % of file"],
         [
             [f"{r['packets']:,}", f"{r['bytes'] / 1e6:.0f}", f"{r['sum'] * 1e3:.1f}", f"{r['index'] * 1e3:.0f}",
              f"{r['index'] / r['sum']:.1f}", f"{r['open'] * 1e3:.0f}", f"{r['second'] * 1e3:.0f}",
-             f"{r['line'] * 1e3:.1f}", f"{r['frame'] * 1e3:.1f}", f"{sum(r['kept'].values()) / r['bytes'] * 100:.2f}"]
+             f"{r['line'] * 1e3:.1f}", f"{r['frame'] * 1e3:.1f}", f"{r['pattern']:.2f}", f"{r['peak']:.0f}",
+             f"{sum(r['kept'].values()) / r['bytes'] * 100:.2f}"]
             for r in rows
         ],
     )  # fmt: skip
     for r in rows:
         for name, key in (("sum of the bytes", "sum"), ("index pass", "index"), ("first opening", "open"),
-                          ("second opening", "second"), ("one line", "line"), ("one frame", "frame")):  # fmt: skip
+                          ("second opening", "second"), ("one line", "line"), ("one frame", "frame"),
+                          ("sum pattern", "pattern")):  # fmt: skip
             point("packets", name, r["packets"], r[key])
+        point("memory", "load and sum pattern", r["packets"], r["peak"])
     _targets(rows)
 
 

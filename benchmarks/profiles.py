@@ -68,8 +68,10 @@ def main():
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = given.file or recordings.write(os.path.join(folder, "scan.tpx3"), int(given.packets), (256, 256))
+        print("```text", end="")
         for name, function in jobs(path, folder).items():
             profile(name, function, given.lines)
+        print("```")
 
 
 if __name__ == "__main__":

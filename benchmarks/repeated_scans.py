@@ -3,29 +3,29 @@
 Run it with::
 
     python -m benchmarks.repeated_scans              # times, beside reading all frames one by one
-    python -m benchmarks.repeated_scans --accuracy   # delay and drift found against those simulated
+    python -m benchmarks.repeated_scans --accuracy   # and delay and drift found against those simulated
 
 Times are medians of three rounds in turn, the file in the page cache.
 """
 
 import argparse
 import os
-import statistics
 import tempfile
-import time
 
 import numpy as np
 
+from benchmarks.measure import table, turns
+
 ROUNDS = 3
-SHAPE, FRAMES = (256, 256), 40  # (y, x)
+SHAPE = (256, 256)  # (y, x)
 
 
-def contenders(path):
+def contenders(path, n_frames):
     """What is timed: name to function without parameters."""
     import rsciio_tpx3
 
     def load(**options):
-        options = {"navigation_shape": (*SHAPE[::-1], FRAMES), "show_progressbar": False, **options}
+        options = {"navigation_shape": (*SHAPE[::-1], n_frames), "show_progressbar": False, **options}
         return rsciio_tpx3.file_reader(path, **options)[0]
 
     def align(lazy):
@@ -33,8 +33,8 @@ def contenders(path):
 
         import hyperspy_sparse
 
-        s = hs.load(path, navigation_shape=(*SHAPE[::-1], FRAMES), lazy=lazy, show_progressbar=False)
-        aligned = hyperspy_sparse.align_frames(s, np.random.default_rng(0).normal(0, 3, (FRAMES, 2)))
+        s = hs.load(path, navigation_shape=(*SHAPE[::-1], n_frames), lazy=lazy, show_progressbar=False)
+        aligned = hyperspy_sparse.align_frames(s, np.random.default_rng(0).normal(0, 3, (n_frames, 2)))
         aligned.data.persist()
 
     def hits():
@@ -54,28 +54,25 @@ def contenders(path):
     }
 
 
-def speed(folder):
+def speed(folder, n_frames):
     from rsciio_tpx3 import simulate
 
     path = os.path.join(folder, "scan.tpx3")
     truth = simulate.recording(
-        path, SHAPE, n_frames=FRAMES, dwell_time="1 us", frame_flyback="2 ms", electrons_per_position=4,
+        path, SHAPE, n_frames=n_frames, dwell_time="1 us", frame_flyback="2 ms", electrons_per_position=4,
         keep_truth=False, layout="single",
     )  # fmt: skip
-    functions = contenders(path)
-    times = {name: [] for name in functions}
-    for turn in range(ROUNDS + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if turn:
-                times[name].append(time.perf_counter() - start)
-    print(f"{truth.n_hits / 1e6:.1f} million hits in {FRAMES} frames of {SHAPE[1]} x {SHAPE[0]} positions")
-    print("| | s | million hits/s | times reading the frames |\n|---|---:|---:|---:|")
-    base = statistics.median(next(iter(times.values())))
-    for name, values in times.items():
-        seconds = statistics.median(values)
-        print(f"| {name} | {seconds:.2f} | {truth.n_hits / seconds / 1e6:.1f} | {seconds / base:.2f} |")
+    functions = contenders(path, n_frames)
+    times = turns(functions, ROUNDS)
+    print(f"{truth.n_hits / 1e6:.1f} million hits in {n_frames} frames of {SHAPE[1]} x {SHAPE[0]} positions")
+    base = next(iter(times.values()))
+    table(
+        ["", "s", "million hits/s", "times reading the frames"],
+        [
+            [name, f"{took:.2f}", f"{truth.n_hits / took / 1e6:.1f}", f"{took / base:.2f}"]
+            for name, took in times.items()
+        ],
+    )
 
 
 def delays(folder):
@@ -138,11 +135,14 @@ def _row(name, errors, stated, n):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--accuracy", action="store_true", help="delay and drift against the truth")
-    accuracy = parser.parse_args().accuracy
+    parser.add_argument("--accuracy", action="store_true", help="also delay and drift against the truth")
+    parser.add_argument("--frames", type=int, default=40)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for part in (delays, drifts) if accuracy else (speed,):
+        speed(folder, given.frames)
+        for part in (delays, drifts) if given.accuracy else ():
             part(folder)
+            print()
 
 
 if __name__ == "__main__":

@@ -24,13 +24,20 @@ from rsciio_tpx3.frames.reductions import powers
 from rsciio_tpx3.frames.unmerged import merged, unmerged
 from rsciio_tpx3.frames.waiting import WaitingFrames
 
-__all__ = ["apply_kernel", "binned", "in_blocks", "moments"]
+__all__ = ["apply_kernel", "binned", "decoded_entries", "in_blocks", "moments"]
 
 BLOCK_ENTRIES = 8 * 10**6
 """Entries that a block has at most: 40 MB with counts of one byte."""
 
 DECODED_ENTRIES = 2 * 10**6
-"""The same for recordings, whose hits take six times that while they are sorted: 60 MB for each thread."""
+"""The same for recordings: hits take 13 bytes while they are sorted, and less time where these fit the cache."""
+
+ENTRIES_PER_WORKER = 250_000
+"""Hits of a block for each thread of a cluster: a scheduler takes 1 ms for a task and a block has about three, in which
+a thread does as many. Were blocks smaller, more workers would not help."""
+
+CLUSTER_ENTRIES = 24 * 10**6
+"""Hits of a block that no cluster makes larger: 300 MB for each thread."""
 
 SMALL_BLOCK = 10**6
 """Entries below which a block is not cut further: a millisecond of work, as much as dask takes."""
@@ -101,8 +108,20 @@ def _entries_of(source):
 
 def _wanted(total, source):
     """Entries that one block should have."""
+    if getattr(source, "values", None) == "counts":  # of a recording; sums of other values take more memory
+        return decoded_entries(total, _workers())
     most = BLOCK_ENTRIES if isinstance(source, MemorySource) else DECODED_ENTRIES
-    return min(max(total / (BLOCKS_PER_CORE * _cores()), SMALL_BLOCK), most)
+    return _shared(total, most, _cores())
+
+
+def decoded_entries(total, workers):
+    """Hits that a block of a recording should have, where a cluster of `workers` threads is connected; 0 is none."""
+    most = max(DECODED_ENTRIES, min(ENTRIES_PER_WORKER * workers, CLUSTER_ENTRIES))
+    return _shared(total, most, workers or CPU_COUNT)
+
+
+def _shared(total, most, cores):
+    return min(max(total / (BLOCKS_PER_CORE * cores), SMALL_BLOCK), most)
 
 
 def _joined(data, bytes_per_frame=0):
@@ -136,13 +155,18 @@ def _joined(data, bytes_per_frame=0):
 
 def _cores():
     """Threads that will work: those of the cluster where one is connected, else of this machine."""
+    return _workers() or CPU_COUNT
+
+
+def _workers():
+    """Threads of the cluster that is connected; 0 where none is."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
-        return CPU_COUNT
+        return 0
     try:
-        return sum(distributed.get_client().nthreads().values()) or CPU_COUNT
+        return sum(distributed.get_client().nthreads().values())
     except ValueError:  # no cluster
-        return CPU_COUNT
+        return 0
 
 
 def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):

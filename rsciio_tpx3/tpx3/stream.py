@@ -334,8 +334,8 @@ class StreamPass:
         self.chip_hits = np.zeros(256, np.int64)
         self.chip_chunks = np.zeros(256, np.int64)
         # A cut needs a header or a packet of its own, so a window cannot make more of either.
-        self._block_space = np.zeros(WINDOW_WORDS + 1, BLOCK)
-        self._mark_space = np.zeros(WINDOW_WORDS, MARK)
+        self._block_space = np.empty(WINDOW_WORDS + 1, BLOCK)
+        self._mark_space = np.empty(WINDOW_WORDS, MARK)
         # NumPy copies and joins structured arrays field by field, ten times slower than bytes
         self._block_bytes = memoryview(self._block_space.view(np.uint8))
         self._mark_bytes = memoryview(self._mark_space.view(np.uint8))

@@ -100,6 +100,15 @@ def test_kernels_take_large_blocks_and_chunks_stay_small(big, monkeypatch):
     assert blocks.in_blocks(data[1:]).name == data[1:].name
 
 
+def test_blocks_of_a_large_recording_grow_with_the_cluster_until_memory_bounds_them():
+    from hyperspy_sparse.blocks import CLUSTER_ENTRIES, DECODED_ENTRIES, decoded_entries
+
+    hits = 100e9 / 8
+    sizes = [decoded_entries(hits, workers) for workers in (0, 1, 8, 32, 100, 1000)]
+    assert sizes[:3] == [DECODED_ENTRIES] * 3
+    assert sizes[3:] == [8e6, CLUSTER_ENTRIES, hits / 2000]  # the last by what there is for each worker
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "float32"])
 @pytest.mark.parametrize("axes", [(0, 1), (2, 3), (0, 1, 2, 3)])
 def test_variance_of_blocks_is_the_variance_of_all(dtype, axes):
