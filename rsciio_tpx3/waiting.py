@@ -20,7 +20,35 @@ from rsciio_tpx3.reading import (
     value_dtype,
 )
 
-__all__ = ["completed", "told_array", "waiting_signal"]
+__all__ = ["completed", "event_signal_when_needed", "told_array"]
+
+
+def event_signal_when_needed(open_source, unread, layout, options, lazy=False, **about):
+    """As `rsciio_tpx3.reading.event_signal`, but the recording is read at the first computation where that is possible.
+
+    Parameters
+    ----------
+    open_source : callable
+        Takes nothing, gives the `EventSource`: the pass over the recording.
+    unread : callable
+        Takes nothing, gives the recording's files (`rsciio_tpx3.frames.files.FileStamp`) as they are now, or None
+        where its index is in the cache: that costs nothing, and tells everything at once.
+    layout : rsciio_tpx3.events.geometry.Layout or None
+        The detector, where it was told.
+    options : ScanOptions
+    lazy : bool
+    **about
+        Other parameters of `event_signal`.
+
+    Returns
+    -------
+    dict
+    """
+    told = told_array(options, about["events"], layout, about["dtype"]) if lazy and layout is not None else None
+    files = unread() if told else None
+    if files:
+        return _waiting_signal(open_source, files, told, layout, options, **about)
+    return event_signal(open_source(), options, lazy, **about)
 
 
 def told_array(options, events, layout, dtype=None):
@@ -30,21 +58,20 @@ def told_array(options, events, layout, dtype=None):
     ----------
     options : rsciio_tpx3.events.sync.ScanOptions
     events : rsciio_tpx3.events.event_options.EventOptions
-    layout : rsciio_tpx3.events.geometry.Layout or None
-        None where the chips of the recording decide.
+    layout : rsciio_tpx3.events.geometry.Layout
     dtype : numpy.dtype, optional
         As the user gave it; otherwise the dwell time has to be known.
 
     Returns
     -------
     tuple of (nav_shape, sig_shape, dtype), or None
-        None where something is left to be found: how many frames were recorded, the detector, or the dwell time.
+        None where something is left to be found: how many frames were recorded, the dwell time, or corrections.
     """
     frames = options.frames
     one = isinstance(frames.chosen, int)
     # frames that are added up, cut or chosen by a list need to know which there are, and so do axes of time
     shaped = options.nav_shape is not None and (one or (frames.chosen is None and len(options.nav_shape) == 3))
-    if not shaped or frames.summed or options.time_bins is not None or options.sync == "frames" or layout is None:
+    if not shaped or frames.summed or options.time_bins is not None or options.sync == "frames" or events.corrections:
         return None
     if dtype is None and options.dwell is None:
         return None
@@ -54,37 +81,15 @@ def told_array(options, events, layout, dtype=None):
     return nav_shape, tuple(n * fine for n in layout.sig_shape), dtype
 
 
-def waiting_signal(open_source, files, told, options, events, account, layout, chunks="auto", show_progressbar=None):
-    """Signal dictionary of a recording that is read at the first computation.
-
-    Parameters
-    ----------
-    open_source : callable
-        Takes nothing, gives the `EventSource`: the pass over the recording.
-    files : list of rsciio_tpx3.frames.files.FileStamp
-        The recording as it is now; it is not read if it has changed by then.
-    told : tuple
-        From `told_array`.
-    options, events, account
-        As in `rsciio_tpx3.reading.event_signal`.
-    layout : rsciio_tpx3.events.geometry.Layout
-    chunks, show_progressbar
-        As in `rsciio_tpx3.tpx3.file_reader`.
-
-    Returns
-    -------
-    dict
-        As from `event_signal`, without what only reading can tell.
-    """
+def _waiting_signal(open_source, files, told, layout, options, events, account, dtype, chunks, show_progressbar):
     nav_shape, sig_shape, dtype = told
     load = partial(_load, open_source, files, options, dtype, show_progressbar, events, account)
-    place = {"layout": layout.name, "gap": layout.gap, "orientation": layout.orientation}
     frames = WaitingFrames(load, nav_shape, sig_shape, dtype, [files, layout.__reduce__()[1], options, events])
     about = described_files([file.path for file in files])
     signal = frames_signal(
         frames,
         position_axes(nav_shape),
-        build({**about, **place, **what_is_counted(events), "not_read_yet": True}),
+        build({**about, **what_is_counted(events), "not_read_yet": True}),
         {},
         lazy=True,
         chunks=chunks,

@@ -2,13 +2,17 @@
 
 import inspect
 import os
+from functools import partial
 
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
+from rsciio_tpx3.frames.growing import stamp_of
 from rsciio_tpx3.metadata.account import gather, steered
 from rsciio_tpx3.metadata.pixet import read_items
-from rsciio_tpx3.reading import called_with, event_signal, followed, refuse_unknown, scan_options, signal_offers
+from rsciio_tpx3.reading import called_with, followed, refuse_unknown, scan_options, signal_offers
+from rsciio_tpx3.t3pa.records import open_records
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
-from rsciio_tpx3.t3pa.source import AdvacamSource
+from rsciio_tpx3.t3pa.source import SIDES, AdvacamSource, cache_of, matrix_layout
+from rsciio_tpx3.waiting import event_signal_when_needed
 
 __all__ = ["available_signals", "file_reader", "opened"]
 
@@ -145,9 +149,27 @@ def file_reader(
     )
     events = event_options(cluster, corrections, values)
     place = told["layout"], told["orientation"] or "up"
-    source = AdvacamSource(filename, *place, toa_bits, measurement, cache, follow, show_progressbar)
-    signal = event_signal(source, options, lazy, chunks, dtype, show_progressbar, events, account)
+    signal = event_signal_when_needed(
+        partial(AdvacamSource, filename, *place, toa_bits, measurement, cache, follow, show_progressbar),
+        partial(_unread, filename, toa_bits, measurement, cache),
+        None if follow or place[0] not in SIDES else matrix_layout(*place)[0],
+        options,
+        lazy,
+        chunks=chunks,
+        dtype=dtype,
+        show_progressbar=show_progressbar,
+        events=events,
+        account=account,
+    )
     return [followed(signal, filename, "Advacam", asked) if follow else signal]
+
+
+def _unread(filename, toa_bits, measurement, cache):
+    """The file as it is now, if its index is not in the cache; see `event_signal_when_needed`."""
+    stamp = stamp_of(filename)
+    open_records(stamp)  # says so where it is none of these formats
+    kept = cache_of(stamp, toa_bits, measurement, cache)
+    return None if kept is not None and kept.load("index") else [stamp]
 
 
 def available_signals(filename, **options):

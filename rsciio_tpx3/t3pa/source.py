@@ -13,7 +13,9 @@ from rsciio_tpx3.t3pa.index import TOA_BITS, build_index, unwrapped, warn_of_los
 from rsciio_tpx3.t3pa.records import open_records
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
 
-__all__ = ["AdvacamSource"]
+__all__ = ["SIDES", "AdvacamSource", "cache_of", "matrix_layout"]
+
+SIDES = {"single": CHIP_SIZE, "quad": 2 * CHIP_SIZE}
 
 
 class AdvacamSource:
@@ -63,10 +65,10 @@ class AdvacamSource:
         self.sidecar = read_sidecars(self.stamp.path)
         self._spans = None
         self._about = {"toa_bits": toa_bits, "measurement": measurement}
-        self.cache = cache_for([self.stamp], cache, self._about)
+        self.cache = cache_of(self.stamp, toa_bits, measurement, cache)
         self._index, self._blocks, largest_pixel = self._recalled(show_progressbar)
         self._bits = self._index.statistics["toa_bits"]
-        self.layout, self._table = _matrix_layout(self._side(layout, largest_pixel), orientation)
+        self.layout, self._table = matrix_layout(self._name(layout, largest_pixel), orientation)
         self.sig_shape = self.layout.sig_shape
 
     def _recalled(self, show_progressbar):
@@ -148,7 +150,7 @@ class AdvacamSource:
     def __setstate__(self, state):
         self.__dict__.update(state)
         # a table of all pixels would be the largest thing in a task, and is made in no time
-        _, self._table = _matrix_layout(self.sig_shape[0], self.layout.orientation)
+        _, self._table = matrix_layout(self.describe()["layout"], self.layout.orientation)
 
     def _hits(self, block):
         rows = self._records.read(int(block["start"]), int(block["stop"]))
@@ -158,21 +160,18 @@ class AdvacamSource:
         coarse = unwrapped(toa, self._bits, int(block["reference"]))
         return Hits(self._table[pixel], coarse - PIXEL_TICKS * ftoa, tot.astype(np.uint16), self.sig_shape[1])
 
-    def _side(self, layout, largest_pixel):
-        if layout not in (None, "single", "quad"):
+    def _name(self, layout, largest_pixel):
+        if layout not in (None, *SIDES):
             raise ValueError(f"layout={layout!r} is none of 'single' (256 x 256), 'quad' (512 x 512).")
-        stated = self.sidecar.get("width")
-        side = {"single": CHIP_SIZE, "quad": 2 * CHIP_SIZE}.get(layout) or (
-            stated if stated in (CHIP_SIZE, 2 * CHIP_SIZE) else None
-        )
-        if side is None:
-            side = CHIP_SIZE if largest_pixel < CHIP_SIZE**2 else 2 * CHIP_SIZE
+        stated = {side: name for name, side in SIDES.items()}.get(self.sidecar.get("width"))
+        name = layout or stated or ("single" if largest_pixel < CHIP_SIZE**2 else "quad")
+        side = SIDES[name]
         if largest_pixel >= side**2:
             raise ValueError(
                 f"{self.stamp.name!r} holds pixel {largest_pixel}, but a detector of {side} x {side} has "
                 f"pixels 0 to {side**2 - 1}. Pass layout='quad'."
             )
-        return side
+        return name
 
 
 def _between(blocks, start, stop):
@@ -180,11 +179,17 @@ def _between(blocks, start, stop):
     return (blocks["n_hits"] > 0) & (blocks["high"] >= start) & (blocks["low"] < stop)
 
 
-def _matrix_layout(side, orientation):
+def matrix_layout(name, orientation):
     """Layout of one chip, or of four in the order of the matrix, and the table from matrix index to flat pixel."""
+    side = SIDES[name]
     chips = [{"chip": y * 2 + x, "x": x * CHIP_SIZE, "y": y * CHIP_SIZE} for y in (0, 1) for x in (0, 1)]
-    layout = make_layout("single" if side == CHIP_SIZE else chips, orientation=orientation)
+    layout = make_layout("single" if name == "single" else chips, orientation=orientation)
     y, x = np.divmod(np.arange(side * side), side)
     rules = layout.rules[y // CHIP_SIZE * 2 + x // CHIP_SIZE]
     flat = rules[:, 0] + rules[:, 1] * (x % CHIP_SIZE) + rules[:, 2] * (y % CHIP_SIZE)
     return layout, flat.astype(np.int32)
+
+
+def cache_of(stamp, toa_bits, measurement, wanted):
+    """The cache of a file, see `rsciio_tpx3.kept_index.cache_for`: its index depends on how times are read."""
+    return cache_for([stamp], wanted, {"toa_bits": toa_bits, "measurement": measurement})

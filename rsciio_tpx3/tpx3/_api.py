@@ -1,6 +1,7 @@
 """The RosettaSciIO reader of `.tpx3` files."""
 
 import inspect
+from functools import partial
 
 import numpy as np
 
@@ -9,9 +10,9 @@ from rsciio_tpx3.events.edges import regular_pulses
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.metadata.account import first_piece, gather, steered
-from rsciio_tpx3.reading import called_with, event_signal, followed, refuse_unknown, scan_options, signal_offers
+from rsciio_tpx3.reading import called_with, followed, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.tpx3.source import Tpx3Source, cache_of, files_of
-from rsciio_tpx3.waiting import told_array, waiting_signal
+from rsciio_tpx3.waiting import event_signal_when_needed
 
 __all__ = ["available_signals", "file_info", "file_reader", "opened"]
 
@@ -184,23 +185,23 @@ def file_reader(
     )
     events = event_options(cluster, corrections, values)
     place = told["layout"], told["gap"] or 0, told["orientation"] or "up"
-    open_source = partial(Tpx3Source, filename, *place, all_parts, on_loss, cache, follow, show_progressbar)
-    told = _told(options, events, place, dtype) if lazy and not follow else None
-    files = _unread(filename, all_parts, on_loss, cache) if told else None
-    if files:
-        layout = make_layout(*place)
-        return [waiting_signal(open_source, files, told, options, events, account, layout, chunks, show_progressbar)]
-    signal = event_signal(open_source(), options, lazy, chunks, dtype, show_progressbar, events, account)
+    signal = event_signal_when_needed(
+        partial(Tpx3Source, filename, *place, all_parts, on_loss, cache, follow, show_progressbar),
+        partial(_unread, filename, all_parts, on_loss, cache),
+        None if follow or place[0] is None else make_layout(*place),
+        options,
+        lazy,
+        chunks=chunks,
+        dtype=dtype,
+        show_progressbar=show_progressbar,
+        events=events,
+        account=account,
+    )
     return [followed(signal, filename, "TPX3", asked) if follow else signal]
 
 
-def _told(options, events, place, dtype):
-    """What the options tell of the array, see `rsciio_tpx3.waiting.told_array`; a layout must be among them."""
-    return None if place[0] is None else told_array(options, events, make_layout(*place), dtype)
-
-
 def _unread(filename, all_parts, on_loss, cache):
-    """Files whose index is not in the cache; an index that is there costs nothing, and tells everything at once."""
+    """The files as they are now, if their index is not in the cache; see `event_signal_when_needed`."""
     parts, losses = files_of(filename, all_parts, on_loss)
     kept = cache_of(parts, losses, cache)
     return None if kept is not None and kept.load("index") else [part.stamp for part in parts]

@@ -14,8 +14,11 @@ quick = settings(max_examples=40, deadline=None)
 DTYPES = [np.uint8, np.uint16, np.int32, np.float64, np.bool_]
 
 
+_SCAN_AXES = st.integers(1, 3)
+
+
 @st.composite
-def stacks(draw, n_nav=st.integers(1, 3)):
+def stacks(draw, n_nav=_SCAN_AXES):
     """Dense stacks, mostly zero: empty frames, one pixel, one position, no position, big counts."""
     nav = draw(st.lists(st.integers(0, 4), min_size=(n := draw(n_nav)), max_size=n))
     sig = draw(st.tuples(st.integers(1, 5), st.integers(1, 6)))

@@ -16,6 +16,7 @@ from rsciio_tpx3.exceptions import ScanSyncError, Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.frames.waiting import WaitingFrames
+from rsciio_tpx3.t3pa.source import AdvacamSource
 
 NY, NX, FRAMES = 11, 7, 3
 TOLD = {"navigation_shape": (NX, NY, FRAMES), "layout": "quad", "dwell_time": "20 us"}
@@ -60,6 +61,7 @@ def test_what_is_told_in_full_is_not_read(path, reads):
         {"frames": "sum"},
         {"frames": [0, 2]},
         {"time_bins": 2},
+        {"corrections": {"mask": np.eye(512, dtype=bool)}},
         {"follow": True},
         {"lazy": False},
     ],
@@ -216,3 +218,29 @@ def test_conversion_writes_the_whole_account(path, tmp_path):
     assert not waited.has_item(NOT_READ)
     placed = "Acquisition_instrument.TEM.Scan.hits_placed"
     assert waited.get_item(placed) == plain.get_item(placed)
+
+
+def test_hit_lists_of_advacam_wait_too(tmp_path, monkeypatch):
+    rng = np.random.default_rng(7)
+    n, dwell = 3000, 160  # a dwell time in steps of 25 ns
+    rows = [range(n), rng.integers(0, 256**2, n), np.sort(rng.integers(0, NX * NY * FRAMES * dwell, n)),
+            rng.integers(1, 90, n), rng.integers(0, 16, n), [0] * n]  # fmt: skip
+    path = tmp_path / "scan.t3pa"
+    names = "Index\tMatrix Index\tToA\tToT\tFToA\tOverflow"
+    np.savetxt(path, np.transpose(rows), "%d", "\t", header=names, comments="")
+    passes, begin = [], AdvacamSource.__init__
+
+    def noted(self, *args, **kwargs):
+        passes.append(args)
+        begin(self, *args, **kwargs)
+
+    monkeypatch.setattr(AdvacamSource, "__init__", noted)
+    options = {**TOLD, **QUIET, "layout": "single", "dwell_time": "4 us"}
+    s = hs.load(path, **options)
+    assert not passes and s.axes_manager.shape == (NX, NY, FRAMES, 256, 256)
+    expected = hs.load(path, **{**options, "layout": None})
+    np.testing.assert_array_equal(_dense(s), _dense(expected))
+    np.testing.assert_equal(_without_time(s), _without_time(expected))
+    assert len(passes) == 2
+    with pytest.raises(Tpx3FormatError, match="t3r"):
+        hs.load(path.rename(path.with_suffix(".t3r")), file_format="Advacam", **options)
