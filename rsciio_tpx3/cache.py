@@ -18,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["RecordingCache", "cache_folder", "clear_cache", "recalled_counts", "recalled_value"]
+from rsciio_tpx3.events.source import noted, recall_noted
+
+__all__ = ["RecordingCache", "cache_folder", "clear_cache", "recalled", "recalled_counts"]
 
 _logger = logging.getLogger(__name__)
 
@@ -160,53 +162,56 @@ def recalled_counts(frames, show_progressbar=None):
     Parameters
     ----------
     frames : EventFrames or SharedFrames
-        The events' source may have a `cache`: a `RecordingCache`, or None.
+        The events' source may have a `cache`: a `RecordingCache`, or None. What it noted in the pass that counts
+        is kept too, see `EventSource.noted`.
 
     Returns
     -------
     As `frames.count`.
     """
     events = getattr(frames, "events", frames)
-    own = getattr(events.source, "cache", None)
-    if own is None:
-        return frames.count(show_progressbar)
-    from dask.base import tokenize
 
-    kind = f"counts-{tokenize(events)[:16]}"
-    found = own.load(kind)
-    if found is not None:
-        arrays, values = found
+    def make():
+        counts, outside = events.count(show_progressbar)
+        small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+        return {"counts": small}, {"outside": outside, "noted": noted(events.source)}
+
+    arrays, values = recalled(events.source, "counts", make, events)
+    if events.row_events() is None:
         events.recall(arrays["counts"].astype(np.int64))
-        return frames.row_events(), values["outside"]
-    counts, outside = events.count(show_progressbar)
-    small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
-    own.save(kind, {"counts": small}, {"outside": outside}, compress=True)
-    return frames.row_events(), outside
+        recall_noted(events.source, values["noted"])
+    return frames.row_events(), values["outside"]
 
 
-def recalled_value(source, name, make):
-    """A plain value that `make` finds out about a source, from the cache or made now.
+def recalled(source, name, make, about=None):
+    """What was found out about a source in a pass or a sample, from the cache or made now.
 
     Parameters
     ----------
     source : EventSource
     name : str
-        Of the value; it may depend on nothing but the source.
+        Of what is found.
     make : callable
-        Takes the source.
+        Takes nothing; gives arrays (dict of numpy.ndarray) and plain values (dict).
+    about : object, optional
+        What else it depends on.
+
+    Returns
+    -------
+    arrays, values : dict
     """
     own = getattr(source, "cache", None)
     if own is None:
-        return make(source)
+        return make()
     from dask.base import tokenize
 
-    kind = f"{name}-{tokenize(source)[:16]}"
+    kind = f"{name}-{tokenize(source, about)[:16]}"
     found = own.load(kind)
-    if found is not None:
-        return found[1]["value"]
-    value = make(source)
-    own.save(kind, {}, {"value": value})
-    return value
+    if found is None:
+        arrays, values = make()
+        found = arrays, _untagged(_tagged(values))  # plain already the first time
+        own.save(kind, *found, compress=True)
+    return found
 
 
 def _array(entry, name):

@@ -289,6 +289,21 @@ class ClusteredSource:
 
         return "rsciio_tpx3.ClusteredSource", normalize_token([self.source, self.options])
 
+    @property
+    def cache(self):
+        """The cache of the recording, see `rsciio_tpx3.cache`; None where none is wanted."""
+        return getattr(self.source, "cache", None)
+
+    def noted(self):
+        """See `rsciio_tpx3.events.source.noted`."""
+        tally = self.tally()
+        return {**vars(tally), "sizes": None if tally.sizes is None else tally.sizes.tolist()}
+
+    def recall_noted(self, values):
+        """See `rsciio_tpx3.events.source.recall_noted`."""
+        sizes = values["sizes"]
+        self._tallies = {None: Tally(**{**values, "sizes": None if sizes is None else np.array(sizes)})}
+
     def tally(self):
         """Sum of the tallies of all parts that were gone through since `work`.
 

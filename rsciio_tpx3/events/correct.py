@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from rsciio_tpx3.cache import recalled
 from rsciio_tpx3.events.corrections import (
     CorrectedSource,
     EnergyStep,
@@ -54,6 +55,18 @@ def _file(given):
     return {"file": os.path.basename(os.path.normpath(given))} if _is_path(given) else {}
 
 
+def _recalled(source, name, find, about=None):
+    """A table and an account that `find` gives, from the cache where they were found before."""
+
+    def make():
+        table, account = find()
+        arrays = {key: value for key, value in account.items() if isinstance(value, np.ndarray)}
+        return {"table": table, **arrays}, {key: value for key, value in account.items() if key not in arrays}
+
+    arrays, values = recalled(source, name, make, about)
+    return arrays["table"], {**values, **{key: value for key, value in arrays.items() if key != "table"}}
+
+
 def _mask(given, source):
     from rsciio_tpx3.events.bad_pixels import count_pixels, find_bad_pixels, read_mask
 
@@ -68,13 +81,17 @@ def _mask(given, source):
     unknown = set(limits) - {"probability", "contrast"}
     if unknown:
         raise TypeError(f"corrections: mask: unknown parameter {min(unknown)!r}. Known are probability, contrast.")
-    bad = find_bad_pixels(count_pixels(source), source.layout, **limits)
-    found = {"method": "hot against the surroundings", "hits_left_out": int(bad.counts[bad.hot].sum())}
-    for name in ("hot", "dead"):
-        pixels = np.argwhere(getattr(bad, name))[:, ::-1]
-        found[f"{name}_pixels"] = len(pixels)
-        found[f"{name}_x_y"] = pixels[:_MOST_LISTED].tolist()
-    return MaskStep(bad.hot.ravel(), found)
+
+    def find():
+        bad = find_bad_pixels(count_pixels(source), source.layout, **limits)
+        found = {"method": "hot against the surroundings", "hits_left_out": int(bad.counts[bad.hot].sum())}
+        for name in ("hot", "dead"):
+            pixels = np.argwhere(getattr(bad, name))[:, ::-1]
+            found[f"{name}_pixels"] = len(pixels)
+            found[f"{name}_x_y"] = pixels[:_MOST_LISTED].tolist()
+        return bad.hot.ravel(), found
+
+    return MaskStep(*_recalled(source, "mask", find, limits))
 
 
 def _columns(given, source):
@@ -82,8 +99,11 @@ def _columns(given, source):
         from rsciio_tpx3.events.cluster_pairs import cluster_pairs
         from rsciio_tpx3.events.column_fit import find_columns, found_delays
 
-        found = find_columns(cluster_pairs(source, _HITS_FOR_COLUMNS), source.layout)
-        return PixelDelayStep(*found_delays(found, source.layout))
+        def find():
+            found = find_columns(cluster_pairs(source, _HITS_FOR_COLUMNS), source.layout)
+            return found_delays(found, source.layout)
+
+        return PixelDelayStep(*_recalled(source, "columns", find))
     from rsciio_tpx3.events.columns import column_delays
 
     return PixelDelayStep(*column_delays(given, source.layout))
@@ -94,7 +114,7 @@ def _time_walk(given, source):
     from rsciio_tpx3.events.time_walk import fit_time_walk, walk_table
 
     if given is True:
-        return TimeWalkStep(*fit_time_walk(cluster_pairs(source)))
+        return TimeWalkStep(*_recalled(source, "time-walk", lambda: fit_time_walk(cluster_pairs(source))))
     table = given
     if _is_path(given):
         table = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from rsciio_tpx3.events.packed import Packed
-from rsciio_tpx3.events.source import Hits, narrowed, shared_parts
+from rsciio_tpx3.events.source import Hits, narrowed, noted, recall_noted, shared_parts
 
 __all__ = ["CorrectedSource", "EnergyStep", "MaskStep", "PixelDelayStep", "TimeWalkStep", "WidePixelStep"]
 
@@ -77,6 +77,24 @@ class CorrectedSource:
     def shared_parts(self):
         """The steps of this source and of those below: their tables have an entry for each pixel."""
         return *shared_parts(self.source), *self.steps
+
+    @property
+    def cache(self):
+        """The cache of the recording, see `rsciio_tpx3.cache`; None where none is wanted."""
+        return getattr(self.source, "cache", None)
+
+    def noted(self):
+        """See `rsciio_tpx3.events.source.noted`."""
+        return noted(self.source)
+
+    def recall_noted(self, values):
+        """See `rsciio_tpx3.events.source.recall_noted`."""
+        recall_noted(self.source, values)
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        return "rsciio_tpx3.CorrectedSource", normalize_token([self.source, self.steps])
 
     def summary(self):
         """What a clustered source below tells about itself."""

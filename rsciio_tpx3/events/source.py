@@ -21,6 +21,8 @@ __all__ = [
     "compact_part",
     "compact_windows",
     "narrowed",
+    "noted",
+    "recall_noted",
     "shared_parts",
 ]
 
@@ -244,6 +246,7 @@ class EventSource(Protocol):
         It holds no more of the index than they need, so that a task that travels to another process is
         small: its `index` knows no edges. Asked for other times it raises, rather than leave out hits. A source
         with large parts that it needs for all times also has ``shared_parts()``, a tuple of them: they travel once.
+        One that counts something while its parts are gone through has ``noted()`` and ``recall_noted(values)``.
         """
 
 
@@ -255,6 +258,17 @@ def narrowed(source, spans):
 def shared_parts(source):
     """Large objects that a source needs for any span or row: those its method `shared_parts` names, else none."""
     return source.shared_parts() if hasattr(source, "shared_parts") else ()
+
+
+def noted(source):
+    """What a source noted about the events of its last pass (`work` and `part`), in plain values."""
+    return source.noted() if hasattr(source, "noted") else {}
+
+
+def recall_noted(source, values):
+    """Give a source what `noted` told of an earlier pass over the same events."""
+    if hasattr(source, "recall_noted"):
+        source.recall_noted(values)
 
 
 def check_inside(spans, start, stop):

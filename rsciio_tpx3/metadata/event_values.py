@@ -1,6 +1,8 @@
 """What the values of a loaded recording are, how they scatter, and what was done to the events: for the metadata."""
 
-from rsciio_tpx3.cache import recalled_value
+from functools import partial
+
+from rsciio_tpx3.cache import recalled
 
 __all__ = ["event_values", "what_is_counted"]
 
@@ -57,7 +59,7 @@ def _noise(source, options):
         return None
     if options.cluster is not None:
         return {**_LINEAR, "correlation_factor": 1.0, "model": "Poisson: one count an electron"}
-    factor = recalled_value(source, "variance", _variance_over_mean)
+    factor = recalled(source, "variance", partial(_variance_over_mean, source))[1]["factor"]
     if factor is None:
         return None
     return {
@@ -74,6 +76,5 @@ _LINEAR = {"gain_factor": 1.0, "gain_offset": 0.0}
 def _variance_over_mean(source):
     from rsciio_tpx3.events.clusters import ClusterOptions, sampled_tally
 
-    if not source.index().n_hits:
-        return None
-    return sampled_tally(source, ClusterOptions()).variance_over_mean
+    factor = sampled_tally(source, ClusterOptions()).variance_over_mean if source.index().n_hits else None
+    return {}, {"factor": factor}

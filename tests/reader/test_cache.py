@@ -2,6 +2,7 @@
 
 import logging
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -101,6 +102,32 @@ def test_other_scan_options_count_again_but_take_no_new_index(recording, passes)
     assert passes.made() == (0, 1)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cluster": {"max_size": 4}},
+        {"corrections": {"mask": "find"}},
+        {"corrections": {"time_walk": True, "columns": "phase"}, "values": "tot"},
+        {"cluster": True, "gap": 4, "corrections": {"mask": {"contrast": 4}, "time_walk": True, "wide_pixels": "spread"}},
+    ],
+    ids=lambda options: " ".join(options),
+)
+def test_electrons_and_fitted_corrections_are_kept_too(tmp_path, reads, options):
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(path, (6, 11), electrons_per_position=700, dwell_time="300 us", hits="realistic", seed=2)
+    first = _load(path, **options)
+    reads.clear()
+    again = _load(path, **options)
+    assert reads == []
+    _same(again, first)
+    _same(_load(path, cache=False, **options), first)
+    if "mask" in options.get("corrections", {}):
+        other = {**options, "corrections": {**options["corrections"], "mask": {"contrast": 2}}}
+        reads.clear()
+        _load(path, **other)
+        assert reads
+
+
 def test_nothing_is_kept_unless_wanted_or_worth_it(recording, folder, passes, monkeypatch):
     _load(recording, cache=False)
     _load(recording, cache="auto")
@@ -147,8 +174,10 @@ def test_a_damaged_entry_is_noticed_and_made_again(recording, passes, folder, ca
         if damage == "cut":
             content = content[: len(content) // 2]
         elif damage == "bit":
-            # in the largest array, where no header would tell
-            content[len(content) * 6 // 10] ^= 1
+            # within the largest array, where no header would tell
+            with zipfile.ZipFile(path) as entry:
+                largest = max(entry.infolist(), key=lambda info: info.compress_size)
+            content[largest.header_offset + 30 + len(largest.filename) + largest.compress_size // 2] ^= 1
         elif damage == "empty":
             content = b""
         elif damage == "text":
