@@ -108,7 +108,7 @@ def test_other_scan_options_count_again_but_take_no_new_index(recording, passes)
         {"cluster": {"max_size": 4}},
         {"corrections": {"mask": "find"}},
         {"corrections": {"time_walk": True, "columns": "phase"}, "values": "tot"},
-        {"cluster": True, "gap": 4, "corrections": {"mask": {"contrast": 4}, "time_walk": True, "wide_pixels": "spread"}},
+        {"cluster": True, "gap": 4, "corrections": {"mask": {"contrast": 4}, "wide_pixels": "spread"}},
     ],
     ids=lambda options: " ".join(options),
 )
