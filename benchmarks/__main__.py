@@ -26,7 +26,7 @@ MODULES = {
     "reading": ("Packets to frames", ["--rounds", "2"], []),
     "growth": ("Dose and scan positions", ["--quick"], []),
     "signals": ("Analyses", ["--nav", "32", "--electrons", "200"], ["--nav", "64", "--electrons", "20", "200", "2000"]),
-    "clusters": ("Hits to electrons", [], []),
+    "clusters": ("Hits to electrons", ["--millions", "3"], []),
     "electrons": ("How well electrons are found", [], []),
     "repeated_scans": ("Repeated scans", ["--frames", "8"], ["--accuracy"]),
     "convert_large": ("Converting", ["{recording}"], ["{recording}"]),
