@@ -23,10 +23,10 @@ PAGE, FIGURE = ROOT / "docs" / "explanation" / "performance.md", ROOT / "docs" /
 # name: (heading, arguments with --quick, arguments otherwise); in the docs modules run as otherwise
 MODULES = {
     "opening": ("Size", ["--packets", "1e6", "1e7"], ["--packets", "1e6", "1e7", "1e8", "1e9"]),
-    "reading": ("Packets to frames", [], []),
+    "reading": ("Packets to frames", ["--rounds", "2"], []),
     "growth": ("Dose and scan positions", ["--quick"], []),
     "signals": ("Analyses", ["--nav", "32", "--electrons", "200"], ["--nav", "64", "--electrons", "20", "200", "2000"]),
-    "clusters": ("Hits to electrons", [], []),
+    "clusters": ("Hits to electrons", ["--millions", "3"], []),
     "electrons": ("How well electrons are found", [], []),
     "repeated_scans": ("Repeated scans", ["--frames", "8"], ["--accuracy"]),
     "convert_large": ("Converting", ["{recording}"], ["{recording}"]),

@@ -23,6 +23,8 @@ from functools import partial
 
 import numpy as np
 
+from benchmarks.measure import peak_memory
+
 ROUNDS = 5
 
 
@@ -103,11 +105,11 @@ def peak(path):
         subprocess.run([sys.executable, "-c", program, path, what], capture_output=True, text=True, check=True)
         for what in ("open", "cluster")
     )
-    return [int(run.stdout.split()[-1]) / 1024 for run in found]
+    return [float(run.stdout.split()[-1]) for run in found]
 
 
 def run_once(path, what):
-    """Open a file or find its electrons; prints the peak memory in KiB."""
+    """Open a file or find its electrons; prints the peak memory in MiB."""
     _, clustered = _sources(path)
     pieces = clustered.work(8)
     if what == "open":  # compiles and loads everything, but reads little
@@ -116,9 +118,7 @@ def run_once(path, what):
     for piece in pieces:
         for _ in clustered.part(piece):
             pass
-    # not getrusage: a new process begins with the peak of the one that started it
-    with open("/proc/self/status") as status:
-        print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+    print(peak_memory())
 
 
 def show(path):

@@ -16,7 +16,6 @@ returns rows, and `targets`.
 
 import argparse
 import importlib.util
-import resource
 import tempfile
 import time
 import warnings
@@ -25,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.measure import note_target
+from benchmarks.measure import note_target, peak_memory
 
 SIG = (512, 512)
 
@@ -311,15 +310,6 @@ def forget_peak():
         pass
 
 
-def peak_bytes():
-    """Largest resident memory so far, or since `forget_peak`."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def measure(nav, electrons, rounds=5, dense_n=16, dense_rounds=1):
     """All measurements of one data set.
 
@@ -361,9 +351,9 @@ def measure(nav, electrons, rounds=5, dense_n=16, dense_rounds=1):
             if package == "stempy":
                 calls |= {("ours, one thread", k): (lambda c=ours[k]: on_one_thread(c)) for k in theirs}
         forget_peak()
-        before = peak_bytes()
+        before = peak_memory()
         medians({key: call for key, call in calls.items() if key[0] == "ours"}, 0)
-        peak = peak_bytes() - before
+        peak = (peak_memory() - before) * 2**20
         took = medians(calls, rounds)
         rows = [Row(nav, electrons, k, who, t, nav * nav) for (who, k), t in took.items()]
         shown = {"sparse": moves(sparse_signal(frames))}

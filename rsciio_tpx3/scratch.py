@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["Scratch"]
 
 _MOST_BYTES = 1 << 25  # larger ones go back to the system after use
-_MOST_KEPT = 4  # as many are in use at a time within a thread
+_MOST_KEPT = 2  # as many are in use at a time: keys, and the words that they are made of
 
 _of_thread = threading.local()
 
