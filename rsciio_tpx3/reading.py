@@ -279,6 +279,7 @@ def frames_signal(
     lazy=False,
     chunks="auto",
     navigator=None,
+    navigator_holds="Counts",
     sig_axes=None,
     account=None,
 ):
@@ -294,6 +295,8 @@ def frames_signal(
         As in `event_signal`.
     navigator : numpy.ndarray of shape nav_shape, optional
         Counts of each position, where they are known already.
+    navigator_holds : {"Counts", "Entries"}
+        "Entries" where only the number of pixels that counted is known.
     account : Account, optional
         What the user and other files tell.
 
@@ -311,16 +314,16 @@ def frames_signal(
         "original_metadata": original_metadata,
         # a 4D array of events is lazy even when its chunks are in memory
         "attributes": {"_lazy": True},
-        "post_process": [partial(_finish, navigator=navigator)],
+        "post_process": [partial(_finish, navigator=navigator, holds=navigator_holds)],
     }
     return signal if account is None else account.complete(signal)
 
 
-def _finish(signal, navigator):
+def _finish(signal, navigator, holds):
     """Runs inside HyperSpy only: the sparse class, and the navigator that is known already."""
     from hyperspy_sparse.signals import finish_loading
 
-    return finish_loading(signal, navigator=navigator)
+    return finish_loading(signal, navigator, holds)
 
 
 def axis(name, size, navigate, scale=1.0, offset=0.0, units=""):

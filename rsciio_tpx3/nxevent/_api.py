@@ -117,7 +117,8 @@ def file_reader(
         # the record has the type of what was written, not of times over threshold kept beside it
         if record and (values == _HEIGHTS) == (found["coding"] == _HEIGHTS):
             dtype = record["dtype"]
-    source = NXEventSource(filename, found["path"], nav_shape, sig_shape, dtype, values)
+    merged = found["coding"] == _HEIGHTS
+    source = NXEventSource(filename, found["path"], nav_shape, sig_shape, dtype, values, merged)
     return counted_signal(
         source, record, foreign_metadata(filename), {"nxevent": {"group": found["path"]}}, lazy, chunks, account
     )

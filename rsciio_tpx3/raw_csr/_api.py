@@ -131,7 +131,7 @@ def _metadata(about):
     dwell = about.params.get("dwell_time_ns")
     return foreign_metadata(
         about.path,
-        quantity=_QUANTITY.get(str(about.params.get("values_role", "count")).lower(), "Counts"),
+        quantity=_QUANTITY.get(about.values_role, "Counts"),
         dwell_time=dwell * 1e-9 if isinstance(dwell, (int, float)) else None,
     )
 
