@@ -56,7 +56,8 @@ def align_frames(signal, drift=None, *, upsampling=1, field="common", show_progr
     Raises
     ------
     ValueError
-        If the signal has no frame axis, the shifts do not fit it, or frames have nothing in common.
+        If the signal has no frame axis, its axes are in another order, the shifts do not fit it, frames have nothing
+        in common, or the grid would have more than 200 million positions.
 
     Examples
     --------
