@@ -116,4 +116,6 @@ def test_hits_kept_one_by_one_are_counts_whatever_is_added_up(tmp_path):
         hits = hs.load(tmp_path / "hits.nxevent", values=values, lazy=True)
         assert _picture(hits) == ("Counts per position", "Counts")
         np.testing.assert_array_equal(hits.navigator.data, s.navigator.data)
+        quantity = "Counts (hits)" if values == "auto" else "Time over threshold (25 ns)"
+        assert hits.metadata.Signal.quantity == quantity
     assert (s.data.compute().data > 1).any() and s.navigator.data.sum() == (truth.hit_position >= 0).sum()
