@@ -6,6 +6,7 @@ import numpy as np
 
 from hyperspy_sparse.detectors import masked_sums
 from hyperspy_sparse.drift import Drift, check_frames, find_drift
+from hyperspy_sparse.navigator import COUNTS, counts_of
 from hyperspy_sparse.signals import finish_loading
 from rsciio_tpx3.events.drift import common_grid, scan_grid, shifted_scan
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
@@ -49,12 +50,14 @@ def align_frames(signal, drift=None, *, upsampling=1, field="common", show_progr
     -------
     The same class of signal, with navigation axes (x, y)
         Lazy. ``metadata.Acquisition_instrument.TEM.Scan.Drift`` has the shifts with their errors and the
-        number of events kept and lost; its axes are calibrated as those of `signal`.
+        number of events kept and lost, where the signal knows events: not where it was saved with values that are
+        no counts. Its axes are calibrated as those of `signal`.
 
     Raises
     ------
     ValueError
-        If the signal has no frame axis, the shifts do not fit it, or frames have nothing in common.
+        If the signal has no frame axis, its axes are in another order, the shifts do not fit it, frames have nothing
+        in common, or the grid would have more than 200 million positions.
 
     Examples
     --------
@@ -75,15 +78,15 @@ def align_frames(signal, drift=None, *, upsampling=1, field="common", show_progr
         raise ValueError(f"upsampling={upsampling!r}: a whole number above 0 is needed.")
     drift = _drift(signal, drift, options)
     grid = _FIELDS[field](drift.shifts, signal.data.shape[1:3], int(upsampling))
-    counts = _counts(signal)
+    counts, holds = _counts(signal)
     source = source_of(signal.data)
     if _from_events(source):
         data, placed = _placed_again(source, grid, show_progressbar)
     else:
         data, placed = moved_rows(signal.data, grid, counts)
     result = _like(signal, data, grid)
-    _note(result, drift, grid, kept=placed.sum(), total=counts.sum())
-    return finish_loading(result, navigator=placed)
+    _note(result, drift, grid, placed.sum(), counts.sum(), holds)
+    return finish_loading(result, placed, holds)
 
 
 def _drift(signal, drift, options):
@@ -101,13 +104,17 @@ def _drift(signal, drift, options):
 
 
 def _counts(signal):
-    """Counts of each position of each frame, from the navigator where it is up to date."""
-    stored = signal.navigator
-    if stored is not None and getattr(signal, "_navigator_of", None) == signal.data.name:
-        if np.shape(stored.data) == signal.data.shape[:3]:
-            return np.asarray(stored.data)
+    """Counts of each position of each frame, and what they are: from the navigator where it has them.
+
+    Values that are no counts, such as times over threshold, are added up where nobody knows the events any more.
+    """
+    counts = counts_of(signal)
+    if counts is not None:
+        return counts, COUNTS
     everything = np.ones((1, *signal.data.shape[-2:]), bool)
-    return masked_sums(signal.data, everything, np.sum(np.zeros(1, signal.data.dtype)).dtype)[..., 0].compute()
+    sums = masked_sums(signal.data, everything, np.sum(np.zeros(1, signal.data.dtype)).dtype)[..., 0].compute()
+    quantity = str(signal.metadata.get_item("Signal.quantity") or COUNTS)
+    return sums, COUNTS if quantity.startswith(COUNTS) else quantity
 
 
 def _from_events(source):
@@ -136,7 +143,7 @@ def _like(signal, data, grid):
     return template
 
 
-def _note(signal, drift, grid, kept, total):
+def _note(signal, drift, grid, kept, total, holds):
     visits = grid.visits()
     lost = total - kept
     known = drift.reference != "given"
@@ -148,11 +155,12 @@ def _note(signal, drift, grid, kept, total):
         "drift_reference": drift.reference,
         "drift_upsampling": grid.upsampling,
         "drift_visits": [int(visits.min()), int(visits.max())],
-        "drift_events_kept": kept.item(),
-        "drift_events_lost": lost.item(),
+        "drift_events_kept": kept.item() if holds == COUNTS else None,
+        "drift_events_lost": lost.item() if holds == COUNTS else None,
         "frames_summed": len(drift.shifts),
     }
     signal.metadata.add_dictionary(build(about))
     share = lost / total if total else 0.0
     log = _logger.warning if share > 0.25 else _logger.info
-    log(f"{kept} of {total} events are in the field of the aligned frames; {lost} ({share:.1%}) lie outside of it.")
+    what = "events" if holds == COUNTS else f"in {holds}"
+    log(f"{kept} of {total} {what} are in the field of the aligned frames; {lost} ({share:.1%}) lie outside of it.")

@@ -10,12 +10,15 @@ from hyperspy_sparse.detectors import mask_of, masked_sums
 from hyperspy_sparse.twins import has_sparse_chunks
 from hyperspy_sparse.waiting import read_recording
 from rsciio_tpx3.events.line_profiles import half_mask
+from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.metadata.units import is_time
 
 __all__ = ["Drift", "REFERENCES", "find_drift"]
 
 _logger = logging.getLogger(__name__)
 
 REFERENCES = ("mean", "first", "previous")
+_PLACES = {"x": 0, "y": 1, "frame": 2}  # of the axes as the readers call them
 _SUBSETS = 4  # parts of the detector whose images are independent
 _BLOCK = 4  # pixels: an electron lights up fewer, so that it belongs to one part
 
@@ -91,7 +94,7 @@ def find_drift(signal, detector=None, reference="mean", upsample_factor=20, smoo
     Raises
     ------
     ValueError
-        If there is no frame axis, or a frame is too small to be compared.
+        If there is no frame axis, axes are in another order, or a frame is too small to be compared.
 
     Notes
     -----
@@ -120,10 +123,10 @@ def find_drift(signal, detector=None, reference="mean", upsample_factor=20, smoo
         raise ValueError(f"upsample_factor={upsample_factor!r}: a whole number above 0 is needed.")
     if not 0 <= smoothing < np.inf:
         raise ValueError(f"smoothing={smoothing!r}: a number of positions of 0 or more is needed.")
-    ny, nx = signal.data.shape[1:3]
+    (x, nx), (y, ny) = ((axis.name, axis.size) for axis in signal.axes_manager.navigation_axes[:2])
     if min(ny, nx) < 8:
         raise ValueError(
-            f"Frames of {nx} x {ny} positions are too small to find a shift: 8 along each axis are needed."
+            f"Frames of {nx} x {ny} positions ({x}, {y}) are too small to find a shift: 8 along each axis are needed."
         )
     mask = _dark_field(signal) if detector is None else mask_of(signal, detector)[0]
     parts = np.add.outer(np.arange(mask.shape[0]) // _BLOCK * 2, np.arange(mask.shape[1]) // _BLOCK) % _SUBSETS
@@ -153,11 +156,36 @@ def check_frames(signal):
     if not has_sparse_chunks(signal):
         raise ValueError(f"{signal} has no sparse frames; hyperspy_sparse.to_sparse(signal) makes them.")
     read_recording(signal)
-    sizes = signal.axes_manager.navigation_shape
-    if len(sizes) != 3:
+    axes = signal.axes_manager.navigation_axes
+    if len(axes) != 3:
         raise ValueError(
-            f"{signal} has navigation axes {sizes}; a repeated scan has (x, y, frame). Load it with all its frames, "
-            "without time_bins."
+            f"{signal} has navigation axes {tuple(axis.size for axis in axes)}; a repeated scan has (x, y, frame). "
+            "Load it with all its frames, without time_bins."
+        )
+    names = [str(axis.name) for axis in axes]
+    if any(_PLACES.get(name, place) != place for place, name in enumerate(names)):
+        others = [name for name in names if name not in _PLACES]
+        wanted = [name if name in names else others.pop(0) for name in _PLACES]
+        raise ValueError(
+            f"The navigation axes of {signal} are {names}; frames are looked for along the last one. Bring them "
+            f"in order first: s.transpose(navigation_axes={wanted})."
+        )
+    _refuse_time(signal, axes[2])
+
+
+def _refuse_time(signal, axis):
+    """Time bins have the shape of frames, but each is a part of one scan."""
+    name = str(axis.name)
+    scan = getattr(source_of(signal.data), "scan", None)
+    if scan is not None:  # the recording knows, whatever the axis is called
+        found, otherwise = scan.time_axis is not None, ""
+    else:
+        found = name != "frame" and (name.lower().startswith("time") or is_time(axis.units))
+        otherwise = " If these are frames, call the axis 'frame'."
+    if found:
+        raise ValueError(
+            f"The third navigation axis of {signal}, {name!r}, is a time: time bins of one scan are no repeated scan. "
+            f"Load it with all its frames, without time_bins.{otherwise}"
         )
 
 

@@ -1,11 +1,14 @@
-"""The picture to navigate by: counts per scan position, without reading a frame."""
+"""The picture to navigate by: counts per scan position, or what is nearest to them, without reading a frame."""
 
 import numpy as np
 
-__all__ = ["attach", "counts_signal", "drop_if_outdated"]
+__all__ = ["COUNTS", "attach", "counts_of", "drop_if_outdated", "picture"]
+
+COUNTS = "Counts"
+"""What a navigator holds where nothing else is said; its title and quantity tell."""
 
 
-def counts_signal(signal, counts):
+def picture(signal, values, holds=COUNTS):
     """A signal of the navigation axes of `signal`, as HyperSpy's plotting wants its navigator.
 
     One navigation axis gives a `Signal1D`, two a `Signal2D`, more a stack of images.
@@ -13,19 +16,19 @@ def counts_signal(signal, counts):
     from hyperspy.api import signals
 
     axes = signal.axes_manager.navigation_axes[::-1]
-    counts = np.asarray(counts)
+    values = np.asarray(values)
     shape = tuple(axis.size for axis in axes)
-    if counts.shape != shape:
+    if values.shape != shape:
         raise ValueError(
-            f"the navigator has shape {counts.shape}, but the navigation axes are {shape} in "
+            f"the navigator has shape {values.shape}, but the navigation axes are {shape} in "
             "NumPy order (slowest first)."
         )
     described = [_described(axis, i >= len(axes) - 2) for i, axis in enumerate(axes)]
     kind = signals.Signal1D if len(axes) == 1 else signals.Signal2D
-    picture = kind(counts, axes=described)
-    picture.metadata.General.title = "Counts per position"
-    picture.metadata.set_item("Signal.quantity", "Counts")
-    return picture
+    made = kind(values, axes=described)
+    made.metadata.General.title = f"{holds} per position"
+    made.metadata.set_item("Signal.quantity", holds)
+    return made
 
 
 def _described(axis, in_picture):
@@ -33,11 +36,20 @@ def _described(axis, in_picture):
     return {**kept, "navigate": not in_picture}
 
 
-def attach(signal, counts):
-    """Set `signal.navigator` from counts of shape nav_shape; nothing without navigation axes."""
+def attach(signal, values, holds=COUNTS):
+    """Set `signal.navigator` from values of shape nav_shape; nothing without navigation axes."""
     if signal.axes_manager.navigation_dimension:
-        signal.navigator = counts_signal(signal, counts)
+        signal.navigator = picture(signal, values, holds)
         signal._navigator_of = signal.data.name
+
+
+def counts_of(signal):
+    """Counts of each position in NumPy order, where the navigator has them for the data as they are; else None."""
+    stored = signal.navigator
+    if stored is None or getattr(signal, "_navigator_of", None) != signal.data.name:
+        return None
+    fits = np.shape(stored.data) == signal.data.shape[:-2]
+    return np.asarray(stored.data) if fits and stored.metadata.get_item("Signal.quantity") == COUNTS else None
 
 
 def drop_if_outdated(signal):

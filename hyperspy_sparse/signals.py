@@ -155,7 +155,7 @@ def finish_later(signal, frames):
     return signal
 
 
-def finish_loading(signal, navigator=None):
+def finish_loading(signal, navigator=None, holds=_navigator.COUNTS):
     """Last step of loading: the sparse class, and a navigator that is there at once.
 
     Parameters
@@ -164,6 +164,8 @@ def finish_loading(signal, navigator=None):
         As HyperSpy made it from the reader's dictionary.
     navigator : numpy.ndarray, shape nav_shape (NumPy order), or None
         Counts per position, where the source knows them without reading the data.
+    holds : str
+        What the navigator has of each position, if that is something else.
 
     Returns
     -------
@@ -176,5 +178,5 @@ def finish_loading(signal, navigator=None):
     """
     signal = as_sparse_twin(signal)
     if navigator is not None:
-        _navigator.attach(signal, navigator)
+        _navigator.attach(signal, navigator, holds)
     return signal

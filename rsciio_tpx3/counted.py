@@ -12,6 +12,8 @@ def counted_signal(source, record, metadata, original_metadata, lazy, chunks, ac
     Parameters
     ----------
     source : FrameSource
+        With ``row_counts(read)``: the counts of each position where they are to be had without reading the events, or
+        at all where `read` is true; None otherwise.
     record : dict or None
         What our writer noted, as `metadata.record.read_record` gives it.
     metadata, original_metadata : dict
@@ -24,7 +26,10 @@ def counted_signal(source, record, metadata, original_metadata, lazy, chunks, ac
     list of dict
     """
     axes = record["axes"] if record else None
-    entries = source.row_events()
+    # what will be in memory is read anyway
+    picture, holds = source.row_counts(read=not lazy), "Counts"
+    if picture is None:
+        picture, holds = source.row_events(), "Entries"
     return [
         frames_signal(
             source,
@@ -33,7 +38,8 @@ def counted_signal(source, record, metadata, original_metadata, lazy, chunks, ac
             record["original_metadata"] if record else original_metadata,
             lazy=lazy,
             chunks=chunks,
-            navigator=None if entries is None else entries.reshape(source.nav_shape),
+            navigator=None if picture is None else picture.reshape(source.nav_shape),
+            navigator_holds=holds,
             sig_axes=axes[-2:] if axes else None,
             account=account,
         )

@@ -19,6 +19,8 @@ from rsciio_tpx3.reading import scan_options, told_scan
 
 __all__ = ["HitBatch", "read_hits"]
 
+_LEAST_PIXELS = 1 << 16  # one type for x and y of all detectors as they are
+
 
 def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_000, **options):
     """Iterate over the hits of a recording in order of time, as columns.
@@ -94,7 +96,8 @@ class HitBatch:
     Parameters
     ----------
     columns : dict of str to numpy.ndarray
-        ``x`` and ``y``, the detector pixel (uint16); ``toa``, the time of arrival in ticks of
+        ``x`` and ``y``, the detector pixel (uint16, or uint32 on a detector that electrons divide into more
+        than 65536 pixels along an axis); ``toa``, the time of arrival in ticks of
         1 / 3.84 GHz = 260.41666 ps on the detector's clock, without rollovers (int64); ``tot``, the time
         over threshold in steps of 25 ns (uint16). With a scan also ``scan_x`` and ``scan_y``, and
         where the scan has them ``frame`` and ``time_bin`` (int32), all -1 for a hit without a position.
@@ -161,16 +164,17 @@ def _clipped(hit_span, start, stop):
 
 
 def _batches(source, span, scan, batch_size):
+    kind = np.min_scalar_type(max(*source.sig_shape, _LEAST_PIXELS) - 1)
     for hits in _in_order(source, *span, batch_size):
         order = time_order(hits.toa, hits.pixel, hits.tot)
         for begin in range(0, len(order), batch_size):
-            yield _batch(hits, order[begin : begin + batch_size], scan)
+            yield _batch(hits, order[begin : begin + batch_size], scan, kind)
 
 
-def _batch(hits, chosen, scan):
+def _batch(hits, chosen, scan, kind):
     y, x = np.divmod(hits.pixel[chosen], hits.width)
     toa = hits.toa[chosen]
-    columns = {"x": x.astype(np.uint16), "y": y.astype(np.uint16), "toa": toa, "tot": hits.tot[chosen]}
+    columns = {"x": x.astype(kind), "y": y.astype(kind), "toa": toa, "tot": hits.tot[chosen]}
     more = {"energy": hits.energy, "size": hits.size}
     columns.update({name: column[chosen] for name, column in more.items() if column is not None})
     if scan is not None:

@@ -280,6 +280,7 @@ def frames_signal(
     lazy=False,
     chunks="auto",
     navigator=None,
+    navigator_holds="Counts",
     sig_axes=None,
     account=None,
 ):
@@ -295,6 +296,8 @@ def frames_signal(
         As in `event_signal`.
     navigator : numpy.ndarray of shape nav_shape, optional
         Counts of each position, where they are known already.
+    navigator_holds : {"Counts", "Entries"}
+        "Entries" where only the number of pixels that counted is known.
     account : Account, optional
         What the user and other files tell.
 
@@ -313,16 +316,16 @@ def frames_signal(
         # a 4D array of events is lazy even when its chunks are in memory
         "attributes": {"_lazy": True},
         "package": "hyperspy_sparse.hosts",  # HyperSpy imports it before it looks for the class
-        "post_process": [partial(_finish, navigator=navigator)],
+        "post_process": [partial(_finish, navigator=navigator, holds=navigator_holds)],
     }
     return signal if account is None else account.complete(signal)
 
 
-def _finish(signal, navigator):
+def _finish(signal, navigator, holds):
     """Runs inside HyperSpy only: the sparse class, and the navigator that is known already."""
     from hyperspy_sparse.signals import finish_loading
 
-    return finish_loading(signal, navigator=navigator)
+    return finish_loading(signal, navigator, holds)
 
 
 def followed(signal, filename, file_format, options):

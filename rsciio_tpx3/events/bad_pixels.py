@@ -8,13 +8,13 @@ The ranks leave edges of disks and small spots alone, which have bright neighbou
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
 from rsciio_tpx3.events.grid import pixel_addresses, pixel_grid
+from rsciio_tpx3.threads import add_up
 
 __all__ = ["BadPixels", "count_pixels", "find_bad_pixels", "read_mask"]
 
@@ -35,26 +35,24 @@ class BadPixels:
     counts: np.ndarray
 
 
-def count_pixels(source, threads=2):
+def count_pixels(source):
     """Hits of each pixel over a whole recording, by one pass.
 
     Returns
     -------
     numpy.ndarray of int64, shape (height, width)
     """
-    pieces = source.work(max(threads, source.index().n_hits >> 21))
+    size = source.sig_shape[0] * source.sig_shape[1]
 
-    def count(piece):
-        counts = np.zeros(source.sig_shape[0] * source.sig_shape[1], np.int64)
-        for hits in source.part(piece):
-            _add(hits.pixel, counts)
+    def count(pieces):
+        counts = np.zeros(size, np.int64)
+        for piece in pieces:
+            for hits in source.part(piece):
+                _add(hits.pixel, counts)
         return counts
 
-    total = np.zeros(source.sig_shape[0] * source.sig_shape[1], np.int64)
-    with ThreadPoolExecutor(threads) as pool:
-        for counts in pool.map(count, pieces):
-            total += counts
-    return total.reshape(source.sig_shape)
+    pieces = source.work(max(1, source.index().n_hits >> 21))
+    return add_up(count, pieces, 8 * size).reshape(source.sig_shape)
 
 
 @njit(nogil=True, cache=True)

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from rsciio_tpx3.events.scan import MOST_POSITIONS
+
 __all__ = ["Grid", "common_grid", "scan_grid", "shifted_scan"]
 
 
@@ -27,6 +29,11 @@ class Grid:
         Cell ``(y, x)`` of the unshifted scan where the grid begins.
     shape : tuple of int
         Cells ``(y, x)``.
+
+    Raises
+    ------
+    ValueError
+        If there are more cells than a scan may have positions.
     """
 
     def __init__(self, shifts, nav_shape, upsampling, first, shape):
@@ -35,6 +42,12 @@ class Grid:
         self.upsampling = int(upsampling)
         self.first = tuple(int(n) for n in first)
         self.shape = tuple(int(n) for n in shape)
+        if self.shape[0] * self.shape[1] > MOST_POSITIONS:
+            raise ValueError(
+                f"upsampling={self.upsampling} makes {self.shape[1]:,} x {self.shape[0]:,} positions, more than "
+                f"{MOST_POSITIONS:,}, whose counts alone take 1.6 GB. Take a smaller upsampling, or a part of the scan "
+                "(s.inav)."
+            )
 
     def cells(self, axis):
         """Cell of the middle of each position along an axis, for each frame; -1 outside the grid.

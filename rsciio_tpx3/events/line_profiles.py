@@ -7,11 +7,12 @@ inner and the outer: what electrons leave the one, the other gains, so there is 
 is absorbed.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+
+from rsciio_tpx3.threads import add_up
 
 __all__ = ["LineProfiles", "half_mask", "line_profiles"]
 
@@ -103,9 +104,7 @@ def line_profiles(source, scan, before, after, per_position, mask=None):
     limits = first, width * per_position + first
     columns = (scan.start, scan.phase, scan.num, row, scan.den * per_position, per_position, *limits, mask.ravel())
     pieces = source.work(max(1, source.index().n_hits // _PART_HITS))
-    with ThreadPoolExecutor(2) as pool:
-        tables = pool.map(lambda part: _counted(source, part, columns, rows), [pieces[0::2], pieces[1::2]])
-        counts = sum(tables)
+    counts = add_up(lambda part: _counted(source, part, columns, rows), pieces, 16 * rows * width * per_position)
     dwell = float(np.median(scan.num[used] if used.any() else scan.num)) / scan.den
     return LineProfiles(counts, -first, per_position, nx, backwards, dwell / per_position)
 

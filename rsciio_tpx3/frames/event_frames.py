@@ -15,6 +15,7 @@ from rsciio_tpx3.frames.build import csr_from_keys, key_type, pixel_bits, rows_f
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.weighted import weighted_rows
 from rsciio_tpx3.scratch import Scratch
+from rsciio_tpx3.threads import thread_count
 
 __all__ = ["EventFrames", "count_type"]
 
@@ -100,10 +101,11 @@ class EventFrames:
         """Take counts that `count` found earlier for the same source and scan."""
         self._counts = counts
 
-    def count(self, show_progressbar=None, threads=2):
+    def count(self, show_progressbar=None, threads=None):
         """Count the hits of each position, and those outside the scan by reason.
 
-        One pass over the recording, without sorting anything; afterwards `row_events` knows.
+        One pass over the recording, without sorting anything, by as many threads as `rsciio_tpx3.threads` says;
+        afterwards `row_events` knows.
 
         Returns
         -------
@@ -111,6 +113,7 @@ class EventFrames:
         outside : dict of str to int
             Reasons as in `rsciio_tpx3.events.scan.OUTSIDE_NAMES`; zero where none.
         """
+        threads = threads or thread_count(8 * self.scan.n_positions)
         n_hits = self.source.index().n_hits
         pieces = self.source.work(max(1, n_hits // _PART_HITS))
         counts = np.zeros(self.scan.n_positions, np.int64)

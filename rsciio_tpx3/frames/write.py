@@ -6,7 +6,6 @@ handed to the format in order; the format keeps its files under provisional name
 
 import itertools
 import math
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, runtime_checkable
@@ -19,6 +18,7 @@ from tqdm.auto import tqdm
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.source import FrameSource
+from rsciio_tpx3.threads import thread_count
 
 __all__ = ["FrameSink", "NullSink", "check_layout", "known_entries", "spans_of", "write"]
 
@@ -61,7 +61,7 @@ def write(data, sink, show_progressbar=None, threads=None, description="Writing"
     show_progressbar : bool, optional
         None shows a bar, with frames a second, when it takes longer than two seconds.
     threads : int, optional
-        Spans in work at once; as many as there are processors by default, eight at the most, as each takes memory.
+        Spans in work at once; by default as many as `rsciio_tpx3.threads.thread_count` says.
     description : str
         For the bar.
 
@@ -82,7 +82,7 @@ def write(data, sink, show_progressbar=None, threads=None, description="Writing"
     120 entries
     {'frames': 6, 'entries': 120, 'total': 120}
     """
-    threads = threads or min(8, os.cpu_count() or 1)
+    threads = threads or thread_count()
     n_rows, tasks = spans_of(data)
     done = {"frames": 0, "entries": 0, "total": 0}
 

@@ -4,9 +4,9 @@ from functools import partial
 
 from rsciio_tpx3.cache import recalled
 
-__all__ = ["event_values", "what_is_counted"]
+__all__ = ["QUANTITY", "event_values", "what_is_counted"]
 
-_QUANTITY = {
+QUANTITY = {
     "counts": "Counts ({events})",
     "tot": "Time over threshold (25 ns)",
     "energy": "Energy (keV)",
@@ -16,7 +16,7 @@ _QUANTITY = {
 def what_is_counted(options):
     """Values for `rsciio_tpx3.metadata.mapping.build` that follow from the options alone."""
     events = "hits" if options.cluster is None else "electrons"
-    return {"event_type": events, "quantity": _QUANTITY[options.values].format(events=events)}
+    return {"event_type": events, "quantity": QUANTITY[options.values].format(events=events)}
 
 
 def event_values(source, options, corrections, counts, outside):

@@ -11,11 +11,12 @@ import math
 import re
 from fractions import Fraction
 from functools import cache
+from tokenize import TokenError
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.exceptions import UnitError
 
-__all__ = ["convert", "to_plain", "to_ticks"]
+__all__ = ["convert", "is_time", "to_plain", "to_ticks"]
 
 _DEGREE = math.pi / 180
 _ANGLES = {
@@ -31,6 +32,7 @@ _QUANTITY = re.compile(
     rf"^\s*\(?\s*(?P<value>{_NUMBER})\s*(?:(?:\u00b1|\+/-|\+-)\s*(?P<error>{_NUMBER})\s*)?\)?\s*(?P<unit>.*?)\s*$"
 )
 _MOST_DIGITS = 300
+_UNREADABLE = (ValueError, AttributeError, AssertionError, TypeError, SyntaxError, TokenError)  # from pint's parser
 _WHAT = {
     "keV": "an energy", "m": "a length", "mm": "a length", "um": "a length", "nm": "a length",
     "angstrom": "a length", "mrad": "an angle", "deg": "an angle", "s": "a time", "nA": "a current",
@@ -100,7 +102,7 @@ def _seconds(value, name, example):
         raise UnitError(
             f"{name}={value!r} has no unit of time (found {error.units1}). Write for example {example!r}."
         ) from None
-    except (pint.UndefinedUnitError, ValueError, AttributeError, AssertionError, TypeError, OverflowError):
+    except (pint.UndefinedUnitError, OverflowError, *_UNREADABLE):
         raise UnitError(
             f"{name}={value!r} cannot be read as a time. Write a number and a unit, for example {example!r}."
         ) from None
@@ -188,6 +190,17 @@ def _converted(number, found, wanted):
     return float(number * _ANGLES[found]) / _DEGREE
 
 
+def is_time(unit):
+    """Whether the units of an axis, if it has any, are those of a time.
+
+    Examples
+    --------
+    >>> is_time("ms"), is_time("nm"), is_time("$A^{-1}$"), is_time("")
+    (True, False, False, False)
+    """
+    return isinstance(unit, str) and _same_kind(unit, "s")
+
+
 def _kind(unit):
     if unit in _ANGLES:
         return "angle"
@@ -199,7 +212,7 @@ def _known(unit):
 
     try:
         return _registry().parse_units(unit)
-    except (pint.UndefinedUnitError, ValueError, AttributeError, AssertionError, TypeError, pint.PintError):
+    except (pint.UndefinedUnitError, pint.PintError, *_UNREADABLE):
         raise UnitError(f"the unit {unit!r} is not known") from None
 
 

@@ -13,6 +13,7 @@ from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
 from rsciio_tpx3.frames.write import check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
+from rsciio_tpx3.metadata.event_values import QUANTITY
 from rsciio_tpx3.metadata.nexus import read_nexus, write_nexus
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record, warn_unused
 from rsciio_tpx3.nxevent.hits import HitFrames
@@ -117,7 +118,11 @@ def file_reader(
         # the record has the type of what was written, not of times over threshold kept beside it
         if record and (values == _HEIGHTS) == (found["coding"] == _HEIGHTS):
             dtype = record["dtype"]
-    source = NXEventSource(filename, found["path"], nav_shape, sig_shape, dtype, values)
+    merged = found["coding"] == _HEIGHTS
+    if record and values == _HEIGHTS and not merged:
+        # the record is about the counts beside which they were kept
+        record["metadata"].setdefault("Signal", {})["quantity"] = QUANTITY["tot"]
+    source = NXEventSource(filename, found["path"], nav_shape, sig_shape, dtype, values, merged)
     return counted_signal(
         source, record, foreign_metadata(filename), {"nxevent": {"group": found["path"]}}, lazy, chunks, account
     )

@@ -29,6 +29,8 @@ class NXEventSource:
         Of the values.
     values : {"counts", "pulse_height"}
         Whether a pixel's value is its number of events or the sum of their pulse heights.
+    merged : bool
+        Whether the events of a pixel and position were written as one, with the value that all have.
 
     Raises
     ------
@@ -36,13 +38,14 @@ class NXEventSource:
         If the arrays of the group do not fit each other.
     """
 
-    def __init__(self, path, group, nav_shape, sig_shape, dtype, values="counts"):
+    def __init__(self, path, group, nav_shape, sig_shape, dtype, values="counts", merged=False):
         self.stamp = FileStamp.of(path)
         self.group = group
         self.nav_shape = tuple(int(n) for n in nav_shape)
         self.sig_shape = tuple(int(n) for n in sig_shape)
         self.dtype = np.dtype(dtype)
         self.values = values
+        self.merged = merged
         self._starts = None
         self._check()
 
@@ -58,6 +61,10 @@ class NXEventSource:
     def row_events(self):
         """Events of each position; see `FrameSource.row_events`."""
         return np.diff(self._all_starts())
+
+    def row_counts(self, read=False):
+        """Counts of each position; None where events of a pixel were written as one."""
+        return None if self.merged else self.row_events()
 
     def frames(self, start, stop):
         """Frames of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""

@@ -11,6 +11,7 @@ from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.frames.files import PartialFiles, need_space
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
+from rsciio_tpx3.metadata.event_values import QUANTITY
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record, warn_unused
 from rsciio_tpx3.raw_csr.description import read_description
 from rsciio_tpx3.raw_csr.sink import RawCsrSink
@@ -21,7 +22,7 @@ __all__ = ["check_file", "file_reader", "file_writer"]
 
 _logger = logging.getLogger(__name__)
 
-_QUANTITY = {"itot": "Time over threshold (25 ns)", "count": "Counts"}
+_QUANTITY = {"itot": QUANTITY["tot"], "count": "Counts"}
 
 
 def file_reader(
@@ -131,7 +132,7 @@ def _metadata(about):
     dwell = about.params.get("dwell_time_ns")
     return foreign_metadata(
         about.path,
-        quantity=_QUANTITY.get(str(about.params.get("values_role", "count")).lower(), "Counts"),
+        quantity=_QUANTITY.get(about.values_role, "Counts"),
         dwell_time=dwell * 1e-9 if isinstance(dwell, (int, float)) else None,
     )
 

@@ -54,6 +54,15 @@ class Description:
     params: dict
     own: dict
 
+    @property
+    def values_role(self):
+        """What the values are, in Reader4D's words: "count", "itot" and others."""
+        return str(self.params.get("values_role", "count")).lower()
+
+    @property
+    def holds_counts(self):
+        return self.values_role == "count"
+
 
 def read_description(path):
     """Read and check the TOML file, and look at the files it names.

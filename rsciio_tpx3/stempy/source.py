@@ -87,6 +87,10 @@ class StempySource:
             self._electrons = electrons
         return self._electrons
 
+    def row_counts(self, read=False):
+        """Counts of each position, which are its electrons: a pixel is named once for each."""
+        return self.row_events()
+
     def frames(self, start, stop):
         """Frames of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
         first, last = self._in_file(start, stop)

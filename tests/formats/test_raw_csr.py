@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rsciio_tpx3 import CSRFrames
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.raw_csr import check_file, file_reader, file_writer
 
 TYPES = ("int32", "uint32", "int64", "uint64", "uint8", "uint16", "float32", "<i4", ">u8", ">u2")
@@ -199,8 +200,10 @@ def test_sync_offset_shifts_frames(tmp_path, dense, offset, navigation_shape):
             expected[position] = dense.reshape(35, 11, 13)[position + offset]
     found = values(path, navigation_shape=navigation_shape, sync_offset=offset, chunks=2)
     assert np.array_equal(found.reshape(expected.shape), expected)
-    source_counts = loaded(path, navigation_shape=navigation_shape, sync_offset=offset)["post_process"][0].keywords
-    assert np.array_equal(source_counts["navigator"].ravel(), (expected > 0).sum(axis=(1, 2)))
+    signal = loaded(path, navigation_shape=navigation_shape, sync_offset=offset)
+    picture = signal["post_process"][0].keywords["navigator"]
+    assert np.array_equal(picture.ravel(), expected.sum(axis=(1, 2)))
+    assert np.array_equal(source_of(signal["data"]).row_events(), (expected > 0).sum(axis=(1, 2)))
 
 
 def test_signal_shape_may_be_reshaped_but_not_resized(tmp_path, dense):

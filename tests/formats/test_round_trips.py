@@ -6,7 +6,7 @@ from counted_data import lazy, signal_dict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rsciio_tpx3 import CSRFrames
+from rsciio_tpx3 import CSRFrames, simulate
 from rsciio_tpx3.convert import convert
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.raw_csr import file_writer
@@ -105,3 +105,33 @@ def test_foreign_raw_csr_of_any_types_becomes_every_format(tmp_path_factory, den
     convert(path, folder / f"x{ending}", writer_options=options, verify=True, show_progressbar=False)
     found = hs.load(folder / f"x{ending}", lazy=True)
     assert found.data.dtype == dense.dtype and np.array_equal(np.asarray(found.data), dense)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("hspy", "zspy")])
+def test_frames_with_time_bins_are_saved_and_converted(tmp_path, name):
+    recording = tmp_path / "scan.tpx3"
+    simulate.recording(
+        recording, (5, 7), n_frames=3, dwell_time="20 us", frame_flyback="0.5 ms", electrons_per_position=150,
+        layout="single", seed=5,
+    )  # fmt: skip
+    options = {"navigation_shape": (7, 5, 3), "time_bins": 2}
+    ending, how = FORMATS[name]
+    s = hs.load(recording, lazy=True, **options)
+    s.axes_manager["x"].scale, s.axes_manager["x"].units = 0.25, "nm"
+    s.save(tmp_path / f"saved{ending}", **how)
+    convert(
+        recording, tmp_path / f"converted{ending}", reader_options=options, writer_options=how, verify=True,
+        show_progressbar=False,
+    )  # fmt: skip
+    dense = s.data.compute().todense()
+    assert dense.shape == (2, 3, 5, 7, 256, 256) and dense.max() > 1
+    for way in ("saved", "converted"):
+        again = hs.load(tmp_path / f"{way}{ending}", lazy=True)
+        assert type(again) is type(s) and again.data.dtype == s.data.dtype
+        assert np.array_equal(again.data.compute().todense(), dense)
+        assert [axis.name for axis in again.axes_manager.navigation_axes] == ["x", "y", "frame", "time in dwell"]
+        assert again.axes_manager["time in dwell"].units == "s"
+        assert again.axes_manager["time in dwell"].scale == s.axes_manager["time in dwell"].scale
+        if again.navigator.metadata.Signal.quantity == "Counts":
+            assert np.array_equal(again.navigator.data, s.navigator.data)
+    assert hs.load(tmp_path / f"saved{ending}", lazy=True).axes_manager["x"].scale == 0.25

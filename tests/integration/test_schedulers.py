@@ -243,6 +243,58 @@ def test_threads_processes_and_a_cluster_agree(recordings, client, monkeypatch):
             np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+OPTIONS = {
+    "electrons": {"cluster": True},
+    "centroids": {"cluster": {"position": "centroid", "upsample": 2}, "values": "tot"},
+    "time bins": {"time_bins": 3},
+    "bins of the recording": {"time_bins": {"over": "recording", "number": 4}},
+    "frames added up": {"frames": "sum"},
+    "all of it": {
+        "cluster": True, "frames": "sum", "time_bins": 3, "corrections": {"mask": "find", "time_walk": True},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory):
+    """Three passes over a scan with electrons of several hits that walk, in two pieces."""
+    path = tmp_path_factory.mktemp("repeated") / "scan.tpx3"
+    truth = simulate.recording(
+        path, (6, 11), n_frames=3, electrons_per_position=60, dwell_time="20 us", frame_flyback="90 us",
+        hits=simulate.HitModel(walk="60 ns"), defects=simulate.Defects(hot=[517], hot_rate=50_000.0), n_files=2, seed=9,
+    )  # fmt: skip
+    return truth.paths[0]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_electrons_bins_and_sums_are_the_same_on_a_cluster(repeated, client, monkeypatch, name):
+    hs = pytest.importorskip("hyperspy.api")
+    options = {"navigation_shape": (11, 6, 3), "all_parts": True, "layout": "quad", "chunks": 2, **OPTIONS[name]}
+    signal = hs.load(repeated, lazy=True, **options)
+    scale = signal.axes_manager.signal_axes[0].scale
+    roi = hs.roi.CircleROI(128 * 2, 120 * 2, 90, 30)
+    images = {
+        "frames": signal.data,
+        "sum": signal.sum(axis=signal.axes_manager.navigation_axes).data,
+        "virtual image": signal.get_integrated_intensity(roi).data,
+        "cut-out": signal.inav[2:9, 1:5].isig[40:300, 9:].data,
+    }
+    assert scale == (0.5 if name == "centroids" else 1.0)
+    on_threads = dask.compute(*images.values(), scheduler="threads")
+    assert on_threads[0].nnz > 1000 and on_threads[2].sum() > 100
+
+    def refuse(*args):
+        raise AssertionError("workers open the files, not the process that asks them")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.WordReader, "read", refuse)
+        on_cluster = [future.result() for future in client.compute(list(images.values()))]
+    for found, expected in ((on_cluster[0], on_threads[0]), (on_cluster[3], on_threads[3])):
+        _equal(found, expected)
+    for found, expected in zip(on_cluster[1:3], on_threads[1:3]):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_changed_file_is_noticed_by_the_worker(tmp_path, client):
     path = tmp_path / "scan.tpx3"
     simulate.recording(path, (6, 11), electrons_per_position=40, seed=4)

@@ -212,3 +212,20 @@ def test_what_makes_no_sense_is_refused_before_reading(recorded, options, error,
 
 def test_it_is_public():
     assert rsciio_tpx3.read_hits is read_hits and "read_hits" in dir(rsciio_tpx3)
+
+
+@pytest.mark.parametrize(("upsample", "kind"), [(64, np.uint16), (88, np.uint32)])
+def test_pixels_of_a_finely_divided_strip_do_not_wrap(tmp_path, upsample, kind):
+    path = tmp_path / "strip.tpx3"
+    simulate.recording(path, (5, 7), layout="strip", dwell_time="40 us", electrons_per_position=80, seed=6)
+    cluster = {"position": "centroid", "upsample": upsample}
+    source = rsciio_tpx3.hit_table.open_recording(path, {"layout": "strip", "cluster": cluster})[0]
+    assert source.sig_shape == (256 * upsample, 1024 * upsample)
+    hits = source.hits()
+    y, x = np.divmod(hits.pixel.astype(np.int64), 1024 * upsample)
+    table = _table(read_hits(path, layout="strip", cluster=cluster, batch_size=300))
+    assert table["x"].dtype == table["y"].dtype == kind
+    assert (x.max() >= 2**16) == (kind is np.uint32)
+    found = np.stack([table["toa"], table["y"], table["x"]])
+    expected = np.stack([hits.toa, y, x])
+    np.testing.assert_array_equal(found[:, np.lexsort(found)], expected[:, np.lexsort(expected)])

@@ -6,7 +6,7 @@ import pint
 import pytest
 
 from rsciio_tpx3.exceptions import UnitError
-from rsciio_tpx3.metadata.units import to_ticks
+from rsciio_tpx3.metadata.units import is_time, to_ticks
 from rsciio_tpx3.wording import format_seconds
 
 
@@ -22,7 +22,7 @@ def test_decimals_stay_exact():
     assert to_ticks("40.0203 us") == Fraction(400203, 10**10) * 3_840_000_000
 
 
-@pytest.mark.parametrize("value", [5, 0.5, "5", "3 m", "abc", "nan us", "inf us", "", "2px", None, "1 us us"])
+@pytest.mark.parametrize("value", [5, 0.5, "5", "3 m", "abc", "nan us", "inf us", "", "2px", None, "1 us us", "1 (us"])
 def test_what_is_no_time_is_refused_with_an_example(value):
     with pytest.raises(UnitError, match="'2 us'"):
         to_ticks(value, "dwell_time", example="2 us")
@@ -32,6 +32,15 @@ def test_zero_and_less_need_permission():
     with pytest.raises(UnitError, match="longer than zero"):
         to_ticks("-1 us")
     assert to_ticks("-1 us", allow_negative=True) == -3840
+
+
+OTHER_UNITS = ["", "px", "nm", "1/s", "$A^{-1}$", "no such unit", "%", "mrad", None, "<undefined>", "("]
+
+
+@pytest.mark.parametrize("units", OTHER_UNITS)
+def test_units_of_other_axes_are_no_times(units):
+    assert not is_time(units)
+    assert is_time("s") and is_time("us") and is_time("hour")
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,8 @@ def test_drift_is_drawn():
         ((np.arange(2 * FRAMES).reshape(FRAMES, 2) * 30.0,), {}, "no common field"),
         ((DRIFT,), {"upsampling": 0.5}, "above 0"),
         ((DRIFT,), {"field": "all"}, "none of 'common'"),
+        ((DRIFT,), {"upsampling": 1000}, "upsampling=1000 makes 42,801 x 35,301 positions, more than 200,000,000"),
+        ((DRIFT,), {"upsampling": 1000, "field": "scan"}, "makes 48,000 x 40,000 positions"),
     ],
 )
 def test_what_makes_no_sense_is_refused(drifting, arguments, options, words):
@@ -264,6 +266,62 @@ def test_signals_without_frames_are_refused(drifting):
         find_drift(s, detector=np.zeros((256, 256), bool))
     with pytest.raises(TypeError, match="which was given"):
         align_frames(s, DRIFT, reference="first")
+
+
+BINS = [
+    {"frames": "sum", "time_bins": 4},
+    {"time_bins": {"over": "recording", "number": 3}},
+]
+
+
+@pytest.mark.parametrize("bins", BINS)
+@pytest.mark.parametrize("lazy", [True, False])
+def test_time_bins_are_not_taken_for_frames(drifting, tmp_path, bins, lazy):
+    _, path, options = drifting
+    s = hs.load(path, lazy=lazy, **{**options, "navigation_shape": (NX, NY), **bins})
+    for signal in (s, s.inav[:20, 5:], s * 2):
+        with pytest.raises(ValueError, match="'time in .*', is a time: .* without time_bins"):
+            align_frames(signal, np.zeros((s.data.shape[0], 2)))
+    # what the recording knows holds whatever the axis is called; so does a saved name
+    s.save(tmp_path / "bins.toml")
+    saved = hs.load(tmp_path / "bins.toml", lazy=True)
+    with pytest.raises(ValueError, match="is a time"):
+        find_drift(saved)
+    if lazy:
+        s.axes_manager[2].name, s.axes_manager[2].units = "frame", ""
+        with pytest.raises(ValueError, match="'frame', is a time: .* without time_bins.$"):
+            find_drift(s)
+    saved.axes_manager[2].name = "frame"
+    assert len(find_drift(saved).shifts) == s.data.shape[0]
+
+
+def test_the_axis_of_the_frames_may_have_any_name_and_scale(drifting):
+    _, path, options = drifting
+    s = hs.load(path, lazy=True, **options)
+    expected = _entries(align_frames(s, DRIFT))
+    s.axes_manager[2].name, s.axes_manager[2].units, s.axes_manager[2].scale = "time", "s", 0.1
+    np.testing.assert_array_equal(_entries(align_frames(s, DRIFT)).data, expected.data)
+    changed = s * 1
+    changed.axes_manager[2].name = "tilt"
+    changed.axes_manager[2].units = "deg"
+    assert len(find_drift(changed).shifts) == FRAMES
+    changed.axes_manager[2].units = "ms"
+    with pytest.raises(ValueError, match="call the axis 'frame'"):
+        find_drift(changed)
+    changed.axes_manager[2].name = "frame"
+    assert len(find_drift(changed).shifts) == FRAMES
+
+
+@pytest.mark.parametrize("order", [["frame", "x", "y"], ["y", "x", "frame"], ["x", "frame", "y"]])
+def test_axes_in_another_order_are_named_with_the_way_back(drifting, order):
+    _, path, options = drifting
+    s = hs.load(path, lazy=True, **options)
+    moved = s.transpose(navigation_axes=order)
+    with pytest.raises(ValueError, match=r"navigation_axes=\['x', 'y', 'frame'\]"):
+        align_frames(moved, DRIFT)
+    back = moved.transpose(navigation_axes=["x", "y", "frame"])
+    whole = align_frames(hs.load(path, lazy=False, **options), DRIFT)
+    np.testing.assert_array_equal(_entries(align_frames(back, DRIFT)).data, _entries(whole).data)
 
 
 def test_they_are_public():

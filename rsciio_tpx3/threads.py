@@ -1,0 +1,59 @@
+"""How many threads a pass over a recording has; the one place that asks for the number of cores."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from dask.system import CPU_COUNT
+
+__all__ = ["add_up", "thread_count"]
+
+_MOST = 8  # each holds some decoded hits, and one disk feeds all
+_TABLE_BYTES = 512 * 2**20
+
+
+def thread_count(table_bytes=0):
+    """Threads for work whose kernels release the interpreter.
+
+    As many as there are cores that this process may use (dask asks for affinity and the limits of a container), eight
+    at the most, and fewer where the tables that each of them fills would together take more than 512 MiB.
+
+    Parameters
+    ----------
+    table_bytes : int
+        Size of what each thread holds all the while.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Examples
+    --------
+    >>> thread_count(table_bytes=2**30)
+    1
+    """
+    return max(1, min(CPU_COUNT, _MOST, _TABLE_BYTES // max(table_bytes, 1)))
+
+
+def add_up(count, pieces, table_bytes):
+    """Sum of the tables that groups of pieces give, one group a thread.
+
+    Parameters
+    ----------
+    count : callable
+        Takes a list of pieces, gives a `numpy.ndarray` of integers, always of the same shape.
+    pieces : list
+    table_bytes : int
+        Size of one table.
+
+    Returns
+    -------
+    numpy.ndarray
+    """
+    threads = max(min(thread_count(table_bytes), len(pieces)), 1)
+    with ThreadPoolExecutor(threads) as pool:
+        # a table for each thread and not for each piece
+        tables = pool.map(count, [pieces[i::threads] for i in range(threads)])
+        total = next(tables)
+        for table in tables:
+            total += table
+    return total
