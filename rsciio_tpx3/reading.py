@@ -315,7 +315,6 @@ def frames_signal(
         "original_metadata": original_metadata,
         # a 4D array of events is lazy even when its chunks are in memory
         "attributes": {"_lazy": True},
-        "package": "hyperspy_sparse.hosts",  # HyperSpy imports it before it looks for the class
         "post_process": [partial(_finish, navigator=navigator, holds=navigator_holds)],
     }
     return signal if account is None else account.complete(signal)

@@ -156,7 +156,7 @@ def file_reader(
     -------
     list of dict
         One RosettaSciIO signal dictionary: ``data`` (dask array of `CSRFrames`), ``axes``,
-        ``metadata``, ``original_metadata``, ``attributes``, ``package``, ``post_process``.
+        ``metadata``, ``original_metadata``, ``attributes``, ``post_process``.
 
     Raises
     ------

@@ -51,7 +51,7 @@ def test_reader_needs_no_hyperspy(recording):
         "print(sorted(d), d['data'].shape, [m for m in ('hyperspy', 'pyxem', 'matplotlib') if m in sys.modules])\n"
     )
     assert out.strip() == (
-        "['attributes', 'axes', 'data', 'metadata', 'original_metadata', 'package', 'post_process'] (5, 7, 512, 512) []"
+        "['attributes', 'axes', 'data', 'metadata', 'original_metadata', 'post_process'] (5, 7, 512, 512) []"
     )
 
 

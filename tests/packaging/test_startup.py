@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import rsciio_tpx3
-from rsciio_tpx3 import simulate
 
 _KERNEL = """
 import numpy as np
@@ -60,25 +59,3 @@ def test_a_kernel_is_compiled_once_although_the_installation_is_read_only(tmp_pa
     assert _run(_KERNEL, tmp_path, **given) == "0 1"
     assert list(home.rglob("*.nbi"))
     assert _run(_KERNEL, tmp_path, **given) == "1 0"
-
-
-_LOADING = """
-import gc, sys
-import hyperspy.api as hs
-
-class Looks:
-    def find_spec(self, name, path=None, target=None):
-        if name == "pyxem.signals":
-            print(gc.isenabled())
-
-sys.meta_path.insert(0, Looks())
-{before}
-hs.load("scan.tpx3", navigation_shape=(4, 3), lazy=True, cache=False, show_progressbar=False)
-print(gc.isenabled())
-"""
-
-
-def test_the_collector_rests_while_loading_imports_pyxem_and_is_as_before_afterwards(tmp_path):
-    simulate.recording(tmp_path / "scan.tpx3", (3, 4), electrons_per_position=5)
-    assert _run(_LOADING.format(before=""), tmp_path).split() == ["False", "True"]
-    assert _run(_LOADING.format(before="gc.disable()"), tmp_path).split() == ["False", "False"]
