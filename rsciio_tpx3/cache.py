@@ -26,7 +26,7 @@ CACHE_BYTES = 2 * 2**30
 """Size of all entries together above which the ones not used for the longest time are removed."""
 
 _ENDING = ".npz"
-_CODE = ("events", "frames", "tpx3")  # folders whose code decides what is found
+_CODE = ("events", "frames", "t3pa", "tpx3")  # folders whose code decides what is found
 _HEAD = "head"  # array in each entry: what it belongs to, as JSON
 # what reading a file of any content may raise; RuntimeError for what looks encrypted
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)

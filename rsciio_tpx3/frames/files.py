@@ -54,6 +54,11 @@ class FileStamp:
     def name(self):
         return os.path.basename(self.path)
 
+    @property
+    def growing(self):
+        """Whether more may follow: an incomplete end is no damage."""
+        return False
+
     def checksum_of_ends(self):
         """BLAKE2b of the first and the last 64 KiB: tells most files apart, in no time whatever their size."""
         found = hashlib.blake2b(digest_size=16)
@@ -67,6 +72,33 @@ class FileStamp:
         """Whether an open file is the one it was."""
         now = os.fstat(file.fileno())
         return (now.st_size, now.st_mtime_ns) == (self.size, self.mtime_ns)
+
+    def open(self):
+        """The file to `fill` from; closing it is the caller's."""
+        FileStamp.of(self.path)  # says so where it is gone
+        return open(self.path, "rb", buffering=0)
+
+    def fill(self, file, start, space):
+        """Read from byte `start` of the open file into all of a buffer.
+
+        Raises
+        ------
+        Tpx3FormatError
+            If the file changed since it was opened.
+        """
+        space, done = memoryview(space).cast("B"), 0
+        file.seek(start)
+        while done < len(space):
+            n = file.readinto(space[done:])
+            if not n:
+                break
+            done += n
+        # after the reading, so that a change meanwhile is noticed
+        if done != len(space) or not self.fits(file):
+            now = os.fstat(file.fileno()).st_size
+            raise Tpx3FormatError(
+                f"{self.path!r} changed since it was opened: {self.size} bytes then, {now} now. Load it again."
+            )
 
     def check(self):
         """Raise Tpx3FormatError if the file is another one by now."""

@@ -14,7 +14,7 @@ import numpy as np
 from rsciio_tpx3.events.packets import HEADER_MAGIC, PACKET_TYPE_NAMES
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.files import FileStamp
-from rsciio_tpx3.tpx3.growing import GrowingStamp
+from rsciio_tpx3.frames.growing import stamp_of
 
 __all__ = ["Part", "WordReader", "expand_parts", "open_parts", "read_words"]
 
@@ -61,7 +61,7 @@ class Part:
     @property
     def growing(self):
         """Whether more may follow: an incomplete end is no damage."""
-        return isinstance(self.stamp, GrowingStamp)
+        return self.stamp.growing
 
 
 def expand_parts(filename, all_parts=False):
@@ -142,7 +142,7 @@ def open_parts(paths, follow=False):
     """
     parts, first = [], 0
     for path in paths:
-        stamp = (GrowingStamp if follow and path == paths[-1] else FileStamp).of(path)
+        stamp = stamp_of(path, follow and path == paths[-1])
         n_words = stamp.size // 8
         parts.append(Part(stamp, first, n_words, *_sniff(path, stamp.size)))
         first += n_words
@@ -224,22 +224,9 @@ class WordReader:
         """
         if part is not self._part:
             self._close()
-            FileStamp.of(part.path)  # says so where it is gone
-            self._file, self._part = open(part.path, "rb", buffering=0), part
+            self._file, self._part = part.stamp.open(), part
         words = self._buffer[: stop - start]
-        space, done = memoryview(words).cast("B"), 0
-        self._file.seek((start - part.first_word) * 8)
-        while done < len(space):
-            n = self._file.readinto(space[done:])
-            if not n:
-                break
-            done += n
-        # after the reading, so that a change meanwhile is noticed
-        if done != len(space) or not part.stamp.fits(self._file):
-            now = os.fstat(self._file.fileno()).st_size
-            raise Tpx3FormatError(
-                f"{part.path!r} changed since it was opened: {part.size} bytes then, {now} now. Load it again."
-            )
+        part.stamp.fill(self._file, (start - part.first_word) * 8, words)
         return words
 
 

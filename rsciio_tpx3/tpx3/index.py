@@ -3,7 +3,6 @@
 import logging
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from rsciio_tpx3.events.packets import (
     CONTROL_ID_NAMES,
@@ -13,6 +12,7 @@ from rsciio_tpx3.events.packets import (
 )
 from rsciio_tpx3.events.source import Edges, EventIndex
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.kept_index import indexing_bar
 from rsciio_tpx3.tpx3.chain import left_out, trusted_ranges
 from rsciio_tpx3.tpx3.files import WordReader
 from rsciio_tpx3.tpx3.stream import BLOCK_WORDS, WINDOW_WORDS, StreamPass
@@ -73,15 +73,7 @@ def build_index(parts, losses, show_progressbar=None):
     """
     stream = StreamPass(any(part.headerless for part in parts))
     total = sum(part.size for part in parts)
-    # tqdm shows nothing before `delay`: short files leave no trace on the screen
-    with tqdm(
-        total=total,
-        unit="B",
-        unit_scale=True,
-        desc="Indexing",
-        delay=2 if show_progressbar is None else 0,
-        disable=show_progressbar is False,
-    ) as bar:
+    with indexing_bar(total, show_progressbar) as bar:
         end = _pass(parts, None, stream, bar, losses)
         if end is None:
             # rare, and worth a second look: only chunks that confirm each other are read

@@ -9,11 +9,12 @@ from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.events.source import CompactHits, Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.kept_index import cache_for
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
 from rsciio_tpx3.tpx3.index import Losses
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
-from rsciio_tpx3.tpx3.recall import cache_for, recalled_index
+from rsciio_tpx3.tpx3.recall import recalled_blocks
 from rsciio_tpx3.wording import counted
 
 __all__ = ["Tpx3Source"]
@@ -86,8 +87,8 @@ class Tpx3Source:
             )
         self.parts = open_parts(paths, follow)
         self._spans = None
-        self.cache = cache_for(self.parts, cache, losses)
-        self._index, blocks = recalled_index(self.parts, losses, self.cache, show_progressbar)
+        self.cache = cache_for([part.stamp for part in self.parts], cache, {"losses": dict(losses.amounts)})
+        self._index, blocks = recalled_blocks(self.parts, losses, self.cache, show_progressbar)
         self._tables = _search_tables(blocks)
         self.layout = layout_for(self._index.chips, layout, gap, orientation)
         self.sig_shape = self.layout.sig_shape

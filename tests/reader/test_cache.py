@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rsciio_tpx3
-from rsciio_tpx3 import cache, file_reader, simulate
+from rsciio_tpx3 import cache, file_reader, kept_index, simulate
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.event_frames import EventFrames
@@ -105,7 +105,7 @@ def test_nothing_is_kept_unless_wanted_or_worth_it(recording, folder, passes, mo
     _load(recording, cache=False)
     _load(recording, cache="auto")
     assert not folder.exists()
-    monkeypatch.setattr(recall, "_WORTH_BYTES", 1000)
+    monkeypatch.setattr(kept_index, "_WORTH_BYTES", 1000)
     _load(recording, cache="auto")
     assert len(list(folder.iterdir())) == 3
     with pytest.raises(ValueError, match='none of True, False, "auto"'):

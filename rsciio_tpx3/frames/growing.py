@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rsciio_tpx3.frames.files import FileStamp
 
-__all__ = ["GrowingStamp"]
+__all__ = ["GrowingStamp", "stamp_of"]
 
 _END_BYTES = 1 << 12
 
@@ -28,6 +28,10 @@ class GrowingStamp(FileStamp):
 
     ends: str
 
+    @property
+    def growing(self):
+        return True
+
     @classmethod
     def of(cls, path):
         """Stamp of what is there now."""
@@ -38,6 +42,11 @@ class GrowingStamp(FileStamp):
     def fits(self, file):
         """Whether the file is the one it was; it may be longer by now."""
         return os.fstat(file.fileno()).st_size >= self.size and _ends(file, self.size) == self.ends
+
+
+def stamp_of(path, follow=False):
+    """Stamp of a file that must exist, as one that is still being written where `follow` says so."""
+    return (GrowingStamp if follow else FileStamp).of(path)
 
 
 def _ends(file, size):
