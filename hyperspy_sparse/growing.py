@@ -5,10 +5,10 @@ __all__ = ["refresh", "remember"]
 _TOLD = ("name", "scale", "offset", "units")
 
 
-def remember(signal, filename, options):
+def remember(signal, filename, file_format, options):
     """Note on a signal how it was loaded with ``follow=True``; a step of loading."""
     axes = [_about(axis) for axis in signal.axes_manager._axes]
-    signal._followed = filename, options, axes, {key for key, _ in _items(signal.metadata)}
+    signal._followed = filename, file_format, options, axes, {key for key, _ in _items(signal.metadata)}
     return signal
 
 
@@ -46,8 +46,8 @@ def refresh(signal):
             f"{signal!r} was not loaded with follow=True, or is not the signal that hs.load gave: there is nothing "
             'to load again. Use s = hs.load("scan.tpx3", follow=True, ...), and later s = refresh(s).'
         )
-    filename, options, axes, keys = signal._followed
-    new = hs.load(filename, file_format="TPX3", **options)
+    filename, file_format, options, axes, keys = signal._followed
+    new = hs.load(filename, file_format=file_format, **options)
     _keep_axes(signal, axes, new)
     for key, value in _items(signal.metadata):
         # what loading told then and does not tell now is no longer so, such as a chunk that came late

@@ -34,6 +34,7 @@ __all__ = [
     "axis",
     "called_with",
     "event_signal",
+    "followed",
     "frames_signal",
     "numpy_order",
     "refuse_unknown",
@@ -318,6 +319,30 @@ def _finish(signal, navigator):
     from hyperspy_sparse.signals import finish_loading
 
     return finish_loading(signal, navigator=navigator)
+
+
+def followed(signal, filename, file_format, options):
+    """The dictionary of a recording that is still being written, which remembers how to load it again.
+
+    Parameters
+    ----------
+    signal : dict
+        As `event_signal` gives it.
+    filename : str, Path or sequence of them
+    file_format : str
+        Name of the format, for `hyperspy.api.load`.
+    options : dict
+        All that the reader was called with.
+    """
+    step = partial(_remember, filename=filename, file_format=file_format, options=options)
+    return {**signal, "post_process": [*signal["post_process"], step]}
+
+
+def _remember(signal, filename, file_format, options):
+    """Runs inside HyperSpy only: how to load it again, for `hyperspy_sparse.refresh`."""
+    from hyperspy_sparse.growing import remember
+
+    return remember(signal, filename, file_format, options)
 
 
 def axis(name, size, navigate, scale=1.0, offset=0.0, units=""):

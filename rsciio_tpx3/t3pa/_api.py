@@ -6,7 +6,7 @@ import os
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.metadata.account import gather, steered
 from rsciio_tpx3.metadata.pixet import read_items
-from rsciio_tpx3.reading import called_with, event_signal, refuse_unknown, scan_options, signal_offers
+from rsciio_tpx3.reading import called_with, event_signal, followed, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
 from rsciio_tpx3.t3pa.source import AdvacamSource
 
@@ -14,7 +14,7 @@ __all__ = ["available_signals", "file_reader", "opened"]
 
 _WHAT = ".t3pa and .t3p files"
 _ACCOUNT_OPTIONS = ("metadata", "metadata_from", "calibrate")
-_SOURCE_OPTIONS = ("layout", "orientation", "toa_bits", "measurement")
+_SOURCE_OPTIONS = ("layout", "orientation", "toa_bits", "measurement", "cache", "follow", "show_progressbar")
 
 
 def file_reader(
@@ -49,6 +49,8 @@ def file_reader(
     metadata=None,
     metadata_from=None,
     calibrate="auto",
+    cache="auto",
+    follow=False,
     show_progressbar=None,
     **kwds,
 ):
@@ -102,6 +104,12 @@ def file_reader(
         A file or signal whose microscope node is copied, such as an image recorded beside it.
     calibrate : {"auto", "angle", "k", None}
         Detector axes in mrad or 1/nm, where camera length (and beam energy) are known; "auto" takes mrad.
+    cache : bool or "auto"
+        Keep what opening finds out (less than 1 % of the file) in the user's cache folder, so that the
+        next opening takes no time. "auto" does so from 256 MB on.
+    follow : bool
+        The file is still being written. What is there now is loaded; a row or record that is not yet whole is no
+        damage, and the file may grow. `hyperspy_sparse.refresh` gives a new signal with what came since.
     show_progressbar : bool, optional
         None shows a bar for work that takes longer than two seconds.
     **kwds
@@ -128,6 +136,7 @@ def file_reader(
     >>> import hyperspy.api as hs
     >>> s = hs.load("scan.t3pa", navigation_shape=(256, 256), dwell_time="6 us")  # doctest: +SKIP
     """
+    asked = {name: value for name, value in locals().items() if name not in ("filename", "kwds")}
     refuse_unknown(kwds, file_reader, _WHAT)
     account = _account(filename, metadata, metadata_from, calibrate)
     told = account.steer(**steered(signal, navigation_shape, pattern, layout, 0, orientation))
@@ -135,8 +144,10 @@ def file_reader(
         scan_options, locals(), navigation_shape=told.get("navigation_shape"), pattern=told["pattern"] or "raster"
     )
     events = event_options(cluster, corrections, values)
-    source = AdvacamSource(filename, told["layout"], told["orientation"] or "up", toa_bits, measurement)
-    return [event_signal(source, options, lazy, chunks, dtype, show_progressbar, events, account)]
+    place = told["layout"], told["orientation"] or "up"
+    source = AdvacamSource(filename, *place, toa_bits, measurement, cache, follow, show_progressbar)
+    signal = event_signal(source, options, lazy, chunks, dtype, show_progressbar, events, account)
+    return [followed(signal, filename, "Advacam", asked) if follow else signal]
 
 
 def available_signals(filename, **options):
@@ -170,7 +181,7 @@ def opened(filename, options):
     """
     known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
     refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, _WHAT)
-    options = dict(options)
+    options = {"cache": "auto", **options}
     event_options(**{name: options.pop(name) for name in EVENT_OPTIONS if name in options})
     account = _account(filename, **{name: options.pop(name) for name in _ACCOUNT_OPTIONS if name in options})
     given = [options.get(name) for name in ("navigation_shape", "pattern", "layout")]

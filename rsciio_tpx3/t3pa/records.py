@@ -15,8 +15,11 @@ from rsciio_tpx3.exceptions import Tpx3FormatError
 
 __all__ = ["BinaryRecords", "Columns", "TextRecords", "open_records"]
 
-_TEXT_BLOCK = 8 << 20
-_BINARY_BLOCK = 1 << 19
+_TEXT_BLOCK = 1 << 20
+_BINARY_BLOCK = 1 << 16
+_NEWLINE = 10
+_LONGEST_LINE = 1 << 12
+_TELLING_BYTES = 192  # 12 records of 16 bytes or 16 of 12: fewer do not tell which they are
 
 _NAMES = {"index": "index", "matrix index": "pixel", "toa": "toa", "tot": "tot", "ftoa": "ftoa", "overflow": "overflow"}
 _LONG = ("index", "pixel", "toa", "tot", "ftoa", "overflow")
@@ -46,50 +49,72 @@ class Columns:
     index: np.ndarray | None = None
 
 
-def open_records(path):
+def open_records(stamp):
     """The reader of a file's records.
+
+    Parameters
+    ----------
+    stamp : rsciio_tpx3.frames.files.FileStamp
+        Of a file that is still being written, what follows the last whole record is left for later.
 
     Raises
     ------
     Tpx3FormatError
         If it is no hit list.
     """
-    ending = os.path.splitext(path)[1].lower()
+    ending = os.path.splitext(stamp.path)[1].lower()
     if ending == ".t3r":
         raise Tpx3FormatError(
-            f"{os.path.basename(path)!r} holds undecoded chip data: times in it are coded by tables that Advacam "
+            f"{stamp.name!r} holds undecoded chip data: times in it are coded by tables that Advacam "
             "does not publish. Export it from Pixet as .t3pa or .t3p."
         )
-    return BinaryRecords(path) if ending == ".t3p" else TextRecords(path)
+    return BinaryRecords(stamp) if ending == ".t3p" else TextRecords(stamp)
+
+
+def _read(stamp, start, stop):
+    found = np.empty(stop - start, np.uint8)
+    with stamp.open() as file:
+        stamp.fill(file, start, found)
+    return found
+
+
+def _too_early(stamp):
+    return Tpx3FormatError(f"{stamp.name!r}: {stamp.size} bytes. Nothing was written yet: load it again in a moment.")
 
 
 class BinaryRecords:
-    """Packed records of 16 bytes, or the older 12, without a header."""
+    """Packed records of 16 bytes, or the older 12, without a header.
 
-    def __init__(self, path):
-        self.path = path
-        self.dtype = _record_type(path)
+    Parameters
+    ----------
+    stamp : rsciio_tpx3.frames.files.FileStamp
+    """
+
+    def __init__(self, stamp):
+        self.stamp = stamp
+        if stamp.growing and stamp.size < _TELLING_BYTES:
+            raise _too_early(stamp)
+        self.dtype = _record_type(stamp)
 
     def blocks(self):
         """Byte ranges that hold whole records."""
-        size = os.path.getsize(self.path)
+        size = self.stamp.size // self.dtype.itemsize * self.dtype.itemsize
         step = _BINARY_BLOCK * self.dtype.itemsize
         return [(start, min(start + step, size)) for start in range(0, size, step)]
 
     def read(self, start, stop):
         """`Columns` of a byte range."""
-        found = np.fromfile(self.path, self.dtype, (stop - start) // self.dtype.itemsize, offset=start)
+        found = _read(self.stamp, start, stop).view(self.dtype)
         return Columns(*(found[name].astype(np.int64) for name in ("pixel", "toa", "tot", "ftoa", "overflow")))
 
 
-def _record_type(path):
+def _record_type(stamp):
     """16 or 12 bytes: by the size of the file, and by limits that every record keeps."""
-    size = os.path.getsize(path)
-    name = os.path.basename(path)
-    fitting = []
+    fitting = {}
     for dtype in (_RECORD, _OLD_RECORD):
-        if size and size % dtype.itemsize == 0:
-            found = np.fromfile(path, dtype, 4096)
+        if stamp.size and (stamp.growing or stamp.size % dtype.itemsize == 0):
+            n = min(stamp.size // dtype.itemsize, 4096)
+            found = _read(stamp, 0, n * dtype.itemsize).view(dtype)
             hits = found[found["overflow"] == 0]
             # 10 bits of ToT, 5 of FToA, 18 of the pixel on the largest detector
             if (
@@ -98,30 +123,36 @@ def _record_type(path):
                 and (hits["ftoa"] < 32).all()
                 and (hits["pixel"] < 1 << 18).all()
             ):
-                fitting.append(dtype)
+                fitting.setdefault(len(hits) / n, dtype)
     if not fitting:
         raise Tpx3FormatError(
-            f"{name!r} has {size} bytes that are no records of 16 or 12 bytes with a time over threshold below 1024 "
-            "and a fine time below 32. The copy may be cut, or the program that wrote it padded its records."
+            f"{stamp.name!r} has {stamp.size} bytes that are no records of 16 or 12 bytes with a time over threshold "
+            "below 1024 and a fine time below 32. The copy may be cut, or the program that wrote it padded its records."
         )
-    return fitting[0]
+    # read in the wrong steps, a file seems to hold service rows
+    return fitting[max(fitting)]
 
 
 class TextRecords:
-    """Rows of whole numbers, parted by any white space, under a line of names or none."""
+    """Rows of whole numbers, parted by any white space, under a line of names or none.
 
-    def __init__(self, path):
-        self.path = path
+    Parameters
+    ----------
+    stamp : rsciio_tpx3.frames.files.FileStamp
+    """
+
+    def __init__(self, stamp):
+        self.stamp = stamp
         self.begin, names = self._header()
+        self.end = self._last_line_end() if stamp.growing else stamp.size
         self.columns = self._columns(names)
 
     def _header(self):
-        with open(self.path, "rb") as file:
-            line = file.readline(4096)
+        with self.stamp.open() as file:
+            line = file.readline(min(4096, self.stamp.size))
         if b"\0" in line or len(line) == 4096:
             raise Tpx3FormatError(
-                f"{os.path.basename(self.path)!r} is no text: a .t3pa file begins with a line of names. "
-                "Binary lists end in .t3p."
+                f"{self.stamp.name!r} is no text: a .t3pa file begins with a line of names. Binary lists end in .t3p."
             )
         text = line.decode("latin-1").strip()
         if not text or text[0].isdigit():
@@ -129,33 +160,50 @@ class TextRecords:
         parts = [part.strip().lower() for part in text.replace("  ", "\t").split("\t") if part.strip()]
         return len(line), parts
 
+    def _last_line_end(self):
+        """Where the last row ends whose line has been ended: of the next one, digits may be missing."""
+        stop = self.stamp.size
+        while stop > self.begin:
+            start = max(stop - _LONGEST_LINE, self.begin)
+            found = np.flatnonzero(_read(self.stamp, start, stop) == _NEWLINE)
+            if len(found):
+                return start + int(found[-1]) + 1
+            stop = start
+        return self.begin
+
     def _columns(self, names):
-        with open(self.path, "rb") as file:
-            file.seek(self.begin)
-            first = next((line for line in file if line.strip()), b"").split()
-        n = len(first)
+        n = self._first_row()
         if n == 0:
-            raise Tpx3FormatError(
-                f"{os.path.basename(self.path)!r} has no rows: nothing was recorded, or the copy failed."
-            )
+            if self.stamp.growing:
+                raise _too_early(self.stamp)
+            raise Tpx3FormatError(f"{self.stamp.name!r} has no rows: nothing was recorded, or the copy failed.")
         if names is not None and n == len(names) and all(name in _NAMES for name in names):
             return tuple(_NAMES[name] for name in names)
         if n in (len(_LONG), len(_SHORT)):
             return _LONG if n == len(_LONG) else _SHORT
         raise Tpx3FormatError(
-            f"{os.path.basename(self.path)!r} has rows of {n} values under {names or 'no names'}; six (Index, Matrix "
+            f"{self.stamp.name!r} has rows of {n} values under {names or 'no names'}; six (Index, Matrix "
             "Index, ToA, ToT, FToA, Overflow) or three (Matrix Index, ToA, ToT) are known. "
             "Export it from Pixet as .t3pa."
         )
 
+    def _first_row(self):
+        """Values of the first row; 0 where there is none."""
+        with open(self.stamp.path, "rb") as file:
+            file.seek(self.begin)
+            while file.tell() < self.end:
+                values = file.readline().split()
+                if values:
+                    return len(values)
+        return 0
+
     def blocks(self):
         """Byte ranges that hold whole lines."""
-        size = os.path.getsize(self.path)
         found, start = [], self.begin
-        with open(self.path, "rb") as file:
-            while start < size:
-                stop = min(start + _TEXT_BLOCK, size)
-                if stop < size:
+        with open(self.stamp.path, "rb") as file:
+            while start < self.end:
+                stop = min(start + _TEXT_BLOCK, self.end)
+                if stop < self.end:
                     file.seek(stop)
                     stop += len(file.readline())
                 found.append((start, stop))
@@ -164,14 +212,13 @@ class TextRecords:
 
     def read(self, start, stop):
         """`Columns` of a byte range."""
-        text = np.fromfile(self.path, np.uint8, stop - start, offset=start)
-        most = int((text == 10).sum()) + 1
-        out = np.zeros((len(self.columns), most), np.int64)
+        text = _read(self.stamp, start, stop)
+        out = np.zeros((len(self.columns), np.count_nonzero(text == _NEWLINE) + 1), np.int64)
         n, bad = _parse(text, out)
         if bad >= 0:
             line = bytes(text[max(0, bad - 60) : bad + 60])
             raise Tpx3FormatError(
-                f"byte {start + bad} of {os.path.basename(self.path)!r}: a row of {len(self.columns)} whole numbers "
+                f"byte {start + bad} of {self.stamp.name!r}: a row of {len(self.columns)} whole numbers "
                 f"was due, found {line!r}. The file is damaged or cut; remove that line to read the rest."
             )
         found = dict(zip(self.columns, out[:, :n]))
@@ -189,7 +236,7 @@ def _parse(text, out):
     i, n = 0, len(text)
     while i < n:
         c = text[i]
-        if c == 10:
+        if c == _NEWLINE:
             if column == n_columns:
                 row += 1
             elif column != 0:

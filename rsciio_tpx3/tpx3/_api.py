@@ -1,7 +1,6 @@
 """The RosettaSciIO reader of `.tpx3` files."""
 
 import inspect
-from functools import partial
 
 import numpy as np
 
@@ -9,7 +8,7 @@ from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import regular_pulses
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.metadata.account import first_piece, gather, steered
-from rsciio_tpx3.reading import called_with, event_signal, refuse_unknown, scan_options, signal_offers
+from rsciio_tpx3.reading import called_with, event_signal, followed, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.tpx3.source import Tpx3Source
 
 __all__ = ["available_signals", "file_info", "file_reader", "opened"]
@@ -183,16 +182,7 @@ def file_reader(
     place = told["layout"], told["gap"] or 0, told["orientation"] or "up"
     source = Tpx3Source(filename, *place, all_parts, on_loss, cache, follow, show_progressbar)
     signal = event_signal(source, options, lazy, chunks, dtype, show_progressbar, events, account)
-    if follow:
-        signal["post_process"].append(partial(_remember, filename=filename, options=asked))
-    return [signal]
-
-
-def _remember(signal, filename, options):
-    """Runs inside HyperSpy only: how to load it again, for `hyperspy_sparse.refresh`."""
-    from hyperspy_sparse.growing import remember
-
-    return remember(signal, filename, options)
+    return [followed(signal, filename, "TPX3", asked) if follow else signal]
 
 
 def available_signals(filename, **options):

@@ -4,54 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
+from advacam_files import HEADER, OLD_RECORD, RECORD, expected_ticks, hits, write_binary, write_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsciio_tpx3.events.source import EventSource
 from rsciio_tpx3.exceptions import ScanSyncError, Tpx3FormatError
 from rsciio_tpx3.t3pa import AdvacamSource, available_signals, file_reader, records
-
-HEADER = "Index\tMatrix Index\tToA\tToT\tFToA\tOverflow\n"
-RECORD = np.dtype([("pixel", "<u4"), ("toa", "<u8"), ("overflow", "u1"), ("ftoa", "u1"), ("tot", "<u2")])
-
-
-def hits(n=500, seed=0, width=256, last=200_000, wrap=None):
-    """Columns in nearly ascending time."""
-    rng = np.random.default_rng(seed)
-    toa = np.sort(rng.integers(0, last, n))
-    swap = rng.integers(0, n - 1, n // 5)
-    toa[swap], toa[swap + 1] = toa[swap + 1].copy(), toa[swap].copy()
-    columns = {
-        "pixel": rng.integers(0, width * width, n),
-        "toa": toa,
-        "tot": rng.integers(1, 1024, n),
-        "ftoa": rng.integers(0, 31, n),
-    }
-    columns["written"] = toa if wrap is None else toa % (1 << wrap)
-    return columns
-
-
-def write_text(path, c, header=HEADER, parted="\t", ending="\n", columns=6, extra=()):
-    rows = [
-        (i, p, a, t, f, 0) if columns == 6 else (p, a, t)
-        for i, (p, a, t, f) in enumerate(zip(c["pixel"], c["written"], c["tot"], c["ftoa"]))
-    ]
-    for place, row in extra:
-        rows.insert(place, row)
-    text = header + "".join(parted.join(map(str, row)) + "\n" for row in rows)
-    path.write_bytes(text.replace("\n", ending).encode())
-    return path
-
-
-def write_binary(path, c, dtype=RECORD):
-    out = np.zeros(len(c["toa"]), dtype)
-    out["pixel"], out["toa"], out["tot"], out["ftoa"] = c["pixel"], c["written"], c["tot"], c["ftoa"]
-    out.tofile(path)
-    return path
-
-
-def expected_ticks(c, ftoa=True):
-    return 96 * c["toa"] - (6 * c["ftoa"] if ftoa else 0)
 
 
 def same(source, c, ftoa=True):
@@ -83,7 +42,7 @@ def test_rows_of_three_values_under_six_names_are_read(tmp_path):
     same(AdvacamSource(write_text(tmp_path / "a.t3pa", c, columns=3)), c, ftoa=False)
 
 
-@pytest.mark.parametrize("dtype", [RECORD, np.dtype([(n, "<u4" if n == "toa" else RECORD[n]) for n in RECORD.names])])
+@pytest.mark.parametrize("dtype", [RECORD, OLD_RECORD])
 def test_binary_records_of_16_and_12_bytes_are_told_apart(tmp_path, dtype):
     c = hits(480)  # both 16 and 12 divide the size
     same(AdvacamSource(write_binary(tmp_path / "a.t3p", c, dtype)), c)
