@@ -57,7 +57,8 @@ def unwrap_sequence(wrapped, period, first_reference):
     """Unwrap a wrapped clock read in nearly ascending order.
 
     A step of more than half a period back counts as a rollover; a step of more than half a period
-    forward belongs to the period before (a late packet around the rollover).
+    forward belongs to the period before (a late packet around the rollover), but none to one before the
+    first: the clock began at zero, so that is a pause.
 
     Parameters
     ----------
@@ -74,6 +75,6 @@ def unwrap_sequence(wrapped, period, first_reference):
     out = np.empty(len(wrapped), np.int64)
     reference = first_reference
     for i in range(len(wrapped)):
-        reference = nearest_period(wrapped[i], reference, period)
+        reference = max(nearest_period(wrapped[i], reference, period), wrapped[i])
         out[i] = reference
     return out

@@ -158,8 +158,8 @@ def unwrapped(toa, bits, reference):
         return coarse
     period = (1 << bits) * COARSE_TICKS
     if int(coarse.max()) - int(coarse.min()) < period // 2:
-        # no rollover within the block: what holds for its first hit holds for all
-        return coarse + (nearest_period(coarse[0], reference, period) - coarse[0])
+        # no rollover within the block: what holds for its first hit holds for all, and none is from before zero
+        return coarse + max(nearest_period(coarse[0], reference, period) - coarse[0], 0)
     return unwrap_sequence(coarse, period, reference)
 
 

@@ -72,6 +72,20 @@ def test_a_clock_that_starts_again_is_unwrapped(tmp_path, bits):
     assert source.index().span == (expected_ticks(c).min(), expected_ticks(c).max())
 
 
+@pytest.mark.parametrize("block", [997, 1 << 20])
+@pytest.mark.parametrize("last", [0.7, 1.2])
+def test_a_pause_of_more_than_half_a_period_before_the_first_rollover_is_a_pause(tmp_path, monkeypatch, block, last):
+    monkeypatch.setattr(records, "_TEXT_BLOCK", block)
+    c = hits(3000, last=1 << 28)
+    toa = np.sort(c["toa"] * last).astype(int)
+    c["toa"] = np.where(toa < (1 << 28) // 10, toa, np.maximum(toa, int(0.68 * (1 << 28))))
+    c["written"] = c["toa"] % (1 << 28)
+    assert np.diff(c["toa"]).max() > 1 << 27
+    source = AdvacamSource(write_text(tmp_path / "a.t3pa", c))
+    same(source, c)
+    assert source.index().statistics["toa_bits"] == 28
+
+
 def test_a_long_clock_is_taken_as_it_is(tmp_path):
     c = hits(last=1 << 40)
     source = AdvacamSource(write_text(tmp_path / "a.t3pa", c))
