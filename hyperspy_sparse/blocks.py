@@ -21,6 +21,7 @@ from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta, source_of, sources_of, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.reductions import powers
+from rsciio_tpx3.frames.shared_reads import read_together
 from rsciio_tpx3.frames.unmerged import merged, unmerged
 from rsciio_tpx3.frames.waiting import WaitingFrames
 
@@ -88,7 +89,7 @@ def in_blocks(data, bytes_per_frame=0, additive=False):
 def _block_sizes(source, nav):
     """Lines per block, along the last but one axis (positions, where there is one axis)."""
     n_lines = nav[-2] if len(nav) > 1 else nav[0]
-    repeats = math.prod(nav[:-2]) if len(nav) > 2 else 1
+    repeats = math.prod(nav[:-2]) // read_together(source) if len(nav) > 2 else 1
     total = _entries_of(source)
     lines = max(1, min(int(_wanted(total, source) * n_lines * repeats / total), n_lines))
     n, cores = -(-n_lines // lines), _cores()

@@ -15,7 +15,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from rsciio_tpx3.events.source import shared_parts
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.rows import Rows
-from rsciio_tpx3.frames.shared_reads import SharedFrames, shared_tasks
+from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_tasks
 
 __all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "sources_of", "to_dask"]
 
@@ -203,24 +203,27 @@ def _auto_chunks(source, nav_shape, sig_shape, dtype):
     pieces = _pieces(n_lines, room) if n_lines else (0,)
     if entries is not None and n_lines and math.prod(nav_shape):
         per_line = np.asarray(entries, dtype=np.int64).reshape(-1, n_lines, line).sum(axis=2)
-        # The chunks of a line are the same in every repetition: the fullest one decides.
+        # Chunks are the same in every repetition: the fullest one decides. Time bins of a line are read together.
+        per_line = per_line.reshape(read_together(source), -1, n_lines).sum(axis=0)
         pieces = _by_entries(per_line.max(axis=0), room)
     if len(nav_shape) == 1:
         return (pieces,)
     outer = tuple((1,) * n for n in nav_shape[:-2])
     if len(pieces) == 1 and outer:
-        outer = outer[:-1] + (_outer_pieces(nav_shape, room, entries),)
+        outer = outer[:-1] + (_outer_pieces(source, nav_shape, room, entries),)
     return (*outer, pieces, (nav_shape[-1],))
 
 
-def _outer_pieces(nav_shape, room, entries):
+def _outer_pieces(source, nav_shape, room, entries):
     """Several small scans in one chunk, where a whole scan leaves room for more."""
     n_scans = nav_shape[-3]
     room = max(room // max(nav_shape[-2], 1), 1)
     if entries is None or not math.prod(nav_shape):
         return _pieces(n_scans, room)
-    per_scan = np.asarray(entries, dtype=np.int64).reshape(-1, n_scans, math.prod(nav_shape[-2:]))
-    return _by_entries(per_scan.sum(axis=2).max(axis=0), room)
+    per_scan = np.asarray(entries, dtype=np.int64).reshape(-1, n_scans, math.prod(nav_shape[-2:])).sum(axis=2)
+    if len(nav_shape) > 3:  # else the scans are the time bins themselves
+        per_scan = per_scan.reshape(read_together(source), -1, n_scans).sum(axis=0)
+    return _by_entries(per_scan.max(axis=0), room)
 
 
 def _by_entries(per_line, room):

@@ -17,7 +17,7 @@ from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.frames.indexing import take_rows
 from rsciio_tpx3.frames.rows import Rows
 
-__all__ = ["READ_ENTRIES", "SharedFrames", "event_frames", "shared_tasks", "take_chunk"]
+__all__ = ["READ_ENTRIES", "SharedFrames", "event_frames", "read_together", "shared_tasks", "take_chunk"]
 
 READ_ENTRIES = 8 * 10**6
 """Hits of repeated scans that are read together: about 130 MB while they are sorted."""
@@ -95,6 +95,11 @@ class SharedFrames:
         if counts is None:
             return self.events.source.index().n_hits * (last - first) / max(self.n_positions, 1)
         return float(counts[first * self.n_bins : last * self.n_bins].sum())
+
+
+def read_together(source):
+    """How many parts of the first axis of a scan one read serves: the time bins inside the dwell time, else 1."""
+    return source.n_bins if isinstance(source, SharedFrames) and len(source.nav_shape) > 2 else 1
 
 
 def pick_rows(frames, n_bins, first, last, low, high):

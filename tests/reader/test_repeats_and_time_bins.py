@@ -249,6 +249,18 @@ def test_reads_of_added_frames_are_bounded(repeated, reads, monkeypatch):
     assert max(counts[a:b].sum() for a, b in reads) <= 2500
 
 
+@pytest.mark.parametrize("frames", ["separate", "sum"])
+def test_reads_of_time_bins_are_bounded(repeated, reads, monkeypatch, frames):
+    _, path, options = repeated
+    monkeypatch.setattr("rsciio_tpx3.frames.dask_array.CHUNK_ENTRIES", 4000)
+    monkeypatch.setattr("rsciio_tpx3.frames.shared_reads.READ_ENTRIES", 4000)
+    signal = _read(path, time_bins=5, frames=frames, **options)
+    signal["data"].compute(scheduler="sync")
+    counts = signal["post_process"][0].keywords["navigator"].sum(axis=0).ravel()
+    assert len(reads) > 1
+    assert max(counts[a:b].sum() for a, b in reads) <= 4000
+
+
 def test_pixel_pulses_have_time_bins_too(tmp_path):
     path, positions = tmp_path / "scan.tpx3", np.random.default_rng(0).permutation(NY * NX)
     simulate.recording(
