@@ -47,7 +47,8 @@ def build_scan(index, options):
     Raises
     ------
     ScanSyncError
-        If the edges are absent, do not fit the shape asked for, or do not tell enough.
+        If the edges are absent, do not fit the shape asked for, or do not tell enough; or if the delay moves
+        the scan out of the recording.
     """
     sync, tdc = choose_sync(index, options)
     if sync in EDGELESS:
@@ -58,8 +59,20 @@ def build_scan(index, options):
         scan = pixel_trigger_scan(index, options, tdc)
     else:
         scan = line_scan(index, options, sync, tdc)
+    if not options.follow:
+        _refuse_delay_beyond(scan, options, index)
     scan.report.update(sync=sync, tdc=tdc, pattern=options.pattern)
     return _arranged(scan, options, index.hit_span)
+
+
+def _refuse_delay_beyond(scan, options, index):
+    """Stop where a mistyped delay leaves no hit to the scan."""
+    first, last = index.hit_span
+    if options.delay and index.n_hits and (scan.start.min() > last or scan.stop.max() <= first):
+        raise ScanSyncError(
+            f"scan_delay={_seconds(options.delay)} moves the whole scan out of the recording, which lasts "
+            f"{_seconds(last - first)}: no hit would have a position. Check its unit."
+        )
 
 
 def _seconds(ticks):

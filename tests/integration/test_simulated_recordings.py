@@ -453,6 +453,12 @@ def test_file_that_changed_after_loading_is_refused(tmp_path):
         ({"positions": [1, 2], "sync": "line-start"}, "means nothing"),
         ({"active_fraction": 0.5}, "nothing to tell"),
         ({"signal": "frames", "frame_time": "1 ps"}, "Check the times"),
+        ({"scan_delay": "10 s"}, "scan_delay=10 s moves the whole scan out of the recording, which lasts .* us"),
+        ({"scan_delay": "-3 s"}, "scan_delay=-3 s moves the whole scan out"),
+        (
+            {"sync": "shared-clock", "scan_delay": "10 s", "navigation_shape": (7, 8), "dwell_time": "1 us"},
+            "scan_delay=10 s",
+        ),
     ],
 )
 def test_options_that_make_no_sense_together(tmp_path, options, words):
