@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
-from rsciio_tpx3.events.edges import gap_messages, period_report, pulses_of
-from rsciio_tpx3.events.lines import period_text, scan_of_lines
+from rsciio_tpx3.events.edges import gap_messages, period_report, period_text, pulses_of
+from rsciio_tpx3.events.lines import lines_of_frame, scan_of_lines
 from rsciio_tpx3.events.scan import MOST_POSITIONS, Scan
 from rsciio_tpx3.events.scan_options import need
 from rsciio_tpx3.exceptions import ScanSyncError
@@ -23,7 +23,7 @@ def _clocked_lines(options, frame_starts, report, messages=(), numbers=None):
     """
     numbers = np.arange(len(frame_starts)) if numbers is None else numbers
     ny, nx = options.nav_shape[-2:]
-    n_lines = ny * options.lines_per_row + sum(options.skip_lines)
+    n_lines = lines_of_frame(options)
     period = nx * options.dwell + options.line_flyback
     den = math.lcm(
         period.denominator, options.dwell.denominator, options.frame_flyback.denominator, options.delay.denominator
@@ -66,7 +66,7 @@ def _refuse_endless(n_positions, what):
 def shared_clock_scan(index, options):
     need(options, "shared-clock", "nav_shape", "dwell")
     ny, nx = options.nav_shape[-2:]
-    n_lines = ny * options.lines_per_row + sum(options.skip_lines)
+    n_lines = lines_of_frame(options)
     frame = n_lines * (nx * options.dwell + options.line_flyback) + options.frame_flyback
     n_frames = options.nav_shape[0] if len(options.nav_shape) == 3 else 1
     if len(options.nav_shape) == 2:
@@ -76,7 +76,8 @@ def shared_clock_scan(index, options):
 
 def frame_trigger_scan(index, options, tdc):
     need(options, "frame-trigger", "nav_shape", "dwell")
-    pulses = pulses_of(index.edges, tdc, options.first_line)
+    frame = lines_of_frame(options) * (options.nav_shape[-1] * options.dwell + options.line_flyback)
+    pulses = pulses_of(index.edges, tdc, options.first_line, float(frame))
     numbers = np.flatnonzero(~pulses.lost)
     kept = pulses.ticks[numbers]
     report = {
@@ -84,9 +85,6 @@ def frame_trigger_scan(index, options, tdc):
         "frames_repaired": pulses.repaired,
         **period_report(pulses, "frame"),
     }
-    ny, nx = options.nav_shape[-2:]
-    lines = ny * options.lines_per_row + sum(options.skip_lines)
-    frame = lines * (nx * options.dwell + options.line_flyback)
     if len(kept) > 1 and frame > 1.001 * pulses.period + 6:
         raise ScanSyncError(
             f"A frame of navigation_shape and dwell_time takes {format_seconds(ticks_to_seconds(float(frame)))}, but "

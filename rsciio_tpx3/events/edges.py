@@ -2,25 +2,35 @@
 
 Scan generators mark lines (or pixels) with pulses. In a recording some are missing, some are extra,
 and some mean something else: the real raster in the tests ends each frame with a burst of 142 pulses
-0.16 us apart. The detector's 12-bit counter tells how many edges of an input are missing between two
-that were recorded, so a gap in time is either explained (missing pulses, put back) or it is the
-flyback between two frames.
+0.16 us apart, and a series over hours rests for seconds between its frames. Which of the intervals is
+the line is asked of `rsciio_tpx3.events.intervals`. The detector's 12-bit counter tells how many edges
+of an input are missing between two that were recorded, so a gap in time is either explained (missing
+pulses, put back) or it is the flyback between two frames.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
+from rsciio_tpx3.events.intervals import SHORT, holds, kinds_of_intervals, line_interval
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.wording import counted
+from rsciio_tpx3.wording import counted, format_seconds
 
-__all__ = ["Pulses", "gap_messages", "other_direction", "period_report", "pulses_of", "regular_pulses"]
+__all__ = [
+    "Pulses",
+    "gap_messages",
+    "other_direction",
+    "period_report",
+    "period_text",
+    "pulses_of",
+    "regular_pulses",
+]
 
-_SHORT = 0.25  # of the period: anything closer is no line of its own
 _LONG = 1.5  # of the period: anything longer holds missing pulses or a frame flyback
 _FIT = 0.25  # of the period: how well missing pulses must explain a long gap
-_ALIKE = 1.3  # intervals of one kind follow each other this closely when sorted
+_OUT_OF_STEP = 0.05  # of the period: an edge too many that no line has sent
+_STRAYS = 2  # edges alone in pauses for each whole frame: more are no accident
 _COUNTER = 4096
 
 
@@ -44,6 +54,8 @@ class Pulses:
         Pulses kept as recorded, put back, dropped as glitches, and part of bursts.
     counter_usable : bool
         Whether the edges are numbered; without it missing ones cannot be told from pauses.
+    told : bool
+        Whether the interval agrees with something that was known, and not only with the other intervals.
     """
 
     ticks: np.ndarray
@@ -56,6 +68,7 @@ class Pulses:
     spurious: int
     burst: int
     counter_usable: bool = True
+    told: bool = False
 
     def __len__(self):
         return len(self.ticks)
@@ -71,7 +84,11 @@ def other_direction(tdc):
     return tdc[:5] + ("fall" if tdc.endswith("rise") else "rise")
 
 
-def pulses_of(edges, tdc, first=0):
+def period_text(pulses):
+    return format_seconds(ticks_to_seconds(pulses.period)) if np.isfinite(pulses.period) else "an unknown time"
+
+
+def pulses_of(edges, tdc, first=0, least=0, in_run=()):
     """The pulses of one edge kind, with what its counter says is missing.
 
     Parameters
@@ -81,6 +98,8 @@ def pulses_of(edges, tdc, first=0):
         Edge kind, such as "tdc1-rise".
     first : int
         Edges to pass over.
+    least, in_run
+        See `regular_pulses`.
 
     Returns
     -------
@@ -89,16 +108,24 @@ def pulses_of(edges, tdc, first=0):
     Raises
     ------
     ScanSyncError
-        If no edge is left.
+        If no edge is left, or most edges would be bursts between lines and nothing known says so.
     """
     own = edges.select(tdc)
     ticks, counter = own.ticks[first:], own.counter[first:].astype(np.int64)
     if len(ticks) == 0:
         raise ScanSyncError(f"first_line={first} passes over all {counted(len(own), f'{tdc} edge')}.")
-    return regular_pulses(ticks, counter)
+    pulses = regular_pulses(ticks, counter, least, in_run)
+    if pulses.burst > 0.5 * len(ticks) and not pulses.told:
+        raise ScanSyncError(
+            f"{pulses.burst} of {len(ticks)} {tdc} edges come far quicker than the rest, which come every "
+            f"{period_text(pulses)}: either they are bursts and mark no line, or they are the lines. Pass "
+            "navigation_shape=(x, y) with dwell_time, which tell how long a line is; first_line=n passes over n edges "
+            "from before the scan."
+        )
+    return pulses
 
 
-def regular_pulses(edges, counter=None):
+def regular_pulses(edges, counter=None, least=0, in_run=()):
     """Sort out a series of edges of one kind.
 
     Parameters
@@ -108,56 +135,146 @@ def regular_pulses(edges, counter=None):
     counter : numpy.ndarray of int64, shape (n,), optional
         The detector's number of each edge, modulo 4096. It may count every edge of the input, so that it
         steps by two where rise and fall are recorded; a counter without a regular step is not used.
+    least : float
+        Ticks that the interval cannot be shorter than, such as columns times dwell time; 0 where unknown.
+    in_run : tuple of int
+        Pulses that there may be from one frame mark to the next; empty where unknown.
 
     Returns
     -------
     Pulses
     """
-    period = _typical_interval(edges)
     number, usable = _numbers(counter, len(edges))
-    glitch = _glitches(edges, period)
-    n_glitches = int(glitch.sum())
+    period, told = _period(edges, number, least, in_run)
+    sorted_out = _sort_out(edges, number, period)
+    edges, intervals, missing, explained = (sorted_out[name] for name in ("edges", "intervals", "missing", "explained"))
+    # a gap longer than the missing pulses explain: they count, but nobody knows where they were
+    step = np.where(explained, intervals / (missing + 1), 0)
+    number_in_gap = np.arange(missing.sum()) - np.repeat(np.cumsum(missing) - missing, missing) + 1
+    absent = np.where(
+        np.repeat(explained, missing),
+        np.repeat(edges[:-1], missing) + np.round(number_in_gap * np.repeat(step, missing)).astype(np.int64),
+        np.repeat(edges[1:], missing),
+    )
+    run = np.concatenate([[0], np.cumsum(sorted_out["mark"])])
+    place = np.repeat(np.arange(1, len(edges)), missing)
+    ordinary = intervals[(intervals < _LONG * period) & (intervals > SHORT * period)]
+    return _without_strays(
+        Pulses(
+            ticks=np.insert(edges, place, absent),
+            lost=np.insert(np.zeros(len(edges), bool), place, np.repeat(~explained, missing)),
+            run=np.insert(run, place, np.repeat(run[:-1], missing)),
+            period=float(ordinary.mean()) if len(ordinary) else float(period),
+            jitter=float(ordinary.std()) if len(ordinary) else 0.0,
+            found=len(edges),
+            repaired=int(missing[explained].sum()),
+            spurious=sorted_out["spurious"],
+            burst=sorted_out["burst"],
+            counter_usable=usable,
+            told=told,
+        ),
+        in_run,
+    )
+
+
+def _without_strays(pulses, in_run):
+    """Leave out edges in the pause between whole runs: alone, or as one too many, out of step, at the end of a run."""
+    lengths = pulses.run_lengths
+    n_whole = np.isin(lengths, in_run).sum()
+    if 1 in in_run or n_whole == 0:
+        return pulses
+    begin, end = np.cumsum(lengths) - lengths, np.cumsum(lengths)
+    stray = np.zeros(len(pulses), bool)
+    lone = lengths == 1
+    lone[[0, -1]] = False
+    lone[1:] &= ~pulses.lost[end[:-1] - 1]  # the rest of a frame whose other edges are missing
+    if lone.sum() <= _STRAYS * n_whole:
+        stray[begin[lone]] = True
+    long = np.flatnonzero(np.isin(lengths - 1, in_run))
+    if len(long) <= n_whole:
+        first, last = (
+            np.abs(pulses.ticks[i + 1] - pulses.ticks[i] - pulses.period) for i in (begin[long], end[long] - 2)
+        )
+        one = np.where(first > last, begin[long], end[long] - 1)
+        stray[one[(np.maximum(first, last) > _OUT_OF_STEP * pulses.period) & ~pulses.lost[one]]] = True
+    n_stray = int(stray.sum())
+    if n_stray == 0:
+        return pulses
+    return replace(
+        pulses,
+        ticks=pulses.ticks[~stray],
+        lost=pulses.lost[~stray],
+        run=np.unique(pulses.run[~stray], return_inverse=True)[1],
+        found=pulses.found - n_stray,
+        spurious=pulses.spurious + n_stray,
+    )
+
+
+def _sort_out(edges, number, period):
+    """What edges and gaps are, if lines (or pixels) come every `period`.
+
+    Returns
+    -------
+    dict
+        ``edges`` that are pulses, and between each two ``intervals``, pulses ``missing``, whether the time
+        fits them (``explained``), and whether a new run begins (``mark``); ``spurious``, ``burst`` edges.
+    """
+    glitch = _glitches(edges, number, period)
     edges, number = edges[~glitch], (number - np.cumsum(glitch))[~glitch]
-    burst = _bursts(edges, period)
-    mark = np.concatenate([[False], burst[:-1]])[~burst]
+    burst = _bursts(edges, number, period)
+    after_burst = np.concatenate([[False], burst[:-1]])[~burst][1:]
     edges, number = edges[~burst], number[~burst]
     intervals = np.diff(edges)
     # what is missing in a burst is no line
-    missing = np.where(mark, 0, np.diff(number, prepend=number[0] - 1) - 1)
-    long = np.concatenate([[False], intervals > _LONG * period])
-    ticks, lost, run = [edges[:1]], [np.zeros(1, bool)], [np.zeros(1, np.int64)]
-    n_runs = n_repaired = last = 0
-    for i in np.flatnonzero(long | mark):
-        if i == 0:
-            continue
-        _append(ticks, lost, run, edges[last + 1 : i], n_runs)
-        n_missing, interval = int(missing[i]), intervals[i - 1]
-        if n_missing and abs(interval - (n_missing + 1) * period) < _FIT * period:
-            steps = np.arange(1, n_missing + 1) * (interval / (n_missing + 1))
-            _append(ticks, lost, run, edges[i - 1] + np.round(steps).astype(np.int64), n_runs)
-            n_repaired += n_missing
-        else:
-            if n_missing:
-                # a gap longer than the missing pulses explain: they count, but nobody knows where they were
-                _append(ticks, lost, run, np.full(n_missing, edges[i]), n_runs, lost_here=True)
-            if mark[i] or interval > (n_missing + _LONG) * period:
-                n_runs += 1
-        _append(ticks, lost, run, edges[i : i + 1], n_runs)
-        last = i
-    _append(ticks, lost, run, edges[last + 1 :], n_runs)
-    ordinary = intervals[(intervals < _LONG * period) & (intervals > _SHORT * period)]
-    return Pulses(
-        ticks=np.concatenate(ticks),
-        lost=np.concatenate(lost),
-        run=np.concatenate(run),
-        period=float(ordinary.mean()) if len(ordinary) else float(period),
-        jitter=float(ordinary.std()) if len(ordinary) else 0.0,
-        found=len(edges),
-        repaired=n_repaired,
-        spurious=n_glitches,
-        burst=int(burst.sum()),
-        counter_usable=usable,
-    )
+    missing = np.where(after_burst | (intervals <= _LONG * period), 0, np.diff(number) - 1)
+    explained = (missing > 0) & (np.abs(intervals - (missing + 1) * period) < _FIT * period)
+    pause = (intervals > (missing + _LONG) * period) & ~explained
+    return {
+        "edges": edges,
+        "intervals": intervals,
+        "missing": missing,
+        "explained": explained,
+        "mark": after_burst | pause,
+        "spurious": int(glitch.sum()),
+        "burst": int(burst.sum()),
+    }
+
+
+def _period(edges, number, least, in_run):
+    """The interval from line to line, and whether anything known tells that it is this one."""
+    kinds = kinds_of_intervals(np.diff(edges))
+    if not kinds:
+        return np.inf, False
+    fits = [_fit(edges, number, kind.length, in_run) for kind in kinds] if len(kinds) > 1 and in_run else []
+    fitting = [(fit, kind) for fit, kind in zip(fits, kinds) if fit]
+    fitting = [(fit, kind) for fit, kind in fitting if holds(kind, least)] or fitting
+    # of several that agree with the frames, the one that leaves fewest edges out
+    best = [kind for fit, kind in fitting if fit == max(fit for fit, _ in fitting)]
+    return line_interval(best or kinds, least, told=bool(best))
+
+
+def _fit(edges, number, period, in_run):
+    """Pulses in frames that are as long as they should be, if lines come every `period`; 0 if most are not.
+
+    The first run and the last may be shorter, and a few others. Pulses missing at a border belong to either side.
+    """
+    found = _sort_out(edges, number, period)
+    if 2 * found["spurious"] > len(found["edges"]):
+        return 0  # glitches are few
+    border = np.flatnonzero(found["mark"])
+    places = np.concatenate([[0], np.cumsum(1 + np.where(found["mark"], 0, found["missing"]))])
+    lengths = np.diff(np.concatenate([[0], places[border + 1], [places[-1] + 1]]))
+    spare = np.concatenate([[0], np.where(found["explained"], 0, found["missing"])[border], [0]])
+    most = lengths + spare[:-1] + spare[1:]
+    inner = np.ones(len(lengths), bool)
+    if len(lengths) > 2:
+        inner[[0, -1]] = False
+        inner &= most > 1  # an edge alone in a pause begins nothing
+    for n in in_run:
+        whole = (lengths <= n) & (n <= most)
+        if (most == 1).sum() <= _STRAYS * whole.sum() > 0 and 2 * (whole & inner).sum() >= inner.sum():
+            return len(found["edges"])
+    return 0
 
 
 def _numbers(counter, n):
@@ -170,55 +287,45 @@ def _numbers(counter, n):
     step = np.diff(counter) % _COUNTER
     sizes, times = np.unique(step, return_counts=True)
     usual = int(sizes[np.argmax(times)])
-    if usual not in (1, 2) or times.max() <= 0.5 * len(step):
+    if usual not in (1, 2) or times.max() < 0.5 * len(step):
         return np.arange(n), False
     return np.concatenate([[0], np.cumsum(np.maximum(step // usual, 1))]), True
 
 
-def _append(ticks, lost, run, times, number, lost_here=False):
-    ticks.append(times)
-    lost.append(np.full(len(times), lost_here))
-    run.append(np.full(len(times), number, np.int64))
-
-
-def _typical_interval(edges):
-    """The interval that a series is made of, although bursts may be more and pauses longer.
-
-    Intervals of like length form groups, and the heaviest group wins. Each interval weighs the square
-    root of its length: many short ones of a burst then count little, and so do a few long pauses. A
-    group of one or two is a pause, where a larger one exists.
-    """
-    intervals = np.sort(np.diff(edges)).astype(np.float64)
-    if len(intervals) == 0:
-        return np.inf
-    intervals = np.maximum(intervals, 1)
-    borders = np.flatnonzero(intervals[1:] > _ALIKE * intervals[:-1]) + 1
-    groups = np.split(intervals, borders)
-    many = [group for group in groups if len(group) > max(2, 0.01 * len(intervals))]
-    return float(np.median(max(many or groups, key=lambda group: np.sqrt(group).sum())))
-
-
-def _glitches(edges, period):
-    """Edges that split one ordinary interval in two, or bounce after the last one."""
+def _glitches(edges, number, period):
+    """Edges that split one ordinary interval in two, or bounce after the last one before a pause."""
     glitch = np.zeros(len(edges), bool)
     if len(edges) < 3:
         return glitch
     intervals = np.diff(edges)
-    whole = edges[2:] - edges[:-2]
-    split = (np.abs(whole - period) < 0.02 * period) & (intervals[:-1] < 0.98 * period)
+    off = np.abs(intervals - period)
+    off_whole = np.abs(edges[2:] - edges[:-2] - period)
+    # the edge left out is the one whose absence makes an interval more regular
+    split = (off_whole < 0.02 * period) & (off[:-1] > off_whole) & (off[1:] > off_whole)
     split[1:] &= ~split[:-1]
     # the last pulse of a burst is no glitch, although a burst's last interval and a line add up to a line
-    short = intervals < _SHORT * period
+    short = intervals < SHORT * period
     split[1:] &= ~(short[1:-1] & short[:-2])
     glitch[1:-1] = split
-    glitch[-1] = short[-1] and not short[-2]
+    bounce = np.flatnonzero(short[1:] & ~short[:-1]) + 2
+    glitch[bounce[_before_pause(edges, number, period, bounce)]] = True
     return glitch
 
 
-def _bursts(edges, period):
-    """Pulses followed by a short interval; the last one of all belongs to what came before it."""
-    short = np.diff(edges) < _SHORT * period
-    return np.concatenate([short, short[-1:]]) if len(short) else np.zeros(len(edges), bool)
+def _before_pause(edges, number, period, which):
+    """Whether the interval after each edge is longer than the pulses missing in it explain, or no edge follows."""
+    following = np.minimum(which + 1, len(edges) - 1)
+    steps = number[following] - number[which]
+    return (edges[following] - edges[which] > (steps + _LONG - 1) * period) | (following == which)
+
+
+def _bursts(edges, number, period):
+    """Pulses followed by a short interval; the last one of all, or before a pause, belongs to what came before it."""
+    short = np.diff(edges) < SHORT * period
+    after = np.flatnonzero(short) + 1
+    burst = np.append(short, False)
+    burst[after[_before_pause(edges, number, period, after)]] = True
+    return burst
 
 
 def period_report(pulses, what):
@@ -249,5 +356,7 @@ def gap_messages(pulses, what):
             "positions stay empty."
         )
     if pulses.spurious:
-        messages.append(f"{counted(pulses.spurious, 'edge')} inside a {what} taken as a glitch and left out.")
+        messages.append(
+            f"{counted(pulses.spurious, 'edge')} inside a {what}, or alone in a pause, taken as a glitch and left out."
+        )
     return messages

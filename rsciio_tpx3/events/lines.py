@@ -7,25 +7,37 @@ from fractions import Fraction
 import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
-from rsciio_tpx3.events.edges import gap_messages, other_direction, period_report, pulses_of
+from rsciio_tpx3.events.edges import gap_messages, other_direction, period_report, period_text, pulses_of
 from rsciio_tpx3.events.scan import Scan
+from rsciio_tpx3.events.scan_options import COMES_LATER
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.wording import counted, format_seconds
 
-__all__ = ["gate_length", "line_scan", "period_text", "scan_of_lines", "some"]
+__all__ = [
+    "gate_length",
+    "line_pulses",
+    "line_scan",
+    "lines_of_frame",
+    "marks_frames",
+    "scan_of_lines",
+    "some",
+    "whole_runs",
+]
 
 
 def line_scan(index, options, sync, tdc):
     """The `Scan` of a recording whose lines are marked by edges of kind `tdc`."""
-    pulses = pulses_of(index.edges, tdc, options.first_line)
+    pulses = line_pulses(index.edges, options, sync, tdc)
     first_messages = []
     if sync == "line-gate" and options.first_line == 0:
         pulses, first_messages = _with_first_line(index, pulses, tdc)
     start, length, gate_report = _line_times(index, pulses, sync, tdc)
+    gated = "active_time" in gate_report
+    if options.nav_shape is not None and not gated:
+        # before rows are counted: edges that mark positions would make advice on rows
+        _need_dwell(options, pulses, "a row")
     frames, rows, n_lines, messages = _frame_rows(pulses, options)
-    nx, num, den, messages_x = _columns(
-        options, "active_time" in gate_report, pulses, length, _rows_of(n_lines, options)
-    )
+    nx, num, den, messages_x = _columns(options, gated, pulses, length, _rows_of(n_lines, options))
     stop = start + np.minimum(length, -(-nx * num // den))
     stop[pulses.lost] = start[pulses.lost]
     messages = first_messages + messages + messages_x + gap_messages(pulses, "line")
@@ -56,6 +68,36 @@ def line_scan(index, options, sync, tdc):
         report,
         messages,
     )
+
+
+def lines_of_frame(options):
+    """Trigger lines in a frame of the shape asked for; None where none is."""
+    if options.nav_shape is None:
+        return None
+    return options.nav_shape[-2] * options.lines_per_row + sum(options.skip_lines)
+
+
+def line_pulses(edges, options, sync, tdc):
+    """The `Pulses` of lines, by what is known of their length and number."""
+    n_lines = lines_of_frame(options)
+    least = 0
+    ends = edges.select(other_direction(tdc)).ticks
+    if sync == "line-gate" or (sync == "periodic-line" and len(ends)):
+        least = _high_time(edges.select(tdc).ticks, ends)
+    elif options.dwell is not None and options.nav_shape is not None:
+        least = options.nav_shape[-1] * float(options.dwell)
+    return pulses_of(edges, tdc, options.first_line, least, (n_lines,) if n_lines else ())
+
+
+def _high_time(starts, ends):
+    """How long the signal is high for half of the time that it is high: a line, however many pulses a burst has."""
+    following = np.searchsorted(ends, starts, "right")
+    known = following < len(ends)
+    begin, end = starts[known], ends[following[known]]
+    # where an end is missing, the next one belongs to another start
+    own = end <= np.append(begin[1:], np.iinfo(np.int64).max)
+    high = np.sort(end[own] - begin[own])
+    return float(high[np.searchsorted(np.cumsum(high), high.sum() / 2)]) if len(high) else 0.0
 
 
 def gate_length(starts, ends):
@@ -164,13 +206,10 @@ def _frame_rows(pulses, options):
 
     Frame marks (a burst, or a gap no missing pulse explains) decide where they are regular; the
     shape asked for must agree with them. Lines before the first mark are the end of a frame that
-    began before the recording.
+    began before the recording; a later frame that lacks lines was stopped, and lacks its last ones.
     """
-    skip = sum(options.skip_lines)
-    wanted = None
-    if options.nav_shape is not None:
-        wanted = options.nav_shape[-2] * options.lines_per_row + skip
-    run = _balanced(pulses, wanted)
+    wanted = lines_of_frame(options)
+    run = whole_runs(pulses, wanted)
     lengths = np.bincount(run)
     inner = lengths[1:-1]
     messages = []
@@ -192,6 +231,13 @@ def _frame_rows(pulses, options):
             marked = wanted
     elif wanted is not None and (lengths == lengths[0]).all():
         marked = int(lengths[0])
+    elif wanted is not None and marks_frames(lengths, wanted):
+        marked = wanted
+        stopped = np.flatnonzero(inner < wanted) + 1
+        messages.append(
+            f"{counted(len(stopped), 'frame')} ended early, after {some(lengths[stopped])} of {wanted} lines: the rest "
+            f"of frame {some(stopped)} is empty."
+        )
     elif wanted is not None:
         marked = None
         messages.append(
@@ -217,23 +263,37 @@ def _frame_rows(pulses, options):
     return run, within, marked, messages
 
 
-def _balanced(pulses, wanted):
-    """Run of each pulse, with lost pulses at a border moved to the run that lacks them.
+def marks_frames(lengths, wanted):
+    """Whether runs between marks are frames (or lines) of the length wanted, but for some that were stopped."""
+    inner = lengths[1:-1]
+    return lengths.max() == wanted and 2 * (inner == wanted).sum() + 1 >= len(inner)
 
-    A pulse missing at the border of two frames may be the last of one or the first of the next.
+
+def whole_runs(pulses, wanted):
+    """Run of each pulse, where marks are frame marks: what belongs together is put together.
+
+    A pulse missing at the border of two frames may be the last of one or the first of the next: it is moved
+    to the run that lacks it. Two runs that make a whole one together are one with a pause in it.
     """
-    run = pulses.run.copy()
-    lengths = pulses.run_lengths
-    if not pulses.lost.any() or len(lengths) < 2:
-        return run
+    lengths = pulses.run_lengths.copy()
+    if len(lengths) < 2:
+        return pulses.run
     usual = wanted or int(np.bincount(lengths[1:-1]).argmax() if len(lengths) > 2 else lengths.max())
-    for k in range(len(lengths) - 1):
-        members = np.flatnonzero(run == k)
-        spare = len(members) - usual
-        movable = members[len(members) - spare :] if spare > 0 else members[:0]
-        if spare > 0 and pulses.lost[movable].all() and (run == k + 1).sum() + spare <= usual:
-            run[movable] = k + 1
-    return run
+    end = np.cumsum(lengths)
+    for k in range(len(lengths) - 1) if pulses.lost.any() else ():
+        spare = lengths[k] - usual
+        too_many = lengths[k + 1] + spare - usual  # for the next run; it may hand them on
+        if spare <= 0 or not pulses.lost[end[k] - spare : end[k]].all():
+            continue
+        if too_many <= 0 or pulses.lost[end[k + 1] - too_many : end[k + 1]].all():
+            lengths[k : k + 2] += -spare, spare
+            end[k] -= spare
+    if wanted in lengths:
+        pair = np.concatenate([[False], lengths[1:] + lengths[:-1] == wanted])
+        for k in np.flatnonzero(pair):
+            pair[k] = not pair[k - 1]
+        lengths = np.add.reduceat(lengths, np.flatnonzero(~pair))
+    return np.repeat(np.arange(len(lengths)), lengths)
 
 
 def some(lengths):
@@ -281,14 +341,14 @@ def _columns(options, gated, pulses, length, n_rows):
         if dwell is None:
             return nx, length.astype(np.int64), nx, messages
     elif dwell is None:
-        if options.active_fraction is None or nx is None:
+        _need_dwell(options, pulses, f"each of {n_rows} rows")
+        if not np.isfinite(pulses.period):
             raise ScanSyncError(
-                f"The edges mark where each of {n_rows} rows begins, every {period_text(pulses)}, but not how long "
-                'the beam stays on a position. Pass navigation_shape and dwell_time="1 us", or '
-                "navigation_shape and active_fraction=0.9 (the share of the period that is no flyback); if each edge "
-                'is one probe position, sync="pixel-trigger".'
+                "A single line edge tells no line period for active_fraction. "
+                + (COMES_LATER if options.follow else 'Pass dwell_time="1 us" instead.')
             )
-        dwell = Fraction(pulses.period).limit_denominator(1000) * Fraction(str(options.active_fraction)) / nx
+        dwell = Fraction(pulses.period) * Fraction(str(options.active_fraction)) / nx
+        dwell = dwell.limit_denominator(10**6)  # keeps products small, and is off by less than 1e-12 ticks
     elif nx is None:
         if options.active_fraction is None:
             raise ScanSyncError(
@@ -306,8 +366,15 @@ def _columns(options, gated, pulses, length, n_rows):
     return nx, np.full(n, dwell.numerator, np.int64), dwell.denominator, messages
 
 
-def period_text(pulses):
-    return format_seconds(ticks_to_seconds(pulses.period)) if np.isfinite(pulses.period) else "an unknown time"
+def _need_dwell(options, pulses, row):
+    """Refuse to go on where neither edges nor options tell the time on a position."""
+    if options.dwell is None and (options.active_fraction is None or options.nav_shape is None):
+        raise ScanSyncError(
+            f"The edges mark where {row} begins, every {period_text(pulses)}, but not how long "
+            'the beam stays on a position. Pass navigation_shape and dwell_time="1 us", or '
+            "navigation_shape and active_fraction=0.9 (the share of the period that is no flyback); if each edge "
+            'is one probe position, sync="pixel-trigger".'
+        )
 
 
 def _rows_of(n_lines, options):

@@ -6,16 +6,26 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import gap_messages, pulses_of, regular_pulses
-from rsciio_tpx3.events.lines import some
+from rsciio_tpx3.events.lines import marks_frames, some, whole_runs
 from rsciio_tpx3.events.scan import Scan
 from rsciio_tpx3.events.scan_options import need
 from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.wording import counted
 
-__all__ = ["pixel_trigger_scan"]
+__all__ = ["pixel_pulses", "pixel_trigger_scan"]
+
+
+def pixel_pulses(edges, options, tdc):
+    """The `Pulses` of probe positions, by what is known of their time and number."""
+    in_run = ()
+    if options.nav_shape is not None and options.positions is None:
+        ny, nx = options.nav_shape[-2:]
+        in_run = nx, nx * ny
+    return pulses_of(edges, tdc, options.first_line, float(options.dwell or 0), in_run)
 
 
 def pixel_trigger_scan(index, options, tdc):
-    pulses = pulses_of(index.edges, tdc, options.first_line)
+    pulses = pixel_pulses(index.edges, options, tdc)
     n = len(pulses)
     nx, n_positions, position, nav_shape, messages = _pulse_positions(pulses, options)
     start = pulses.ticks
@@ -60,33 +70,15 @@ def pixel_trigger_scan(index, options, tdc):
 
 def _pulse_positions(pulses, options):
     """Flat position of each pulse over all frames, and the scan's shape."""
-    n = len(pulses)
-    number = np.arange(n, dtype=np.int64)
     if options.positions is not None:
         need(options, "pixel-trigger with positions", "nav_shape")
-        return _listed_positions(number, options)
-    lengths = pulses.run_lengths
-    inner = lengths[1:-1]
-    messages = []
+        return _listed_positions(np.arange(len(pulses)), options)
     if options.nav_shape is None:
-        nx, ny = _raster_of_runs(pulses, lengths)
+        nx, ny = _raster_of_runs(pulses, pulses.run_lengths)
     else:
         ny, nx = options.nav_shape[-2:]
-        if len(inner) and (inner == inner[0]).all() and inner[0] not in (nx, nx * ny):
-            raise ScanSyncError(
-                f"The pulses come in groups of {int(inner[0])}, but navigation_shape has {nx} positions in a line. "
-                f'Pass navigation_shape=({int(inner[0])}, y), or sync="line-start" if each pulse is a line.'
-            )
-    if len(lengths) > 1 and len(inner) and (inner == nx).all() and lengths[0] < nx:
-        # the recording begins inside a line: its pulses are the last of that line
-        number += nx - lengths[0]
-        n += nx - lengths[0]
-        messages.append(f"The recording begins inside a line: its first {lengths[0]} pulses are the end of line 0.")
-    elif len(inner) and not ((inner == inner[0]).all() and inner[0] in (nx, nx * ny)):
-        messages.append(
-            f"The pulses come in irregular groups of {some(lengths)}; they are counted on from the first, as if none "
-            "were missing."
-        )
+    number, messages = _numbers_by_runs(pulses, nx, ny)
+    n = int(number[-1]) + 1
     frame = nx * ny
     n_frames = options.nav_shape[0] if options.nav_shape and len(options.nav_shape) == 3 else -(-n // frame)
     column, line = number % nx, number // nx
@@ -96,6 +88,62 @@ def _pulse_positions(pulses, options):
     if n_frames == 1 and (options.nav_shape is None or len(options.nav_shape) == 2):
         nav_shape = (ny, nx)
     return nx, n_frames * frame, line * nx + column, tuple(int(v) for v in nav_shape), messages
+
+
+def _numbers_by_runs(pulses, nx, ny):
+    """Number of each pulse in a scan without gaps, as the pauses after lines or frames tell it."""
+    for whole in (nx * ny, nx):
+        run = whole_runs(pulses, whole)
+        lengths = np.bincount(run)
+        if len(lengths) > 1 and marks_frames(lengths, whole):
+            break
+    else:
+        return _counted_on(pulses, nx)
+    what = "line" if whole == nx else "frame"
+    first = _line_numbers(pulses, lengths, ny) if what == "line" else np.arange(len(lengths))
+    begin = np.cumsum(lengths) - lengths
+    number = np.arange(len(pulses)) + (first * whole - begin)[run]
+    messages = []
+    if lengths[0] < whole:
+        number[run == 0] += whole - lengths[0]
+        messages.append(
+            f"The recording begins inside a {what}: its first {lengths[0]} pulses are the end of {what} 0."
+        )
+    stopped = int((lengths[1:-1] < whole).sum())
+    if stopped:
+        messages.append(f"{counted(stopped, what)} ended early: the positions that were not reached are empty.")
+    return number, messages
+
+
+def _line_numbers(pulses, lengths, ny):
+    """Number of each line over all frames; a frame that was stopped lacks its last lines."""
+    starts = pulses.ticks[np.cumsum(lengths) - lengths]
+    frames = regular_pulses(starts, in_run=(ny,))
+    per_frame = frames.run_lengths
+    if len(frames) != len(lengths) or len(per_frame) < 2 or not marks_frames(per_frame, ny):
+        return np.arange(len(lengths))
+    begin = np.cumsum(per_frame) - per_frame
+    number = np.arange(len(lengths)) + (np.arange(len(per_frame)) * ny - begin)[frames.run]
+    number[frames.run == 0] += ny - per_frame[0]
+    return number
+
+
+def _counted_on(pulses, nx):
+    """Numbers where no pause tells a line or frame of this shape."""
+    lengths = pulses.run_lengths
+    inner = lengths[1:-1]
+    messages = []
+    if len(inner) and (inner == inner[0]).all():
+        raise ScanSyncError(
+            f"The pulses come in groups of {int(inner[0])}, but navigation_shape has {nx} positions in a line. "
+            f'Pass navigation_shape=({int(inner[0])}, y), or sync="line-start" if each pulse is a line.'
+        )
+    if len(inner):
+        messages.append(
+            f"The pulses come in irregular groups of {some(lengths)}; they are counted on from the first, as if none "
+            "were missing."
+        )
+    return np.arange(len(pulses)), messages
 
 
 def _raster_of_runs(pulses, lengths):

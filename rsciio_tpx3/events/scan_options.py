@@ -10,7 +10,7 @@ from rsciio_tpx3.events.repeats import FrameChoice
 from rsciio_tpx3.events.time_bins import TimeBins
 from rsciio_tpx3.exceptions import ScanSyncError
 
-__all__ = ["EDGELESS", "PATTERNS", "SYNCS", "ScanOptions", "need"]
+__all__ = ["COMES_LATER", "EDGELESS", "PATTERNS", "SYNCS", "ScanOptions", "need"]
 
 SYNCS = (
     "line-gate",
@@ -23,6 +23,7 @@ SYNCS = (
 )
 PATTERNS = ("raster", "serpentine")
 EDGELESS = ("shared-clock", "frames")
+COMES_LATER = "The recording is still being written (follow=True): load or refresh it again in a moment."
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class ScanOptions:
     frames : rsciio_tpx3.events.repeats.FrameChoice
         Which passes over the scan field, one by one or added up.
     time_bins : rsciio_tpx3.events.time_bins.TimeBins or None
+    follow : bool
+        The recording is still being written: edges that are absent may yet come.
     """
 
     nav_shape: tuple | None = None
@@ -69,6 +72,7 @@ class ScanOptions:
     delay: Fraction = Fraction(0)
     frames: FrameChoice = FrameChoice()
     time_bins: TimeBins | None = None
+    follow: bool = False
 
     def __post_init__(self):
         for name, allowed in (("sync", ("auto", *SYNCS)), ("tdc", ("auto", *EDGE_CODES)), ("pattern", PATTERNS)):

@@ -13,15 +13,13 @@ frames         no scan: a stack of frames of equal length over time
 
 import math
 
-import numpy as np
-
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.clocked import frame_trigger_scan, frames_over_time, shared_clock_scan
-from rsciio_tpx3.events.edges import other_direction, pulses_of
-from rsciio_tpx3.events.lines import gate_length, line_scan
-from rsciio_tpx3.events.pixel_pulses import pixel_trigger_scan
+from rsciio_tpx3.events.edges import other_direction, period_text
+from rsciio_tpx3.events.lines import gate_length, line_pulses, line_scan, lines_of_frame, marks_frames
+from rsciio_tpx3.events.pixel_pulses import pixel_pulses, pixel_trigger_scan
 from rsciio_tpx3.events.repeats import with_frames
-from rsciio_tpx3.events.scan_options import EDGELESS, ScanOptions
+from rsciio_tpx3.events.scan_options import COMES_LATER, EDGELESS, ScanOptions
 from rsciio_tpx3.events.time_bins import with_time_bins
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.wording import format_seconds
@@ -49,7 +47,8 @@ def build_scan(index, options):
     Raises
     ------
     ScanSyncError
-        If the edges are absent, do not fit the shape asked for, or do not tell enough.
+        If the edges are absent, do not fit the shape asked for, or do not tell enough; or if the delay moves
+        the scan out of the recording.
     """
     sync, tdc = choose_sync(index, options)
     if sync in EDGELESS:
@@ -60,8 +59,24 @@ def build_scan(index, options):
         scan = pixel_trigger_scan(index, options, tdc)
     else:
         scan = line_scan(index, options, sync, tdc)
+    if not options.follow:
+        _refuse_delay_beyond(scan, options, index)
     scan.report.update(sync=sync, tdc=tdc, pattern=options.pattern)
     return _arranged(scan, options, index.hit_span)
+
+
+def _refuse_delay_beyond(scan, options, index):
+    """Stop where a mistyped delay leaves no hit to the scan."""
+    first, last = index.hit_span
+    if options.delay and index.n_hits and (scan.start.min() > last or scan.stop.max() <= first):
+        raise ScanSyncError(
+            f"scan_delay={_seconds(options.delay)} moves the whole scan out of the recording, which lasts "
+            f"{_seconds(last - first)}: no hit would have a position. Check its unit."
+        )
+
+
+def _seconds(ticks):
+    return format_seconds(ticks_to_seconds(float(ticks)))
 
 
 def _arranged(scan, options, hit_span):
@@ -75,13 +90,15 @@ def _arranged(scan, options, hit_span):
 def choose_sync(index, options):
     """Convention and edge kind: as asked for, or as the edges suggest without guessing.
 
-    Both directions of one input make a line gate; one direction is a line start; as many pulses of
-    one kind as the scan shape has positions are pixel triggers.
+    Both directions of one input make a line gate; one direction is a line start, unless the pulses can only
+    be pixel triggers.
     """
     if options.sync in EDGELESS:
         return options.sync, None
     kinds = index.edges.kinds
     if not kinds:
+        if options.follow:
+            raise ScanSyncError(f"No trigger edge has come so far. {COMES_LATER}")
         raise ScanSyncError(
             "No trigger edges in the recording: nothing tells where a line begins. Record TDC1 or TDC2 "
             '(Serval setting Tdc), or load a stack of frames over time with signal="frames", '
@@ -90,23 +107,35 @@ def choose_sync(index, options):
         )
     tdc = _choose_tdc(kinds, options)
     if options.sync != "auto":
-        if options.sync == "line-gate" and other_direction(tdc) not in kinds:
-            raise ScanSyncError(
-                f'sync="line-gate" needs both edges of an input; only {_counted(kinds)} were recorded. '
-                'Use sync="line-start" with dwell_time, or record both directions.'
-            )
+        _refuse_half_a_gate(kinds, options, tdc)
         return options.sync, tdc
     if options.positions is not None:
         return "pixel-trigger", tdc
     if other_direction(tdc) in kinds:
-        _check_gate(index.edges, tdc)
+        _check_gate(index.edges, options, tdc)
         return "line-gate", tdc
+    if options.follow and kinds[tdc] == 1:
+        raise ScanSyncError(f"Only one trigger edge has come so far: it does not tell what it marks. {COMES_LATER}")
     return ("pixel-trigger" if _looks_like_pixels(index, options, tdc) else "line-start"), tdc
+
+
+def _refuse_half_a_gate(kinds, options, tdc):
+    other = other_direction(tdc)
+    if options.sync != "line-gate" or other in kinds:
+        return
+    if options.follow:
+        raise ScanSyncError(f'sync="line-gate" needs both edges of an input; no {other} has come so far. {COMES_LATER}')
+    raise ScanSyncError(
+        f'sync="line-gate" needs both edges of an input; only {_counted(kinds)} were recorded. '
+        'Use sync="line-start" with dwell_time, or record both directions.'
+    )
 
 
 def _choose_tdc(kinds, options):
     if options.tdc != "auto":
         if options.tdc not in kinds:
+            if options.follow:
+                raise ScanSyncError(f"tdc={options.tdc!r}: no such edge so far, but {_counted(kinds)}. {COMES_LATER}")
             raise ScanSyncError(f"tdc={options.tdc!r}: no such edge in the recording; it has {_counted(kinds)}.")
         return options.tdc
     inputs = sorted({name[:4] for name in kinds})
@@ -120,34 +149,39 @@ def _choose_tdc(kinds, options):
 
 
 def _looks_like_pixels(index, options, tdc):
-    """True where the pulses come as the pixels of the scan shape do, and cannot be lines."""
+    """True where the pulses come as the pixels of the scan shape do, and cannot be lines.
+
+    A recording that stopped early, or is still being written, has fewer pulses than positions.
+    """
     if options.nav_shape is None or options.active_fraction is not None:
         return False
-    pulses = pulses_of(index.edges, tdc, options.first_line)
-    if options.dwell is not None and not 0.9 < pulses.period / float(options.dwell) < 1.1:
-        return False
+    pulses = pixel_pulses(index.edges, options, tdc)
     ny, nx = options.nav_shape[-2:]
-    lengths = pulses.run_lengths
-    inner = lengths[1:-1] if len(lengths) > 2 else lengths
-    if len(lengths) > 1:
-        # as many pulses in a line as lines in a frame: groups of that size may be either
-        return nx != ny and bool(((inner == nx) | (inner == nx * ny)).all())
-    return abs(len(pulses) - math.prod(options.nav_shape)) <= 0.01 * len(pulses)
+    lengths, n_lines = pulses.run_lengths, lines_of_frame(options)
+    # as many pulses in a line as lines in a frame: groups of that size may be either
+    may_be = {nx, nx * ny} - {n_lines}
+    if options.dwell is not None:
+        # a line of several positions lasts longer than one of them; frames of lines say that it is mistyped
+        whole = len(lengths) > 1 or not options.follow
+        lines = n_lines not in (nx, nx * ny) and whole and marks_frames(lengths, n_lines)
+        return nx > 1 and 0.9 < pulses.period / float(options.dwell) < 1.1 and not lines
+    if len(lengths) == 1:
+        return abs(len(pulses) - math.prod(options.nav_shape)) <= 0.01 * len(pulses)
+    return any(marks_frames(lengths, n) for n in may_be)
 
 
 def _counted(kinds):
     return ", ".join(f"{n} {name}" for name, n in kinds.items())
 
 
-def _check_gate(edges, tdc):
+def _check_gate(edges, options, tdc):
     """Refuse to take a short trigger pulse for the time of a line."""
-    starts = edges.select(tdc).ticks
-    length = gate_length(starts, edges.select(other_direction(tdc)).ticks)
-    period = np.median(np.diff(starts)) if len(starts) > 1 else length
-    if length < 0.5 * period:
+    pulses = line_pulses(edges, options, "line-gate", tdc)
+    length = gate_length(pulses.ticks[~pulses.lost], edges.select(other_direction(tdc)).ticks)
+    if len(pulses) > 1 and length < 0.5 * pulses.period:
         raise ScanSyncError(
             f"{tdc} and {other_direction(tdc)} were recorded, and the signal is high for "
-            f"{format_seconds(ticks_to_seconds(length))} of {format_seconds(ticks_to_seconds(period))}: "
+            f"{_seconds(length)} of {period_text(pulses)}: "
             'too short for a whole line, so it may be only a pulse at its start. Pass sync="line-gate" '
             'if the beam scans while it is high, or sync="line-start" with dwell_time.'
         )

@@ -1,6 +1,7 @@
 """The RosettaSciIO reader of `.tpx3` files."""
 
 import inspect
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -183,6 +184,7 @@ def file_reader(
     options = called_with(
         scan_options, locals(), navigation_shape=told.get("navigation_shape"), pattern=told["pattern"] or "raster"
     )
+    options = replace(options, follow=follow)
     events = event_options(cluster, corrections, values)
     place = told["layout"], told["gap"] or 0, told["orientation"] or "up"
     signal = event_signal_when_needed(
@@ -251,7 +253,8 @@ def opened(filename, options):
     told = account.steer(**steered(options.get("signal", "scan"), *(options.get(name) for name in names)))
     options.update({name: value for name, value in told.items() if value is not None})
     about = {name: options.pop(name) for name in _SOURCE_OPTIONS if name in options}
-    return Tpx3Source(filename, **about), scan_options(**options), account
+    options = replace(scan_options(**options), follow=about.get("follow", False))
+    return Tpx3Source(filename, **about), options, account
 
 
 def file_info(filename, **options):

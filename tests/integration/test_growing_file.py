@@ -115,8 +115,81 @@ def test_a_scan_without_an_edge_so_far_is_said(tmp_path, finished):
     _, content, _ = finished
     path = tmp_path / "early.tpx3"
     path.write_bytes(content[:16])
-    with pytest.raises(ScanSyncError, match="No trigger edges"):
+    with pytest.raises(ScanSyncError, match="No trigger edge has come so far.*refresh it again"):
         _load(path)
+
+
+@pytest.mark.parametrize("told", [{"dwell_time": "5 us"}, {}, {"sync": "pixel-trigger"}])
+def test_pixel_triggers_are_followed_from_the_first_pulses_on(tmp_path, told):
+    path, growing = tmp_path / "pixels.tpx3", tmp_path / "growing.tpx3"
+    simulate.recording(
+        path, (9, 4), n_frames=2, sync="pixel-trigger", dwell_time="5 us", frame_flyback="100 us",
+        electrons_per_position=5, layout="single", chunk_time="20 us", disorder="10 us", seed=5,
+    )  # fmt: skip
+    content = path.read_bytes()
+    for shape in ((4, 9, 2), (4, 9)):
+        options = {"navigation_shape": shape, "layout": "single", **told}
+        whole = np.asarray(_frames(_load(path, follow=False, **options)))
+        loaded = 0
+        for cut in [*range(8, len(content), len(content) // 40), len(content)]:
+            growing.write_bytes(content[:cut])
+            try:
+                frames = np.asarray(_frames(_load(growing, **options)))
+            except ScanSyncError as error:
+                # the advice for lines would be wrong
+                assert "edge has come so far" in str(error) or (not told and 'sync="pixel-trigger"' in str(error))
+                assert "navigation_shape=(4," not in str(error) and "skip_lines" not in str(error)
+                assert not (told and loaded)
+                continue
+            loaded += 1
+            frames = frames.reshape(-1, 9, 4, 256, 256)  # one frame so far has no axis of frames
+            assert (frames <= whole[: len(frames)]).all()
+        assert loaded > (35 if told else 10)
+        np.testing.assert_array_equal(frames, whole)
+
+
+@pytest.mark.parametrize("pause", ["0 us", "100 us", "1 s"])
+def test_line_gates_are_followed_over_the_pauses_between_frames(tmp_path, pause):
+    path, growing = tmp_path / "gate.tpx3", tmp_path / "growing.tpx3"
+    simulate.recording(
+        path, (3, 4), n_frames=3, dwell_time="5 us", frame_flyback=pause, electrons_per_position=9, layout="single",
+        chunk_time="20 us", disorder="10 us", seed=5,
+    )  # fmt: skip
+    content = path.read_bytes()
+    options = {"navigation_shape": (4, 3, 3), "layout": "single", "sync": "line-gate"}
+    whole = np.asarray(_frames(_load(path, follow=False, **options)))
+    for cut in [*range(8, len(content), len(content) // 60), len(content)]:
+        growing.write_bytes(content[:cut])
+        try:
+            frames = np.asarray(_frames(_load(growing, **options)))
+        except ScanSyncError as error:
+            assert "has come so far" in str(error)
+            continue
+        assert (frames <= whole).all()
+    np.testing.assert_array_equal(frames, whole)
+
+
+def test_what_has_not_come_yet_is_said_and_not_what_else_to_try(tmp_path):
+    path, growing = tmp_path / "gate.tpx3", tmp_path / "growing.tpx3"
+    simulate.recording(path, (3, 4), dwell_time="50 us", electrons_per_position=9, disorder="0 us", seed=5)
+    content = path.read_bytes()
+    seen = set()
+    for cut in range(8, len(content), 8):
+        growing.write_bytes(content[:cut])
+        for told in ({}, {"sync": "line-gate"}, {"tdc": "tdc1-fall", "sync": "line-start", "dwell_time": "50 us"}):
+            try:
+                _load(growing, **{"navigation_shape": (4, 3), **told})
+            except ScanSyncError as error:
+                seen.add(str(error).split("so far")[0].strip())
+                assert "load or refresh it again" in str(error) and "record both" not in str(error)
+        if len(seen) == 4:
+            break
+    assert seen == {
+        "No trigger edge has come",
+        "Only one trigger edge has come",
+        'sync="line-gate" needs both edges of an input; no tdc1-fall has come',
+        "tdc='tdc1-fall': no such edge",
+    }
 
 
 def test_the_number_of_lines_grows_where_no_shape_is_given(tmp_path, finished):

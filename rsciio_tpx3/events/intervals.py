@@ -1,0 +1,113 @@
+"""Which of the intervals between edges is the line: neither the quick pulses of a burst nor the pauses.
+
+Two recordings can hold the same kinds of intervals and mean opposite things. Frames of 513 lines that end
+with 142 pulses 0.16 us apart (the real raster in the tests) are long lines and short bursts; frames of
+three lines with a rest of a second between them are short lines and long pauses. Neither length nor number
+tells them apart. What tells them apart, in this order: the number of lines that a frame should have; how long
+a line must be (columns times dwell time, or the time for which a line gate is high); and whether intervals
+follow others of their kind, as lines do and pauses do not.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["SHORT", "IntervalKind", "holds", "kinds_of_intervals", "line_interval"]
+
+SHORT = 0.25  # of the interval from line to line: anything closer is no line of its own
+_ALIKE = 1.3  # intervals of one kind follow each other this closely when sorted
+_NEARLY = 0.95  # of the shortest possible line: edges jitter
+
+
+@dataclass(frozen=True)
+class IntervalKind:
+    """Intervals of like length.
+
+    Attributes
+    ----------
+    length : float
+        Median, ticks.
+    number : int
+    in_rows : bool
+        Whether at least half of them stand next to another one of the kind.
+    """
+
+    length: float
+    number: int
+    in_rows: bool
+
+
+def kinds_of_intervals(intervals):
+    """The kinds of intervals in a series, shortest first.
+
+    Kinds of one, or of less than a hundredth of all, are left out where a larger one exists: they are
+    parts of intervals that a glitch has split, single pauses, and missing edges. So are those that would make
+    a more frequent kind neither lines nor bursts, such as two lines where each other edge is missing.
+
+    Parameters
+    ----------
+    intervals : numpy.ndarray of int64, shape (n,)
+        In order of time.
+
+    Returns
+    -------
+    list of IntervalKind
+        Empty if there is no interval.
+    """
+    if len(intervals) == 0:
+        return []
+    order = np.argsort(intervals, kind="stable")
+    ranked = np.maximum(intervals[order], 1).astype(np.float64)
+    label = np.empty(len(ranked), np.int64)
+    label[order] = np.concatenate([[0], np.cumsum(ranked[1:] > _ALIKE * ranked[:-1])])
+    same = label[1:] == label[:-1]
+    beside = np.concatenate([[False], same]) | np.concatenate([same, [False]])
+    number = np.bincount(label)
+    rows = np.bincount(label, beside)
+    ends = np.cumsum(number)
+    many = np.flatnonzero(number > max(1, 0.01 * len(ranked)))
+    kinds = [
+        IntervalKind(float(np.median(ranked[ends[k] - number[k] : ends[k]])), int(number[k]), 2 * rows[k] >= number[k])
+        for k in (many if len(many) else range(len(number)))
+    ]
+    return [
+        kind
+        for kind in kinds
+        if not any(SHORT * kind.length < o.length < kind.length and o.number > kind.number for o in kinds)
+    ]
+
+
+def holds(kind, least):
+    """Whether an interval is long enough for what it must hold."""
+    return kind.length > _NEARLY * least
+
+
+def line_interval(kinds, least=0, told=False):
+    """The interval from line to line.
+
+    Parameters
+    ----------
+    kinds : list of IntervalKind
+        At least one; shortest first.
+    least : float
+        Ticks that a line takes at least; 0 where unknown.
+    told : bool
+        Whether `kinds` were already chosen by something known.
+
+    Returns
+    -------
+    length : float
+        Ticks.
+    told : bool
+        Whether something known has chosen it.
+    """
+    in_rows = [kind for kind in kinds if kind.in_rows]
+    # the shortest that holds a line: longer ones are pauses, shorter ones bursts. Where other intervals follow
+    # each other and this does not, it is a pause, and what was known is wrong
+    holding = next((kind for kind in kinds if holds(kind, least)), None) if least else None
+    if holding is not None and (holding.in_rows or not in_rows):
+        return holding.length, True
+    if in_rows:
+        # a burst may have more pulses than a frame has lines: longer intervals count more
+        return max(in_rows, key=lambda kind: kind.number * np.sqrt(kind.length)).length, told
+    return max(kinds, key=lambda kind: (kind.number, kind.length)).length, told
