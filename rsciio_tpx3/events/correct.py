@@ -84,7 +84,7 @@ def _mask(given, source):
 
     def find():
         bad = find_bad_pixels(count_pixels(source), source.layout, **limits)
-        found = {"method": "hot against the surroundings", "hits_left_out": int(bad.counts[bad.hot].sum())}
+        found = {"method": "hot against the surroundings"}
         for name in ("hot", "dead"):
             pixels = np.argwhere(getattr(bad, name))[:, ::-1]
             found[f"{name}_pixels"] = len(pixels)
