@@ -18,12 +18,14 @@ from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.events.event_options import EventOptions, prepare_events
 from rsciio_tpx3.events.repeats import FrameChoice, frame_choice
 from rsciio_tpx3.events.sync import ScanOptions, build_scan, choose_sync
+from rsciio_tpx3.events.tally import tally_of
 from rsciio_tpx3.events.time_bins import TimeBins
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.event_frames import count_type
 from rsciio_tpx3.frames.shared_reads import event_frames
 from rsciio_tpx3.frames.weighted import value_type
+from rsciio_tpx3.left_out import report_left_out
 from rsciio_tpx3.metadata.event_values import event_values
 from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
 from rsciio_tpx3.metadata.provenance import reading_step
@@ -258,7 +260,7 @@ def event_signal(
     frames = event_frames(source, scan, dtype, events.values)
     counts, outside = recalled_counts(frames, show_progressbar)
     chosen = "frames_used" in scan.report
-    _report_outside("hits" if events.cluster is None else "electrons", counts, outside, chosen)
+    report_left_out(events.cluster, tally_of(source), counts, outside, chosen)
     return frames_signal(
         frames,
         _nav_axes(scan),
@@ -414,16 +416,6 @@ def value_dtype(dtype, dwell, lines_per_row, events):
             f"{'a floating-point' if kind == 'f' else 'an unsigned integer'} type such as {example!r} is needed."
         )
     return dtype
-
-
-def _report_outside(what, counts, outside, chosen):
-    lost = sum(outside.values())
-    total = int(counts.sum()) + lost
-    if lost:
-        parts = ", ".join(f"{n} {name}" for name, n in outside.items() if n)
-        # flyback is what a scan has; more than half the hits elsewhere is a scan misread, or frames not asked for
-        log = _logger.warning if lost > 0.5 * total and not chosen else _logger.info
-        log(f"{lost} of {total} {what} have no scan position: {parts}.")
 
 
 def described_files(paths):

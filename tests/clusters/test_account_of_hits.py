@@ -1,5 +1,8 @@
 """Every hit of a recording is at a position, outside the scan, or counted among what was left out."""
 
+import logging
+import re
+
 import numpy as np
 import pytest
 from clusters.memory_hits import MemoryHits
@@ -123,3 +126,32 @@ def test_a_pass_counts_anew():
         for piece in source.work(3):
             list(source.part(piece))
         assert source.tally() == Tally(left_out={("Mask", "hits_left_out"): 50})
+
+
+@pytest.mark.parametrize(
+    "cluster, level, words",
+    [
+        ({"window": "9 us"}, "WARNING", "in chains that last longer than max_duration='10 us'.* shorter than '9 us'"),
+        ({"window": "9 us", "max_duration": "9.1 us"}, "INFO", "chains that last longer than max_duration='9.1 us'.$"),
+        ({"min_size": 2, "max_size": 4}, "INFO", "clusters? too small .min_size., .* clusters? too large .max_size..$"),
+        ({"max_tot": 50}, "INFO", "of [0-9,]+ hits: [0-9,]+ in [0-9,]+ clusters tot too high .max_tot..$"),
+    ],
+)
+def test_the_log_says_once_what_clustering_left_out(recording, caplog, cluster, level, words):
+    caplog.set_level(logging.INFO, "rsciio_tpx3")
+    _, found, _ = account(recording[0], cluster=cluster, corrections={"columns": "phase"})
+    [record] = [r for r in caplog.records if "Clustering left out" in r.message]
+    lost = found.get("hits_in_chains", 0) + found.get("hits_left_out", 0)
+    assert record.levelname == level and f"left out {lost:,} of {recording[1].n_hits:,} hits" in record.message
+    assert re.search(words, record.message)
+    assert "The correction" not in caplog.text
+
+
+def test_the_log_says_what_corrections_left_out(recording, caplog):
+    path, truth = recording
+    mask, masked = mask_of(truth)
+    caplog.set_level(logging.INFO, "rsciio_tpx3")
+    _, _, found = account(path, cluster=True, corrections={"mask": mask, "wide_pixels": "delete"})
+    assert f"The correction mask left out {masked:,} hits." in caplog.text
+    electrons, hits = (found["Wide_pixels"][f"{what}_left_out"] for what in ("electrons", "hits"))
+    assert f"The correction wide_pixels left out {hits:,} hits of {electrons:,} electrons." in caplog.text
