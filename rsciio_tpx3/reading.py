@@ -7,7 +7,7 @@ import difflib
 import inspect
 import logging
 import os
-from dataclasses import fields, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
@@ -26,6 +26,7 @@ from rsciio_tpx3.frames.event_frames import count_type
 from rsciio_tpx3.frames.shared_reads import event_frames
 from rsciio_tpx3.frames.weighted import value_type
 from rsciio_tpx3.left_out import report_left_out
+from rsciio_tpx3.metadata.asked import asked_for
 from rsciio_tpx3.metadata.event_values import event_values
 from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
 from rsciio_tpx3.metadata.provenance import reading_step
@@ -259,12 +260,13 @@ def event_signal(
     dtype = value_dtype(dtype, scan.longest_dwell, options.lines_per_row * scan.passes, events)
     frames = event_frames(source, scan, dtype, events.values)
     counts, outside = recalled_counts(frames, show_progressbar)
+    values = event_values(source, events, corrections, counts, outside)
     chosen = "frames_used" in scan.report
     report_left_out(events.cluster, tally_of(source), counts, outside, chosen)
     return frames_signal(
         frames,
         _nav_axes(scan),
-        _metadata(source, scan, options, frames.dtype, event_values(source, events, corrections, counts, outside)),
+        _metadata(source, scan, asked_for(source.describe(), options, events, frames.dtype), options.delay, values),
         _original_metadata(source),
         lazy=lazy,
         chunks=chunks,
@@ -431,7 +433,7 @@ def described_files(paths):
     }
 
 
-def _metadata(source, scan, options, dtype, values):
+def _metadata(source, scan, asked, delay, values):
     about = source.describe()
     index = source.index()
     return build(
@@ -441,23 +443,11 @@ def _metadata(source, scan, options, dtype, values):
             **described_files(about["paths"]),
             "chips": list(index.chips),
             "losses": index.losses,
-            "processing": {"reading_0": reading_step(about["paths"], _asked_for(about, options, dtype))},
+            "scan_delay": ticks_to_seconds(float(delay)) if delay else None,
+            "processing": {"reading_0": reading_step(about["paths"], asked)},
             **values,
         }
     )
-
-
-def _asked_for(about, options, dtype):
-    """Options of this reading that are not the usual ones, as plain text and numbers."""
-    usual, asked = ScanOptions(), {}
-    for name in (field.name for field in fields(ScanOptions)):
-        value = getattr(options, name)
-        if isinstance(value, np.ndarray):
-            asked[name] = f"{len(value)} numbers"
-        elif value is not None and value != getattr(usual, name):
-            asked[name] = f"{value} ticks" if isinstance(value, Fraction) else value
-    return {**asked, "layout": about["layout"], "gap": about["gap"], "orientation": about["orientation"],
-            "dtype": np.dtype(dtype).name}  # fmt: skip
 
 
 def _original_metadata(source):

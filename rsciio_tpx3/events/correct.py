@@ -13,6 +13,7 @@ from rsciio_tpx3.events.corrections import (
     TimeWalkStep,
     WidePixelStep,
 )
+from rsciio_tpx3.events.given import account_of_correction
 from rsciio_tpx3.events.grid import collecting_pixels
 from rsciio_tpx3.events.tables import is_path
 
@@ -46,9 +47,10 @@ def hit_steps(source, corrections):
     return corrected, steps
 
 
-def _file(given):
-    """For the metadata: the name of a file or folder, where one was given."""
-    return {"file": os.path.basename(os.path.normpath(given))} if is_path(given) else {}
+def _given(name, given):
+    """For the metadata: a file or folder with its checksum, or the table or the arrays that were given."""
+    account = account_of_correction(name, given)
+    return account if is_path(given) else {"given": account}
 
 
 def _recalled(source, name, find, about=None):
@@ -72,7 +74,7 @@ def _mask(given, source):
                 f"corrections: mask='{given}': what the bits of Pixet's .bpc files mean is not documented, and "
                 "Serval's belong to no Advacam detector. Give an array of the detector's shape, True to leave out."
             )
-        return MaskStep(read_mask(given, source.layout).ravel(), {"method": "given", **_file(given)})
+        return MaskStep(read_mask(given, source.layout).ravel(), {"method": "given", **_given("mask", given)})
     limits = given if isinstance(given, dict) else {}
 
     def find():
@@ -97,9 +99,10 @@ def _columns(given, source):
             return found_delays(found, source.layout)
 
         return PixelDelayStep(*_recalled(source, "columns", find))
-    from rsciio_tpx3.events.columns import column_delays
+    from rsciio_tpx3.events.columns import column_delays, is_array_with_unit
 
-    return PixelDelayStep(*column_delays(given, source.layout))
+    ticks, found = column_delays(given, source.layout)
+    return PixelDelayStep(ticks, {**found, **(_given("columns", given) if is_array_with_unit(given) else {})})
 
 
 def _time_walk(given, source):
@@ -109,14 +112,14 @@ def _time_walk(given, source):
     if given is True:
         return TimeWalkStep(*_recalled(source, "time-walk", lambda: fit_time_walk(cluster_pairs(source))))
     ticks, found = walk_table(given)
-    return TimeWalkStep(ticks, {**found, **_file(given)})
+    return TimeWalkStep(ticks, {**found, **_given("time_walk", given)})
 
 
 def _energy(given, source):
     from rsciio_tpx3.events.energy import read_calibration
 
     calibration, found = read_calibration(given, source.layout)
-    return EnergyStep(calibration, {**found, **_file(given)})
+    return EnergyStep(calibration, {**found, **_given("energy", given)})
 
 
 def wide_pixel_step(layout, method, upsample):

@@ -4,14 +4,17 @@ Shapes that depend on the detector are compared where it is known (`rsciio_tpx3.
 """
 
 import os
+from pathlib import Path
 
 import numpy as np
 
 from rsciio_tpx3.events.tables import is_path, need_file
+from rsciio_tpx3.metadata.provenance import account_of
 
-__all__ = ["CORRECTIONS", "WIDE_PIXELS", "check_corrections"]
+__all__ = ["CORRECTIONS", "WIDE_PIXELS", "account_of_correction", "check_corrections"]
 
 WIDE_PIXELS = ("leave", "delete", "spread")
+_TAKE_FILES = ("mask", "time_walk", "energy")
 _EXAMPLE = '{"mask": "find", "time_walk": True}'
 
 
@@ -49,6 +52,28 @@ def check_corrections(corrections):
     for name, given in asked.items():
         CORRECTIONS[name](given)
     return asked
+
+
+def account_of_correction(name, given):
+    """What was given for a correction, in plain text and numbers; see `rsciio_tpx3.metadata.provenance.account_of`.
+
+    Files have their checksums; of a folder of matrices it is a list of ``files``, each with its name.
+    """
+    if name == "energy" and is_path(given) and os.path.isdir(given):
+        from rsciio_tpx3.events.energy import matrix_files
+
+        files = [account_of(Path(path)) for path in matrix_files(given).values()]
+        return {"file": os.path.basename(os.path.normpath(given)), "files": files}
+    if name in _TAKE_FILES:
+        given = _with_paths(given, name)
+    return account_of(given)
+
+
+def _with_paths(given, name):
+    """The same where text that names a file is a path."""
+    if isinstance(given, dict):
+        return {key: _with_paths(value, name) for key, value in given.items()}
+    return Path(given) if is_path(given) and (name, given) != ("mask", "find") else given
 
 
 def _check_mask(given):

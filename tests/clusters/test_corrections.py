@@ -1,6 +1,7 @@
 """Each correction against the effect that the simulator put in, and against plain formulas."""
 
 import base64
+import hashlib
 import pickle
 
 import numpy as np
@@ -194,7 +195,8 @@ def test_a_pixel_configuration_leaves_its_pixels_out(tmp_path, walking):
     config.tofile(tmp_path / "some.bpc")
     corrected, [step] = hit_steps(Tpx3Source(path, layout="quad"), {"mask": tmp_path / "some.bpc"})
     np.testing.assert_array_equal(corrected.hits().pixel, truth.hit_pixel[~np.isin(truth.hit_pixel, lost)])
-    assert step.report() == {"pixels_left_out": 5, "method": "given", "file": "some.bpc"}
+    sha256 = hashlib.sha256(config.tobytes()).hexdigest()
+    assert step.report() == {"pixels_left_out": 5, "method": "given", "file": "some.bpc", "sha256": sha256}
 
 
 @pytest.mark.parametrize(
