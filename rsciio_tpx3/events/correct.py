@@ -102,7 +102,10 @@ def _columns(given, source):
     from rsciio_tpx3.events.columns import column_delays, is_array_with_unit
 
     ticks, found = column_delays(given, source.layout)
-    return PixelDelayStep(ticks, {**found, **(_given("columns", given) if is_array_with_unit(given) else {})})
+    if is_array_with_unit(given):
+        delays, unit = account_of_correction("columns", given)
+        found |= {"given": delays, "given_units": unit}
+    return PixelDelayStep(ticks, found)
 
 
 def _time_walk(given, source):
