@@ -33,7 +33,10 @@ MODULES = {
     "rsciio_tpx3.events.cluster_pairs": ("Hits of one electron in pairs", None),
     "rsciio_tpx3.events.column_fit": ("Delays of chip columns from clusters", None),
     "rsciio_tpx3.events.time_walk": ("Time walk from clusters", ["fit_time_walk", "walk_table"]),
-    "rsciio_tpx3.events.energy": ("Time over threshold to energy", None),
+    "rsciio_tpx3.events.energy": (
+        "Time over threshold to energy",
+        ["PixelCalibration", "TableCalibration", "read_calibration"],
+    ),
     "rsciio_tpx3.events.geometry": ("From chip pixels to detector pixels", ["Layout", "make_layout"]),
     "rsciio_tpx3.events.clock": ("The unit of time", ["nearest_period", "ticks_to_seconds"]),
     "rsciio_tpx3.metadata.units": ("Quantities with units", ["convert", "to_plain", "to_ticks"]),

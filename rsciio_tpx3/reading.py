@@ -7,7 +7,7 @@ import difflib
 import inspect
 import logging
 import os
-from dataclasses import fields, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
@@ -18,12 +18,15 @@ from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.events.event_options import EventOptions, prepare_events
 from rsciio_tpx3.events.repeats import FrameChoice, frame_choice
 from rsciio_tpx3.events.sync import ScanOptions, build_scan, choose_sync
+from rsciio_tpx3.events.tally import tally_of
 from rsciio_tpx3.events.time_bins import TimeBins
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.event_frames import count_type
 from rsciio_tpx3.frames.shared_reads import event_frames
 from rsciio_tpx3.frames.weighted import value_type
+from rsciio_tpx3.left_out import report_left_out
+from rsciio_tpx3.metadata.asked import asked_for
 from rsciio_tpx3.metadata.event_values import event_values
 from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
 from rsciio_tpx3.metadata.provenance import reading_step
@@ -257,12 +260,13 @@ def event_signal(
     dtype = value_dtype(dtype, scan.longest_dwell, options.lines_per_row * scan.passes, events)
     frames = event_frames(source, scan, dtype, events.values)
     counts, outside = recalled_counts(frames, show_progressbar)
+    values = event_values(source, events, corrections, counts, outside)
     chosen = "frames_used" in scan.report
-    _report_outside("hits" if events.cluster is None else "electrons", counts, outside, chosen)
+    report_left_out(events.cluster, tally_of(source), counts, outside, chosen)
     return frames_signal(
         frames,
         _nav_axes(scan),
-        _metadata(source, scan, options, frames.dtype, event_values(source, events, corrections, counts, outside)),
+        _metadata(source, scan, asked_for(source.describe(), options, events, frames.dtype), options.delay, values),
         _original_metadata(source),
         lazy=lazy,
         chunks=chunks,
@@ -416,16 +420,6 @@ def value_dtype(dtype, dwell, lines_per_row, events):
     return dtype
 
 
-def _report_outside(what, counts, outside, chosen):
-    lost = sum(outside.values())
-    total = int(counts.sum()) + lost
-    if lost:
-        parts = ", ".join(f"{n} {name}" for name, n in outside.items() if n)
-        # flyback is what a scan has; more than half the hits elsewhere is a scan misread, or frames not asked for
-        log = _logger.warning if lost > 0.5 * total and not chosen else _logger.info
-        log(f"{lost} of {total} {what} have no scan position: {parts}.")
-
-
 def described_files(paths):
     """Values for `rsciio_tpx3.metadata.mapping.build` that are known of event files before they are read."""
     names = [os.path.basename(path) for path in paths]
@@ -439,7 +433,7 @@ def described_files(paths):
     }
 
 
-def _metadata(source, scan, options, dtype, values):
+def _metadata(source, scan, asked, delay, values):
     about = source.describe()
     index = source.index()
     return build(
@@ -449,23 +443,11 @@ def _metadata(source, scan, options, dtype, values):
             **described_files(about["paths"]),
             "chips": list(index.chips),
             "losses": index.losses,
-            "processing": {"reading_0": reading_step(about["paths"], _asked_for(about, options, dtype))},
+            "scan_delay": ticks_to_seconds(float(delay)) if delay else None,
+            "processing": {"reading_0": reading_step(about["paths"], asked)},
             **values,
         }
     )
-
-
-def _asked_for(about, options, dtype):
-    """Options of this reading that are not the usual ones, as plain text and numbers."""
-    usual, asked = ScanOptions(), {}
-    for name in (field.name for field in fields(ScanOptions)):
-        value = getattr(options, name)
-        if isinstance(value, np.ndarray):
-            asked[name] = f"{len(value)} numbers"
-        elif value is not None and value != getattr(usual, name):
-            asked[name] = f"{value} ticks" if isinstance(value, Fraction) else value
-    return {**asked, "layout": about["layout"], "gap": about["gap"], "orientation": about["orientation"],
-            "dtype": np.dtype(dtype).name}  # fmt: skip
 
 
 def _original_metadata(source):

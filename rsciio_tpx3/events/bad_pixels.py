@@ -9,14 +9,16 @@ The ranks leave edges of disks and small spots alone, which have bright neighbou
 
 import os
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numba import njit
 
 from rsciio_tpx3.events.grid import pixel_addresses, pixel_grid
+from rsciio_tpx3.events.tables import is_path, read_numbers
 from rsciio_tpx3.threads import add_up
 
-__all__ = ["BadPixels", "count_pixels", "find_bad_pixels", "read_mask"]
+__all__ = ["BadPixels", "check_limits", "count_pixels", "find_bad_pixels", "mask_array", "read_mask"]
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,7 @@ def find_bad_pixels(counts, layout, probability=1e-3, contrast=3.0):
     from scipy.ndimage import rank_filter
     from scipy.stats import poisson
 
-    if not 0 < probability < 1 or not contrast >= 1:
-        raise ValueError(
-            f"probability={probability!r}, contrast={contrast!r}: a probability between 0 and 1 and a contrast of 1 or "
-            "more are needed."
-        )
+    check_limits(probability, contrast)
     grid = pixel_grid(layout)
     exists = pixel_addresses(layout)[0] >= 0
     image = np.zeros(grid.n_sites)
@@ -112,6 +110,17 @@ def find_bad_pixels(counts, layout, probability=1e-3, contrast=3.0):
     hot = poisson.sf(image - 1, np.maximum(contrast * hot_reference, 1)) < limit
     dead = poisson.cdf(image, dead_reference / contrast) < limit
     return BadPixels(*(_on_detector(found, grid, exists, counts.shape) for found in (hot, dead)), counts)
+
+
+def check_limits(probability=1e-3, contrast=3.0):
+    """Refuse limits with which `find_bad_pixels` cannot work."""
+    if any(isinstance(n, bool) or not isinstance(n, Real) for n in (probability, contrast)) or not (
+        0 < probability < 1 <= contrast
+    ):
+        raise ValueError(
+            f"corrections: mask: probability={probability!r}, contrast={contrast!r}: a probability between 0 and 1 and "
+            "a contrast of 1 or more are needed."
+        )
 
 
 def _on_detector(found, grid, exists, shape):
@@ -130,17 +139,25 @@ def read_mask(given, layout):
     ValueError
         If it has another shape than the detector, or is no mask.
     """
-    if isinstance(given, (str, os.PathLike)):
-        name = os.fspath(given)
-        if name.endswith(".bpc"):
-            from rsciio_tpx3.events.pixel_config import read_pixel_config
+    if is_path(given) and os.fspath(given).endswith(".bpc"):
+        from rsciio_tpx3.events.pixel_config import read_pixel_config
 
-            return read_pixel_config(given, layout)
-        given = np.load(given) if name.endswith(".npy") else np.loadtxt(given, ndmin=2)
-    mask = np.asarray(given).astype(bool)
+        return read_pixel_config(given, layout)
+    mask = mask_array(given)
     if mask.shape != tuple(layout.sig_shape):
         raise ValueError(
             f"corrections: mask has shape {mask.shape}; the detector's (y, x) = {tuple(layout.sig_shape)} is needed, "
             "True where a pixel is left out."
         )
     return mask
+
+
+def mask_array(given):
+    """What `read_mask` takes, but for a `.bpc`, as bool; whatever its shape, as long as it is a picture."""
+    mask = read_numbers(given, "mask")
+    if mask.ndim != 2:
+        raise ValueError(
+            f"corrections: mask has shape {mask.shape}; that of the detector, (y, x), is needed, True where a pixel is "
+            'left out. mask="find" looks for hot pixels.'
+        )
+    return mask != 0

@@ -17,11 +17,11 @@ from rsciio_tpx3.events.joining import join_hits
 from rsciio_tpx3.events.sorting import time_order, time_sorted
 from rsciio_tpx3.events.source import Hits, narrowed, shared_parts
 from rsciio_tpx3.events.summaries import CHOICES, choose, summarise
+from rsciio_tpx3.events.tally import Tally, tallied_windows
 
 __all__ = [
     "ClusterOptions",
     "ClusteredSource",
-    "Tally",
     "find_electrons",
     "label_hits",
     "place_electrons",
@@ -84,48 +84,6 @@ class ClusterOptions:
     def margin(self):
         """Time around a span in which hits matter for it."""
         return self.max_duration + self.window + 1
-
-
-@dataclass
-class Tally:
-    """Numbers of what was found in a span of time; they add up over spans.
-
-    Attributes
-    ----------
-    hits : int
-        Hits in the span.
-    hits_chained : int
-        Hits in clusters that last too long.
-    electrons, hits_of_electrons : int
-        Electrons that were kept, and their hits.
-    squares : int
-        Sum of their squared numbers of hits.
-    too_small, too_large, tot_too_low, tot_too_high : int
-        Clusters left out.
-    sizes : numpy.ndarray of int64, shape (16,)
-        Kept electrons by number of hits; the last entry holds all larger ones.
-    """
-
-    hits: int = 0
-    hits_chained: int = 0
-    electrons: int = 0
-    hits_of_electrons: int = 0
-    squares: int = 0
-    too_small: int = 0
-    too_large: int = 0
-    tot_too_low: int = 0
-    tot_too_high: int = 0
-    sizes: np.ndarray = None
-
-    def __add__(self, other):
-        sizes = other.sizes if self.sizes is None else self.sizes + (0 if other.sizes is None else other.sizes)
-        mine, theirs = vars(self), vars(other)
-        return Tally(**{name: mine[name] + theirs[name] for name in mine if name != "sizes"}, sizes=sizes)
-
-    @property
-    def variance_over_mean(self):
-        """Of the number of hits, if electrons come at random: mean square over mean of the cluster size."""
-        return self.squares / self.hits_of_electrons if self.hits_of_electrons else None
 
 
 def find_electrons(hits, start, stop, grid, options):
@@ -296,13 +254,11 @@ class ClusteredSource:
 
     def noted(self):
         """See `rsciio_tpx3.events.source.noted`."""
-        tally = self.tally()
-        return {**vars(tally), "sizes": None if tally.sizes is None else tally.sizes.tolist()}
+        return self.tally().plain()
 
     def recall_noted(self, values):
         """See `rsciio_tpx3.events.source.recall_noted`."""
-        sizes = values["sizes"]
-        self._tallies = {None: Tally(**{**values, "sizes": None if sizes is None else np.array(sizes)})}
+        self._tallies = {None: Tally.of(values)}
 
     def tally(self):
         """Sum of the tallies of all parts that were gone through since `work`.
@@ -322,24 +278,25 @@ class ClusteredSource:
 
         For statistics: clusters at the borders of what is handed out at once may be cut.
         """
-        for _, _, hits in self._read_slices(start, stop):
+        for _, _, hits, _ in self._read_slices(start, stop):
             yield label_hits(hits, self.grid, self.options)
 
     def _found(self, start, stop):
-        for begin, end, hits in self._read_slices(start, stop):
-            yield find_electrons(hits, begin, end, self.grid, self.options)
+        for begin, end, hits, left_out in self._read_slices(start, stop):
+            electrons, tally = find_electrons(hits, begin, end, self.grid, self.options)
+            yield electrons, tally + left_out
 
     def _read_slices(self, start, stop):
         low, high = self._whole()
         spans = self._slices(max(start, low), min(stop, high))
         while spans:
             begin, end = spans.pop()
-            hits = self._read(begin, end)
-            if hits is None:
+            found = self._read(begin, end)
+            if found is None:
                 middle = (begin + end) // 2
                 spans += [(middle, end), (begin, middle)]
-            elif len(hits):
-                yield begin, end, hits
+            elif len(found[0]) or found[1].left_out:
+                yield begin, end, *found
 
     def _slices(self, start, stop):
         """Spans with about as many hits as are clustered together, the first one last."""
@@ -349,15 +306,16 @@ class ClusteredSource:
         return [(begin, min(begin + length, stop)) for begin in range(start, stop, length)][::-1]
 
     def _read(self, start, stop):
-        """Hits of a span and its margins; None where they are too many for one slice."""
+        """Hits of a span and its margins, and what corrections left out of the span; None where they are too many."""
         margin = self.options.margin
-        parts, n = [], 0
-        for hits in self.source.windows(start - margin, stop + margin):
+        parts, n, left_out = [], 0, Tally()
+        for hits, tally in tallied_windows(self.source, start - margin, stop + margin, (start, stop)):
             parts.append(hits)
             n += len(hits)
+            left_out += tally
             if n > _MOST_HITS and stop - start > 4 * margin:
                 return None
-        return Hits.joined(parts, self.source.sig_shape[1])
+        return Hits.joined(parts, self.source.sig_shape[1]), left_out
 
     def summary(self):
         """What was done and found, in plain numbers for the metadata."""
@@ -387,8 +345,10 @@ def _numbers(tally):
     sizes = {} if tally.sizes is None else {str(i + 1): int(n) for i, n in enumerate(tally.sizes) if n}
     return {
         "electrons": tally.electrons,
+        "hits_of_electrons": tally.hits_of_electrons,
         "hits_per_electron": tally.hits_of_electrons / tally.electrons if tally.electrons else None,
         "hits_in_chains": tally.hits_chained or None,
+        "hits_left_out": tally.hits_left_out or None,
         "Left_out": left_out or None,
         "Sizes": sizes or None,
     }

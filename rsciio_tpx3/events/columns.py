@@ -9,8 +9,9 @@ import numpy as np
 from rsciio_tpx3.events.clock import PIXEL_TICKS
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
+from rsciio_tpx3.events.tables import read_numbers
 
-__all__ = ["COLUMN_RULES", "column_delays"]
+__all__ = ["COLUMN_RULES", "check_rules", "column_delays", "is_array_with_unit"]
 
 COLUMN_RULES = ("phase", "double-columns-97-101")
 
@@ -41,9 +42,10 @@ def column_delays(given, layout):
     column = (address & 0xFF).astype(np.int64)
     if isinstance(given, str):
         given = [given]
-    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], str) and not isinstance(given[0], str):
+    if is_array_with_unit(given):
         ticks, found = _from_array(*given, layout, chip, column), {"rule": "table"}
     else:
+        check_rules(given)
         ticks = sum((_rule(name, chip, column) for name in given), np.zeros(len(chip), np.int64))
         found = {"rule": ", ".join(given)}
     if np.abs(ticks).max() > np.iinfo(np.int16).max // 2:
@@ -51,22 +53,32 @@ def column_delays(given, layout):
     return np.where(chip < 0, 0, ticks).astype(np.int16), found
 
 
+def is_array_with_unit(given):
+    """Whether delays themselves were given, such as ``(array, "ns")``."""
+    return isinstance(given, (tuple, list)) and len(given) == 2 and [isinstance(v, str) for v in given] == [False, True]
+
+
+def check_rules(names):
+    """Refuse names that are none of `COLUMN_RULES`."""
+    for name in names:
+        if name not in COLUMN_RULES:
+            raise ValueError(
+                f"corrections: columns={name!r} is no rule ({', '.join(COLUMN_RULES)}, or both in a list), no (array, "
+                "unit), and not 'find' alone."
+            )
+
+
 def _rule(name, chip, column):
     if name == "phase":
         phase = column // 2 % 16
         return np.where(phase == 0, 16, phase) * PIXEL_TICKS
-    if name == "double-columns-97-101":
-        return np.where((chip == 0) & (column >= 194) & (column <= 203), -16 * PIXEL_TICKS, 0)
-    raise ValueError(
-        f"corrections: columns={name!r} is no rule ({', '.join(COLUMN_RULES)}, or both in a list), no (array, unit), "
-        "and not 'find' alone."
-    )
+    return np.where((chip == 0) & (column >= 194) & (column <= 203), -16 * PIXEL_TICKS, 0)
 
 
 def _from_array(values, unit, layout, chip, column):
     from rsciio_tpx3.metadata.units import to_ticks
 
-    values = np.asarray(values, float)
+    values = read_numbers(values, "columns")
     if not np.isfinite(values).all():
         n = np.count_nonzero(~np.isfinite(values))
         raise ValueError(f"corrections: columns: {n} of the delays are not finite; 0 leaves a column where it is.")

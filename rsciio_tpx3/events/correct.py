@@ -13,7 +13,9 @@ from rsciio_tpx3.events.corrections import (
     TimeWalkStep,
     WidePixelStep,
 )
+from rsciio_tpx3.events.given import account_of_correction
 from rsciio_tpx3.events.grid import collecting_pixels
+from rsciio_tpx3.events.tables import is_path
 
 __all__ = ["hit_steps", "wide_pixel_step"]
 
@@ -28,7 +30,7 @@ def hit_steps(source, corrections):
     ----------
     source : EventSource
     corrections : dict
-        As the option `corrections` of the readers.
+        As `rsciio_tpx3.events.given.check_corrections` gives them.
 
     Returns
     -------
@@ -39,20 +41,16 @@ def hit_steps(source, corrections):
     makers = {"mask": _mask, "columns": _columns, "time_walk": _time_walk, "energy": _energy}
     steps, corrected = [], source
     for name, make in makers.items():
-        given = corrections.get(name)
-        if given is not None and given is not False:
-            steps.append(make(given, corrected))
+        if name in corrections:
+            steps.append(make(corrections[name], corrected))
             corrected = CorrectedSource(source, steps)
     return corrected, steps
 
 
-def _is_path(given):
-    return isinstance(given, (str, os.PathLike))
-
-
-def _file(given):
-    """For the metadata: the name of a file or folder, where one was given."""
-    return {"file": os.path.basename(os.path.normpath(given))} if _is_path(given) else {}
+def _given(name, given):
+    """For the metadata: a file or folder with its checksum, or the table or the arrays that were given."""
+    account = account_of_correction(name, given)
+    return account if is_path(given) else {"given": account}
 
 
 def _recalled(source, name, find, about=None):
@@ -71,20 +69,17 @@ def _mask(given, source):
     from rsciio_tpx3.events.bad_pixels import count_pixels, find_bad_pixels, read_mask
 
     if not (isinstance(given, (bool, dict)) or (isinstance(given, str) and given == "find")):
-        if _is_path(given) and os.fspath(given).endswith(".bpc") and source.describe().get("format") == "advacam":
+        if is_path(given) and os.fspath(given).endswith(".bpc") and source.describe().get("format") == "advacam":
             raise ValueError(
                 f"corrections: mask='{given}': what the bits of Pixet's .bpc files mean is not documented, and "
                 "Serval's belong to no Advacam detector. Give an array of the detector's shape, True to leave out."
             )
-        return MaskStep(read_mask(given, source.layout).ravel(), {"method": "given", **_file(given)})
+        return MaskStep(read_mask(given, source.layout).ravel(), {"method": "given", **_given("mask", given)})
     limits = given if isinstance(given, dict) else {}
-    unknown = set(limits) - {"probability", "contrast"}
-    if unknown:
-        raise TypeError(f"corrections: mask: unknown parameter {min(unknown)!r}. Known are probability, contrast.")
 
     def find():
         bad = find_bad_pixels(count_pixels(source), source.layout, **limits)
-        found = {"method": "hot against the surroundings", "hits_left_out": int(bad.counts[bad.hot].sum())}
+        found = {"method": "hot against the surroundings"}
         for name in ("hot", "dead"):
             pixels = np.argwhere(getattr(bad, name))[:, ::-1]
             found[f"{name}_pixels"] = len(pixels)
@@ -104,9 +99,13 @@ def _columns(given, source):
             return found_delays(found, source.layout)
 
         return PixelDelayStep(*_recalled(source, "columns", find))
-    from rsciio_tpx3.events.columns import column_delays
+    from rsciio_tpx3.events.columns import column_delays, is_array_with_unit
 
-    return PixelDelayStep(*column_delays(given, source.layout))
+    ticks, found = column_delays(given, source.layout)
+    if is_array_with_unit(given):
+        delays, unit = account_of_correction("columns", given)
+        found |= {"given": delays, "given_units": unit}
+    return PixelDelayStep(ticks, found)
 
 
 def _time_walk(given, source):
@@ -115,18 +114,15 @@ def _time_walk(given, source):
 
     if given is True:
         return TimeWalkStep(*_recalled(source, "time-walk", lambda: fit_time_walk(cluster_pairs(source))))
-    table = given
-    if _is_path(given):
-        table = np.load(given) if str(given).endswith(".npy") else np.loadtxt(given, ndmin=2)
-    ticks, found = walk_table(table)
-    return TimeWalkStep(ticks, {**found, **_file(given)})
+    ticks, found = walk_table(given)
+    return TimeWalkStep(ticks, {**found, **_given("time_walk", given)})
 
 
 def _energy(given, source):
     from rsciio_tpx3.events.energy import read_calibration
 
     calibration, found = read_calibration(given, source.layout)
-    return EnergyStep(calibration, {**found, **_file(given)})
+    return EnergyStep(calibration, {**found, **_given("energy", given)})
 
 
 def wide_pixel_step(layout, method, upsample):

@@ -1,7 +1,8 @@
 """Corrections of hits or electrons: an event source whose columns went through a chain of small steps.
 
-Each step is a plain object with a `name`, `apply(hits)`, `shift` (how far it moves times, in ticks, as a pair of the
-lowest and the highest) and `report()` for the metadata. A query of a span of time reads as much more around it as
+Each step is a plain object with a `name`, `shift` (how far it moves times, in ticks, as a pair of the lowest and the
+highest), `report()` for the metadata, and `apply(hits)`, or `kept(hits)` where it `leaves_out` some: those are counted
+(`rsciio_tpx3.events.tally`). A query of a span of time reads as much more around it as
 times may move, and cuts the span after the correction: the answer does not depend on how a recording is cut.
 """
 
@@ -13,6 +14,7 @@ from numba import njit
 
 from rsciio_tpx3.events.packed import Packed
 from rsciio_tpx3.events.source import Hits, narrowed, noted, recall_noted, shared_parts
+from rsciio_tpx3.events.tally import Tally, tally_of
 
 __all__ = ["CorrectedSource", "EnergyStep", "MaskStep", "PixelDelayStep", "TimeWalkStep", "WidePixelStep"]
 
@@ -34,6 +36,7 @@ class CorrectedSource:
         self.sig_shape = source.sig_shape
         self._low = sum(step.shift[0] for step in self.steps)
         self._high = sum(step.shift[1] for step in self.steps)
+        self._tallies = {}
 
     def describe(self):
         """As the source's; see `EventSource.describe`."""
@@ -47,11 +50,20 @@ class CorrectedSource:
 
     def windows(self, start, stop):
         """Iterate over corrected `Hits` of the half-open span of time; see `EventSource.windows`."""
+        for hits, _ in self.tallied_windows(start, stop, (start, stop)):
+            yield hits
+
+    def tallied_windows(self, start, stop, span):
+        """The same with a `Tally` of what was left out; see `rsciio_tpx3.events.tally.tallied_windows`.
+
+        A hit that is left out belongs to the time at which it reached that step: windows that overlap count it once,
+        if their spans do not.
+        """
         for hits in self.source.windows(start - self._high, stop - self._low):
-            hits = self._applied(hits)
+            hits, tally = self._applied(hits, span)
             if self._low or self._high:
                 hits = hits.take((hits.toa >= start) & (hits.toa < stop))
-            yield hits
+            yield hits, tally
 
     def hits(self, start=None, stop=None):
         """All corrected `Hits` of a half-open span of time; everything by default."""
@@ -61,17 +73,23 @@ class CorrectedSource:
 
     def work(self, n_parts):
         """See `EventSource.work`."""
+        self._tallies = {}
         return self.source.work(n_parts)
 
     def part(self, piece):
-        """Iterate over all corrected `Hits` of one of the ranges of `work`."""
+        """Iterate over all corrected `Hits` of one of the ranges of `work`, and note what was left out."""
+        total = Tally()
         for hits in self.source.part(piece):
-            yield self._applied(hits)
+            hits, tally = self._applied(hits)
+            total += tally
+            yield hits
+        self._tallies[piece] = total
 
     def narrowed(self, spans):
         """A source for these spans of time alone; see `EventSource.narrowed`."""
         part = copy.copy(self)
         part.source = narrowed(self.source, [(start - self._high, stop - self._low) for start, stop in spans])
+        part._tallies = {}
         return part
 
     def shared_parts(self):
@@ -85,11 +103,24 @@ class CorrectedSource:
 
     def noted(self):
         """See `rsciio_tpx3.events.source.noted`."""
-        return noted(self.source)
+        return {"own": self._own_tally().plain(), "below": noted(self.source)}
 
     def recall_noted(self, values):
         """See `rsciio_tpx3.events.source.recall_noted`."""
-        recall_noted(self.source, values)
+        self._tallies = {None: Tally.of(values["own"])}
+        recall_noted(self.source, values["below"])
+
+    def tally(self):
+        """Sum of what all parts left out since `work`, with what the sources below noted.
+
+        Returns
+        -------
+        rsciio_tpx3.events.tally.Tally
+        """
+        return self._own_tally() + tally_of(self.source)
+
+    def _own_tally(self):
+        return sum(self._tallies.values(), Tally())
 
     def __dask_tokenize__(self):
         from dask.base import normalize_token
@@ -100,10 +131,21 @@ class CorrectedSource:
         """What a clustered source below tells about itself."""
         return self.source.summary()
 
-    def _applied(self, hits):
+    def _applied(self, hits, span=None):
+        """Hits after all steps, and a tally of what these left out; of times in a half-open span alone, where given."""
+        left_out = {}
         for step in self.steps:
-            hits = step.apply(hits)
-        return hits
+            if not step.leaves_out:
+                hits = step.apply(hits)
+                continue
+            kept = step.kept(hits)
+            lost, hits = hits.take(~kept), hits.take(kept)
+            inside = slice(None) if span is None else (lost.toa >= span[0]) & (lost.toa < span[1])
+            if lost.size is not None:
+                left_out[step.name, "electrons_left_out"] = len(lost.toa[inside])
+            n_hits = len(lost.toa[inside]) if lost.size is None else int(lost.size[inside].sum())
+            left_out[step.name, "hits_left_out"] = n_hits
+        return hits, Tally(left_out=left_out)
 
 
 @dataclass(frozen=True)
@@ -121,9 +163,10 @@ class MaskStep(Packed):
     found: dict
     name = "Mask"
     shift = (0, 0)
+    leaves_out = True
 
-    def apply(self, hits):
-        return hits.take(~self.masked[hits.pixel])
+    def kept(self, hits):
+        return ~self.masked[hits.pixel]
 
     def report(self):
         return {"pixels_left_out": int(self.masked.sum()), **self.found}
@@ -142,6 +185,7 @@ class PixelDelayStep(Packed):
     ticks: np.ndarray
     found: dict
     name = "Columns"
+    leaves_out = False
 
     @property
     def shift(self):
@@ -168,6 +212,7 @@ class TimeWalkStep(Packed):
     ticks: np.ndarray
     found: dict
     name = "Time_walk"
+    leaves_out = False
 
     @property
     def shift(self):
@@ -194,6 +239,7 @@ class EnergyStep:
     found: dict
     name = "Energy"
     shift = (0, 0)
+    leaves_out = False
 
     def apply(self, hits):
         return replace(hits, energy=self.calibration.energy(hits.pixel, hits.tot))
@@ -227,19 +273,26 @@ class WidePixelStep(Packed):
     name = "Wide_pixels"
     shift = (0, 0)
 
+    @property
+    def leaves_out(self):
+        return not self.spread
+
+    def kept(self, hits):
+        # of their area none too: a centroid may lie in the gap
+        wide = np.zeros(len(self.first) - 1, bool)
+        wide[self.area] = True
+        return ~wide[self._detector_pixel(hits)]
+
     def apply(self, hits):
-        pixel = hits.pixel
-        if self.upsample > 1:
-            row, column = np.divmod(pixel, hits.width)
-            pixel = (row // self.upsample * self.width + column // self.upsample).astype(np.int32)
-        if not self.spread:
-            # of their area too: a centroid may lie in the gap
-            wide = np.zeros(len(self.first) - 1, bool)
-            wide[self.area] = True
-            return hits.take(~wide[pixel])
         moved = hits.pixel.copy()
-        _spread(moved, pixel, hits.toa, self.first, self.area, self.width, self.upsample)
+        _spread(moved, self._detector_pixel(hits), hits.toa, self.first, self.area, self.width, self.upsample)
         return replace(hits, pixel=moved)
+
+    def _detector_pixel(self, hits):
+        if self.upsample == 1:
+            return hits.pixel
+        row, column = np.divmod(hits.pixel, hits.width)
+        return (row // self.upsample * self.width + column // self.upsample).astype(np.int32)
 
     def report(self):
         n_wide = int(np.count_nonzero(np.diff(self.first) > 1))

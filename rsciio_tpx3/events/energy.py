@@ -14,10 +14,19 @@ from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.events.packed import Packed
 from rsciio_tpx3.events.pixet_xml import read_pixet_xml
+from rsciio_tpx3.events.tables import is_path, read_numbers, tot_rows
 
-__all__ = ["PixelCalibration", "TableCalibration", "read_calibration"]
+__all__ = [
+    "MATRICES",
+    "PixelCalibration",
+    "TableCalibration",
+    "calibration_of_rows",
+    "matrix_files",
+    "need_matrices",
+    "read_calibration",
+]
 
-_LETTERS = ("a", "b", "c", "t")
+MATRICES = ("a", "b", "c", "t")
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class PixelCalibration(Packed):
 
     def tot(self, pixel, energy):
         """Time over threshold, as a fraction, that energies in keV give; below 0 where a pixel does not answer."""
-        a, b, c, t = (np.float64(getattr(self, name)[pixel]) for name in _LETTERS)
+        a, b, c, t = (np.float64(getattr(self, name)[pixel]) for name in MATRICES)
         above = energy > t
         return np.where(above, a * energy + b - c / np.where(above, energy - t, 1), -1)
 
@@ -87,17 +96,15 @@ def read_calibration(given, layout):
         If something is missing, has another shape, or is no calibration.
     """
     chip = {}
-    if isinstance(given, (str, os.PathLike)):
+    if is_path(given):
         if os.path.isdir(given):
-            given = {letter: _matrix_file(given, letter) for letter in _LETTERS}
+            given = matrix_files(given)
         elif os.fspath(given).endswith(".xml"):
             given, chip["chip"] = read_pixet_xml(given)
     if not isinstance(given, dict):
-        return _table(_numbers(given))
-    missing = [letter for letter in _LETTERS if letter not in given]
-    if missing:
-        raise ValueError(f"corrections: energy lacks {', '.join(missing)}; matrices a, b, c and t are needed.")
-    flat = {letter: _flat(_numbers(given[letter]), letter, layout) for letter in _LETTERS}
+        return calibration_of_rows(given)
+    need_matrices(given)
+    flat = {letter: _flat(read_numbers(given[letter], f"energy: {letter}"), letter, layout) for letter in MATRICES}
     exists = pixel_addresses(layout)[0] >= 0
     bad = exists & ~((flat["a"] > 0) & (flat["c"] >= 0) & np.isfinite(flat["b"]) & np.isfinite(flat["t"]))
     if not (exists & ~bad).any():
@@ -109,22 +116,26 @@ def read_calibration(given, layout):
     return PixelCalibration(**{k: v.astype(np.float32) for k, v in flat.items()}), found
 
 
+def need_matrices(given):
+    """Refuse a dictionary without all of `MATRICES`."""
+    missing = [letter for letter in MATRICES if letter not in given]
+    if missing:
+        raise ValueError(f"corrections: energy lacks {', '.join(missing)}; matrices a, b, c and t are needed.")
+
+
+def matrix_files(folder):
+    """Each of `MATRICES` to its file in a folder."""
+    return {letter: _matrix_file(folder, letter) for letter in MATRICES}
+
+
 def _matrix_file(folder, letter):
     stem = f"calib{letter}"
     names = [name for name in sorted(os.listdir(folder)) if os.path.splitext(name)[0].lower() == stem]
     if not names:
-        raise FileNotFoundError(f"corrections: energy: no file {stem}.txt in {str(folder)!r}.")
+        raise FileNotFoundError(
+            f"corrections: energy: no file {stem}.txt in {str(folder)!r}; caliba, calibb, calibc and calibt are needed."
+        )
     return os.path.join(folder, names[0])
-
-
-def _numbers(given):
-    if not isinstance(given, (str, os.PathLike)):
-        return np.asarray(given, float)
-    name = str(given)
-    if name.endswith(".npy"):
-        return np.load(name).astype(float)
-    with open(name, encoding="utf-8") as file:
-        return np.loadtxt((line.replace(",", " ").replace(";", " ") for line in file), ndmin=2)
 
 
 def _flat(values, letter, layout):
@@ -143,12 +154,9 @@ def _flat(values, letter, layout):
     )
 
 
-def _table(rows):
-    if rows.ndim != 2 or rows.shape[1] != 2 or len(rows) < 2 or not (np.diff(rows[:, 0]) > 0).all():
-        raise ValueError(
-            f"corrections: energy has shape {rows.shape}; rows of ToT (steps of 25 ns, increasing) and energy (keV) "
-            "are needed, at least two, or a folder or dictionary of the matrices a, b, c, t."
-        )
+def calibration_of_rows(given):
+    """Calibration and account of rows of ToT and energy; see `read_calibration`."""
+    rows = tot_rows(given, "energy", "energy (keV)", others=", or a folder or dictionary of the matrices a, b, c, t")
     if not np.isfinite(rows).all():
         raise ValueError("corrections: energy: the table holds numbers that are not finite. Leave such rows out.")
     tot = np.arange(1024)

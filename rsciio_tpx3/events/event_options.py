@@ -8,14 +8,14 @@ from numbers import Integral
 
 import numpy as np
 
+from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.metadata.units import to_ticks
+from rsciio_tpx3.wording import format_seconds
 
 __all__ = ["EVENT_OPTIONS", "EventOptions", "event_options", "prepare_events"]
 
 EVENT_OPTIONS = ("cluster", "corrections", "values")
 VALUES = ("counts", "tot", "energy")
-CORRECTIONS = ("mask", "columns", "time_walk", "energy", "wide_pixels")
-WIDE_PIXELS = ("leave", "delete", "spread")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class EventOptions:
     cluster : rsciio_tpx3.events.clusters.ClusterOptions or None
         None leaves hits as they are.
     corrections : dict
-        Name of `CORRECTIONS` to what was given.
+        Name to what was given, of those that are not off.
     values : {"counts", "tot", "energy"}
     """
 
@@ -49,23 +49,21 @@ def event_options(cluster=None, corrections=None, values="counts"):
         For unknown names and impossible values.
     UnitError
         For a time without a unit.
+    FileNotFoundError
+        If a file of a correction does not exist.
     """
     if values not in VALUES:
         raise ValueError(f"values={values!r} is none of {', '.join(map(repr, VALUES))}.")
-    corrections = dict(corrections or {})
-    unknown = set(corrections) - set(CORRECTIONS)
-    if unknown:
-        raise TypeError(f"corrections: unknown name {min(unknown)!r}. Known are {', '.join(CORRECTIONS)}.")
-    if values == "energy" and corrections.get("energy") is None:
+    if corrections is not None:
+        from rsciio_tpx3.events.given import check_corrections
+
+        corrections = check_corrections(corrections)
+    if values == "energy" and "energy" not in (corrections or {}):
         raise ValueError(
             "values='energy' needs a calibration from time over threshold to energy: corrections={'energy': ...} with "
             "a folder of the matrices a, b, c, t, or a table."
         )
-    if corrections.get("wide_pixels") not in (None, *WIDE_PIXELS):
-        raise ValueError(
-            f"corrections: wide_pixels={corrections['wide_pixels']!r} is none of {', '.join(map(repr, WIDE_PIXELS))}."
-        )
-    return EventOptions(_cluster_options(cluster), corrections, values)
+    return EventOptions(_cluster_options(cluster), corrections or {}, values)
 
 
 def prepare_events(source, options):
@@ -135,4 +133,25 @@ def _cluster_options(cluster):
             f"cluster: upsample={given['upsample']} needs position='centroid': the pixel of one hit is no finer "
             "than the detector."
         )
-    return ClusterOptions(**{**given, **ticks})
+    options = ClusterOptions(**{**given, **ticks})
+    _check_limits(options, given)
+    return options
+
+
+def _check_limits(options, given):
+    """Refuse limits that leave nothing, or join what is left out for being joined."""
+    for least, most in (("min_size", "max_size"), ("min_tot", "max_tot")):
+        low, high = getattr(options, least), getattr(options, most)
+        if high is not None and low > high:
+            raise ValueError(
+                f"cluster: {least}={low} is larger than {most}={high}: no cluster can be both. Exchange them, or leave "
+                "one out."
+            )
+    if options.window >= options.max_duration:
+        window, longest = (format_seconds(ticks_to_seconds(n)) for n in (options.window, options.max_duration))
+        default = "" if "max_duration" in given else " (the default)"
+        raise ValueError(
+            f"cluster: window={window!r} is not shorter than max_duration={longest!r}{default}: two hits of a window "
+            "would make a cluster that is left out for lasting too long. Pass a shorter window (the hits of an "
+            "electron come within some 200 ns), or a max_duration of several windows."
+        )

@@ -28,6 +28,17 @@ class FrameChoice:
     summed: bool | None = None
     chosen: object = None
 
+    def words(self):
+        """The choice as `frame_choice` takes it, in plain text and numbers."""
+        chosen = self.chosen
+        if isinstance(chosen, slice):
+            parts = [chosen.start, chosen.stop, *([] if chosen.step is None else [chosen.step])]
+            chosen = ":".join("" if part is None else str(part) for part in parts)
+        if self.summed is None:
+            return chosen
+        word = "sum" if self.summed else "separate"
+        return word if chosen is None else [word, chosen]
+
 
 def frame_choice(frames):
     """The user's word for ``frames`` as a `FrameChoice`; see `rsciio_tpx3.tpx3.file_reader`."""
@@ -83,7 +94,8 @@ def with_frames(scan, choice, summed):
     -------
     Scan
         ``report["frames_used"]`` lists the frame numbers where not all frames are a position of
-        their own; ``report["frames"]`` counts those used.
+        their own; ``report["frames"]`` counts those used, as do the numbers of lines expected, placed and
+        left out.
 
     Raises
     ------
@@ -115,11 +127,24 @@ def with_frames(scan, choice, summed):
         passes=len(numbers) if summed else 1,
         report={
             **scan.report,
+            **_used_segments(scan, used, n_frames, len(numbers)),
             "frames": len(numbers),
             "frames_used": [int(n) for n in numbers],
             "frames_summed": len(numbers) if summed else None,
         },
     )
+
+
+def _used_segments(scan, used, n_frames, n_used):
+    """The report's numbers of lines and pulses in the scan, for the frames that are used alone."""
+    report, found = scan.report, {}
+    for what in ("lines", "pulses"):
+        if f"{what}_left_out" in report:
+            found[f"{what}_left_out"] = int(np.count_nonzero(~used))
+    if "lines_expected" in report:
+        found["lines_expected"] = report["lines_expected"] // n_frames * n_used
+        found["lines_placed"] = int(np.count_nonzero(used & (scan.stop > scan.start)))
+    return found
 
 
 def _numbers(chosen, n_frames):

@@ -8,7 +8,8 @@ from numba import njit
 __all__ = ["CHOICES", "Summaries", "choose", "summarise"]
 
 # what `choose` counts, in this order
-CHOICES = ("electrons", "hits_of_electrons", "squares", "too_small", "too_large", "tot_too_low", "tot_too_high")
+CHOICES = ("electrons", "hits_of_electrons", "squares", "too_small", "too_large", "tot_too_low", "tot_too_high",
+           "hits_left_out")  # fmt: skip
 
 
 class Summaries(NamedTuple):
@@ -163,5 +164,7 @@ def choose(found, hit, toa, start, stop, limits, counts, sizes):
             sizes[min(size, len(sizes)) - 1] += 1
             kept[n] = c
             n += 1
+            continue
+        counts[7] += size
     counts[0] += n
     return kept[:n]

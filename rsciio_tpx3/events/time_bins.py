@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import ticks_to_seconds
+from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.events.scan import MOST_POSITIONS
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.wording import format_seconds
@@ -51,6 +51,12 @@ class TimeBins:
         number = self.number
         if number is not None and (isinstance(number, bool) or number != int(number) or number < 1):
             raise ValueError(f"time_bins: {number!r} is no number of bins; a whole number above 0 is needed.")
+
+    def words(self):
+        """As the option is written, in plain text and numbers."""
+        if self.width is None:
+            return {"over": self.over, "number": int(self.number)}
+        return {"over": self.over, "width": f"{float(self.width / TICKS_PER_SECOND)!r} s"}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ a constant that no comparison within the recording can tell.
 import numpy as np
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
+from rsciio_tpx3.events.tables import tot_rows
 
 __all__ = ["MAX_TOT", "fit_time_walk", "walk_table"]
 
@@ -81,7 +82,7 @@ def fit_time_walk(pairs):
 
 
 def walk_table(table):
-    """Delay in ticks at each ToT, interpolated between the rows (ToT, delay in ns) of a table.
+    """Delay in ticks at each ToT, interpolated between the rows (ToT, delay in ns) of a table or a file.
 
     Raises
     ------
@@ -89,12 +90,7 @@ def walk_table(table):
         If the table has another shape or numbers that are not finite, its ToT does not increase, or a delay is longer
         than 4 us.
     """
-    table = np.asarray(table, float)
-    if table.ndim != 2 or table.shape[1] != 2 or len(table) < 2 or not (np.diff(table[:, 0]) > 0).all():
-        raise ValueError(
-            f"corrections: time_walk has shape {table.shape}; rows of ToT (steps of 25 ns, increasing) and delay (ns) "
-            "are needed, at least two."
-        )
+    table = tot_rows(table, "time_walk", "delay (ns)", others=", or True to fit it to the recording")
     if not (np.abs(table[:, 1]) <= _LONGEST_DELAY).all():
         low, high = table[:, 1].min(), table[:, 1].max()
         raise ValueError(

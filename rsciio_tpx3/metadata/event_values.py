@@ -3,6 +3,7 @@
 from functools import partial
 
 from rsciio_tpx3.cache import recalled
+from rsciio_tpx3.events.tally import tally_of
 
 __all__ = ["QUANTITY", "event_values", "what_is_counted"]
 
@@ -46,10 +47,18 @@ def event_values(source, options, corrections, counts, outside):
         f"{events}_placed": int(counts.sum()),
         f"{events}_outside": {name.replace(" ", "_"): n for name, n in outside.items() if n},
         "noise": _noise(source, options),
-        "corrections": corrections,
+        "corrections": _with_left_out(corrections, tally_of(source)),
     }
     if options.cluster is not None:
         found["clusters"] = source.summary()
+    return found
+
+
+def _with_left_out(corrections, tally):
+    """What each correction reports, with the numbers of hits and electrons that it left out."""
+    found = {name: dict(report) for name, report in corrections.items()}
+    for (name, what), number in tally.left_out.items():
+        found[name][what] = number
     return found
 
 

@@ -5,12 +5,15 @@ import itertools
 import json
 import os
 
+import numpy as np
+
 from rsciio_tpx3.frames.files import FileStamp
 from rsciio_tpx3.metadata.record import plain
 
-__all__ = ["checksums", "files_of", "provenance", "reading_step", "size_of", "with_step"]
+__all__ = ["account_of", "checksums", "files_of", "provenance", "reading_step", "size_of", "with_step"]
 
 _BLOCK = 1 << 22
+_MOST_KEPT = 1024  # numbers of a table that are written down as they are
 
 
 def provenance(inputs, digests, name, reader_options, writer_options):
@@ -77,6 +80,35 @@ def reading_step(paths, parameters):
             for stamp in map(FileStamp.of, paths)
         ],
     }
+
+
+def account_of(given):
+    """What a user gave to an option, as plain text and numbers that tell it from anything else.
+
+    Parameters
+    ----------
+    given : object
+        Text, a number, a `pathlib.Path` of a file, an array or rows of numbers, or a dictionary or list of these.
+
+    Returns
+    -------
+    object
+        Text and numbers, and tables of no more than 1024 of these, as they are. A file is a dictionary of ``file``, its
+        name, and ``sha256``; a larger array one of ``shape``, ``dtype`` and ``sha256``.
+    """
+    if isinstance(given, os.PathLike):
+        return {"file": os.path.basename(given), "sha256": _sha256(given)}
+    if isinstance(given, dict):
+        return {str(name): account_of(value) for name, value in given.items()}
+    if isinstance(given, (list, tuple)) and any(isinstance(item, (str, os.PathLike)) for item in given):
+        return [account_of(item) for item in given]
+    if given is None or isinstance(given, (str, bool, int, float)):
+        return given
+    numbers = np.asarray(given)
+    if numbers.size <= _MOST_KEPT:
+        return numbers.tolist()
+    sha256 = hashlib.sha256(np.ascontiguousarray(numbers).tobytes()).hexdigest()
+    return {"shape": list(numbers.shape), "dtype": numbers.dtype.name, "sha256": sha256}
 
 
 def with_step(metadata, note):

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsciio_tpx3.events import clusters, joining
-from rsciio_tpx3.events.clusters import ClusteredSource, ClusterOptions, Tally, find_electrons
+from rsciio_tpx3.events.clusters import ClusteredSource, ClusterOptions, find_electrons
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.events.grid import pixel_grid
 from rsciio_tpx3.events.source import Hits
+from rsciio_tpx3.events.tally import Tally
 
 
 def rows(hits):

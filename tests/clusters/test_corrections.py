@@ -1,6 +1,7 @@
 """Each correction against the effect that the simulator put in, and against plain formulas."""
 
 import base64
+import hashlib
 import pickle
 
 import numpy as np
@@ -17,6 +18,7 @@ from rsciio_tpx3.events.corrections import CorrectedSource
 from rsciio_tpx3.events.energy import read_calibration
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.events.grid import pixel_addresses
+from rsciio_tpx3.exceptions import UnitError
 from rsciio_tpx3.simulate import Defects, HitModel
 from rsciio_tpx3.tpx3 import Tpx3Source
 
@@ -193,7 +195,8 @@ def test_a_pixel_configuration_leaves_its_pixels_out(tmp_path, walking):
     config.tofile(tmp_path / "some.bpc")
     corrected, [step] = hit_steps(Tpx3Source(path, layout="quad"), {"mask": tmp_path / "some.bpc"})
     np.testing.assert_array_equal(corrected.hits().pixel, truth.hit_pixel[~np.isin(truth.hit_pixel, lost)])
-    assert step.report() == {"pixels_left_out": 5, "method": "given", "file": "some.bpc"}
+    sha256 = hashlib.sha256(config.tobytes()).hexdigest()
+    assert step.report() == {"pixels_left_out": 5, "method": "given", "file": "some.bpc", "sha256": sha256}
 
 
 @pytest.mark.parametrize(
@@ -433,6 +436,61 @@ def test_corrections_are_recorded_and_off_unless_asked_for(walking):
 def test_wrong_corrections_are_refused_with_help(walking, corrections, error, words):
     with pytest.raises(error, match=words):
         rsciio_tpx3.file_reader(walking[0], layout="quad", navigation_shape=(7, 9), corrections=corrections)
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """A file name whose recording must not be opened."""
+
+    def refuse(*_, **__):
+        raise AssertionError("the recording was opened before its options were looked at")
+
+    monkeypatch.setattr("rsciio_tpx3.tpx3._api.Tpx3Source", refuse)
+    return "scan.tpx3"
+
+
+@pytest.mark.parametrize(
+    "corrections, error, words",
+    [
+        (True, TypeError, "corrections=True: a dictionary of names .* such as {\"mask\": \"find\""),
+        ("mask", TypeError, "corrections='mask': a dictionary .* are mask, columns, time_walk, energy, wide_pixels"),
+        ({3: 1}, TypeError, "unknown name '3'"),
+        ({"mask": "hot"}, FileNotFoundError, "mask='hot': there is no such file. mask=\"find\" looks for hot pixels"),
+        ({"mask": "no.bpc"}, FileNotFoundError, "mask='no.bpc': there is no such file"),
+        ({"mask": {"hot": 3}}, TypeError, "unknown parameter 'hot'. Known are probability, contrast"),
+        ({"mask": {"contrast": "high"}}, ValueError, "contrast='high': a probability between 0 and 1"),
+        ({"mask": 5}, ValueError, "mask has shape \\(\\); that of the detector, \\(y, x\\), is needed"),
+        ({"mask": ["hot", "dead"]}, ValueError, "mask: what was given holds no table of numbers"),
+        ({"columns": True}, TypeError, "columns=True says nothing of delays: \"find\", 'phase'"),
+        ({"columns": np.zeros(256)}, UnitError, "delays of shape \\(256,\\) have no unit. Write \\(array, 'ns'\\)"),
+        ({"columns": (np.zeros(256), "m")}, UnitError, "no unit of time"),
+        ({"columns": "fase"}, ValueError, "columns='fase' is no rule \\(phase"),
+        ({"columns": ["phase", 3]}, TypeError, "cannot be read: \"find\", 'phase'"),
+        ({"time_walk": "find"}, FileNotFoundError, "time_walk='find': there is no such file. time_walk=True fits"),
+        ({"time_walk": [(40, 1), (5, 9)]}, ValueError, "ToT of 5 follows one of 40; rows with increasing ToT .* Sort"),
+        ({"energy": True}, TypeError, "energy=True: a recording does not tell its energies. A folder with caliba"),
+        ({"energy": "keV.txt"}, FileNotFoundError, "energy='keV.txt': there is no such file. A folder with caliba"),
+        ({"energy": "."}, FileNotFoundError, "no file caliba.txt in '.'; caliba, calibb, calibc and calibt are needed"),
+        ({"energy": {"a": "a.txt", "b": 0, "c": 0, "t": 0}}, FileNotFoundError, "energy: a='a.txt': there is no such"),
+        ({"energy": [(60, 206), (0, 6)]}, ValueError, "a ToT of 0 follows one of 60; rows with increasing ToT .* Sort"),
+        ({"energy": [(60, 206, 1), (0, 6, 2)]}, ValueError, "shape \\(2, 3\\); rows of ToT .* and energy \\(keV\\)"),
+        ({"wide_pixels": True}, ValueError, "wide_pixels=True is none of 'leave'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_the_recording_is_read(unread, tmp_path, monkeypatch, corrections, error,
+                                                                       words):  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=words):
+        rsciio_tpx3.file_reader(unread, corrections=corrections)
+
+
+@pytest.mark.parametrize("name", ["mask", "time_walk", "energy"])
+@pytest.mark.parametrize("content", [b"hot;dead", b"\x93NUMPY", b""])
+def test_a_file_that_is_no_table_is_refused_before_the_recording_is_read(unread, tmp_path, name, content):
+    for path in (tmp_path / "other.txt", tmp_path / "other.npy"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"corrections: {name}.* needed"):
+            rsciio_tpx3.file_reader(unread, corrections={name: path})
 
 
 def test_energy_needs_a_calibration(walking):

@@ -318,7 +318,7 @@ def test_the_log_of_processing_tells_what_was_done_with_what(scan):
     signal = load(scan, navigation_shape=(11, 7), orientation="left")
     step = at(signal["metadata"], "General.Processing.reading_0")
     assert (step["operation"], step["software"]) == ("events to frames", "rsciio_tpx3") and step["version"]
-    assert json.loads(step["parameters"])["nav_shape"] == [7, 11]
+    assert json.loads(step["parameters"])["navigation_shape"] == [11, 7]
     assert json.loads(step["parameters"])["orientation"] == "left"
     content = scan.read_bytes()
     ends = hashlib.blake2b(content[: 1 << 16] + content[-(1 << 16) :], digest_size=16).hexdigest()
