@@ -4,8 +4,11 @@ A file is opened, read and closed in one call: no handle outlives it, so sources
 on other machines open what they need themselves.
 """
 
+import contextlib
 import os
 import re
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +19,11 @@ from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.files import FileStamp
 from rsciio_tpx3.frames.growing import stamp_of
 
-__all__ = ["Part", "WordReader", "expand_parts", "open_parts", "read_words"]
+__all__ = ["Part", "WordReader", "expand_parts", "open_parts", "read_ahead", "read_words"]
 
 _NUMBERED = re.compile(r"^(.*?)(\d+)(\.[^.]+)$")
 _SNIFF_WORDS = 64
+_AHEAD = 2  # readings: with one, the thread would wait each time until it is woken
 
 
 @dataclass(frozen=True)
@@ -228,6 +232,41 @@ class WordReader:
         words = self._buffer[: stop - start]
         part.stamp.fill(self._file, (start - part.first_word) * 8, words)
         return words
+
+
+def read_ahead(part, start, stop, step):
+    """Iterate over a stretch of an acquisition, `step` words at a time; the next ones are read meanwhile, by a thread.
+
+    Copying from the system's memory takes about as long as looking at the words.
+
+    Parameters
+    ----------
+    part : Part
+    start, stop : int
+        Words of the acquisition, which must lie in `part`.
+    step : int
+
+    Yields
+    ------
+    words : numpy.ndarray of uint64
+        Good until the next ones are asked for.
+    first : int
+        Number of the first of them.
+    """
+    spans = [(first, min(first + step, stop)) for first in range(start, stop, step)]
+    with contextlib.ExitStack() as stack:
+        size = max(min(step, stop - start), 0)
+        readers = [stack.enter_context(WordReader(np.empty(size, "<u8"))) for _ in spans[: _AHEAD + 1]]
+        if len(spans) < 2:
+            yield from ((reader.read(part, *span), span[0]) for reader, span in zip(readers, spans))
+            return
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        coming = deque(pool.submit(reader.read, part, *span) for reader, span in zip(readers[:_AHEAD], spans))
+        for i, (first, _) in enumerate(spans):
+            words = coming.popleft().result()
+            if i + _AHEAD < len(spans):
+                coming.append(pool.submit(readers[(i + _AHEAD) % len(readers)].read, part, *spans[i + _AHEAD]))
+            yield words, first
 
 
 def read_words(part, start, stop):

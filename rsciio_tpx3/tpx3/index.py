@@ -1,5 +1,6 @@
 """What one pass over the files of an acquisition tells, and what was lost on the way."""
 
+import contextlib
 import logging
 
 import numpy as np
@@ -14,7 +15,7 @@ from rsciio_tpx3.events.source import Edges, EventIndex
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.kept_index import indexing_bar
 from rsciio_tpx3.tpx3.chain import left_out, trusted_ranges
-from rsciio_tpx3.tpx3.files import WordReader
+from rsciio_tpx3.tpx3.files import read_ahead
 from rsciio_tpx3.tpx3.stream import BLOCK_WORDS, WINDOW_WORDS, StreamPass
 from rsciio_tpx3.tpx3.unwrap import NO_TIME, place_in_time
 from rsciio_tpx3.wording import counted
@@ -126,14 +127,14 @@ def _pass(parts, ranges, stream, bar, losses):
 def _feed(part, start, stop, stream, bar):
     """Feed one stretch; False where a chunk header was due and none came."""
     step = BLOCK_WORDS if part.headerless else WINDOW_WORDS
-    with WordReader(np.empty(step, "<u8")) as reader:
-        while start < stop:
-            words = reader.read(part, start, min(start + step, stop))
-            done = stream.feed(words, start)
-            start += done
-            bar.update(done * 8)
-            if done < len(words):
-                return False
+    with contextlib.closing(read_ahead(part, start, stop, WINDOW_WORDS)) as windows:
+        for words, first in windows:
+            for begin in range(0, len(words), step):
+                window = words[begin : begin + step]
+                done = stream.feed(window, first + begin)
+                bar.update(done * 8)
+                if done < len(window):
+                    return False
     return True
 
 
