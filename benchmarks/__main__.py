@@ -25,7 +25,11 @@ MODULES = {
     "opening": ("Size", ["--packets", "1e6", "1e7"], ["--packets", "1e6", "1e7", "1e8", "1e9"]),
     "reading": ("Packets to frames", ["--rounds", "2"], []),
     "growth": ("Dose and scan positions", ["--quick"], []),
-    "signals": ("Analyses", ["--nav", "32", "--electrons", "200"], ["--nav", "64", "--electrons", "20", "200", "2000"]),
+    "signals": (
+        "Analyses",
+        ["--nav", "32", "--electrons", "200"],
+        ["--nav", "128", "--electrons", "200", "2000", "--rounds", "5", "--dense", "8"],
+    ),
     "clusters": ("Hits to electrons", ["--millions", "3"], []),
     "electrons": ("How well electrons are found", [], []),
     "repeated_scans": ("Repeated scans", ["--frames", "8"], ["--accuracy"]),

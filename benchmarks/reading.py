@@ -114,7 +114,8 @@ def targets(rows):
     row = {each["name"]: each for each in rows}
     found = [
         ("index, times the sum of the bytes", row[INDEX]["times_sum"], 3, "most"),
-        ("CSR rows, times the sum of the bytes", row[ROWS]["times_sum"], 25, "most"),
+        ("CSR rows on one thread, times the sum of the bytes", row[ROWS]["times_sum"], 25, "most"),
+        ("CSR rows on two threads, times the sum of the bytes", row[ROWS_TWO]["times_sum"], 25, "most"),
         ("CSR rows on two threads, times faster than on one", 1 / row[ROWS_TWO]["times_rows"], 1.7, "least"),
     ]
     for name, least in (("tdcsophiread", 4), ("rustpix", 7), ("tpx3awkward", 15)):
