@@ -102,13 +102,18 @@ class SparseFramesMixin:
         super()._assign_subclass(*args, **kwargs)
         choose_class(self)
 
-    def _deepcopy_with_new_data(self, *args, **kwargs):
-        new = super()._deepcopy_with_new_data(*args, **kwargs)
+    def _deepcopy_with_new_data(self, data=None, copy_variance=False, **kwargs):
+        new = super()._deepcopy_with_new_data(data, copy_variance, **kwargs)
         # The caller may still have axes to remove, so only the chunks tell here.
-        if isinstance(new._data, da.Array) and isinstance(new._data._meta, CSRFrames):
-            waiting.hand_on(self, new)
-        elif isinstance(new._data, da.Array):
+        if isinstance(new._data, da.Array) and not isinstance(new._data._meta, CSRFrames):
             choose_class(new)
+        waiting.hand_on(self, new, copy_variance)
+        return new
+
+    def __deepcopy__(self, memo):
+        new = super().__deepcopy__(memo)
+        if has_sparse_chunks(new):  # data are missing where another copy is being made
+            waiting.hand_on(self, new, True)
         return new
 
     def _slicer(self, slices, isNavigation=None, out=None):
@@ -275,6 +280,7 @@ class SparseFramesMixin:
             If the dense array would be larger than the limit.
         """
         check_dense_size(self.data.shape, self.data.dtype, "compute()", memory_limit)
+        waiting.read_recording(self)
         self.data = densified(self.data)
         super().compute(close_file=close_file, show_progressbar=show_progressbar, **kwargs)
 
@@ -297,6 +303,7 @@ class SparseFramesMixin:
             If the dense array would be larger than the limit.
         """
         check_dense_size(self.data.shape, self.data.dtype, "to_dense()", memory_limit)
+        waiting.read_recording(self)
         new = self._deepcopy_with_new_data(densified(self.data), copy_variance=True)
         new.compute(show_progressbar=show_progressbar)
         return new
@@ -328,6 +335,7 @@ class SparseFramesMixin:
         **kwargs
             Passed to :meth:`dask.array.Array.persist`.
         """
+        waiting.read_recording(self)
         self.data = self.data.persist(**kwargs)
         self.events.data_changed.trigger(obj=self)
 

@@ -4,22 +4,34 @@ Computing reads the recording, whoever asks dask for it. Methods of the signal r
 results carry its account (losses, measured times, numbers of events), and kernels know how many events there are.
 """
 
+import dask.array as da
+
 from hyperspy_sparse import navigator
+from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 
 __all__ = ["complete", "hand_on", "read_recording", "wait_for"]
 
-_NOT_READ = "Acquisition_instrument.TEM.Detector.not_read_yet"
+
+def wait_for(signal, frames, counts=True):
+    """Let a signal wait for the frames of its recording (`rsciio_tpx3.frames.waiting.WaitingFrames`).
+
+    `counts` tells whether its values will be those of the recording.
+    """
+    signal._waiting_for, signal._waiting_counts = frames, counts
 
 
-def wait_for(signal, frames):
-    """Let a signal wait for the frames of its recording (`rsciio_tpx3.frames.waiting.WaitingFrames`)."""
-    signal._waiting_for = frames
-
-
-def hand_on(signal, derived):
-    """Frames that were made of a signal before its recording was read wait for the same."""
-    wait_for(derived, vars(signal).get("_waiting_for"))
+def hand_on(signal, derived, counts):
+    """Frames made of a signal before its recording was read wait for the same; other results read it now."""
+    frames = vars(signal).get("_waiting_for")
+    if frames is None:
+        return
+    counts = counts and signal._waiting_counts
+    if isinstance(derived._data, da.Array) and isinstance(derived._data._meta, CSRFrames):
+        wait_for(derived, frames, counts)
+    else:
+        read_recording(signal)
+        fill(derived, frames, counts)
 
 
 def read_recording(signal):
@@ -57,24 +69,48 @@ def read_recording(signal):
 def complete(signal):
     """Give a signal what its recording told, if that has been read by now."""
     frames = vars(signal).get("_waiting_for")
-    if frames is None or not frames.is_read:
+    # HyperSpy takes a signal's data away for a moment while it makes another one: that is not the time
+    if frames is None or not frames.is_read or not isinstance(signal._data, da.Array):
         return
-    wait_for(signal, None)
-    source, about = frames.read()
-    if source_of(signal._data) is frames:
-        signal._data = to_dask(source, chunks=signal._data.chunks)
-        navigator.attach(signal, source.row_events().reshape(source.nav_shape))
-    for tree, told in ((signal._metadata, about["metadata"]), (signal._original_metadata, about["original_metadata"])):
-        _add_absent(tree, told)
-    if signal._metadata.has_item(_NOT_READ):
-        node, _, leaf = _NOT_READ.rpartition(".")
-        delattr(signal._metadata.get_item(node), leaf)
+    counts = signal._waiting_counts
+    wait_for(signal, None)  # making the navigator asks for metadata, too
+    try:
+        fill(signal, frames, counts)
+        if source_of(signal._data) is frames:
+            source, _ = frames.read()
+            signal._data = to_dask(source, chunks=frames.about["chunks"])
+            shape = tuple(axis.size for axis in signal.axes_manager.navigation_axes[::-1])
+            if signal.navigator is None and shape == source.nav_shape:
+                navigator.attach(signal, source.row_events().reshape(shape))
+    except Exception:
+        wait_for(signal, frames, counts)
+        raise
 
 
-def _add_absent(tree, told):
-    """What is there stays: it was told by the user, or changed since."""
-    for key, value in told.items():
-        if not tree.has_item(key):
-            tree.add_dictionary({key: value})
-        elif isinstance(value, dict):
-            _add_absent(tree.get_item(key), value)
+def fill(signal, frames, counts):
+    """Give a signal's metadata what a recording that has been read told; what the user changed since loading stays.
+
+    How counts scatter is told where the values are still `counts`.
+    """
+    _, found = frames.read()
+    told = found["metadata"]
+    if not counts:
+        told = {**told, "Signal": {k: v for k, v in told["Signal"].items() if k != "Noise_properties"}}
+    _renew(signal._metadata, frames.about["metadata"], told)
+    _renew(signal._original_metadata, {}, found["original_metadata"])
+
+
+def _renew(tree, then, now):
+    """Put what is known now in the place of what was known then, leaf by leaf."""
+    for key in {**then, **now}:
+        old, new = then.get(key), now.get(key)
+        if isinstance(old or {}, dict) and isinstance(new or {}, dict) and tree.has_item(key):
+            if isinstance(tree.get_item(key), type(tree)):
+                _renew(tree.get_item(key), old or {}, new or {})
+        elif not tree.has_item(key):
+            if key in now and key not in then:
+                tree.add_dictionary({key: new})
+        elif key in then and str(tree.get_item(key)) == str(old):
+            delattr(tree, key)
+            if key in now:
+                tree.add_dictionary({key: new})

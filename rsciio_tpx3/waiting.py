@@ -4,6 +4,7 @@ What has to be told is the shape of the array and its type. Everything else that
 out (trigger edges, losses, counts of each position) is not needed before the first frame is.
 """
 
+import copy
 import math
 from functools import partial
 
@@ -28,7 +29,7 @@ def event_signal_when_needed(open_source, unread, layout, options, lazy=False, *
 
     Parameters
     ----------
-    open_source : callable
+    open_source : functools.partial
         Takes nothing, gives the `EventSource`: the pass over the recording.
     unread : callable
         Takes nothing, gives the recording's files (`rsciio_tpx3.frames.files.FileStamp`) as they are now, or None
@@ -84,7 +85,10 @@ def told_array(options, events, layout, dtype=None):
 def _waiting_signal(open_source, files, told, layout, options, events, account, dtype, chunks, show_progressbar):
     nav_shape, sig_shape, dtype = told
     load = partial(_load, open_source, files, options, dtype, show_progressbar, events, account)
-    frames = WaitingFrames(load, nav_shape, sig_shape, dtype, [files, layout.__reduce__()[1], options, events])
+    # whatever may change a frame: how files are opened and read, the detector, and what sidecars tell of the scan
+    opened = open_source.args, sorted(open_source.keywords.items())
+    identity = [files, opened, layout.__reduce__()[1], options, events, dtype.str, account.dwell_time]
+    frames = WaitingFrames(load, nav_shape, sig_shape, dtype, identity, sum(file.size for file in files) // 8)
     about = described_files([file.path for file in files])
     signal = frames_signal(
         frames,
@@ -96,6 +100,7 @@ def _waiting_signal(open_source, files, told, layout, options, events, account, 
         sig_axes=detector_axes(sig_shape, events),
         account=account,
     )
+    frames.about = {"metadata": copy.deepcopy(signal["metadata"]), "chunks": chunks}
     signal["post_process"] = [partial(_finish, frames=frames)]
     return signal
 
@@ -109,7 +114,7 @@ def completed(signal):
     if not isinstance(frames, WaitingFrames):
         return signal
     source, about = frames.read()
-    return {**signal, **about, "data": to_dask(source, chunks=signal["data"].chunks)}
+    return {**signal, **about, "data": to_dask(source, chunks=frames.about["chunks"])}
 
 
 def _load(open_source, files, options, dtype, show_progressbar, events, account):

@@ -49,6 +49,11 @@ class SharedFrames:
         self.sig_shape = events.sig_shape
         self.dtype = events.dtype
 
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        return "rsciio_tpx3.SharedFrames", normalize_token(self.events)
+
     @property
     def n_positions(self):
         """Positions of one time bin."""

@@ -3,6 +3,7 @@
 Half of the time that rows take goes into their order, which a sum of integers does not need: a pattern summed over
 positions, a virtual image, a centre of mass. What needs one entry a pixel (extremes, variances, float sums that must
 not depend on the order) takes the canonical rows. Nobody gets to see these here but the kernels that ask for them.
+A sum is right even where a pixel counts more than the type of the counts can hold; canonical rows refuse that.
 """
 
 from rsciio_tpx3.frames.canonical import canonical_frames
@@ -24,6 +25,11 @@ class UnmergedFrames:
     def __init__(self, events):
         self.events = events
         self.nav_shape, self.sig_shape, self.dtype = events.nav_shape, events.sig_shape, events.dtype
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        return "rsciio_tpx3.UnmergedFrames", normalize_token(self.events)
 
     def row_events(self):
         """Hits per row, where they have been counted; see `FrameSource.row_events`."""

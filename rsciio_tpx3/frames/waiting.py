@@ -5,7 +5,10 @@ scheduler runs it. Tasks in this process share what was read. A task that leaves
 small by `Rows`, which asks `for_rows`: so the recording is read here once, and workers get byte ranges as always.
 """
 
+import math
 import threading
+
+import numpy as np
 
 from rsciio_tpx3.exceptions import ScanSyncError
 
@@ -22,16 +25,26 @@ class WaitingFrames:
     nav_shape, sig_shape : tuple of int
     dtype : numpy.dtype
     identity : object
-        What the frames follow from, for dask's names of arrays.
+        All that the frames follow from, for dask's names of arrays.
+    most_events : int
+        Events that the recording can have by its size.
+
+    Attributes
+    ----------
+    about : dict
+        Notes of who loads: what the metadata were then, and which chunks were asked for.
     """
 
-    def __init__(self, load, nav_shape, sig_shape, dtype, identity):
+    def __init__(self, load, nav_shape, sig_shape, dtype, identity, most_events):
         self.nav_shape = nav_shape
         self.sig_shape = sig_shape
         self.dtype = dtype
+        self.about = {}
         self._load = load
         self._identity = identity
+        self._most_events = most_events
         self._found = None
+        self._failed = 0, None
         self._lock = threading.Lock()
 
     def __dask_tokenize__(self):
@@ -52,10 +65,17 @@ class WaitingFrames:
         ScanSyncError
             If the recording has another shape than was told. Other errors are those of loading.
         """
+        failures = self._failed[0]
         with self._lock:
             if self._found is None:
-                frames, about = self._load()
-                self._refuse_other(frames)
+                if self._failed[0] > failures:  # while this thread waited; once more would fail once more
+                    raise self._failed[1]
+                try:
+                    frames, about = self._load()
+                    self._refuse_other(frames)
+                except Exception as error:
+                    self._failed = failures + 1, error
+                    raise
                 self._found = frames, about
             return self._found
 
@@ -66,8 +86,11 @@ class WaitingFrames:
         self.__dict__.update(state, _lock=threading.Lock())
 
     def row_events(self):
-        """Events of each position once the recording has been read; see `FrameSource.row_events`."""
-        return self._found[0].row_events() if self.is_read else None
+        """Events of each position; before the recording has been read, as many as its size allows, spread evenly."""
+        if self.is_read:
+            return self._found[0].row_events()
+        n_positions = math.prod(self.nav_shape)
+        return np.full(n_positions, -(-self._most_events // max(n_positions, 1)), np.int64)
 
     def frames(self, start, stop):
         """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""

@@ -46,7 +46,7 @@ def asked_for(about, options, events, dtype):
     if events.values != "counts":
         asked["values"] = events.values
     place = {name: about[name] for name in ("layout", "gap", "orientation")}
-    return {**asked, **place, "dtype": np.dtype(dtype).name}
+    return {**asked, **place, **about.get("read_with", {}), "dtype": np.dtype(dtype).name}
 
 
 def _unusual(options, usual):

@@ -101,6 +101,7 @@ class AdvacamSource:
             "paths": (self.stamp.path,),
             "size": self.stamp.size,
             "sidecar": self.sidecar,
+            "read_with": {name: value for name, value in self._about.items() if value is not None},
         }
 
     def index(self):

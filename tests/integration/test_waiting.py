@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hyperspy_sparse
-from rsciio_tpx3 import file_reader, simulate
+from rsciio_tpx3 import file_reader, simulate, waiting
 from rsciio_tpx3.convert import convert
 from rsciio_tpx3.events.packets import encode_header, encode_hits
 from rsciio_tpx3.exceptions import ScanSyncError, Tpx3FormatError
@@ -104,6 +104,7 @@ def test_the_first_computation_makes_it_equal_to_one_read_at_once(path, tmp_path
 def _without_time(signal):
     tree = signal.metadata.as_dictionary()
     del tree["General"]["FileIO"]
+    tree.pop("Shifts", None)  # holds axes, which equal themselves only
     return tree
 
 
@@ -132,6 +133,90 @@ def test_results_carry_the_account_of_the_recording(path):
         scan = found.metadata.Acquisition_instrument.TEM.Scan
         assert scan.hits_placed == expected.metadata.Acquisition_instrument.TEM.Scan.hits_placed
         np.testing.assert_array_equal(np.asarray(found.data), np.asarray(analysis(expected).data))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda s: s.to_dense(),
+        lambda s: s.inav[3, 4, 1],
+        lambda s: s.deepcopy(),
+        lambda s: s.isig[100:140, 200:260],
+        lambda s: s.inav[2:5].T,
+        lambda s: s * 2,
+        lambda s: s.sum(axis=(0, 1)),
+        lambda s: s.get_direct_beam_position(method="center_of_mass"),
+    ],
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_is_made_of_it_has_the_same_metadata_whenever_it_is_read(path, step, when):
+    expected, s = _read_at_once(path), hs.load(path, **QUIET, **TOLD)
+    if when == "after":
+        s.data.sum().compute()
+    found, expected = step(s), step(expected)
+    assert type(found) is type(expected)
+    np.testing.assert_array_equal(np.asarray(found.data), np.asarray(expected.data))
+    np.testing.assert_equal(_without_time(found), _without_time(expected))
+
+
+@pytest.mark.parametrize("part", [lambda s: s.isig[200:208, 240:250], lambda s: s.inav[3, 4, 1]])
+def test_computing_in_place_is_as_of_one_read_at_once(path, part):
+    expected, s = part(_read_at_once(path)), hs.load(path, **QUIET, **TOLD)
+    found = part(s)
+    hyperspy_sparse.read_recording(s)
+    for signal in (found, expected):
+        signal.compute()
+    assert type(found) is type(expected) and not found._lazy
+    np.testing.assert_array_equal(found.data, expected.data)
+    np.testing.assert_equal(_without_time(found), _without_time(expected))
+
+
+def test_arrays_that_are_read_differently_have_different_names(path):
+    more = [{}, {"dtype": "uint16"}, {"dtype": "uint32"}, {"on_loss": "warn"}, {"gap": 4}, {"sync": "line-start"},
+            {"dwell_time": "19 us"}, {"cluster": True}, {"frames": 1}, {"scan_delay": "1 us"}]  # fmt: skip
+    names = [hs.load(path, **{**QUIET, **TOLD, **options}).data.name for options in more]
+    told = {**TOLD, "dwell_time": None, "dtype": "uint16"}
+    names += [hs.load(path, **QUIET, **told, metadata={"dwell_time": t}).data.name for t in ("20 us", "21 us")]
+    assert len(set(names)) == len(names)
+    assert hs.load(path, **QUIET, **TOLD).data.name == names[0]
+
+
+def test_the_recording_is_believed_before_a_sidecar(path):
+    told = {"metadata": {"dwell_time": "18 us", "camera_length": "100 mm"}}
+    s, expected = hs.load(path, **QUIET, **TOLD, **told), _read_at_once(path, **told)
+    hyperspy_sparse.read_recording(s)
+    np.testing.assert_equal(_without_time(s), _without_time(expected))
+    assert s.axes_manager.as_dictionary() == expected.axes_manager.as_dictionary()
+
+
+def test_a_navigator_of_one_s_own_stays_and_other_axes_get_none(path):
+    s = hs.load(path, **QUIET, **TOLD)
+    own = hs.signals.Signal2D(np.zeros((FRAMES, NY, NX)))
+    s.navigator = own
+    hyperspy_sparse.read_recording(s)
+    assert s.navigator is own
+    s = hs.load(path, **QUIET, **TOLD)
+    s.axes_manager[0].navigate = False
+    hyperspy_sparse.read_recording(s)
+    assert s.navigator is None and not s.metadata.has_item(NOT_READ)
+
+
+def test_threads_that_wait_share_a_failure(path, monkeypatch):
+    single = hs.load(path, **QUIET, **{**TOLD, "layout": "single"}, chunks=1)
+    opened, begin = [], waiting.event_signal
+    monkeypatch.setattr(waiting, "event_signal", lambda *args, **kwargs: opened.append(1) or begin(*args, **kwargs))
+    for tries in (1, 2):
+        with pytest.raises(ValueError, match="has no place for chip"):
+            single.data.sum().compute(scheduler="threads", num_workers=4)
+        assert len(opened) <= 4 * tries
+
+
+def test_chunks_are_bounded_in_entries_before_and_after(path, monkeypatch):
+    monkeypatch.setattr("rsciio_tpx3.frames.dask_array.CHUNK_ENTRIES", 1500)
+    s, expected = hs.load(path, **QUIET, **TOLD), _read_at_once(path)
+    assert len(s.data.chunks[1]) > 1
+    hyperspy_sparse.read_recording(s)
+    assert s.data.chunks == expected.data.chunks
 
 
 def test_plotting_shows_the_counts(path):
