@@ -7,7 +7,7 @@ from tqdm.auto import tqdm
 from rsciio_tpx3.cache import RecordingCache
 from rsciio_tpx3.events.source import Edges, EventIndex
 
-__all__ = ["cache_for", "indexing_bar", "recalled_index"]
+__all__ = ["cache_for", "indexing_bar", "recalled_index", "unread"]
 
 _WORTH_BYTES = 256 * 10**6  # a recording whose pass takes about as long as a glance
 _EDGES = ("ticks", "code", "counter")
@@ -63,6 +63,17 @@ def recalled_index(cache, make, usable=None):
         edges = {name: getattr(index.edges, name) for name in _EDGES}
         cache.save("index", {**arrays, **edges}, {**values, "index": plain})
     return index, arrays, values, False
+
+
+def unread(cache, stamps):
+    """The files of a recording if its index is not kept, else None; see `rsciio_tpx3.waiting`.
+
+    Parameters
+    ----------
+    cache : RecordingCache or None
+    stamps : list of rsciio_tpx3.frames.files.FileStamp
+    """
+    return None if cache is not None and cache.load("index") else stamps
 
 
 def indexing_bar(total, show_progressbar=None):

@@ -52,3 +52,11 @@ def reads(monkeypatch):
 
     monkeypatch.setattr(WordReader, "read", noted)
     return log
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty cache folder of the test's own, for recordings that are kept."""
+    folder = tmp_path / "kept"
+    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(folder))
+    return folder

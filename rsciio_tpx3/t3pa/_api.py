@@ -6,6 +6,7 @@ from functools import partial
 
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.frames.growing import stamp_of
+from rsciio_tpx3.kept_index import unread
 from rsciio_tpx3.metadata.account import gather, steered
 from rsciio_tpx3.metadata.pixet import read_items
 from rsciio_tpx3.reading import called_with, followed, refuse_unknown, scan_options, signal_offers
@@ -168,8 +169,7 @@ def _unread(filename, toa_bits, measurement, cache):
     """The file as it is now, if its index is not in the cache; see `event_signal_when_needed`."""
     stamp = stamp_of(filename)
     open_records(stamp)  # says so where it is none of these formats
-    kept = cache_of(stamp, toa_bits, measurement, cache)
-    return None if kept is not None and kept.load("index") else [stamp]
+    return unread(cache_of(stamp, toa_bits, measurement, cache), [stamp])
 
 
 def available_signals(filename, **options):

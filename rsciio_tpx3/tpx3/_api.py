@@ -10,6 +10,7 @@ from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import regular_pulses
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.events.geometry import make_layout
+from rsciio_tpx3.kept_index import unread
 from rsciio_tpx3.metadata.account import first_piece, gather, steered
 from rsciio_tpx3.reading import called_with, followed, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.tpx3.source import Tpx3Source, cache_of, files_of
@@ -205,8 +206,7 @@ def file_reader(
 def _unread(filename, all_parts, on_loss, cache):
     """The files as they are now, if their index is not in the cache; see `event_signal_when_needed`."""
     parts, losses = files_of(filename, all_parts, on_loss)
-    kept = cache_of(parts, losses, cache)
-    return None if kept is not None and kept.load("index") else [part.stamp for part in parts]
+    return unread(cache_of(parts, losses, cache), [part.stamp for part in parts])
 
 
 def available_signals(filename, **options):

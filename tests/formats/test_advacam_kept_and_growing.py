@@ -18,11 +18,7 @@ SCAN = {"navigation_shape": (NX, NY), "dwell_time": "6 us", "lazy": True, "show_
 LAST = NY * NX * 240  # steps of 25 ns
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    folder = tmp_path / "kept"
-    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture

@@ -18,11 +18,7 @@ from rsciio_tpx3.tpx3 import recall
 QUIET = {"lazy": True, "show_progressbar": False, "cache": True}
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    folder = tmp_path / "kept"
-    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture
