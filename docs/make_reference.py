@@ -39,6 +39,7 @@ MODULES = {
     ),
     "rsciio_tpx3.events.geometry": ("From chip pixels to detector pixels", ["Layout", "make_layout"]),
     "rsciio_tpx3.events.clock": ("The unit of time", ["nearest_period", "ticks_to_seconds"]),
+    "rsciio_tpx3.exceptions": ("What can go wrong, one base class for each cause", None),
     "rsciio_tpx3.metadata.units": ("Quantities with units", ["convert", "to_plain", "to_ticks"]),
     "rsciio_tpx3.metadata.calibration": ("Scales of axes", None),
     "rsciio_tpx3.metadata.export": ("Metadata for other programs", None),

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from dask.utils import format_bytes, parse_bytes
 
+from rsciio_tpx3.exceptions import LimitError
+
 __all__ = ["DenseMemoryError", "check", "get_limit", "save_limit", "set_limit"]
 
 VARIABLE = "HYPERSPY_SPARSE_MEMORY_LIMIT"
@@ -23,7 +25,7 @@ NEVER_ASKED = 2**28
 _limit = None
 
 
-class DenseMemoryError(MemoryError):
+class DenseMemoryError(LimitError, MemoryError):
     """A step would make more of the data dense than the limit allows."""
 
 
