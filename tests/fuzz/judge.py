@@ -1,0 +1,131 @@
+"""One run within its limits: files written, read, and judged."""
+
+import os
+import resource
+import shutil
+import signal
+import time
+import traceback
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.fuzz.case import Verdict
+
+__all__ = ["MEMORY_BYTES", "MEMORY_FACTOR", "SECONDS", "TooLong", "run"]
+
+SECONDS = 5.0
+"""Processor time of one run above which it hangs; a good one takes some milliseconds."""
+
+MEMORY_BYTES, MEMORY_FACTOR = 64 * 2**20, 10
+"""What one run may add to the process: this, and this many times the size of its files."""
+
+_ADDRESS_SPACE = 3 * 2**30
+"""Above what is in use, so that an absurd request ends in an error and not in swapping."""
+
+
+class TooLong(BaseException):
+    """The time of a run is over; no `except Exception` on the way catches it."""
+
+
+def run(target, files, seed, folder):
+    """Write the files, read them with the project's reader, and judge what it says.
+
+    Parameters
+    ----------
+    target : tests.fuzz.case.Target
+    files, seed : dict of str to bytes
+    folder : Path
+        Emptied first.
+
+    Returns
+    -------
+    Verdict
+    """
+    _write(files, folder)
+    size = sum(map(len, files.values()))
+    try:
+        with _limits() as used:
+            found = target.read(str(folder))
+    except TooLong:
+        return Verdict("hang", f"more than {SECONDS} s")
+    except MemoryError as error:
+        return Verdict("memory", f"{error!r}")
+    except Exception as error:
+        verdict = _of_error(error, files)
+    else:
+        verdict = target.judge(found, files, seed)
+    if used["bytes"] > MEMORY_BYTES + MEMORY_FACTOR * size:
+        return Verdict("memory", f"{used['bytes'] / 2**20:.0f} MiB for {size} bytes; {verdict.outcome}: {verdict.note}")
+    return verdict
+
+
+def _write(files, folder):
+    folder = Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def _of_error(error, files):
+    """Whether an error is one of ours: its class, where it was raised, and that it says which file."""
+    from rsciio_tpx3 import exceptions
+
+    ours = (exceptions.FormatError, exceptions.ConflictError, exceptions.UnitError, exceptions.LimitError)
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    raised_here = any(part in frame.filename for part in ("rsciio_tpx3", "hyperspy_sparse"))
+    stated = isinstance(error, ours) or (
+        isinstance(error, (ValueError, TypeError, OverflowError, OSError, ImportError))
+        and raised_here
+        and "raise" in (frame.line or "")
+    )
+    if not stated:
+        return Verdict("raw error", f"{words[:200]} at {os.path.basename(frame.filename)}:{frame.lineno}")
+    if isinstance(error, exceptions.FormatError) and not any(name in words for name in files):
+        return Verdict("raw error", f"no file named: {words[:200]}")
+    return Verdict("refused", words[:120])
+
+
+@contextmanager
+def _limits():
+    """Processor time and address space are limited; tells how much memory was added at the most."""
+    used = {"bytes": 0}
+    before, address_space = _status("VmRSS"), resource.getrlimit(resource.RLIMIT_AS)
+    _reset_peak()
+    resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + _ADDRESS_SPACE, address_space[1]))
+    old = signal.signal(signal.SIGPROF, _stop)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    begin = time.process_time()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield used
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, old)
+        resource.setrlimit(resource.RLIMIT_AS, address_space)
+        used["bytes"] = _status("VmHWM") - before
+        used["seconds"] = time.process_time() - begin
+
+
+def _stop(*_):
+    raise TooLong
+
+
+def _status(what):
+    """A size of this process in bytes, where the system tells (Linux); 0 elsewhere."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(what + ":"))
+    except (OSError, StopIteration):
+        return 0
+
+
+def _reset_peak():
+    """Let the peak of resident memory begin anew (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass

@@ -1,0 +1,128 @@
+"""Changes of HDF5 files by a program that knows HDF5: valid files with odd content."""
+
+import io
+
+import numpy as np
+
+from tests.fuzz.mutate import ODD_WORDS, some
+
+__all__ = ["change_hdf5"]
+
+
+def change_hdf5(rng, content):
+    """The file with one object or attribute changed, or None where HDF5 does not open it."""
+    import h5py
+    import hdf5plugin  # noqa: F401  (filters)
+
+    buffer = io.BytesIO(content)
+    try:
+        with h5py.File(buffer, "r+") as file:
+            names = []
+            file.visit(names.append)
+            if not names:
+                return None
+            some(rng, _CHANGES)(rng, file, some(rng, names))
+    except Exception:  # damaged before: HDF5 does not understand it any more
+        return None
+    return buffer.getvalue()
+
+
+def _odd_value(rng):
+    import h5py
+
+    return some(
+        rng,
+        (
+            0,
+            -1,
+            2**31,
+            2**62,
+            2.5,
+            np.nan,
+            np.uint64(2**64 - 1),
+            "",
+            some(rng, ODD_WORDS).replace("\x00", "").replace("\ud7ff", ""),
+            b"\xff\xfe",
+            np.zeros(0),
+            np.zeros(3),
+            np.zeros((2, 2), "i8"),
+            np.array([3]),
+            np.array(["a", "b"], dtype="S3"),
+            np.bool_(True),
+            np.zeros(2, [("a", "i4"), ("b", "f8")]),
+            h5py.Empty("i4"),
+            np.float16(1),
+            np.array([2], ">i4"),
+        ),
+    )
+
+
+def _attribute(rng, file, name):
+    thing = file[name]
+    known = list(thing.attrs)
+    key = (
+        some(rng, known) if known and rng.integers(4) else some(rng, ("NX_class", "units", "version", "Nx", "Ny", "x"))
+    )
+    if rng.integers(4) == 0 and key in thing.attrs:
+        del thing.attrs[key]
+    else:
+        thing.attrs[key] = _odd_value(rng)
+
+
+def _remove(rng, file, name):
+    del file[name]
+
+
+def _other_object(rng, file, name):
+    import h5py
+
+    old = file[name]
+    old = old[()] if isinstance(old, h5py.Dataset) else None
+    del file[name]
+    how = int(rng.integers(9))
+    if how == 0:
+        file.create_group(name)
+    elif how == 1:
+        file[name] = h5py.SoftLink(some(rng, ("/nowhere", "/", name, "/entry")))
+    elif how == 2:
+        file[name] = h5py.ExternalLink("other.h5", "/x")
+    elif how == 3:
+        file.create_dataset(
+            name,
+            shape=(int(some(rng, (0, 1, 1000, 2**20, 2**34, 2**45))),),
+            dtype=some(rng, ("i4", "u1", "f8")),
+            chunks=(1024,),
+        )
+    elif how == 4:
+        file.create_dataset(name, shape=(2**20,), dtype="u1", compression="gzip", data=np.zeros(2**20, "u1"))
+    elif how == 5:
+        file.create_dataset(name, (15,), "i4", external=[("/etc/hostname", 0, 60)])
+    elif how == 6:
+        layout = h5py.VirtualLayout((15,), "i4")
+        layout[:] = h5py.VirtualSource("gone.h5", "d", (15,))
+        file.create_virtual_dataset(name, layout)
+    elif how == 7 and isinstance(old, np.ndarray) and old.dtype.kind in "iuf":
+        file[name] = old.astype(some(rng, (">i8", "<f4", "u1", "i2", "<f8", "f2", "S4")))
+    else:
+        file[name] = _odd_value(rng)
+
+
+def _value(rng, file, name):
+    data = file[name]
+    i = int(rng.integers(data.shape[0]))
+    if data.dtype.kind in "iu":
+        info = np.iinfo(data.dtype)
+        data[i] = some(rng, (0, 1, info.max, info.min, int(data[i]) + 1, int(data[i - 1])))
+    else:
+        data[i] = data[i - 1]
+
+
+def _length(rng, file, name):
+    old, attributes = file[name][()], dict(file[name].attrs)
+    del file[name]
+    n = int(rng.integers(len(old) + 1))
+    file[name] = some(rng, (old[:n], np.concatenate([old, old[:n]]), old[::-1], old.reshape(1, -1), old.reshape(-1, 1)))
+    file[name].attrs.update(attributes)
+
+
+_CHANGES = (_attribute, _attribute, _remove, _other_object, _other_object, _value, _value, _length)

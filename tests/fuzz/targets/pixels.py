@@ -1,0 +1,55 @@
+"""Files about pixels: masks of Serval, and calibrations of Pixet."""
+
+import base64
+import io
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from tests.fuzz.case import Target, Verdict
+from tests.fuzz.mutate import change_bytes, change_text, some
+from tests.fuzz.targets.making import recording
+
+__all__ = ["PixelFiles"]
+
+
+def _xml():
+    parts = "".join(
+        f"<calib{k}>{base64.b64encode(np.full(65536, v).tobytes()).decode()}</calib{k}>"
+        for k, v in zip("abct", (1.0, 5.0, 1.0, 0.5))
+    )
+    return f'<?xml version="1.0"?><xml><J01-W0001>{parts}</J01-W0001></xml>'.encode()
+
+
+class PixelFiles(Target):
+    """A mask or a calibration may take hits away; it never adds one, or moves one."""
+
+    name = "pixel-files"
+
+    def seeds(self):
+        mask = np.zeros(65536, np.uint8)
+        mask[::997] = 31
+        table = "\n".join(" ".join(map(str, row)) for row in (mask.reshape(256, 256) > 0).astype(int)).encode()
+        array = io.BytesIO()
+        np.save(array, mask.reshape(256, 256) > 0)
+        named = {"m.bpc": mask.tobytes(), "m.txt": table, "m.npy": array.getvalue(), "e.xml": _xml()}
+        return [{"a.tpx3": recording(), name: content} for name, content in named.items()]
+
+    def mutate(self, rng, files):
+        change = change_bytes if "m.bpc" in files else some(rng, (change_bytes, change_text))
+        return {n: c if n == "a.tpx3" else change(rng, c) for n, c in files.items()}
+
+    def read(self, folder):
+        from rsciio_tpx3.opening import open_recording
+
+        [path] = [p for p in Path(folder).iterdir() if p.name != "a.tpx3"]
+        corrections = {"energy" if path.suffix == ".xml" else "mask": str(path)}
+        options = {"layout": "single", "show_progressbar": False}
+        source, *_ = open_recording(Path(folder) / "a.tpx3", {**options, "corrections": corrections})
+        plain, *_ = open_recording(Path(folder) / "a.tpx3", options)
+        return [Counter(zip(h.pixel.tolist(), h.toa.tolist())) for h in (source.hits(), plain.hits())]
+
+    def judge(self, found, files, seed):
+        invented = found[0] - found[1]
+        return Verdict("silent", f"{invented.total()} hits that were not there") if invented else Verdict("equal")
