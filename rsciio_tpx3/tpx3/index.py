@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from dataclasses import asdict
 
 import numpy as np
 
@@ -25,6 +26,7 @@ __all__ = ["Losses", "build_index", "warn_of_losses"]
 _logger = logging.getLogger(__name__)
 
 _ON_LOSS = ("raise", "warn")
+_OUT_OF_TIME = "whose time contradicts the times before and after"
 
 
 class Losses:
@@ -51,7 +53,7 @@ class Losses:
         self.found.append((what, amount, text))
 
 
-def build_index(parts, losses, show_progressbar=None):
+def build_index(parts, losses, show_progressbar=None, keep_before_reset=False):
     """Pass over all files once.
 
     Parameters
@@ -60,6 +62,8 @@ def build_index(parts, losses, show_progressbar=None):
     losses : Losses
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
+    keep_before_reset : bool
+        See `rsciio_tpx3.tpx3.unwrap.place_in_time`.
 
     Returns
     -------
@@ -89,8 +93,8 @@ def build_index(parts, losses, show_progressbar=None):
                 part.size % 8,
                 f"{part.name!r} ends inside a word: {part.size} bytes are no multiple of 8.",
             )
-    blocks, marks, stale = place_in_time(stream.blocks, stream.marks)
-    index = _summary(stream, blocks, marks, stale, losses.amounts)
+    blocks, marks, excluded = place_in_time(stream.blocks, stream.marks, keep_before_reset)
+    index = _summary(stream, blocks, marks, excluded, losses.amounts)
     warn_of_losses(index, parts)
     return index, blocks
 
@@ -156,14 +160,13 @@ def _trusted(part, losses):
     return ranges
 
 
-def _summary(stream, blocks, marks, stale, damage):
+def _summary(stream, blocks, marks, excluded, damage):
     chips = np.flatnonzero(stream.chip_chunks + stream.chip_hits)
     edges, untimed, repeated = _merged_edges(marks)
     losses = dict(damage)
     losses.update(
         chunks_lost=sum(stream.lost_chunks.values()),
-        hits_before_reset=stale[0],
-        marks_before_reset=stale[1],
+        **asdict(excluded),
         edges_without_time=untimed,
         edges_repeated=repeated,
         hits_without_time=_count(stream, TYPE_COUNT << 12, (TYPE_COUNT + 1) << 12),
@@ -234,6 +237,9 @@ def _loss_messages(losses, name):
             "clock or trigger packet",
             "from before the detector's clock was reset, and left out",
         ),
+        "hits_out_of_time": ("hit", f"{_OUT_OF_TIME}, and left out"),
+        "edges_out_of_time": ("trigger edge", f"{_OUT_OF_TIME}, and left out"),
+        "clock_words_out_of_time": ("clock packet", f"{_OUT_OF_TIME}, and not used"),
         "edges_without_time": ("trigger edge", "without a valid time"),
         "edges_repeated": (
             "trigger edge",
