@@ -1,70 +1,102 @@
 """Which period of each clock a packet belongs to: one time without rollovers.
 
 Global time (81 days), control words (429 s), TDC edges (107 s) and hits (26.8 s) count from the same
-zero. Each item, in stream order, is put into the period nearest to the latest time known from any
-of them (sparse chips of a real quad deliver seconds late, so late and early are treated alike), so
-that the widest clock present carries the narrower ones over gaps. The walk starts at the first item
-of the widest clock and goes both ways from there, because nothing else tells which period the first
-hits belong to. All chips share one reference: a chip with few hits could not be unwrapped on its own.
+zero, and each period is a multiple of the shortest. So all of them show the same *phase*, their time modulo
+26.8 s, and the wider ones tell how many times it went round. Both are found from many times together, since any
+one may be wrong:
+
+1. The phase is followed in stream order, all chips together (sparse chips of a real quad deliver seconds late, so
+   late and early are treated alike), each time to the period nearest to the one before. A time that leaves the
+   others and comes back is out of place: it leads nobody, see `contradicted`.
+2. The number of turns that a wider clock tells is believed where the next ones of its kind tell the same, or where
+   the phase itself leapt: there was a pause. A pause that shows too late is put where the phase leapt.
+
 Two hits more than 13.4 s apart, with no other clock between them, cannot be told from nearer ones.
 
-When the detector's clock was reset while data of the run before were still in the pipeline, global
-time falls back. What came before is told by the nearer of the two clocks, and left out. Without global
-time a reset shows in the trigger edges only: their counter leaps by a number that the time between
-them does not explain. That is believed in the first half of a recording only: such data come at the start.
+When the detector's clock was reset while data of the run before were still in the pipeline, its time steps
+back for good; see `resets`. What came before is told by the nearer of the two clocks, and left out or kept.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
-from rsciio_tpx3.events.clock import (
-    CONTROL_PERIOD,
-    PIXEL_PERIOD,
-    TDC_PERIOD,
-    TICKS_PER_SECOND,
-    nearest_period,
-)
+from rsciio_tpx3.events.clock import CONTROL_PERIOD, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND, nearest_period
 from rsciio_tpx3.events.packets import edge_input
-from rsciio_tpx3.tpx3.stream import COUNTER_LEAP, KIND_CONTROL, KIND_GLOBAL
+from rsciio_tpx3.tpx3.contradicted import global_falls, out_of_place, out_of_turn
+from rsciio_tpx3.tpx3.resets import after_last_reset
+from rsciio_tpx3.tpx3.stream import KIND_CONTROL, KIND_GLOBAL
 
-__all__ = ["NO_TIME", "place_in_time"]
+__all__ = ["NO_TIME", "Excluded", "place_in_time"]
 
 NO_TIME = np.iinfo(np.int64).min  # ticks of a mark whose packet carries no valid time
 
 _BLOCK_KIND = 0
-_COUNTER = 4096
-_EARLY = 0.5  # share of the edges before which a leap may be a reset
-_ENOUGH_EDGES = 16
+_AHEAD = 8  # wide clocks asked before one of them is believed
+_TOLERANCE = TICKS_PER_SECOND  # far beyond any disorder between chips, far below any restart worth keeping
+_OUTVOTED = 64  # hits around for each hit that is called wrong
+_LATE = PIXEL_PERIOD // 4  # hits may be so late; what is nearer misleads nobody about the period
 
 
-def place_in_time(blocks, marks):
-    """Make the times of blocks and marks absolute, and leave out what precedes a clock reset.
+@dataclass(frozen=True)
+class Excluded:
+    """What of a recording has no place in time, in numbers.
+
+    Attributes
+    ----------
+    hits_before_reset, marks_before_reset : int
+        Of the clock before a reset.
+    hits_out_of_time, edges_out_of_time, clock_words_out_of_time : int
+        Whose time is contradicted by the times before and after it.
+    """
+
+    hits_before_reset: int = 0
+    marks_before_reset: int = 0
+    hits_out_of_time: int = 0
+    edges_out_of_time: int = 0
+    clock_words_out_of_time: int = 0
+
+
+def place_in_time(blocks, marks, keep_before_reset=False):
+    """Make the times of blocks and marks absolute; exclude what precedes a clock reset, and what is out of time.
 
     Parameters
     ----------
     blocks, marks : numpy.ndarray of `stream.BLOCK` and of `stream.MARK`
         As the pass made them; not changed.
+    keep_before_reset : bool
+        Keep what precedes a reset, in negative times that end one second before the first time after it.
 
     Returns
     -------
     blocks, marks : numpy.ndarray
-        Blocks with ``first`` in absolute ticks; marks likewise, those without a valid time as before.
-    stale : tuple of int
-        Hits and marks left out because they belong to the clock before a reset.
+        Blocks with ``first`` in absolute ticks; marks likewise, `NO_TIME` where they have none.
+    excluded : Excluded
     """
     blocks, marks = blocks.copy(), marks.copy()
     if len(blocks) == 0:
-        return blocks, marks, (0, 0)
+        return blocks, marks, Excluded()
     place, kind, ticks, carry = _items(blocks, marks)
-    begin = _after_reset(kind, ticks)
-    if begin == 0:
-        begin = _after_counter_leap(marks, place, kind, ticks)
-    _walk(kind[begin:], ticks[begin:], carry[begin:])
     at_mark, at_block = place[: len(marks)], place[len(marks) :]
+    begin, wrong = _clean(kind, ticks, carry, marks, at_mark)
+    if begin and keep_before_reset:
+        wrong[:begin] = _place_before(kind, ticks, carry, marks, at_mark, begin)
+        begin = 0
     blocks["first"], marks["ticks"] = ticks[at_block], np.where(kind[at_mark] < 0, NO_TIME, ticks[at_mark])
+    late_edges = _edges_out_of_turn(marks, at_mark >= begin)
+    wrong[at_mark[late_edges]] = True
     keep_block, keep_mark = at_block >= begin, at_mark >= begin
-    stale = int(blocks["n_hits"][~keep_block].sum()), int((~keep_mark).sum())
-    return blocks[keep_block], marks[keep_mark], stale
+    wrong_block = _outvoted(blocks["n_hits"], wrong[at_block]) & keep_block
+    wrong_mark = wrong[at_mark] & keep_mark
+    excluded = Excluded(
+        int(blocks["n_hits"][~keep_block].sum()),
+        int((~keep_mark).sum()),
+        int(blocks["n_hits"][wrong_block].sum()),
+        int((wrong_mark & (marks["kind"] > KIND_CONTROL)).sum()),
+        int((wrong_mark & (marks["kind"] <= KIND_CONTROL)).sum()),
+    )
+    return blocks[keep_block & ~wrong_block], marks[keep_mark & ~wrong_mark], excluded
 
 
 def _items(blocks, marks):
@@ -85,106 +117,194 @@ def _items(blocks, marks):
     return place, kind[order], ticks[order], carry[order]
 
 
-def _after_reset(kind, ticks):
-    """Index of the first item that follows the last fall-back of global time."""
-    at = np.flatnonzero(kind == KIND_GLOBAL)
-    # one second is far beyond any disorder between chips, and far below any restart worth keeping
-    falls = np.flatnonzero(np.diff(ticks[at]) < -TICKS_PER_SECOND)
-    if len(falls) == 0:
-        return 0
-    old, new = at[falls[-1]], at[falls[-1] + 1]
-    return _first_nearer(kind, ticks, old, new)
+def _clean(kind, ticks, carry, marks, at_mark):
+    """Place what follows the last reset, in place; where it begins, and what in it is out of place."""
+    wrong = np.zeros(len(kind), bool)
+    of_global = np.flatnonzero(kind == KIND_GLOBAL)
+    out, falls = global_falls(ticks[of_global], _TOLERANCE)
+    wrong[of_global[out]] = True
+    leaps = _phases_out(kind, ticks, carry, wrong)
+    begin, denied = after_last_reset(kind, ticks, leaps, of_global, falls, marks, at_mark)
+    if begin:
+        # what was taken for wrong may be the border, and what is new has its own neighbours
+        own = np.zeros(len(kind) - begin, bool)
+        of_global = np.flatnonzero(kind[begin:] == KIND_GLOBAL)
+        own[of_global[global_falls(ticks[begin:][of_global], _TOLERANCE)[0]]] = True
+        leaps[begin:] = _phases_out(kind[begin:], ticks[begin:], carry[begin:], own)
+        wrong[begin:] = own
+    wrong[denied] = True
+    _place(kind[begin:], ticks[begin:], carry[begin:], wrong[begin:], leaps[begin:])
+    return begin, wrong
 
 
-def _after_counter_leap(marks, place, kind, all_ticks):
-    """Index of the item where the trigger counter starts anew, early in the recording; else 0."""
-    edges = np.flatnonzero(marks["ticks"] >= 0)
-    edges = edges[(marks["kind"][edges] > KIND_CONTROL)]
-    if len(edges) < _ENOUGH_EDGES:
-        return 0
-    # one chip and input, since copies on other chips come in their own time
-    first = marks[edges[0]]
-    same_input = edge_input(marks["kind"][edges]) == edge_input(first["kind"])
-    edges = edges[(marks["chip"][edges] == first["chip"]) & same_input]
-    counter, ticks = marks["counter"][edges].astype(np.int64), marks["ticks"][edges]
-    step = np.diff(counter) % _COUNTER
-    pause = (np.diff(ticks) + TDC_PERIOD // 2) % TDC_PERIOD - TDC_PERIOD // 2
-    ordinary = step == 1
-    if ordinary.mean() < 0.5:
-        return 0
-    # the mean, since with both directions recorded there are two kinds of pause
-    explained = pause / pause[ordinary].mean()
-    leaps = np.flatnonzero(
-        (step > COUNTER_LEAP) & (step < _COUNTER - COUNTER_LEAP) & (np.abs(explained - step) > 0.5 * step)
-    )
-    early = leaps[leaps < _EARLY * len(edges)]
-    if len(early) == 0:
-        return 0
-    old, new = place[edges[early[-1]]], place[edges[early[-1] + 1]]
-    if (kind[new:] == KIND_GLOBAL).any() and (kind[:old] == KIND_GLOBAL).any():
-        return 0  # global time goes on across the leap: edges were lost, the clock was not reset
-    return _first_nearer(kind, all_ticks, old, new)
+def _place_before(kind, ticks, carry, marks, at_mark, begin):
+    """Place what precedes a reset, in place, so that it ends before what follows; what in it is out of place."""
+    old = slice(0, begin)
+    sure = marks[at_mark < begin], at_mark[at_mark < begin]
+    first, wrong = _clean(kind[old], ticks[old], carry[old], *sure)
+    if first:
+        wrong[:first] = _place_before(kind[old], ticks[old], carry[old], *sure, first)
+    timed = np.flatnonzero((kind[old] >= 0) & ~wrong)
+    after = np.flatnonzero(kind[begin:] >= 0) + begin
+    if len(timed) and len(after):
+        latest = int(np.max(ticks[timed] + np.maximum(carry[timed], 0)))
+        ticks[old] -= latest - int(np.min(ticks[after])) + TICKS_PER_SECOND
+    return wrong
+
+
+def _phases_out(kind, ticks, carry, wrong):
+    """Mark in `wrong` what is out of place among times of its own kind, and of all; where the phase leapt."""
+    for wide, period in ((kind == KIND_CONTROL, CONTROL_PERIOD), (kind > KIND_CONTROL, TDC_PERIOD)):
+        at = np.flatnonzero(wide)
+        out, _ = out_of_place(ticks[at], np.zeros(len(at), np.int64), period, _LATE)
+        wrong[at[out]] = True
+    at = np.flatnonzero((kind >= 0) & ~wrong)
+    out, leaping = out_of_place(ticks[at], carry[at], PIXEL_PERIOD, _LATE)
+    wrong[at[out]] = True
+    leaps = np.zeros(len(kind), bool)
+    leaps[at[leaping]] = True
+    return leaps
+
+
+def _place(kind, ticks, carry, wrong, leaps):
+    """Replace wrapped by absolute times, in place; what contradicts the wide clocks is marked in `wrong`."""
+    turned = _follow(kind, ticks, carry, wrong)
+    wide = np.flatnonzero((kind > 0) & ~wrong)
+    width = np.where(kind[wide] == KIND_GLOBAL, 0, np.where(kind[wide] == KIND_CONTROL, 16, 4))
+    turns = (ticks[wide] - turned[wide]) // PIXEL_PERIOD
+    last_leap = np.maximum.accumulate(np.where(leaps, np.arange(len(kind)), -1))
+    shift, out = _turns(wide, width, turns, last_leap)
+    wrong[wide[out]] = True
+    timed = kind >= 0
+    ticks[timed] = (turned + np.cumsum(shift) * PIXEL_PERIOD)[timed]
 
 
 @njit(cache=True)
-def _period(kind):
-    if kind == _BLOCK_KIND:
-        return PIXEL_PERIOD
-    if kind == KIND_CONTROL:
-        return CONTROL_PERIOD
-    return TDC_PERIOD
-
-
-@njit(cache=True)
-def _first_nearer(kind, ticks, old, new):
-    """First item after `old` whose time fits the clock read at `new` better than that at `old`."""
-    for i in range(old + 1, new):
-        if kind[i] < 0 or kind[i] == KIND_GLOBAL:
-            continue
-        period = _period(kind[i])
-        from_old = abs(nearest_period(ticks[i], ticks[old], period) - ticks[old])
-        from_new = abs(nearest_period(ticks[i], ticks[new], period) - ticks[new])
-        if from_new < from_old:
-            return i
-    return new
-
-
-@njit(cache=True)
-def _anchor(kind):
-    """The first item of the widest clock that occurs; -1 where nothing has a time."""
-    first_control = first_tdc = first_block = -1
+def _follow(kind, ticks, carry, wrong):
+    """Times continued from one to the next by the period of hits alone, beginning at any turn."""
+    turned = np.zeros(len(kind), np.int64)
+    first = -1
+    reference = np.int64(0)
     for i in range(len(kind)):
-        if kind[i] == KIND_GLOBAL:
-            return i
-        if kind[i] == KIND_CONTROL and first_control < 0:
-            first_control = i
-        elif kind[i] > KIND_CONTROL and first_tdc < 0:
-            first_tdc = i
-        elif kind[i] == _BLOCK_KIND and first_block < 0:
-            first_block = i
-    if first_control >= 0:
-        return first_control
-    return first_tdc if first_tdc >= 0 else first_block
+        if kind[i] < 0:
+            continue
+        if first < 0:
+            if wrong[i]:
+                continue
+            first, turned[i] = i, ticks[i] % PIXEL_PERIOD
+        else:
+            turned[i] = nearest_period(ticks[i], reference, PIXEL_PERIOD)
+        if not wrong[i]:
+            reference = turned[i] + carry[i]
+    reference = turned[max(first, 0)]
+    for i in range(first - 1, -1, -1):
+        if kind[i] >= 0:
+            turned[i] = nearest_period(ticks[i] + carry[i], reference, PIXEL_PERIOD) - carry[i]
+    return turned
 
 
 @njit(cache=True)
-def _walk(kind, ticks, carry):
-    """Replace wrapped by absolute times, in place, from the anchor forwards and backwards."""
-    anchor = _anchor(kind)
-    if anchor < 0:
-        return
-    reference = ticks[anchor] + carry[anchor]
-    for i in range(anchor + 1, len(kind)):
-        if kind[i] < 0:
+def _same(turns, other, width):
+    """Whether two numbers of turns agree on a clock that counts `width` of them, or all where it is 0."""
+    return turns == other if width == 0 else (turns - other) % width == 0
+
+
+@njit(cache=True)
+def _wider(width, other):
+    """Whether a clock counts more turns than another; 0 counts all of them."""
+    return other != 0 and (width == 0 or width > other)
+
+
+@njit(cache=True)
+def _support(turns, width, k, old, new):
+    """How many of the next clocks at least as wide as number `k` agree with the old and with the new turns."""
+    for_old = for_new = n = 0
+    for j in range(k + 1, len(turns)):
+        if _wider(width[k], width[j]):
             continue
-        if kind[i] != KIND_GLOBAL:
-            ticks[i] = nearest_period(ticks[i], reference, _period(kind[i]))
-        reference = ticks[i] + carry[i]
-    reference = ticks[anchor]
-    for i in range(anchor - 1, -1, -1):
-        if kind[i] < 0:
+        for_old += _same(turns[j], old, width[j])
+        for_new += _same(turns[j], new, width[j])
+        n += 1
+        if n == _AHEAD:
+            break
+    return for_old, for_new, n
+
+
+@njit(cache=True)
+def _turns(wide, width, turns, last_leap):
+    """How many turns are to be added, and from which item on; and the wide clocks that the others contradict.
+
+    Parameters
+    ----------
+    wide : numpy.ndarray of int64, shape (n,)
+        Items that are wide clocks.
+    width, turns : numpy.ndarray of int64, shape (n,)
+        How many turns each can count (0: all), and how many it tells beyond what was followed.
+    last_leap : numpy.ndarray of int64
+        For every item the last one at or before which the phase leapt.
+    """
+    shift = np.zeros(len(last_leap), np.int64)
+    out = np.zeros(len(wide), np.bool_)
+    now, known, agreed = np.int64(0), np.int64(1), -1
+    for k in range(len(wide)):
+        w, at = width[k], wide[k]
+        if _wider(w, known):  # the first of a wider clock: it tells the turns of all before it
+            _, same, n = _support(turns, width, k, now, turns[k])
+            if n and 2 * same < n and _agree_otherwise(turns, width, k):
+                out[k] = True
+                continue
+            rest = _nearest_turns(turns[k] - now, known)
+            if rest:
+                shift[last_leap[at] if last_leap[at] > agreed else at] += rest
+            shift[0] += turns[k] - now - rest
+            now, known, agreed = turns[k], w, at
             continue
-        if kind[i] != KIND_GLOBAL:
-            last = nearest_period(ticks[i] + carry[i], reference, _period(kind[i]))
-            ticks[i] = last - carry[i]
-        reference = ticks[i]
+        step = _nearest_turns(turns[k] - now, w)
+        if step:
+            paused = last_leap[at] > agreed
+            if paused and w:
+                step %= w  # a pause goes forward, however long
+            for_old, for_new, _ = _support(turns, width, k, now, now + step)
+            if for_new < for_old or (for_new == for_old and not paused):
+                out[k] = True
+                continue
+            shift[last_leap[at] if paused else at] += step
+            now += step
+        agreed = at
+    return shift, out
+
+
+@njit(cache=True)
+def _agree_otherwise(turns, width, k):
+    """Whether most of the next clocks as wide as number `k` tell one and the same number of turns, another one."""
+    for j in range(k + 1, min(k + 1 + 4 * _AHEAD, len(turns))):
+        if width[j] == width[k] and not _same(turns[j], turns[k], width[k]):
+            for_old, for_new, n = _support(turns, width, j, turns[k], turns[j])
+            if for_new > for_old and 2 * for_new >= n:
+                return True
+    return False
+
+
+@njit(cache=True)
+def _nearest_turns(difference, width):
+    """The smallest number of turns that agrees with the difference on a clock of this width."""
+    return difference if width == 0 else (difference + width // 2) % width - width // 2
+
+
+def _outvoted(n_hits, wrong):
+    """Blocks out of place among so many hits that the few in them must be wrong; others stay near where they are."""
+    sure = np.concatenate([[0], np.cumsum(np.where(wrong, 0, n_hits))])
+    at = np.arange(len(n_hits))
+    around = sure[np.minimum(at + 1 + _AHEAD, len(n_hits))] - sure[np.maximum(at - _AHEAD, 0)]
+    return wrong & (around >= _OUTVOTED * n_hits)
+
+
+def _edges_out_of_turn(marks, kept):
+    """Numbers of the edges whose time is not between those of their neighbours by number, on their own chip."""
+    found = []
+    edges = np.flatnonzero((marks["kind"] > KIND_CONTROL) & (marks["ticks"] != NO_TIME) & kept)
+    key = marks["chip"][edges].astype(np.int64) * 2 + edge_input(marks["kind"][edges].astype(np.int64))
+    for one in np.flatnonzero(np.bincount(key)) if len(edges) else ():
+        own = edges[key == one]
+        found.append(own[out_of_turn(marks["ticks"][own], marks["counter"][own].astype(np.int64))])
+    return np.concatenate(found) if found else np.empty(0, np.int64)

@@ -1,0 +1,182 @@
+"""Which times of a stream its other times contradict.
+
+One flipped bit in a hit, an edge or a global time, or a pair of global-time words that was torn by a rollover,
+makes one time wrong, and the times before and after it are right. Such a time is told by both sides: the clock
+leaves, by far more than it moves there otherwise, and comes back. A leap without a return is a pause. Where the
+recording is sparse, a leap is nothing unusual, and none is called wrong.
+"""
+
+import numpy as np
+from numba import njit
+
+__all__ = ["global_falls", "out_of_place", "out_of_turn", "steady_start"]
+
+_AROUND = 8  # times looked at on either side of a leap
+_LONGEST = 16  # times that may be wrong in a row
+_RATIO = 8  # a leap stands out where it is larger by this than the steps around it
+
+
+@njit(nogil=True, cache=True)
+def _offset(a, b, period):
+    """How far `a` lies after `b` on a clock that wraps, from minus to plus half a period."""
+    half = period // 2
+    return (a - b + half) % period - half
+
+
+@njit(nogil=True, cache=True)
+def _comes_back(ticks, i, reference, period, leap):
+    """Number of times from `i` on after which the clock is near `reference` again, and stays; 0 where it is not."""
+    for m in range(1, _LONGEST + 1):
+        j = i + m
+        if j >= len(ticks):
+            return 0
+        if abs(_offset(ticks[j], reference, period)) * _RATIO >= leap:
+            continue
+        near, n = 0, min(len(ticks) - j, _AROUND)
+        for k in range(j, j + n):
+            near += abs(_offset(ticks[k], reference, period)) * _RATIO < leap
+        if 2 * near > n:
+            return m
+    return 0
+
+
+@njit(nogil=True, cache=True)
+def steady_start(ticks, period):
+    """The first of the times that most of those after it agree with; 0 where the stream is too sparse to tell."""
+    for s in range(min(len(ticks), _LONGEST)):
+        near, n = 0, min(len(ticks) - s - 1, _AROUND)
+        for k in range(s + 1, s + 1 + n):
+            near += abs(_offset(ticks[k], ticks[s], period)) < period // (2 * _RATIO)
+        if n >= 2 and 2 * near > n:
+            return s
+    return 0
+
+
+@njit(nogil=True, cache=True)
+def out_of_place(ticks, carry, period, least):
+    """Times that leave the course of their neighbours and come back.
+
+    Parameters
+    ----------
+    ticks, carry : numpy.ndarray of int64, shape (n,)
+        Times in stream order, modulo `period`, and what each adds to itself for the next.
+    period : int
+    least : int
+        Smaller leaps are the disorder of the stream.
+
+    Returns
+    -------
+    out : numpy.ndarray of bool
+    leap : numpy.ndarray of bool
+        Times after a leap that lasts: a pause, or another clock.
+    """
+    n = len(ticks)
+    out, leaps = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    if n == 0:
+        return out, leaps
+    start = steady_start(ticks, period)
+    for i in range(start):
+        out[i] = abs(_offset(ticks[i] + carry[i], ticks[start], period)) > least
+    recent = np.zeros(_AROUND, np.int64)
+    reference = ticks[start] + carry[start]
+    i = start + 1
+    while i < n:
+        step = abs(_offset(ticks[i], reference, period))
+        if step > _SMALL:
+            smaller = 0
+            for r in recent:
+                smaller += r * _RATIO < step
+            if 2 * smaller > _AROUND:
+                m = _comes_back(ticks, i, reference, period, step) if step > least else 0
+                if m:
+                    out[i : i + m] = True
+                    i += m
+                    continue
+                leaps[i] = True
+        recent[i % _AROUND] = step
+        reference = ticks[i] + carry[i]
+        i += 1
+    return out, leaps
+
+
+_SMALL = 20 * 3_840_000  # 20 ms: beyond the disorder of any real recording by ten
+
+
+@njit(nogil=True, cache=True)
+def _most_below(ticks, j, limit):
+    """Whether most of the times from `j` on lie below a limit."""
+    below, n = 0, min(len(ticks) - j, _AROUND)
+    for k in range(j, j + n):
+        below += ticks[k] < limit
+    return 2 * below >= n
+
+
+@njit(nogil=True, cache=True)
+def global_falls(ticks, tolerance):
+    """Check times that never wrap: which are wrong, and where they fall back for good.
+
+    Parameters
+    ----------
+    ticks : numpy.ndarray of int64, shape (n,)
+        Global times of all chips in stream order.
+    tolerance : int
+        By which chips may be late.
+
+    Returns
+    -------
+    out : numpy.ndarray of bool
+        Times before which or after which the clock reads less than it can.
+    falls : numpy.ndarray of int64, shape (m, 2)
+        The last time before, and the first time after each step back that lasts.
+    """
+    n = len(ticks)
+    out = np.zeros(n, np.bool_)
+    falls = np.empty((n, 2), np.int64)
+    n_falls, last = 0, -1
+    for i in range(n):
+        if last < 0:
+            last = i
+            continue
+        reference = ticks[last]
+        if ticks[i] > reference + tolerance:
+            # too high if the clock soon reads less again, but no less than before
+            for j in range(i + 1, min(i + 1 + _LONGEST, n)):
+                if reference - tolerance <= ticks[j] < ticks[i] - tolerance:
+                    out[i] = _most_below(ticks, j, ticks[i] - tolerance)
+                    break
+        elif ticks[i] < reference - tolerance:
+            # too low if the clock soon reads what it did, or if nothing follows
+            out[i] = i == n - 1
+            for j in range(i + 1, min(i + 1 + _LONGEST, n)):
+                if ticks[j] >= reference - tolerance:
+                    out[i] = not _most_below(ticks, j, reference - tolerance)
+                    break
+            if not out[i]:
+                falls[n_falls, 0], falls[n_falls, 1] = last, i
+                n_falls += 1
+        if not out[i]:
+            last = i
+    return out, falls[:n_falls]
+
+
+@njit(nogil=True, cache=True)
+def out_of_turn(ticks, counter):
+    """Edges of one input and chip whose time is not between those of the edges with the numbers next to theirs.
+
+    Parameters
+    ----------
+    ticks : numpy.ndarray of int64, shape (n,)
+        Absolute times in stream order.
+    counter : numpy.ndarray of int64, shape (n,)
+        Numbers of the edges, modulo 4096.
+
+    Returns
+    -------
+    numpy.ndarray of bool
+    """
+    out = np.zeros(len(ticks), np.bool_)
+    for i in range(1, len(ticks) - 1):
+        one_by_one = (counter[i] - counter[i - 1]) & 0xFFF == 1 and (counter[i + 1] - counter[i]) & 0xFFF == 1
+        if one_by_one and not out[i - 1] and ticks[i - 1] < ticks[i + 1]:
+            out[i] = ticks[i] < ticks[i - 1] or ticks[i] > ticks[i + 1]
+    return out
