@@ -14,6 +14,7 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.intervals import SHORT, holds, kinds_of_intervals, line_interval
+from rsciio_tpx3.events.steps import keeps_step, out_of_step
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.wording import counted, format_seconds
 
@@ -56,6 +57,12 @@ class Pulses:
         Whether the edges are numbered; without it missing ones cannot be told from pauses.
     told : bool
         Whether the interval agrees with something that was known, and not only with the other intervals.
+    doubtful : numpy.ndarray of bool, shape (n,)
+        Where nobody knows how many pulses lie between a pulse and the one before it.
+    marked : numpy.ndarray of bool, shape (n,)
+        Where an edge on the other input says that a frame begins; see `rsciio_tpx3.events.frame_edges`.
+    leaps : int
+        How often the counter leaped by more than can be missing in the time.
     """
 
     ticks: np.ndarray
@@ -69,6 +76,14 @@ class Pulses:
     burst: int
     counter_usable: bool = True
     told: bool = False
+    doubtful: np.ndarray | None = None
+    marked: np.ndarray | None = None
+    leaps: int = 0
+
+    def __post_init__(self):
+        for name in ("doubtful", "marked"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.zeros(len(self.ticks), bool))
 
     def __len__(self):
         return len(self.ticks)
@@ -164,6 +179,8 @@ def regular_pulses(edges, counter=None, least=0, in_run=()):
             ticks=np.insert(edges, place, absent),
             lost=np.insert(np.zeros(len(edges), bool), place, np.repeat(~explained, missing)),
             run=np.insert(run, place, np.repeat(run[:-1], missing)),
+            doubtful=np.insert(np.append(False, sorted_out["doubtful"]), place, False),
+            leaps=int(sorted_out["doubtful"].sum()),
             period=float(ordinary.mean()) if len(ordinary) else float(period),
             jitter=float(ordinary.std()) if len(ordinary) else 0.0,
             found=len(edges),
@@ -181,7 +198,7 @@ def _without_strays(pulses, in_run):
     """Leave out edges in the pause between whole runs: alone, or as one too many, out of step, at the end of a run."""
     lengths = pulses.run_lengths
     n_whole = np.isin(lengths, in_run).sum()
-    if 1 in in_run or n_whole == 0:
+    if 1 in in_run or not (n_whole or np.isin(lengths - 1, in_run).any()):
         return pulses
     begin, end = np.cumsum(lengths) - lengths, np.cumsum(lengths)
     stray = np.zeros(len(pulses), bool)
@@ -191,7 +208,7 @@ def _without_strays(pulses, in_run):
     if lone.sum() <= _STRAYS * n_whole:
         stray[begin[lone]] = True
     long = np.flatnonzero(np.isin(lengths - 1, in_run))
-    if len(long) <= n_whole:
+    if len(long) <= max(n_whole, 1):
         first, last = (
             np.abs(pulses.ticks[i + 1] - pulses.ticks[i] - pulses.period) for i in (begin[long], end[long] - 2)
         )
@@ -205,9 +222,19 @@ def _without_strays(pulses, in_run):
         ticks=pulses.ticks[~stray],
         lost=pulses.lost[~stray],
         run=np.unique(pulses.run[~stray], return_inverse=True)[1],
+        doubtful=_kept(pulses.doubtful, stray),
+        marked=pulses.marked[~stray],
         found=pulses.found - n_stray,
         spurious=pulses.spurious + n_stray,
     )
+
+
+def _kept(doubtful, stray):
+    """`Pulses.doubtful` of those that are kept: what was doubtful before one left out is so before the next."""
+    kept = np.flatnonzero(~stray)
+    if len(kept) == 0:
+        return doubtful[:0]
+    return np.logical_or.reduceat(doubtful, np.append(0, kept[:-1] + 1))
 
 
 def _sort_out(edges, number, period):
@@ -219,14 +246,23 @@ def _sort_out(edges, number, period):
         ``edges`` that are pulses, and between each two ``intervals``, pulses ``missing``, whether the time
         fits them (``explained``), and whether a new run begins (``mark``); ``spurious``, ``burst`` edges.
     """
-    glitch = _glitches(edges, number, period)
-    edges, number = edges[~glitch], (number - np.cumsum(glitch))[~glitch]
+    tolerance = keeps_step(edges, period)
+    if tolerance is None:
+        glitch = _glitches(edges, number, period)
+        number = number - np.cumsum(glitch)
+    else:
+        glitch, number = out_of_step(edges, number, period, tolerance, SHORT * period)
+    edges, number = edges[~glitch], number[~glitch]
     burst = _bursts(edges, number, period)
     after_burst = np.concatenate([[False], burst[:-1]])[~burst][1:]
     edges, number = edges[~burst], number[~burst]
     intervals = np.diff(edges)
     # what is missing in a burst is no line
     missing = np.where(after_burst | (intervals <= _LONG * period), 0, np.diff(number) - 1)
+    # more than the gap has room for: the counter leaped, or what is missing was a burst
+    doubtful = (missing + 1) * period > intervals + _FIT * period
+    doubtful &= missing > 0
+    missing[doubtful] = 0
     explained = (missing > 0) & (np.abs(intervals - (missing + 1) * period) < _FIT * period)
     pause = (intervals > (missing + _LONG) * period) & ~explained
     return {
@@ -235,6 +271,7 @@ def _sort_out(edges, number, period):
         "missing": missing,
         "explained": explained,
         "mark": after_burst | pause,
+        "doubtful": doubtful,
         "spurious": int(glitch.sum()),
         "burst": int(burst.sum()),
     }

@@ -8,10 +8,13 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import gap_messages, other_direction, period_report, period_text, pulses_of
+from rsciio_tpx3.events.frame_edges import marked_by_frame_edges
+from rsciio_tpx3.events.numbering import number_runs
 from rsciio_tpx3.events.scan import Scan
 from rsciio_tpx3.events.scan_options import COMES_LATER
+from rsciio_tpx3.events.steps import slips
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.wording import counted, format_seconds
+from rsciio_tpx3.wording import format_seconds
 
 __all__ = [
     "gate_length",
@@ -31,6 +34,8 @@ def line_scan(index, options, sync, tdc):
     first_messages = []
     if sync == "line-gate" and options.first_line == 0:
         pulses, first_messages = _with_first_line(index, pulses, tdc)
+    pulses, frame_report, frame_messages = marked_by_frame_edges(index.edges, tdc, pulses, lines_of_frame(options))
+    first_messages = first_messages + frame_messages
     start, length, gate_report = _line_times(index, pulses, sync, tdc)
     gated = "active_time" in gate_report
     if options.nav_shape is not None and not gated:
@@ -50,6 +55,7 @@ def line_scan(index, options, sync, tdc):
         **period_report(pulses, "line"),
         **_jitter_report(pulses),
         **gate_report,
+        **frame_report,
         "dwell_time": ticks_to_seconds(float(np.median(num)) / den),
         "dwell_time_error": ticks_to_seconds(float(np.std(num)) / den),
     }
@@ -125,6 +131,8 @@ def _with_first_line(index, pulses, tdc):
         ticks=np.concatenate([[missing], start]),
         lost=np.concatenate([[False], pulses.lost]),
         run=np.concatenate([pulses.run[:1], pulses.run]),
+        doubtful=np.concatenate([[False], pulses.doubtful]),
+        marked=np.concatenate([[False], pulses.marked]),
         repaired=pulses.repaired + 1,
     ), []
 
@@ -176,24 +184,32 @@ def _fit(pulses):
     """The fitted times as a whole number near them and a float to be added."""
     number = np.arange(len(pulses), dtype=np.float64)
     kept = ~pulses.lost
-    runs = pulses.run[kept]
-    n = np.bincount(runs, minlength=pulses.run[-1] + 1)
+    run = _stretches(pulses)
+    runs = run[kept]
+    n = np.bincount(runs, minlength=run[-1] + 1)
     origin = np.full(len(n), 0, np.int64)
-    np.maximum.at(origin, pulses.run, pulses.ticks)  # near the times, so that floats stay exact
+    np.maximum.at(origin, run, pulses.ticks)  # near the times, so that floats stay exact
     x = number[kept]
     y = (pulses.ticks[kept] - origin[runs]).astype(np.float64)
     mean_x = np.bincount(runs, x, len(n)) / np.maximum(n, 1)
     mean_y = np.bincount(runs, y, len(n)) / np.maximum(n, 1)
     dx, dy = x - mean_x[runs], y - mean_y[runs]
     slope = (dx * dy).sum() / (dx * dx).sum() if (dx * dx).sum() else 0.0
-    return origin[pulses.run], mean_y[pulses.run] + slope * (number - mean_x[pulses.run])
+    return origin[run], mean_y[run] + slope * (number - mean_x[run])
+
+
+def _stretches(pulses):
+    """Numbers of the stretches of pulses in one step: runs, cut where the step changes without a mark."""
+    border = slips(pulses.ticks, pulses.period)
+    border[1:] |= np.diff(pulses.run) > 0
+    return np.cumsum(border)
 
 
 def _jitter_report(pulses):
     """How far line starts lie from a regular grid, one standard deviation, with its own error."""
     origin, offset = _fit(pulses)
     kept = ~pulses.lost
-    free = int(kept.sum()) - int(pulses.run[-1]) - 2  # an offset for each run, and one period
+    free = int(kept.sum()) - int(_stretches(pulses)[-1]) - 2  # an offset for each run, and one period
     if free < 1:
         return {}
     residual = (pulses.ticks - origin)[kept] - offset[kept]
@@ -211,6 +227,10 @@ def _frame_rows(pulses, options):
     wanted = lines_of_frame(options)
     run = whole_runs(pulses, wanted)
     lengths = np.bincount(run)
+    if len(lengths) == 1 and wanted is not None and marks_frames(np.bincount(_stretches(pulses)), wanted):
+        # pauses of less than half a line are marks as well, where they come after so many lines as a frame has
+        run = _stretches(pulses)
+        lengths = np.bincount(run)
     inner = lengths[1:-1]
     messages = []
     if len(lengths) == 1 and wanted is None:
@@ -233,11 +253,6 @@ def _frame_rows(pulses, options):
         marked = int(lengths[0])
     elif wanted is not None and marks_frames(lengths, wanted):
         marked = wanted
-        stopped = np.flatnonzero(inner < wanted) + 1
-        messages.append(
-            f"{counted(len(stopped), 'frame')} ended early, after {some(lengths[stopped])} of {wanted} lines: the rest "
-            f"of frame {some(stopped)} is empty."
-        )
     elif wanted is not None:
         marked = None
         messages.append(
@@ -254,19 +269,18 @@ def _frame_rows(pulses, options):
         return number // wanted, number % wanted, wanted, messages
     if wanted is not None and wanted != marked:
         raise _shape_error(options, marked, wanted, len(lengths))
-    within = np.arange(len(pulses)) - np.concatenate([[0], np.cumsum(lengths)[:-1]])[run]
-    if len(lengths) > 1 and lengths[0] < marked:
-        within[run == 0] += marked - lengths[0]
-        messages.append(
-            f"The recording begins inside a frame: its first {counted(int(lengths[0]), 'line')} end frame 0."
-        )
-    return run, within, marked, messages
+    if len(lengths) == 1:
+        return run, np.arange(len(pulses)), marked, messages
+    found = number_runs(pulses, run, marked, "frame", "line", options.follow)
+    return found.frame, found.within, marked, messages + found.messages
 
 
 def marks_frames(lengths, wanted):
-    """Whether runs between marks are frames (or lines) of the length wanted, but for some that were stopped."""
-    inner = lengths[1:-1]
-    return lengths.max() == wanted and 2 * (inner == wanted).sum() + 1 >= len(inner)
+    """Whether runs between marks are frames (or lines) of the length wanted, but for some that are doubtful."""
+    inner, is_whole = lengths[1:-1], lengths == wanted
+    if lengths.max() == wanted and 2 * is_whole[1:-1].sum() + 1 >= len(inner):
+        return True
+    return is_whole.any() and 2 * is_whole.sum() >= len(lengths)
 
 
 def whole_runs(pulses, wanted):

@@ -7,10 +7,10 @@ import numpy as np
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import gap_messages, pulses_of, regular_pulses
 from rsciio_tpx3.events.lines import marks_frames, some, whole_runs
+from rsciio_tpx3.events.numbering import number_runs
 from rsciio_tpx3.events.scan import Scan
 from rsciio_tpx3.events.scan_options import need
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.wording import counted
 
 __all__ = ["pixel_pulses", "pixel_trigger_scan"]
 
@@ -77,8 +77,8 @@ def _pulse_positions(pulses, options):
         nx, ny = _raster_of_runs(pulses, pulses.run_lengths)
     else:
         ny, nx = options.nav_shape[-2:]
-    number, messages = _numbers_by_runs(pulses, nx, ny)
-    n = int(number[-1]) + 1
+    number, messages = _numbers_by_runs(pulses, nx, ny, options.follow)
+    n = int(number.max()) + 1
     frame = nx * ny
     n_frames = options.nav_shape[0] if options.nav_shape and len(options.nav_shape) == 3 else -(-n // frame)
     column, line = number % nx, number // nx
@@ -90,8 +90,8 @@ def _pulse_positions(pulses, options):
     return nx, n_frames * frame, line * nx + column, tuple(int(v) for v in nav_shape), messages
 
 
-def _numbers_by_runs(pulses, nx, ny):
-    """Number of each pulse in a scan without gaps, as the pauses after lines or frames tell it."""
+def _numbers_by_runs(pulses, nx, ny, follow):
+    """Number of each pulse in a scan without gaps, as the pauses after lines or frames tell it; -1 for none."""
     for whole in (nx * ny, nx):
         run = whole_runs(pulses, whole)
         lengths = np.bincount(run)
@@ -100,32 +100,38 @@ def _numbers_by_runs(pulses, nx, ny):
     else:
         return _counted_on(pulses, nx)
     what = "line" if whole == nx else "frame"
-    first = _line_numbers(pulses, lengths, ny) if what == "line" else np.arange(len(lengths))
-    begin = np.cumsum(lengths) - lengths
-    number = np.arange(len(pulses)) + (first * whole - begin)[run]
-    messages = []
-    if lengths[0] < whole:
-        number[run == 0] += whole - lengths[0]
-        messages.append(
-            f"The recording begins inside a {what}: its first {lengths[0]} pulses are the end of {what} 0."
-        )
-    stopped = int((lengths[1:-1] < whole).sum())
-    if stopped:
-        messages.append(f"{counted(stopped, what)} ended early: the positions that were not reached are empty.")
-    return number, messages
+    found = number_runs(pulses, run, whole, what, "pulse", follow)
+    number, messages = found.frame, found.messages
+    if what == "line":
+        of_line, said = _line_numbers(pulses, found, ny, follow)
+        number, messages = of_line[number], messages + said
+    placed = (found.within >= 0) & (number >= 0)
+    return np.where(placed, number * whole + found.within, -1), messages
 
 
-def _line_numbers(pulses, lengths, ny):
-    """Number of each line over all frames; a frame that was stopped lacks its last lines."""
-    starts = pulses.ticks[np.cumsum(lengths) - lengths]
-    frames = regular_pulses(starts, in_run=(ny,))
-    per_frame = frames.run_lengths
-    if len(frames) != len(lengths) or len(per_frame) < 2 or not marks_frames(per_frame, ny):
-        return np.arange(len(lengths))
-    begin = np.cumsum(per_frame) - per_frame
-    number = np.arange(len(lengths)) + (np.arange(len(per_frame)) * ny - begin)[frames.run]
-    number[frames.run == 0] += ny - per_frame[0]
-    return number
+def _line_numbers(pulses, found, ny, follow):
+    """Number of each line over all frames, where pauses between frames tell it (-1 for none), and what is to be said.
+
+    As found where no pause tells more.
+    """
+    numbered = np.flatnonzero(found.within >= 0)
+    lines, first = np.unique(found.frame[numbered], return_index=True)
+    plain = np.arange(int(found.frame.max()) + 1)
+    if len(lines) < 2:
+        return plain, []
+    first = numbered[first]
+    starts = pulses.ticks[first] - np.round(found.within[first] * pulses.period).astype(np.int64)
+    frames = regular_pulses(starts, lines, in_run=(ny,))
+    run = whole_runs(frames, ny)
+    # lines that are missing altogether were put back; with any other change it is not known which line is which
+    place = next((p for p in (lines - lines[0], np.arange(len(lines))) if len(frames) == p[-1] + 1), None)
+    lengths = np.bincount(run)
+    if place is None or frames.spurious or frames.burst or len(lengths) < 2 or not marks_frames(lengths, ny):
+        return plain, []
+    in_frame = number_runs(frames, run, ny, "frame", "line", follow)
+    number = np.full(len(plain), -1)
+    number[lines] = np.where(in_frame.within < 0, -1, in_frame.frame * ny + in_frame.within)[place]
+    return number, in_frame.messages
 
 
 def _counted_on(pulses, nx):
@@ -133,7 +139,7 @@ def _counted_on(pulses, nx):
     lengths = pulses.run_lengths
     inner = lengths[1:-1]
     messages = []
-    if len(inner) and (inner == inner[0]).all():
+    if len(inner) and (inner == inner[0]).all() and inner[0] != nx:
         raise ScanSyncError(
             f"The pulses come in groups of {int(inner[0])}, but navigation_shape has {nx} positions in a line. "
             f'Pass navigation_shape=({int(inner[0])}, y), or sync="line-start" if each pulse is a line.'

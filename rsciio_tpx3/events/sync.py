@@ -16,6 +16,7 @@ import math
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.clocked import frame_trigger_scan, frames_over_time, shared_clock_scan
 from rsciio_tpx3.events.edges import other_direction, period_text
+from rsciio_tpx3.events.frame_edges import frame_edge_kind, frame_edges
 from rsciio_tpx3.events.lines import gate_length, line_pulses, line_scan, lines_of_frame, marks_frames
 from rsciio_tpx3.events.pixel_pulses import pixel_pulses, pixel_trigger_scan
 from rsciio_tpx3.events.repeats import with_frames
@@ -105,7 +106,7 @@ def choose_sync(index, options):
             'frame_time="1 ms"; where scan and detector share a clock, pass sync="shared-clock" with '
             "navigation_shape and dwell_time."
         )
-    tdc = _choose_tdc(kinds, options)
+    tdc = _choose_tdc(index, kinds, options)
     if options.sync != "auto":
         _refuse_half_a_gate(kinds, options, tdc)
         return options.sync, tdc
@@ -131,7 +132,7 @@ def _refuse_half_a_gate(kinds, options, tdc):
     )
 
 
-def _choose_tdc(kinds, options):
+def _choose_tdc(index, kinds, options):
     if options.tdc != "auto":
         if options.tdc not in kinds:
             if options.follow:
@@ -140,12 +141,30 @@ def _choose_tdc(kinds, options):
         return options.tdc
     inputs = sorted({name[:4] for name in kinds})
     if len(inputs) > 1:
+        lines = _lines_with_frame_edges(index.edges, options, inputs)
+        if lines is not None:
+            return lines
         raise ScanSyncError(
             f"Edges on both inputs ({_counted(kinds)}): which of them marks the scan? Pass "
             'tdc="tdc1-rise" or tdc="tdc2-rise".'
         )
     rise = f"{inputs[0]}-rise"
     return rise if rise in kinds else f"{inputs[0]}-fall"
+
+
+def _lines_with_frame_edges(edges, options, inputs):
+    """The edges that mark lines, where those on the other input mark the frames of them; else None."""
+    for one in inputs if options.sync in ("auto", "line-gate", "line-start", "periodic-line") else ():
+        kind = next(name for name in (f"{one}-rise", f"{one}-fall") if name in edges.kinds)
+        try:
+            gate = "line-gate" if other_direction(kind) in edges.kinds else "line-start"
+            pulses = line_pulses(edges, options, gate, kind)
+        except ScanSyncError:
+            continue
+        frames, found = frame_edges(edges, frame_edge_kind(edges, kind), pulses, lines_of_frame(options))
+        if len(frames) and len(frames) == found:
+            return kind
+    return None
 
 
 def _looks_like_pixels(index, options, tdc):

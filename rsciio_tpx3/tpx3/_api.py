@@ -55,6 +55,7 @@ def file_reader(
     cache="auto",
     follow=False,
     show_progressbar=None,
+    before_reset="exclude",
     **kwds,
 ):
     """Read a Timepix3 event recording as a 4D STEM data set of sparse frames.
@@ -151,6 +152,9 @@ def file_reader(
         and the file may grow. `hyperspy_sparse.refresh` gives a new signal with what came since.
     show_progressbar : bool, optional
         None shows a bar for work that takes longer than two seconds.
+    before_reset : {"exclude", "keep"}
+        What to do with hits and edges from before the detector's clock was reset, which a recording may begin with.
+        "keep" places them before the rest of the recording; see the guide on what can go wrong.
     **kwds
         Refused, with the option that was probably meant.
 
@@ -189,8 +193,8 @@ def file_reader(
     events = event_options(cluster, corrections, values)
     place = told["layout"], told["gap"] or 0, told["orientation"] or "up"
     signal = event_signal_when_needed(
-        partial(Tpx3Source, filename, *place, all_parts, on_loss, cache, follow, show_progressbar),
-        partial(_unread, filename, all_parts, on_loss, cache),
+        partial(Tpx3Source, filename, *place, all_parts, on_loss, cache, follow, show_progressbar, before_reset),
+        partial(_unread, filename, all_parts, on_loss, cache, before_reset),
         None if follow or place[0] is None else make_layout(*place),
         options,
         lazy,
@@ -203,10 +207,10 @@ def file_reader(
     return [followed(signal, filename, "TPX3", asked) if follow else signal]
 
 
-def _unread(filename, all_parts, on_loss, cache):
+def _unread(filename, all_parts, on_loss, cache, before_reset):
     """The files as they are now, if their index is not in the cache; see `event_signal_when_needed`."""
     parts, losses = files_of(filename, all_parts, on_loss)
-    return unread(cache_of(parts, losses, cache), [part.stamp for part in parts])
+    return unread(cache_of(parts, losses, cache, before_reset), [part.stamp for part in parts])
 
 
 def available_signals(filename, **options):
@@ -235,7 +239,9 @@ def available_signals(filename, **options):
 
 
 _ACCOUNT_OPTIONS = ("metadata", "metadata_from", "calibrate")
-_SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "cache", "follow", "show_progressbar")
+_SOURCE_OPTIONS = (
+    "layout", "gap", "orientation", "all_parts", "on_loss", "cache", "follow", "show_progressbar", "before_reset",
+)  # fmt: skip
 
 
 def opened(filename, options):

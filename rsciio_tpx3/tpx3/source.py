@@ -54,9 +54,21 @@ def files_of(filename, all_parts=False, on_loss="raise", follow=False):
     return open_parts(paths, follow), losses
 
 
-def cache_of(parts, losses, wanted):
-    """The cache of an acquisition, see `rsciio_tpx3.kept_index.cache_for`: it depends on what is missing already."""
-    return cache_for([part.stamp for part in parts], wanted, {"losses": dict(losses.amounts)})
+def cache_of(parts, losses, wanted, before_reset="exclude"):
+    """The cache of an acquisition, see `rsciio_tpx3.kept_index.cache_for`.
+
+    The index depends on what is missing already, and on what is done with packets before a reset.
+    """
+    about = {"losses": dict(losses.amounts)}
+    if _keeps(before_reset):
+        about["before_reset"] = before_reset
+    return cache_for([part.stamp for part in parts], wanted, about)
+
+
+def _keeps(before_reset):
+    if before_reset not in ("exclude", "keep"):
+        raise ValueError(f"before_reset={before_reset!r} is not valid: must be one of 'exclude', 'keep'.")
+    return before_reset == "keep"
 
 
 class Tpx3Source:
@@ -78,6 +90,9 @@ class Tpx3Source:
     follow : bool
         The last file is still being written: what is there is read, an incomplete end is no damage, and the
         file may grow after it was opened.
+    before_reset : {"exclude", "keep"}
+        What to do with packets from before the detector's clock was reset. "keep" places them before the rest, so that
+        they end one second before its first time.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
 
@@ -101,11 +116,14 @@ class Tpx3Source:
         cache=False,
         follow=False,
         show_progressbar=None,
+        before_reset="exclude",
     ):
         self.parts, losses = files_of(filename, all_parts, on_loss, follow)
         self._spans = None
-        self.cache = cache_of(self.parts, losses, cache)
-        self._index, blocks = recalled_blocks(self.parts, losses, self.cache, show_progressbar)
+        self.cache = cache_of(self.parts, losses, cache, before_reset)
+        self._index, blocks = recalled_blocks(
+            self.parts, losses, self.cache, show_progressbar, _keeps(before_reset)
+        )
         self._tables = _search_tables(blocks)
         self.layout = layout_for(self._index.chips, layout, gap, orientation)
         self.sig_shape = self.layout.sig_shape
