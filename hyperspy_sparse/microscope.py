@@ -4,8 +4,9 @@ import logging
 
 import numpy as np
 
+from rsciio_tpx3.exceptions import UnitError
 from rsciio_tpx3.metadata import calibration
-from rsciio_tpx3.metadata.mapping import LEAVES
+from rsciio_tpx3.metadata.mapping import LEAVES, missing
 from rsciio_tpx3.metadata.merge import display
 from rsciio_tpx3.metadata.written import read_mapping, read_tree
 
@@ -68,9 +69,14 @@ def set_microscope(signal, metadata=None, calibrate="auto", center=None, **quant
     if center is not None:
         told.values["center_x"], told.values["center_y"] = _center(signal, center, before)
         renew |= {"center_x", "center_y"}
-    _store(signal.metadata, told, forgotten)
-    if calibrate is not None:
-        _calibrate(signal, calibrate, renew, before)
+    axes, plain, made, note = _calibrated(signal, told, forgotten, calibrate, renew, before)
+    _store(signal.metadata, told, forgotten, calibrate)
+    for axis, old, new in zip(axes, plain, made):
+        for key in ("scale", "offset", "units"):
+            if new[key] != old[key]:
+                setattr(axis, key, new[key])
+    if note is not None:
+        signal.metadata.set_item(LEAVES["calibrated_axes"].leaf, note)
     return signal
 
 
@@ -97,7 +103,7 @@ def _beam(signal):
     return beam_disk(np.asarray(total.data, float))[0]
 
 
-def _store(metadata, told, forgotten):
+def _store(metadata, told, forgotten, calibrate):
     # the wavelength stands and falls with the energy it was made from
     for name in [*forgotten, *("wavelength",) * ("beam_energy" in forgotten)]:
         for ending in ("", "_units", "_errors"):
@@ -112,6 +118,10 @@ def _store(metadata, told, forgotten):
         else:
             _forget(metadata, f"{leaf}_errors")
         _logger.info(f"{name}: {display(name, value, told.errors.get(name))}")
+    if "beam_energy" in told.values and calibrate is not None:
+        row = LEAVES["wavelength"]
+        metadata.set_item(row.leaf, calibration.wavelength(told.values["beam_energy"]) * 1e10)
+        metadata.set_item(f"{row.leaf}_units", row.unit)
 
 
 def _forget(metadata, leaf):
@@ -120,21 +130,26 @@ def _forget(metadata, leaf):
         delattr(metadata.get_item(node), last)
 
 
-def _calibrate(signal, calibrate, renew, before):
-    values = read_tree(signal.metadata.as_dictionary(), "the signal", "recording").values
-    if "beam_energy" in values:
-        wavelength = LEAVES["wavelength"].leaf
-        signal.metadata.set_item(wavelength, calibration.wavelength(values["beam_energy"]) * 1e10)
-        signal.metadata.set_item(f"{wavelength}_units", LEAVES["wavelength"].unit)
+def _calibrated(signal, told, forgotten, calibrate, renew, before):
+    """HyperSpy's axes, what they are, what they become, and the note about it; nothing is changed yet."""
     axes, plain = signal.axes_manager._axes, _plain(signal)
-    if calibrate == "auto" and "nm" in plain[-1]["units"] and values.get("beam_energy") is not None:
+    if calibrate is None:
+        return axes, plain, plain, None
+    values = {name: value for name, value in {**before, **told.values}.items() if name not in forgotten}
+    if calibrate == "auto" and _keeps_reciprocal(plain[-1], before) and values.get("beam_energy") is not None:
         calibrate = "k"
         renew = renew or {"beam_energy"}
-    made = calibration.calibrated_axes(plain, values, calibrate, renew, before)
-    for axis, old, new in zip(axes, plain, made):
-        for key in ("scale", "offset", "units"):
-            if new[key] != old[key]:
-                setattr(axis, key, new[key])
+    return axes, plain, *calibration.with_note(plain, values, calibrate, renew, before)
+
+
+def _keeps_reciprocal(axis, before):
+    """Whether an axis is in reciprocal space, by quantities that are known; another program's scale says nothing of ours."""
+    try:
+        if calibration.axis_kind(axis) != "k":
+            return False
+    except UnitError:
+        return False
+    return "nm" in axis["units"] or not missing(before, "k axes")
 
 
 def _plain(signal):
@@ -142,8 +157,9 @@ def _plain(signal):
     return [
         {
             "name": axis.name,
-            "scale": axis.scale,
-            "offset": axis.offset,
+            # an axis that is not uniform has none
+            "scale": getattr(axis, "scale", None),
+            "offset": getattr(axis, "offset", None),
             "units": axis.units if isinstance(axis.units, str) else "",
             "size": axis.size,
         }

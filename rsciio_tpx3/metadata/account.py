@@ -96,12 +96,15 @@ class Account:
         new["metadata_sources"] = {**foreign, **self.told_by}
         new["metadata_conflicts"] = {name: "; ".join(texts) for name, texts in merged.conflicts.items()}
         new["layout_table"] = self._layout_table(values.get("layout"))
+        signal["axes"], note = calibration.with_note(
+            signal["axes"], values, self.calibrate, set(foreign), own.values
+        )
+        new["calibrated_axes"] = note
         signal["metadata"] = _joined(tree, build(new))
         if merged.original:
             known = dict(signal.get("original_metadata") or {})
             known["metadata_sources"] = {**known.get("metadata_sources", {}), **plain(merged.original)}
             signal["original_metadata"] = known
-        signal["axes"] = calibration.calibrated_axes(signal["axes"], values, self.calibrate, set(foreign), own.values)
         return signal
 
     def _refuse_what_was_not_done(self, own):

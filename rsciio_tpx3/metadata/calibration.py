@@ -4,15 +4,43 @@ Scales hold at the axis and are the ones that pyXem turns back into the same cam
 (``Calibration.set_camera_length_from_calibration``): an angle of ``atan(pitch / camera length)`` a pixel, or
 ``pitch / (camera length * wavelength)`` in reciprocal space. Along a flat detector the tangent of the angle is
 linear, not the angle: 50 mrad off the axis the angle is 0.08 % smaller than the axis says, at 100 mrad 0.3 %.
+
+A scale alone does not tell whether data were binned or their scale was measured anew: 2.06 times the nominal scale
+may be two pixels and 3 % of camera length. So each calibration notes what the axes were (`Noted`), and `place_of`
+finds from it what was done since: a binning is a whole number or its inverse, a crop a whole number of steps, and any
+other factor is a measured scale. What cannot be decided is refused.
 """
 
+import json
 import math
+from dataclasses import asdict, dataclass
 
+from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata.mapping import missing
+from rsciio_tpx3.metadata.units import parse_unit
 
-__all__ = ["CALIBRATIONS", "calibrated_axes", "check_choice", "detector_pixels", "detector_scale", "wavelength"]
+__all__ = [
+    "CALIBRATIONS",
+    "axis_kind",
+    "calibrated_axes",
+    "calibration_note",
+    "check_choice",
+    "check_uniform",
+    "detector_pixels",
+    "detector_scale",
+    "in_unit",
+    "scan_positions",
+    "wavelength",
+    "with_note",
+]
 
 CALIBRATIONS = ("auto", "angle", "k", None)
+
+_PLAIN_UNITS = (None, "", "px", "pixel", "pixels", "<undefined>")
+_KINDS = {"rad": "angle", "1/m": "k", "m": "length", "s": "time", "px": "pixels"}
+_BASE = {"angle": "mrad", "k": "nm^-1", "length": "nm"}
+_EXACT = 1e-5  # relative; axes may have gone through a file with single precision
+_NEAR = math.log(1.3)  # a measured scale is within this factor of the nominal one, where a binning is possible too
 
 
 def wavelength(beam_energy):
@@ -45,7 +73,7 @@ def wavelength(beam_energy):
 
 def check_choice(calibrate):
     """Refuse what is no way of calibration."""
-    if calibrate not in CALIBRATIONS:
+    if not isinstance(calibrate, (str, type(None))) or calibrate not in CALIBRATIONS:
         raise ValueError(f"calibrate={calibrate!r} is none of 'auto', 'angle' (mrad), 'k' (1/nm), None.")
 
 
@@ -84,6 +112,319 @@ def detector_scale(values, calibrate="auto"):
     return math.atan(ratio) * 1e3, "mrad"
 
 
+def axis_kind(axis):
+    """What the steps of an axis are.
+
+    Parameters
+    ----------
+    axis : dict
+        RosettaSciIO axis.
+
+    Returns
+    -------
+    {"pixels", "angle", "k", "length", "time", "other"}
+        "pixels" for an axis without a unit too.
+
+    Raises
+    ------
+    UnitError
+        For a unit that is not known: it never means one pixel.
+    """
+    unit = axis.get("units")
+    if unit in _PLAIN_UNITS:
+        return "pixels"
+    try:
+        dimension = parse_unit(unit).dimension
+    except UnitError as error:
+        raise UnitError(
+            f"axis {axis.get('name')!r}: {error}. Give the axis a unit such as 'mrad', '1/nm', '1/angstrom', 'nm' or "
+            "'px' first."
+        ) from None
+    return next((kind for unit, kind in _KINDS.items() if parse_unit(unit).dimension == dimension), "other")
+
+
+def in_unit(axis, unit):
+    """Scale of an axis in another unit of its dimension."""
+    return axis["scale"] * float(parse_unit(axis["units"]).factor / parse_unit(unit).factor)
+
+
+def check_uniform(axis, wanted):
+    """Refuse an axis whose steps differ, or are none."""
+    scale, offset = axis.get("scale"), axis.get("offset")
+    if scale is None or offset is None:
+        raise ConflictError(
+            f"axis {axis.get('name')!r} is not uniform, so it has no scale: {wanted}. Resample it first, for example by "
+            "s.interpolate_on_axis."
+        )
+    if not (math.isfinite(scale) and math.isfinite(offset) and scale != 0):
+        raise ConflictError(
+            f"axis {axis.get('name')!r} has scale {scale:g} and offset {offset:g}: {wanted}. Give it finite numbers, and "
+            "a scale that is not 0."
+        )
+
+
+# -- what was done to an axis since it was calibrated ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Noted:
+    """An axis when it was calibrated.
+
+    Attributes
+    ----------
+    size : int
+    scale, offset : float
+    units : str
+    pixels, first : float
+        Detector pixels (scan positions) in a step, negative where they run backwards, and the one in the middle of
+        the first step.
+    """
+
+    size: int
+    scale: float
+    offset: float
+    units: str
+    pixels: float
+    first: float
+
+
+def calibration_note(axes, places):
+    """What axes are now, as text that any file keeps; for `calibrated_axes` of `rsciio_tpx3.metadata.mapping`.
+
+    Parameters
+    ----------
+    axes : list of dict
+    places : list of (float, float) or None
+        `pixels` and `first` of each, None where they are not known.
+    """
+    noted = {
+        str(axis["name"]): asdict(
+            Noted(int(axis["size"]), float(axis["scale"]), float(axis["offset"]), axis["units"], *map(float, place))
+        )
+        for axis, place in zip(axes, places)
+        if place is not None
+    }
+    return json.dumps(noted)
+
+
+def _noted(values, axis):
+    """The note about an axis; None where there is none that makes sense."""
+    text = values.get("calibrated_axes")
+    if not isinstance(text, str) or len(text) > 10_000:
+        return None
+    try:
+        found = Noted(**json.loads(text)[str(axis.get("name"))])
+        numbers = (found.size, found.scale, found.offset, found.pixels, found.first)
+        sound = all(type(n) in (int, float) and math.isfinite(n) for n in numbers) and isinstance(found.units, str)
+        kind = axis_kind({"name": "", "units": found.units})
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return (found, kind) if sound and found.size > 0 and found.scale and found.pixels else None
+
+
+def _from_note(axis, noted, ratio):
+    """Pixels in a step and the first of them, from the note; `ratio` is that of the scales, in one unit.
+
+    None where several histories are possible, or none is.
+    """
+    size, sign = axis["size"], math.copysign(1.0, ratio)
+    if size == noted.size:
+        # neither binned nor cropped: whatever the scale and the offset are, somebody has set them
+        pixels = sign * noted.pixels
+        return pixels, noted.first if sign > 0 else noted.first + (size - 1) * noted.pixels
+    zero, noted_zero = -axis["offset"] / axis["scale"], -noted.offset / noted.scale
+    likely = []
+    for binning, exact in _binnings(abs(ratio), size, noted.size):
+        pixels = sign * binning * noted.pixels
+        first = (noted_zero - sign * binning * zero) * noted.pixels + noted.first
+        if not _lies_within(pixels, first, size, noted, binning):
+            # the zero was moved; where data of all pixels were binned, they begin where the detector does
+            if not 0 <= noted.size - size * binning < max(1, binning):
+                continue
+            begin = noted.first + (binning - 1) / 2 * noted.pixels
+            first = begin if sign > 0 else begin + (size - 1) * binning * noted.pixels
+        likely.append((abs(math.log(abs(ratio) / binning)), pixels, first))
+        if exact:
+            return pixels, first
+    likely.sort()
+    if not likely or likely[0][0] > _NEAR or (len(likely) > 1 and likely[1][0] < 2 * likely[0][0]):
+        return None
+    return likely[0][1:]
+
+
+def _binnings(ratio, size, before):
+    """Whole numbers of steps that may be one now, or their inverses; and whether the scale is exactly that."""
+    if size < before:
+        most = min(before // size, int(ratio * 2) + 1)
+        near = range(max(1, int(ratio / 2)), max(1, most) + 1)
+        for n in sorted(near, key=lambda n: abs(math.log(ratio / n)))[:8]:
+            yield float(n), abs(ratio / n - 1) < _EXACT
+    else:
+        whole = round(1 / ratio) or 1
+        for n in {max(1, whole - 1), whole, whole + 1}:
+            yield 1 / n, abs(ratio * n - 1) < _EXACT
+
+
+def _lies_within(pixels, first, size, noted, binning):
+    """Whether steps lie on the noted ones, and begin at one of them."""
+    last = first + (size - 1) * pixels
+    ends = sorted((first, last))
+    half = abs(pixels) / 2
+    low = min(noted.first, noted.first + (noted.size - 1) * noted.pixels) - abs(noted.pixels) / 2
+    high = low + noted.size * abs(noted.pixels)
+    slack = 1e-3 * abs(noted.pixels) + _EXACT * abs(first)
+    if ends[0] - half < low - slack or ends[1] + half > high + slack:
+        return False
+    if binning < 1:
+        return True
+    steps = (ends[0] - half - low) / abs(noted.pixels)
+    return abs(steps - round(steps)) < 1e-3 + _EXACT * noted.size
+
+
+def detector_pixels(axis, values, name):
+    """Which pixels of the whole detector the steps of a detector axis are.
+
+    Parameters
+    ----------
+    axis : dict
+        RosettaSciIO axis.
+    values : dict
+        By which the axis was made, as for `calibrated_axes`; `calibrated_axes` among them is the note of it.
+    name : {"center_x", "center_y"}
+        Which of them is the centre along this axis.
+
+    Returns
+    -------
+    pixels, first : float
+        Detector pixels in a step, negative where they run backwards, and the pixel in the middle of the first step.
+
+    Raises
+    ------
+    UnitError
+        For a unit that is not known.
+    ConflictError
+        For an axis that is not uniform, and where it cannot be told whether data were binned or a scale was measured.
+    """
+    check_uniform(axis, "the pixels of the detector cannot be told")
+    kind = axis_kind(axis)
+    if found := _noted(values, axis):
+        noted, noted_kind = found
+        ratio = _ratio(axis, kind, noted, noted_kind, values)
+        place = ratio and _from_note(axis, noted, ratio)
+        if place is None and kind not in ("pixels", "other"):
+            raise ConflictError(_undecided(axis, noted.scale, noted.units))
+        if place is not None:
+            return place
+    if kind == "pixels":
+        pixels, first = axis["scale"], axis["offset"]
+        # pixel numbers begin at 0, or above -0.5 where pixels are divided; below it they count from the beam
+        lowest = first if pixels > 0 else first + (axis["size"] - 1) * pixels
+        if lowest < min(0.0, (abs(pixels) - 1) / 2) and values.get(name) is not None:
+            first += values[name]
+        return pixels, first
+    return _without_note(axis, kind, values, name)
+
+
+def _ratio(axis, kind, noted, noted_kind, values):
+    """Scale of an axis over the noted one; 0 where they cannot be compared."""
+    if kind == noted_kind == "pixels":
+        return axis["scale"] / noted.scale
+    if kind == "pixels":
+        return 0  # set back to pixels since: the axis says itself what its steps are
+    if kind == noted_kind:
+        return axis["scale"] * float(parse_unit(axis["units"]).factor / parse_unit(noted.units).factor) / noted.scale
+    if axis["size"] == noted.size:
+        return math.copysign(1.0, axis["scale"] * noted.scale)
+    nominal = _nominal(kind, values)
+    return 0 if nominal is None else in_unit(axis, nominal[1]) / nominal[0] / abs(noted.pixels)
+
+
+def _without_note(axis, kind, values, name):
+    """From the nominal scale alone: exactly a binning, or nearly one pixel; anything else is refused."""
+    if kind not in ("angle", "k"):
+        raise ConflictError(
+            f"axis {axis['name']!r} is in {axis['units']}: the axes of a detector are in pixels, angles or reciprocal "
+            "lengths. Set its units to 'px', and its scale to the detector pixels in a step, first."
+        )
+    nominal = _nominal(kind, values)
+    if nominal is None:
+        pixels = math.copysign(1.0, axis["scale"])  # nobody knows more
+    else:
+        ratio = in_unit(axis, nominal[1]) / nominal[0]
+        whole = max(1, round(abs(ratio))) if abs(ratio) > 1 else 1 / max(1, round(1 / abs(ratio)))
+        if abs(abs(ratio) / whole - 1) > _EXACT:
+            if abs(math.log(abs(ratio))) > _NEAR:
+                raise ConflictError(_undecided(axis, *nominal))
+            whole = 1
+        pixels = math.copysign(whole, ratio)
+    low = (abs(pixels) - 1) / 2
+    center, zero = values.get(name), -axis["offset"] / axis["scale"]
+    if center is not None and pixels * zero != 0:
+        # data that were cropped begin a whole number of pixels later
+        begin = center - pixels * zero if pixels > 0 else center - pixels * zero + (axis["size"] - 1) * pixels
+        if abs(begin - low - round(begin - low)) < 1e-3 and begin > low - 1e-3:
+            return pixels, center - pixels * zero
+    return pixels, low if pixels > 0 else low - (axis["size"] - 1) * pixels
+
+
+def _undecided(axis, scale, units):
+    return (
+        f"axis {axis['name']!r} has {axis['size']} steps of {axis['scale']:.6g} {axis['units']}, where the metadata expect "
+        f"{scale:.6g} {units}: this is no binning by a whole number, and it cannot be told which pixels of the detector "
+        "they are. Set scale, offset and units of the axis to 1, 0 and 'px' (or the binning and its middle) and calibrate "
+        "it again by set_microscope, or tell the camera length before data are binned."
+    )
+
+
+def _nominal(kind, values):
+    """Scale of one pixel by the values, and its unit; None where they do not tell."""
+    if kind not in ("angle", "k") or _missing(values, kind):
+        return None
+    return detector_scale(values, kind)
+
+
+def _missing(values, way):
+    return missing(values, "k axes" if way == "k" else "angle axes")
+
+
+def scan_positions(axis, values):
+    """Scan positions in a step of a scan axis, negative where they run backwards.
+
+    Parameters
+    ----------
+    axis : dict
+        RosettaSciIO axis named "x" or "y".
+    values : dict
+        By which it was made.
+    """
+    check_uniform(axis, "the scan steps cannot be told")
+    kind, step = axis_kind(axis), values.get(f"scan_step_{axis['name']}")
+    if kind not in ("pixels", "length"):
+        return None
+    if found := _noted(values, axis):
+        noted, noted_kind = found
+        if kind == noted_kind and (place := _from_note(axis, noted, _ratio(axis, kind, noted, noted_kind, values))):
+            return place[0]
+    if kind == "pixels":
+        return axis["scale"]
+    if step is None:
+        return math.copysign(1.0, axis["scale"])
+    ratio = in_unit(axis, "nm") / step
+    whole = max(1, round(abs(ratio))) if abs(ratio) > 1 else 1 / max(1, round(1 / abs(ratio)))
+    if abs(abs(ratio) / whole - 1) > _EXACT:
+        if abs(math.log(abs(ratio))) > _NEAR:
+            raise ConflictError(
+                f"axis {axis['name']!r} has steps of {axis['scale']:.6g} {axis['units']}, where the metadata expect "
+                f"{step:.6g} nm: this is no binning by a whole number. Set scale and units of the axis to the positions "
+                "in a step and '', and tell scan_step again."
+            )
+        whole = 1
+    return math.copysign(whole, ratio)
+
+
+# -- calibration -----------------------------------------------------------------------------------------
+
+
 def calibrated_axes(axes, values, calibrate="auto", renew=(), before=None):
     """Axes with scales, where they are known; the others as they are.
 
@@ -106,70 +447,65 @@ def calibrated_axes(axes, values, calibrate="auto", renew=(), before=None):
     Returns
     -------
     list of dict
+
+    Raises
+    ------
+    UnitError, ConflictError
+        As `detector_pixels`, for an axis that would be changed.
     """
+    return with_note(axes, values, calibrate, renew, before)[0]
+
+
+def with_note(axes, values, calibrate="auto", renew=(), before=None):
+    """`calibrated_axes`, and the note about them; None where no axis was changed."""
+    old = axes
     axes = [dict(axis) for axis in axes]
     before = values if before is None else before
     if calibrate is None:
-        return axes
-    for name in ("x", "y"):
-        _calibrate_scan(_named(axes, name), values.get(f"scan_step_{name}"), before.get(f"scan_step_{name}"),
-                        f"scan_step_{name}" in renew)  # fmt: skip
+        return axes, None
+    places = [None] * len(axes)
+    for i, axis in enumerate(axes[:-2]):
+        if axis.get("name") in ("x", "y"):
+            places[i] = _calibrate_scan(axis, values, before, f"scan_step_{axis['name']}" in renew)
     scale = detector_scale(values, calibrate)
     about = {"camera_length", "pixel_pitch", "beam_energy", "center_x", "center_y"} & set(renew)
-    for axis, name in zip(axes[-2:], ("center_y", "center_x")):
-        known = scale is not None and (_is_plain(axis) or calibrate != "auto" or about)
+    for i, name in zip(range(len(axes))[-2:], ("center_y", "center_x")):
+        axis = axes[i]
+        plain = axis.get("units") in _PLAIN_UNITS
+        known = scale is not None and (plain or calibrate != "auto" or about)
         told = name in renew and values.get(name) is not None
         if known or told:
-            place = detector_pixels(axis, before, name)
-            _calibrate_detector(axis, scale if known else None, values.get(name), told, place)
-    return axes
+            places[i] = detector_pixels(axis, before, name)
+            _calibrate_detector(axis, scale if known else None, values.get(name), told, places[i])
+    if axes == old:
+        return axes, None
+    return axes, calibration_note(axes, [p or _known_place(a, before) for a, p in zip(axes, places)])
 
 
-def detector_pixels(axis, values, name):
-    """Which pixels of the whole detector the steps of a detector axis are.
-
-    Parameters
-    ----------
-    axis : dict
-        RosettaSciIO axis.
-    values : dict
-        By which the axis was made, as for `calibrated_axes`.
-    name : {"center_x", "center_y"}
-        Which of them is the centre along this axis.
-
-    Returns
-    -------
-    pixels, first : float
-        Detector pixels in a step, and the pixel in the middle of the first step. An axis with a scale does not
-        tell the latter: it is taken to begin at the edge of the detector.
-    """
-    if _is_plain(axis):
-        pixels, first = axis["scale"], axis["offset"]
-        # pixel numbers begin at 0, or above -0.5 where pixels are divided; below it they count from the beam
-        if first < min(0.0, (pixels - 1) / 2) and values.get(name) is not None:
-            first += values[name]
-        return pixels, first
-    way = "k" if "nm" in axis["units"] else "angle"
-    old = None if _missing(values, way) else detector_scale(values, way)
-    pixels = axis["scale"] / old[0] if old and axis["units"] in _UNITS[old[1]] else 1.0
-    return pixels, (pixels - 1) / 2
+def _known_place(axis, before):
+    """Of an axis that was not changed: the note about it still holds, for what it is now."""
+    found = _noted(before, axis)
+    if not found or axis.get("scale") is None:
+        return None
+    try:
+        ratio = _ratio(axis, axis_kind(axis), *found, before)
+        return _from_note(axis, found[0], ratio) if ratio else None
+    except UnitError:
+        return None
 
 
-def _missing(values, way):
-    return missing(values, "k axes" if way == "k" else "angle axes")
-
-
-def _calibrate_scan(axis, step, old_step, anew):
-    """Positions in nm; an axis in nm is stretched from the old step to the new one."""
-    if axis is None or step is None:
-        return
-    if _is_plain(axis):
-        factor = step
-    elif anew and axis.get("units") == "nm":
-        factor = step / (old_step or axis["scale"])
-    else:
-        return
-    axis.update(scale=axis["scale"] * factor, offset=axis["offset"] * factor, units="nm")
+def _calibrate_scan(axis, values, before, anew):
+    """Positions in nm; an axis with a length is stretched from the old step to the new one."""
+    step = values.get(f"scan_step_{axis['name']}")
+    plain = axis.get("units") in _PLAIN_UNITS
+    if step is None or not (plain or (anew and axis_kind(axis) == "length")):
+        return None
+    known = before.get(f"scan_step_{axis['name']}") is not None or _noted(before, axis)
+    # a scale that nobody has told a step for is taken for that of one position
+    positions = scan_positions(axis, before) if plain or known else math.copysign(1.0, axis["scale"])
+    zero = axis["offset"] / axis["scale"]
+    axis.update(scale=step * positions, offset=zero * step * positions, units="nm")
+    return positions, zero * positions
 
 
 def _calibrate_detector(axis, scale, center, center_is_new, place):
@@ -178,23 +514,17 @@ def _calibrate_detector(axis, scale, center, center_is_new, place):
     Without a scale the axis keeps its own, and is moved only.
     """
     pixels, first = place
-    if _is_plain(axis) and center is None:
+    plain = axis.get("units") in _PLAIN_UNITS
+    if plain and center is None:
         center = first + (axis["size"] - 1) / 2 * pixels
     # an axis with a scale may have been cropped since, or centred by other means
-    keep = not (_is_plain(axis) or (center_is_new and center is not None))
+    keep = not (plain or (center_is_new and center is not None))
     zero = axis["offset"] / axis["scale"] if keep else (first - center) / pixels
-    number, unit = (axis["scale"] / pixels, axis["units"]) if scale is None else scale
+    if scale is None:
+        number, unit = axis["scale"] / pixels, axis["units"]
+    else:
+        number, unit = scale
+        # the kind that was asked for, in the unit that the axis has of it
+        if not plain and axis_kind(axis) == axis_kind({"units": unit}):
+            number, unit = in_unit({"scale": number, "units": unit}, axis["units"]), axis["units"]
     axis.update(scale=number * pixels, offset=zero * number * pixels, units=unit)
-
-
-_UNITS = {"mrad": ("mrad",), "nm^-1": ("nm^-1", "nm$^{-1}$", "1/nm")}
-
-
-def _named(axes, name):
-    """The scan axis of a name; a stack of frames over time has none."""
-    return next((axis for axis in axes[:-2] if axis.get("name") == name), None)
-
-
-def _is_plain(axis):
-    """Whether an axis counts positions or pixels still."""
-    return axis.get("units") in (None, "", "px", "<undefined>")

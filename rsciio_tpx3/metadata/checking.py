@@ -1,14 +1,14 @@
 """Whether a value that somebody told can be what the table says, and the plain form in which it is kept."""
 
 import datetime
-import math
+import re
 from numbers import Integral, Real
 
 import numpy as np
 
 from rsciio_tpx3.exceptions import UnitError
 from rsciio_tpx3.metadata.mapping import LEAVES
-from rsciio_tpx3.metadata.units import to_plain
+from rsciio_tpx3.metadata.units import shown, to_number, to_plain
 
 __all__ = ["check"]
 
@@ -68,7 +68,7 @@ def _checked(row, value, bare, key):
 
 def _refused(row, value, key, why):
     hint = f" Write for example {row.example!r}." if row.example else ""
-    return ValueError(f"{key}={value!r}: {why}.{hint}")
+    return ValueError(f"{key}={shown(value)}: {why}.{hint}")
 
 
 def _number(row, value, bare, key):
@@ -79,7 +79,7 @@ def _number(row, value, bare, key):
     if not row.low <= number <= row.high:
         unit = f" {row.unit}" if row.unit else ""
         raise UnitError(
-            f"{key}={value!r} is {number:g}{unit}, which is outside physical sense: {row.low:g} to "
+            f"{key}={shown(value)} is {number:g}{unit}, which is outside physical sense: {row.low:g} to "
             f"{row.high:g}{unit} is expected. Check the unit; write for example {row.example!r}."
         )
     return number, error
@@ -87,12 +87,11 @@ def _number(row, value, bare, key):
 
 def _plain_number(row, value, key):
     try:
-        number = float(value) if isinstance(value, (str, Real)) and not isinstance(value, bool) else math.nan
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise _refused(row, value, key, "a plain number without a unit is expected")
-    return number
+        # the one quantity without a unit is a magnification: "200 kx"
+        return float(to_number(value, key, row.example, magnified=True))
+    except (UnitError, OverflowError) as error:
+        words = f" ({error})" if "comma" in str(error) or "between digits" in str(error) else ""
+        raise _refused(row, value, key, f"a plain number without a unit is expected{words}") from None
 
 
 def _whole(row, value, bare, key):
@@ -114,8 +113,8 @@ def _text(row, value, bare, key):
 def _flag(row, value, bare, key):
     if isinstance(value, (bool, np.bool_)):
         return bool(value), None
-    if str(value).strip().lower() in _FLAGS:
-        return _FLAGS[str(value).strip().lower()], None
+    if isinstance(value, str) and value[:100].strip().lower() in _FLAGS:
+        return _FLAGS[value.strip().lower()], None
     raise _refused(row, value, key, "true or false is expected")
 
 
@@ -131,19 +130,32 @@ def _date(row, value, bare, key):
 def _shape(row, value, bare, key):
     parts = value
     if isinstance(value, str):
-        parts = value.strip("()[] ").lower().replace("x", ",").split(",")
+        # one sign between all numbers: "1,024 x 768" is two numbers, with a comma that means nothing to us
+        inside = value[:100].strip().strip("()[]").lower().replace("\u00d7", "x")
+        parts = re.split("x" if "x" in inside else ",", inside)
     try:
-        shape = [int(part) for part in parts]
-        good = len(shape) in (2, 3) and min(shape) > 0 and all(float(p) == n for p, n in zip(parts, shape))
+        if isinstance(parts, dict) or not 2 <= len(parts) <= 3:
+            raise ValueError
+        shape = [_size(part) for part in parts]
     except (TypeError, ValueError):
-        good = False
-    if not good:
-        raise _refused(row, value, key, "two or three whole numbers above 0 are expected, (x, y) or (x, y, frames)")
+        raise _refused(
+            row, value, key, "two or three whole numbers above 0 are expected, (x, y) or (x, y, frames)"
+        ) from None
     return shape, None
 
 
+def _size(part):
+    """A number of positions, from a number or its text; "024" is the rest of a number with a comma in it."""
+    if isinstance(part, str) and part.strip().startswith("0"):
+        raise ValueError
+    size = to_number(part)
+    if size != int(size) or not 1 <= size < 1 << 31:
+        raise ValueError
+    return int(size)
+
+
 def _choice(row, value, bare, key):
-    word = str(value).strip().lower().replace("-", "_").replace(" ", "_")
+    word = str(value)[:100].strip().lower().replace("-", "_").replace(" ", "_")
     if word not in row.choices:
         raise _refused(row, value, key, f"none of {', '.join(row.choices)}")
     return word, None

@@ -40,16 +40,12 @@ def read_notes(path, strict=True):
     if {"scan size x", "scan size y"} <= set(own):
         told.add("navigation_shape", [own["scan size x"], own["scan size y"]], key="scan size")
     told.add("dwell_time", own.get("dwelltime"), key="dwelltime")
-    told.add("magnification", _number(own.get("stem magnification")), key="STEM magnification")
+    told.add("magnification", own.get("stem magnification"), key="STEM magnification")
     told.add("pattern", _strategy(own.get("scan strategy")), key="Scan strategy")
     others = read_mapping(lines, told.label, "emat", strict)
     told.values = {**others.values, **told.values}
     told.errors = {**others.errors, **told.errors}
     return told
-
-
-def _number(text):
-    return None if text is None else text.lower().rstrip(" xk") if not text.lower().endswith("k") else f"{text[:-1]}e3"
 
 
 def _strategy(text):

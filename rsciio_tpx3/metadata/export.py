@@ -5,7 +5,14 @@ import json
 import os
 from urllib.parse import quote
 
-from rsciio_tpx3.metadata.calibration import detector_pixels
+from rsciio_tpx3.exceptions import ConflictError, UnitError
+from rsciio_tpx3.metadata.calibration import (
+    axis_kind,
+    check_uniform,
+    detector_pixels,
+    in_unit,
+    scan_positions,
+)
 from rsciio_tpx3.metadata.mapping import LEAVES, missing
 from rsciio_tpx3.metadata.units import convert
 from rsciio_tpx3.metadata.written import read_tree
@@ -44,8 +51,11 @@ def libertem_parameters(signal, complete=False):
     Raises
     ------
     ValueError
-        If scan steps, or detector pixels, differ in x and y, since the schema has one for both; or if something is
-        missing that was asked for.
+        If scan steps, or detector pixels, differ in x and y, since the schema has one for both; if an axis runs
+        backwards, for which it has no words; or if something is missing that was asked for.
+    UnitError, ConflictError
+        If the unit of an axis is not known, or its steps cannot be told; see
+        `rsciio_tpx3.metadata.calibration.detector_pixels`.
 
     Examples
     --------
@@ -55,6 +65,7 @@ def libertem_parameters(signal, complete=False):
     {'camera_length': (0.1, 'meter'), 'semiconv': (0.02, 'radian')}
     """
     values = data_values(signal)
+    _refuse_reversed(signal)
     steps = [values[name] for name in ("scan_step_x", "scan_step_y") if name in values]
     if len(steps) == 2 and abs(steps[0] - steps[1]) > 1e-6 * steps[0]:
         raise ValueError(
@@ -107,18 +118,53 @@ def known_values(signal):
     """
     tree, axes = _parts(signal)
     values = read_tree(tree, "the signal", "recording").values
-    for axis, name in zip(axes[-2:], ("center_y", "center_x")):
-        if axis["units"] in _CENTRED:
-            pixels, first = detector_pixels(axis, values, name)
-            values.setdefault(name, first - axis["offset"] / axis["scale"] * pixels)
+    for axis, name in _detector_axes(axes):
+        if name not in values and _is_centred(axis):
+            try:
+                pixels, first = detector_pixels(axis, values, name)
+            except ConflictError:
+                continue  # which pixel it is cannot be told; `data_values` says so
+            values[name] = first - axis["offset"] / axis["scale"] * pixels
     for axis in axes[:-2]:
         name = f"scan_step_{axis['name']}"
         if name in ("scan_step_x", "scan_step_y"):
-            if axis["units"] == "nm":
-                values[name] = axis["scale"]  # positions may have been binned
-            elif axis["units"] == "" and name in values:
-                values[name] *= axis["scale"]
+            _take_step(values, name, axis)
     return values
+
+
+def _take_step(values, name, axis):
+    """The scan step of the data: positions may have been binned since, or their distance measured."""
+    check_uniform(axis, "the scan step cannot be told")
+    kind = axis_kind(axis)
+    if kind == "length":
+        values[name] = abs(in_unit(axis, "nm"))
+    elif kind == "pixels" and name in values:
+        values[name] *= abs(scan_positions(axis, values))
+
+
+def _is_centred(axis):
+    """Whether the zero of an axis is the undiffracted beam."""
+    try:
+        return axis.get("scale") is not None and axis_kind(axis) in ("angle", "k")
+    except UnitError:
+        return False
+
+
+def _detector_axes(axes):
+    """The axes of the detector with the names of their centres; none where the signal is no picture."""
+    pair = [axis for axis in axes if not axis.get("navigate")][-2:]
+    return list(zip(pair, ("center_y", "center_x"))) if len(pair) == 2 else []
+
+
+def _refuse_reversed(signal):
+    """LiberTEM's parameters have no words for an axis that runs backwards but flip_y, which is that of the detector."""
+    for axis in _parts(signal)[1]:
+        if axis["scale"] < 0 and axis["name"] not in ("frame", "time"):
+            turn = "inav" if axis.get("navigate") else "isig"
+            raise ConflictError(
+                f"axis {axis['name']!r} runs backwards (scale {axis['scale']:g}): the angle and the mirroring between scan "
+                f"and detector would be other ones. Turn it back first, by s.{turn} with ::-1 for this axis."
+            )
 
 
 def data_values(signal):
@@ -140,16 +186,17 @@ def data_values(signal):
     ValueError
         If pixels are binned differently in x and y.
     """
-    _, axes = _parts(signal)
+    tree, axes = _parts(signal)
     values = known_values(signal)
-    places = [detector_pixels(axis, values, name) for axis, name in zip(axes[-2:], ("center_y", "center_x"))]
-    if not places:
+    pair = _detector_axes(axes)
+    if not pair:
         return values
-    (high, _), (wide, _) = places
+    places = [detector_pixels(axis, values, name) for axis, name in pair]
+    high, wide = (abs(pixels) for pixels, _ in places)
     if abs(high - wide) > 1e-6 * high:
         raise ValueError(f"a pixel is {wide:g} detector pixels wide and {high:g} high. Rebin to square pixels first.")
-    for axis, name, (pixels, first) in zip(axes[-2:], ("center_y", "center_x"), places):
-        if axis["units"] in _CENTRED:
+    for (axis, name), (pixels, first) in zip(pair, places):
+        if _is_centred(axis):
             values[name] = -axis["offset"] / axis["scale"]
         elif name in values:
             values[name] = (values[name] - first) / pixels
@@ -158,16 +205,12 @@ def data_values(signal):
     return values
 
 
-_CENTRED = ("mrad", "nm^-1", "nm$^{-1}$", r"$\AA^{-1}$", "$A^{-1}$")
-
-
 def _parts(signal):
     """Metadata tree, and axes in NumPy order; a tree alone has none."""
     if hasattr(signal, "metadata"):
-        axes = [
-            {key: getattr(axis, key) for key in ("name", "scale", "offset", "units")}
-            for axis in signal.axes_manager._axes
-        ]
+        keys = ("name", "scale", "offset", "units", "size", "navigate")
+        # an axis that is not uniform has no scale
+        axes = [{key: getattr(axis, key, None) for key in keys} for axis in signal.axes_manager._axes]
         tree = signal.metadata.as_dictionary()
     elif "axes" in signal and "metadata" in signal:
         axes, tree = [dict(axis) for axis in signal["axes"]], signal["metadata"]

@@ -175,6 +175,9 @@ _FOUND = {
     "drift_events_kept": (f"{_SCAN}.Drift.events_kept", None, "Events in the field of the aligned scan"),
     "drift_events_lost": (f"{_SCAN}.Drift.events_lost", None, "Events outside of it"),
     "time_bin": (f"{_SCAN}.time_bin", "s", "Length of a bin of the time axis"),
+    "calibrated_axes": ("General.calibrated_axes", None, "Size, scale, offset, pixels in a step and first pixel of each "
+                        "axis when it was calibrated, as JSON: by these a later binning or crop is told from a scale that "
+                        "was measured"),
     # electrons, corrections, noise
     "electrons_placed": (f"{_SCAN}.electrons_placed", None, "Electrons at scan positions"),
     "electrons_outside": (f"{_SCAN}.Electrons_outside", None, "Electrons without a scan position, by reason"),

@@ -7,8 +7,11 @@ own tree), so column and optics lie in a collection of the instrument. They are 
 under the names of earlier definitions.
 """
 
+import logging
+
 import numpy as np
 
+from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata.calibration import detector_pixels
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.told import Told
@@ -16,6 +19,8 @@ from rsciio_tpx3.metadata.units import convert
 from rsciio_tpx3.metadata.written import read_tree
 
 __all__ = ["nexus_fields", "read_nexus", "write_nexus"]
+
+_logger = logging.getLogger(__name__)
 
 _MICROSCOPE = "microscope/"
 _CLASSES = {
@@ -69,17 +74,23 @@ def nexus_fields(metadata, axes=()):
             value = convert(value, row.unit, unit)
         fields[path] = value, unit
         if path == "detector/x_pixel_size":
-            y, x = _pixels(axes, values)
-            fields[path] = value * x, unit
-            fields["detector/y_pixel_size"] = value * y, unit
+            del fields[path]
+            if (pixels := _pixels(axes, values)) is not None:
+                fields[path] = value * pixels[1], unit
+                fields["detector/y_pixel_size"] = value * pixels[0], unit
     return fields
 
 
 def _pixels(axes, values):
-    """Detector pixels in a pixel of the data, (y, x)."""
+    """Detector pixels in a pixel of the data, (y, x); None, with a warning, where they cannot be told."""
     plain = [{**axis, "units": axis.get("units") or ""} for axis in axes[-2:]] if len(axes) > 1 else []
     names = ("center_y", "center_x")
-    return [detector_pixels(axis, values, name)[0] for axis, name in zip(plain, names)] or (1, 1)
+    try:
+        return [abs(detector_pixels(axis, values, name)[0]) for axis, name in zip(plain, names)] or (1, 1)
+    except (ConflictError, UnitError) as problem:
+        # the data are written all the same, without a size that might be wrong
+        _logger.warning(f"x_pixel_size and y_pixel_size are left out: {problem}")
+        return None
 
 
 def write_nexus(entry, metadata, axes):
