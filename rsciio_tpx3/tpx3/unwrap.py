@@ -15,8 +15,8 @@ them does not explain. That is believed in the first half of a recording only: s
 """
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.clock import (
     CONTROL_PERIOD,
     PIXEL_PERIOD,
