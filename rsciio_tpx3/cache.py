@@ -67,10 +67,11 @@ def cache_folder():
         return Path(given) / _FOLDER
     from platformdirs import user_cache_path
 
-    usual = user_cache_path(_FOLDER, appauthor=False)
-    if usual.is_absolute():
-        return usual
-    # neither HOME nor an account: "~/.cache" would be a folder named "~" in the working folder
+    # without HOME and account, newer platformdirs raise, and older ones name a folder "~" in the working folder
+    with contextlib.suppress(RuntimeError):
+        usual = user_cache_path(_FOLDER, appauthor=False)
+        if usual.is_absolute():
+            return usual
     owner = os.getuid() if hasattr(os, "getuid") else "user"
     with contextlib.suppress(FileNotFoundError):
         return Path(tempfile.gettempdir()) / f"{_FOLDER}-{owner}" / _FOLDER
