@@ -2,14 +2,17 @@
 
 from dataclasses import fields
 
-from tqdm.auto import tqdm
+import numpy as np
 
-from rsciio_tpx3.cache import RecordingCache
+from rsciio_tpx3.cache import RecordingCache, are_whole, require
+from rsciio_tpx3.events.packets import EDGE_CODES
 from rsciio_tpx3.events.source import Edges, EventIndex
+from rsciio_tpx3.progress import progress_bar
 
 __all__ = ["cache_for", "indexing_bar", "recalled_index", "unread"]
 
 _WORTH_BYTES = 256 * 10**6  # a recording whose pass takes about as long as a glance
+_LATEST = 1 << 62  # ticks; differences of times stay in 64 bits
 _EDGES = ("ticks", "code", "counter")
 
 
@@ -33,7 +36,7 @@ def cache_for(stamps, wanted, about):
     return RecordingCache(stamps, about)
 
 
-def recalled_index(cache, make, usable=None):
+def recalled_index(cache, make, usable=None, check=None):
     """Index, arrays and values of a recording.
 
     Parameters
@@ -43,6 +46,9 @@ def recalled_index(cache, make, usable=None):
         Gives the `EventIndex`, a dict of arrays and a dict of plain values by a pass over the files.
     usable : callable, optional
         Takes the values that were kept, and says whether they serve.
+    check : callable, optional
+        Takes the arrays that were kept, their values, and the index's; raises ValueError where they cannot be what
+        `make` gives for these files.
 
     Returns
     -------
@@ -51,7 +57,13 @@ def recalled_index(cache, make, usable=None):
     recalled : bool
         Whether they were kept, and no pass was made.
     """
-    found = None if cache is None else cache.load("index")
+
+    def all_fits(arrays, values):
+        _check_index(arrays, values["index"])
+        if check is not None:
+            check(arrays, values, values["index"])
+
+    found = None if cache is None else cache.load("index", all_fits)
     if found is not None:
         arrays, values = found
         if usable is None or usable(values):
@@ -63,6 +75,22 @@ def recalled_index(cache, make, usable=None):
         edges = {name: getattr(index.edges, name) for name in _EDGES}
         cache.save("index", {**arrays, **edges}, {**values, "index": plain})
     return index, arrays, values, False
+
+
+def _check_index(arrays, index):
+    """Whether arrays and values can be those of an `EventIndex`."""
+    ticks, code, counter = (arrays[name] for name in _EDGES)
+    require({array.shape for array in (ticks, code, counter)} == {(len(ticks),)}, "edges of different numbers")
+    types = tuple(array.dtype.str[1:] for array in (ticks, code, counter))
+    require(types == ("i8", "u1", "u2"), "edges of another type")
+    require(bool((ticks[1:] >= ticks[:-1]).all()), "edges out of order")
+    require(bool(np.isin(code, list(EDGE_CODES.values())).all()), "edges of no input")
+    require(set(index) == {field.name for field in fields(EventIndex)} - {"edges"}, "another index")
+    require(are_whole([index["n_hits"], *index["losses"].values()]), "numbers of the index are odd")
+    for name in ("span", "hit_span"):
+        require(len(index[name]) == 2 and are_whole(index[name], -_LATEST) and max(index[name]) <= _LATEST, "odd times")
+    require(are_whole(index["chips"]) and max(index["chips"], default=0) < 256, "chips are odd")
+    require(isinstance(index["statistics"], dict), "the statistics are odd")
 
 
 def unread(cache, stamps):
@@ -78,12 +106,4 @@ def unread(cache, stamps):
 
 def indexing_bar(total, show_progressbar=None):
     """Progress of a pass over `total` bytes; by default shown when it takes longer than two seconds."""
-    # tqdm shows nothing before `delay`: short files leave no trace on the screen
-    return tqdm(
-        total=total,
-        unit="B",
-        unit_scale=True,
-        desc="Indexing",
-        delay=2 if show_progressbar is None else 0,
-        disable=show_progressbar is False,
-    )
+    return progress_bar(show_progressbar, total=total, unit="B", unit_scale=True, desc="Indexing")

@@ -6,6 +6,7 @@ The public border: here HyperSpy's (x, y) becomes NumPy's (y, x), and text with 
 import difflib
 import inspect
 import logging
+import math
 import os
 from dataclasses import replace
 from fractions import Fraction
@@ -14,13 +15,14 @@ from functools import partial
 import numpy as np
 
 from rsciio_tpx3.cache import recalled_counts
-from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
+from rsciio_tpx3.events.clock import LATEST, TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.events.event_options import EventOptions, prepare_events
 from rsciio_tpx3.events.repeats import FrameChoice, frame_choice
+from rsciio_tpx3.events.scan import refuse_many_positions
 from rsciio_tpx3.events.sync import ScanOptions, build_scan, choose_sync
 from rsciio_tpx3.events.tally import tally_of
 from rsciio_tpx3.events.time_bins import TimeBins
-from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
+from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError, UnitError, format_errors
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.event_frames import count_type
 from rsciio_tpx3.frames.shared_reads import event_frames
@@ -31,6 +33,7 @@ from rsciio_tpx3.metadata.event_values import event_values
 from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
 from rsciio_tpx3.metadata.provenance import reading_step
 from rsciio_tpx3.metadata.units import to_ticks
+from rsciio_tpx3.option_kinds import check_kinds, shown
 from rsciio_tpx3.wording import counted, format_seconds
 
 __all__ = [
@@ -85,13 +88,13 @@ def numpy_order(navigation_shape):
     """HyperSpy's (x, y[, frames]) to NumPy's ([frames,] y, x)."""
     if navigation_shape is None:
         return None
-    shape = tuple(navigation_shape) if np.iterable(navigation_shape) else (navigation_shape,)
-    if len(shape) not in (2, 3) or any(n != int(n) or n < 1 for n in shape):
-        raise ValueError(
-            f"navigation_shape={navigation_shape!r}: two or three whole numbers above 0 are needed, (x, y) or "
-            "(x, y, frames)."
-        )
-    return tuple(int(n) for n in shape[::-1])
+    check_kinds({"navigation_shape": navigation_shape})
+    shape = tuple(int(n) for n in navigation_shape[::-1])
+    # frames may be added up or left out; positions of one frame may not
+    refuse_many_positions(
+        math.prod(shape[-2:]), f"navigation_shape={tuple(shape[::-1])}", "Take a coarser shape of one frame."
+    )
+    return shape
 
 
 def scan_options(
@@ -115,7 +118,7 @@ def scan_options(
 ):
     """The user's words about a scan as `ScanOptions`; the parameters are those of `tpx3.file_reader`."""
     if signal not in ("scan", "frames"):
-        raise ValueError(f"signal={signal!r} is none of 'scan', 'frames'; see available_signals(file).")
+        raise ValueError(f"signal={shown(signal)} is none of 'scan', 'frames'; see available_signals(file).")
     pauses = {"line_flyback": line_flyback, "frame_flyback": frame_flyback, "scan_delay": scan_delay}
     given = {
         name.replace("scan_", ""): _ticks(name, value, allow_negative=True)
@@ -146,10 +149,10 @@ def _time_bins(value):
         return value
     if isinstance(value, dict) and set(value) <= {"over", "number", "width"} and "over" in value:
         return TimeBins(value["over"], value.get("number"), _ticks("time_bins width", value.get("width"), "1 s"))
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+    if isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64)):
         return TimeBins("dwell", int(value))
     raise ValueError(
-        f'time_bins={value!r}: a number of bins inside the dwell time, {{"over": "recording", "number": 10}} or '
+        f'time_bins={shown(value)}: a number of bins inside the dwell time, {{"over": "recording", "number": 10}} or '
         '{"over": "recording", "width": "1 s"} is needed.'
     )
 
@@ -157,16 +160,33 @@ def _time_bins(value):
 def _ticks(name, value, example="0.5 us", allow_negative=False):
     if value is None:
         return None
+    ticks = to_ticks(value, name, example, allow_negative)
+    if abs(ticks) >= LATEST or (0 < abs(ticks) < 1 and not allow_negative):
+        kind = "longer than the clock can count (9 years)" if abs(ticks) > 1 else "shorter than a tick (0.26 ns)"
+        raise UnitError(f"{name}={shown(value)} is {kind} of the detector's clock. Check its unit.")
     # the nearest fraction that keeps products small: off by less than 1e-12 ticks
-    return to_ticks(value, name, example, allow_negative).limit_denominator(10**6)
+    return ticks.limit_denominator(10**6)
 
 
 def _read_positions(positions):
-    if positions is None or not isinstance(positions, (str, os.PathLike)):
-        return None if positions is None else np.asarray(positions)
-    if str(positions).endswith(".npy"):
-        return np.load(positions)
-    return np.loadtxt(positions, dtype=np.int64, ndmin=1)
+    if positions is None:
+        return None
+    if not isinstance(positions, (str, os.PathLike)):
+        try:
+            return np.asarray(positions)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"positions={shown(positions)}: a list of whole numbers, the flat position of each pulse, is needed."
+            ) from None
+    if not os.path.isfile(positions):
+        raise FileNotFoundError(
+            f"positions={shown(os.fspath(positions))}: there is no such file. A .npy or text file of whole numbers, or "
+            "an array is needed."
+        )
+    with format_errors(positions, "a list of positions, whole numbers as text or .npy"):
+        if os.fspath(positions).endswith(".npy"):
+            return np.array(np.load(positions, mmap_mode="r"))  # a map's size is compared with the file's
+        return np.loadtxt(positions, dtype=np.int64, ndmin=1)
 
 
 def told_scan(index, options, account=None):

@@ -8,6 +8,7 @@ import copy
 import math
 from functools import partial
 
+from rsciio_tpx3.events.scan import refuse_many_positions
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 from rsciio_tpx3.frames.waiting import WaitingFrames
 from rsciio_tpx3.metadata.event_values import what_is_counted
@@ -79,6 +80,11 @@ def told_array(options, events, layout, dtype=None):
     dtype = value_dtype(dtype, float(options.dwell or math.inf), options.lines_per_row, events)
     fine = 1 if events.cluster is None else events.cluster.upsample
     nav_shape = options.nav_shape[-2:] if one else options.nav_shape
+    refuse_many_positions(
+        math.prod(nav_shape),
+        f"navigation_shape={nav_shape[::-1]}",
+        'Take some of the frames (frames=slice(0, 10)), add them up (frames="sum"), or take a coarser shape.',
+    )
     return nav_shape, tuple(n * fine for n in layout.sig_shape), dtype
 
 

@@ -57,6 +57,5 @@ def reads(monkeypatch):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty cache folder of the test's own, for recordings that are kept."""
-    folder = tmp_path / "kept"
-    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(folder))
-    return folder
+    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "kept"))
+    return tmp_path / "kept" / "rsciio_tpx3"

@@ -1,11 +1,12 @@
 """The loops of the kernels, compiled by Numba; plain arrays in, results written to `out`."""
 
-import numba
 import numpy as np
+
+from rsciio_tpx3.compiled import njit
 
 __all__ = ["center_of_mass", "center_of_mass_of_bytes", "label_sums", "weighted_sums"]
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_jit = njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_jit

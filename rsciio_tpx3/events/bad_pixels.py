@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.grid import pixel_addresses, pixel_grid
 from rsciio_tpx3.events.tables import is_path, read_numbers
 from rsciio_tpx3.threads import add_up

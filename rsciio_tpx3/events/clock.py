@@ -8,12 +8,14 @@ Sources: ASI SERVAL manual 3.1 and TPX3Cam manual 2.4 (clock frequencies, counte
 """
 
 import numpy as np
-from numba import njit
+
+from rsciio_tpx3.compiled import njit
 
 __all__ = [
     "COARSE_TICKS",
     "CONTROL_PERIOD",
     "GLOBAL_TICKS",
+    "LATEST",
     "PIXEL_PERIOD",
     "PIXEL_STEPS",
     "PIXEL_TICKS",
@@ -35,6 +37,9 @@ PIXEL_STEPS = 1 << 34  # steps of PIXEL_TICKS in a period: a power of two, so th
 PIXEL_PERIOD = PIXEL_STEPS * PIXEL_TICKS  # 16 bits SPIDR and 14 bits ToA: 26.8435456 s
 TDC_PERIOD = (1 << 35) * TDC_TICKS  # 107.3741824 s, exactly four pixel periods
 CONTROL_PERIOD = (1 << 34) * COARSE_TICKS  # time in 0x5 control words: 429.4967296 s
+
+LATEST = 1 << 60
+"""Longest time that an option may give, ticks (9.5 years): sums and differences with times of hits stay in 64 bits."""
 
 
 def ticks_to_seconds(ticks):

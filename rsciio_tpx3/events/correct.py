@@ -1,10 +1,11 @@
 """From the words of the option `corrections` to steps, which may be fitted to the recording first."""
 
+import math
 import os
 
 import numpy as np
 
-from rsciio_tpx3.cache import recalled
+from rsciio_tpx3.cache import recalled, require
 from rsciio_tpx3.events.corrections import (
     CorrectedSource,
     EnergyStep,
@@ -16,6 +17,7 @@ from rsciio_tpx3.events.corrections import (
 from rsciio_tpx3.events.given import account_of_correction
 from rsciio_tpx3.events.grid import collecting_pixels
 from rsciio_tpx3.events.tables import is_path
+from rsciio_tpx3.events.time_walk import MAX_TOT
 
 __all__ = ["hit_steps", "wide_pixel_step"]
 
@@ -61,7 +63,12 @@ def _recalled(source, name, find, about=None):
         arrays = {key: value for key, value in account.items() if isinstance(value, np.ndarray)}
         return {"table": table, **arrays}, {key: value for key, value in account.items() if key not in arrays}
 
-    arrays, values = recalled(source, name, make, about)
+    def check(arrays, values):
+        table = arrays["table"]
+        known = [(math.prod(source.sig_shape),), (MAX_TOT + 1,)]
+        require(table.dtype.kind in "bi" and table.shape in known, "a table of another form")
+
+    arrays, values = recalled(source, name, make, about, check)
     return arrays["table"], {**values, **{key: value for key, value in arrays.items() if key != "table"}}
 
 

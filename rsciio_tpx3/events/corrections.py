@@ -10,8 +10,8 @@ import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.packed import Packed
 from rsciio_tpx3.events.source import Hits, narrowed, noted, recall_noted, shared_parts
 from rsciio_tpx3.events.tally import Tally, tally_of

@@ -15,7 +15,7 @@ import numpy as np
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.intervals import SHORT, holds, kinds_of_intervals, line_interval
 from rsciio_tpx3.events.steps import keeps_step, out_of_step
-from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.exceptions import LimitError, ScanSyncError
 from rsciio_tpx3.wording import counted, format_seconds
 
 __all__ = [
@@ -33,6 +33,7 @@ _FIT = 0.25  # of the period: how well missing pulses must explain a long gap
 _OUT_OF_STEP = 0.05  # of the period: an edge too many that no line has sent
 _STRAYS = 2  # edges alone in pauses for each whole frame: more are no accident
 _COUNTER = 4096
+_MOST_PUT_BACK = 2 * 10**6
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,12 @@ def regular_pulses(edges, counter=None, least=0, in_run=()):
     period, told = _period(edges, number, least, in_run)
     sorted_out = _sort_out(edges, number, period)
     edges, intervals, missing, explained = (sorted_out[name] for name in ("edges", "intervals", "missing", "explained"))
+    if missing.sum() > _MOST_PUT_BACK:
+        # a gap can hide 4095 edges by its counter: 16 bytes of a damaged file could ask for 70 kB each
+        raise LimitError(
+            f"The edge counter says that {int(missing.sum()):,} edges are missing between the {len(edges):,} that were "
+            f"recorded; more than {_MOST_PUT_BACK:,} are not put back. Check tdc, or load a part of the recording."
+        )
     # a gap longer than the missing pulses explain: they count, but nobody knows where they were
     step = np.where(explained, intervals / (missing + 1), 0)
     number_in_gap = np.arange(missing.sum()) - np.repeat(np.cumsum(missing) - missing, missing) + 1

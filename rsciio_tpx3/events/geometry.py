@@ -13,9 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rsciio_tpx3.exceptions import LimitError
+from rsciio_tpx3.option_kinds import is_whole
+
 __all__ = ["CHIP_SIZE", "LAYOUTS", "ORIENTATIONS", "Layout", "layout_for", "make_layout"]
 
 CHIP_SIZE = 256
+_MOST_SIDE = 1 << 14  # pixels; a detector of as many along both sides still has tables of a quarter of a GB
 LAYOUTS = ("single", "quad", "strip", "strip-reversed")
 
 # detector orientation -> (x', y') as rows of a 2 x 2 matrix; a shift brings the result back to >= 0.
@@ -123,6 +127,8 @@ def _table(rows, gap=0):
         name = entry.get("orientation", "LtRTtB")
         if name not in _READOUT:
             raise ValueError(f"layout: orientation {name!r} is none of {', '.join(_READOUT)}.")
+        if not all(is_whole(entry[key]) for key in ("chip", "x", "y")):
+            raise ValueError(f"layout: {row!r}: whole numbers are needed for chip, x and y.")
         chip = int(entry["chip"])
         if chip in chips or not 0 <= chip < 256:
             raise ValueError(f"layout: chip {chip} is given twice, or is no number from 0 to 255.")
@@ -180,7 +186,7 @@ def make_layout(layout="quad", gap=0, orientation="up"):
     >>> make_layout("quad", gap=4).sig_shape
     (516, 516)
     """
-    if gap != int(gap) or gap < 0:
+    if not is_whole(gap, 0):
         raise ValueError(f"gap={gap!r}: a whole number of pixels, 0 or more, is needed.")
     if not isinstance(layout, str):
         name, (shape, chips) = "table", _table(layout, int(gap))
@@ -205,6 +211,11 @@ def make_layout(layout="quad", gap=0, orientation="up"):
 def _oriented(name, shape, chips, gap, orientation):
     turn = np.array(ORIENTATIONS[orientation])
     height, width = shape
+    if max(height, width) > _MOST_SIDE:
+        raise LimitError(
+            f"layout={name!r} with gap={gap} makes a detector of {width:,} x {height:,} pixels; up to {_MOST_SIDE:,} "
+            "along a side are possible. Check x and y of the chips, and gap."
+        )
     ends = np.array([[0, 0], [width - 1, height - 1]]) @ turn.T
     back = -ends.min(axis=0)
     width, height = (int(v) for v in ends.max(axis=0) + back + 1)

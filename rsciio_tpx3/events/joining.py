@@ -12,8 +12,8 @@ that a hit is joined with, with the same answer:
 """
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.near_hits import LONGEST, join_near_hits
 
 __all__ = ["join_hits"]

@@ -10,8 +10,8 @@ is absorbed.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.threads import add_up
 
 __all__ = ["LineProfiles", "half_mask", "line_profiles"]

@@ -7,7 +7,8 @@ order. Most have their nearest hit's other neighbours for neighbours, and those 
 """
 
 import numpy as np
-from numba import njit
+
+from rsciio_tpx3.compiled import njit
 
 __all__ = ["LONGEST", "join_near_hits"]
 

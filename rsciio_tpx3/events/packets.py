@@ -8,8 +8,8 @@ lanl/HERMES, tpx3awkward, pymepix and real files; ``docs/formats/tpx3.md`` has t
 """
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, TDC_TICKS
 
 __all__ = [

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.option_kinds import is_whole, shown
 
 __all__ = ["FrameChoice", "frame_choice", "with_frames"]
 
@@ -54,27 +55,30 @@ def frame_choice(frames):
 def _chosen(value, given):
     if isinstance(value, bool):
         raise _misread(given)
-    if isinstance(value, (int, np.integer)):
+    if is_whole(value) and not isinstance(value, (float, np.floating)):
         return int(value)
     if isinstance(value, slice):
+        parts = (value.start, value.stop, value.step)
+        if value.step == 0 or any(part is not None and not is_whole(part) for part in parts):
+            raise _misread(given)
         return value
     if isinstance(value, str) and ":" in value:
         # as Python writes a slice: what a command line can say
         try:
-            return slice(*(int(part) if part.strip() else None for part in value.split(":")))
+            return _chosen(slice(*(int(part) if part.strip() else None for part in value.split(":"))), given)
         except (ValueError, TypeError):
             raise _misread(given) from None
     if isinstance(value, str) or not np.iterable(value):
         raise _misread(given)
     numbers = list(value)
-    if not numbers or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) for n in numbers):
+    if not numbers or any(not is_whole(n) or isinstance(n, (float, np.floating)) for n in numbers):
         raise _misread(given)
     return tuple(int(n) for n in numbers)
 
 
 def _misread(given):
     return ValueError(
-        f'frames={given!r} is none of "separate", "sum", a frame number, a slice such as slice(0, 10) or "0:10", '
+        f'frames={shown(given)} is none of "separate", "sum", a frame number, a slice such as slice(0, 10) or "0:10", '
         'a list of numbers, or ("sum", one of these).'
     )
 

@@ -6,25 +6,29 @@ border always goes to the later position and nothing drifts along a line. Betwee
 Whatever synchronised the scan (`rsciio_tpx3.events.sync`), it ends in this one form.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.packing import pack, unpack
-from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.exceptions import LimitError, ScanSyncError
 
 __all__ = [
     "AFTER",
     "BEFORE",
     "FLYBACK",
+    "LARGEST",
     "LEFT_OUT",
+    "MOST_LINES",
     "MOST_POSITIONS",
     "OUTSIDE_NAMES",
     "Scan",
     "count_positions",
     "place_hits",
+    "refuse_many_positions",
     "search",
 ]
 
@@ -41,6 +45,12 @@ _COLUMNS = ("start", "stop", "phase", "num", "base", "step")
 
 MOST_POSITIONS = 2 * 10**8
 """Positions that a scan may have: their counts alone take 1.6 GB."""
+
+MOST_LINES = 2 * 10**7
+"""Scan lines, or pulses, that a scan may have: its tables take some hundred bytes for each while they are made."""
+
+LARGEST = 1 << 62
+"""Bound of all products of times and columns."""
 
 _MOST_READS = 64
 _APART = -2  # base of an empty segment between two stretches that `Scan.for_rows` kept
@@ -90,19 +100,23 @@ class Scan:
     time_axis: object = None
 
     def __post_init__(self):
-        if len(self.start) == 0:
-            return
-        # products inside the kernel, here in Python's endless integers
-        longest = int((self.stop - self.start).max()) * self.den + int(self.phase.max())
-        if max(longest, int(self.num.max()) * self.n_columns) >= 2**62 or self.n_positions >= 2**40:
+        if len(self.start) and (self.largest_number >= LARGEST or self.n_positions >= 2**40):
             raise ScanSyncError(
                 f"A scan of {' x '.join(map(str, self.nav_shape))} positions with a dwell time of {self.num.max()} / "
                 f"{self.den} ticks is beyond what can be counted exactly. Check the times and the shape."
             )
 
     @property
+    def largest_number(self):
+        """The largest product inside the kernel, here in Python's endless integers."""
+        if len(self.start) == 0:
+            return 0
+        longest = int((self.stop - self.start).max()) * self.den + int(self.phase.max())
+        return max(longest, int(self.num.max()) * self.n_columns)
+
+    @property
     def n_positions(self):
-        return int(np.prod(self.nav_shape, dtype=np.int64))
+        return math.prod(int(n) for n in self.nav_shape)
 
     @property
     def longest_dwell(self):
@@ -203,6 +217,25 @@ class Scan:
     def columns(self):
         """The arrays in the order that the kernels take them."""
         return (self.start, self.stop, self.phase, self.num, self.base, self.step, self.den, self.n_columns)
+
+
+def refuse_many_positions(n, what, remedy):
+    """Raise before tables for more positions are made than can be counted.
+
+    Parameters
+    ----------
+    n : int
+        Positions.
+    what, remedy : str
+        Sentence parts for the message: what makes so many, and what to do.
+
+    Raises
+    ------
+    LimitError
+        Above `MOST_POSITIONS`.
+    """
+    if n > MOST_POSITIONS:
+        raise LimitError(f"{what} are {n:,} positions, more than the {MOST_POSITIONS:,} that can be counted. {remedy}")
 
 
 @njit(nogil=True, cache=True)

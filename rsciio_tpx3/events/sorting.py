@@ -5,7 +5,8 @@ known of a hit where it fits: then sorted hits are read off their words, and not
 """
 
 import numpy as np
-from numba import njit
+
+from rsciio_tpx3.compiled import njit
 
 __all__ = ["order_of", "time_order", "time_sorted"]
 

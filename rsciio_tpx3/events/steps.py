@@ -7,7 +7,8 @@ paused. Trains whose intervals scatter (lines started by the mains) keep no step
 """
 
 import numpy as np
-from numba import njit
+
+from rsciio_tpx3.compiled import njit
 
 __all__ = ["keeps_step", "out_of_step", "scatter", "slips"]
 

@@ -20,6 +20,7 @@ from rsciio_tpx3.events.frame_edges import frame_edge_kind, frame_edges
 from rsciio_tpx3.events.lines import gate_length, line_pulses, line_scan, lines_of_frame, marks_frames
 from rsciio_tpx3.events.pixel_pulses import pixel_pulses, pixel_trigger_scan
 from rsciio_tpx3.events.repeats import with_frames
+from rsciio_tpx3.events.scan import refuse_many_positions
 from rsciio_tpx3.events.scan_options import COMES_LATER, EDGELESS, ScanOptions
 from rsciio_tpx3.events.time_bins import with_time_bins
 from rsciio_tpx3.exceptions import ScanSyncError
@@ -50,6 +51,8 @@ def build_scan(index, options):
     ScanSyncError
         If the edges are absent, do not fit the shape asked for, or do not tell enough; or if the delay moves
         the scan out of the recording.
+    LimitError
+        If there would be more positions or lines than can be counted.
     """
     sync, tdc = choose_sync(index, options)
     if sync in EDGELESS:
@@ -63,7 +66,13 @@ def build_scan(index, options):
     if not options.follow:
         _refuse_delay_beyond(scan, options, index)
     scan.report.update(sync=sync, tdc=tdc, pattern=options.pattern)
-    return _arranged(scan, options, index.hit_span)
+    scan = _arranged(scan, options, index.hit_span)
+    refuse_many_positions(
+        scan.n_positions,
+        " x ".join(f"{n:,}" for n in scan.nav_shape[::-1]),
+        'Add frames up (frames="sum"), take some of them (frames=slice(0, 10)), or a coarser navigation_shape.',
+    )
+    return scan
 
 
 def _refuse_delay_beyond(scan, options, index):

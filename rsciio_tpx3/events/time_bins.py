@@ -13,8 +13,9 @@ from fractions import Fraction
 import numpy as np
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND, ticks_to_seconds
-from rsciio_tpx3.events.scan import MOST_POSITIONS
-from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.events.scan import LARGEST, MOST_LINES, refuse_many_positions
+from rsciio_tpx3.exceptions import LimitError, ScanSyncError
+from rsciio_tpx3.option_kinds import is_whole
 from rsciio_tpx3.wording import format_seconds
 
 __all__ = ["OVER", "TimeAxis", "TimeBins", "with_time_bins"]
@@ -39,7 +40,7 @@ class TimeBins:
     width: Fraction | None = None
 
     def __post_init__(self):
-        if self.over not in OVER:
+        if not isinstance(self.over, str) or self.over not in OVER:
             raise ValueError(f"time_bins over {self.over!r} is none of {', '.join(map(repr, OVER))}.")
         if (self.number is None) == (self.width is None):
             raise ValueError("time_bins needs either a number of bins or their width.")
@@ -49,7 +50,7 @@ class TimeBins:
                 'dwell time: {"over": "dwell", "number": 10}.'
             )
         number = self.number
-        if number is not None and (isinstance(number, bool) or number != int(number) or number < 1):
+        if number is not None and (not is_whole(number, 1, math.inf)):
             raise ValueError(f"time_bins: {number!r} is no number of bins; a whole number above 0 is needed.")
 
     def words(self):
@@ -100,6 +101,10 @@ def with_time_bins(scan, bins, hit_span):
 
 def _inside_dwell(scan, n):
     _refuse_endless(scan, n)
+    if scan.largest_number * n >= LARGEST:
+        raise LimitError(
+            f"time_bins={n:,}: such bins are far shorter than the detector's clock can tell (1.5625 ns). Take fewer."
+        )
     scan = _positions_of_backward_lines(scan)
     dwell = scan.report["dwell_time"]
     return replace(
@@ -118,6 +123,11 @@ def _positions_of_backward_lines(scan):
     backwards = np.flatnonzero((scan.step < 0) & (scan.base >= 0))
     if len(backwards) == 0:
         return scan
+    if len(backwards) * scan.n_columns > MOST_LINES:
+        raise LimitError(
+            f"time_bins need a table of the {len(backwards) * scan.n_columns:,} positions in lines that run backwards; "
+            f"{MOST_LINES:,} are possible. Take fewer frames (frames=...), or a coarser navigation_shape."
+        )
     column = np.arange(scan.n_columns)
     begin, phase, num = (getattr(scan, name)[backwards, None] for name in ("start", "phase", "num"))
     # the first tick of column k is the first t with (t - begin) * den + phase >= k * num
@@ -162,7 +172,15 @@ def _over_recording(scan, bins, hit_span):
             "can tell."
         )
     _refuse_endless(scan, n)
-    borders = np.array([first - (-k * width.numerator // width.denominator) for k in range(n + 1)], np.int64)
+    if len(scan.start) + n > MOST_LINES:
+        raise LimitError(
+            f"{n:,} time bins cut the scan's {len(scan.start):,} lines into more than {MOST_LINES:,} pieces. Take "
+            "fewer bins."
+        )
+    # the first tick of each bin; in two steps, since a product of all digits might not fit into 64 bits
+    whole, rest = divmod(width.numerator, width.denominator)
+    k = np.arange(n + 1, dtype=np.int64)
+    borders = first + k * whole - (-k * rest // width.denominator)
     borders[-1] = max(int(borders[-1]), int(scan.stop.max(initial=end)))
     cut = _cut(scan, np.where(used)[0], borders)
     return replace(
@@ -201,8 +219,8 @@ def _cut(scan, used, borders):
 
 
 def _refuse_endless(scan, n):
-    if scan.n_positions * n > MOST_POSITIONS:
-        raise ScanSyncError(
-            f"{n:,} time bins at {scan.n_positions:,} positions are more than {MOST_POSITIONS:,} frames. Take fewer "
-            "bins, fewer frames (frames=...), or read the hits themselves: rsciio_tpx3.read_hits."
-        )
+    refuse_many_positions(
+        scan.n_positions * n,
+        f"time_bins: {n:,} bins at {scan.n_positions:,} positions",
+        "Take fewer bins, fewer frames (frames=...), or read the hits themselves: rsciio_tpx3.read_hits.",
+    )

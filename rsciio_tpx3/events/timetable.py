@@ -9,8 +9,8 @@ time when the scan is fast, so this does not depend on their order.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.scan import AFTER, BEFORE, FLYBACK, LEFT_OUT, search
 
 __all__ = ["NOWHERE", "Timetable", "add_counts", "count_entries", "make_timetable", "position_keys"]

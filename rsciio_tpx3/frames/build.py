@@ -6,7 +6,8 @@ into their rows is a friendly counting sort. Then a few rows at a time, as much 
 """
 
 import numpy as np
-from numba import njit
+
+from rsciio_tpx3.compiled import njit
 
 __all__ = ["csr_from_hits", "csr_from_keys", "key_type", "pixel_bits", "rows_from_keys"]
 

@@ -6,9 +6,9 @@ compiled code that does not look. So every span that is read passes here, at the
 """
 
 import numpy as np
-from numba import njit
 from scipy.sparse import csr_array
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 
 __all__ = ["canonical_frames", "index_type", "native"]

@@ -13,6 +13,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from rsciio_tpx3.events.source import shared_parts
+from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_tasks
@@ -20,6 +21,8 @@ from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_
 __all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "sources_of", "to_dask"]
 
 _NAME = "csr-frames-"  # of the layer in the graph
+
+_MOST_CHUNKS = 100_000  # five seconds and some hundred MB of tasks; "auto" makes fewer for nearly all
 
 DENSE_CHUNK_BYTES = 128 * 2**20
 """Size that the dense form of one chunk, in the type of the counts, should not exceed."""
@@ -163,6 +166,12 @@ def _nav_chunks(source, nav_shape, sig_shape, dtype, chunks):
         )
     if any(c not in (-1, n, (n,)) for c, n in zip(tail, sig_shape, strict=False)):
         raise ValueError(f"chunks={chunks!r} splits the detector {sig_shape}; frames stay whole.")
+    n = math.prod(len(size) for size in sizes)
+    if n > _MOST_CHUNKS:
+        raise LimitError(
+            f"chunks={given[:3]!r} cuts {nav_shape} positions into {n:,} chunks, each a task of dask; "
+            f'{_MOST_CHUNKS:,} are possible. Take more lines in a chunk, or chunks="auto".'
+        )
     return _contiguous(sizes, nav_shape)
 
 

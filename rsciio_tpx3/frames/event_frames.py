@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits
@@ -14,6 +13,7 @@ from rsciio_tpx3.events.timetable import NOWHERE, add_counts, count_entries, mak
 from rsciio_tpx3.frames.build import csr_from_keys, key_type, pixel_bits, rows_from_keys
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.weighted import weighted_rows
+from rsciio_tpx3.progress import progress_bar
 from rsciio_tpx3.scratch import Scratch
 from rsciio_tpx3.threads import thread_count
 
@@ -120,12 +120,7 @@ class EventFrames:
         outside = np.zeros(1 - NOWHERE, np.int64)
         with (
             ThreadPoolExecutor(threads) as pool,
-            tqdm(
-                total=len(pieces),
-                desc="Counting hits per position",
-                delay=2 if show_progressbar is None else 0,
-                disable=show_progressbar is False,
-            ) as bar,
+            progress_bar(show_progressbar, total=len(pieces), desc="Counting hits per position") as bar,
         ):
             # tables of the workers are small beside a recording, but not if each piece had its own
             groups = [pieces[i::threads] for i in range(threads)]

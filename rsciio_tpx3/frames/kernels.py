@@ -5,8 +5,9 @@ type int64), writes into arrays that the caller made, and releases the GIL, so d
 them side by side. Numba compiles each once per combination of types and keeps the result on disk.
 """
 
-import numba
 import numpy as np
+
+from rsciio_tpx3.compiled import njit
 
 __all__ = [
     "align_rows",
@@ -29,7 +30,7 @@ __all__ = [
     "sum_rows",
 ]
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_jit = njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_jit

@@ -1,8 +1,8 @@
 """CSR rows whose values are sums of time over threshold or energy, not counts."""
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.scan import place_hits
 from rsciio_tpx3.events.sorting import order_of
 

@@ -13,11 +13,11 @@ from typing import Protocol, runtime_checkable
 import dask
 import numpy as np
 from dask.array import Array
-from tqdm.auto import tqdm
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.source import FrameSource
+from rsciio_tpx3.progress import progress_bar
 from rsciio_tpx3.threads import thread_count
 
 __all__ = ["FrameSink", "NullSink", "check_layout", "known_entries", "spans_of", "write"]
@@ -92,14 +92,7 @@ def write(data, sink, show_progressbar=None, threads=None, description="Writing"
 
     with (
         ThreadPoolExecutor(threads) as pool,
-        tqdm(
-            total=n_rows,
-            unit="frames",
-            unit_scale=True,
-            desc=description,
-            delay=2 if show_progressbar is None else 0,
-            disable=show_progressbar is False,
-        ) as bar,
+        progress_bar(show_progressbar, total=n_rows, unit="frames", unit_scale=True, desc=description) as bar,
     ):
         for rows, entries, total, prepared in _in_order(pool, work, tasks, threads + 1):
             sink.append(prepared)

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from rsciio_tpx3.cache import recalled
+from rsciio_tpx3.cache import recalled, require
 from rsciio_tpx3.events.tally import tally_of
 
 __all__ = ["QUANTITY", "event_values", "what_is_counted"]
@@ -68,7 +68,7 @@ def _noise(source, options):
         return None
     if options.cluster is not None:
         return {**_LINEAR, "correlation_factor": 1.0, "model": "Poisson: one count an electron"}
-    factor = recalled(source, "variance", partial(_variance_over_mean, source))[1]["factor"]
+    factor = recalled(source, "variance", partial(_variance_over_mean, source), check=_check_factor)[1]["factor"]
     if factor is None:
         return None
     return {
@@ -80,6 +80,11 @@ def _noise(source, options):
 
 
 _LINEAR = {"gain_factor": 1.0, "gain_offset": 0.0}
+
+
+def _check_factor(arrays, values):
+    factor = values["factor"]
+    require(factor is None or (isinstance(factor, (int, float)) and factor >= 1), "the factor is odd")
 
 
 def _variance_over_mean(source):

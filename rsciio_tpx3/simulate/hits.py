@@ -17,8 +17,8 @@ from functools import cached_property
 from math import erf
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS
 from rsciio_tpx3.events.energy import read_calibration
 from rsciio_tpx3.events.geometry import CHIP_SIZE

@@ -1,7 +1,8 @@
 """A user's own 4D intensity as the source of electrons, read one scan line at a time."""
 
 import numpy as np
-from numba import njit
+
+from rsciio_tpx3.compiled import njit
 
 __all__ = ["ArrayIntensity"]
 

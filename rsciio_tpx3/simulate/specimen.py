@@ -11,7 +11,8 @@ be easy to tell apart in virtual images; they are no fit to a material.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from rsciio_tpx3.compiled import njit
 
 __all__ = ["PHASES", "Specimen", "specimen"]
 

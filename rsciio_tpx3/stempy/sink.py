@@ -1,7 +1,8 @@
 """Counted frames as rows of electrons in a growing HDF5 data set."""
 
 import numpy as np
-from numba import njit
+
+from rsciio_tpx3.compiled import njit
 
 __all__ = ["StempySink"]
 

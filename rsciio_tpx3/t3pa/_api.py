@@ -9,6 +9,7 @@ from rsciio_tpx3.frames.growing import stamp_of
 from rsciio_tpx3.kept_index import unread
 from rsciio_tpx3.metadata.account import gather, steered
 from rsciio_tpx3.metadata.pixet import read_items
+from rsciio_tpx3.option_kinds import check_kinds
 from rsciio_tpx3.reading import called_with, followed, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.t3pa.records import open_records
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
@@ -143,6 +144,7 @@ def file_reader(
     """
     asked = {name: value for name, value in locals().items() if name not in ("filename", "kwds")}
     refuse_unknown(kwds, file_reader, _WHAT)
+    check_kinds(asked)
     account = _account(filename, metadata, metadata_from, calibrate)
     told = account.steer(**steered(signal, navigation_shape, pattern, layout, 0, orientation))
     options = called_with(
@@ -153,7 +155,7 @@ def file_reader(
     signal = event_signal_when_needed(
         partial(AdvacamSource, filename, *place, toa_bits, measurement, cache, follow, show_progressbar),
         partial(_unread, filename, toa_bits, measurement, cache),
-        None if follow or place[0] not in SIDES else matrix_layout(*place)[0],
+        None if follow or not isinstance(place[0], str) or place[0] not in SIDES else matrix_layout(*place)[0],
         options,
         lazy,
         chunks=chunks,
@@ -203,6 +205,7 @@ def opened(filename, options):
     """
     known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
     refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, _WHAT)
+    check_kinds(options)
     options = {"cache": "auto", **options}
     event_options(**{name: options.pop(name) for name in EVENT_OPTIONS if name in options})
     account = _account(filename, **{name: options.pop(name) for name in _ACCOUNT_OPTIONS if name in options})

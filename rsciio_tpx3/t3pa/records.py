@@ -9,8 +9,8 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.exceptions import Tpx3FormatError
 
 __all__ = ["BinaryRecords", "Columns", "TextRecords", "open_records"]

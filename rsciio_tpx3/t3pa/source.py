@@ -4,12 +4,13 @@ import copy
 
 import numpy as np
 
+from rsciio_tpx3.cache import are_whole, require
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
 from rsciio_tpx3.events.geometry import CHIP_SIZE, make_layout
 from rsciio_tpx3.events.source import Hits, check_inside
 from rsciio_tpx3.frames.growing import stamp_of
 from rsciio_tpx3.kept_index import cache_for, recalled_index
-from rsciio_tpx3.t3pa.index import TOA_BITS, build_index, unwrapped, warn_of_losses
+from rsciio_tpx3.t3pa.index import BLOCK, TOA_BITS, build_index, unwrapped, warn_of_losses
 from rsciio_tpx3.t3pa.records import open_records
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
 
@@ -76,10 +77,28 @@ class AdvacamSource:
             index, blocks, largest_pixel = build_index(self._records, **self._about, show_progressbar=show_progressbar)
             return index, {"blocks": blocks}, {"largest_pixel": largest_pixel}
 
-        index, arrays, values, recalled = recalled_index(self.cache, make)
+        index, arrays, values, recalled = recalled_index(self.cache, make, check=self._check)
         if recalled:
             warn_of_losses(index, self.stamp.name)
         return index, arrays["blocks"], values["largest_pixel"]
+
+    def _check(self, arrays, values, index):
+        """Raise ValueError unless what was kept can be of this file; see `rsciio_tpx3.kept_index.recalled_index`."""
+        blocks = arrays["blocks"]
+        require(blocks.dtype == BLOCK and blocks.ndim == 1, "blocks of another type")
+        start, stop, skip, keep, n_hits = (blocks[name] for name in ("start", "stop", "skip", "keep", "n_hits"))
+        inside = (start >= 0) & (start < stop) & (stop <= self.stamp.size)
+        require(bool(inside.all() and (start[1:] >= start[:-1]).all()), "blocks outside of the file")
+        # a row takes a byte at least
+        whole = (skip >= 0) & (keep >= 0) & (skip <= stop - start) & (keep <= stop - start - skip)
+        require(bool((whole & (n_hits >= 0) & (n_hits <= keep)).all()), "blocks of odd size")
+        full = blocks[n_hits > 0]
+        require(bool((full["low"] <= full["high"]).all()), "blocks of odd times")
+        require(int(n_hits.sum()) == index["n_hits"], "blocks of another number of hits")
+        span = (int(full["low"].min()), int(full["high"].max())) if len(full) else (0, -1)
+        require(span == index["hit_span"], "blocks of other times")
+        require(index["statistics"]["toa_bits"] in TOA_BITS, "a clock of another device")
+        require(are_whole([values["largest_pixel"]]) and values["largest_pixel"] < SIDES["quad"] ** 2, "odd pixels")
 
     def __dask_tokenize__(self):
         from dask.base import normalize_token

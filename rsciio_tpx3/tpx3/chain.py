@@ -7,8 +7,8 @@ header that two chunks in a row confirm.
 """
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.packets import header_chip, header_words, is_header
 
 __all__ = ["likely_headers", "left_out", "trusted_ranges"]

@@ -7,7 +7,8 @@ recording is sparse, a leap is nothing unusual, and none is called wrong.
 """
 
 import numpy as np
-from numba import njit
+
+from rsciio_tpx3.compiled import njit
 
 __all__ = ["global_falls", "out_of_place", "out_of_turn", "steady_start"]
 

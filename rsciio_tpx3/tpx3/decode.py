@@ -1,8 +1,8 @@
 """Packet words of blocks to columns of hits."""
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.clock import PIXEL_STEPS, PIXEL_TICKS
 from rsciio_tpx3.events.packets import (
     TYPE_PIXEL,

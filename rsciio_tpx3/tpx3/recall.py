@@ -1,7 +1,12 @@
 """Index and blocks of a `.tpx3` recording, from the cache or by a pass: what was lost is told either way."""
 
+import numpy as np
+
+from rsciio_tpx3.cache import require
+from rsciio_tpx3.events.clock import PIXEL_PERIOD
 from rsciio_tpx3.kept_index import recalled_index
 from rsciio_tpx3.tpx3.index import build_index, warn_of_losses
+from rsciio_tpx3.tpx3.stream import BLOCK
 
 __all__ = ["recalled_blocks"]
 
@@ -25,9 +30,44 @@ def recalled_blocks(parts, losses, cache, show_progressbar=None, keep_before_res
         # where losses are refused, the pass itself says what is wrong and where
         return not (values["damage"] and losses.on_loss == "raise")
 
-    index, arrays, values, recalled = recalled_index(cache, make, usable)
+    def check(arrays, values, index):
+        for what, amount, text in values["damage"]:
+            require(isinstance(what, str) and isinstance(amount, int) and isinstance(text, str), "losses are odd")
+        check_blocks(arrays["blocks"], parts, index)
+
+    index, arrays, values, recalled = recalled_index(cache, make, usable, check)
     if recalled:
         for loss in values["damage"]:
             losses.add(*loss)
         warn_of_losses(index, parts, losses)
     return index, arrays["blocks"]
+
+
+def check_blocks(blocks, parts, index):
+    """Raise ValueError unless blocks can be those of these files: compiled code reads where they say.
+
+    Parameters
+    ----------
+    blocks : numpy.ndarray
+        Of type `rsciio_tpx3.tpx3.stream.BLOCK` and in absolute time, where they are good.
+    parts : list of rsciio_tpx3.tpx3.files.Part
+    index : dict
+        Fields of the `EventIndex` that was kept with them.
+    """
+    require(blocks.dtype == BLOCK and blocks.ndim == 1, "blocks of another type")
+    start, n_words, n_hits = (blocks[name].astype(np.int64) for name in ("start", "n_words", "n_hits"))
+    require(bool((n_words > 0).all() and (n_hits >= 0).all() and (n_hits <= n_words).all()), "blocks of odd size")
+    require(bool((start[1:] >= (start + n_words)[:-1]).all()), "blocks that overlap")
+    # pieces may be empty and share a first word: the last of them is the one that has data
+    firsts = np.array([part.first_word for part in parts])
+    ends = firsts + np.array([part.n_words for part in parts])
+    owner = np.searchsorted(firsts, start, "right") - 1
+    require(bool((owner >= 0).all() and (start + n_words <= ends[owner]).all()), "blocks outside of their file")
+    require(bool(((blocks["chip"] >= 0) & (blocks["chip"] < 256) & (blocks["left"] >= 0)).all()), "blocks of no chip")
+    full = blocks[n_hits > 0]
+    low, high = full["low"], full["high"]
+    require(bool(((low <= 0) & (high >= 0) & (low > -PIXEL_PERIOD) & (high < PIXEL_PERIOD)).all()), "blocks too long")
+    require(bool((np.abs(full["first"]) < 1 << 62).all()), "blocks of odd times")
+    require(int(n_hits.sum()) == index["n_hits"], "blocks of another number of hits")
+    span = (int((full["first"] + low).min()), int((full["first"] + high).max())) if len(full) else (0, -1)
+    require(span == index["hit_span"], "blocks of other times")

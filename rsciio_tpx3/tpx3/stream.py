@@ -6,8 +6,8 @@ the data.
 """
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.clock import (
     CONTROL_PERIOD,
     GLOBAL_TICKS,

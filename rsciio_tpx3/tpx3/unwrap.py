@@ -20,8 +20,8 @@ back for good; see `resets`. What came before is told by the nearer of the two c
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.clock import CONTROL_PERIOD, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND, nearest_period
 from rsciio_tpx3.events.packets import edge_input
 from rsciio_tpx3.tpx3.contradicted import global_falls, out_of_place, out_of_turn
