@@ -8,9 +8,11 @@ and compares them before it reads.
 import hashlib
 import logging
 import os
+import platform
 import shutil
+import stat
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 
@@ -20,6 +22,7 @@ _logger = logging.getLogger(__name__)
 
 PARTIAL = ".partial"
 _END_BYTES = 1 << 16
+_FEW_BYTES = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,19 @@ class FileStamp:
         Bytes.
     mtime_ns : int
         Time of the last change, ns since 1970.
+    identity : tuple
+        Number of the file on its disk, time of the last change of its entry there, and checksum of its first and last
+        bytes. A copy that was given the time of the original (``cp -p``, ``rsync -t``) has another number, or another
+        time of its entry. The latter changes also when a file is renamed or its permissions change: the bytes decide.
+    host : str
+        Where the identity holds: other computers may see other numbers.
     """
 
     path: str
     size: int
     mtime_ns: int
+    identity: tuple = field(default=(), kw_only=True)
+    host: str = field(default_factory=platform.node, kw_only=True)
 
     @classmethod
     def of(cls, path):
@@ -48,7 +59,12 @@ class FileStamp:
             found = os.stat(path)
         except FileNotFoundError:
             raise FileNotFoundError(f"{path!r} does not exist.") from None
-        return cls(path, found.st_size, found.st_mtime_ns)
+        if not stat.S_ISREG(found.st_mode):
+            # reading a pipe or a device may never end
+            raise Tpx3FormatError(f"{path!r} is no file but a folder, a pipe or a device.")
+        with open(path, "rb", buffering=0) as file:
+            identity = (found.st_ino, found.st_ctime_ns, _few_ends(file, found.st_size))
+        return cls(path, found.st_size, found.st_mtime_ns, identity=identity)
 
     @property
     def name(self):
@@ -70,13 +86,24 @@ class FileStamp:
 
     def fits(self, file):
         """Whether an open file is the one it was."""
-        now = os.fstat(file.fileno())
-        return (now.st_size, now.st_mtime_ns) == (self.size, self.mtime_ns)
+        return self._same(os.fstat(file.fileno()))
+
+    def _same(self, now):
+        if (now.st_size, now.st_mtime_ns) != (self.size, self.mtime_ns):
+            return False
+        if not self.identity or self.host != platform.node() or self.identity[:2] == (now.st_ino, now.st_ctime_ns):
+            return True
+        if self.identity[0] != now.st_ino:
+            return False
+        with open(self.path, "rb", buffering=0) as file:
+            return _few_ends(file, self.size) == self.identity[2]
 
     def open(self):
         """The file to `fill` from; closing it is the caller's."""
-        FileStamp.of(self.path)  # says so where it is gone
-        return open(self.path, "rb", buffering=0)
+        try:
+            return open(self.path, "rb", buffering=0)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.path!r} does not exist.") from None
 
     def fill(self, file, start, space):
         """Read from byte `start` of the open file into all of a buffer.
@@ -104,10 +131,17 @@ class FileStamp:
         """Raise Tpx3FormatError if the file is another one by now."""
         if not os.path.exists(self.path):
             raise Tpx3FormatError(f"{self.path!r} was removed or replaced after it was opened. Load it again.")
-        if FileStamp.of(self.path) != self:
+        if not self._same(os.stat(self.path)):
             raise Tpx3FormatError(
                 f"{self.path!r} was changed after it was opened ({self.size} bytes then). Load it again."
             )
+
+
+def _few_ends(file, size):
+    found = hashlib.blake2b(file.read(_FEW_BYTES), digest_size=8)
+    file.seek(max(size - _FEW_BYTES, 0))
+    found.update(file.read(_FEW_BYTES))
+    return found.hexdigest()
 
 
 class PartialFiles:
@@ -125,7 +159,7 @@ class PartialFiles:
     def __init__(self, target):
         self.target = os.path.abspath(target)
         self._token = uuid.uuid4().hex[:8]
-        self._pairs = []
+        self._pairs, self._claimed = [], []
         _report_leftovers(self.target)
 
     def path(self, final=None):
@@ -141,16 +175,62 @@ class PartialFiles:
         for partial, _ in pairs:
             _to_disk(partial)
         for partial, final in pairs:
+            if final == self.target:
+                self._claimed = []  # from here on something may refer to them
             os.replace(partial, final)
         self._pairs = []
+
+    def claim(self, names):
+        """Take final names that nobody has, for all files but the target.
+
+        Another process may write the same target at the same time: were both to take a name because it is free, the
+        arrays of one could end up under the description of the other. An empty file is made under each name by a
+        call that fails where there is one, so each name has one owner; `commit` puts the file in its place.
+
+        Parameters
+        ----------
+        names : iterable of list of str
+            Final paths in order of the files, as good as endless; the first list of which all are free is taken.
+
+        Returns
+        -------
+        list of str
+            Those taken.
+        """
+        target = [pair for pair in self._pairs if pair[1] == self.target]
+        others = [pair for pair in self._pairs if pair[1] != self.target]
+        for wanted in names:
+            if _made_new(wanted):
+                self._pairs = target + [(partial, final) for (partial, _), final in zip(others, wanted)]
+                self._claimed = list(wanted)
+                return wanted
+        raise FileExistsError(f"no free names for the files of {self.target!r}.")
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        for partial, _ in self._pairs:
-            if os.path.exists(partial):
-                os.remove(partial)
+        left = [partial for partial, _ in self._pairs]
+        if self._pairs:
+            # the names that were taken, and the files that have them already: nothing refers to these
+            left += self._claimed
+        for path in left:
+            if os.path.exists(path):
+                os.remove(path)
+
+
+def _made_new(paths):
+    """Make empty files; False, and none made, where a name is taken."""
+    made = []
+    for path in paths:
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            for other in made:
+                os.remove(other)
+            return False
+        made.append(path)
+    return True
 
 
 def _to_disk(path):

@@ -37,7 +37,7 @@ class GrowingStamp(FileStamp):
         """Stamp of what is there now."""
         now = FileStamp.of(path)
         with open(now.path, "rb") as file:
-            return cls(now.path, now.size, now.mtime_ns, _ends(file, now.size))
+            return cls(now.path, now.size, now.mtime_ns, _ends(file, now.size), identity=now.identity)
 
     def fits(self, file):
         """Whether the file is the one it was; it may be longer by now."""

@@ -440,17 +440,22 @@ def check_stored(dataset, allow_external=False, file_size=None, _depth=0):
         file_size = os.path.getsize(dataset.file.filename)
     if dataset.chunks is not None:
         _check_chunks(dataset, name, file_size)
-    elif dataset.id.get_offset() is None and dataset.id.get_storage_size() < dataset.size * dataset.dtype.itemsize:
+    elif dataset.id.get_offset() is None and dataset.id.get_storage_size() < dataset.size * _item_bytes(dataset):
         raise LossError(f"{name} was never written: its {dataset.size} values would read as zeros. Copy it again.")
-    elif dataset.size * dataset.dtype.itemsize > file_size:
+    elif dataset.size * _item_bytes(dataset) > file_size:
         raise LossError(f"{name} declares more bytes than the whole file has. The file is cut; copy it again.")
     return []
+
+
+def _item_bytes(dataset):
+    # in the file: a row of any length has 16 there, and the 8 of a pointer in memory
+    return dataset.id.get_type().get_size()
 
 
 def _check_chunks(dataset, name, file_size):
     import h5py
 
-    n_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    n_bytes = math.prod(dataset.chunks) * _item_bytes(dataset)
     if n_bytes > FREE_BYTES + PROPORTION * file_size:
         raise LimitError(
             f"{name} is packed in parts of {n_bytes} bytes, in a file of {file_size}: to read one number takes them "

@@ -49,7 +49,9 @@ class PixelNumbers:
         self._sorted = numbers[self._order]
         twice = np.flatnonzero(np.diff(self._sorted) == 0)
         if len(twice):
-            raise Tpx3FormatError(f"{where} has {self._sorted[twice[0]]} for several pixels, so its events have no place.")
+            raise Tpx3FormatError(
+                f"{where} has {self._sorted[twice[0]]} for several pixels, so that its events have no place."
+            )
 
     def places(self, ids, where):
         """Pixels ``y * width + x`` of events.
