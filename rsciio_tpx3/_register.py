@@ -6,6 +6,11 @@ folder, and whoever brings another format appends to it.
 
 from pathlib import Path
 
+# for files of other programs in endings that belong to nobody: where two readers or more have one already, HyperSpy
+# asks which to take and lists them, and ours has to be in that list. Saving stays with the format that has the ending.
+_SHARED = {"nxevent": ("NXevent_h5", "Counted events as NeXus NXevent_data"), "stempy": ("stempy_h5", "stempy")}
+_SHARED_ENDINGS = ("h5", "hdf5")
+
 _FORMATS = ("tpx3", "raw_csr", "nxevent", "stempy", "t3pa")
 
 
@@ -32,3 +37,26 @@ def register():
             continue
         text = (Path(__file__).parent / name / "specifications.yaml").read_text()
         IO_PLUGINS.append({**yaml.load(text, Loader=loader), "api": api})
+        if name in _SHARED:
+            _share(IO_PLUGINS, name, api)
+
+
+def _share(plugins, name, api):
+    """Add a reader for endings that two other readers have already."""
+    others = [plugin for plugin in plugins if not plugin["api"].startswith("rsciio_tpx3.")]
+    endings = [end for end in _SHARED_ENDINGS if sum(end in plugin["file_extensions"] for plugin in others) > 1]
+    if endings:
+        label, content = _SHARED[name]
+        plugins.append(
+            {
+                "name": label,
+                "name_aliases": [],
+                "description": f"{content} in an .h5 file; the same reader as {name}.",
+                "full_support": False,
+                "file_extensions": endings,
+                "default_extension": 0,
+                "writes": False,
+                "non_uniform_axis": False,
+                "api": api,
+            }
+        )

@@ -18,7 +18,8 @@ from rsciio_tpx3.cli_options import add_option
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.write import NullSink, write
-from rsciio_tpx3.metadata.provenance import checksums, provenance, size_of, with_step
+from rsciio_tpx3.metadata.provenance import checksums, files_of, provenance, size_of, with_step
+from rsciio_tpx3.metadata.sidecars import find_sidecars
 from rsciio_tpx3.waiting import completed
 
 __all__ = ["add_check_parser", "add_convert_parser", "check", "convert"]
@@ -112,13 +113,16 @@ def convert(
 def check(path, file_format=None, show_progressbar=None, **options):
     """Read a whole file and raise at the first thing that is wrong.
 
+    All checksums that the file has are compared. The structure of an HDF5 file is read in another process first, which
+    is stopped after 60 s: some damaged files keep the HDF5 library busy for ever.
+
     Parameters
     ----------
     path : str or Path
     file_format : str, optional
         Where the ending of the file does not tell it.
     **options
-        For the reader, where the file cannot be read without.
+        For the reader, where the file cannot be read without; ``guard=300`` gives a file on a slow disk more time.
 
     Returns
     -------
@@ -138,11 +142,15 @@ def check(path, file_format=None, show_progressbar=None, **options):
     """
     path = os.path.abspath(path)
     plugin = _plugin(path, file_format)
-    signal = _read(plugin, [path], options, show_progressbar)
     module = importlib.import_module(plugin["api"])
-    if hasattr(module, "check_file") and not options:
-        found = module.check_file(path, show_progressbar=show_progressbar)
-    else:
+    if "guard" in inspect.signature(module.file_reader).parameters:
+        options = {"guard": True, **options}
+    found = None
+    if hasattr(module, "check_file") and not set(options) - {"allow_external"}:
+        # first, since it can say where something is wrong, which a checksum cannot
+        found = module.check_file(path, show_progressbar=show_progressbar, **options)
+    signal = _read(plugin, [path], options, show_progressbar)
+    if found is None:
         name = os.path.basename(path)
         found = write(signal["data"], NullSink(), show_progressbar, description=f"Checking {name}")
     data = signal["data"]
@@ -187,8 +195,10 @@ def _refuse(inputs, target, overwrite, writer):
     for path in inputs:
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path!r} does not exist.")
-    if target in inputs:
+    if target in inputs or any(_is_same(target, path) for path in inputs):
         raise ValueError(f"{target!r} is the input too. Write to another name.")
+    if os.path.exists(target):
+        _refuse_to_destroy(inputs, target)
     if os.path.exists(target) and not overwrite:
         raise FileExistsError(f"{target!r} exists. Write to another name, or pass overwrite=True (--overwrite).")
     if not writer["writes"] or not writer["api"].startswith("rsciio_tpx3."):
@@ -199,6 +209,36 @@ def _refuse(inputs, target, overwrite, writer):
             f"{writer['name']} is no counted format that can be written; those are "
             f"{', '.join(p['name'] for p in ours)}. Other formats are written by HyperSpy: hs.load(...).save(...)."
         )
+
+
+def _refuse_to_destroy(inputs, target):
+    """Raise where replacing the target would take away something that the input needs, or that was written for it."""
+    for path in inputs:
+        needed = {part: "a part of the input" for part in _parts_of(path)}
+        if os.path.isfile(path):
+            needed.update({part: "a description of the input" for part in find_sidecars(path)})
+        for old in _parts_of(target):
+            for part, what in needed.items():
+                if _is_same(old, part):
+                    raise ValueError(
+                        f"{target!r} would replace {old!r}, which is {what}, {path!r}. Write to another name."
+                    )
+
+
+def _parts_of(path):
+    """A file and those it refers to; itself alone where that cannot be told."""
+    try:
+        return files_of(path)
+    except (ValueError, OSError):
+        return [path]
+
+
+def _is_same(first, second):
+    """Whether two paths are one file: by links of either kind, or on a disk that takes capitals for small letters."""
+    try:
+        return os.path.samefile(first, second)
+    except OSError:
+        return False
 
 
 def _read(plugin, paths, options, show_progressbar=None):

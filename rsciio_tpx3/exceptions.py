@@ -79,11 +79,11 @@ def format_errors(filename, expected, error_type=Tpx3FormatError):
     Raises
     ------
     FormatError
-        For whatever is not an error of ours, of the operating system, or of too little memory.
+        For whatever is not an error of ours, of the operating system, of a missing package, or of too little memory.
     """
     try:
         yield
-    except (*_OURS, MemoryError):
+    except (*_OURS, MemoryError, ImportError):
         raise
     except Exception as error:
         # h5py raises OSError for damaged structures too, but then without the number of a system call

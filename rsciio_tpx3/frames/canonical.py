@@ -55,11 +55,12 @@ def canonical_frames(data, indices, indptr, sig_shape, dtype, where, start=0):
     Raises
     ------
     ValueError
-        If a pixel number lies outside the detector.
+        If a pixel number lies outside the detector, or rows do not follow each other.
     OverflowError
         If a value, or the sum over a repeated pixel, does not fit in `dtype`.
     """
     n_pixels = int(sig_shape[0]) * int(sig_shape[1])
+    _check_rows(indptr, len(indices), where, start)
     indices = native(_inside(indices, indptr, sig_shape, where, start))
     indices = indices.astype(index_type(n_pixels), copy=False)
     order = _order(indices, indptr)
@@ -72,6 +73,21 @@ def canonical_frames(data, indices, indptr, sig_shape, dtype, where, start=0):
             data, indices, indptr = add_up(_widest(data), indices, indptr, n_pixels)
     shape = (len(indptr) - 1, *(int(n) for n in sig_shape))
     return CSRFrames((_as_type(data, indptr, np.dtype(dtype), where, start), indices, indptr), shape=shape)
+
+
+def _check_rows(indptr, n_entries, where, start):
+    """Refuse rows along which compiled loops would leave the arrays."""
+    back = np.flatnonzero(np.diff(indptr) < 0)
+    if len(back):
+        raise ValueError(
+            f"{where} has a row that ends before it begins, at position {start + int(back[0])}. The file is damaged, "
+            "or changed while it was read."
+        )
+    if int(indptr[0]) != 0 or int(indptr[-1]) != n_entries:
+        raise ValueError(
+            f"{where} has {n_entries} entries where its rows run from {int(indptr[0])} to {int(indptr[-1])}. The file "
+            "is damaged, or changed while it was read."
+        )
 
 
 def _first(wrong, indptr, start):

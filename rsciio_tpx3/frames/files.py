@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import shutil
+import stat
 import uuid
 from dataclasses import dataclass
 
@@ -59,6 +60,9 @@ class FileStamp:
             found = os.stat(path)
         except FileNotFoundError:
             raise FileNotFoundError(f"{path!r} does not exist.") from None
+        if not stat.S_ISREG(found.st_mode):
+            # reading a pipe or a device may never end
+            raise Tpx3FormatError(f"{path!r} is not a file but a folder, a pipe or a device.")
         return cls(path, *_identity(found), platform.node())
 
     @property
@@ -94,8 +98,10 @@ class FileStamp:
 
     def open(self):
         """The file to `fill` from; closing it is the caller's."""
-        FileStamp.of(self.path)  # says so where it is gone
-        return open(self.path, "rb", buffering=0)
+        try:
+            return open(self.path, "rb", buffering=0)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.path!r} does not exist.") from None
 
     def fill(self, file, start, space):
         """Read from byte `start` of the open file into all of a buffer.
@@ -149,7 +155,7 @@ class PartialFiles:
     def __init__(self, target):
         self.target = os.path.abspath(target)
         self._token = uuid.uuid4().hex[:8]
-        self._pairs = []
+        self._pairs, self._claimed = [], []
         _report_leftovers(self.target)
 
     def path(self, final=None):
@@ -165,16 +171,62 @@ class PartialFiles:
         for partial, _ in pairs:
             _to_disk(partial)
         for partial, final in pairs:
+            if final == self.target:
+                self._claimed = []  # from here on something may refer to them
             os.replace(partial, final)
         self._pairs = []
+
+    def claim(self, names):
+        """Take final names that nobody has, for all files but the target.
+
+        Another process may write the same target at the same time: were both to take a name because it is free, the
+        arrays of one could end up under the description of the other. An empty file is made under each name by a
+        call that fails where there is one, so each name has one owner; `commit` puts the file in its place.
+
+        Parameters
+        ----------
+        names : iterable of list of str
+            Final paths in order of the files, as good as endless; the first list of which all are free is taken.
+
+        Returns
+        -------
+        list of str
+            Those taken.
+        """
+        target = [pair for pair in self._pairs if pair[1] == self.target]
+        others = [pair for pair in self._pairs if pair[1] != self.target]
+        for wanted in names:
+            if _made_new(wanted):
+                self._pairs = target + [(partial, final) for (partial, _), final in zip(others, wanted)]
+                self._claimed = list(wanted)
+                return wanted
+        raise FileExistsError(f"no free names for the files of {self.target!r}.")
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        for partial, _ in self._pairs:
-            if os.path.exists(partial):
-                os.remove(partial)
+        left = [partial for partial, _ in self._pairs]
+        if self._pairs:
+            # the names that were taken, and the files that have them already: nothing refers to these
+            left += self._claimed
+        for path in left:
+            if os.path.exists(path):
+                os.remove(path)
+
+
+def _made_new(paths):
+    """Make empty files; False, and none made, where a name is taken."""
+    made = []
+    for path in paths:
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            for other in made:
+                os.remove(other)
+            return False
+        made.append(path)
+    return True
 
 
 def _to_disk(path):

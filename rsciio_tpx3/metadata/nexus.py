@@ -9,9 +9,8 @@ under the names of earlier definitions.
 
 import logging
 
-import numpy as np
-
 from rsciio_tpx3.exceptions import ConflictError, UnitError
+from rsciio_tpx3.frames.hdf5 import attribute, find, text, value
 from rsciio_tpx3.metadata.calibration import detector_pixels
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.told import Told
@@ -95,15 +94,15 @@ def _pixels(axes, values):
 
 def write_nexus(entry, metadata, axes):
     """Write the fields, and the start, into an NXentry that has an ``instrument``."""
-    for path, (value, unit) in nexus_fields(metadata, axes).items():
+    for path, (number, unit) in nexus_fields(metadata, axes).items():
         *nodes, last = path.split("/")
         group = entry["instrument"]
         for node in nodes:
             if node not in group:
                 group.create_group(node).attrs["NX_class"] = _CLASSES[node]
             group = group[node]
-        group[last] = value
-        if unit or not isinstance(value, str):  # NeXus wants to be told that a number has no unit
+        group[last] = number
+        if unit or not isinstance(number, str):  # NeXus wants to be told that a number has no unit
             group[last].attrs["units"] = unit
     general = metadata.get("General") or {}
     if general.get("date") and general.get("time"):
@@ -111,7 +110,7 @@ def write_nexus(entry, metadata, axes):
         entry["start_time"] = f"{general['date']}T{general['time']}{zone if zone[:1] in ('+', '-') else ''}"
 
 
-def read_nexus(group, label, strict=False):
+def read_nexus(group, label, strict=False, allow_external=False):
     """Quantities from the fields of the NXentry around a group, by whatever program it was written.
 
     Parameters
@@ -119,48 +118,66 @@ def read_nexus(group, label, strict=False):
     group : h5py.Group
     label, strict
         See `Told`.
+    allow_external : bool
+        Whether fields may lie in other files.
 
     Returns
     -------
     Told
+        Fields that cannot be read are left out, with a warning: they must not keep anybody from the events.
     """
     told = Told("nexus", label, strict)
     entry = group
-    while _text(entry.attrs.get("NX_class", "")) != "NXentry" and entry.name != "/":
+    while text(attribute(entry, "NX_class")) != "NXentry" and entry.name not in ("/", None):
         entry = entry.parent
-    instrument = entry.get("instrument")
     for name, row in LEAVES.items():
-        path = _place(instrument, row)
-        if path is not None:
-            field = instrument[path]
-            if not hasattr(field, "shape") or field.shape not in ((), (1,)):
-                continue
-            value = _plain(field)
-            unit = _text(field.attrs.get("units", "")) or None
-            told.add(name, value if row.unit is None or unit is None else (value, unit), key=path)
-    if "title" in entry and _plain(entry["title"]):
-        told.add("title", _plain(entry["title"]), key="title")
-    if "start_time" in entry:
-        from rsciio_tpx3.metadata.written import add_moment
+        path, field = _place(entry, row, allow_external, label)
+        if field is None or field.shape not in ((), (1,)):
+            continue
+        found = _value(field, label)
+        unit = attribute(field, "units") or None
+        if found is not None:
+            known = row.unit is None or not isinstance(unit, str)
+            told.add(name, found if known else (found, unit), key=path)
+    for name in ("title", "start_time"):
+        field = _field(entry, name, allow_external, label)
+        found = None if field is None else _value(field, label)
+        if not found or not isinstance(found, str):
+            continue
+        if name == "title":
+            told.add(name, found, key=name)
+        else:
+            from rsciio_tpx3.metadata.written import add_moment
 
-        add_moment(told, _plain(entry["start_time"]), "start_time")
+            add_moment(told, found, name)
     return told
 
 
-def _place(instrument, row):
-    """Where an instrument has the field of a row; None where it has not."""
-    if row.nexus is None or instrument is None:
-        return None
+def _place(entry, row, allow_external, label):
+    """Path and field of a row in an instrument; None twice where it has not."""
+    if row.nexus is None:
+        return None, None
     own = row.nexus[0]
-    places = (own, own.removeprefix(_MICROSCOPE), *_EARLIER.get(own, ()))
-    return next((path for path in places if path in instrument), None)
+    for path in (own, own.removeprefix(_MICROSCOPE), *_EARLIER.get(own, ())):
+        field = _field(entry, f"instrument/{path}", allow_external, label)
+        if field is not None:
+            return path, field
+    return None, None
 
 
-def _plain(field):
-    value = field[()]
-    value = value[0] if isinstance(value, np.ndarray) else value
-    return _text(value.item() if isinstance(value, np.generic) else value)
+def _field(entry, path, allow_external, label):
+    try:
+        found = find(entry, path, allow_external)
+    except Exception as error:  # damage, or a link to another file
+        _logger.warning(f"{label}: {path} is left out: {error}")
+        return None
+    return found if hasattr(found, "dtype") and found.shape is not None else None
 
 
-def _text(value):
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+def _value(field, label):
+    try:
+        found = value(field)
+    except Exception as error:
+        _logger.warning(f"{label}: {field.name} is left out: {error}")
+        return None
+    return found[0] if isinstance(found, list) and len(found) == 1 else found

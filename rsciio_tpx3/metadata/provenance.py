@@ -141,7 +141,8 @@ def files_of(path):
     if path.lower().endswith(".toml"):
         from rsciio_tpx3.raw_csr.description import read_description
 
-        return [path, *(stamp.path for stamp in read_description(path).stamps.values())]
+        # only names and sums: the reader has refused already what lies elsewhere without leave
+        return [path, *(stamp.path for stamp in read_description(path, allow_external=True).stamps.values())]
     return [path]
 
 

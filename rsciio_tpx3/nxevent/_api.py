@@ -1,6 +1,9 @@
 """The RosettaSciIO reader and writer of NXevent_data files."""
 
 import contextlib
+import hashlib
+import json
+import logging
 import math
 import os
 
@@ -11,6 +14,8 @@ from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
+from rsciio_tpx3.frames.hdf5 import check_stored, find, groups_of_class, open_hdf5, value, whole
+from rsciio_tpx3.frames.hdf5_guard import guard_hdf5
 from rsciio_tpx3.frames.write import check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.event_values import QUANTITY
@@ -18,12 +23,17 @@ from rsciio_tpx3.metadata.nexus import read_nexus, write_nexus
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record, warn_unused
 from rsciio_tpx3.nxevent.hits import HitFrames
 from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, INSTRUMENT, PARAMETERS, PROCESS, id_type, load_plugin, packing
+from rsciio_tpx3.nxevent.pixels import detector_numbers
 from rsciio_tpx3.nxevent.sink import NXEventSink
-from rsciio_tpx3.nxevent.source import NXEventSource
+from rsciio_tpx3.nxevent.source import EXPECTED, NXEventSource
 from rsciio_tpx3.reading import numpy_order, refuse_unknown
 
 __all__ = ["file_reader", "file_writer"]
 
+_logger = logging.getLogger(__name__)
+
+_SUM = "sha256"
+_MOST_RECORD = 1 << 26
 _REPEATED = "pixels repeated by count"
 _HEIGHTS = "pulse_height"
 
@@ -40,6 +50,8 @@ def file_reader(
     metadata_from=None,
     calibrate="auto",
     chunks="auto",
+    allow_external=False,
+    guard=False,
     **kwds,
 ):
     """Read an NXevent_data file as a 4D data set of sparse frames.
@@ -71,6 +83,12 @@ def file_reader(
         yet; "auto" takes mrad.
     chunks : "auto" or int
         Scan lines in one chunk.
+    allow_external : bool
+        Follow links, external storage and virtual data sets into other files. False refuses them: a file from
+        elsewhere could show any file of yours as counts.
+    guard : bool or float
+        Read the structure of the file in another process first, which is stopped after 60 s (or so many): some damaged
+        files keep the HDF5 library busy for ever. `rsciio_tpx3.convert.check` always does.
     **kwds
         Refused, with the option that was probably meant.
 
@@ -82,7 +100,11 @@ def file_reader(
     Raises
     ------
     Tpx3FormatError
-        If there is no NXevent_data group, or its arrays do not fit each other.
+        If there is no NXevent_data group, its arrays do not fit each other or lie in other files, or it is damaged.
+    LossError
+        If a part of the arrays was never written, or is cut off.
+    LimitError
+        If what it describes is out of all proportion to its size.
     ImportError
         If the file is packed by a filter of the package hdf5plugin, which is absent.
 
@@ -95,15 +117,18 @@ def file_reader(
     account = gather(filename, metadata, metadata_from, calibrate)
     if values not in ("auto", "counts", _HEIGHTS):
         raise ValueError(f"values={values!r} is none of 'auto', 'counts', 'pulse_height'.")
-    found = _look(filename, dataset_path)
+    guard_hdf5(guard, filename)
+    found = _look(filename, dataset_path, allow_external)
     account.told += [found["told"]] if found["told"] else []
     sig_shape = _signal_shape(found, signal_shape)
-    nav_shape, record = numpy_order(navigation_shape), None
+    given, record = numpy_order(navigation_shape), None
     where = repr(os.path.basename(filename))
-    if nav_shape is None and signal_shape is None:
+    if given is None and signal_shape is None:
         record = read_record(found["record"], found["n_positions"], sig_shape, where)
+        _refuse_changed(found, record, where)
     else:
         warn_unused(found["record"], where)
+    nav_shape = given
     if nav_shape is None:
         nav_shape = record["nav_shape"] if record else found["nav_shape"]
     if nav_shape is None:
@@ -113,6 +138,8 @@ def file_reader(
         )
     if values == "auto":
         values = _HEIGHTS if found["coding"] == _HEIGHTS else "counts"
+    if values == _HEIGHTS and found["height_type"] is None:
+        raise ValueError(f"values='pulse_height': {found['path']!r} of {where} has no pulse_height.")
     if dtype is None:
         dtype = found["height_type"] if values == _HEIGHTS else np.uint16
         # the record has the type of what was written, not of times over threshold kept beside it
@@ -122,85 +149,144 @@ def file_reader(
     if record and values == _HEIGHTS and not merged:
         # the record is about the counts beside which they were kept
         record["metadata"].setdefault("Signal", {})["quantity"] = QUANTITY["tot"]
-    source = NXEventSource(filename, found["path"], nav_shape, sig_shape, dtype, values, merged)
+    source = NXEventSource(
+        filename,
+        found["path"],
+        nav_shape,
+        sig_shape,
+        dtype,
+        values,
+        merged,
+        found["numbers"],
+        allow_external,
+        shape_given=given is not None,
+    )
     return counted_signal(
         source, record, foreign_metadata(filename), {"nxevent": {"group": found["path"]}}, lazy, chunks, account
     )
 
 
-def _look(filename, dataset_path):
+def _look(filename, dataset_path, allow_external):
     """What the file says about its events, without reading them."""
-    import h5py
-
-    name = os.path.basename(filename)
     stamp = FileStamp.of(filename)
-    if not h5py.is_hdf5(stamp.path):
-        raise Tpx3FormatError(
-            f"{name!r} is no HDF5 file, so no NXevent_data file. Check the file, or pass file_format."
-        )
+    name = stamp.name
     load_plugin()
-    with h5py.File(stamp.path, "r") as file:
-        group = _group(file, dataset_path, name)
-        missing = [key for key in ("event_id", "event_index") if key not in group]
+    with open_hdf5(stamp, EXPECTED) as file:
+        path, group = _group(file, dataset_path, name, allow_external)
+        arrays = {key: find(group, key, allow_external) for key in ("event_id", "event_index")}
+        missing = [key for key, array in arrays.items() if array is None]
         if missing:
             raise Tpx3FormatError(
-                f"{group.name!r} of {name!r} has no {' and no '.join(missing)}: events cannot be assigned to positions."
+                f"{path!r} of {name!r} has no {' and no '.join(missing)}: events cannot be assigned to positions."
             )
-        if values := [
-            key for key in ("event_id", "event_index") if group[key].dtype.kind not in "iu" or group[key].ndim != 1
-        ]:
-            raise Tpx3FormatError(f"{values[0]} in {group.name!r} of {name!r} is no list of whole numbers.")
-        height = group.get("pulse_height")
-        own = _parameters(group)
+        if odd := [key for key, array in arrays.items() if not _is_list_of_numbers(array)]:
+            raise Tpx3FormatError(f"{odd[0]} in {path!r} of {name!r} is no list of whole numbers.")
+        height = find(group, "pulse_height", allow_external)
+        own = _parameters(file, path, name)
+        numbers, n_detectors = (None, 0) if own else detector_numbers(file, path, allow_external)
+        if n_detectors:
+            _logger.warning(
+                f"{name!r} has {n_detectors} detectors with numbers for their pixels, none of them around {path!r}: "
+                "event_id is taken for y * width + x."
+            )
+        shape = find(file, numbers, allow_external).shape if numbers else None
         return {
-            "path": group.name,
-            "n_positions": len(group["event_index"]),
+            "path": path,
+            "n_positions": _n_positions(group, arrays, bool(own), allow_external),
             "nav_shape": _shape(own.get("nav_shape")),
-            "sig_shape": _shape(own.get("sig_shape")),
-            "coding": _text(own.get("coding", "")),
-            "height_type": height.dtype.newbyteorder("=") if height is not None else np.dtype(np.float32),
-            "record": _text(own.get("record")),
-            "told": read_nexus(group, f"{name} (NeXus)") if own.get("record") is None else None,
+            "sig_shape": _shape(own.get("sig_shape")) or (shape if shape and len(shape) == 2 else None),
+            "coding": own.get("coding", ""),
+            "height_type": height.dtype.newbyteorder("=") if hasattr(height, "dtype") else None,
+            "record": own.get("record"),
+            "told": None if own.get("record") else read_nexus(group, f"{name} (NeXus)", False, allow_external),
+            "numbers": numbers,
         }
 
 
-def _parameters(group):
+def _is_list_of_numbers(array):
+    # some programs write whole numbers as floats, or as one column
+    shape = getattr(array, "shape", None)
+    return bool(shape) and math.prod(shape[1:]) == 1 and array.dtype.kind in "iuf"
+
+
+def _n_positions(group, arrays, own, allow_external):
+    """Pulses of an event_index, whose list may be closed by the number of events.
+
+    NXevent_data has the first event of each pulse; some programs add the end of the last one. Where the times of the
+    pulses tell their number there is no doubt; else the number that the user gives decides, see `NXEventSource`.
+    """
+    index, n_events = arrays["event_index"], len(arrays["event_id"])
+    times = find(group, "event_time_zero", allow_external)
+    n_times = len(times) if hasattr(times, "dtype") and times.shape else None
+    if own or n_times != len(index) - 1:
+        return len(index)
+    check_stored(index, allow_external)
+    return n_times if whole(index[-1]) == n_events else len(index)
+
+
+def _parameters(file, path, name):
     """What our writer noted about these events."""
-    found = group.file.get(f"{ENTRY}/{PROCESS}/{PARAMETERS}")
-    own = {name: item[()] for name, item in found.items()} if found is not None else {}
-    return own if _text(own.get("events")) == group.name else {}
+    found = find(file, f"{ENTRY}/{PROCESS}/{PARAMETERS}")
+    if not hasattr(found, "keys"):
+        return {}
+    own = {}
+    for key in found:
+        item = find(found, key)
+        own[key] = value(item, _MOST_RECORD) if hasattr(item, "shape") else None
+    if own.get("events") != path:
+        return {}
+    told = own.pop(_SUM, None)
+    if told is not None and told != _sum_of(own):
+        raise Tpx3FormatError(
+            f"the parameters in {found.name} of {name!r} are not those that were written: their SHA-256 differs. The "
+            "file is damaged; copy it again."
+        )
+    return own
 
 
-def _text(value):
-    return value.decode("utf-8") if isinstance(value, bytes) else value
+def _sum_of(own):
+    """SHA-256 of the parameters: HDF5 has no checksum for texts and single numbers."""
+    plain = {key: item if isinstance(item, str) else [int(n) for n in item] for key, item in own.items()}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_changed(found, record, where):
+    """Raise where our own record and the shapes beside it tell different stories."""
+    if found["record"] is None or record is not None:
+        return
+    raise Tpx3FormatError(
+        f"the record in {where} does not fit its {found['n_positions']} positions and detector {found['sig_shape']}. "
+        "The file is damaged or was edited; pass navigation_shape=(x, y) and signal_shape=(x, y) to read it without."
+    )
 
 
 def _shape(stored):
-    return None if stored is None else tuple(int(n) for n in stored)
+    numbers = [whole(n) for n in stored] if isinstance(stored, list) else [None]
+    return None if None in numbers or min(numbers, default=1) < 0 else tuple(numbers)
 
 
-def _group(file, path, name):
-    import h5py
-
+def _group(file, path, name, allow_external):
+    """Path and group of the events."""
     if path is not None:
-        if not isinstance(file.get(path), h5py.Group):
+        group = find(file, path, allow_external)
+        if not hasattr(group, "keys"):
             raise Tpx3FormatError(f"{name!r} has no group {path!r}.")
-        return file[path]
-    found = []
-
-    def visit(key, item):
-        if isinstance(item, h5py.Group) and _text(item.attrs.get("NX_class", "")) == "NXevent_data":
-            found.append(item)
-
-    file.visititems(visit)
-    if len(found) != 1:
-        names = ", ".join(repr(group.name) for group in found)
-        raise Tpx3FormatError(
-            f"{name!r} has several groups of class NXevent_data; pass dataset_path, one of {names}."
-            if found
-            else f"{name!r} has no group of class NXevent_data. Check the file, or pass file_format for what it is."
-        )
-    return found[0]
+        return f"/{path.strip('/')}", group
+    found, outside = groups_of_class(file, "NXevent_data", allow_external)
+    if len(found) == 1:
+        return next(iter(found.items()))
+    if found:
+        names = ", ".join(map(repr, sorted(found)))
+        raise Tpx3FormatError(f"{name!r} has several groups of class NXevent_data; pass dataset_path, one of {names}.")
+    more = (
+        f" It has links to other files, which were not followed ({', '.join(outside[:3])}); pass allow_external=True "
+        "if you trust where it came from."
+        if outside
+        else ""
+    )
+    raise Tpx3FormatError(
+        f"{name!r} has no group of class NXevent_data. Check the file, or pass file_format for what it is.{more}"
+    )
 
 
 def _signal_shape(found, given):
@@ -308,8 +394,8 @@ def _nexus_group(parent, name, kind):
 def _note(entry, own):
     """What only this package knows, where NeXus has a place for parameters of a program."""
     group = _nexus_group(entry[PROCESS], PARAMETERS, "NXparameters")
-    for name, value in own.items():
-        group[name] = value if isinstance(value, str) else np.asarray(value, np.int64)
+    for name, found in {**own, _SUM: _sum_of(own)}.items():
+        group[name] = found if isinstance(found, str) else np.asarray(found, np.int64)
 
 
 def _entry(file, signal, sig_shape, compression):
@@ -331,6 +417,8 @@ def _entry(file, signal, sig_shape, compression):
     axes = _nexus_group(entry, "axes", "NXcollection")
     for i, axis in enumerate(signal["axes"]):
         data = np.asarray(axis.get("offset", 0.0) + np.arange(axis["size"]) * axis.get("scale", 1.0))
-        values = axes.create_dataset(f"axis_{i}", data=data, chunks=data.shape, shuffle=True, compression="gzip")
+        values = axes.create_dataset(
+            f"axis_{i}", data=data, chunks=data.shape, shuffle=True, compression="gzip", fletcher32=True
+        )
         values.attrs.update(long_name=str(axis.get("name") or ""), units=str(axis.get("units") or ""))
     return entry

@@ -43,7 +43,8 @@ def packing(compression, n_bytes):
     Pixel numbers ascend within a position. The shuffle filter puts their first, second, ... bytes
     together; differences of neighbours in these streams are small for all but the lowest byte, and zstd
     packs them to within a twentieth of what the order and number of events allow. The filters act on
-    the bytes only: what a reader gets is plain pixel numbers.
+    the bytes only: what a reader gets is plain pixel numbers. HDF5's Fletcher32 checksum comes last, over what is
+    stored: the library compares it whenever it reads a chunk, before anything is unpacked.
 
     Parameters
     ----------
@@ -57,13 +58,13 @@ def packing(compression, n_bytes):
     dict
     """
     if compression == "gzip":
-        return {"shuffle": True, "compression": "gzip", "compression_opts": 4}
+        return {"shuffle": True, "compression": "gzip", "compression_opts": 4, "fletcher32": True}
     if compression != "blosc2":
         raise ValueError(f"compression={compression!r} is none of 'blosc2', 'gzip'.")
     require_plugin("to write with compression='blosc2'; compression='gzip' needs no plugin")
     # Higher levels look for repeats that counted pixels do not have: slower, and not smaller.
     options = (0, 0, 0, 0, 1, _BYTEDELTA, _ZSTD)
-    return {"shuffle": n_bytes > 1, "compression": _BLOSC2, "compression_opts": options}
+    return {"shuffle": n_bytes > 1, "compression": _BLOSC2, "compression_opts": options, "fletcher32": True}
 
 
 def require_plugin(purpose):

@@ -4,15 +4,20 @@ Sources: LiberTEM 0.16, documentation and behaviour of its "raw_csr" data set (k
 type); Reader4D (default names and types, optional acquisition parameters, its shorter list of types).
 """
 
+import hashlib
+import logging
 import os
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
-from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError, format_errors
 from rsciio_tpx3.frames.files import FileStamp
 
 __all__ = ["OWN_TABLE", "Description", "disk_type", "read_description", "toml_text"]
+
+_logger = logging.getLogger(__name__)
 
 OWN_TABLE = "rsciio_tpx3"
 
@@ -21,6 +26,13 @@ _DEFAULTS = {"indptr": ("indptr.raw", "int64"), "indices": ("indices.raw", "int3
 
 # a TOML description is short; an arbitrary large file is not worth parsing
 _MOST_BYTES = 1 << 26
+# the parser keeps every beginning of a key: one of 20,000 parts takes 1.6 GB
+_TEXTS = re.compile(
+    r"'''.*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'[^'\n]*'|\"(?:\\.|[^\"\\\n])*\"|#[^\n]*", re.DOTALL
+)
+_LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){64}")
+_MOST_NUMBER = 1 << 48
+_BLOCK = 1 << 22
 
 # Reader4D takes any type it does not list for int32, without a word: these are the ones it lists
 _SHARED_TYPES = {"b": "uint32", "u1": "uint32", "u2": "uint32", "u4": "uint32", "u8": "uint64"}
@@ -63,13 +75,38 @@ class Description:
     def holds_counts(self):
         return self.values_role == "count"
 
+    @property
+    def sums(self):
+        """SHA-256 of the arrays by part, as they were when this package wrote them."""
+        found = {part: self.own.get(f"{part}_sha256") for part in self.stamps}
+        return {part: text.lower() for part, text in found.items() if isinstance(text, str)}
 
-def read_description(path):
+    def check_sums(self):
+        """Raise Tpx3FormatError if an array is not the one that was written; it is read from end to end."""
+        for part, expected in self.sums.items():
+            stamp, found = self.stamps[part], hashlib.sha256()
+            block = bytearray(_BLOCK)
+            with stamp.open() as file:
+                for start in range(0, stamp.size, _BLOCK):
+                    space = memoryview(block)[: min(_BLOCK, stamp.size - start)]
+                    stamp.fill(file, start, space)
+                    found.update(space)
+            if found.hexdigest() != expected:
+                raise Tpx3FormatError(
+                    f"{stamp.name!r} is not the file that was written: its SHA-256 differs from {part}_sha256 in "
+                    f"{os.path.basename(self.path)!r}. Copy the data set again; if the file was changed on purpose, "
+                    "delete that line."
+                )
+
+
+def read_description(path, allow_external=False):
     """Read and check the TOML file, and look at the files it names.
 
     Parameters
     ----------
     path : str or Path
+    allow_external : bool
+        Whether the arrays may lie outside of the folder of the TOML.
 
     Returns
     -------
@@ -78,11 +115,18 @@ def read_description(path):
     Raises
     ------
     Tpx3FormatError
-        If it is no TOML, no raw_csr description, or names a type or shape that is none.
+        If it is no TOML, no raw_csr description, names a type or shape that is none, or an array elsewhere.
     FileNotFoundError
         If one of the arrays is absent.
     """
     path = os.path.abspath(path)
+    before = FileStamp.of(path)
+    found = _read_description(path, allow_external)
+    # a writer that replaced the data set meanwhile may have given the names of its arrays to new ones
+    return found if FileStamp.of(path) == before else _read_description(path, allow_external)
+
+
+def _read_description(path, allow_external):
     tables = _parse(path)
     params = tables.get("params")
     filetype = params.get("filetype") if isinstance(params, dict) else None
@@ -96,7 +140,7 @@ def read_description(path):
     stamps, dtypes = {}, {}
     for part, (name, dtype) in _DEFAULTS.items():
         name = arrays.get(f"{part}_file", name)
-        stamps[part] = _stamp(path, part, name)
+        stamps[part] = _stamp(path, part, name, allow_external)
         dtypes[part] = _dtype(path, part, arrays.get(f"{part}_dtype", dtype))
     own = tables.get(OWN_TABLE)
     shapes = (_shape(path, params, key) for key in ("nav_shape", "sig_shape"))
@@ -112,13 +156,21 @@ def _parse(path):
     stamp = FileStamp.of(path)
     if stamp.size > _MOST_BYTES:
         raise Tpx3FormatError(f"{stamp.name!r} has {stamp.size} bytes: too many for a TOML description.")
-    try:
+    with format_errors(path, "TOML description of raw_csr arrays"):
         with open(path, "rb") as file:
-            return tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Tpx3FormatError(
-            f"{stamp.name!r} is no valid TOML: {error}. Correct it, or pass the .toml that lies beside the arrays."
-        ) from None
+            content = file.read(stamp.size)
+        try:
+            # editors on Windows put a byte-order mark before the text, which TOML does not know
+            text = content.decode("utf-8-sig").replace("\r\n", "\n")
+            if len(text) > 64 and _LONG_KEY.search(_TEXTS.sub("s", text)):
+                raise LimitError(f"{stamp.name!r} has a key of more than 64 parts: no description of arrays.")
+            return tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            hint = " It is UTF-16; save it as UTF-8." if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+            raise Tpx3FormatError(
+                f"{stamp.name!r} is no valid TOML: {error}.{hint} Correct it, or pass the .toml that lies beside the "
+                "arrays."
+            ) from None
 
 
 def _table_of_arrays(tables, filetype, path):
@@ -133,10 +185,18 @@ def _table_of_arrays(tables, filetype, path):
     return table
 
 
-def _stamp(path, part, name):
-    if not isinstance(name, str) or not name:
+def _stamp(path, part, name, allow_external):
+    if not isinstance(name, str) or not name or "\0" in name:
         raise Tpx3FormatError(f"{os.path.basename(path)!r}: {part}_file = {name!r} is no file name.")
-    full = os.path.join(os.path.dirname(path), name)
+    folder = os.path.dirname(path)
+    full = os.path.join(folder, name)
+    # links resolved: a name without a folder may lead anywhere too
+    if not allow_external and not _lies_in(os.path.realpath(full), os.path.realpath(folder)):
+        raise Tpx3FormatError(
+            f"{os.path.basename(path)!r} names {name!r} as {part}_file, which lies outside of its folder "
+            f"({os.path.realpath(full)!r}): a description from elsewhere could show any file of yours as counts. Pass "
+            "allow_external=True where the arrays lie apart on purpose."
+        )
     if not os.path.isfile(full):
         raise FileNotFoundError(
             f"{os.path.basename(path)!r} names {name!r} as {part}_file, but {full!r} does not exist. Copy all "
@@ -145,10 +205,17 @@ def _stamp(path, part, name):
     return FileStamp.of(full)
 
 
+def _lies_in(path, folder):
+    try:
+        return os.path.commonpath([path, folder]) == folder
+    except ValueError:  # other drives
+        return False
+
+
 def _dtype(path, part, text):
     try:
-        dtype = np.dtype(text)
-    except TypeError:
+        dtype = np.dtype(text) if isinstance(text, str) and len(text) < 32 else None
+    except Exception:  # of many types, such as SyntaxError for "(1"
         dtype = None
     kinds = "biufc" if part == "data" else "iu"
     if dtype is None or dtype.kind not in kinds or not isinstance(text, str):
@@ -163,10 +230,11 @@ def _shape(path, params, key):
     value = params.get(key)
     if value is None:
         return None
-    whole = isinstance(value, list) and all(isinstance(n, int) and n > 0 for n in value)
-    if not whole or (len(value) != 2 if key == "sig_shape" else not 1 <= len(value)):
+    whole = isinstance(value, list) and all(type(n) is int and 0 < n < _MOST_NUMBER for n in value)
+    if not whole or (len(value) != 2 if key == "sig_shape" else not 1 <= len(value) <= 8):
         raise Tpx3FormatError(
-            f"{os.path.basename(path)!r}: {key} = {value!r}; two whole numbers above 0 are needed, [rows, columns]."
+            f"{os.path.basename(path)!r}: {key} = {repr(value)[:200]}; two whole numbers above 0 are needed, [rows, "
+            "columns]."
         )
     return tuple(value)
 
@@ -197,7 +265,7 @@ def disk_type(dtype, compact):
     return np.dtype(name)
 
 
-def toml_text(params, arrays, record):
+def toml_text(params, arrays, record, sums=None):
     """The TOML file's text.
 
     Parameters
@@ -206,6 +274,8 @@ def toml_text(params, arrays, record):
         Tables ``params`` and ``raw_csr``; values are text, integers, floats or lists of integers.
     record : str
         JSON text of `rsciio_tpx3.metadata.record`.
+    sums : dict of str to str, optional
+        SHA-256 of "indptr", "indices" and "data".
 
     Returns
     -------
@@ -215,16 +285,24 @@ def toml_text(params, arrays, record):
     for name, table in (("params", params), ("raw_csr", arrays)):
         lines += [f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items()), ""]
     # axes and metadata as JSON: no TOML parser of any age minds one long string
-    lines += [f"[{OWN_TABLE}]", f"record = '''\n{_literal(record)}'''", ""]
+    lines += [f"[{OWN_TABLE}]", *(f"{part}_sha256 = {_value(found)}" for part, found in (sums or {}).items())]
+    lines += [f"record = '''\n{_literal(record)}'''", ""]
     return "\n".join(lines)
 
 
 def _value(value):
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return '"' + "".join(map(_escaped, value)) + '"'
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(str(int(n)) for n in value) + "]"
     return repr(value)
+
+
+def _escaped(letter):
+    """A letter inside a TOML basic string: quotes, backslashes and control characters have to be escaped."""
+    if letter in '"\\':
+        return "\\" + letter
+    return letter if letter.isprintable() or letter == " " else f"\\U{ord(letter):08x}"
 
 
 def _literal(text):

@@ -1,5 +1,7 @@
 """Three growing files, and the TOML that makes them a data set once they are whole."""
 
+import hashlib
+import itertools
 import os
 
 import numpy as np
@@ -33,11 +35,11 @@ class RawCsrSink:
             "indices": index_type(sig_shape[0] * sig_shape[1]),
             "data": disk_type(dtype, compact),
         }
-        self.names = _free_names(files.target)
-        folder = os.path.dirname(files.target)
-        self._open = {part: open(files.path(os.path.join(folder, name)), "wb") for part, name in self.names.items()}
+        refuse_odd_name(files.target)
+        names = next(_names(files.target))
+        self._open = {part: _Summed(files.path(path)) for part, path in zip(_SUFFIXES, names)}
         self._end = 0
-        np.zeros(1, np.int64).tofile(self._open["indptr"])
+        self._open["indptr"].write(np.zeros(1, np.int64))
 
     def prepare(self, frames):
         """Arrays in the types of the files."""
@@ -48,20 +50,22 @@ class RawCsrSink:
     def append(self, prepared):
         """Write the next rows."""
         data, indices, ends = prepared
-        np.ascontiguousarray(data).tofile(self._open["data"])
-        np.ascontiguousarray(indices).tofile(self._open["indices"])
-        np.asarray(ends + self._end, np.int64).tofile(self._open["indptr"])
+        self._open["data"].write(data)
+        self._open["indices"].write(indices)
+        self._open["indptr"].write(np.asarray(ends + self._end, np.int64))
         self._end += len(data)
 
     def finish(self, params, record):
         """Close the arrays and write the TOML beside them, all still under provisional names."""
         self.close()
         arrays = {}
-        for part in _SUFFIXES:
-            arrays[f"{part}_file"] = self.names[part]
+        # names that nobody has: the old data set stays whole until the new TOML replaces its own
+        for part, path in zip(_SUFFIXES, self._files.claim(_names(self._files.target))):
+            arrays[f"{part}_file"] = os.path.basename(path)
             arrays[f"{part}_dtype"] = _type_name(self.dtypes[part])
+        sums = {part: file.sum.hexdigest() for part, file in self._open.items()}
         with open(self._files.path(), "w", encoding="utf-8", newline="\n") as file:
-            file.write(toml_text(params, arrays, record))
+            file.write(toml_text(params, arrays, record, sums))
 
     def close(self):
         for file in self._open.values():
@@ -73,14 +77,38 @@ def _type_name(dtype):
     return dtype.newbyteorder("=").name
 
 
-def _free_names(target):
-    """Names for the arrays that no file has: the old data set stays whole until the new TOML replaces its own."""
+def _names(target):
+    """Paths for the arrays of a data set, one list after the other."""
     folder, name = os.path.split(target)
     stem = os.path.splitext(name)[0]
-    version = 0
-    while True:
+    for version in itertools.count():
         infix = f".{version}" if version else ""
-        names = {part: f"{stem}{infix}.{suffix}" for part, suffix in _SUFFIXES.items()}
-        if not any(os.path.exists(os.path.join(folder, n)) for n in names.values()):
-            return names
-        version += 1
+        yield [os.path.join(folder, f"{stem}{infix}.{suffix}") for suffix in _SUFFIXES.values()]
+
+
+def refuse_odd_name(target):
+    """Raise where no TOML file could name the arrays beside it."""
+    name = os.path.basename(target)
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{name!r} is no text in UTF-8, in which a TOML file names its arrays. Choose a name of letters that "
+            "Unicode has."
+        ) from None
+
+
+class _Summed:
+    """A file that is written from its beginning to its end, and its SHA-256."""
+
+    def __init__(self, path):
+        self._file = open(path, "wb")
+        self.sum = hashlib.sha256()
+
+    def write(self, array):
+        array = np.ascontiguousarray(array)
+        array.tofile(self._file)
+        self.sum.update(array.view(np.uint8).data)
+
+    def close(self):
+        self._file.close()

@@ -1,4 +1,7 @@
-"""Frames of a raw_csr data set, mapped into memory where and when they are asked for."""
+"""Frames of a raw_csr data set, of which the part that is asked for is read.
+
+Read, not mapped into memory: a mapped file that another program cuts ends the process by a signal.
+"""
 
 import logging
 import math
@@ -52,7 +55,7 @@ class RawCsrSource:
         self._name = description.stamps["indices"].name
         self.dtype = np.dtype(dtype) if dtype is not None else native(np.empty(0, self._dtypes["data"])).dtype
         n_entries = self._check_lengths()
-        indptr = self._map("indptr")
+        indptr = self._read("indptr", 0, self._length("indptr"))
         self._check_indptr(indptr, n_entries)
         self.n_rows = len(indptr) - 1
         self.sync_offset = int(sync_offset)
@@ -99,13 +102,13 @@ class RawCsrSource:
             return None
         for stamp in self._stamps.values():
             stamp.check()
-        indptr, data = self._rows(0, self.n_rows), self._map("data")
+        indptr = self._rows(0, self.n_rows)
         counts = np.zeros(self.n_rows, np.sum(np.zeros(1, self._dtypes["data"])).dtype)
-        most = _PART_BYTES // data.itemsize
+        most = _PART_BYTES // self._dtypes["data"].itemsize
         start = 0
         while start < self.n_rows:
             stop = max(int(np.searchsorted(indptr, indptr[start] + most, "right")) - 1, start + 1)
-            part = native(np.array(data[indptr[start] : indptr[stop]]))
+            part = native(self._read("data", int(indptr[start]), int(indptr[stop])))
             sum_rows(part, indptr[start : stop + 1] - indptr[start], counts[start:stop])
             start = stop
         return self._at_positions(counts.astype(np.int64))
@@ -117,12 +120,17 @@ class RawCsrSource:
         first, last, blank = self._file_rows(start, stop)
         indptr = self._rows(first, last)
         begin, end = int(indptr[0]), int(indptr[-1])
+        if not 0 <= begin <= end <= self.n_entries:
+            # the order inside is checked with the frames
+            raise Tpx3FormatError(
+                f"{self._stamps['indptr'].name!r} names entries {begin} to {end} of {self.n_entries}: it changed since "
+                "it was opened. Load it again."
+            )
         counts = np.zeros(stop - start + 1, np.int64)
         counts[blank + 1 : blank + 1 + last - first] = np.diff(indptr)
         return canonical_frames(
-            # copies: a chunk that stays in memory must not change with the file, nor hold it open
-            np.array(self._map("data")[begin:end]),
-            np.array(self._map("indices")[begin:end]),
+            self._read("data", begin, end),
+            self._read("indices", begin, end),
             np.cumsum(counts),
             self.sig_shape,
             self.dtype,
@@ -148,13 +156,15 @@ class RawCsrSource:
 
     def _rows(self, first, last):
         # int64: uint64 minus uint64 wraps, uint64 with int64 promotes to float64
-        return native(self._map("indptr")[first : last + 1]).astype(np.int64, copy=False)
+        return native(self._read("indptr", first, last + 1)).astype(np.int64, copy=False)
 
-    def _map(self, part):
+    def _read(self, part, first, last):
+        """Entries of one array, refused where the file is no longer the one that was opened."""
         stamp, dtype = self._stamps[part], self._dtypes[part]
-        if stamp.size == 0:  # an empty file cannot be mapped
-            return np.empty(0, dtype)
-        return np.asarray(np.memmap(stamp.path, dtype, "r"))
+        found = np.empty(max(last - first, 0), dtype)
+        with stamp.open() as file:
+            stamp.fill(file, first * dtype.itemsize, found.view(np.uint8))
+        return found
 
     def _length(self, part):
         return self._stamps[part].size // self._dtypes[part].itemsize

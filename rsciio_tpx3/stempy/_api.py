@@ -1,6 +1,8 @@
 """The RosettaSciIO reader and writer of stempy files."""
 
 import contextlib
+import hashlib
+import logging
 import math
 import os
 
@@ -9,16 +11,23 @@ import numpy as np
 from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
+from rsciio_tpx3.frames.hdf5 import attribute, find, open_hdf5, tree, value, whole
+from rsciio_tpx3.frames.hdf5_guard import guard_hdf5
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, plain, read_record
 from rsciio_tpx3.reading import refuse_unknown
 from rsciio_tpx3.stempy.sink import StempySink
-from rsciio_tpx3.stempy.source import FRAMES, POSITIONS, StempySource
+from rsciio_tpx3.stempy.source import EXPECTED, FRAMES, POSITIONS, StempySource
 
 __all__ = ["file_reader", "file_writer"]
 
+_logger = logging.getLogger(__name__)
+
 _RECORD = "rsciio_tpx3/record"
+_RECORD_SUM = "rsciio_tpx3/sha256"
+_MOST_RECORD = 1 << 26
+_MOST_NUMBER = 1 << 31  # of pixels or positions along one side
 _MOST_ROWS = 32  # rows a position that version 3 should have: every one costs 16 bytes, empty or not
 
 
@@ -32,6 +41,8 @@ def file_reader(
     metadata_from=None,
     calibrate="auto",
     chunks="auto",
+    allow_external=False,
+    guard=False,
     **kwds,
 ):
     """Read a stempy file as a 4D data set of sparse frames.
@@ -56,6 +67,12 @@ def file_reader(
         yet; "auto" takes mrad.
     chunks : "auto" or int
         Scan lines in one chunk.
+    allow_external : bool
+        Follow links, external storage and virtual data sets into other files. False refuses them: a file from
+        elsewhere could show any file of yours as counts.
+    guard : bool or float
+        Read the structure of the file in another process first, which is stopped after 60 s (or so many): some damaged
+        files keep the HDF5 library busy for ever. `rsciio_tpx3.convert.check` always does.
     **kwds
         Refused, with the option that was probably meant.
 
@@ -67,7 +84,11 @@ def file_reader(
     Raises
     ------
     Tpx3FormatError
-        If the file is no stempy file, or its rows do not fit its scan.
+        If the file is no stempy file, its rows do not fit its scan or lie in other files, or it is damaged.
+    LossError
+        If a part of the rows was never written, or is cut off.
+    LimitError
+        If what it describes is out of all proportion to its size.
 
     Examples
     --------
@@ -76,7 +97,8 @@ def file_reader(
     """
     refuse_unknown(kwds, file_reader, "stempy files")
     account = gather(filename, metadata, metadata_from, calibrate)
-    found = _look(filename)
+    guard_hdf5(guard, filename)
+    found = _look(filename, allow_external)
     sig_shape = found["sig_shape"]
     if signal_shape is not None:
         sig_shape = tuple(int(n) for n in signal_shape)[::-1]
@@ -90,7 +112,9 @@ def file_reader(
     if record and dtype is None:
         dtype = record["dtype"]
     nav_shape = record["nav_shape"] if record else None
-    source = StempySource(filename, found["version"], found["scan_shape"], sig_shape, dtype, keep_flyback, nav_shape)
+    source = StempySource(
+        filename, found["version"], found["scan_shape"], sig_shape, dtype, keep_flyback, nav_shape, allow_external
+    )
     return counted_signal(
         source,
         record,
@@ -102,50 +126,75 @@ def file_reader(
     )
 
 
-def _look(filename):
+def _look(filename, allow_external):
     """What the file says about itself."""
     import h5py
 
     stamp = FileStamp.of(filename)
-    if not h5py.is_hdf5(stamp.path):
-        raise Tpx3FormatError(f"{stamp.name!r} is no HDF5 file, so no stempy file.")
-    with h5py.File(stamp.path, "r") as file:
-        missing = [name for name in (FRAMES, POSITIONS) if name not in file]
+    with open_hdf5(stamp, EXPECTED) as file:
+        frames, positions = (find(file, name, allow_external) for name in (FRAMES, POSITIONS))
+        missing = [n for n, item in ((FRAMES, frames), (POSITIONS, positions)) if not hasattr(item, "dtype")]
         if missing:
             raise Tpx3FormatError(
                 f"{stamp.name!r} has no {' and no '.join(missing)}: it holds no counted data of stempy. Files with "
                 "uncounted frames are read by stempy itself."
             )
-        version = int(file.attrs.get("version", 1))
+        version = whole(attribute(file, "version")) if "version" in file.attrs else 1
         if version not in (1, 2, 3):
             raise Tpx3FormatError(f"{stamp.name!r} has version {version}; versions 1, 2 and 3 are known.")
-        frames, positions = file[FRAMES], file[POSITIONS]
         if h5py.check_vlen_dtype(frames.dtype) is None:
             raise Tpx3FormatError(f"{FRAMES} of {stamp.name!r} is no list of rows but {frames.dtype} {frames.shape}.")
-        scan = _pair(positions.attrs)
+        if frames.ndim != 1:
+            raise Tpx3FormatError(f"{FRAMES} of {stamp.name!r} has shape {frames.shape}; a list of rows is needed.")
+        scan = _pair(positions, stamp.name)
         if scan is None:
             raise Tpx3FormatError(f"{POSITIONS} of {stamp.name!r} has no attributes Nx and Ny: the scan is not known.")
-        record = file.get(_RECORD)
+        metadata = _metadata(file, allow_external)
         return {
             "version": version,
             "scan_shape": scan[::-1],
-            "sig_shape": _pair(frames.attrs),
-            "metadata": _tree(file["metadata"]) if "metadata" in file else {},
-            "record": record[()].decode("utf-8") if record is not None else None,
+            "sig_shape": _pair(frames, stamp.name),
+            "metadata": metadata if isinstance(metadata, dict) else {"metadata": metadata},
+            "record": _record(file, stamp.name),
         }
 
 
-def _pair(attributes):
-    if "Nx" not in attributes or "Ny" not in attributes:
+def _pair(item, name):
+    """Attributes Nx and Ny, also where they are lists of one number or text; None where there are none."""
+    if "Nx" not in item.attrs or "Ny" not in item.attrs:
         return None
-    return int(attributes["Nx"]), int(attributes["Ny"])
+    found = tuple(whole(attribute(item, key)) for key in ("Nx", "Ny"))
+    if any(n is None or not 0 <= n < _MOST_NUMBER for n in found):
+        raise Tpx3FormatError(
+            f"attributes Nx and Ny of {item.name} in {name!r} are {attribute(item, 'Nx')!r:.80} and "
+            f"{attribute(item, 'Ny')!r:.80}; whole numbers are needed. The file is damaged."
+        )
+    return found
 
 
-def _tree(group):
-    tree = {name: plain(value) for name, value in group.attrs.items()}
-    for name, item in group.items():
-        tree[name] = _tree(item) if hasattr(item, "items") else plain(item[()])
-    return tree
+def _metadata(file, allow_external):
+    """The metadata of the microscope, as far as they can be understood; they never keep anybody from the counts."""
+    try:
+        item = find(file, "metadata", allow_external)
+        return {} if item is None else plain(tree(item, allow_external))
+    except Exception as error:
+        _logger.warning(f"metadata of {os.path.basename(file.filename)!r} are left out: {error}")
+        return {}
+
+
+def _record(file, name):
+    """What our writer noted, or None; refused where it is not what was written."""
+    record, told = (find(file, path) for path in (_RECORD, _RECORD_SUM))
+    if not hasattr(record, "dtype"):
+        return None
+    record = value(record, _MOST_RECORD)
+    if hasattr(told, "dtype") and value(told) != _sum_of(record):
+        raise Tpx3FormatError(f"{_RECORD} of {name!r} is not what was written: its SHA-256 differs. Copy it again.")
+    return record
+
+
+def _sum_of(record):
+    return hashlib.sha256(str(record).encode()).hexdigest()
 
 
 def file_writer(filename, signal, version="auto", show_progressbar=None, **kwds):
@@ -189,7 +238,8 @@ def file_writer(filename, signal, version="auto", show_progressbar=None, **kwds)
         entries = known_entries(data)
         if entries is not None:
             need_space(files.target, 4 * entries + 16 * highest * math.prod(nav_shape))
-        file = stack.enter_context(h5py.File(files.path(), "w"))
+        # tables of HDF5 1.8 (2008) have checksums of their own, those before had none
+        file = stack.enter_context(h5py.File(files.path(), "w", libver=("v108", "v108")))
         file.attrs["version"] = version
         sink = StempySink(file.create_group("electron_events"), version, highest)
         write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
@@ -197,7 +247,8 @@ def file_writer(filename, signal, version="auto", show_progressbar=None, **kwds)
         scan_shape = (math.prod(nav_shape[:-1]), nav_shape[-1] if nav_shape else 1)
         sink.finish(scan_shape, sig_shape)
         file.create_group("metadata")
-        file[_RECORD] = make_record(signal)
+        file[_RECORD] = record = make_record(signal)
+        file[_RECORD_SUM] = _sum_of(record)
         file.close()
         files.commit()
 

@@ -9,12 +9,17 @@ import math
 
 import numpy as np
 
+from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.frames.files import FileStamp
+from rsciio_tpx3.frames.hdf5 import find, open_hdf5
+
 __all__ = ["row_lengths"]
 
+_NUMBER = 4  # bytes of a pixel number
 _REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 
 
-def row_lengths(path, name):
+def row_lengths(path, name, allow_external=False):
     """Lengths of the rows of a data set of one axis and variable length.
 
     Parameters
@@ -22,16 +27,24 @@ def row_lengths(path, name):
     path : str
     name : str
         Of the data set.
+    allow_external : bool
+        See `rsciio_tpx3.frames.hdf5.find`.
 
     Returns
     -------
     numpy.ndarray of int64, shape (n_rows,), or None
-        None where the references cannot be read as they lie: filtered, in another file, or of other sizes.
-    """
-    import h5py
+        None where the references cannot be read as they lie: packed, in another file, or of other sizes.
 
-    with h5py.File(path, "r") as file:
-        dataset = file[name]
+    Raises
+    ------
+    Tpx3FormatError
+        If all rows together would be longer than the file: they are never packed.
+    """
+    stamp = FileStamp.of(path)
+    with open_hdf5(stamp, "stempy file") as file:
+        dataset = find(file, name, allow_external)
+        if dataset.file != file:
+            return None
         pieces = _pieces(file, dataset)
         if pieces is None:
             return None
@@ -39,6 +52,11 @@ def row_lengths(path, name):
         for first, offset, n in pieces:
             found = np.fromfile(path, _REFERENCE, n, offset=offset)["length"]
             lengths[first : first + n] = found[: len(lengths) - first]
+        if lengths.sum() * _NUMBER > stamp.size:
+            raise Tpx3FormatError(
+                f"{name} of {stamp.name!r} refers to {lengths.sum()} electrons, more than a file of {stamp.size} bytes "
+                "holds. It is damaged; copy it again."
+            )
         # what the library says of a few rows holds what was read against the file
         asked = {0, len(lengths) // 2, len(lengths) - 1} if len(lengths) else set()
         return lengths if all(len(dataset[row]) == lengths[row] for row in asked) else None
@@ -46,11 +64,22 @@ def row_lengths(path, name):
 
 def _pieces(file, dataset):
     """First row, place in the file and number of references of each stored part; None where there is no telling."""
+    import h5py
+
     create, sizes = dataset.id.get_create_plist(), file.id.get_create_plist().get_sizes()
     if create.get_nfilters() or file.userblock_size or sizes[0] != 8 or dataset.ndim != 1 or dataset.is_virtual:
         return None
     if dataset.chunks is None:
         offset = dataset.id.get_offset()
         return None if offset is None or dataset.external else [(0, offset, len(dataset))]
-    chunks = map(dataset.id.get_chunk_info, range(dataset.id.get_num_chunks()))
-    return [(chunk.chunk_offset[0], chunk.byte_offset, math.prod(dataset.chunks)) for chunk in chunks]
+    found = []
+
+    def note(chunk):
+        found.append((chunk.chunk_offset[0], chunk.byte_offset, math.prod(dataset.chunks)))
+
+    if hasattr(h5py.h5d.DatasetID, "chunk_iter"):
+        dataset.id.chunk_iter(note)  # one pass; asking for each in turn looks from the first every time
+    else:  # h5py before 3.8
+        for i in range(dataset.id.get_num_chunks()):
+            note(dataset.id.get_chunk_info(i))
+    return [piece for piece in found if piece[0] < len(dataset)]

@@ -1,10 +1,19 @@
 """Counted frames as rows of electrons in a growing HDF5 data set."""
 
+import sys
+import zlib
+
 import numpy as np
 
 from rsciio_tpx3.compiled import njit
 
-__all__ = ["StempySink"]
+__all__ = ["ROW_SUMS", "SUM_OF_LENGTHS", "StempySink", "row_sums", "sum_of_lengths"]
+
+ROW_SUMS = "rsciio_tpx3/row_crc32"
+"""CRC-32 of each row of electrons, as numbers of four bytes, the lowest first: HDF5 has no checksum for such rows."""
+
+SUM_OF_LENGTHS = "lengths_crc32"
+"""Attribute of these: CRC-32 of the lengths of all rows."""
 
 _CHUNK_ROWS = 1 << 12
 
@@ -27,7 +36,10 @@ class StempySink:
 
         self.version, self._k = version, rows_of_a_position
         kind = h5py.vlen_dtype(np.uint32)
-        self._frames = group.create_dataset("frames", (0,), kind, maxshape=(None,), chunks=(_CHUNK_ROWS,))
+        options = {"maxshape": (None,), "chunks": (_CHUNK_ROWS,)}
+        self._frames = group.create_dataset("frames", (0,), kind, **options)
+        self._sums = group.file.create_dataset(ROW_SUMS, (0,), "<u4", fletcher32=True, **options)
+        self._sum_of_lengths = 0
         self._positions = []
         self._n_positions = 0
 
@@ -44,7 +56,8 @@ class StempySink:
         rows = np.arange(frames.n_frames)
         if self.version == 1:
             ends = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])[frames.indptr]
-            return _split(np.repeat(indices, counts), ends), rows, frames.n_frames
+            listed = _split(np.repeat(indices, counts), ends)
+            return listed, rows, frames.n_frames, row_sums(listed)
         layers = range(self._k if self.version == 3 else max(high, 1))
         if self.version == 3 and high > self._k:
             raise ValueError(f"a pixel counts {high}, more than the {self._k} rows a position that were announced.")
@@ -61,13 +74,17 @@ class StempySink:
             owners.append(kept)
         owners = np.concatenate(owners)
         order = np.argsort(owners, kind="stable")
-        return np.concatenate(parts)[order], owners[order], frames.n_frames
+        listed = np.concatenate(parts)[order]
+        return listed, owners[order], frames.n_frames, row_sums(listed)
 
     def append(self, prepared):
         """Write the next rows."""
-        rows, owners, n_positions = prepared
+        rows, owners, n_positions, sums = prepared
         if len(rows):
             before = len(self._frames)
+            self._sums.resize(before + len(rows), axis=0)
+            self._sums[before:] = sums
+            self._sum_of_lengths = sum_of_lengths(list(map(len, rows)), self._sum_of_lengths)
             self._frames.resize(before + len(rows), axis=0)
             # assignment would make a rectangle of rows that happen to have one length
             self._frames.write_direct(rows.astype(self._frames.dtype), dest_sel=np.s_[before:])
@@ -80,9 +97,33 @@ class StempySink:
         if self.version == 3:
             listed = np.arange(self._n_positions)
         kind = np.int32 if self._n_positions <= np.iinfo(np.int32).max else np.int64
-        positions = self._frames.parent.create_dataset("scan_positions", data=listed.astype(kind))
+        chunks = (max(min(len(listed), 1 << 16), 1),)
+        group = self._frames.parent
+        positions = group.create_dataset("scan_positions", data=listed.astype(kind), chunks=chunks, fletcher32=True)
         positions.attrs["Nx"], positions.attrs["Ny"] = scan_shape[1], scan_shape[0]
         self._frames.attrs["Nx"], self._frames.attrs["Ny"] = sig_shape
+        self._sums.attrs[SUM_OF_LENGTHS] = np.uint32(self._sum_of_lengths)
+
+
+def row_sums(rows):
+    """CRC-32 of each row.
+
+    Parameters
+    ----------
+    rows : sequence of numpy.ndarray of uint32
+
+    Returns
+    -------
+    numpy.ndarray of uint32, shape (n_rows,)
+    """
+    if sys.byteorder == "big":
+        rows = [row.astype("<u4") for row in rows]
+    return np.fromiter((zlib.crc32(row) for row in rows), np.uint32, len(rows))
+
+
+def sum_of_lengths(lengths, before=0):
+    """CRC-32 of lengths of rows, as numbers of four bytes, the lowest first; `before` is that of earlier rows."""
+    return zlib.crc32(np.asarray(lengths, "<u4"), before)
 
 
 @njit(nogil=True, cache=True)

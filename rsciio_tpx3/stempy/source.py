@@ -10,15 +10,44 @@ import math
 
 import numpy as np
 
-from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
 from rsciio_tpx3.frames.canonical import canonical_frames
 from rsciio_tpx3.frames.files import FileStamp
+from rsciio_tpx3.frames.hdf5 import attribute, check_stored, find, open_hdf5, whole, whole_numbers
 from rsciio_tpx3.stempy.row_lengths import row_lengths
+from rsciio_tpx3.stempy.sink import ROW_SUMS, SUM_OF_LENGTHS, row_sums, sum_of_lengths
 
 __all__ = ["FRAMES", "POSITIONS", "StempySource"]
 
+EXPECTED = "stempy file"
 FRAMES = "electron_events/frames"
 POSITIONS = "electron_events/scan_positions"
+
+
+_FREE_POSITIONS = 1 << 23  # whatever the size of the file
+
+
+class _Rows:
+    """Rows of electrons of an open file, held against their checksums where our writer has left these."""
+
+    def __init__(self, file, name, allow_external):
+        self._frames = find(file, FRAMES, allow_external)
+        self._sums = find(file, ROW_SUMS)
+        self._name = name
+        if self._sums is not None and getattr(self._sums, "shape", None) != self._frames.shape:
+            # a program that appended or left out rows does not know of them
+            self._sums = None
+
+    def __getitem__(self, span):
+        rows = self._frames[span]
+        if self._sums is not None:
+            wrong = np.flatnonzero(row_sums(rows) != self._sums[span])
+            if len(wrong):
+                raise Tpx3FormatError(
+                    f"row {span.start + int(wrong[0])} of {FRAMES} in {self._name!r} is not the one that was written: "
+                    "its checksum differs. The file is damaged; copy it again."
+                )
+        return rows
 
 
 class StempySource:
@@ -40,14 +69,25 @@ class StempySource:
     nav_shape : tuple of int, optional
         Instead of `scan_shape`, with as many positions, where the flyback is kept.
 
+    allow_external : bool
+        Whether arrays may lie in other files.
+
     Raises
     ------
     Tpx3FormatError
-        If the rows do not fit the scan.
+        If the rows do not fit the scan, or lie in other files.
+    LossError
+        If a part of them was never written.
+    LimitError
+        If the scan has far more positions than a file of this size can hold.
     """
 
-    def __init__(self, path, version, scan_shape, sig_shape, dtype=None, keep_flyback=True, nav_shape=None):
+    def __init__(
+        self, path, version, scan_shape, sig_shape, dtype=None, keep_flyback=True, nav_shape=None, allow_external=False
+    ):
         self.stamp = FileStamp.of(path)
+        self.allow_external = bool(allow_external)
+        self.others = ()
         self.version = version
         self.sig_shape = tuple(int(n) for n in sig_shape)
         self._columns = int(scan_shape[-1])
@@ -73,10 +113,11 @@ class StempySource:
     def row_events(self):
         """Electrons of each position, where the file tells without reading them; see `FrameSource.row_events`."""
         if self._electrons is None:
-            self.stamp.check()
-            lengths = row_lengths(self.stamp.path, FRAMES)
+            self._check_files()
+            lengths = row_lengths(self.stamp.path, FRAMES, self.allow_external)
             if lengths is None:
                 return None
+            self._check_lengths(lengths)
             if self._order is None:
                 electrons = lengths.reshape(-1, self._rows_of_a_position).sum(axis=1)
             else:
@@ -117,16 +158,29 @@ class StempySource:
         first, last = (p // (nx - 1) * nx + p % (nx - 1) for p in (start, max(stop - 1, start)))
         return first, last + 1
 
-    def _whole_frames(self, start, stop):
-        import h5py
+    def _check_lengths(self, lengths):
+        with open_hdf5(self.stamp, EXPECTED) as file:
+            sums = find(file, ROW_SUMS)
+            known = getattr(sums, "shape", None) == lengths.shape
+            told = whole(attribute(sums, SUM_OF_LENGTHS)) if known else None
+        if told is not None and told != sum_of_lengths(lengths):
+            raise Tpx3FormatError(
+                f"{FRAMES} of {self.stamp.name!r} has rows of other lengths than were written: their checksum differs. "
+                "The file is damaged; copy it again."
+            )
 
-        self.stamp.check()
-        with h5py.File(self.stamp.path, "r") as file:
-            rows, positions = self._rows(file[FRAMES], start, stop)
+    def _check_files(self):
+        for stamp in (self.stamp, *self.others):
+            stamp.check()
+
+    def _whole_frames(self, start, stop):
+        self._check_files()
+        with open_hdf5(self.stamp, EXPECTED) as file:
+            rows, positions = self._rows(_Rows(file, self.stamp.name, self.allow_external), start, stop)
         lengths = np.zeros(stop - start, np.int64)
         np.add.at(lengths, positions - start, [len(row) for row in rows])
         indices = np.concatenate([*rows, np.empty(0, np.uint32)]) if len(rows) else np.empty(0, np.uint32)
-        if indices.dtype.kind == "f":
+        if indices.dtype.kind not in "iu":
             raise Tpx3FormatError(f"{FRAMES} of {self.stamp.name!r} holds {indices.dtype} values, not pixel numbers.")
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         return canonical_frames(None, indices, indptr, self.sig_shape, self.dtype, repr(self.stamp.name), start)
@@ -144,11 +198,24 @@ class StempySource:
 
     def _find_rows(self, n_positions):
         """How rows belong to positions: a number of them each, or a list."""
-        import h5py
-
-        with h5py.File(self.stamp.path, "r") as file:
-            n_rows = len(file[FRAMES])
-            listed = file[POSITIONS][()] if self.version < 3 else None
+        with open_hdf5(self.stamp, EXPECTED) as file:
+            frames, positions = (find(file, name, self.allow_external) for name in (FRAMES, POSITIONS))
+            others = check_stored(frames, self.allow_external)
+            n_rows, listed = len(frames), None
+            if n_positions > _FREE_POSITIONS + self.stamp.size + sum(stamp.size for stamp in others):
+                raise LimitError(
+                    f"attributes Nx and Ny of {POSITIONS} in {self.stamp.name!r} tell {n_positions} scan positions, "
+                    f"out of all proportion to a file of {self.stamp.size} bytes. One of them is damaged."
+                )
+            if self.version < 3:
+                if positions.shape != (n_rows,):
+                    raise Tpx3FormatError(
+                        f"{self.stamp.name!r} lists {positions.size} scan positions of type {positions.dtype} for "
+                        f"{n_rows} rows; one whole number a row is needed."
+                    )
+                others += check_stored(positions, self.allow_external)
+                listed = positions[()]
+            self.others = tuple({stamp.path: stamp for stamp in others}.values())
         self._order = self._positions = None
         self._n_positions = n_positions
         if listed is None:
@@ -159,12 +226,7 @@ class StempySource:
                 )
             self._rows_of_a_position = n_rows // n_positions
             return
-        if len(listed) != n_rows or listed.dtype.kind not in "iu":
-            raise Tpx3FormatError(
-                f"{self.stamp.name!r} lists {len(listed)} scan positions of type {listed.dtype} for {n_rows} rows; one "
-                "whole number a row is needed."
-            )
-        listed = listed.astype(np.int64)
+        listed = whole_numbers(listed, f"{POSITIONS} of {self.stamp.name!r}")
         if n_rows and (listed.min() < 0 or listed.max() >= n_positions):
             raise Tpx3FormatError(
                 f"scan_positions of {self.stamp.name!r} run from {listed.min()} to {listed.max()}, but the scan has "

