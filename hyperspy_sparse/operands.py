@@ -17,6 +17,7 @@ from hyperspy_sparse import twins, waiting
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta
 from rsciio_tpx3.frames.elementwise import FILLED_SHARE, compact, probe
+from rsciio_tpx3.frames.types import is_stored
 
 __all__ = ["add_reflected", "binary", "operate"]
 
@@ -216,7 +217,7 @@ def _zeros_stay(function, operands, frames):
             answer = np.asarray(function(*asked))
         except Exception:  # no answer in memory: the chunks will tell what is wrong
             return False
-    if answer.dtype.kind not in "biufc":
+    if not is_stored(answer.dtype):
         return False
     if known:
         return np.count_nonzero(answer) <= FILLED_SHARE * answer.size  # NaN counts as nonzero

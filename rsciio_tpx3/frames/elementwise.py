@@ -10,6 +10,7 @@ from sparse import SparseArray
 
 from rsciio_tpx3.frames import kernels
 from rsciio_tpx3.frames.csr_frames import CSRFrames, _dense_all, _drop_zeros
+from rsciio_tpx3.frames.types import is_stored
 
 __all__ = ["FILLED_SHARE", "call_ufunc", "compact", "probe"]
 
@@ -92,7 +93,7 @@ def _of_zero(ufunc, inputs, kwargs, shape):
     """What the function makes of zeros: nothing else anywhere (an empty array), values for few of them, or None."""
     zeros = (np.zeros(1, x.dtype) if isinstance(x, CSRFrames) else _asked(x, shape) for x in inputs)
     result = ufunc(*zeros, **kwargs)
-    if result.dtype.kind not in "biufc":
+    if not is_stored(result.dtype):
         return None
     if 0 in shape:  # asked for the type alone: what `probe` is for
         return None if np.any(result[~np.isnan(result)]) else _UNCHANGED
@@ -186,7 +187,8 @@ def _two(ufunc, a, b, kwargs):
     """Two stacks of equal shape, entry by entry of the union of their pixels."""
     if a.shape != b.shape:
         return NotImplemented
-    if np.any(ufunc(np.zeros(1, a.dtype), np.zeros(1, b.dtype), **kwargs) != 0):
+    of_zeros = ufunc(np.zeros(1, a.dtype), np.zeros(1, b.dtype), **kwargs)
+    if not is_stored(of_zeros.dtype) or np.any(of_zeros != 0):
         return NotImplemented
     if a.indices is b.indices and a.indptr is b.indptr:
         return _cleaned(ufunc(a.data, b.data, **kwargs), a)
