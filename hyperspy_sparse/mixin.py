@@ -122,6 +122,7 @@ class SparseFramesMixin:
         if isinstance(part._data, da.Array):
             key = self._get_array_slices(slices, isNavigation)
             part._data = slicing.from_source(self._data, key, part._data)
+            nan_masks.remember(part._data)
         return result
 
     def crop(self, axis, start=None, end=None, convert_units=False):
