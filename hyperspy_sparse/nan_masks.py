@@ -22,21 +22,21 @@ from rsciio_tpx3.frames.dask_array import empty_meta
 
 __all__ = ["behind", "reduced", "remember"]
 
-_TYPES = OrderedDict()
-_MOST_TYPES = 4096
+_FRAMES = OrderedDict()
+_MOST_FRAMES = 1024
 
 
 def remember(data):
-    """Remember that a dask array has frames as its chunks: a graph does not tell that of the arrays in it.
+    """Remember that the chunks of a dask array are frames: a graph does not tell that of the arrays in it.
 
     Every region of interest cuts out its rectangle first, and masks that; so each cut-out is remembered, by its name
     alone, however its frames came into being.
     """
     if isinstance(data, da.Array) and isinstance(data._meta, CSRFrames):
-        _TYPES[data.name] = data.dtype
-        _TYPES.move_to_end(data.name)
-        while len(_TYPES) > _MOST_TYPES:
-            _TYPES.popitem(last=False)
+        _FRAMES[data.name] = data.dtype, data.chunks
+        _FRAMES.move_to_end(data.name)
+        while len(_FRAMES) > _MOST_FRAMES:
+            _FRAMES.popitem(last=False)
 
 
 def behind(data):
@@ -61,10 +61,11 @@ def behind(data):
     if parts is None:
         return None
     mask_name, frames_name = parts
-    dtype = _TYPES.get(frames_name)
-    if dtype is None or dtype.kind not in "ui":
+    frames_name = _before_rechunk(data.dask, frames_name)
+    dtype, chunks = _FRAMES.get(frames_name, (np.dtype(object), None))
+    if dtype.kind not in "ui":
         return None
-    frames = da.Array(data.dask, frames_name, data.chunks, meta=empty_meta(dtype, data.ndim - 2))
+    frames = da.Array(data.dask, frames_name, chunks, meta=empty_meta(dtype, data.ndim - 2))
     same_along = _broadcast_axes(data.dask, mask_name, data.ndim)
     if same_along is None:
         return None
@@ -88,14 +89,18 @@ def _parts_of_where(data):
     return mask, frames
 
 
+def _before_rechunk(graph, name):
+    """The array that dask cut, in one or several steps, to fit the mask and the frames to each other; else `name`."""
+    names = {name}
+    while any(name.startswith("rechunk-") for name in names):
+        names = set().union(*(graph.dependencies[n] if n.startswith("rechunk-") else {n} for n in names))
+    return names.pop() if len(names) == 1 else None
+
+
 def _broadcast_axes(graph, name, ndim):
     """Axes along which a mask was broadcast, if these are the navigation axes or those of the detector; else None."""
-    while name.startswith("rechunk-"):  # dask cuts it where the frames are cut
-        above = graph.dependencies[name]
-        if len(above) != 1:
-            return None
-        (name,) = above
-    if not name.startswith("broadcast_to-"):
+    name = _before_rechunk(graph, name)
+    if name is None or not name.startswith("broadcast_to-"):
         return None
     (name,) = graph.dependencies[name]
     keys = [key for key in graph.layers[name] if isinstance(key, tuple)]
