@@ -10,6 +10,7 @@ from hyperspy_sparse.viewers import FrameView, to_napari
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
+from rsciio_tpx3.frames.types import is_stored
 
 __all__ = ["FrameView", "convert", "run_udf", "to_libertem", "to_napari", "to_py4dstem", "to_quantem", "to_sparse"]
 
@@ -23,7 +24,8 @@ def to_sparse(signal):
     Parameters
     ----------
     signal : hyperspy.api.signals.Signal2D or a class derived from it
-        With at least one navigation axis; any dtype of real numbers.
+        With at least one navigation axis; any dtype of real numbers up to double precision. Those in the other byte
+        order, as of Medipix files, come out in this machine's.
 
     Returns
     -------
@@ -33,7 +35,8 @@ def to_sparse(signal):
     Raises
     ------
     ValueError
-        If the signal has not two signal axes and at least one navigation axis.
+        If the signal has not two signal axes and at least one navigation axis, or its values are of a type that
+        frames cannot have.
 
     Examples
     --------
@@ -54,8 +57,11 @@ def to_sparse(signal):
     if has_sparse_chunks(signal):
         return as_sparse_twin(signal)
     data = signal._data_aligned_with_axes
-    if data.dtype.kind not in "biuf":
-        raise ValueError(f"{data.dtype} data cannot be sparse frames; needed are real numbers.")
+    if data.dtype.kind not in "biuf" or not is_stored(data.dtype):
+        raise ValueError(
+            f"{data.dtype} data cannot be sparse frames; needed are real numbers of at most double precision. Use "
+            'signal.change_dtype("float64") first where that is enough.'
+        )
     if isinstance(data, da.Array):
         frames = sparsified(data)
     else:

@@ -12,7 +12,7 @@ import numpy as np
 from hyperspy.signals import LazySignal
 from pyxem.utils.calibration import Calibration
 
-from hyperspy_sparse import blocks, detectors, frames, kernels, nan_masks, navigator, saving, slicing, waiting
+from hyperspy_sparse import blocks, detectors, frames, kernels, nan_masks, navigator, operands, saving, slicing, waiting
 from hyperspy_sparse.geometry import CachingCalibration
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
@@ -122,6 +122,7 @@ class SparseFramesMixin:
         if isinstance(part._data, da.Array):
             key = self._get_array_slices(slices, isNavigation)
             part._data = slicing.from_source(self._data, key, part._data)
+            nan_masks.remember(part._data)
         return result
 
     def crop(self, axis, start=None, end=None, convert_units=False):
@@ -131,6 +132,11 @@ class SparseFramesMixin:
         if isinstance(self._data, da.Array):
             key = (*(slice(None) for _ in range(place)), slice(first, last))
             self._data = slicing.from_source(data, key, self._data)
+
+    # -- operators -------------------------------------------------------------------------------
+
+    def _binary_operator_ruler(self, other, op_name):
+        return operands.binary(self, other, op_name)
 
     # -- speed -----------------------------------------------------------------------------------
 
@@ -345,3 +351,6 @@ class SparseFramesMixin:
         check_dense_size(self.data.shape, np.dtype(dtype or self.data.dtype), "numpy.asarray")
         dense = np.asarray(densified(self.data).compute())
         return dense if dtype is None else dense.astype(dtype, copy=False)
+
+
+operands.add_reflected(SparseFramesMixin)

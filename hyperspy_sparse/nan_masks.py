@@ -1,12 +1,14 @@
 """Frames with NaN outside a region, as HyperSpy's circles and polygons leave them, kept sparse.
 
 A region over the detector becomes ``where(mask, nan, frames)`` with the same mask for every frame,
-and that has no zeros to leave out. But all that is asked of it, as a rule, is a sum or a mean that
-skips the NaN; and the mask and the frames are still there, side by side, in the graph of the dask
-array. So the answer is taken from the frames, and the array is never made.
+one over the scan with the same for every pixel, and that has no zeros to leave out. But all that is
+asked of it, as a rule, is a sum or a mean that skips the NaN; and the mask and the frames are still
+there, side by side, in the graph of the dask array. So the answer is taken from the frames, and the
+array is never made.
 """
 
 import math
+from collections import OrderedDict
 
 import dask
 import dask.array as da
@@ -16,9 +18,25 @@ from dask.blockwise import Blockwise
 from hyperspy_sparse import blocks
 from hyperspy_sparse.detectors import masked_sums
 from rsciio_tpx3.frames.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import empty_meta, source_of
+from rsciio_tpx3.frames.dask_array import empty_meta
 
-__all__ = ["behind", "reduced"]
+__all__ = ["behind", "reduced", "remember"]
+
+_FRAMES = OrderedDict()
+_MOST_FRAMES = 1024
+
+
+def remember(data):
+    """Remember that the chunks of a dask array are frames: a graph does not tell that of the arrays in it.
+
+    Every region of interest cuts out its rectangle first, and masks that; so each cut-out is remembered, by its name
+    alone, however its frames came into being.
+    """
+    if isinstance(data, da.Array) and isinstance(data._meta, CSRFrames):
+        _FRAMES[data.name] = data.dtype, data.chunks
+        _FRAMES.move_to_end(data.name)
+        while len(_FRAMES) > _MOST_FRAMES:
+            _FRAMES.popitem(last=False)
 
 
 def behind(data):
@@ -32,25 +50,28 @@ def behind(data):
     Returns
     -------
     frames : dask.array.Array of CSRFrames
-    mask : numpy.ndarray of bool, shape (height, width)
-        True where the array is NaN.
+        Of integers.
+    mask : numpy.ndarray of bool
+        True where the array is NaN, with as many axes as the frames: of length 1 along navigation for a mask of the
+        detector, along the detector for one of the scan.
 
-    None if the array is something else, or its frames do not come straight from a source.
+    None if the array is something else.
     """
     parts = _parts_of_where(data)
     if parts is None:
         return None
     mask_name, frames_name = parts
-    # The type is read from the source below; this only asks which one it is.
-    frames = da.Array(data.dask, frames_name, data.chunks, meta=empty_meta(np.dtype("u1"), data.ndim - 2))
-    source = source_of(frames)
-    if source is None or np.dtype(source.dtype).kind not in "ui":
+    frames_name = _before_rechunk(data.dask, frames_name)
+    dtype, chunks = _FRAMES.get(frames_name, (np.dtype(object), None))
+    if dtype.kind not in "ui":
         return None
-    frames = da.Array(data.dask, frames_name, data.chunks, meta=empty_meta(source.dtype, data.ndim - 2))
-    if not _is_broadcast(data.dask, mask_name):
+    frames = da.Array(data.dask, frames_name, chunks, meta=empty_meta(dtype, data.ndim - 2))
+    same_along = _broadcast_axes(data.dask, mask_name, data.ndim)
+    if same_along is None:
         return None
     masks = da.Array(data.dask, mask_name, data.chunks, dtype=bool)
-    mask = np.asarray(masks[(0,) * (data.ndim - 2)].compute(scheduler="sync"))
+    first = tuple(slice(0, 1) if axis in same_along else slice(None) for axis in range(data.ndim))
+    mask = np.asarray(masks[first].compute(scheduler="sync"))
     return (frames, mask) if mask.dtype == np.bool_ else None
 
 
@@ -68,21 +89,26 @@ def _parts_of_where(data):
     return mask, frames
 
 
-def _is_broadcast(graph, name):
-    """Whether every frame has the same mask: it was made from one by broadcasting."""
-    while name.startswith("rechunk-"):  # dask cuts it where the frames are cut
-        above = graph.dependencies[name]
-        if len(above) != 1:
-            return False
-        (name,) = above
-    if not name.startswith("broadcast_to-"):
-        return False
+def _before_rechunk(graph, name):
+    """The array that dask cut, in one or several steps, to fit the mask and the frames to each other; else `name`."""
+    names = {name}
+    while any(name.startswith("rechunk-") for name in names):
+        names = set().union(*(graph.dependencies[n] if n.startswith("rechunk-") else {n} for n in names))
+    return names.pop() if len(names) == 1 else None
+
+
+def _broadcast_axes(graph, name, ndim):
+    """Axes along which a mask was broadcast, if these are the navigation axes or those of the detector; else None."""
+    name = _before_rechunk(graph, name)
+    if name is None or not name.startswith("broadcast_to-"):
+        return None
     (name,) = graph.dependencies[name]
     keys = [key for key in graph.layers[name] if isinstance(key, tuple)]
-    if any(any(key[1:-2]) for key in keys):
-        return False
-    first = min(keys)
-    return set(dask.get(graph.cull([first]), first).shape[:-2]) == {1}
+    shape = dask.get(graph.cull([min(keys)]), min(keys)).shape
+    for axes in (range(ndim - 2), range(ndim - 2, ndim)):
+        if all(shape[axis] == 1 for axis in axes) and not any(key[1 + axis] for key in keys for axis in axes):
+            return tuple(axes)
+    return None
 
 
 def reduced(name, masked, axes):
@@ -102,14 +128,33 @@ def reduced(name, masked, axes):
     """
     frames, mask = masked
     n_nav = frames.ndim - 2
-    over_detector = axes == (n_nav, n_nav + 1)
-    if name not in ("nansum", "nanmean") or not (over_detector or axes == tuple(range(n_nav))):
+    nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
+    if name not in ("nansum", "nanmean") or axes not in (nav, sig):
         return None
+    of_detector = mask.shape[:n_nav] == (1,) * n_nav
+    total = (_under_detector_mask if of_detector else _under_scan_mask)(frames, mask, axes == sig)
+    if name == "nansum":
+        return total.astype(np.float64)
+    number = _number(mask, frames.shape, axes)
+    return total.astype(np.float64) / np.where(number == 0, np.nan, number)
+
+
+def _under_detector_mask(frames, mask, over_detector):
+    mask = mask.reshape(mask.shape[-2:])
     if over_detector:
-        total = masked_sums(frames, [~mask], np.sum(np.zeros(1, frames.dtype)).dtype)[..., 0]
-        number = np.count_nonzero(~mask)
-    else:
-        total = da.where(mask, 0, blocks.in_blocks(frames).sum(axis=axes))
-        number = np.where(mask, 0, math.prod(frames.shape[:-2]))
-    total = total.astype(np.float64)
-    return total if name == "nansum" else total / np.where(number == 0, np.nan, number)
+        return masked_sums(frames, [~mask], np.sum(np.zeros(1, frames.dtype)).dtype)[..., 0]
+    return da.where(mask, 0, blocks.in_blocks(frames).sum(axis=tuple(range(frames.ndim - 2))))
+
+
+def _under_scan_mask(frames, mask, over_detector):
+    if over_detector:
+        everything = np.ones((1, *frames.shape[-2:]), bool)
+        sums = masked_sums(frames, everything, np.sum(np.zeros(1, frames.dtype)).dtype)[..., 0]
+        return da.where(mask[..., 0, 0], 0, sums)
+    return (frames * ~mask).sum(axis=tuple(range(frames.ndim - 2)))
+
+
+def _number(mask, shape, axes):
+    """How many values are not masked, for each result."""
+    repeats = math.prod(shape[axis] for axis in axes if mask.shape[axis] == 1 != shape[axis])
+    return np.count_nonzero(~mask, axis=axes) * repeats

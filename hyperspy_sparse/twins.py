@@ -53,4 +53,4 @@ def sparsified(data):
     """The dask array with every chunk made `CSRFrames`; the detector is one chunk first."""
     data = data.rechunk({data.ndim - 2: -1, data.ndim - 1: -1})
     meta = CSRFrames.from_dense(np.empty((0,) * data.ndim, data.dtype))
-    return data.map_blocks(_to_frames, dtype=data.dtype, meta=meta)
+    return data.map_blocks(_to_frames, dtype=meta.dtype, meta=meta)

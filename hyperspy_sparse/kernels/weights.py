@@ -4,6 +4,7 @@ import numpy as np
 from dask.base import tokenize
 
 from hyperspy_sparse.kernels import loops
+from rsciio_tpx3.frames.types import countable
 
 __all__ = ["Masks", "PixelWeights"]
 
@@ -74,7 +75,7 @@ class Masks:
         """Sums of every frame under every mask: ndarray of `dtype`, shape (n_frames, n_masks)."""
         wide = np.float64 if np.dtype(dtype).kind == "f" else np.dtype(dtype)
         out = np.empty((frames.n_frames, len(self.members)), dtype=wide)
-        data = frames.data.view(np.uint8) if frames.data.dtype == np.bool_ else frames.data
+        data = countable(frames.data)
         scratch = np.zeros((4, len(self.members)), dtype=wide)
         loops.label_sums(data, frames.indices, frames.indptr, self.labels, scratch, out)
         return (out @ self.members.astype(wide)).astype(dtype)

@@ -6,7 +6,7 @@ import numpy as np
 
 from rsciio_tpx3.frames import kernels
 from rsciio_tpx3.frames.csr_frames import CSRFrames
-from rsciio_tpx3.frames.reductions import _countable
+from rsciio_tpx3.frames.types import countable
 
 __all__ = ["bin_frames"]
 
@@ -52,7 +52,7 @@ def bin_frames(frames, factors, dtype=None):
     pixels = np.empty(frames.data.size, dtype=frames.indices.dtype)
     scratch = np.zeros(max(math.prod(new_shape[-2:]), 1), dtype=wide)
     mapped = pixel_map[frames.indices]
-    data = _countable(frames.data)
+    data = countable(frames.data)
     if dtype.kind in "iu" and frames.dtype.kind not in ("b", dtype.kind):
         data = frames.data.astype(dtype)  # as NumPy: cast, then add
     parts = data, mapped, frames.indptr

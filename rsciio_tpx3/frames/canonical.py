@@ -10,16 +10,11 @@ from scipy.sparse import csr_array
 
 from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.types import native
 
 __all__ = ["canonical_frames", "index_type", "native"]
 
 _ASCENDING, _REPEATS, _UNSORTED = 0, 1, 2
-
-
-def native(array):
-    """The array in this machine's byte order, not copied where it is already."""
-    array = np.asarray(array)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def index_type(n_pixels):

@@ -13,6 +13,7 @@ import numpy as np
 from sparse import COO, GCXS, SparseArray
 
 from rsciio_tpx3.frames import kernels, memory_limit
+from rsciio_tpx3.frames.types import index_arrays, is_stored, native, native_type, values_of_frames
 
 __all__ = ["CSRFrames"]
 
@@ -28,7 +29,8 @@ class CSRFrames(GCXS):
     arg : tuple of (data, indices, indptr), array, or sparse array
         ``data`` (n_entries,) are the counts, ``indices`` (n_entries,) the pixels
         ``y * width + x``, ascending and unique within a frame, ``indptr`` (n_frames + 1,) where
-        each frame starts. The arrays are used as they are, not copied. Dense arrays, `sparse` and
+        each frame starts. The arrays are used as they are, not copied, where they are contiguous,
+        in this machine's byte order, and ``indices`` int32 or int64. Dense arrays, `sparse` and
         `scipy.sparse` arrays are converted.
     shape : tuple of int
         ``nav_shape + (height, width)``. May be left out when `arg` has a shape.
@@ -49,6 +51,8 @@ class CSRFrames(GCXS):
     ValueError
         If the arrays do not describe that many frames, or have different lengths. The content of
         ``indices`` is not read: see `check`.
+    TypeError
+        If the values are of a type that frames cannot have: long floats, objects, times, structures.
 
     Examples
     --------
@@ -93,16 +97,16 @@ class CSRFrames(GCXS):
                 f"fill_value={fill_value!r}: pixels without an entry are zero in CSRFrames. "
                 "Use sparse.GCXS for another one."
             )
-        data, indices, indptr = (np.asarray(a) for a in arg)
-        if idx_dtype is not None:
-            indices = indices.astype(idx_dtype, copy=False)
+        data, indices, indptr = arg
+        data = np.ascontiguousarray(values_of_frames(data)) if np.ndim(data) else np.asarray(data)
+        indices, indptr = index_arrays(indices if idx_dtype is None else np.asarray(indices, idx_dtype), indptr)
         _check_lengths(data, indices, indptr, shape)
-        self._set(data, indices, indptr.astype(np.int64, copy=False), shape)
+        self._set(data, indices, indptr, shape)
         if prune:
             _drop_zeros(self)
 
     def _set(self, data, indices, indptr, shape):
-        self.data = data
+        self.data = data if data.dtype.isnative else native(data)
         self.indices = indices
         self.indptr = indptr
         self.shape = shape
@@ -210,7 +214,12 @@ class CSRFrames(GCXS):
         Returns
         -------
         CSRFrames
-            Same shape, same dtype, same values.
+            Same shape, same values, and the same dtype in this machine's byte order.
+
+        Raises
+        ------
+        TypeError
+            If the values are of a type that frames cannot have.
 
         Examples
         --------
@@ -220,6 +229,7 @@ class CSRFrames(GCXS):
         array = np.asarray(array)
         if array.ndim < 2:
             raise ValueError(f"an array of shape {array.shape} has no two detector axes; reshape it first.")
+        array = values_of_frames(array)
         n_frames, n_pixels = math.prod(array.shape[:-2]), math.prod(array.shape[-2:])
         flat = np.ascontiguousarray(array).reshape(n_frames, n_pixels)
         # NaN and -0.0 differ from the zero of a missing entry in what NumPy makes of them; NaN
@@ -262,9 +272,9 @@ class CSRFrames(GCXS):
                [6, 7]])
         """
         out = np.zeros((self.n_frames, self.n_pixels), dtype=self.dtype)
-        if self.dtype.char in "?bBhHiIlLqQfdFD":
+        if self.dtype != np.float16:
             kernels.fill_dense(self.data, self.indices, self.indptr, out)
-        else:  # types that compiled loops do not know: half and long floats
+        else:  # compiled loops do not know it
             out[self.rows(), self.indices] = self.data
         return out.reshape(self.shape)
 
@@ -383,9 +393,15 @@ class CSRFrames(GCXS):
         return self._make(data, self.indices, self.indptr, self.shape)
 
     def astype(self, dtype, order="K", casting="unsafe", subok=True, copy=True):
-        dtype = np.dtype(dtype)
+        """The same pixels with values of another type, in this machine's byte order whichever is asked for.
+
+        Types that frames cannot have, such as long floats, make a dense array.
+        """
+        dtype = native_type(dtype)
         if dtype == self.dtype:
             return self
+        if not is_stored(dtype):
+            return self.densified().astype(dtype, casting=casting)
         return self.with_data(self.data.astype(dtype, casting=casting))
 
     def copy(self, deep=True, order="C"):
@@ -518,11 +534,11 @@ class CSRFrames(GCXS):
 
     @property
     def real(self):
-        return self.with_data(self.data.real)
+        return self.with_data(np.ascontiguousarray(self.data.real))
 
     @property
     def imag(self):
-        return self.with_data(self.data.imag)
+        return self.with_data(np.ascontiguousarray(self.data.imag))
 
     def change_compressed_axes(self, new_compressed_axes):
         return self.to_gcxs().change_compressed_axes(new_compressed_axes)
@@ -628,8 +644,6 @@ def _check_lengths(data, indices, indptr, shape):
             f"indptr runs from {indptr[0]} to {indptr[-1]}; it must run from 0 to the number of "
             f"entries, {data.size}. Subtract indptr[0] and cut data and indices to match."
         )
-    if indices.dtype.kind not in "iu":
-        raise ValueError(f"indices are {indices.dtype}; pixel numbers must be integers.")
 
 
 def _drop_zeros(frames):

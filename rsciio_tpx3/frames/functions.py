@@ -11,6 +11,7 @@ import numpy as np
 from rsciio_tpx3.frames import reductions
 from rsciio_tpx3.frames.csr_frames import CSRFrames, _dense_all
 from rsciio_tpx3.frames.indexing import take_rows
+from rsciio_tpx3.frames.types import carried
 
 __all__ = ["call", "concatenate", "reshape"]
 
@@ -198,11 +199,11 @@ def _join_detectors(arrays, axis):
         pixels.append(y * width + x)
     rows, pixels = np.concatenate(rows), np.concatenate(pixels)
     order = np.argsort(rows, kind="stable")
-    data = np.concatenate([a.data for a in arrays])[order]
+    data, back = carried(np.concatenate([a.data for a in arrays])[order])
     indices = pixels[order].astype(arrays[0].indices.dtype)
     indptr = sum(a.indptr for a in arrays)
     kernels.sort_rows(data, indices, indptr)
-    return CSRFrames._make(data, indices, indptr, shape)
+    return CSRFrames._make(back(data), indices, indptr, shape)
 
 
 @_answers(np.stack)

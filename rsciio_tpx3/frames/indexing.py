@@ -10,6 +10,7 @@ import numpy as np
 
 from rsciio_tpx3.frames import kernels
 from rsciio_tpx3.frames.csr_frames import CSRFrames, _dense_all
+from rsciio_tpx3.frames.types import carried
 
 __all__ = ["crop", "getitem", "take_rows"]
 
@@ -71,16 +72,17 @@ def crop(frames, rows, sig_key):
     flat = np.ascontiguousarray(rows, dtype=np.int64).ravel()
     y_of, x_of = _new_place(y_kept, height), _new_place(x_kept, width)
     counts = np.zeros(flat.size, dtype=np.int64)
-    args = (frames.data, frames.indices, frames.indptr, flat, width, y_of, x_of, x_kept.size)
-    n_kept = kernels.crop_rows(*args, counts, frames.data[:0].copy(), frames.indices[:0].copy())
-    data = np.empty(n_kept, dtype=frames.dtype)
+    values, back = carried(frames.data)
+    args = (values, frames.indices, frames.indptr, flat, width, y_of, x_of, x_kept.size)
+    n_kept = kernels.crop_rows(*args, counts, values[:0].copy(), frames.indices[:0].copy())
+    data = np.empty(n_kept, dtype=values.dtype)
     indices = np.empty(n_kept, dtype=frames.indices.dtype)
     kernels.crop_rows(*args, counts, data, indices)
     indptr = np.zeros(flat.size + 1, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
     if _reverses(y_kept) or _reverses(x_kept):
         kernels.sort_rows(data, indices, indptr)
-    return CSRFrames._make(data, indices, indptr, rows.shape + (y_kept.size, x_kept.size))
+    return CSRFrames._make(back(data), indices, indptr, rows.shape + (y_kept.size, x_kept.size))
 
 
 def _split(key, n_nav):

@@ -1,5 +1,7 @@
 """Frames that are in memory already, as a source like any other."""
 
+import math
+
 import numpy as np
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
@@ -49,7 +51,10 @@ class MemorySource:
         return self._token
 
     def row_events(self):
-        return np.diff(self._frames.indptr)
+        """Entries per row; none of rows that `for_rows` left out. See `FrameSource`."""
+        entries = np.zeros(math.prod(self.nav_shape), np.int64)
+        entries[self._first_row : self._first_row + self._frames.n_frames] = np.diff(self._frames.indptr)
+        return entries
 
     def frames(self, start, stop):
         first = self._first_row
@@ -60,6 +65,7 @@ class MemorySource:
         """The same for these rows alone; see `FrameSource`."""
         part = MemorySource(self.frames(start, stop))
         part._first_row = start
+        part.nav_shape = self.nav_shape  # rows keep their numbers in the whole, which cut-outs ask for
         return part
 
 

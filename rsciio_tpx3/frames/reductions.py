@@ -11,6 +11,7 @@ import numpy as np
 
 from rsciio_tpx3.frames import kernels
 from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.types import countable
 
 __all__ = ["extreme", "logical", "mean", "normalize_axes", "powers", "std", "sum_over", "var"]
 
@@ -78,15 +79,8 @@ def sum_over(frames, axis=None, dtype=None, keepdims=False):
     wide = np.float64 if out_dtype.kind == "f" else np.dtype(f"{out_dtype.kind}8")
     if case == "some nav":
         return _merged(frames, axes, data, wide, keepdims).astype(out_dtype)
-    values = _sums(frames, case, axes, _countable(data), wide)
+    values = _sums(frames, case, axes, countable(data), wide)
     return shaped(values.astype(out_dtype), frames, axes, keepdims)
-
-
-def _countable(data):
-    """bool counts as 0 and 1; half precision is widened, since loops have no such type."""
-    if data.dtype == np.bool_:
-        return data.view(np.uint8)
-    return data.astype(np.float32) if data.dtype == np.float16 else data
 
 
 def _sums(frames, case, axes, data, wide):
@@ -133,7 +127,7 @@ def _merged(frames, axes, data, wide, keepdims):
     out = np.empty(data.size, dtype=wide)
     pixels = np.empty(data.size, dtype=frames.indices.dtype)
     n = kernels.merge_rows(
-        _countable(data),
+        countable(data),
         frames.indices,
         frames.indptr,
         group_rows,
@@ -221,7 +215,7 @@ def var(frames, axis=None, dtype=None, ddof=0, keepdims=False):
         return NotImplemented
     if out_dtype.kind != "f" or not np.isscalar(ddof):
         return NotImplemented
-    data = _countable(frames.data)
+    data = countable(frames.data)
     n = int(np.prod([frames.shape[a] for a in axes]))
     average = np.atleast_1d(np.asarray(mean(frames, axes, dtype=np.float64))).reshape(-1)
     # Two passes: a mean of squares minus a squared mean would lose the digits of bright pixels.
@@ -249,7 +243,7 @@ def powers(frames, axes, keepdims=True):
     Over the navigation axes, the detector axes, or both.
     """
     case = which(frames, axes)
-    data = _countable(frames.data)
+    data = countable(frames.data)
     if case == "nav":
         # A pixel has one entry in a frame at most.
         small = data.dtype == np.uint8 and frames.n_frames * 255**2 < 2**32

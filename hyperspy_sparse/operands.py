@@ -1,0 +1,273 @@
+"""Operators between sparse frames and another operand, which never takes the shape of the whole.
+
+HyperSpy broadcasts the *data* of two signals before it operates on them. An image of the detector or of the scan in
+memory becomes a view of four dimensions, which dask then hashes and copies: gigabytes for a mask of 64 kB. So the
+axes are taken from HyperSpy's broadcasting, done on stand-ins without data, and the data are left to dask, which
+broadcasts chunk by chunk. The left operand decides on the class and the metadata of the result, as in HyperSpy.
+"""
+
+import operator
+
+import dask.array as da
+import numpy as np
+from hyperspy.misc._signal_tools import are_signals_aligned, broadcast_signals
+from hyperspy.signal import ARITHMETIC_OPERATORS, INPLACE_OPERATORS, BaseSignal
+
+from hyperspy_sparse import twins, waiting
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.dask_array import empty_meta
+from rsciio_tpx3.frames.elementwise import FILLED_SHARE, compact, probe
+from rsciio_tpx3.frames.types import is_stored
+
+__all__ = ["add_reflected", "binary", "operate"]
+
+_EXACT_SHARE = 16
+"""An operand in memory this many times smaller than the frames is asked as a whole what becomes of zeros."""
+
+
+def binary(left, right, op_name):
+    """What ``left.<op_name>(right)`` gives; at least one of the two has sparse frames.
+
+    Parameters
+    ----------
+    left : hyperspy.api.signals.BaseSignal
+    right : hyperspy.api.signals.BaseSignal, array or number
+    op_name : str
+        As HyperSpy names its operators: "__mul__", "__imul__", "__lt__".
+
+    Returns
+    -------
+    hyperspy.api.signals.BaseSignal
+        Lazy, sparse where zeros stay zeros. `left` itself, changed, for operators in place. Two signals for
+        ``divmod``.
+
+    Raises
+    ------
+    ValueError
+        If the axes do not fit, or an operator in place would change the shape.
+    TypeError
+        If the operator is not defined for these types, or its result does not fit the type in place.
+    """
+    template = None
+    if not isinstance(right, BaseSignal):
+        a, b = left.data, right
+    elif _same_shape(left, right):
+        a, b = left._data_aligned_with_axes, right._data_aligned_with_axes
+    else:
+        if not are_signals_aligned(left, right):
+            raise ValueError("Invalid dimensions for this operation.")
+        template, _ = broadcast_signals(_without_data(left), _without_data(right))
+        n_sig = template.axes_manager.signal_dimension
+        a, b = (_with_signal_axes(signal, n_sig) for signal in (left, right))
+    function = _function(op_name)
+    if op_name in INPLACE_OPERATORS:
+        return _in_place(left, operate(function, a, b), op_name)
+    made = operate(function, a, b)
+    if isinstance(made, tuple):
+        return tuple(_signal(left, right, template, part) for part in made)
+    return _signal(left, right, template, made)
+
+
+def _same_shape(left, right):
+    a, b = left.axes_manager, right.axes_manager
+    return a.navigation_shape == b.navigation_shape and a.signal_shape == b.signal_shape
+
+
+def _without_data(signal):
+    """The signal as it is where its frames are sparse; else one with the same axes, which takes no memory."""
+    if twins.has_sparse_chunks(signal):
+        return signal
+    shape = signal.data.shape
+    return signal._deepcopy_with_new_data(da.zeros(shape, dtype=signal.data.dtype, chunks=shape))
+
+
+def _with_signal_axes(signal, n_sig):
+    """The data with `n_sig` signal axes, as HyperSpy inserts them; NumPy's rules do the rest."""
+    data, manager = signal._data_aligned_with_axes, signal.axes_manager
+    if manager.signal_dimension + manager.navigation_dimension == 0:
+        data = data[0]  # a single number has an array of one element
+    missing = n_sig - manager.signal_dimension
+    place = (slice(None),) * manager.navigation_dimension + (None,) * missing + (Ellipsis,)
+    return data[place]
+
+
+def _function(op_name):
+    if op_name in INPLACE_OPERATORS:
+        op_name = "__" + op_name[3:]
+    return getattr(operator, op_name, divmod)
+
+
+def _signal(left, right, template, data):
+    """The result as HyperSpy would make it from the left operand, in the class that its chunks need."""
+    if template is None:
+        signal = left._deepcopy_with_new_data(data)
+        signal.axes_manager._sort_axes()
+    else:
+        signal = template._deepcopy_with_new_data(data)
+    _take_class(signal)
+    for operand in (left, right):
+        if isinstance(operand, BaseSignal):
+            waiting.hand_on(operand, signal, False)
+    return signal
+
+
+def _take_class(signal):
+    if isinstance(signal.data, da.Array):
+        signal._lazy = True
+    signal._assign_subclass()
+    twins.choose_class(signal)
+
+
+def _in_place(signal, made, op_name):
+    data = signal._data_aligned_with_axes
+    if made.shape != data.shape:
+        raise ValueError(
+            f"{op_name} would change the shape of {signal} to {made.shape}. Operators in place keep the shape: "
+            "write s = s * other instead of s *= other."
+        )
+    if not np.can_cast(made.dtype, data.dtype, "same_kind"):
+        raise TypeError(
+            f"{op_name} gives {made.dtype}, which {data.dtype} of {signal} cannot hold. Write s = s * other instead of "
+            f's *= other, or s.change_dtype("{made.dtype}") first.'
+        )
+    made = made.astype(data.dtype)
+    if isinstance(data, da.Array):
+        signal.data = made
+        signal.axes_manager._sort_axes()
+        _take_class(signal)
+    else:  # HyperSpy's own signal in memory: its array is what others may look at
+        da.store(_dense(made), data, lock=False)
+    return signal
+
+
+def operate(function, *operands):
+    """An operator or ufunc over dask arrays of `CSRFrames` and other operands, broadcast chunk by chunk.
+
+    Parameters
+    ----------
+    function : callable
+        From the module `operator`, or a NumPy ufunc with one result for each element.
+    *operands : dask.array.Array, numpy.ndarray or number
+        At least one is a dask array of `CSRFrames`.
+
+    Returns
+    -------
+    dask.array.Array
+        All chunks are of the kind that its meta says: frames where zeros stay zeros, or nearly all of them, else
+        dense.
+
+    Examples
+    --------
+    >>> import operator, numpy as np, hyperspy_sparse
+    >>> s = hyperspy_sparse.data.disks()
+    >>> type(operate(operator.mul, s.data, np.eye(32))._meta).__name__
+    'CSRFrames'
+    >>> type(operate(operator.add, s.data, np.eye(32))._meta).__name__
+    'ndarray'
+    """
+    sparse = [x for x in operands if _is_sparse(x)]
+    largest = max(sparse, key=lambda x: x.ndim, default=None)
+    if largest is None:
+        return _checked(function(*operands), function, operands)
+    small = [compact(x, largest.shape) if _is_plain(x) else x for x in operands]
+    made = _checked(function(*(_in_chunks(x, largest) for x in small)), function, operands)
+    if not isinstance(made, da.Array) or len(sparse) == 1 and all(np.ndim(x) == 0 for x in small if x is not largest):
+        return made
+    return _frames(made) if _zeros_stay(function, small, largest) else _dense(made)
+
+
+def _checked(made, function, operands):
+    if made is NotImplemented:
+        types = " and ".join(str(getattr(x, "dtype", type(x).__name__)) for x in operands)
+        raise TypeError(f"{function.__name__} is not defined for {types}.")
+    return made
+
+
+def _is_sparse(x):
+    return isinstance(x, da.Array) and isinstance(x._meta, CSRFrames)
+
+
+def _is_plain(x):
+    return isinstance(x, np.ndarray) and x.ndim > 0 and not isinstance(x, np.ma.MaskedArray)
+
+
+def _in_chunks(x, frames):
+    """An operand that dask takes from either side, in chunks that do not cut those of the frames."""
+    if _is_plain(x):
+        return da.from_array(x, chunks=-1)
+    if not isinstance(x, da.Array) or _is_sparse(x):
+        return x
+    places = range(1, min(x.ndim, frames.ndim) + 1)
+    return x.rechunk({x.ndim - i: frames.chunks[-i] for i in places if x.shape[-i] == frames.shape[-i] != 1})
+
+
+def _zeros_stay(function, operands, frames):
+    """Whether the result has no more than a few values where the frames have none."""
+    asked, known = [], True
+    for x in operands:
+        if _is_sparse(x):
+            asked.append(np.zeros(1, x.dtype))
+        elif isinstance(x, da.Array) or np.size(x) * _EXACT_SHARE > frames.size and np.ndim(x):
+            asked.append(probe(x.dtype))
+            known = False
+        else:
+            asked.append(x)
+    with np.errstate(all="ignore"):
+        try:
+            answer = np.asarray(function(*asked))
+        except Exception:  # no answer in memory: the chunks will tell what is wrong
+            return False
+    if not is_stored(answer.dtype):
+        return False
+    if known:
+        return np.count_nonzero(answer) <= FILLED_SHARE * answer.size  # NaN counts as nonzero
+    return not np.any(answer[~np.isnan(answer)])
+
+
+def _frames(data):
+    meta = empty_meta(data.dtype, data.ndim - 2)
+    return data.map_blocks(_to_frames, dtype=data.dtype, meta=meta)
+
+
+def _to_frames(chunk):
+    return chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
+
+
+def _dense(data):
+    return twins.densified(data) if isinstance(data, da.Array) else data
+
+
+def add_reflected(mixin):
+    """Give the mixin what Python calls for ``2 * signal``; HyperSpy has none of these."""
+    for name in set(ARITHMETIC_OPERATORS):
+        setattr(mixin, f"__r{name[2:]}", _reflected(name))
+
+
+def _reflected(op_name):
+    def method(self, other):
+        if isinstance(other, BaseSignal):  # of a class that ours is derived from
+            return binary(other, self, op_name)
+        made = operate(_function(op_name), other, self.data)
+        if isinstance(made, tuple):
+            return tuple(_signal(self, other, None, part) for part in made)
+        return _signal(self, other, None, made)
+
+    method.__name__ = f"__r{op_name[2:]}"
+    return method
+
+
+_host_ruler = BaseSignal._binary_operator_ruler
+
+
+def _ruler(self, other, op_name):
+    """HyperSpy's, which does not ask the right operand: where that has sparse frames, ours answers.
+
+    Python itself asks the right one first only where its class is derived from the left one's, which holds for
+    images of the plain classes and not for a `pyxem.signals.VirtualDarkFieldImage`, say.
+    """
+    if isinstance(other, BaseSignal) and twins.has_sparse_chunks(other):
+        return binary(self, other, op_name)
+    return _host_ruler(self, other, op_name)
+
+
+BaseSignal._binary_operator_ruler = _ruler
