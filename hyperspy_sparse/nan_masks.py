@@ -18,7 +18,7 @@ from hyperspy_sparse.detectors import masked_sums
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta, source_of
 
-__all__ = ["behind", "reduced"]
+__all__ = ["behind", "is_masked", "reduced"]
 
 
 def behind(data):
@@ -52,6 +52,11 @@ def behind(data):
     masks = da.Array(data.dask, mask_name, data.chunks, dtype=bool)
     mask = np.asarray(masks[(0,) * (data.ndim - 2)].compute(scheduler="sync"))
     return (frames, mask) if mask.dtype == np.bool_ else None
+
+
+def is_masked(data):
+    """Whether this is an array of frames beside a mask of NaN, which the sparse classes may have."""
+    return _parts_of_where(data) is not None
 
 
 def _parts_of_where(data):
