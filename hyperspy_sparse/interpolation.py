@@ -40,7 +40,8 @@ def interpolated(data, place, old, new, degree):
     dtype = _along(single_line(data, place), place, old, old[:1], degree).dtype
     chunks = tuple((len(new),) if axis == place else sizes for axis, sizes in enumerate(data.chunks))
     meta = np.empty((0,) * data.ndim, dtype)
-    return da.map_blocks(_along, data, place, old, new, degree, chunks=chunks, dtype=dtype, meta=meta)
+    steps = {"place": place, "old": old, "new": new, "degree": degree}
+    return data.map_blocks(_along, **steps, chunks=chunks, dtype=dtype, meta=meta)
 
 
 def _along(chunk, place, old, new, degree):

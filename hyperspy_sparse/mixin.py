@@ -193,7 +193,7 @@ class SparseFramesMixin:
             self._data = interpolation.single_line(data, place)
             result = super().interpolate_on_axis(new_axis, axis, inplace=inplace, degree=degree)
         finally:
-            self._data = data
+            self.data = data
         target = self if inplace else result
         after = target.axes_manager._axes[place].axis
         target.data = interpolation.interpolated(data, place, before, after, degree)
