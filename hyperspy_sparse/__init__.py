@@ -50,4 +50,6 @@ def __getattr__(name):
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name.startswith(("LazySparse", "Sparse")):  # the twin of a class that is registered elsewhere
+        return getattr(importlib.import_module("hyperspy_sparse.signals"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

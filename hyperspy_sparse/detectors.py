@@ -63,15 +63,15 @@ _APPLIED, _LABELLED = OrderedDict(), OrderedDict()
 def _applied(roi, sig_axes):
     """Mask of a region, and whether it marks its outside by NaN; the last ones are remembered."""
     described = [axis.get_axis_dictionary() for axis in sig_axes]
-    parameters = getattr(roi, "parameters", None)
-    if parameters is None:
-        return _apply(roi, described)
-    key = type(roi), repr(parameters), repr(described)
-    return _remember(_APPLIED, key, lambda: _apply(roi, described))
+    shape = tuple(axis.size for axis in sig_axes)
+    # A class of a user's own may depend on more than its parameters.
+    if not type(roi).__module__.startswith("hyperspy."):
+        return _apply(roi, described, shape)
+    key = tokenize(type(roi), roi.parameters, described, shape)
+    return _remember(_APPLIED, key, lambda: _apply(roi, described, shape))
 
 
-def _apply(roi, described):
-    shape = tuple(axis["size"] for axis in described)
+def _apply(roi, described, shape):
     numbers = np.arange(shape[0] * shape[1]).reshape(shape)
     image = Signal2D(numbers, axes=[{**axis, "navigate": False} for axis in described])
     left = roi(image, axes=image.axes_manager.signal_axes).data

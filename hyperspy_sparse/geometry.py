@@ -10,7 +10,7 @@ import numpy as np
 from dask.base import tokenize
 from pyxem.utils.calibration import Calibration
 
-__all__ = ["CachingCalibration"]
+__all__ = ["CachingCalibration", "remember_geometries"]
 
 _KEPT = OrderedDict()
 _MANY = 8  # geometries; one for 512 x 512 pixels takes some 20 MB
@@ -21,6 +21,17 @@ class CachingCalibration(Calibration):
 
     The memory is shared by all signals, since results and slices of a signal have the same one.
     """
+
+    @property
+    def affine(self):
+        """The affine transformation, a copy: pyXem 0.21 changes the sign of two of its elements in
+        the place where it finds them, so that every second geometry would turn the other way."""
+        kept = Calibration.affine.fget(self)
+        return None if kept is None else np.array(kept)
+
+    @affine.setter
+    def affine(self, affine):
+        Calibration.affine.fset(self, affine)
 
     def _remembered(self, kind, make, *arguments):
         key = tokenize(kind, arguments, self.shape, self.pixel_extent, self.affine)
@@ -45,3 +56,9 @@ class CachingCalibration(Calibration):
         arguments = npt, npt_azim, radial_range, azimuthal_range
         host = super()._get_slices_and_factors
         return self._remembered("2d", lambda: host(*arguments), *arguments)
+
+
+def remember_geometries(signal):
+    """Give a signal with pyXem's calibration one that remembers, with all that was set in it."""
+    if type(getattr(signal, "calibration", None)) is Calibration:
+        signal.calibration.__class__ = CachingCalibration

@@ -10,11 +10,24 @@ from functools import partial
 import dask.array as da
 import numpy as np
 from hyperspy.signals import LazySignal
-from pyxem.utils.calibration import Calibration
 
-from hyperspy_sparse import blocks, detectors, frames, kernels, nan_masks, navigator, operands, saving, slicing, waiting
-from hyperspy_sparse.geometry import CachingCalibration
-from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
+from hyperspy_sparse import (
+    assigned_data,
+    blocks,
+    detectors,
+    frames,
+    interpolation,
+    kernels,
+    nan_masks,
+    navigator,
+    operands,
+    saving,
+    slicing,
+    ufuncs,
+    waiting,
+)
+from hyperspy_sparse.geometry import remember_geometries
+from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, sparsified, twin_of
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.memory_limit import check as check_dense_size
 
@@ -70,15 +83,14 @@ class SparseFramesMixin:
         self._remember_geometries()
 
     def _remember_geometries(self):
-        if type(getattr(self, "calibration", None)) is Calibration:
-            self.calibration = CachingCalibration(self)
+        remember_geometries(self)
 
     def _leave_sparse_type(self):
         """After ``set_signal_type("sparse_...")``: keep the host's type, make the chunks sparse."""
         signal_type = self.metadata.get_item("Signal.signal_type", "")
         if not signal_type.startswith("sparse_"):
             return
-        self.metadata.Signal.signal_type = self._signal_type
+        self.metadata.Signal.signal_type = host_type(signal_type)
         if isinstance(self._data, da.Array) and not has_sparse_chunks(self) and self._data.ndim > 2:
             self._data = sparsified(self._data)
 
@@ -98,23 +110,53 @@ class SparseFramesMixin:
 
     # -- class -----------------------------------------------------------------------------------
 
+    @property
+    def data(self):
+        """The frames as a :class:`dask.array.Array`.
+
+        Whatever is assigned decides about the class: sparse frames of any kind keep the sparse
+        class, a dense array makes it the stock class, still lazy.
+        """
+        return self._data
+
+    @data.setter
+    def data(self, value):
+        assigned_data.assign(self, value)
+
     def _assign_subclass(self, *args, **kwargs):
         super()._assign_subclass(*args, **kwargs)
-        choose_class(self)
+        twin = twin_of(type(self)) if nan_masks.is_masked(self._data) else None
+        if twin is None:
+            choose_class(self)
+        else:
+            self.__class__ = twin
 
     def _deepcopy_with_new_data(self, data=None, copy_variance=False, **kwargs):
-        new = super()._deepcopy_with_new_data(data, copy_variance, **kwargs)
-        # The caller may still have axes to remove, so only the chunks tell here.
-        if isinstance(new._data, da.Array) and not isinstance(new._data._meta, CSRFrames):
+        if isinstance(data, np.ndarray):
+            # The host goes on to a class in memory; a lazy one wraps the array by itself.
+            new = super()._deepcopy_with_new_data(None, copy_variance, **kwargs)
+            new._data = np.atleast_1d(data)
             choose_class(new)
+        else:
+            # The caller may still have axes to remove, so only the chunks tell here.
+            new = super()._deepcopy_with_new_data(data, copy_variance, **kwargs)
+        navigator.hand_on(self, new)
         waiting.hand_on(self, new, copy_variance)
         return new
 
     def __deepcopy__(self, memo):
         new = super().__deepcopy__(memo)
         if has_sparse_chunks(new):  # data are missing where another copy is being made
+            navigator.hand_on(self, new)
             waiting.hand_on(self, new, True)
         return new
+
+    def _map_all(self, function, inplace=True, **kwargs):
+        result = super()._map_all(function, inplace=inplace, **kwargs)
+        made = self if inplace else result
+        if isinstance(made._data, da.Array):  # in a class for data in memory
+            made._data = np.asarray(made._data.compute())
+        return result
 
     def _slicer(self, slices, isNavigation=None, out=None):
         result = super()._slicer(slices, isNavigation, out)
@@ -137,6 +179,33 @@ class SparseFramesMixin:
 
     def _binary_operator_ruler(self, other, op_name):
         return operands.binary(self, other, op_name)
+
+    # -- functions of NumPy ----------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        for signal in (*inputs, *kwargs.get("out", ())):
+            if isinstance(signal, SparseFramesMixin):
+                waiting.read_recording(signal)
+        return ufuncs.apply(ufunc, method, inputs, **kwargs)
+
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        signal = super().__array_wrap__(array, context, return_scalar)
+        signal.data = assigned_data.in_chunks(signal.data)
+        return signal
+
+    def interpolate_on_axis(self, new_axis, axis=0, inplace=False, degree=1):
+        waiting.read_recording(self)
+        data, old = self._data, self.axes_manager[axis]
+        place, before = old.index_in_array, np.array(old.axis)
+        try:
+            self._data = interpolation.single_line(data, place)
+            result = super().interpolate_on_axis(new_axis, axis, inplace=inplace, degree=degree)
+        finally:
+            self.data = data
+        target = self if inplace else result
+        after = target.axes_manager._axes[place].axis
+        target.data = interpolation.interpolated(data, place, before, after, degree)
+        return result
 
     # -- speed -----------------------------------------------------------------------------------
 
@@ -260,7 +329,10 @@ class SparseFramesMixin:
     def plot(self, *args, **kwargs):
         waiting.read_recording(self)
         navigator.drop_if_outdated(self)
+        computed = self.navigator is None
         super().plot(*args, **kwargs)
+        if computed:
+            navigator.note_as_ours(self)
 
     plot.__doc__ = LazySignal.plot.__doc__
 
@@ -287,8 +359,8 @@ class SparseFramesMixin:
         """
         check_dense_size(self.data.shape, self.data.dtype, "compute()", memory_limit)
         waiting.read_recording(self)
-        self.data = densified(self.data)
-        super().compute(close_file=close_file, show_progressbar=show_progressbar, **kwargs)
+        self.data = densified(self.data)  # and the class is the stock one from here on
+        LazySignal.compute(self, close_file=close_file, show_progressbar=show_progressbar, **kwargs)
 
     def to_dense(self, memory_limit=None, show_progressbar=None):
         """A dense copy of the signal in memory, in the host's own class.

@@ -20,7 +20,7 @@ from hyperspy_sparse.detectors import masked_sums
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta
 
-__all__ = ["behind", "reduced", "remember"]
+__all__ = ["behind", "is_masked", "reduced", "remember"]
 
 _FRAMES = OrderedDict()
 _MOST_FRAMES = 1024
@@ -73,6 +73,11 @@ def behind(data):
     first = tuple(slice(0, 1) if axis in same_along else slice(None) for axis in range(data.ndim))
     mask = np.asarray(masks[first].compute(scheduler="sync"))
     return (frames, mask) if mask.dtype == np.bool_ else None
+
+
+def is_masked(data):
+    """Whether this is an array of frames beside a mask of NaN, which the sparse classes may have."""
+    return _parts_of_where(data) is not None
 
 
 def _parts_of_where(data):

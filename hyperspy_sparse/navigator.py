@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["COUNTS", "attach", "counts_of", "drop_if_outdated", "picture"]
+__all__ = ["COUNTS", "attach", "counts_of", "drop_if_outdated", "hand_on", "note_as_ours", "picture"]
 
 COUNTS = "Counts"
 """What a navigator holds where nothing else is said; its title and quantity tell."""
@@ -40,28 +40,44 @@ def attach(signal, values, holds=COUNTS):
     """Set `signal.navigator` from values of shape nav_shape; nothing without navigation axes."""
     if signal.axes_manager.navigation_dimension:
         signal.navigator = picture(signal, values, holds)
-        signal._navigator_of = signal.data.name
+        note_as_ours(signal)
+
+
+def note_as_ours(signal):
+    """The stored navigator was made of the data as they are now, and not set by the user."""
+    signal._own_navigator = signal.navigator, signal.data.name
+
+
+def _is_ours(signal):
+    """Whether the stored navigator is the one that `attach` made, and not one that the user set."""
+    made, _ = vars(signal).get("_own_navigator", (None, None))
+    return made is not None and signal.navigator is made
+
+
+def hand_on(signal, derived):
+    """A copy of a signal knows, too, that its navigator is not the user's."""
+    if _is_ours(signal) and derived.metadata.has_item("_HyperSpy.navigator"):
+        derived._own_navigator = derived.navigator, signal._own_navigator[1]
 
 
 def counts_of(signal):
     """Counts of each position in NumPy order, where the navigator has them for the data as they are; else None."""
-    stored = signal.navigator
-    if stored is None or getattr(signal, "_navigator_of", None) != signal.data.name:
+    if not _is_ours(signal) or signal._own_navigator[1] != signal.data.name:
         return None
+    stored = signal.navigator
     fits = np.shape(stored.data) == signal.data.shape[:-2]
     return np.asarray(stored.data) if fits and stored.metadata.get_item("Signal.quantity") == COUNTS else None
 
 
 def drop_if_outdated(signal):
-    """Forget a stored navigator that no longer belongs to the data; plotting makes another.
+    """Forget a navigator of ours that no longer belongs to the data; plotting makes another.
 
     Cropping and unfolding leave it behind with another shape, which HyperSpy refuses to plot, and
-    arithmetic in place changes the counts.
+    arithmetic in place changes the counts. A navigator that the user set stays, whatever it is.
     """
-    stored = signal.navigator
-    if stored is None:
+    if not _is_ours(signal):
         return
-    of = getattr(signal, "_navigator_of", signal.data.name)
+    stored, of = signal._own_navigator
     sizes = sorted(axis.size for axis in stored.axes_manager._axes)
     fits = sizes == sorted(axis.size for axis in signal.axes_manager.navigation_axes)
     if of != signal.data.name or not fits:

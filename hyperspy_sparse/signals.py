@@ -4,8 +4,14 @@ They are their parents in every respect; `mixin.SparseFramesMixin` adds speed, a
 the choice of class. Which class a signal has follows from its chunks: `CSRFrames` make it the
 sparse twin, dense chunks the stock class. The signal type in the metadata stays the host's, so
 files and results are at home where this package is not installed.
+
+Every lazy class of images that is registered with HyperSpy has a twin, by pyXem or by another
+extension: ``LazySparseInSituDiffraction2D`` is made when it is first needed.
 """
 
+import importlib
+
+from hyperspy.extensions import ALL_EXTENSIONS
 from hyperspy.signals import LazySignal2D, Signal2D
 from pyxem.signals import (
     Diffraction2D,
@@ -16,7 +22,7 @@ from pyxem.signals import (
     PolarDiffraction2D,
 )
 
-from hyperspy_sparse import mixin, twins, waiting
+from hyperspy_sparse import assigned_data, mixin, twins, waiting
 from hyperspy_sparse import navigator as _navigator
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
@@ -72,6 +78,7 @@ for _twin in (
     LazySparsePolarDiffraction2D,
 ):
     twins.register_twin(_twin)
+assigned_data.watch_stock_classes()
 
 
 class _BecomesLazy:
@@ -83,7 +90,7 @@ class _BecomesLazy:
 
     def __init__(self, data, *args, **kwargs):
         super().__init__(data, *args, **kwargs)
-        self.metadata.Signal.signal_type = self._signal_type
+        self.metadata.Signal.signal_type = twins.host_type(self.metadata.Signal.signal_type)
         twin = self._twin
         self.__class__ = self._stock
         if self._data.ndim > 2 and self._data.dtype.kind in "biuf":
@@ -117,6 +124,24 @@ class SparsePolarDiffraction2D(_BecomesLazy, PolarDiffraction2D):
     _stock, _twin = PolarDiffraction2D, LazySparsePolarDiffraction2D
 
 
+def __getattr__(name):
+    """The twins of all other registered classes, by their names."""
+    lazy, plain = name.startswith("LazySparse"), name.removeprefix("Lazy").removeprefix("Sparse")
+    entry = ALL_EXTENSIONS["signals"].get(f"Lazy{plain}")
+    if not (lazy or name.startswith("Sparse")) or entry is None or entry["signal_dimension"] != 2:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    twin = twins.twin_of(getattr(importlib.import_module(entry["module"]), f"Lazy{plain}"))
+    if twin is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}: Lazy{plain} is not for real images")
+    if not lazy:
+        module = importlib.import_module(ALL_EXTENSIONS["signals"][plain]["module"])
+        stock = getattr(module, plain)
+        about = f"Made of an array in memory, this is a `LazySparse{plain}`."
+        twin = type(name, (_BecomesLazy, stock), {"_stock": stock, "_twin": twin, "__doc__": about, "__module__": __name__})
+    globals()[name] = twin
+    return twin
+
+
 def as_sparse_twin(signal):
     """Give a signal with sparse chunks its sparse class, in place.
 
@@ -133,7 +158,7 @@ def as_sparse_twin(signal):
         signal._lazy = True
         if not isinstance(signal, mixin.SparseFramesMixin):
             signal._assign_subclass()
-        twins.choose_class(signal)
+        twins.settle(signal)
     return signal
 
 

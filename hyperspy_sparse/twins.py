@@ -1,41 +1,121 @@
-"""Which class a signal has: its chunks decide, sparse twin or stock."""
+"""Which class a signal has: its chunks decide, sparse twin or stock.
+
+The rule that everything else may rely on: a sparse class has a dask array of `CSRFrames` whose last
+two axes are the signal axes, or such frames beside a mask of NaN, as HyperSpy's regions leave them (see
+`nan_masks`); a stock class has dense data. HyperSpy changes data, axes and class of
+a signal one after the other, so the rule is restored where the last of the three is changed, see
+`settle`.
+"""
 
 import dask.array as da
 import numpy as np
+from hyperspy.signals import ComplexSignal, LazySignal
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 
-__all__ = ["choose_class", "densified", "has_sparse_chunks", "register_twin", "sparsified"]
+__all__ = [
+    "choose_class",
+    "densified",
+    "has_sparse_chunks",
+    "host_type",
+    "register_twin",
+    "settle",
+    "sparsified",
+    "stock_class_of",
+    "twin_of",
+]
 
 _TWIN_OF = {}
 _STOCK_OF = {}
+_MIXIN = []  # the one class of it, which imports this module
 
 
 def register_twin(twin):
     """Make `twin`, a class of (SparseFramesMixin, host class), the sparse form of its host."""
-    _, host = twin.__bases__
+    mixin, host = twin.__bases__
+    _MIXIN[:] = [mixin]
     _TWIN_OF[host] = twin
     _STOCK_OF[twin] = host
 
 
+def _make_twin(host):
+    """A class (mixin, host), registered; `hyperspy_sparse.signals` finds it by its name, as pickles need."""
+    plain = host.__name__.removeprefix("Lazy")
+    about = f"A lazy `{host.__module__.split('.')[0]}` {plain} over sparse frames."
+    twin = type(f"LazySparse{plain}", (_MIXIN[0], host), {"__doc__": about, "__module__": "hyperspy_sparse.signals"})
+    register_twin(twin)
+
+
+def host_type(signal_type):
+    """The host's signal type for one of ours: "sparse_dpc" is "dpc", "sparse_frames" is none."""
+    plain = signal_type.removeprefix("sparse_")
+    return "" if plain == "frames" else plain
+
+
+def twin_of(host):
+    """The sparse twin of a stock class, made when it is first asked for; None where there can be none."""
+    if host not in _TWIN_OF and _can_have_twin(host):
+        _make_twin(host)
+    return _TWIN_OF.get(host)
+
+
+def _can_have_twin(host):
+    lazy_images = issubclass(host, LazySignal) and host._signal_dimension == 2
+    return lazy_images and not issubclass(host, ComplexSignal)
+
+
+def stock_class_of(kind):
+    """The host's class of a sparse twin; any other class itself."""
+    return _STOCK_OF.get(kind, kind)
+
+
+def _is_sparse(data):
+    return isinstance(data, da.Array) and isinstance(data._meta, CSRFrames)
+
+
+def _is_over_detector(signal, data):
+    """Whether the signal axes are the last two of the array, with navigation axes before them."""
+    axes = signal.axes_manager
+    places = sorted(axis.index_in_array for axis in axes.signal_axes)
+    return data.ndim >= 3 and data.ndim == len(axes._axes) and places == [data.ndim - 2, data.ndim - 1]
+
+
 def has_sparse_chunks(signal):
     """Whether the data are a dask array of `CSRFrames` whose last two axes are the signal axes."""
-    data = signal._data
-    if not isinstance(data, da.Array) or not isinstance(data._meta, CSRFrames):
-        return False
-    places = sorted(axis.index_in_array for axis in signal.axes_manager.signal_axes)
-    return data.ndim >= 3 and places == [data.ndim - 2, data.ndim - 1]
+    return _is_sparse(signal._data) and _is_over_detector(signal, signal._data)
 
 
 def choose_class(signal):
-    """The twin for sparse chunks, the stock class for dense ones; in place."""
-    kind = type(signal)
-    if has_sparse_chunks(signal):
-        signal.__class__ = _TWIN_OF.get(kind, kind)
-        if type(signal) is not kind:
-            signal._remember_geometries()
-    else:
-        signal.__class__ = _STOCK_OF.get(kind, kind)
+    """The twin for sparse chunks, the stock class for dense ones; in place.
+
+    Sparse chunks in a class that cannot have them, as of spectra or complex numbers, become dense
+    one by one when they are computed.
+    """
+    data, kind = signal._data, type(signal)
+    stock = _STOCK_OF.get(kind, kind)
+    frames = data if _is_sparse(data) else vars(data).get("_sparse_before") if isinstance(data, da.Array) else None
+    twin = twin_of(stock) if frames is not None and _is_over_detector(signal, frames) else None
+    if twin is None:
+        signal.__class__ = stock
+        if _is_sparse(data) and data.ndim == len(signal.axes_manager._axes):
+            signal._data = densified(data)
+            # as_signal1D and back, unfold and fold: the frames return with the axes
+            signal._data._sparse_before = data
+        return
+    signal._data, signal.__class__ = frames, twin
+    if twin is not kind:
+        signal._remember_geometries()
+
+
+def settle(signal):
+    """Restore the rule above after the host's code; in place.
+
+    While HyperSpy copies a signal it has no data, and while it reduces one it has more axes than
+    the data have; then nothing is decided yet.
+    """
+    data = signal._data
+    if signal._lazy and isinstance(data, da.Array) and data.ndim == len(signal.axes_manager._axes):
+        choose_class(signal)
 
 
 def densified(data):
@@ -46,7 +126,7 @@ def densified(data):
 
 
 def _to_frames(chunk):
-    return chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
+    return chunk if isinstance(chunk, CSRFrames) else CSRFrames(chunk)
 
 
 def sparsified(data):
