@@ -24,6 +24,9 @@ STATE = struct.Struct(f"<q{len(OUTCOMES)}q")
 
 _MOST_CHANGES = 4
 
+_WARM_RUNS = 40
+"""Damaged files that are read before the campaign, without limits: kernels that only damage needs are compiled there."""
+
 
 def files_of_run(target, seeds, seed, number):
     """The files of one run, and the seed they were made of: the same for the same numbers, everywhere."""
@@ -55,6 +58,8 @@ def warm_up(target, seeds, folder):
         verdict = judge.run(target, seed, seed, folder)
         if verdict.outcome != "equal":
             raise SystemExit(f"{target.name}: a seed of {sorted(seed)} is not read as it was made: {verdict}")
+    for number in range(_WARM_RUNS):
+        judge.run(target, *files_of_run(target, seeds, 0, number), folder)
     judge.SECONDS, judge.MEMORY_BYTES = limits
 
 
