@@ -14,7 +14,7 @@ from rsciio_tpx3.events.scan import Scan
 from rsciio_tpx3.events.scan_options import COMES_LATER
 from rsciio_tpx3.events.steps import slips
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.wording import format_seconds
+from rsciio_tpx3.wording import counted, format_seconds
 
 __all__ = [
     "gate_length",
@@ -26,6 +26,10 @@ __all__ = [
     "some",
     "whole_runs",
 ]
+
+
+_END_FITS = 0.002  # of a line: how far its end may be out of place although no other one is
+_END_SPREADS = 12  # times the median distance from the typical length
 
 
 def line_scan(index, options, sync, tdc):
@@ -46,6 +50,11 @@ def line_scan(index, options, sync, tdc):
     stop = start + np.minimum(length, -(-nx * num // den))
     stop[pulses.lost] = start[pulses.lost]
     messages = first_messages + messages + messages_x + gap_messages(pulses, "line")
+    if gate_report.get("line_ends_repaired"):
+        messages.append(
+            f"{counted(gate_report['line_ends_repaired'], 'line end')} missing or out of place: these lines are taken "
+            "to be as long as the others."
+        )
     report = {
         "lines_found": pulses.found,
         "lines_repaired": pulses.repaired,
@@ -151,7 +160,7 @@ def _line_times(index, pulses, sync, tdc):
     raw = ends[_nearest(ends, start + round(typical))] - start
     # an absent end would borrow the one of another line
     spread = np.median(np.abs(raw - typical))
-    good = np.abs(raw - typical) <= max(0.05 * typical, 6 * spread)
+    good = np.abs(raw - typical) <= max(_END_FITS * typical, _END_SPREADS * spread)
     length = np.where(good, raw, round(typical))
     if sync == "periodic-line":
         start, length = _fitted(pulses), np.full(len(start), round(typical))
@@ -200,7 +209,8 @@ def _fit(pulses):
 
 def _stretches(pulses):
     """Numbers of the stretches of pulses in one step: runs, cut where the step changes without a mark."""
-    border = slips(pulses.ticks, pulses.period)
+    border, known = np.zeros(len(pulses), bool), np.flatnonzero(~pulses.lost)
+    border[known] = slips(pulses.ticks[known], pulses.period)
     border[1:] |= np.diff(pulses.run) > 0
     return np.cumsum(border)
 

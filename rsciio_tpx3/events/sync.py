@@ -161,8 +161,8 @@ def _lines_with_frame_edges(edges, options, inputs):
             pulses = line_pulses(edges, options, gate, kind)
         except ScanSyncError:
             continue
-        frames, found = frame_edges(edges, frame_edge_kind(edges, kind), pulses, lines_of_frame(options))
-        if len(frames) and len(frames) == found:
+        frames, _ = frame_edges(edges, frame_edge_kind(edges, kind), pulses, lines_of_frame(options))
+        if len(frames):
             return kind
     return None
 
