@@ -91,7 +91,14 @@ def frame_trigger_scan(index, options, tdc):
             f"frame edges come every {period_text(pulses)}. Check both, and line_flyback."
         )
     starts = [Fraction(int(t)) + options.delay for t in kept]
-    return _clocked_lines(options, starts, report, gap_messages(pulses, "frame"), numbers)
+    messages = gap_messages(pulses, "frame")
+    soon = int((np.diff(kept) < 0.999 * float(frame) - 6).sum())
+    if soon:
+        messages.append(
+            f"{counted(soon, 'frame edge')} sooner after the one before than a frame takes "
+            f"({format_seconds(ticks_to_seconds(float(frame)))}): of those, not each can begin a frame."
+        )
+    return _clocked_lines(options, starts, report, messages, numbers)
 
 
 def frames_over_time(index, options):

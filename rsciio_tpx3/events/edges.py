@@ -32,6 +32,7 @@ _LONG = 1.5  # of the period: anything longer holds missing pulses or a frame fl
 _FIT = 0.25  # of the period: how well missing pulses must explain a long gap
 _OUT_OF_STEP = 0.05  # of the period: an edge too many that no line has sent
 _STRAYS = 2  # edges alone in pauses for each whole frame: more are no accident
+_FEW_LESS = 0.95
 _COUNTER = 4096
 _FEW = 16
 
@@ -222,11 +223,15 @@ def _without_strays(pulses, in_run):
         return pulses
     begin, end = np.cumsum(lengths) - lengths, np.cumsum(lengths)
     stray = np.zeros(len(pulses), bool)
-    lone = lengths == 1
+    near = np.abs(np.diff(pulses.ticks) - pulses.period) <= _OUT_OF_STEP * pulses.period
+    near &= np.diff(pulses.run) == 0
+    in_step = np.bincount(pulses.run[1:], near, len(lengths))
+    # edges in a pause, one alone or a few without any step
+    lone = (lengths == 1) | ((lengths < 4) & (in_step == 0))
     lone[[0, -1]] = False
     lone[1:] &= ~pulses.lost[end[:-1] - 1]  # the rest of a frame whose other edges are missing
     if lone.sum() <= _STRAYS * n_whole:
-        stray[begin[lone]] = True
+        stray |= lone[pulses.run]
     long = np.flatnonzero(np.isin(lengths - 1, in_run))
     if len(long) <= max(n_whole, 1):
         first, last = (
@@ -308,8 +313,10 @@ def _period(edges, number, least, in_run):
     fits = [_fit(edges, number, kind.length, in_run) for kind in kinds] if len(kinds) > 1 and in_run else []
     fitting = [(fit, kind) for fit, kind in zip(fits, kinds) if fit]
     fitting = [(fit, kind) for fit, kind in fitting if holds(kind, least)] or fitting
-    # of several that agree with the frames, the one that leaves fewest edges out
-    best = [kind for fit, kind in fitting if fit == max(fit for fit, _ in fitting)]
+    # of several that agree with the frames, the one that leaves fewest edges out; a few are glitches
+    most = max((fit for fit, _ in fitting), default=0)
+    best = [kind for fit, kind in fitting if fit > _FEW_LESS * most]
+    best = [kind for kind in best if kind.number == max(k.number for k in best)]
     return line_interval(best or kinds, least, told=bool(best))
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "line_scan",
     "lines_of_frame",
     "marks_frames",
+    "out_of_step_message",
     "scan_of_lines",
     "some",
     "whole_runs",
@@ -50,6 +51,7 @@ def line_scan(index, options, sync, tdc):
     stop = start + np.minimum(length, -(-nx * num // den))
     stop[pulses.lost] = start[pulses.lost]
     messages = first_messages + messages + messages_x + gap_messages(pulses, "line")
+    messages += out_of_step_message(pulses, rows, "line")
     if gate_report.get("line_ends_repaired"):
         messages.append(
             f"{counted(gate_report['line_ends_repaired'], 'line end')} missing or out of place: these lines are taken "
@@ -281,8 +283,30 @@ def _frame_rows(pulses, options):
         raise _shape_error(options, marked, wanted, len(lengths))
     if len(lengths) == 1:
         return run, np.arange(len(pulses)), marked, messages
+    run = _cut_where_out_of_step(pulses, run, marked)
     found = number_runs(pulses, run, marked, "frame", "line", options.follow)
     return found.frame, found.within, marked, messages + found.messages
+
+
+def out_of_step_message(pulses, within, what):
+    """What there is to say where pulses inside a frame (or line) change their step, and nothing has mended that."""
+    odd = np.diff(_stretches(pulses), prepend=0) > 0
+    odd[1:] &= np.diff(pulses.run) == 0
+    odd &= (within != 0) & ~pulses.lost
+    if not odd.any():
+        return []
+    return [
+        f"{counted(int(odd.sum()), f'{what} edge')} out of step with those before, for no reason that can be seen: "
+        f"hits in the {what}s around may have wrong positions."
+    ]
+
+
+def _cut_where_out_of_step(pulses, run, whole):
+    """Runs longer than a frame are cut where the lines change their step: a mark that was lost has left that."""
+    border = np.diff(run, prepend=run[0]) > 0
+    too_long = (np.bincount(run) > whole)[run]
+    cut = np.diff(_stretches(pulses), prepend=0) > 0
+    return np.cumsum(border | (cut & too_long))
 
 
 def marks_frames(lengths, wanted):

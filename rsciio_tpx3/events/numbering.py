@@ -127,6 +127,10 @@ class _Runs:
             return None
         if n % whole == 0:
             return 0
+        if k == 0 and n > whole:
+            by_time = self._by_time(k)
+            if by_time is not None:
+                return by_time
         if k == 0:
             return whole - n if len(self.lengths) == 1 or self._right_is_good(k) or n < whole else 0
         if self.good[k]:
@@ -144,8 +148,10 @@ class _Runs:
             return None
         late = (self.time(k) - self.reference + _ON_PLACE * self.pulses.period) % self.every
         place = (late - _ON_PLACE * self.pulses.period) / self.pulses.period
+        if self.lengths[k] > self.whole and place > self.whole:
+            place -= self.every / self.pulses.period  # too many, and the first of them before the frame
         row = round(place)
-        if abs(place - row) > _ON_PLACE or row + self.lengths[k] > self.whole:
+        if abs(place - row) > _ON_PLACE or row + min(self.lengths[k], self.whole) > self.whole:
             return None
         return row
 

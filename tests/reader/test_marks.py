@@ -21,7 +21,7 @@ LINES = ["line-start", "line-gate", "periodic-line"]
 
 
 def test_no_damaged_scan_is_wrong_without_a_word():
-    counts, silent = campaign.campaign(150, seed=5_000_000)
+    counts, silent = campaign.campaign(100, seed=5_000_000)
     assert silent == []
     right = sum(n for (_, _, outcome), n in counts.items() if outcome.startswith("right"))
     assert right > 0.75 * counts.total()
@@ -177,7 +177,7 @@ def test_what_came_before_a_reset_is_kept_where_that_is_asked_for(tmp_path, capl
     assert "hits_before_reset" in left["losses"]
     assert "hits_before_reset" not in kept["losses"]
     assert kept["first"] < left["first"]
-    assert sum(len(batch.x) for batch in read_hits(path, before_reset="keep")) == n_all
+    assert sum(len(batch["x"]) for batch in read_hits(path, before_reset="keep")) == n_all
     with pytest.raises(ValueError, match="'exclude', 'keep'"):
         file_info(path, before_reset="drop")
 
