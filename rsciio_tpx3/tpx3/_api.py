@@ -52,6 +52,7 @@ def file_reader(
     metadata_from=None,
     calibrate="auto",
     on_loss="raise",
+    before_reset="exclude",
     cache="auto",
     follow=False,
     show_progressbar=None,
@@ -143,6 +144,9 @@ def file_reader(
         Detector axes in mrad or 1/nm, where camera length (and beam energy) are known; "auto" takes mrad.
     on_loss : {"raise", "warn"}
         For damaged files: refuse, or read what can be read and count the rest.
+    before_reset : {"exclude", "keep"}
+        Hits and edges from before the detector's clock was reset, which some recordings begin with: leave them out
+        (and count them), or keep them at negative times.
     cache : bool or "auto"
         Keep what opening finds out (less than 1 % of the file) in the user's cache folder, so that the
         next opening takes no time. "auto" does so from 256 MB on.
@@ -189,8 +193,8 @@ def file_reader(
     events = event_options(cluster, corrections, values)
     place = told["layout"], told["gap"] or 0, told["orientation"] or "up"
     signal = event_signal_when_needed(
-        partial(Tpx3Source, filename, *place, all_parts, on_loss, cache, follow, show_progressbar),
-        partial(_unread, filename, all_parts, on_loss, cache),
+        partial(Tpx3Source, filename, *place, all_parts, on_loss, cache, follow, show_progressbar, before_reset),
+        partial(_unread, filename, all_parts, on_loss, cache, before_reset),
         None if follow or place[0] is None else make_layout(*place),
         options,
         lazy,
@@ -203,10 +207,10 @@ def file_reader(
     return [followed(signal, filename, "TPX3", asked) if follow else signal]
 
 
-def _unread(filename, all_parts, on_loss, cache):
+def _unread(filename, all_parts, on_loss, cache, before_reset):
     """The files as they are now, if their index is not in the cache; see `event_signal_when_needed`."""
     parts, losses = files_of(filename, all_parts, on_loss)
-    return unread(cache_of(parts, losses, cache), [part.stamp for part in parts])
+    return unread(cache_of(parts, losses, cache, before_reset), [part.stamp for part in parts])
 
 
 def available_signals(filename, **options):
@@ -235,7 +239,9 @@ def available_signals(filename, **options):
 
 
 _ACCOUNT_OPTIONS = ("metadata", "metadata_from", "calibrate")
-_SOURCE_OPTIONS = ("layout", "gap", "orientation", "all_parts", "on_loss", "cache", "follow", "show_progressbar")
+_SOURCE_OPTIONS = (
+    "layout", "gap", "orientation", "all_parts", "on_loss", "before_reset", "cache", "follow", "show_progressbar",
+)  # fmt: skip
 
 
 def opened(filename, options):

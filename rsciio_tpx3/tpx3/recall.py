@@ -6,19 +6,19 @@ from rsciio_tpx3.tpx3.index import build_index, warn_of_losses
 __all__ = ["recalled_blocks"]
 
 
-def recalled_blocks(parts, losses, cache, show_progressbar=None):
+def recalled_blocks(parts, losses, cache, show_progressbar=None, keep_before_reset=False):
     """Index and blocks as `build_index` makes them.
 
     Parameters
     ----------
-    parts, losses, show_progressbar
+    parts, losses, show_progressbar, keep_before_reset
         As in `build_index`.
     cache : RecordingCache or None
     """
 
     def make():
         before = len(losses.found)
-        index, blocks = build_index(parts, losses, show_progressbar)
+        index, blocks = build_index(parts, losses, show_progressbar, keep_before_reset)
         return index, {"blocks": blocks}, {"damage": losses.found[before:]}
 
     def usable(values):

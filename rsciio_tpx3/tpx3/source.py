@@ -22,6 +22,7 @@ __all__ = ["Tpx3Source", "cache_of", "files_of"]
 
 _READ_BLOCKS = 32  # blocks decoded together: 2 MiB of file, so one read serves many blocks
 _COMPACT_WORDS = 1 << 16  # the same for kernels: words and their times and pixels stay in the L2 cache
+_BEFORE_RESET = ("exclude", "keep")
 _COMPACT_SPAN = 2**31 - 2
 
 
@@ -54,9 +55,12 @@ def files_of(filename, all_parts=False, on_loss="raise", follow=False):
     return open_parts(paths, follow), losses
 
 
-def cache_of(parts, losses, wanted):
+def cache_of(parts, losses, wanted, before_reset="exclude"):
     """The cache of an acquisition, see `rsciio_tpx3.kept_index.cache_for`: it depends on what is missing already."""
-    return cache_for([part.stamp for part in parts], wanted, {"losses": dict(losses.amounts)})
+    if before_reset not in _BEFORE_RESET:
+        raise ValueError(f"before_reset={before_reset!r} is not valid: must be one of 'exclude', 'keep'.")
+    about = {"losses": dict(losses.amounts), "before_reset": before_reset}
+    return cache_for([part.stamp for part in parts], wanted, about)
 
 
 class Tpx3Source:
@@ -80,6 +84,9 @@ class Tpx3Source:
         file may grow after it was opened.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
+    before_reset : {"exclude", "keep"}
+        What to do about hits and edges from before the detector's clock was reset. "keep" gives them negative
+        times, which end one second before the first time after the reset.
 
     Examples
     --------
@@ -101,11 +108,13 @@ class Tpx3Source:
         cache=False,
         follow=False,
         show_progressbar=None,
+        before_reset="exclude",
     ):
         self.parts, losses = files_of(filename, all_parts, on_loss, follow)
         self._spans = None
-        self.cache = cache_of(self.parts, losses, cache)
-        self._index, blocks = recalled_blocks(self.parts, losses, self.cache, show_progressbar)
+        self.cache = cache_of(self.parts, losses, cache, before_reset)
+        keep = before_reset == "keep"
+        self._index, blocks = recalled_blocks(self.parts, losses, self.cache, show_progressbar, keep)
         self._tables = _search_tables(blocks)
         self.layout = layout_for(self._index.chips, layout, gap, orientation)
         self.sig_shape = self.layout.sig_shape
@@ -114,7 +123,7 @@ class Tpx3Source:
         from dask.base import normalize_token
 
         # what was found follows from the files; hashing the tables would take longer than reading a chunk
-        found = self._index.n_hits, sorted(self._index.losses.items())
+        found = self._index.n_hits, self._index.span, sorted(self._index.losses.items())
         about = [self.parts, self.layout.__reduce__()[1], len(self._tables.blocks), self._spans, found]
         return "rsciio_tpx3.Tpx3Source", normalize_token(about)
 
