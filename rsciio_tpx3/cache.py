@@ -151,7 +151,7 @@ class RecordingCache:
     def _identity(self):
         """What an entry must have been made of, as text."""
         if self._identity_text is None:
-            files = [[s.path, s.size, s.mtime_ns, s.checksum_of_ends()] for s in self._stamps]
+            files = [[s.path, *s.identity, s.checksum_of_ends()] for s in self._stamps]
             self._identity_text = json.dumps([_code(), _tagged(self._about), files], sort_keys=True)
         return self._identity_text
 

@@ -20,6 +20,7 @@ __all__ = [
     "GLOBAL_HIGH",
     "GLOBAL_LOW",
     "HEADER_MAGIC",
+    "KNOWN_TOPS",
     "PACKET_TYPE_NAMES",
     "TYPE_CONTROL",
     "TYPE_COUNT",
@@ -39,6 +40,7 @@ __all__ = [
     "encode_tdc_invalid",
     "header_chip",
     "header_words",
+    "is_edge",
     "is_header",
     "pixel_address",
     "pixel_steps",
@@ -73,10 +75,18 @@ PACKET_TYPE_NAMES = {
 GLOBAL_LOW = 0x44
 GLOBAL_HIGH = 0x45
 CHUNK_COUNT = 0x50
+CHUNK_TIMES = 0x51
 CONTROL_ID_NAMES = {0x5F: "shutter open", 0x5A: "shutter close", 0x5C: "heartbeat"}
 
 # bits 59-56 of a TDC word
 EDGE_CODES = {"tdc1-rise": 0xF, "tdc1-fall": 0xA, "tdc2-rise": 0xE, "tdc2-fall": 0xB}
+# Top bytes of all words that mean something. 0x51: when a chunk was made and the times in it, after the Serval manual;
+# 0x71 and 0x72: acknowledgements, ends and commands, of which new codes come with new firmware.
+KNOWN_TOPS = frozenset(
+    [GLOBAL_LOW, GLOBAL_HIGH, CHUNK_COUNT, CHUNK_TIMES, *CONTROL_ID_NAMES, 0x71, 0x72]
+    + [TYPE_TDC << 4 | code for code in EDGE_CODES.values()]
+    + [kind << 4 | low for kind in (TYPE_COUNT, TYPE_PIXEL) for low in range(16)]
+)
 EDGE_NAMES = {code: name for name, code in EDGE_CODES.items()}
 
 _inline = njit(nogil=True, cache=True, inline="always")
@@ -141,6 +151,12 @@ def pixel_tot(word):
 def tdc_edge(word):
     """Input and direction: one of `EDGE_CODES`."""
     return np.int64((word >> np.uint64(56)) & np.uint64(0xF))
+
+
+@_inline
+def is_edge(code):
+    """Whether these four bits are one of `EDGE_CODES`: all of them have bits 3 and 1, and no other code has."""
+    return (code & 0xA) == 0xA
 
 
 @_inline

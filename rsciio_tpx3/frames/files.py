@@ -1,13 +1,15 @@
 """Files that stay what they were while they are read, and appear complete or not at all.
 
 A lazy signal reads its file long after it was opened. Were the file replaced meanwhile, old offsets
-into new bytes would give wrong frames that look right; so a source keeps each file's size and time
-and compares them before it reads.
+into new bytes would give wrong frames that look right; so a source keeps each file's identity and
+compares it before it reads. Size and time of change can be set back by whoever replaces a file (``cp -p``, rsync);
+what the system notes of each file, its number and the time of its last change of any kind, cannot.
 """
 
 import hashlib
 import logging
 import os
+import platform
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -34,11 +36,20 @@ class FileStamp:
         Bytes.
     mtime_ns : int
         Time of the last change, ns since 1970.
+    ctime_ns : int
+        Time of the last change of contents, name or rights; nobody can set it.
+    inode : int
+        Number of the file on its disk.
+    machine : str
+        Where this was noted. On others, which may have a copy of the file, size and time of change must do.
     """
 
     path: str
     size: int
     mtime_ns: int
+    ctime_ns: int
+    inode: int
+    machine: str
 
     @classmethod
     def of(cls, path):
@@ -48,7 +59,7 @@ class FileStamp:
             found = os.stat(path)
         except FileNotFoundError:
             raise FileNotFoundError(f"{path!r} does not exist.") from None
-        return cls(path, found.st_size, found.st_mtime_ns)
+        return cls(path, *_identity(found), platform.node())
 
     @property
     def name(self):
@@ -70,8 +81,16 @@ class FileStamp:
 
     def fits(self, file):
         """Whether an open file is the one it was."""
-        now = os.fstat(file.fileno())
-        return (now.st_size, now.st_mtime_ns) == (self.size, self.mtime_ns)
+        return self._is(os.fstat(file.fileno()))
+
+    @property
+    def identity(self):
+        """What tells this file from any other that has its name, as plain values: also what a cache has to compare."""
+        return self.size, self.mtime_ns, self.ctime_ns, self.inode
+
+    def _is(self, state):
+        n = len(self.identity) if self.machine == platform.node() else 2
+        return _identity(state)[:n] == self.identity[:n]
 
     def open(self):
         """The file to `fill` from; closing it is the caller's."""
@@ -104,10 +123,15 @@ class FileStamp:
         """Raise Tpx3FormatError if the file is another one by now."""
         if not os.path.exists(self.path):
             raise Tpx3FormatError(f"{self.path!r} was removed or replaced after it was opened. Load it again.")
-        if FileStamp.of(self.path) != self:
+        if not self._is(os.stat(self.path)):
             raise Tpx3FormatError(
                 f"{self.path!r} was changed after it was opened ({self.size} bytes then). Load it again."
             )
+
+
+def _identity(state):
+    """`FileStamp.identity` of what `os.stat` tells."""
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
 class PartialFiles:

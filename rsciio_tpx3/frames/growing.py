@@ -7,6 +7,7 @@ what was there at opening are compared whenever the file is opened to be read.
 
 import hashlib
 import os
+import platform
 from dataclasses import dataclass
 
 from rsciio_tpx3.frames.files import FileStamp
@@ -37,11 +38,13 @@ class GrowingStamp(FileStamp):
         """Stamp of what is there now."""
         now = FileStamp.of(path)
         with open(now.path, "rb") as file:
-            return cls(now.path, now.size, now.mtime_ns, _ends(file, now.size))
+            return cls(now.path, *now.identity, now.machine, _ends(file, now.size))
 
     def fits(self, file):
         """Whether the file is the one it was; it may be longer by now."""
-        return os.fstat(file.fileno()).st_size >= self.size and _ends(file, self.size) == self.ends
+        now = os.fstat(file.fileno())
+        same = now.st_ino == self.inode or self.machine != platform.node()
+        return same and now.st_size >= self.size and _ends(file, self.size) == self.ends
 
 
 def stamp_of(path, follow=False):

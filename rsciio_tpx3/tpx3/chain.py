@@ -11,50 +11,81 @@ from numba import njit
 
 from rsciio_tpx3.events.packets import header_chip, header_words, is_header
 
-__all__ = ["left_out", "trusted_ranges"]
+__all__ = ["likely_headers", "left_out", "trusted_ranges"]
 
 _MOST_CHIPS = 16  # no device has more; a word that claims so is no header
 
 
 @njit(nogil=True, cache=True)
-def _plausible(words, at):
-    return (
-        at < len(words)
-        and is_header(words[at])
-        and header_words(words[at]) >= 0
-        and header_chip(words[at]) < _MOST_CHIPS
-    )
+def likely_headers(words, first):
+    """Words that look like a chunk header.
+
+    Parameters
+    ----------
+    words : numpy.ndarray of uint64
+        A stretch of a file.
+    first : int
+        Number of its first word in the file.
+
+    Returns
+    -------
+    at : numpy.ndarray of int64
+        Number of each in the file.
+    size : numpy.ndarray of int64
+        Words that each announces.
+    """
+    n = 0
+    for word in words:
+        n += is_header(word) and header_words(word) >= 0 and header_chip(word) < _MOST_CHIPS
+    at, size = np.empty(n, np.int64), np.empty(n, np.int64)
+    n = 0
+    for i in range(len(words)):
+        word = words[i]
+        if is_header(word) and header_words(word) >= 0 and header_chip(word) < _MOST_CHIPS:
+            at[n], size[n] = first + i, header_words(word)
+            n += 1
+    return at, size
 
 
 @njit(nogil=True, cache=True)
-def _follow(words, at):
-    """Follow the chain from `at`; returns the last chunk's header and where its size leads."""
-    last = at
-    while at < len(words) and _plausible(words, at):
-        last = at
-        at += 1 + header_words(words[at])
-    return last, at
+def _index_of(at, word, begin):
+    """Number of the header at this word, from `begin` on; -1 where there is none."""
+    i = begin + np.searchsorted(at[begin:], word)
+    return i if i < len(at) and at[i] == word else -1
 
 
 @njit(nogil=True, cache=True)
-def _next_header(words, at):
-    """First header from `at` on whose chunk is followed by another header or ends the file."""
-    while at < len(words):
-        if _plausible(words, at):
-            following = at + 1 + header_words(words[at])
-            if following == len(words) or _plausible(words, following):
-                return at
-        at += 1
-    return len(words)
+def _follow(at, size, i):
+    """Follow the chain from header number `i`; returns the last one and the word that its size leads to."""
+    while True:
+        end = at[i] + 1 + size[i]
+        following = _index_of(at, end, i + 1)
+        if following < 0:
+            return i, end
+        i = following
 
 
-def trusted_ranges(words):
+@njit(nogil=True, cache=True)
+def _next_header(at, size, word, n_words):
+    """The first header from a word on whose chunk is followed by another or ends the file; their number if none."""
+    i = np.searchsorted(at, word)
+    while i < len(at):
+        end = at[i] + 1 + size[i]
+        if end == n_words or _index_of(at, end, i + 1) >= 0:
+            return i
+        i += 1
+    return len(at)
+
+
+def trusted_ranges(at, size, n_words):
     """Find the stretches of a file whose chunks confirm each other.
 
     Parameters
     ----------
-    words : numpy.ndarray of uint64, shape (n,)
-        A whole file, such as a memory map.
+    at, size : numpy.ndarray of int64, shape (n,)
+        The file's `likely_headers`.
+    n_words : int
+        Words of the file.
 
     Returns
     -------
@@ -63,19 +94,20 @@ def trusted_ranges(words):
         that was cut keeps the words it has.
     """
     ranges = []
-    start = 0 if _plausible(words, 0) else _next_header(words, 0)
-    while start < len(words):
-        last, end = _follow(words, start)
-        if end == len(words):
+    i = 0 if len(at) and at[0] == 0 else _next_header(at, size, 0, n_words)
+    while i < len(at):
+        start = at[i]
+        last, end = _follow(at, size, i)
+        if end == n_words:
             ranges.append((start, end))
             break
-        resume = _next_header(words, last + 1)
-        if end > len(words) and resume == len(words):
-            ranges.append((start, len(words)))  # nothing but a short last chunk
+        resume = _next_header(at, size, at[last] + 1, n_words)
+        if end > n_words and resume == len(at):
+            ranges.append((start, n_words))  # nothing but a short last chunk
             break
-        if last > start:
-            ranges.append((start, last))
-        start = resume
+        if last > i:
+            ranges.append((start, at[last]))
+        i = resume
     return [(int(a), int(b)) for a, b in ranges]
 
 

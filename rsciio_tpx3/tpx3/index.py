@@ -8,14 +8,15 @@ import numpy as np
 
 from rsciio_tpx3.events.packets import (
     CONTROL_ID_NAMES,
+    KNOWN_TOPS,
     PACKET_TYPE_NAMES,
     TYPE_COUNT,
     TYPE_PIXEL,
 )
 from rsciio_tpx3.events.source import Edges, EventIndex
-from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.exceptions import LossError
 from rsciio_tpx3.kept_index import indexing_bar
-from rsciio_tpx3.tpx3.chain import left_out, trusted_ranges
+from rsciio_tpx3.tpx3.chain import left_out, likely_headers, trusted_ranges
 from rsciio_tpx3.tpx3.files import read_ahead
 from rsciio_tpx3.tpx3.stream import BLOCK_WORDS, WINDOW_WORDS, StreamPass
 from rsciio_tpx3.tpx3.unwrap import NO_TIME, place_in_time
@@ -26,6 +27,9 @@ __all__ = ["Losses", "build_index", "warn_of_losses"]
 _logger = logging.getLogger(__name__)
 
 _ON_LOSS = ("raise", "warn")
+# Single words may be flipped in a long recording that is good otherwise; more than one in a thousand is another matter.
+_FEW_UNKNOWN = 64
+_SHARE_UNKNOWN = 0.001
 _OUT_OF_TIME = "whose time contradicts the times before and after"
 
 
@@ -45,9 +49,9 @@ class Losses:
         self.found = []
 
     def add(self, what, amount, text):
-        """Count a loss and say it once; raise `Tpx3FormatError` where losses are refused."""
+        """Count a loss and say it once; raise `LossError` where losses are refused."""
         if self.on_loss == "raise":
-            raise Tpx3FormatError(f'{text}\n    on_loss="warn" reads what is left and counts what is lost.')
+            raise LossError(f'{text}\n    on_loss="warn" reads what is left and counts what is lost.')
         _logger.warning(text)
         self.amounts[what] = self.amounts.get(what, 0) + amount
         self.found.append((what, amount, text))
@@ -73,7 +77,7 @@ def build_index(parts, losses, show_progressbar=None, keep_before_reset=False):
 
     Raises
     ------
-    Tpx3FormatError
+    LossError
         For damage, where `losses` refuses it.
     """
     stream = StreamPass(any(part.headerless for part in parts))
@@ -93,16 +97,40 @@ def build_index(parts, losses, show_progressbar=None, keep_before_reset=False):
                 part.size % 8,
                 f"{part.name!r} ends inside a word: {part.size} bytes are no multiple of 8.",
             )
+    _count_unknown(stream, losses, parts[0].name)
     blocks, marks, excluded = place_in_time(stream.blocks, stream.marks, keep_before_reset)
     index = _summary(stream, blocks, marks, excluded, losses.amounts)
-    warn_of_losses(index, parts)
+    warn_of_losses(index, parts, losses)
     return index, blocks
 
 
-def warn_of_losses(index, parts):
-    """Say once what the detector lost before the files were written."""
-    for text in _loss_messages(index.losses, parts[0].name):
+def warn_of_losses(index, parts, losses):
+    """Say once what was lost and refused nothing; `losses` has said the rest."""
+    rest = {name: n for name, n in index.losses.items() if name not in losses.amounts}
+    for text in _loss_messages(rest, parts[0].name):
         _logger.warning(text)
+
+
+def _unknown(stream):
+    """Packets of a type that no stream has, by the top byte of the word."""
+    tops = stream.top_counts.reshape(256, 256).sum(axis=1)
+    return {int(top): int(tops[top]) for top in np.flatnonzero(tops) if top not in KNOWN_TOPS}
+
+
+def _count_unknown(stream, losses, name):
+    """Refuse a recording of which a noticeable part cannot be understood."""
+    unknown = _unknown(stream)
+    n, n_all = sum(unknown.values()), int(stream.top_counts.sum() + stream.chip_hits.sum())
+    if n >= _FEW_UNKNOWN and n > _SHARE_UNKNOWN * n_all:
+        most = sorted(unknown, key=unknown.get, reverse=True)[:4]
+        kinds = ", ".join(f"0x{top:02X}: {unknown[top]:,}" for top in most)
+        losses.add(
+            "unknown_packets",
+            n,
+            f"{name!r}: {counted(n, 'packet')} of {n_all} are of a type that no Timepix3 stream has (by first byte "
+            f"{kinds}{', ...' if len(unknown) > 4 else ''}): what they held is lost. The file is damaged, or written "
+            "by a program that this one does not know.",
+        )
 
 
 def _pass(parts, ranges, stream, bar, losses):
@@ -146,8 +174,10 @@ def _trusted(part, losses):
     """Ranges of words of a file whose chunks confirm each other; the rest is counted."""
     if part.n_words == 0 or part.headerless:
         return [(part.skip, part.n_words)] if part.n_words else []
-    words = np.memmap(part.path, "<u8", "r", shape=part.n_words)
-    ranges = trusted_ranges(words)
+    # read, not mapped: a mapped file that is cut meanwhile kills the process
+    with contextlib.closing(read_ahead(part, part.first_word, part.first_word + part.n_words, WINDOW_WORDS)) as windows:
+        found = [likely_headers(words, first - part.first_word) for words, first in windows]
+    ranges = trusted_ranges(*(np.concatenate(column) for column in zip(*found)), part.n_words)
     lost = left_out(ranges, part.n_words)
     if lost:
         at = ranges[0][1] if ranges and ranges[0][0] == 0 else 0
@@ -169,6 +199,7 @@ def _summary(stream, blocks, marks, excluded, damage):
         **asdict(excluded),
         edges_without_time=untimed,
         edges_repeated=repeated,
+        unknown_packets=sum(_unknown(stream).values()),
         hits_without_time=_count(stream, TYPE_COUNT << 12, (TYPE_COUNT + 1) << 12),
     )
     return EventIndex(
@@ -245,6 +276,7 @@ def _loss_messages(losses, name):
             "trigger edge",
             "twice on the same chip: a piece may have been given twice, and its hits count double",
         ),
+        "unknown_packets": ("packet", "of a type that no Timepix3 stream has, and passed over"),
         "hits_without_time": ("pixel packet", "of count mode, which has no time, and left out"),
     }
     return [f"{name!r}: {counted(losses[key], noun)} {what}." for key, (noun, what) in texts.items() if key in losses]

@@ -29,5 +29,5 @@ def recalled_blocks(parts, losses, cache, show_progressbar=None, keep_before_res
     if recalled:
         for loss in values["damage"]:
             losses.add(*loss)
-        warn_of_losses(index, parts)
+        warn_of_losses(index, parts, losses)
     return index, arrays["blocks"]

@@ -29,6 +29,7 @@ from rsciio_tpx3.events.packets import (
     edge_input,
     header_chip,
     header_words,
+    is_edge,
     is_header,
     pixel_steps,
     pixel_ticks,
@@ -258,7 +259,7 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
             mark_kind = np.int64(0)
             counter = np.int64(0)
             leap = False
-            if kind == TYPE_TDC:
+            if kind == TYPE_TDC and is_edge(np.int64(word >> np.uint64(56))):
                 mark_kind = tdc_edge(word)
                 ticks = tdc_ticks(word)
                 counter = tdc_counter(word)
