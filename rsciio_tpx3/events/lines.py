@@ -309,12 +309,15 @@ def _cut_where_out_of_step(pulses, run, whole):
     return np.cumsum(border | (cut & too_long))
 
 
-def marks_frames(lengths, wanted):
-    """Whether runs between marks are frames (or lines) of the length wanted, but for some that are doubtful."""
-    inner, is_whole = lengths[1:-1], lengths == wanted
-    if lengths.max() == wanted and 2 * is_whole[1:-1].sum() + 1 >= len(inner):
+def marks_frames(lengths, wanted, too_long=True):
+    """Whether runs between marks are frames (or lines) of the length wanted, but for some that are doubtful.
+
+    `too_long`: some may be longer, since a mark was lost or edges came before the scan.
+    """
+    is_whole = lengths == wanted
+    if lengths.max() == wanted and 2 * is_whole[1:-1].sum() + 1 >= len(lengths) - 2:
         return True
-    return is_whole.any() and 2 * is_whole.sum() >= len(lengths)
+    return bool(too_long and is_whole.any() and 2 * is_whole.sum() >= len(lengths))
 
 
 def whole_runs(pulses, wanted):
