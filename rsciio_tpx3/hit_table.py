@@ -39,7 +39,8 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
         Hits in a batch at the most.
     **options
         Of the detector, as in `rsciio_tpx3.tpx3.file_reader` and `rsciio_tpx3.t3pa.file_reader`:
-        ``layout``, ``gap``, ``orientation``, ``all_parts``, ``on_loss``, ``toa_bits``, ``measurement``; and
+        ``layout``, ``gap``, ``orientation``, ``all_parts``, ``on_loss``, ``before_reset``, ``toa_bits``,
+        ``measurement``; and
         ``cluster`` and ``corrections``, which make the table one of electrons, or of corrected hits.
 
     Returns

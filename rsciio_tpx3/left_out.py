@@ -4,6 +4,7 @@ import logging
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.clusters import ClusterOptions
+from rsciio_tpx3.events.scan import AFTER, BEFORE, OUTSIDE_NAMES
 from rsciio_tpx3.wording import counted, format_seconds
 
 __all__ = ["report_left_out"]
@@ -11,9 +12,11 @@ __all__ = ["report_left_out"]
 _logger = logging.getLogger(__name__)
 
 _NOTICED = 0.01  # share of the hits whose loss changes a result
+_OF_A_FRAME = 0.1  # of the hits of a frame: so many at an end of the recording may be lines whose edge was lost
+_ENDS = (OUTSIDE_NAMES[BEFORE], OUTSIDE_NAMES[AFTER])
 
 
-def report_left_out(cluster, tally, counts, outside, chosen):
+def report_left_out(cluster, tally, counts, outside, chosen, frames=1):
     """Log what is not in the frames: once for each way to be lost.
 
     Parameters
@@ -27,11 +30,13 @@ def report_left_out(cluster, tally, counts, outside, chosen):
         Events without a position, by reason.
     chosen : bool
         Whether frames were chosen, so that the hits of others are expected to be left out.
+    frames : int
+        Frames of the scan that were recorded.
     """
     _report_corrections(tally)
     if cluster is not None:
         _report_clusters(cluster, tally)
-    _report_outside("hits" if cluster is None else "electrons", counts, outside, chosen)
+    _report_outside("hits" if cluster is None else "electrons", counts, outside, chosen, frames)
 
 
 def _report_corrections(tally):
@@ -65,7 +70,7 @@ def _report_clusters(options, tally):
     (_logger.warning if surprising else _logger.info)(message)
 
 
-def _report_outside(what, counts, outside, chosen):
+def _report_outside(what, counts, outside, chosen, frames):
     lost = sum(outside.values())
     total = int(counts.sum()) + lost
     if lost:
@@ -73,3 +78,11 @@ def _report_outside(what, counts, outside, chosen):
         # flyback is what a scan has; more than half the hits elsewhere is a scan misread, or frames not asked for
         log = _logger.warning if lost > 0.5 * total and not chosen else _logger.info
         log(f"{lost} of {total} {what} have no scan position: {parts}.")
+    many = _OF_A_FRAME * (total - lost) / max(frames, 1)
+    ends = {name: n for name, n in outside.items() if name in _ENDS and n > many}
+    if ends and lost <= 0.5 * total and not chosen:
+        parts = " and ".join(f"{n} {name}" for name, n in ends.items())
+        _logger.warning(
+            f"{parts}: {what} without a position, more than {_OF_A_FRAME:.0%} of what a frame has. If the beam was "
+            "scanned then, a trigger edge is missing at that end of the recording."
+        )

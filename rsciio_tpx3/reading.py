@@ -282,7 +282,7 @@ def event_signal(
     counts, outside = recalled_counts(frames, show_progressbar)
     values = event_values(source, events, corrections, counts, outside)
     chosen = "frames_used" in scan.report
-    report_left_out(events.cluster, tally_of(source), counts, outside, chosen)
+    report_left_out(events.cluster, tally_of(source), counts, outside, chosen, scan.report.get("frames", 1))
     return frames_signal(
         frames,
         _nav_axes(scan),

@@ -140,7 +140,14 @@ def frame_trigger_scan(index, options, tdc):
     _refuse_endless(len(kept), frame, options, "Check navigation_shape, and that the edges mark frames.")
     late_whole, late_rest = divmod(options.delay.numerator, options.delay.denominator)
     starts = kept + late_whole, np.full(len(kept), late_rest, np.int64), options.delay.denominator
-    return _clocked_lines(options, starts, report, gap_messages(pulses, "frame"), numbers)
+    messages = gap_messages(pulses, "frame")
+    soon = int((np.diff(kept) < 0.999 * float(frame) - 6).sum())
+    if soon:
+        messages.append(
+            f"{counted(soon, 'frame edge')} sooner after the one before than a frame takes "
+            f"({_seconds(frame)}): of those, not each can begin a frame."
+        )
+    return _clocked_lines(options, starts, report, messages, numbers)
 
 
 def frames_over_time(index, options):

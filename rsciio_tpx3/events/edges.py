@@ -14,7 +14,7 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.intervals import SHORT, holds, kinds_of_intervals, line_interval
-from rsciio_tpx3.events.steps import keeps_step, out_of_step
+from rsciio_tpx3.events.steps import ends_in_step, keeps_step, out_of_step
 from rsciio_tpx3.exceptions import LimitError, ScanSyncError
 from rsciio_tpx3.wording import counted, format_seconds
 
@@ -32,8 +32,10 @@ _LONG = 1.5  # of the period: anything longer holds missing pulses or a frame fl
 _FIT = 0.25  # of the period: how well missing pulses must explain a long gap
 _OUT_OF_STEP = 0.05  # of the period: an edge too many that no line has sent
 _STRAYS = 2  # edges alone in pauses for each whole frame: more are no accident
+_FEW_LESS = 0.95
 _COUNTER = 4096
 _MOST_PUT_BACK = 2 * 10**6
+_FEW = 16
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,11 @@ class Pulses:
         Where nobody knows how many pulses lie between a pulse and the one before it.
     marked : numpy.ndarray of bool, shape (n,)
         Where an edge on the other input says that a frame begins; see `rsciio_tpx3.events.frame_edges`.
-    leaps : int
-        How often the counter leaped by more than can be missing in the time.
+    unexplained : int
+        Edges that are missing by the counter and stand for no pulse: the time between those recorded has no room for
+        so many, or they belonged to a burst.
+    moved : int
+        Edges at the beginning or end of a run that were put in step with the others.
     """
 
     ticks: np.ndarray
@@ -79,7 +84,8 @@ class Pulses:
     told: bool = False
     doubtful: np.ndarray | None = None
     marked: np.ndarray | None = None
-    leaps: int = 0
+    unexplained: int = 0
+    moved: int = 0
 
     def __post_init__(self):
         for name in ("doubtful", "marked"):
@@ -130,7 +136,7 @@ def pulses_of(edges, tdc, first=0, least=0, in_run=()):
     ticks, counter = own.ticks[first:], own.counter[first:].astype(np.int64)
     if len(ticks) == 0:
         raise ScanSyncError(f"first_line={first} passes over all {counted(len(own), f'{tdc} edge')}.")
-    pulses = regular_pulses(ticks, counter, least, in_run)
+    pulses = regular_pulses(ticks, counter, least, in_run, both=other_direction(tdc) in edges.kinds)
     if pulses.burst > 0.5 * len(ticks) and not pulses.told:
         raise ScanSyncError(
             f"{pulses.burst} of {len(ticks)} {tdc} edges come far quicker than the rest, which come every "
@@ -141,7 +147,7 @@ def pulses_of(edges, tdc, first=0, least=0, in_run=()):
     return pulses
 
 
-def regular_pulses(edges, counter=None, least=0, in_run=()):
+def regular_pulses(edges, counter=None, least=0, in_run=(), both=None):
     """Sort out a series of edges of one kind.
 
     Parameters
@@ -155,12 +161,15 @@ def regular_pulses(edges, counter=None, least=0, in_run=()):
         Ticks that the interval cannot be shorter than, such as columns times dwell time; 0 where unknown.
     in_run : tuple of int
         Pulses that there may be from one frame mark to the next; empty where unknown.
+    both : bool, optional
+        Whether the other direction of the input was recorded too, so that the counter steps by two.
 
     Returns
     -------
     Pulses
     """
-    number, usable = _numbers(counter, len(edges))
+    number, usable = _numbers(counter, len(edges), both)
+    uncounted = int(number[-1]) + 1 - len(edges)
     period, told = _period(edges, number, least, in_run)
     sorted_out = _sort_out(edges, number, period)
     edges, intervals, missing, explained = (sorted_out[name] for name in ("edges", "intervals", "missing", "explained"))
@@ -181,13 +190,17 @@ def regular_pulses(edges, counter=None, least=0, in_run=()):
     run = np.concatenate([[0], np.cumsum(sorted_out["mark"])])
     place = np.repeat(np.arange(1, len(edges)), missing)
     ordinary = intervals[(intervals < _LONG * period) & (intervals > SHORT * period)]
-    return _without_strays(
+    tolerance = keeps_step(edges, period)
+    if tolerance is not None:
+        in_step = np.abs(ordinary - period) <= tolerance  # one edge too early or too late tells no period
+        ordinary = ordinary[in_step]
+    pulses = _without_strays(
         Pulses(
             ticks=np.insert(edges, place, absent),
             lost=np.insert(np.zeros(len(edges), bool), place, np.repeat(~explained, missing)),
             run=np.insert(run, place, np.repeat(run[:-1], missing)),
             doubtful=np.insert(np.append(False, sorted_out["doubtful"]), place, False),
-            leaps=int(sorted_out["doubtful"].sum()),
+            unexplained=max(uncounted - int(missing.sum()), 0),
             period=float(ordinary.mean()) if len(ordinary) else float(period),
             jitter=float(ordinary.std()) if len(ordinary) else 0.0,
             found=len(edges),
@@ -199,6 +212,14 @@ def regular_pulses(edges, counter=None, least=0, in_run=()):
         ),
         in_run,
     )
+    known = ~pulses.lost
+    numbers = np.unique(pulses.run[known], return_inverse=True)[1]
+    in_step, moved = ends_in_step(pulses.ticks[known], numbers, pulses.period)
+    if moved == 0:
+        return pulses
+    ticks = pulses.ticks.copy()
+    ticks[known] = in_step
+    return replace(pulses, ticks=ticks, moved=moved)
 
 
 def _without_strays(pulses, in_run):
@@ -209,11 +230,15 @@ def _without_strays(pulses, in_run):
         return pulses
     begin, end = np.cumsum(lengths) - lengths, np.cumsum(lengths)
     stray = np.zeros(len(pulses), bool)
-    lone = lengths == 1
+    near = np.abs(np.diff(pulses.ticks) - pulses.period) <= _OUT_OF_STEP * pulses.period
+    near &= np.diff(pulses.run) == 0
+    in_step = np.bincount(pulses.run[1:], near, len(lengths))
+    # edges in a pause, one alone or a few without any step
+    lone = (lengths == 1) | ((lengths < 4) & (in_step == 0))
     lone[[0, -1]] = False
     lone[1:] &= ~pulses.lost[end[:-1] - 1]  # the rest of a frame whose other edges are missing
     if lone.sum() <= _STRAYS * n_whole:
-        stray[begin[lone]] = True
+        stray |= lone[pulses.run]
     long = np.flatnonzero(np.isin(lengths - 1, in_run))
     if len(long) <= max(n_whole, 1):
         first, last = (
@@ -286,14 +311,19 @@ def _sort_out(edges, number, period):
 
 def _period(edges, number, least, in_run):
     """The interval from line to line, and whether anything known tells that it is this one."""
-    kinds = kinds_of_intervals(np.diff(edges))
+    intervals, steps = np.diff(edges), np.diff(number)
+    if len(steps) and (steps > 1).all():
+        intervals = intervals // steps  # every other edge is missing, or more
+    kinds = kinds_of_intervals(intervals)
     if not kinds:
         return np.inf, False
     fits = [_fit(edges, number, kind.length, in_run) for kind in kinds] if len(kinds) > 1 and in_run else []
     fitting = [(fit, kind) for fit, kind in zip(fits, kinds) if fit]
     fitting = [(fit, kind) for fit, kind in fitting if holds(kind, least)] or fitting
-    # of several that agree with the frames, the one that leaves fewest edges out
-    best = [kind for fit, kind in fitting if fit == max(fit for fit, _ in fitting)]
+    # of several that agree with the frames, the one that leaves fewest edges out; a few are glitches
+    most = max((fit for fit, _ in fitting), default=0)
+    best = [kind for fit, kind in fitting if fit > _FEW_LESS * most]
+    best = [kind for kind in best if kind.number == max(k.number for k in best)]
     return line_interval(best or kinds, least, told=bool(best))
 
 
@@ -321,14 +351,17 @@ def _fit(edges, number, period, in_run):
     return 0
 
 
-def _numbers(counter, n):
+def _numbers(counter, n, both=None):
     """Running number of each pulse by the counter, and whether the counter can be used.
 
     A whole turn of 4096 cannot be seen: a long pause is far likelier than so many lost edges.
     """
-    if counter is None or n < 3:
+    if counter is None or n < 2 or (n < 3 and both is not False):
         return np.arange(n), True
     step = np.diff(counter) % _COUNTER
+    if both is False and n < _FEW:
+        # too few to see how the counter steps; it counts recorded edges, and all of them are of one direction
+        return np.concatenate([[0], np.cumsum(np.maximum(step, 1))]), True
     sizes, times = np.unique(step, return_counts=True)
     usual = int(sizes[np.argmax(times)])
     if usual not in (1, 2) or times.max() < 0.5 * len(step):
@@ -399,6 +432,18 @@ def gap_messages(pulses, what):
             f"{counted(int(pulses.lost.sum()), what)} missing where the gap does not tell when they were scanned: the "
             "positions stay empty."
         )
+    if pulses.unexplained:
+        messages.append(
+            f"{counted(pulses.unexplained, 'edge')} more missing by the edge counter than {what}s are put back or left "
+            "empty for: the counter leaped, or they marked something else."
+        )
+    if pulses.moved:
+        messages.append(
+            f"{counted(pulses.moved, f'{what} edge')} at the beginning or end of a group out of step with the others: "
+            "put in step."
+        )
+    if pulses.burst and what != "line":
+        messages.append(f"{counted(pulses.burst, 'edge')} far quicker than {what}s come: left out.")
     if pulses.spurious:
         messages.append(
             f"{counted(pulses.spurious, 'edge')} inside a {what}, or alone in a pause, taken as a glitch and left out."

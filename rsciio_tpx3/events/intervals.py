@@ -16,6 +16,8 @@ __all__ = ["SHORT", "IntervalKind", "holds", "kinds_of_intervals", "line_interva
 
 SHORT = 0.25  # of the interval from line to line: anything closer is no line of its own
 _ALIKE = 1.3  # intervals of one kind follow each other this closely when sorted
+_PARTS = 10  # times as many: what is so rare and so near are parts of the other kind
+_SHARE = 0.7  # of the number of another kind: lines are as frequent as pauses, even if some are missing
 _NEARLY = 0.95  # of the shortest possible line: edges jitter
 
 
@@ -42,7 +44,8 @@ def kinds_of_intervals(intervals):
 
     Kinds of one, or of less than a hundredth of all, are left out where a larger one exists: they are
     parts of intervals that a glitch has split, single pauses, and missing edges. So are those that would make
-    a more frequent kind neither lines nor bursts, such as two lines where each other edge is missing.
+    a more frequent kind neither lines nor bursts, such as two lines where each other edge is missing, and parts of
+    lines that edges too many have split.
 
     Parameters
     ----------
@@ -70,11 +73,14 @@ def kinds_of_intervals(intervals):
         IntervalKind(float(np.median(ranked[ends[k] - number[k] : ends[k]])), int(number[k]), 2 * rows[k] >= number[k])
         for k in (many if len(many) else range(len(number)))
     ]
-    return [
-        kind
-        for kind in kinds
-        if not any(SHORT * kind.length < o.length < kind.length and o.number > kind.number for o in kinds)
-    ]
+    return [kind for kind in kinds if not any(_made_of(kind, other) for other in kinds)]
+
+
+def _made_of(kind, other):
+    """Whether intervals are some of the other kind with edges missing between them, or parts of it that edges split."""
+    if other.length < kind.length:
+        return SHORT * kind.length < other.length and other.number > kind.number
+    return kind.length < other.length < kind.length / SHORT and other.number > _PARTS * kind.number
 
 
 def holds(kind, least):
@@ -104,7 +110,9 @@ def line_interval(kinds, least=0, told=False):
     in_rows = [kind for kind in kinds if kind.in_rows]
     # the shortest that holds a line: longer ones are pauses, shorter ones bursts. Where other intervals follow
     # each other and this does not, it is a pause, and what was known is wrong
-    holding = next((kind for kind in kinds if holds(kind, least)), None) if least else None
+    # there are as many lines as pauses, or more: fewer short intervals are parts of those that edges too many split
+    long = [kind for kind in kinds if holds(kind, least)] if least else []
+    holding = next((k for k in long if k.number >= _SHARE * max(o.number for o in long)), None)
     if holding is not None and (holding.in_rows or not in_rows):
         return holding.length, True
     if in_rows:

@@ -14,7 +14,7 @@ from rsciio_tpx3.events.scan import Scan
 from rsciio_tpx3.events.scan_options import COMES_LATER
 from rsciio_tpx3.events.steps import slips
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.wording import format_seconds
+from rsciio_tpx3.wording import counted, format_seconds
 
 __all__ = [
     "gate_length",
@@ -22,10 +22,15 @@ __all__ = [
     "line_scan",
     "lines_of_frame",
     "marks_frames",
+    "out_of_step_message",
     "scan_of_lines",
     "some",
     "whole_runs",
 ]
+
+
+_END_FITS = 0.002  # of a line: how far its end may be out of place although no other one is
+_END_SPREADS = 12  # times the median distance from the typical length
 
 
 def line_scan(index, options, sync, tdc):
@@ -46,6 +51,12 @@ def line_scan(index, options, sync, tdc):
     stop = start + np.minimum(length, -(-nx * num // den))
     stop[pulses.lost] = start[pulses.lost]
     messages = first_messages + messages + messages_x + gap_messages(pulses, "line")
+    messages += out_of_step_message(pulses, rows, "line")
+    if gate_report.get("line_ends_repaired"):
+        messages.append(
+            f"{counted(gate_report['line_ends_repaired'], 'line end')} missing or out of place: these lines are taken "
+            "to be as long as the others."
+        )
     report = {
         "lines_found": pulses.found,
         "lines_repaired": pulses.repaired,
@@ -151,7 +162,7 @@ def _line_times(index, pulses, sync, tdc):
     raw = ends[_nearest(ends, start + round(typical))] - start
     # an absent end would borrow the one of another line
     spread = np.median(np.abs(raw - typical))
-    good = np.abs(raw - typical) <= max(0.05 * typical, 6 * spread)
+    good = np.abs(raw - typical) <= max(_END_FITS * typical, _END_SPREADS * spread)
     length = np.where(good, raw, round(typical))
     if sync == "periodic-line":
         start, length = _fitted(pulses), np.full(len(start), round(typical))
@@ -200,7 +211,8 @@ def _fit(pulses):
 
 def _stretches(pulses):
     """Numbers of the stretches of pulses in one step: runs, cut where the step changes without a mark."""
-    border = slips(pulses.ticks, pulses.period)
+    border, known = np.zeros(len(pulses), bool), np.flatnonzero(~pulses.lost)
+    border[known] = slips(pulses.ticks[known], pulses.period)
     border[1:] |= np.diff(pulses.run) > 0
     return np.cumsum(border)
 
@@ -271,16 +283,41 @@ def _frame_rows(pulses, options):
         raise _shape_error(options, marked, wanted, len(lengths))
     if len(lengths) == 1:
         return run, np.arange(len(pulses)), marked, messages
+    run = _cut_where_out_of_step(pulses, run, marked)
     found = number_runs(pulses, run, marked, "frame", "line", options.follow)
     return found.frame, found.within, marked, messages + found.messages
 
 
-def marks_frames(lengths, wanted):
-    """Whether runs between marks are frames (or lines) of the length wanted, but for some that are doubtful."""
-    inner, is_whole = lengths[1:-1], lengths == wanted
-    if lengths.max() == wanted and 2 * is_whole[1:-1].sum() + 1 >= len(inner):
+def out_of_step_message(pulses, within, what):
+    """What there is to say where pulses inside a frame (or line) change their step, and nothing has mended that."""
+    odd = np.diff(_stretches(pulses), prepend=0) > 0
+    odd[1:] &= np.diff(pulses.run) == 0
+    odd &= (within != 0) & ~pulses.lost
+    if not odd.any():
+        return []
+    return [
+        f"{counted(int(odd.sum()), f'{what} edge')} out of step with those before, for no reason that can be seen: "
+        f"hits in the {what}s around may have wrong positions."
+    ]
+
+
+def _cut_where_out_of_step(pulses, run, whole):
+    """Runs longer than a frame are cut where the lines change their step: a mark that was lost has left that."""
+    border = np.diff(run, prepend=run[0]) > 0
+    too_long = (np.bincount(run) > whole)[run]
+    cut = np.diff(_stretches(pulses), prepend=0) > 0
+    return np.cumsum(border | (cut & too_long))
+
+
+def marks_frames(lengths, wanted, too_long=True):
+    """Whether runs between marks are frames (or lines) of the length wanted, but for some that are doubtful.
+
+    `too_long`: some may be longer, since a mark was lost or edges came before the scan.
+    """
+    is_whole = lengths == wanted
+    if lengths.max() == wanted and 2 * is_whole[1:-1].sum() + 1 >= len(lengths) - 2:
         return True
-    return is_whole.any() and 2 * is_whole.sum() >= len(lengths)
+    return bool(too_long and is_whole.any() and 2 * is_whole.sum() >= len(lengths))
 
 
 def whole_runs(pulses, wanted):

@@ -51,25 +51,19 @@ def number_runs(pulses, run, whole, what, segment, follow=False):
     runs = _Runs(pulses, lengths, end - lengths, end, whole, follow)
     frame = np.empty(len(pulses), np.int64)
     within = np.full(len(pulses), -1, np.int64)
-    first, last_begin, number = None, 0.0, 0
+    # of the run before: the frame in which it begins, when that begins, pulses since then, frames
+    before = None
     for k in range(len(lengths)):
-        own = slice(runs.begin[k], runs.end[k])
-        offset = runs.offset(k)
+        own, n = slice(runs.begin[k], runs.end[k]), int(lengths[k])
+        first, offset = runs.place(k, before)
         if offset is None:
-            frame[own] = number
+            frame[own] = first
             continue
-        begins = runs.time(k) - offset * pulses.period
-        if first is not None:
-            number += runs.frames_between(k, begins - last_begin)
-        first = k if first is None else first
-        place = np.arange(lengths[k]) + offset
-        if runs.frames_in(k) > 1:
-            frame[own], within[own] = number + place // whole, place % whole
-            number += runs.frames_in(k) - 1
-        else:
-            frame[own] = number
-            within[own] = np.where((place >= 0) & (place < whole), place, -1)
-        last_begin = begins + (runs.frames_in(k) - 1) * whole * pulses.period
+        place = np.arange(n) + offset
+        several = runs.frames_in(k) > 1
+        frame[own] = first + (place // whole if several else 0)
+        within[own] = np.where((place >= 0) & (several | (place < whole)), place % whole, -1)
+        before = first, runs.time(k) - offset * pulses.period, offset + n, runs.frames_in(k)
     return Numbered(frame, within, runs.messages(frame, within, what, segment))
 
 
@@ -78,8 +72,8 @@ class _Runs:
 
     def __init__(self, pulses, lengths, begin, end, whole, follow):
         self.pulses, self.lengths, self.begin, self.end, self.whole = pulses, lengths, begin, end, whole
-        lost_before = np.concatenate([[False], pulses.lost[end[:-1] - 1]])
-        self.good = (~pulses.doubtful[begin] & ~lost_before) | pulses.marked[begin]
+        self.lost_before = np.concatenate([[False], pulses.lost[end[:-1] - 1]])
+        self.good = (~pulses.doubtful[begin] & ~self.lost_before) | pulses.marked[begin]
         self.good[0] = False
         self.lone = np.zeros(len(lengths), bool)
         if len(lengths) > 1 and whole > 2 and not follow and (lengths == whole).any():
@@ -108,13 +102,35 @@ class _Runs:
         n = int(self.lengths[k])
         return n // self.whole if n % self.whole == 0 else 1
 
+    def place(self, k, before):
+        """Frame in which a run begins, and its first pulse's number there; None for that where nothing tells it."""
+        n, whole = int(self.lengths[k]), self.whole
+        if before is None:
+            return 0, self.offset(k)
+        number, begins, count, frames = before
+        if self.lost_before[k] and not self.good[k] and not self.lone[k]:
+            # the counter goes on: believed where it agrees with the next mark
+            offset = count % whole
+            if not self._right_is_good(k) or (offset + n) % whole == 0:
+                return number + count // whole, offset
+        offset = self.offset(k)
+        if offset is None:
+            return number, None
+        begins += (frames - 1) * whole * self.pulses.period
+        later = self.time(k) - offset * self.pulses.period - begins
+        return number + frames - 1 + self.frames_between(k, later), offset
+
     def offset(self, k):
-        """Number of the run's first pulse in its frame; None where nothing tells it."""
+        """Number of the run's first pulse in its frame, by its marks; None where nothing tells it."""
         n, whole = int(self.lengths[k]), self.whole
         if self.lone[k]:
             return None
         if n % whole == 0:
             return 0
+        if k == 0 and n > whole:
+            by_time = self._by_time(k)
+            if by_time is not None:
+                return by_time
         if k == 0:
             return whole - n if len(self.lengths) == 1 or self._right_is_good(k) or n < whole else 0
         if self.good[k]:
@@ -132,14 +148,16 @@ class _Runs:
             return None
         late = (self.time(k) - self.reference + _ON_PLACE * self.pulses.period) % self.every
         place = (late - _ON_PLACE * self.pulses.period) / self.pulses.period
+        if self.lengths[k] > self.whole and place > self.whole:
+            place -= self.every / self.pulses.period  # too many, and the first of them before the frame
         row = round(place)
-        if abs(place - row) > _ON_PLACE or row + self.lengths[k] > self.whole:
+        if abs(place - row) > _ON_PLACE or row + min(self.lengths[k], self.whole) > self.whole:
             return None
         return row
 
     def frames_between(self, k, later):
         """Frames from the one of the run before to this one's, which begins `later`."""
-        if self.good[k] or self.pulses.lost[self.begin[k] - 1]:
+        if self.good[k]:
             return 1
         if later < _SAME * self.whole * self.pulses.period:
             return 0

@@ -6,7 +6,7 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.edges import gap_messages, pulses_of, regular_pulses
-from rsciio_tpx3.events.lines import marks_frames, some, whole_runs
+from rsciio_tpx3.events.lines import marks_frames, out_of_step_message, some, whole_runs
 from rsciio_tpx3.events.numbering import number_runs
 from rsciio_tpx3.events.scan import Scan
 from rsciio_tpx3.events.scan_options import need
@@ -40,6 +40,8 @@ def pixel_trigger_scan(index, options, tdc):
     outside = (position < 0) | (position >= n_positions)
     delay = round(options.delay)
     messages = [*messages, *gap_messages(pulses, "pixel")]
+    if options.positions is None:
+        messages += out_of_step_message(pulses, position % nx, "pixel")
     placed = int((~outside & ~pulses.lost).sum())
     if placed < n_positions:
         messages.append(f"{placed} pulses for {n_positions} positions: the others are empty.")

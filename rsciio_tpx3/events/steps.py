@@ -10,7 +10,7 @@ import numpy as np
 
 from rsciio_tpx3.compiled import njit
 
-__all__ = ["keeps_step", "out_of_step", "scatter", "slips"]
+__all__ = ["ends_in_step", "keeps_step", "out_of_step", "scatter", "slips"]
 
 _NEAR = 0.25  # of the period: intervals that are meant to be one
 _SIGMAS = 8
@@ -60,6 +60,39 @@ def slips(ticks, period):
     return found
 
 
+def ends_in_step(ticks, run, period):
+    """Put the first and the last edge of a run in step with the others, where they alone are not.
+
+    Parameters
+    ----------
+    ticks : numpy.ndarray of int64, shape (n,)
+    run : numpy.ndarray of int64, shape (n,)
+        Run of each edge, from 0 on and ascending.
+    period : float
+
+    Returns
+    -------
+    ticks : numpy.ndarray of int64, shape (n,)
+    moved : int
+    """
+    tolerance = keeps_step(ticks, period)
+    if tolerance is None:
+        return ticks, 0
+    off = np.diff(ticks) - period
+    lengths = np.bincount(run)
+    end = np.cumsum(lengths)
+    long = lengths >= 4
+    first, last = (end - lengths)[long], end[long] - 1
+    ticks, moved = ticks.copy(), 0
+    for at, outer, inner, sign in ((first, first, first + 1, 1), (last, last - 1, last - 2, -1)):
+        odd = (np.abs(off[outer]) > tolerance) & (np.abs(off[outer]) < 0.5 * period) & (np.abs(off[inner]) <= tolerance)
+        if len(odd) > 1 and 2 * odd.sum() > len(odd):
+            continue  # a habit of this scan: so it was meant
+        ticks[at[odd]] += sign * np.rint(off[outer[odd]]).astype(np.int64)
+        moved += int(odd.sum())
+    return ticks, moved
+
+
 def out_of_step(edges, number, period, tolerance, short):
     """Edges out of step in a train that goes on without them.
 
@@ -106,8 +139,8 @@ def _is_out(edges, good, e, anchored, period, tolerance, short):
     own, of_e = _support(edges, good, period, tolerance), _support(edges, e, period, tolerance)
     if own >= 1 and own >= of_e:
         return True
-    if own or of_e or not anchored or apart > period:
-        return False
+    if own or of_e or not anchored or apart > 0.5 * period:
+        return False  # the end of a train out of step may be its last line: its number decides
     # before a pause, or at the end: nothing goes on. Two quick ones are a burst, whose beginning may be missing
     quick = int(apart < short)
     for j in range(e, min(e + 2, len(edges) - 1)):
@@ -130,7 +163,10 @@ def _walk(edges, number, period, tolerance, short, glitch, renumbered):
                 pending += 1
                 continue
             first = before < 0
-            if apart < period - tolerance and not anchored and (first or apart >= short):
+            # the first edge after a pause may have come too early or too late: the number of lines decides
+            begins = first or edges[good] - edges[before] > 1.5 * period
+            most = (0.5 if begins else 1.0) * period - tolerance
+            if apart < most and not anchored and (first or apart >= short):
                 if _support(edges, e, period, tolerance) > _support(edges, good, period, tolerance):
                     # the edge before, which nothing supports on either side, is the one too many
                     glitch[good] = True

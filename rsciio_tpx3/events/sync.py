@@ -170,8 +170,8 @@ def _lines_with_frame_edges(edges, options, inputs):
             pulses = line_pulses(edges, options, gate, kind)
         except ScanSyncError:
             continue
-        frames, found = frame_edges(edges, frame_edge_kind(edges, kind), pulses, lines_of_frame(options))
-        if len(frames) and len(frames) == found:
+        frames, _ = frame_edges(edges, frame_edge_kind(edges, kind), pulses, lines_of_frame(options))
+        if len(frames):
             return kind
     return None
 
@@ -191,11 +191,11 @@ def _looks_like_pixels(index, options, tdc):
     if options.dwell is not None:
         # a line of several positions lasts longer than one of them; frames of lines say that it is mistyped
         whole = len(lengths) > 1 or not options.follow
-        lines = n_lines not in (nx, nx * ny) and whole and marks_frames(lengths, n_lines)
+        lines = n_lines not in (nx, nx * ny) and whole and marks_frames(lengths, n_lines, too_long=False)
         return nx > 1 and 0.9 < pulses.period / float(options.dwell) < 1.1 and not lines
     if len(lengths) == 1:
         return abs(len(pulses) - math.prod(options.nav_shape)) <= 0.01 * len(pulses)
-    return any(marks_frames(lengths, n) for n in may_be)
+    return any(marks_frames(lengths, n, too_long=False) for n in may_be)
 
 
 def _counted(kinds):

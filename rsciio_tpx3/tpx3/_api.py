@@ -53,10 +53,10 @@ def file_reader(
     metadata_from=None,
     calibrate="auto",
     on_loss="raise",
+    before_reset="exclude",
     cache="auto",
     follow=False,
     show_progressbar=None,
-    before_reset="exclude",
     **kwds,
 ):
     """Read a Timepix3 event recording as a 4D STEM data set of sparse frames.
@@ -145,6 +145,9 @@ def file_reader(
         Detector axes in mrad or 1/nm, where camera length (and beam energy) are known; "auto" takes mrad.
     on_loss : {"raise", "warn"}
         For damaged files: refuse, or read what can be read and count the rest.
+    before_reset : {"exclude", "keep"}
+        Hits and edges from before the detector's clock was reset, which some recordings begin with: leave them out
+        (and count them), or keep them at negative times.
     cache : bool or "auto"
         Keep what opening finds out (less than 1 % of the file) in the user's cache folder, so that the
         next opening takes no time. "auto" does so from 256 MB on.
@@ -153,9 +156,6 @@ def file_reader(
         and the file may grow. `hyperspy_sparse.refresh` gives a new signal with what came since.
     show_progressbar : bool, optional
         None shows a bar for work that takes longer than two seconds.
-    before_reset : {"exclude", "keep"}
-        What to do with hits and edges from before the detector's clock was reset, which a recording may begin with.
-        "keep" places them before the rest of the recording; see the guide on what can go wrong.
     **kwds
         Refused, with the option that was probably meant.
 
@@ -242,7 +242,7 @@ def available_signals(filename, **options):
 
 _ACCOUNT_OPTIONS = ("metadata", "metadata_from", "calibrate")
 _SOURCE_OPTIONS = (
-    "layout", "gap", "orientation", "all_parts", "on_loss", "cache", "follow", "show_progressbar", "before_reset",
+    "layout", "gap", "orientation", "all_parts", "on_loss", "before_reset", "cache", "follow", "show_progressbar",
 )  # fmt: skip
 
 

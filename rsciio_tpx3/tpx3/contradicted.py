@@ -10,10 +10,13 @@ import numpy as np
 
 from rsciio_tpx3.compiled import njit
 
-__all__ = ["global_falls", "out_of_place", "out_of_turn", "steady_start"]
+from rsciio_tpx3.events.clock import TICKS_PER_SECOND
+
+__all__ = ["global_falls", "out_of_place", "out_of_turn"]
 
 _AROUND = 8  # times looked at on either side of a leap
 _LONGEST = 16  # times that may be wrong in a row
+_SMALL = TICKS_PER_SECOND // 50  # 20 ms: ten times the disorder of any real recording
 _RATIO = 8  # a leap stands out where it is larger by this than the steps around it
 
 
@@ -25,30 +28,31 @@ def _offset(a, b, period):
 
 
 @njit(nogil=True, cache=True)
-def _comes_back(ticks, i, reference, period, leap):
+def _goes_on(ticks, carry, j, reference, period, most):
+    """Whether most of the times from `j` on follow the reference, and each other, by small steps."""
+    near, n = 0, min(len(ticks) - j, _AROUND)
+    for k in range(j, j + n):
+        if abs(_offset(ticks[k], reference, period)) < most:
+            near += 1
+            reference = ticks[k] + carry[k]
+    return 2 * near > n
+
+
+@njit(nogil=True, cache=True)
+def _comes_back(ticks, carry, i, reference, period, leap):
     """Number of times from `i` on after which the clock is near `reference` again, and stays; 0 where it is not."""
-    for m in range(1, _LONGEST + 1):
-        j = i + m
-        if j >= len(ticks):
-            return 0
-        if abs(_offset(ticks[j], reference, period)) * _RATIO >= leap:
-            continue
-        near, n = 0, min(len(ticks) - j, _AROUND)
-        for k in range(j, j + n):
-            near += abs(_offset(ticks[k], reference, period)) * _RATIO < leap
-        if 2 * near > n:
-            return m
+    for j in range(i + 1, min(i + 1 + _LONGEST, len(ticks))):
+        near = abs(_offset(ticks[j], reference, period)) * _RATIO < leap
+        if near and _goes_on(ticks, carry, j, reference, period, leap // _RATIO):
+            return j - i
     return 0
 
 
 @njit(nogil=True, cache=True)
-def steady_start(ticks, period):
+def _steady_start(ticks, carry, period):
     """The first of the times that most of those after it agree with; 0 where the stream is too sparse to tell."""
-    for s in range(min(len(ticks), _LONGEST)):
-        near, n = 0, min(len(ticks) - s - 1, _AROUND)
-        for k in range(s + 1, s + 1 + n):
-            near += abs(_offset(ticks[k], ticks[s], period)) < period // (2 * _RATIO)
-        if n >= 2 and 2 * near > n:
+    for s in range(min(len(ticks) - 2, _LONGEST)):
+        if _goes_on(ticks, carry, s + 1, ticks[s] + carry[s], period, period // (2 * _RATIO)):
             return s
     return 0
 
@@ -68,14 +72,14 @@ def out_of_place(ticks, carry, period, least):
     Returns
     -------
     out : numpy.ndarray of bool
-    leap : numpy.ndarray of bool
-        Times after a leap that lasts: a pause, or another clock.
+    leaps : numpy.ndarray of int64
+        By how much the clock leapt at each time, where that lasts: a pause, or another clock. Else 0.
     """
     n = len(ticks)
-    out, leaps = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    out, leaps = np.zeros(n, np.bool_), np.zeros(n, np.int64)
     if n == 0:
         return out, leaps
-    start = steady_start(ticks, period)
+    start = _steady_start(ticks, carry, period)
     for i in range(start):
         out[i] = abs(_offset(ticks[i] + carry[i], ticks[start], period)) > least
     recent = np.zeros(_AROUND, np.int64)
@@ -88,19 +92,16 @@ def out_of_place(ticks, carry, period, least):
             for r in recent:
                 smaller += r * _RATIO < step
             if 2 * smaller > _AROUND:
-                m = _comes_back(ticks, i, reference, period, step) if step > least else 0
+                m = _comes_back(ticks, carry, i, reference, period, step) if step > least else 0
                 if m:
                     out[i : i + m] = True
                     i += m
                     continue
-                leaps[i] = True
+                leaps[i] = step
         recent[i % _AROUND] = step
         reference = ticks[i] + carry[i]
         i += 1
     return out, leaps
-
-
-_SMALL = 20 * 3_840_000  # 20 ms: beyond the disorder of any real recording by ten
 
 
 @njit(nogil=True, cache=True)

@@ -22,6 +22,7 @@ __all__ = ["Tpx3Source", "cache_of", "files_of"]
 
 _READ_BLOCKS = 32  # blocks decoded together: 2 MiB of file, so one read serves many blocks
 _COMPACT_WORDS = 1 << 16  # the same for kernels: words and their times and pixels stay in the L2 cache
+_BEFORE_RESET = ("exclude", "keep")
 _COMPACT_SPAN = 2**31 - 2
 
 
@@ -55,20 +56,11 @@ def files_of(filename, all_parts=False, on_loss="raise", follow=False):
 
 
 def cache_of(parts, losses, wanted, before_reset="exclude"):
-    """The cache of an acquisition, see `rsciio_tpx3.kept_index.cache_for`.
-
-    The index depends on what is missing already, and on what is done with packets before a reset.
-    """
-    about = {"losses": dict(losses.amounts)}
-    if _keeps(before_reset):
-        about["before_reset"] = before_reset
-    return cache_for([part.stamp for part in parts], wanted, about)
-
-
-def _keeps(before_reset):
-    if before_reset not in ("exclude", "keep"):
+    """The cache of an acquisition, see `rsciio_tpx3.kept_index.cache_for`: it depends on what is missing already."""
+    if before_reset not in _BEFORE_RESET:
         raise ValueError(f"before_reset={before_reset!r} is not valid: must be one of 'exclude', 'keep'.")
-    return before_reset == "keep"
+    about = {"losses": dict(losses.amounts), "before_reset": before_reset}
+    return cache_for([part.stamp for part in parts], wanted, about)
 
 
 class Tpx3Source:
@@ -90,11 +82,11 @@ class Tpx3Source:
     follow : bool
         The last file is still being written: what is there is read, an incomplete end is no damage, and the
         file may grow after it was opened.
-    before_reset : {"exclude", "keep"}
-        What to do with packets from before the detector's clock was reset. "keep" places them before the rest, so that
-        they end one second before its first time.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
+    before_reset : {"exclude", "keep"}
+        What to do about hits and edges from before the detector's clock was reset. "keep" gives them negative
+        times, which end one second before the first time after the reset.
 
     Examples
     --------
@@ -121,9 +113,8 @@ class Tpx3Source:
         self.parts, losses = files_of(filename, all_parts, on_loss, follow)
         self._spans = None
         self.cache = cache_of(self.parts, losses, cache, before_reset)
-        self._index, blocks = recalled_blocks(
-            self.parts, losses, self.cache, show_progressbar, _keeps(before_reset)
-        )
+        keep = before_reset == "keep"
+        self._index, blocks = recalled_blocks(self.parts, losses, self.cache, show_progressbar, keep)
         self._tables = _search_tables(blocks)
         self.layout = layout_for(self._index.chips, layout, gap, orientation)
         self.sig_shape = self.layout.sig_shape
@@ -132,7 +123,7 @@ class Tpx3Source:
         from dask.base import normalize_token
 
         # what was found follows from the files; hashing the tables would take longer than reading a chunk
-        found = self._index.n_hits, sorted(self._index.losses.items())
+        found = self._index.n_hits, self._index.span, sorted(self._index.losses.items())
         about = [self.parts, self.layout.__reduce__()[1], len(self._tables.blocks), self._spans, found]
         return "rsciio_tpx3.Tpx3Source", normalize_token(about)
 

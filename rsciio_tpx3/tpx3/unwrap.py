@@ -36,6 +36,7 @@ _BLOCK_KIND = 0
 _AHEAD = 8  # wide clocks asked before one of them is believed
 _TOLERANCE = TICKS_PER_SECOND  # far beyond any disorder between chips, far below any restart worth keeping
 _OUTVOTED = 64  # hits around for each hit that is called wrong
+_PAUSE = TICKS_PER_SECOND // 4  # leaps of the phase that may hide turns
 _LATE = PIXEL_PERIOD // 4  # hits may be so late; what is nearer misleads nobody about the period
 
 
@@ -161,8 +162,8 @@ def _phases_out(kind, ticks, carry, wrong):
     at = np.flatnonzero((kind >= 0) & ~wrong)
     out, leaping = out_of_place(ticks[at], carry[at], PIXEL_PERIOD, _LATE)
     wrong[at[out]] = True
-    leaps = np.zeros(len(kind), bool)
-    leaps[at[leaping]] = True
+    leaps = np.zeros(len(kind), np.int64)
+    leaps[at] = leaping
     return leaps
 
 
@@ -172,8 +173,7 @@ def _place(kind, ticks, carry, wrong, leaps):
     wide = np.flatnonzero((kind > 0) & ~wrong)
     width = np.where(kind[wide] == KIND_GLOBAL, 0, np.where(kind[wide] == KIND_CONTROL, 16, 4))
     turns = (ticks[wide] - turned[wide]) // PIXEL_PERIOD
-    last_leap = np.maximum.accumulate(np.where(leaps, np.arange(len(kind)), -1))
-    shift, out = _turns(wide, width, turns, last_leap)
+    shift, out = _turns(wide, width, turns, np.where(leaps > _PAUSE, leaps, 0))
     wrong[wide[out]] = True
     timed = kind >= 0
     ticks[timed] = (turned + np.cumsum(shift) * PIXEL_PERIOD)[timed]
@@ -216,10 +216,25 @@ def _wider(width, other):
 
 
 @njit(cache=True)
-def _support(turns, width, k, old, new):
-    """How many of the next clocks at least as wide as number `k` agree with the old and with the new turns."""
+def _largest_leap(leaps, after, until):
+    """The item with the largest leap among those after one item and until another; -1 where none leapt."""
+    found = -1
+    for i in range(after + 1, until + 1):
+        if leaps[i] and (found < 0 or leaps[i] > leaps[found]):
+            found = i
+    return found
+
+
+@njit(cache=True)
+def _support(wide, width, turns, leaps, k, old, new):
+    """How many of the next clocks at least as wide as number `k` agree with the old and with the new turns.
+
+    Those after another leap say nothing: there may have been turns in it.
+    """
     for_old = for_new = n = 0
     for j in range(k + 1, len(turns)):
+        if _largest_leap(leaps, wide[j - 1], wide[j]) >= 0:
+            break
         if _wider(width[k], width[j]):
             continue
         for_old += _same(turns[j], old, width[j])
@@ -231,7 +246,7 @@ def _support(turns, width, k, old, new):
 
 
 @njit(cache=True)
-def _turns(wide, width, turns, last_leap):
+def _turns(wide, width, turns, leaps):
     """How many turns are to be added, and from which item on; and the wide clocks that the others contradict.
 
     Parameters
@@ -240,46 +255,52 @@ def _turns(wide, width, turns, last_leap):
         Items that are wide clocks.
     width, turns : numpy.ndarray of int64, shape (n,)
         How many turns each can count (0: all), and how many it tells beyond what was followed.
-    last_leap : numpy.ndarray of int64
-        For every item the last one at or before which the phase leapt.
+    leaps : numpy.ndarray of int64
+        For every item by how much the phase leapt there, or 0.
     """
-    shift = np.zeros(len(last_leap), np.int64)
+    shift = np.zeros(len(leaps), np.int64)
     out = np.zeros(len(wide), np.bool_)
-    now, known, agreed = np.int64(0), np.int64(1), -1
+    now, known = np.int64(0), np.int64(1)
+    agreed = np.full(3, -1, np.int64)  # last item that agreed, of clocks that count all turns, 16, or fewer
     for k in range(len(wide)):
         w, at = width[k], wide[k]
+        rank = 0 if w == 0 else (1 if w == 16 else 2)
+        paused = _largest_leap(leaps, agreed[rank], at)
         if _wider(w, known):  # the first of a wider clock: it tells the turns of all before it
-            _, same, n = _support(turns, width, k, now, turns[k])
-            if n and 2 * same < n and _agree_otherwise(turns, width, k):
+            _, same, n = _support(wide, width, turns, leaps, k, now, turns[k])
+            if 2 * same < n and _agree_otherwise(wide, width, turns, leaps, k):
                 out[k] = True
                 continue
+            since = agreed.max()
             rest = _nearest_turns(turns[k] - now, known)
             if rest:
-                shift[last_leap[at] if last_leap[at] > agreed else at] += rest
+                last = _largest_leap(leaps, since, at)
+                shift[last if last >= 0 else at] += rest
             shift[0] += turns[k] - now - rest
-            now, known, agreed = turns[k], w, at
-            continue
-        step = _nearest_turns(turns[k] - now, w)
-        if step:
-            paused = last_leap[at] > agreed
-            if paused and w:
-                step %= w  # a pause goes forward, however long
-            for_old, for_new, _ = _support(turns, width, k, now, now + step)
-            if for_new < for_old or (for_new == for_old and not paused):
-                out[k] = True
-                continue
-            shift[last_leap[at] if paused else at] += step
-            now += step
-        agreed = at
+            now, known = turns[k], w
+        else:
+            step = _nearest_turns(turns[k] - now, w)
+            if step:
+                if paused >= 0 and w:
+                    step %= w  # a pause goes forward, however long
+                for_old, for_new, _ = _support(wide, width, turns, leaps, k, now, now + step)
+                if for_new < for_old or (for_new == for_old and paused < 0):
+                    out[k] = True
+                    continue
+                shift[paused if paused >= 0 else at] += step
+                now += step
+        agreed[rank:] = at
     return shift, out
 
 
 @njit(cache=True)
-def _agree_otherwise(turns, width, k):
+def _agree_otherwise(wide, width, turns, leaps, k):
     """Whether most of the next clocks as wide as number `k` tell one and the same number of turns, another one."""
     for j in range(k + 1, min(k + 1 + 4 * _AHEAD, len(turns))):
+        if _largest_leap(leaps, wide[j - 1], wide[j]) >= 0:
+            return False
         if width[j] == width[k] and not _same(turns[j], turns[k], width[k]):
-            for_old, for_new, n = _support(turns, width, j, turns[k], turns[j])
+            for_old, for_new, n = _support(wide, width, turns, leaps, j, turns[k], turns[j])
             if for_new > for_old and 2 * for_new >= n:
                 return True
     return False
