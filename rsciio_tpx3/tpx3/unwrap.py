@@ -78,11 +78,11 @@ def place_in_time(blocks, marks, keep_before_reset=False):
     blocks, marks = blocks.copy(), marks.copy()
     if len(blocks) == 0:
         return blocks, marks, Excluded()
-    place, kind, ticks, carry = _items(blocks, marks)
+    place, kind, ticks = _items(blocks, marks)
     at_mark, at_block = place[: len(marks)], place[len(marks) :]
-    begin, wrong = _clean(kind, ticks, carry, marks, at_mark)
+    begin, wrong = _clean(kind, ticks, marks, at_mark)
     if begin and keep_before_reset:
-        wrong[:begin] = _place_before(kind, ticks, carry, marks, at_mark, begin)
+        wrong[:begin] = _place_before(kind, ticks, marks, at_mark, begin)
         begin = 0
     blocks["first"], marks["ticks"] = ticks[at_block], np.where(kind[at_mark] < 0, NO_TIME, ticks[at_mark])
     late_edges = _edges_out_of_turn(marks, at_mark >= begin)
@@ -101,75 +101,73 @@ def place_in_time(blocks, marks, keep_before_reset=False):
 
 
 def _items(blocks, marks):
-    """Marks and blocks in stream order as columns: place of each, kind, time and carry.
+    """Marks and blocks in stream order as columns: place of each mark and block, kind and time.
 
-    A block stands where its first hit does: the marks before it tell the time by then.
-    `carry` is what an item adds to its own time as a reference for the next: a block's last hit.
-    A block without hits and a mark without a time have kind -1.
+    A block stands where its first hit does, since the marks before it tell the time by then, and once more where it
+    ends, with the time of its last hit. A block without hits and a mark without a time have kind -1.
     """
-    word = np.concatenate([marks["word"], blocks["first_word"]])
-    kind = np.concatenate([marks["kind"].astype(np.int64), np.full(len(blocks), _BLOCK_KIND)])
-    ticks = np.concatenate([marks["ticks"], blocks["first"]])
-    carry = np.concatenate([np.zeros(len(marks), np.int64), blocks["last"]])
-    kind[np.concatenate([marks["ticks"] < 0, blocks["n_hits"] == 0])] = -1
+    word = np.concatenate([marks["word"], blocks["first_word"], blocks["start"] + blocks["n_words"] - 1])
+    kind = np.concatenate([marks["kind"].astype(np.int64), np.full(2 * len(blocks), _BLOCK_KIND)])
+    ticks = np.concatenate([marks["ticks"], blocks["first"], blocks["first"] + blocks["last"]])
+    kind[np.concatenate([marks["ticks"] < 0, blocks["n_hits"] == 0, blocks["n_hits"] < 2])] = -1
     order = np.argsort(word, kind="stable")
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    return place, kind[order], ticks[order], carry[order]
+    return place[: len(marks) + len(blocks)], kind[order], ticks[order]
 
 
-def _clean(kind, ticks, carry, marks, at_mark):
+def _clean(kind, ticks, marks, at_mark):
     """Place what follows the last reset, in place; where it begins, and what in it is out of place."""
     wrong = np.zeros(len(kind), bool)
     of_global = np.flatnonzero(kind == KIND_GLOBAL)
     out, falls = global_falls(ticks[of_global], _TOLERANCE)
     wrong[of_global[out]] = True
-    leaps = _phases_out(kind, ticks, carry, wrong)
+    leaps = _phases_out(kind, ticks, wrong)
     begin, denied = after_last_reset(kind, ticks, leaps, of_global, falls, marks, at_mark)
     if begin:
         # what was taken for wrong may be the border, and what is new has its own neighbours
         own = np.zeros(len(kind) - begin, bool)
         of_global = np.flatnonzero(kind[begin:] == KIND_GLOBAL)
         own[of_global[global_falls(ticks[begin:][of_global], _TOLERANCE)[0]]] = True
-        leaps[begin:] = _phases_out(kind[begin:], ticks[begin:], carry[begin:], own)
+        leaps[begin:] = _phases_out(kind[begin:], ticks[begin:], own)
         wrong[begin:] = own
     wrong[denied] = True
-    _place(kind[begin:], ticks[begin:], carry[begin:], wrong[begin:], leaps[begin:])
+    _place(kind[begin:], ticks[begin:], wrong[begin:], leaps[begin:])
     return begin, wrong
 
 
-def _place_before(kind, ticks, carry, marks, at_mark, begin):
+def _place_before(kind, ticks, marks, at_mark, begin):
     """Place what precedes a reset, in place, so that it ends before what follows; what in it is out of place."""
     old = slice(0, begin)
     sure = marks[at_mark < begin], at_mark[at_mark < begin]
-    first, wrong = _clean(kind[old], ticks[old], carry[old], *sure)
+    first, wrong = _clean(kind[old], ticks[old], *sure)
     if first:
-        wrong[:first] = _place_before(kind[old], ticks[old], carry[old], *sure, first)
+        wrong[:first] = _place_before(kind[old], ticks[old], *sure, first)
     timed = np.flatnonzero((kind[old] >= 0) & ~wrong)
     after = np.flatnonzero(kind[begin:] >= 0) + begin
     if len(timed) and len(after):
-        latest = int(np.max(ticks[timed] + np.maximum(carry[timed], 0)))
+        latest = int(np.max(ticks[timed]))
         ticks[old] -= latest - int(np.min(ticks[after])) + TICKS_PER_SECOND
     return wrong
 
 
-def _phases_out(kind, ticks, carry, wrong):
+def _phases_out(kind, ticks, wrong):
     """Mark in `wrong` what is out of place among times of its own kind, and of all; where the phase leapt."""
     for wide, period in ((kind == KIND_CONTROL, CONTROL_PERIOD), (kind > KIND_CONTROL, TDC_PERIOD)):
         at = np.flatnonzero(wide)
-        out, _ = out_of_place(ticks[at], np.zeros(len(at), np.int64), period, _LATE)
+        out, _ = out_of_place(ticks[at], period, _LATE)
         wrong[at[out]] = True
     at = np.flatnonzero((kind >= 0) & ~wrong)
-    out, leaping = out_of_place(ticks[at], carry[at], PIXEL_PERIOD, _LATE)
+    out, leaping = out_of_place(ticks[at], PIXEL_PERIOD, _LATE)
     wrong[at[out]] = True
     leaps = np.zeros(len(kind), np.int64)
     leaps[at] = leaping
     return leaps
 
 
-def _place(kind, ticks, carry, wrong, leaps):
+def _place(kind, ticks, wrong, leaps):
     """Replace wrapped by absolute times, in place; what contradicts the wide clocks is marked in `wrong`."""
-    turned = _follow(kind, ticks, carry, wrong)
+    turned = _follow(kind, ticks, wrong)
     wide = np.flatnonzero((kind > 0) & ~wrong)
     width = np.where(kind[wide] == KIND_GLOBAL, 0, np.where(kind[wide] == KIND_CONTROL, 16, 4))
     turns = (ticks[wide] - turned[wide]) // PIXEL_PERIOD
@@ -180,7 +178,7 @@ def _place(kind, ticks, carry, wrong, leaps):
 
 
 @njit(cache=True)
-def _follow(kind, ticks, carry, wrong):
+def _follow(kind, ticks, wrong):
     """Times continued from one to the next by the period of hits alone, beginning at any turn."""
     turned = np.zeros(len(kind), np.int64)
     first = -1
@@ -195,11 +193,11 @@ def _follow(kind, ticks, carry, wrong):
         else:
             turned[i] = nearest_period(ticks[i], reference, PIXEL_PERIOD)
         if not wrong[i]:
-            reference = turned[i] + carry[i]
+            reference = turned[i]
     reference = turned[max(first, 0)]
     for i in range(first - 1, -1, -1):
         if kind[i] >= 0:
-            turned[i] = nearest_period(ticks[i] + carry[i], reference, PIXEL_PERIOD) - carry[i]
+            turned[i] = nearest_period(ticks[i], reference, PIXEL_PERIOD)
     return turned
 
 
