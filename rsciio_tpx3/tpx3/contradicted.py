@@ -72,13 +72,15 @@ def out_of_place(ticks, period, least):
     Returns
     -------
     out : numpy.ndarray of bool
-    leaps : numpy.ndarray of int64
-        By how much the clock leapt at each time, where that lasts: a pause, or another clock. Else 0.
+    steps : numpy.ndarray of int64
+        From the time before to each, of those that are in place; without a sign.
+    leaps : numpy.ndarray of bool
+        Where a step is large for its neighbours: a pause, or another clock.
     """
     n = len(ticks)
-    out, leaps = np.zeros(n, np.bool_), np.zeros(n, np.int64)
+    out, leaps, steps = np.zeros(n, np.bool_), np.zeros(n, np.bool_), np.zeros(n, np.int64)
     if n == 0:
-        return out, leaps
+        return out, steps, leaps
     start = _steady_start(ticks, period)
     for i in range(start):
         out[i] = abs(_offset(ticks[i], ticks[start], period)) > least
@@ -98,12 +100,13 @@ def out_of_place(ticks, period, least):
                     out[i : i + m] = True
                     i += m
                     continue
-                leaps[i] = step
+                leaps[i] = True
+        steps[i] = step
         recent[i % _AROUND if n_recent == _AROUND else n_recent] = step
         n_recent = min(n_recent + 1, _AROUND)
         reference = ticks[i]
         i += 1
-    return out, leaps
+    return out, steps, leaps
 
 
 @njit(nogil=True, cache=True)

@@ -122,17 +122,17 @@ def _clean(kind, ticks, marks, at_mark):
     of_global = np.flatnonzero(kind == KIND_GLOBAL)
     out, falls = global_falls(ticks[of_global], _TOLERANCE)
     wrong[of_global[out]] = True
-    leaps = _phases_out(kind, ticks, wrong)
+    steps, leaps = _phases_out(kind, ticks, wrong)
     begin, denied = after_last_reset(kind, ticks, leaps, of_global, falls, marks, at_mark)
     if begin:
         # what was taken for wrong may be the border, and what is new has its own neighbours
         own = np.zeros(len(kind) - begin, bool)
         of_global = np.flatnonzero(kind[begin:] == KIND_GLOBAL)
         own[of_global[global_falls(ticks[begin:][of_global], _TOLERANCE)[0]]] = True
-        leaps[begin:] = _phases_out(kind[begin:], ticks[begin:], own)
+        steps[begin:], leaps[begin:] = _phases_out(kind[begin:], ticks[begin:], own)
         wrong[begin:] = own
     wrong[denied] = True
-    _place(kind[begin:], ticks[begin:], wrong[begin:], leaps[begin:])
+    _place(*(column[begin:] for column in (kind, ticks, wrong, steps, leaps)))
     return begin, wrong
 
 
@@ -155,23 +155,23 @@ def _phases_out(kind, ticks, wrong):
     """Mark in `wrong` what is out of place among times of its own kind, and of all; where the phase leapt."""
     for wide, period in ((kind == KIND_CONTROL, CONTROL_PERIOD), (kind > KIND_CONTROL, TDC_PERIOD)):
         at = np.flatnonzero(wide)
-        out, _ = out_of_place(ticks[at], period, _LATE)
+        out, _, _ = out_of_place(ticks[at], period, _LATE)
         wrong[at[out]] = True
     at = np.flatnonzero((kind >= 0) & ~wrong)
-    out, leaping = out_of_place(ticks[at], PIXEL_PERIOD, _LATE)
+    out, stepping, leaping = out_of_place(ticks[at], PIXEL_PERIOD, _LATE)
     wrong[at[out]] = True
-    leaps = np.zeros(len(kind), np.int64)
-    leaps[at] = leaping
-    return leaps
+    steps, leaps = np.zeros(len(kind), np.int64), np.zeros(len(kind), bool)
+    steps[at], leaps[at] = stepping, leaping
+    return steps, leaps
 
 
-def _place(kind, ticks, wrong, leaps):
+def _place(kind, ticks, wrong, steps, leaps):
     """Replace wrapped by absolute times, in place; what contradicts the wide clocks is marked in `wrong`."""
     turned = _follow(kind, ticks, wrong)
     wide = np.flatnonzero((kind > 0) & ~wrong)
     width = np.where(kind[wide] == KIND_GLOBAL, 0, np.where(kind[wide] == KIND_CONTROL, 16, 4))
     turns = (ticks[wide] - turned[wide]) // PIXEL_PERIOD
-    shift, out = _turns(wide, width, turns, np.where(leaps > _PAUSE, leaps, 0))
+    shift, out = _turns(wide, width, turns, steps, leaps & (steps > _PAUSE))
     wrong[wide[out]] = True
     timed = kind >= 0
     ticks[timed] = (turned + np.cumsum(shift) * PIXEL_PERIOD)[timed]
@@ -214,13 +214,22 @@ def _wider(width, other):
 
 
 @njit(cache=True)
-def _largest_leap(leaps, after, until):
-    """The item with the largest leap among those after one item and until another; -1 where none leapt."""
+def _largest_step(steps, after, until):
+    """The item with the largest step among those after one item and until another: where a pause was, if any."""
     found = -1
     for i in range(after + 1, until + 1):
-        if leaps[i] and (found < 0 or leaps[i] > leaps[found]):
+        if found < 0 or steps[i] > steps[found]:
             found = i
     return found
+
+
+@njit(cache=True)
+def _leapt(leaps, after, until):
+    """Whether the phase leapt after one item and until another."""
+    for i in range(after + 1, until + 1):
+        if leaps[i]:
+            return True
+    return False
 
 
 @njit(cache=True)
@@ -231,7 +240,7 @@ def _support(wide, width, turns, leaps, k, old, new):
     """
     for_old = for_new = n = 0
     for j in range(k + 1, len(turns)):
-        if _largest_leap(leaps, wide[j - 1], wide[j]) >= 0:
+        if _leapt(leaps, wide[j - 1], wide[j]):
             break
         if _wider(width[k], width[j]):
             continue
@@ -244,7 +253,7 @@ def _support(wide, width, turns, leaps, k, old, new):
 
 
 @njit(cache=True)
-def _turns(wide, width, turns, leaps):
+def _turns(wide, width, turns, steps, leaps):
     """How many turns are to be added, and from which item on; and the wide clocks that the others contradict.
 
     Parameters
@@ -253,8 +262,8 @@ def _turns(wide, width, turns, leaps):
         Items that are wide clocks.
     width, turns : numpy.ndarray of int64, shape (n,)
         How many turns each can count (0: all), and how many it tells beyond what was followed.
-    leaps : numpy.ndarray of int64
-        For every item by how much the phase leapt there, or 0.
+    steps, leaps : numpy.ndarray of int64 and of bool
+        Of the phase, for every item; see `out_of_place`.
     """
     shift = np.zeros(len(leaps), np.int64)
     out = np.zeros(len(wide), np.bool_)
@@ -263,7 +272,8 @@ def _turns(wide, width, turns, leaps):
     for k in range(len(wide)):
         w, at = width[k], wide[k]
         rank = 0 if w == 0 else (1 if w == 16 else 2)
-        paused = _largest_leap(leaps, agreed[rank], at)
+        paused = _leapt(leaps, agreed[rank], at)
+        pause = _largest_step(steps, agreed[rank], at)
         if _wider(w, known):  # the first of a wider clock: it tells the turns of all before it
             _, same, n = _support(wide, width, turns, leaps, k, now, turns[k])
             if 2 * same < n and _agree_otherwise(wide, width, turns, leaps, k):
@@ -272,20 +282,19 @@ def _turns(wide, width, turns, leaps):
             since = agreed.max()
             rest = _nearest_turns(turns[k] - now, known)
             if rest:
-                last = _largest_leap(leaps, since, at)
-                shift[last if last >= 0 else at] += rest
+                shift[_largest_step(steps, since, at)] += rest
             shift[0] += turns[k] - now - rest
             now, known = turns[k], w
         else:
             step = _nearest_turns(turns[k] - now, w)
             if step:
-                if paused >= 0 and w:
+                if paused and w:
                     step %= w  # a pause goes forward, however long
                 for_old, for_new, _ = _support(wide, width, turns, leaps, k, now, now + step)
-                if for_new < for_old or (for_new == for_old and paused < 0):
+                if for_new < for_old or (for_new == for_old and not paused):
                     out[k] = True
                     continue
-                shift[paused if paused >= 0 else at] += step
+                shift[pause] += step
                 now += step
         agreed[rank:] = at
     return shift, out
@@ -295,7 +304,7 @@ def _turns(wide, width, turns, leaps):
 def _agree_otherwise(wide, width, turns, leaps, k):
     """Whether most of the next clocks as wide as number `k` tell one and the same number of turns, another one."""
     for j in range(k + 1, min(k + 1 + 4 * _AHEAD, len(turns))):
-        if _largest_leap(leaps, wide[j - 1], wide[j]) >= 0:
+        if _leapt(leaps, wide[j - 1], wide[j]):
             return False
         if width[j] == width[k] and not _same(turns[j], turns[k], width[k]):
             for_old, for_new, n = _support(wide, width, turns, leaps, j, turns[k], turns[j])
