@@ -15,6 +15,7 @@ from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 __all__ = ["global_falls", "out_of_place", "out_of_turn"]
 
 _AROUND = 8  # times looked at on either side of a leap
+_FIRST = 4  # times of which one may be the first that is right
 _LONGEST = 16  # times that may be wrong in a row
 _SMALL = TICKS_PER_SECOND // 50  # 20 ms: ten times the disorder of any real recording
 _RATIO = 8  # a leap stands out where it is larger by this than the steps around it
@@ -28,43 +29,43 @@ def _offset(a, b, period):
 
 
 @njit(nogil=True, cache=True)
-def _goes_on(ticks, carry, j, reference, period, most):
+def _goes_on(ticks, j, reference, period, most):
     """Whether most of the times from `j` on follow the reference, and each other, by small steps."""
     near, n = 0, min(len(ticks) - j, _AROUND)
     for k in range(j, j + n):
         if abs(_offset(ticks[k], reference, period)) < most:
             near += 1
-            reference = ticks[k] + carry[k]
-    return 2 * near > n
+            reference = ticks[k]
+    return 2 * near >= n
 
 
 @njit(nogil=True, cache=True)
-def _comes_back(ticks, carry, i, reference, period, leap):
+def _comes_back(ticks, i, reference, period, leap):
     """Number of times from `i` on after which the clock is near `reference` again, and stays; 0 where it is not."""
     for j in range(i + 1, min(i + 1 + _LONGEST, len(ticks))):
         near = abs(_offset(ticks[j], reference, period)) * _RATIO < leap
-        if near and _goes_on(ticks, carry, j, reference, period, leap // _RATIO):
+        if near and _goes_on(ticks, j, reference, period, leap // _RATIO):
             return j - i
     return 0
 
 
 @njit(nogil=True, cache=True)
-def _steady_start(ticks, carry, period):
+def _steady_start(ticks, period):
     """The first of the times that most of those after it agree with; 0 where the stream is too sparse to tell."""
-    for s in range(min(len(ticks) - 2, _LONGEST)):
-        if _goes_on(ticks, carry, s + 1, ticks[s] + carry[s], period, period // (2 * _RATIO)):
+    for s in range(min(len(ticks) - _AROUND, _FIRST)):
+        if _goes_on(ticks, s + 1, ticks[s], period, period // (2 * _RATIO)):
             return s
     return 0
 
 
 @njit(nogil=True, cache=True)
-def out_of_place(ticks, carry, period, least):
+def out_of_place(ticks, period, least):
     """Times that leave the course of their neighbours and come back.
 
     Parameters
     ----------
-    ticks, carry : numpy.ndarray of int64, shape (n,)
-        Times in stream order, modulo `period`, and what each adds to itself for the next.
+    ticks : numpy.ndarray of int64, shape (n,)
+        Times in stream order, modulo `period`.
     period : int
     least : int
         Smaller leaps are the disorder of the stream.
@@ -72,36 +73,41 @@ def out_of_place(ticks, carry, period, least):
     Returns
     -------
     out : numpy.ndarray of bool
-    leaps : numpy.ndarray of int64
-        By how much the clock leapt at each time, where that lasts: a pause, or another clock. Else 0.
+    steps : numpy.ndarray of int64
+        From the time before to each, of those that are in place; without a sign.
+    leaps : numpy.ndarray of bool
+        Where a step is large for its neighbours: a pause, or another clock.
     """
     n = len(ticks)
-    out, leaps = np.zeros(n, np.bool_), np.zeros(n, np.int64)
+    out, leaps, steps = np.zeros(n, np.bool_), np.zeros(n, np.bool_), np.zeros(n, np.int64)
     if n == 0:
-        return out, leaps
-    start = _steady_start(ticks, carry, period)
+        return out, steps, leaps
+    start = _steady_start(ticks, period)
     for i in range(start):
-        out[i] = abs(_offset(ticks[i] + carry[i], ticks[start], period)) > least
+        out[i] = abs(_offset(ticks[i], ticks[start], period)) > least
     recent = np.zeros(_AROUND, np.int64)
-    reference = ticks[start] + carry[start]
+    n_recent = 0
+    reference = ticks[start]
     i = start + 1
     while i < n:
         step = abs(_offset(ticks[i], reference, period))
         if step > _SMALL:
             smaller = 0
-            for r in recent:
+            for r in recent[:n_recent]:
                 smaller += r * _RATIO < step
-            if 2 * smaller > _AROUND:
-                m = _comes_back(ticks, carry, i, reference, period, step) if step > least else 0
+            if n_recent > 1 and 2 * smaller > n_recent:
+                m = _comes_back(ticks, i, reference, period, step) if step > least else 0
                 if m:
                     out[i : i + m] = True
                     i += m
                     continue
-                leaps[i] = step
-        recent[i % _AROUND] = step
-        reference = ticks[i] + carry[i]
+                leaps[i] = True
+        steps[i] = step
+        recent[i % _AROUND if n_recent == _AROUND else n_recent] = step
+        n_recent = min(n_recent + 1, _AROUND)
+        reference = ticks[i]
         i += 1
-    return out, leaps
+    return out, steps, leaps
 
 
 @njit(nogil=True, cache=True)

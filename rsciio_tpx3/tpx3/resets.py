@@ -29,8 +29,8 @@ def after_last_reset(kind, ticks, leaps, of_global, falls, marks, at_mark):
     ----------
     kind, ticks : numpy.ndarray of int64
         Items in stream order, wrapped times.
-    leaps : numpy.ndarray of int64
-        By how much the phase leapt at each item, or 0.
+    leaps : numpy.ndarray of bool
+        Items at which the phase leapt.
     of_global : numpy.ndarray of int64
         The items that are global times.
     falls : numpy.ndarray of int64, shape (n, 2)

@@ -78,11 +78,11 @@ def place_in_time(blocks, marks, keep_before_reset=False):
     blocks, marks = blocks.copy(), marks.copy()
     if len(blocks) == 0:
         return blocks, marks, Excluded()
-    place, kind, ticks, carry = _items(blocks, marks)
+    place, kind, ticks = _items(blocks, marks)
     at_mark, at_block = place[: len(marks)], place[len(marks) :]
-    begin, wrong = _clean(kind, ticks, carry, marks, at_mark)
+    begin, wrong = _clean(kind, ticks, marks, at_mark)
     if begin and keep_before_reset:
-        wrong[:begin] = _place_before(kind, ticks, carry, marks, at_mark, begin)
+        wrong[:begin] = _place_before(kind, ticks, marks, at_mark, begin)
         begin = 0
     blocks["first"], marks["ticks"] = ticks[at_block], np.where(kind[at_mark] < 0, NO_TIME, ticks[at_mark])
     late_edges = _edges_out_of_turn(marks, at_mark >= begin)
@@ -101,86 +101,84 @@ def place_in_time(blocks, marks, keep_before_reset=False):
 
 
 def _items(blocks, marks):
-    """Marks and blocks in stream order as columns: place of each, kind, time and carry.
+    """Marks and blocks in stream order as columns: place of each mark and block, kind and time.
 
-    A block stands where its first hit does: the marks before it tell the time by then.
-    `carry` is what an item adds to its own time as a reference for the next: a block's last hit.
-    A block without hits and a mark without a time have kind -1.
+    A block stands where its first hit does, since the marks before it tell the time by then, and once more where it
+    ends, with the time of its last hit. A block without hits and a mark without a time have kind -1.
     """
-    word = np.concatenate([marks["word"], blocks["first_word"]])
-    kind = np.concatenate([marks["kind"].astype(np.int64), np.full(len(blocks), _BLOCK_KIND)])
-    ticks = np.concatenate([marks["ticks"], blocks["first"]])
-    carry = np.concatenate([np.zeros(len(marks), np.int64), blocks["last"]])
-    kind[np.concatenate([marks["ticks"] < 0, blocks["n_hits"] == 0])] = -1
+    word = np.concatenate([marks["word"], blocks["first_word"], blocks["start"] + blocks["n_words"] - 1])
+    kind = np.concatenate([marks["kind"].astype(np.int64), np.full(2 * len(blocks), _BLOCK_KIND)])
+    ticks = np.concatenate([marks["ticks"], blocks["first"], blocks["first"] + blocks["last"]])
+    kind[np.concatenate([marks["ticks"] < 0, blocks["n_hits"] == 0, blocks["n_hits"] < 2])] = -1
     order = np.argsort(word, kind="stable")
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    return place, kind[order], ticks[order], carry[order]
+    return place[: len(marks) + len(blocks)], kind[order], ticks[order]
 
 
-def _clean(kind, ticks, carry, marks, at_mark):
+def _clean(kind, ticks, marks, at_mark):
     """Place what follows the last reset, in place; where it begins, and what in it is out of place."""
     wrong = np.zeros(len(kind), bool)
     of_global = np.flatnonzero(kind == KIND_GLOBAL)
     out, falls = global_falls(ticks[of_global], _TOLERANCE)
     wrong[of_global[out]] = True
-    leaps = _phases_out(kind, ticks, carry, wrong)
+    steps, leaps = _phases_out(kind, ticks, wrong)
     begin, denied = after_last_reset(kind, ticks, leaps, of_global, falls, marks, at_mark)
     if begin:
         # what was taken for wrong may be the border, and what is new has its own neighbours
         own = np.zeros(len(kind) - begin, bool)
         of_global = np.flatnonzero(kind[begin:] == KIND_GLOBAL)
         own[of_global[global_falls(ticks[begin:][of_global], _TOLERANCE)[0]]] = True
-        leaps[begin:] = _phases_out(kind[begin:], ticks[begin:], carry[begin:], own)
+        steps[begin:], leaps[begin:] = _phases_out(kind[begin:], ticks[begin:], own)
         wrong[begin:] = own
     wrong[denied] = True
-    _place(kind[begin:], ticks[begin:], carry[begin:], wrong[begin:], leaps[begin:])
+    _place(*(column[begin:] for column in (kind, ticks, wrong, steps, leaps)))
     return begin, wrong
 
 
-def _place_before(kind, ticks, carry, marks, at_mark, begin):
+def _place_before(kind, ticks, marks, at_mark, begin):
     """Place what precedes a reset, in place, so that it ends before what follows; what in it is out of place."""
     old = slice(0, begin)
     sure = marks[at_mark < begin], at_mark[at_mark < begin]
-    first, wrong = _clean(kind[old], ticks[old], carry[old], *sure)
+    first, wrong = _clean(kind[old], ticks[old], *sure)
     if first:
-        wrong[:first] = _place_before(kind[old], ticks[old], carry[old], *sure, first)
+        wrong[:first] = _place_before(kind[old], ticks[old], *sure, first)
     timed = np.flatnonzero((kind[old] >= 0) & ~wrong)
     after = np.flatnonzero(kind[begin:] >= 0) + begin
     if len(timed) and len(after):
-        latest = int(np.max(ticks[timed] + np.maximum(carry[timed], 0)))
+        latest = int(np.max(ticks[timed]))
         ticks[old] -= latest - int(np.min(ticks[after])) + TICKS_PER_SECOND
     return wrong
 
 
-def _phases_out(kind, ticks, carry, wrong):
+def _phases_out(kind, ticks, wrong):
     """Mark in `wrong` what is out of place among times of its own kind, and of all; where the phase leapt."""
     for wide, period in ((kind == KIND_CONTROL, CONTROL_PERIOD), (kind > KIND_CONTROL, TDC_PERIOD)):
         at = np.flatnonzero(wide)
-        out, _ = out_of_place(ticks[at], np.zeros(len(at), np.int64), period, _LATE)
+        out, _, _ = out_of_place(ticks[at], period, _LATE)
         wrong[at[out]] = True
     at = np.flatnonzero((kind >= 0) & ~wrong)
-    out, leaping = out_of_place(ticks[at], carry[at], PIXEL_PERIOD, _LATE)
+    out, stepping, leaping = out_of_place(ticks[at], PIXEL_PERIOD, _LATE)
     wrong[at[out]] = True
-    leaps = np.zeros(len(kind), np.int64)
-    leaps[at] = leaping
-    return leaps
+    steps, leaps = np.zeros(len(kind), np.int64), np.zeros(len(kind), bool)
+    steps[at], leaps[at] = stepping, leaping
+    return steps, leaps
 
 
-def _place(kind, ticks, carry, wrong, leaps):
+def _place(kind, ticks, wrong, steps, leaps):
     """Replace wrapped by absolute times, in place; what contradicts the wide clocks is marked in `wrong`."""
-    turned = _follow(kind, ticks, carry, wrong)
+    turned = _follow(kind, ticks, wrong)
     wide = np.flatnonzero((kind > 0) & ~wrong)
     width = np.where(kind[wide] == KIND_GLOBAL, 0, np.where(kind[wide] == KIND_CONTROL, 16, 4))
     turns = (ticks[wide] - turned[wide]) // PIXEL_PERIOD
-    shift, out = _turns(wide, width, turns, np.where(leaps > _PAUSE, leaps, 0))
+    shift, out = _turns(wide, width, turns, steps, leaps & (steps > _PAUSE))
     wrong[wide[out]] = True
     timed = kind >= 0
     ticks[timed] = (turned + np.cumsum(shift) * PIXEL_PERIOD)[timed]
 
 
 @njit(cache=True)
-def _follow(kind, ticks, carry, wrong):
+def _follow(kind, ticks, wrong):
     """Times continued from one to the next by the period of hits alone, beginning at any turn."""
     turned = np.zeros(len(kind), np.int64)
     first = -1
@@ -195,11 +193,11 @@ def _follow(kind, ticks, carry, wrong):
         else:
             turned[i] = nearest_period(ticks[i], reference, PIXEL_PERIOD)
         if not wrong[i]:
-            reference = turned[i] + carry[i]
+            reference = turned[i]
     reference = turned[max(first, 0)]
     for i in range(first - 1, -1, -1):
         if kind[i] >= 0:
-            turned[i] = nearest_period(ticks[i] + carry[i], reference, PIXEL_PERIOD) - carry[i]
+            turned[i] = nearest_period(ticks[i], reference, PIXEL_PERIOD)
     return turned
 
 
@@ -216,13 +214,22 @@ def _wider(width, other):
 
 
 @njit(cache=True)
-def _largest_leap(leaps, after, until):
-    """The item with the largest leap among those after one item and until another; -1 where none leapt."""
+def _largest_step(steps, after, until):
+    """The item with the largest step among those after one item and until another: where a pause was, if any."""
     found = -1
     for i in range(after + 1, until + 1):
-        if leaps[i] and (found < 0 or leaps[i] > leaps[found]):
+        if found < 0 or steps[i] > steps[found]:
             found = i
     return found
+
+
+@njit(cache=True)
+def _leapt(leaps, after, until):
+    """Whether the phase leapt after one item and until another."""
+    for i in range(after + 1, until + 1):
+        if leaps[i]:
+            return True
+    return False
 
 
 @njit(cache=True)
@@ -233,7 +240,7 @@ def _support(wide, width, turns, leaps, k, old, new):
     """
     for_old = for_new = n = 0
     for j in range(k + 1, len(turns)):
-        if _largest_leap(leaps, wide[j - 1], wide[j]) >= 0:
+        if _leapt(leaps, wide[j - 1], wide[j]):
             break
         if _wider(width[k], width[j]):
             continue
@@ -246,7 +253,7 @@ def _support(wide, width, turns, leaps, k, old, new):
 
 
 @njit(cache=True)
-def _turns(wide, width, turns, leaps):
+def _turns(wide, width, turns, steps, leaps):
     """How many turns are to be added, and from which item on; and the wide clocks that the others contradict.
 
     Parameters
@@ -255,8 +262,8 @@ def _turns(wide, width, turns, leaps):
         Items that are wide clocks.
     width, turns : numpy.ndarray of int64, shape (n,)
         How many turns each can count (0: all), and how many it tells beyond what was followed.
-    leaps : numpy.ndarray of int64
-        For every item by how much the phase leapt there, or 0.
+    steps, leaps : numpy.ndarray of int64 and of bool
+        Of the phase, for every item; see `out_of_place`.
     """
     shift = np.zeros(len(leaps), np.int64)
     out = np.zeros(len(wide), np.bool_)
@@ -265,7 +272,8 @@ def _turns(wide, width, turns, leaps):
     for k in range(len(wide)):
         w, at = width[k], wide[k]
         rank = 0 if w == 0 else (1 if w == 16 else 2)
-        paused = _largest_leap(leaps, agreed[rank], at)
+        paused = _leapt(leaps, agreed[rank], at)
+        pause = _largest_step(steps, agreed[rank], at)
         if _wider(w, known):  # the first of a wider clock: it tells the turns of all before it
             _, same, n = _support(wide, width, turns, leaps, k, now, turns[k])
             if 2 * same < n and _agree_otherwise(wide, width, turns, leaps, k):
@@ -274,20 +282,19 @@ def _turns(wide, width, turns, leaps):
             since = agreed.max()
             rest = _nearest_turns(turns[k] - now, known)
             if rest:
-                last = _largest_leap(leaps, since, at)
-                shift[last if last >= 0 else at] += rest
+                shift[_largest_step(steps, since, at)] += rest
             shift[0] += turns[k] - now - rest
             now, known = turns[k], w
         else:
             step = _nearest_turns(turns[k] - now, w)
             if step:
-                if paused >= 0 and w:
+                if paused and w:
                     step %= w  # a pause goes forward, however long
                 for_old, for_new, _ = _support(wide, width, turns, leaps, k, now, now + step)
-                if for_new < for_old or (for_new == for_old and paused < 0):
+                if for_new < for_old or (for_new == for_old and not paused):
                     out[k] = True
                     continue
-                shift[paused if paused >= 0 else at] += step
+                shift[pause] += step
                 now += step
         agreed[rank:] = at
     return shift, out
@@ -297,7 +304,7 @@ def _turns(wide, width, turns, leaps):
 def _agree_otherwise(wide, width, turns, leaps, k):
     """Whether most of the next clocks as wide as number `k` tell one and the same number of turns, another one."""
     for j in range(k + 1, min(k + 1 + 4 * _AHEAD, len(turns))):
-        if _largest_leap(leaps, wide[j - 1], wide[j]) >= 0:
+        if _leapt(leaps, wide[j - 1], wide[j]):
             return False
         if width[j] == width[k] and not _same(turns[j], turns[k], width[k]):
             for_old, for_new, n = _support(wide, width, turns, leaps, j, turns[k], turns[j])

@@ -103,7 +103,8 @@ def simulated(clocks, rng):
         add(times, packets.encode_tdc(0xF, 1 + np.arange(len(times)), times), 0)
     if "global" in clocks:
         times = _while_hits_come(np.arange(begin, end, max((end - begin) // 300, S // 100)), truth)
-        times = np.concatenate([times, [t for t in range(0, end, 2**32 * 96) if t > begin][:3]]).astype(np.int64)
+        rollovers = np.arange(0, end, TDC_PERIOD)  # of the low word
+        times = np.concatenate([times, _while_hits_come(rollovers[rollovers > begin], truth)])
         for chip in range(chips):
             own = np.sort(times) + chip * 96
             for half in packets.encode_global(own).T:
