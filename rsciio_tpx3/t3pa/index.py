@@ -31,6 +31,7 @@ PLACE_OF_CHIPS = (
 
 _MOST_BITS = 62
 _MOST_STEPS = 1000
+_AFTER = 4  # rows after a step back that all have to be earlier
 _SECOND = 40_000_000  # steps of 25 ns: rows are out of order by up to a third of it
 
 
@@ -93,7 +94,7 @@ class _Pass:
         self.counts = dict.fromkeys(COUNTS, 0)
         self.damaged, self.first_damaged, self.first_odd, self.odd_overflows = 0, "", "", set()
         self.largest_pixel, self.largest_toa, self.last_toa = 0, 0, None
-        self.steps_back, self.first_back, self.fell_from = [], "", None
+        self.steps_back, self.first_back = [], ""
 
     def over(self, measurement, bar):
         """Go through all rows; the number of the last measurement."""
@@ -148,18 +149,16 @@ class _Pass:
     def _note_steps_back(self, toa, rows, own, hit):
         """Steps back in time that last, and are longer than rows are ever out of order."""
         before = np.concatenate([[toa[0] if self.last_toa is None else self.last_toa], toa[:-1]])
-        back = np.flatnonzero(toa < before - _SECOND)
-        # rows that changed places are soon followed by one that is later than all of them
-        after = toa[np.minimum(back[:, None] + np.arange(1, 5), len(toa) - 1)].max(axis=1)
-        last = back[after < before[back] - _SECOND]
-        steps = (before[last] - toa[last]).tolist()
-        if self.fell_from is not None and toa[0] >= self.fell_from - _SECOND:
-            self.steps_back.pop()  # at the border of two blocks, and not for long
-        self.fell_from = int(before[-1]) if len(last) and last[-1] == len(toa) - 1 else None
         self.last_toa = int(toa[-1])
-        if steps:
-            self.first_back = self.first_back or f"at byte {rows.place[own][hit][last[0]]}"
-            self.steps_back = (self.steps_back + steps)[-_MOST_STEPS:]
+        back = np.flatnonzero(toa < before - _SECOND)
+        back = back[back < len(toa) - _AFTER]
+        if len(back):
+            # rows that changed places are soon followed by one that is later than all of them
+            after = toa[back[:, None] + np.arange(1, _AFTER + 1)].max(axis=1)
+            back = back[after < before[back] - _SECOND]
+        if len(back):
+            self.first_back = self.first_back or f"at byte {rows.place[own][hit][back[0]]}"
+            self.steps_back = (self.steps_back + (before[back] - toa[back]).tolist())[-_MOST_STEPS:]
 
     def refuse_other_kinds(self, name):
         """Raise where most rows are no hits, or where a column means something else."""
