@@ -20,7 +20,7 @@ from rsciio_tpx3.events.repeats import FrameChoice, frame_choice
 from rsciio_tpx3.events.sync import ScanOptions, build_scan, choose_sync
 from rsciio_tpx3.events.tally import tally_of
 from rsciio_tpx3.events.time_bins import TimeBins
-from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
+from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError, format_errors
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.event_frames import count_type
 from rsciio_tpx3.frames.shared_reads import event_frames
@@ -31,6 +31,7 @@ from rsciio_tpx3.metadata.event_values import event_values
 from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
 from rsciio_tpx3.metadata.provenance import reading_step
 from rsciio_tpx3.metadata.units import to_ticks
+from rsciio_tpx3.plain_files import has_ending, load_npy, need_file
 from rsciio_tpx3.wording import counted, format_seconds
 
 __all__ = [
@@ -164,9 +165,9 @@ def _ticks(name, value, example="0.5 us", allow_negative=False):
 def _read_positions(positions):
     if positions is None or not isinstance(positions, (str, os.PathLike)):
         return None if positions is None else np.asarray(positions)
-    if str(positions).endswith(".npy"):
-        return np.load(positions)
-    return np.loadtxt(positions, dtype=np.int64, ndmin=1)
+    path = need_file(positions)
+    with format_errors(path, "scan positions (a .npy file, or text of whole numbers)"):
+        return load_npy(path) if has_ending(path, ".npy") else np.loadtxt(path, dtype=np.int64, ndmin=1)
 
 
 def told_scan(index, options, account=None):

@@ -2,13 +2,16 @@
 
 import inspect
 import os
+from dataclasses import replace
 from functools import partial
 
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.frames.growing import stamp_of
+from rsciio_tpx3.information import event_info
 from rsciio_tpx3.kept_index import unread
 from rsciio_tpx3.metadata.account import gather, steered
 from rsciio_tpx3.metadata.pixet import read_items
+from rsciio_tpx3.plain_files import need_file
 from rsciio_tpx3.reading import called_with, followed, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.t3pa.matrix import matrix_layout
 from rsciio_tpx3.t3pa.records import open_records
@@ -16,7 +19,7 @@ from rsciio_tpx3.t3pa.sidecar import read_sidecars
 from rsciio_tpx3.t3pa.source import AdvacamSource, cache_of
 from rsciio_tpx3.waiting import event_signal_when_needed
 
-__all__ = ["available_signals", "file_reader", "opened"]
+__all__ = ["available_signals", "file_info", "file_reader", "opened"]
 
 _WHAT = ".t3pa and .t3p files"
 _ACCOUNT_OPTIONS = ("metadata", "metadata_from", "calibrate")
@@ -148,11 +151,13 @@ def file_reader(
     """
     asked = {name: value for name, value in locals().items() if name not in ("filename", "kwds")}
     refuse_unknown(kwds, file_reader, _WHAT)
+    filename = _one_file(filename)
     account = _account(filename, metadata, metadata_from, calibrate)
     told = account.steer(**steered(signal, navigation_shape, pattern, layout, 0, orientation))
     options = called_with(
         scan_options, locals(), navigation_shape=told.get("navigation_shape"), pattern=told["pattern"] or "raster"
     )
+    options = replace(options, follow=follow)
     events = event_options(cluster, corrections, values)
     place = told["layout"], told["orientation"] or "up"
     signal = event_signal_when_needed(
@@ -209,13 +214,45 @@ def opened(filename, options):
     known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
     refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, _WHAT)
     options = {"cache": "auto", **options}
+    filename = _one_file(filename)
     event_options(**{name: options.pop(name) for name in EVENT_OPTIONS if name in options})
     account = _account(filename, **{name: options.pop(name) for name in _ACCOUNT_OPTIONS if name in options})
     given = [options.get(name) for name in ("navigation_shape", "pattern", "layout")]
     told = account.steer(**steered(options.get("signal", "scan"), *given, 0, options.get("orientation")))
     options.update({name: value for name, value in told.items() if value is not None and name != "gap"})
-    source = AdvacamSource(filename, **{name: options.pop(name) for name in _SOURCE_OPTIONS if name in options})
-    return source, scan_options(**options), account
+    about = {name: options.pop(name) for name in _SOURCE_OPTIONS if name in options}
+    options = replace(scan_options(**options), follow=about.get("follow", False))
+    return AdvacamSource(filename, **about), options, account
+
+
+def file_info(filename, **options):
+    """What is in a hit list, without decoding its hits.
+
+    Parameters
+    ----------
+    filename : str or Path
+    **options
+        As for `available_signals`.
+
+    Returns
+    -------
+    dict
+        See `rsciio_tpx3.file_info`.
+    """
+    return event_info(*opened(filename, options), "Advacam")
+
+
+def _one_file(filename):
+    """The path of a hit list: each is a measurement with a clock of its own."""
+    if not isinstance(filename, (str, os.PathLike)):
+        names = list(filename)
+        if len(names) != 1:
+            raise ValueError(
+                f"{len(names)} files were given, but hit lists are not pieces of one recording: each has a clock of "
+                "its own. Load each by itself."
+            )
+        [filename] = names
+    return need_file(filename)
 
 
 def _account(filename, metadata=None, metadata_from=None, calibrate="auto"):
