@@ -88,7 +88,7 @@ def _wraps(number, high, step):
 @njit(nogil=True, cache=True)
 def _begins(number, follows, low, high, rows, goes_back):
     """Whether a number that is not above all before it is the first of another measurement."""
-    if low == high == number and (rows > 1 or follows == number):
+    if low == high == number and (follows == number or (follows == _NONE and rows > 1)):
         return False  # a column of one number tells nothing
     if follows != _NONE and abs(follows - (number + 1)) >= abs(follows - (high + 2)):
         return False  # one damaged number: the next goes on where the last stopped

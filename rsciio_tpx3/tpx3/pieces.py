@@ -48,8 +48,8 @@ def check_pieces(parts, losses):
             clock = max((set(ends) & set(begins)) - {_COUNTER}, key=_PERIODS.get)
             raise ConflictError(
                 f"{after.name!r} is no piece of the recording that {before.name!r} is of: its clock begins anew, at "
-                f"{format_seconds(begins[clock])}, where the other ends at {format_seconds(ends[clock])} ({clock}). They "
-                "are two acquisitions with clocks of their own: load each by itself."
+                f"{format_seconds(begins[clock])}, where the other ends at {format_seconds(ends[clock])} ({clock}). "
+                "They are two acquisitions with clocks of their own: load each by itself."
             )
 
 
