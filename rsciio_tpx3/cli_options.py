@@ -1,9 +1,23 @@
-"""``NAME=VALUE`` on the command line: options of a reader or a writer, as they are named in Python."""
+"""What commands have in common: files wherever they stand, options by ``NAME=VALUE``, and errors on one line.
+
+No option takes more than one word: one that does would swallow the files behind it.
+"""
 
 import argparse
 import ast
+import re
+import sys
+import warnings
 
-__all__ = ["add_option"]
+__all__ = ["EXPECTED", "add_files", "add_option", "joined_numbers", "one_line", "whole_numbers"]
+
+EXPECTED = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, ImportError, LookupError, RuntimeError)
+"""What bad input and bad options can raise: said on a line."""
+
+_NUMBERS = re.compile(r"\d{1,18}")
+_SHAPE = re.compile(r"\d{1,18}(?:[,x]\d{1,18})*")
+_LONGEST_SHAPE = 3
+_LONGEST_MESSAGE = 2000
 
 _WORDS = {"true": True, "false": False, "null": None}
 
@@ -24,6 +38,63 @@ def _parse(text):
     if value in _WORDS:
         return name, _WORDS[value]
     try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return name, value
+
+
+def whole_numbers(text):
+    """Whole numbers parted by commas (or x), as a tuple."""
+    if not _SHAPE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not whole numbers such as 256,256")
+    return tuple(map(int, re.split("[,x]", text)))
+
+
+def joined_numbers(words, option):
+    """Words of a command line with the numbers after an option as one: ``--shape 32 24`` is ``--shape 32,24``."""
+    found, i = [], 0
+    while i < len(words):
+        found.append(words[i])
+        i += 1
+        if words[i - 1] == option:
+            numbers = []
+            while i < len(words) and len(numbers) < _LONGEST_SHAPE and _NUMBERS.fullmatch(words[i]):
+                numbers.append(words[i])
+                i += 1
+            if numbers:
+                found.append(",".join(numbers))
+    return found
+
+
+def add_files(parser, least, text):
+    """Let a command take files, before, between and behind its options; `least` of them are needed."""
+    parser.add_argument("files", nargs="*", metavar="FILE", help=text)
+    known = parser.parse_known_args
+
+    def parse(words=None, namespace=None):
+        # argparse ends a list of files at the first option: those behind it are left over
+        found, rest = known(joined_numbers(sys.argv[1:] if words is None else words, "--navigation-shape"), namespace)
+        found.files += [word for word in rest if not _is_option(word)]
+        options = [word for word in rest if _is_option(word)]
+        if options:
+            parser.error(f"unrecognized arguments: {' '.join(options)}")
+        if len(found.files) < least:
+            parser.error(f"at least {least} FILE{'s are' if least > 1 else ' is'} needed, {len(found.files)} given")
+        return found, []
+
+    parser.parse_known_args = parse
+
+
+def _is_option(word):
+    return word.startswith("-") and word != "-"
+
+
+def one_line(error):
+    """The words of an error for the terminal: without what would move its cursor, and not without end."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, KeyError):
+        text = f"{text} is missing"
+    text = "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]} ..."

@@ -14,12 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from rsciio_tpx3.cli_options import add_option
+from rsciio_tpx3.cli_options import EXPECTED, add_files, add_option, one_line, whole_numbers
+from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.write import NullSink, write
+from rsciio_tpx3.information import check_events
 from rsciio_tpx3.metadata.provenance import checksums, files_of, provenance, size_of, with_step
 from rsciio_tpx3.metadata.sidecars import find_sidecars
+from rsciio_tpx3.opening import EVENT_FORMATS
+from rsciio_tpx3.plain_files import need_file
+from rsciio_tpx3.reading import scan_options
 from rsciio_tpx3.waiting import completed
 
 __all__ = ["add_check_parser", "add_convert_parser", "check", "convert"]
@@ -128,7 +133,8 @@ def check(path, file_format=None, show_progressbar=None, **options):
     -------
     dict
         ``path``, ``format``, ``shape`` (NumPy order), ``dtype``, ``frames``, ``entries`` and ``total``, and
-        ``canonical`` where the format can hold rows that are not.
+        ``canonical`` where the format can hold rows that are not. Of a recording whose scan is not known: ``path``,
+        ``format``, ``hits``, ``losses`` and ``detector_shape``; all of its hits were decoded.
 
     Raises
     ------
@@ -142,6 +148,10 @@ def check(path, file_format=None, show_progressbar=None, **options):
     """
     path = os.path.abspath(path)
     plugin = _plugin(path, file_format)
+    folder = plugin["api"].rpartition(".")[2] if plugin["api"].startswith("rsciio_tpx3.") else None
+    if folder:
+        need_file(path)
+    about_scan = set(options) & set(inspect.signature(scan_options).parameters)
     module = importlib.import_module(plugin["api"])
     if "guard" in inspect.signature(module.file_reader).parameters:
         options = {"guard": True, **options}
@@ -149,7 +159,13 @@ def check(path, file_format=None, show_progressbar=None, **options):
     if hasattr(module, "check_file") and not set(options) - {"allow_external"}:
         # first, since it can say where something is wrong, which a checksum cannot
         found = module.check_file(path, show_progressbar=show_progressbar, **options)
-    signal = _read(plugin, [path], options, show_progressbar)
+    try:
+        signal = _read(plugin, [path], options, show_progressbar)
+    except ScanSyncError:
+        # a recording can be good without a scan that its edges tell
+        if folder not in EVENT_FORMATS or about_scan:
+            raise
+        return {"path": path, "format": plugin["name"], **check_events(path, folder, options)}
     if found is None:
         name = os.path.basename(path)
         found = write(signal["data"], NullSink(), show_progressbar, description=f"Checking {name}")
@@ -195,6 +211,8 @@ def _refuse(inputs, target, overwrite, writer):
     for path in inputs:
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path!r} does not exist.")
+        if not os.path.isdir(path):  # a zspy is a folder
+            need_file(path)
     if target in inputs or any(_is_same(target, path) for path in inputs):
         raise ValueError(f"{target!r} is the input too. Write to another name.")
     if os.path.exists(target):
@@ -302,12 +320,14 @@ def add_convert_parser(subparsers):
         description="Convert events or counts into another counted format, in bounded memory. The output appears "
         "when it is complete; an interrupted run leaves an old file as it was.",
     )
-    parser.add_argument("input", nargs="+", help="file to read; several are one acquisition in pieces, in order")
-    parser.add_argument("output", help="file to write, such as scan.toml or scan.nxevent")
+    add_files(
+        parser, 2, "files to read, and the file to write last, such as scan.toml; several to read are one acquisition "
+        "in pieces, in order",
+    )  # fmt: skip
     parser.add_argument("--from", dest="from_format", help="format of the input, where its ending does not tell it")
     parser.add_argument("--to", dest="to_format", help="format of the output, where its ending does not tell it")
     parser.add_argument(
-        "--navigation-shape", type=int, nargs="+", metavar="N", help="scan positions: X Y, or X Y FRAMES"
+        "--navigation-shape", type=whole_numbers, metavar="X,Y", help="scan positions: X,Y or X,Y,FRAMES"
     )
     parser.add_argument("--dwell-time", help='time on one position, such as "0.5 us"')
     add_option(parser, "--option", "reader", "such as sync=line-start or chunks=8")
@@ -327,7 +347,7 @@ def add_check_parser(subparsers):
         help="read a whole file and say what is wrong",
         description="Read a whole file and say what is wrong. Exit code 1 if something is.",
     )
-    parser.add_argument("input", nargs="+", help="files to check, each by itself")
+    add_files(parser, 1, "files to check, each by itself")
     parser.add_argument("--format", dest="file_format", help="where the ending does not tell it")
     add_option(parser, "--option", "reader", "such as navigation_shape=256,256")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -338,13 +358,14 @@ def add_check_parser(subparsers):
 def _run_convert(args):
     options = dict(args.option)
     if args.navigation_shape:
-        options["navigation_shape"] = tuple(args.navigation_shape)
+        options["navigation_shape"] = args.navigation_shape
     if args.dwell_time:
         options["dwell_time"] = args.dwell_time
+    *inputs, output = args.files
     try:
         report = convert(
-            args.input if len(args.input) > 1 else args.input[0],
-            args.output,
+            inputs if len(inputs) > 1 else inputs[0],
+            output,
             from_format=args.from_format,
             to_format=args.to_format,
             overwrite=args.overwrite,
@@ -356,7 +377,7 @@ def _run_convert(args):
         )
     except KeyboardInterrupt:
         print(
-            f"{args.output}: interrupted; it is as it was before, nothing is left to delete. Run the command again.",
+            f"{output}: interrupted; it is as it was before, nothing is left to delete. Run the command again.",
             file=sys.stderr,
         )
         return 130  # as shells have it
@@ -371,12 +392,16 @@ def _run_convert(args):
 
 def _run_check(args):
     failed = 0
-    for path in args.input:
+    for path in args.files:
         try:
             found = check(path, args.file_format, False if args.quiet else None, **dict(args.option))
-        except (ValueError, OSError, OverflowError, TypeError) as error:
-            print(f"{path}: {error}")
+        except EXPECTED as error:
+            print(f"{path}: {one_line(error)}")
             failed = 1
+            continue
+        if "hits" in found:
+            size = " x ".join(map(str, found["detector_shape"]))
+            print(f"{path}: good, {found['format']}, {found['hits']:,} hits on {size} pixels; no scan was told")
             continue
         shape = " x ".join(map(str, found["shape"]))
         rows = "" if found.get("canonical", True) else "; rows are not sorted, or repeat pixels, which reading mends"

@@ -58,7 +58,7 @@ def find_scan_delay(filename, *, span=None, method="auto", mask=None, **options)
     >>> abs(found.delay - 12e-6) < 3 * found.error
     True
     """
-    source, scan_options, account = open_recording(filename, options)
+    source, scan_options, account = open_recording(filename, options, "find_scan_delay")
     scan_options = told_options(source.index(), scan_options, account)
     told_scan(source.index(), scan_options, account)  # refuses rows that the edges contradict
     span = None if span is None else to_ticks(span, "span", "5 us")

@@ -86,7 +86,9 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
     if misplaced:
         raise TypeError(f"{misplaced[0]} tells the scan: pass it as scan={{{misplaced[0]!r}: ...}}.")
     wanted = scan is not None and scan is not False
-    source, told, account = open_recording(filename, {**(scan if isinstance(scan, dict) else {}), **options})
+    source, told, account = open_recording(
+        filename, {**(scan if isinstance(scan, dict) else {}), **options}, "read_hits"
+    )
     placed = told_scan(source.index(), told, account) if wanted else None
     return _batches(source, _clipped(source.index().hit_span, *span), placed, int(batch_size))
 

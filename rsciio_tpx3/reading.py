@@ -34,6 +34,7 @@ from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
 from rsciio_tpx3.metadata.provenance import reading_step
 from rsciio_tpx3.metadata.units import to_ticks
 from rsciio_tpx3.option_kinds import check_kinds, shown
+from rsciio_tpx3.plain_files import has_ending, load_npy, need_file
 from rsciio_tpx3.wording import counted, format_seconds
 
 __all__ = [
@@ -178,15 +179,9 @@ def _read_positions(positions):
             raise ValueError(
                 f"positions={shown(positions)}: a list of whole numbers, the flat position of each pulse, is needed."
             ) from None
-    if not os.path.isfile(positions):
-        raise FileNotFoundError(
-            f"positions={shown(os.fspath(positions))}: there is no such file. A .npy or text file of whole numbers, or "
-            "an array is needed."
-        )
-    with format_errors(positions, "a list of positions, whole numbers as text or .npy"):
-        if os.fspath(positions).endswith(".npy"):
-            return np.array(np.load(positions, mmap_mode="r"))  # a map's size is compared with the file's
-        return np.loadtxt(positions, dtype=np.int64, ndmin=1)
+    path = need_file(positions)
+    with format_errors(path, "scan positions (a .npy file, or text of whole numbers)"):
+        return load_npy(path) if has_ending(path, ".npy") else np.loadtxt(path, dtype=np.int64, ndmin=1)
 
 
 def told_scan(index, options, account=None):

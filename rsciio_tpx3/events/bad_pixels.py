@@ -7,7 +7,6 @@ A pixel is hot if it has more hits than a Poisson process of `contrast` times th
 The ranks leave edges of disks and small spots alone, which have bright neighbours, and stand up to two bad neighbours.
 """
 
-import os
 from dataclasses import dataclass
 from numbers import Real
 
@@ -16,6 +15,7 @@ import numpy as np
 from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.grid import pixel_addresses, pixel_grid
 from rsciio_tpx3.events.tables import is_path, read_numbers
+from rsciio_tpx3.plain_files import has_ending
 from rsciio_tpx3.threads import add_up
 
 __all__ = ["BadPixels", "check_limits", "count_pixels", "find_bad_pixels", "mask_array", "read_mask"]
@@ -139,7 +139,7 @@ def read_mask(given, layout):
     ValueError
         If it has another shape than the detector, or is no mask.
     """
-    if is_path(given) and os.fspath(given).endswith(".bpc"):
+    if is_path(given) and has_ending(given, ".bpc"):
         from rsciio_tpx3.events.pixel_config import read_pixel_config
 
         return read_pixel_config(given, layout)

@@ -1,7 +1,6 @@
 """From the words of the option `corrections` to steps, which may be fitted to the recording first."""
 
 import math
-import os
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from rsciio_tpx3.events.given import account_of_correction
 from rsciio_tpx3.events.grid import collecting_pixels
 from rsciio_tpx3.events.tables import is_path
 from rsciio_tpx3.events.time_walk import MAX_TOT
+from rsciio_tpx3.plain_files import has_ending
 
 __all__ = ["hit_steps", "wide_pixel_step"]
 
@@ -76,7 +76,7 @@ def _mask(given, source):
     from rsciio_tpx3.events.bad_pixels import count_pixels, find_bad_pixels, read_mask
 
     if not (isinstance(given, (bool, dict)) or (isinstance(given, str) and given == "find")):
-        if is_path(given) and os.fspath(given).endswith(".bpc") and source.describe().get("format") == "advacam":
+        if is_path(given) and has_ending(given, ".bpc") and source.describe().get("format") == "advacam":
             raise ValueError(
                 f"corrections: mask='{given}': what the bits of Pixet's .bpc files mean is not documented, and "
                 "Serval's belong to no Advacam detector. Give an array of the detector's shape, True to leave out."

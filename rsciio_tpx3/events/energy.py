@@ -15,6 +15,7 @@ from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.events.packed import Packed
 from rsciio_tpx3.events.pixet_xml import read_pixet_xml
 from rsciio_tpx3.events.tables import is_path, read_numbers, tot_rows
+from rsciio_tpx3.plain_files import has_ending
 
 __all__ = [
     "MATRICES",
@@ -99,7 +100,7 @@ def read_calibration(given, layout):
     if is_path(given):
         if os.path.isdir(given):
             given = matrix_files(given)
-        elif os.fspath(given).endswith(".xml"):
+        elif has_ending(given, ".xml"):
             given, chip["chip"] = read_pixet_xml(given)
     if not isinstance(given, dict):
         return calibration_of_rows(given)

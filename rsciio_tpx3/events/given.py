@@ -10,6 +10,7 @@ import numpy as np
 
 from rsciio_tpx3.events.tables import is_path, need_file
 from rsciio_tpx3.metadata.provenance import account_of
+from rsciio_tpx3.plain_files import has_ending
 
 __all__ = ["CORRECTIONS", "WIDE_PIXELS", "account_of_correction", "check_corrections"]
 
@@ -94,7 +95,7 @@ def _check_mask(given):
             'mask="find" looks for hot pixels; otherwise a .npy or text file, a .bpc of Serval, or an array of the '
             "detector's shape is needed, True where a pixel is left out.",
         )  # fmt: skip
-        if os.fspath(given).endswith(".bpc"):
+        if has_ending(given, ".bpc"):
             return None
     return mask_array(given)
 
@@ -155,7 +156,7 @@ def _check_energy(given):
         need_file(given, "energy", f"{ways}.")
         if os.path.isdir(given):
             return matrix_files(given)
-        if os.fspath(given).endswith(".xml"):
+        if has_ending(given, ".xml"):
             return read_pixet_xml(given)
     return calibration_of_rows(given)
 

@@ -8,14 +8,21 @@ Sources: areaDetector/ADTimePix3 (documentation/PIXELCONFIG_BPC_DIFF.md and COOR
 order of chips and pixels); GasDet-Bonn/tpx3-daq (pixel register after the chip's manual 1.9, page 44: the same bits).
 """
 
+import logging
+import os
+
 import numpy as np
 
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
+from rsciio_tpx3.plain_files import need_file
 
 __all__ = ["read_pixel_config"]
 
+_logger = logging.getLogger(__name__)
+
 _MASKED = 0x01
+_MOST_CHIPS = 256
 _UNUSED = 0xC0
 _BYTES = CHIP_SIZE**2
 # an adjustment bit is set in half of the pixels: more than a quarter is no mask of bad pixels
@@ -40,13 +47,19 @@ def read_pixel_config(path, layout):
     ValueError
         If the file has no block for each chip of the layout, or something else than masks of single pixels in it.
     """
-    config = np.fromfile(path, np.uint8)
     n_chips = max(layout.chips) + 1
-    if len(config) % _BYTES or len(config) < n_chips * _BYTES:
+    size = os.path.getsize(need_file(path))
+    if size % _BYTES or not n_chips * _BYTES <= size <= _MOST_CHIPS * _BYTES:
         raise ValueError(
-            f"corrections: mask: '{path}' has {len(config)} bytes; {n_chips * _BYTES} are needed, one for each pixel "
+            f"corrections: mask: '{path}' has {size} bytes; {n_chips * _BYTES} are needed, one for each pixel "
             f"of {n_chips} {'chip' if n_chips == 1 else 'chips'}."
         )
+    if size > n_chips * _BYTES:
+        _logger.warning(
+            f"'{path}' holds the pixels of {size // _BYTES} chips, of which the layout has {n_chips}: those "
+            f"of chip {', '.join(map(str, layout.chips))} are taken. Pass another file if this detector is another one."
+        )
+    config = np.fromfile(path, np.uint8)
     config = config.reshape(-1, _BYTES)[list(layout.chips)]
     share = np.count_nonzero(config & _MASKED) / config.size
     if (config & _UNUSED).any() or share > _MOST_MASKED:

@@ -12,13 +12,17 @@ import base64
 import binascii
 import os
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 import numpy as np
 
 from rsciio_tpx3.events.geometry import CHIP_SIZE
+from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
+from rsciio_tpx3.plain_files import need_file
 
 __all__ = ["read_pixet_xml"]
 
+_MOST_BYTES = 1 << 27
 _NAMES = {letter: f"calib{letter}" for letter in "abct"}
 _HELP = "Save the matrices as text in Pixet (Detector settings, More, Chips) and pass that folder, or a dictionary."
 
@@ -42,10 +46,18 @@ def read_pixet_xml(path):
     ValueError
         If the file is no XML, holds no or more than one calibrated chip, or numbers of another kind.
     """
-    name = os.fspath(path)
+    name = need_file(path)
+    if os.path.getsize(name) > _MOST_BYTES:
+        raise LimitError(
+            f"corrections: energy: '{name}' has {os.path.getsize(name)} bytes, where the configuration of a detector "
+            f"has some MB: at most {_MOST_BYTES} are read. {_HELP}"
+        )
+    with open(name, "rb") as file:
+        text = file.read()
     try:
-        root = ElementTree.parse(name).getroot()
-    except ElementTree.ParseError as error:
+        _refuse_entities(text, name)
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, expat.ExpatError, LookupError, RecursionError) as error:
         raise ValueError(f"corrections: energy: '{name}' is no XML: {error}.") from None
     chips = [item for item in root if "-W" in item.tag and any(item.find(tag) is not None for tag in _NAMES.values())]
     if len(chips) != 1:
@@ -56,6 +68,20 @@ def read_pixet_xml(path):
         )
     matrices = {letter: _matrix(chips[0], tag, name) for letter, tag in _NAMES.items()}
     return matrices, chips[0].tag
+
+
+def _refuse_entities(text, name):
+    """Refuse a document type: Pixet writes none, and the entities in one can grow without end."""
+
+    def refuse(*declared):
+        raise Tpx3FormatError(
+            f"corrections: energy: '{name}' declares a document type (DOCTYPE), which no file of Pixet does, and "
+            f"is not read. {_HELP}"
+        )
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.Parse(text, True)
 
 
 def _matrix(chip, tag, name):

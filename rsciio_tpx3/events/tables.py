@@ -1,10 +1,17 @@
 """Numbers that a user gives for a correction: an array, rows, a `.npy` or a text file."""
 
 import os
+import tokenize
 
 import numpy as np
 
+from rsciio_tpx3 import plain_files
+from rsciio_tpx3.exceptions import LimitError
+from rsciio_tpx3.plain_files import has_ending, load_npy
+
 __all__ = ["is_path", "need_file", "read_numbers", "tot_rows"]
+
+_MOST_TEXT = 1 << 28  # bytes: ten times a table of all pixels of the largest detectors
 
 
 def is_path(given):
@@ -15,6 +22,8 @@ def need_file(given, name, others):
     """Refuse a path at which there is nothing, naming what else the correction takes."""
     if not os.path.exists(given):
         raise FileNotFoundError(f"corrections: {name}={str(given)!r}: there is no such file. {others}")
+    if not os.path.isdir(given):
+        plain_files.need_file(given)
 
 
 def read_numbers(given, name):
@@ -33,17 +42,22 @@ def read_numbers(given, name):
         if numbers.size == 0:
             raise ValueError("it is empty")
         return numbers
-    except (ValueError, TypeError, EOFError) as error:
+    except (ValueError, TypeError, EOFError, SyntaxError, OverflowError, tokenize.TokenError) as error:
         raise ValueError(
-            f"corrections: {name}: {what} holds no table of numbers ({error}). An array, or a text or .npy file of "
-            "numbers alone, is needed."
+            f"corrections: {name}: {what} holds no table of numbers ({str(error)[:200]}). An array, or a "
+            "text or .npy file of numbers alone, is needed."
         ) from None
 
 
 def _loaded(path):
-    if os.fspath(path).endswith(".npy"):
-        return np.load(path).astype(float)
-    with open(path, encoding="utf-8") as file:
+    if has_ending(path, ".npy"):
+        return load_npy(path).astype(float)
+    if os.path.getsize(path) > _MOST_TEXT:
+        raise LimitError(
+            f"'{path}' has {os.path.getsize(path)} bytes of text, where a table of pixels was expected: at most "
+            f"{_MOST_TEXT} are read. Save it as .npy."
+        )
+    with open(path, encoding="utf-8-sig") as file:
         lines = [line.replace(",", " ").replace(";", " ") for line in file]
     return np.loadtxt(lines, ndmin=2) if any(map(str.strip, lines)) else np.empty((0, 0))
 

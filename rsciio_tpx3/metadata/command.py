@@ -4,7 +4,7 @@ import importlib
 import json
 import os
 
-from rsciio_tpx3.cli_options import add_option
+from rsciio_tpx3.cli_options import add_files, add_option
 from rsciio_tpx3.metadata.record import plain
 from rsciio_tpx3.metadata.template import sidecar_text, table_lines, template_text
 from rsciio_tpx3.metadata.written import read_tree
@@ -20,7 +20,7 @@ def add_metadata_parser(subparsers):
         description="Print what is known about a file: each quantity with its unit, error and source, and what other "
         "sources say where they disagree.",
     )
-    parser.add_argument("files", nargs="*", metavar="FILE", help="several are pieces of one acquisition")
+    add_files(parser, 0, "several are pieces of one acquisition")
     parser.add_argument("--template", action="store_true", help="print a commented file to fill in")
     parser.add_argument("--json", action="store_true", help="print the metadata tree as JSON")
     parser.add_argument("--toml", action="store_true", help="print what holds for another recording too, as a sidecar")

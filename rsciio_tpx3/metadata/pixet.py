@@ -14,6 +14,7 @@ _ITEMS = {
     "Interface": ("readout", None),
     "ChipboardID": ("board_id", None),
 }
+_END_OF_CALENDAR = 253402300800  # 1 January of the year 10000, which Python has no dates for
 _CHIPS = {1: "Medipix2 MXR", 2: "Timepix", 3: "Medipix3", 4: "Timepix3", 5: "Timepix2"}
 _LAYOUTS = {(256, 256): "single", (512, 512): "quad"}
 
@@ -37,10 +38,11 @@ def read_items(items, label, strict=False):
         told.add(name, items.get(item), unit, key=item)
     if items.get("Pixet version"):
         told.add("detector_software", f"Pixet {items['Pixet version']}", key="Pixet version")
-    told.add("detector_type", _CHIPS.get(items.get("Mpx type")), key="Mpx type")
+    chip = items.get("Mpx type")
+    told.add("detector_type", _CHIPS.get(chip) if isinstance(chip, int) else None, key="Mpx type")
     told.add("layout", _LAYOUTS.get((items.get("width"), items.get("height"))), key="width, height")
     start = items.get("Start time", items.get("Acq Serie Start time"))
-    if isinstance(start, (int, float)) and start > 0:
+    if isinstance(start, (int, float)) and 0 < start < _END_OF_CALENDAR:
         # Unix seconds
         moment = datetime.datetime.fromtimestamp(start, datetime.timezone.utc)
         told.add("date", moment.date().isoformat(), key="Start time")

@@ -18,6 +18,7 @@ from rsciio_tpx3.metadata.nion import is_tp3_tools, read_tp3_tools
 from rsciio_tpx3.metadata.serval import is_serval, read_serval
 from rsciio_tpx3.metadata.told import Told
 from rsciio_tpx3.metadata.written import load_text_file, read_mapping
+from rsciio_tpx3.plain_files import names_in
 
 __all__ = ["find_sidecars", "read_sidecar", "sidecar_path"]
 
@@ -37,7 +38,7 @@ def _stem_of(path):
     if not plain or plain == stem:
         return stem
     # a number at the end is that of a piece only where there are other pieces
-    same = [name for name in _names(folder) if name.endswith(ending) and _is_piece(name, plain, ending)]
+    same = [name for name in _names(folder) if name.lower().endswith(ending.lower()) and _is_piece(name, plain, ending)]
     return plain if len(same) > 1 else stem
 
 
@@ -75,9 +76,9 @@ def find_sidecars(path):
     wanted = [f"{s}.metadata{ending}" for s in (own, stem) for ending in _WRITTEN]
     wanted += [f"{s}.json" for s in (stem, own, name)]
     wanted += [f"{name}{ending}" for ending in (".toml", ".yaml", ".yml")]
-    found = [os.path.join(folder, n) for n in dict.fromkeys(wanted) if os.path.isfile(os.path.join(folder, n))]
-    shared = [n for n in (_NOTES, *(f"metadata{e}" for e in _WRITTEN)) if os.path.isfile(os.path.join(folder, n))]
-    shared = [n for n in shared if n != _NOTES or is_notes(os.path.join(folder, n))]
+    found = [os.path.join(folder, n) for n in names_in(folder, wanted)]
+    shared = names_in(folder, (_NOTES, *(f"metadata{e}" for e in _WRITTEN)))
+    shared = [n for n in shared if n.lower() != _NOTES or is_notes(os.path.join(folder, n))]
     if shared and (others := _other_acquisitions(folder, name, stem)):
         _logger.warning(
             f"{', '.join(shared)} beside {name!r} is passed over: the folder holds other acquisitions too, such as "

@@ -2,25 +2,29 @@
 
 import inspect
 import os
+from dataclasses import replace
 from functools import partial
 
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.frames.growing import stamp_of
+from rsciio_tpx3.information import event_info
 from rsciio_tpx3.kept_index import unread
 from rsciio_tpx3.metadata.account import gather, steered
 from rsciio_tpx3.metadata.pixet import read_items
 from rsciio_tpx3.option_kinds import check_kinds
+from rsciio_tpx3.plain_files import need_file
 from rsciio_tpx3.reading import called_with, followed, refuse_unknown, scan_options, signal_offers
+from rsciio_tpx3.t3pa.matrix import matrix_layout
 from rsciio_tpx3.t3pa.records import open_records
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
-from rsciio_tpx3.t3pa.source import SIDES, AdvacamSource, cache_of, matrix_layout
+from rsciio_tpx3.t3pa.source import AdvacamSource, cache_of
 from rsciio_tpx3.waiting import event_signal_when_needed
 
-__all__ = ["available_signals", "file_reader", "opened"]
+__all__ = ["available_signals", "file_info", "file_reader", "opened"]
 
 _WHAT = ".t3pa and .t3p files"
 _ACCOUNT_OPTIONS = ("metadata", "metadata_from", "calibrate")
-_SOURCE_OPTIONS = ("layout", "orientation", "toa_bits", "measurement", "cache", "follow", "show_progressbar")
+_SOURCE_OPTIONS = ("layout", "orientation", "toa_bits", "measurement", "cache", "follow", "show_progressbar", "on_loss")
 
 
 def file_reader(
@@ -55,6 +59,7 @@ def file_reader(
     metadata=None,
     metadata_from=None,
     calibrate="auto",
+    on_loss="raise",
     cache="auto",
     follow=False,
     show_progressbar=None,
@@ -86,8 +91,9 @@ def file_reader(
         Time from the start of the detector to that of the scan; may be negative.
     sync, tdc, pattern, positions, active_fraction, lines_per_row, first_line, skip_lines, time_bins, frames
         As in `rsciio_tpx3.tpx3.file_reader`; those that need trigger edges say so.
-    layout : {"single", "quad"}, optional
-        256 or 512 pixels wide; found from the `.dsc` or the pixels by default.
+    layout : {"single", "quad", "strip", "strip-reversed"} or sequence of dict, optional
+        "single" and "quad" are one matrix, 256 or 512 pixels wide; found from the `.dsc` or the pixels by default. A
+        table places the chips of a device that numbers pixels chip by chip: ``[{"chip": 0, "x": 0, "y": 0}, ...]``.
     orientation : str
         Turn of the detector: "up", "left", "down", "right", and with "_mirrored"; "up" unless a sidecar tells
         otherwise.
@@ -110,6 +116,8 @@ def file_reader(
         A file or signal whose microscope node is copied, such as an image recorded beside it.
     calibrate : {"auto", "angle", "k", None}
         Detector axes in mrad or 1/nm, where camera length (and beam energy) are known; "auto" takes mrad.
+    on_loss : {"raise", "warn"}
+        For damaged files: refuse, or read what can be read and count the rest.
     cache : bool or "auto"
         Keep what opening finds out (less than 1 % of the file) in the user's cache folder, so that the
         next opening takes no time. "auto" does so from 256 MB on.
@@ -145,17 +153,19 @@ def file_reader(
     asked = {name: value for name, value in locals().items() if name not in ("filename", "kwds")}
     refuse_unknown(kwds, file_reader, _WHAT)
     check_kinds(asked)
+    filename = _one_file(filename)
     account = _account(filename, metadata, metadata_from, calibrate)
     told = account.steer(**steered(signal, navigation_shape, pattern, layout, 0, orientation))
     options = called_with(
         scan_options, locals(), navigation_shape=told.get("navigation_shape"), pattern=told["pattern"] or "raster"
     )
+    options = replace(options, follow=follow)
     events = event_options(cluster, corrections, values)
     place = told["layout"], told["orientation"] or "up"
     signal = event_signal_when_needed(
-        partial(AdvacamSource, filename, *place, toa_bits, measurement, cache, follow, show_progressbar),
-        partial(_unread, filename, toa_bits, measurement, cache),
-        None if follow or not isinstance(place[0], str) or place[0] not in SIDES else matrix_layout(*place)[0],
+        partial(AdvacamSource, filename, *place, toa_bits, measurement, cache, follow, show_progressbar, on_loss),
+        partial(_unread, filename, place[0], toa_bits, measurement, cache),
+        None if follow or place[0] is None else matrix_layout(*place),
         options,
         lazy,
         chunks=chunks,
@@ -167,11 +177,11 @@ def file_reader(
     return [followed(signal, filename, "Advacam", asked) if follow else signal]
 
 
-def _unread(filename, toa_bits, measurement, cache):
+def _unread(filename, layout, toa_bits, measurement, cache):
     """The file as it is now, if its index is not in the cache; see `event_signal_when_needed`."""
     stamp = stamp_of(filename)
     open_records(stamp)  # says so where it is none of these formats
-    return unread(cache_of(stamp, toa_bits, measurement, cache), [stamp])
+    return unread(cache_of(stamp, toa_bits, measurement, cache, layout), [stamp])
 
 
 def available_signals(filename, **options):
@@ -207,13 +217,45 @@ def opened(filename, options):
     refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, _WHAT)
     check_kinds(options)
     options = {"cache": "auto", **options}
+    filename = _one_file(filename)
     event_options(**{name: options.pop(name) for name in EVENT_OPTIONS if name in options})
     account = _account(filename, **{name: options.pop(name) for name in _ACCOUNT_OPTIONS if name in options})
     given = [options.get(name) for name in ("navigation_shape", "pattern", "layout")]
     told = account.steer(**steered(options.get("signal", "scan"), *given, 0, options.get("orientation")))
     options.update({name: value for name, value in told.items() if value is not None and name != "gap"})
-    source = AdvacamSource(filename, **{name: options.pop(name) for name in _SOURCE_OPTIONS if name in options})
-    return source, scan_options(**options), account
+    about = {name: options.pop(name) for name in _SOURCE_OPTIONS if name in options}
+    options = replace(scan_options(**options), follow=about.get("follow", False))
+    return AdvacamSource(filename, **about), options, account
+
+
+def file_info(filename, **options):
+    """What is in a hit list, without decoding its hits.
+
+    Parameters
+    ----------
+    filename : str or Path
+    **options
+        As for `available_signals`.
+
+    Returns
+    -------
+    dict
+        See `rsciio_tpx3.file_info`.
+    """
+    return event_info(*opened(filename, options), "Advacam")
+
+
+def _one_file(filename):
+    """The path of a hit list: each is a measurement with a clock of its own."""
+    if not isinstance(filename, (str, os.PathLike)):
+        names = list(filename)
+        if len(names) != 1:
+            raise ValueError(
+                f"{len(names)} files were given, but hit lists are not pieces of one recording: each has a clock of "
+                "its own. Load each by itself."
+            )
+        [filename] = names
+    return need_file(filename)
 
 
 def _account(filename, metadata=None, metadata_from=None, calibrate="auto"):

@@ -7,10 +7,13 @@ import numpy as np
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, nearest_period, unwrap_sequence
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.source import Edges, EventIndex
-from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.exceptions import ConflictError, Tpx3FormatError
 from rsciio_tpx3.kept_index import indexing_bar
+from rsciio_tpx3.t3pa.rows import COUNTS, FIRST_ODD, HIT, MOST_BY_CHIP, MOST_MATRIX, ODD, UNKNOWN, judged
+from rsciio_tpx3.t3pa.series import SeriesFinder
+from rsciio_tpx3.wording import counted
 
-__all__ = ["BLOCK", "TOA_BITS", "build_index", "unwrapped", "warn_of_losses"]
+__all__ = ["BLOCK", "PLACE_OF_CHIPS", "TOA_BITS", "build_index", "unwrapped", "warn_of_losses"]
 
 _logger = logging.getLogger(__name__)
 
@@ -21,18 +24,29 @@ BLOCK = np.dtype([(name, np.int64) for name in ("start", "stop", "skip", "keep",
 """A block of rows: its bytes from `start` to `stop`; the rows before its own, and its own, which are those of one
 measurement; unwrapped coarse ticks of the hit before it; first and last time, and number, of its hits."""
 
-_GAP_START, _GAP_END = 0x74, 0x75  # service rows around data that were lost
-_MOST_COARSE = (1 << 62) // COARSE_TICKS
+PLACE_OF_CHIPS = (
+    "Where each chip lies is not in the file: pass layout=[{'chip': 0, 'x': 0, 'y': 0}, {'chip': 1, 'x': 256, 'y': 0}, "
+    "...] with the column and row of each chip's corner (and 'orientation', such as 'RtLBtT', for a turned chip)."
+)
+
+_MOST_BITS = 62
+_MOST_STEPS = 1000
+_AFTER = 4  # rows after a step back that all have to be earlier
+_SECOND = 40_000_000  # steps of 25 ns: rows are out of order by up to a third of it
 
 
-def build_index(records, toa_bits=None, measurement=None, show_progressbar=None):
+def build_index(records, losses, toa_bits=None, measurement=None, by_chip=False, show_progressbar=None):
     """Pass over the file once, for each clock that the device may have: the largest time chooses.
 
     Parameters
     ----------
     records : TextRecords or BinaryRecords
+    losses : rsciio_tpx3.tpx3.index.Losses
+        What to do about damage.
     toa_bits, measurement
         As in `rsciio_tpx3.t3pa.AdvacamSource`.
+    by_chip : bool
+        The matrix index is that of a chip and a pixel on it.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
 
@@ -40,49 +54,183 @@ def build_index(records, toa_bits=None, measurement=None, show_progressbar=None)
     -------
     index : EventIndex
     blocks : numpy.ndarray of `BLOCK`
-    largest_pixel : int
+    found : dict
+        ``largest_pixel``, and numbers that tell how wide the matrix is; see `rsciio_tpx3.t3pa.rows.COUNTS`.
 
     Raises
     ------
     Tpx3FormatError
         If the file is damaged, or holds several measurements and none is chosen.
+    ConflictError
+        If the column Overflow holds the number of a chip, and no place of the chips is told.
     """
-    name = records.stamp.name
-    candidates = TOA_BITS if toa_bits is None else (toa_bits,)
-    blocks = {bits: [] for bits in candidates}
-    reference = dict.fromkeys(candidates)
-    largest_pixel, largest_toa, number = 0, 0, 0
-    service = {"data_gaps": 0, "service_rows": 0}
+    run = _Pass(records, toa_bits, by_chip)
     with indexing_bar(records.stamp.size, show_progressbar) as bar:
-        for start, stop, skip, keep, number, rows in _pieces(records, bar):
-            if number != (measurement or 0):
-                continue
-            own = slice(skip, skip + keep)
-            is_hit = rows.overflow[own] == 0
-            pixel, toa, ftoa = (getattr(rows, column)[own][is_hit] for column in ("pixel", "toa", "ftoa"))
-            _count_service(rows, own, ~is_hit, service)
-            if len(toa):
-                _check_limits(name, start, pixel, toa, rows.tot[own][is_hit], ftoa)
-                largest_pixel = max(largest_pixel, int(pixel.max()))
-                largest_toa = max(largest_toa, int(toa.max()))
-            for bits in candidates:
-                first = reference[bits]
-                if len(toa) and first is None:
-                    first = int(toa[0] % (1 << min(bits, 62))) * COARSE_TICKS
-                low = high = 0
-                if len(toa):
-                    coarse = unwrapped(toa, bits, first)
-                    times = coarse - PIXEL_TICKS * ftoa
-                    low, high, reference[bits] = int(times.min()), int(times.max()), int(coarse[-1])
-                blocks[bits].append((start, stop, skip, keep, first or 0, low, high, len(toa)))
+        number = run.over(measurement or 0, bar)
+    name = records.stamp.name
+    run.refuse_other_kinds(name)
     _check_measurement(name, measurement, number + 1)
-    bits = toa_bits or next(bits for bits in TOA_BITS if largest_toa < 1 << min(bits, 62))
-    if largest_toa >= 1 << min(bits, 62):
-        raise ValueError(f"toa_bits={toa_bits}: a time of {largest_toa} steps in {name!r} needs more bits.")
-    found = np.array(blocks[bits], BLOCK)
-    index = _summary(found, service, bits, largest_pixel)
+    run.report(losses, records)
+    bits = toa_bits or next(bits for bits in TOA_BITS if run.largest_toa < 1 << min(bits, _MOST_BITS))
+    if run.largest_toa >= 1 << min(bits, _MOST_BITS):
+        raise ValueError(f"toa_bits={toa_bits}: a time of {run.largest_toa} steps in {name!r} needs more bits.")
+    run.report_steps_back(losses, bits, name)
+    found = np.array(run.blocks[bits], BLOCK)
+    index = _summary(found, run, bits, losses.amounts)
     warn_of_losses(index, name)
-    return index, found, largest_pixel
+    numbers = {key: run.counts[key] for key in ("above_one_chip", "neighbours_256", "neighbours_512")}
+    return index, found, {"largest_pixel": run.largest_pixel, **numbers}
+
+
+class _Pass:
+    """What is added up while a file is gone through."""
+
+    def __init__(self, records, toa_bits, by_chip):
+        self.records, self.by_chip = records, by_chip
+        self.most_pixel = MOST_BY_CHIP if by_chip else MOST_MATRIX
+        self.candidates = TOA_BITS if toa_bits is None else (toa_bits,)
+        self.blocks = {bits: [] for bits in self.candidates}
+        self.reference = dict.fromkeys(self.candidates)
+        self.counts = dict.fromkeys(COUNTS, 0)
+        self.damaged, self.first_damaged, self.first_odd, self.odd_overflows = 0, "", "", set()
+        self.largest_pixel, self.largest_toa, self.last_toa = 0, 0, None
+        self.steps_back, self.first_back = [], ""
+
+    def over(self, measurement, bar):
+        """Go through all rows; the number of the last measurement."""
+        number = 0
+        for start, stop, skip, keep, number, rows in self._pieces(bar):
+            if number == measurement:
+                self._add(start, stop, skip, keep, rows)
+        return number
+
+    def _pieces(self, bar):
+        """Blocks cut where another measurement begins: (start, stop, skip, keep, measurement, rows)."""
+        number, series = 0, SeriesFinder()
+        for start, stop in self.records.blocks():
+            rows = self.records.read(start, stop)
+            self.damaged += rows.damaged
+            self.first_damaged = self.first_damaged or rows.first_damaged
+            n = len(rows.toa)
+            firsts = series.first_rows(rows.index, rows.toa) if rows.index is not None else []
+            cuts = [0, *firsts, n]
+            for i, (a, b) in enumerate(zip(cuts[:-1], cuts[1:])):
+                number += i > 0
+                if b > a:
+                    yield start, stop, a, b - a, number, rows
+            bar.update(stop - start)
+
+    def _add(self, start, stop, skip, keep, rows):
+        own = slice(skip, skip + keep)
+        kind, counts = judged(rows, own, self.most_pixel, self.by_chip, self.records.packed)
+        for key, n in zip(COUNTS, counts.tolist()):
+            self.counts[key] += n
+        hit = kind == HIT
+        if not self.first_odd and counts[list(ODD)].any():
+            self.first_odd = _described(rows, skip + int(np.flatnonzero(kind >= FIRST_ODD)[0]))
+        if counts[UNKNOWN]:
+            self.odd_overflows |= set(np.unique(rows.overflow[own][kind == UNKNOWN])[:20].tolist())
+        pixel, toa, ftoa = (getattr(rows, column)[own][hit] for column in ("pixel", "toa", "ftoa"))
+        if len(toa):
+            self.largest_pixel = max(self.largest_pixel, int(pixel.max()))
+            self.largest_toa = max(self.largest_toa, int(toa.max()))
+            self._note_steps_back(toa, rows, own, hit)
+        for bits in self.candidates:
+            first = self.reference[bits]
+            if len(toa) and first is None:
+                first = int(toa[0] % (1 << min(bits, _MOST_BITS))) * COARSE_TICKS
+            low = high = 0
+            if len(toa):
+                coarse = unwrapped(toa, bits, first)
+                times = coarse - PIXEL_TICKS * ftoa
+                low, high, self.reference[bits] = int(times.min()), int(times.max()), int(coarse[-1])
+            self.blocks[bits].append((start, stop, skip, keep, first or 0, low, high, len(toa)))
+
+    def _note_steps_back(self, toa, rows, own, hit):
+        """Steps back in time that last, and are longer than rows are ever out of order."""
+        before = np.concatenate([[toa[0] if self.last_toa is None else self.last_toa], toa[:-1]])
+        self.last_toa = int(toa[-1])
+        back = np.flatnonzero(toa < before - _SECOND)
+        back = back[back < len(toa) - _AFTER]
+        if len(back):
+            # rows that changed places are soon followed by one that is later than all of them
+            after = toa[back[:, None] + np.arange(1, _AFTER + 1)].max(axis=1)
+            back = back[after < before[back] - _SECOND]
+        if len(back):
+            self.first_back = self.first_back or f"at byte {rows.place[own][hit][back[0]]}"
+            self.steps_back = (self.steps_back + (before[back] - toa[back]).tolist())[-_MOST_STEPS:]
+
+    def refuse_other_kinds(self, name):
+        """Raise where most rows are no hits, or where a column means something else."""
+        counts = self.counts
+        unknown, in_overflow = counts["rows_unknown"], counts["chip_in_overflow"]
+        if in_overflow > 0.9 * unknown and not self.by_chip:
+            raise ConflictError(
+                f"{name!r}: the column Overflow holds the number of the chip (0 to {max(self.odd_overflows)}), as bits "
+                f"16 and up of Matrix Index do: this device numbers pixels by chip. {PLACE_OF_CHIPS}"
+            )
+        bad = self.damaged + sum(counts[COUNTS[i]] for i in ODD)
+        good = counts["hits"] + counts["service_rows"]
+        if bad > good:
+            raise Tpx3FormatError(
+                f"{name!r} is no hit list of a known form: {bad} of its {bad + good} rows or records are neither hits "
+                f"nor known service rows. The first is this one: {self.first_damaged or self.first_odd} Its columns "
+                "may be in another order, or its records of another size."
+            )
+
+    def report(self, losses, records):
+        """Count what is damaged, or raise as the user decides."""
+        name, counts = records.stamp.name, self.counts
+        n_bytes, text = records.cut
+        if n_bytes:
+            losses.add("bytes_cut", n_bytes, text)
+        if self.damaged:
+            text = f"{counted(self.damaged, 'line')} cannot be read: {self.first_damaged}"
+            losses.add("rows_damaged", self.damaged, text)
+        n = counts["rows_impossible"]
+        if n:
+            losses.add(
+                "rows_impossible", n,
+                f"{counted(n, 'row')} of {name!r} cannot be hits: {self.first_odd} The file is damaged, or its columns "
+                "are in another order.",
+            )  # fmt: skip
+        n = counts["rows_unknown"]
+        if n:
+            values = ", ".join(map(str, sorted(self.odd_overflows)[:5]))
+            losses.add(
+                "rows_unknown", n,
+                f"{counted(n, 'row')} of {name!r} with Overflow {values} are neither hits nor service rows that are "
+                f"known: {self.first_odd} Where the device puts the number of a chip there, each row may be a hit.",
+            )  # fmt: skip
+        n = counts["rows_of_wrong_time"]
+        if n:
+            losses.add(
+                "rows_of_wrong_time", n,
+                f"{counted(n, 'hit')} of {name!r} have a time that is more than a second from those beside them, which "
+                f"agree: {self.first_odd} Such a time is damaged.",
+            )  # fmt: skip
+
+    def report_steps_back(self, losses, bits, name):
+        """Steps back in time that no rollover explains."""
+        rollover = (1 << (bits - 1)) if bits < _MOST_BITS else 1 << _MOST_BITS
+        odd = [step for step in self.steps_back if step < rollover]
+        if odd:
+            losses.add(
+                "clock_steps_back", len(odd),
+                f"{name!r}: time goes back by {max(odd) * 25e-9:.3g} s ({self.first_back} or later), which is no "
+                f"rollover of a clock of {bits} bits. Two measurements may have been joined, each with its own clock; "
+                "split the file there, or pass toa_bits if the clock has fewer bits.",
+            )  # fmt: skip
+
+
+def _described(rows, i):
+    """A row that is no hit: where it is, what it holds, and what is possible."""
+    values = (("Matrix Index", rows.pixel), ("ToA", rows.toa), ("ToT", rows.tot), ("FToA", rows.ftoa))
+    text = ", ".join(f"{name} {column[i]}" for name, column in values)
+    return (
+        f"byte {rows.place[i]}: {text}, Overflow {rows.overflow[i]}; Matrix Index below {MOST_MATRIX}, ToT at most "
+        "1023, FToA at most 31 and Overflow 0 are those of a hit."
+    )
 
 
 def warn_of_losses(index, name):
@@ -101,54 +249,22 @@ def _check_measurement(name, chosen, n):
         raise ValueError(f"measurement={chosen!r}: {name!r} holds {n}, numbered from 0.")
 
 
-def _check_limits(name, start, pixel, toa, tot, ftoa):
-    for column, values, most in (
-        ("Matrix Index", pixel, 4 * CHIP_SIZE**2 - 1),
-        ("ToA", toa, _MOST_COARSE),
-        ("ToT", tot, 1023),
-        ("FToA", ftoa, 31),
-    ):
-        if int(values.max()) > most or int(values.min()) < 0:
-            bad = int(values.max()) if int(values.max()) > most else int(values.min())
-            raise Tpx3FormatError(
-                f"{column} {bad} in {name!r}, in the block from byte {start}: at most {most} is possible. "
-                "The file is damaged, or its columns are in another order."
-            )
-
-
-def _summary(blocks, service, bits, largest_pixel):
+def _summary(blocks, run, bits, damage):
     full = blocks[blocks["n_hits"] > 0]
     n_hits = int(full["n_hits"].sum())
     span = (int(full["low"].min()), int(full["high"].max())) if len(full) else (0, -1)
+    gaps = max(run.counts["gap_starts"], run.counts["gap_ends"])
+    chips = range((run.largest_pixel >> 16) + 1) if run.by_chip else range(1 if run.largest_pixel < CHIP_SIZE**2 else 4)
+    service = {"data_gaps": gaps, "service_rows": run.counts["service_rows"]}
     return EventIndex(
         edges=Edges.empty(),
         n_hits=n_hits,
         span=span if len(full) else (0, 0),
         hit_span=span,
-        chips=(0,) if largest_pixel < CHIP_SIZE**2 else (0, 1, 2, 3),
+        chips=tuple(chips),
         statistics={"records": {"hits": n_hits, **service}, "toa_bits": bits},
-        losses={"data_gaps": service["data_gaps"]} if service["data_gaps"] else {},
+        losses={**({"data_gaps": gaps} if gaps else {}), **damage},
     )
-
-
-def _pieces(records, bar):
-    """Blocks cut where the row number starts again: (start, stop, skip, keep, measurement, rows)."""
-    number, last = 0, -1
-    for start, stop in records.blocks():
-        rows = records.read(start, stop)
-        n = len(rows.toa)
-        cuts = [0, n]
-        if rows.index is not None and n:
-            before = np.concatenate([[last], rows.index[:-1]])
-            # a step back to another number is disorder; 24 bits are what the device counts
-            restarts = (rows.index == 0) & (before > 0) & (before != (1 << 24) - 1)
-            cuts = [0, *np.flatnonzero(restarts), n]
-            last = int(rows.index[-1])
-        for i, (a, b) in enumerate(zip(cuts[:-1], cuts[1:])):
-            number += i > 0
-            if b > a:
-                yield start, stop, int(a), int(b - a), number, rows
-        bar.update(stop - start)
 
 
 def unwrapped(toa, bits, reference):
@@ -161,10 +277,3 @@ def unwrapped(toa, bits, reference):
         # no rollover within the block: what holds for its first hit holds for all, and none is from before zero
         return coarse + max(nearest_period(coarse[0], reference, period) - coarse[0], 0)
     return unwrap_sequence(coarse, period, reference)
-
-
-def _count_service(rows, own, is_service, service):
-    pixel = rows.pixel[own][is_service]
-    gaps = max(int((pixel == _GAP_START).sum()), int((pixel == _GAP_END).sum()))
-    service["data_gaps"] += gaps
-    service["service_rows"] += len(pixel)

@@ -5,6 +5,7 @@ bytes), a script of an Advacam developer (the older 12 bytes), and real files of
 three values, runs of spaces, CRLF); ``docs/formats/advacam.md`` says which fact is from where.
 """
 
+import logging
 import os
 from dataclasses import dataclass
 
@@ -12,21 +13,19 @@ import numpy as np
 
 from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.t3pa.header import LONGEST_LINE, read_form
+from rsciio_tpx3.t3pa.record_size import record_type
 
 __all__ = ["BinaryRecords", "Columns", "TextRecords", "open_records"]
+
+_logger = logging.getLogger(__name__)
 
 _TEXT_BLOCK = 1 << 20
 _BINARY_BLOCK = 1 << 16
 _NEWLINE = 10
-_LONGEST_LINE = 1 << 12
+_SAMPLE_BYTES = 1 << 17
 _TELLING_BYTES = 192  # 12 records of 16 bytes or 16 of 12: fewer do not tell which they are
-
-_NAMES = {"index": "index", "matrix index": "pixel", "toa": "toa", "tot": "tot", "ftoa": "ftoa", "overflow": "overflow"}
-_LONG = ("index", "pixel", "toa", "tot", "ftoa", "overflow")
-_SHORT = ("pixel", "toa", "tot")  # real files have these under a header of six names
-
-_RECORD = np.dtype([("pixel", "<u4"), ("toa", "<u8"), ("overflow", "u1"), ("ftoa", "u1"), ("tot", "<u2")])
-_OLD_RECORD = np.dtype([("pixel", "<u4"), ("toa", "<u4"), ("overflow", "u1"), ("ftoa", "u1"), ("tot", "<u2")])
+_FILE_COLUMNS = ("pixel", "toa", "tot", "ftoa", "overflow", "index")
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,14 @@ class Columns:
     ----------
     pixel, toa, tot, ftoa, overflow : numpy.ndarray of int64, shape (n,)
         Matrix index; 25 ns; 25 ns; 1.5625 ns to subtract; 0 for a hit.
+    place : numpy.ndarray of int64, shape (n,)
+        Byte of the file at which each row begins.
     index : numpy.ndarray of int64 or None
         Row number within a measurement.
+    damaged : int
+        Lines that are no rows.
+    first_damaged : str
+        Where the first of them is, and what was found there.
     """
 
     pixel: np.ndarray
@@ -46,7 +51,10 @@ class Columns:
     tot: np.ndarray
     ftoa: np.ndarray
     overflow: np.ndarray
+    place: np.ndarray
     index: np.ndarray | None = None
+    damaged: int = 0
+    first_damaged: str = ""
 
 
 def open_records(stamp):
@@ -83,18 +91,31 @@ def _too_early(stamp):
 
 
 class BinaryRecords:
-    """Packed records of 16 bytes, or the older 12, without a header.
+    """Records of 16 bytes, the older 12, or 24 where a compiler padded them, without a header.
 
     Parameters
     ----------
     stamp : rsciio_tpx3.frames.files.FileStamp
     """
 
+    packed = True
+
     def __init__(self, stamp):
         self.stamp = stamp
         if stamp.growing and stamp.size < _TELLING_BYTES:
             raise _too_early(stamp)
-        self.dtype = _record_type(stamp)
+        self.dtype = record_type(_read(stamp, 0, min(stamp.size, _SAMPLE_BYTES)), stamp.size, stamp.name)
+
+    @property
+    def cut(self):
+        """Bytes of a last record that is not whole, and the words for it."""
+        rest, size = self.stamp.size % self.dtype.itemsize, self.dtype.itemsize
+        if not rest or self.stamp.growing:
+            return 0, ""
+        return rest, (
+            f"{self.stamp.name!r} has {self.stamp.size} bytes, and these are no records of 16 or 12 bytes without a "
+            f"rest: its records have {size}, and {rest} bytes of the last one are there. The copy was cut."
+        )
 
     def blocks(self):
         """Byte ranges that hold whole records."""
@@ -105,163 +126,153 @@ class BinaryRecords:
     def read(self, start, stop):
         """`Columns` of a byte range."""
         found = _read(self.stamp, start, stop).view(self.dtype)
-        return Columns(*(found[name].astype(np.int64) for name in ("pixel", "toa", "tot", "ftoa", "overflow")))
-
-
-def _record_type(stamp):
-    """16 or 12 bytes: by the size of the file, and by limits that every record keeps."""
-    fitting = {}
-    for dtype in (_RECORD, _OLD_RECORD):
-        if stamp.size and (stamp.growing or stamp.size % dtype.itemsize == 0):
-            n = min(stamp.size // dtype.itemsize, 4096)
-            found = _read(stamp, 0, n * dtype.itemsize).view(dtype)
-            hits = found[found["overflow"] == 0]
-            # 10 bits of ToT, 5 of FToA, 18 of the pixel on the largest detector
-            if (
-                len(hits)
-                and (hits["tot"] < 1024).all()
-                and (hits["ftoa"] < 32).all()
-                and (hits["pixel"] < 1 << 18).all()
-            ):
-                fitting.setdefault(len(hits) / n, dtype)
-    if not fitting:
-        raise Tpx3FormatError(
-            f"{stamp.name!r} has {stamp.size} bytes that are no records of 16 or 12 bytes with a time over threshold "
-            "below 1024 and a fine time below 32. The copy may be cut, or the program that wrote it padded its records."
-        )
-    # read in the wrong steps, a file seems to hold service rows
-    return fitting[max(fitting)]
+        place = start + self.dtype.itemsize * np.arange(len(found))
+        return Columns(*(found[name].astype(np.int64) for name in _FILE_COLUMNS[:5]), place)
 
 
 class TextRecords:
-    """Rows of whole numbers, parted by any white space, under a line of names or none.
+    """Rows of whole numbers, parted by white space, commas or semicolons, under a line of names or none.
 
     Parameters
     ----------
     stamp : rsciio_tpx3.frames.files.FileStamp
     """
 
+    packed = False
+
     def __init__(self, stamp):
         self.stamp = stamp
-        self.begin, names = self._header()
-        self.end = self._last_line_end() if stamp.growing else stamp.size
-        self.columns = self._columns(names)
+        end = stamp.size
+        if stamp.growing:
+            end = self._last_line_end(0)
+        with stamp.open() as file:
+            form = read_form(file, end, stamp.name)
+        if form is None:
+            if stamp.growing:
+                raise _too_early(stamp)
+            raise Tpx3FormatError(f"{stamp.name!r} has no rows: nothing was recorded, or the copy failed.")
+        self.begin, self.columns, self._separator = form.begin, form.columns, form.separator
+        if form.passed_over:
+            _logger.warning(f"{stamp.name!r}: columns {', '.join(form.passed_over)} are not known and passed over.")
+        # a last number without an end of line may lack digits; Overflow has one digit
+        self.end = end if self.columns[-1] == "overflow" else self._last_line_end(self.begin)
 
-    def _header(self):
-        with self.stamp.open() as file:
-            line = file.readline(min(4096, self.stamp.size))
-        if b"\0" in line or len(line) == 4096:
-            raise Tpx3FormatError(
-                f"{self.stamp.name!r} is no text: a .t3pa file begins with a line of names. Binary lists end in .t3p."
-            )
-        text = line.decode("latin-1").strip()
-        if not text or text[0].isdigit():
-            return 0, None
-        parts = [part.strip().lower() for part in text.replace("  ", "\t").split("\t") if part.strip()]
-        return len(line), parts
+    @property
+    def cut(self):
+        """Bytes of a last row that may not be whole, and the words for it."""
+        if self.end == self.stamp.size or self.stamp.growing:
+            return 0, ""
+        return self.stamp.size - self.end, (
+            f"the last row of {self.stamp.name!r}, at byte {self.end}, does not end with its line: its last number may "
+            "lack digits. The file is damaged or cut; if that row is whole, end it with a newline."
+        )
 
-    def _last_line_end(self):
+    def _last_line_end(self, begin):
         """Where the last row ends whose line has been ended: of the next one, digits may be missing."""
         stop = self.stamp.size
-        while stop > self.begin:
-            start = max(stop - _LONGEST_LINE, self.begin)
+        while stop > begin:
+            start = max(stop - LONGEST_LINE, begin)
             found = np.flatnonzero(_read(self.stamp, start, stop) == _NEWLINE)
             if len(found):
                 return start + int(found[-1]) + 1
             stop = start
-        return self.begin
-
-    def _columns(self, names):
-        n = self._first_row()
-        if n == 0:
-            if self.stamp.growing:
-                raise _too_early(self.stamp)
-            raise Tpx3FormatError(f"{self.stamp.name!r} has no rows: nothing was recorded, or the copy failed.")
-        if names is not None and n == len(names) and all(name in _NAMES for name in names):
-            return tuple(_NAMES[name] for name in names)
-        if n in (len(_LONG), len(_SHORT)):
-            return _LONG if n == len(_LONG) else _SHORT
-        raise Tpx3FormatError(
-            f"{self.stamp.name!r} has rows of {n} values under {names or 'no names'}; six (Index, Matrix "
-            "Index, ToA, ToT, FToA, Overflow) or three (Matrix Index, ToA, ToT) are known. "
-            "Export it from Pixet as .t3pa."
-        )
-
-    def _first_row(self):
-        """Values of the first row; 0 where there is none."""
-        with open(self.stamp.path, "rb") as file:
-            file.seek(self.begin)
-            while file.tell() < self.end:
-                values = file.readline().split()
-                if values:
-                    return len(values)
-        return 0
+        return begin
 
     def blocks(self):
         """Byte ranges that hold whole lines."""
         found, start = [], self.begin
-        with open(self.stamp.path, "rb") as file:
+        with self.stamp.open() as file:
             while start < self.end:
                 stop = min(start + _TEXT_BLOCK, self.end)
                 if stop < self.end:
-                    file.seek(stop)
-                    stop += len(file.readline())
+                    stop = self._line_end(file, stop)
                 found.append((start, stop))
                 start = stop
         return found
 
+    def _line_end(self, file, at):
+        """End of the line in which a byte lies."""
+        file.seek(at)
+        line = file.read(min(LONGEST_LINE, self.end - at))
+        length = line.find(b"\n") + 1 or len(line)
+        if length == LONGEST_LINE and at + length < self.end:
+            raise Tpx3FormatError(
+                f"byte {at} of {self.stamp.name!r}: no line ends within {LONGEST_LINE} bytes, where rows of numbers "
+                "were due. The file is damaged, or no hit list from here on."
+            )
+        return at + length
+
     def read(self, start, stop):
         """`Columns` of a byte range."""
         text = _read(self.stamp, start, stop)
-        out = np.zeros((len(self.columns), np.count_nonzero(text == _NEWLINE) + 1), np.int64)
-        n, bad = _parse(text, out)
-        if bad >= 0:
-            line = bytes(text[max(0, bad - 60) : bad + 60])
-            raise Tpx3FormatError(
-                f"byte {start + bad} of {self.stamp.name!r}: a row of {len(self.columns)} whole numbers "
-                f"was due, found {line!r}. The file is damaged or cut; remove that line to read the rest."
-            )
-        found = dict(zip(self.columns, out[:, :n]))
-        zeros = np.zeros(n, np.int64)
-        return Columns(
-            *(found.get(name, zeros) for name in ("pixel", "toa", "tot", "ftoa", "overflow")), found.get("index")
+        n_columns = len(self.columns)
+        # a row has a digit and an end for each value
+        most = min(np.count_nonzero(text == _NEWLINE), (len(text) + 1) // (2 * n_columns)) + 1
+        wanted = [_FILE_COLUMNS.index(name) if name else -1 for name in self.columns]
+        out = np.zeros((len(_FILE_COLUMNS), most), np.int64)
+        place = np.empty(most, np.int64)
+        n, damaged, first = _parse(text, np.uint8(self._separator), np.array(wanted), out, place)
+        found = dict(zip(_FILE_COLUMNS, out[:, :n]))
+        index = found.pop("index")
+        index = index if "index" in self.columns else None
+        said = self._damage(text, start, int(first)) if damaged else ""
+        return Columns(*found.values(), place[:n] + start, index, int(damaged), said)
+
+    def _damage(self, text, start, at):
+        line = bytes(text[max(0, at - 60) : at + 60])
+        return (
+            f"byte {start + at} of {self.stamp.name!r}: a row of {len(self.columns)} whole numbers was due, found "
+            f"{line!r}. The file is damaged or cut; remove that line to read the rest."
         )
 
 
 @njit(nogil=True, cache=True)
-def _parse(text, out):
-    """Whole numbers of every row to columns; the number of rows, and where it failed or -1."""
-    n_columns = out.shape[0]
-    row, column = 0, 0
-    i, n = 0, len(text)
+def _parse(text, separator, wanted, out, place):
+    """Whole numbers of every row to columns: the number of rows, of other lines, and where the first of these is.
+
+    A column that is not wanted may hold anything.
+    """
+    n_columns, n = len(wanted), len(text)
+    row, damaged, first = 0, 0, np.int64(-1)
+    i = 0
     while i < n:
-        c = text[i]
-        if c == _NEWLINE:
+        column, begin, bad = 0, i, np.int64(-1)
+        while i < n and text[i] != _NEWLINE:
+            c = text[i]
+            if c == 32 or c == 9 or c == 13 or c == separator:
+                i += 1
+                continue
+            if column == 0:
+                begin = i
             if column == n_columns:
-                row += 1
-            elif column != 0:
-                return row, i
-            column = 0
-            i += 1
-        elif c == 32 or c == 9 or c == 13:
-            i += 1
-        elif 48 <= c <= 57:
-            if column == n_columns:
-                return row, i
-            value = np.int64(0)
-            digits = 0
+                bad = i
+                break
+            if wanted[column] < 0:
+                while i < n and text[i] > 32 and text[i] != separator:
+                    i += 1
+                column += 1
+                continue
+            value, digits, start = np.int64(0), 0, i
             while i < n and 48 <= text[i] <= 57:
                 value = value * 10 + np.int64(text[i] - 48)
-                digits += 1
+                digits += value > 0
                 i += 1
-            if digits > 18:
-                return row, i - 1
-            out[column, row] = value
+            if i == start or digits > 18:
+                bad = i
+                break
+            if row < out.shape[1]:
+                out[wanted[column], row] = value
             column += 1
-        else:
-            return row, i
-    if column == n_columns:
-        row += 1
-    elif column != 0:
-        return row, n - 1
-    return row, np.int64(-1)
+        if bad < 0 and 0 < column < n_columns:
+            bad = min(i, n - 1)
+        if bad >= 0:
+            damaged += 1
+            if first < 0:
+                first = bad
+            while i < n and text[i] != _NEWLINE:
+                i += 1
+        elif column == n_columns:
+            place[row] = begin
+            row += 1
+        i += 1
+    return row, damaged, first

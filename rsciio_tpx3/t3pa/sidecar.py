@@ -4,14 +4,20 @@ Items of four lines: ``"Name" ("description"):``, ``type[n]``, the values, and a
 Advacam's Pixet manuals. Old files have a decimal comma.
 """
 
+import logging
 import os
 import re
 
+from rsciio_tpx3.plain_files import names_in
+
 __all__ = ["read_sidecars"]
 
+_logger = logging.getLogger(__name__)
+
+_MOST_BYTES = 1 << 24
 _ITEM = re.compile(r'^"(?P<name>[^"]+)"\s*\("(?P<text>[^"]*)"\):?\s*$')
-_TYPE = re.compile(r"^(?P<kind>[a-z]+\d*)\[(?P<n>\d+)\]$")
-_SIZE = re.compile(r"width=(\d+)\s+height=(\d+)")
+_TYPE = re.compile(r"^(?P<kind>[a-z]+\d*)\[(?P<n>\d{1,9})\]$")
+_SIZE = re.compile(r"width=(\d{1,9})\s+height=(\d{1,9})\b")
 
 
 def read_sidecars(path):
@@ -28,25 +34,27 @@ def read_sidecars(path):
         Name to value, and ``width`` and ``height`` of the detector where a `.dsc` says so; empty where
         there is no sidecar.
     """
-    found = {}
-    for ending in (".info", ".dsc"):
-        if os.path.isfile(path + ending):
-            with open(path + ending, encoding="latin-1") as file:
-                found.update(_items(file.read().splitlines()))
-    return found
+    folder, name = os.path.split(path)
+    found, sizes = {}, {}
+    for own in names_in(folder, (f"{name}.info", f"{name}.dsc")):
+        with open(os.path.join(folder, own), encoding="latin-1") as file:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            _logger.warning(f"{own!r} has more than {_MOST_BYTES} bytes, too many for a description; it is left out.")
+            continue
+        _add_items(text.splitlines(), found, sizes)
+    return {**found, **sizes}
 
 
-def _items(lines):
-    found = {}
+def _add_items(lines, found, sizes):
     for i, line in enumerate(lines):
         size = _SIZE.search(line)
         if size:
-            found["width"], found["height"] = int(size[1]), int(size[2])
+            sizes["width"], sizes["height"] = int(size[1]), int(size[2])
         item = _ITEM.match(line.strip())
         kind = _TYPE.match(lines[i + 1].strip()) if item and i + 2 < len(lines) else None
         if kind:
             found[item["name"]] = _value(kind["kind"], int(kind["n"]), lines[i + 2].strip())
-    return found
 
 
 def _value(kind, n, text):

@@ -1,22 +1,24 @@
 """Hits of an Advacam recording: blocks found by one pass, parsed again where they are asked for."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 
 from rsciio_tpx3.cache import are_whole, require
 from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
-from rsciio_tpx3.events.geometry import CHIP_SIZE, make_layout
+from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.source import Hits, check_inside
 from rsciio_tpx3.frames.growing import stamp_of
 from rsciio_tpx3.kept_index import cache_for, recalled_index
 from rsciio_tpx3.t3pa.index import BLOCK, TOA_BITS, build_index, unwrapped, warn_of_losses
+from rsciio_tpx3.t3pa.matrix import is_by_chip, matrix_layout, matrix_name, matrix_table
 from rsciio_tpx3.t3pa.records import open_records
+from rsciio_tpx3.t3pa.rows import HIT, MOST_BY_CHIP, MOST_MATRIX, judged
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
+from rsciio_tpx3.tpx3.index import Losses
 
-__all__ = ["SIDES", "AdvacamSource", "cache_of", "matrix_layout"]
-
-SIDES = {"single": CHIP_SIZE, "quad": 2 * CHIP_SIZE}
+__all__ = ["AdvacamSource", "cache_of"]
 
 
 class AdvacamSource:
@@ -25,8 +27,10 @@ class AdvacamSource:
     Parameters
     ----------
     path : str or Path
-    layout : {"single", "quad"}, optional
-        256 or 512 pixels wide; from the `.dsc` beside the file, or else the pixels that occur.
+    layout : {"single", "quad", "strip", "strip-reversed"} or sequence of dict, optional
+        "single" and "quad" are one matrix, 256 or 512 pixels wide; from the `.dsc` beside the file, or else the
+        pixels that occur. The others place the chips of a device that numbers pixels chip by chip; a table is that of
+        `rsciio_tpx3.events.geometry.make_layout`.
     orientation : str
         Turn of the detector, one of `rsciio_tpx3.events.geometry.ORIENTATIONS`.
     toa_bits : {28, 30, 64}, optional
@@ -41,11 +45,16 @@ class AdvacamSource:
         the file may grow after it was opened.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
+    on_loss : {"raise", "warn"}
+        What to do about damage: a last row or record that is cut, rows that cannot be read or cannot be hits.
+        "warn" reads the rest and counts them.
 
     Raises
     ------
     Tpx3FormatError
         If the file is no hit list, is damaged, or holds several measurements and none is chosen.
+    ConflictError
+        If the file does not tell how its pixels are numbered, or contradicts what is told.
     """
 
     def __init__(
@@ -58,6 +67,7 @@ class AdvacamSource:
         cache=False,
         follow=False,
         show_progressbar=None,
+        on_loss="raise",
     ):
         if toa_bits not in (None, *TOA_BITS):
             raise ValueError(f"toa_bits={toa_bits!r} is none of 28 (AdvaPIX quad), 30 (AdvaPIX), 64 (MiniPIX).")
@@ -66,21 +76,51 @@ class AdvacamSource:
         self.sidecar = read_sidecars(self.stamp.path)
         self._spans = None
         self._about = {"toa_bits": toa_bits, "measurement": measurement}
-        self.cache = cache_of(self.stamp, toa_bits, measurement, cache)
-        self._index, self._blocks, largest_pixel = self._recalled(show_progressbar)
+        self._by_chip = is_by_chip(layout)
+        self.cache = cache_of(self.stamp, toa_bits, measurement, cache, layout)
+        self._index, self._blocks, found = self._recalled(Losses(on_loss), show_progressbar)
         self._bits = self._index.statistics["toa_bits"]
-        self.layout, self._table = matrix_layout(self._name(layout, largest_pixel), orientation)
+        losses = Losses(on_loss)
+        name = matrix_name(layout, self.sidecar, found, self._index.n_hits, losses, self.stamp.name)
+        self.layout = matrix_layout(name, orientation)
+        self._set_table()
+        self._leave_out(losses)
         self.sig_shape = self.layout.sig_shape
 
-    def _recalled(self, show_progressbar):
+    def _recalled(self, losses, show_progressbar):
         def make():
-            index, blocks, largest_pixel = build_index(self._records, **self._about, show_progressbar=show_progressbar)
-            return index, {"blocks": blocks}, {"largest_pixel": largest_pixel}
+            about = {**self._about, "by_chip": self._by_chip}
+            index, blocks, found = build_index(self._records, losses, **about, show_progressbar=show_progressbar)
+            return index, {"blocks": blocks}, {"found": found, "damage": losses.found}
 
-        index, arrays, values, recalled = recalled_index(self.cache, make, check=self._check)
+        def usable(values):
+            # where losses are refused, the pass itself says what is wrong and where
+            return not (values["damage"] and losses.on_loss == "raise")
+
+        index, arrays, values, recalled = recalled_index(self.cache, make, usable, self._check)
         if recalled:
+            for loss in values["damage"]:
+                losses.add(*loss)
             warn_of_losses(index, self.stamp.name)
-        return index, arrays["blocks"], values["largest_pixel"]
+        return index, arrays["blocks"], values["found"]
+
+    def _set_table(self):
+        """The place of each pixel number; how many there are is the limit of a hit."""
+        self._table = matrix_table(self.layout, self._by_chip)
+
+    def _leave_out(self, losses):
+        """Take pixels beyond the matrix out of the number of hits, where the user lets them go."""
+        lost = losses.amounts.get("hits_outside", 0)
+        if lost:
+            index = self._index
+            records = {**index.statistics["records"], "hits": index.n_hits - lost}
+            self._index = replace(
+                index,
+                n_hits=index.n_hits - lost,
+                chips=(0,),
+                statistics={**index.statistics, "records": records},
+                losses={**index.losses, "hits_outside": lost},
+            )
 
     def _check(self, arrays, values, index):
         """Raise ValueError unless what was kept can be of this file; see `rsciio_tpx3.kept_index.recalled_index`."""
@@ -98,7 +138,11 @@ class AdvacamSource:
         span = (int(full["low"].min()), int(full["high"].max())) if len(full) else (0, -1)
         require(span == index["hit_span"], "blocks of other times")
         require(index["statistics"]["toa_bits"] in TOA_BITS, "a clock of another device")
-        require(are_whole([values["largest_pixel"]]) and values["largest_pixel"] < SIDES["quad"] ** 2, "odd pixels")
+        require(are_whole(values["found"].values()) and "largest_pixel" in values["found"], "odd pixels")
+        most = MOST_BY_CHIP if self._by_chip else MOST_MATRIX
+        require(values["found"]["largest_pixel"] < most, "pixels of another device")
+        for what, amount, text in values["damage"]:
+            require(isinstance(what, str) and isinstance(amount, int) and isinstance(text, str), "losses are odd")
 
     def __dask_tokenize__(self):
         from dask.base import normalize_token
@@ -111,7 +155,7 @@ class AdvacamSource:
         """What the format tells about the instrument; see `EventSource.describe`."""
         return {
             "format": "advacam",
-            "layout": "quad" if self.sig_shape[0] > CHIP_SIZE else "single",
+            "layout": self._layout_name(),
             "gap": 0,
             "orientation": self.layout.orientation,
             "chips": self._index.chips,
@@ -170,28 +214,24 @@ class AdvacamSource:
     def __setstate__(self, state):
         self.__dict__.update(state)
         # a table of all pixels would be the largest thing in a task, and is made in no time
-        _, self._table = matrix_layout(self.describe()["layout"], self.layout.orientation)
+        self._set_table()
 
     def _hits(self, block):
         rows = self._records.read(int(block["start"]), int(block["stop"]))
         own = slice(int(block["skip"]), int(block["skip"] + block["keep"]))
-        is_hit = rows.overflow[own] == 0
+        most = MOST_BY_CHIP if self._by_chip else MOST_MATRIX
+        kind, _ = judged(rows, own, most, self._by_chip, self._records.packed)
+        is_hit = kind == HIT
+        if not self._by_chip:
+            is_hit &= rows.pixel[own] < len(self._table)
         pixel, toa, tot, ftoa = (getattr(rows, name)[own][is_hit] for name in ("pixel", "toa", "tot", "ftoa"))
         coarse = unwrapped(toa, self._bits, int(block["reference"]))
         return Hits(self._table[pixel], coarse - PIXEL_TICKS * ftoa, tot.astype(np.uint16), self.sig_shape[1])
 
-    def _name(self, layout, largest_pixel):
-        if layout not in (None, *SIDES):
-            raise ValueError(f"layout={layout!r} is none of 'single' (256 x 256), 'quad' (512 x 512).")
-        stated = {side: name for name, side in SIDES.items()}.get(self.sidecar.get("width"))
-        name = layout or stated or ("single" if largest_pixel < CHIP_SIZE**2 else "quad")
-        side = SIDES[name]
-        if largest_pixel >= side**2:
-            raise ValueError(
-                f"{self.stamp.name!r} holds pixel {largest_pixel}, but a detector of {side} x {side} has "
-                f"pixels 0 to {side**2 - 1}. Pass layout='quad'."
-            )
-        return name
+    def _layout_name(self):
+        if self._by_chip:
+            return self.layout.name
+        return "quad" if self.layout.sig_shape[0] > CHIP_SIZE else "single"
 
 
 def _between(blocks, start, stop):
@@ -199,17 +239,7 @@ def _between(blocks, start, stop):
     return (blocks["n_hits"] > 0) & (blocks["high"] >= start) & (blocks["low"] < stop)
 
 
-def matrix_layout(name, orientation):
-    """Layout of one chip, or of four in the order of the matrix, and the table from matrix index to flat pixel."""
-    side = SIDES[name]
-    chips = [{"chip": y * 2 + x, "x": x * CHIP_SIZE, "y": y * CHIP_SIZE} for y in (0, 1) for x in (0, 1)]
-    layout = make_layout("single" if name == "single" else chips, orientation=orientation)
-    y, x = np.divmod(np.arange(side * side), side)
-    rules = layout.rules[y // CHIP_SIZE * 2 + x // CHIP_SIZE]
-    flat = rules[:, 0] + rules[:, 1] * (x % CHIP_SIZE) + rules[:, 2] * (y % CHIP_SIZE)
-    return layout, flat.astype(np.int32)
-
-
-def cache_of(stamp, toa_bits, measurement, wanted):
-    """The cache of a file, see `rsciio_tpx3.kept_index.cache_for`: its index depends on how times are read."""
-    return cache_for([stamp], wanted, {"toa_bits": toa_bits, "measurement": measurement})
+def cache_of(stamp, toa_bits, measurement, wanted, layout=None):
+    """The cache of a file, see `rsciio_tpx3.kept_index.cache_for`: its index depends on how rows are read."""
+    about = {"toa_bits": toa_bits, "measurement": measurement, "by_chip": is_by_chip(layout)}
+    return cache_for([stamp], wanted, about)

@@ -4,12 +4,9 @@ import inspect
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
-from rsciio_tpx3.events.clock import ticks_to_seconds
-from rsciio_tpx3.events.edges import regular_pulses
 from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.events.geometry import make_layout
+from rsciio_tpx3.information import event_info
 from rsciio_tpx3.kept_index import unread
 from rsciio_tpx3.metadata.account import first_piece, gather, steered
 from rsciio_tpx3.option_kinds import check_kinds
@@ -283,32 +280,4 @@ def file_info(filename, **options):
         seconds, ``losses``, ``signals`` (`available_signals`).
     """
     source, scan, account = opened(filename, options)
-    index, description = source.index(), source.describe()
-    return {
-        "files": list(description["paths"]),
-        "bytes": description["size"],
-        "layout": description["layout"],
-        "detector_shape": list(source.sig_shape[::-1]),
-        "chips": list(index.chips),
-        "hits": index.n_hits,
-        **index.statistics,
-        "edges": {name: _edge_summary(index.edges.select(name)) for name in index.edges.kinds},
-        "first": ticks_to_seconds(index.span[0]),
-        "last": ticks_to_seconds(index.span[1]),
-        "losses": index.losses,
-        "signals": signal_offers(index, scan, account),
-    }
-
-
-def _edge_summary(edges):
-    intervals = np.diff(edges.ticks)
-    summary = {"number": len(edges), "first": ticks_to_seconds(edges.ticks[0])}
-    if len(intervals):
-        pulses = regular_pulses(edges.ticks, edges.counter.astype(np.int64))
-        summary.update(
-            period=ticks_to_seconds(pulses.period),
-            period_error=ticks_to_seconds(pulses.jitter),
-            groups=len(pulses.run_lengths),
-            in_bursts=pulses.burst,
-        )
-    return summary
+    return event_info(source, scan, account, "TPX3")

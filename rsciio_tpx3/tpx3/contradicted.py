@@ -9,7 +9,6 @@ recording is sparse, a leap is nothing unusual, and none is called wrong.
 import numpy as np
 
 from rsciio_tpx3.compiled import njit
-
 from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 
 __all__ = ["global_falls", "out_of_place", "out_of_turn"]

@@ -117,7 +117,7 @@ def _numbered(path):
     found = {}
     for other in path.parent.iterdir():
         m = _NUMBERED.match(other.name)
-        if m and (m[1], m[3]) == (stem, ending) and other.is_file():
+        if m and (m[1], m[3].lower()) == (stem, ending.lower()) and other.is_file():
             found[int(m[2])] = other
     if not found:
         raise FileNotFoundError(f"{str(path)!r} does not exist, and no other part of it.")

@@ -15,6 +15,7 @@ from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
 from rsciio_tpx3.tpx3.index import Losses
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
+from rsciio_tpx3.tpx3.pieces import check_pieces
 from rsciio_tpx3.tpx3.recall import recalled_blocks
 from rsciio_tpx3.wording import counted
 
@@ -52,7 +53,9 @@ def files_of(filename, all_parts=False, on_loss="raise", follow=False):
             f"{counted(len(missing), 'of the numbered files is', 'of the numbered files are')} absent, the first "
             f"is number {missing[0]}.",
         )
-    return open_parts(paths, follow), losses
+    parts = open_parts(paths, follow)
+    check_pieces(parts, losses)
+    return parts, losses
 
 
 def cache_of(parts, losses, wanted, before_reset="exclude"):
