@@ -62,12 +62,17 @@ def _sizes(content, at, name):
 
 
 def _check_references(content, at, sizes, name):
-    """Refuse a reference to an object of the heap that tells more bytes than it has."""
+    """Refuse a reference to an object of the heap that tells more bytes than the whole file has.
+
+    Other things than a length may stand before the address: a kind of layout, or the reference before. These are small
+    numbers, or the bytes 4 and 3 of a virtual data set.
+    """
     address = struct.pack("<Q", at)
     found = content.find(address, 4)
     while found >= 0 and found + 12 <= len(content):
         length, _, number = struct.unpack_from("<IQI", content, found - 4)
-        if number and length > sizes.get(number, length):
+        virtual = content[found - 1] == 3 and content[found - 2] in (4, 5)
+        if number in sizes and length > len(content) and not virtual:
             raise Tpx3FormatError(
                 f"{name!r} refers at byte {found - 4} to {length} items in a text of {sizes[number]} bytes: it is "
                 "damaged. Copy the file again."

@@ -228,7 +228,10 @@ def _n_positions(group, arrays, own, allow_external):
 
 def _parameters(file, path, name):
     """What our writer noted about these events."""
-    found = find(file, f"{ENTRY}/{PROCESS}/{PARAMETERS}")
+    try:
+        found = find(file, f"{ENTRY}/{PROCESS}/{PARAMETERS}")
+    except Tpx3FormatError:
+        return {}  # our writer puts no links there
     if not hasattr(found, "keys"):
         return {}
     own = {}

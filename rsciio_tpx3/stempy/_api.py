@@ -186,7 +186,10 @@ def _metadata(file, allow_external):
 
 def _record(file, name):
     """What our writer noted, or None; refused where it is not what was written."""
-    record, told = (find(file, path) for path in (_RECORD, _RECORD_SUM))
+    try:
+        record, told = (find(file, path) for path in (_RECORD, _RECORD_SUM))
+    except Tpx3FormatError:
+        return None  # our writer puts no links there
     if not hasattr(record, "dtype"):
         return None
     record = value(record, _MOST_RECORD)
