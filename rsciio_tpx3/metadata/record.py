@@ -99,7 +99,7 @@ def read_record(text, n_frames, sig_shape, where):
         axes = record["axes"]
         shape = tuple(int(axis["size"]) for axis in axes)
         dtype = np.dtype(record["dtype"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"the metadata that this package wrote into {where} cannot be read ({error}). Restore the file, or "
             "delete that entry: the counts can be read without it."
@@ -107,7 +107,7 @@ def read_record(text, n_frames, sig_shape, where):
     if math.prod(shape[:-2]) != n_frames or shape[-2:] != tuple(sig_shape):
         # edited by hand, or cut by another program: the container's own numbers are the truth
         return None
-    axes = [{**axis, "name": axis["name"] or "", "units": axis["units"] or ""} for axis in axes]
+    axes = [{**axis, "name": axis.get("name") or "", "units": axis.get("units") or ""} for axis in axes]
     return {
         "axes": axes,
         "nav_shape": shape[:-2],

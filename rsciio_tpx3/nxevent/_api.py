@@ -16,6 +16,7 @@ from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
 from rsciio_tpx3.frames.hdf5 import check_stored, find, groups_of_class, open_hdf5, value, whole
 from rsciio_tpx3.frames.hdf5_guard import guard_hdf5
+from rsciio_tpx3.frames.hdf5_heaps import check_heaps
 from rsciio_tpx3.frames.write import check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.event_values import QUANTITY
@@ -171,6 +172,7 @@ def _look(filename, dataset_path, allow_external):
     stamp = FileStamp.of(filename)
     name = stamp.name
     load_plugin()
+    check_heaps(stamp)
     with open_hdf5(stamp, EXPECTED) as file:
         path, group = _group(file, dataset_path, name, allow_external)
         arrays = {key: find(group, key, allow_external) for key in ("event_id", "event_index")}
@@ -226,7 +228,10 @@ def _n_positions(group, arrays, own, allow_external):
 
 def _parameters(file, path, name):
     """What our writer noted about these events."""
-    found = find(file, f"{ENTRY}/{PROCESS}/{PARAMETERS}")
+    try:
+        found = find(file, f"{ENTRY}/{PROCESS}/{PARAMETERS}")
+    except Tpx3FormatError:
+        return {}  # our writer puts no links there
     if not hasattr(found, "keys"):
         return {}
     own = {}

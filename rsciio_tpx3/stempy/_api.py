@@ -13,6 +13,7 @@ from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
 from rsciio_tpx3.frames.hdf5 import attribute, find, open_hdf5, tree, value, whole
 from rsciio_tpx3.frames.hdf5_guard import guard_hdf5
+from rsciio_tpx3.frames.hdf5_heaps import check_heaps
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, plain, read_record
@@ -131,6 +132,7 @@ def _look(filename, allow_external):
     import h5py
 
     stamp = FileStamp.of(filename)
+    check_heaps(stamp)
     with open_hdf5(stamp, EXPECTED) as file:
         frames, positions = (find(file, name, allow_external) for name in (FRAMES, POSITIONS))
         missing = [n for n, item in ((FRAMES, frames), (POSITIONS, positions)) if not hasattr(item, "dtype")]
@@ -184,7 +186,10 @@ def _metadata(file, allow_external):
 
 def _record(file, name):
     """What our writer noted, or None; refused where it is not what was written."""
-    record, told = (find(file, path) for path in (_RECORD, _RECORD_SUM))
+    try:
+        record, told = (find(file, path) for path in (_RECORD, _RECORD_SUM))
+    except Tpx3FormatError:
+        return None  # our writer puts no links there
     if not hasattr(record, "dtype"):
         return None
     record = value(record, _MOST_RECORD)

@@ -1,0 +1,158 @@
+"""Kind of fault: silent loss. A changed byte reads as other counts; two writers make one file that lies."""
+
+import multiprocessing
+import os
+import time
+
+import numpy as np
+import pytest
+from counted_data import counted, lazy, signal_dict
+
+from rsciio_tpx3 import nxevent, raw_csr, stempy
+from rsciio_tpx3.exceptions import FormatError
+
+h5py = pytest.importorskip("h5py")
+
+WAYS = {
+    "nxevent": (nxevent, "a.nxevent", {}),
+    "nxevent gzip": (nxevent, "a.nxevent", {"compression": "gzip"}),
+    "nxevent heights": (nxevent, "a.nxevent", {"values": "pulse_height"}),
+    "stempy 3": (stempy, "a.h5", {}),
+    "stempy 2": (stempy, "a.h5", {"version": 2}),
+    "raw_csr": (raw_csr, "a.toml", {}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_changed_byte_reads_as_other_counts(tmp_path, way):
+    module, name, options = WAYS[way]
+    dense = counted((7, 11), (13, 17), most=4)
+    module.file_writer(tmp_path / name, signal_dict(lazy(dense)), **options)
+    files = sorted(tmp_path.iterdir())
+    rng = np.random.default_rng(3)
+    outcomes = {"equal": 0, "told": 0}
+    for _ in range(60):
+        path = files[rng.integers(len(files))]
+        whole = path.read_bytes()
+        changed = bytearray(whole)
+        changed[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        path.write_bytes(changed)
+        try:
+            found = np.asarray(module.file_reader(tmp_path / name, lazy=True)[0]["data"].compute(scheduler="sync"))
+        except (ValueError, FileNotFoundError):
+            outcomes["told"] += 1
+        else:
+            assert np.array_equal(found, dense), path.name
+            outcomes["equal"] += 1
+        path.write_bytes(whole)
+    assert outcomes["told"] > 20
+
+
+@pytest.mark.parametrize("part", ["indptr", "indices", "values"])
+def test_large_arrays_are_compared_by_check(tmp_path, dense, part, monkeypatch):
+    from rsciio_tpx3.convert import check
+    from rsciio_tpx3.raw_csr import _api
+
+    path = tmp_path / "a.toml"
+    raw_csr.file_writer(path, signal_dict(lazy(dense)))
+    content = bytearray((tmp_path / f"a.{part}.raw").read_bytes())
+    # an entry moves to the next position; a pixel to its neighbour; a value by one
+    content[8 * 3 if part == "indptr" else 0] ^= 1
+    (tmp_path / f"a.{part}.raw").write_bytes(content)
+    monkeypatch.setattr(_api, "_QUICK_BYTES", 0)
+    with pytest.raises(ValueError):
+        check(path)
+    with pytest.raises(ValueError):
+        raw_csr.file_reader(path, lazy=False)
+
+
+def test_files_without_checksums_are_read_as_before(tmp_path, dense):
+    raw_csr.file_writer(tmp_path / "a.toml", signal_dict(lazy(dense)))
+    text = (tmp_path / "a.toml").read_text()
+    (tmp_path / "a.toml").write_text("\n".join(line for line in text.splitlines() if "sha256" not in line))
+    stempy.file_writer(tmp_path / "b.h5", signal_dict(lazy(dense)), version=2)
+    with h5py.File(tmp_path / "b.h5", "a") as file:
+        del file["rsciio_tpx3/row_crc32"], file["rsciio_tpx3/sha256"]
+    nxevent.file_writer(tmp_path / "c.nxevent", signal_dict(lazy(dense)))
+    with h5py.File(tmp_path / "c.nxevent", "a") as file:
+        del file["entry/process/rsciio_tpx3/sha256"]
+    for module, name in ((raw_csr, "a.toml"), (stempy, "b.h5"), (nxevent, "c.nxevent")):
+        found = module.file_reader(tmp_path / name)
+        assert np.array_equal(np.asarray(found[0]["data"].compute()), dense)
+        assert found[0]["axes"][0]["units"] == "nm"
+
+
+def test_every_hdf5_array_has_a_checksum(tmp_path, dense):
+    nxevent.file_writer(tmp_path / "a.nxevent", signal_dict(lazy(dense)))
+    without = []
+    with h5py.File(tmp_path / "a.nxevent") as file:
+        file.visititems(lambda name, item: without.append(name) if getattr(item, "size", 0) > 4 and not item.fletcher32
+                        else None)  # fmt: skip
+    assert without == []
+
+
+@pytest.mark.parametrize("name", ["a\nb.toml", 'a"b.toml', "a\\b.toml", "a\tb\x7f.toml", "a'''b.toml", "\u202eab\u2028.toml"])
+def test_odd_names_make_a_toml_that_can_be_read(tmp_path, dense, name):
+    raw_csr.file_writer(tmp_path / name, signal_dict(lazy(dense)))
+    assert np.array_equal(np.asarray(raw_csr.file_reader(tmp_path / name)[0]["data"].compute()), dense)
+
+
+def test_a_name_that_is_no_text_is_refused_before_writing(tmp_path, dense):
+    with pytest.raises(ValueError, match="no text in UTF-8"):
+        raw_csr.file_writer(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.toml"), signal_dict(lazy(dense)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def _write_slowly(path, level):
+    rename = os.replace
+
+    def slow(old, new):
+        time.sleep(0.002 * (1 + level % 3))
+        rename(old, new)
+
+    os.replace = slow
+    dense = np.full((3, 4, 5, 6), level, "u2")
+    for _ in range(6):
+        raw_csr.file_writer(path, signal_dict(dense), show_progressbar=False)
+
+
+def test_two_writers_of_one_target_never_mix(tmp_path):
+    path = tmp_path / "a.toml"
+    raw_csr.file_writer(path, signal_dict(np.full((3, 4, 5, 6), 1, "u2")))
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_write_slowly, args=(path, level)) for level in (2, 3)]
+    for writer in writers:
+        writer.start()
+    seen = 0
+    while any(writer.is_alive() for writer in writers):
+        try:
+            found = np.asarray(raw_csr.file_reader(path)[0]["data"].compute(scheduler="sync"))
+        except (FileNotFoundError, FormatError):
+            continue  # replaced meanwhile, and said
+        assert len(np.unique(found)) == 1
+        seen += 1
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    assert len(np.unique(np.asarray(raw_csr.file_reader(path)[0]["data"].compute()))) == 1
+    assert not [p for p in tmp_path.iterdir() if p.name.endswith(".partial")] and seen > 0
+
+
+@pytest.mark.parametrize("part", ["indptr", "indices", "values"])
+def test_a_file_that_is_cut_or_replaced_is_told_and_kills_nobody(tmp_path, dense, part):
+    path = tmp_path / "a.toml"
+    raw_csr.file_writer(path, signal_dict(lazy(dense)))
+    array = tmp_path / f"a.{part}.raw"
+    data = raw_csr.file_reader(path, lazy=True, chunks=1)[0]["data"]
+    state, content = array.stat(), array.read_bytes()
+    # a copy with the size and the time of the original
+    (tmp_path / "copy").write_bytes(content[::-1])
+    os.utime(tmp_path / "copy", ns=(state.st_atime_ns, state.st_mtime_ns))
+    os.replace(tmp_path / "copy", array)
+    with pytest.raises(FormatError, match="changed after it was opened"):
+        data.compute(scheduler="sync")
+    array.write_bytes(content)
+    data = raw_csr.file_reader(path, lazy=True, chunks=1)[0]["data"]
+    os.truncate(array, 16)
+    with pytest.raises(FormatError, match="changed"):
+        data.compute(scheduler="sync")
