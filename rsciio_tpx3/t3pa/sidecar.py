@@ -4,14 +4,18 @@ Items of four lines: ``"Name" ("description"):``, ``type[n]``, the values, and a
 Advacam's Pixet manuals. Old files have a decimal comma.
 """
 
+import logging
 import os
 import re
 
 __all__ = ["read_sidecars"]
 
+_logger = logging.getLogger(__name__)
+
+_MOST_CHARACTERS = 1 << 20
 _ITEM = re.compile(r'^"(?P<name>[^"]+)"\s*\("(?P<text>[^"]*)"\):?\s*$')
-_TYPE = re.compile(r"^(?P<kind>[a-z]+\d*)\[(?P<n>\d+)\]$")
-_SIZE = re.compile(r"width=(\d+)\s+height=(\d+)")
+_TYPE = re.compile(r"^(?P<kind>[a-z]+\d*)\[(?P<n>[0-9]{1,9})\]$")
+_SIZE = re.compile(r"width=([0-9]{1,9})\s+height=([0-9]{1,9})\b")
 
 
 def read_sidecars(path):
@@ -32,7 +36,14 @@ def read_sidecars(path):
     for ending in (".info", ".dsc"):
         if os.path.isfile(path + ending):
             with open(path + ending, encoding="latin-1") as file:
-                found.update(_items(file.read().splitlines()))
+                text = file.read(_MOST_CHARACTERS + 1)
+            if len(text) > _MOST_CHARACTERS:
+                _logger.warning(
+                    f"{os.path.basename(path + ending)!r} has more than {_MOST_CHARACTERS:,} characters: too many for "
+                    "a description. The recording is read without it."
+                )
+                continue
+            found.update(_items(text.splitlines()))
     return found
 
 
