@@ -31,6 +31,7 @@ from rsciio_tpx3.metadata.event_values import event_values
 from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
 from rsciio_tpx3.metadata.provenance import reading_step
 from rsciio_tpx3.metadata.units import to_ticks
+from rsciio_tpx3.options import check_options
 from rsciio_tpx3.wording import counted, format_seconds
 
 __all__ = [
@@ -85,6 +86,7 @@ def numpy_order(navigation_shape):
     """HyperSpy's (x, y[, frames]) to NumPy's ([frames,] y, x)."""
     if navigation_shape is None:
         return None
+    check_options({"navigation_shape": navigation_shape})
     shape = tuple(navigation_shape) if np.iterable(navigation_shape) else (navigation_shape,)
     if len(shape) not in (2, 3) or any(n != int(n) or n < 1 for n in shape):
         raise ValueError(

@@ -265,7 +265,8 @@ def _power(tokens, i):
 def _near(name):
     """A hint at the unit that was probably meant: prefixes differ by the case of a letter."""
     same = [known for known in _SYMBOLS if known.casefold() == name.casefold()]
-    near = same or difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.85)
+    alike = [known for known in _NAMES if abs(len(known) - len(name)) <= 2 and known[:1] == name[:1].lower()]
+    near = same or difflib.get_close_matches(name, alike, n=1, cutoff=0.85)
     return (
         f" (is {' or '.join(map(repr, sorted(same)))} meant?)" if same else f" (is {near[0]!r} meant?)" if near else ""
     )

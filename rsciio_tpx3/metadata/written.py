@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rsciio_tpx3.exceptions import MetadataConflictError
+from rsciio_tpx3.metadata.checking import check
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.merge import display
 from rsciio_tpx3.metadata.texts import check_depth
 from rsciio_tpx3.metadata.told import Told
-from rsciio_tpx3.metadata.units import is_number, shown
+from rsciio_tpx3.metadata.units import is_number, shown, to_number
 
 __all__ = ["HYPERSPY_UNITS", "add_moment", "read_mapping", "read_tree"]
 
@@ -175,8 +176,16 @@ def read_tree(tree, label, kind, strict=False, bare=None):
 
 
 def _add_as_it_is(told, name, value, error, row):
-    """Values in the table's own unit need no pint; what is told by this package needs no check."""
+    """Values in the table's own unit; what this package has told stays as it is to the letter, if it can be right."""
     if told.kind == "recording":
+        try:
+            # a file may have been damaged or edited since it was written
+            if row.kind != "layout":
+                check(name, value, row.unit, f"{told.label}: {row.leaf}")
+            error = None if error is None else float(to_number(error, f"{told.label}: {row.leaf}_errors"))
+        except ValueError as problem:
+            _logger.warning(f"{problem} This value is left out.")
+            return
         told.values[name] = value
         if error is not None:
             told.errors[name] = error

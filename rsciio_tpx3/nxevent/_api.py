@@ -20,6 +20,7 @@ from rsciio_tpx3.nxevent.hits import HitFrames
 from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, INSTRUMENT, PARAMETERS, PROCESS, id_type, load_plugin, packing
 from rsciio_tpx3.nxevent.sink import NXEventSink
 from rsciio_tpx3.nxevent.source import NXEventSource
+from rsciio_tpx3.options import checks_options
 from rsciio_tpx3.reading import numpy_order, refuse_unknown
 
 __all__ = ["file_reader", "file_writer"]
@@ -28,6 +29,7 @@ _REPEATED = "pixels repeated by count"
 _HEIGHTS = "pulse_height"
 
 
+@checks_options
 def file_reader(
     filename,
     lazy=False,

@@ -9,6 +9,7 @@ from rsciio_tpx3.frames.growing import stamp_of
 from rsciio_tpx3.kept_index import unread
 from rsciio_tpx3.metadata.account import gather, steered
 from rsciio_tpx3.metadata.pixet import read_items
+from rsciio_tpx3.options import checks_options
 from rsciio_tpx3.reading import called_with, followed, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.t3pa.records import open_records
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
@@ -22,6 +23,7 @@ _ACCOUNT_OPTIONS = ("metadata", "metadata_from", "calibrate")
 _SOURCE_OPTIONS = ("layout", "orientation", "toa_bits", "measurement", "cache", "follow", "show_progressbar")
 
 
+@checks_options
 def file_reader(
     filename,
     lazy=False,

@@ -12,6 +12,7 @@ from rsciio_tpx3.events.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.kept_index import unread
 from rsciio_tpx3.metadata.account import first_piece, gather, steered
+from rsciio_tpx3.options import checks_options
 from rsciio_tpx3.reading import called_with, followed, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.tpx3.source import Tpx3Source, cache_of, files_of
 from rsciio_tpx3.waiting import event_signal_when_needed
@@ -19,6 +20,7 @@ from rsciio_tpx3.waiting import event_signal_when_needed
 __all__ = ["available_signals", "file_info", "file_reader", "opened"]
 
 
+@checks_options
 def file_reader(
     filename,
     lazy=False,
