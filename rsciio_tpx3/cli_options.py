@@ -25,5 +25,5 @@ def _parse(text):
         return name, _WORDS[value]
     try:
         return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # the last two for very many brackets
         return name, value

@@ -183,6 +183,17 @@ def _dtype(name, value):
         raise _refused(name, value, "a type of numbers is expected, such as 'uint16'")
 
 
+def _positions(name, value):
+    if value is None or isinstance(value, (str, os.PathLike)):
+        return
+    try:
+        numbers = np.asarray(value)
+    except ValueError:
+        numbers = np.zeros((0, 0))
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise _refused(name, value, "a flat list of whole numbers, or the name of a file of them, is expected")
+
+
 def _path_word_or_flag(name, value):
     if value is not None and not isinstance(value, (bool, np.bool_, str, os.PathLike)):
         raise _refused(name, value, 'True, False or "auto" is expected')
@@ -215,6 +226,7 @@ _CHECKS = {
     "time_bins": _bins,
     "chunks": _chunks,
     "dtype": _dtype,
+    "positions": _positions,
     "calibrate": _chosen,
     "cache": _path_word_or_flag,
     **dict.fromkeys(("lazy", "follow", "keep_flyback", "show_progressbar"), _flag),

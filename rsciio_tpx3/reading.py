@@ -20,7 +20,7 @@ from rsciio_tpx3.events.repeats import FrameChoice, frame_choice
 from rsciio_tpx3.events.sync import ScanOptions, build_scan, choose_sync
 from rsciio_tpx3.events.tally import tally_of
 from rsciio_tpx3.events.time_bins import TimeBins
-from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
+from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError, format_errors
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.event_frames import count_type
 from rsciio_tpx3.frames.shared_reads import event_frames
@@ -166,9 +166,11 @@ def _ticks(name, value, example="0.5 us", allow_negative=False):
 def _read_positions(positions):
     if positions is None or not isinstance(positions, (str, os.PathLike)):
         return None if positions is None else np.asarray(positions)
-    if str(positions).endswith(".npy"):
-        return np.load(positions)
-    return np.loadtxt(positions, dtype=np.int64, ndmin=1)
+    with format_errors(os.fspath(positions), "a list of whole numbers, the positions of the pixel pulses"):
+        if str(positions).lower().endswith(".npy"):
+            # mapped first: a header that promises more than the file has is found before memory is asked for
+            return np.array(np.load(positions, mmap_mode="r"))
+        return np.loadtxt(positions, dtype=np.int64, ndmin=1)
 
 
 def told_scan(index, options, account=None):

@@ -306,3 +306,18 @@ def test_axis_kinds():
     kinds = {"": "pixels", "px": "pixels", "mrad": "angle", "deg": "angle", "1/nm": "k", "um": "length", "s": "time",
              "eV": "other"}  # fmt: skip
     assert {unit: axis_kind({"name": "x", "units": unit}) for unit in kinds} == kinds
+
+
+@pytest.mark.parametrize("unit, factor", SPELLINGS["nm^-1"])
+def test_other_programs_get_reciprocal_axes_in_their_unit(unit, factor):
+    from hyperspy_sparse.exchange import _in_their_units
+
+    s = set_microscope(signal(), **TOLD, calibrate="k")
+    axis = s.axes_manager.signal_axes[0]
+    right = axis.scale / 10
+    axis.scale, axis.units = axis.scale * factor, unit
+    scale, _, theirs = _in_their_units(axis)
+    assert (scale, theirs) == (pytest.approx(right), "A^-1")
+    axis.units = "m**9**9**9"
+    with pytest.raises(UnitError, match="not known"):
+        _in_their_units(axis)

@@ -345,7 +345,8 @@ ODD = [
 ]
 OPTIONS = ["navigation_shape", "dwell_time", "signal", "frame_time", "sync", "tdc", "pattern", "active_fraction",
            "line_flyback", "frame_flyback", "lines_per_row", "first_line", "skip_lines", "scan_delay", "time_bins",
-           "frames", "layout", "gap", "orientation", "values", "chunks", "dtype", "calibrate", "cluster", "corrections"]  # fmt: skip
+           "frames", "layout", "gap", "orientation", "values", "positions", "chunks", "dtype", "calibrate", "cluster",
+           "corrections"]  # fmt: skip
 # these mean something to their option
 FINE = {"chunks": [-1], "frames": [-1]}
 
