@@ -259,26 +259,28 @@ def _dense(signal, caller):
     return data
 
 
-# py4DSTEM and quantem compare units as text: these are their spellings
-_UNITS = {
-    "nm": "nm",
-    "px": "pixels",
-    "1/A": "A^-1",
-    "A^-1": "A^-1",
-    "$A^{-1}$": "A^-1",
-    r"$\AA^{-1}$": "A^-1",
-    "Å": "A",
-    "mrad": "mrad",
-}
-
-
-_PER_NM = ("nm^-1", "nm$^{-1}$", "1/nm")
 _PY4DSTEM_UNITS = ("pixels", "A^-1", "mrad")
+# kind of an axis: a unit of its dimension that we read, and how py4DSTEM and quantem spell it, who compare text
+_THEIRS = {"k": ("1/angstrom", "A^-1"), "length": ("nm", "nm"), "angle": ("mrad", "mrad")}
 
 
 def _in_their_units(axis):
-    """Scale, offset and unit of an axis; lengths in reciprocal space in 1/angstrom, as both have them."""
-    units = axis.units if isinstance(axis.units, str) else ""
-    if units in _PER_NM:
-        return axis.scale / 10, axis.offset / 10, "A^-1"
-    return axis.scale, axis.offset, _UNITS.get(units, units or "pixels")
+    """Scale, offset and unit of an axis: reciprocal lengths in 1/angstrom, lengths in nm; angles as they are."""
+    from rsciio_tpx3.metadata.calibration import axis_kind, check_uniform, in_unit
+    from rsciio_tpx3.metadata.units import parse_unit
+
+    about = {key: getattr(axis, key, None) for key in ("name", "scale", "offset", "units")}
+    about["units"] = about["units"] if isinstance(about["units"], str) else ""
+    check_uniform(about, "the other program has a scale for each axis")
+    kind = axis_kind(about)
+    if kind == "pixels":
+        return axis.scale, axis.offset, "pixels"
+    if kind not in _THEIRS:
+        return axis.scale, axis.offset, about["units"]
+    ours, theirs = _THEIRS[kind]
+    if parse_unit(about["units"]) == parse_unit(ours):
+        return axis.scale, axis.offset, theirs
+    if kind == "angle":
+        return axis.scale, axis.offset, about["units"]  # py4DSTEM's users choose: it is refused by name
+    factor = in_unit({**about, "scale": 1.0}, ours)
+    return axis.scale * factor, axis.offset * factor, theirs

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from rsciio_tpx3.exceptions import UnitError
+from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata import calibration
 from rsciio_tpx3.metadata.mapping import LEAVES, missing
 from rsciio_tpx3.metadata.merge import display
@@ -86,6 +86,11 @@ def _center(signal, center, before):
         steps = _middle(signal) if center == "detector" else _beam(signal)
         places = zip(_plain(signal)[:-3:-1], steps, ("center_x", "center_y"))
         found = [(*calibration.detector_pixels(axis, before, name), step) for axis, step, name in places]
+        if not np.isfinite([first for _, first, _ in found]).all():
+            raise ConflictError(
+                f"center={center!r}: the zero of the axes was moved and they were cropped since they were calibrated, "
+                "so it cannot be told which pixels of the detector are left. Set the offsets of the axes themselves."
+            )
         return tuple(first + step * pixels for pixels, first, step in found)
     if isinstance(center, str) or np.shape(center) != (2,) or not np.isfinite(np.asarray(center, float)).all():
         raise ValueError(f"center={center!r} is none of 'detector', 'beam', (x, y) in pixels.")
@@ -143,7 +148,7 @@ def _calibrated(signal, told, forgotten, calibrate, renew, before):
 
 
 def _keeps_reciprocal(axis, before):
-    """Whether an axis is in reciprocal space, by quantities that are known; another program's scale says nothing of ours."""
+    """Whether an axis is in reciprocal space by quantities that are known; other scales say nothing of ours."""
     try:
         if calibration.axis_kind(axis) != "k":
             return False

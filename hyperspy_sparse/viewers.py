@@ -12,6 +12,7 @@ import numpy as np
 from hyperspy_sparse import frames
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.frames import memory_limit
+from rsciio_tpx3.metadata.units import parse_unit
 
 __all__ = ["FrameView", "to_napari"]
 
@@ -144,8 +145,12 @@ _UNITS = {"": "pixel", "px": "pixel", "$A^{-1}$": "1/angstrom", "A^-1": "1/angst
 
 def _set_units(layer, axes):
     """Units as far as napari knows them; else it shows pixels."""
-    units = (axis.units if isinstance(axis.units, str) else "" for axis in axes)
+    units = [axis.units if isinstance(axis.units, str) else "" for axis in axes]
     try:
+        for unit in units:
+            # pint computes what it is given, m**9**9**9 too: it gets units of our table only
+            if unit not in _UNITS:
+                parse_unit(unit)
         layer.units = tuple(_UNITS.get(unit, unit) for unit in units)
     except (ValueError, AttributeError, TypeError) as error:  # what pint raises for text that is no unit
         _logger.info(f"napari knows no unit of the axes: {error}")

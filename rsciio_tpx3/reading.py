@@ -32,8 +32,8 @@ from rsciio_tpx3.metadata.asked import asked_for
 from rsciio_tpx3.metadata.event_values import event_values
 from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
 from rsciio_tpx3.metadata.provenance import reading_step
-from rsciio_tpx3.metadata.units import to_ticks
-from rsciio_tpx3.option_kinds import check_kinds, shown
+from rsciio_tpx3.metadata.units import shown, to_ticks
+from rsciio_tpx3.options import check_options
 from rsciio_tpx3.plain_files import has_ending, load_npy, need_file
 from rsciio_tpx3.wording import counted, format_seconds
 
@@ -89,7 +89,7 @@ def numpy_order(navigation_shape):
     """HyperSpy's (x, y[, frames]) to NumPy's ([frames,] y, x)."""
     if navigation_shape is None:
         return None
-    check_kinds({"navigation_shape": navigation_shape})
+    check_options({"navigation_shape": navigation_shape})
     shape = tuple(int(n) for n in navigation_shape[::-1])
     # frames may be added up or left out; positions of one frame may not
     refuse_many_positions(

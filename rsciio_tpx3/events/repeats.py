@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.option_kinds import is_whole, shown
+from rsciio_tpx3.metadata.units import shown
+from rsciio_tpx3.option_kinds import is_whole
 
 __all__ = ["FrameChoice", "frame_choice", "with_frames"]
 

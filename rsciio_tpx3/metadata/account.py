@@ -96,9 +96,7 @@ class Account:
         new["metadata_sources"] = {**foreign, **self.told_by}
         new["metadata_conflicts"] = {name: "; ".join(texts) for name, texts in merged.conflicts.items()}
         new["layout_table"] = self._layout_table(values.get("layout"))
-        signal["axes"], note = calibration.with_note(
-            signal["axes"], values, self.calibrate, set(foreign), own.values
-        )
+        signal["axes"], note = calibration.with_note(signal["axes"], values, self.calibrate, set(foreign), own.values)
         new["calibrated_axes"] = note
         signal["metadata"] = _joined(tree, build(new))
         if merged.original:

@@ -13,7 +13,7 @@ other factor is a measured scale. What cannot be decided is refused.
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata.mapping import missing
@@ -41,6 +41,7 @@ _KINDS = {"rad": "angle", "1/m": "k", "m": "length", "s": "time", "px": "pixels"
 _BASE = {"angle": "mrad", "k": "nm^-1", "length": "nm"}
 _EXACT = 1e-5  # relative; axes may have gone through a file with single precision
 _NEAR = math.log(1.3)  # a measured scale is within this factor of the nominal one, where a binning is possible too
+_CLEAR = math.log(1.16)  # and other binnings must be farther than this
 
 
 def wavelength(beam_energy):
@@ -153,12 +154,14 @@ def check_uniform(axis, wanted):
     scale, offset = axis.get("scale"), axis.get("offset")
     if scale is None or offset is None:
         raise ConflictError(
-            f"axis {axis.get('name')!r} is not uniform, so it has no scale: {wanted}. Resample it first, for example by "
+            f"axis {axis.get('name')!r} is not uniform, so it has no scale: {wanted}. Resample it first, for "
+            f"example by "
             "s.interpolate_on_axis."
         )
     if not (math.isfinite(scale) and math.isfinite(offset) and scale != 0):
         raise ConflictError(
-            f"axis {axis.get('name')!r} has scale {scale:g} and offset {offset:g}: {wanted}. Give it finite numbers, and "
+            f"axis {axis.get('name')!r} has scale {scale:g} and offset {offset:g}: {wanted}. Give it finite "
+            f"numbers, and "
             "a scale that is not 0."
         )
 
@@ -177,7 +180,7 @@ class Noted:
     units : str
     pixels, first : float
         Detector pixels (scan positions) in a step, negative where they run backwards, and the one in the middle of
-        the first step.
+        the first step; None where somebody has moved the zero and cropped, so that nobody knows.
     """
 
     size: int
@@ -185,7 +188,7 @@ class Noted:
     offset: float
     units: str
     pixels: float
-    first: float
+    first: float | None
 
 
 def calibration_note(axes, places):
@@ -199,7 +202,14 @@ def calibration_note(axes, places):
     """
     noted = {
         str(axis["name"]): asdict(
-            Noted(int(axis["size"]), float(axis["scale"]), float(axis["offset"]), axis["units"], *map(float, place))
+            Noted(
+                int(axis["size"]),
+                float(axis["scale"]),
+                float(axis["offset"]),
+                axis["units"],
+                float(place[0]),
+                float(place[1]) if math.isfinite(place[1]) else None,
+            )
         )
         for axis, place in zip(axes, places)
         if place is not None
@@ -214,7 +224,8 @@ def _noted(values, axis):
         return None
     try:
         found = Noted(**json.loads(text)[str(axis.get("name"))])
-        numbers = (found.size, found.scale, found.offset, found.pixels, found.first)
+        numbers = (found.size, found.scale, found.offset, found.pixels, found.first or 0)
+        found = replace(found, first=math.nan) if found.first is None else found
         sound = all(type(n) in (int, float) and math.isfinite(n) for n in numbers) and isinstance(found.units, str)
         kind = axis_kind({"name": "", "units": found.units})
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -225,7 +236,7 @@ def _noted(values, axis):
 def _from_note(axis, noted, ratio):
     """Pixels in a step and the first of them, from the note; `ratio` is that of the scales, in one unit.
 
-    None where several histories are possible, or none is.
+    The first is NaN where it cannot be told; None where several histories are possible, or none is.
     """
     size, sign = axis["size"], math.copysign(1.0, ratio)
     if size == noted.size:
@@ -233,23 +244,27 @@ def _from_note(axis, noted, ratio):
         pixels = sign * noted.pixels
         return pixels, noted.first if sign > 0 else noted.first + (size - 1) * noted.pixels
     zero, noted_zero = -axis["offset"] / axis["scale"], -noted.offset / noted.scale
-    likely = []
+    likely, rivals, certain = [], [], None
     for binning, exact in _binnings(abs(ratio), size, noted.size):
         pixels = sign * binning * noted.pixels
+        rivals.append(abs(math.log(abs(ratio) / binning)))
         first = (noted_zero - sign * binning * zero) * noted.pixels + noted.first
+        if exact or binning == 1:
+            certain = pixels, math.nan
         if not _lies_within(pixels, first, size, noted, binning):
             # the zero was moved; where data of all pixels were binned, they begin where the detector does
             if not 0 <= noted.size - size * binning < max(1, binning):
                 continue
             begin = noted.first + (binning - 1) / 2 * noted.pixels
             first = begin if sign > 0 else begin + (size - 1) * binning * noted.pixels
-        likely.append((abs(math.log(abs(ratio) / binning)), pixels, first))
+        likely.append((rivals[-1], pixels, first))
         if exact:
             return pixels, first
     likely.sort()
-    if not likely or likely[0][0] > _NEAR or (len(likely) > 1 and likely[1][0] < 2 * likely[0][0]):
-        return None
-    return likely[0][1:]
+    if not likely or likely[0][0] > _NEAR:
+        return certain if certain and abs(math.log(abs(ratio * noted.pixels / certain[0]))) < _NEAR else None
+    # a place that fits is no proof: the zero may have been moved as well
+    return None if sorted(rivals)[1:2] < [_CLEAR] and len(rivals) > 1 else likely[0][1:]
 
 
 def _binnings(ratio, size, before):
@@ -296,7 +311,8 @@ def detector_pixels(axis, values, name):
     Returns
     -------
     pixels, first : float
-        Detector pixels in a step, negative where they run backwards, and the pixel in the middle of the first step.
+        Detector pixels in a step, negative where they run backwards, and the pixel in the middle of the first step;
+        NaN for the latter where the zero of the axis was moved by hand and the axis cropped.
 
     Raises
     ------
@@ -310,7 +326,7 @@ def detector_pixels(axis, values, name):
     if found := _noted(values, axis):
         noted, noted_kind = found
         ratio = _ratio(axis, kind, noted, noted_kind, values)
-        place = ratio and _from_note(axis, noted, ratio)
+        place = _from_note(axis, noted, ratio) if ratio else None
         if place is None and kind not in ("pixels", "other"):
             raise ConflictError(_undecided(axis, noted.scale, noted.units))
         if place is not None:
@@ -369,9 +385,12 @@ def _without_note(axis, kind, values, name):
 
 def _undecided(axis, scale, units):
     return (
-        f"axis {axis['name']!r} has {axis['size']} steps of {axis['scale']:.6g} {axis['units']}, where the metadata expect "
-        f"{scale:.6g} {units}: this is no binning by a whole number, and it cannot be told which pixels of the detector "
-        "they are. Set scale, offset and units of the axis to 1, 0 and 'px' (or the binning and its middle) and calibrate "
+        f"axis {axis['name']!r} has {axis['size']} steps of {axis['scale']:.6g} {axis['units']}, where the "
+        f"metadata expect "
+        f"{scale:.6g} {units}: this is no binning by a whole number, and it cannot be told which pixels of the "
+        f"detector "
+        "they are. Set scale, offset and units of the axis to 1, 0 and 'px' (or the binning and its middle) and "
+        "calibrate "
         "it again by set_microscope, or tell the camera length before data are binned."
     )
 
@@ -415,7 +434,8 @@ def scan_positions(axis, values):
         if abs(math.log(abs(ratio))) > _NEAR:
             raise ConflictError(
                 f"axis {axis['name']!r} has steps of {axis['scale']:.6g} {axis['units']}, where the metadata expect "
-                f"{step:.6g} nm: this is no binning by a whole number. Set scale and units of the axis to the positions "
+                f"{step:.6g} nm: this is no binning by a whole number. Set scale and units of the axis to the "
+                f"positions "
                 "in a step and '', and tell scan_step again."
             )
         whole = 1
@@ -519,6 +539,13 @@ def _calibrate_detector(axis, scale, center, center_is_new, place):
         center = first + (axis["size"] - 1) / 2 * pixels
     # an axis with a scale may have been cropped since, or centred by other means
     keep = not (plain or (center_is_new and center is not None))
+    if not (keep or math.isfinite(first)):
+        raise ConflictError(
+            f"axis {axis['name']!r}: its zero was moved and the axis cropped since it was calibrated, so it "
+            f"cannot be told "
+            "which pixels of the detector are left. Set the offset of the axis itself, or tell the centre "
+            "before cropping."
+        )
     zero = axis["offset"] / axis["scale"] if keep else (first - center) / pixels
     if scale is None:
         number, unit = axis["scale"] / pixels, axis["units"]

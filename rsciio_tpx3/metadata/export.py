@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import os
 from urllib.parse import quote
 
@@ -17,7 +18,15 @@ from rsciio_tpx3.metadata.mapping import LEAVES, missing
 from rsciio_tpx3.metadata.units import convert
 from rsciio_tpx3.metadata.written import read_tree
 
-__all__ = ["data_values", "from_libertem", "known_values", "libertem_parameters", "ro_crate", "write_ro_crate"]
+__all__ = [
+    "data_values",
+    "from_libertem",
+    "known_values",
+    "libertem_parameters",
+    "refuse_reversed",
+    "ro_crate",
+    "write_ro_crate",
+]
 
 # parameter: (row, base unit of LiberTEM-schema)
 _LIBERTEM = {
@@ -65,7 +74,7 @@ def libertem_parameters(signal, complete=False):
     {'camera_length': (0.1, 'meter'), 'semiconv': (0.02, 'radian')}
     """
     values = data_values(signal)
-    _refuse_reversed(signal)
+    refuse_reversed(signal)
     steps = [values[name] for name in ("scan_step_x", "scan_step_y") if name in values]
     if len(steps) == 2 and abs(steps[0] - steps[1]) > 1e-6 * steps[0]:
         raise ValueError(
@@ -124,7 +133,8 @@ def known_values(signal):
                 pixels, first = detector_pixels(axis, values, name)
             except ConflictError:
                 continue  # which pixel it is cannot be told; `data_values` says so
-            values[name] = first - axis["offset"] / axis["scale"] * pixels
+            if math.isfinite(first):
+                values[name] = first - axis["offset"] / axis["scale"] * pixels
     for axis in axes[:-2]:
         name = f"scan_step_{axis['name']}"
         if name in ("scan_step_x", "scan_step_y"):
@@ -156,13 +166,26 @@ def _detector_axes(axes):
     return list(zip(pair, ("center_y", "center_x"))) if len(pair) == 2 else []
 
 
-def _refuse_reversed(signal):
-    """LiberTEM's parameters have no words for an axis that runs backwards but flip_y, which is that of the detector."""
+def refuse_reversed(signal):
+    """Refuse a signal with an axis that runs backwards, for a program that has no word for it.
+
+    ``flip_y`` is that of the detector as it was recorded.
+
+    Parameters
+    ----------
+    signal : HyperSpy signal, RosettaSciIO signal dictionary, or metadata tree
+
+    Raises
+    ------
+    ConflictError
+        For a negative scale.
+    """
     for axis in _parts(signal)[1]:
-        if axis["scale"] < 0 and axis["name"] not in ("frame", "time"):
+        if axis["scale"] is not None and axis["scale"] < 0 and axis["name"] not in ("frame", "time"):
             turn = "inav" if axis.get("navigate") else "isig"
             raise ConflictError(
-                f"axis {axis['name']!r} runs backwards (scale {axis['scale']:g}): the angle and the mirroring between scan "
+                f"axis {axis['name']!r} runs backwards (scale {axis['scale']:g}): the angle and the mirroring "
+                f"between scan "
                 f"and detector would be other ones. Turn it back first, by s.{turn} with ::-1 for this axis."
             )
 

@@ -47,8 +47,8 @@ _TELLS = {
     "pixet": ("date", "time", "time_zone", "detector_type", "layout", "bias_voltage", "threshold", "exposure_time",
               "readout", "board_id", "detector_software"),
     "survey": ("sample", "microscope", "beam_energy", "camera_length", "convergence_angle", "beam_current",
-               "magnification", "overfocus", "scan_rotation", "tilt_alpha", "tilt_beta", "stage_x", "stage_y",
-               "stage_z"),
+               "magnification", "overfocus", "scan_rotation", "scan_generator_rotation", "image_rotation",
+               "tilt_alpha", "tilt_beta", "stage_x", "stage_y", "stage_z"),
 }  # fmt: skip
 
 REQUIRED = {
@@ -131,16 +131,23 @@ _FOUND = {
     "tot_step": (f"{_DETECTOR}.tot_step", "s", "Step of the time over threshold"),
     "event_type": (f"{_DETECTOR}.event_type", None, "hits, or electrons after clustering"),
     "losses": (f"{_DETECTOR}.Losses", None, "What of the recording was lost, by kind"),
-    "not_read_yet": (f"{_DETECTOR}.not_read_yet", None, "True until the recording is read, at the first computation: "
-                     "losses, measured times and numbers of events are not known before"),
+    "not_read_yet": (
+        f"{_DETECTOR}.not_read_yet",
+        None,
+        "True until the recording is read, at the first computation: "
+        "losses, measured times and numbers of events are not known before",
+    ),
     "sync": (f"{_SCAN}.sync", None, "Convention by which the scan was recovered"),
     "tdc": (f"{_SCAN}.tdc", None, "Trigger input and edge"),
     "line_period": (f"{_SCAN}.line_period", "s", "Time from line to line"),
     "frame_period": (f"{_SCAN}.frame_period", "s", "Time from frame to frame"),
     "active_time": (f"{_SCAN}.active_time", "s", "Time of a line in which the beam scans"),
     "flyback_time": (f"{_SCAN}.flyback_time", "s", "Time from the end of a line to the next"),
-    "scan_delay": (f"{_SCAN}.scan_delay", "s", "Time by which the beam lags behind the edges, as it was told and taken "
-                   "off; absent where none was"),
+    "scan_delay": (
+        f"{_SCAN}.scan_delay",
+        "s",
+        "Time by which the beam lags behind the edges, as it was told and taken off; absent where none was",
+    ),
     "frames": (f"{_SCAN}.frames", None, "Passes over the scan field"),
     "frames_repaired": (f"{_SCAN}.frames_repaired", None, "Frame edges put back"),
     "lines_found": (f"{_SCAN}.lines_found", None, "Line edges in the recording"),
@@ -175,9 +182,13 @@ _FOUND = {
     "drift_events_kept": (f"{_SCAN}.Drift.events_kept", None, "Events in the field of the aligned scan"),
     "drift_events_lost": (f"{_SCAN}.Drift.events_lost", None, "Events outside of it"),
     "time_bin": (f"{_SCAN}.time_bin", "s", "Length of a bin of the time axis"),
-    "calibrated_axes": ("General.calibrated_axes", None, "Size, scale, offset, pixels in a step and first pixel of each "
-                        "axis when it was calibrated, as JSON: by these a later binning or crop is told from a scale that "
-                        "was measured"),
+    "calibrated_axes": (
+        "General.calibrated_axes",
+        None,
+        "Size, scale, offset, pixels in a step and first pixel of each "
+        "axis when it was calibrated, as JSON: by these a later binning or crop is told from a scale that "
+        "was measured",
+    ),
     # electrons, corrections, noise
     "electrons_placed": (f"{_SCAN}.electrons_placed", None, "Electrons at scan positions"),
     "electrons_outside": (f"{_SCAN}.Electrons_outside", None, "Electrons without a scan position, by reason"),
@@ -234,9 +245,17 @@ _STATED = {
                           reference=_HYPERSPY),
     "overfocus": Leaf(f"{_TEM}.overfocus", "nm", "Height of the crossover above the specimen; negative for underfocus",
                       "number", -1e8, 1e8, example="0.5 um", reference=_SCHEMA),
-    "scan_rotation": Leaf(f"{_TEM}.scan_rotation", "deg", "Turn of the scan against the detector", "number", -360, 360,
-                          example="-12.5 deg", nexus=("microscope/optics/rotation", "deg"),
-                          reference="pyxem set_experimental_parameters"),
+    "scan_rotation": Leaf(f"{_TEM}.scan_rotation", "deg", "Turn of the scan against the detector: the angle between "
+                          "both, which neither the scan generator nor the lenses tell alone", "number", -360, 360,
+                          example="-12.5 deg", reference="pyxem set_experimental_parameters; LiberTEM-schema"),
+    "scan_generator_rotation": Leaf(f"{_SCAN}.generator_rotation", "deg", "Rotation that was dialled into the scan "
+                                    "generator; from the turn against the detector it differs by a constant of the "
+                                    "instrument", "number", -360, 360,
+                                    words=("dialled_scan_rotation", "scan_rotation_setting"), example="90 deg",
+                                    reference="Nion Swift, rotation_deg"),
+    "image_rotation": Leaf(f"{_TEM}.image_rotation", "deg", "Rotation of the image by the lenses", "number", -360, 360,
+                           example="31 deg", nexus=("microscope/optics/rotation", "deg"),
+                           reference="NXem_optical_system"),
     "tilt_alpha": Leaf(f"{_STAGE}.tilt_alpha", "deg", "Tilt of the stage about its axis", "number", -180, 180,
                        example="3.2 deg", reference=_HYPERSPY),
     "tilt_beta": Leaf(f"{_STAGE}.tilt_beta", "deg", "Tilt across the axis of the stage", "number", -180, 180,

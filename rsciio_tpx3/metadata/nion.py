@@ -6,10 +6,11 @@ sure about positions. Swift's data items (``.ndata1``, a zip with ``metadata.jso
 its ``high_tension`` is in volts (nionswift-instrumentation).
 """
 
-import json
 import os
 import zipfile
 
+from rsciio_tpx3.exceptions import FormatError, LimitError, format_errors
+from rsciio_tpx3.metadata.texts import MOST_BYTES, parse_text
 from rsciio_tpx3.metadata.told import Told
 
 __all__ = ["is_tp3_tools", "read_swift", "read_tp3_tools"]
@@ -34,6 +35,21 @@ def read_tp3_tools(mapping, label, strict=True):
     return told
 
 
+def _node(mapping, key):
+    found = mapping.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _member(archive, name):
+    """The text of ``metadata.json``; a few bytes of a zip can stand for a thousand times as many."""
+    about, most = archive.getinfo("metadata.json"), MOST_BYTES[".json"]
+    with archive.open(about) as file:
+        content = file.read(most + 1) if about.file_size <= most else b""
+    if about.file_size > most or len(content) > most:
+        raise LimitError(f"metadata.json in {name!r} has more than {most:,} bytes: too many for a description.")
+    return content.decode("utf-8-sig")
+
+
 def read_swift(path, strict=True):
     """Quantities of a Swift data item.
 
@@ -50,18 +66,17 @@ def read_swift(path, strict=True):
         If it is no data item of Swift.
     """
     name = os.path.basename(path)
-    try:
+    with format_errors(name, "a data item of Nion Swift (a zip with metadata.json)", FormatError):
         with zipfile.ZipFile(path) as archive:
-            properties = json.loads(archive.read("metadata.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ValueError(f"{name!r} is no data item of Nion Swift: {error}.") from None
-    metadata = properties.get("metadata") or {}
+            text = _member(archive, name)
+    metadata = _node(parse_text(text, ".json", f"{name}: metadata.json"), "metadata")
     told = Told("survey", f"{name} (Nion Swift)", strict, original=metadata)
-    instrument = metadata.get("instrument") or metadata.get("hardware_source", {}).get("autostem") or {}
+    instrument = _node(metadata, "instrument") or _node(_node(metadata, "hardware_source"), "autostem")
     told.add("beam_energy", instrument.get("high_tension"), "V", key="high_tension")
     told.add("microscope", instrument.get("instrument_id"), key="instrument_id")
-    scan = metadata.get("scan") or {}
-    told.add("scan_rotation", scan.get("rotation_deg"), "deg", key="rotation_deg")
+    scan = _node(metadata, "scan")
+    # what was dialled in; the angle between scan and detector differs by a constant of the instrument
+    told.add("scan_generator_rotation", scan.get("rotation_deg"), "deg", key="rotation_deg")
     if "rotation_deg" not in scan:
-        told.add("scan_rotation", scan.get("rotation"), "rad", key="rotation")
+        told.add("scan_generator_rotation", scan.get("rotation"), "rad", key="rotation")
     return told

@@ -11,7 +11,10 @@ import os
 
 import numpy as np
 
+from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.metadata.mapping import build
+from rsciio_tpx3.metadata.texts import parse_text
+from rsciio_tpx3.metadata.units import shown
 
 __all__ = ["RECORD_VERSION", "default_axes", "foreign_metadata", "make_record", "plain", "read_record", "warn_unused"]
 
@@ -95,14 +98,17 @@ def read_record(text, n_frames, sig_shape, where):
     if text is None:
         return None
     try:
-        record = json.loads(text)
-        axes = record["axes"]
-        shape = tuple(int(axis["size"]) for axis in axes)
+        record = parse_text(text, ".json", "the record")
+        axes = [_sound_axis(axis) for axis in record["axes"]]
+        shape = tuple(axis["size"] for axis in axes)
         dtype = np.dtype(record["dtype"])
+        for node in ("metadata", "original_metadata"):
+            if not isinstance(record.get(node, {}), dict):
+                raise ValueError(f"{node} is {type(record[node]).__name__}, where keys with values are needed")
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(
+        raise Tpx3FormatError(
             f"the metadata that this package wrote into {where} cannot be read ({error}). Restore the file, or "
-            "delete that entry: the counts can be read without it."
+            "delete that entry: the counts can be read without it, and so they are with navigation_shape=(x, y)."
         ) from None
     if math.prod(shape[:-2]) != n_frames or shape[-2:] != tuple(sig_shape):
         # edited by hand, or cut by another program: the container's own numbers are the truth
@@ -115,6 +121,19 @@ def read_record(text, n_frames, sig_shape, where):
         "metadata": record.get("metadata", {}),
         "original_metadata": record.get("original_metadata", {}),
     }
+
+
+def _sound_axis(axis):
+    """An axis as `make_record` writes it, or an error that says what is wrong."""
+    size, name, units = axis["size"], axis["name"] or "", axis["units"] or ""
+    if type(size) is not int or not 0 < size < 1 << 48:
+        raise ValueError(f"an axis has the size {shown(size)}")
+    if not (isinstance(name, str) and isinstance(units, str)):
+        raise ValueError(f"an axis has the name {shown(name)} and the units {shown(units)}")
+    for key in ("scale", "offset"):
+        if type(axis[key]) not in (int, float) or not math.isfinite(axis[key]) or (key == "scale" and not axis[key]):
+            raise ValueError(f"axis {name[:40]!r} has the {key} {shown(axis[key])}")
+    return axis
 
 
 def warn_unused(text, where):

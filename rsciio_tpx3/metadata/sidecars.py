@@ -13,11 +13,13 @@ import logging
 import os
 import re
 
+from rsciio_tpx3.exceptions import FormatError
 from rsciio_tpx3.metadata.emat import is_notes, read_notes
 from rsciio_tpx3.metadata.nion import is_tp3_tools, read_tp3_tools
 from rsciio_tpx3.metadata.serval import is_serval, read_serval
+from rsciio_tpx3.metadata.texts import load_text_file
 from rsciio_tpx3.metadata.told import Told
-from rsciio_tpx3.metadata.written import load_text_file, read_mapping
+from rsciio_tpx3.metadata.written import read_mapping
 from rsciio_tpx3.plain_files import names_in
 
 __all__ = ["find_sidecars", "read_sidecar", "sidecar_path"]
@@ -27,7 +29,6 @@ _logger = logging.getLogger(__name__)
 _WRITTEN = (".toml", ".yaml", ".yml", ".json")
 _NOTES = "comment.txt"
 _NUMBER = re.compile(r"[_-]?\d+$")
-_MOST_BYTES = 1 << 24
 
 
 def _stem_of(path):
@@ -110,8 +111,6 @@ def read_sidecar(path, strict=True):
     """
     name = os.path.basename(path)
     try:
-        if os.path.getsize(path) > _MOST_BYTES:
-            raise ValueError(f"{name!r} has {os.path.getsize(path)} bytes: too many for a description.")
         if name.lower().endswith(".txt"):
             return [read_notes(path, strict)]
         return _understood(load_text_file(path), name, strict)
@@ -123,7 +122,7 @@ def read_sidecar(path, strict=True):
         # nobody can foresee what a file of this name holds, and it must not keep anybody from their data
         told = f"{name!r} cannot be understood ({type(problem).__name__}: {problem})."
         if strict:
-            raise ValueError(f"{told} Correct it, or leave it out.") from problem
+            raise FormatError(f"{told} Correct it, or leave it out.") from problem
         _logger.warning(f"{told} The recording is read without it.")
     return [Told("written", name, strict)]
 

@@ -8,6 +8,7 @@ reader counts only if its unit stands beside it.
 import importlib
 import os
 
+from rsciio_tpx3.exceptions import format_errors
 from rsciio_tpx3.metadata.written import read_tree
 
 __all__ = ["find_reader", "read_survey"]
@@ -78,7 +79,8 @@ def _trees(path):
     """Name of the reader, and the metadata of all signals in a file."""
     plugin = find_reader(path, "metadata_from=")
     reader = importlib.import_module(plugin["api"]).file_reader
-    return plugin["name"], [signal.get("metadata") or {} for signal in reader(path, lazy=True)]
+    with format_errors(os.path.basename(path), f"a file of {plugin['name']}"):
+        return plugin["name"], [signal.get("metadata") or {} for signal in reader(path, lazy=True)]
 
 
 def find_reader(path, option):

@@ -161,8 +161,8 @@ def parse_unit(text):
     ----------
     text : str
         A symbol or name ("nm", "nanometers"), products and quotients of them with whole exponents, or a power as TeX
-        has it ("$\\\\AA^{-1}$"). In this field "A^-1" is one over an angstrom, as pyXem writes it: nothing is measured in
-        one over amperes.
+        has it ("$\\\\AA^{-1}$"). In this field "A^-1" is one over an angstrom, as pyXem writes it: nothing is
+        measured in one over amperes.
 
     Returns
     -------
@@ -265,8 +265,11 @@ def _power(tokens, i):
 def _near(name):
     """A hint at the unit that was probably meant: prefixes differ by the case of a letter."""
     same = [known for known in _SYMBOLS if known.casefold() == name.casefold()]
-    near = same or difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.85)
-    return f" (is {' or '.join(map(repr, sorted(same)))} meant?)" if same else f" (is {near[0]!r} meant?)" if near else ""
+    alike = [known for known in _NAMES if abs(len(known) - len(name)) <= 2 and known[:1] == name[:1].lower()]
+    near = same or difflib.get_close_matches(name, alike, n=1, cutoff=0.85)
+    return (
+        f" (is {' or '.join(map(repr, sorted(same)))} meant?)" if same else f" (is {near[0]!r} meant?)" if near else ""
+    )
 
 
 # -- numbers -------------------------------------------------------------------------------------------
@@ -351,8 +354,10 @@ def _refuse_separators(text, value, name, example):
     mark = found[0].strip("0123456789")
     kind = "a comma" if "," in mark or "\uff0c" in mark else f"{mark!r} between digits"
     raise UnitError(
-        f"{name}={shown(value)} has {kind}, which is a decimal sign to some and separates thousands for others. Write a "
-        f"decimal point and no separator, such as 1.2 or 1200{f', for example {example!r}' if example else ''}; several "
+        f"{name}={shown(value)} has {kind}, which is a decimal sign to some and separates thousands for others. "
+        f"Write a "
+        f"decimal point and no separator, such as 1.2 or 1200{f', for example {example!r}' if example else ''}; "
+        f"several "
         "values are a list."
     )
 
@@ -573,7 +578,7 @@ def _split_text(text, value, unit, name, example, bare):
 
 
 def _of_pint(value):
-    """Number and unit of a quantity that somebody made with pint; units of ours by their names, others in base units."""
+    """Number and unit of a quantity made with pint; units of ours by their names, others in base units."""
     try:
         parse_unit(str(value.units))
         return value.magnitude, str(value.units)

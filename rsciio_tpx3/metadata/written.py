@@ -6,17 +6,23 @@ nested; case, blanks and hyphens do not matter. A unit stands in the text ("100 
 """
 
 import difflib
-import json
+import itertools
 import logging
-import os
+import math
 import re
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from rsciio_tpx3.exceptions import MetadataConflictError
+from rsciio_tpx3.metadata.checking import check
 from rsciio_tpx3.metadata.mapping import LEAVES
+from rsciio_tpx3.metadata.merge import display
+from rsciio_tpx3.metadata.texts import check_depth
 from rsciio_tpx3.metadata.told import Told
+from rsciio_tpx3.metadata.units import is_number, shown, to_number
 
-__all__ = ["HYPERSPY_UNITS", "add_moment", "load_text_file", "read_mapping", "read_tree"]
+__all__ = ["HYPERSPY_UNITS", "add_moment", "read_mapping", "read_tree"]
 
 _logger = logging.getLogger(__name__)
 
@@ -35,10 +41,13 @@ HYPERSPY_UNITS = {
     "tilt_alpha": "deg",
     "tilt_beta": "deg",
     "scan_rotation": "deg",
+    "scan_generator_rotation": "deg",
+    "image_rotation": "deg",
     "wavelength": "angstrom",
 }
 """Units of plain numbers in HyperSpy's tree on which its guide, pyXem and all readers agree."""
 
+_MOST_SLIPS, _LONGEST_WORD = 100, 40
 _MOMENTS = ("start_time", "date_time", "datetime", "start")
 
 
@@ -53,59 +62,46 @@ def _words():
 _WORDS = _words()
 
 
-def load_text_file(path):
-    """A mapping from a JSON, YAML or TOML file, by its ending.
+@dataclass
+class _Once(Told):
+    """Quantities of one source that may name each of them under several words, but not with several values."""
 
-    Raises
-    ------
-    ValueError
-        If it is none of these, or holds no mapping.
-    """
-    name = os.path.basename(path)
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            found = _parsed(os.path.splitext(name)[1].lower(), file.read())
-    except ValueError as error:
-        raise ValueError(f"{name!r} cannot be read: {error}. Correct it, or move it away.") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{name!r} holds {type(found).__name__}, where keys with values are needed.")
-    return found
+    doubtful: set = field(default_factory=set)
 
+    def add(self, name, value, bare=None, key=None):
+        """As `Told.add`; a second value must be the first one."""
+        again = Told(self.kind, self.label, self.strict)
+        again.add(name, value, bare, key)
+        if name not in again.values:
+            return
+        if name not in self.values or _equal(self.values[name], again.values[name]):
+            self.values[name] = again.values[name]
+            self.errors.update(again.errors)
+            return
+        problem = (
+            f"{self.label}: {name} is told twice, as {display(name, self.values[name])} and, by {key or name}, as "
+            f"{display(name, again.values[name])}."
+        )
+        if LEAVES[name].kind == "text":
+            _logger.warning(f"{problem} The first is kept.")
+        elif self.strict:
+            raise MetadataConflictError(f"{problem} Say it once.")
+        elif name not in self.doubtful:
+            self.doubtful.add(name)
+            _logger.warning(f"{problem} Both are left out.")
 
-def _parsed(ending, text):
-    if ending in (".yaml", ".yml"):
-        import yaml
-
-        try:
-            return yaml.load(text, _yaml_loader())
-        except yaml.YAMLError as error:
-            raise ValueError(str(error)) from None
-    if ending == ".toml":
-        try:
-            import tomllib
-        except ModuleNotFoundError:  # Python 3.10
-            import tomli as tomllib
-        return tomllib.loads(text)
-    if ending == ".json":
-        return json.loads(text)
-    raise ValueError("its ending is none of .json, .yaml, .toml")
+    def decided(self):
+        """Without what is doubtful."""
+        for name in self.doubtful:
+            self.values.pop(name, None)
+            self.errors.pop(name, None)
+        return Told(self.kind, self.label, self.strict, self.values, self.errors, self.original)
 
 
-def _yaml_loader():
-    """YAML 1.2 in that a time of day and a zone are no numbers of base 60 (14:03:27 is 50607 in YAML 1.1)."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        yaml_implicit_resolvers = {
-            first: [(tag, _without_colon(rule) if tag.endswith((":int", ":float")) else rule) for tag, rule in rules]
-            for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-    return Loader
-
-
-def _without_colon(rule):
-    return re.compile(rf"(?!.*:)(?:{rule.pattern})", rule.flags)
+def _equal(first, second):
+    if isinstance(first, float) and isinstance(second, (int, float)):
+        return math.isclose(first, second, rel_tol=1e-9)
+    return first == second
 
 
 def read_mapping(mapping, label, kind="user", strict=True):
@@ -126,7 +122,8 @@ def read_mapping(mapping, label, kind="user", strict=True):
         Keys that mean nothing to the table are in ``original`` only; one that looks like a slip of the pen
         is warned about.
     """
-    told = Told(kind, label, strict)
+    check_depth(mapping)
+    told = _Once(kind, label, strict)
     unknown = {}
     for name, key, value in _entries(mapping):
         if name in LEAVES:
@@ -142,7 +139,7 @@ def read_mapping(mapping, label, kind="user", strict=True):
         told.original = mapping
     elif unknown:
         told.original = unknown
-    return told
+    return told.decided()
 
 
 def read_tree(tree, label, kind, strict=False, bare=None):
@@ -179,8 +176,16 @@ def read_tree(tree, label, kind, strict=False, bare=None):
 
 
 def _add_as_it_is(told, name, value, error, row):
-    """Values in the table's own unit need no pint; what is told by this package needs no check."""
+    """Values in the table's own unit; what this package has told stays as it is to the letter, if it can be right."""
     if told.kind == "recording":
+        try:
+            # a file may have been damaged or edited since it was written
+            if row.kind != "layout":
+                check(name, value, row.unit, f"{told.label}: {row.leaf}")
+            error = None if error is None else float(to_number(error, f"{told.label}: {row.leaf}_errors"))
+        except ValueError as problem:
+            _logger.warning(f"{problem} This value is left out.")
+            return
         told.values[name] = value
         if error is not None:
             told.errors[name] = error
@@ -205,6 +210,7 @@ def _plain_key(key):
 
 def _entries(mapping, path=""):
     """(name or None, key as written, value with its unit) of everything in a nested mapping."""
+    plain_keys = {_plain_key(key) for key in mapping}
     for key, value in mapping.items():
         full = f"{path}.{key}" if path else str(key)
         word = _plain_key(key)
@@ -216,13 +222,8 @@ def _entries(mapping, path=""):
             yield from _entries(value, full)
         elif known:
             yield known, full, _with_unit(value, mapping, key)
-        elif not _is_attachment(word, mapping):
+        elif not (_ENDINGS.search(word) and _ENDINGS.sub("", word) in plain_keys):
             yield None, full, value
-
-
-def _is_attachment(word, mapping):
-    """Whether a key is the unit or the error of another one beside it."""
-    return bool(_ENDINGS.search(word)) and _ENDINGS.sub("", word) in {_plain_key(key) for key in mapping}
 
 
 def _with_unit(value, mapping, key):
@@ -244,18 +245,10 @@ def _add_pair(told, names, value, key):
     two = (
         isinstance(value, (list, tuple))
         and len(value) == 2
-        and (not isinstance(value[1], str) or (isinstance(value[0], str) and not _is_number(value[0])))
+        and (not isinstance(value[1], str) or (isinstance(value[0], str) and not is_number(value[0])))
     )
     for name, part in zip(names, value if two else (value, value)):
         told.add(name, part, key=key)
-
-
-def _is_number(text):
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def add_moment(told, value, key):
@@ -263,10 +256,11 @@ def add_moment(told, value, key):
     import datetime
 
     try:
-        moment = datetime.datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+        moment = datetime.datetime.fromisoformat(str(value)[:64].replace("Z", "+00:00"))
     except ValueError:
         problem = (
-            f"{told.label}: {key}={value!r} is no ISO date and time. Write for example '2024-05-03T14:03:27+02:00'."
+            f"{told.label}: {key}={shown(value)} is no ISO date and time. Write for example "
+            "'2024-05-03T14:03:27+02:00'."
         )
         if told.strict:
             raise ValueError(problem) from None
@@ -279,8 +273,9 @@ def add_moment(told, value, key):
 
 
 def _warn_of_slips(unknown, label):
-    for key in unknown:
-        word = _plain_key(key.rsplit(".", 1)[-1])
+    # to compare a word with all of the table takes a millisecond
+    for key in itertools.islice(unknown, _MOST_SLIPS):
+        word = _plain_key(key.rsplit(".", 1)[-1][:_LONGEST_WORD])
         near = difflib.get_close_matches(word, _WORDS, n=1, cutoff=0.85)
         if near:
             _logger.warning(

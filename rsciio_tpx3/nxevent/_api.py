@@ -27,6 +27,7 @@ from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, INSTRUMENT, PARAMETERS, PR
 from rsciio_tpx3.nxevent.pixels import detector_numbers
 from rsciio_tpx3.nxevent.sink import NXEventSink
 from rsciio_tpx3.nxevent.source import EXPECTED, NXEventSource
+from rsciio_tpx3.options import checks_options
 from rsciio_tpx3.reading import numpy_order, refuse_unknown
 
 __all__ = ["file_reader", "file_writer"]
@@ -39,6 +40,7 @@ _REPEATED = "pixels repeated by count"
 _HEIGHTS = "pulse_height"
 
 
+@checks_options
 def file_reader(
     filename,
     lazy=False,

@@ -13,6 +13,7 @@ from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, writ
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.event_values import QUANTITY
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record, warn_unused
+from rsciio_tpx3.options import checks_options
 from rsciio_tpx3.raw_csr.description import read_description
 from rsciio_tpx3.raw_csr.sink import RawCsrSink
 from rsciio_tpx3.raw_csr.source import RawCsrSource
@@ -27,6 +28,7 @@ _QUICK_BYTES = 64 * 2**20  # arrays whose checksums a lazy opening compares: a t
 _QUANTITY = {"itot": QUANTITY["tot"], "count": "Counts"}
 
 
+@checks_options
 def file_reader(
     filename,
     lazy=False,

@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from rsciio_tpx3.metadata.export import data_values, known_values
+from rsciio_tpx3.metadata.export import data_values, known_values, refuse_reversed
 from rsciio_tpx3.metadata.mapping import missing
 from rsciio_tpx3.metadata.sidecars import sidecar_path
 from rsciio_tpx3.metadata.template import sidecar_text
@@ -202,6 +202,7 @@ def recording_like(path, signal, intensity=None, overwrite=False, **options):
 
 
 def _known(signal, purpose):
+    refuse_reversed(signal)
     values = data_values(signal)
     lacking = missing(values, purpose)
     if lacking:

@@ -17,6 +17,7 @@ from rsciio_tpx3.frames.hdf5_heaps import check_heaps
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, plain, read_record
+from rsciio_tpx3.options import checks_options
 from rsciio_tpx3.reading import refuse_unknown
 from rsciio_tpx3.stempy.sink import StempySink
 from rsciio_tpx3.stempy.source import EXPECTED, FRAMES, POSITIONS, StempySource
@@ -32,6 +33,7 @@ _MOST_NUMBER = 1 << 31  # of pixels or positions along one side
 _MOST_ROWS = 32  # rows a position that version 3 should have: every one costs 16 bytes, empty or not
 
 
+@checks_options
 def file_reader(
     filename,
     lazy=False,

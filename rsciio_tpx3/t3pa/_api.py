@@ -11,7 +11,7 @@ from rsciio_tpx3.information import event_info
 from rsciio_tpx3.kept_index import unread
 from rsciio_tpx3.metadata.account import gather, steered
 from rsciio_tpx3.metadata.pixet import read_items
-from rsciio_tpx3.option_kinds import check_kinds
+from rsciio_tpx3.options import check_options, checks_options
 from rsciio_tpx3.plain_files import need_file
 from rsciio_tpx3.reading import called_with, followed, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.t3pa.matrix import matrix_layout
@@ -27,6 +27,7 @@ _ACCOUNT_OPTIONS = ("metadata", "metadata_from", "calibrate")
 _SOURCE_OPTIONS = ("layout", "orientation", "toa_bits", "measurement", "cache", "follow", "show_progressbar", "on_loss")
 
 
+@checks_options
 def file_reader(
     filename,
     lazy=False,
@@ -152,7 +153,6 @@ def file_reader(
     """
     asked = {name: value for name, value in locals().items() if name not in ("filename", "kwds")}
     refuse_unknown(kwds, file_reader, _WHAT)
-    check_kinds(asked)
     filename = _one_file(filename)
     account = _account(filename, metadata, metadata_from, calibrate)
     told = account.steer(**steered(signal, navigation_shape, pattern, layout, 0, orientation))
@@ -215,7 +215,7 @@ def opened(filename, options):
     """
     known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
     refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, _WHAT)
-    check_kinds(options)
+    check_options(options)
     options = {"cache": "auto", **options}
     filename = _one_file(filename)
     event_options(**{name: options.pop(name) for name in EVENT_OPTIONS if name in options})

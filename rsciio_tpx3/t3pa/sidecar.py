@@ -14,10 +14,10 @@ __all__ = ["read_sidecars"]
 
 _logger = logging.getLogger(__name__)
 
-_MOST_BYTES = 1 << 24
+_MOST_CHARACTERS = 1 << 20
 _ITEM = re.compile(r'^"(?P<name>[^"]+)"\s*\("(?P<text>[^"]*)"\):?\s*$')
-_TYPE = re.compile(r"^(?P<kind>[a-z]+\d*)\[(?P<n>\d{1,9})\]$")
-_SIZE = re.compile(r"width=(\d{1,9})\s+height=(\d{1,9})\b")
+_TYPE = re.compile(r"^(?P<kind>[a-z]+\d*)\[(?P<n>[0-9]{1,9})\]$")
+_SIZE = re.compile(r"width=([0-9]{1,9})\s+height=([0-9]{1,9})\b")
 
 
 def read_sidecars(path):
@@ -38,9 +38,12 @@ def read_sidecars(path):
     found, sizes = {}, {}
     for own in names_in(folder, (f"{name}.info", f"{name}.dsc")):
         with open(os.path.join(folder, own), encoding="latin-1") as file:
-            text = file.read(_MOST_BYTES + 1)
-        if len(text) > _MOST_BYTES:
-            _logger.warning(f"{own!r} has more than {_MOST_BYTES} bytes, too many for a description; it is left out.")
+            text = file.read(_MOST_CHARACTERS + 1)
+        if len(text) > _MOST_CHARACTERS:
+            _logger.warning(
+                f"{own!r} has more than {_MOST_CHARACTERS:,} characters: too many for a description. The recording is "
+                "read without it."
+            )
             continue
         _add_items(text.splitlines(), found, sizes)
     return {**found, **sizes}

@@ -9,7 +9,7 @@ from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.information import event_info
 from rsciio_tpx3.kept_index import unread
 from rsciio_tpx3.metadata.account import first_piece, gather, steered
-from rsciio_tpx3.option_kinds import check_kinds
+from rsciio_tpx3.options import check_options, checks_options
 from rsciio_tpx3.reading import called_with, followed, refuse_unknown, scan_options, signal_offers
 from rsciio_tpx3.tpx3.source import Tpx3Source, cache_of, files_of
 from rsciio_tpx3.waiting import event_signal_when_needed
@@ -17,6 +17,7 @@ from rsciio_tpx3.waiting import event_signal_when_needed
 __all__ = ["available_signals", "file_info", "file_reader", "opened"]
 
 
+@checks_options
 def file_reader(
     filename,
     lazy=False,
@@ -181,7 +182,6 @@ def file_reader(
     """
     asked = {name: value for name, value in locals().items() if name not in ("filename", "kwds")}
     refuse_unknown(kwds, file_reader, ".tpx3 files")
-    check_kinds(asked)
     # before the file is read: a wrong option should not cost a person the time of a pass
     account = gather(first_piece(filename, all_parts), metadata, metadata_from, calibrate)
     told = account.steer(**steered(signal, navigation_shape, pattern, layout, gap, orientation))
@@ -250,7 +250,7 @@ def opened(filename, options):
     """
     known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
     refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, ".tpx3 files")
-    check_kinds(options)
+    check_options(options)
     options = {"cache": "auto", **options}
     event_options(**{name: options.pop(name) for name in EVENT_OPTIONS if name in options})
     about = {name: options.pop(name) for name in _ACCOUNT_OPTIONS if name in options}

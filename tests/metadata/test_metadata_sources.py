@@ -196,7 +196,7 @@ def test_a_data_item_of_swift(tmp_path):
     about = {"metadata": {"instrument": {"high_tension": 60000.0}, "scan": {"rotation_deg": 12.5, "fov_nm": 32.0}}}
     with zipfile.ZipFile(tmp_path / "survey.ndata1", "w") as archive:
         archive.writestr("metadata.json", json.dumps(about))
-    assert read_survey(tmp_path / "survey.ndata1").values == {"beam_energy": 60.0, "scan_rotation": 12.5}
+    assert read_survey(tmp_path / "survey.ndata1").values == {"beam_energy": 60.0, "scan_generator_rotation": 12.5}
 
 
 # -- beside a recording ----------------------------------------------------------------------------
