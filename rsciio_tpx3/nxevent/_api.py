@@ -10,7 +10,7 @@ from dask.array import Array
 from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
-from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
+from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space, system_errors
 from rsciio_tpx3.frames.write import check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.event_values import QUANTITY
@@ -257,6 +257,7 @@ def file_writer(filename, signal, values="auto", compression="blosc2", keep=(), 
     repeat = _repeats(values, signal)
     data, keep = _with_hits(signal["data"], keep)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(system_errors(filename))
         files = stack.enter_context(PartialFiles(filename))
         entries = known_entries(data)
         if entries is not None:

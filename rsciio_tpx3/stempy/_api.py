@@ -8,7 +8,7 @@ import numpy as np
 
 from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
+from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space, system_errors
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, plain, read_record
@@ -185,6 +185,7 @@ def file_writer(filename, signal, version="auto", show_progressbar=None, **kwds)
     if version == "auto":
         version = 3 if highest <= _MOST_ROWS else 2
     with contextlib.ExitStack() as stack:
+        stack.enter_context(system_errors(filename))
         files = stack.enter_context(PartialFiles(filename))
         entries = known_entries(data)
         if entries is not None:
