@@ -130,6 +130,7 @@ _COUNT = "whole numbers are needed, from {} to " + str(MOST_LINES_TOLD)
 _KINDS = {
     "lazy": _SWITCH,
     "follow": _SWITCH,
+    "keep_before_reset": _SWITCH,
     "show_progressbar": _SWITCH,
     "signal": _TEXT,
     "sync": _TEXT,
