@@ -19,6 +19,7 @@ from rsciio_tpx3.events.clock import LATEST, TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.events.event_options import EventOptions, prepare_events
 from rsciio_tpx3.events.repeats import FrameChoice, frame_choice
 from rsciio_tpx3.events.scan import refuse_many_positions
+from rsciio_tpx3.events.scan_options import EDGELESS
 from rsciio_tpx3.events.sync import ScanOptions, build_scan, choose_sync
 from rsciio_tpx3.events.tally import tally_of
 from rsciio_tpx3.events.time_bins import TimeBins
@@ -275,6 +276,7 @@ def event_signal(
     dtype = value_dtype(dtype, scan.longest_dwell, options.lines_per_row * scan.passes, events)
     frames = event_frames(source, scan, dtype, events.values)
     counts, outside = recalled_counts(frames, show_progressbar)
+    _warn_of_far_hits(scan, counts)
     values = event_values(source, events, corrections, counts, outside)
     chosen = "frames_used" in scan.report
     report_left_out(events.cluster, tally_of(source), counts, outside, chosen, scan.report.get("frames", 1))
@@ -289,6 +291,24 @@ def event_signal(
         sig_axes=detector_axes(source.sig_shape, events),
         account=account,
     )
+
+
+def _warn_of_far_hits(scan, counts):
+    """Say so where a few hits far from all others decide how many frames there are."""
+    if scan.report["sync"] not in EDGELESS or len(scan.nav_shape) == 2:
+        return
+    n, total = scan.nav_shape[0], int(counts.sum())
+    few = max(1, min(total // 1000, 10))
+    tenth = n // 10 * (scan.n_positions // n)
+    if n < 10 or total < 20:
+        return
+    for share, side in ((counts[:tenth], "first"), (counts[-tenth:], "last")):
+        beyond = total - int(share.sum())
+        if beyond <= few:
+            _logger.warning(
+                f"All but {beyond} of {total} hits lie in the {side} tenth of {n:,} frames: the others may have wrong "
+                "times, and make the recording seem longer than it was. Check it, or tell the number of frames."
+            )
 
 
 def frames_signal(

@@ -10,14 +10,16 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import shutil
 import stat
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 
-__all__ = ["PARTIAL", "FileStamp", "PartialFiles", "need_space"]
+__all__ = ["PARTIAL", "FileStamp", "PartialFiles", "need_space", "system_errors"]
 
 _logger = logging.getLogger(__name__)
 
@@ -255,3 +257,23 @@ def need_space(target, n_bytes):
             f"{target!r} needs up to {n_bytes / 2**30:.2f} GiB, but {free / 2**30:.2f} GiB are free there. "
             "Write to another disk, or make room first."
         )
+
+
+@contextmanager
+def system_errors(target):
+    """Turn what HDF5 says of a disk that is full, or gone, into the system's own error with the file's name.
+
+    Raises
+    ------
+    OSError
+        For an error of h5py whose words hold the number of a system call's error, as "errno = 28".
+    """
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        number = re.search(r"errno = (\d+)", str(error))
+        if number is None or getattr(error, "errno", None) is not None:
+            raise
+        code = int(number[1])
+        words = f"{os.strerror(code)}: it was not written, make room or choose another disk"
+        raise OSError(code, words, target) from error

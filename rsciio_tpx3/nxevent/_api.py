@@ -13,7 +13,7 @@ from dask.array import Array
 from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
-from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
+from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space, system_errors
 from rsciio_tpx3.frames.hdf5 import check_stored, find, groups_of_class, open_hdf5, value, whole
 from rsciio_tpx3.frames.hdf5_guard import guard_hdf5
 from rsciio_tpx3.frames.hdf5_heaps import check_heaps
@@ -350,6 +350,7 @@ def file_writer(filename, signal, values="auto", compression="blosc2", keep=(), 
     repeat = _repeats(values, signal)
     data, keep = _with_hits(signal["data"], keep)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(system_errors(filename))
         files = stack.enter_context(PartialFiles(filename))
         entries = known_entries(data)
         if entries is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
+from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space, system_errors
 from rsciio_tpx3.frames.hdf5 import attribute, find, open_hdf5, tree, value, whole
 from rsciio_tpx3.frames.hdf5_guard import guard_hdf5
 from rsciio_tpx3.frames.hdf5_heaps import check_heaps
@@ -241,6 +241,7 @@ def file_writer(filename, signal, version="auto", show_progressbar=None, **kwds)
     if version == "auto":
         version = 3 if highest <= _MOST_ROWS else 2
     with contextlib.ExitStack() as stack:
+        stack.enter_context(system_errors(filename))
         files = stack.enter_context(PartialFiles(filename))
         entries = known_entries(data)
         if entries is not None:

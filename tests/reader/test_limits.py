@@ -133,3 +133,16 @@ def test_millions_of_frames_cost_a_few_bytes_each(tmp_path):
     part = frames.for_rows(1000, 1010)
     assert part.scan.span[1] - part.scan.span[0] < (frames.scan.span[1] - frames.scan.span[0]) / 1000
     assert int(found["data"][0].sum().compute()) == 2 and int(found["data"][-1].sum().compute()) == 1
+
+
+@pytest.mark.parametrize("far", [0, 40_000 * 500])
+def test_a_hit_far_from_all_others_is_told_where_it_decides_the_number_of_frames(tmp_path, caplog, far):
+    rows = [f"{i}\t{i}\t{40 * i}\t10\t0\t0" for i in range(2000)] + ["2000\t5\t80000\t10\t0\t0"]
+    if far:
+        rows[-1] = f"2000\t5\t{far}\t10\t0\t0"
+    path = tmp_path / "a.t3pa"
+    path.write_text("\n".join(["Index\tMatrix Index\tToA\tToT\tFToA\tOverflow", *rows, ""]))
+    for options in ({"signal": "frames", "frame_time": "100 us"}, {"navigation_shape": (8, 6), "dwell_time": "1 us"}):
+        caplog.clear()
+        t3pa.file_reader(path, lazy=True, show_progressbar=False, **options)
+        assert ("first tenth" in caplog.text) == bool(far)

@@ -1,0 +1,173 @@
+"""All that this project writes, as things that can be interrupted: what is written, and what a reader then finds."""
+
+import hashlib
+import importlib
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from rsciio_tpx3 import CSRFrames, cache, simulate, to_dask
+from rsciio_tpx3.convert import convert
+from rsciio_tpx3.frames.memory_source import MemorySource
+
+SHAPES = {"old": (2, 3, 4, 5), "new": (6, 7, 9, 11)}
+LEFTOVER = re.compile(r"\.partial$")
+
+
+def counts(which, seed=0):
+    """Dense counts of a data set by name; each seed has its own."""
+    rng = np.random.default_rng([seed, *SHAPES[which]])
+    return rng.poisson(0.4, SHAPES[which]).astype(np.uint8)
+
+
+def signal(dense):
+    """A RosettaSciIO dictionary of sparse chunks."""
+    names = ("y", "x", "ky", "kx")
+    axes = [
+        {"name": name, "size": size, "navigate": i < 2, "scale": 1.0, "offset": 0.0, "units": ""}
+        for i, (name, size) in enumerate(zip(names, dense.shape))
+    ]
+    data = to_dask(MemorySource(CSRFrames.from_dense(dense)), chunks=2)
+    return {"data": data, "axes": axes, "metadata": {"General": {"title": "chaos"}}, "original_metadata": {}}
+
+
+class Counted:
+    """A counted format, written from memory."""
+
+    def __init__(self, module, ending, **options):
+        self.name, self.module, self.ending, self.options = module, module, ending, options
+
+    def target(self, folder):
+        return Path(folder) / f"scan.{self.ending}"
+
+    def prepare(self, folder):
+        """Make the input; none here."""
+
+    def write(self, folder, which, seed=0):
+        api = importlib.import_module(f"rsciio_tpx3.{self.module}")
+        api.file_writer(self.target(folder), signal(counts(which, seed)), show_progressbar=False, **self.options)
+
+    def read(self, folder):
+        """Dense counts under the final name, or words of the error of ours; anything else is raised."""
+        return read(self.target(folder), self.module)
+
+    def is_input(self, path):
+        return False
+
+    def is_own(self, path):
+        """Whether a file may stand under its final name."""
+        return path.name.startswith("scan.") and not LEFTOVER.search(path.name)
+
+
+class Converted(Counted):
+    """The same by `convert`, which replaces what is there."""
+
+    def __init__(self, module, ending, source="nxevent", **options):
+        super().__init__(module, ending, **options)
+        self.source = source
+        self.name = f"convert to {module}"
+
+    def _input(self, folder, which, seed):
+        return Path(folder) / f"input-{which}-{seed}.nxevent"
+
+    def prepare(self, folder):
+        api = importlib.import_module("rsciio_tpx3.nxevent")
+        for which in SHAPES:
+            for seed in (0, 1):
+                api.file_writer(self._input(folder, which, seed), signal(counts(which, seed)), show_progressbar=False)
+
+    def write(self, folder, which, seed=0):
+        names = {"raw_csr": "RawCSR", "nxevent": "NXevent", "stempy": "stempy"}
+        convert(
+            self._input(folder, which, seed),
+            self.target(folder),
+            to_format=names[self.module],
+            writer_options=self.options,
+            overwrite=True,
+            verify=True,
+            show_progressbar=False,
+        )
+
+    def is_input(self, path):
+        return path.name.startswith("input-")
+
+
+class Kept:
+    """The cache of a recording: never in the way, whatever became of its files."""
+
+    name = "cache"
+
+    def target(self, folder):
+        return Path(folder) / "kept"
+
+    def prepare(self, folder):
+        for which, shape in SHAPES.items():
+            path = Path(folder) / f"input-{which}.tpx3"
+            simulate.recording(
+                path, shape[:2], electrons_per_position=20, dwell_time="20 us", seed=len(which) + shape[0]
+            )
+
+    def write(self, folder, which, seed=0):
+        os.environ["RSCIIO_TPX3_CACHE"] = str(self.target(folder))
+        self._load(folder, which)
+
+    def _load(self, folder, which, kept=True):
+        shape = SHAPES[which][:2]
+        api = importlib.import_module("rsciio_tpx3.tpx3")
+        [found] = api.file_reader(
+            Path(folder) / f"input-{which}.tpx3",
+            navigation_shape=shape[::-1],
+            lazy=True,
+            cache=kept,
+            show_progressbar=False,
+        )
+        return found["data"]
+
+    def read(self, folder):
+        """Frames of the recording as the cache tells, compared with those without it; None where they differ."""
+        os.environ["RSCIIO_TPX3_CACHE"] = str(self.target(folder))
+        if not cache.cache_folder().exists():
+            return "nothing kept"
+        for which in SHAPES:
+            kept, plain = (
+                np.asarray(self._load(folder, which, kept).compute(scheduler="sync")) for kept in (True, False)
+            )
+            if not np.array_equal(kept, plain):
+                return None
+        return "nothing kept"
+
+    def is_input(self, path):
+        return path.name.startswith("input-")
+
+    def is_own(self, path):
+        return path.suffix == ".npz" or path.is_dir()
+
+
+WRITERS = [
+    Counted("raw_csr", "toml"),
+    Counted("nxevent", "nxevent"),
+    Counted("stempy", "stempy"),
+    Converted("raw_csr", "toml"),
+    Converted("nxevent", "nxevent"),
+    Kept(),
+]
+
+
+def read(path, module):
+    """Dense counts of a file; the words of the error where there is none, or where it does not open."""
+    if not os.path.exists(path):
+        return "absent"
+    try:
+        (found,) = importlib.import_module(f"rsciio_tpx3.{module}").file_reader(path, lazy=True)
+        return np.asarray(found["data"].compute(scheduler="sync"))
+    except (ValueError, OSError) as error:
+        return f"does not open: {type(error).__name__}: {error}"
+
+
+def checksums(writer, folder):
+    """Of the input, which nothing may change."""
+    inputs = sorted(path for path in Path(folder).rglob("*") if path.is_file() and writer.is_input(path))
+    return json.dumps([(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in inputs])
