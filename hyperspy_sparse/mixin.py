@@ -12,7 +12,19 @@ import numpy as np
 from hyperspy.signals import LazySignal
 from pyxem.utils.calibration import Calibration
 
-from hyperspy_sparse import blocks, detectors, frames, kernels, nan_masks, navigator, operands, saving, slicing, waiting
+from hyperspy_sparse import (
+    blocks,
+    detectors,
+    frames,
+    kernels,
+    nan_masks,
+    navigator,
+    noise,
+    operands,
+    saving,
+    slicing,
+    waiting,
+)
 from hyperspy_sparse.geometry import CachingCalibration
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, sparsified
 from rsciio_tpx3.frames.csr_frames import CSRFrames
@@ -187,6 +199,14 @@ class SparseFramesMixin:
         return signal
 
     def _apply_function_on_data_and_remove_axis(self, function, axes, out=None, rechunk=False):
+        result = self._reduced(function, axes, out, rechunk)
+        summed = self.axes_manager[axes]
+        summed = summed if np.iterable(summed) else (summed,)
+        if function.__name__ in ("sum", "nansum") and set(self.axes_manager.signal_axes) <= set(summed):
+            noise.of_area(result if out is None else out, self, nan_masks.n_pixels(self._data))
+        return result
+
+    def _reduced(self, function, axes, out, rechunk):
         waiting.read_recording(self)
         host = super()._apply_function_on_data_and_remove_axis
         reduced = self.axes_manager[axes]
@@ -226,6 +246,9 @@ class SparseFramesMixin:
         self._data = data
         target = result if out is None else out
         factors = self._whole_factors(new_shape, scale)
+        if factors is not None:
+            places = (axis.index_in_array for axis in self.axes_manager.signal_axes)
+            noise.after_binning(target, self, [factors[place] for place in places])
         if factors is not None and has_sparse_chunks(self):
             binned = blocks.binned(data, factors, target.data.dtype)
             if binned is not None and binned.shape == target.data.shape:
