@@ -119,7 +119,8 @@ def drifts(folder):
             )  # fmt: skip
             s = hs.load(path, navigation_shape=(112, 96, 10), lazy=True, show_progressbar=False)
             found = hyperspy_sparse.find_drift(s, reference=reference)
-            errors = (found.shifts - (true - (true.mean(axis=0) if reference == "mean" else true[0])))[1:]
+            # where a frame looks; its picture moves the other way
+            errors = (found.shifts + true - (true.mean(axis=0) if reference == "mean" else true[0]))[1:]
             _row(f"{reference} | {dose}", errors.ravel(), found.errors[1:].ravel(), errors.size)
 
 

@@ -35,7 +35,9 @@ def align_frames(signal, drift=None, *, upsampling=1, field="common", show_progr
     signal : one of the sparse signal classes
         With navigation axes ``(x, y, frame)``.
     drift : Drift or array, shape (frames, 2), optional
-        Shifts ``(y, x)`` in scan positions; found by `find_drift` when left out.
+        Shifts ``(y, x)`` in scan positions, with the sign of `find_drift` and of HyperSpy's
+        `estimate_shift2D`: how far the picture of a frame lies from where it belongs. They are taken
+        from the positions of its events. Found by `find_drift` when left out.
     upsampling : int
         Cells of the result in a position, along x and y. Frames between whole positions then fill
         cells that others leave empty.
@@ -67,7 +69,7 @@ def align_frames(signal, drift=None, *, upsampling=1, field="common", show_progr
     >>> truth = simulate.recording(file, (24, 32), n_frames=3, drift=[(0, 0), (1, -2), (2, -3)], layout="single",
     ...                            frame_flyback="1 ms", dwell_time="5 us", electrons_per_position=50)
     >>> s = hs.load(file, navigation_shape=(32, 24, 3), lazy=True)
-    >>> aligned = hyperspy_sparse.align_frames(s, np.array([(0, 0), (1, -2), (2, -3)]))
+    >>> aligned = hyperspy_sparse.align_frames(s, np.array([(0, 0), (-1, 2), (-2, 3)]))
     >>> aligned
     <LazySparseElectronDiffraction2D, title: scan, dimensions: (29, 22|256, 256)>
     """
@@ -77,7 +79,8 @@ def align_frames(signal, drift=None, *, upsampling=1, field="common", show_progr
     if isinstance(upsampling, bool) or upsampling != int(upsampling) or upsampling < 1:
         raise ValueError(f"upsampling={upsampling!r}: a whole number above 0 is needed.")
     drift = _drift(signal, drift, options)
-    grid = _FIELDS[field](drift.shifts, signal.data.shape[1:3], int(upsampling))
+    added = 0.0 - drift.shifts  # to the positions of each frame
+    grid = _FIELDS[field](added, signal.data.shape[1:3], int(upsampling))
     counts, holds = _counts(signal)
     source = source_of(signal.data)
     if _from_events(source):

@@ -15,7 +15,7 @@ from dask.base import tokenize
 from hyperspy.roi import Line2DROI, Point1DROI, Point2DROI
 from hyperspy.signals import BaseSignal, Signal2D
 
-from hyperspy_sparse import blocks
+from hyperspy_sparse import blocks, noise
 from hyperspy_sparse.kernels.weights import Masks
 from hyperspy_sparse.twins import has_sparse_chunks
 
@@ -143,10 +143,10 @@ def stand_in(signal, rois):
     counted = np.sum(np.zeros(1, signal.data.dtype)).dtype
     if len(rois) == 1:
         kernel = _Sums(masks, counted, alone=True)
-        return [_Region(rois[0], blocks.apply_kernel(signal.data, kernel, (), dtypes[0]))]
+        return [_Region(rois[0], blocks.apply_kernel(signal.data, kernel, (), dtypes[0]), masks[0])]
     sums = masked_sums(signal.data, masks, counted)
     columns = (sums[..., i].astype(dtype) for i, dtype in enumerate(dtypes))
-    return [_Region(roi, column) for roi, column in zip(rois, columns, strict=True)]
+    return [_Region(*parts) for parts in zip(rois, columns, masks, strict=True)]
 
 
 def fill_stack(images, signal, rois):
@@ -180,8 +180,8 @@ def fill_stack(images, signal, rois):
 class _Region:
     """Looks like the region to pyXem: called, it gives something whose nansum is known."""
 
-    def __init__(self, roi, sums):
-        self._roi, self._sums = roi, sums
+    def __init__(self, roi, sums, mask):
+        self._roi, self._sums, self._mask = roi, sums, mask
 
     def __str__(self):
         return str(self._roi)
@@ -190,17 +190,18 @@ class _Region:
         return repr(self._roi)
 
     def __call__(self, signal, out=None, axes=None):
-        return _Selected(signal, self._sums)
+        return _Selected(signal, self._sums, self._mask)
 
 
 class _Selected:
     """Stands for the signal that a region cut out, of which pyXem wants the sum alone."""
 
-    def __init__(self, signal, sums):
-        self._signal, self._sums = signal, sums
+    def __init__(self, signal, sums, mask):
+        self._signal, self._sums, self._mask = signal, sums, mask
         self.axes_manager = signal.axes_manager
 
     def nansum(self, axis):
         signal = self._signal._deepcopy_with_new_data(self._sums)
         signal._remove_axis([a.index_in_axes_manager for a in axis])
+        noise.of_area(signal, self._signal, np.count_nonzero(self._mask))
         return signal

@@ -25,14 +25,18 @@ _BLOCK = 4  # pixels: an electron lights up fewer, so that it belongs to one par
 
 @dataclass(frozen=True)
 class Drift:
-    """Where the frames of a repeated scan lie.
+    """Where the pictures of the frames of a repeated scan lie.
+
+    .. versionchanged:: 0.2
+        The shifts have the opposite sign: that of HyperSpy. Before, they were what had to be added.
 
     Attributes
     ----------
     shifts, errors : numpy.ndarray of float, shape (frames, 2)
-        In scan positions as ``(y, x)``, like HyperSpy's `estimate_shift2D`: what has to be added to
-        the positions of a frame so that all show the same place. Errors are one standard deviation,
-        from the scatter among four independent parts of the detector and the step of the search.
+        In scan positions as ``(y, x)``, with the sign of HyperSpy's `estimate_shift2D`: how far the
+        picture of a frame lies from the reference, down and right. `align_frames` and HyperSpy's
+        `align2D` take them away. Errors are one standard deviation, from the scatter among four
+        independent parts of the detector and the step of the search.
     reference : str
         One of `REFERENCES`.
     """
@@ -68,7 +72,8 @@ def find_drift(signal, detector=None, reference="mean", upsample_factor=20, smoo
     """Find the drift between the frames of a repeated scan.
 
     A virtual image of each frame is compared with a reference by cross-correlation
-    (`skimage.registration.phase_cross_correlation`), cut to the field that both show.
+    (`skimage.registration.phase_cross_correlation`), cut to the field that both show. The shifts have
+    the sign of HyperSpy's `estimate_shift2D`, so that either may be used for the other.
 
     Parameters
     ----------
@@ -109,11 +114,12 @@ def find_drift(signal, detector=None, reference="mean", upsample_factor=20, smoo
     >>> import tempfile, pathlib, numpy as np, hyperspy.api as hs, hyperspy_sparse
     >>> from rsciio_tpx3 import simulate
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "scan.tpx3"
-    >>> truth = simulate.recording(file, (40, 48), n_frames=3, drift=[(0, 0), (1, -2), (2, -3)], layout="single",
+    >>> view = np.array([(0, 0), (1, -2), (2, -3)])  # where each frame looks; pictures move the other way
+    >>> truth = simulate.recording(file, (40, 48), n_frames=3, drift=view, layout="single",
     ...                            frame_flyback="1 ms", dwell_time="5 us", electrons_per_position=60)
     >>> s = hs.load(file, navigation_shape=(48, 40, 3))
     >>> drift = hyperspy_sparse.find_drift(s, reference="first")
-    >>> bool((abs(drift.shifts - [(0, 0), (1, -2), (2, -3)]) <= 4 * drift.errors).all())
+    >>> bool((abs(drift.shifts + view) <= 4 * drift.errors).all())
     True
     """
     check_frames(signal)
@@ -148,7 +154,8 @@ def find_drift(signal, detector=None, reference="mean", upsample_factor=20, smoo
     if reference != "mean":
         errors[0] = 0.0  # zero by definition
     _warn(errors)
-    return Drift(shifts, errors, reference)
+    # the search works with what has to be added; 0 - x, since -x makes -0.0 of the reference
+    return Drift(0.0 - shifts, errors, reference)
 
 
 def check_frames(signal):

@@ -12,6 +12,7 @@ import numpy as np
 from hyperspy.signals import LazySignal
 
 from hyperspy_sparse import (
+from hyperspy_sparse import (
     assigned_data,
     blocks,
     detectors,
@@ -20,6 +21,7 @@ from hyperspy_sparse import (
     kernels,
     nan_masks,
     navigator,
+    noise,
     operands,
     saving,
     slicing,
@@ -28,6 +30,7 @@ from hyperspy_sparse import (
 )
 from hyperspy_sparse.geometry import remember_geometries
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, sparsified, twin_of
+from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.memory_limit import check as check_dense_size
 
 __all__ = ["SparseFramesMixin"]
@@ -255,6 +258,14 @@ class SparseFramesMixin:
         return signal
 
     def _apply_function_on_data_and_remove_axis(self, function, axes, out=None, rechunk=False):
+        result = self._reduced(function, axes, out, rechunk)
+        summed = self.axes_manager[axes]
+        summed = summed if np.iterable(summed) else (summed,)
+        if function.__name__ in ("sum", "nansum") and set(self.axes_manager.signal_axes) <= set(summed):
+            noise.of_area(result if out is None else out, self, nan_masks.n_pixels(self._data))
+        return result
+
+    def _reduced(self, function, axes, out, rechunk):
         waiting.read_recording(self)
         host = super()._apply_function_on_data_and_remove_axis
         reduced = self.axes_manager[axes]
@@ -294,6 +305,9 @@ class SparseFramesMixin:
         self._data = data
         target = result if out is None else out
         factors = self._whole_factors(new_shape, scale)
+        if factors is not None:
+            places = (axis.index_in_array for axis in self.axes_manager.signal_axes)
+            noise.after_binning(target, self, [factors[place] for place in places])
         if factors is not None and has_sparse_chunks(self):
             binned = blocks.binned(data, factors, target.data.dtype)
             if binned is not None and binned.shape == target.data.shape:

@@ -20,7 +20,7 @@ from hyperspy_sparse.detectors import masked_sums
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta
 
-__all__ = ["behind", "is_masked", "reduced", "remember"]
+__all__ = ["behind", "is_masked", "n_pixels", "reduced", "remember"]
 
 _FRAMES = OrderedDict()
 _MOST_FRAMES = 1024
@@ -114,6 +114,14 @@ def _broadcast_axes(graph, name, ndim):
         if all(shape[axis] == 1 for axis in axes) and not any(key[1 + axis] for key in keys for axis in axes):
             return tuple(axes)
     return None
+
+
+def n_pixels(data):
+    """Pixels of the detector that are not masked in every frame."""
+    masked = behind(data)
+    if masked is None or masked[1].shape[-2:] == (1, 1):
+        return math.prod(data.shape[-2:])
+    return np.count_nonzero(~masked[1])
 
 
 def reduced(name, masked, axes):

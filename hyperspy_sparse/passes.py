@@ -3,6 +3,8 @@
 import dask
 import numpy as np
 
+from hyperspy_sparse import noise
+
 __all__ = ["one_pass", "virtual_images"]
 
 
@@ -105,7 +107,7 @@ def virtual_images(signal, detectors):
     nav_axes = signal.axes_manager.navigation_axes[::-1]
     if not named or not nav_axes:
         raise ValueError(f"{len(named)} detectors and {len(nav_axes)} scan axes; needed are both.")
-    sums = _sums(signal, named.values())
+    sums, sizes = _sums(signal, named.values())
     order = (sums.ndim - 1, *range(sums.ndim - 1))
     described = [{"name": "detector", "size": len(named), "navigate": True}]
     for i, axis in enumerate(nav_axes):
@@ -115,28 +117,31 @@ def virtual_images(signal, detectors):
     images = kind(sums.transpose(order), axes=described)
     images.metadata.General.title = "Virtual images"
     images.metadata.set_item("Virtual_detectors.names", [str(name) for name in named])
+    noise.of_area(images, signal, min(sizes))
     return images
 
 
 def _sums(signal, detectors):
+    """Sums of every frame under every detector, and the pixels that each detector has."""
     from hyperspy_sparse.detectors import mask_of, masked_sums
 
     masks = [mask_of(signal, detector)[0] for detector in detectors]
     dtype = np.sum(np.zeros(1, signal.data.dtype)).dtype
-    return masked_sums(signal.data, masks, dtype)
+    return masked_sums(signal.data, masks, dtype), [np.count_nonzero(mask) for mask in masks]
 
 
 def _images(signal, detectors):
     """One image for each name, sharing one calculation."""
     if not detectors:
         return {}
-    sums = _sums(signal, detectors.values())
+    sums, sizes = _sums(signal, detectors.values())
     images = {}
     for i, name in enumerate(detectors):
         image = signal._deepcopy_with_new_data(sums[..., i])
         image._remove_axis([a.index_in_axes_manager for a in signal.axes_manager.signal_axes])
         image.set_signal_type("")
         image.metadata.General.title = name
+        noise.of_area(image, signal, sizes[i])
         images[name] = image.T
     return images
 

@@ -52,7 +52,7 @@ def align_figure(folder, save):
     aligned = hyperspy_sparse.align_frames(s, drift)
     fig, axes = plt.subplots(1, 4, figsize=(11, 2.9), layout="constrained", width_ratios=(1.3, 1, 1, 1))
     drift.plot(axes[0])
-    centred = true - true.mean(axis=0)
+    centred = true.mean(axis=0) - true  # a picture moves the other way than the view
     axes[0].plot(centred[:, 1], ":", color=GREY, lw=1)
     axes[0].plot(centred[:, 0], ":", color=GREY, lw=1, label="true")
     axes[0].legend(fontsize=8)

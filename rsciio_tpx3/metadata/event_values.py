@@ -46,7 +46,7 @@ def event_values(source, options, corrections, counts, outside):
         "hits_total": source.index().n_hits,
         f"{events}_placed": int(counts.sum()),
         f"{events}_outside": {name.replace(" ", "_"): n for name, n in outside.items() if n},
-        "noise": _noise(source, options),
+        **_noise(source, options),
         "corrections": _with_left_out(corrections, tally_of(source)),
     }
     if options.cluster is not None:
@@ -63,23 +63,23 @@ def _with_left_out(corrections, tally):
 
 
 def _noise(source, options):
-    """HyperSpy's linear model of the variance, where values are counts."""
+    """HyperSpy's linear model of the variance of each element, and the factor for areas, where values are counts."""
     if options.values != "counts":
-        return None
+        return {}
     if options.cluster is not None:
-        return {**_LINEAR, "correlation_factor": 1.0, "model": "Poisson: one count an electron"}
+        return {"noise": {**_POISSON, "model": "Poisson: one count per electron"}, "noise_area": 1.0}
     factor = recalled(source, "variance", partial(_variance_over_mean, source), check=_check_factor)[1]["factor"]
     if factor is None:
-        return None
+        return {}
     return {
-        **_LINEAR,
-        "correlation_factor": factor,
-        "model": "Poisson electrons of several hits each: variance over mean of the hits of an area larger than a "
-        "cluster, from the sizes of clusters in a sample of the recording",
+        "noise": {**_POISSON, "model": "Poisson: at most one hit of each electron in a pixel"},
+        # from the sizes of clusters in a sample of the recording
+        "noise_area": factor,
     }
 
 
-_LINEAR = {"gain_factor": 1.0, "gain_offset": 0.0}
+# Element by element, which is how HyperSpy reads it. A pixel is hit once by an electron, or not at all.
+_POISSON = {"gain_factor": 1.0, "gain_offset": 0.0, "correlation_factor": 1.0}
 
 
 def _check_factor(arrays, values):

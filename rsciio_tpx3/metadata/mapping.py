@@ -174,8 +174,8 @@ _FOUND = {
     "frames_used": (f"{_SCAN}.frames_used", None, "Numbers of the frames used, where not all are shown one by one"),
     "frames_summed": (f"{_SCAN}.frames_summed", None, "Frames added up at each position"),
     "time_bins_over": (f"{_SCAN}.time_bins_over", None, "What the time axis divides: dwell or recording"),
-    "drift_x": (f"{_SCAN}.Drift.shift_x", "positions", "Shift added to the x position of a frame's events, by frame"),
-    "drift_y": (f"{_SCAN}.Drift.shift_y", "positions", "The same in y"),
+    "drift_x": (f"{_SCAN}.Drift.displacement_x", "positions", "How far right a frame's picture lay; taken away"),
+    "drift_y": (f"{_SCAN}.Drift.displacement_y", "positions", "The same in y, down"),
     "drift_reference": (f"{_SCAN}.Drift.reference", None, "What the frames were compared with"),
     "drift_upsampling": (f"{_SCAN}.Drift.upsampling", None, "Cells of the aligned scan in a position of the frames"),
     "drift_visits": (f"{_SCAN}.Drift.visits", None, "Fewest and most positions of all frames in a cell"),
@@ -194,7 +194,10 @@ _FOUND = {
     "electrons_outside": (f"{_SCAN}.Electrons_outside", None, "Electrons without a scan position, by reason"),
     "clusters": (f"{_DETECTOR}.Clusters", None, "How hits became electrons, and what was left out"),
     "corrections": (f"{_DETECTOR}.Corrections", None, "Corrections of pixels, times and energies, in their order"),
-    "noise": ("Signal.Noise_properties.Variance_linear_model", None, "Variance of the counts, as HyperSpy reads it"),
+    "noise": (
+        "Signal.Noise_properties.Variance_linear_model", None, "Variance of the counts of an element, for HyperSpy",
+    ),
+    "noise_area": (f"{_DETECTOR}.area_variance_factor", None, "Variance over mean of the counts of a large area"),
 }
 
 _HYPERSPY = "HyperSpy guide, metadata structure"

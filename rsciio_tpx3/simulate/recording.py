@@ -60,7 +60,8 @@ def recording(
     defects : Defects, optional
         Dead and hot pixels.
     drift : array-like, shape (n_frames, 2), optional
-        Shift ``(y, x)`` of the specimen in each frame, in scan positions.
+        Where each frame looks, ``(y, x)`` in scan positions from the first place: the field of view moves
+        over the specimen, and its picture the other way, by `hyperspy_sparse.find_drift` as well.
     flyback_electrons : bool or "retrace"
         Whether the beam stays on during flyback: True at the last position of the line, "retrace"
         going back over the line at constant speed.

@@ -136,10 +136,13 @@ def test_noise_model_says_poisson_for_electrons_and_measures_hits(recording):
     path, truth = recording
     size = np.bincount(truth.hit_electron[truth.hit_electron >= 0])
     factor = (size**2).sum() / size.sum()
-    model = load(path)["metadata"]["Signal"]["Noise_properties"]["Variance_linear_model"]
-    assert model["correlation_factor"] == pytest.approx(factor, rel=0.05)
-    model = load(path, cluster=True)["metadata"]["Signal"]["Noise_properties"]["Variance_linear_model"]
-    assert (model["gain_factor"], model["gain_offset"], model["correlation_factor"]) == (1, 0, 1)
+    for cluster, area in ((None, factor), (True, 1)):
+        metadata = load(path, cluster=cluster)["metadata"]
+        # of an element, as HyperSpy reads it: a pixel gets at most one hit of an electron
+        model = metadata["Signal"]["Noise_properties"]["Variance_linear_model"]
+        assert (model["gain_factor"], model["gain_offset"], model["correlation_factor"]) == (1, 0, 1)
+        detector = metadata["Acquisition_instrument"]["TEM"]["Detector"]
+        assert detector["area_variance_factor"] == pytest.approx(area, rel=0.05)
 
 
 def test_hit_lists_have_the_same_options(tmp_path, recording):

@@ -10,7 +10,9 @@ from hyperspy_sparse import Drift, align_frames, find_drift
 from rsciio_tpx3 import simulate
 
 FRAMES, NY, NX = 5, 40, 48
-DRIFT = np.array([(0, 0), (1.4, -0.8), (2.1, -2.6), (0.7, -4.2), (-1.6, -3.1)])
+# where each frame looks; its picture is displaced by the opposite, which is what find_drift gives as HyperSpy does
+VIEW = np.array([(0, 0), (1.4, -0.8), (2.1, -2.6), (0.7, -4.2), (-1.6, -3.1)])
+DRIFT = 0.0 - VIEW
 OPTIONS = {"navigation_shape": (NX, NY, FRAMES)}
 
 
@@ -18,7 +20,7 @@ OPTIONS = {"navigation_shape": (NX, NY, FRAMES)}
 def drifting(request, tmp_path_factory):
     path = tmp_path_factory.mktemp(request.param) / "scan.tpx3"
     truth = simulate.recording(
-        path, (NY, NX), n_frames=FRAMES, drift=DRIFT, pattern=request.param, dwell_time="3.3 us",
+        path, (NY, NX), n_frames=FRAMES, drift=VIEW, pattern=request.param, dwell_time="3.3 us",
         frame_flyback="0.5 ms", electrons_per_position=40, layout="single", seed=4,
     )  # fmt: skip
     return truth, str(path), {**OPTIONS, "pattern": request.param}
@@ -51,19 +53,19 @@ def test_a_given_detector_is_used(drifting):
         find_drift(s, detector=mask[:9])
 
 
-def _expected_whole(truth, shifts, upsampling, first, shape):
+def _expected_whole(truth, added, upsampling, first, shape):
     """Every hit at the cell of the middle of its position: plain NumPy."""
     inside = truth.hit_position >= 0
     frame, rest = np.divmod(truth.hit_position[inside], NY * NX)
     y, x = np.divmod(rest, NX)
-    cy = np.floor((y + 0.5 + shifts[frame, 0]) * upsampling).astype(int) - first[0]
-    cx = np.floor((x + 0.5 + shifts[frame, 1]) * upsampling).astype(int) - first[1]
+    cy = np.floor((y + 0.5 + added[frame, 0]) * upsampling).astype(int) - first[0]
+    cx = np.floor((x + 0.5 + added[frame, 1]) * upsampling).astype(int) - first[1]
     kept = (cy >= 0) & (cy < shape[0]) & (cx >= 0) & (cx < shape[1])
     cells = np.ravel_multi_index((cy[kept], cx[kept]), shape)
     return cells, truth.hit_pixel[inside][kept]
 
 
-def _expected_events(truth, shifts, upsampling, first, shape):
+def _expected_events(truth, added, upsampling, first, shape):
     """Every hit at the cell of its own time."""
     inside = truth.hit_position >= 0
     frame, rest = np.divmod(truth.hit_position[inside], NY * NX)
@@ -72,8 +74,8 @@ def _expected_events(truth, shifts, upsampling, first, shape):
     since = (truth.hit_time[inside] - truth.scan.line_starts[frame, y]) / float(truth.scan.dwell)
     assert (np.floor(since + 1e-9) == column).all()
     along = np.where(y % 2, NX - since, since) if truth.scan.pattern == "serpentine" else since
-    cy = np.floor((y + 0.5 + shifts[frame, 0]) * upsampling).astype(int) - first[0]
-    cx = np.floor((along + shifts[frame, 1]) * upsampling + 1e-9).astype(int) - first[1]
+    cy = np.floor((y + 0.5 + added[frame, 0]) * upsampling).astype(int) - first[0]
+    cx = np.floor((along + added[frame, 1]) * upsampling + 1e-9).astype(int) - first[1]
     kept = (cy >= 0) & (cy < shape[0]) & (cx >= 0) & (cx < shape[1])
     return np.ravel_multi_index((cy[kept], cx[kept]), shape), truth.hit_pixel[inside][kept]
 
@@ -90,8 +92,8 @@ def _same(frames, cells, pixels):
     np.testing.assert_array_equal(frames.data, counts)
 
 
-def _first(shifts, upsampling):
-    return [int(np.floor((0.5 + shifts[:, i].max()) * upsampling)) for i in (0, 1)]
+def _first(added, upsampling):
+    return [int(np.floor((0.5 + added[:, i].max()) * upsampling)) for i in (0, 1)]
 
 
 @pytest.mark.parametrize("upsampling", [1, 3])
@@ -102,14 +104,14 @@ def test_frames_in_memory_are_moved_by_whole_cells(drifting, upsampling, field, 
     s = hs.load(path, chunks=chunks, **options)
     aligned = align_frames(s, DRIFT, upsampling=upsampling, field=field)
     shape = aligned.data.shape[:2]
-    first = _first(DRIFT, upsampling) if field == "common" else [0, 0]
-    cells, pixels = _expected_whole(truth, DRIFT, upsampling, first, shape)
+    first = _first(VIEW, upsampling) if field == "common" else [0, 0]
+    cells, pixels = _expected_whole(truth, VIEW, upsampling, first, shape)
     _same(_entries(aligned), cells, pixels)
     note = _note(aligned)
     assert note.events_kept == len(cells)
     assert note.events_kept + note.events_lost == (truth.hit_position >= 0).sum()
     assert int(aligned.navigator.data.sum()) == len(cells)
-    np.testing.assert_array_equal(note.shift_x, DRIFT[:, 1])
+    np.testing.assert_array_equal(note.displacement_x, DRIFT[:, 1])
     assert type(aligned) is type(s)
     if field == "scan":
         assert shape == (NY * upsampling, NX * upsampling)
@@ -124,8 +126,8 @@ def test_lazy_frames_are_placed_again_by_the_time_of_each_event(drifting, upsamp
     s = hs.load(path, lazy=True, chunks=7, **options)
     aligned = align_frames(s, DRIFT, upsampling=upsampling, field=field)
     shape = aligned.data.shape[:2]
-    first = _first(DRIFT, upsampling) if field == "common" else [0, 0]
-    cells, pixels = _expected_events(truth, DRIFT, upsampling, first, shape)
+    first = _first(VIEW, upsampling) if field == "common" else [0, 0]
+    cells, pixels = _expected_events(truth, VIEW, upsampling, first, shape)
     frames = _entries(aligned)
     # a time on the border of two cells may round differently in floating point
     counted = np.bincount(cells, minlength=np.prod(shape))
@@ -201,7 +203,7 @@ def test_alignment_sharpens_what_a_plain_sum_blurs(drifting):
     _, path, options = drifting
     s = hs.load(path, **options)
     aligned = align_frames(s)
-    assert _note(aligned).reference == "mean" and len(_note(aligned).shift_x_errors) == FRAMES
+    assert _note(aligned).reference == "mean" and len(_note(aligned).displacement_x_errors) == FRAMES
     roi = hs.roi.CircleROI(128, 128, 120, 40)
 
     def contrast(signal, nav):
@@ -218,7 +220,7 @@ def test_counts_of_floats_and_changed_data_are_moved_too(drifting):
     truth, path, options = drifting
     s = hs.load(path, **options) * 0.5
     aligned = align_frames(s, DRIFT)
-    cells, _ = _expected_whole(truth, DRIFT, 1, _first(DRIFT, 1), aligned.data.shape[:2])
+    cells, _ = _expected_whole(truth, VIEW, 1, _first(VIEW, 1), aligned.data.shape[:2])
     assert aligned.data.dtype.kind == "f"
     assert float(aligned.data.sum().compute()) == len(cells) / 2 == _note(aligned).events_kept
 
