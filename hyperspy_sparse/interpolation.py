@@ -4,7 +4,6 @@ HyperSpy gives the data as they are to SciPy, which makes all of them dense at o
 checks and the warnings are the host's: it interpolates a single line of zeros.
 """
 
-import dask.array as da
 import numpy as np
 from scipy.interpolate import make_interp_spline
 

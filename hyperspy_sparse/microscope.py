@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from hyperspy_sparse.axes import are_uniform, require_uniform
 from rsciio_tpx3.metadata import calibration
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.merge import display
@@ -76,6 +77,7 @@ def set_microscope(signal, metadata=None, calibrate="auto", center=None, **quant
 
 def _center(signal, center, before):
     """(x, y) in pixels of the detector, however many of them a step of the axes is."""
+    require_uniform(signal.axes_manager.signal_axes, "set_microscope(center=...)")
     if isinstance(center, str) and center in ("detector", "beam"):
         steps = _middle(signal) if center == "detector" else _beam(signal)
         places = zip(_plain(signal)[:-3:-1], steps, ("center_x", "center_y"))
@@ -126,6 +128,9 @@ def _calibrate(signal, calibrate, renew, before):
         wavelength = LEAVES["wavelength"].leaf
         signal.metadata.set_item(wavelength, calibration.wavelength(values["beam_energy"]) * 1e10)
         signal.metadata.set_item(f"{wavelength}_units", LEAVES["wavelength"].unit)
+    if not are_uniform(signal.axes_manager._axes):
+        _logger.warning("Axes that are not uniform keep the calibration that they have, and so do all others.")
+        return
     axes, plain = signal.axes_manager._axes, _plain(signal)
     if calibrate == "auto" and "nm" in plain[-1]["units"] and values.get("beam_energy") is not None:
         calibrate = "k"
