@@ -62,7 +62,7 @@ def check_class_and_chunks(signal, where="signal"):
         assert not frames, f"{where}: sparse frames in {type(signal).__name__}"
     if isinstance(data, da.Array) and data.size:
         chunk = data.blocks[(0,) * data.ndim].compute(scheduler="sync")
-        assert frames or not isinstance(chunk, CSRFrames), f"{where}: a chunk is {type(chunk)}, the signal does not know"
+        assert frames or not isinstance(chunk, CSRFrames), f"{where}: a chunk is {type(chunk)}, unknown to dask"
     # a function of NumPy leaves an array in a lazy signal of HyperSpy's own classes
     if not signal._lazy or isinstance(signal, SparseFramesMixin):
         assert isinstance(data, da.Array) == signal._lazy, f"{where}: {type(data)} in {type(signal).__name__}"
