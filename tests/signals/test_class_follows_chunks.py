@@ -89,7 +89,6 @@ WAYS = {
     "scan as signal and back": lambda s: s.T.T,
     "as lazy": lambda s: s.as_lazy(),
     "complex": then(lambda s: s.change_dtype("complex64")),
-    "complex and back": then(lambda s: (s.change_dtype("complex64"), s.change_dtype("float32"))),
     "bool": then(lambda s: s.change_dtype(bool)),
     "stock class": lambda s: LazyDiffraction2D(s.data),
     "class in memory": lambda s: hs.signals.Signal2D(s.data).as_lazy(),
@@ -155,6 +154,8 @@ def test_class_and_chunks_go_together_after_any_steps(seed):
         results = [STEPS[name](s, random.Random(number)) for s in (ours, theirs)]
         if isinstance(results[0], hs.signals.BaseSignal):
             ours, theirs = results
+        if isinstance(theirs.data, np.ndarray):  # as NumPy's functions leave it in HyperSpy's lazy signals
+            theirs.data = da.from_array(theirs.data)
         assert_rule(ours)
         assert type(ours).__name__.replace("Sparse", "") == type(theirs).__name__, name
     assert_same(ours, theirs)
