@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from hyperspy_sparse.axes import require_uniform
 from hyperspy_sparse.detectors import masked_sums
 from hyperspy_sparse.drift import Drift, check_frames, find_drift
 from hyperspy_sparse.navigator import COUNTS, counts_of
@@ -135,6 +136,7 @@ def _placed_again(source, grid, show_progressbar):
 def _like(signal, data, grid):
     """The class, metadata and axes of the signal without its frame axis."""
     template = signal.inav[..., 0]
+    require_uniform(template.axes_manager.navigation_axes, "align_frames")
     template.navigator = None
     scales = [(axis.scale, axis.offset) for axis in template.axes_manager.navigation_axes[::-1]]
     template._data = data

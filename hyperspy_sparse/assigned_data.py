@@ -77,7 +77,7 @@ def assign(signal, value):
     shape = () if axes is None else tuple(axis.size for axis in axes._axes)
     if not hasattr(value, "__array_function__") and not scipy.sparse.issparse(value):
         value = np.asanyarray(value)
-    signal._data = as_lazy_data(value, shape)
+    signal._data = as_lazy_data(_of_one_kind(value), shape)
     if axes is not None:
         if isinstance(signal._data._meta, CSRFrames):
             twins.settle(signal)
@@ -103,7 +103,17 @@ def _may_be_frames(data):
     return isinstance(data, da.Array) and (isinstance(data._meta, CSRFrames) or "_sparse_before" in vars(data))
 
 
+def _of_one_kind(data):
+    """Frames and dense arrays that were stacked, all dense: dask mixes their chunks and calls them dense."""
+    mixed = isinstance(data, da.Array) and not isinstance(data._meta, sparse.SparseArray)
+    if not mixed or not data.name.startswith(("stack-", "concatenate-")):
+        return data
+    has_frames = any(name.startswith(("csr-frames-", "_to_frames-")) for name in data.dask.layers)
+    return twins.densified(data) if has_frames else data
+
+
 def _set_and_pass_on(signal, value):
+    value = _of_one_kind(value)
     BaseSignal.data.fset(signal, value)
     if _may_be_frames(signal._data) and vars(signal).get("axes_manager") is not None:
         twins.settle(signal)

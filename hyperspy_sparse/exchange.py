@@ -9,6 +9,7 @@ import weakref
 
 import numpy as np
 
+from hyperspy_sparse.axes import require_uniform
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.frames import memory_limit
 from rsciio_tpx3.frames.dask_array import source_of
@@ -133,7 +134,7 @@ def _new(signal, values, axes):
     """A signal with these axes; further axes of the values are signal axes after them."""
     from hyperspy.signals import BaseSignal, Signal2D
 
-    described = [{key: getattr(axis, key) for key in ("name", "scale", "offset", "units", "size")} for axis in axes]
+    described = [{k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"} for axis in axes]
     extra = values.shape[len(axes) :]
     if not extra and len(axes) >= 2:
         new = Signal2D(values, axes=described)
@@ -242,6 +243,7 @@ def to_quantem(signal):
 
 def _four_axes(signal, what):
     axes = signal.axes_manager
+    require_uniform(axes._axes, what[0].upper() + what[1:])
     if axes.navigation_dimension != 2 or axes.signal_dimension != 2:
         raise ValueError(
             f"{signal} has not two navigation and two signal axes, as {what} needs. Take one frame of several, "

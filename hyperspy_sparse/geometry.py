@@ -38,11 +38,8 @@ class CachingCalibration(Calibration):
         if key in _KEPT:
             _KEPT.move_to_end(key)
         else:
-            _KEPT[key] = made = make()
             # Whoever gets them shares them; and kernels know unchangeable arrays by identity.
-            for part in made:
-                if isinstance(part, np.ndarray):
-                    part.flags.writeable = False
+            _KEPT[key] = tuple(_unchangeable(part) for part in make())
             while len(_KEPT) > _MANY:
                 _KEPT.popitem(last=False)
         return _KEPT[key]
@@ -56,6 +53,15 @@ class CachingCalibration(Calibration):
         arguments = npt, npt_azim, radial_range, azimuthal_range
         host = super()._get_slices_and_factors
         return self._remembered("2d", lambda: host(*arguments), *arguments)
+
+
+def _unchangeable(part):
+    """An array as one that nobody can write into, also not through another that shows the same memory."""
+    if not isinstance(part, np.ndarray):
+        return part
+    part = part if part.base is None else part.copy()
+    part.flags.writeable = False
+    return part
 
 
 def remember_geometries(signal):

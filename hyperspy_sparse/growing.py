@@ -57,7 +57,8 @@ def refresh(signal):
 
 
 def _about(axis):
-    return {name: getattr(axis, name) for name in _TOLD}
+    """What an axis tells; one that is not uniform, as a user may have made it, has no scale and offset."""
+    return {name: getattr(axis, name) for name in _TOLD if hasattr(axis, name)}
 
 
 def _keep_axes(old, loaded, new):

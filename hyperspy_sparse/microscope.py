@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from hyperspy_sparse.axes import are_uniform, require_uniform
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata import calibration
 from rsciio_tpx3.metadata.mapping import LEAVES, missing
@@ -82,6 +83,7 @@ def set_microscope(signal, metadata=None, calibrate="auto", center=None, **quant
 
 def _center(signal, center, before):
     """(x, y) in pixels of the detector, however many of them a step of the axes is."""
+    require_uniform(signal.axes_manager.signal_axes, "set_microscope(center=...)")
     if isinstance(center, str) and center in ("detector", "beam"):
         steps = _middle(signal) if center == "detector" else _beam(signal)
         places = zip(_plain(signal)[:-3:-1], steps, ("center_x", "center_y"))
@@ -139,6 +141,9 @@ def _calibrated(signal, told, forgotten, calibrate, renew, before):
     """HyperSpy's axes, what they are, what they become, and the note about it; nothing is changed yet."""
     axes, plain = signal.axes_manager._axes, _plain(signal)
     if calibrate is None:
+        return axes, plain, plain, None
+    if not are_uniform(axes):
+        _logger.warning("Axes that are not uniform keep the calibration that they have, and so do all others.")
         return axes, plain, plain, None
     values = {name: value for name, value in {**before, **told.values}.items() if name not in forgotten}
     if calibrate == "auto" and _keeps_reciprocal(plain[-1], before) and values.get("beam_energy") is not None:

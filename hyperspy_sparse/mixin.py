@@ -12,7 +12,6 @@ import numpy as np
 from hyperspy.signals import LazySignal
 
 from hyperspy_sparse import (
-from hyperspy_sparse import (
     assigned_data,
     blocks,
     detectors,
@@ -30,7 +29,6 @@ from hyperspy_sparse import (
 )
 from hyperspy_sparse.geometry import remember_geometries
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, sparsified, twin_of
-from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.memory_limit import check as check_dense_size
 
 __all__ = ["SparseFramesMixin"]

@@ -136,8 +136,8 @@ def __getattr__(name):
     if not lazy:
         module = importlib.import_module(ALL_EXTENSIONS["signals"][plain]["module"])
         stock = getattr(module, plain)
-        about = f"Made of an array in memory, this is a `LazySparse{plain}`."
-        twin = type(name, (_BecomesLazy, stock), {"_stock": stock, "_twin": twin, "__doc__": about, "__module__": __name__})
+        about = {"__doc__": f"Made of an array in memory, this is a `LazySparse{plain}`.", "__module__": __name__}
+        twin = type(name, (_BecomesLazy, stock), {"_stock": stock, "_twin": twin, **about})
     globals()[name] = twin
     return twin
 

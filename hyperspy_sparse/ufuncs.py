@@ -123,9 +123,9 @@ def _not_called(ufunc, method, arrays, out, where, options):
     dense = tuple(_dense(x, f"{ufunc.__name__}.{method}") for x in arrays)
     if out is not None:
         options["out"] = tuple(_data_of(x) for x in out)
-    return getattr(ufunc, method)(*dense, where=_dense(_data_of(where), "where"), **options) if method == "reduce" else (
-        getattr(ufunc, method)(*dense, **options)
-    )
+    if where is not True:
+        options["where"] = _dense(_data_of(where), "where")
+    return getattr(ufunc, method)(*dense, **options)
 
 
 def _dense(x, what):

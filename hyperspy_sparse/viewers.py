@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from hyperspy_sparse import frames
+from hyperspy_sparse.axes import require_uniform
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.frames import memory_limit
 from rsciio_tpx3.metadata.units import parse_unit
@@ -110,6 +111,7 @@ def to_napari(signal, viewer=None, **options):
     data = FrameView(signal) if has_sparse_chunks(signal) else signal.data
     axes = signal.axes_manager
     ordered = (*axes.navigation_axes[::-1], *axes.signal_axes[::-1])
+    require_uniform(ordered, "napari")
     about = {
         "name": signal.metadata.General.title or "frames",
         "scale": [axis.scale for axis in ordered],

@@ -136,7 +136,7 @@ def find_kernel(image_function, sig_shape, dtype, options):
     kernel, prepare, additive = entry
     if prepare is None:
         return Kernel(kernel, options, additive is not None and additive(**options))
-    question = kernel, prepare, tuple(sig_shape), np.dtype(dtype)
+    question = *entry, tuple(sig_shape), np.dtype(dtype)
     for asked, given, answer in _PREPARED:
         if asked == question and _same_options(given, options):
             return answer
@@ -152,13 +152,21 @@ def find_kernel(image_function, sig_shape, dtype, options):
 # second.
 _PREPARED = deque(maxlen=8)
 
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+
+
+def _can_change(array):
+    """Whether the values of an array may be others later: it is writeable, or shows one that is."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return True
+        array = array.base
+    return array is not None  # a buffer of someone else's
+
 
 def _kept(options):
     """Options to compare with later: arrays that may change are copied."""
-    return {
-        k: v.copy() if isinstance(v, np.ndarray) and v.flags.writeable else v
-        for k, v in options.items()
-    }
+    return {k: v.copy() if isinstance(v, np.ndarray) and _can_change(v) else v for k, v in options.items()}
 
 
 def _same_options(given, options):
@@ -166,15 +174,16 @@ def _same_options(given, options):
 
 
 def _same(one, other):
+    """Whether an option is what it was. Lists, signals and other objects may have changed since, so they are not."""
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         if one is other:
-            return not one.flags.writeable
+            return not _can_change(one)
         # Large arrays that are not the very same are not worth the comparison.
         small = one.size <= 10**6 and one.shape == other.shape and one.dtype == other.dtype
-        return small and np.array_equal(one, other)
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        return False
-    return type(one) is type(other) and bool(np.all(one == other))
+        return small and one.dtype != object and np.array_equal(one, other)
+    if type(one) is tuple and type(other) is tuple:
+        return len(one) == len(other) and all(map(_same, one, other))
+    return type(one) is type(other) and isinstance(one, _PLAIN) and bool(one == other)
 
 
 def known_kernels():

@@ -241,6 +241,13 @@ def operators():
         "numpy_sqrt": lambda s: np.sqrt(s),
         "numpy_log": lambda s: np.log(s + 1),
         "numpy_maximum": lambda s: np.maximum(s, 1),
+        "numpy_log1p": lambda s: np.log1p(s),
+        "numpy_add": lambda s: np.add(s, 1),
+        "numpy_add_turned": lambda s: np.add(1, s),
+        "numpy_multiply_mask": lambda s: np.multiply(s, mask()),
+        "numpy_where": lambda s: np.multiply(s, 2, where=np.ones((16, 12), bool)),
+        "numpy_two_answers": lambda s: np.divmod(s, 2),
+        "numpy_not": lambda s: np.logical_not(s),
         "numpy_sum": lambda s: np.sum(s.data, axis=(0, 1)),
         "asarray": lambda s: np.asarray(s),
         "asarray_float": lambda s: np.asarray(s, dtype=float),
@@ -327,6 +334,15 @@ CASES = {
         "kx": lambda s: s.interpolate_on_axis(
             UniformDataAxis(size=6, scale=0.15, offset=-0.5), "kx"
         ),
+        "y": lambda s: s.interpolate_on_axis(
+            UniformDataAxis(size=4, scale=0.2, offset=1.1, navigate=True), "y"
+        ),
+        "cubic": lambda s: s.interpolate_on_axis(
+            UniformDataAxis(size=9, scale=0.15, offset=-0.7), "ky", degree=3
+        ),
+        "inplace": lambda s: s.interpolate_on_axis(
+            UniformDataAxis(size=6, scale=0.15, offset=-0.5), "kx", inplace=True
+        ),
     },
     "is_rgb": {"": lambda s: s.is_rgb},
     "is_rgba": {"": lambda s: s.is_rgba},
@@ -383,7 +399,16 @@ CASES = {
     "set_signal_origin": {"": lambda s: s.set_signal_origin("simulation")},
     "set_signal_type": {
         t or "none": lambda s, t=t: s.set_signal_type(t)
-        for t in ("", "diffraction", "electron_diffraction", "polar_diffraction", "dpc")
+        for t in (
+            "",
+            "diffraction",
+            "electron_diffraction",
+            "polar_diffraction",
+            "dpc",
+            "insitu_diffraction",
+            "power",
+            "correlation",
+        )
     },
     "split": {
         "auto": lambda s: s.split(),

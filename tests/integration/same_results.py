@@ -5,6 +5,10 @@ import numpy as np
 import sparse
 from hyperspy.signals import BaseSignal
 
+from hyperspy_sparse.mixin import SparseFramesMixin
+from hyperspy_sparse.nan_masks import is_masked
+from rsciio_tpx3 import CSRFrames
+
 # In metadata these differ by nature: random identifiers, times of writing, paths.
 _IGNORED = {"FileIO", "date", "time", "_id", "navigator", "_sig_navigator"}
 
@@ -32,11 +36,44 @@ def check_same(ours, theirs, where="result"):
         assert type(ours).__name__ == type(theirs).__name__, where
 
 
+def check_computed(ours, theirs, where="result"):
+    """Assert that everything lazy in two equal results can be computed, and is equal then; in place."""
+    if isinstance(theirs, list | tuple):
+        for i, pair in enumerate(zip(ours, theirs, strict=True)):
+            check_computed(*pair, f"{where}[{i}]")
+    elif isinstance(theirs, dict):
+        for key in theirs:
+            check_computed(ours[key], theirs[key], f"{where}[{key!r}]")
+    elif isinstance(theirs, BaseSignal) and theirs._lazy and ours._lazy:
+        for signal in (ours, theirs):
+            signal.compute(show_progressbar=False)
+        assert type(ours) is type(theirs), f"{where}: computed {type(ours)}, dense {type(theirs)}"
+        assert type(ours.data) is np.ndarray, f"{where}: {type(ours.data)} after compute()"
+        _same_arrays(ours.data, theirs.data, f"{where}.data, computed")
+
+
+def check_class_and_chunks(signal, where="signal"):
+    """Assert the rule of the classes: sparse frames in the sparse ones, dense data in all others."""
+    data = signal._data
+    frames = isinstance(data, da.Array) and isinstance(data._meta, CSRFrames)
+    if isinstance(signal, SparseFramesMixin):
+        assert frames or is_masked(data), f"{where}: {type(signal).__name__} with {data!r}"
+    else:
+        assert not frames, f"{where}: sparse frames in {type(signal).__name__}"
+    if isinstance(data, da.Array) and data.size:
+        chunk = data.blocks[(0,) * data.ndim].compute(scheduler="sync")
+        assert frames or not isinstance(chunk, CSRFrames), f"{where}: a chunk is {type(chunk)}, unknown to dask"
+    # a function of NumPy leaves an array in a lazy signal of HyperSpy's own classes
+    if not signal._lazy or isinstance(signal, SparseFramesMixin):
+        assert isinstance(data, da.Array) == signal._lazy, f"{where}: {type(data)} in {type(signal).__name__}"
+
+
 def _same_signals(ours, theirs, where):
     name = type(ours).__name__.replace("Sparse", "")
     assert name == type(theirs).__name__, (where, name, type(theirs).__name__)
     assert ours._lazy == theirs._lazy, f"{where}: lazy {ours._lazy}, dense {theirs._lazy}"
     assert ours.ragged == theirs.ragged, where
+    check_class_and_chunks(ours, where)
     _same_axes(ours, theirs, where)
     one, other = (_plain(s.metadata.as_dictionary()) for s in (ours, theirs))
     assert one == other, f"{where}: metadata {one} != {other}"
