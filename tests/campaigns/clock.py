@@ -210,7 +210,7 @@ def _reset_of(recording, begin, rng):
     truth = np.concatenate([old, new])
     number = np.arange(len(truth))
     old_edges = np.arange(old[0], old_end, S // 1000)
-    new_edges = np.arange(begin, int(new[-1]), max(int(np.ptp(new)) // 2000, S // 2000))
+    new_edges = np.arange(begin, int(new[-1]), max(int(np.ptp(new)) // 2000, 6))
     sent = np.concatenate([truth[:n_old] - old_end - S, new])
     columns = [(sent, packets.encode_hits(number % 65536, truth, 1 + number // 65536), number)]
     counters = 3000 + np.arange(len(old_edges)), 1 + np.arange(len(new_edges))
