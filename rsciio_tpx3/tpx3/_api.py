@@ -145,7 +145,7 @@ def file_reader(
         For damaged files: refuse, or read what can be read and count the rest.
     before_reset : {"exclude", "keep"}
         Hits and edges from before the detector's clock was reset, which some recordings begin with: leave them out
-        (and count them), or keep them at negative times.
+        (and count them), or keep them, at times before those of the new clock.
     cache : bool or "auto"
         Keep what opening finds out (less than 1 % of the file) in the user's cache folder, so that the
         next opening takes no time. "auto" does so from 256 MB on.

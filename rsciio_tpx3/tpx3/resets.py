@@ -100,9 +100,7 @@ def _counter_leaps(marks, at_mark, kind):
     off = (explained - step + _COUNTER / 2) % _COUNTER - _COUNTER / 2
     leaps = np.flatnonzero((step > COUNTER_LEAP) & (step < _COUNTER - COUNTER_LEAP) & (np.abs(off) > 0.5 * step))
     places = at_mark[edges]
-    return [
-        (int(places[i]), int(places[i + 1]), bool(ticks[i + 1] < ticks[i]), i < _EARLY * len(edges)) for i in leaps
-    ]
+    return [(int(places[i]), int(places[i + 1]), bool(ticks[i + 1] < ticks[i]), i < _EARLY * len(edges)) for i in leaps]
 
 
 def _after_counter_leap(counts, kind, ticks, leaps):

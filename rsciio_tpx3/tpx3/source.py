@@ -88,8 +88,8 @@ class Tpx3Source:
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
     before_reset : {"exclude", "keep"}
-        What to do about hits and edges from before the detector's clock was reset. "keep" gives them negative
-        times, which end one second before the first time after the reset.
+        What to do about hits and edges from before the detector's clock was reset. "keep" moves them
+        to times that end 1 to 28 s before the first time after the reset; they may be negative.
 
     Examples
     --------

@@ -67,7 +67,7 @@ def place_in_time(blocks, marks, keep_before_reset=False):
     blocks, marks : numpy.ndarray of `stream.BLOCK` and of `stream.MARK`
         As the pass made them; not changed.
     keep_before_reset : bool
-        Keep what precedes a reset, in negative times that end one second before the first time after it.
+        Keep what precedes a reset, at times that end between 1 and 28 s before the first time after it.
 
     Returns
     -------
@@ -147,7 +147,9 @@ def _place_before(kind, ticks, marks, at_mark, begin):
     after = np.flatnonzero(kind[begin:] >= 0) + begin
     if len(timed) and len(after):
         latest = int(np.max(ticks[timed]))
-        ticks[old] -= latest - int(np.min(ticks[after])) + TICKS_PER_SECOND
+        needed = latest - int(np.min(ticks[after])) + TICKS_PER_SECOND
+        # whole periods, since decoding a hit takes its time modulo the period from the word
+        ticks[old] -= -(-needed // PIXEL_PERIOD) * PIXEL_PERIOD
     return wrong
 
 

@@ -81,7 +81,7 @@ def _moments(rng, longest_pause):
     steps = rng.exponential(mean, n)
     for _ in range(int(rng.integers(0, 4))):
         steps[rng.integers(1, n)] += rng.uniform(0.05, 1) * longest_pause
-    start = int(rng.choice([0, 1, 26, 106, 429])) * S + int(rng.integers(0, S))
+    start = int(rng.choice([0, 1, 26, 106, 429])) * S + int(rng.integers(S // 1000, S))
     return (start + np.cumsum(steps).astype(np.int64)) // STEP * STEP
 
 
@@ -91,20 +91,22 @@ def simulated(clocks, rng):
     truth = _moments(rng, longest)
     n, chips = len(truth), int(rng.choice([1, 4]))
     number = np.arange(n)
-    columns = [(truth, packets.encode_hits(number % 65536, truth, 1 + number // 65536), rng.integers(0, chips, n), number)]
+    words = packets.encode_hits(number % 65536, truth, 1 + number // 65536)
+    columns = [(truth, words, rng.integers(0, chips, n), number)]
     begin, end = int(truth[0]), int(truth[-1])
 
     def add(times, words, chip):
         columns.append((times, words, np.broadcast_to(chip, len(times)), np.full(len(times), -1)))
 
     if "edges" in clocks:
-        times = _while_hits_come(np.arange(begin, end, max((end - begin) // 2000, S // 2000)), truth)
+        times = np.arange(begin - S // 5000, end, max((end - begin) // 2000, S // 2000))
         times = times + rng.integers(0, S // 10**6, len(times))
         add(times, packets.encode_tdc(0xF, 1 + np.arange(len(times)), times), 0)
     if "global" in clocks:
-        times = _while_hits_come(np.arange(begin, end, max((end - begin) // 300, S // 100)), truth)
-        rollovers = np.arange(0, end, TDC_PERIOD)  # of the low word
-        times = np.concatenate([times, _while_hits_come(rollovers[rollovers > begin], truth)])
+        # asked for at an interval, whether hits come or not; some just when the low word rolls over
+        times = np.arange(begin - S // 5000, end, max((end - begin) // 300, S // 1000))
+        rollovers = np.arange(0, end, TDC_PERIOD)
+        times = np.concatenate([times, rollovers[rollovers > begin]])
         for chip in range(chips):
             own = np.sort(times) + chip * 96
             for half in packets.encode_global(own).T:
@@ -117,12 +119,6 @@ def simulated(clocks, rng):
     times, words, chip, hit = (np.concatenate(column) for column in zip(*columns))
     order = np.argsort(times, kind="stable")
     return Recording(clocks, chips, times[order], words[order], chip[order].astype(int), hit[order], truth.copy())
-
-
-def _while_hits_come(times, truth):
-    """Times that lie near a hit: a pause of the beam is one of everything, as a shutter makes it."""
-    at = np.minimum(np.searchsorted(truth, times), len(truth) - 1)
-    return times[np.minimum(np.abs(truth[at] - times), np.abs(times - truth[np.maximum(at - 1, 0)])) < S // 4]
 
 
 def damage(recording, fault, rng):
@@ -168,7 +164,8 @@ def damage(recording, fault, rng):
 
 def _damage_global(recording, fault, rng):
     low, high = recording.of_type(0x44), recording.of_type(0x45)
-    for k in rng.choice(min(len(low), len(high)), int(rng.integers(1, 3))):
+    n = min(len(low), len(high))
+    for k in rng.choice(n, int(rng.integers(1, 3)) if n > 20 else 1, replace=False):
         if fault == "torn global time":
             recording.words[high[k]] += np.uint64(1 << 16)
         elif fault == "global high bit":
@@ -176,7 +173,10 @@ def _damage_global(recording, fault, rng):
         elif fault == "global low bit":
             recording.flip(low[k], rng.integers(32, 48))
         elif fault == "global duplicated":
-            recording.words[high[k]], recording.words[low[k]] = recording.words[high[k - 1]], recording.words[low[k - 1]]
+            recording.words[high[k]], recording.words[low[k]] = (
+                recording.words[high[k - 1]],
+                recording.words[low[k - 1]],
+            )
     if fault == "half a global time":
         kept = np.ones(len(recording.words), bool)
         kept[rng.choice(np.concatenate([low, high]), 3)] = False
@@ -197,14 +197,7 @@ def _reset(recording, rng):
     """Words of an old clock at the start, as they are left in the buffers: edges, hits, and pairs of global times."""
     if recording.clocks not in ("edges, global", "edges, global, control", "edges"):
         return False
-    at = recording.times < recording.times[0] + 600 * S
-    recording.keep(at)
-    begin = int(rng.integers(1, S // 100))
-    back = int(recording.times[0]) - begin
-    back -= back % (96 * STEP)
-    if back % (2**20) or back:
-        return _reset_of(recording, begin, rng)
-    return True
+    return _reset_of(recording, int(rng.integers(1, S // 100)), rng)
 
 
 def _reset_of(recording, begin, rng):
@@ -216,10 +209,10 @@ def _reset_of(recording, begin, rng):
     new = new[new < 100 * S]
     truth = np.concatenate([old, new])
     number = np.arange(len(truth))
-    rows = [(number, packets.encode_hits(number % 65536, truth, 1 + number // 65536), np.where(True, number, 0))]
-    old_edges, new_edges = np.arange(old[0], old_end, S // 1000), np.arange(begin, int(new[-1]), max(int(np.ptp(new)) // 2000, S // 2000))
+    old_edges = np.arange(old[0], old_end, S // 1000)
+    new_edges = np.arange(begin, int(new[-1]), max(int(np.ptp(new)) // 2000, 6))
     sent = np.concatenate([truth[:n_old] - old_end - S, new])
-    columns = [(sent, rows[0][1], number)]
+    columns = [(sent, packets.encode_hits(number % 65536, truth, 1 + number // 65536), number)]
     counters = 3000 + np.arange(len(old_edges)), 1 + np.arange(len(new_edges))
     for times, counter, shift in ((old_edges, counters[0], old_end + S), (new_edges, counters[1], 0)):
         columns.append((times - shift, packets.encode_tdc(0xF, counter, times), np.full(len(times), -1)))
