@@ -16,6 +16,7 @@ _NEAR = 0.25  # of the period: intervals that are meant to be one
 _SIGMAS = 8
 _LEAST = 0.002  # of the period: what is in step although nothing scatters
 _MOST = 0.1  # of the period: with more scatter there is no step to keep
+_EXACT = 0.3  # of the intervals: where so many are equal, the others are out of step
 _AHEAD = 4  # periods looked ahead for edges that keep a step
 _LOOKS = 300  # edges looked at in doing so: time stays linear whatever the recording holds
 
@@ -34,7 +35,11 @@ def keeps_step(edges, period):
     if not np.isfinite(period) or len(edges) < 4:
         return None
     tolerance = max(_SIGMAS * scatter(edges, period), _LEAST * period)
-    return tolerance if tolerance <= _MOST * period else None
+    if tolerance <= _MOST * period:
+        return tolerance
+    # a short train with several edges out of place scatters, and yet many of its intervals are equal
+    exact = np.abs(np.diff(edges) - period) < 0.5 * _LEAST * period
+    return _LEAST * period if exact.sum() >= max(4, _EXACT * len(exact)) else None
 
 
 def slips(ticks, period):

@@ -188,3 +188,11 @@ def test_the_cache_tells_recordings_with_and_without_what_was_before_a_reset(tmp
     hits = [file_info(path, cache=True, before_reset=what)["hits"] for what in ("exclude", "keep") * 2]
     n = len(truth.hit_time)
     assert hits == [n - 1, n] * 2
+
+
+def test_a_short_train_with_several_edges_out_of_place_keeps_its_step():
+    edges = np.arange(12) * P
+    edges[[2, 4, 10]] += np.array([-22, -13, -12]) * P // 100
+    assert keeps_step(edges, P) == 0.002 * P
+    irregular = np.cumsum(np.random.default_rng(0).integers(85 * P // 100, 115 * P // 100, 40))
+    assert keeps_step(irregular, P) is None
