@@ -140,6 +140,9 @@ def _demo(arguments):
     # the one command that needs HyperSpy, pyXem and matplotlib
     from hyperspy_sparse.demo import run
 
+    # HyperSpy logs a traceback of what a reader refuses; `main` says it on a line
+    logging.getLogger("hyperspy.io").setLevel(logging.CRITICAL)
+
     run(arguments.files, arguments.output, dict(arguments.option))
 
 

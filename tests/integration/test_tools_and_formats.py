@@ -1,4 +1,4 @@
-"""Every tool on every format: it answers, or says for which formats it is. A new tool or format has to be entered here."""
+"""Every tool on every format: it answers, or says for which formats it is. New tools and formats are entered here."""
 
 import os
 
@@ -48,7 +48,8 @@ def test_info_available_signals_and_check(files, name, capsys):
     info = rsciio_tpx3.file_info(path)
     assert info["bytes"] > 0 and info["losses"] == {} and info["signals"] == rsciio_tpx3.available_signals(path)
     assert (info["hits"] if name in EVENTS else info["entries"]) > 100
-    assert main(["info", path]) == 0 and "hits" if name in EVENTS else "entries" in capsys.readouterr().out
+    assert main(["info", path]) == 0
+    assert ("hits" if name in EVENTS else "entries") in capsys.readouterr().out
     assert main(["info", "--json", path]) == 0
     options = {"file_format": "stempy"} if name == "x.h5" else {}
     found = check(path, show_progressbar=False, **options)
@@ -61,7 +62,7 @@ def test_tools_of_recordings(files, name):
     path = str(files / name)
     n = rsciio_tpx3.file_info(path, on_loss="warn", follow=True)["hits"]
     assert sum(len(hits) for hits in rsciio_tpx3.read_hits(path)) == n
-    assert len(next(rsciio_tpx3.read_hits(path, scan=SCANNED)).columns) == 6
+    assert "scan_x" in next(rsciio_tpx3.read_hits(path, scan=SCANNED)).columns
     try:
         rsciio_tpx3.find_scan_delay(path, **SCANNED)
     except rsciio_tpx3.ConflictError as error:
