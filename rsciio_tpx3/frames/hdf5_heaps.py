@@ -16,6 +16,7 @@ MOST_BYTES = 1 << 26
 
 _BEGINNING = b"GCOL\x01"
 _MOST_HEAPS = 16  # whose references are looked for; metadata lie in the first ones
+_SEARCHED_BYTES = 1 << 20  # and are referred to from the beginning of the file
 
 
 def check_heaps(stamp):
@@ -68,7 +69,7 @@ def _check_references(content, at, sizes, name):
     numbers, or the bytes 4 and 3 of a virtual data set.
     """
     address = struct.pack("<Q", at)
-    found = content.find(address, 4)
+    found = content.find(address, 4, _SEARCHED_BYTES)
     while found >= 0 and found + 12 <= len(content):
         length, _, number = struct.unpack_from("<IQI", content, found - 4)
         virtual = content[found - 1] == 3 and content[found - 2] in (4, 5)
@@ -77,4 +78,4 @@ def _check_references(content, at, sizes, name):
                 f"{name!r} refers at byte {found - 4} to {length} items in a text of {sizes[number]} bytes: it is "
                 "damaged. Copy the file again."
             )
-        found = content.find(address, found + 1)
+        found = content.find(address, found + 1, _SEARCHED_BYTES)
