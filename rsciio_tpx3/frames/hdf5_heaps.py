@@ -11,11 +11,12 @@ from rsciio_tpx3.exceptions import Tpx3FormatError
 
 __all__ = ["check_heaps"]
 
-MOST_BYTES = 1 << 26
-"""Files above are not read from end to end for this: it takes 0.1 s for 64 MiB. ``guard=True`` is for them."""
+MOST_BYTES = 1 << 24
+"""Files above are not read from end to end for this: it takes up to 0.2 s for 16 MiB. ``guard=True`` is for them."""
 
 _BEGINNING = b"GCOL\x01"
 _MOST_HEAPS = 16  # whose references are looked for; metadata lie in the first ones
+_SEARCHED_BYTES = 1 << 20  # and are referred to from the beginning of the file
 
 
 def check_heaps(stamp):
@@ -24,7 +25,7 @@ def check_heaps(stamp):
     Parameters
     ----------
     stamp : FileStamp
-        Nothing is done for files above 64 MiB.
+        Nothing is done for files above 16 MiB.
     """
     if stamp.size > MOST_BYTES:
         return
@@ -68,7 +69,7 @@ def _check_references(content, at, sizes, name):
     numbers, or the bytes 4 and 3 of a virtual data set.
     """
     address = struct.pack("<Q", at)
-    found = content.find(address, 4)
+    found = content.find(address, 4, _SEARCHED_BYTES)
     while found >= 0 and found + 12 <= len(content):
         length, _, number = struct.unpack_from("<IQI", content, found - 4)
         virtual = content[found - 1] == 3 and content[found - 2] in (4, 5)
@@ -77,4 +78,4 @@ def _check_references(content, at, sizes, name):
                 f"{name!r} refers at byte {found - 4} to {length} items in a text of {sizes[number]} bytes: it is "
                 "damaged. Copy the file again."
             )
-        found = content.find(address, found + 1)
+        found = content.find(address, found + 1, _SEARCHED_BYTES)

@@ -91,7 +91,10 @@ def test_every_hdf5_array_has_a_checksum(tmp_path, dense):
     assert without == []
 
 
-@pytest.mark.parametrize("name", ["a\nb.toml", 'a"b.toml', "a\\b.toml", "a\tb\x7f.toml", "a'''b.toml", "\u202eab\u2028.toml"])
+ODD_NAMES = ["a\nb.toml", 'a"b.toml', "a\\b.toml", "a\tb\x7f.toml", "a'''b.toml", "\u202eab\u2028.toml"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_make_a_toml_that_can_be_read(tmp_path, dense, name):
     raw_csr.file_writer(tmp_path / name, signal_dict(lazy(dense)))
     assert np.array_equal(np.asarray(raw_csr.file_reader(tmp_path / name)[0]["data"].compute()), dense)

@@ -244,7 +244,10 @@ def test_an_index_that_leaves_the_list_never_reaches_compiled_code(tmp_path, wro
 # -- metadata ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [int, float, str, lambda n: [n], lambda n: np.array([[n]]), np.uint8, lambda n: np.bytes_(str(n))])
+DRESSES = [int, float, str, lambda n: [n], lambda n: np.array([[n]]), np.uint8, lambda n: np.bytes_(str(n))]
+
+
+@pytest.mark.parametrize("number", DRESSES)
 def test_numbers_in_attributes_are_read_in_any_dress(tmp_path, number):
     path = write_stempy(tmp_path / "a.h5", [[i] for i in range(6)], number=number)
     found = values(stempy.file_reader(path))
