@@ -137,6 +137,7 @@ _KINDS = {
     "pattern": _TEXT_OR_NONE,
     "values": _TEXT,
     "on_loss": _TEXT,
+    "before_reset": _TEXT,
     "orientation": _TEXT_OR_NONE,
     "navigation_shape": (
         _is_shape,
