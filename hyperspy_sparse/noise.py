@@ -1,9 +1,9 @@
 """How counts scatter that were added up over an area of the detector.
 
 HyperSpy reads ``Signal.Noise_properties.Variance_linear_model`` for each element of the data: one pixel at one
-position, which an electron hits once or not at all, so that its counts are Poisson. The hits of one electron lie in neighbouring
-pixels, though, and are not independent: added up over an area they scatter more. By how much is a property of the
-recording, kept under a name of its own, and a virtual image gets it as its own model.
+position, which an electron hits once or not at all, so that its counts are Poisson. The hits of one electron lie in
+neighbouring pixels, though, and are not independent: added up over an area they scatter more. By how much is a
+property of the recording, kept under a name of its own, and a virtual image gets it as its own model.
 """
 
 import math

@@ -328,3 +328,17 @@ def test_axes_in_another_order_are_named_with_the_way_back(drifting, order):
 
 def test_they_are_public():
     assert hyperspy_sparse.align_frames is align_frames and "find_drift" in dir(hyperspy_sparse)
+
+
+def test_shifts_have_the_sign_of_hyperspy_and_are_taken_from_either(drifting):
+    """Kind: a convention of another package is promised and not kept."""
+    _, path, options = drifting
+    s = hs.load(path, **options)
+    mask = np.ones((256, 256), bool)
+    mask[96:160, 96:160] = False
+    own = find_drift(s, detector=mask, reference="first").shifts
+    images = hyperspy_sparse.virtual_images(s, [mask]).data[0].compute().astype(float)
+    theirs = hs.signals.Signal2D(images).estimate_shift2D(reference="current", show_progressbar=False)
+    assert np.abs(own - theirs).max() < 1 and np.abs(own).max() > 2
+    by_own, by_theirs = (align_frames(s, np.rint(shifts)) for shifts in (own, theirs))
+    assert np.abs(np.subtract(by_own.data.shape[:2], by_theirs.data.shape[:2])).max() <= 1

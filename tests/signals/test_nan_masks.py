@@ -84,3 +84,40 @@ def test_other_arrays_are_not_taken_for_a_masked_region(sparse_signal):
         np.where(some, data, np.nan),
     ]
     assert all(nan_masks.behind(other) is None for other in others)
+
+
+MADE = {
+    "persisted": lambda s: (s.persist(), s)[1],
+    "cut out": lambda s: s.inav[1:, 1:].isig[1:-1, 1:],
+    "binned": lambda s: s.rebin(scale=(1, 1, 2, 2)),
+    "multiplied": lambda s: s * 2,
+    "masked": lambda s: s * hs.signals.BaseSignal(np.arange(15).reshape(3, 5) % 2).T,
+}
+
+
+@pytest.mark.parametrize("region", ["circle", "annulus", "polygon", "scan"])
+@pytest.mark.parametrize("made", MADE)
+def test_frames_that_came_from_anywhere_are_summed_without_becoming_dense(
+    sparse_signal, dense_signal, never_dense, made, region
+):
+    """Kind: a fast path depends on how the signal came into being."""
+
+    def of(signal):
+        signal = MADE[made](signal)
+        am = signal.axes_manager
+        axes = am.navigation_axes if region == "scan" else am.signal_axes
+        middle = axes[0].axis[axes[0].size // 2], axes[1].axis[axes[1].size // 2]
+        roi = hs.roi.CircleROI(*middle, 1.2 * axes[0].scale) if region == "scan" else ROIS[region]()
+        part = roi(signal, axes=axes)
+        return [getattr(part, name)(over) for name in ("nansum", "nanmean") for over in (NAV, DETECTOR)]
+
+    def dense(signal):
+        signal = signal.deepcopy()
+        signal.compute(show_progressbar=False)
+        return signal
+
+    ours = [result.data.compute() for result in of(sparse_signal)]
+    with np.errstate(all="ignore"):
+        theirs = [result.data for result in of(dense(dense_signal).as_lazy())]
+        for found, expected in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(found, expected.compute(), rtol=1e-12)
