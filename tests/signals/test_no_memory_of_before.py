@@ -69,6 +69,7 @@ def test_an_option_that_was_changed_in_place_is_looked_at_again():
     shown = base[:]
     shown.flags.writeable = False  # and still it changes with the array that it shows
     for options in (base, shown, [1, 2, 3]):
+        table._PREPARED.clear()
         before = len(seen)
         find_kernel(image_function, (4, 5), np.dtype("u1"), {"weights": options})
         changed = base if isinstance(options, np.ndarray) else options
