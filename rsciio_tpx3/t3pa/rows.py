@@ -5,8 +5,8 @@ Sources: Advacam's Pixet manuals and public wiki (limits of the columns, rows ar
 """
 
 import numpy as np
-from numba import njit
 
+from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.clock import COARSE_TICKS
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 

@@ -6,7 +6,8 @@ together with them.
 """
 
 import numpy as np
-from numba import njit
+
+from rsciio_tpx3.compiled import njit
 
 __all__ = ["SeriesFinder"]
 
