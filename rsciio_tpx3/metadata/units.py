@@ -562,7 +562,10 @@ def _split_text(text, value, unit, name, example, bare):
     rest = rest[closing:].lstrip()
     number, error = _PLAIN.match(rest), None
     if number is not None:
-        rest = rest[number.end() :]
+        rest, quotient = rest[number.end() :], _DIVISOR.match(rest, number.end())
+        if quotient:  # an exact time, such as "103074260778 / 3840000000 s"
+            number, rest = _quotient(number[0], quotient[1], value, name, example), quotient.string[quotient.end() :]
+            return number, None, rest.strip() or bare
         sign = _ERROR_SIGN.match(rest)
         error = _PLAIN.match(rest, sign.end()) if sign else None
         rest = rest[error.end() :] if error else rest
@@ -575,6 +578,16 @@ def _split_text(text, value, unit, name, example, bare):
             f"example {example!r}."
         )
     return number[0], error and error[0], rest.strip() or bare
+
+
+_DIVISOR = re.compile(rf"\s*/\s*({_NUMBER})(?!\s*/)")
+
+
+def _quotient(number, divisor, value, name, example):
+    below = _exact(divisor, value, name, example)
+    if not below:
+        raise UnitError(f"{name}={shown(value)} is divided by zero.{_hint(example)}")
+    return _exact(number, value, name, example) / below
 
 
 def _of_pint(value):
