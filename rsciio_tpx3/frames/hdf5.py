@@ -18,6 +18,7 @@ import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, LossError, Tpx3FormatError, format_errors
 from rsciio_tpx3.frames.files import FileStamp
+from rsciio_tpx3.frames.hdf5_references import limit_attribute, limit_values
 
 __all__ = [
     "attribute",
@@ -219,6 +220,7 @@ def attribute(item, name):
         if math.prod(about.shape or ()) * about.dtype.itemsize > _MOST_ATTRIBUTE:
             _logger.warning(f"attribute {name!r} of {item.name} in {item.file.filename!r} is too large and left out.")
             return None
+        limit_attribute(item, name, _MOST_ATTRIBUTE)
         return _plain(item.attrs[name])
     except Exception as error:  # of a dozen types, and no attribute is worth the data
         _logger.warning(f"attribute {name!r} of {item.name} cannot be read ({error}) and is left out.")
@@ -254,6 +256,7 @@ def value(dataset, most=_MOST_BYTES):
     if shape is None:
         return None
     limit_size(dataset, most)
+    limit_values(dataset, most)
     texts = h5py.check_vlen_dtype(dataset.dtype) or h5py.check_string_dtype(dataset.dtype)
     if not shape or texts is None or dataset.size <= 1:
         return _plain(dataset[()])
