@@ -466,12 +466,15 @@ def _check_chunks(dataset, name, file_size):
         )
     expected = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks))
     count = masked = 0
+    corners, ranges = set(), []
     sizes = dataset.id.get_create_plist().get_nfilters() > 0
 
     def look(chunk):
         nonlocal count, masked
         count += 1
         masked += bool(chunk.filter_mask)
+        corners.add(chunk.chunk_offset)
+        ranges.append((chunk.byte_offset, chunk.byte_offset + chunk.size))
         if chunk.byte_offset + chunk.size > file_size:
             raise LossError(f"{name} has a part beyond the end of the file, which is cut. Copy it again.")
         if not sizes and chunk.size != n_bytes:
@@ -485,6 +488,18 @@ def _check_chunks(dataset, name, file_size):
             look(dataset.id.get_chunk_info(i))
     if count > expected:
         raise Tpx3FormatError(f"{name} has more than the {expected} parts that its shape needs. The file is damaged.")
+    # the library passes over a part that belongs nowhere, and reads zeros in its place
+    inside = sum(
+        all(at % c == 0 and at < n for at, c, n in zip(corner, dataset.chunks, dataset.shape)) for corner in corners
+    )
+    if inside < count:
+        raise Tpx3FormatError(
+            f"{name} has {count - inside} parts too many in one place, or outside of its shape {dataset.shape}: "
+            "what belongs there would read as zeros. The file is damaged; copy it again."
+        )
+    ranges.sort()
+    if any(end > begin for (_, end), (begin, _) in zip(ranges, ranges[1:])):
+        raise Tpx3FormatError(f"{name} has two parts in the same bytes of the file. It is damaged; copy it again.")
     if count < expected:
         raise LossError(
             f"{expected - count} of the {expected} parts of {name} were never written, or are lost: they would read "
