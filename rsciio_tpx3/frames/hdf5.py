@@ -110,6 +110,8 @@ def find(group, path, allow_external=False, _links=0):
     Tpx3FormatError
         If the path leads into another file, and may not, or that file has no such object; or if soft links go round
         in a circle.
+    LossError
+        If there is an object that is damaged.
     """
     import h5py
 
@@ -121,18 +123,46 @@ def find(group, path, allow_external=False, _links=0):
             continue
         if not isinstance(node, h5py.Group):
             return None
-        link = node.get(part, getlink=True)
-        if link is None:
+        if not _has(node, part):
             return None
+        link = node.get(part, getlink=True)
         if isinstance(link, h5py.SoftLink):
             node = find(node, link.path, allow_external, _links + 1)
         elif isinstance(link, h5py.ExternalLink):
             node = _linked(node, part, link, allow_external)
         else:
-            node = node.get(part)
+            node = _opened(node, part)
         if node is None:
             return None
     return node
+
+
+# h5py's `get` has None for what cannot be opened and for groups that cannot be read, as for what is absent; a checksum,
+# or the numbers of the pixels, must not vanish so
+
+
+def _has(group, name):
+    """Whether a group has a link."""
+    try:
+        return group.id.links.exists(name.encode("utf-8", "surrogateescape"))
+    except (KeyError, RuntimeError, OSError, ValueError) as error:
+        raise _damaged(group, f"the group where {name!r} may be", "read", error) from error
+
+
+def _opened(group, name):
+    """What a hard link leads to."""
+    try:
+        return group[name]
+    except (KeyError, RuntimeError, OSError) as error:
+        raise _damaged(group, repr(name), "opened", error) from error
+
+
+def _damaged(group, what, done, error):
+    words = " ".join(str(error).split())[:200]
+    return LossError(
+        f"{group.name} of {os.path.basename(group.file.filename)!r}: {what} cannot be {done} ({words}). The file is "
+        "damaged; copy it again."
+    )
 
 
 def _linked(group, name, link, allow_external):
@@ -189,7 +219,10 @@ def groups_of_class(file, kind, allow_external=False):
                     continue
                 item = group.get(name)
             else:
-                item = group.get(name, getclass=True) is h5py.Group and group.get(name)
+                kind = group.get(name, getclass=True)
+                if kind is None:
+                    _logger.warning(f"{below} of {file.file.filename!r} cannot be opened and is passed over: damage.")
+                item = kind is h5py.Group and group.get(name)
             if isinstance(item, h5py.Group):
                 waiting.append((below, item, depth + 1))
     return found, outside
