@@ -18,6 +18,7 @@ import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, LossError, Tpx3FormatError, format_errors
 from rsciio_tpx3.frames.files import FileStamp
+from rsciio_tpx3.frames.hdf5_references import limit_attribute, limit_values
 
 __all__ = [
     "attribute",
@@ -109,6 +110,8 @@ def find(group, path, allow_external=False, _links=0):
     Tpx3FormatError
         If the path leads into another file, and may not, or that file has no such object; or if soft links go round
         in a circle.
+    LossError
+        If there is an object that is damaged.
     """
     import h5py
 
@@ -120,18 +123,46 @@ def find(group, path, allow_external=False, _links=0):
             continue
         if not isinstance(node, h5py.Group):
             return None
-        link = node.get(part, getlink=True)
-        if link is None:
+        if not _has(node, part):
             return None
+        link = node.get(part, getlink=True)
         if isinstance(link, h5py.SoftLink):
             node = find(node, link.path, allow_external, _links + 1)
         elif isinstance(link, h5py.ExternalLink):
             node = _linked(node, part, link, allow_external)
         else:
-            node = node.get(part)
+            node = _opened(node, part)
         if node is None:
             return None
     return node
+
+
+# h5py's `get` has None for what cannot be opened and for groups that cannot be read, as for what is absent; a checksum,
+# or the numbers of the pixels, must not vanish so
+
+
+def _has(group, name):
+    """Whether a group has a link."""
+    try:
+        return group.id.links.exists(name.encode("utf-8", "surrogateescape"))
+    except (KeyError, RuntimeError, OSError, ValueError) as error:
+        raise _damaged(group, f"the group where {name!r} may be", "read", error) from error
+
+
+def _opened(group, name):
+    """What a hard link leads to."""
+    try:
+        return group[name]
+    except (KeyError, RuntimeError, OSError) as error:
+        raise _damaged(group, repr(name), "opened", error) from error
+
+
+def _damaged(group, what, done, error):
+    words = " ".join(str(error).split())[:200]
+    return LossError(
+        f"{group.name} of {os.path.basename(group.file.filename)!r}: {what} cannot be {done} ({words}). The file is "
+        "damaged; copy it again."
+    )
 
 
 def _linked(group, name, link, allow_external):
@@ -188,7 +219,10 @@ def groups_of_class(file, kind, allow_external=False):
                     continue
                 item = group.get(name)
             else:
-                item = group.get(name, getclass=True) is h5py.Group and group.get(name)
+                kind = group.get(name, getclass=True)
+                if kind is None:
+                    _logger.warning(f"{below} of {file.file.filename!r} cannot be opened and is passed over: damage.")
+                item = kind is h5py.Group and group.get(name)
             if isinstance(item, h5py.Group):
                 waiting.append((below, item, depth + 1))
     return found, outside
@@ -219,6 +253,7 @@ def attribute(item, name):
         if math.prod(about.shape or ()) * about.dtype.itemsize > _MOST_ATTRIBUTE:
             _logger.warning(f"attribute {name!r} of {item.name} in {item.file.filename!r} is too large and left out.")
             return None
+        limit_attribute(item, name, _MOST_ATTRIBUTE)
         return _plain(item.attrs[name])
     except Exception as error:  # of a dozen types, and no attribute is worth the data
         _logger.warning(f"attribute {name!r} of {item.name} cannot be read ({error}) and is left out.")
@@ -254,6 +289,7 @@ def value(dataset, most=_MOST_BYTES):
     if shape is None:
         return None
     limit_size(dataset, most)
+    limit_values(dataset, most)
     texts = h5py.check_vlen_dtype(dataset.dtype) or h5py.check_string_dtype(dataset.dtype)
     if not shape or texts is None or dataset.size <= 1:
         return _plain(dataset[()])
@@ -463,12 +499,15 @@ def _check_chunks(dataset, name, file_size):
         )
     expected = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks))
     count = masked = 0
+    corners, ranges = set(), []
     sizes = dataset.id.get_create_plist().get_nfilters() > 0
 
     def look(chunk):
         nonlocal count, masked
         count += 1
         masked += bool(chunk.filter_mask)
+        corners.add(chunk.chunk_offset)
+        ranges.append((chunk.byte_offset, chunk.byte_offset + chunk.size))
         if chunk.byte_offset + chunk.size > file_size:
             raise LossError(f"{name} has a part beyond the end of the file, which is cut. Copy it again.")
         if not sizes and chunk.size != n_bytes:
@@ -482,6 +521,18 @@ def _check_chunks(dataset, name, file_size):
             look(dataset.id.get_chunk_info(i))
     if count > expected:
         raise Tpx3FormatError(f"{name} has more than the {expected} parts that its shape needs. The file is damaged.")
+    # the library passes over a part that belongs nowhere, and reads zeros in its place
+    inside = sum(
+        all(at % c == 0 and at < n for at, c, n in zip(corner, dataset.chunks, dataset.shape)) for corner in corners
+    )
+    if inside < count:
+        raise Tpx3FormatError(
+            f"{name} has {count - inside} parts too many in one place, or outside of its shape {dataset.shape}: "
+            "what belongs there would read as zeros. The file is damaged; copy it again."
+        )
+    ranges.sort()
+    if any(end > begin for (_, end), (begin, _) in zip(ranges, ranges[1:])):
+        raise Tpx3FormatError(f"{name} has two parts in the same bytes of the file. It is damaged; copy it again.")
     if count < expected:
         raise LossError(
             f"{expected - count} of the {expected} parts of {name} were never written, or are lost: they would read "
