@@ -228,7 +228,9 @@ _CHECKS = {
     "line_flyback": _time("0.5 us", allow_negative=True),
     "frame_flyback": _time("0.5 us", allow_negative=True),
     "scan_delay": _time("0.5 us", allow_negative=True),
-    **dict.fromkeys(("signal", "sync", "tdc", "pattern", "orientation", "values", "on_loss", "before_reset", "dataset_path"), _word),
+    **dict.fromkeys(
+        ("signal", "sync", "tdc", "pattern", "orientation", "values", "on_loss", "before_reset", "dataset_path"), _word
+    ),
     "active_fraction": _fraction,
     "lines_per_row": _whole(1, 1 << 20),
     "first_line": _whole(0, _MOST),
