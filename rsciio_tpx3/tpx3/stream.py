@@ -37,6 +37,7 @@ from rsciio_tpx3.events.packets import (
     tdc_edge,
     tdc_ticks,
 )
+from rsciio_tpx3.tpx3.chunk_counts import N_FIELDS, lost_chunks, note_chunk, swapped_chunks
 
 __all__ = ["BLOCK", "BLOCK_WORDS", "COUNTER_LEAP", "KIND_CONTROL", "KIND_GLOBAL", "MARK", "WINDOW_WORDS", "StreamPass"]
 
@@ -157,18 +158,6 @@ def _first_hit(state, word, ticks):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _note_chunk(table, chip, count):
-    """Keep number, lowest, highest, last and backward steps of one chip's chunk counter."""
-    if table[chip, 0] == 0:
-        table[chip, 1] = table[chip, 2] = table[chip, 3] = count
-    table[chip, 0] += 1
-    table[chip, 1] = min(table[chip, 1], count)
-    table[chip, 2] = max(table[chip, 2], count)
-    table[chip, 4] += count < table[chip, 3]
-    table[chip, 3] = count
-
-
-@njit(nogil=True, cache=True, inline="always")
 def _near_hits(words, first):
     """How many of the words, from the first on, are hits within a quarter period of `first`.
 
@@ -212,8 +201,8 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
     """Go through one window; returns (words done, blocks, marks).
 
     Stops early at a word that should be a chunk header and is none. Tables:
-    `low_words` pending 0x44 time of each chip or -1; `chunk_counts` per chip number, lowest, highest,
-    last and backward steps of the 0x50 counter; `top_counts` by the top 16 bits for other packets.
+    `low_words` pending 0x44 time of each chip or -1; `chunk_counts` of the 0x50 counter of each chip;
+    `top_counts` by the top 16 bits for other packets.
     """
     n_blocks = 0
     n_marks = 0
@@ -283,7 +272,7 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
             elif kind == TYPE_SPIDR:
                 identifier = np.int64(word >> np.uint64(56))
                 if identifier == CHUNK_COUNT:
-                    _note_chunk(chunk_counts, chip, np.int64(word & np.uint64(0xFFFFFFFFFFFF)))
+                    note_chunk(chunk_counts[chip], np.int64(word & np.uint64(0xFFFFFFFFFFFF)))
                 elif identifier == 0x5F or identifier == 0x5A or identifier == 0x5C:
                     mark_kind = np.int64(KIND_CONTROL)
                     ticks = control_ticks(word)
@@ -322,7 +311,7 @@ class StreamPass:
     top_counts : numpy.ndarray of int64, shape (65536,)
         Number of packets that are no hits, by their top 16 bits.
     chip_hits, chip_chunks : numpy.ndarray of int64, shape (256,)
-    chunk_counts : numpy.ndarray of int64, shape (256, 5)
+    chunk_counts : numpy.ndarray of int64, shape (256, chunk_counts.N_FIELDS)
     """
 
     def __init__(self, headerless=False):
@@ -330,7 +319,7 @@ class StreamPass:
         self._state = np.full(_N_STATE, -1, np.int64)
         self._state[[_CHIP, _LEFT, _B_START, _B_CHIP, _B_LEFT, _B_HITS]] = 0
         self._low_words = np.full(256, -1, np.int64)
-        self.chunk_counts = np.zeros((256, 5), np.int64)
+        self.chunk_counts = np.zeros((256, N_FIELDS), np.int64)
         self.top_counts = np.zeros(1 << 16, np.int64)
         self.chip_hits = np.zeros(256, np.int64)
         self.chip_chunks = np.zeros(256, np.int64)
@@ -398,12 +387,9 @@ class StreamPass:
     @property
     def lost_chunks(self):
         """Chunks that the 0x50 counters say are missing, by chip."""
-        n, lowest, highest = self.chunk_counts[:, :3].T
-        lost = np.where(n > 0, highest - lowest + 1 - n, 0)
-        return {int(chip): int(lost[chip]) for chip in np.flatnonzero(lost > 0)}
+        return lost_chunks(self.chunk_counts)
 
     @property
     def swapped_chunks(self):
         """Chunks that came after a later one, by chip."""
-        back = self.chunk_counts[:, 4]
-        return {int(chip): int(back[chip]) for chip in np.flatnonzero(back)}
+        return swapped_chunks(self.chunk_counts)
