@@ -69,7 +69,8 @@ COUNTER_LEAP = 64  # edges; as many may be missing, or copied late, without a re
 _ENDLESS = np.iinfo(np.int32).max  # packets left in a stream without headers
 _QUARTER = PIXEL_PERIOD // 4
 _PIECES = 16, 512  # packets looked at together: few where other packets are many, more while all are hits
-# Blocks are cut where the clock packets leap by more: hits before and after must not share a reference.
+# Blocks are cut where clock packets, or hits from one to the next, leap by more: what comes before and after may
+# belong to different turns, or to different clocks, and must not share a reference.
 _LEAP = TICKS_PER_SECOND
 
 # Fields of the state that goes from window to window.
@@ -158,23 +159,30 @@ def _first_hit(state, word, ticks):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _near_hits(words, first):
-    """How many of the words, from the first on, are hits within a quarter period of `first`.
+def _near_hits(words, first, last):
+    """How many of the words, from the first on, are hits within a quarter period of `first`, without a leap.
+
+    Parameters
+    ----------
+    first, last : int
+        Of the block's hits so far: time of the first, and of the last relative to it, in steps of `PIXEL_TICKS`.
 
     Returns
     -------
     taken, low, high, last : int
-        Number, and the earliest, latest and last time in steps of `PIXEL_TICKS` relative to `first`.
+        Number, and the earliest, latest and last time in the same steps relative to `first`.
 
     Notes
     -----
     All words are looked at in one loop without a branch, which becomes vector instructions; where one
-    of them is something else, the loop runs once more over those before it.
+    of them is something else, or they spread so far that there may be a leap, the loop runs once more over those
+    before it.
     """
     half, mask = np.int64(PIXEL_STEPS // 2), np.int64(PIXEL_STEPS - 1)
     shift = half - first
-    quarter = np.int64(PIXEL_STEPS // 4)
+    quarter, leap = np.int64(PIXEL_STEPS // 4), np.int64(_LEAP // PIXEL_TICKS)
     n = len(words)
+    walked = False
     while True:
         other = np.uint64(0)
         low, high = np.int64(PIXEL_STEPS), np.int64(-1)
@@ -183,16 +191,22 @@ def _near_hits(words, first):
             d = (pixel_steps(words[i]) + shift) & mask
             low = min(low, d)
             high = max(high, d)
-        if other == 0 and low >= half - quarter and high <= half + quarter:
+        together = max(high, last + half) - min(low, last + half) <= leap
+        if other == 0 and low >= half - quarter and high <= half + quarter and (together or walked):
             break
         n = 0
+        before = last
         for word in words:
             d = ((pixel_steps(word) + shift) & mask) - half
             if (word >> np.uint64(60)) != np.uint64(TYPE_PIXEL) or d < -quarter or d > quarter:
                 break
+            if d - before > leap or before - d > leap:
+                break
+            before = d
             n += 1
         if n == 0:
             return 0, np.int64(0), np.int64(0), np.int64(0)
+        walked = True
     return n, low - half, high - half, ((pixel_steps(words[n - 1]) + shift) & mask) - half
 
 
@@ -231,7 +245,8 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
             if kind == TYPE_PIXEL:
                 if state[_B_HITS] == 0:
                     _first_hit(state, base + i + j, pixel_ticks(word))
-                taken, low, high, last = _near_hits(run[j : j + piece], state[_B_FIRST] // PIXEL_TICKS)
+                first, last = state[_B_FIRST] // PIXEL_TICKS, state[_B_LAST] // PIXEL_TICKS
+                taken, low, high, last = _near_hits(run[j : j + piece], first, last)
                 if taken == 0:  # too far from the block's first hit to share its reference
                     n_blocks = _close(state, base + i + j, blocks, n_blocks)
                     state[_B_CHIP], state[_B_LEFT] = chip, left - j
