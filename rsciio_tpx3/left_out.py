@@ -1,10 +1,11 @@
 """What the log says of hits and electrons that are at no scan position; the metadata have the same numbers."""
 
 import logging
+import math
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.clusters import ClusterOptions
-from rsciio_tpx3.events.scan import AFTER, BEFORE, OUTSIDE_NAMES
+from rsciio_tpx3.events.scan import AFTER, BEFORE, FLYBACK, OUTSIDE_NAMES
 from rsciio_tpx3.wording import counted, format_seconds
 
 __all__ = ["report_left_out"]
@@ -16,7 +17,7 @@ _OF_A_FRAME = 0.1  # of the hits of a frame: so many at an end of the recording 
 _ENDS = (OUTSIDE_NAMES[BEFORE], OUTSIDE_NAMES[AFTER])
 
 
-def report_left_out(cluster, tally, counts, outside, chosen, frames=1):
+def report_left_out(cluster, tally, counts, outside, chosen, frames=1, lines=1):
     """Log what is not in the frames: once for each way to be lost.
 
     Parameters
@@ -32,11 +33,13 @@ def report_left_out(cluster, tally, counts, outside, chosen, frames=1):
         Whether frames were chosen, so that the hits of others are expected to be left out.
     frames : int
         Frames of the scan that were recorded.
+    lines : int
+        Lines of it.
     """
     _report_corrections(tally)
     if cluster is not None:
         _report_clusters(cluster, tally)
-    _report_outside("hits" if cluster is None else "electrons", counts, outside, chosen, frames)
+    _report_outside("hits" if cluster is None else "electrons", counts, outside, chosen, frames, lines)
 
 
 def _report_corrections(tally):
@@ -70,7 +73,7 @@ def _report_clusters(options, tally):
     (_logger.warning if surprising else _logger.info)(message)
 
 
-def _report_outside(what, counts, outside, chosen, frames):
+def _report_outside(what, counts, outside, chosen, frames, lines):
     lost = sum(outside.values())
     total = int(counts.sum()) + lost
     if lost:
@@ -79,7 +82,10 @@ def _report_outside(what, counts, outside, chosen, frames):
         log = _logger.warning if lost > 0.5 * total and not chosen else _logger.info
         log(f"{lost} of {total} {what} have no scan position: {parts}.")
     many = _OF_A_FRAME * (total - lost) / max(frames, 1)
-    ends = {name: n for name, n in outside.items() if name in _ENDS and n > many}
+    # the flyback of the last line is none of its own accord: few hits there, by chance some more, are no line
+    back = outside.get(OUTSIDE_NAMES[FLYBACK], 0) / max(lines - 1, 1)
+    spare = {OUTSIDE_NAMES[AFTER]: back + 3 * math.sqrt(back)}
+    ends = {name: n for name, n in outside.items() if name in _ENDS and n > many + spare.get(name, 0)}
     if ends and lost <= 0.5 * total and not chosen:
         parts = " and ".join(f"{n} {name}" for name, n in ends.items())
         _logger.warning(

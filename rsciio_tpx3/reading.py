@@ -58,6 +58,9 @@ __all__ = [
 
 _logger = logging.getLogger(__name__)
 
+_MOST_GROUPS = 10**6
+_MANY_FOR_EACH = 20  # hits in each frame, by which none lacks them by chance
+
 
 def refuse_unknown(unknown, reader, what):
     """Raise for options that a reader does not know, naming the one that was probably meant.
@@ -279,7 +282,8 @@ def event_signal(
     _warn_of_far_hits(scan, counts)
     values = event_values(source, events, corrections, counts, outside)
     chosen = "frames_used" in scan.report
-    report_left_out(events.cluster, tally_of(source), counts, outside, chosen, scan.report.get("frames", 1))
+    of_scan = scan.report.get("frames", 1), scan.report.get("lines_found", 1)
+    report_left_out(events.cluster, tally_of(source), counts, outside, chosen, *of_scan)
     return frames_signal(
         frames,
         _nav_axes(scan),
@@ -298,17 +302,39 @@ def _warn_of_far_hits(scan, counts):
     if scan.report["sync"] not in EDGELESS or len(scan.nav_shape) == 2:
         return
     n, total = scan.nav_shape[0], int(counts.sum())
-    few = max(1, min(total // 1000, 10))
-    tenth = n // 10 * (scan.n_positions // n)
-    if n < 10 or total < 20:
+    if total < 20:
         return
-    for share, side in ((counts[:tenth], "first"), (counts[-tenth:], "last")):
-        beyond = total - int(share.sum())
-        if beyond <= few:
+    each = -(-n // _MOST_GROUPS)  # frames looked at together: tables for millions of them would fill the memory
+    in_groups = np.add.reduceat(
+        counts.ravel(), np.arange(0, scan.n_positions, each * (scan.n_positions // n)), dtype=np.int64
+    )
+    for of_end, side in ((in_groups, "first"), (in_groups[::-1], "last")):
+        n_full = _groups_of_most(of_end, total)
+        if n_full < len(in_groups):
+            beyond = total - int(of_end[:n_full].sum())
+            part = "tenth" if n_full <= len(in_groups) // 10 else f"{each * n_full:,}"
             _logger.warning(
-                f"All but {beyond} of {total} hits lie in the {side} tenth of {n:,} frames: the others may have wrong "
+                f"All but {beyond} of {total} hits lie in the {side} {part} of {n:,} frames: the others may have wrong "
                 "times, and make the recording seem longer than it was. Check it, or tell the number of frames."
             )
+            return
+    occupied = int(np.count_nonzero(in_groups))
+    # as many frames as hits at random would find, but for a few: a scan is not like that, pulses of a source are
+    if scan.report["sync"] == "shared-clock" and occupied < 0.1 * len(in_groups) * -math.expm1(-total / len(in_groups)):
+        _logger.warning(
+            f"Only {each * occupied:,} of {n:,} frames have hits ({total:,} in all): times may be wrong, of packets "
+            "from before a reset for example, or the scan was short. Check it, or tell the number of frames."
+        )
+
+
+def _groups_of_most(counts, total):
+    """Number of the first groups of frames that have all hits but a few far away; all groups where none are."""
+    n = len(counts)
+    few = max(1, min(total // 1000, 10))
+    until = int(np.searchsorted(np.cumsum(counts), total - few)) + 1
+    # where there are few hits for each frame, one without any is nothing unusual
+    apart = until < n and counts[until] == 0 and total >= _MANY_FOR_EACH * until
+    return until if apart or until <= n // 10 else n
 
 
 def frames_signal(

@@ -56,6 +56,8 @@ def frame_edges(edges, kind, pulses, lines=None):
     if agree.sum() < _AGREE * len(ticks):
         return nothing, len(ticks)
     begins = np.unique(known[nearest[agree]])
+    if len(begins) == 1 and not _one_begins(int(begins[0]), pulses, lines):
+        return nothing, len(ticks)
     lengths = np.diff(begins)
     if len(lengths):
         usual = lines or int(np.bincount(lengths).argmax())
@@ -63,6 +65,16 @@ def frame_edges(edges, kind, pulses, lines=None):
         if 2 * (lengths % usual == 0).sum() < len(lengths) or usual < _LEAST_LINES:
             return nothing, len(ticks)
     return begins, len(ticks)
+
+
+def _one_begins(begin, pulses, lines):
+    """Whether one edge alone stands where a frame may begin: none is beside it to compare with."""
+    if begin == 0 or pulses.run[begin] != pulses.run[begin - 1]:
+        return True
+    if lines is None:
+        return False
+    # whole frames from the first line on leave no room for a frame that begins elsewhere
+    return begin % lines == 0 or (len(pulses) % lines != 0 and begin < lines and len(pulses) - begin <= lines)
 
 
 def marked_by_frame_edges(edges, tdc, pulses, lines=None):

@@ -152,6 +152,11 @@ class Edges:
         counts = {name: int((self.code == code).sum()) for name, code in EDGE_CODES.items()}
         return {name: n for name, n in counts.items() if n}
 
+    def without(self, names):
+        """The edges of all other kinds."""
+        keep = ~np.isin(self.code, [EDGE_CODES[name] for name in names])
+        return Edges(self.ticks[keep], self.code[keep], self.counter[keep])
+
     @classmethod
     def empty(cls):
         return cls(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.uint16))

@@ -12,12 +12,16 @@ frames         no scan: a stack of frames of equal length over time
 """
 
 import math
+from dataclasses import replace
+
+import numpy as np
 
 from rsciio_tpx3.events.clock import ticks_to_seconds
 from rsciio_tpx3.events.clocked import frame_trigger_scan, frames_over_time, shared_clock_scan
 from rsciio_tpx3.events.edges import other_direction, period_text
 from rsciio_tpx3.events.frame_edges import frame_edge_kind, frame_edges
 from rsciio_tpx3.events.lines import gate_length, line_pulses, line_scan, lines_of_frame, marks_frames
+from rsciio_tpx3.events.packets import EDGE_CODES
 from rsciio_tpx3.events.pixel_pulses import pixel_pulses, pixel_trigger_scan
 from rsciio_tpx3.events.repeats import with_frames
 from rsciio_tpx3.events.scan import refuse_many_positions
@@ -27,6 +31,9 @@ from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.wording import format_seconds
 
 __all__ = ["ScanOptions", "build_scan", "choose_sync"]
+
+_MOST_STRAYS = 3  # edges of a kind that mark nothing ...
+_FOR_EACH_STRAY = 16  # ... where those that mark the scan are so many times more
 
 
 def build_scan(index, options):
@@ -54,6 +61,7 @@ def build_scan(index, options):
     LimitError
         If there would be more positions or lines than can be counted.
     """
+    index, stray_messages = _without_stray_kinds(index, options)
     sync, tdc = choose_sync(index, options)
     if sync in EDGELESS:
         scan = frames_over_time(index, options) if sync == "frames" else shared_clock_scan(index, options)
@@ -66,6 +74,8 @@ def build_scan(index, options):
     if not options.follow:
         _refuse_delay_beyond(scan, options, index)
     scan.report.update(sync=sync, tdc=tdc, pattern=options.pattern)
+    if stray_messages:
+        scan.report["messages"] = (*stray_messages, *scan.report["messages"])
     scan = _arranged(scan, options, index.hit_span)
     refuse_many_positions(
         scan.n_positions,
@@ -105,6 +115,7 @@ def choose_sync(index, options):
     """
     if options.sync in EDGELESS:
         return options.sync, None
+    index, _ = _without_stray_kinds(index, options)
     kinds = index.edges.kinds
     if not kinds:
         if options.follow:
@@ -127,6 +138,58 @@ def choose_sync(index, options):
     if options.follow and kinds[tdc] == 1:
         raise ScanSyncError(f"Only one trigger edge has come so far: it does not tell what it marks. {COMES_LATER}")
     return ("pixel-trigger" if _looks_like_pixels(index, options, tdc) else "line-start"), tdc
+
+
+def _without_stray_kinds(index, options):
+    """The index without edges of a kind or input that has a few alone, beside a whole train; and what to say of it.
+
+    One glitch, or one flipped bit that makes a rise a fall or moves it to the other input, changes no convention.
+    """
+    kinds = index.edges.kinds
+    if options.sync in EDGELESS or options.follow or len(kinds) < 2:
+        return index, []
+    main = options.tdc if options.tdc in kinds else max(kinds, key=kinds.get)
+    few = [name for name, n in kinds.items() if n <= _MOST_STRAYS and n * _FOR_EACH_STRAY <= kinds[main]]
+    stray = [name for name in few if name[:4] == main[:4] and options.sync != "line-gate"]
+    others = [name for name in few if name[:4] != main[:4]]
+    # the other input has frames where its edges stand as those do, and is a choice where it has a train too
+    if len(others) == sum(name[:4] != main[:4] for name in kinds) and options.sync != "frame-trigger":
+        stray += others if not _begin_frames(index.edges.without(stray), options, main) else []
+    if not stray:
+        return index, []
+    what = ", ".join(f"{kinds[name]} {name}" for name in stray)
+    message = f"Edges that mark nothing ({what}, beside {kinds[main]} {main}) are taken for glitches, and left out."
+    return replace(index, edges=_uncounted(index.edges, stray, main)), [message]
+
+
+def _uncounted(edges, stray, main):
+    """The edges without strays, and without their numbers where they stand beside the lines of their input."""
+    counter = edges.counter.astype(np.int64)
+    own = edges.select(main).ticks
+    period = float(np.median(np.diff(own)))
+    on_input = np.isin(edges.code, [code for name, code in EDGE_CODES.items() if name[:4] == main[:4]])
+    for tick in np.concatenate([edges.select(name).ticks for name in stray if name[:4] == main[:4]] or [own[:0]]):
+        after = int(np.searchsorted(own, tick))
+        inside = 0 < after < len(own)
+        # in the place of a line that is missing, it is this line with a wrong direction: its number is one of a line
+        is_line = inside and own[after] - own[after - 1] > 1.5 * period
+        if not (is_line and abs(tick - own[after - 1] - period) < 0.25 * period):
+            counter[on_input & (edges.ticks > tick)] -= 1
+    renumbered = replace(edges, counter=(counter & 0xFFF).astype(edges.counter.dtype))
+    return renumbered.without(stray)
+
+
+def _begin_frames(edges, options, main):
+    """Whether the edges on the other input stand where frames of lines begin."""
+    kind = frame_edge_kind(edges, main)
+    if kind is None:
+        return False
+    try:
+        gate = "line-gate" if other_direction(main) in edges.kinds else "line-start"
+        pulses = line_pulses(edges, options, gate, main)
+    except ScanSyncError:
+        return True
+    return len(frame_edges(edges, kind, pulses, lines_of_frame(options))[0]) > 0
 
 
 def _refuse_half_a_gate(kinds, options, tdc):
