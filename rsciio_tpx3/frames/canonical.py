@@ -9,6 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from rsciio_tpx3.compiled import njit
+from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.types import native
 
@@ -74,12 +75,12 @@ def _check_rows(indptr, n_entries, where, start):
     """Refuse rows along which compiled loops would leave the arrays."""
     back = np.flatnonzero(np.diff(indptr) < 0)
     if len(back):
-        raise ValueError(
+        raise Tpx3FormatError(
             f"{where} has a row that ends before it begins, at position {start + int(back[0])}. The file is damaged, "
             "or changed while it was read."
         )
     if int(indptr[0]) != 0 or int(indptr[-1]) != n_entries:
-        raise ValueError(
+        raise Tpx3FormatError(
             f"{where} has {n_entries} entries where its rows run from {int(indptr[0])} to {int(indptr[-1])}. The file "
             "is damaged, or changed while it was read."
         )
@@ -95,7 +96,7 @@ def _inside(indices, indptr, sig_shape, where, start):
     if len(indices):
         low, high = int(indices.min()), int(indices.max())
         if low < 0 or high >= n_pixels:
-            raise ValueError(
+            raise Tpx3FormatError(
                 f"{where} holds pixel numbers from {low} to {high}, but a detector of {sig_shape[0]} rows and "
                 f"{sig_shape[1]} columns has pixels 0 to {n_pixels - 1}. The first that is none is at position "
                 f"{_first((indices < 0) | (indices >= n_pixels), indptr, start)}. Correct the detector shape, or the "

@@ -26,6 +26,7 @@ __all__ = [
     "groups_of_class",
     "find",
     "limit_size",
+    "nexus_class",
     "open_hdf5",
     "text",
     "tree",
@@ -207,7 +208,7 @@ def groups_of_class(file, kind, allow_external=False):
         if key in seen:
             continue
         seen.add(key)
-        if text(attribute(group, "NX_class")) == kind:
+        if nexus_class(group) == kind:
             found[path] = group
         for name in sorted(group, reverse=True):
             link, below = group.get(name, getlink=True), f"{path.rstrip('/')}/{name}"
@@ -219,13 +220,21 @@ def groups_of_class(file, kind, allow_external=False):
                     continue
                 item = group.get(name)
             else:
-                kind = group.get(name, getclass=True)
-                if kind is None:
+                below_is = group.get(name, getclass=True)
+                if below_is is None:
                     _logger.warning(f"{below} of {file.file.filename!r} cannot be opened and is passed over: damage.")
-                item = kind is h5py.Group and group.get(name)
+                item = below_is is h5py.Group and group.get(name)
             if isinstance(item, h5py.Group):
                 waiting.append((below, item, depth + 1))
     return found, outside
+
+
+def nexus_class(item):
+    """The NeXus class of a group, however its text was written: padded, as bytes, or as a list of one; or None."""
+    found = attribute(item, "NX_class")
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    return found.strip(" \0") if isinstance(found, str) else None
 
 
 def _identity(item):

@@ -10,7 +10,7 @@ under the names of earlier definitions.
 import logging
 
 from rsciio_tpx3.exceptions import ConflictError, UnitError
-from rsciio_tpx3.frames.hdf5 import attribute, find, text, value
+from rsciio_tpx3.frames.hdf5 import attribute, find, nexus_class, value
 from rsciio_tpx3.metadata.calibration import detector_pixels
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.told import Told
@@ -128,7 +128,7 @@ def read_nexus(group, label, strict=False, allow_external=False):
     """
     told = Told("nexus", label, strict)
     entry = group
-    while text(attribute(entry, "NX_class")) != "NXentry" and entry.name not in ("/", None):
+    while nexus_class(entry) != "NXentry" and entry.name not in ("/", None):
         entry = entry.parent
     for name, row in LEAVES.items():
         path, field = _place(entry, row, allow_external, label)

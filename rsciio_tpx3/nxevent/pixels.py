@@ -5,12 +5,16 @@ detector_number". Programs number pixels from 0 or 1, along x or y first, and ea
 before has ended. Where a detector tells, its `detector_number` is believed, and its order is that of the pixels.
 """
 
+import logging
+
 import numpy as np
 
-from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.frames.hdf5 import attribute, find, text, whole_numbers
+from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
+from rsciio_tpx3.frames.hdf5 import find, nexus_class, whole_numbers
 
 __all__ = ["PixelNumbers", "detector_numbers"]
+
+_logger = logging.getLogger(__name__)
 
 _NAMES = ("detector_number", "pixel_id")
 
@@ -36,7 +40,14 @@ class PixelNumbers:
         self._first, self._order = 0, None
         if numbers is None:
             return
+        shape = np.shape(numbers)
         numbers, n_pixels = whole_numbers(numbers, where), int(sig_shape[0]) * int(sig_shape[1])
+        if len(shape) == 2 and 1 not in shape and shape != tuple(sig_shape) and len(numbers) == n_pixels:
+            raise Tpx3FormatError(
+                f"{where} has {shape[0]} rows and {shape[1]} columns, but signal_shape=({sig_shape[1]}, "
+                f"{sig_shape[0]}) has {sig_shape[0]} and {sig_shape[1]}: pixels would lie in other places. Pass "
+                f"signal_shape=({shape[1]}, {shape[0]}), and transpose the signal if its first axis is x."
+            )
         if len(numbers) != n_pixels:
             raise Tpx3FormatError(
                 f"{where} numbers {len(numbers)} pixels, but a detector of {sig_shape[0]} rows and {sig_shape[1]} "
@@ -103,7 +114,7 @@ def detector_numbers(file, path, allow_external=False):
     for depth in range(len(nodes), -1, -1):
         around = "/" + "/".join(nodes[:depth])
         group = find(file, around, allow_external)
-        kind = text(attribute(group, "NX_class"))
+        kind = nexus_class(group)
         if kind == "NXdetector" or depth == len(nodes):
             name = _named(group, allow_external)
             if name or kind == "NXdetector":
@@ -139,7 +150,11 @@ def _of_class(group, kind, allow_external):
     for name in group:
         try:
             item = find(group, name, allow_external)
-        except Tpx3FormatError:
-            continue  # in another file, and not needed
-        if hasattr(item, "keys") and text(attribute(item, "NX_class")) == kind:
+        except LossError:
+            raise
+        except Tpx3FormatError as error:
+            # in another file; the events can be read without, but their numbers may be told there
+            _logger.warning(f"what numbers the pixels may be elsewhere: {error}")
+            continue
+        if hasattr(item, "keys") and nexus_class(item) == kind:
             yield item

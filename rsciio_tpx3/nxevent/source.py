@@ -9,7 +9,7 @@ from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
 from rsciio_tpx3.frames.canonical import canonical_frames, native
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.files import FileStamp
-from rsciio_tpx3.frames.hdf5 import check_stored, find, open_hdf5, whole_numbers
+from rsciio_tpx3.frames.hdf5 import check_stored, find, open_hdf5, value, whole, whole_numbers
 from rsciio_tpx3.nxevent.layout import load_plugin, require_plugin
 from rsciio_tpx3.nxevent.pixels import PixelNumbers
 
@@ -189,10 +189,15 @@ class NXEventSource:
                 f"event_index in {where} describes {len(starts) - 1} positions, but the navigation shape "
                 f"{self.nav_shape[::-1]} needs {n_positions}. Pass navigation_shape=(x, y) to match."
             )
+        if starts[0] != 0 and n_positions > 1 and starts[-2] == starts[-1]:
+            raise Tpx3FormatError(
+                f"event_index in {where} runs from {starts[0]} to the number of events, {starts[-1]}: its entries are "
+                "the ends of the positions, not their beginnings, so that every position would have the events of the "
+                "next. Write it with a 0 in front and without its last entry."
+            )
         if starts[0] != 0:
             _logger.warning(
-                f"{starts[0]} events in {where} come before the first position and are left out. (If its entries "
-                "are the ends of the positions, not their beginnings, every position has the events of the next.)"
+                f"{starts[0]} events in {where} come before the first position and are left out."
             )
 
     def _check_arrays(self, shape_given):
@@ -214,6 +219,13 @@ class NXEventSource:
                     f"{self._where('pulse_height')} has {arrays['pulse_height'].size} values for {n_events} events; "
                     "one for each is needed. The file is damaged."
                 )
+            told = find(group, "total_counts", self.allow_external)
+            told = whole(value(told)) if getattr(told, "shape", None) in ((), (1,)) else None
+            if told is not None and told != n_events:
+                _logger.warning(
+                    f"{self._where('total_counts')} is {told}, but there are {n_events} events: some may be no events, "
+                    "such as room that was not used, or be missing. All are read."
+                )
             size = self.stamp.size + sum(stamp.size for stamp in self.others)
             if not shape_given and n_index > _FREE_POSITIONS + size:
                 raise LimitError(
@@ -225,6 +237,7 @@ class NXEventSource:
                 raise LimitError(
                     f"{self._where('detector_number')} is out of all proportion to a file of {size} bytes."
                 )
+            self._pixel_numbers(file)  # refuses at the call what would else fail in the middle of a computation
 
 
 def _parts(starts):
