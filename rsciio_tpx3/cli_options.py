@@ -9,7 +9,7 @@ import re
 import sys
 import warnings
 
-__all__ = ["EXPECTED", "add_files", "add_option", "joined_numbers", "one_line", "whole_numbers"]
+__all__ = ["EXPECTED", "add_files", "add_option", "joined_numbers", "one_line", "parsed_value", "whole_numbers"]
 
 EXPECTED = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, ImportError, LookupError, RuntimeError)
 """What bad input and bad options can raise: said on a line."""
@@ -31,18 +31,24 @@ def add_option(parser, flag, whose, example):
 
 
 def _parse(text):
-    """The value as in Python, or as in JSON; "256,256" is a tuple, and anything else is text."""
     name, sign, value = text.partition("=")
     if not sign or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as layout=quad")
-    if value in _WORDS:
-        return name, _WORDS[value]
+    if name in ("filename", "path", "lazy"):
+        raise argparse.ArgumentTypeError(f"{name} is not for the command line: files stand by themselves")
+    return name, parsed_value(value)
+
+
+def parsed_value(text):
+    """A value as in Python, or as in JSON; "256,256" is a tuple, and anything else is text."""
+    if text in _WORDS:
+        return _WORDS[text]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return name, ast.literal_eval(value)
+            return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return name, value
+        return text
 
 
 def whole_numbers(text):

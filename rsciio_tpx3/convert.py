@@ -87,8 +87,11 @@ def convert(
     inputs = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     inputs = [os.path.abspath(path) for path in inputs]
     target = os.path.abspath(target)
-    reader = _plugin(inputs[0], from_format)
-    writer = _plugin(target, to_format)
+    for path in inputs:
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"{path!r} does not exist.")
+    reader = _plugin(inputs[0], from_format, "from_format (--from)")
+    writer = _plugin(target, to_format, "to_format (--to)", writes=True)
     _refuse(inputs, target, overwrite, writer)
     writer_module = importlib.import_module(writer["api"])
     options = dict(reader_options or {})
@@ -147,7 +150,9 @@ def check(path, file_format=None, show_progressbar=None, **options):
     >>> check("scan.toml")["entries"]  # doctest: +SKIP
     """
     path = os.path.abspath(path)
-    plugin = _plugin(path, file_format)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path!r} does not exist.")
+    plugin = _plugin(path, file_format, "file_format (--format)")
     folder = plugin["api"].rpartition(".")[2] if plugin["api"].startswith("rsciio_tpx3.") else None
     if folder:
         need_file(path)
@@ -177,8 +182,8 @@ def check(path, file_format=None, show_progressbar=None, **options):
 # -- formats -----------------------------------------------------------------------------------
 
 
-def _plugin(path, name):
-    """RosettaSciIO's specification of a format, by name or by the ending of a file."""
+def _plugin(path, name, option, writes=False):
+    """RosettaSciIO's specification of a format, by name or by the ending of a file; `option` is where to name it."""
     import rsciio
 
     import rsciio_tpx3
@@ -198,10 +203,11 @@ def _plugin(path, name):
     found = [p for p in plugins if ending and ending in (e.lower() for e in p["file_extensions"])]
     if len(found) != 1:
         what = "several formats" if found else "no format"
-        ours = ", ".join(p["name"] for p in plugins if p["api"].startswith("rsciio_tpx3."))
+        ours = [p["name"] for p in plugins if p["api"].startswith("rsciio_tpx3.") and (p["writes"] or not writes)]
+        others = [] if writes else [p["name"] for p in found]
         raise ValueError(
-            f"the ending of {os.path.basename(path)!r} tells {what}. Give the format by name, such as {ours}"
-            f"{''.join(', ' + p['name'] for p in found)}."
+            f"the ending of {path!r} tells {what}. Give the format by name, by {option}, such as "
+            f"{', '.join(dict.fromkeys([*ours, *others]))}."
         )
     return found[0]
 
@@ -209,8 +215,6 @@ def _plugin(path, name):
 def _refuse(inputs, target, overwrite, writer):
     """Everything that can be refused before work starts."""
     for path in inputs:
-        if not os.path.exists(path):
-            raise FileNotFoundError(f"{path!r} does not exist.")
         if not os.path.isdir(path):  # a zspy is a folder
             need_file(path)
     if target in inputs or any(_is_same(target, path) for path in inputs):
@@ -359,7 +363,7 @@ def _run_convert(args):
     options = dict(args.option)
     if args.navigation_shape:
         options["navigation_shape"] = args.navigation_shape
-    if args.dwell_time:
+    if args.dwell_time is not None:
         options["dwell_time"] = args.dwell_time
     *inputs, output = args.files
     try:

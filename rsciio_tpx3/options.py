@@ -13,9 +13,11 @@ from numbers import Integral, Real
 import numpy as np
 
 from rsciio_tpx3.events.repeats import frame_choice
+from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.metadata.calibration import check_choice
 from rsciio_tpx3.metadata.checking import check as check_quantity
 from rsciio_tpx3.metadata.units import shown, to_ticks
+from rsciio_tpx3.plain_files import need_file
 
 __all__ = ["check_options", "checks_options"]
 
@@ -69,9 +71,14 @@ def _refused(name, value, expected):
     return ValueError(f"{name}={shown(value)}: {expected}.")
 
 
+def _is_integer(value):
+    """An integer of Python or NumPy; no bool, and no difference of dates, which NumPy counts among them."""
+    return isinstance(value, (Integral, np.integer)) and not isinstance(value, (bool, np.timedelta64))
+
+
 def _is_whole(value):
     """An integer, also where NumPy or a division has made a float of it; no bool and no text."""
-    if isinstance(value, (bool, np.bool_)):
+    if isinstance(value, (bool, np.bool_, np.timedelta64)):
         return False
     if isinstance(value, (Integral, np.integer)):
         return True
@@ -107,8 +114,7 @@ def _whole(low, high, none=False):
     def check(name, value):
         if value is None and none:
             return
-        exact = isinstance(value, (Integral, np.integer)) and not isinstance(value, bool)
-        if not exact or not low <= value <= high:
+        if not _is_integer(value) or not low <= value <= high:
             raise _refused(name, value, f"whole numbers are needed, here one from {low} to {high}")
 
     return check
@@ -116,7 +122,7 @@ def _whole(low, high, none=False):
 
 def _pair_of_lines(name, value):
     parts = value if isinstance(value, (tuple, list, np.ndarray)) else [value]
-    if any(not isinstance(n, (Integral, np.integer)) or isinstance(n, bool) or abs(n) >= _MOST for n in parts):
+    if any(not _is_integer(n) or abs(n) >= _MOST for n in parts):
         raise _refused(name, value, "whole numbers are needed, and two for skip_lines, such as (0, 1)")
 
 
@@ -148,7 +154,7 @@ def _frames(name, value):
         if isinstance(chosen, slice)
         else np.atleast_1d(np.array(chosen, object))
     )
-    if any(n is not None and (not isinstance(n, (Integral, np.integer)) or abs(n) >= _MOST) for n in numbers):
+    if any(n is not None and (not _is_integer(n) or abs(n) >= _MOST) for n in numbers):
         raise _refused(name, value, "numbers of frames are expected")
 
 
@@ -161,7 +167,7 @@ def _layout(name, value):
 def _bins(name, value):
     """The number; what else stands in a dictionary is checked by `rsciio_tpx3.reading.scan_options`."""
     number = value.get("number") if isinstance(value, dict) else value
-    if isinstance(number, (Integral, np.integer)) and not isinstance(number, bool) and not 1 <= number < _MOST:
+    if _is_integer(number) and not 1 <= number < _MOST:
         raise _refused(name, value, "a number of bins from 1 on is expected")
 
 
@@ -171,12 +177,12 @@ def _chunks(name, value):
         return
     parts = value if isinstance(value, (tuple, list)) else [value]
     flat = [n for part in parts for n in (part if isinstance(part, (tuple, list)) else [part])]
-    if not flat or not all(n is None or n == "auto" if isinstance(n, (str, type(None))) else _is_size(n) for n in flat):
+    if not flat or not all(map(_is_size, flat)):
         raise _refused(name, value, 'a number of scan lines, one size for each axis, or "auto" is expected')
 
 
 def _is_size(n):
-    return isinstance(n, (Integral, np.integer)) and not isinstance(n, bool) and (n == -1 or 1 <= n < _MOST)
+    return _is_integer(n) and (n == -1 or 1 <= n < _MOST)
 
 
 def _dtype(name, value):
@@ -214,6 +220,32 @@ def _parts(name, value):
         raise _refused(name, value, "True, False, or a list of files is needed")
 
 
+def _sources(name, value):
+    """Paths; what stands in dictionaries is checked by `rsciio_tpx3.metadata.account.gather`."""
+    for item in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(item, (str, os.PathLike)):
+            _readable(name, item)
+
+
+def _source(name, value):
+    if value is None or (hasattr(value, "metadata") and hasattr(value, "axes_manager")):
+        return
+    if not isinstance(value, (str, os.PathLike)):
+        raise _refused(name, value, "a file that tells about the microscope, or a signal, is expected")
+    _readable(name, value)
+
+
+def _readable(name, path):
+    """Refuse names of nothing, of folders and of pipes before something waits for them."""
+    try:
+        need_file(path)
+    except Tpx3FormatError as error:
+        raise Tpx3FormatError(f"{name}: {error}") from None
+    except OSError as error:
+        words = str(error) if error.errno is None else f"{shown(os.fspath(path))}: {error.strerror}"
+        raise type(error)(f"{name}: {words}") from None
+
+
 def _chosen(name, value):
     check_choice(value)
 
@@ -245,6 +277,8 @@ _CHECKS = {
     "dtype": _dtype,
     "positions": _positions,
     "calibrate": _chosen,
+    "metadata": _sources,
+    "metadata_from": _source,
     "cache": _path_word_or_flag,
     "all_parts": _parts,
     "toa_bits": _whole(1, 64, none=True),

@@ -62,7 +62,7 @@ _MOST_GROUPS = 10**6
 _MANY_FOR_EACH = 20  # hits in each frame, by which none lacks them by chance
 
 
-def refuse_unknown(unknown, reader, what):
+def refuse_unknown(unknown, reader, what, taken=None):
     """Raise for options that a reader does not know, naming the one that was probably meant.
 
     Parameters
@@ -73,11 +73,16 @@ def refuse_unknown(unknown, reader, what):
         Whose parameters are the known options.
     what : str
         For the message, such as ".tpx3 files".
+    taken : set of str, optional
+        Those of the options that the call takes, where it is not the reader itself.
     """
     if not unknown:
         return
     known = [name for name, p in inspect.signature(reader).parameters.items() if p.kind is not p.VAR_KEYWORD]
     name = next(iter(unknown))
+    if taken is not None and name in known:
+        raise TypeError(f"{name!r} is an option of loading {what}, and means nothing here. Leave it out.")
+    known = [other for other in known if taken is None or other in taken or other == known[0]]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {near[0]}?" if near else "Known are " + ", ".join(known[1:]) + "."
     raise TypeError(f"Unknown option {name!r} for {what}. {hint}")

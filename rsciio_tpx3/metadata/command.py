@@ -1,13 +1,15 @@
 """``rsciio-tpx3 metadata``: the merged table of a file, or a template to fill in."""
 
+import argparse
 import importlib
 import json
 import os
 
-from rsciio_tpx3.cli_options import add_files, add_option
+from rsciio_tpx3.cli_options import add_files, add_option, parsed_value
 from rsciio_tpx3.metadata.record import plain
 from rsciio_tpx3.metadata.template import sidecar_text, table_lines, template_text
 from rsciio_tpx3.metadata.written import read_tree
+from rsciio_tpx3.plain_files import need_file
 
 __all__ = ["add_metadata_parser"]
 
@@ -25,7 +27,7 @@ def add_metadata_parser(subparsers):
     parser.add_argument("--json", action="store_true", help="print the metadata tree as JSON")
     parser.add_argument("--toml", action="store_true", help="print what holds for another recording too, as a sidecar")
     parser.add_argument(
-        "--set", dest="told", action="append", default=[], metavar="NAME=VALUE",
+        "--set", dest="told", action="append", default=[], metavar="NAME=VALUE", type=_told,
         help="what you know, such as --set camera_length='100 mm'",
     )  # fmt: skip
     parser.add_argument("--from", dest="survey", metavar="FILE", help="a file whose microscope node is copied")
@@ -51,16 +53,26 @@ def _run(arguments):
     return 0
 
 
+def _told(text):
+    """A quantity and what is told of it; a list in brackets as in Python or JSON, anything else as text."""
+    name, sign, value = (part.strip() for part in text.partition("="))
+    if not sign or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as camera_length='100 mm'")
+    return (name, parsed_value(value)) if value[:1] in ("[", "(") else (name, value)
+
+
 def _read(arguments):
     from rsciio_tpx3.metadata.survey import find_reader
 
     options = dict(arguments.option)
-    told = dict(pair.partition("=")[::2] for pair in arguments.told)
-    if told:
-        options["metadata"] = [{name.strip(): value.strip() for name, value in told.items()}]
-    if arguments.survey:
+    if arguments.told:
+        named = options.get("metadata") or []
+        options["metadata"] = [dict(arguments.told), *(named if isinstance(named, list) else [named])]
+    if arguments.survey is not None:
         options["metadata_from"] = arguments.survey
     files = arguments.files
+    for path in files:
+        need_file(path)
     plugin = find_reader(files[0], "")
     if not plugin["api"].startswith("rsciio_tpx3."):
         raise ValueError(f"{files[0]!r} is read by {plugin['name']}; this command knows the formats of rsciio_tpx3.")

@@ -214,7 +214,8 @@ def opened(filename, options):
     What other files tell may decide about scan and detector too.
     """
     known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
-    refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, _WHAT)
+    unknown = {name: value for name, value in options.items() if name not in known}
+    refuse_unknown(unknown, file_reader, _WHAT, known)
     check_options(options)
     options = {"cache": "auto", **options}
     filename = _one_file(filename)

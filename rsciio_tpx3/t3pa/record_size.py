@@ -49,8 +49,8 @@ def record_type(first, size, name):
     if best[0] < _LEAST_SHARE:
         raise Tpx3FormatError(
             f"{name!r} has {size} bytes that are no records of 16 or 12 bytes (or 24, padded) with a time over "
-            f"threshold below 1024 and a fine time below 32: at most {best[0]:.0%} of its first records are hits. The "
-            "file is damaged or of another format, or the program that wrote it padded its records otherwise."
+            f"threshold below 1024 and a fine time below 32: at most {max(best[0], 0):.0%} of its first records are "
+            "hits. The file is damaged or of another format, or the program that wrote it padded its records otherwise."
         )
     if best == second:
         raise Tpx3FormatError(

@@ -249,7 +249,8 @@ def opened(filename, options):
     What other files tell may decide about scan and detector too.
     """
     known = {*inspect.signature(scan_options).parameters, *_SOURCE_OPTIONS, *_ACCOUNT_OPTIONS, *EVENT_OPTIONS}
-    refuse_unknown({name: value for name, value in options.items() if name not in known}, file_reader, ".tpx3 files")
+    unknown = {name: value for name, value in options.items() if name not in known}
+    refuse_unknown(unknown, file_reader, ".tpx3 files", known)
     check_options(options)
     options = {"cache": "auto", **options}
     event_options(**{name: options.pop(name) for name in EVENT_OPTIONS if name in options})
