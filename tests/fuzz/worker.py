@@ -25,7 +25,7 @@ STATE = struct.Struct(f"<q{len(OUTCOMES)}q")
 _MOST_CHANGES = 4
 
 _WARM_RUNS = 40
-"""Damaged files that are read before the campaign, without limits: kernels that only damage needs are compiled there."""
+"""Damaged files that are read before the campaign, without limits: kernels of damage are compiled there."""
 
 
 def files_of_run(target, seeds, seed, number):
