@@ -75,7 +75,7 @@ def _process(report, seed, number, stop, seconds, say):
     """Runs in one process until it ends, hangs or crashes; the number of the next run, and when the first began."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     state = folder / "state"
-    state.write_bytes(STATE.pack(-1, *[0] * len(OUTCOMES)))
+    state.write_bytes(STATE.pack(-1, 0, *[0] * len(OUTCOMES)))
     environment = {**os.environ, "RSCIIO_TPX3_CACHE": str(folder / "cache"), "NUMBA_NUM_THREADS": "1"}
     with open(folder / "errors", "wb") as errors:
         run = map(str, (report.name, seed, number, stop, state, folder / "run"))
@@ -89,7 +89,7 @@ def _process(report, seed, number, stop, seconds, say):
         process.kill()
         process.wait()
         reader.join()
-    at, *counts = STATE.unpack(state.read_bytes())
+    at, _, *counts = STATE.unpack(state.read_bytes())
     report.counts.update(dict(zip(OUTCOMES, counts)))
     words = (folder / "errors").read_text(errors="replace").strip().splitlines()
     shutil.rmtree(folder, ignore_errors=True)
@@ -112,15 +112,15 @@ def _process(report, seed, number, stop, seconds, say):
 
 def _watch(process, state, seconds):
     """Wait for the end of a process; why it ended ("time", "silence", or its status), and when its first run began."""
-    last, changed, started = -1, time.monotonic(), None
+    last, changed, started = (-1, 0), time.monotonic(), None
     waited = {}
     while process.poll() is None:
         time.sleep(0.1)
-        now, at = time.monotonic(), STATE.unpack(state.read_bytes())[0]
+        now, at = time.monotonic(), STATE.unpack(state.read_bytes())[:2]
         if at != last:
             last, changed, waited = at, now, {}
             started = now if started is None else started
-        limit = _FIRST_SILENCE if last < 0 else _SILENCE
+        limit = _FIRST_SILENCE if last[0] < 0 else _SILENCE
         # looked at only where it matters, and against the first time that it was
         if now - changed > limit / 4:
             waits = _waits(process.pid)
