@@ -147,6 +147,10 @@ def _table(rows, gap=0):
     corners = np.array([_extent(matrix, shift) for matrix, shift in chips.values()])
     if corners[:, 0].min() < 0:
         raise ValueError("layout: a chip reaches below pixel 0; x and y must not be negative.")
+    # squares of one size share pixels where both of their sides do
+    apart = np.abs(corners[:, None, 0] - corners[None, :, 0]).max(axis=2)
+    if (apart < CHIP_SIZE).sum() > len(corners):
+        raise ValueError("layout: two chips of the table share pixels; check x and y.")
     width, height = corners[:, 1].max(axis=0) + 1
     return (int(height), int(width)), chips
 
@@ -224,19 +228,7 @@ def _oriented(name, shape, chips, gap, orientation):
         m = turn @ np.array(matrix)
         s = turn @ np.array(shift) + back
         rules[chip] = (s[1] * width + s[0], m[1, 0] * width + m[0, 0], m[1, 1] * width + m[0, 1])
-    _check_overlap(name, (height, width), rules)
     return Layout(name, (height, width), rules, gap, orientation)
-
-
-def _check_overlap(name, shape, rules):
-    if name != "table":
-        return
-    used = np.zeros(shape[0] * shape[1], np.uint8)
-    address = np.arange(CHIP_SIZE**2)
-    for chip in np.flatnonzero(rules[:, 0] >= 0):
-        used[rules[chip] @ np.stack([np.ones_like(address), address & 0xFF, address >> 8])] += 1
-    if used.max() > 1:
-        raise ValueError("layout: two chips of the table share pixels; check x and y.")
 
 
 def layout_for(chips_present, layout=None, gap=0, orientation="up", doubtful=()):

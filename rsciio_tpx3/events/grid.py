@@ -28,10 +28,10 @@ def pixel_addresses(layout):
     """
     size = layout.sig_shape[0] * layout.sig_shape[1]
     chip, address = np.full(size, -1, np.int16), np.zeros(size, np.uint16)
-    on_chip = np.arange(CHIP_SIZE**2)
-    columns = np.stack([np.ones_like(on_chip), on_chip & 0xFF, on_chip >> 8])
+    own, on_chip = np.arange(CHIP_SIZE), np.arange(CHIP_SIZE**2, dtype=np.uint16)
     for number in layout.chips:
-        flat = layout.rules[number] @ columns
+        offset, along_x, along_y = layout.rules[number]
+        flat = (offset + along_x * own + along_y * own[:, None]).ravel()
         chip[flat], address[flat] = number, on_chip
     return chip, address
 

@@ -53,15 +53,19 @@ def matrix_table(layout, by_chip):
     numpy.ndarray of int32
     """
     if by_chip:
-        number = np.arange((max(layout.chips) + 1) * CHIP_SIZE**2)
-        chip, y, x = number >> 16, number >> 8 & 0xFF, number & 0xFF
-    else:
-        side = layout.sig_shape[0]
-        row, column = np.divmod(np.arange(side * side), side)
-        chip, y, x = row // CHIP_SIZE * 2 + column // CHIP_SIZE, row % CHIP_SIZE, column % CHIP_SIZE
-    rules = layout.rules[chip]
-    flat = rules[:, 0] + rules[:, 1] * x + rules[:, 2] * y
-    return np.where(rules[:, 0] < 0, -1, flat).astype(np.int32)
+        return np.concatenate([_of_chip(layout.rules[chip]).ravel() for chip in range(max(layout.chips) + 1)])
+    chips = range(layout.sig_shape[0] // CHIP_SIZE)
+    rows = [np.concatenate([_of_chip(layout.rules[y * 2 + x]) for x in chips], axis=1) for y in chips]
+    return np.concatenate(rows).ravel()
+
+
+def _of_chip(rule):
+    """Flat pixel of each pixel of a chip, -1 for a chip that the layout does not have."""
+    if rule[0] < 0:
+        return np.full((CHIP_SIZE, CHIP_SIZE), -1, np.int32)
+    offset, along_x, along_y = map(int, rule)
+    own = np.arange(CHIP_SIZE, dtype=np.int32)
+    return offset + along_x * own + along_y * own[:, None]
 
 
 def matrix_name(layout, sidecar, found, n_hits, losses, name):

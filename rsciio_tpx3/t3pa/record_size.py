@@ -21,6 +21,7 @@ RECORDS = (_record(), _record("<u4", (0, 4, 8, 9, 10), 12), _record("<u8", (0, 8
 _SAMPLE = 4096
 _LEAST_SHARE = 0.9
 _SECOND = 40_000_000
+_FEW_BYTES = 192  # of 12 records of 16 bytes, or 16 of 12
 
 
 def record_type(first, size, name):
@@ -56,6 +57,13 @@ def record_type(first, size, name):
         raise Tpx3FormatError(
             f"the first records of {name!r} fit more than one size ({', '.join(str(d.itemsize) for d in RECORDS)} "
             "bytes) equally well, for they hold almost nothing but zeros. The file may not have been written whole."
+        )
+    if best[2] == 0 and size < _FEW_BYTES and size % itemsize:
+        # the upper half of a long time is zero, and looks like a record without a charge
+        raise Tpx3FormatError(
+            f"{name!r} has {size} bytes: too few to tell of what size its records are. As records of {itemsize} bytes "
+            "none has a time over threshold, and a part of one is left over. The file is damaged, or was not written "
+            "whole."
         )
     return dtype
 

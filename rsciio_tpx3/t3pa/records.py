@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 _TEXT_BLOCK = 1 << 20
 _BINARY_BLOCK = 1 << 16
-_NEWLINE = 10
+_NEWLINE, _RETURN = 10, 13
 _SAMPLE_BYTES = 1 << 17
 _TELLING_BYTES = 192  # 12 records of 16 bytes or 16 of 12: fewer do not tell which they are
 _FILE_COLUMNS = ("pixel", "toa", "tot", "ftoa", "overflow", "index")
@@ -206,8 +206,8 @@ class TextRecords:
         """`Columns` of a byte range."""
         text = _read(self.stamp, start, stop)
         n_columns = len(self.columns)
-        # a row has a digit and an end for each value
-        most = min(np.count_nonzero(text == _NEWLINE), (len(text) + 1) // (2 * n_columns)) + 1
+        # a row has a digit and an end for each value; pages that no row reaches take no memory
+        most = (len(text) + 1) // (2 * n_columns) + 1
         wanted = [_FILE_COLUMNS.index(name) if name else -1 for name in self.columns]
         out = np.zeros((len(_FILE_COLUMNS), most), np.int64)
         place = np.empty(most, np.int64)
@@ -230,16 +230,17 @@ class TextRecords:
 def _parse(text, separator, wanted, out, place):
     """Whole numbers of every row to columns: the number of rows, of other lines, and where the first of these is.
 
-    A column that is not wanted may hold anything.
+    A column that is not wanted may hold anything. A line ends with LF, CR or both: a row beside a single CR, which a
+    damaged or edited file has, must not be taken for a part of its neighbour.
     """
     n_columns, n = len(wanted), len(text)
     row, damaged, first = 0, 0, np.int64(-1)
     i = 0
     while i < n:
         column, begin, bad = 0, i, np.int64(-1)
-        while i < n and text[i] != _NEWLINE:
+        while i < n and text[i] != _NEWLINE and text[i] != _RETURN:
             c = text[i]
-            if c == 32 or c == 9 or c == 13 or c == separator:
+            if c == 32 or c == 9 or c == separator:
                 i += 1
                 continue
             if column == 0:
@@ -257,7 +258,7 @@ def _parse(text, separator, wanted, out, place):
                 value = value * 10 + np.int64(text[i] - 48)
                 digits += value > 0
                 i += 1
-            if i == start or digits > 18:
+            if i == start or digits > 18 or (i < n and text[i] > 32 and text[i] != separator):
                 bad = i
                 break
             if row < out.shape[1]:
@@ -269,7 +270,7 @@ def _parse(text, separator, wanted, out, place):
             damaged += 1
             if first < 0:
                 first = bad
-            while i < n and text[i] != _NEWLINE:
+            while i < n and text[i] != _NEWLINE and text[i] != _RETURN:
                 i += 1
         elif column == n_columns:
             place[row] = begin

@@ -1,5 +1,7 @@
 """Many runs of one target, in a process that may hang or crash."""
 
+import contextlib
+import glob
 import json
 import os
 import shutil
@@ -17,7 +19,8 @@ from tests.fuzz.worker import STATE
 
 __all__ = ["Report", "campaign"]
 
-_SILENCE = 20.0  # seconds without a new run: longer than the processor time a run is allowed, on a busy machine
+_SILENCE = 20.0
+"""Seconds without a new run, longer than the processor time of one; waiting for a processor is not counted."""
 _FIRST_SILENCE = 600.0  # compiling, and making the seeds
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,7 +75,7 @@ def _process(report, seed, number, stop, seconds, say):
     """Runs in one process until it ends, hangs or crashes; the number of the next run, and when the first began."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     state = folder / "state"
-    state.write_bytes(STATE.pack(-1, *[0] * len(OUTCOMES)))
+    state.write_bytes(STATE.pack(-1, 0, *[0] * len(OUTCOMES)))
     environment = {**os.environ, "RSCIIO_TPX3_CACHE": str(folder / "cache"), "NUMBA_NUM_THREADS": "1"}
     with open(folder / "errors", "wb") as errors:
         run = map(str, (report.name, seed, number, stop, state, folder / "run"))
@@ -86,7 +89,7 @@ def _process(report, seed, number, stop, seconds, say):
         process.kill()
         process.wait()
         reader.join()
-    at, *counts = STATE.unpack(state.read_bytes())
+    at, _, *counts = STATE.unpack(state.read_bytes())
     report.counts.update(dict(zip(OUTCOMES, counts)))
     words = (folder / "errors").read_text(errors="replace").strip().splitlines()
     shutil.rmtree(folder, ignore_errors=True)
@@ -109,18 +112,34 @@ def _process(report, seed, number, stop, seconds, say):
 
 def _watch(process, state, seconds):
     """Wait for the end of a process; why it ended ("time", "silence", or its status), and when its first run began."""
-    last, changed, started = -1, time.monotonic(), None
+    last, changed, started = (-1, 0), time.monotonic(), None
+    waited = {}
     while process.poll() is None:
         time.sleep(0.1)
-        now, at = time.monotonic(), STATE.unpack(state.read_bytes())[0]
+        now, at = time.monotonic(), STATE.unpack(state.read_bytes())[:2]
         if at != last:
-            last, changed = at, now
+            last, changed, waited = at, now, {}
             started = now if started is None else started
-        if now - changed > (_FIRST_SILENCE if last < 0 else _SILENCE):
-            return "silence", started
+        limit = _FIRST_SILENCE if last[0] < 0 else _SILENCE
+        # looked at only where it matters, and against the first time that it was
+        if now - changed > limit / 4:
+            waits = _waits(process.pid)
+            waited = {task: waited.get(task, n) for task, n in waits.items()}
+            starved = max((n - waited[task] for task, n in waits.items()), default=0.0)
+            if now - changed - starved > limit:
+                return "silence", started
         if seconds is not None and started is not None and now - started > seconds:
             return "time", started
     return f"status {process.returncode}", started
+
+
+def _waits(pid):
+    """Seconds for which each thread of a process was ready to run, and no processor was free (Linux)."""
+    found = {}
+    for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+        with contextlib.suppress(OSError, ValueError, IndexError), open(path) as file:
+            found[path] = int(file.read().split()[1]) / 1e9
+    return found
 
 
 def _listen(stream, report, say):

@@ -1,6 +1,7 @@
 """One run within its limits: files written, read, and judged."""
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -8,7 +9,8 @@ import time
 import traceback
 import warnings
 from contextlib import contextmanager
-from pathlib import Path
+
+from numba.core import event
 
 from tests.fuzz.case import Verdict
 
@@ -28,6 +30,31 @@ class TooLong(BaseException):
     """The time of a run is over; no `except Exception` on the way catches it."""
 
 
+class _Compilations(event.Listener):
+    """Functions that numba compiles: whether one is at work, and how many there were.
+
+    Warming up meets most of them. One that only rare damage needs takes seconds and a hundred MiB once, and neither is
+    the reader's.
+    """
+
+    def __init__(self):
+        self.running, self.number = 0, 0
+        self.tell = lambda number: None
+
+    def on_start(self, event):
+        self.running += 1
+        self.number += 1
+        self.tell(self.number)
+
+    def on_end(self, event):
+        self.running -= 1
+        self.tell(self.number)
+
+
+COMPILATIONS = _Compilations()
+event.register("numba:compile", COMPILATIONS)
+
+
 def run(target, files, seed, folder):
     """Write the files, read them with the project's reader, and judge what it says.
 
@@ -35,13 +62,19 @@ def run(target, files, seed, folder):
     ----------
     target : tests.fuzz.case.Target
     files, seed : dict of str to bytes
-    folder : Path
+    folder : str or Path
         Emptied first.
 
     Returns
     -------
     Verdict
     """
+    before = COMPILATIONS.number
+    verdict = _run(target, files, seed, folder)
+    return verdict if COMPILATIONS.number == before else _run(target, files, seed, folder)
+
+
+def _run(target, files, seed, folder):
     _write(files, folder)
     size = sum(map(len, files.values()))
     try:
@@ -61,11 +94,16 @@ def run(target, files, seed, folder):
 
 
 def _write(files, folder):
-    folder = Path(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    # an own name for each run costs more than to empty a folder of a few files
+    os.makedirs(folder, exist_ok=True)
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            os.unlink(entry.path)
     for name, content in files.items():
-        (folder / name).write_bytes(content)
+        with open(os.path.join(folder, name), "wb", buffering=0) as file:
+            file.write(content)
 
 
 def _of_error(error, files):
@@ -92,9 +130,9 @@ def _of_error(error, files):
 def _limits():
     """Processor time and address space are limited; tells how much memory was added at the most."""
     used = {"bytes": 0}
-    before, address_space = _status("VmRSS"), resource.getrlimit(resource.RLIMIT_AS)
+    (in_use, before), address_space = _sizes(), resource.getrlimit(resource.RLIMIT_AS)
     _reset_peak()
-    resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + _ADDRESS_SPACE, address_space[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + _ADDRESS_SPACE, address_space[1]))
     old = signal.signal(signal.SIGPROF, _stop)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     begin = time.process_time()
@@ -106,26 +144,44 @@ def _limits():
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, old)
         resource.setrlimit(resource.RLIMIT_AS, address_space)
-        used["bytes"] = _status("VmHWM") - before
+        used["bytes"] = _peak() - before
         used["seconds"] = time.process_time() - begin
 
 
 def _stop(*_):
-    raise TooLong
+    if not COMPILATIONS.running:
+        raise TooLong
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
 
 
-def _status(what):
-    """A size of this process in bytes, where the system tells (Linux); 0 elsewhere."""
+_PAGE = resource.getpagesize()
+_PEAK = re.compile(rb"VmHWM:\s*(\d+)")
+
+
+def _sizes():
+    """Addresses and memory in use by this process in bytes, where the system tells (Linux); 0 elsewhere."""
+    words = _content("/proc/self/statm").split()
+    return (int(words[0]) * _PAGE, int(words[1]) * _PAGE) if words else (0, 0)
+
+
+def _peak():
+    """Most memory that was in use since `_reset_peak`, in bytes (Linux); 0 elsewhere."""
+    found = _PEAK.search(_content("/proc/self/status"))
+    return int(found[1]) * 1024 if found else 0
+
+
+def _content(path):
     try:
-        with open("/proc/self/status", encoding="ascii") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(what + ":"))
-    except (OSError, StopIteration):
-        return 0
+        with open(path, "rb", buffering=0) as file:
+            return file.read(1 << 14)
+    except OSError:
+        return b""
 
 
 def _reset_peak():
     """Let the peak of resident memory begin anew (Linux)."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        with open("/proc/self/clear_refs", "wb", buffering=0) as file:
+            file.write(b"5")
     except OSError:
         pass

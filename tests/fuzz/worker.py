@@ -19,13 +19,14 @@ from tests.fuzz.case import FAULTS, OUTCOMES
 
 __all__ = ["STATE", "files_of_run", "main"]
 
-STATE = struct.Struct(f"<q{len(OUTCOMES)}q")
-"""Number of the run that is being made, and how many runs ended in each outcome."""
+STATE = struct.Struct(f"<qq{len(OUTCOMES)}q")
+"""Number of the run that is being made, a number that changes while numba compiles, and how many runs ended in each
+outcome."""
 
 _MOST_CHANGES = 4
 
 _WARM_RUNS = 40
-"""Damaged files that are read before the campaign, without limits: kernels that only damage needs are compiled there."""
+"""Damaged files that are read before the campaign, without limits: kernels of damage are compiled there."""
 
 
 def files_of_run(target, seeds, seed, number):
@@ -73,9 +74,17 @@ def main(name, seed, start, stop, state_path, folder):
     warm_up(target, seeds, folder)
     with open(state_path, "r+b") as file:
         state = mmap.mmap(file.fileno(), STATE.size)
+    beat = 0
+
+    def note(_):
+        nonlocal beat
+        beat += 1
+        state[8:16] = struct.pack("<q", beat)
+
+    judge.COMPILATIONS.tell = note
     counts = dict.fromkeys(OUTCOMES, 0)
     for number in range(start, stop):
-        STATE.pack_into(state, 0, number, *counts.values())
+        STATE.pack_into(state, 0, number, beat, *counts.values())
         files, origin = files_of_run(target, seeds, seed, number)
         verdict = judge.run(target, files, origin, folder)
         counts[verdict.outcome] += 1
@@ -83,7 +92,7 @@ def main(name, seed, start, stop, state_path, folder):
             print(json.dumps({"number": number, "outcome": verdict.outcome, "note": verdict.note}), flush=True)
         if number % 500 == 0:
             _tidy()
-    STATE.pack_into(state, 0, stop, *counts.values())
+    STATE.pack_into(state, 0, stop, beat, *counts.values())
 
 
 def _tidy():

@@ -20,7 +20,7 @@ _DAMAGE = "damage.json"
 class CacheEntry(Target):
     """A recording that was opened before: whatever became of the entry, its frames stay the same.
 
-    An entry belongs to one file at one time: one run makes it, damages it by the numbers in ``damage.json``, and reads it.
+    An entry belongs to one file at one time: a run makes it, damages it by the numbers in ``damage.json``, and reads.
     """
 
     name = "cache"

@@ -14,12 +14,24 @@ from tests.fuzz.targets.making import recording
 __all__ = ["PixelFiles"]
 
 
+_VALUES = {
+    b"@" + k.encode(): base64.b64encode(np.full(65536, v).tobytes()) for k, v in zip("abct", (1.0, 5.0, 1.0, 0.5))
+}
+"""The long values of a calibration, and short signs for them: damage is to meet what stands between them as well."""
+
+
 def _xml():
-    parts = "".join(
-        f"<calib{k}>{base64.b64encode(np.full(65536, v).tobytes()).decode()}</calib{k}>"
-        for k, v in zip("abct", (1.0, 5.0, 1.0, 0.5))
-    )
-    return f'<?xml version="1.0"?><xml><J01-W0001>{parts}</J01-W0001></xml>'.encode()
+    parts = b"".join(b"<calib%s>%s</calib%s>" % (sign[1:], value, sign[1:]) for sign, value in _VALUES.items())
+    return b'<?xml version="1.0"?><xml><J01-W0001>' + parts + b"</J01-W0001></xml>"
+
+
+def _change_structure(rng, content):
+    for sign, value in _VALUES.items():
+        content = content.replace(value, sign)
+    content = change_text(rng, content)
+    for sign, value in _VALUES.items():
+        content = content.replace(sign, value, 2)
+    return content
 
 
 class PixelFiles(Target):
@@ -37,7 +49,8 @@ class PixelFiles(Target):
         return [{"a.tpx3": recording(), name: content} for name, content in named.items()]
 
     def mutate(self, rng, files):
-        change = change_bytes if "m.bpc" in files else some(rng, (change_bytes, change_text))
+        changes = (change_bytes, change_text, _change_structure, _change_structure) if "e.xml" in files else ()
+        change = change_bytes if "m.bpc" in files else some(rng, changes or (change_bytes, change_text))
         return {n: c if n == "a.tpx3" else change(rng, c) for n, c in files.items()}
 
     def read(self, folder):
