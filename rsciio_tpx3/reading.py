@@ -315,8 +315,8 @@ def _warn_of_far_hits(scan, counts):
     )
     for of_end, side in ((in_groups, "first"), (in_groups[::-1], "last")):
         n_full = _groups_of_most(of_end, total)
-        if n_full < len(in_groups):
-            beyond = total - int(of_end[:n_full].sum())
+        beyond = total - int(of_end[:n_full].sum())
+        if beyond:
             part = "tenth" if n_full <= len(in_groups) // 10 else f"{each * n_full:,}"
             _logger.warning(
                 f"All but {beyond} of {total} hits lie in the {side} {part} of {n:,} frames: the others may have wrong "

@@ -43,6 +43,11 @@ def test_recordings_without_far_hits_are_not_warned_about(tmp_path, caplog, opti
     assert caplog.text == ""
 
 
+def test_piece_that_begins_late_on_a_shared_clock_has_no_far_hits(tmp_path, caplog):
+    _read(tmp_path / "a.tpx3", np.linspace(0.0021, 0.004, 300), **CLOCK)
+    assert caplog.text == ""
+
+
 def test_shared_clock_with_hits_in_very_few_frames_is_said(tmp_path, caplog):
     seconds = np.concatenate([np.linspace(1e-5, 1e-3, 40), 2 + np.linspace(0, 1e-3, 60)])
     _read(tmp_path / "a.tpx3", seconds, **CLOCK)
