@@ -15,6 +15,8 @@ from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.frames.moved_rows import moved_rows, sum_dtype
 from rsciio_tpx3.frames.shared_reads import event_frames
 from rsciio_tpx3.metadata.mapping import build
+from rsciio_tpx3.metadata.units import shown
+from rsciio_tpx3.option_kinds import is_whole
 
 __all__ = ["align_frames"]
 
@@ -75,10 +77,10 @@ def align_frames(signal, drift=None, *, upsampling=1, field="common", show_progr
     <LazySparseElectronDiffraction2D, title: scan, dimensions: (29, 22|256, 256)>
     """
     check_frames(signal)
-    if field not in _FIELDS:
-        raise ValueError(f"field={field!r} is none of {', '.join(map(repr, _FIELDS))}.")
-    if isinstance(upsampling, bool) or upsampling != int(upsampling) or upsampling < 1:
-        raise ValueError(f"upsampling={upsampling!r}: a whole number above 0 is needed.")
+    if not isinstance(field, str) or field not in _FIELDS:
+        raise ValueError(f"field={shown(field)} is none of {', '.join(map(repr, _FIELDS))}.")
+    if not is_whole(upsampling, 1):
+        raise ValueError(f"upsampling={shown(upsampling)}: a whole number above 0 is needed.")
     drift = _drift(signal, drift, options)
     added = 0.0 - drift.shifts  # to the positions of each frame
     grid = _FIELDS[field](added, signal.data.shape[1:3], int(upsampling))
@@ -99,11 +101,17 @@ def _drift(signal, drift, options):
     if options:
         raise TypeError(f"{next(iter(options))} is for finding the drift, which was given.")
     if not isinstance(drift, Drift):
-        shifts = np.asarray(drift, float)
+        try:
+            shifts = np.asarray(drift, float)
+        except (TypeError, ValueError):
+            raise ValueError(f"drift={shown(drift)}: shifts (y, x) for each frame are needed.") from None
         drift = Drift(shifts, np.zeros_like(shifts))
     wanted = (signal.data.shape[0], 2)
     if drift.shifts.shape != wanted or not np.isfinite(drift.shifts).all():
-        raise ValueError(f"The shifts have shape {drift.shifts.shape}; {wanted} is needed, (y, x) for each frame.")
+        raise ValueError(
+            f"drift: the shifts have shape {drift.shifts.shape}; {wanted} finite ones are needed, (y, x) for each "
+            "frame."
+        )
     return drift
 
 

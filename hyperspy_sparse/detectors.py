@@ -12,12 +12,13 @@ from hashlib import blake2b
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
-from hyperspy.roi import Line2DROI, Point1DROI, Point2DROI
+from hyperspy.roi import BaseROI, Line2DROI, Point1DROI, Point2DROI
 from hyperspy.signals import BaseSignal, Signal2D
 
 from hyperspy_sparse import blocks, noise
 from hyperspy_sparse.kernels.weights import Masks
 from hyperspy_sparse.twins import has_sparse_chunks
+from rsciio_tpx3.metadata.units import shown
 
 __all__ = ["can_stand_in", "fill_stack", "mask_of", "masked_sums", "stand_in"]
 
@@ -51,8 +52,13 @@ def mask_of(signal, detector):
     if isinstance(detector, np.ndarray | da.Array | list):
         mask = np.asarray(detector).astype(bool)
         if mask.shape != shape:
-            raise ValueError(f"the mask has shape {mask.shape}, the detector {shape} (y, x).")
+            raise ValueError(f"detector: the mask has shape {mask.shape}, the frames {shape} (y, x).")
         return mask, counted
+    if not isinstance(detector, BaseROI):
+        raise ValueError(
+            f"detector={shown(detector)}: a region such as hs.roi.CircleROI(0, 0, 5), or a mask of shape {shape} "
+            "(y, x), is expected."
+        )
     mask, with_nan = _applied(detector, sig_axes)
     return mask, np.result_type(signal.data.dtype, float) if with_nan else counted
 

@@ -11,7 +11,8 @@ from hyperspy_sparse.twins import has_sparse_chunks
 from hyperspy_sparse.waiting import read_recording
 from rsciio_tpx3.events.line_profiles import half_mask
 from rsciio_tpx3.frames.dask_array import source_of
-from rsciio_tpx3.metadata.units import is_time
+from rsciio_tpx3.metadata.units import is_time, shown
+from rsciio_tpx3.option_kinds import is_whole
 
 __all__ = ["Drift", "REFERENCES", "find_drift"]
 
@@ -66,6 +67,9 @@ class Drift:
         ax.set(xlabel="frame", ylabel="shift / positions")
         ax.legend()
         return ax
+
+
+_FINEST = 1000  # the search in fractions of a position takes (1.5 of these)^2 numbers, and finds no more than noise
 
 
 def find_drift(signal, detector=None, reference="mean", upsample_factor=20, smoothing=1.0):
@@ -123,12 +127,14 @@ def find_drift(signal, detector=None, reference="mean", upsample_factor=20, smoo
     True
     """
     check_frames(signal)
-    if reference not in REFERENCES:
-        raise ValueError(f"reference={reference!r} is none of {', '.join(map(repr, REFERENCES))}.")
-    if isinstance(upsample_factor, bool) or upsample_factor != int(upsample_factor) or upsample_factor < 1:
-        raise ValueError(f"upsample_factor={upsample_factor!r}: a whole number above 0 is needed.")
-    if not 0 <= smoothing < np.inf:
-        raise ValueError(f"smoothing={smoothing!r}: a number of positions of 0 or more is needed.")
+    if not isinstance(reference, str) or reference not in REFERENCES:
+        raise ValueError(f"reference={shown(reference)} is none of {', '.join(map(repr, REFERENCES))}.")
+    if not is_whole(upsample_factor, 1, _FINEST):
+        raise ValueError(f"upsample_factor={shown(upsample_factor)}: a whole number from 1 to {_FINEST} is needed.")
+    upsample_factor = int(upsample_factor)
+    number = isinstance(smoothing, (float, np.floating)) or is_whole(smoothing)
+    if not number or not 0 <= smoothing <= max(signal.axes_manager.navigation_shape[:2]):
+        raise ValueError(f"smoothing={shown(smoothing)}: a number of positions from 0 to the frame's size is needed.")
     (x, nx), (y, ny) = ((axis.name, axis.size) for axis in signal.axes_manager.navigation_axes[:2])
     if min(ny, nx) < 8:
         raise ValueError(
@@ -160,6 +166,8 @@ def find_drift(signal, detector=None, reference="mean", upsample_factor=20, smoo
 
 def check_frames(signal):
     """Refuse signals that are no repeated scan of sparse frames."""
+    if not hasattr(signal, "axes_manager"):
+        raise TypeError(f"signal={shown(signal)}: a signal is needed, such as hs.load returns it.")
     if not has_sparse_chunks(signal):
         raise ValueError(f"{signal} has no sparse frames; hyperspy_sparse.to_sparse(signal) makes them.")
     read_recording(signal)

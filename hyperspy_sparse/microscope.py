@@ -9,6 +9,7 @@ from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata import calibration
 from rsciio_tpx3.metadata.mapping import LEAVES, missing
 from rsciio_tpx3.metadata.merge import display
+from rsciio_tpx3.metadata.units import shown, to_plain
 from rsciio_tpx3.metadata.written import read_mapping, read_tree
 
 __all__ = ["beam_disk", "set_microscope"]
@@ -54,6 +55,13 @@ def set_microscope(signal, metadata=None, calibrate="auto", center=None, **quant
     'mrad'
     """
     calibration.check_choice(calibrate)
+    if not hasattr(signal, "axes_manager") or signal.axes_manager.signal_dimension != 2:
+        raise TypeError(f"set_microscope: a signal with two signal axes is needed, found {shown(signal)}.")
+    if not isinstance(metadata, (dict, type(None))):
+        raise TypeError(
+            f"metadata={shown(metadata)}: a dictionary such as {{'camera_length': '100 mm'}} is needed. Files are read "
+            "by hs.load(..., metadata=...)."
+        )
     forgotten = [name for name, value in quantities.items() if value is None]
     told = read_mapping({**(metadata or {}), **quantities}, "set_microscope")
     unknown = [*told.original, *(name for name in forgotten if name not in LEAVES)]
@@ -94,9 +102,10 @@ def _center(signal, center, before):
                 "so it cannot be told which pixels of the detector are left. Set the offsets of the axes themselves."
             )
         return tuple(first + step * pixels for pixels, first, step in found)
-    if isinstance(center, str) or np.shape(center) != (2,) or not np.isfinite(np.asarray(center, float)).all():
-        raise ValueError(f"center={center!r} is none of 'detector', 'beam', (x, y) in pixels.")
-    return float(center[0]), float(center[1])
+    pair = center.tolist() if isinstance(center, np.ndarray) else center
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(f"center={shown(center)} is none of 'detector', 'beam', (x, y) in pixels.")
+    return tuple(to_plain(number, "px", "center", "(127.5, 127.5)")[0] for number in pair)
 
 
 def _middle(signal):

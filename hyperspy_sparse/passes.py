@@ -4,6 +4,7 @@ import dask
 import numpy as np
 
 from hyperspy_sparse import noise
+from rsciio_tpx3.metadata.units import shown
 
 __all__ = ["one_pass", "virtual_images"]
 
@@ -53,8 +54,15 @@ def one_pass(
     >>> sorted(found)
     ['bright', 'center_of_mass', 'sum_pattern', 'total_counts']
     """
-    detectors = dict(detectors or {})
-    taken = {"sum_pattern", "total_counts", "center_of_mass"} & set(detectors)
+    _need_signal(signal)
+    flags = {"sum_pattern": sum_pattern, "total_counts": total_counts, "center_of_mass": center_of_mass}
+    for name, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name}={shown(value)}: True or False is expected.")
+    if not isinstance(detectors, (dict, type(None))):
+        raise ValueError(f"detectors={shown(detectors)}: a dictionary of names to regions or masks is expected.")
+    detectors = detectors or {}
+    taken = set(flags) & set(detectors)
     if taken:
         raise ValueError(f"detectors cannot be called {sorted(taken)}: these are results already.")
     lazy = {}
@@ -103,6 +111,9 @@ def virtual_images(signal, detectors):
     """
     from hyperspy.signals import LazySignal1D, LazySignal2D
 
+    _need_signal(signal)
+    if isinstance(detectors, (str, bytes)) or not np.iterable(detectors):
+        raise ValueError(f"detectors={shown(detectors)}: regions or masks are expected, in a list or by their names.")
     named = detectors if isinstance(detectors, dict) else dict(enumerate(detectors))
     nav_axes = signal.axes_manager.navigation_axes[::-1]
     if not named or not nav_axes:
@@ -119,6 +130,11 @@ def virtual_images(signal, detectors):
     images.metadata.set_item("Virtual_detectors.names", [str(name) for name in named])
     noise.of_area(images, signal, min(sizes))
     return images
+
+
+def _need_signal(signal):
+    if not hasattr(signal, "axes_manager"):
+        raise TypeError(f"signal={shown(signal)}: a signal is needed, such as hs.load returns it.")
 
 
 def _sums(signal, detectors):

@@ -197,8 +197,10 @@ def _dtype(name, value):
 
 
 def _positions(name, value):
-    if value is None or isinstance(value, (str, os.PathLike)):
+    if value is None:
         return
+    if isinstance(value, (str, os.PathLike)):
+        return _readable(name, value)
     try:
         numbers = np.asarray(value)
     except ValueError:
