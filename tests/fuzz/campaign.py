@@ -17,7 +17,9 @@ from tests.fuzz.worker import STATE
 
 __all__ = ["Report", "campaign"]
 
-_SILENCE = 20.0  # seconds without a new run: longer than the processor time a run is allowed, on a busy machine
+_SILENCE = 20.0  # seconds without a new run
+_BUSY = 10.0  # and of processor time in them: more than a run is allowed, which a busy machine may not have given it
+_LONG_SILENCE = 300.0  # whoever waits for something that never comes needs no processor
 _FIRST_SILENCE = 600.0  # compiling, and making the seeds
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,18 +111,29 @@ def _process(report, seed, number, stop, seconds, say):
 
 def _watch(process, state, seconds):
     """Wait for the end of a process; why it ended ("time", "silence", or its status), and when its first run began."""
-    last, changed, started = -1, time.monotonic(), None
+    last, changed, started, used = -1, time.monotonic(), None, 0.0
     while process.poll() is None:
         time.sleep(0.1)
         now, at = time.monotonic(), STATE.unpack(state.read_bytes())[0]
         if at != last:
-            last, changed = at, now
+            last, changed, used = at, now, _processor_seconds(process.pid)
             started = now if started is None else started
-        if now - changed > (_FIRST_SILENCE if last < 0 else _SILENCE):
+        silence = now - changed
+        busy = silence > _SILENCE and _processor_seconds(process.pid) - used >= _BUSY
+        if silence > _FIRST_SILENCE or last >= 0 and (busy or silence > _LONG_SILENCE):
             return "silence", started
         if seconds is not None and started is not None and now - started > seconds:
             return "time", started
     return f"status {process.returncode}", started
+
+
+def _processor_seconds(pid):
+    """Processor time of a process; that of the clock where the system does not tell (other than Linux)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return time.monotonic()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _listen(stream, report, say):
