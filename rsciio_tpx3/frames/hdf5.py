@@ -20,6 +20,7 @@ from rsciio_tpx3.exceptions import LimitError, LossError, Tpx3FormatError, forma
 from rsciio_tpx3.frames.files import FileStamp
 
 __all__ = [
+    "OutsideError",
     "attribute",
     "check_stored",
     "groups_of_class",
@@ -50,6 +51,10 @@ _ALLOW = (
     "Files are not followed out of the one that was opened, since a file from elsewhere could show any of yours as "
     "counts. Pass allow_external=True where they lie apart on purpose."
 )
+
+
+class OutsideError(Tpx3FormatError):
+    """A path leads out of the file, and nobody has allowed that."""
 
 
 # -- opening -----------------------------------------------------------------------------------
@@ -120,30 +125,53 @@ def find(group, path, allow_external=False, _links=0):
             continue
         if not isinstance(node, h5py.Group):
             return None
-        link = node.get(part, getlink=True)
-        if link is None:
+        kind, target = _link(node, part)
+        if kind is None:
             return None
-        if isinstance(link, h5py.SoftLink):
-            node = find(node, link.path, allow_external, _links + 1)
-        elif isinstance(link, h5py.ExternalLink):
-            node = _linked(node, part, link, allow_external)
+        if kind == h5py.h5l.TYPE_SOFT:
+            node = find(node, target.decode("utf-8", "surrogateescape"), allow_external, _links + 1)
+        elif kind == h5py.h5l.TYPE_EXTERNAL:
+            node = _linked(node, part, target, allow_external)
         else:
-            node = node.get(part)
+            node = _opened(node, part)
         if node is None:
             return None
     return node
 
 
-def _linked(group, name, link, allow_external):
-    """The object behind an external link."""
+def _link(group, name):
+    """Type of a link and where it leads to; (None, None) where there is none. Nothing is opened, in no file."""
+    import h5py
+
+    links, stored = group.id.links, name.encode("utf-8", "surrogateescape")
+    if b"\0" in stored or not links.exists(stored):
+        return None, None
+    kind = links.get_info(stored).type
+    return kind, None if kind == h5py.h5l.TYPE_HARD else links.get_val(stored)
+
+
+def _opened(group, name):
+    """The object that a group holds. One that is there and does not open is damaged, and not absent."""
+    try:
+        return group[name]
+    except (KeyError, OSError, RuntimeError, TypeError) as error:
+        raise Tpx3FormatError(
+            f"{group.name.rstrip('/')}/{name} of {os.path.basename(group.file.filename)!r} cannot be opened ({error}). "
+            "The file is damaged; copy it again."
+        ) from error
+
+
+def _linked(group, name, target, allow_external):
+    """The object behind an external link to a file and a path in it."""
+    filename, path = (text(part) for part in target)
     where = f"{group.name.rstrip('/')}/{name} of {os.path.basename(group.file.filename)!r} is an external link to"
     if not allow_external:
-        raise Tpx3FormatError(f"{where} {link.path!r} in another file, {link.filename!r}. {_ALLOW}")
+        raise OutsideError(f"{where} {path!r} in another file, {filename!r}. {_ALLOW}")
     try:
         return group[name]
     except (KeyError, OSError) as error:
         raise Tpx3FormatError(
-            f"{where} {link.path!r} in {link.filename!r}, where it is not found ({error}). Copy that file too."
+            f"{where} {path!r} in {filename!r}, where it is not found ({error}). Copy that file too."
         ) from error
 
 
@@ -179,16 +207,13 @@ def groups_of_class(file, kind, allow_external=False):
         if text(attribute(group, "NX_class")) == kind:
             found[path] = group
         for name in sorted(group, reverse=True):
-            link, below = group.get(name, getlink=True), f"{path.rstrip('/')}/{name}"
-            if isinstance(link, h5py.SoftLink) or depth >= _MOST_DEPTH:
+            (kind_of_link, target), below = _link(group, name), f"{path.rstrip('/')}/{name}"
+            if kind_of_link in (None, h5py.h5l.TYPE_SOFT) or depth >= _MOST_DEPTH:
                 continue  # its end is reached without it, or not at all
-            if isinstance(link, h5py.ExternalLink):
-                if not allow_external:
-                    outside.append(f"{below} -> {link.filename}")
-                    continue
-                item = group.get(name)
-            else:
-                item = group.get(name, getclass=True) is h5py.Group and group.get(name)
+            if kind_of_link == h5py.h5l.TYPE_EXTERNAL and not allow_external:
+                outside.append(f"{below} -> {text(target[0])}")
+                continue
+            item = group.get(name)
             if isinstance(item, h5py.Group):
                 waiting.append((below, item, depth + 1))
     return found, outside
