@@ -434,6 +434,3 @@ class SparseFramesMixin:
         check_dense_size(self.data.shape, np.dtype(dtype or self.data.dtype), "numpy.asarray")
         dense = np.asarray(densified(self.data).compute())
         return dense if dtype is None else dense.astype(dtype, copy=False)
-
-
-operands.add_reflected(SparseFramesMixin)

@@ -11,7 +11,7 @@ import operator
 import dask.array as da
 import numpy as np
 from hyperspy.misc._signal_tools import are_signals_aligned, broadcast_signals
-from hyperspy.signal import ARITHMETIC_OPERATORS, INPLACE_OPERATORS, BaseSignal
+from hyperspy.signal import INPLACE_OPERATORS, BaseSignal
 
 from hyperspy_sparse import twins, waiting
 from rsciio_tpx3.frames.csr_frames import CSRFrames
@@ -19,7 +19,7 @@ from rsciio_tpx3.frames.dask_array import empty_meta
 from rsciio_tpx3.frames.elementwise import FILLED_SHARE, compact, probe
 from rsciio_tpx3.frames.types import is_stored
 
-__all__ = ["add_reflected", "binary", "operate"]
+__all__ = ["binary", "operate"]
 
 _EXACT_SHARE = 16
 """An operand in memory this many times smaller than the frames is asked as a whole what becomes of zeros."""
@@ -47,8 +47,12 @@ def binary(left, right, op_name):
         If the axes do not fit, or an operator in place would change the shape.
     TypeError
         If the operator is not defined for these types, or its result does not fit the type in place.
+    AttributeError
+        If a lazy signal is to be changed in place by a number, an array or a signal of its own shape: as in HyperSpy.
     """
     template = None
+    if op_name in INPLACE_OPERATORS:
+        _refuse_in_place(left, right, op_name)
     if not isinstance(right, BaseSignal):
         a, b = left.data, right
     elif _same_shape(left, right):
@@ -71,6 +75,15 @@ def binary(left, right, op_name):
 def _same_shape(left, right):
     a, b = left.axes_manager, right.axes_manager
     return a.navigation_shape == b.navigation_shape and a.signal_shape == b.signal_shape
+
+
+def _refuse_in_place(left, right, op_name):
+    """What dask arrays do not do, HyperSpy's lazy signals do not either, with the same class of error."""
+    if left._lazy and not (isinstance(right, BaseSignal) and not _same_shape(left, right)):
+        raise AttributeError(
+            f"{op_name}: lazy signals are changed in place by images of the scan or the detector only, not by numbers, "
+            "arrays and whole signals. Write s = s + other instead of s += other."
+        )
 
 
 def _without_data(signal):
@@ -237,33 +250,14 @@ def _dense(data):
     return twins.densified(data) if isinstance(data, da.Array) else data
 
 
-def add_reflected(mixin):
-    """Give the mixin what Python calls for ``2 * signal``; HyperSpy has none of these."""
-    for name in set(ARITHMETIC_OPERATORS):
-        setattr(mixin, f"__r{name[2:]}", _reflected(name))
-
-
-def _reflected(op_name):
-    def method(self, other):
-        if isinstance(other, BaseSignal):  # of a class that ours is derived from
-            return binary(other, self, op_name)
-        made = operate(_function(op_name), other, self.data)
-        if isinstance(made, tuple):
-            return tuple(_signal(self, other, None, part) for part in made)
-        return _signal(self, other, None, made)
-
-    method.__name__ = f"__r{op_name[2:]}"
-    return method
-
-
 _host_ruler = BaseSignal._binary_operator_ruler
 
 
 def _ruler(self, other, op_name):
     """HyperSpy's, which does not ask the right operand: where that has sparse frames, ours answers.
 
-    Python itself asks the right one first only where its class is derived from the left one's, which holds for
-    images of the plain classes and not for a `pyxem.signals.VirtualDarkFieldImage`, say.
+    A method of ours for the right operand (`__rmul__`) would not do: Python asks it first only where its class is
+    derived from the left one's, which does not hold for a `pyxem.signals.VirtualDarkFieldImage`, say.
     """
     if isinstance(other, BaseSignal) and twins.has_sparse_chunks(other):
         return binary(self, other, op_name)

@@ -132,6 +132,13 @@ def _flag(name, value):
         raise _refused(name, value, "True or False is expected")
 
 
+def _seconds_or_flag(name, value):
+    if value is None or isinstance(value, (bool, np.bool_)):
+        return
+    if not isinstance(value, (Real, np.number)) or not 0 < value < 1e6:
+        raise _refused(name, value, "True, False or a number of seconds up to a million is expected")
+
+
 def _frames(name, value):
     if isinstance(value, np.ndarray) and value.ndim > 1:
         raise _refused(name, value, "a frame number, a slice or a flat list of numbers is expected")
@@ -221,7 +228,9 @@ _CHECKS = {
     "line_flyback": _time("0.5 us", allow_negative=True),
     "frame_flyback": _time("0.5 us", allow_negative=True),
     "scan_delay": _time("0.5 us", allow_negative=True),
-    **dict.fromkeys(("signal", "sync", "tdc", "pattern", "orientation", "values", "on_loss", "before_reset", "dataset_path"), _word),
+    **dict.fromkeys(
+        ("signal", "sync", "tdc", "pattern", "orientation", "values", "on_loss", "before_reset", "dataset_path"), _word
+    ),
     "active_fraction": _fraction,
     "lines_per_row": _whole(1, 1 << 20),
     "first_line": _whole(0, _MOST),
@@ -239,5 +248,6 @@ _CHECKS = {
     "cache": _path_word_or_flag,
     "all_parts": _parts,
     "toa_bits": _whole(1, 64, none=True),
-    **dict.fromkeys(("lazy", "follow", "keep_flyback", "show_progressbar", "allow_external", "guard"), _flag),
+    **dict.fromkeys(("lazy", "follow", "keep_flyback", "show_progressbar", "allow_external"), _flag),
+    "guard": _seconds_or_flag,
 }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsciio_tpx3.exceptions import LimitError
+from rsciio_tpx3.exceptions import ConflictError, LimitError
 from rsciio_tpx3.option_kinds import is_whole
 
 __all__ = ["CHIP_SIZE", "LAYOUTS", "ORIENTATIONS", "Layout", "layout_for", "make_layout"]
@@ -239,16 +239,25 @@ def _check_overlap(name, shape, rules):
         raise ValueError("layout: two chips of the table share pixels; check x and y.")
 
 
-def layout_for(chips_present, layout=None, gap=0, orientation="up"):
+def layout_for(chips_present, layout=None, gap=0, orientation="up", doubtful=()):
     """The layout asked for, or the one that the chips of a file suggest.
 
     Chip 0 alone makes a single detector, chips up to 3 a quad; more need a table.
     A 1 x 4 strip cannot be told from a quad, so it must be asked for.
+
+    Parameters
+    ----------
+    chips_present : sequence of int
+    layout, gap, orientation
+        See `make_layout`.
+    doubtful : sequence of int
+        Chips of `chips_present` that may be there by a damaged number alone: they suggest no layout, and need no place.
     """
+    chips_present = sorted(set(chips_present) - set(doubtful))
     if layout is None:
         highest = max(chips_present, default=0)
         if highest > 3:
-            raise ValueError(
+            raise ConflictError(
                 f"The file has data of chip {highest}; only layouts of up to four chips are known "
                 "by name. Pass layout=[{'chip': 0, 'x': 0, 'y': 0, 'orientation': 'LtRTtB'}, ...]."
             )
@@ -258,7 +267,7 @@ def layout_for(chips_present, layout=None, gap=0, orientation="up"):
     made = make_layout(layout, gap, orientation)
     lost = sorted(set(chips_present) - set(made.chips))
     if lost:
-        raise ValueError(
+        raise ConflictError(
             f"layout={made.name!r} has no place for chip {', '.join(map(str, lost))}, whose data are "
             "in the file. Pass layout='quad', 'strip' or a table of chips."
         )

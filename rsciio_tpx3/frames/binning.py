@@ -59,9 +59,9 @@ def bin_frames(frames, factors, dtype=None):
     n = kernels.merge_rows(*parts, rows, start, scratch, counts, out, pixels)
     indptr = np.zeros(start.size, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
-    data, indices = out[:n].astype(dtype), pixels[:n].copy()
+    data, indices = out[:n].copy(), pixels[:n].copy()
     kernels.sort_rows(data, indices, indptr)
-    return CSRFrames._make(data, indices, indptr, new_shape)
+    return CSRFrames._make(data.astype(dtype, copy=False), indices, indptr, new_shape)
 
 
 def _groups(nav_shape, factors):

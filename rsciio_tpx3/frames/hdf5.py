@@ -18,9 +18,9 @@ import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, LossError, Tpx3FormatError, format_errors
 from rsciio_tpx3.frames.files import FileStamp
+from rsciio_tpx3.frames.hdf5_references import limit_attribute, limit_values
 
 __all__ = [
-    "OutsideError",
     "attribute",
     "check_stored",
     "groups_of_class",
@@ -51,10 +51,6 @@ _ALLOW = (
     "Files are not followed out of the one that was opened, since a file from elsewhere could show any of yours as "
     "counts. Pass allow_external=True where they lie apart on purpose."
 )
-
-
-class OutsideError(Tpx3FormatError):
-    """A path leads out of the file, and nobody has allowed that."""
 
 
 # -- opening -----------------------------------------------------------------------------------
@@ -114,6 +110,8 @@ def find(group, path, allow_external=False, _links=0):
     Tpx3FormatError
         If the path leads into another file, and may not, or that file has no such object; or if soft links go round
         in a circle.
+    LossError
+        If there is an object that is damaged.
     """
     import h5py
 
@@ -125,13 +123,13 @@ def find(group, path, allow_external=False, _links=0):
             continue
         if not isinstance(node, h5py.Group):
             return None
-        kind, target = _link(node, part)
-        if kind is None:
+        link = _link(node, part)
+        if link is None:
             return None
-        if kind == h5py.h5l.TYPE_SOFT:
-            node = find(node, target.decode("utf-8", "surrogateescape"), allow_external, _links + 1)
-        elif kind == h5py.h5l.TYPE_EXTERNAL:
-            node = _linked(node, part, target, allow_external)
+        if isinstance(link, h5py.SoftLink):
+            node = find(node, link.path, allow_external, _links + 1)
+        elif isinstance(link, h5py.ExternalLink):
+            node = _linked(node, part, link, allow_external)
         else:
             node = _opened(node, part)
         if node is None:
@@ -139,39 +137,57 @@ def find(group, path, allow_external=False, _links=0):
     return node
 
 
+# h5py's `get` has None for what cannot be opened and for groups that cannot be read, as for what is absent; a checksum,
+# or the numbers of the pixels, must not vanish so
+
+
 def _link(group, name):
-    """Type of a link and where it leads to; (None, None) where there is none. Nothing is opened, in no file."""
+    """A link as h5py has it, or None where a group has none.
+
+    h5py's own `get` opens what the link leads to, also in another file, before it tells that it is a link.
+    """
     import h5py
 
     links, stored = group.id.links, name.encode("utf-8", "surrogateescape")
-    if b"\0" in stored or not links.exists(stored):
-        return None, None
-    kind = links.get_info(stored).type
-    return kind, None if kind == h5py.h5l.TYPE_HARD else links.get_val(stored)
+    try:
+        if not links.exists(stored):
+            return None
+        kind = links.get_info(stored).type
+        if kind == h5py.h5l.TYPE_SOFT:
+            return h5py.SoftLink(links.get_val(stored).decode("utf-8", "surrogateescape"))
+        if kind == h5py.h5l.TYPE_EXTERNAL:
+            return h5py.ExternalLink(*(part.decode("utf-8", "surrogateescape") for part in links.get_val(stored)))
+    except (KeyError, RuntimeError, OSError, ValueError) as error:
+        raise _damaged(group, f"the group where {name!r} may be", "read", error) from error
+    return h5py.HardLink()
 
 
 def _opened(group, name):
-    """The object that a group holds. One that is there and does not open is damaged, and not absent."""
+    """What a hard link leads to."""
     try:
         return group[name]
-    except (KeyError, OSError, RuntimeError, TypeError) as error:
-        raise Tpx3FormatError(
-            f"{group.name.rstrip('/')}/{name} of {os.path.basename(group.file.filename)!r} cannot be opened ({error}). "
-            "The file is damaged; copy it again."
-        ) from error
+    except (KeyError, RuntimeError, OSError) as error:
+        raise _damaged(group, repr(name), "opened", error) from error
 
 
-def _linked(group, name, target, allow_external):
-    """The object behind an external link to a file and a path in it."""
-    filename, path = (text(part) for part in target)
+def _damaged(group, what, done, error):
+    words = " ".join(str(error).split())[:200]
+    return LossError(
+        f"{group.name} of {os.path.basename(group.file.filename)!r}: {what} cannot be {done} ({words}). The file is "
+        "damaged; copy it again."
+    )
+
+
+def _linked(group, name, link, allow_external):
+    """The object behind an external link."""
     where = f"{group.name.rstrip('/')}/{name} of {os.path.basename(group.file.filename)!r} is an external link to"
     if not allow_external:
-        raise OutsideError(f"{where} {path!r} in another file, {filename!r}. {_ALLOW}")
+        raise Tpx3FormatError(f"{where} {link.path!r} in another file, {link.filename!r}. {_ALLOW}")
     try:
         return group[name]
     except (KeyError, OSError) as error:
         raise Tpx3FormatError(
-            f"{where} {path!r} in {filename!r}, where it is not found ({error}). Copy that file too."
+            f"{where} {link.path!r} in {link.filename!r}, where it is not found ({error}). Copy that file too."
         ) from error
 
 
@@ -207,13 +223,16 @@ def groups_of_class(file, kind, allow_external=False):
         if text(attribute(group, "NX_class")) == kind:
             found[path] = group
         for name in sorted(group, reverse=True):
-            (kind_of_link, target), below = _link(group, name), f"{path.rstrip('/')}/{name}"
-            if kind_of_link in (None, h5py.h5l.TYPE_SOFT) or depth >= _MOST_DEPTH:
+            link, below = _link(group, name), f"{path.rstrip('/')}/{name}"
+            if link is None or isinstance(link, h5py.SoftLink) or depth >= _MOST_DEPTH:
                 continue  # its end is reached without it, or not at all
-            if kind_of_link == h5py.h5l.TYPE_EXTERNAL and not allow_external:
-                outside.append(f"{below} -> {text(target[0])}")
-                continue
+            if isinstance(link, h5py.ExternalLink):
+                if not allow_external:
+                    outside.append(f"{below} -> {link.filename}")
+                    continue
             item = group.get(name)
+            if item is None:
+                _logger.warning(f"{below} of {file.file.filename!r} cannot be opened and is passed over: damage.")
             if isinstance(item, h5py.Group):
                 waiting.append((below, item, depth + 1))
     return found, outside
@@ -244,6 +263,7 @@ def attribute(item, name):
         if math.prod(about.shape or ()) * about.dtype.itemsize > _MOST_ATTRIBUTE:
             _logger.warning(f"attribute {name!r} of {item.name} in {item.file.filename!r} is too large and left out.")
             return None
+        limit_attribute(item, name, _MOST_ATTRIBUTE)
         return _plain(item.attrs[name])
     except Exception as error:  # of a dozen types, and no attribute is worth the data
         _logger.warning(f"attribute {name!r} of {item.name} cannot be read ({error}) and is left out.")
@@ -279,6 +299,7 @@ def value(dataset, most=_MOST_BYTES):
     if shape is None:
         return None
     limit_size(dataset, most)
+    limit_values(dataset, most)
     texts = h5py.check_vlen_dtype(dataset.dtype) or h5py.check_string_dtype(dataset.dtype)
     if not shape or texts is None or dataset.size <= 1:
         return _plain(dataset[()])
@@ -488,12 +509,15 @@ def _check_chunks(dataset, name, file_size):
         )
     expected = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks))
     count = masked = 0
+    corners, ranges = set(), []
     sizes = dataset.id.get_create_plist().get_nfilters() > 0
 
     def look(chunk):
         nonlocal count, masked
         count += 1
         masked += bool(chunk.filter_mask)
+        corners.add(chunk.chunk_offset)
+        ranges.append((chunk.byte_offset, chunk.byte_offset + chunk.size))
         if chunk.byte_offset + chunk.size > file_size:
             raise LossError(f"{name} has a part beyond the end of the file, which is cut. Copy it again.")
         if not sizes and chunk.size != n_bytes:
@@ -507,6 +531,18 @@ def _check_chunks(dataset, name, file_size):
             look(dataset.id.get_chunk_info(i))
     if count > expected:
         raise Tpx3FormatError(f"{name} has more than the {expected} parts that its shape needs. The file is damaged.")
+    # the library passes over a part that belongs nowhere, and reads zeros in its place
+    inside = sum(
+        all(at % c == 0 and at < n for at, c, n in zip(corner, dataset.chunks, dataset.shape)) for corner in corners
+    )
+    if inside < count:
+        raise Tpx3FormatError(
+            f"{name} has {count - inside} parts too many in one place, or outside of its shape {dataset.shape}: "
+            "what belongs there would read as zeros. The file is damaged; copy it again."
+        )
+    ranges.sort()
+    if any(end > begin for (_, end), (begin, _) in zip(ranges, ranges[1:])):
+        raise Tpx3FormatError(f"{name} has two parts in the same bytes of the file. It is damaged; copy it again.")
     if count < expected:
         raise LossError(
             f"{expected - count} of the {expected} parts of {name} were never written, or are lost: they would read "

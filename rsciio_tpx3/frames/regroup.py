@@ -52,6 +52,6 @@ def add_rows(chunks, places, n_rows, dtype):
     n = kernels.merge_rows(data, indices, indptr, rows, start, scratch, counts, out, pixels)
     new = np.zeros(n_rows + 1, np.int64)
     np.cumsum(counts, out=new[1:])
-    data, indices = out[:n].astype(dtype), pixels[:n].copy()
+    data, indices = out[:n].copy(), pixels[:n].copy()
     kernels.sort_rows(data, indices, new)
-    return CSRFrames._make(data, indices, new, (n_rows, *sig_shape))
+    return CSRFrames._make(data.astype(dtype, copy=False), indices, new, (n_rows, *sig_shape))

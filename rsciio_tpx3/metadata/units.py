@@ -28,10 +28,12 @@ __all__ = ["Unit", "convert", "is_number", "is_time", "parse_unit", "shown", "to
 _MOST_DIGITS = 100
 _LARGEST_EXPONENT = 300
 _LONGEST_UNIT = 64
+_LONGEST_TEXT = 400  # two numbers, their unit and what stands between
 _LONGEST_TIME = 10**9  # s: int64 holds 2.4e9 s in ticks
 _SHORTEST_TIME = Fraction(1, 1000)  # ticks; less than a quarter of a picosecond is a slip of the pen
 
-_NUMBER = r"[-+\u2212]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+\u2212]?[0-9]+)?"
+# one way to match each text: with "[0-9]+\.?[0-9]*" a million digits and a letter take hours
+_NUMBER = r"[-+\u2212]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+\u2212]?[0-9]+)?"
 _PLAIN = re.compile(_NUMBER)
 _ERROR_SIGN = re.compile(r"\s*(?:\u00b1|\+/-|\+-)\s*")
 # what stands between digits of one number in some countries or programs, and in Python
@@ -303,7 +305,7 @@ def to_number(value, name="value", example="", magnified=False):
     200000
     """
     if magnified and isinstance(value, str):
-        _refuse_separators(value, value, name, example)
+        _refuse_text(value, value, name, example)
         found = _MAGNIFIED.fullmatch(value.strip())
         if found:
             power = {"": 0, "k": 3, "K": 3, "M": 6}[found["prefix"] or ""]
@@ -324,7 +326,7 @@ def _exact(number, value, name, example):
     if isinstance(number, Fraction):
         return number
     if isinstance(number, str):
-        _refuse_separators(number, value, name, example)
+        _refuse_text(number, value, name, example)
     try:
         # bool and the bool of NumPy are numbers to Python, and answers to a question to everybody else
         if not isinstance(number, (str, Number)) or type(number).__name__ in ("bool", "bool_"):
@@ -347,8 +349,11 @@ def _exact(number, value, name, example):
         ) from None
 
 
-def _refuse_separators(text, value, name, example):
-    found = _SEPARATED.search(text[:1000])
+def _refuse_text(text, value, name, example):
+    """What no quantity looks like, before a pattern meets it: those try each place of a long text anew."""
+    if len(text) > _LONGEST_TEXT:
+        raise UnitError(f"{name}={shown(value)} is no number of sensible size.{_hint(example)}")
+    found = _SEPARATED.search(text)
     if found is None:
         return
     mark = found[0].strip("0123456789")
@@ -556,13 +561,16 @@ def _split(value, unit, name, example, bare):
 
 def _split_text(text, value, unit, name, example, bare):
     """A number, perhaps an error, and the unit behind them; brackets may hold both numbers."""
-    _refuse_separators(text, value, name, example)
+    _refuse_text(text, value, name, example)
     rest = text.strip()
     closing = rest.startswith("(")
     rest = rest[closing:].lstrip()
     number, error = _PLAIN.match(rest), None
     if number is not None:
-        rest = rest[number.end() :]
+        rest, quotient = rest[number.end() :], _DIVISOR.match(rest, number.end())
+        if quotient:  # an exact time, such as "103074260778 / 3840000000 s"
+            number, rest = _quotient(number[0], quotient[1], value, name, example), quotient.string[quotient.end() :]
+            return number, None, rest.strip() or bare
         sign = _ERROR_SIGN.match(rest)
         error = _PLAIN.match(rest, sign.end()) if sign else None
         rest = rest[error.end() :] if error else rest
@@ -575,6 +583,16 @@ def _split_text(text, value, unit, name, example, bare):
             f"example {example!r}."
         )
     return number[0], error and error[0], rest.strip() or bare
+
+
+_DIVISOR = re.compile(rf"\s*/\s*({_NUMBER})(?!\s*/)")
+
+
+def _quotient(number, divisor, value, name, example):
+    below = _exact(divisor, value, name, example)
+    if not below:
+        raise UnitError(f"{name}={shown(value)} is divided by zero.{_hint(example)}")
+    return _exact(number, value, name, example) / below
 
 
 def _of_pint(value):

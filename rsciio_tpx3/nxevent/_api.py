@@ -11,10 +11,10 @@ import numpy as np
 from dask.array import Array
 
 from rsciio_tpx3.counted import counted_signal
-from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space, system_errors
-from rsciio_tpx3.frames.hdf5 import OutsideError, check_stored, find, groups_of_class, open_hdf5, value, whole
+from rsciio_tpx3.frames.hdf5 import check_stored, find, groups_of_class, open_hdf5, value, whole
 from rsciio_tpx3.frames.hdf5_guard import guard_hdf5
 from rsciio_tpx3.frames.hdf5_heaps import check_heaps
 from rsciio_tpx3.frames.write import check_layout, known_entries, write
@@ -232,7 +232,9 @@ def _parameters(file, path, name):
     """What our writer noted about these events."""
     try:
         found = find(file, f"{ENTRY}/{PROCESS}/{PARAMETERS}")
-    except OutsideError:
+    except LossError:
+        raise
+    except Tpx3FormatError:
         return {}  # our writer puts no links there
     if not hasattr(found, "keys"):
         return {}

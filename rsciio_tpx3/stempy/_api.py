@@ -9,9 +9,9 @@ import os
 import numpy as np
 
 from rsciio_tpx3.counted import counted_signal
-from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
 from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space, system_errors
-from rsciio_tpx3.frames.hdf5 import OutsideError, attribute, find, open_hdf5, tree, value, whole
+from rsciio_tpx3.frames.hdf5 import attribute, find, open_hdf5, tree, value, whole
 from rsciio_tpx3.frames.hdf5_guard import guard_hdf5
 from rsciio_tpx3.frames.hdf5_heaps import check_heaps
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
@@ -190,7 +190,9 @@ def _record(file, name):
     """What our writer noted, or None; refused where it is not what was written."""
     try:
         record, told = (find(file, path) for path in (_RECORD, _RECORD_SUM))
-    except OutsideError:
+    except LossError:
+        raise
+    except Tpx3FormatError:
         return None  # our writer puts no links there
     if not hasattr(record, "dtype"):
         return None

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from rsciio_tpx3.tpx3.stream import BLOCK_WORDS, WINDOW_WORDS, StreamPass
 from rsciio_tpx3.tpx3.unwrap import NO_TIME, place_in_time
 from rsciio_tpx3.wording import counted
 
-__all__ = ["Losses", "build_index", "warn_of_losses"]
+__all__ = ["Losses", "build_index", "doubtful_chips", "warn_of_losses", "without_chips"]
 
 _logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ _ON_LOSS = ("raise", "warn")
 # Single words may be flipped in a long recording that is good otherwise; more than one in a thousand is another matter.
 _FEW_UNKNOWN = 64
 _SHARE_UNKNOWN = 0.001
+_FEW_CHUNKS = 32  # of a file that is too short to call one of them wrong
 _OUT_OF_TIME = "whose time contradicts the times before and after"
 
 
@@ -109,6 +110,41 @@ def warn_of_losses(index, parts, losses):
     rest = {name: n for name, n in index.losses.items() if name not in losses.amounts}
     for text in _loss_messages(rest, parts[0].name):
         _logger.warning(text)
+
+
+def doubtful_chips(index):
+    """Chips that one header alone tells of, in a recording of a single chip or of chips with lower numbers.
+
+    A flipped bit in the chip number of one header would make a quad of a single detector. All chips of a quad send
+    control words, whether they are hit or not.
+    """
+    chunks = index.statistics["chunks_by_chip"]
+    once = {int(chip) for chip, n in chunks.items() if n == 1}
+    others = {int(chip) for chip in chunks} - once
+    if sum(chunks.values()) < _FEW_CHUNKS or not others:
+        return ()
+    if len(others) > 1 or len(once) > 1:
+        once = {chip for chip in once if chip > max(3, *others)}
+    return tuple(sorted(once))
+
+
+def without_chips(index, chips, name):
+    """The index of a recording of which these chips have no place, and what is said about it."""
+    chips = sorted(set(chips) & set(index.chips))
+    if not chips:
+        return index
+    hits = sum(n for chip, n in index.statistics["hits_by_chip"].items() if int(chip) in chips)
+    _logger.warning(
+        f"{name!r}: a single chunk says that it is of chip {' or '.join(map(str, chips))}, and no other does: its "
+        f"header must be damaged, and its {counted(hits, 'hit')} left out. layout='quad', 'strip' or a table with that "
+        "chip would keep them."
+    )
+    return replace(
+        index,
+        chips=tuple(chip for chip in index.chips if chip not in chips),
+        n_hits=index.n_hits - hits,
+        losses={**index.losses, **({"hits_of_doubtful_chips": hits} if hits else {})},
+    )
 
 
 def _unknown(stream):

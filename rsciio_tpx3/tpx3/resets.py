@@ -2,8 +2,8 @@
 
 A reset is a step back of the clock that lasts, and more than one clock shows it: global time falls and the phase of
 hits and edges leaps, or the counter of edges does. Global times that fall alone are wrong, and a counter that leaps
-alone has lost edges. Without global time, edges tell a reset by time and counter together, in the first half of a
-recording only: such data come at the start.
+alone has lost edges. Without global time, edges tell a reset by time and counter together: where both begin anew, near
+zero, or, in the first half of a recording only, since such data come at the start, where they do not fit each other.
 """
 
 import numpy as np
@@ -19,6 +19,7 @@ _COUNTER = 4096
 _EARLY = 0.5  # share of the edges before which a leap may be a reset
 _ENOUGH_EDGES = 16
 _NEAR = 64  # items around a step back in which other clocks show it, since chips send in their own time
+_ANEW = 16, TICKS_PER_SECOND  # numbers and time that a counter and a clock that were reset go on from
 _BELOW_ZERO = TICKS_PER_SECOND // 100_000  # 10 us: edges never read less than zero
 
 
@@ -74,13 +75,13 @@ def _any_between(counts, near):
 
 
 def _counter_leaps(marks, at_mark, kind):
-    """Where the trigger counter goes on by a number that the time between does not explain.
+    """Where the trigger counter goes on by a number that the time between does not explain, or begins anew.
 
     Returns
     -------
     list of tuple
-        Item of the last edge before and the first after, whether the time on the clock falls there, and whether it is
-        early in the recording.
+        Item of the last edge before and the first after, whether the time on the clock falls there, whether it is
+        early in the recording, and whether counter and clock both begin anew.
     """
     edges = np.flatnonzero((marks["ticks"] >= 0) & (marks["kind"] > KIND_CONTROL))
     if len(edges) < _ENOUGH_EDGES:
@@ -91,26 +92,42 @@ def _counter_leaps(marks, at_mark, kind):
     edges = edges[(marks["chip"][edges] == first["chip"]) & same_input]
     counter, ticks = marks["counter"][edges].astype(np.int64), marks["ticks"][edges]
     step = np.diff(counter) % _COUNTER
-    pause = (np.diff(ticks) + TDC_PERIOD // 2) % TDC_PERIOD - TDC_PERIOD // 2
     ordinary = step == 1
     if len(step) == 0 or ordinary.mean() < 0.5:
         return []
-    # the mean, since with both directions recorded there are two kinds of pause
-    explained = pause / pause[ordinary].mean()
-    off = (explained - step + _COUNTER / 2) % _COUNTER - _COUNTER / 2
-    leaps = np.flatnonzero((step > COUNTER_LEAP) & (step < _COUNTER - COUNTER_LEAP) & (np.abs(off) > 0.5 * step))
+    falls = np.diff(ticks) < 0
+    anew = falls & ~ordinary & (counter[1:] <= _ANEW[0]) & (ticks[1:] < _ANEW[1]) & (ticks[:-1] > 2 * _ANEW[1])
+    far = (step > COUNTER_LEAP) & (step < _COUNTER - COUNTER_LEAP)
+    leaps = np.flatnonzero(anew | (far & ~_explained(step, np.diff(ticks), ordinary)))
     places = at_mark[edges]
-    return [(int(places[i]), int(places[i + 1]), bool(ticks[i + 1] < ticks[i]), i < _EARLY * len(edges)) for i in leaps]
+    return [
+        (int(places[i]), int(places[i + 1]), bool(falls[i]), i < _EARLY * len(edges), bool(anew[i])) for i in leaps
+    ]
+
+
+def _explained(step, pause, ordinary):
+    """Whether as many edges as the counter leaps by may have been lost in the time that passed."""
+    forward = pause % TDC_PERIOD
+    nearest = (pause + TDC_PERIOD // 2) % TDC_PERIOD - TDC_PERIOD // 2
+    fits = np.zeros(len(step), bool)
+    for passed in (forward, nearest):
+        # the mean, since with both directions recorded there are two kinds of pause
+        lost = passed / nearest[ordinary].mean()
+        fits |= np.abs((lost - step + _COUNTER / 2) % _COUNTER - _COUNTER / 2) <= 0.5 * step
+    # edges never come faster than the shortest of their usual pauses
+    shortest = np.quantile(nearest[ordinary], 0.05)
+    return fits & (forward >= 0.9 * shortest * step)
 
 
 def _after_counter_leap(counts, kind, ticks, leaps):
-    """The item where edges begin anew by counter and time, early in the recording; else 0."""
-    for old, new, falls, early in counts[::-1]:
-        if not early:
+    """The item where edges begin anew by counter and time; else 0."""
+    for old, new, falls, early, anew in counts[::-1]:
+        if not (early or anew):
             continue
         if (kind[new:] == KIND_GLOBAL).any() and (kind[:old] == KIND_GLOBAL).any():
             continue  # global time goes on across the leap: edges were lost, the clock was not reset
-        if falls and leaps[max(old - _NEAR, 0) : new + _NEAR].any() or _below_zero(kind, ticks, old, new):
+        leapt = falls and leaps[max(old - _NEAR, 0) : new + _NEAR].any()
+        if anew or leapt or _below_zero(kind, ticks, old, new):
             return int(_first_nearer(kind, ticks, old, new))
     return 0
 

@@ -13,7 +13,7 @@ from rsciio_tpx3.kept_index import cache_for
 from rsciio_tpx3.scratch import Scratch
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
-from rsciio_tpx3.tpx3.index import Losses
+from rsciio_tpx3.tpx3.index import Losses, doubtful_chips, without_chips
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
 from rsciio_tpx3.tpx3.pieces import check_pieces
 from rsciio_tpx3.tpx3.recall import recalled_blocks
@@ -119,7 +119,9 @@ class Tpx3Source:
         keep = before_reset == "keep"
         self._index, blocks = recalled_blocks(self.parts, losses, self.cache, show_progressbar, keep)
         self._tables = _search_tables(blocks)
-        self.layout = layout_for(self._index.chips, layout, gap, orientation)
+        doubtful = () if follow else doubtful_chips(self._index)  # others are still to come
+        self.layout = layout_for(self._index.chips, layout, gap, orientation, doubtful)
+        self._index = without_chips(self._index, set(doubtful) - set(self.layout.chips), self.parts[0].name)
         self.sig_shape = self.layout.sig_shape
 
     def __dask_tokenize__(self):

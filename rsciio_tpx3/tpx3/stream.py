@@ -37,6 +37,7 @@ from rsciio_tpx3.events.packets import (
     tdc_edge,
     tdc_ticks,
 )
+from rsciio_tpx3.tpx3.chunk_counts import N_FIELDS, lost_chunks, note_chunk, swapped_chunks
 
 __all__ = ["BLOCK", "BLOCK_WORDS", "COUNTER_LEAP", "KIND_CONTROL", "KIND_GLOBAL", "MARK", "WINDOW_WORDS", "StreamPass"]
 
@@ -68,7 +69,8 @@ COUNTER_LEAP = 64  # edges; as many may be missing, or copied late, without a re
 _ENDLESS = np.iinfo(np.int32).max  # packets left in a stream without headers
 _QUARTER = PIXEL_PERIOD // 4
 _PIECES = 16, 512  # packets looked at together: few where other packets are many, more while all are hits
-# Blocks are cut where the clock packets leap by more: hits before and after must not share a reference.
+# Blocks are cut where clock packets, or hits from one to the next, leap by more: what comes before and after may
+# belong to different turns, or to different clocks, and must not share a reference.
 _LEAP = TICKS_PER_SECOND
 
 # Fields of the state that goes from window to window.
@@ -157,35 +159,30 @@ def _first_hit(state, word, ticks):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _note_chunk(table, chip, count):
-    """Keep number, lowest, highest, last and backward steps of one chip's chunk counter."""
-    if table[chip, 0] == 0:
-        table[chip, 1] = table[chip, 2] = table[chip, 3] = count
-    table[chip, 0] += 1
-    table[chip, 1] = min(table[chip, 1], count)
-    table[chip, 2] = max(table[chip, 2], count)
-    table[chip, 4] += count < table[chip, 3]
-    table[chip, 3] = count
+def _near_hits(words, first, last):
+    """How many of the words, from the first on, are hits within a quarter period of `first`, without a leap.
 
-
-@njit(nogil=True, cache=True, inline="always")
-def _near_hits(words, first):
-    """How many of the words, from the first on, are hits within a quarter period of `first`.
+    Parameters
+    ----------
+    first, last : int
+        Of the block's hits so far: time of the first, and of the last relative to it, in steps of `PIXEL_TICKS`.
 
     Returns
     -------
     taken, low, high, last : int
-        Number, and the earliest, latest and last time in steps of `PIXEL_TICKS` relative to `first`.
+        Number, and the earliest, latest and last time in the same steps relative to `first`.
 
     Notes
     -----
     All words are looked at in one loop without a branch, which becomes vector instructions; where one
-    of them is something else, the loop runs once more over those before it.
+    of them is something else, or they spread so far that there may be a leap, the loop runs once more over those
+    before it.
     """
     half, mask = np.int64(PIXEL_STEPS // 2), np.int64(PIXEL_STEPS - 1)
     shift = half - first
-    quarter = np.int64(PIXEL_STEPS // 4)
+    quarter, leap = np.int64(PIXEL_STEPS // 4), np.int64(_LEAP // PIXEL_TICKS)
     n = len(words)
+    walked = False
     while True:
         other = np.uint64(0)
         low, high = np.int64(PIXEL_STEPS), np.int64(-1)
@@ -194,16 +191,22 @@ def _near_hits(words, first):
             d = (pixel_steps(words[i]) + shift) & mask
             low = min(low, d)
             high = max(high, d)
-        if other == 0 and low >= half - quarter and high <= half + quarter:
+        together = max(high, last + half) - min(low, last + half) <= leap
+        if other == 0 and low >= half - quarter and high <= half + quarter and (together or walked):
             break
         n = 0
+        before = last
         for word in words:
             d = ((pixel_steps(word) + shift) & mask) - half
             if (word >> np.uint64(60)) != np.uint64(TYPE_PIXEL) or d < -quarter or d > quarter:
                 break
+            if d - before > leap or before - d > leap:
+                break
+            before = d
             n += 1
         if n == 0:
             return 0, np.int64(0), np.int64(0), np.int64(0)
+        walked = True
     return n, low - half, high - half, ((pixel_steps(words[n - 1]) + shift) & mask) - half
 
 
@@ -212,8 +215,8 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
     """Go through one window; returns (words done, blocks, marks).
 
     Stops early at a word that should be a chunk header and is none. Tables:
-    `low_words` pending 0x44 time of each chip or -1; `chunk_counts` per chip number, lowest, highest,
-    last and backward steps of the 0x50 counter; `top_counts` by the top 16 bits for other packets.
+    `low_words` pending 0x44 time of each chip or -1; `chunk_counts` of the 0x50 counter of each chip;
+    `top_counts` by the top 16 bits for other packets.
     """
     n_blocks = 0
     n_marks = 0
@@ -242,7 +245,8 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
             if kind == TYPE_PIXEL:
                 if state[_B_HITS] == 0:
                     _first_hit(state, base + i + j, pixel_ticks(word))
-                taken, low, high, last = _near_hits(run[j : j + piece], state[_B_FIRST] // PIXEL_TICKS)
+                first, last = state[_B_FIRST] // PIXEL_TICKS, state[_B_LAST] // PIXEL_TICKS
+                taken, low, high, last = _near_hits(run[j : j + piece], first, last)
                 if taken == 0:  # too far from the block's first hit to share its reference
                     n_blocks = _close(state, base + i + j, blocks, n_blocks)
                     state[_B_CHIP], state[_B_LEFT] = chip, left - j
@@ -283,7 +287,7 @@ def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, ch
             elif kind == TYPE_SPIDR:
                 identifier = np.int64(word >> np.uint64(56))
                 if identifier == CHUNK_COUNT:
-                    _note_chunk(chunk_counts, chip, np.int64(word & np.uint64(0xFFFFFFFFFFFF)))
+                    note_chunk(chunk_counts[chip], np.int64(word & np.uint64(0xFFFFFFFFFFFF)))
                 elif identifier == 0x5F or identifier == 0x5A or identifier == 0x5C:
                     mark_kind = np.int64(KIND_CONTROL)
                     ticks = control_ticks(word)
@@ -322,7 +326,7 @@ class StreamPass:
     top_counts : numpy.ndarray of int64, shape (65536,)
         Number of packets that are no hits, by their top 16 bits.
     chip_hits, chip_chunks : numpy.ndarray of int64, shape (256,)
-    chunk_counts : numpy.ndarray of int64, shape (256, 5)
+    chunk_counts : numpy.ndarray of int64, shape (256, chunk_counts.N_FIELDS)
     """
 
     def __init__(self, headerless=False):
@@ -330,7 +334,7 @@ class StreamPass:
         self._state = np.full(_N_STATE, -1, np.int64)
         self._state[[_CHIP, _LEFT, _B_START, _B_CHIP, _B_LEFT, _B_HITS]] = 0
         self._low_words = np.full(256, -1, np.int64)
-        self.chunk_counts = np.zeros((256, 5), np.int64)
+        self.chunk_counts = np.zeros((256, N_FIELDS), np.int64)
         self.top_counts = np.zeros(1 << 16, np.int64)
         self.chip_hits = np.zeros(256, np.int64)
         self.chip_chunks = np.zeros(256, np.int64)
@@ -398,12 +402,9 @@ class StreamPass:
     @property
     def lost_chunks(self):
         """Chunks that the 0x50 counters say are missing, by chip."""
-        n, lowest, highest = self.chunk_counts[:, :3].T
-        lost = np.where(n > 0, highest - lowest + 1 - n, 0)
-        return {int(chip): int(lost[chip]) for chip in np.flatnonzero(lost > 0)}
+        return lost_chunks(self.chunk_counts)
 
     @property
     def swapped_chunks(self):
         """Chunks that came after a later one, by chip."""
-        back = self.chunk_counts[:, 4]
-        return {int(chip): int(back[chip]) for chip in np.flatnonzero(back)}
+        return swapped_chunks(self.chunk_counts)

@@ -33,6 +33,7 @@ __all__ = ["NO_TIME", "Excluded", "place_in_time"]
 NO_TIME = np.iinfo(np.int64).min  # ticks of a mark whose packet carries no valid time
 
 _BLOCK_KIND = 0
+_BACK = 1 << 12  # items among which a pause is looked for: clocks that are all wrong cost no more than that each
 _AHEAD = 8  # wide clocks asked before one of them is believed
 _TOLERANCE = TICKS_PER_SECOND  # far beyond any disorder between chips, far below any restart worth keeping
 _OUTVOTED = 64  # hits around for each hit that is called wrong
@@ -274,14 +275,12 @@ def _turns(wide, width, turns, steps, leaps):
     for k in range(len(wide)):
         w, at = width[k], wide[k]
         rank = 0 if w == 0 else (1 if w == 16 else 2)
-        paused = _leapt(leaps, agreed[rank], at)
-        pause = _largest_step(steps, agreed[rank], at)
         if _wider(w, known):  # the first of a wider clock: it tells the turns of all before it
             _, same, n = _support(wide, width, turns, leaps, k, now, turns[k])
             if 2 * same < n and _agree_otherwise(wide, width, turns, leaps, k):
                 out[k] = True
                 continue
-            since = agreed.max()
+            since = max(agreed.max(), at - _BACK)
             rest = _nearest_turns(turns[k] - now, known)
             if rest:
                 shift[_largest_step(steps, since, at)] += rest
@@ -290,6 +289,8 @@ def _turns(wide, width, turns, steps, leaps):
         else:
             step = _nearest_turns(turns[k] - now, w)
             if step:
+                since = max(agreed[rank], at - _BACK)
+                paused, pause = _leapt(leaps, since, at), _largest_step(steps, since, at)
                 if paused and w:
                     step %= w  # a pause goes forward, however long
                 for_old, for_new, _ = _support(wide, width, turns, leaps, k, now, now + step)

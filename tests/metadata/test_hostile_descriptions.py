@@ -117,7 +117,7 @@ def test_no_unit_takes_long(scan, unit):
     assert time.monotonic() - start < SOON
 
 
-NO_NUMBERS = ["1e999999999", "9" * 10**6, "0." + "1" * 10**6, "1e-999999999", "1e" + "9" * 10**5, "1/3", "0x10",
+NO_NUMBERS = ["1e999999999", "9" * 10**6, "0." + "1" * 10**6, "1e-999999999", "1e" + "9" * 10**5,  "0x10",
               "\u0661", "nan", "-inf", "", 10**5000, float("nan"), True, None, np.inf, [1], {"a": 1}]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pint
 import pytest
 
 from rsciio_tpx3.exceptions import UnitError
-from rsciio_tpx3.metadata.units import is_time, to_ticks
+from rsciio_tpx3.metadata.units import is_number, is_time, to_number, to_plain, to_ticks
 from rsciio_tpx3.wording import format_seconds
 
 
@@ -48,3 +48,28 @@ def test_units_of_other_axes_are_no_times(units):
 )
 def test_times_for_people(seconds, text):
     assert format_seconds(seconds) == text
+
+
+LONG = 10**6
+LONG_TEXTS = [
+    "1" * LONG,
+    "1" * LONG + " m",
+    "1." + "0" * LONG + " us",
+    "1" + " " * LONG + "1",
+    "1 " + "m" * LONG,
+    "x" * LONG,
+    "1'" * LONG,
+    "1 +/- " * LONG,
+    "1e" + "9" * LONG,
+    "(" * LONG,
+]
+
+
+@pytest.mark.parametrize("text", LONG_TEXTS, ids=lambda text: text[:3])
+def test_the_cost_of_a_long_text_is_bounded_by_its_length(text):
+    """Kind: a hang from a few bytes. A pattern with two ways to match digits takes hours for a million of them."""
+    for read in (to_ticks, lambda text: to_plain(text, "m"), lambda text: to_number(text, magnified=True)):
+        with pytest.raises(UnitError) as caught:
+            read(text)
+        assert len(str(caught.value)) < 1000
+    is_number(text)  # whatever it says, it says it at once

@@ -1,4 +1,4 @@
-"""The stored noise is that of an element, that of areas has its own name (kind: a number that another program reads)."""
+"""The stored noise is that of an element, that of areas has its own name (kind: one key, two meanings)."""
 
 import hyperspy.api as hs
 import numpy as np

@@ -19,7 +19,7 @@ _HOW = "how"
 
 _BYTES, _VALUES = b"bytes", b"values"
 _FOREIGN = b"foreign"
-"""Written by another program, without our record and checksums: only values are changed, and the file as it is counts."""
+"""Of another program, without our record and checksums: only values are changed, and the file as it is counts."""
 
 
 def _entries(data):
@@ -209,8 +209,10 @@ class NXevent(_Hdf5):
         if own in file and file[own][()] == b"pulse_height":
             values = events["pulse_height"][:].ravel()
         # a list of beginnings, which some programs close with the end of the last position
-        ends = index.ravel()[1:] if index.size == 13 and index.ravel()[-1] == pixel.size else [*index.ravel()[1:], pixel.size]
-        return _of_rows([int(index.ravel()[0]), *map(int, ends)], pixel.ravel(), values)
+        bounds = index.ravel().tolist()
+        if len(bounds) != 13 or bounds[-1] != pixel.size:
+            bounds.append(pixel.size)
+        return _of_rows(bounds, pixel.ravel(), values)
 
 
 class Stempy(_Hdf5):

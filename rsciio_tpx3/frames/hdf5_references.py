@@ -1,0 +1,258 @@
+"""How long values of any length claim to be, read from the bytes of a file before the library believes them.
+
+A text or a row of any length lies in HDF5 as a reference of 16 bytes: its length (u32), and where it is (u64 and u32).
+The library takes memory for the length before it looks whether there is anything: 16 changed bytes cost 4 to 32 GiB.
+It has no call that tells the length, but it says where an object or a data set begins in the file; from there the
+references are found. Source: HDF5 file format specification 3.0, sections IV.A.1 (object headers), IV.A.2.m
+(attribute message), and variable-length data types.
+"""
+
+import math
+import struct
+import zlib
+
+import numpy as np
+
+from rsciio_tpx3.exceptions import LimitError
+
+__all__ = ["has_references", "limit_attribute", "limit_values"]
+
+_REFERENCE = 16  # bytes
+_ATTRIBUTE, _CONTINUATION, _LAYOUT = 0x0C, 0x10, 0x08
+_MOST_HEADER = 1 << 20
+_MOST_PARTS = 256  # of one object header
+_COMPACT = 0
+
+
+def has_references(kind):
+    """Whether values of a type lie elsewhere, and their size is not known from it.
+
+    Parameters
+    ----------
+    kind : h5py.h5t.TypeID
+    """
+    import h5py
+
+    kinds = h5py.h5t
+    found = kind.get_class()
+    if found == kinds.STRING:
+        return bool(kind.is_variable_str())
+    if found == kinds.VLEN:
+        return True
+    if found == kinds.COMPOUND:
+        return any(has_references(kind.get_member_type(i)) for i in range(kind.get_nmembers()))
+    return found == kinds.ARRAY and has_references(kind.get_super())
+
+
+def limit_attribute(item, name, most):
+    """Raise LimitError if an attribute claims more bytes than `most`, or claims them in a way that cannot be seen.
+
+    Parameters
+    ----------
+    item : h5py.Group or h5py.Dataset
+    name : str
+    most : int
+    """
+    about = item.attrs.get_id(name)
+    kind, n = about.get_type(), math.prod(about.shape or ())
+    if about.shape is None or not has_references(kind):
+        return
+    where = f"attribute {name!r} of {item.name} in {item.file.filename!r}"
+    for found, data in _messages(item):
+        if found == _ATTRIBUTE and (values := _attribute_data(data, name.encode())) is not None:
+            _limit(values[: n * _stored_size(kind)], kind, most, where)
+            return
+    # many or large attributes lie in a heap of their own, whose blocks are not found from here
+
+
+def limit_values(dataset, most):
+    """The same for all values of a data set of texts or rows of any length; those packed by unknown filters are let be.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+    most : int
+    """
+    kind = dataset.id.get_type()
+    if dataset.shape is None or dataset.size == 0 or not has_references(kind):
+        return
+    where = f"{dataset.name} of {dataset.file.filename!r}"
+    claimed = _limit(b"", kind, most, where)  # refuses the types of which nothing can be told
+    for part in _parts(dataset):
+        claimed += _limit(part, kind, most - claimed, where)
+
+
+def _stored_size(kind):
+    """Bytes of a value in the file; `get_size` tells those in memory, where a reference is a pointer."""
+    import h5py
+
+    kinds = h5py.h5t
+    if not has_references(kind):
+        return kind.get_size()
+    if kind.get_class() == kinds.COMPOUND:
+        members = [kind.get_member_type(i) for i in range(kind.get_nmembers())]
+        return kind.get_size() + sum(_stored_size(member) - member.get_size() for member in members)
+    if kind.get_class() == kinds.ARRAY:
+        return math.prod(kind.get_array_dims()) * _stored_size(kind.get_super())
+    return _REFERENCE
+
+
+def _places(kind, where, at=0):
+    """Where in a record its references are, and how many bytes an item of each takes (1 for a letter of a text)."""
+    import h5py
+
+    kinds = h5py.h5t
+    if not has_references(kind):
+        return
+    if kind.get_class() == kinds.STRING:
+        yield at, 1
+    elif kind.get_class() == kinds.COMPOUND:
+        for i in sorted(range(kind.get_nmembers()), key=kind.get_member_offset):
+            member = kind.get_member_type(i)
+            yield from _places(member, where, at + kind.get_member_offset(i))
+            at += _stored_size(member) - member.get_size()
+    elif kind.get_class() == kinds.ARRAY:
+        below = kind.get_super()
+        for i in range(min(math.prod(kind.get_array_dims()), _MOST_HEADER)):
+            yield from _places(below, where, at + i * _stored_size(below))
+    elif has_references(kind.get_super()):
+        raise LimitError(f"{where} has rows of any length within rows, whose size cannot be told.")
+    else:
+        yield at, kind.get_super().get_size()
+
+
+def _limit(content, kind, most, where):
+    """Bytes that records claim, refused above `most`."""
+    size, claimed = _stored_size(kind), 0
+    rows = np.frombuffer(content[: len(content) // size * size], np.uint8).reshape(-1, size)
+    for at, each in _places(kind, where):
+        lengths = np.ascontiguousarray(rows[:, at : at + 4]).view("<u4")
+        claimed += int(lengths.sum(dtype=np.int64)) * each
+    if claimed > most:
+        raise LimitError(
+            f"{where} claims to have {claimed} bytes, more than the {most} it may have. The file is damaged."
+        )
+    return claimed
+
+
+# -- bytes of a file -------------------------------------------------------------------------------
+
+
+def _usual(file):
+    """Whether addresses in a file have 8 bytes, as in all but those made for very small machines."""
+    return tuple(file.id.get_create_plist().get_sizes()) == (8, 8)
+
+
+def _read(file, begin, n):
+    with open(file.filename, "rb") as opened:
+        opened.seek(begin + file.userblock_size)
+        return opened.read(n)
+
+
+def _messages(item):
+    """Kind and content of each message in the header of an object."""
+    import h5py
+
+    file = item.file
+    if not _usual(file):
+        return
+    begin = h5py.h5o.get_info(item.id).addr
+    head = _read(file, begin, 32)
+    if head[:5] == b"OHDR\x02" and len(head) == 32:
+        waiting, form = [_first_part_2(begin, head)], _split_2
+        marked = bool(head[5] & 4)
+    elif head[:1] == b"\x01" and len(head) == 32:
+        waiting, form, marked = [(begin + 16, struct.unpack_from("<I", head, 8)[0])], _split_1, False
+    else:
+        return
+    n_parts = 0
+    while waiting and n_parts < _MOST_PARTS:
+        at, size = waiting.pop()
+        n_parts += 1
+        for kind, data in form(_read(file, at, min(size, _MOST_HEADER)), marked):
+            if kind == _CONTINUATION and len(data) >= 16:
+                next_at, next_size = struct.unpack_from("<QQ", data)
+                if next_at < 1 << 62 and form is _split_2:
+                    next_at, next_size = next_at + 4, max(next_size, 8) - 8  # its mark and its checksum
+                if next_at < 1 << 62:
+                    waiting.append((next_at, next_size))
+            yield kind, data
+
+
+def _first_part_2(begin, head):
+    flags = head[5]
+    at = 6 + 16 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
+    width = 1 << (flags & 3)
+    return begin + at + width, int.from_bytes(head[at : at + width], "little")
+
+
+def _split_1(content, marked):
+    at = 0
+    while at + 8 <= len(content):
+        kind, size = struct.unpack_from("<HH", content, at)
+        yield kind, content[at + 8 : at + 8 + size]
+        at += 8 + size
+
+
+def _split_2(content, marked):
+    at, head = 0, 6 if marked else 4
+    while at + head <= len(content):
+        kind, size = struct.unpack_from("<BH", content, at)
+        yield kind, content[at + head : at + head + size]
+        at += head + size
+
+
+def _attribute_data(content, wanted):
+    """What follows name, type and shape in an attribute message; None for an attribute of another name."""
+    if len(content) < 8:
+        return None
+    version, _, *sizes = struct.unpack_from("<BBHHH", content)
+    at = 8 + (version == 3)
+    name = content[at : at + sizes[0]].split(b"\0")[0]
+    if name != wanted:
+        return None
+    padded = [-(-n // 8) * 8 for n in sizes] if version == 1 else sizes
+    return content[at + sum(padded) :]
+
+
+def _parts(dataset):
+    """The references of a data set as they lie, part by part."""
+    file = dataset.file
+    if not _usual(file) or dataset.external or dataset.is_virtual:
+        return
+    if dataset.chunks is not None:
+        for i in range(dataset.id.get_num_chunks()):
+            part = _unpacked(dataset, dataset.id.get_chunk_info(i))
+            if part is not None:
+                yield part
+        return
+    offset = dataset.id.get_offset()
+    if offset is not None:
+        yield _read(file, offset - file.userblock_size, dataset.size * _stored_size(dataset.id.get_type()))
+        return
+    for kind, data in _messages(dataset):
+        if kind == _LAYOUT and data[:1] in (b"\x03", b"\x04") and data[1] == _COMPACT:
+            yield data[4:]
+
+
+def _unpacked(dataset, chunk):
+    """A part as it was before it was packed; None for filters that are not known here."""
+    import h5py
+
+    create, width = dataset.id.get_create_plist(), _stored_size(dataset.id.get_type())
+    size = math.prod(dataset.chunks) * width
+    _, content = dataset.id.read_direct_chunk(chunk.chunk_offset)
+    for i in reversed(range(create.get_nfilters())):
+        if chunk.filter_mask >> i & 1:
+            continue
+        code = create.get_filter(i)[0]
+        if code == h5py.h5z.FILTER_FLETCHER32:
+            content = content[:-4]
+        elif code == h5py.h5z.FILTER_DEFLATE:
+            content = zlib.decompressobj().decompress(content, size + 4)
+        elif code == h5py.h5z.FILTER_SHUFFLE:
+            whole = len(content) // width * width
+            content = np.frombuffer(content[:whole], np.uint8).reshape(width, -1).T.tobytes()
+        else:
+            return None
+    return content
