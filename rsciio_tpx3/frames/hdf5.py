@@ -124,9 +124,9 @@ def find(group, path, allow_external=False, _links=0):
             continue
         if not isinstance(node, h5py.Group):
             return None
-        if not _has(node, part):
+        link = _link(node, part)
+        if link is None:
             return None
-        link = node.get(part, getlink=True)
         if isinstance(link, h5py.SoftLink):
             node = find(node, link.path, allow_external, _links + 1)
         elif isinstance(link, h5py.ExternalLink):
@@ -142,12 +142,25 @@ def find(group, path, allow_external=False, _links=0):
 # or the numbers of the pixels, must not vanish so
 
 
-def _has(group, name):
-    """Whether a group has a link."""
+def _link(group, name):
+    """A link as h5py has it, or None where a group has none.
+
+    h5py's own `get` opens what the link leads to, also in another file, before it tells that it is a link.
+    """
+    import h5py
+
+    links, stored = group.id.links, name.encode("utf-8", "surrogateescape")
     try:
-        return group.id.links.exists(name.encode("utf-8", "surrogateescape"))
+        if not links.exists(stored):
+            return None
+        kind = links.get_info(stored).type
+        if kind == h5py.h5l.TYPE_SOFT:
+            return h5py.SoftLink(links.get_val(stored).decode("utf-8", "surrogateescape"))
+        if kind == h5py.h5l.TYPE_EXTERNAL:
+            return h5py.ExternalLink(*(part.decode("utf-8", "surrogateescape") for part in links.get_val(stored)))
     except (KeyError, RuntimeError, OSError, ValueError) as error:
         raise _damaged(group, f"the group where {name!r} may be", "read", error) from error
+    return h5py.HardLink()
 
 
 def _opened(group, name):
@@ -211,8 +224,8 @@ def groups_of_class(file, kind, allow_external=False):
         if nexus_class(group) == kind:
             found[path] = group
         for name in sorted(group, reverse=True):
-            link, below = group.get(name, getlink=True), f"{path.rstrip('/')}/{name}"
-            if isinstance(link, h5py.SoftLink) or depth >= _MOST_DEPTH:
+            link, below = _link(group, name), f"{path.rstrip('/')}/{name}"
+            if link is None or isinstance(link, h5py.SoftLink) or depth >= _MOST_DEPTH:
                 continue  # its end is reached without it, or not at all
             if isinstance(link, h5py.ExternalLink):
                 if not allow_external:

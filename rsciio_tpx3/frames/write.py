@@ -17,6 +17,7 @@ from dask.array import Array
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.source import FrameSource
+from rsciio_tpx3.metadata.record import check_axes
 from rsciio_tpx3.progress import progress_bar
 from rsciio_tpx3.threads import thread_count
 
@@ -127,7 +128,7 @@ def _in_order(pool, work, tasks, most):
 
 
 def check_layout(signal):
-    """Shape of a signal dictionary's frames, refused unless the last two axes are the detector.
+    """Shape of a signal dictionary's frames, refused unless the last two axes are the detector and all have a scale.
 
     Returns
     -------
@@ -140,6 +141,7 @@ def check_layout(signal):
             f"counted formats hold frames with two signal axes; found data of shape {shape} with signal axes "
             f"{[i for i, nav in enumerate(flags) if not nav]}. Transpose the signal first: s.transpose(signal_axes=2)."
         )
+    check_axes(signal["axes"])
     return shape[:-2], shape[-2:]
 
 

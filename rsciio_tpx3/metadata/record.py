@@ -16,7 +16,16 @@ from rsciio_tpx3.metadata.mapping import build
 from rsciio_tpx3.metadata.texts import parse_text
 from rsciio_tpx3.metadata.units import shown
 
-__all__ = ["RECORD_VERSION", "default_axes", "foreign_metadata", "make_record", "plain", "read_record", "warn_unused"]
+__all__ = [
+    "RECORD_VERSION",
+    "check_axes",
+    "default_axes",
+    "foreign_metadata",
+    "make_record",
+    "plain",
+    "read_record",
+    "warn_unused",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -71,11 +80,36 @@ def make_record(signal):
         "record_version": RECORD_VERSION,
         "written_by": f"rsciio_tpx3 {__version__}",
         "dtype": np.dtype(signal["data"].dtype).name,
-        "axes": [{key: plain(axis.get(key)) for key in _AXIS_KEYS} for axis in signal["axes"]],
+        "axes": [_written_axis(axis) for axis in signal["axes"]],
         "metadata": plain(metadata),
         "original_metadata": plain(signal.get("original_metadata") or {}),
     }
     return json.dumps(record, indent=1, ensure_ascii=False)
+
+
+def check_axes(axes):
+    """Raise ValueError, before anything is written, for axes that reading would refuse.
+
+    Parameters
+    ----------
+    axes : list of dict
+        Of a RosettaSciIO signal dictionary.
+    """
+    for axis in axes:
+        try:
+            _sound_axis(_written_axis(axis))
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ValueError(
+                f"{error}: the file could not be read again. Correct it in s.axes_manager before saving."
+            ) from None
+
+
+def _written_axis(axis):
+    """What is kept of an axis; a scale and an offset that are absent are HyperSpy's own."""
+    found = {key: plain(axis.get(key)) for key in _AXIS_KEYS}
+    for key, usual in (("scale", 1.0), ("offset", 0.0)):
+        found[key] = usual if found[key] is None else found[key]
+    return found
 
 
 def read_record(text, n_frames, sig_shape, where):

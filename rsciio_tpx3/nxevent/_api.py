@@ -426,7 +426,7 @@ def _entry(file, signal, sig_shape, compression):
     detector.create_dataset("detector_number", data=numbers, chunks=sig_shape, **packing(compression, numbers.itemsize))
     axes = _nexus_group(entry, "axes", "NXcollection")
     for i, axis in enumerate(signal["axes"]):
-        data = np.asarray(axis.get("offset", 0.0) + np.arange(axis["size"]) * axis.get("scale", 1.0))
+        data = np.asarray((axis.get("offset") or 0.0) + np.arange(axis["size"]) * (axis.get("scale") or 1.0))
         values = axes.create_dataset(
             f"axis_{i}", data=data, chunks=data.shape, shuffle=True, compression="gzip", fletcher32=True
         )

@@ -135,3 +135,36 @@ def test_frames_with_time_bins_are_saved_and_converted(tmp_path, name):
         if again.navigator.metadata.Signal.quantity == "Counts":
             assert np.array_equal(again.navigator.data, s.navigator.data)
     assert hs.load(tmp_path / f"saved{ending}", lazy=True).axes_manager["x"].scale == 0.25
+
+
+def _axis_changed(dense, key, value):
+    signal = signal_dict(lazy(dense))
+    signal["axes"][0].pop(key)
+    if value is not None:
+        signal["axes"][0][key] = value
+    return signal
+
+
+@pytest.mark.parametrize("name", ["raw_csr", "NXevent", "stempy 2"])
+def test_axes_without_scale_or_offset_are_read_again(name, tmp_path):
+    from rsciio_tpx3 import nxevent, raw_csr, stempy
+
+    plugin = {"raw_csr": raw_csr, "NXevent": nxevent, "stempy 2": stempy}[name]
+    dense = np.ones((2, 3, 4, 5), np.uint8)
+    for key, usual in (("scale", 1.0), ("offset", 0.0)):
+        path = tmp_path / f"{key}{FORMATS[name][0]}"
+        plugin.file_writer(path, _axis_changed(dense, key, None), show_progressbar=False)
+        [found] = plugin.file_reader(path, lazy=True)
+        assert found["axes"][0][key] == usual
+
+
+@pytest.mark.parametrize("name", ["raw_csr", "NXevent", "stempy 2"])
+def test_axes_that_reading_would_refuse_are_not_written(name, tmp_path):
+    from rsciio_tpx3 import nxevent, raw_csr, stempy
+
+    plugin = {"raw_csr": raw_csr, "NXevent": nxevent, "stempy 2": stempy}[name]
+    dense = np.ones((2, 3, 4, 5), np.uint8)
+    for key, odd in (("scale", np.nan), ("scale", 0.0), ("scale", "1 nm"), ("offset", np.inf), ("units", 5)):
+        with pytest.raises(ValueError, match="Correct it in s.axes_manager"):
+            plugin.file_writer(tmp_path / f"a{FORMATS[name][0]}", _axis_changed(dense, key, odd))
+    assert not list(tmp_path.iterdir())

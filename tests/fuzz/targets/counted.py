@@ -10,12 +10,16 @@ import numpy as np
 from tests.fuzz.case import Target, Verdict
 from tests.fuzz.mutate import change_bytes, change_text, some
 from tests.fuzz.targets.hdf5_damage import change_hdf5
-from tests.fuzz.targets.making import counted_file
+from tests.fuzz.targets.making import NAV, SMALL, counted_file, written
 
 __all__ = ["NXevent", "RawCsr", "Stempy"]
 
 _HOW = "how"
 """A file of the run that says whether bytes were changed, or values by a program that knows the format."""
+
+_BYTES, _VALUES = b"bytes", b"values"
+_FOREIGN = b"foreign"
+"""Of another program, without our record and checksums: only values are changed, and the file as it is counts."""
 
 
 def _entries(data):
@@ -38,17 +42,19 @@ def _entries(data):
 class _Counted(Target):
     """What the three formats share: entries by row and flat pixel, whatever the shapes."""
 
-    options = {}
+    foreign_options = {}
 
     def read(self, folder):
-        [signal] = self.reader()(str(Path(folder) / self.main), lazy=True, **self.options)
+        path = Path(folder) / self.main
+        foreign = (path.parent / _HOW).exists() and (path.parent / _HOW).read_bytes() == _FOREIGN
+        [signal] = self.reader()(str(path), lazy=True, **self.foreign_options if foreign else {})
         return _entries(signal["data"])
 
     def judge(self, found, files, seed):
         before = self.plain_or_none(seed)
         if found == before:
             return Verdict("equal")
-        if files.get(_HOW) == b"bytes":
+        if files.get(_HOW) == _BYTES:
             return Verdict(
                 "silent", f"{sum((found - before).values())} counts more, {sum((before - found).values())} fewer"
             )
@@ -86,14 +92,25 @@ class RawCsr(_Counted):
         return file_reader
 
     def seeds(self):
-        return [dict(counted_file(".toml"))]
+        from rsciio_tpx3.raw_csr import file_writer
+
+        own = written(file_writer, self.main, np.float32, compact=True)
+        plain = own[self.main].partition(b"[rsciio_tpx3]")[0].replace(b'data_dtype = "float32"', b'data_dtype = "<f4"')
+        return [
+            dict(counted_file(".toml")),
+            written(file_writer, self.main, np.uint8, compact=True),
+            own,
+            {**own, self.main: plain, _HOW: _FOREIGN},
+        ]
 
     def mutate(self, rng, files):
-        how = b"bytes" if files.get(_HOW) == b"bytes" else b"values"
+        how = files.get(_HOW)
         name = some(rng, [n for n in files if n != _HOW] + [self.main] * 2)
-        if name == self.main:
-            return {**files, name: change_text(rng, files[name]), _HOW: how}
-        return {**files, name: change_bytes(rng, files[name]), _HOW: b"bytes"}
+        # not both: a changed TOML may lack the checksums that tell of changed arrays
+        if how in (_FOREIGN, _VALUES) or (name == self.main and how is None):
+            return {**files, self.main: change_text(rng, files[self.main]), _HOW: how or _VALUES}
+        name = some(rng, [n for n in files if n.endswith(".raw")])
+        return {**files, name: change_bytes(rng, files[name]), _HOW: _BYTES}
 
     def plain(self, files):
         try:
@@ -101,23 +118,24 @@ class RawCsr(_Counted):
         except ModuleNotFoundError:  # Python 3.10
             import tomli as tomllib
 
-        head = tomllib.loads(files[self.main].decode())
-        about = head["raw_csr"]
+        head = tomllib.loads(files[self.main].decode("utf-8-sig"))
+        about = next(table for name, table in head.items() if name.lower() == "raw_csr")
+        types = {"indptr": "int64", "indices": "int32", "data": "int32"}
         part = {
-            n: np.frombuffer(files[os.path.basename(about[f"{n}_file"])], np.dtype(about[f"{n}_dtype"]))
-            for n in ("indptr", "indices", "data")
+            n: np.frombuffer(files[os.path.basename(about[f"{n}_file"])], np.dtype(about.get(f"{n}_dtype", type_)))
+            for n, type_ in types.items()
         }
         return _of_rows(part["indptr"].tolist(), part["indices"], part["data"])
 
 
 class _Hdf5(_Counted):
     def mutate(self, rng, files):
-        content = files[self.main]
-        if rng.integers(2) and files.get(_HOW) != b"bytes":
+        content, how = files[self.main], files.get(_HOW)
+        # not both: a program that knows HDF5 may have taken away the checksums that tell of changed bytes
+        if how in (_FOREIGN, _VALUES) or (how is None and rng.integers(2)):
             changed = change_hdf5(rng, content)
-            if changed is not None:
-                return {self.main: changed, _HOW: b"values"}
-        return {self.main: change_bytes(rng, content), _HOW: b"bytes"}
+            return files if changed is None else {self.main: changed, _HOW: how or _VALUES}
+        return {self.main: change_bytes(rng, content), _HOW: _BYTES}
 
     def plain(self, files):
         import h5py
@@ -126,12 +144,29 @@ class _Hdf5(_Counted):
         with h5py.File(io.BytesIO(files[self.main]), "r") as file:
             return self.plain_of(file)
 
+    def foreign(self, **content):
+        """A file of arrays and attributes (``path``, ``path@name``) as other programs write them."""
+        import h5py
+
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w") as file:
+            for path, found in content.items():
+                path, _, name = path.partition("@")
+                if name:
+                    file[path or "/"].attrs[name] = found
+                elif found is None:
+                    file.create_group(path)
+                else:
+                    file[path] = found
+        return {self.main: buffer.getvalue(), _HOW: _FOREIGN}
+
 
 class NXevent(_Hdf5):
-    """NXevent_data as this project writes it."""
+    """NXevent_data as this project writes it, and as others do."""
 
     name = "nxevent"
     main = "a.nxevent"
+    foreign_options = {"navigation_shape": NAV[::-1], "signal_shape": SMALL[::-1]}
 
     def reader(self):
         from rsciio_tpx3.nxevent import file_reader
@@ -139,13 +174,45 @@ class NXevent(_Hdf5):
         return file_reader
 
     def seeds(self):
-        return [dict(counted_file(".nxevent"))]
+        from rsciio_tpx3.nxevent import file_writer
+
+        rng = np.random.default_rng(2)
+        index = np.sort(rng.integers(0, 60, 12))
+        index[0] = 0
+        foreign = {
+            "entry": None,
+            "entry@NX_class": "NXentry",
+            "entry/bank": None,
+            "entry/bank@NX_class": "NXevent_data",
+            "entry/bank/event_id": rng.integers(0, 77, 60).astype("u4"),
+            "entry/bank/event_index": index.astype("u8"),
+            "entry/bank/event_time_zero": np.arange(12) * 0.1,
+            "entry/bank/event_time_zero@units": "s",
+            "entry/bank/event_time_offset": rng.random(60).astype("f4"),
+            "entry/bank/event_time_offset@units": "us",
+        }
+        return [
+            dict(counted_file(".nxevent")),
+            dict(counted_file(".nxevent", keep=("time", "tot"))),
+            written(file_writer, self.main, np.uint16, compression="gzip"),
+            written(file_writer, self.main, np.float32),
+            self.foreign(**foreign),
+        ]
 
     def plain_of(self, file):
-        events = file["entry/instrument/events"]
+        found, own = [], "entry/process/rsciio_tpx3/coding"
+        file.visititems(lambda name, item: found.append(name) if name.endswith("/event_id") else None)
+        [name] = found
+        events = file[name.removesuffix("/event_id")]
         pixel, index = events["event_id"][:].astype(np.int64), events["event_index"][:].astype(np.int64)
-        ends = np.append(index[1:], len(pixel))
-        return _of_rows([0, *ends.tolist()], pixel, np.ones(len(pixel), np.int64))
+        values = np.ones(pixel.size, np.int64)
+        if own in file and file[own][()] == b"pulse_height":
+            values = events["pulse_height"][:].ravel()
+        # a list of beginnings, which some programs close with the end of the last position
+        bounds = index.ravel().tolist()
+        if len(bounds) != 13 or bounds[-1] != pixel.size:
+            bounds.append(pixel.size)
+        return _of_rows(bounds, pixel.ravel(), values)
 
 
 class Stempy(_Hdf5):
@@ -160,12 +227,37 @@ class Stempy(_Hdf5):
         return file_reader
 
     def seeds(self):
-        return [dict(counted_file(".h5", "stempy"))]
+        import h5py
+
+        from rsciio_tpx3.stempy import file_writer
+
+        rng = np.random.default_rng(3)
+        rows = np.empty(14, object)
+        for i in range(14):
+            rows[i] = np.sort(rng.choice(77, int(rng.integers(1, 6)), replace=False)).astype("u4")
+        foreign = {
+            "electron_events": None,
+            "@version": 2,
+            "electron_events/frames": rows.astype(h5py.vlen_dtype(np.uint32)),
+            "electron_events/frames@Nx": SMALL[0],
+            "electron_events/frames@Ny": SMALL[1],
+            "electron_events/scan_positions": np.array([*range(12), 3, 7], "i4"),
+            "electron_events/scan_positions@Nx": NAV[1],
+            "electron_events/scan_positions@Ny": NAV[0],
+        }
+        own = [written(file_writer, self.main, np.uint8, version=version) for version in (1, 2, 3)]
+        return [dict(counted_file(".h5", "stempy")), *own, self.foreign(**foreign)]
 
     def plain_of(self, file):
         group = file["electron_events"]
+        rows, places = group["frames"][:], group["scan_positions"]
+        if file.attrs.get("version", 1) == 3:
+            n = int(places.attrs["Nx"]) * int(places.attrs["Ny"])
+            listed = np.repeat(np.arange(n), len(rows) // n).tolist()
+        else:
+            listed = places[:].tolist()
         out = Counter()
-        for place, pixels in zip(group["scan_positions"][:].tolist(), group["frames"][:]):
+        for place, pixels in zip(listed, rows):
             for p in np.atleast_1d(pixels).tolist():
                 out[int(place), int(p)] += 1
         return out

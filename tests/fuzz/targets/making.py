@@ -1,12 +1,15 @@
 """Small recordings and counted files as bytes, made once for each process."""
 
+import contextlib
 import functools
 import tempfile
 from pathlib import Path
 
-__all__ = ["counted_file", "files_in", "recording"]
+import numpy as np
 
-NAV, SIG = (3, 4), (256, 256)
+__all__ = ["NAV", "SIG", "SMALL", "counted_file", "files_in", "recording", "written"]
+
+NAV, SIG, SMALL = (3, 4), (256, 256), (7, 11)
 
 
 def files_in(folder):
@@ -27,16 +30,53 @@ def recording(layout="single", name="a.tpx3", **options):
 
 
 @functools.cache
-def counted_file(ending, to_format=None):
-    """Files of the same recording, counted: dict of name to bytes (as a tuple of pairs)."""
+def counted_file(ending, to_format=None, **options):
+    """Files of the same recording, counted: dict of name to bytes (as a tuple of pairs).
+
+    Options are those of the writer.
+    """
     from rsciio_tpx3.convert import convert
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _small_parts():
         source, out = Path(folder) / "a.tpx3", Path(folder) / "out"
         out.mkdir()
         source.write_bytes(recording(chunk_counts=False, global_time=None))
-        options = {"navigation_shape": NAV[::-1], "layout": "single"}
         convert(
-            str(source), str(out / f"a{ending}"), to_format=to_format, reader_options=options, show_progressbar=False
+            str(source),
+            str(out / f"a{ending}"),
+            to_format=to_format,
+            reader_options={"navigation_shape": NAV[::-1], "layout": "single"},
+            writer_options=options,
+            show_progressbar=False,
         )
         return tuple(files_in(out).items())
+
+
+def written(writer, name, dtype, **options):
+    """Files of a few pixels that count up to three, by a `file_writer`: dict of name to bytes."""
+    from rsciio_tpx3.frames.dask_array import to_dask
+    from rsciio_tpx3.frames.memory_source import MemorySource
+
+    rng = np.random.default_rng(1)
+    dense = (rng.integers(0, 4, (*NAV, *SMALL)) * (rng.random((*NAV, *SMALL)) < 0.06)).astype(dtype)
+    if dense.dtype.kind == "f":
+        dense *= -0.5
+    axes = [{"name": name, "size": n, "navigate": i < 2} for i, (name, n) in enumerate(zip("yxqp", dense.shape))]
+    signal = {"data": to_dask(MemorySource.from_dense(dense)), "axes": axes, "metadata": {}}
+    with tempfile.TemporaryDirectory() as folder, _small_parts():
+        writer(str(Path(folder) / name), {**signal, "original_metadata": {}}, show_progressbar=False, **options)
+        return files_in(folder)
+
+
+@contextlib.contextmanager
+def _small_parts():
+    """Little room for events that never come: damage hits what means something, and reading unpacks less."""
+    from rsciio_tpx3.nxevent import sink as events
+    from rsciio_tpx3.stempy import sink as rows
+
+    known = events.CHUNK_EVENTS, events._CHUNK_ROWS, rows._CHUNK_ROWS
+    events.CHUNK_EVENTS, events._CHUNK_ROWS, rows._CHUNK_ROWS = 64, 8, 16
+    try:
+        yield
+    finally:
+        events.CHUNK_EVENTS, events._CHUNK_ROWS, rows._CHUNK_ROWS = known
