@@ -190,10 +190,10 @@ class NXEventSource:
                 f"{self.nav_shape[::-1]} needs {n_positions}. Pass navigation_shape=(x, y) to match."
             )
         if starts[0] != 0 and n_positions > 1 and starts[-2] == starts[-1]:
-            raise Tpx3FormatError(
-                f"event_index in {where} runs from {starts[0]} to the number of events, {starts[-1]}: its entries are "
-                "the ends of the positions, not their beginnings, so that every position would have the events of the "
-                "next. Write it with a 0 in front and without its last entry."
+            _logger.warning(
+                f"event_index in {where} runs from {starts[0]} to the number of events, {starts[-1]}: it is read as where "
+                "each position begins, so that the events before are no position's. If its entries are the ends of the "
+                "positions, every position has the events of the next: write it with a 0 in front and without its last."
             )
         if starts[0] != 0:
             _logger.warning(

@@ -331,7 +331,7 @@ def test_a_structure_that_takes_too_long_is_given_up(tmp_path, dense):
 @pytest.mark.parametrize("module, name", [(nxevent, "a.nxevent"), (stempy, "a.h5"), (raw_csr, "a.toml")])
 def test_pipes_and_folders_are_no_files(tmp_path, module, name):
     (tmp_path / name).mkdir()
-    with pytest.raises(FormatError, match="no file but a folder"):
+    with pytest.raises(FormatError, match="not a file but a folder"):
         module.file_reader(tmp_path / name)
     if hasattr(os, "mkfifo"):
         (tmp_path / name).rmdir()
