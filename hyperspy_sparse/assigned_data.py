@@ -11,6 +11,7 @@ import dask.array as da
 import numpy as np
 import scipy.sparse
 import sparse
+from dask.blockwise import Blockwise
 from hyperspy.signals import BaseSignal, LazySignal
 
 from hyperspy_sparse import nan_masks, twins
@@ -104,9 +105,15 @@ def _may_be_frames(data):
 
 
 def _of_one_kind(data):
-    """Frames and dense arrays that were stacked, all dense: dask mixes their chunks and calls them dense."""
-    mixed = isinstance(data, da.Array) and not isinstance(data._meta, sparse.SparseArray)
-    if not mixed or not data.name.startswith(("stack-", "concatenate-")):
+    """Data whose chunks may be frames although dask calls them dense, all dense.
+
+    Stacks of frames and dense arrays mix their chunks; and an operation that makes zeros something else for most
+    operands, by which dask judges it, leaves the chunks sparse where the operand is 0 after all.
+    """
+    if not isinstance(data, da.Array) or isinstance(data._meta, sparse.SparseArray) or data.ndim < 3:
+        return data
+    by_chunk = data.name.startswith(("stack-", "concatenate-")) or isinstance(data.dask.layers.get(data.name), Blockwise)
+    if not by_chunk or nan_masks.is_masked(data):
         return data
     has_frames = any(name.startswith(("csr-frames-", "_to_frames-")) for name in data.dask.layers)
     return twins.densified(data) if has_frames else data
