@@ -52,7 +52,7 @@ def mask_of(signal, detector):
     if isinstance(detector, np.ndarray | da.Array | list):
         mask = np.asarray(detector).astype(bool)
         if mask.shape != shape:
-            raise ValueError(f"detector: the mask has shape {mask.shape}, the frames {shape} (y, x).")
+            raise ValueError(f"the mask has shape {mask.shape}, the detector {shape} (y, x).")
         return mask, counted
     if not isinstance(detector, BaseROI):
         raise ValueError(
