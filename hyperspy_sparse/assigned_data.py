@@ -11,7 +11,7 @@ import dask.array as da
 import numpy as np
 import scipy.sparse
 import sparse
-from dask.blockwise import Blockwise
+from dask.highlevelgraph import MaterializedLayer
 from hyperspy.signals import BaseSignal, LazySignal
 
 from hyperspy_sparse import nan_masks, twins
@@ -105,18 +105,24 @@ def _may_be_frames(data):
 
 
 def _of_one_kind(data):
-    """Data whose chunks may be frames although dask calls them dense, all dense.
+    """An array that dask calls dense, with no chunk of frames in it.
 
-    Stacks of frames and dense arrays mix their chunks; and an operation that makes zeros something else for most
-    operands, by which dask judges it, leaves the chunks sparse where the operand is 0 after all.
+    dask tells the kind of a result from empty arrays. Stacked frames and dense arrays are of both kinds, and
+    ``arctan2(frames, array)`` is of frames where the array is positive, and dense where it is not.
     """
-    if not isinstance(data, da.Array) or isinstance(data._meta, sparse.SparseArray) or data.ndim < 3:
+    called_dense = isinstance(data, da.Array) and type(data._meta) is np.ndarray  # masked arrays stay masked
+    if not called_dense or data.ndim < 3 or data.name.startswith("asarray-") or nan_masks.is_masked(data):
         return data
-    by_chunk = data.name.startswith(("stack-", "concatenate-")) or isinstance(data.dask.layers.get(data.name), Blockwise)
-    if not by_chunk or nan_masks.is_masked(data):
-        return data
-    has_frames = any(name.startswith(("csr-frames-", "_to_frames-")) for name in data.dask.layers)
-    return twins.densified(data) if has_frames else data
+    return twins.densified(data) if any(map(_has_frames, *zip(*data.dask.layers.items(), strict=True))) else data
+
+
+def _has_frames(name, layer):
+    """Whether a layer of a graph makes frames, or has them in memory."""
+    if isinstance(layer, MaterializedLayer):
+        first = next(iter(layer.values()), None)
+        if isinstance(getattr(first, "value", first), CSRFrames):
+            return True
+    return name.startswith(("csr-frames-", "_to_frames-"))
 
 
 def _set_and_pass_on(signal, value):

@@ -306,3 +306,38 @@ def test_reductions_of_numpy_s_functions_are_arrays():
     np.testing.assert_array_equal(np.asarray(quotient.data.compute()) * 2 + rest.data.compute(), COUNTS[0])
     with pytest.raises(TypeError, match="cannot be changed"):
         np.add.at(s, 0, 1)
+
+
+MIXED = {  # what dask calls dense from empty arrays, and whose chunks may be frames all the same
+    "array equals": lambda s, ones: ones[0, 0] == s,
+    "array modulo": lambda s, ones: ones % (s + 1),
+    "arctan2": lambda s, ones: np.arctan2(s, hs.signals.Signal2D(ones).as_lazy()),
+    "assigned": lambda s, ones: assigned(s, np.arctan2(s.data, da.from_array(ones))),
+    "assigned, persisted": lambda s, ones: assigned(s, np.arctan2(s.data.persist(), da.from_array(ones))),
+    "assigned to a dense signal": lambda s, ones: assigned(
+        hs.signals.Signal2D(ones).as_lazy(), da.maximum(s.data, da.from_array(-ones))
+    ),
+    "joined and reversed": lambda s, ones: assigned(s, da.concatenate([da.from_array(ones[:1]), s.data[1:]])[::-1]),
+}
+
+
+def assigned(signal, data):
+    signal = signal.deepcopy()
+    signal.data = data
+    return signal
+
+
+@pytest.mark.parametrize("way", MIXED)
+def test_no_frames_hide_in_an_array_that_dask_calls_dense(way):
+    ones = np.ones(COUNTS[0].shape)
+    ours, theirs = pair()
+    made, expected = (MIXED[way](signal, ones) for signal in (ours, theirs))
+    assert_rule(made)
+    expected = expected.data if isinstance(expected, hs.signals.BaseSignal) else expected
+    np.testing.assert_array_equal(np.asarray(made.data.compute(scheduler="sync")), np.asarray(expected))
+
+
+def test_masked_arrays_that_are_assigned_stay_masked():
+    ours, _ = pair()
+    ours.data = da.ma.masked_greater(da.from_array(COUNTS[0]), 1)
+    assert np.ma.count_masked(ours.data.compute(scheduler="sync")) == np.count_nonzero(COUNTS[0] > 1)
