@@ -76,7 +76,7 @@ class T3pa(_Lists):
     def plain(self, content):
         sure, possible = Counter(), Counter()
         for line in re.split(rb"[\r\n]+", content.removeprefix(b"\xef\xbb\xbf")):
-            fields = re.split(rb"[\t ,;]+", line.strip())
+            fields = re.split(rb"[\t ,;]+", line.strip(b" \t,;"))
             numbers = [int(f) if re.fullmatch(rb"\+?\d{1,18}", f) else None for f in fields]
             if len(numbers) >= 6 and None not in (numbers[1], numbers[3]):
                 possible[numbers[1], numbers[3]] += 1
