@@ -15,6 +15,7 @@ __all__ = ["global_falls", "out_of_place", "out_of_turn"]
 
 _AROUND = 8  # times looked at on either side of a leap
 _FIRST = 4  # times of which one may be the first that is right
+_MANY = 16  # hits of a block that are not alone
 _LONGEST = 16  # times that may be wrong in a row
 _SMALL = TICKS_PER_SECOND // 50  # 20 ms: ten times the disorder of any real recording
 _RATIO = 8  # a leap stands out where it is larger by this than the steps around it
@@ -28,43 +29,66 @@ def _offset(a, b, period):
 
 
 @njit(nogil=True, cache=True)
-def _goes_on(ticks, j, reference, period, most):
+def _goes_on(ticks, inner, j, reference, period, most):
     """Whether most of the times from `j` on follow the reference, and each other, by small steps."""
-    near, n = 0, min(len(ticks) - j, _AROUND)
-    for k in range(j, j + n):
-        if abs(_offset(ticks[k], reference, period)) < most:
+    near, n, followed = 0, 0, True
+    for k in range(j, len(ticks)):
+        if inner[k]:
+            if followed:
+                reference = ticks[k]
+            continue
+        followed = abs(_offset(ticks[k], reference, period)) < most
+        if followed:
             near += 1
             reference = ticks[k]
+        n += 1
+        if n == _AROUND:
+            break
     return 2 * near >= n
 
 
 @njit(nogil=True, cache=True)
-def _comes_back(ticks, i, reference, period, leap):
+def _comes_back(ticks, inner, i, reference, period, leap):
     """Number of times from `i` on after which the clock is near `reference` again, and stays; 0 where it is not."""
     for j in range(i + 1, min(i + 1 + _LONGEST, len(ticks))):
-        near = abs(_offset(ticks[j], reference, period)) * _RATIO < leap
-        if near and _goes_on(ticks, j, reference, period, leap // _RATIO):
+        near = not inner[j] and abs(_offset(ticks[j], reference, period)) * _RATIO < leap
+        if near and _goes_on(ticks, inner, j, reference, period, leap // _RATIO):
             return j - i
     return 0
 
 
 @njit(nogil=True, cache=True)
-def _steady_start(ticks, period):
+def _number_alone(ticks, inner, counts, i, period, leap):
+    """Number of times from `i` on that nothing goes on from, although what follows them goes on; 0 where it does."""
+    if counts[i] >= _MANY or _goes_on(ticks, inner, i + 1, ticks[i], period, leap // _RATIO):
+        return 0
+    for j in range(i + 1, min(i + 1 + _AROUND, len(ticks))):
+        if not inner[j] and (counts[j] >= _MANY or _goes_on(ticks, inner, j + 1, ticks[j], period, leap // _RATIO)):
+            return j - i
+    return 0
+
+
+@njit(nogil=True, cache=True)
+def _steady_start(ticks, inner, period):
     """The first of the times that most of those after it agree with; 0 where the stream is too sparse to tell."""
     for s in range(min(len(ticks) - _AROUND, _FIRST)):
-        if _goes_on(ticks, s + 1, ticks[s], period, period // (2 * _RATIO)):
+        if _goes_on(ticks, inner, s + 1, ticks[s], period, period // (2 * _RATIO)):
             return s
     return 0
 
 
 @njit(nogil=True, cache=True)
-def out_of_place(ticks, period, least):
+def out_of_place(ticks, inner, counts, period, least):
     """Times that leave the course of their neighbours and come back.
 
     Parameters
     ----------
     ticks : numpy.ndarray of int64, shape (n,)
         Times in stream order, modulo `period`.
+    inner : numpy.ndarray of bool
+        Which of them go on from the one before without a gap, however long the step.
+    counts : numpy.ndarray of int64
+        For how many times each of them stands; `_MANY` are not alone.
     period : int
     least : int
         Smaller leaps are the disorder of the stream.
@@ -76,12 +100,15 @@ def out_of_place(ticks, period, least):
         From the time before to each, of those that are in place; without a sign.
     leaps : numpy.ndarray of bool
         Where a step is large for its neighbours: a pause, or another clock.
+    alone : numpy.ndarray of bool
+        What leaps, does not come back, and is not gone on from: at a pause, nobody tells whether it is right.
     """
     n = len(ticks)
     out, leaps, steps = np.zeros(n, np.bool_), np.zeros(n, np.bool_), np.zeros(n, np.int64)
+    alone = np.zeros(n, np.bool_)
     if n == 0:
-        return out, steps, leaps
-    start = _steady_start(ticks, period)
+        return out, steps, leaps, alone
+    start = _steady_start(ticks, inner, period)
     for i in range(start):
         out[i] = abs(_offset(ticks[i], ticks[start], period)) > least
     recent = np.zeros(_AROUND, np.int64)
@@ -90,14 +117,25 @@ def out_of_place(ticks, period, least):
     i = start + 1
     while i < n:
         step = abs(_offset(ticks[i], reference, period))
+        if inner[i]:
+            if counts[i] >= _MANY:  # as many steps, none of them large
+                recent[:2], n_recent = step // counts[i], max(n_recent, 2)
+            reference = ticks[i]
+            i += 1
+            continue
         if step > _SMALL:
             smaller = 0
             for r in recent[:n_recent]:
                 smaller += r * _RATIO < step
             if n_recent > 1 and 2 * smaller > n_recent:
-                m = _comes_back(ticks, i, reference, period, step) if step > least else 0
+                m = _comes_back(ticks, inner, i, reference, period, step) if step > least else 0
                 if m:
                     out[i : i + m] = True
+                    i += m
+                    continue
+                m = _number_alone(ticks, inner, counts, i, period, step)
+                if m:
+                    alone[i : i + m] = True
                     i += m
                     continue
                 leaps[i] = True
@@ -106,7 +144,7 @@ def out_of_place(ticks, period, least):
         n_recent = min(n_recent + 1, _AROUND)
         reference = ticks[i]
         i += 1
-    return out, steps, leaps
+    return out, steps, leaps, alone
 
 
 @njit(nogil=True, cache=True)

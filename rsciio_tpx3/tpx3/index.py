@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
+from rsciio_tpx3.events.clock import PIXEL_PERIOD, ticks_to_seconds
 from rsciio_tpx3.events.packets import (
     CONTROL_ID_NAMES,
     KNOWN_TOPS,
@@ -31,6 +32,7 @@ _ON_LOSS = ("raise", "warn")
 _FEW_UNKNOWN = 64
 _SHARE_UNKNOWN = 0.001
 _FEW_CHUNKS = 32  # of a file that is too short to call one of them wrong
+_TOLD_PAUSES = 8  # as many are named
 _OUT_OF_TIME = "whose time contradicts the times before and after"
 
 
@@ -110,6 +112,8 @@ def warn_of_losses(index, parts, losses):
     rest = {name: n for name, n in index.losses.items() if name not in losses.amounts}
     for text in _loss_messages(rest, parts[0].name):
         _logger.warning(text)
+    if "pauses_uncertain" in index.losses:
+        _logger.warning(_pauses_message(index.statistics["pauses_uncertain"], parts[0].name))
 
 
 def doubtful_chips(index):
@@ -232,7 +236,7 @@ def _summary(stream, blocks, marks, excluded, damage):
     losses = dict(damage)
     losses.update(
         chunks_lost=sum(stream.lost_chunks.values()),
-        **asdict(excluded),
+        **{**asdict(excluded), "pauses_uncertain": len(excluded.pauses_uncertain)},
         edges_without_time=untimed,
         edges_repeated=repeated,
         unknown_packets=sum(_unknown(stream).values()),
@@ -244,7 +248,7 @@ def _summary(stream, blocks, marks, excluded, damage):
         span=_span(blocks, marks),
         hit_span=_span(blocks, marks[:0]) if blocks["n_hits"].any() else (0, -1),
         chips=tuple(int(chip) for chip in chips),
-        statistics=_statistics(stream),
+        statistics=_statistics(stream) | _pauses(excluded.pauses_uncertain),
         losses={name: amount for name, amount in losses.items() if amount},
     )
 
@@ -295,6 +299,22 @@ def _statistics(stream):
         "chunks_swapped_by_chip": stream.swapped_chunks,
         "control": {name: n for name, n in controls.items() if n},
     }
+
+
+def _pauses(pauses):
+    """When the pauses begin whose turns no clock tells, and how long they read, in seconds."""
+    seconds = [[ticks_to_seconds(ticks) for ticks in pause] for pause in pauses[:_TOLD_PAUSES]]
+    return {"pauses_uncertain": seconds} if seconds else {}
+
+
+def _pauses_message(pauses, name):
+    places = ", ".join(f"{long:.6g} s from {begin:.6g} s on" for begin, long in pauses)
+    return (
+        f"{name!r}: nothing was recorded for {places}, and no clock tells across the pause how often that of the hits "
+        f"went round: each may have been longer by {ticks_to_seconds(PIXEL_PERIOD):.5g} s, or a multiple, and all "
+        "after it so much later. Times within what was recorded without a pause are right. Global times or trigger "
+        "edges in the recording would tell."
+    )
 
 
 def _loss_messages(losses, name):

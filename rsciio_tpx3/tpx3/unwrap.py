@@ -11,7 +11,10 @@ one may be wrong:
 2. The number of turns that a wider clock tells is believed where the next ones of its kind tell the same, or where
    the phase itself leapt: there was a pause. A pause that shows too late is put where the phase leapt.
 
-Two hits more than 13.4 s apart, with no other clock between them, cannot be told from nearer ones.
+3. Hits alone cannot tell how often their clock went round in a pause. On one chip it goes forward; a hit that stands
+   alone at a pause leads nobody; and the pause is told, see `silences`.
+
+Most recordings have nothing to decide, see `undoubted`.
 
 When the detector's clock was reset while data of the run before were still in the pipeline, its time steps
 back for good; see `resets`. What came before is told by the nearer of the two clocks, and left out or kept.
@@ -26,7 +29,9 @@ from rsciio_tpx3.events.clock import CONTROL_PERIOD, PIXEL_PERIOD, TDC_PERIOD, T
 from rsciio_tpx3.events.packets import edge_input
 from rsciio_tpx3.tpx3.contradicted import global_falls, out_of_place, out_of_turn
 from rsciio_tpx3.tpx3.resets import after_last_reset
+from rsciio_tpx3.tpx3.silences import SHORTEST, uncertain_pauses
 from rsciio_tpx3.tpx3.stream import KIND_CONTROL, KIND_GLOBAL
+from rsciio_tpx3.tpx3.undoubted import place_undoubted
 
 __all__ = ["NO_TIME", "Excluded", "place_in_time"]
 
@@ -51,6 +56,8 @@ class Excluded:
         Of the clock before a reset.
     hits_out_of_time, edges_out_of_time, clock_words_out_of_time : int
         Whose time is contradicted by the times before and after it.
+    pauses_uncertain : tuple of (int, int)
+        When a pause begins and how long it reads, ticks, where no clock tells its turns.
     """
 
     hits_before_reset: int = 0
@@ -58,6 +65,7 @@ class Excluded:
     hits_out_of_time: int = 0
     edges_out_of_time: int = 0
     clock_words_out_of_time: int = 0
+    pauses_uncertain: tuple = ()
 
 
 def place_in_time(blocks, marks, keep_before_reset=False):
@@ -76,14 +84,23 @@ def place_in_time(blocks, marks, keep_before_reset=False):
         Blocks with ``first`` in absolute ticks; marks likewise, `NO_TIME` where they have none.
     excluded : Excluded
     """
-    blocks, marks = blocks.copy(), marks.copy()
     if len(blocks) == 0:
         return blocks, marks, Excluded()
-    place, kind, ticks = _items(blocks, marks)
+    undoubted = place_undoubted(blocks, marks, NO_TIME)
+    blocks, marks = blocks.copy(), marks.copy()
+    if undoubted is None:
+        return _place_with_care(blocks, marks, keep_before_reset)
+    blocks["first"], marks["ticks"], longest = undoubted
+    pauses = _uncertain_pauses(blocks, marks) if longest > SHORTEST else ()
+    return blocks, marks, Excluded(pauses_uncertain=pauses)
+
+
+def _place_with_care(blocks, marks, keep_before_reset):
+    place, kind, ticks, block = _items(blocks, marks)
     at_mark, at_block = place[: len(marks)], place[len(marks) :]
-    begin, wrong = _clean(kind, ticks, marks, at_mark)
+    begin, wrong, alone = _clean(kind, ticks, block, blocks, marks, at_mark)
     if begin and keep_before_reset:
-        wrong[:begin] = _place_before(kind, ticks, marks, at_mark, begin)
+        wrong[:begin] = _place_before(kind, ticks, block, blocks, marks, at_mark, begin)
         begin = 0
     blocks["first"], marks["ticks"] = ticks[at_block], np.where(kind[at_mark] < 0, NO_TIME, ticks[at_mark])
     late_edges = _edges_out_of_turn(marks, at_mark >= begin)
@@ -91,18 +108,32 @@ def place_in_time(blocks, marks, keep_before_reset=False):
     keep_block, keep_mark = at_block >= begin, at_mark >= begin
     wrong_block = _outvoted(blocks["n_hits"], wrong[at_block]) & keep_block
     wrong_mark = wrong[at_mark] & keep_mark
+    kept_block, kept_mark = keep_block & ~wrong_block, keep_mark & ~wrong_mark
+    leading = kept_block & ~alone[at_block]
     excluded = Excluded(
         int(blocks["n_hits"][~keep_block].sum()),
         int((~keep_mark).sum()),
         int(blocks["n_hits"][wrong_block].sum()),
         int((wrong_mark & (marks["kind"] > KIND_CONTROL)).sum()),
         int((wrong_mark & (marks["kind"] <= KIND_CONTROL)).sum()),
+        _uncertain_pauses(blocks[leading], marks[kept_mark]),
     )
-    return blocks[keep_block & ~wrong_block], marks[keep_mark & ~wrong_mark], excluded
+    return blocks[kept_block], marks[kept_mark], excluded
+
+
+def _uncertain_pauses(blocks, marks):
+    full = blocks[blocks["n_hits"] > 0]
+    timed = marks["ticks"][marks["ticks"] != NO_TIME]
+    wide = np.zeros(len(full) + len(timed), bool)
+    wide[len(full) :] = True
+    starts = np.concatenate([full["first"] + full["low"], timed])
+    ends = np.concatenate([full["first"] + full["high"], timed])
+    counts = np.concatenate([full["n_hits"], np.ones(len(timed), np.int64)])
+    return tuple(uncertain_pauses(starts, ends, counts, wide))
 
 
 def _items(blocks, marks):
-    """Marks and blocks in stream order as columns: place of each mark and block, kind and time.
+    """Marks and blocks in stream order as columns: place of each mark and block, kind, time and number of the block.
 
     A block stands where its first hit does, since the marks before it tell the time by then, and once more where it
     ends, with the time of its last hit. A block without hits and a mark without a time have kind -1.
@@ -111,39 +142,44 @@ def _items(blocks, marks):
     kind = np.concatenate([marks["kind"].astype(np.int64), np.full(2 * len(blocks), _BLOCK_KIND)])
     ticks = np.concatenate([marks["ticks"], blocks["first"], blocks["first"] + blocks["last"]])
     kind[np.concatenate([marks["ticks"] < 0, blocks["n_hits"] == 0, blocks["n_hits"] < 2])] = -1
+    number = np.arange(len(blocks))
+    block = np.concatenate([np.full(len(marks), -1), number, number])
     order = np.argsort(word, kind="stable")
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    return place[: len(marks) + len(blocks)], kind[order], ticks[order]
+    return place[: len(marks) + len(blocks)], kind[order], ticks[order], block[order]
 
 
-def _clean(kind, ticks, marks, at_mark):
-    """Place what follows the last reset, in place; where it begins, and what in it is out of place."""
+def _clean(kind, ticks, block, blocks, marks, at_mark):
+    """Place what follows the last reset, in place; where it begins, what is out of place, and what leads nobody."""
     wrong = np.zeros(len(kind), bool)
     of_global = np.flatnonzero(kind == KIND_GLOBAL)
     out, falls = global_falls(ticks[of_global], _TOLERANCE)
     wrong[of_global[out]] = True
-    steps, leaps = _phases_out(kind, ticks, wrong)
+    steps, leaps, alone = _phases_out(kind, ticks, block, blocks, wrong)
     begin, denied = after_last_reset(kind, ticks, leaps, of_global, falls, marks, at_mark)
     if begin:
         # what was taken for wrong may be the border, and what is new has its own neighbours
         own = np.zeros(len(kind) - begin, bool)
         of_global = np.flatnonzero(kind[begin:] == KIND_GLOBAL)
         own[of_global[global_falls(ticks[begin:][of_global], _TOLERANCE)[0]]] = True
-        steps[begin:], leaps[begin:] = _phases_out(kind[begin:], ticks[begin:], own)
+        steps[begin:], leaps[begin:], alone[begin:] = _phases_out(
+            kind[begin:], ticks[begin:], block[begin:], blocks, own
+        )
         wrong[begin:] = own
     wrong[denied] = True
-    _place(*(column[begin:] for column in (kind, ticks, wrong, steps, leaps)))
-    return begin, wrong
+    one_chip = len(np.unique(blocks["chip"])) == 1
+    _place(*(column[begin:] for column in (kind, ticks, block, wrong, steps, leaps, alone)), one_chip)
+    return begin, wrong, alone
 
 
-def _place_before(kind, ticks, marks, at_mark, begin):
+def _place_before(kind, ticks, block, blocks, marks, at_mark, begin):
     """Place what precedes a reset, in place, so that it ends before what follows; what in it is out of place."""
     old = slice(0, begin)
     sure = marks[at_mark < begin], at_mark[at_mark < begin]
-    first, wrong = _clean(kind[old], ticks[old], *sure)
+    first, wrong, _ = _clean(kind[old], ticks[old], block[old], blocks, *sure)
     if first:
-        wrong[:first] = _place_before(kind[old], ticks[old], *sure, first)
+        wrong[:first] = _place_before(kind[old], ticks[old], block[old], blocks, *sure, first)
     timed = np.flatnonzero((kind[old] >= 0) & ~wrong)
     after = np.flatnonzero(kind[begin:] >= 0) + begin
     if len(timed) and len(after):
@@ -154,24 +190,36 @@ def _place_before(kind, ticks, marks, at_mark, begin):
     return wrong
 
 
-def _phases_out(kind, ticks, wrong):
-    """Mark in `wrong` what is out of place among times of its own kind, and of all; where the phase leapt."""
+def _phases_out(kind, ticks, block, blocks, wrong):
+    """Mark in `wrong` what is out of place among times of its own kind, and of all; how the phase steps and leaps.
+
+    Returns
+    -------
+    steps : numpy.ndarray of int64
+    leaps, alone : numpy.ndarray of bool
+        Where the phase leapt, and what nothing after it goes on from.
+    """
     for wide, period in ((kind == KIND_CONTROL, CONTROL_PERIOD), (kind > KIND_CONTROL, TDC_PERIOD)):
         at = np.flatnonzero(wide)
-        out, _, _ = out_of_place(ticks[at], period, _LATE)
+        none, one = np.zeros(len(at), bool), np.ones(len(at), np.int64)
+        out, _, _, _ = out_of_place(ticks[at], none, one, period, _LATE)
         wrong[at[out]] = True
     at = np.flatnonzero((kind >= 0) & ~wrong)
-    out, stepping, leaping = out_of_place(ticks[at], PIXEL_PERIOD, _LATE)
+    number = block[at]
+    inner = np.zeros(len(at), bool)  # the last hit of a block goes on from its first
+    inner[1:] = (number[1:] >= 0) & (number[1:] == number[:-1])
+    counts = np.where(number >= 0, blocks["n_hits"][number], 1).astype(np.int64)
+    out, stepping, leaping, lone = out_of_place(ticks[at], inner, counts, PIXEL_PERIOD, _LATE)
     wrong[at[out]] = True
-    steps, leaps = np.zeros(len(kind), np.int64), np.zeros(len(kind), bool)
-    steps[at], leaps[at] = stepping, leaping
-    return steps, leaps
+    steps, leaps, alone = np.zeros(len(kind), np.int64), np.zeros(len(kind), bool), np.zeros(len(kind), bool)
+    steps[at], leaps[at], alone[at] = stepping, leaping, lone
+    return steps, leaps, alone
 
 
-def _place(kind, ticks, wrong, steps, leaps):
+def _place(kind, ticks, block, wrong, steps, leaps, alone, one_chip):
     """Replace wrapped by absolute times, in place; what contradicts the wide clocks is marked in `wrong`."""
-    turned = _follow(kind, ticks, wrong)
     wide = np.flatnonzero((kind > 0) & ~wrong)
+    turned = _follow(kind, ticks, block, wrong | alone, leaps & (steps > _PAUSE), one_chip and len(wide) == 0)
     width = np.where(kind[wide] == KIND_GLOBAL, 0, np.where(kind[wide] == KIND_CONTROL, 16, 4))
     turns = (ticks[wide] - turned[wide]) // PIXEL_PERIOD
     shift, out = _turns(wide, width, turns, steps, leaps & (steps > _PAUSE))
@@ -181,22 +229,30 @@ def _place(kind, ticks, wrong, steps, leaps):
 
 
 @njit(cache=True)
-def _follow(kind, ticks, wrong):
-    """Times continued from one to the next by the period of hits alone, beginning at any turn."""
+def _follow(kind, ticks, block, aside, leaps, in_order):
+    """Times continued from one to the next by the period of hits alone, beginning at any turn.
+
+    Those set aside lead nobody. Where the hits come `in_order`, those of one chip, a leap goes forward.
+    """
     turned = np.zeros(len(kind), np.int64)
-    first = -1
+    first, before = -1, -1
     reference = np.int64(0)
     for i in range(len(kind)):
         if kind[i] < 0:
             continue
         if first < 0:
-            if wrong[i]:
+            if aside[i]:
                 continue
             first, turned[i] = i, ticks[i] % PIXEL_PERIOD
+        elif aside[i] and before >= 0 and aside[before] and block[i] >= 0 and block[i] == block[before]:
+            turned[i] = nearest_period(ticks[i], turned[before], PIXEL_PERIOD)  # one block, one turn
         else:
             turned[i] = nearest_period(ticks[i], reference, PIXEL_PERIOD)
-        if not wrong[i]:
+            if in_order and leaps[i] and not aside[i] and turned[i] < reference - _TOLERANCE:
+                turned[i] += PIXEL_PERIOD
+        if not aside[i]:
             reference = turned[i]
+        before = i
     reference = turned[max(first, 0)]
     for i in range(first - 1, -1, -1):
         if kind[i] >= 0:

@@ -31,7 +31,7 @@ FAULTS = (
     "global of one chip off", "hit SPIDR bit", "hits SPIDR bits", "hit ToA bit", "edge time bit", "edges time bits",
     "control bit", "disorder", "lost chunks", "reset", "several",
 )  # fmt: skip
-ABOUT_TIME = ("_out_of_time", "_before_reset")
+ABOUT_TIME = ("_out_of_time", "_before_reset", "pauses_uncertain")
 _GLOBAL = {"torn global time", "global high bit", "global low bit", "global duplicated", "half a global time"}
 STEP = packets.PIXEL_TICKS
 S = TICKS_PER_SECOND
