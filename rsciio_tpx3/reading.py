@@ -23,7 +23,13 @@ from rsciio_tpx3.events.scan_options import EDGELESS
 from rsciio_tpx3.events.sync import ScanOptions, build_scan, choose_sync
 from rsciio_tpx3.events.tally import tally_of
 from rsciio_tpx3.events.time_bins import TimeBins
-from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError, UnitError, format_errors
+from rsciio_tpx3.exceptions import (
+    MetadataConflictError,
+    ScanSyncError,
+    Tpx3FormatError,
+    UnitError,
+    format_errors,
+)
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.event_frames import count_type
 from rsciio_tpx3.frames.shared_reads import event_frames
@@ -173,7 +179,7 @@ def _ticks(name, value, example="0.5 us", allow_negative=False):
     ticks = to_ticks(value, name, example, allow_negative)
     if abs(ticks) >= LATEST or (0 < abs(ticks) < 1 and not allow_negative):
         kind = "longer than the clock can count (9 years)" if abs(ticks) > 1 else "shorter than a tick (0.26 ns)"
-        raise UnitError(f"{name}={shown(value)} is {kind} of the detector's clock. Check its unit.")
+        raise UnitError(f"{name}={shown(value)} is {kind} of the detector's clock. Check the times, and their units.")
     # the nearest fraction that keeps products small: off by less than 1e-12 ticks
     return ticks.limit_denominator(10**6)
 
@@ -188,7 +194,10 @@ def _read_positions(positions):
             raise ValueError(
                 f"positions={shown(positions)}: a list of whole numbers, the flat position of each pulse, is needed."
             ) from None
-    path = need_file(positions)
+    try:
+        path = need_file(positions)
+    except (FileNotFoundError, Tpx3FormatError) as error:
+        raise type(error)(f"positions={shown(positions)}: a file of whole numbers is expected; {error}") from None
     with format_errors(path, "scan positions (a .npy file, or text of whole numbers)"):
         return load_npy(path) if has_ending(path, ".npy") else np.loadtxt(path, dtype=np.int64, ndmin=1)
 

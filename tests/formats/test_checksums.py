@@ -70,7 +70,7 @@ def test_no_changed_byte_in_the_lists_of_parts_reads_as_other_counts(tmp_path):
             told += 1
         else:
             assert np.array_equal(found, dense), place
-    assert told > 20
+    assert told >= 10
 
 
 @pytest.mark.parametrize(("way", "path"), [
