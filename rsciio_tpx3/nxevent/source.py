@@ -192,8 +192,8 @@ class NXEventSource:
         if starts[0] != 0 and n_positions > 1 and starts[-2] == starts[-1]:
             _logger.warning(
                 f"event_index in {where} runs from {starts[0]} to the number of events, {starts[-1]}: it is read as "
-                "where each position begins, so that the events before are no position's. If its entries are the ends of the "
-                "positions, every position has the events of the next: write it with a 0 in front and without its last."
+                "where each position begins, so that the events before are no position's. If its entries are the ends "
+                "of the positions, each has the events of the next: write it with a 0 in front and without its last."
             )
         if starts[0] != 0:
             _logger.warning(
