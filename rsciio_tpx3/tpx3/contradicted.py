@@ -48,9 +48,14 @@ def _goes_on(ticks, inner, j, reference, period, most):
 
 
 @njit(nogil=True, cache=True)
-def _comes_back(ticks, inner, i, reference, period, leap):
-    """Number of times from `i` on after which the clock is near `reference` again, and stays; 0 where it is not."""
+def _comes_back(ticks, inner, counts, i, reference, period, leap):
+    """Number of times from `i` on after which the clock is near `reference` again, and stays; 0 where it is not.
+
+    Blocks of many hits are not left out: they go round the clock, and come by the same time again.
+    """
     for j in range(i + 1, min(i + 1 + _LONGEST, len(ticks))):
+        if counts[j - 1] >= _MANY:
+            return 0
         near = not inner[j] and abs(_offset(ticks[j], reference, period)) * _RATIO < leap
         if near and _goes_on(ticks, inner, j, reference, period, leap // _RATIO):
             return j - i
@@ -119,7 +124,7 @@ def out_of_place(ticks, inner, counts, period, least):
         step = abs(_offset(ticks[i], reference, period))
         if inner[i]:
             if counts[i] >= _MANY:  # as many steps, none of them large
-                recent[:2], n_recent = step // counts[i], max(n_recent, 2)
+                recent[:2], n_recent = step // counts[i], 2
             reference = ticks[i]
             i += 1
             continue
@@ -128,7 +133,7 @@ def out_of_place(ticks, inner, counts, period, least):
             for r in recent[:n_recent]:
                 smaller += r * _RATIO < step
             if n_recent > 1 and 2 * smaller > n_recent:
-                m = _comes_back(ticks, inner, i, reference, period, step) if step > least else 0
+                m = _comes_back(ticks, inner, counts, i, reference, period, step) if step > least else 0
                 if m:
                     out[i : i + m] = True
                     i += m
