@@ -4,6 +4,7 @@ Ranges and combinations are checked where they mean something; here it is made s
 so that NaN, a bool, a word or an array of another shape never meets arithmetic, at the call or during a computation.
 """
 
+import errno
 import functools
 import inspect
 import math
@@ -121,7 +122,7 @@ def _whole(low, high, none=False):
 
 
 def _pair_of_lines(name, value):
-    parts = value if isinstance(value, (tuple, list, np.ndarray)) else [value]
+    parts = value if isinstance(value, (tuple, list)) or np.ndim(value) == 1 else [value]
     if any(not _is_integer(n) or abs(n) >= _MOST for n in parts):
         raise _refused(name, value, "whole numbers are needed, and two for skip_lines, such as (0, 1)")
 
@@ -245,7 +246,9 @@ def _readable(name, path):
         raise Tpx3FormatError(f"{name}: {error}") from None
     except OSError as error:
         words = str(error) if error.errno is None else f"{shown(os.fspath(path))}: {error.strerror}"
-        raise type(error)(f"{name}: {words}") from None
+        # no file has a name that is too long for the disk
+        kind = FileNotFoundError if error.errno == errno.ENAMETOOLONG else type(error)
+        raise kind(f"{name}: {words}") from None
 
 
 def _chosen(name, value):

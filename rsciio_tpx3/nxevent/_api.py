@@ -245,7 +245,8 @@ def _parameters(file, path, name):
     if own.get("events") != path:
         return {}
     told = own.pop(_SUM, None)
-    if told is not None and told != _sum_of(own):
+    # whoever took the record away, as its errors advise, changed the sum with it
+    if told is not None and "record" in own and told != _sum_of(own):
         raise Tpx3FormatError(
             f"the parameters in {found.name} of {name!r} are not those that were written: their SHA-256 differs. The "
             "file is damaged; copy it again."

@@ -112,7 +112,7 @@ def warn_of_losses(index, parts, losses):
     rest = {name: n for name, n in index.losses.items() if name not in losses.amounts}
     for text in _loss_messages(rest, parts[0].name):
         _logger.warning(text)
-    if "pauses_uncertain" in index.losses:
+    if "pauses_uncertain" in index.statistics:
         _logger.warning(_pauses_message(index.statistics["pauses_uncertain"], parts[0].name))
 
 
@@ -236,7 +236,8 @@ def _summary(stream, blocks, marks, excluded, damage):
     losses = dict(damage)
     losses.update(
         chunks_lost=sum(stream.lost_chunks.values()),
-        **{**asdict(excluded), "pauses_uncertain": len(excluded.pauses_uncertain)},
+        # nothing is lost where a pause may have another length: that is in the statistics
+        **{name: n for name, n in asdict(excluded).items() if name != "pauses_uncertain"},
         edges_without_time=untimed,
         edges_repeated=repeated,
         unknown_packets=sum(_unknown(stream).values()),

@@ -246,17 +246,19 @@ def test_without_a_note_only_whole_binnings_count():
         scan_positions(scan, {"scan_step_x": 0.4})
 
 
-def test_axes_that_are_not_uniform_are_refused_by_name():
+def test_axes_that_are_not_uniform_are_refused_by_name(caplog):
     s = set_microscope(signal(), **TOLD, scan_step="1 nm")
     for axis, which in ((3, "ky"), (1, "y")):
         t = s.deepcopy()
         t.axes_manager[axis].convert_to_non_uniform_axis()
-        for ask in (
-            lambda t=t: libertem_parameters(t),
-            lambda t=t: set_microscope(t, camera_length="0.2 m", scan_step="2 nm"),
-        ):
-            with pytest.raises(ConflictError, match=f"axis '{which}' is not uniform"):
-                ask()
+        with pytest.raises(ConflictError, match=f"axis '{which}' is not uniform"):
+            libertem_parameters(t)
+        scales = [axis.scale for axis in t.axes_manager._axes if axis.is_uniform]
+        with caplog.at_level("WARNING"):
+            set_microscope(t, camera_length="0.2 m", scan_step="2 nm")
+        assert "Axes that are not uniform keep the calibration that they have, and so do all others" in caplog.text
+        assert scales == [axis.scale for axis in t.axes_manager._axes if axis.is_uniform]
+        caplog.clear()
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", '{"kx": 3}', '{"kx": {"size": "a"}}', "[" * 9000,

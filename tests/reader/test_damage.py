@@ -172,7 +172,7 @@ def test_no_edges_says_what_can_be_done(write_stream):
         ({"navigation_shape": (3, 0)}, "above 0"),
         ({"active_fraction": 1.5}, "not above 1"),
         ({"on_loss": "ignore"}, "none of 'raise', 'warn'"),
-        ({"gap": -1}, "0 or more"),
+        ({"gap": -1}, "from 0 to 64"),
         ({"layout": "hexagon"}, "no table of chips"),
         ({"orientation": "sideways"}, "none of up"),
         ({"signal": "frames"}, 'frame_time="1 ms"'),

@@ -237,10 +237,10 @@ def test_drift_is_drawn():
     ("arguments", "options", "words"),
     [
         ((), {"reference": "last"}, "none of 'mean'"),
-        ((), {"upsample_factor": 0}, "above 0"),
-        ((), {"smoothing": -1}, "0 or more"),
+        ((), {"upsample_factor": 0}, "from 1 to 1000"),
+        ((), {"smoothing": -1}, "from 0 to"),
         ((np.zeros((3, 2)),), {}, r"\(3, 2\); \(5, 2\)"),
-        ((np.full((FRAMES, 2), np.nan),), {}, "is needed"),
+        ((np.full((FRAMES, 2), np.nan),), {}, "finite ones are needed"),
         ((np.arange(2 * FRAMES).reshape(FRAMES, 2) * 30.0,), {}, "no common field"),
         ((DRIFT,), {"upsampling": 0.5}, "above 0"),
         ((DRIFT,), {"field": "all"}, "none of 'common'"),

@@ -13,6 +13,7 @@ from pyxem.signals import ElectronDiffraction2D, VirtualDarkFieldImage
 import hyperspy_sparse
 from hyperspy_sparse.mixin import SparseFramesMixin
 from hyperspy_sparse.operands import operate
+from hyperspy_sparse.signals import as_sparse_twin
 from rsciio_tpx3 import CSRFrames, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
@@ -142,7 +143,7 @@ def large():
     parts = np.ones(n * PER_FRAME, np.uint8), pixels.ravel().astype(np.int32), np.arange(n + 1) * PER_FRAME
     frames = CSRFrames(parts, shape=(SIDE, SIDE, PIXEL_SIDE, PIXEL_SIDE))
     s = hs.signals.Signal2D(np.zeros((1, 1, 2, 2), np.uint8)).as_lazy()
-    return hyperspy_sparse.signals.as_sparse_twin(s._deepcopy_with_new_data(to_dask(MemorySource(frames))))
+    return as_sparse_twin(s._deepcopy_with_new_data(to_dask(MemorySource(frames))))
 
 
 SMALL = {
