@@ -116,6 +116,69 @@ def test_real_reset_is_found_and_what_preceded_it_can_be_kept(write_stream):
         _read(write_stream, words, before_reset="maybe")
 
 
+@pytest.mark.parametrize("old", [30, 50, 65, 75])
+@pytest.mark.parametrize(("n_old", "n_new"), [(50, 2000), (400, 100)])
+def test_reset_shows_in_edges_that_begin_anew(write_stream, old, n_old, n_new):
+    """Without global times, whichever part is longer, and whatever pause the two clocks seem to leave."""
+    ends = old * S - np.arange(n_old)[::-1] * (S // 1000), S // 100 + np.arange(n_new) * (S // 20)
+    counters = 3050 - np.arange(n_old)[::-1], 1 + np.arange(n_new)
+    words = []
+    for k, (times, counter) in enumerate(zip(ends, counters)):
+        times = times // 6 * 6
+        hits = packets.encode_hits(np.arange(len(times)) + 10_000 * (1 - k), times, np.full(len(times), 5))
+        words.append(np.stack([hits, packets.encode_tdc(0xF, counter, times)], 1).ravel())
+    pixel, toa, index = _read(write_stream, np.concatenate(words))
+    assert index.losses == {"hits_before_reset": n_old, "marks_before_reset": n_old}
+    np.testing.assert_array_equal(pixel, np.arange(n_new))
+    np.testing.assert_array_equal(toa, ends[1] // 6 * 6)
+
+
+def _hits_with_a_pause(pause, n=4000, every=S // 1000):
+    """Hits alone, with a pause (s) in the middle."""
+    times = S + np.arange(n) * every
+    times[n // 2 :] += int(pause * S)
+    return times // 6 * 6
+
+
+def test_pause_that_no_clock_tells_is_said_with_its_place(write_stream, caplog):
+    for pause, said in ((1, False), (2.5, False), (4, True), (11, True), (20, True)):
+        caplog.clear()
+        times = _hits_with_a_pause(pause)
+        words = packets.encode_hits(np.arange(len(times)), times, np.full(len(times), 5))
+        pixel, toa, index = _read(write_stream, words)
+        np.testing.assert_array_equal(toa, times[pixel])
+        assert index.losses == ({"pauses_uncertain": 1} if said else {}), pause
+        assert ("nothing was recorded for" in caplog.text and "from 2.999 s on" in caplog.text) == said
+
+
+def test_pause_that_edges_tell_and_sparse_hits_are_ordinary(write_stream):
+    times = _hits_with_a_pause(20)
+    hits = packets.encode_hits(np.arange(len(times)), times, np.full(len(times), 5))
+    edges = packets.encode_tdc(0xF, 1 + np.arange(len(times)) // 10, times)[::10]
+    _, toa, index = _read(write_stream, np.insert(hits, np.arange(0, len(hits), 10), edges))
+    assert index.losses == {}
+    np.testing.assert_array_equal(np.sort(toa), times)
+    times = np.cumsum(np.random.default_rng(3).exponential(0.7 * S, 1500)).astype(np.int64) // 6 * 6
+    _, toa, index = _read(write_stream, packets.encode_hits(np.arange(1500), times, np.full(1500, 5)))
+    assert index.losses == {}
+    np.testing.assert_array_equal(toa, times)
+
+
+@pytest.mark.parametrize("bit", [13, 14, 15])
+@pytest.mark.parametrize("beside", [-1, 0])
+@pytest.mark.parametrize("pause", [0.5, 6, 11])
+def test_damaged_hit_at_a_pause_leads_nobody(write_stream, pause, beside, bit):
+    """Nothing but hits, and the doubtful one is the last before the pause or the first after it."""
+    times = _hits_with_a_pause(pause)
+    words = packets.encode_hits(np.arange(len(times)), times, np.full(len(times), 5))
+    at = len(times) // 2 + beside
+    words[at] ^= np.uint64(1 << bit)
+    pixel, toa, _ = _read(write_stream, words)
+    off = np.flatnonzero(toa != times[pixel])
+    assert set(pixel[off]) <= {at}
+    assert len(pixel) >= len(times) - 1
+
+
 def test_random_damage_is_never_wrong_without_a_word(tmp_path):
     from tests.campaigns import clock
 
