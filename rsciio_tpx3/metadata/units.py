@@ -186,9 +186,14 @@ def parse_unit(text):
     return _parsed_unit(text)
 
 
+# what pyXem's `unit` setter writes on axes; its q, which holds 2 pi, is another quantity and stays unknown
+_OF_PYXEM = {"k_nm^-1": "nm^-1", "k_A^-1": "angstrom^-1", "2th_deg": "deg", "2th_rad": "rad"}
+
+
 @lru_cache(512)
 def _parsed_unit(text):
     plain = _without_tex(text)
+    plain = _OF_PYXEM.get(plain, plain)
     if plain in _OF_TEMPERATURE:
         return _OF_TEMPERATURE[plain]
     powers = _powers(plain)

@@ -248,7 +248,9 @@ def read(path, **options):
     for batch in rsciio_tpx3.read_hits(path, cache=False, layout="quad", show_progressbar=False, **options):
         x, y, tot = (batch.columns[name].astype(np.int64) for name in ("x", "y", "tot"))
         found.update(zip(_number(x, y, tot).tolist(), batch.columns["toa"].tolist()))
-    return found, index["losses"]
+    # pauses whose length no clock tells are said as well, and are no losses
+    doubtful = {"pauses_uncertain": 1} if index.get("pauses_uncertain") else {}
+    return found, {**index["losses"], **doubtful}
 
 
 def _number(x, y, tot):

@@ -287,7 +287,7 @@ def test_a_stack_over_time_has_no_frames_to_choose_but_bins(repeated):
 
 @pytest.mark.parametrize(
     ("bins", "words"),
-    [(0, "number of bins from 1 on"), (2.5, "number of bins inside"), ({"over": "line", "number": 2}, "none of 'dwell'"),
+    [(0, "bins from 1 on"), (2.5, "number of bins inside"), ({"over": "line", "number": 2}, "none of 'dwell'"),
      ({"over": "dwell", "width": "1 us"}, "given by their number"), ({"over": "recording"}, "either"),
      ({"over": "recording", "width": 5}, "no unit"), ({"over": "recording", "width": "1 ps"}, "shorter than"),
      (10**9, "more than"), ({"number": 3}, "is needed")],

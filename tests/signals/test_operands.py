@@ -8,6 +8,7 @@ import dask.array as da
 import hyperspy.api as hs
 import numpy as np
 import pytest
+from hyperspy._lazy_signals import LazySignal2D
 from pyxem.signals import ElectronDiffraction2D, VirtualDarkFieldImage
 
 import hyperspy_sparse
@@ -142,8 +143,7 @@ def large():
     pixels = pixels + np.arange(PER_FRAME) * (PIXEL_SIDE**2 // PER_FRAME)  # ascending, no pixel twice
     parts = np.ones(n * PER_FRAME, np.uint8), pixels.ravel().astype(np.int32), np.arange(n + 1) * PER_FRAME
     frames = CSRFrames(parts, shape=(SIDE, SIDE, PIXEL_SIDE, PIXEL_SIDE))
-    s = hs.signals.Signal2D(np.zeros((1, 1, 2, 2), np.uint8)).as_lazy()
-    return as_sparse_twin(s._deepcopy_with_new_data(to_dask(MemorySource(frames))))
+    return as_sparse_twin(LazySignal2D(to_dask(MemorySource(frames))))
 
 
 SMALL = {
