@@ -107,14 +107,18 @@ def read_calibration(given, layout):
     need_matrices(given)
     flat = {letter: _flat(read_numbers(given[letter], f"energy: {letter}"), letter, layout) for letter in MATRICES}
     exists = pixel_addresses(layout)[0] >= 0
-    bad = exists & ~((flat["a"] > 0) & (flat["c"] >= 0) & np.isfinite(flat["b"]) & np.isfinite(flat["t"]))
+    with np.errstate(over="ignore"):
+        # judged as they are kept: in 32 bits the smallest numbers are 0 and the largest infinite
+        flat = {letter: values.astype(np.float32) for letter, values in flat.items()}
+    finite = np.logical_and.reduce([np.isfinite(values) for values in flat.values()])
+    bad = exists & ~((flat["a"] > 0) & (flat["c"] >= 0) & finite)
     if not (exists & ~bad).any():
-        raise ValueError("corrections: energy: no pixel has a > 0, c >= 0 and finite b and t.")
+        raise ValueError("corrections: energy: no pixel has a > 0 and c >= 0, and finite numbers.")
     for values in flat.values():
         # pixels without a calibration take the usual one rather than none
         values[bad | ~exists] = np.median(values[exists & ~bad])
     found = {"method": "ToT = a E + b - c / (E - t)", "pixels_without_calibration": int(bad.sum()), **chip}
-    return PixelCalibration(**{k: v.astype(np.float32) for k, v in flat.items()}), found
+    return PixelCalibration(**flat), found
 
 
 def need_matrices(given):

@@ -9,7 +9,6 @@ takes for pairs of floats, and says itself that the numbers look wrong.
 """
 
 import base64
-import binascii
 import os
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -89,7 +88,7 @@ def _matrix(chip, tag, name):
     text = "" if item is None else "".join((item.text or "").split())
     try:
         data = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error is one, and letters beyond ASCII are another
         raise ValueError(f"corrections: energy: '{name}': {tag} is not base64: {error}. {_HELP}") from None
     if len(data) != 8 * CHIP_SIZE**2:
         raise ValueError(

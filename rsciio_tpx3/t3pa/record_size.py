@@ -58,12 +58,11 @@ def record_type(first, size, name):
             f"the first records of {name!r} fit more than one size ({', '.join(str(d.itemsize) for d in RECORDS)} "
             "bytes) equally well, for they hold almost nothing but zeros. The file may not have been written whole."
         )
-    if best[2] == 0 and size < _FEW_BYTES and size % itemsize:
-        # the upper half of a long time is zero, and looks like a record without a charge
+    if best[2] == 0 and size < _FEW_BYTES and (itemsize == 12 or size % itemsize):
+        # the upper half of a time of 64 bits is zero, and makes a shorter record without a charge
         raise Tpx3FormatError(
             f"{name!r} has {size} bytes: too few to tell of what size its records are. As records of {itemsize} bytes "
-            "none has a time over threshold, and a part of one is left over. The file is damaged, or was not written "
-            "whole."
+            "none has a time over threshold. The file is damaged, or was not written whole."
         )
     return dtype
 

@@ -64,6 +64,13 @@ def test_single_record_is_not_taken_for_a_shorter_one_without_a_charge(tmp_path)
                 read(tmp_path, content, "a.t3p")
 
 
+@pytest.mark.parametrize("size", [12, 13, 15])
+def test_record_that_was_cut_is_not_a_shorter_one(tmp_path, size):
+    content = np.array([29036, 9, 0, 27 << 8 | 190 << 16], "<u4").tobytes()
+    with pytest.raises(FormatError, match=r"a\.t3p"):
+        read(tmp_path, content[:size], "a.t3p")
+
+
 CHIPS = [
     {"chip": 3, "x": 0, "y": 0, "orientation": "RtLBtT"},
     {"chip": 0, "x": 260, "y": 7, "orientation": "TtBLtR"},
@@ -105,3 +112,26 @@ def test_chips_that_share_pixels_are_refused(x, y, share):
             make_layout(table)
     else:
         assert make_layout(table).chips == (0, 1)
+
+
+@pytest.mark.parametrize(("letter", "value"), [("a", 1e-320), ("a", 1e300), ("b", -1e300), ("c", np.inf), ("t", 1e39)])
+def test_calibration_is_judged_as_it_is_kept(letter, value):
+    """Numbers beyond 32 bits: a slope that becomes 0 must not divide, nor an infinite one give no energy."""
+    from rsciio_tpx3.events.energy import read_calibration
+
+    given = {k: np.full((256, 256), v) for k, v in zip("abct", (1.0, 5.0, 1.0, 0.5))}
+    plain, _ = read_calibration(given, make_layout("single"))
+    given[letter][3, 4] = value
+    damaged, about = read_calibration(given, make_layout("single"))
+    pixel = np.arange(65536)
+    assert about["pixels_without_calibration"] == 1
+    assert np.array_equal(damaged.energy(pixel, pixel % 1000), plain.energy(pixel, pixel % 1000))
+
+
+def test_base64_with_letters_beyond_ascii_is_refused_with_the_name_of_the_file(tmp_path):
+    from rsciio_tpx3.events.pixet_xml import read_pixet_xml
+
+    path = tmp_path / "e.xml"
+    path.write_text("<xml><J01-W0001><caliba>AAAA\u00b5AAA</caliba></J01-W0001></xml>", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"e\.xml.*caliba is not base64"):
+        read_pixet_xml(path)

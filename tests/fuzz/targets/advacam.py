@@ -78,8 +78,10 @@ class T3pa(_Lists):
         for line in re.split(rb"[\r\n]+", content.removeprefix(b"\xef\xbb\xbf")):
             fields = re.split(rb"[\t ,;]+", line.strip(b" \t,;"))
             numbers = [int(f) if re.fullmatch(rb"\+?\d{1,18}", f) else None for f in fields]
-            if len(numbers) >= 6 and None not in (numbers[1], numbers[3]):
-                possible[numbers[1], numbers[3]] += 1
+            # where white space alone parts values, a comma or semicolon may stand in a column that is passed over
+            spaced = [int(f) if re.fullmatch(rb"\+?\d{1,18}", f) else None for f in line.split()]
+            for key in {tuple(n[1:4:2]) for n in (numbers, spaced) if len(n) >= 6}:
+                possible[key] += None not in key
             plainly = _ROW.fullmatch(line) and None not in numbers
             if (
                 plainly
