@@ -13,6 +13,18 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+def pytest_configure(config):
+    """Compile once what the hosts keep compiled, before several processes of pytest-xdist share it.
+
+    orix compiles generalised ufuncs when it is imported. Two processes that do so at the same time leave a file in
+    numba's cache that crashes whoever loads it (numba 0.61 to 0.66, seen in fresh environments).
+    """
+    is_controller = not hasattr(config, "workerinput")
+    if is_controller and getattr(config.option, "numprocesses", None):
+        import orix.quaternion.symmetry  # noqa: F401
+        import pyxem.signals  # noqa: F401
+
+
 @pytest.fixture(scope="session")
 def real():
     """Path of a real recording by name."""
