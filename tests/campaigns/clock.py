@@ -57,7 +57,10 @@ class Recording:
         """Period of the widest clock: hits are right up to a multiple of it."""
         if "global" in self.clocks:
             return 0
-        return CONTROL_PERIOD if "control" in self.clocks else TDC_PERIOD if "edges" in self.clocks else PIXEL_PERIOD
+        # of one control word, or of two that differ, nobody can tell whether it is right
+        if "control" in self.clocks and len(self.of_type(0x5C)) > 2:
+            return CONTROL_PERIOD
+        return TDC_PERIOD if "edges" in self.clocks else PIXEL_PERIOD
 
     def of_type(self, top):
         """Words by their top byte, or by their first four bits."""
