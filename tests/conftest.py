@@ -17,7 +17,7 @@ def pytest_configure(config):
     """Compile once what the hosts keep compiled, before several processes of pytest-xdist share it.
 
     orix compiles generalised ufuncs when it is imported. Two processes that do so at the same time leave a file in
-    numba's cache that crashes whoever loads it (numba 0.61 to 0.66, seen in fresh environments).
+    numba's cache that crashes whoever loads it (seen with numba 0.68.1 in a fresh environment).
     """
     is_controller = not hasattr(config, "workerinput")
     if is_controller and getattr(config.option, "numprocesses", None):

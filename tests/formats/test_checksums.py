@@ -45,7 +45,7 @@ def test_no_changed_byte_reads_as_other_counts(tmp_path, way):
             assert np.array_equal(found, dense), path.name
             outcomes["equal"] += 1
         path.write_bytes(whole)
-    assert outcomes["told"] > 20
+    assert outcomes["told"] > 10
 
 
 def test_no_changed_byte_in_the_lists_of_parts_reads_as_other_counts(tmp_path):
@@ -70,7 +70,7 @@ def test_no_changed_byte_in_the_lists_of_parts_reads_as_other_counts(tmp_path):
             told += 1
         else:
             assert np.array_equal(found, dense), place
-    assert told >= 10
+    assert told > 20
 
 
 @pytest.mark.parametrize(("way", "path"), [
