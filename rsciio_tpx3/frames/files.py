@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 
-__all__ = ["PARTIAL", "FileStamp", "PartialFiles", "need_space", "system_errors"]
+__all__ = ["PARTIAL", "FileStamp", "PartialFiles", "few_ends", "need_space", "system_errors"]
 
 _logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class FileStamp:
             # reading a pipe or a device may never end
             raise Tpx3FormatError(f"{path!r} is not a file but a folder, a pipe or a device.")
         with open(path, "rb", buffering=0) as file:
-            return cls(path, *_identity(found), platform.node(), few_ends=_few_ends(file, found.st_size))
+            return cls(path, *_identity(found), platform.node(), few_ends=few_ends(file, found.st_size))
 
     @property
     def name(self):
@@ -107,7 +107,7 @@ class FileStamp:
         if now == self.identity or not self.few_ends:
             return now == self.identity
         same_but_ctime = (*now[:2], now[3]) == (self.size, self.mtime_ns, self.inode)
-        return same_but_ctime and _few_ends(file, self.size) == self.few_ends
+        return same_but_ctime and few_ends(file, self.size) == self.few_ends
 
     def open(self):
         """The file to `fill` from; closing it is the caller's."""
@@ -149,11 +149,12 @@ class FileStamp:
                 )
 
 
-def _few_ends(file, size):
-    found = hashlib.blake2b(digest_size=8)
+def few_ends(file, size):
+    """Checksum of the first and last 4 KiB of the part of an open file that was there at some time."""
+    found = hashlib.blake2b(digest_size=16)
     for start in (0, max(size - _FEW_BYTES, 0)):
         file.seek(start)
-        found.update(file.read(_FEW_BYTES))
+        found.update(file.read(min(_FEW_BYTES, size - start)))
     return found.hexdigest()
 
 

@@ -5,16 +5,13 @@ recording takes its name: its bytes at old offsets would give frames that look r
 what was there at opening are compared whenever the file is opened to be read.
 """
 
-import hashlib
 import os
 import platform
 from dataclasses import dataclass
 
-from rsciio_tpx3.frames.files import FileStamp
+from rsciio_tpx3.frames.files import FileStamp, few_ends
 
 __all__ = ["GrowingStamp", "stamp_of"]
-
-_END_BYTES = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -38,23 +35,15 @@ class GrowingStamp(FileStamp):
         """Stamp of what is there now."""
         now = FileStamp.of(path)
         with open(now.path, "rb") as file:
-            return cls(now.path, *now.identity, now.machine, _ends(file, now.size))
+            return cls(now.path, *now.identity, now.machine, few_ends(file, now.size))
 
     def fits(self, file):
         """Whether the file is the one it was; it may be longer by now."""
         now = os.fstat(file.fileno())
         same = now.st_ino == self.inode or self.machine != platform.node()
-        return same and now.st_size >= self.size and _ends(file, self.size) == self.ends
+        return same and now.st_size >= self.size and few_ends(file, self.size) == self.ends
 
 
 def stamp_of(path, follow=False):
     """Stamp of a file that must exist, as one that is still being written where `follow` says so."""
     return (GrowingStamp if follow else FileStamp).of(path)
-
-
-def _ends(file, size):
-    found = hashlib.blake2b(digest_size=16)
-    for start in (0, max(size - _END_BYTES, 0)):
-        file.seek(start)
-        found.update(file.read(min(_END_BYTES, size - start)))
-    return found.hexdigest()
