@@ -22,6 +22,7 @@ _SAMPLE = 4096
 _LEAST_SHARE = 0.9
 _SECOND = 40_000_000
 _FEW_BYTES = 192  # of 12 records of 16 bytes, or 16 of 12
+_LEAST_RARE = 3  # records of 12 or 24 bytes
 
 
 def record_type(first, size, name):
@@ -58,11 +59,15 @@ def record_type(first, size, name):
             f"the first records of {name!r} fit more than one size ({', '.join(str(d.itemsize) for d in RECORDS)} "
             "bytes) equally well, for they hold almost nothing but zeros. The file may not have been written whole."
         )
-    if best[2] == 0 and size < _FEW_BYTES and (itemsize == 12 or size % itemsize):
+    common = itemsize == RECORDS[0].itemsize
+    # one or two records of a rare size may be the beginning of a common one that was cut
+    torn = not common and size < _LEAST_RARE * itemsize
+    if torn or (best[2] == 0 and size < _FEW_BYTES and (itemsize == 12 or size % itemsize)):
         # the upper half of a time of 64 bits is zero, and makes a shorter record without a charge
         raise Tpx3FormatError(
             f"{name!r} has {size} bytes: too few to tell of what size its records are. As records of {itemsize} bytes "
-            "none has a time over threshold. The file is damaged, or was not written whole."
+            "they could be hits, but so could what a program left that did not write its file to the end. Take a "
+            "longer recording, or export the list as text (.t3pa)."
         )
     return dtype
 

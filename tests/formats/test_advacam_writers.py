@@ -156,7 +156,7 @@ def test_records_of_every_size_and_number_cut_anywhere_are_never_others(tmp_path
     path = write_binary(tmp_path / "a.t3p", c, dtype)
     content = path.read_bytes()
     same(AdvacamSource(path), c)
-    for size in range(2, len(content), 29):
+    for size in (*range(2, len(content), 29), *range(2, 5 * dtype.itemsize, 3)):
         path.write_bytes(content[:size])
         whole, rest = divmod(size, dtype.itemsize)
         try:
