@@ -30,7 +30,7 @@ ROUNDS = 5
 
 def contenders(path):
     """What is timed: name to a function and the hits it handles."""
-    from rsciio_tpx3.events.clusters import find_electrons
+    from rsciio_tpx3.electrons.clusters import find_electrons
 
     words = np.fromfile(path, "<u8")
     plain, clustered = _sources(path)
@@ -55,7 +55,7 @@ def contenders(path):
 
 
 def _sources(path):
-    from rsciio_tpx3.events.event_options import event_options, prepare_events
+    from rsciio_tpx3.reader.event_options import event_options, prepare_events
     from rsciio_tpx3.tpx3 import Tpx3Source
 
     plain = Tpx3Source(path, show_progressbar=False)
@@ -64,7 +64,7 @@ def _sources(path):
 
 def _spans(index, most=16):
     """At most sixteen spans of so many hits as are clustered together: those of all would fill the memory."""
-    from rsciio_tpx3.events.clusters import SLICE_HITS
+    from rsciio_tpx3.electrons.clusters import SLICE_HITS
 
     low, high = index.hit_span
     step = max(1, (high + 1 - low) * SLICE_HITS // max(index.n_hits, 1))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.measure import table, target
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.events.event_options import event_options, prepare_events
+from rsciio_tpx3.reader.event_options import event_options, prepare_events
 from rsciio_tpx3.simulate import HitModel, match_electrons
 from rsciio_tpx3.tpx3 import Tpx3Source
 

@@ -20,7 +20,7 @@ SIDE = 512
 def counted(positions, electrons, flat, seed=0):
     """CSRFrames of shape (positions, positions, 512, 512), with a mean number of electrons in each."""
     from rsciio_tpx3 import CSRFrames
-    from rsciio_tpx3.frames.build import csr_from_hits
+    from rsciio_tpx3.csr.build import csr_from_hits
 
     rng = np.random.default_rng(seed)
     n = positions * positions

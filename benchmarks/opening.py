@@ -29,7 +29,7 @@ _OPEN = """
 import sys, time
 from rsciio_tpx3 import file_reader
 from rsciio_tpx3.tpx3 import Tpx3Source
-import dask.array, rsciio_tpx3.events.clusters
+import dask.array, rsciio_tpx3.electrons.clusters
 options = dict(navigation_shape=(512, 512), lazy=True, cache=True, show_progressbar=False)
 times = []
 for _ in range(4):
@@ -100,9 +100,9 @@ def one_size(folder, n_packets):
 
 def _long_table(path, folder):
     """Seconds to load a table of as many blocks as 10 GB have, from the cache."""
-    from rsciio_tpx3.cache import RecordingCache
-    from rsciio_tpx3.frames.files import FileStamp
+    from rsciio_tpx3.cache.store import RecordingCache
     from rsciio_tpx3.tpx3.stream import BLOCK, BLOCK_WORDS
+    from rsciio_tpx3.utils.files import FileStamp
 
     os.environ["RSCIIO_TPX3_CACHE"] = str(folder)
     kept = RecordingCache([FileStamp.of(path)], {})

@@ -33,9 +33,9 @@ def write(path, n_packets, nav_shape=(256, 256), seed=0):
     -------
     path : str
     """
-    from rsciio_tpx3.events.clock import PIXEL_TICKS, TICKS_PER_SECOND
     from rsciio_tpx3.events.geometry import make_layout
-    from rsciio_tpx3.events.packets import EDGE_CODES, encode_header, encode_hits, encode_tdc
+    from rsciio_tpx3.tpx3.packets import EDGE_CODES, encode_header, encode_hits, encode_tdc
+    from rsciio_tpx3.utils.clock import PIXEL_TICKS, TICKS_PER_SECOND
 
     rng = np.random.default_rng(seed)
     chip_of, address_of = _places(make_layout("quad"), rng)

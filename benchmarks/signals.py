@@ -103,7 +103,7 @@ def dense_signal(frames, n, folder):
     """The first n x n positions as a lazy .zspy."""
     import hyperspy.api as hs
 
-    from hyperspy_sparse.geometry import CachingCalibration
+    from hyperspy_sparse.calibration_cache import CachingCalibration
 
     path = Path(folder) / f"part_{frames.nnz}.zspy"
     sparse_signal(frames[:n, :n]).save(path, overwrite=True)

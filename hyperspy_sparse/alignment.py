@@ -5,18 +5,18 @@ import logging
 import numpy as np
 
 from hyperspy_sparse.axes import require_uniform
-from hyperspy_sparse.detectors import masked_sums
 from hyperspy_sparse.drift import Drift, check_frames, find_drift
 from hyperspy_sparse.navigator import COUNTS, counts_of
 from hyperspy_sparse.signals import finish_loading
-from rsciio_tpx3.events.drift import common_grid, scan_grid, shifted_scan
+from hyperspy_sparse.virtual_detectors import masked_sums
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.frames.moved_rows import moved_rows, sum_dtype
 from rsciio_tpx3.frames.shared_reads import event_frames
 from rsciio_tpx3.metadata.mapping import build
-from rsciio_tpx3.metadata.units import shown
-from rsciio_tpx3.option_kinds import is_whole
+from rsciio_tpx3.scan.regrid import common_grid, scan_grid, shifted_scan
+from rsciio_tpx3.utils.integers import is_whole
+from rsciio_tpx3.utils.units import shown
 
 __all__ = ["align_frames"]
 

@@ -15,7 +15,7 @@ from dask.highlevelgraph import MaterializedLayer
 from hyperspy.signals import BaseSignal, LazySignal
 
 from hyperspy_sparse import nan_masks, twins
-from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 

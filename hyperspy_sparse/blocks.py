@@ -16,14 +16,14 @@ import dask.array as da
 import numpy as np
 from dask.system import CPU_COUNT
 
-from rsciio_tpx3.frames.binning import bin_frames
-from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.csr.binning import bin_frames
+from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.csr.reductions import powers
 from rsciio_tpx3.frames.dask_array import empty_meta, source_of, sources_of, to_dask
+from rsciio_tpx3.frames.deferred import WaitingFrames
 from rsciio_tpx3.frames.memory_source import MemorySource
-from rsciio_tpx3.frames.reductions import powers
 from rsciio_tpx3.frames.shared_reads import read_together
 from rsciio_tpx3.frames.unmerged import merged, unmerged
-from rsciio_tpx3.frames.waiting import WaitingFrames
 
 __all__ = ["apply_kernel", "binned", "decoded_entries", "in_blocks", "moments"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rsciio_tpx3.wording import format_seconds
+from rsciio_tpx3.utils.text import format_seconds
 
 __all__ = ["analyse", "figure", "run"]
 

@@ -6,13 +6,13 @@ from functools import partial
 
 import numpy as np
 
-from hyperspy_sparse.detectors import mask_of, masked_sums
+from hyperspy_sparse.deferred import read_recording
 from hyperspy_sparse.twins import has_sparse_chunks
-from hyperspy_sparse.waiting import read_recording
-from rsciio_tpx3.events.line_profiles import half_mask
+from hyperspy_sparse.virtual_detectors import mask_of, masked_sums
 from rsciio_tpx3.frames.dask_array import source_of
-from rsciio_tpx3.metadata.units import is_time, shown
-from rsciio_tpx3.option_kinds import is_whole
+from rsciio_tpx3.scan.line_profiles import half_mask
+from rsciio_tpx3.utils.integers import is_whole
+from rsciio_tpx3.utils.units import is_time, shown
 
 __all__ = ["Drift", "REFERENCES", "find_drift"]
 

@@ -9,8 +9,8 @@ from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata import calibration
 from rsciio_tpx3.metadata.mapping import LEAVES, missing
 from rsciio_tpx3.metadata.merge import display
-from rsciio_tpx3.metadata.units import shown, to_plain
-from rsciio_tpx3.metadata.written import read_mapping, read_tree
+from rsciio_tpx3.metadata.user_input import read_mapping, read_tree
+from rsciio_tpx3.utils.units import shown, to_plain
 
 __all__ = ["beam_disk", "set_microscope"]
 

@@ -14,8 +14,6 @@ from hyperspy.signals import LazySignal
 from hyperspy_sparse import (
     assigned_data,
     blocks,
-    detectors,
-    frames,
     interpolation,
     kernels,
     nan_masks,
@@ -25,11 +23,13 @@ from hyperspy_sparse import (
     saving,
     slicing,
     ufuncs,
-    waiting,
 )
-from hyperspy_sparse.geometry import remember_geometries
+from hyperspy_sparse import deferred as waiting
+from hyperspy_sparse import frame_cache as frames
+from hyperspy_sparse import virtual_detectors as detectors
+from hyperspy_sparse.calibration_cache import remember_geometries
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, sparsified, twin_of
-from rsciio_tpx3.frames.memory_limit import check as check_dense_size
+from rsciio_tpx3.csr.memory_limit import check as check_dense_size
 
 __all__ = ["SparseFramesMixin"]
 

@@ -16,8 +16,8 @@ import numpy as np
 from dask.blockwise import Blockwise
 
 from hyperspy_sparse import blocks
-from hyperspy_sparse.detectors import masked_sums
-from rsciio_tpx3.frames.csr_frames import CSRFrames
+from hyperspy_sparse.virtual_detectors import masked_sums
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta
 
 __all__ = ["behind", "is_masked", "n_pixels", "reduced", "remember"]

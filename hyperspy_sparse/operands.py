@@ -13,11 +13,12 @@ import numpy as np
 from hyperspy.misc._signal_tools import are_signals_aligned, broadcast_signals
 from hyperspy.signal import INPLACE_OPERATORS, BaseSignal
 
-from hyperspy_sparse import twins, waiting
-from rsciio_tpx3.frames.csr_frames import CSRFrames
+from hyperspy_sparse import deferred as waiting
+from hyperspy_sparse import twins
+from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.csr.dtypes import is_stored
+from rsciio_tpx3.csr.elementwise import FILLED_SHARE, compact, probe
 from rsciio_tpx3.frames.dask_array import empty_meta
-from rsciio_tpx3.frames.elementwise import FILLED_SHARE, compact, probe
-from rsciio_tpx3.frames.types import is_stored
 
 __all__ = ["binary", "operate"]
 

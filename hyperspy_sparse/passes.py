@@ -4,7 +4,7 @@ import dask
 import numpy as np
 
 from hyperspy_sparse import noise
-from rsciio_tpx3.metadata.units import shown
+from rsciio_tpx3.utils.units import shown
 
 __all__ = ["one_pass", "virtual_images"]
 
@@ -139,7 +139,7 @@ def _need_signal(signal):
 
 def _sums(signal, detectors):
     """Sums of every frame under every detector, and the pixels that each detector has."""
-    from hyperspy_sparse.detectors import mask_of, masked_sums
+    from hyperspy_sparse.virtual_detectors import mask_of, masked_sums
 
     masks = [mask_of(signal, detector)[0] for detector in detectors]
     dtype = np.sum(np.zeros(1, signal.data.dtype)).dtype

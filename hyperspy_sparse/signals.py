@@ -22,7 +22,8 @@ from pyxem.signals import (
     PolarDiffraction2D,
 )
 
-from hyperspy_sparse import assigned_data, mixin, twins, waiting
+from hyperspy_sparse import assigned_data, mixin, twins
+from hyperspy_sparse import deferred as waiting
 from hyperspy_sparse import navigator as _navigator
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
@@ -169,7 +170,7 @@ def finish_later(signal, frames):
     ----------
     signal : hyperspy.api.signals.BaseSignal
         As HyperSpy made it from the reader's dictionary.
-    frames : rsciio_tpx3.frames.waiting.WaitingFrames
+    frames : rsciio_tpx3.frames.deferred.WaitingFrames
 
     Returns
     -------

@@ -11,7 +11,7 @@ import dask.array as da
 import numpy as np
 from hyperspy.signals import ComplexSignal, LazySignal
 
-from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 __all__ = [
     "choose_class",

@@ -8,7 +8,7 @@ import dask.array as da
 import numpy as np
 from hyperspy.signals import BaseSignal
 
-from rsciio_tpx3.frames.memory_limit import check as check_dense_size
+from rsciio_tpx3.csr.memory_limit import check as check_dense_size
 
 __all__ = ["apply"]
 

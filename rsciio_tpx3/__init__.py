@@ -10,7 +10,7 @@ from rsciio_tpx3._register import register
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "CSRFrames": "rsciio_tpx3.frames.csr_frames",
+    "CSRFrames": "rsciio_tpx3.csr.csr_frames",
     "FrameSource": "rsciio_tpx3.frames.source",
     "to_dask": "rsciio_tpx3.frames.dask_array",
     "EventSource": "rsciio_tpx3.events.source",
@@ -22,10 +22,10 @@ _PUBLIC = {
     "LimitError": "rsciio_tpx3.exceptions",
     "LossError": "rsciio_tpx3.exceptions",
     "MetadataConflictError": "rsciio_tpx3.exceptions",
-    "cache_folder": "rsciio_tpx3.cache",
-    "clear_cache": "rsciio_tpx3.cache",
+    "cache_folder": "rsciio_tpx3.cache.store",
+    "clear_cache": "rsciio_tpx3.cache.store",
     "read_hits": "rsciio_tpx3.hit_table",
-    "find_scan_delay": "rsciio_tpx3.find_delay",
+    "find_scan_delay": "rsciio_tpx3.scan_delay",
     "ScanSyncError": "rsciio_tpx3.exceptions",
     "Tpx3FormatError": "rsciio_tpx3.exceptions",
     "UnitError": "rsciio_tpx3.exceptions",

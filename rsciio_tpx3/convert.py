@@ -14,18 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from rsciio_tpx3.cli_options import EXPECTED, add_files, add_option, one_line, whole_numbers
+from rsciio_tpx3.cli.options import EXPECTED, add_files, add_option, one_line, whole_numbers
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.write import NullSink, write
 from rsciio_tpx3.information import check_events
 from rsciio_tpx3.metadata.provenance import checksums, files_of, provenance, size_of, with_step
-from rsciio_tpx3.metadata.sidecars import find_sidecars
-from rsciio_tpx3.opening import EVENT_FORMATS
-from rsciio_tpx3.plain_files import need_file
-from rsciio_tpx3.reading import scan_options
-from rsciio_tpx3.waiting import completed
+from rsciio_tpx3.metadata.sources.sidecars import find_sidecars
+from rsciio_tpx3.reader.deferred import completed
+from rsciio_tpx3.reader.signal import scan_options
+from rsciio_tpx3.recording import EVENT_FORMATS
+from rsciio_tpx3.utils.paths import need_file
 
 __all__ = ["add_check_parser", "add_convert_parser", "check", "convert"]
 

@@ -9,13 +9,13 @@ import math
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import TICKS_PER_SECOND
-from rsciio_tpx3.events.scan import place_hits
-from rsciio_tpx3.events.sorting import time_order
 from rsciio_tpx3.events.source import Hits
-from rsciio_tpx3.metadata.units import to_ticks
-from rsciio_tpx3.opening import open_recording
-from rsciio_tpx3.reading import scan_options, told_scan
+from rsciio_tpx3.reader.signal import scan_options, told_scan
+from rsciio_tpx3.recording import open_recording
+from rsciio_tpx3.scan.scan import place_hits
+from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+from rsciio_tpx3.utils.sorting import time_order
+from rsciio_tpx3.utils.units import to_ticks
 
 __all__ = ["HitBatch", "read_hits"]
 

@@ -5,12 +5,12 @@ import os
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import ticks_to_seconds
-from rsciio_tpx3.events.edges import regular_pulses
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.metadata.provenance import size_of
-from rsciio_tpx3.opening import EVENT_FORMATS, first_of, format_of, module_of, name_of
-from rsciio_tpx3.reading import signal_offers
+from rsciio_tpx3.reader.signal import signal_offers
+from rsciio_tpx3.recording import EVENT_FORMATS, first_of, format_of, module_of, name_of
+from rsciio_tpx3.scan.edges import regular_pulses
+from rsciio_tpx3.utils.clock import ticks_to_seconds
 
 __all__ = ["available_signals", "check_events", "event_info", "file_info"]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import settings
 from real_files import DATA
 
-from rsciio_tpx3.events import packets
+from rsciio_tpx3.tpx3 import packets
 from rsciio_tpx3.tpx3.files import WordReader
 
 # Timings decide no test; the first call of a kernel compiles it.

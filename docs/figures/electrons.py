@@ -5,10 +5,10 @@ import numpy as np
 from matplotlib.colors import LogNorm
 
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.events.bad_pixels import count_pixels
-from rsciio_tpx3.events.cluster_pairs import cluster_pairs
-from rsciio_tpx3.events.correct import hit_steps
-from rsciio_tpx3.events.event_options import event_options, prepare_events
+from rsciio_tpx3.corrections.bad_pixels import count_pixels
+from rsciio_tpx3.corrections.cluster_pairs import cluster_pairs
+from rsciio_tpx3.corrections.fit import hit_steps
+from rsciio_tpx3.reader.event_options import event_options, prepare_events
 from rsciio_tpx3.simulate import Defects, HitModel, match_electrons
 from rsciio_tpx3.tpx3 import Tpx3Source
 

@@ -17,13 +17,13 @@ from electrons import electron_figures
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.events import clock, packets
-from rsciio_tpx3.events.edges import regular_pulses
 from rsciio_tpx3.events.geometry import make_layout
-from rsciio_tpx3.events.scan import place_hits
-from rsciio_tpx3.events.sync import build_scan
-from rsciio_tpx3.reading import scan_options
-from rsciio_tpx3.tpx3 import Tpx3Source
+from rsciio_tpx3.reader.signal import scan_options
+from rsciio_tpx3.scan.edges import regular_pulses
+from rsciio_tpx3.scan.scan import place_hits
+from rsciio_tpx3.scan.sync import build_scan
+from rsciio_tpx3.tpx3 import Tpx3Source, packets
+from rsciio_tpx3.utils import clock
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"

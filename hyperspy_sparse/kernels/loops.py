@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["center_of_mass", "center_of_mass_of_bytes", "label_sums", "weighted_sums"]
 

@@ -6,7 +6,7 @@ from collections import deque
 import numpy as np
 from dask.base import normalize_token
 
-from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 __all__ = ["Kernel", "find_kernel", "known_kernels", "register_kernel"]
 

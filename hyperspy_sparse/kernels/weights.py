@@ -4,7 +4,7 @@ import numpy as np
 from dask.base import tokenize
 
 from hyperspy_sparse.kernels import loops
-from rsciio_tpx3.frames.types import countable
+from rsciio_tpx3.csr.dtypes import countable
 
 __all__ = ["Masks", "PixelWeights"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsciio_tpx3.exceptions import ConflictError, LimitError
-from rsciio_tpx3.option_kinds import is_whole
+from rsciio_tpx3.utils.integers import is_whole
 
 __all__ = ["CHIP_SIZE", "LAYOUTS", "ORIENTATIONS", "Layout", "layout_for", "make_layout"]
 

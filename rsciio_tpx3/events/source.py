@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from rsciio_tpx3.events.packets import EDGE_CODES
+from rsciio_tpx3.tpx3.packets import EDGE_CODES
 
 __all__ = [
     "CompactHits",
@@ -36,7 +36,7 @@ class Hits:
     pixel : numpy.ndarray of int32, shape (n,)
         Flat detector index ``row * width + column``.
     toa : numpy.ndarray of int64, shape (n,)
-        Arrival time in ticks (`rsciio_tpx3.events.clock`), without rollovers.
+        Arrival time in ticks (`rsciio_tpx3.utils.clock`), without rollovers.
     tot : numpy.ndarray of uint16 (hits) or uint32 (electrons), shape (n,)
         Time over threshold in steps of 25 ns; the sum over the hits of an electron.
     width : int
@@ -129,7 +129,7 @@ class Edges:
     ----------
     ticks : numpy.ndarray of int64, shape (n,)
     code : numpy.ndarray of uint8, shape (n,)
-        Input and direction, one of `rsciio_tpx3.events.packets.EDGE_CODES`.
+        Input and direction, one of `rsciio_tpx3.tpx3.packets.EDGE_CODES`.
     counter : numpy.ndarray of uint16, shape (n,)
         The detector's 12-bit number of the edge on its input, which counts every recorded edge.
     """

@@ -12,9 +12,9 @@ from dask.array import Array
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.events.source import shared_parts
 from rsciio_tpx3.exceptions import LimitError
-from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_tasks
 

@@ -6,16 +6,16 @@ from functools import partial
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import TICKS_PER_SECOND
-from rsciio_tpx3.events.scan import OUTSIDE_NAMES, count_positions, place_hits
+from rsciio_tpx3.csr.build import csr_from_keys, key_type, pixel_bits, rows_from_keys
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.events.source import Hits, compact_part, compact_windows, narrowed, shared_parts
-from rsciio_tpx3.events.timetable import NOWHERE, add_counts, count_entries, make_timetable, position_keys
-from rsciio_tpx3.frames.build import csr_from_keys, key_type, pixel_bits, rows_from_keys
-from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.weighted import weighted_rows
-from rsciio_tpx3.progress import progress_bar
-from rsciio_tpx3.scratch import Scratch
-from rsciio_tpx3.threads import thread_count
+from rsciio_tpx3.scan.scan import OUTSIDE_NAMES, count_positions, place_hits
+from rsciio_tpx3.scan.timetable import NOWHERE, add_counts, count_entries, make_timetable, position_keys
+from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+from rsciio_tpx3.utils.progress import progress_bar
+from rsciio_tpx3.utils.scratch import Scratch
+from rsciio_tpx3.utils.threads import thread_count
 
 __all__ = ["EventFrames", "count_type"]
 
@@ -104,14 +104,14 @@ class EventFrames:
     def count(self, show_progressbar=None, threads=None):
         """Count the hits of each position, and those outside the scan by reason.
 
-        One pass over the recording, without sorting anything, by as many threads as `rsciio_tpx3.threads` says;
+        One pass over the recording, without sorting anything, by as many threads as `rsciio_tpx3.utils.threads` says;
         afterwards `row_events` knows.
 
         Returns
         -------
         counts : numpy.ndarray of int64, shape (n_positions,)
         outside : dict of str to int
-            Reasons as in `rsciio_tpx3.events.scan.OUTSIDE_NAMES`; zero where none.
+            Reasons as in `rsciio_tpx3.scan.scan.OUTSIDE_NAMES`; zero where none.
         """
         threads = threads or thread_count(8 * self.scan.n_positions)
         n_hits = self.source.index().n_hits

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 __all__ = ["MemorySource", "frames_by_lines"]
 

@@ -8,9 +8,9 @@ from dask._task_spec import List, Task, TaskRef
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
-from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.csr.regroup import add_rows
 from rsciio_tpx3.frames.dask_array import DENSE_CHUNK_BYTES, empty_meta
-from rsciio_tpx3.frames.regroup import add_rows
 from rsciio_tpx3.frames.shared_reads import READ_ENTRIES
 
 __all__ = ["moved_rows", "sum_dtype"]
@@ -32,7 +32,7 @@ def moved_rows(data, grid, counts):
     Parameters
     ----------
     data : dask.array.Array of CSRFrames, shape (frames, y, x, height, width)
-    grid : rsciio_tpx3.events.drift.Grid
+    grid : rsciio_tpx3.scan.regrid.Grid
     counts : numpy.ndarray, shape (frames, y, x)
         Of each position, to choose chunks of bounded size.
 

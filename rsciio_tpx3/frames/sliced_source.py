@@ -9,8 +9,8 @@ import copy
 
 import numpy as np
 
+from rsciio_tpx3.csr.indexing import crop, take_rows
 from rsciio_tpx3.events.source import shared_parts
-from rsciio_tpx3.frames.indexing import crop, take_rows
 
 __all__ = ["SlicedSource"]
 

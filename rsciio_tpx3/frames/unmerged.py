@@ -6,8 +6,8 @@ not depend on the order) takes the canonical rows. Nobody gets to see these here
 A sum is right even where a pixel counts more than the type of the counts can hold; canonical rows refuse that.
 """
 
-from rsciio_tpx3.frames.canonical import canonical_frames
-from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.csr.canonical import canonical_frames
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.event_frames import EventFrames
 
 __all__ = ["UnmergedFrames", "merged", "unmerged"]

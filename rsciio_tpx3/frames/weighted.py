@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
-from rsciio_tpx3.events.scan import place_hits
-from rsciio_tpx3.events.sorting import order_of
+from rsciio_tpx3.scan.scan import place_hits
+from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.sorting import order_of
 
 __all__ = ["csr_of_weights", "value_type", "weighted_rows"]
 

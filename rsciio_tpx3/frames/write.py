@@ -14,12 +14,12 @@ import dask
 import numpy as np
 from dask.array import Array
 
-from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.metadata.record import check_axes
-from rsciio_tpx3.progress import progress_bar
-from rsciio_tpx3.threads import thread_count
+from rsciio_tpx3.utils.progress import progress_bar
+from rsciio_tpx3.utils.threads import thread_count
 
 __all__ = ["FrameSink", "NullSink", "check_layout", "known_entries", "spans_of", "write"]
 
@@ -62,7 +62,7 @@ def write(data, sink, show_progressbar=None, threads=None, description="Writing"
     show_progressbar : bool, optional
         None shows a bar, with frames a second, when it takes longer than two seconds.
     threads : int, optional
-        Spans in work at once; by default as many as `rsciio_tpx3.threads.thread_count` says.
+        Spans in work at once; by default as many as `rsciio_tpx3.utils.threads.thread_count` says.
     description : str
         For the bar.
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata.mapping import missing
-from rsciio_tpx3.metadata.units import parse_unit
+from rsciio_tpx3.utils.units import parse_unit
 
 __all__ = [
     "CALIBRATIONS",

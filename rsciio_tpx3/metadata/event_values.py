@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from rsciio_tpx3.cache import recalled, require
+from rsciio_tpx3.cache.store import recalled, require
 from rsciio_tpx3.events.tally import tally_of
 
 __all__ = ["QUANTITY", "event_values", "what_is_counted"]
@@ -26,8 +26,8 @@ def event_values(source, options, corrections, counts, outside):
     Parameters
     ----------
     source : EventSource
-        As `rsciio_tpx3.events.event_options.prepare_events` made it, after a counting pass.
-    options : rsciio_tpx3.events.event_options.EventOptions
+        As `rsciio_tpx3.reader.event_options.prepare_events` made it, after a counting pass.
+    options : rsciio_tpx3.reader.event_options.EventOptions
     corrections : dict
         What `prepare_events` reports.
     counts : numpy.ndarray
@@ -88,7 +88,7 @@ def _check_factor(arrays, values):
 
 
 def _variance_over_mean(source):
-    from rsciio_tpx3.events.clusters import ClusterOptions, sampled_tally
+    from rsciio_tpx3.electrons.clusters import ClusterOptions, sampled_tally
 
     factor = sampled_tally(source, ClusterOptions()).variance_over_mean if source.index().n_hits else None
     return {}, {"factor": factor}

@@ -15,8 +15,8 @@ from rsciio_tpx3.metadata.calibration import (
     scan_positions,
 )
 from rsciio_tpx3.metadata.mapping import LEAVES, missing
-from rsciio_tpx3.metadata.units import convert
-from rsciio_tpx3.metadata.written import read_tree
+from rsciio_tpx3.metadata.user_input import read_tree
+from rsciio_tpx3.utils.units import convert
 
 __all__ = [
     "data_values",

@@ -168,8 +168,8 @@ def steer(told, given):
 
 
 def _same_option(name, source, given):
-    from rsciio_tpx3.metadata.checking import check
-    from rsciio_tpx3.metadata.told import Told
+    from rsciio_tpx3.metadata.validation import check
+    from rsciio_tpx3.metadata.values import Told
 
     option = Told("user", "option", values={name: check(name, given)[0]})
     return _agree(name, source, option)

@@ -7,8 +7,8 @@ import os
 
 import numpy as np
 
-from rsciio_tpx3.frames.files import FileStamp
 from rsciio_tpx3.metadata.record import plain
+from rsciio_tpx3.utils.files import FileStamp
 
 __all__ = ["account_of", "checksums", "files_of", "provenance", "reading_step", "size_of", "with_step"]
 
@@ -59,7 +59,7 @@ def reading_step(paths, parameters):
     ----------
     paths : sequence of str
         Files of the recording. A checksum of the whole takes as long as reading; it is noted by a conversion, and
-        here that of both ends, see `rsciio_tpx3.frames.files.FileStamp.checksum_of_ends`.
+        here that of both ends, see `rsciio_tpx3.utils.files.FileStamp.checksum_of_ends`.
     parameters : dict
         What was asked for; None is left out.
 

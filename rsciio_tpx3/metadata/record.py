@@ -13,8 +13,8 @@ import numpy as np
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.metadata.mapping import build
-from rsciio_tpx3.metadata.texts import parse_text
-from rsciio_tpx3.metadata.units import shown
+from rsciio_tpx3.utils.text_formats import parse_text
+from rsciio_tpx3.utils.units import shown
 
 __all__ = [
     "RECORD_VERSION",

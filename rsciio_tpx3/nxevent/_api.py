@@ -10,25 +10,25 @@ import os
 import numpy as np
 from dask.array import Array
 
-from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
-from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space, system_errors
-from rsciio_tpx3.frames.hdf5 import check_stored, find, groups_of_class, open_hdf5, value, whole
-from rsciio_tpx3.frames.hdf5_guard import guard_hdf5
-from rsciio_tpx3.frames.hdf5_heaps import check_heaps
 from rsciio_tpx3.frames.write import check_layout, known_entries, write
-from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.event_values import QUANTITY
-from rsciio_tpx3.metadata.nexus import read_nexus, write_nexus
+from rsciio_tpx3.metadata.known import gather
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record, warn_unused
+from rsciio_tpx3.metadata.sources.nexus import read_nexus, write_nexus
 from rsciio_tpx3.nxevent.hits import HitFrames
 from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, INSTRUMENT, PARAMETERS, PROCESS, id_type, load_plugin, packing
 from rsciio_tpx3.nxevent.pixels import detector_numbers
 from rsciio_tpx3.nxevent.sink import NXEventSink
 from rsciio_tpx3.nxevent.source import EXPECTED, NXEventSource
-from rsciio_tpx3.options import checks_options
-from rsciio_tpx3.reading import numpy_order, refuse_unknown
+from rsciio_tpx3.reader.counted import counted_signal
+from rsciio_tpx3.reader.options import checks_options
+from rsciio_tpx3.reader.signal import numpy_order, refuse_unknown
+from rsciio_tpx3.utils.files import FileStamp, PartialFiles, need_space, system_errors
+from rsciio_tpx3.utils.hdf5.files import check_stored, find, groups_of_class, open_hdf5, value, whole
+from rsciio_tpx3.utils.hdf5.guard import guard_hdf5
+from rsciio_tpx3.utils.hdf5.heaps import check_heaps
 
 __all__ = ["file_reader", "file_writer"]
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsciio_tpx3.events.scan import place_hits
 from rsciio_tpx3.frames.event_frames import EventFrames
+from rsciio_tpx3.scan.scan import place_hits
 
 __all__ = ["HitFrames", "HitRows"]
 

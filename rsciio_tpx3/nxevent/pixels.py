@@ -10,7 +10,7 @@ import logging
 import numpy as np
 
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
-from rsciio_tpx3.frames.hdf5 import find, nexus_class, whole_numbers
+from rsciio_tpx3.utils.hdf5.files import find, nexus_class, whole_numbers
 
 __all__ = ["PixelNumbers", "detector_numbers"]
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.nxevent.layout import CHUNK_EVENTS, height_type, id_type, packing
+from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 
 __all__ = ["NXEventSink"]
 

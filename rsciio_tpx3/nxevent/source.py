@@ -5,13 +5,13 @@ import math
 
 import numpy as np
 
+from rsciio_tpx3.csr.canonical import canonical_frames, native
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
-from rsciio_tpx3.frames.canonical import canonical_frames, native
-from rsciio_tpx3.frames.csr_frames import CSRFrames
-from rsciio_tpx3.frames.files import FileStamp
-from rsciio_tpx3.frames.hdf5 import check_stored, find, open_hdf5, value, whole, whole_numbers
 from rsciio_tpx3.nxevent.layout import load_plugin, require_plugin
 from rsciio_tpx3.nxevent.pixels import PixelNumbers
+from rsciio_tpx3.utils.files import FileStamp
+from rsciio_tpx3.utils.hdf5.files import check_stored, find, open_hdf5, value, whole, whole_numbers
 
 __all__ = ["NXEventSource"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError, format_errors
-from rsciio_tpx3.frames.files import FileStamp
+from rsciio_tpx3.utils.files import FileStamp
 
 __all__ = ["OWN_TABLE", "Description", "disk_type", "read_description", "toml_text"]
 

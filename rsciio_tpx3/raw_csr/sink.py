@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from rsciio_tpx3.frames.canonical import index_type
+from rsciio_tpx3.csr.canonical import index_type
 from rsciio_tpx3.raw_csr.description import disk_type, toml_text
 
 __all__ = ["RawCsrSink"]

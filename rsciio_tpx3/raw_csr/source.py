@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
+from rsciio_tpx3.csr.canonical import canonical_frames, native
+from rsciio_tpx3.csr.kernels import sum_rows
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.frames.canonical import canonical_frames, native
-from rsciio_tpx3.frames.kernels import sum_rows
 
 __all__ = ["RawCsrSource"]
 

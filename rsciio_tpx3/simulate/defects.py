@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import PIXEL_TICKS, TICKS_PER_SECOND
 from rsciio_tpx3.simulate.hits import Hits
+from rsciio_tpx3.utils.clock import PIXEL_TICKS, TICKS_PER_SECOND
 
 __all__ = ["Defects", "with_defects"]
 

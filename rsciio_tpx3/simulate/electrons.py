@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import PIXEL_TICKS
+from rsciio_tpx3.utils.clock import PIXEL_TICKS
 
 __all__ = ["Electrons", "line_electrons", "line_generator"]
 

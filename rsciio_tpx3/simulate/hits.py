@@ -18,12 +18,12 @@ from math import erf
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
-from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS
-from rsciio_tpx3.events.energy import read_calibration
+from rsciio_tpx3.corrections.energy import read_calibration
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import collecting_pixels, pixel_addresses
 from rsciio_tpx3.simulate.times import exact_ticks
+from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["HitModel", "Hits", "PixelTable", "make_hits"]
 
@@ -143,7 +143,7 @@ class PixelTable:
 
     Attributes
     ----------
-    response : rsciio_tpx3.events.energy.PixelCalibration or None
+    response : rsciio_tpx3.corrections.energy.PixelCalibration or None
     collector : numpy.ndarray of int64, shape (height * width,)
         Flat index of the collecting pixel, -1 where there is none.
     chip, address : numpy.ndarray of uint8 and uint16, same shape

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["ArrayIntensity"]
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rsciio_tpx3.events.clusters import label_hits, place_electrons
-from rsciio_tpx3.events.sorting import time_order
+from rsciio_tpx3.electrons.clusters import label_hits, place_electrons
+from rsciio_tpx3.utils.sorting import time_order
 
 __all__ = ["Matching", "match_electrons"]
 
@@ -51,7 +51,7 @@ def match_electrons(truth, source):
     ----------
     truth : Truth
         With its columns kept, and no hit lost.
-    source : rsciio_tpx3.events.clusters.ClusteredSource
+    source : rsciio_tpx3.electrons.clusters.ClusteredSource
         Of that recording; times may be corrected, but no pixels masked. Filters by size and ToT are not applied.
 
     Returns

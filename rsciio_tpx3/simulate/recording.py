@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import PIXEL_TICKS, TDC_PERIOD
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.simulate.defects import with_defects
 from rsciio_tpx3.simulate.edges import make_edges
@@ -19,6 +18,7 @@ from rsciio_tpx3.simulate.specimen import specimen
 from rsciio_tpx3.simulate.stream import PART_NAME, StreamLayout, StreamWriter
 from rsciio_tpx3.simulate.times import whole_ticks
 from rsciio_tpx3.simulate.truth import Collector, Truth
+from rsciio_tpx3.utils.clock import PIXEL_TICKS, TDC_PERIOD
 
 __all__ = ["demo", "recording"]
 

@@ -11,8 +11,8 @@ from math import ceil
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import PIXEL_TICKS
 from rsciio_tpx3.simulate.times import exact_ticks, whole_ticks
+from rsciio_tpx3.utils.clock import PIXEL_TICKS
 
 __all__ = ["PATTERNS", "SYNC_KINDS", "Scan", "make_scan"]
 

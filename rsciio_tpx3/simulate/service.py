@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import COARSE_TICKS, TICKS_PER_SECOND
-from rsciio_tpx3.events.packets import (
+from rsciio_tpx3.tpx3.packets import (
     EDGE_CODES,
     encode_control,
     encode_global,
@@ -14,6 +13,7 @@ from rsciio_tpx3.events.packets import (
     encode_tdc,
     encode_tdc_invalid,
 )
+from rsciio_tpx3.utils.clock import COARSE_TICKS, TICKS_PER_SECOND
 
 __all__ = ["END_OF_READOUT", "ServiceWords", "service_words", "stale_words"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["PHASES", "Specimen", "specimen"]
 

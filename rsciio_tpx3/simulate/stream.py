@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rsciio_tpx3.events.packets import (
+from rsciio_tpx3.simulate.service import END_OF_READOUT
+from rsciio_tpx3.tpx3.packets import (
     encode_chunk_count,
     encode_control,
     encode_header,
     encode_hits,
 )
-from rsciio_tpx3.simulate.service import END_OF_READOUT
 
 __all__ = ["PART_NAME", "StreamLayout", "StreamWriter"]
 

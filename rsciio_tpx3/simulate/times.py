@@ -35,7 +35,7 @@ def exact_ticks(value, name, allow_negative=False):
     if isinstance(value, (Integral, Fraction)):
         ticks = Fraction(int(value)) if isinstance(value, Integral) else value
     else:
-        from rsciio_tpx3.metadata.units import to_ticks
+        from rsciio_tpx3.utils.units import to_ticks
 
         ticks = to_ticks(value, name, allow_negative=True)  # zero is fine here
     if ticks < 0 and not allow_negative:

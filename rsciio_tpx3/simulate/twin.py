@@ -12,7 +12,7 @@ import numpy as np
 
 from rsciio_tpx3.metadata.export import data_values, known_values, refuse_reversed
 from rsciio_tpx3.metadata.mapping import missing
-from rsciio_tpx3.metadata.sidecars import sidecar_path
+from rsciio_tpx3.metadata.sources.sidecars import sidecar_path
 from rsciio_tpx3.metadata.template import sidecar_text
 from rsciio_tpx3.simulate.recording import recording
 from rsciio_tpx3.simulate.scan import SYNC_KINDS

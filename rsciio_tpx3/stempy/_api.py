@@ -8,19 +8,19 @@ import os
 
 import numpy as np
 
-from rsciio_tpx3.counted import counted_signal
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
-from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space, system_errors
-from rsciio_tpx3.frames.hdf5 import attribute, find, open_hdf5, tree, value, whole
-from rsciio_tpx3.frames.hdf5_guard import guard_hdf5
-from rsciio_tpx3.frames.hdf5_heaps import check_heaps
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
-from rsciio_tpx3.metadata.account import gather
+from rsciio_tpx3.metadata.known import gather
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, plain, read_record
-from rsciio_tpx3.options import checks_options
-from rsciio_tpx3.reading import refuse_unknown
+from rsciio_tpx3.reader.counted import counted_signal
+from rsciio_tpx3.reader.options import checks_options
+from rsciio_tpx3.reader.signal import refuse_unknown
 from rsciio_tpx3.stempy.sink import StempySink
 from rsciio_tpx3.stempy.source import EXPECTED, FRAMES, POSITIONS, StempySource
+from rsciio_tpx3.utils.files import FileStamp, PartialFiles, need_space, system_errors
+from rsciio_tpx3.utils.hdf5.files import attribute, find, open_hdf5, tree, value, whole
+from rsciio_tpx3.utils.hdf5.guard import guard_hdf5
+from rsciio_tpx3.utils.hdf5.heaps import check_heaps
 
 __all__ = ["file_reader", "file_writer"]
 

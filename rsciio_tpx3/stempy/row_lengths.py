@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.frames.files import FileStamp
-from rsciio_tpx3.frames.hdf5 import find, open_hdf5
+from rsciio_tpx3.utils.files import FileStamp
+from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
 
 __all__ = ["row_lengths"]
 
@@ -28,7 +28,7 @@ def row_lengths(path, name, allow_external=False):
     name : str
         Of the data set.
     allow_external : bool
-        See `rsciio_tpx3.frames.hdf5.find`.
+        See `rsciio_tpx3.utils.hdf5.files.find`.
 
     Returns
     -------

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["ROW_SUMS", "SUM_OF_LENGTHS", "StempySink", "row_sums", "sum_of_lengths"]
 

@@ -10,12 +10,12 @@ import math
 
 import numpy as np
 
+from rsciio_tpx3.csr.canonical import canonical_frames
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
-from rsciio_tpx3.frames.canonical import canonical_frames
-from rsciio_tpx3.frames.files import FileStamp
-from rsciio_tpx3.frames.hdf5 import attribute, check_stored, find, open_hdf5, whole, whole_numbers
 from rsciio_tpx3.stempy.row_lengths import row_lengths
 from rsciio_tpx3.stempy.sink import ROW_SUMS, SUM_OF_LENGTHS, row_sums, sum_of_lengths
+from rsciio_tpx3.utils.files import FileStamp
+from rsciio_tpx3.utils.hdf5.files import attribute, check_stored, find, open_hdf5, whole, whole_numbers
 
 __all__ = ["FRAMES", "POSITIONS", "StempySource"]
 

@@ -4,14 +4,14 @@ import logging
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, nearest_period, unwrap_sequence
+from rsciio_tpx3.cache.recall import indexing_bar
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.source import Edges, EventIndex
 from rsciio_tpx3.exceptions import ConflictError, Tpx3FormatError
-from rsciio_tpx3.kept_index import indexing_bar
 from rsciio_tpx3.t3pa.rows import COUNTS, FIRST_ODD, HIT, MOST_BY_CHIP, MOST_MATRIX, ODD, UNKNOWN, judged
 from rsciio_tpx3.t3pa.series import SeriesFinder
-from rsciio_tpx3.wording import counted
+from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, nearest_period, unwrap_sequence
+from rsciio_tpx3.utils.text import counted
 
 __all__ = ["BLOCK", "PLACE_OF_CHIPS", "TOA_BITS", "build_index", "unwrapped", "warn_of_losses"]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.t3pa.header import LONGEST_LINE, read_form
 from rsciio_tpx3.t3pa.record_size import record_type
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["BinaryRecords", "Columns", "TextRecords", "open_records"]
 
@@ -62,7 +62,7 @@ def open_records(stamp):
 
     Parameters
     ----------
-    stamp : rsciio_tpx3.frames.files.FileStamp
+    stamp : rsciio_tpx3.utils.files.FileStamp
         Of a file that is still being written, what follows the last whole record is left for later.
 
     Raises
@@ -95,7 +95,7 @@ class BinaryRecords:
 
     Parameters
     ----------
-    stamp : rsciio_tpx3.frames.files.FileStamp
+    stamp : rsciio_tpx3.utils.files.FileStamp
     """
 
     packed = True
@@ -135,7 +135,7 @@ class TextRecords:
 
     Parameters
     ----------
-    stamp : rsciio_tpx3.frames.files.FileStamp
+    stamp : rsciio_tpx3.utils.files.FileStamp
     """
 
     packed = False

@@ -6,9 +6,9 @@ Sources: Advacam's Pixet manuals and public wiki (limits of the columns, rows ar
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
-from rsciio_tpx3.events.clock import COARSE_TICKS
 from rsciio_tpx3.events.geometry import CHIP_SIZE
+from rsciio_tpx3.utils.clock import COARSE_TICKS
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["COUNTS", "FIRST_ODD", "HIT", "MOST_BY_CHIP", "MOST_MATRIX", "ODD", "UNKNOWN", "judged"]
 

@@ -7,7 +7,7 @@ together with them.
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["SeriesFinder"]
 

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 
-from rsciio_tpx3.plain_files import names_in
+from rsciio_tpx3.utils.paths import names_in
 
 __all__ = ["read_sidecars"]
 

@@ -5,18 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from rsciio_tpx3.cache import are_whole, require
-from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
+from rsciio_tpx3.cache.recall import cache_for, recalled_index
+from rsciio_tpx3.cache.store import are_whole, require
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.source import Hits, check_inside
-from rsciio_tpx3.frames.growing import stamp_of
-from rsciio_tpx3.kept_index import cache_for, recalled_index
 from rsciio_tpx3.t3pa.index import BLOCK, TOA_BITS, build_index, unwrapped, warn_of_losses
 from rsciio_tpx3.t3pa.matrix import is_by_chip, matrix_layout, matrix_name, matrix_table
 from rsciio_tpx3.t3pa.records import open_records
 from rsciio_tpx3.t3pa.rows import HIT, MOST_BY_CHIP, MOST_MATRIX, judged
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
 from rsciio_tpx3.tpx3.index import Losses
+from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
+from rsciio_tpx3.utils.follow import stamp_of
 
 __all__ = ["AdvacamSource", "cache_of"]
 
@@ -39,7 +39,7 @@ class AdvacamSource:
     measurement : int, optional
         Which of several measurements that were appended to one file, from 0.
     cache : bool or "auto"
-        Keep the index in the user's cache folder, see `rsciio_tpx3.cache`; "auto" from 256 MB on.
+        Keep the index in the user's cache folder, see `rsciio_tpx3.cache.store`; "auto" from 256 MB on.
     follow : bool
         The file is still being written: whole records are read, an incomplete one at the end is no damage, and
         the file may grow after it was opened.
@@ -123,7 +123,7 @@ class AdvacamSource:
             )
 
     def _check(self, arrays, values, index):
-        """Raise ValueError unless what was kept can be of this file; see `rsciio_tpx3.kept_index.recalled_index`."""
+        """Raise ValueError unless what was kept can be of this file; see `rsciio_tpx3.cache.recall.recalled_index`."""
         blocks = arrays["blocks"]
         require(blocks.dtype == BLOCK and blocks.ndim == 1, "blocks of another type")
         start, stop, skip, keep, n_hits = (blocks[name] for name in ("start", "stop", "skip", "keep", "n_hits"))
@@ -240,6 +240,6 @@ def _between(blocks, start, stop):
 
 
 def cache_of(stamp, toa_bits, measurement, wanted, layout=None):
-    """The cache of a file, see `rsciio_tpx3.kept_index.cache_for`: its index depends on how rows are read."""
+    """The cache of a file, see `rsciio_tpx3.cache.recall.cache_for`: its index depends on how rows are read."""
     about = {"toa_bits": toa_bits, "measurement": measurement, "by_chip": is_by_chip(layout)}
     return cache_for([stamp], wanted, about)

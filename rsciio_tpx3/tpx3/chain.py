@@ -8,8 +8,8 @@ header that two chunks in a row confirm.
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
-from rsciio_tpx3.events.packets import header_chip, header_words, is_header
+from rsciio_tpx3.tpx3.packets import header_chip, header_words, is_header
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["likely_headers", "left_out", "trusted_ranges"]
 

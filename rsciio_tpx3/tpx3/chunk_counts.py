@@ -8,7 +8,7 @@ where it is short, or no single flipped bit makes it. A loss after the very firs
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["N_FIELDS", "lost_chunks", "note_chunk", "swapped_chunks"]
 

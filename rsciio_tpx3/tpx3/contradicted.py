@@ -8,8 +8,8 @@ recording is sparse, a leap is nothing unusual, and none is called wrong.
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
-from rsciio_tpx3.events.clock import TICKS_PER_SECOND
+from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["global_falls", "out_of_place", "out_of_turn"]
 

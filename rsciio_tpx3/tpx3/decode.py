@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
-from rsciio_tpx3.events.clock import PIXEL_STEPS, PIXEL_TICKS
-from rsciio_tpx3.events.packets import (
+from rsciio_tpx3.tpx3.packets import (
     TYPE_PIXEL,
     header_chip,
     header_words,
@@ -12,6 +10,8 @@ from rsciio_tpx3.events.packets import (
     pixel_steps,
     pixel_tot,
 )
+from rsciio_tpx3.utils.clock import PIXEL_STEPS, PIXEL_TICKS
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["compact_blocks", "decode_block"]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rsciio_tpx3.events.packets import HEADER_MAGIC, PACKET_TYPE_NAMES
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.frames.files import FileStamp
-from rsciio_tpx3.frames.growing import stamp_of
+from rsciio_tpx3.tpx3.packets import HEADER_MAGIC, PACKET_TYPE_NAMES
+from rsciio_tpx3.utils.files import FileStamp
+from rsciio_tpx3.utils.follow import stamp_of
 
 __all__ = ["Part", "WordReader", "expand_parts", "open_parts", "read_ahead", "read_words"]
 

@@ -6,22 +6,22 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import PIXEL_PERIOD, ticks_to_seconds
-from rsciio_tpx3.events.packets import (
+from rsciio_tpx3.cache.recall import indexing_bar
+from rsciio_tpx3.events.source import Edges, EventIndex
+from rsciio_tpx3.exceptions import LossError
+from rsciio_tpx3.tpx3.chain import left_out, likely_headers, trusted_ranges
+from rsciio_tpx3.tpx3.files import read_ahead
+from rsciio_tpx3.tpx3.packets import (
     CONTROL_ID_NAMES,
     KNOWN_TOPS,
     PACKET_TYPE_NAMES,
     TYPE_COUNT,
     TYPE_PIXEL,
 )
-from rsciio_tpx3.events.source import Edges, EventIndex
-from rsciio_tpx3.exceptions import LossError
-from rsciio_tpx3.kept_index import indexing_bar
-from rsciio_tpx3.tpx3.chain import left_out, likely_headers, trusted_ranges
-from rsciio_tpx3.tpx3.files import read_ahead
 from rsciio_tpx3.tpx3.stream import BLOCK_WORDS, WINDOW_WORDS, StreamPass
 from rsciio_tpx3.tpx3.unwrap import NO_TIME, place_in_time
-from rsciio_tpx3.wording import counted
+from rsciio_tpx3.utils.clock import PIXEL_PERIOD, ticks_to_seconds
+from rsciio_tpx3.utils.text import counted
 
 __all__ = ["Losses", "build_index", "doubtful_chips", "warn_of_losses", "without_chips"]
 

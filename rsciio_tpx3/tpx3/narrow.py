@@ -6,7 +6,7 @@ than the search by time does: neighbours are joined as long as one read serves t
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import PIXEL_PERIOD
+from rsciio_tpx3.utils.clock import PIXEL_PERIOD
 
 __all__ = ["blocks_between", "joined"]
 

@@ -7,9 +7,9 @@ compared, each a median of several words, so that one wrong word decides nothing
 
 import numpy as np
 
-from rsciio_tpx3.events.packets import HEADER_MAGIC
 from rsciio_tpx3.exceptions import ConflictError
-from rsciio_tpx3.wording import format_seconds
+from rsciio_tpx3.tpx3.packets import HEADER_MAGIC
+from rsciio_tpx3.utils.text import format_seconds
 
 __all__ = ["check_pieces"]
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from rsciio_tpx3.cache import require
-from rsciio_tpx3.events.clock import PIXEL_PERIOD
-from rsciio_tpx3.kept_index import recalled_index
+from rsciio_tpx3.cache.recall import recalled_index
+from rsciio_tpx3.cache.store import require
 from rsciio_tpx3.tpx3.index import build_index, warn_of_losses
 from rsciio_tpx3.tpx3.stream import BLOCK
+from rsciio_tpx3.utils.clock import PIXEL_PERIOD
 
 __all__ = ["recalled_blocks"]
 

@@ -8,10 +8,10 @@ zero, or, in the first half of a recording only, since such data come at the sta
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
-from rsciio_tpx3.events.clock import CONTROL_PERIOD, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND, nearest_period
-from rsciio_tpx3.events.packets import edge_input
+from rsciio_tpx3.tpx3.packets import edge_input
 from rsciio_tpx3.tpx3.stream import COUNTER_LEAP, KIND_CONTROL, KIND_GLOBAL
+from rsciio_tpx3.utils.clock import CONTROL_PERIOD, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND, nearest_period
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["after_last_reset"]
 

@@ -6,7 +6,7 @@ and no wider clock stands on both sides, the pause may be longer by any number o
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import PIXEL_PERIOD, TICKS_PER_SECOND
+from rsciio_tpx3.utils.clock import PIXEL_PERIOD, TICKS_PER_SECOND
 
 __all__ = ["SHORTEST", "uncertain_pauses"]
 

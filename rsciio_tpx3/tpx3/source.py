@@ -5,19 +5,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsciio_tpx3.events.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
+from rsciio_tpx3.cache.recall import cache_for
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.events.source import CompactHits, Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.kept_index import cache_for
-from rsciio_tpx3.scratch import Scratch
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
 from rsciio_tpx3.tpx3.index import Losses, doubtful_chips, without_chips
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
 from rsciio_tpx3.tpx3.pieces import check_pieces
 from rsciio_tpx3.tpx3.recall import recalled_blocks
-from rsciio_tpx3.wording import counted
+from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
+from rsciio_tpx3.utils.scratch import Scratch
+from rsciio_tpx3.utils.text import counted
 
 __all__ = ["Tpx3Source", "cache_of", "files_of"]
 
@@ -59,7 +59,7 @@ def files_of(filename, all_parts=False, on_loss="raise", follow=False):
 
 
 def cache_of(parts, losses, wanted, before_reset="exclude"):
-    """The cache of an acquisition, see `rsciio_tpx3.kept_index.cache_for`: it depends on what is missing already."""
+    """The cache of an acquisition, see `rsciio_tpx3.cache.recall.cache_for`: it depends on what is missing already."""
     if before_reset not in _BEFORE_RESET:
         raise ValueError(f"before_reset={before_reset!r} is not valid: must be one of 'exclude', 'keep'.")
     about = {"losses": dict(losses.amounts), "before_reset": before_reset}
@@ -81,7 +81,7 @@ class Tpx3Source:
         What to do about damage: a file cut inside a chunk or word, a wrong size field, an absent
         piece. "warn" reads what can be read, and counts the rest.
     cache : bool or "auto"
-        Keep the index in the user's cache folder, see `rsciio_tpx3.cache`; "auto" from 256 MB on.
+        Keep the index in the user's cache folder, see `rsciio_tpx3.cache.store`; "auto" from 256 MB on.
     follow : bool
         The last file is still being written: what is there is read, an incomplete end is no damage, and the
         file may grow after it was opened.

@@ -7,17 +7,8 @@ the data.
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
-from rsciio_tpx3.events.clock import (
-    CONTROL_PERIOD,
-    GLOBAL_TICKS,
-    PIXEL_PERIOD,
-    PIXEL_STEPS,
-    PIXEL_TICKS,
-    TDC_PERIOD,
-    TICKS_PER_SECOND,
-)
-from rsciio_tpx3.events.packets import (
+from rsciio_tpx3.tpx3.chunk_counts import N_FIELDS, lost_chunks, note_chunk, swapped_chunks
+from rsciio_tpx3.tpx3.packets import (
     CHUNK_COUNT,
     GLOBAL_HIGH,
     GLOBAL_LOW,
@@ -37,7 +28,16 @@ from rsciio_tpx3.events.packets import (
     tdc_edge,
     tdc_ticks,
 )
-from rsciio_tpx3.tpx3.chunk_counts import N_FIELDS, lost_chunks, note_chunk, swapped_chunks
+from rsciio_tpx3.utils.clock import (
+    CONTROL_PERIOD,
+    GLOBAL_TICKS,
+    PIXEL_PERIOD,
+    PIXEL_STEPS,
+    PIXEL_TICKS,
+    TDC_PERIOD,
+    TICKS_PER_SECOND,
+)
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["BLOCK", "BLOCK_WORDS", "COUNTER_LEAP", "KIND_CONTROL", "KIND_GLOBAL", "MARK", "WINDOW_WORDS", "StreamPass"]
 

@@ -6,10 +6,10 @@ that tell different turns, edges out of order, a counter that leaps), and `unwra
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
-from rsciio_tpx3.events.clock import PIXEL_PERIOD, TICKS_PER_SECOND, nearest_period
-from rsciio_tpx3.events.packets import edge_input
+from rsciio_tpx3.tpx3.packets import edge_input
 from rsciio_tpx3.tpx3.stream import COUNTER_LEAP, KIND_CONTROL, KIND_GLOBAL
+from rsciio_tpx3.utils.clock import PIXEL_PERIOD, TICKS_PER_SECOND, nearest_period
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["place_undoubted"]
 

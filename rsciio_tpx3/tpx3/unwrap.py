@@ -24,14 +24,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsciio_tpx3.compiled import njit
-from rsciio_tpx3.events.clock import CONTROL_PERIOD, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND, nearest_period
-from rsciio_tpx3.events.packets import edge_input
 from rsciio_tpx3.tpx3.contradicted import global_falls, out_of_place, out_of_turn
+from rsciio_tpx3.tpx3.packets import edge_input
 from rsciio_tpx3.tpx3.resets import after_last_reset
 from rsciio_tpx3.tpx3.silences import SHORTEST, uncertain_pauses
 from rsciio_tpx3.tpx3.stream import KIND_CONTROL, KIND_GLOBAL
 from rsciio_tpx3.tpx3.undoubted import place_undoubted
+from rsciio_tpx3.utils.clock import CONTROL_PERIOD, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND, nearest_period
+from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["NO_TIME", "Excluded", "place_in_time"]
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 import rsciio_tpx3
-from rsciio_tpx3.events import packets
-from rsciio_tpx3.events.clock import CONTROL_PERIOD, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND
+from rsciio_tpx3.tpx3 import packets
+from rsciio_tpx3.utils.clock import CONTROL_PERIOD, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND
 
 OUTCOMES = ("right", "right, said", "refused", "wrong, said", "SILENT")
 CLOCKS = ("hits", "edges", "global", "edges, global", "edges, control", "edges, global, control")

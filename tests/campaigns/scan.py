@@ -21,10 +21,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rsciio_tpx3.events import packets
-from rsciio_tpx3.events.clock import TICKS_PER_SECOND
 from rsciio_tpx3.exceptions import ConflictError
-from rsciio_tpx3.tpx3 import file_reader
+from rsciio_tpx3.tpx3 import file_reader, packets
+from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 
 OUTCOMES = ("right", "right, said", "empty, said", "refused", "wrong, said", "SILENT")
 CONVENTIONS = (

@@ -9,9 +9,9 @@ from clusters.memory_hits import MemoryHits
 
 import rsciio_tpx3
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.events import clusters
-from rsciio_tpx3.events.clusters import ClusteredSource, ClusterOptions
-from rsciio_tpx3.events.correct import hit_steps
+from rsciio_tpx3.corrections.fit import hit_steps
+from rsciio_tpx3.electrons import clusters
+from rsciio_tpx3.electrons.clusters import ClusteredSource, ClusterOptions
 from rsciio_tpx3.events.source import noted, recall_noted
 from rsciio_tpx3.events.tally import Tally
 

@@ -10,8 +10,8 @@ from clusters.reference import reference_electrons
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsciio_tpx3.events import clusters, joining
-from rsciio_tpx3.events.clusters import ClusteredSource, ClusterOptions, find_electrons
+from rsciio_tpx3.electrons import clusters, joining
+from rsciio_tpx3.electrons.clusters import ClusteredSource, ClusterOptions, find_electrons
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.events.grid import pixel_grid
 from rsciio_tpx3.events.source import Hits

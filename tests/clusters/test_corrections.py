@@ -10,12 +10,12 @@ from clusters.memory_hits import MemoryHits
 
 import rsciio_tpx3
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.events.bad_pixels import read_mask
-from rsciio_tpx3.events.clusters import ClusteredSource, ClusterOptions
-from rsciio_tpx3.events.columns import column_delays
-from rsciio_tpx3.events.correct import hit_steps, wide_pixel_step
-from rsciio_tpx3.events.corrections import CorrectedSource
-from rsciio_tpx3.events.energy import read_calibration
+from rsciio_tpx3.corrections.bad_pixels import read_mask
+from rsciio_tpx3.corrections.columns import column_delays
+from rsciio_tpx3.corrections.energy import read_calibration
+from rsciio_tpx3.corrections.fit import hit_steps, wide_pixel_step
+from rsciio_tpx3.corrections.steps import CorrectedSource
+from rsciio_tpx3.electrons.clusters import ClusteredSource, ClusterOptions
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.exceptions import UnitError

@@ -6,9 +6,9 @@ from clusters.memory_hits import MemoryHits
 
 import rsciio_tpx3
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.events.cluster_pairs import ClusterPairs, cluster_pairs
-from rsciio_tpx3.events.column_fit import find_columns, found_delays
-from rsciio_tpx3.events.correct import hit_steps
+from rsciio_tpx3.corrections.cluster_pairs import ClusterPairs, cluster_pairs
+from rsciio_tpx3.corrections.column_fit import find_columns, found_delays
+from rsciio_tpx3.corrections.fit import hit_steps
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.simulate import HitModel

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from clusters.reference import reference_labels
 
-from rsciio_tpx3.events import joining
+from rsciio_tpx3.electrons import joining
+from rsciio_tpx3.electrons.joining import join_by_table, join_hits
+from rsciio_tpx3.electrons.near_hits import join_near_hits
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.events.grid import pixel_grid
-from rsciio_tpx3.events.joining import join_by_table, join_hits
-from rsciio_tpx3.events.near_hits import join_near_hits
 
 WINDOW = 100
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsciio_tpx3.events.sorting import order_of, time_order, time_sorted
+from rsciio_tpx3.utils.sorting import order_of, time_order, time_sorted
 
 
 @given(st.lists(st.integers(-(2**45), 2**45), max_size=300), st.integers(0, 44))

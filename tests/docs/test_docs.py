@@ -110,7 +110,7 @@ def test_generated_parts_are_up_to_date(page):
 
 def test_info_on_the_page_is_what_the_command_prints(tmp_path, monkeypatch, capsys):
     from rsciio_tpx3 import simulate
-    from rsciio_tpx3.cli import main
+    from rsciio_tpx3.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     simulate.recording("scan.tpx3", (24, 32), dwell_time="5 us", electrons_per_position=20)

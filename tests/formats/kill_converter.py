@@ -18,7 +18,8 @@ import numpy as np
 from counted_data import counted, lazy, signal_dict
 
 from rsciio_tpx3.convert import convert
-from rsciio_tpx3.frames import files, write
+from rsciio_tpx3.frames import write
+from rsciio_tpx3.utils import files
 
 FORMATS = {
     "RawCSR": ("toml", "raw_csr", {}),

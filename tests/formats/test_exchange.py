@@ -9,7 +9,7 @@ from counted_data import lazy, signal_dict
 from rsciio_tpx3.raw_csr import file_writer
 
 hs = pytest.importorskip("hyperspy.api")
-interop = pytest.importorskip("hyperspy_sparse.interop")
+interop = pytest.importorskip("hyperspy_sparse.interop.arrays")
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -220,7 +220,7 @@ def reads(monkeypatch, s):
 def test_a_view_reads_one_frame_and_indexes_like_numpy(tmp_path, dense, monkeypatch):
     file_writer(tmp_path / "x.toml", signal_dict(lazy(dense)))
     s = hs.load(tmp_path / "x.toml", lazy=True)
-    monkeypatch.setattr("hyperspy_sparse.frames.READ_ENTRIES", 0)  # else lines around a picture are kept
+    monkeypatch.setattr("hyperspy_sparse.frame_cache.READ_ENTRIES", 0)  # else lines around a picture are kept
     asked, view = reads(monkeypatch, s), interop.FrameView(s)
     one = (
         (3, 4),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rsciio_tpx3.exceptions import LimitError
-from rsciio_tpx3.frames.hdf5 import attribute, value
-from rsciio_tpx3.frames.hdf5_references import limit_attribute, limit_values
+from rsciio_tpx3.utils.hdf5.files import attribute, value
+from rsciio_tpx3.utils.hdf5.references import limit_attribute, limit_values
 
 h5py = pytest.importorskip("h5py")
 

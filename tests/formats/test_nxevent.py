@@ -232,8 +232,8 @@ def test_values_that_are_no_counts_are_refused_or_kept(tmp_path, dense):
 def test_time_and_time_over_threshold_are_kept_on_request(tmp_path):
     simulate = pytest.importorskip("rsciio_tpx3.simulate")
     from rsciio_tpx3 import tpx3
-    from rsciio_tpx3.events.scan import place_hits
     from rsciio_tpx3.frames.dask_array import source_of
+    from rsciio_tpx3.scan.scan import place_hits
 
     simulate.recording(tmp_path / "x.tpx3", (7, 11), dwell_time="5 us", electrons_per_position=30)
     (signal,) = tpx3.file_reader(tmp_path / "x.tpx3", lazy=True, navigation_shape=(11, 7))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rsciio_tpx3 import CSRFrames, to_dask
-from rsciio_tpx3.frames.binning import bin_frames
+from rsciio_tpx3.csr.binning import bin_frames
 from rsciio_tpx3.frames.memory_source import MemorySource
 
 quick = settings(max_examples=40, deadline=None)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.cli import main
+from rsciio_tpx3.cli.main import main
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from clusters.reference import reference_electrons
 
 from rsciio_tpx3 import file_reader, simulate
-from rsciio_tpx3.events.clusters import ClusterOptions
+from rsciio_tpx3.electrons.clusters import ClusterOptions
 from rsciio_tpx3.simulate import Defects, HitModel
 
 FRAMES, NY, NX, BINS = 3, 5, 7, 3

@@ -101,7 +101,7 @@ def test_part_of_a_line_reads_a_part_of_it(tmp_path, reads, pattern):
 
 def test_neighbours_of_a_picture_are_not_read_again(recording, reads, monkeypatch):
     hs = pytest.importorskip("hyperspy.api")
-    from hyperspy_sparse import frames
+    from hyperspy_sparse import frame_cache as frames
 
     path, truth = recording
     signal = hs.load(path, navigation_shape=(NX, NY), lazy=True)
@@ -132,7 +132,7 @@ def test_neighbours_of_a_picture_are_not_read_again(recording, reads, monkeypatc
 
 def test_lines_that_are_kept_stay_small(recording, monkeypatch):
     hs = pytest.importorskip("hyperspy.api")
-    from hyperspy_sparse import frames
+    from hyperspy_sparse import frame_cache as frames
 
     path, truth = recording
     kept = frames._Neighbours()
@@ -152,7 +152,7 @@ def test_lines_that_are_kept_stay_small(recording, monkeypatch):
 
 def test_lines_of_very_different_doses_are_told_apart(monkeypatch):
     """The first line alone, and the first lines together, begin at the same row."""
-    frames = pytest.importorskip("hyperspy_sparse.frames")
+    frames = pytest.importorskip("hyperspy_sparse.frame_cache")
     doses = np.array([0, 0.5, 0.5, 0.5, 9, 9])[:, None, None, None]
     counts = np.random.default_rng(2).poisson(doses, (6, 5, 3, 4)).astype(np.uint8)
 

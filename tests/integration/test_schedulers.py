@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from rsciio_tpx3 import file_reader, simulate, to_dask
-from rsciio_tpx3.events.packing import pack, unpack
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.sliced_source import SlicedSource
 from rsciio_tpx3.tpx3 import files
+from rsciio_tpx3.utils.packing import pack, unpack
 
 QUIET = {"lazy": True, "show_progressbar": False}
 

@@ -387,8 +387,8 @@ def test_a_series_with_long_pauses_between_frames(tmp_path, sync, pause):
 
 
 def test_hits_far_apart_keep_their_time_where_edges_go_on(tmp_path):
-    from rsciio_tpx3.events import packets
-    from rsciio_tpx3.events.clock import TICKS_PER_SECOND
+    from rsciio_tpx3.tpx3 import packets
+    from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 
     path = tmp_path / "slow.tpx3"
     ticks = np.arange(200) * (TICKS_PER_SECOND // 5)

@@ -7,7 +7,7 @@ import pytest
 
 import rsciio_tpx3
 from rsciio_tpx3 import _register, simulate
-from rsciio_tpx3.cli import main
+from rsciio_tpx3.cli.main import main
 from rsciio_tpx3.convert import check, convert
 
 pytest.importorskip("h5py")

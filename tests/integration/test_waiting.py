@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 import hyperspy_sparse
-from rsciio_tpx3 import file_reader, simulate, waiting
+from rsciio_tpx3 import file_reader, simulate
 from rsciio_tpx3.convert import convert
-from rsciio_tpx3.events.packets import encode_header, encode_hits
 from rsciio_tpx3.exceptions import ScanSyncError, Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.frames.deferred import WaitingFrames
 from rsciio_tpx3.frames.event_frames import EventFrames
-from rsciio_tpx3.frames.waiting import WaitingFrames
+from rsciio_tpx3.reader import deferred as waiting
 from rsciio_tpx3.t3pa.source import AdvacamSource
+from rsciio_tpx3.tpx3.packets import encode_header, encode_hits
 
 NY, NX, FRAMES = 11, 7, 3
 TOLD = {"navigation_shape": (NX, NY, FRAMES), "layout": "quad", "dwell_time": "20 us"}

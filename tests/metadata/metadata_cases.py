@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from rsciio_tpx3.metadata.checking import check
 from rsciio_tpx3.metadata.mapping import LEAVES
+from rsciio_tpx3.metadata.validation import check
 
 SIDECARS = Path(__file__).parent / "sidecars"
 

@@ -8,7 +8,7 @@ import pytest
 
 import rsciio_tpx3
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.waiting import completed
+from rsciio_tpx3.reader.deferred import completed
 
 NX, NY, FRAMES = 7, 5, 4
 MASK = np.zeros((516, 516), bool)

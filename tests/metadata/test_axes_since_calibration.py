@@ -18,7 +18,7 @@ from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata.calibration import axis_kind, detector_pixels, detector_scale, scan_positions, wavelength
 from rsciio_tpx3.metadata.export import data_values, known_values, libertem_parameters
 from rsciio_tpx3.metadata.mapping import LEAVES
-from rsciio_tpx3.metadata.nexus import nexus_fields
+from rsciio_tpx3.metadata.sources.nexus import nexus_fields
 from rsciio_tpx3.simulate.twin import temgym_setup
 
 PITCH = 55e-6
@@ -312,7 +312,7 @@ def test_axis_kinds():
 
 @pytest.mark.parametrize("unit, factor", SPELLINGS["nm^-1"])
 def test_other_programs_get_reciprocal_axes_in_their_unit(unit, factor):
-    from hyperspy_sparse.exchange import _in_their_units
+    from hyperspy_sparse.interop.exchange import _in_their_units
 
     s = set_microscope(signal(), **TOLD, calibrate="k")
     axis = s.axes_manager.signal_axes[0]

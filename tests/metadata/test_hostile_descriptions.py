@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.exceptions import FormatError, LimitError, MetadataConflictError, UnitError
-from rsciio_tpx3.metadata.checking import check
-from rsciio_tpx3.metadata.emat import read_notes
 from rsciio_tpx3.metadata.mapping import LEAVES, build
-from rsciio_tpx3.metadata.nion import read_swift
 from rsciio_tpx3.metadata.record import make_record, read_record
-from rsciio_tpx3.metadata.sidecars import read_sidecar
-from rsciio_tpx3.metadata.units import convert, parse_unit, to_number, to_plain, to_ticks
-from rsciio_tpx3.metadata.written import read_mapping, read_tree
+from rsciio_tpx3.metadata.sources.emat import read_notes
+from rsciio_tpx3.metadata.sources.nion import read_swift
+from rsciio_tpx3.metadata.sources.sidecars import read_sidecar
+from rsciio_tpx3.metadata.user_input import read_mapping, read_tree
+from rsciio_tpx3.metadata.validation import check
 from rsciio_tpx3.tpx3 import file_reader
+from rsciio_tpx3.utils.units import convert, parse_unit, to_number, to_plain, to_ticks
 
 SOON = 5  # s; each of these took minutes or for ever
 

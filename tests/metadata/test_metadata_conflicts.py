@@ -12,7 +12,7 @@ from rsciio_tpx3 import available_signals, simulate
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.merge import merge
-from rsciio_tpx3.metadata.told import Told
+from rsciio_tpx3.metadata.values import Told
 from rsciio_tpx3.raw_csr import file_reader as read_raw_csr
 from rsciio_tpx3.tpx3 import file_reader
 

@@ -9,13 +9,13 @@ import pytest
 from metadata_cases import STATED, at, plain, spoken
 
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.cli import main
+from rsciio_tpx3.cli.main import main
 from rsciio_tpx3.metadata.export import from_libertem, libertem_parameters, ro_crate, write_ro_crate
 from rsciio_tpx3.metadata.mapping import LEAVES, build
-from rsciio_tpx3.metadata.nexus import nexus_fields
-from rsciio_tpx3.metadata.sidecars import read_sidecar
+from rsciio_tpx3.metadata.sources.nexus import nexus_fields
+from rsciio_tpx3.metadata.sources.sidecars import read_sidecar
 from rsciio_tpx3.metadata.template import sidecar_text, template_text
-from rsciio_tpx3.metadata.written import read_mapping, read_tree
+from rsciio_tpx3.metadata.user_input import read_mapping, read_tree
 from rsciio_tpx3.nxevent.layout import ENTRY, PARAMETERS, PROCESS
 from rsciio_tpx3.simulate.twin import abtem_setup, temgym_setup
 

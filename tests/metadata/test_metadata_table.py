@@ -11,11 +11,11 @@ from metadata_cases import STATED, WITH_UNIT, WRONG, at, plain, spoken
 
 import hyperspy_sparse
 from rsciio_tpx3.exceptions import UnitError
-from rsciio_tpx3.metadata.checking import check
 from rsciio_tpx3.metadata.mapping import LEAVES, SOURCES, build
-from rsciio_tpx3.metadata.sidecars import read_sidecar
-from rsciio_tpx3.metadata.survey import read_survey
-from rsciio_tpx3.metadata.written import read_mapping
+from rsciio_tpx3.metadata.sources.sidecars import read_sidecar
+from rsciio_tpx3.metadata.sources.signal_file import read_survey
+from rsciio_tpx3.metadata.user_input import read_mapping
+from rsciio_tpx3.metadata.validation import check
 
 _REGISTRY = pint.UnitRegistry()  # not the one that this package uses
 

@@ -8,9 +8,9 @@ import os
 import numpy as np
 import pytest
 
-from rsciio_tpx3.cli import main
+from rsciio_tpx3.cli.main import main
 from rsciio_tpx3.convert import check, convert
-from rsciio_tpx3.options import check_options
+from rsciio_tpx3.reader.options import check_options
 
 
 def _status(words):

@@ -10,7 +10,7 @@ import rsciio_tpx3
 
 _KERNEL = """
 import numpy as np
-from rsciio_tpx3.events.scan import count_positions
+from rsciio_tpx3.scan.scan import count_positions
 counts, outside = np.zeros(3, np.int64), np.zeros(5, np.int64)
 count_positions(np.array([0, 2, 2, -1]), counts, outside)
 assert counts.tolist() == [1, 0, 2] and outside.tolist() == [0, 1, 0, 0, 0]

@@ -6,7 +6,7 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsciio_tpx3.frames.build import csr_from_hits
+from rsciio_tpx3.csr.build import csr_from_hits
 
 
 @given(

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 import rsciio_tpx3
-from rsciio_tpx3 import cache, file_reader, kept_index, simulate
+from rsciio_tpx3 import file_reader, simulate
+from rsciio_tpx3.cache.store import recall as kept_index
+from rsciio_tpx3.cache.store import store as cache
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.event_frames import EventFrames
-from rsciio_tpx3.frames.files import FileStamp
 from rsciio_tpx3.tpx3 import recall
+from rsciio_tpx3.utils.files import FileStamp
 
 QUIET = {"lazy": True, "show_progressbar": False, "cache": True}
 

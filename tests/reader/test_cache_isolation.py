@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import rsciio_tpx3
-from rsciio_tpx3 import cache, file_reader, simulate
+from rsciio_tpx3 import file_reader, simulate
+from rsciio_tpx3.cache.store import store as cache
 from rsciio_tpx3.t3pa import file_reader as advacam_reader
 
 pytestmark = pytest.mark.usefixtures("folder")

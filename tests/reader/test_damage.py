@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from real_files import STACK
 
-from rsciio_tpx3.events import packets
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.tpx3 import Tpx3Source, file_reader
+from rsciio_tpx3.tpx3 import Tpx3Source, file_reader, packets
 
 
 def _hits(n, first=1000):

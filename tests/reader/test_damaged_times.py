@@ -11,10 +11,9 @@ import pytest
 
 import rsciio_tpx3
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.events import packets
-from rsciio_tpx3.events.clock import TDC_PERIOD, TICKS_PER_SECOND
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
-from rsciio_tpx3.tpx3 import Tpx3Source
+from rsciio_tpx3.tpx3 import Tpx3Source, packets
+from rsciio_tpx3.utils.clock import TDC_PERIOD, TICKS_PER_SECOND
 
 S = TICKS_PER_SECOND
 QUIET = {"show_progressbar": False, "cache": False}

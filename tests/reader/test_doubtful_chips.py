@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from rsciio_tpx3.events import packets
 from rsciio_tpx3.exceptions import ConflictError
-from rsciio_tpx3.tpx3 import Tpx3Source
+from rsciio_tpx3.tpx3 import Tpx3Source, packets
 
 
 def _recording(path, chips):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rsciio_tpx3.events.edges import regular_pulses
+from rsciio_tpx3.scan.edges import regular_pulses
 
 PERIOD = 1000
 

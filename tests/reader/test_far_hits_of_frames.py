@@ -5,10 +5,9 @@ import logging
 import numpy as np
 import pytest
 
-from rsciio_tpx3.events import packets
-from rsciio_tpx3.events.clock import TICKS_PER_SECOND as S
-from rsciio_tpx3.left_out import report_left_out
-from rsciio_tpx3.tpx3 import file_reader
+from rsciio_tpx3.reader.report import report_left_out
+from rsciio_tpx3.tpx3 import file_reader, packets
+from rsciio_tpx3.utils.clock import TICKS_PER_SECOND as S
 
 CLOCK = {"sync": "shared-clock", "navigation_shape": (4, 5), "dwell_time": "50 us"}  # frames of 1 ms
 
@@ -55,7 +54,7 @@ def test_shared_clock_with_hits_in_very_few_frames_is_said(tmp_path, caplog):
 
 
 def test_flyback_of_the_last_line_is_no_line(caplog, monkeypatch):
-    monkeypatch.setattr("rsciio_tpx3.left_out._report_corrections", lambda tally: None)
+    monkeypatch.setattr("rsciio_tpx3.reader.report._report_corrections", lambda tally: None)
 
     def said(after, in_flyback, placed):
         caplog.clear()

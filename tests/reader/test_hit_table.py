@@ -7,8 +7,8 @@ import pytest
 
 import rsciio_tpx3
 from rsciio_tpx3 import read_hits, simulate
-from rsciio_tpx3.events.event_options import event_options, prepare_events
 from rsciio_tpx3.hit_table import HitBatch
+from rsciio_tpx3.reader.event_options import event_options, prepare_events
 from rsciio_tpx3.tpx3 import Tpx3Source
 
 NAV = (2, 5, 7)
@@ -116,7 +116,7 @@ def test_memory_is_that_of_a_batch_whatever_the_recording(recorded, monkeypatch)
 
 
 def test_a_burst_within_one_tick_is_read_all_the_same(write_stream):
-    from rsciio_tpx3.events import packets
+    from rsciio_tpx3.tpx3 import packets
 
     toa = np.concatenate([np.full(5000, 9600), 96 * np.arange(20_000, 20_050)])
     path = write_stream([(0, packets.encode_hits(np.arange(len(toa)) % 65536, toa, 9))])

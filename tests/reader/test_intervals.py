@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rsciio_tpx3.events.intervals import IntervalKind, kinds_of_intervals, line_interval
+from rsciio_tpx3.scan.intervals import IntervalKind, kinds_of_intervals, line_interval
 
 LINE, BURST = 40_000, 160
 

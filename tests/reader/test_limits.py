@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from rsciio_tpx3 import file_reader, t3pa
-from rsciio_tpx3.events import clocked, packets
-from rsciio_tpx3.events.edges import regular_pulses
-from rsciio_tpx3.events.scan import place_hits
 from rsciio_tpx3.events.source import Edges, EventIndex
-from rsciio_tpx3.events.sync import ScanOptions, build_scan
-from rsciio_tpx3.events.time_bins import TimeBins
 from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.scan import clocked
+from rsciio_tpx3.scan.edges import regular_pulses
+from rsciio_tpx3.scan.scan import place_hits
+from rsciio_tpx3.scan.sync import ScanOptions, build_scan
+from rsciio_tpx3.scan.time_bins import TimeBins
+from rsciio_tpx3.tpx3 import packets
 
 
 def _index(first, last, edges=None):

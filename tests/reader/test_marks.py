@@ -12,9 +12,9 @@ from campaigns import scan as campaign
 
 from rsciio_tpx3 import file_info, read_hits, simulate
 from rsciio_tpx3.events.source import Edges, EventIndex
-from rsciio_tpx3.events.steps import ends_in_step, keeps_step, out_of_step
-from rsciio_tpx3.events.sync import ScanOptions, build_scan
 from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.scan.steps import ends_in_step, keeps_step, out_of_step
+from rsciio_tpx3.scan.sync import ScanOptions, build_scan
 
 P = 10_000
 LINES = ["line-start", "line-gate", "periodic-line"]

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsciio_tpx3.events import clock, packets
+from rsciio_tpx3.tpx3 import packets
+from rsciio_tpx3.utils import clock
 
 
 @pytest.mark.parametrize(

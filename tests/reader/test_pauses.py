@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rsciio_tpx3.events.source import Edges, EventIndex
-from rsciio_tpx3.events.sync import ScanOptions, build_scan
 from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.scan.sync import ScanOptions, build_scan
 from rsciio_tpx3.simulate.edges import make_edges
 from rsciio_tpx3.simulate.scan import make_scan
 

@@ -6,9 +6,9 @@ import threading
 import numpy as np
 import pytest
 
-from rsciio_tpx3.events.packets import encode_header, encode_hits
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.files import open_parts, read_ahead
+from rsciio_tpx3.tpx3.packets import encode_header, encode_hits
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from real_files import DATA, STACK
 
-from rsciio_tpx3.events import clock
 from rsciio_tpx3.tpx3 import Tpx3Source, file_info
+from rsciio_tpx3.utils import clock
 
 ALL = sorted(path.stem for path in (DATA / "tpx3").glob("*.tpx3"))
 HERMES = sorted(path.name.split(".")[0] for path in (DATA / "expected").glob("*.hermes.npz"))

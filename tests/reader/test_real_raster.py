@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from rsciio_tpx3 import available_signals, file_reader
-from rsciio_tpx3.events.clock import ticks_to_seconds
-from rsciio_tpx3.events.edges import pulses_of
+from rsciio_tpx3.scan.edges import pulses_of
 from rsciio_tpx3.tpx3 import Tpx3Source
+from rsciio_tpx3.utils.clock import ticks_to_seconds
 
 OPTIONS = {"all_parts": True, "layout": "strip", "show_progressbar": False}
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rsciio_tpx3 import file_reader, simulate
-from rsciio_tpx3.events.scan import Scan
-from rsciio_tpx3.events.time_bins import TimeBins, with_time_bins
+from rsciio_tpx3.scan.scan import Scan
+from rsciio_tpx3.scan.time_bins import TimeBins, with_time_bins
 
 FRAMES, NY, NX = 4, 6, 7
 HEIGHT, WIDTH = 5, 9  # of the patterns, in the middle of the detector
@@ -197,7 +197,7 @@ def test_any_line_cut_short_or_bent_keeps_each_hit_in_one_bin():
 
 
 def _placed(scan, times):
-    from rsciio_tpx3.events.scan import place_hits
+    from rsciio_tpx3.scan.scan import place_hits
 
     out = np.empty(len(times), np.int64)
     place_hits(times, *scan.columns(), out)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsciio_tpx3.events.scan import AFTER, BEFORE, FLYBACK, LEFT_OUT, Scan, count_positions, place_hits
 from rsciio_tpx3.events.source import Edges, EventIndex
-from rsciio_tpx3.events.sync import ScanOptions, build_scan
 from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.scan.scan import AFTER, BEFORE, FLYBACK, LEFT_OUT, Scan, count_positions, place_hits
+from rsciio_tpx3.scan.sync import ScanOptions, build_scan
 
 
 def _scan(start, stop, num, den, n_columns, base, step, nav_shape):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rsciio_tpx3 import file_reader, find_scan_delay, simulate
-from rsciio_tpx3.events.line_profiles import half_mask
+from rsciio_tpx3.scan.line_profiles import half_mask
 
 NY, NX = 48, 64
 

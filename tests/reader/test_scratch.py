@@ -4,13 +4,13 @@ import threading
 
 import numpy as np
 
-from rsciio_tpx3 import scratch as module
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.events.sync import build_scan
 from rsciio_tpx3.frames.event_frames import EventFrames
-from rsciio_tpx3.reading import scan_options
-from rsciio_tpx3.scratch import Scratch
+from rsciio_tpx3.reader.signal import scan_options
+from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.tpx3 import Tpx3Source
+from rsciio_tpx3.utils import scratch as module
+from rsciio_tpx3.utils.scratch import Scratch
 
 
 def test_a_growing_array_begins_with_what_it_held():

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from rsciio_tpx3 import compiled, progress
+from rsciio_tpx3.utils import compiled, progress
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs forks and folders without rights")
 
@@ -26,7 +26,7 @@ def test_no_bar_waits_for_a_lock_that_a_killed_fork_holds():
     script = """
         import os, signal, sys, time
         from tqdm.auto import tqdm
-        from rsciio_tpx3.progress import progress_bar
+        from rsciio_tpx3.utils.progress import progress_bar
         with progress_bar(True, total=1) as bar:
             bar.update()
         ready, said = os.pipe()

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from rsciio_tpx3.events.packets import EDGE_CODES
-from rsciio_tpx3.events.scan_options import ScanOptions
 from rsciio_tpx3.events.source import Edges, EventIndex
-from rsciio_tpx3.events.sync import build_scan
 from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.scan.options import ScanOptions
+from rsciio_tpx3.scan.sync import build_scan
+from rsciio_tpx3.tpx3.packets import EDGE_CODES
 
 PERIOD = 120_000
 LINES = 10_000 + PERIOD * np.arange(40)

@@ -4,11 +4,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsciio_tpx3.events import packets
-from rsciio_tpx3.events.clock import PIXEL_PERIOD, PIXEL_TICKS
 from rsciio_tpx3.events.geometry import make_layout
+from rsciio_tpx3.tpx3 import packets
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.stream import StreamPass
+from rsciio_tpx3.utils.clock import PIXEL_PERIOD, PIXEL_TICKS
 
 
 def _stream(rng, n_chunks, share_of_others, far):

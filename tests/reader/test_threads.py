@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from rsciio_tpx3 import simulate, threads
-from rsciio_tpx3.events.bad_pixels import count_pixels
-from rsciio_tpx3.events.line_profiles import line_profiles
-from rsciio_tpx3.opening import open_recording
-from rsciio_tpx3.reading import told_scan
+from rsciio_tpx3 import simulate
+from rsciio_tpx3.corrections.bad_pixels import count_pixels
+from rsciio_tpx3.reader.signal import told_scan
+from rsciio_tpx3.recording import open_recording
+from rsciio_tpx3.scan.line_profiles import line_profiles
 from rsciio_tpx3.tpx3.source import Tpx3Source
+from rsciio_tpx3.utils import threads
 
 
 @pytest.mark.parametrize(("cores", "most"), [(1, 1), (3, 3), (8, 8), (200, 8)])

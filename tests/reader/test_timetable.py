@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsciio_tpx3.events.scan import Scan, place_hits
-from rsciio_tpx3.events.timetable import NOWHERE, count_entries, make_timetable, position_keys
+from rsciio_tpx3.scan.scan import Scan, place_hits
+from rsciio_tpx3.scan.timetable import NOWHERE, count_entries, make_timetable, position_keys
 
 
 def _scan(rng, n, den, n_columns):

@@ -6,8 +6,8 @@ import pint
 import pytest
 
 from rsciio_tpx3.exceptions import UnitError
-from rsciio_tpx3.metadata.units import is_number, is_time, to_number, to_plain, to_ticks
-from rsciio_tpx3.wording import format_seconds
+from rsciio_tpx3.utils.text import format_seconds
+from rsciio_tpx3.utils.units import is_number, is_time, to_number, to_plain, to_ticks
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 import hyperspy_sparse
 from hyperspy_sparse import interop
-from hyperspy_sparse.exchange import _new
+from hyperspy_sparse.interop.exchange import _new
 
 COUNTS = np.random.default_rng(1).poisson(0.7, (3, 5, 16, 12)).astype(np.uint8)
 NAMES = {"scan": ("y", "x"), "detector": ("ky", "kx")}

@@ -214,7 +214,7 @@ def test_kernels_are_used_where_pyxem_maps_its_functions(sparse_signal, monkeypa
 
 
 def test_one_geometry_is_worked_out_once(sparse_signal):
-    from hyperspy_sparse import geometry
+    from hyperspy_sparse import calibration_cache as geometry
 
     geometry._KEPT.clear()
     s = sparse_signal

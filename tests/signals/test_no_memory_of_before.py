@@ -8,7 +8,8 @@ import pytest
 from hyperspy.axes import DataAxis
 
 import hyperspy_sparse
-from hyperspy_sparse import detectors, geometry
+from hyperspy_sparse import calibration_cache as geometry
+from hyperspy_sparse import virtual_detectors as detectors
 from hyperspy_sparse.kernels import table
 from hyperspy_sparse.kernels.table import find_kernel, register_kernel
 

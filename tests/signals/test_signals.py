@@ -166,7 +166,7 @@ def test_above_the_limit_every_way_to_densify_is_refused(sparse_signal, small_li
 
 
 def test_a_chunk_does_not_fill_the_memory_unasked(monkeypatch, small_limit):
-    from rsciio_tpx3.frames import memory_limit
+    from rsciio_tpx3.csr import memory_limit
 
     monkeypatch.setattr(memory_limit, "NEVER_ASKED", 0)
     frames = CSRFrames.from_dense(np.eye(60, dtype=np.uint8).reshape(3, 20, 10, 6))
@@ -189,7 +189,7 @@ def test_an_argument_or_the_environment_allows_more(sparse_signal, small_limit, 
 
 
 def test_a_saved_limit_is_found_again(monkeypatch, tmp_path):
-    from rsciio_tpx3.frames import memory_limit as memory
+    from rsciio_tpx3.csr import memory_limit as memory
 
     monkeypatch.delenv("HYPERSPY_SPARSE_MEMORY_LIMIT", raising=False)
     monkeypatch.setattr(memory, "_file", lambda: tmp_path / "limit")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from plain_decode import chunks_of, decode
 
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.events.clock import PIXEL_PERIOD, TDC_PERIOD
+from rsciio_tpx3.utils.clock import PIXEL_PERIOD, TDC_PERIOD
 
 KINDS = simulate.SYNC_KINDS
 MILLISECOND = 3_840_000

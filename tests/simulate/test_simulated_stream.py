@@ -7,7 +7,7 @@ import pytest
 from plain_decode import chunks_of, decode, quad_pixel, words_of
 
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.events.clock import PIXEL_PERIOD, TDC_PERIOD
+from rsciio_tpx3.utils.clock import PIXEL_PERIOD, TDC_PERIOD
 
 SHAPE = (5, 11)
 BASE = {"dwell_time": "5 us", "electrons_per_position": 30, "line_flyback": "200 us"}

@@ -27,7 +27,7 @@ class _Lists(Target):
     """What both kinds share: which hits were found, and which a plain reader finds."""
 
     def read(self, folder):
-        from rsciio_tpx3.opening import open_recording
+        from rsciio_tpx3.recording import open_recording
 
         [path] = Path(folder).iterdir()
         source, *_ = open_recording(path, {"layout": path.stem, "on_loss": "warn", "show_progressbar": False})

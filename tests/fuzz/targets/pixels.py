@@ -54,7 +54,7 @@ class PixelFiles(Target):
         return {n: c if n == "a.tpx3" else change(rng, c) for n, c in files.items()}
 
     def read(self, folder):
-        from rsciio_tpx3.opening import open_recording
+        from rsciio_tpx3.recording import open_recording
 
         [path] = [p for p in Path(folder).iterdir() if p.name != "a.tpx3"]
         corrections = {"energy" if path.suffix == ".xml" else "mask": str(path)}

@@ -106,7 +106,7 @@ class Tpx3(Target):
         return {name: _mutate_stream(rng, content)}
 
     def read(self, folder):
-        from rsciio_tpx3.opening import open_recording
+        from rsciio_tpx3.recording import open_recording
 
         [path] = Path(folder).iterdir()
         source, *_ = open_recording(path, {"layout": path.stem, "on_loss": "warn", "show_progressbar": False})

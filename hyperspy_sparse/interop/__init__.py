@@ -1,0 +1,1 @@
+"""Between sparse signals and the arrays and programs of others."""

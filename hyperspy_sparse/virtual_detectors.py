@@ -1,0 +1,213 @@
+"""Virtual detectors: what a region of interest over the detector sums, in one pass.
+
+pyXem cuts the region out of every frame, sets NaN outside a circle, and adds up. The region is
+the same for every frame, so it is applied once, to an image of pixel numbers; what is left of
+that image tells which pixels belong, whatever kind of region it is.
+"""
+
+from collections import OrderedDict
+from copy import deepcopy
+from hashlib import blake2b
+
+import dask.array as da
+import numpy as np
+from dask.base import tokenize
+from hyperspy.roi import BaseROI, Line2DROI, Point1DROI, Point2DROI
+from hyperspy.signals import BaseSignal, Signal2D
+
+from hyperspy_sparse import blocks, noise
+from hyperspy_sparse.kernels.weights import Masks
+from hyperspy_sparse.twins import has_sparse_chunks
+from rsciio_tpx3.utils.units import shown
+
+__all__ = ["can_stand_in", "fill_stack", "mask_of", "masked_sums", "stand_in"]
+
+
+def mask_of(signal, detector):
+    """The pixels of a virtual detector.
+
+    Parameters
+    ----------
+    signal : hyperspy.api.signals.BaseSignal
+        With two signal axes, in whose units the region is given.
+    detector : hyperspy ROI, signal or array of bool
+        A region of interest over the signal axes, or a mask of shape (height, width).
+
+    Returns
+    -------
+    mask : numpy.ndarray of bool, shape (height, width)
+    dtype : numpy.dtype
+        Type that pyXem's sum over the region has: float where NaN marks the outside.
+
+    Raises
+    ------
+    ValueError
+        If a mask has another shape than the detector.
+    """
+    sig_axes = signal.axes_manager.signal_axes[::-1]
+    shape = tuple(axis.size for axis in sig_axes)
+    counted = np.sum(np.zeros(1, signal.data.dtype)).dtype
+    if isinstance(detector, BaseSignal):
+        detector = detector.data
+    if isinstance(detector, np.ndarray | da.Array | list):
+        mask = np.asarray(detector).astype(bool)
+        if mask.shape != shape:
+            raise ValueError(f"the mask has shape {mask.shape}, the detector {shape} (y, x).")
+        return mask, counted
+    if not isinstance(detector, BaseROI):
+        raise ValueError(
+            f"detector={shown(detector)}: a region such as hs.roi.CircleROI(0, 0, 5), or a mask of shape {shape} "
+            "(y, x), is expected."
+        )
+    mask, with_nan = _applied(detector, sig_axes)
+    return mask, np.result_type(signal.data.dtype, float) if with_nan else counted
+
+
+_APPLIED, _LABELLED = OrderedDict(), OrderedDict()
+
+
+def _applied(roi, sig_axes):
+    """Mask of a region, and whether it marks its outside by NaN; the last ones are remembered."""
+    described = [axis.get_axis_dictionary() for axis in sig_axes]
+    shape = tuple(axis.size for axis in sig_axes)
+    # A class of a user's own may depend on more than its parameters.
+    if not type(roi).__module__.startswith("hyperspy."):
+        return _apply(roi, described, shape)
+    key = tokenize(type(roi), roi.parameters, described, shape)
+    return _remember(_APPLIED, key, lambda: _apply(roi, described, shape))
+
+
+def _apply(roi, described, shape):
+    numbers = np.arange(shape[0] * shape[1]).reshape(shape)
+    image = Signal2D(numbers, axes=[{**axis, "navigate": False} for axis in described])
+    left = roi(image, axes=image.axes_manager.signal_axes).data
+    with_nan = left.dtype.kind == "f"
+    left = left[~np.isnan(left)].astype(np.int64) if with_nan else left.ravel()
+    mask = np.zeros(numbers.size, dtype=bool)
+    mask[left] = True
+    return mask.reshape(shape), with_nan
+
+
+class _Sums:
+    """Kernel of several masks at once, or of one `alone`, whose answer has no axis of masks."""
+
+    def __init__(self, masks, dtype, alone=False):
+        self.masks, self.dtype, self.alone = _labelled(np.asarray(masks)), dtype, alone
+        self.additive = np.dtype(dtype).kind in "ui"
+        self._token = tokenize(self.masks.labels, self.masks.members, np.dtype(dtype), alone)
+
+    def __call__(self, frames):
+        sums = self.masks.sums(frames, self.dtype)
+        return sums[:, 0] if self.alone else sums
+
+    def __dask_tokenize__(self):
+        return "hyperspy_sparse.virtual_detectors", self._token
+
+
+def _labelled(masks):
+    """The masks with their labels; the last ones are remembered, as users repeat themselves."""
+    key = blake2b(np.ascontiguousarray(masks), digest_size=20).digest(), masks.shape
+    return _remember(_LABELLED, key, lambda: Masks(masks))
+
+
+def _remember(kept, key, make):
+    if key in kept:
+        kept.move_to_end(key)
+        return kept[key]
+    kept[key] = answer = make()
+    while len(kept) > 64:
+        kept.popitem(last=False)
+    return answer
+
+
+def masked_sums(data, masks, dtype):
+    """Sums under several masks: dask array of shape nav_shape + (n_masks,)."""
+    return blocks.apply_kernel(data, _Sums(masks, dtype), (len(masks),), dtype)
+
+
+_NO_AREA = (Line2DROI, Point1DROI, Point2DROI)
+
+
+def can_stand_in(signal, rois):
+    """Whether `stand_in` has an answer.
+
+    Not for line profiles, points, and data whose sums are not exact.
+    """
+    kind = signal.data.dtype.kind
+    known = all(callable(roi) and not isinstance(roi, (_Region, *_NO_AREA)) for roi in rois)
+    return known and has_sparse_chunks(signal) and kind in "ui"
+
+
+def stand_in(signal, rois):
+    """Objects that pyXem may use for the regions, and that answer its sum from one pass.
+
+    None where the ordinary path must run, see `can_stand_in`.
+    """
+    if not can_stand_in(signal, rois):
+        return None
+    masks, dtypes = zip(*(mask_of(signal, roi) for roi in rois), strict=True)
+    counted = np.sum(np.zeros(1, signal.data.dtype)).dtype
+    if len(rois) == 1:
+        kernel = _Sums(masks, counted, alone=True)
+        return [_Region(rois[0], blocks.apply_kernel(signal.data, kernel, (), dtypes[0]), masks[0])]
+    sums = masked_sums(signal.data, masks, counted)
+    columns = (sums[..., i].astype(dtype) for i, dtype in enumerate(dtypes))
+    return [_Region(*parts) for parts in zip(rois, columns, masks, strict=True)]
+
+
+def fill_stack(images, signal, rois):
+    """Turn a stack of the images of two regions into one of the images of all `rois`, in place.
+
+    HyperSpy takes a hundredth of a second for the signal of each image. These differ in their
+    values alone, so two of them show what a stack of any number looks like.
+
+    Parameters
+    ----------
+    images : hyperspy.api.signals.BaseSignal
+        As pyXem's ``get_virtual_image`` gives it for the first two of the `rois`.
+    signal : LazySignal
+        What they are images of.
+    rois : list
+        Two or more that `stand_in` accepts.
+    """
+    masks, dtypes = zip(*(mask_of(signal, roi) for roi in rois), strict=True)
+    sums = masked_sums(signal.data, masks, np.sum(np.zeros(1, signal.data.dtype)).dtype)
+    images.data = da.moveaxis(sums, -1, 0).astype(np.result_type(*dtypes))
+    images.get_dimensions_from_data()
+    images.metadata.set_item("Diffraction.roi_list", [f"{roi}" for roi in rois])
+    first = images.original_metadata.stack_elements.element0.as_dictionary()
+    described = first["metadata"]["Diffraction"]["integrated_range"]
+    for i, roi in enumerate(rois[2:], start=2):
+        element = deepcopy(first)
+        element["metadata"]["Diffraction"]["integrated_range"] = described.replace(f"{rois[0]}", f"{roi}")
+        images.original_metadata.stack_elements.add_dictionary({f"element{i}": element})
+
+
+class _Region:
+    """Looks like the region to pyXem: called, it gives something whose nansum is known."""
+
+    def __init__(self, roi, sums, mask):
+        self._roi, self._sums, self._mask = roi, sums, mask
+
+    def __str__(self):
+        return str(self._roi)
+
+    def __repr__(self):
+        return repr(self._roi)
+
+    def __call__(self, signal, out=None, axes=None):
+        return _Selected(signal, self._sums, self._mask)
+
+
+class _Selected:
+    """Stands for the signal that a region cut out, of which pyXem wants the sum alone."""
+
+    def __init__(self, signal, sums, mask):
+        self._signal, self._sums, self._mask = signal, sums, mask
+        self.axes_manager = signal.axes_manager
+
+    def nansum(self, axis):
+        signal = self._signal._deepcopy_with_new_data(self._sums)
+        signal._remove_axis([a.index_in_axes_manager for a in axis])
+        noise.of_area(signal, self._signal, np.count_nonzero(self._mask))
+        return signal

@@ -1,0 +1,1 @@
+"""What is wrong with a hit, and how it is put right."""

@@ -1,0 +1,161 @@
+"""From the words of the option `corrections` to steps, which may be fitted to the recording first."""
+
+import math
+
+import numpy as np
+
+from rsciio_tpx3.cache.store import recalled, require
+from rsciio_tpx3.corrections.options import account_of_correction
+from rsciio_tpx3.corrections.steps import (
+    CorrectedSource,
+    EnergyStep,
+    MaskStep,
+    PixelDelayStep,
+    TimeWalkStep,
+    WidePixelStep,
+)
+from rsciio_tpx3.corrections.tables import is_path
+from rsciio_tpx3.corrections.time_walk import MAX_TOT
+from rsciio_tpx3.events.grid import collecting_pixels
+from rsciio_tpx3.utils.paths import has_ending
+
+__all__ = ["hit_steps", "wide_pixel_step"]
+
+_MOST_LISTED = 100  # bad pixels in the metadata
+_HITS_FOR_COLUMNS = 1 << 22  # a thousand columns need more than one curve of time walk; some 350 MB
+
+
+def hit_steps(source, corrections):
+    """Steps for hits, each fitted to the hits as the steps before left them.
+
+    Parameters
+    ----------
+    source : EventSource
+    corrections : dict
+        As `rsciio_tpx3.corrections.options.check_corrections` gives them.
+
+    Returns
+    -------
+    source : EventSource
+        Corrected.
+    steps : list
+    """
+    makers = {"mask": _mask, "columns": _columns, "time_walk": _time_walk, "energy": _energy}
+    steps, corrected = [], source
+    for name, make in makers.items():
+        if name in corrections:
+            steps.append(make(corrections[name], corrected))
+            corrected = CorrectedSource(source, steps)
+    return corrected, steps
+
+
+def _given(name, given):
+    """For the metadata: a file or folder with its checksum, or the table or the arrays that were given."""
+    account = account_of_correction(name, given)
+    return account if is_path(given) else {"given": account}
+
+
+def _recalled(source, name, find, about=None):
+    """A table and an account that `find` gives, from the cache where they were found before."""
+
+    def make():
+        table, account = find()
+        arrays = {key: value for key, value in account.items() if isinstance(value, np.ndarray)}
+        return {"table": table, **arrays}, {key: value for key, value in account.items() if key not in arrays}
+
+    def check(arrays, values):
+        table = arrays["table"]
+        known = [(math.prod(source.sig_shape),), (MAX_TOT + 1,)]
+        require(table.dtype.kind in "bi" and table.shape in known, "a table of another form")
+
+    arrays, values = recalled(source, name, make, about, check)
+    return arrays["table"], {**values, **{key: value for key, value in arrays.items() if key != "table"}}
+
+
+def _mask(given, source):
+    from rsciio_tpx3.corrections.bad_pixels import count_pixels, find_bad_pixels, read_mask
+
+    if not (isinstance(given, (bool, dict)) or (isinstance(given, str) and given == "find")):
+        if is_path(given) and has_ending(given, ".bpc") and source.describe().get("format") == "advacam":
+            raise ValueError(
+                f"corrections: mask='{given}': what the bits of Pixet's .bpc files mean is not documented, and "
+                "Serval's belong to no Advacam detector. Give an array of the detector's shape, True to leave out."
+            )
+        return MaskStep(read_mask(given, source.layout).ravel(), {"method": "given", **_given("mask", given)})
+    limits = given if isinstance(given, dict) else {}
+
+    def find():
+        bad = find_bad_pixels(count_pixels(source), source.layout, **limits)
+        found = {"method": "hot against the surroundings"}
+        for name in ("hot", "dead"):
+            pixels = np.argwhere(getattr(bad, name))[:, ::-1]
+            found[f"{name}_pixels"] = len(pixels)
+            found[f"{name}_x_y"] = pixels[:_MOST_LISTED].tolist()
+        return bad.hot.ravel(), found
+
+    return MaskStep(*_recalled(source, "mask", find, limits))
+
+
+def _columns(given, source):
+    if isinstance(given, str) and given == "find":
+        from rsciio_tpx3.corrections.cluster_pairs import cluster_pairs
+        from rsciio_tpx3.corrections.column_fit import find_columns, found_delays
+
+        def find():
+            found = find_columns(cluster_pairs(source, _HITS_FOR_COLUMNS), source.layout)
+            return found_delays(found, source.layout)
+
+        return PixelDelayStep(*_recalled(source, "columns", find))
+    from rsciio_tpx3.corrections.columns import column_delays, is_array_with_unit
+
+    ticks, found = column_delays(given, source.layout)
+    if is_array_with_unit(given):
+        delays, unit = account_of_correction("columns", given)
+        found |= {"given": delays, "given_units": unit}
+    return PixelDelayStep(ticks, found)
+
+
+def _time_walk(given, source):
+    from rsciio_tpx3.corrections.cluster_pairs import cluster_pairs
+    from rsciio_tpx3.corrections.time_walk import fit_time_walk, walk_table
+
+    if given is True:
+        return TimeWalkStep(*_recalled(source, "time-walk", lambda: fit_time_walk(cluster_pairs(source))))
+    ticks, found = walk_table(given)
+    return TimeWalkStep(ticks, {**found, **_given("time_walk", given)})
+
+
+def _energy(given, source):
+    from rsciio_tpx3.corrections.energy import read_calibration
+
+    calibration, found = read_calibration(given, source.layout)
+    return EnergyStep(calibration, {**found, **_given("energy", given)})
+
+
+def wide_pixel_step(layout, method, upsample):
+    """The step for the pixels at chip borders.
+
+    Parameters
+    ----------
+    layout : rsciio_tpx3.events.geometry.Layout
+    method : {"delete", "spread"}
+    upsample : int
+
+    Raises
+    ------
+    ValueError
+        If the layout has no gap to spread into.
+    """
+    collector = collecting_pixels(layout)
+    n = np.bincount(collector[collector >= 0], minlength=len(collector))
+    if n.max() < 2:
+        raise ValueError(
+            f"corrections: wide_pixels={method!r} needs a detector that shows the gap between its chips: pass gap=4, "
+            "which gives each border pixel the room of three."
+        )
+    n[n < 2] = 0
+    stands_for = np.flatnonzero((collector >= 0) & (n[collector] > 0))
+    order = np.argsort(collector[stands_for], kind="stable")
+    first = np.concatenate([[0], np.cumsum(n)]).astype(np.int32)
+    area = stands_for[order].astype(np.int32)
+    return WidePixelStep(first, area, layout.sig_shape[1], upsample, method == "spread")

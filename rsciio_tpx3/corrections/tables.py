@@ -1,0 +1,96 @@
+"""Numbers that a user gives for a correction: an array, rows, a `.npy` or a text file."""
+
+import os
+import tokenize
+
+import numpy as np
+
+from rsciio_tpx3.exceptions import LimitError
+from rsciio_tpx3.utils import paths as plain_files
+from rsciio_tpx3.utils.paths import has_ending, load_npy
+
+__all__ = ["is_path", "need_file", "read_numbers", "tot_rows"]
+
+_MOST_TEXT = 1 << 28  # bytes: ten times a table of all pixels of the largest detectors
+
+
+def is_path(given):
+    return isinstance(given, (str, os.PathLike))
+
+
+def need_file(given, name, others):
+    """Refuse a path at which there is nothing, naming what else the correction takes."""
+    if not os.path.exists(given):
+        raise FileNotFoundError(f"corrections: {name}={str(given)!r}: there is no such file. {others}")
+    if not os.path.isdir(given):
+        plain_files.need_file(given)
+
+
+def read_numbers(given, name):
+    """An array of float64 of what was given; columns of a text file end at spaces, tabs, commas or semicolons.
+
+    Raises
+    ------
+    ValueError
+        If these are no numbers.
+    FileNotFoundError
+        If there is no such file.
+    """
+    what = repr(os.fspath(given)) if is_path(given) else "what was given"
+    try:
+        numbers = _loaded(given) if is_path(given) else np.asarray(given, float)
+        if numbers.size == 0:
+            raise ValueError("it is empty")
+        return numbers
+    except (ValueError, TypeError, EOFError, SyntaxError, OverflowError, tokenize.TokenError) as error:
+        raise ValueError(
+            f"corrections: {name}: {what} holds no table of numbers ({str(error)[:200]}). An array, or a "
+            "text or .npy file of numbers alone, is needed."
+        ) from None
+
+
+def _loaded(path):
+    if has_ending(path, ".npy"):
+        return load_npy(path).astype(float)
+    if os.path.getsize(path) > _MOST_TEXT:
+        raise LimitError(
+            f"'{path}' has {os.path.getsize(path)} bytes of text, where a table of pixels was expected: at most "
+            f"{_MOST_TEXT} are read. Save it as .npy."
+        )
+    with open(path, encoding="utf-8-sig") as file:
+        lines = [line.replace(",", " ").replace(";", " ") for line in file]
+    return np.loadtxt(lines, ndmin=2) if any(map(str.strip, lines)) else np.empty((0, 0))
+
+
+def tot_rows(given, name, quantity, others=""):
+    """Rows of ToT and one more number, of shape (n, 2), as a user gives them.
+
+    Parameters
+    ----------
+    given : array-like, str or Path
+    name : str
+        Of the correction.
+    quantity : str
+        What stands beside the ToT, with its unit.
+    others : str
+        What else the correction takes, to end the sentence with.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two rows of two numbers, or their ToT does not increase.
+    """
+    rows = read_numbers(given, name)
+    if rows.ndim != 2 or rows.shape[1] != 2 or len(rows) < 2:
+        raise ValueError(
+            f"corrections: {name} has shape {rows.shape}; rows of ToT (steps of 25 ns) and {quantity} are needed, at "
+            f"least two{others}."
+        )
+    wrong = np.flatnonzero(~(np.diff(rows[:, 0]) > 0))
+    if len(wrong):
+        low, high = rows[wrong[0] : wrong[0] + 2, 0]
+        raise ValueError(
+            f"corrections: {name}: a ToT of {high:g} follows one of {low:g}; rows with increasing ToT (steps of 25 ns, "
+            f"in front of {quantity}) are needed. Sort them."
+        )
+    return rows

@@ -1,0 +1,80 @@
+"""Binning of frames: neighbouring positions and pixels added up, without a dense array."""
+
+import math
+
+import numpy as np
+
+from rsciio_tpx3.csr import kernels
+from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.csr.dtypes import countable
+
+__all__ = ["bin_frames"]
+
+
+def bin_frames(frames, factors, dtype=None):
+    """Add up blocks of neighbouring elements along every axis.
+
+    Parameters
+    ----------
+    frames : CSRFrames
+    factors : tuple of int, one per axis
+        Each divides the size of its axis.
+    dtype : numpy.dtype, optional
+        Of the result; by default that of NumPy's sum.
+
+    Returns
+    -------
+    CSRFrames, each axis shorter by its factor
+
+    Raises
+    ------
+    ValueError
+        If a factor does not divide its axis.
+
+    Examples
+    --------
+    >>> frames = CSRFrames.from_dense(np.ones((2, 4, 6), dtype=np.uint8))
+    >>> bin_frames(frames, (2, 2, 3))[0]
+    array([[12, 12],
+           [12, 12]], dtype=uint64)
+    """
+    factors = tuple(int(f) for f in factors)
+    shape = frames.shape
+    if len(factors) != len(shape) or any(f < 1 or n % f for f, n in zip(factors, shape, strict=False)):
+        raise ValueError(f"factors {factors} do not divide the shape {shape}; crop the axes to multiples first.")
+    dtype = np.dtype(dtype) if dtype else np.sum(np.zeros(1, frames.dtype)).dtype
+    new_shape = tuple(n // f for f, n in zip(factors, shape, strict=True))
+    wide = np.float64 if dtype.kind == "f" else np.dtype(f"{dtype.kind}8")
+    rows, start = _groups(frames.nav_shape, factors[:-2])
+    pixel_map = _pixel_map(frames.sig_shape, factors[-2:]).astype(frames.indices.dtype)
+    counts = np.zeros(start.size - 1, dtype=np.int64)
+    out = np.empty(frames.data.size, dtype=wide)
+    pixels = np.empty(frames.data.size, dtype=frames.indices.dtype)
+    scratch = np.zeros(max(math.prod(new_shape[-2:]), 1), dtype=wide)
+    mapped = pixel_map[frames.indices]
+    data = countable(frames.data)
+    if dtype.kind in "iu" and frames.dtype.kind not in ("b", dtype.kind):
+        data = frames.data.astype(dtype)  # as NumPy: cast, then add
+    parts = data, mapped, frames.indptr
+    n = kernels.merge_rows(*parts, rows, start, scratch, counts, out, pixels)
+    indptr = np.zeros(start.size, dtype=np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    data, indices = out[:n].copy(), pixels[:n].copy()
+    kernels.sort_rows(data, indices, indptr)
+    return CSRFrames._make(data.astype(dtype, copy=False), indices, indptr, new_shape)
+
+
+def _groups(nav_shape, factors):
+    """Rows in the order of the groups that become one, and where each group starts."""
+    n_frames, size = math.prod(nav_shape), math.prod(factors)
+    split = [part for n, f in zip(nav_shape, factors, strict=True) for part in (n // f, f)]
+    order = [*range(0, len(split), 2), *range(1, len(split), 2)]
+    rows = np.arange(n_frames).reshape(split).transpose(order)
+    rows = np.ascontiguousarray(rows).reshape(-1)
+    return rows, np.arange(0, n_frames + 1, size, dtype=np.int64)
+
+
+def _pixel_map(sig_shape, factors):
+    (height, width), (by, bx) = sig_shape, factors
+    y, x = np.arange(height) // by, np.arange(width) // bx
+    return (y[:, None] * (width // bx) + x).ravel()

@@ -1,0 +1,63 @@
+"""What dask must know about the chunk class: its size, how to join it, which functions fit."""
+
+import numpy as np
+
+__all__ = ["register_with_dask"]
+
+
+def register_with_dask(kind):
+    """Enter `kind` into dask's tables; called when the class is made, in every process."""
+    import dask.array  # noqa: F401  (fills its own tables first)
+    from dask.array.backends import _numel_ndarray, percentile_lookup
+    from dask.array.dispatch import (
+        concatenate_lookup,
+        divide_lookup,
+        einsum_lookup,
+        empty_lookup,
+        nannumel_lookup,
+        numel_lookup,
+        take_lookup,
+        tensordot_lookup,
+        to_numpy_dispatch,
+    )
+    from dask.sizeof import sizeof
+
+    sizeof.register(kind, lambda frames: frames.nbytes + 400)
+    concatenate_lookup.register(kind, _concatenate)
+    tensordot_lookup.register(kind, _densely(np.tensordot))
+    einsum_lookup.register(kind, _densely(np.einsum))
+    percentile_lookup.register(kind, _densely(percentile_lookup.dispatch(np.ndarray)))
+    divide_lookup.register(kind, divide_lookup.dispatch(np.ndarray))
+    empty_lookup.register(kind, np.empty)
+    numel_lookup.register(kind, _numel_ndarray)
+    nannumel_lookup.register(kind, _nannumel)
+    take_lookup.register(kind, np.take)
+    to_numpy_dispatch.register(kind, lambda frames, **kwargs: frames.todense())
+
+
+def _concatenate(arrays, axis=0, **kwargs):
+    # dask joins lists of one in drop_axis and blockwise; NumPy would copy them.
+    arrays = list(arrays)
+    if len(arrays) == 1:
+        return arrays[0]
+    return np.concatenate(arrays, axis=axis, **kwargs)
+
+
+def _nannumel(frames, **kwargs):
+    """How many elements are numbers: all but the entries that are NaN."""
+    from dask.array.backends import _numel_ndarray
+
+    dtype = kwargs.pop("dtype", np.float64)
+    all_elements = _numel_ndarray(frames, dtype=dtype, **kwargs)
+    if frames.dtype.kind not in "fc":
+        return all_elements
+    return (all_elements - np.asarray(np.sum(np.isnan(frames), **kwargs))).astype(dtype)
+
+
+def _densely(function):
+    def on_dense(*args, **kwargs):
+        from rsciio_tpx3.csr.csr_frames import _dense_all
+
+        return function(*_dense_all(args), **_dense_all(kwargs))
+
+    return on_dense

@@ -1,0 +1,174 @@
+"""Which frames, and which cut-out of the detector, an index asks for.
+
+The navigation part of an index is applied by NumPy itself, to an array of row numbers, so its
+meaning is NumPy's for slices, lists, masks and new axes alike.
+"""
+
+import math
+
+import numpy as np
+
+from rsciio_tpx3.csr import kernels
+from rsciio_tpx3.csr.csr_frames import CSRFrames, _dense_all
+from rsciio_tpx3.csr.dtypes import carried
+
+__all__ = ["crop", "getitem", "take_rows"]
+
+
+def getitem(frames, key):
+    """`frames[key]` as NumPy defines it.
+
+    A view where whole neighbouring frames are asked for, `CSRFrames` where both detector axes
+    stay, an ndarray where one frame or less is left.
+    """
+    if type(key) is not tuple:
+        key = (key,)
+    key = tuple(_dense_all(k) for k in key)
+    parts = _split(key, frames.n_nav)
+    if parts is None:
+        dense = frames.densified()[key]
+        # dask learns from an array without elements what chunks will be, and asks for more axes
+        # at its end also where the new ones are navigation axes (`dask.array.utils.meta_from_array`).
+        asked_by_dask = frames.size == 0 and key[0] is Ellipsis and all(k is None for k in key[1:])
+        return CSRFrames.from_dense(dense) if asked_by_dask else dense
+    nav_key, sig_key = parts
+    if len(nav_key) == frames.n_nav and all(_is_integer(k) for k in nav_key):
+        return _one_frame(frames, nav_key)[sig_key]
+    rows = _rows_of(frames.nav_shape, nav_key)
+    cropped = crop(frames, rows, sig_key)
+    if cropped.n_nav == 0:
+        cropped = cropped.frame(0)
+    if not any(_is_integer(k) for k in sig_key):
+        return cropped
+    # An integer drops its detector axis: what is left of it after the crop is one line or pixel.
+    drop = tuple(0 if _is_integer(k) else slice(None) for k in sig_key)
+    return np.asarray(cropped)[(Ellipsis, *drop)]
+
+
+def take_rows(frames, rows):
+    """The frames whose numbers are in `rows`, any shape; a view if they are neighbours."""
+    rows = np.asarray(rows)
+    shape = rows.shape + frames.shape[-2:]
+    flat = rows.ravel()
+    if flat.size == 0:
+        return CSRFrames._make(frames.data[:0], frames.indices[:0], np.zeros(1, np.int64), shape)
+    first, last = int(flat[0]), int(flat[-1])
+    if last - first == flat.size - 1 and (flat.size == 1 or (np.diff(flat) == 1).all()):
+        indptr = frames.indptr[first : last + 2]
+        start, stop = indptr[0], indptr[-1]
+        indptr = indptr if start == 0 else indptr - start
+        return CSRFrames._make(frames.data[start:stop], frames.indices[start:stop], indptr, shape)
+    counts = (frames.indptr[1:] - frames.indptr[:-1])[flat]
+    indptr = np.zeros(flat.size + 1, dtype=np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    # Entry k of new row r comes from the start of the old row plus k.
+    entries = np.arange(indptr[-1]) + np.repeat(frames.indptr[flat] - indptr[:-1], counts)
+    return CSRFrames._make(frames.data[entries], frames.indices[entries], indptr, shape)
+
+
+def crop(frames, rows, sig_key):
+    """Frames `rows` with slices (or integers, kept as length one) of the detector axes."""
+    height, width = frames.shape[-2:]
+    y_kept, x_kept = (np.atleast_1d(np.arange(n)[k]) for n, k in zip((height, width), sig_key, strict=True))
+    if _is_whole(y_kept, height) and _is_whole(x_kept, width):
+        return take_rows(frames, rows)
+    rows = np.asarray(rows)
+    flat = np.ascontiguousarray(rows, dtype=np.int64).ravel()
+    y_of, x_of = _new_place(y_kept, height), _new_place(x_kept, width)
+    counts = np.zeros(flat.size, dtype=np.int64)
+    values, back = carried(frames.data)
+    args = (values, frames.indices, frames.indptr, flat, width, y_of, x_of, x_kept.size)
+    n_kept = kernels.crop_rows(*args, counts, values[:0].copy(), frames.indices[:0].copy())
+    data = np.empty(n_kept, dtype=values.dtype)
+    indices = np.empty(n_kept, dtype=frames.indices.dtype)
+    kernels.crop_rows(*args, counts, data, indices)
+    indptr = np.zeros(flat.size + 1, dtype=np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    if _reverses(y_kept) or _reverses(x_kept):
+        kernels.sort_rows(data, indices, indptr)
+    return CSRFrames._make(back(data), indices, indptr, rows.shape + (y_kept.size, x_kept.size))
+
+
+def _split(key, n_nav):
+    """Navigation and detector part of a key, or None where only NumPy knows what it means."""
+    if any(_is_fancy(k) and np.ndim(k) > 1 for k in key):
+        return None
+    n_given = sum(k is not None and k is not Ellipsis for k in key)
+    if n_given > n_nav + 2 or sum(k is Ellipsis for k in key) > 1:
+        return None
+    missing = (slice(None),) * (n_nav + 2 - n_given)
+    if not any(k is Ellipsis for k in key):
+        key = (*key, Ellipsis)
+    at = next(i for i, k in enumerate(key) if k is Ellipsis)
+    full = key[:at] + missing + key[at + 1 :]
+    nav, seen = [], 0
+    for i, k in enumerate(full):
+        if seen == n_nav and k is not None:
+            sig = full[i:]
+            break
+        nav.append(k)
+        seen += k is not None
+    if len(sig) != 2 or not all(_is_integer(k) or isinstance(k, slice) for k in sig):
+        return None
+    fancy = any(_is_fancy(k) for k in nav)
+    # Beside an array an integer is an array too, and NumPy moves the axes of both to the front.
+    if fancy and any(_is_integer(k) for k in sig):
+        return None
+    return tuple(nav), sig
+
+
+def _rows_of(nav_shape, nav_key):
+    """The numbers of the rows that the key asks for, in the shape that NumPy gives them."""
+    if any(_is_fancy(k) for k in nav_key):
+        return np.arange(math.prod(nav_shape)).reshape(nav_shape)[nav_key]
+    # Axis by axis, so that a few rows of millions cost as much as a few rows.
+    rows, axis = np.zeros((), dtype=np.int64), 0
+    for k in nav_key:
+        if k is None:
+            rows = rows[..., None]
+            continue
+        stride = math.prod(nav_shape[axis + 1 :])
+        picked = _picked(k, nav_shape[axis])
+        rows = rows + picked * stride if _is_integer(k) else np.add.outer(rows, picked * stride)
+        axis += 1
+    for i in range(axis, len(nav_shape)):
+        rows = np.add.outer(rows, np.arange(nav_shape[i]) * math.prod(nav_shape[i + 1 :]))
+    return rows
+
+
+def _picked(k, n):
+    """Places on an axis of length `n`: a number for an integer, an array for a slice."""
+    if isinstance(k, slice):
+        return np.arange(*k.indices(n))
+    if not -n <= k < n:
+        raise IndexError(f"index {k} is out of bounds for a navigation axis of size {n}")
+    return int(k) % n
+
+
+def _one_frame(frames, nav_key):
+    row = 0
+    for k, n in zip(nav_key, frames.nav_shape, strict=True):
+        row = row * n + _picked(k, n)
+    return frames.frame(row)
+
+
+def _is_integer(k):
+    return isinstance(k, int | np.integer) and not isinstance(k, bool | np.bool_)
+
+
+def _is_fancy(k):
+    return not (k is None or k is Ellipsis or isinstance(k, slice) or _is_integer(k))
+
+
+def _is_whole(kept, n):
+    return kept.size == n and (n == 0 or (kept[0] == 0 and not _reverses(kept)))
+
+
+def _reverses(kept):
+    return kept.size > 1 and kept[1] < kept[0]
+
+
+def _new_place(kept, n):
+    place = np.full(n, -1, dtype=np.int64)
+    place[kept] = np.arange(kept.size)
+    return place

@@ -1,0 +1,278 @@
+"""Loops over the three CSR arrays that NumPy has no fast word for.
+
+Every function takes plain arrays (counts `data`, pixel numbers `indices`, row starts `indptr` of
+type int64), writes into arrays that the caller made, and releases the GIL, so dask's threads run
+them side by side. Numba compiles each once per combination of types and keeps the result on disk.
+"""
+
+import numpy as np
+
+from rsciio_tpx3.utils.compiled import njit
+
+__all__ = [
+    "align_rows",
+    "crop_rows",
+    "fill_dense",
+    "max_columns",
+    "max_counts",
+    "max_rows",
+    "merge_rows",
+    "min_columns",
+    "min_rows",
+    "powers_columns",
+    "powers_rows",
+    "row_numbers",
+    "sort_rows",
+    "squares_columns",
+    "squares_rows",
+    "sum_columns",
+    "sum_lines",
+    "sum_rows",
+]
+
+_jit = njit(nogil=True, cache=True, error_model="numpy")
+
+
+@_jit
+def fill_dense(data, indices, indptr, out):
+    """Write the rows into `out`, shape (rows, pixels), which holds zeros."""
+    for row in range(indptr.size - 1):
+        frame = out[row]
+        for entry in range(indptr[row], indptr[row + 1]):
+            frame[indices[entry]] = data[entry]
+
+
+@_jit
+def row_numbers(indptr, out):
+    """Write the row of every entry into `out`, shape (entries,)."""
+    for row in range(indptr.size - 1):
+        for entry in range(indptr[row], indptr[row + 1]):
+            out[entry] = row
+
+
+@_jit
+def sum_columns(data, indices, out):
+    """Add every entry to its pixel of `out`, shape (pixels,).
+
+    The smaller the type of `out`, the more of it stays in the cache, and that decides the speed.
+    """
+    for entry in range(data.size):
+        # An index without a sign needs no look whether it counts from the end.
+        out[np.uint64(indices[entry])] += data[entry]
+
+
+@_jit
+def sum_rows(data, indptr, out):
+    """Add up each row into `out`, shape (rows,)."""
+    for row in range(indptr.size - 1):
+        total = out[row]
+        counts = data[indptr[row] : indptr[row + 1]]
+        for entry in range(counts.size):
+            total += counts[entry]
+        out[row] = total
+
+
+@_jit
+def sum_lines(data, indices, indptr, width, along_y, out):
+    """Add up one detector axis: `out` is (rows, width) if `along_y`, else (rows, height)."""
+    for row in range(indptr.size - 1):
+        for entry in range(indptr[row], indptr[row + 1]):
+            pixel = indices[entry]
+            out[row, pixel % width if along_y else pixel // width] += data[entry]
+
+
+@_jit
+def max_columns(data, indices, out, stored):
+    """Largest stored entry of each pixel, and how many entries each pixel has."""
+    for entry in range(data.size):
+        pixel = indices[entry]
+        value = data[entry]
+        # The second comparison is true for NaN alone, which wins over all numbers as in NumPy.
+        if stored[pixel] == 0 or value > out[pixel] or value != value:
+            out[pixel] = value
+        stored[pixel] += 1
+
+
+@_jit
+def max_counts(data, indices, out):
+    """Largest entry of each pixel, for numbers without a sign: no entry is below the zero in `out`."""
+    for entry in range(data.size):
+        pixel = np.uint64(indices[entry])
+        out[pixel] = max(out[pixel], data[entry])
+
+
+@_jit
+def min_columns(data, indices, out, stored):
+    """Smallest stored entry of each pixel, and how many entries each pixel has."""
+    for entry in range(data.size):
+        pixel = indices[entry]
+        value = data[entry]
+        if stored[pixel] == 0 or value < out[pixel] or value != value:
+            out[pixel] = value
+        stored[pixel] += 1
+
+
+@_jit
+def max_rows(data, indptr, out):
+    """Largest stored entry of each row; rows without entries keep what `out` holds."""
+    for row in range(indptr.size - 1):
+        first = True
+        for entry in range(indptr[row], indptr[row + 1]):
+            value = data[entry]
+            if first or value > out[row] or value != value:
+                out[row] = value
+            first = False
+
+
+@_jit
+def min_rows(data, indptr, out):
+    """Smallest stored entry of each row; rows without entries keep what `out` holds."""
+    for row in range(indptr.size - 1):
+        first = True
+        for entry in range(indptr[row], indptr[row + 1]):
+            value = data[entry]
+            if first or value < out[row] or value != value:
+                out[row] = value
+            first = False
+
+
+@_jit
+def squares_columns(data, indices, mean, out, stored):
+    """Squared distances of the stored entries from the mean of their pixel."""
+    for entry in range(data.size):
+        pixel = indices[entry]
+        distance = data[entry] - mean[pixel]
+        out[pixel] += distance * distance
+        stored[pixel] += 1
+
+
+@_jit
+def powers_columns(data, indices, sums):
+    """Sums of the entries and of their squares for each pixel, side by side: (pixels, 2)."""
+    for entry in range(data.size):
+        pixel = np.uint64(indices[entry])
+        value = np.int64(data[entry])
+        sums[pixel, 0] += value
+        sums[pixel, 1] += value * value
+
+
+@_jit
+def powers_rows(data, indptr, total, squares):
+    """Sums of the entries and of their squares for each row, int64."""
+    for row in range(indptr.size - 1):
+        one, two = np.int64(0), np.int64(0)
+        counts = data[indptr[row] : indptr[row + 1]]
+        for entry in range(counts.size):
+            value = np.int64(counts[entry])
+            one += value
+            two += value * value
+        total[row] = one
+        squares[row] = two
+
+
+@_jit
+def squares_rows(data, indptr, mean, out):
+    """Squared distances of the stored entries from the mean of their row."""
+    for row in range(indptr.size - 1):
+        total = 0.0
+        for entry in range(indptr[row], indptr[row + 1]):
+            distance = data[entry] - mean[row]
+            total += distance * distance
+        out[row] = total
+
+
+@_jit
+def crop_rows(data, indices, indptr, rows, width, y_of, x_of, new_width, counts, out, pixels):
+    """Keep the entries of `rows` whose pixel lies in a cut-out of the detector.
+
+    `y_of` and `x_of` map an old coordinate to the new one, or to -1 outside the cut-out. Returns
+    the number of entries; `counts` (rows,) takes those of each row. A first call with empty `out`
+    and `pixels` counts only.
+    """
+    n_kept = 0
+    write = out.size > 0
+    for k in range(rows.size):
+        before = n_kept
+        for entry in range(indptr[rows[k]], indptr[rows[k] + 1]):
+            pixel = indices[entry]
+            y = y_of[pixel // width]
+            x = x_of[pixel % width]
+            if y >= 0 and x >= 0:
+                if write:
+                    out[n_kept] = data[entry]
+                    pixels[n_kept] = y * new_width + x
+                n_kept += 1
+        counts[k] = n_kept - before
+    return n_kept
+
+
+@_jit
+def merge_rows(data, indices, indptr, group_rows, group_start, scratch, counts, out, pixels):
+    """Add up groups of rows; `out` and `pixels` have room for all their entries.
+
+    Group `g` holds ``group_rows[group_start[g]:group_start[g + 1]]``; `scratch` (pixels,) holds
+    zeros before and after. Pixels of a group come out in the order of their first entry: the
+    caller sorts.
+    """
+    seen = np.zeros(scratch.size, dtype=np.bool_)
+    n_kept = 0
+    for group in range(group_start.size - 1):
+        before = n_kept
+        for k in range(group_start[group], group_start[group + 1]):
+            for entry in range(indptr[group_rows[k]], indptr[group_rows[k] + 1]):
+                pixel = indices[entry]
+                if not seen[pixel]:
+                    seen[pixel] = True
+                    pixels[n_kept] = pixel
+                    n_kept += 1
+                scratch[pixel] += data[entry]
+        for k in range(before, n_kept):
+            out[k] = scratch[pixels[k]]
+            scratch[pixels[k]] = 0
+            seen[pixels[k]] = False
+        counts[group] = n_kept - before
+    return n_kept
+
+
+@_jit
+def sort_rows(data, indices, indptr):
+    """Sort each row by pixel, in place."""
+    for row in range(indptr.size - 1):
+        start, stop = indptr[row], indptr[row + 1]
+        in_order = True
+        for entry in range(start + 1, stop):
+            if indices[entry] < indices[entry - 1]:
+                in_order = False
+                break
+        if in_order:
+            continue
+        order = np.argsort(indices[start:stop])
+        indices[start:stop] = indices[start:stop][order]
+        data[start:stop] = data[start:stop][order]
+
+
+@_jit
+def align_rows(indices_a, indptr_a, indices_b, indptr_b, from_a, from_b, pixels, counts):
+    """Walk two sorted arrays together and write the union of their pixels.
+
+    `from_a` and `from_b` take the number of the entry in each array, or -1 where it has none.
+    Returns the number of pixels in the union.
+    """
+    n = 0
+    for row in range(indptr_a.size - 1):
+        before = n
+        a, end_a = indptr_a[row], indptr_a[row + 1]
+        b, end_b = indptr_b[row], indptr_b[row + 1]
+        while a < end_a or b < end_b:
+            take_a = b >= end_b or (a < end_a and indices_a[a] <= indices_b[b])
+            take_b = a >= end_a or (b < end_b and indices_b[b] <= indices_a[a])
+            pixels[n] = indices_a[a] if take_a else indices_b[b]
+            from_a[n] = a if take_a else -1
+            from_b[n] = b if take_b else -1
+            if take_a:
+                a += 1
+            if take_b:
+                b += 1
+            n += 1
+        counts[row] = n - before
+    return n

@@ -1,0 +1,162 @@
+"""Clusters by comparing each hit with those just before it.
+
+Within a window of 200 ns there are few hits: four at 20 million a second. So every hit is compared with the one before
+it, the one before that, and so on as far as the window reaches, for a block of hits at a time: such loops become vector
+instructions. What they find is a bit for each distance and the nearest hit that is joined. Then hits are visited in
+order. Most have their nearest hit's other neighbours for neighbours, and those are joined already.
+"""
+
+import numpy as np
+
+from rsciio_tpx3.utils.compiled import njit
+
+__all__ = ["LONGEST", "join_near_hits"]
+
+LONGEST = 2**32 - 1  # ticks from the first hit to the last: times are compared in 32 bits
+_BLOCK = 2048  # hits looked at together: what is known of them stays in the first cache level
+_DISTANCES = 32  # hits before each that one word of bits tells of
+_STEP = 4  # distances between two looks whether the window still reaches
+
+
+@njit(nogil=True, cache=True)
+def join_near_hits(toa, pixel, row_start, column, stride, corners, window):
+    """An earlier hit of the same cluster for each hit, or the hit itself.
+
+    Parameters
+    ----------
+    toa : numpy.ndarray of int64, shape (n,)
+        Ticks, not decreasing; from the first to the last no more than `LONGEST`.
+    pixel : numpy.ndarray of int32, shape (n,)
+    row_start, column : numpy.ndarray of int64, shapes (height,) and (width,)
+        Place of a pixel in a grid with a border is ``row_start[y] + column[x]``, see
+        `rsciio_tpx3.events.grid.pixel_grid`.
+    stride : int
+        Places in a row of the grid.
+    corners : bool
+        Whether pixels that share a corner only are neighbours.
+    window : int
+        Largest difference in time, ticks; no more than `LONGEST`.
+
+    Returns
+    -------
+    numpy.ndarray of int32, shape (n,)
+    """
+    n = len(toa)
+    place, when = np.empty(n, np.int32), np.empty(n, np.uint32)
+    _places_and_times(toa, pixel, row_start, column, place, when)
+    parent, joined = np.empty(n, np.int32), np.empty(n, np.uint32)
+    nearest, farther = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK, np.uint32)
+    reach = np.int32(1 if corners else 0)
+    for first in range(0, n, _BLOCK):
+        stop = min(first + _BLOCK, n)
+        end, alive = _reached(when, first, stop, 1, np.uint32(window))
+        own, near = joined[first:stop], nearest[: stop - first]
+        _compare(place, when, first, stop, 1, end, np.int32(stride), reach, np.uint32(window), own, near)
+        _join_block(parent, joined, first, own, near)
+        while alive:  # many hits within the window
+            begin = end
+            end, alive = _reached(when, first, stop, begin, np.uint32(window))
+            own = farther[: stop - first]
+            _compare(place, when, first, stop, begin, end, np.int32(stride), reach, np.uint32(window), own, near)
+            for i in range(len(own)):
+                if own[i]:
+                    _unite(parent, np.int32(first + i), begin, own[i])
+    return parent
+
+
+@njit(nogil=True, cache=True)
+def _places_and_times(toa, pixel, row_start, column, place, when):
+    """Place of each hit in the grid, and the lower half of its time: enough for differences."""
+    width = len(column)
+    inverse = 1.0 / width
+    for i in range(len(toa)):
+        p = np.int64(pixel[i])
+        y = np.int64((p + 0.5) * inverse)
+        place[i] = row_start[np.uint64(y)] + column[np.uint64(p - y * width)]
+        when[i] = np.uint32(toa[i])
+
+
+@njit(nogil=True, cache=True)
+def _reached(when, first, stop, begin, window):
+    """Where distances from `begin` on end for a word of bits, and whether the window reaches beyond."""
+    end, alive = begin, True
+    while alive and end < begin + _DISTANCES:
+        end += _STEP
+        from_hit = max(first, end)
+        shortest = np.uint32(LONGEST)
+        if from_hit < stop:
+            now, then = when[from_hit:stop], when[from_hit - end : stop - end]
+            for i in range(len(now)):
+                shortest = min(shortest, np.uint32(now[i] - then[i]))
+        alive = from_hit < stop and shortest <= window
+    return end, alive
+
+
+@njit(nogil=True, cache=True)
+def _compare(place, when, first, stop, begin, end, stride, reach, window, joined, nearest):
+    """Compare a block of hits with those `begin` to `end` before each.
+
+    Parameters
+    ----------
+    reach : {1, 0}
+        Places in the rows above and below, beside that straight across.
+    joined : numpy.ndarray of uint32
+        Set to the hits that each is joined with, the lowest bit for distance `begin`.
+    nearest : numpy.ndarray of uint32
+        Set to the number of the lowest bit, from 1; 0 where there is none.
+    """
+    joined[:] = 0
+    nearest[:] = 0
+    row, spread, one = np.int32(stride - reach), np.uint32(2 * reach), np.uint32(1)
+    for distance in range(end - 1, begin - 1, -1):
+        from_hit = max(first, distance)
+        if from_hit >= stop:
+            continue
+        number = np.uint32(distance - begin + 1)
+        here, now = place[from_hit:stop], when[from_hit:stop]
+        there, then = place[from_hit - distance : stop - distance], when[from_hit - distance : stop - distance]
+        bits, near = joined[from_hit - first :], nearest[from_hit - first :]
+        for i in range(len(here)):
+            apart = np.int32(abs(np.int32(here[i] - there[i])))
+            # beside each other in a row, or in rows above each other
+            beside = (apart <= 1) | (np.uint32(apart - row) <= spread)
+            match = beside & (np.uint32(now[i] - then[i]) <= window)
+            bits[i] = np.uint32((bits[i] << one) | np.uint32(match))
+            near[i] = number if match else near[i]
+
+
+@njit(nogil=True, cache=True)
+def _join_block(parent, joined, first, bits, nearest):
+    """Join each hit of a block with the nearest, and with those that are not known to be joined with that one."""
+    one = np.uint32(1)
+    for i in range(len(bits)):
+        hit = np.int32(first + i)
+        near = np.int32(hit - np.int32(nearest[i]))
+        parent[hit] = hit
+        parent[hit] = parent[near]
+        # the bits without the lowest, and without the nearest hit's own
+        rest = np.uint32(bits[i] & (bits[i] - one) & ~(joined[near] << nearest[i]))
+        if rest:
+            _unite(parent, hit, 1, rest)
+
+
+@njit(nogil=True, cache=True)
+def _unite(parent, hit, distance, bits):
+    """Join a hit with those so far before it and more, one for each bit that is set."""
+    root = _root(parent, hit)
+    while bits:
+        if bits & np.uint32(1):
+            other = _root(parent, np.int32(hit - distance))
+            # the lower number is the root: the first hit of its cluster
+            parent[max(root, other)] = min(root, other)
+            root = min(root, other)
+        bits = np.uint32(bits >> np.uint32(1))
+        distance += 1
+
+
+@njit(nogil=True, cache=True)
+def _root(parent, hit):
+    while parent[hit] != hit:
+        parent[hit] = parent[parent[hit]]
+        hit = parent[hit]
+    return hit

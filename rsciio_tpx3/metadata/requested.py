@@ -1,0 +1,76 @@
+"""What was asked of a reading, in the words of the reader's options: plain text and numbers to ask for it again."""
+
+from dataclasses import fields
+from fractions import Fraction
+
+import numpy as np
+
+from rsciio_tpx3.metadata.provenance import account_of
+from rsciio_tpx3.scan.sync import ScanOptions
+from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+
+__all__ = ["asked_for"]
+
+# the user's names; all others are the same
+_NAMES = {"nav_shape": "navigation_shape", "dwell": "dwell_time", "delay": "scan_delay"}
+
+
+def asked_for(about, options, events, dtype):
+    """Options of a reading that are not the usual ones.
+
+    Parameters
+    ----------
+    about : dict
+        As `EventSource.describe` gives it.
+    options : ScanOptions
+    events : rsciio_tpx3.reader.event_options.EventOptions
+    dtype : numpy.dtype
+
+    Returns
+    -------
+    dict
+        Names and values as the readers take them: times as text in seconds, shapes in (x, y) order, and instead of
+        files and large arrays what `rsciio_tpx3.metadata.provenance.account_of` says of them.
+    """
+    asked = {_NAMES.get(name, name): _scan_word(name, value) for name, value in _unusual(options, ScanOptions())}
+    if asked.get("sync") == "frames":
+        asked["signal"] = asked.pop("sync")
+    if events.cluster is not None:
+        chosen = _unusual(events.cluster, type(events.cluster)())
+        asked["cluster"] = {name: _cluster_word(name, value) for name, value in chosen} or True
+    if events.corrections:
+        from rsciio_tpx3.corrections.options import account_of_correction
+
+        given = events.corrections.items()
+        asked["corrections"] = {name: account_of_correction(name, value) for name, value in given}
+    if events.values != "counts":
+        asked["values"] = events.values
+    place = {name: about[name] for name in ("layout", "gap", "orientation")}
+    return {**asked, **place, **about.get("read_with", {}), "dtype": np.dtype(dtype).name}
+
+
+def _unusual(options, usual):
+    """Names and values of a dataclass's fields where they are told and differ from the usual ones."""
+    for name in (field.name for field in fields(options)):
+        value = getattr(options, name)
+        if isinstance(value, np.ndarray) or (value is not None and value != getattr(usual, name)):
+            yield name, value
+
+
+def _scan_word(name, value):
+    if isinstance(value, Fraction):
+        return _seconds(value)
+    if isinstance(value, np.ndarray):
+        return account_of(value)
+    if name == "nav_shape":
+        return list(value[::-1])
+    return value.words() if name in ("frames", "time_bins") else value
+
+
+def _cluster_word(name, value):
+    return _seconds(value) if name in ("window", "max_duration") else value
+
+
+def _seconds(ticks):
+    """A time as text that reads back as the same number of ticks."""
+    return f"{float(ticks / TICKS_PER_SECOND)!r} s"

@@ -1,0 +1,1 @@
+"""Where metadata come from: files of instruments and programs."""

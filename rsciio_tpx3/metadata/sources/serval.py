@@ -1,0 +1,191 @@
+"""What Serval's JSON tells: one object of its HTTP interface, or a state file that holds several.
+
+Keys are looked up without regard to case and wherever they stand, since versions 3 and 4 and their clients
+differ in both. Source: Serval manual 3.1 (JSON objects, their units); ADTimePix3 for the STEM scan of 4.1.
+"""
+
+import datetime
+import logging
+
+from rsciio_tpx3.events.geometry import make_layout
+from rsciio_tpx3.metadata.values import Told
+
+__all__ = ["is_serval", "read_serval"]
+
+_logger = logging.getLogger(__name__)
+
+# quantity: (keys, unit of the number); the first key that is there counts
+_VALUES = {
+    "bias_voltage": (("BiasVoltage",), "V"),
+    "bias_enabled": (("BiasEnabled",), None),
+    "polarity": (("Polarity",), None),
+    "exposure_time": (("ExposureTime",), "s"),
+    "trigger_mode": (("TriggerMode",), None),
+    "tdc_setting": (("Tdc",), None),
+    "global_time_interval": (("GlobalTimestampInterval",), "s"),
+    "readout": (("IfaceName",), None),
+    "board_id": (("ChipboardId",), None),
+    "detector_firmware": (("FW_version", "FirmwareVersion"), None),
+    "chip_temperatures": (("ChipTemperatures",), "degC"),
+    "board_temperature": (("LocalTemperature",), "degC"),
+}
+_SIGNS = {
+    "detectororientation", "globaltimestampinterval", "biasvoltage", "chiptemperatures",
+    "measurement", "startdatetime", "mpxtype", "vthreshold_fine", "clocktimepix", "chainmode",
+}  # fmt: skip
+
+
+def is_serval(mapping):
+    """Whether a mapping from JSON looks like Serval's: two of the keys that only it has."""
+    return len(_SIGNS & {key for key, _ in _walk(mapping)}) >= 2
+
+
+def read_serval(mapping, label, strict=True):
+    """Quantities of a Serval JSON.
+
+    Parameters
+    ----------
+    mapping : dict
+    label, strict
+        See `Told`.
+
+    Returns
+    -------
+    list of Told
+        What was set and, apart from it, what was measured (health) where both tell a value.
+    """
+    told = Told("serval", label, strict, original=mapping)
+    health = _first(mapping, "Health")
+    config = _without(mapping, "Health") if health is not None else mapping
+    for name, (keys, unit) in _VALUES.items():
+        for key in keys:
+            value = _first(config, key)
+            value = _first(health or {}, key) if value is None else value
+            if value is not None:
+                told.add(name, value, unit, key=key)
+                break
+    _add_text(told, mapping)
+    _add_chips(told, mapping)
+    _add_scan(told, mapping)
+    _add_start(told, mapping)
+    _add_layout(told, mapping)
+    measured = Told("serval", f"{label}, health", strict)
+    measured.add("bias_voltage", _first(health or {}, "BiasVoltage"), "V", key="BiasVoltage")
+    return [measured, told] if measured.values else [told]
+
+
+def _add_text(told, mapping):
+    version = _first(mapping, "SoftwareVersion") or _first(mapping, "SW_version")
+    if version is not None:
+        told.add("detector_software", f"Serval {version}", key="SoftwareVersion")
+    kind = _first(mapping, "DetectorType")
+    if isinstance(kind, str):
+        told.add("detector_type", "Timepix3" if kind.lower() in ("tpx3", "timepix3") else kind, key="DetectorType")
+
+
+def _add_chips(told, mapping):
+    boards = _first(mapping, "Boards")
+    chips = [chip for board in _list(boards) for chip in _list(_first(board, "Chips"))]
+    named = [_first(chip, "Name") or _first(chip, "Id") for chip in chips if isinstance(chip, dict)]
+    order = [_first(chip, "Index") for chip in chips if isinstance(chip, dict)]
+    if named and None not in named and all(isinstance(n, int) for n in order):
+        named = [name for _, name in sorted(zip(order, named), key=lambda pair: pair[0])]
+    if named and None not in named:
+        told.add("chip_ids", named, key="Boards.Chips")
+    for name, key in (("threshold_coarse", "Vthreshold_coarse"), ("threshold_fine", "Vthreshold_fine")):
+        told.add(name, [value for k, value in _walk(mapping) if k == key.lower()], key=key)
+
+
+def _add_scan(told, mapping):
+    scan = _first(_first(mapping, "Stem") or {}, "Scan")
+    if not isinstance(scan, dict):
+        return
+    shape = [_first(scan, "Width"), _first(scan, "Height")]
+    if None not in shape:
+        told.add("navigation_shape", shape, key="Stem.Scan.Width, Height")
+    told.add("dwell_time", _first(scan, "DwellTime"), "s", key="Stem.Scan.DwellTime")
+
+
+def _add_start(told, mapping):
+    start = _first(mapping, "StartDateTime")
+    if not isinstance(start, (int, float)) or isinstance(start, bool) or start <= 0:
+        return
+    try:
+        # milliseconds since 1970, UTC
+        moment = datetime.datetime.fromtimestamp(start / 1000, datetime.timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        told.add("date", start, key="StartDateTime")  # which refuses it
+        return
+    told.add("date", moment.date().isoformat(), key="StartDateTime")
+    told.add("time", moment.time().isoformat(timespec="milliseconds"), key="StartDateTime")
+    told.add("time_zone", "UTC", key="StartDateTime")
+
+
+def _add_layout(told, mapping):
+    """The arrangement of the chips and the turn of the whole, as this package names them.
+
+    ``Original`` is turned by the orientation; ``Rotated`` is what comes out, and is the proof that the two
+    descriptions mean the same.
+    """
+    orientation = _first(mapping, "DetectorOrientation")
+    orientation = _first(mapping, "Orientation") if orientation is None else orientation
+    turn = orientation.lower() if isinstance(orientation, str) else None
+    original, rotated = (_table(_first(mapping, key)) for key in ("Original", "Rotated"))
+    if original is None and rotated is None:
+        told.add("orientation", turn, key="DetectorOrientation")
+        return
+    if original is not None and (rotated is None or _same(original, turn, rotated)):
+        told.add("layout", original, key="Layout.Original")
+        told.add("orientation", turn, key="DetectorOrientation")
+        return
+    if original is not None:
+        _logger.warning(
+            f"{told.label}: the layout after rotation is not the original one turned {orientation!r}. The rotated "
+            "one is taken as it is."
+        )
+    told.add("layout", rotated, key="Layout.Rotated")
+    told.add("orientation", "up", key="Layout.Rotated")
+
+
+def _table(layout):
+    chips = _list(_first(layout, "Chips")) if isinstance(layout, dict) else []
+    keys = ("Chip", "X", "Y", "Orientation")
+    rows = [{key.lower(): _first(chip, key) for key in keys} for chip in chips if isinstance(chip, dict)]
+    return rows if rows and all(None not in row.values() for row in rows) else None
+
+
+def _same(original, turn, rotated):
+    try:
+        one, two = make_layout(original, orientation=turn or "up"), make_layout(rotated)
+    except ValueError:
+        return False
+    return one.sig_shape == two.sig_shape and bool((one.rules == two.rules).all())
+
+
+# -- looking things up --------------------------------------------------------------------------
+
+
+def _list(value):
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _walk(value):
+    """All (key in lower case, value) of nested mappings and lists, outer ones first."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield str(key).lower(), item
+        for item in value.values():
+            yield from _walk(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _walk(item)
+
+
+def _first(value, key):
+    return next((item for found, item in _walk(value) if found == key.lower() and item is not None), None)
+
+
+def _without(value, key):
+    if isinstance(value, dict):
+        return {k: _without(v, key) for k, v in value.items() if str(k).lower() != key.lower()}
+    return [_without(item, key) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,74 @@
+"""What one source tells: values in the table's units, and everything else verbatim."""
+
+import logging
+from dataclasses import dataclass, field
+
+from rsciio_tpx3.metadata.mapping import LEAVES
+from rsciio_tpx3.metadata.validation import check
+
+__all__ = ["Told"]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Told:
+    """Quantities from one source.
+
+    Attributes
+    ----------
+    kind : str
+        One of `rsciio_tpx3.metadata.mapping.SOURCES`.
+    label : str
+        For people, such as "scan.json (Serval)".
+    strict : bool
+        True raises for what cannot be right: the user named this source. False leaves it out with a
+        warning: a file found beside the recording must not keep anybody from their data.
+    values : dict
+        Name of a quantity to plain value, as `rsciio_tpx3.metadata.validation.check` makes it.
+    errors : dict
+        Name to one standard deviation.
+    original : dict
+        The source as it is.
+    """
+
+    kind: str
+    label: str
+    strict: bool = True
+    values: dict = field(default_factory=dict)
+    errors: dict = field(default_factory=dict)
+    original: dict = field(default_factory=dict)
+
+    def add(self, name, value, bare=None, key=None):
+        """Check a value and keep it; None is passed over.
+
+        Parameters
+        ----------
+        name : str
+            Row of the table.
+        value : object
+        bare : str, optional
+            Unit that the source format defines for bare numbers.
+        key : str, optional
+            What the source calls it.
+        """
+        if value is None or (isinstance(value, (str, list)) and not len(value)):
+            return
+        try:
+            self._refuse_counted(name)
+            plain, error = check(name, value, bare, f"{self.label}: {key or name}")
+        except ValueError as problem:
+            if self.strict:
+                raise
+            _logger.warning(f"{problem} This value is left out; the rest of the file is used.")
+            return
+        self.values[name] = plain
+        if error is not None:
+            self.errors[name] = error
+
+    def _refuse_counted(self, name):
+        if self.kind not in LEAVES[name].sources and self.kind != "recording":
+            raise ValueError(
+                f"{self.label}: {name} is found by the reader, and cannot be told. Leave it out; General.notes has "
+                "room for remarks."
+            )

@@ -1,0 +1,141 @@
+"""Loading a recording without reading it: where the user tells what the index would tell, it waits.
+
+What has to be told is the shape of the array and its type. Everything else that the two passes at opening find
+out (trigger edges, losses, counts of each position) is not needed before the first frame is.
+"""
+
+import copy
+import math
+from functools import partial
+
+from rsciio_tpx3.frames.dask_array import source_of, to_dask
+from rsciio_tpx3.frames.deferred import WaitingFrames
+from rsciio_tpx3.metadata.event_values import what_is_counted
+from rsciio_tpx3.metadata.mapping import build
+from rsciio_tpx3.reader.signal import (
+    described_files,
+    detector_axes,
+    event_signal,
+    frames_signal,
+    position_axes,
+    value_dtype,
+)
+from rsciio_tpx3.scan.scan import refuse_many_positions
+
+__all__ = ["completed", "event_signal_when_needed", "told_array"]
+
+
+def event_signal_when_needed(open_source, unread, layout, options, lazy=False, **about):
+    """As `rsciio_tpx3.reader.signal.event_signal`, but the recording is read at the first computation where that is possible.
+
+    Parameters
+    ----------
+    open_source : functools.partial
+        Takes nothing, gives the `EventSource`: the pass over the recording.
+    unread : callable
+        Takes nothing, gives the recording's files (`rsciio_tpx3.utils.files.FileStamp`) as they are now, or None
+        where its index is in the cache: that costs nothing, and tells everything at once.
+    layout : rsciio_tpx3.events.geometry.Layout or None
+        The detector, where it was told.
+    options : ScanOptions
+    lazy : bool
+    **about
+        Other parameters of `event_signal`.
+
+    Returns
+    -------
+    dict
+    """
+    told = told_array(options, about["events"], layout, about["dtype"]) if lazy and layout is not None else None
+    files = unread() if told else None
+    if files:
+        return _waiting_signal(open_source, files, told, layout, options, **about)
+    return event_signal(open_source(), options, lazy, **about)
+
+
+def told_array(options, events, layout, dtype=None):
+    """Shape and type of the array of a scan, where the options tell them without a look at the recording.
+
+    Parameters
+    ----------
+    options : rsciio_tpx3.scan.sync.ScanOptions
+    events : rsciio_tpx3.reader.event_options.EventOptions
+    layout : rsciio_tpx3.events.geometry.Layout
+    dtype : numpy.dtype, optional
+        As the user gave it; otherwise the dwell time has to be known.
+
+    Returns
+    -------
+    tuple of (nav_shape, sig_shape, dtype), or None
+        None where something is left to be found: how many frames were recorded, the dwell time, or corrections.
+    """
+    frames = options.frames
+    one = isinstance(frames.chosen, int)
+    # frames that are added up, cut or chosen by a list need to know which there are, and so do axes of time
+    shaped = options.nav_shape is not None and (one or (frames.chosen is None and len(options.nav_shape) == 3))
+    if not shaped or frames.summed or options.time_bins is not None or options.sync == "frames" or events.corrections:
+        return None
+    if dtype is None and options.dwell is None:
+        return None
+    dtype = value_dtype(dtype, float(options.dwell or math.inf), options.lines_per_row, events)
+    fine = 1 if events.cluster is None else events.cluster.upsample
+    nav_shape = options.nav_shape[-2:] if one else options.nav_shape
+    refuse_many_positions(
+        math.prod(nav_shape),
+        f"navigation_shape={nav_shape[::-1]}",
+        'Take some of the frames (frames=slice(0, 10)), add them up (frames="sum"), or take a coarser shape.',
+    )
+    return nav_shape, tuple(n * fine for n in layout.sig_shape), dtype
+
+
+def _waiting_signal(open_source, files, told, layout, options, events, account, dtype, chunks, show_progressbar):
+    nav_shape, sig_shape, dtype = told
+    load = partial(_load, open_source, files, options, dtype, show_progressbar, events, account)
+    # whatever may change a frame: how files are opened and read, the detector, and what sidecars tell of the scan
+    opened = open_source.args, sorted(open_source.keywords.items())
+    identity = [files, opened, layout.__reduce__()[1], options, events, dtype.str, account.dwell_time]
+    frames = WaitingFrames(load, nav_shape, sig_shape, dtype, identity, sum(file.size for file in files) // 8)
+    about = described_files([file.path for file in files])
+    signal = frames_signal(
+        frames,
+        position_axes(nav_shape),
+        build({**about, **what_is_counted(events), "not_read_yet": True}),
+        {},
+        lazy=True,
+        chunks=chunks,
+        sig_axes=detector_axes(sig_shape, events),
+        account=account,
+    )
+    frames.about = {"metadata": copy.deepcopy(signal["metadata"]), "chunks": chunks}
+    signal["post_process"] = [partial(_finish, frames=frames)]
+    return signal
+
+
+def completed(signal):
+    """The signal dictionary with all that reading tells; the same where nothing waited.
+
+    For programs that need the metadata at once. In HyperSpy the signals complete themselves.
+    """
+    frames = source_of(signal["data"])
+    if not isinstance(frames, WaitingFrames):
+        return signal
+    source, about = frames.read()
+    return {**signal, **about, "data": to_dask(source, chunks=frames.about["chunks"])}
+
+
+def _load(open_source, files, options, dtype, show_progressbar, events, account):
+    """The frames, and the signal dictionary of an ordinary loading."""
+    for file in files:
+        file.check()
+    signal = event_signal(
+        open_source(), options, lazy=True, dtype=dtype, show_progressbar=show_progressbar, events=events,
+        account=account,
+    )  # fmt: skip
+    return source_of(signal["data"]), {name: signal[name] for name in ("metadata", "original_metadata")}
+
+
+def _finish(signal, frames):
+    """Runs inside HyperSpy only: the sparse class, which knows what to ask before its first analysis."""
+    from hyperspy_sparse.signals import finish_later
+
+    return finish_later(signal, frames)

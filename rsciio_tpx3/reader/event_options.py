@@ -1,0 +1,157 @@
+"""The user's words about electrons and values, read before any file is, and turned into sources of events.
+
+hits -> corrections of pixel, time and energy -> clusters -> wide pixels      (each an `EventSource`)
+"""
+
+from dataclasses import dataclass, field
+from numbers import Integral
+
+import numpy as np
+
+from rsciio_tpx3.utils.clock import ticks_to_seconds
+from rsciio_tpx3.utils.text import format_seconds
+from rsciio_tpx3.utils.units import to_ticks
+
+__all__ = ["EVENT_OPTIONS", "EventOptions", "event_options", "prepare_events"]
+
+EVENT_OPTIONS = ("cluster", "corrections", "values")
+VALUES = ("counts", "tot", "energy")
+
+
+@dataclass(frozen=True)
+class EventOptions:
+    """Checked options, without a source.
+
+    Attributes
+    ----------
+    cluster : rsciio_tpx3.electrons.clusters.ClusterOptions or None
+        None leaves hits as they are.
+    corrections : dict
+        Name to what was given, of those that are not off.
+    values : {"counts", "tot", "energy"}
+    """
+
+    cluster: object = None
+    corrections: dict = field(default_factory=dict)
+    values: str = "counts"
+
+
+def event_options(cluster=None, corrections=None, values="counts"):
+    """Check the options that say what is counted; the parameters are those of `tpx3.file_reader`.
+
+    Returns
+    -------
+    EventOptions
+
+    Raises
+    ------
+    ValueError, TypeError
+        For unknown names and impossible values.
+    UnitError
+        For a time without a unit.
+    FileNotFoundError
+        If a file of a correction does not exist.
+    """
+    if values not in VALUES:
+        raise ValueError(f"values={values!r} is none of {', '.join(map(repr, VALUES))}.")
+    if corrections is not None:
+        from rsciio_tpx3.corrections.options import check_corrections
+
+        corrections = check_corrections(corrections)
+    if values == "energy" and "energy" not in (corrections or {}):
+        raise ValueError(
+            "values='energy' needs a calibration from time over threshold to energy: corrections={'energy': ...} with "
+            "a folder of the matrices a, b, c, t, or a table."
+        )
+    return EventOptions(_cluster_options(cluster), corrections or {}, values)
+
+
+def prepare_events(source, options):
+    """The source with corrections and clusters as asked for.
+
+    Parameters
+    ----------
+    source : EventSource
+    options : EventOptions
+
+    Returns
+    -------
+    source : EventSource
+    report : dict
+        What each correction did, for the metadata.
+    """
+    steps = []
+    if options.corrections:
+        from rsciio_tpx3.corrections.fit import hit_steps, wide_pixel_step
+        from rsciio_tpx3.corrections.steps import CorrectedSource
+
+        source, steps = hit_steps(source, options.corrections)
+    if options.cluster is not None:
+        from rsciio_tpx3.electrons.clusters import ClusteredSource
+
+        source = ClusteredSource(source, options.cluster)
+    if options.corrections.get("wide_pixels") in ("delete", "spread"):
+        # after clustering: a hit moved at random would no longer touch its neighbours
+        fine = 1 if options.cluster is None else options.cluster.upsample
+        steps.append(wide_pixel_step(source.layout, options.corrections["wide_pixels"], fine))
+        source = CorrectedSource(source, steps[-1:])
+    return source, {step.name: step.report() for step in steps}
+
+
+def _cluster_options(cluster):
+    if cluster is None or cluster is False:
+        return None
+    from rsciio_tpx3.electrons.clusters import POSITIONS, TIMES, ClusterOptions
+
+    given = {} if cluster is True else cluster
+    if not isinstance(given, dict):
+        raise TypeError(f"cluster={cluster!r}: True, or a dictionary such as {{'window': '100 ns'}}, is needed.")
+    known = ClusterOptions.__dataclass_fields__
+    unknown = set(given) - set(known)
+    if unknown:
+        raise TypeError(f"cluster: unknown parameter {min(unknown)!r}. Known are {', '.join(known)}.")
+    examples = {"window": "200 ns", "max_duration": "10 us"}
+    # defaults are ticks already: units cost a second to load, and plain hits look for clusters in a sample too
+    ticks = {
+        name: round(to_ticks(given[name], f"cluster: {name}", example))
+        for name, example in examples.items()
+        if name in given
+    }
+    words = {"position": POSITIONS, "time": TIMES, "neighbours": (8, 4)}
+    for name, allowed in words.items():
+        if name in given and given[name] not in allowed:
+            raise ValueError(f"cluster: {name}={given[name]!r} is none of {', '.join(map(repr, allowed))}.")
+    lowest = {"upsample": 1, "min_size": 1, "max_size": 1, "min_tot": 0, "max_tot": 0}
+    for name, least in lowest.items():
+        value = given.get(name, least)
+        if value is None and name.startswith("max"):
+            continue
+        if not isinstance(value, (Integral, np.integer)) or isinstance(value, bool) or value < least:
+            raise ValueError(f"cluster: {name}={value!r}: a whole number from {least} on is needed.")
+    if given.get("upsample", 1) > 1 and given.get("position") != "centroid":
+        raise ValueError(
+            f"cluster: upsample={given['upsample']} needs position='centroid': the pixel of one hit is no finer "
+            "than the detector."
+        )
+    options = ClusterOptions(**{**given, **ticks})
+    _check_limits(options, given)
+    return options
+
+
+def _check_limits(options, given):
+    """Refuse limits that leave nothing, or join what is left out for being joined."""
+    for least, most in (("min_size", "max_size"), ("min_tot", "max_tot")):
+        low, high = getattr(options, least), getattr(options, most)
+        if high is not None and low > high:
+            raise ValueError(
+                f"cluster: {least}={low} is larger than {most}={high}: no cluster can be both. Exchange them, or leave "
+                "one out."
+            )
+    if options.window >= options.max_duration:
+        window, longest = (format_seconds(ticks_to_seconds(n)) for n in (options.window, options.max_duration))
+        default = "" if "max_duration" in given else " (the default)"
+        raise ValueError(
+            f"cluster: window={window!r} is not shorter than max_duration={longest!r}{default}: two hits of a window "
+            "would make a cluster that is left out for lasting too long. Pass a shorter window (the hits of an "
+            "electron come within some 200 ns), or a max_duration of several windows."
+        )

@@ -1,0 +1,207 @@
+"""Which scan position at that time: looked up instead of computed.
+
+For a short stretch of a recording, the times at which the scan position changes are worked out once, exactly, with
+the arithmetic of `rsciio_tpx3.scan.scan`. A hit is then placed by two small reads: the cell of the stretch it
+lies in names an interval, and at most the next few intervals have to be tried. Hits come from several lines at a
+time when the scan is fast, so this does not depend on their order.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsciio_tpx3.scan.scan import AFTER, BEFORE, FLYBACK, LEFT_OUT, search
+from rsciio_tpx3.utils.compiled import njit
+
+__all__ = ["NOWHERE", "Timetable", "add_counts", "count_entries", "make_timetable", "position_keys"]
+
+NOWHERE = -5
+"""Position of what is no hit of the stretch; other negative positions are those of `scan.OUTSIDE_NAMES`."""
+
+_MOST_CELLS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """Intervals of one position each.
+
+    Attributes
+    ----------
+    begin : numpy.ndarray of int32, shape (n + 1,)
+        Where each interval begins, in steps from the stretch's origin; ascending, and closed by the largest int32.
+    position : numpy.ndarray of int64, shape (n,)
+        Flat scan position, or a negative reason. The last interval, from the end of the stretch on, is `NOWHERE`.
+    cell : numpy.ndarray of int32
+        Interval in which each cell of ``2**shift`` steps begins.
+    shift : int
+    """
+
+    begin: np.ndarray
+    position: np.ndarray
+    cell: np.ndarray
+    shift: int
+
+
+def make_timetable(scan, origin, step, span, most):
+    """The positions in one stretch of time.
+
+    Parameters
+    ----------
+    scan : rsciio_tpx3.scan.scan.Scan
+        With at least one segment.
+    origin, step, span : int
+        The stretch: times ``origin + step * k`` ticks for k from 0 to below `span`.
+    most : int
+        Intervals at the most: a longer table does not pay.
+
+    Returns
+    -------
+    Timetable or None
+        None where it would be too long, or its numbers too large; `scan.place_hits` has no such limits.
+    """
+    if span >= 2**31 - 1 or step * span * scan.den >= 2**60:
+        return None
+    begin, position = np.empty(most + 2, np.int32), np.empty(most + 1, np.int64)
+    n = _intervals(*scan.columns(), origin, step, span, begin, position)
+    if n < 0:
+        return None
+    # one or two cells an interval, so that hardly any cell holds more than one border
+    shift = max(int(span // (2 * n)).bit_length() - 1, int(span // _MOST_CELLS).bit_length(), 0)
+    cell = np.empty((span >> shift) + 1, np.int32)
+    _cells(begin, shift, cell)
+    return Timetable(begin[: n + 1], position[:n], cell, shift)
+
+
+@njit(nogil=True, cache=True)
+def _intervals(start, stop, phase, num, base, direction, den, n_columns, origin, step, span, begin, position):
+    """Fill `begin` and `position`; returns the number of intervals, or -1 where they do not fit."""
+    room = len(position) - 1
+    last = len(start) - 1
+    end = origin + step * span
+    unit = step * den  # a step in the units of `num` and `phase`
+    n = 0
+    s = search(origin, start)
+    if s < 0:
+        begin[n], position[n] = 0, BEFORE
+        n, s = 1, np.int64(0)
+    while s <= last and start[s] < end:
+        following = start[s + 1] if s < last else np.iinfo(np.int64).max
+        first, final = max(start[s], origin), min(stop[s], following, end)
+        after = AFTER if s == last else FLYBACK
+        if first < final:
+            if n >= room:
+                return -1
+            begin[n] = -((origin - first) // step)  # rounded up
+            if base[s] < 0:
+                position[n] = LEFT_OUT
+                n += 1
+            else:
+                column = ((first - start[s]) * den + phase[s]) // num[s]
+                final_column = min(((final - 1 - start[s]) * den + phase[s]) // num[s], n_columns)
+                position[n] = base[s] + direction[s] * column if column < n_columns else after
+                n += 1
+                if n + final_column - column > room:
+                    return -1
+                # the next column begins at this exact fraction of `unit`, rounded up; then add and carry
+                exact = (column + 1) * num[s] - phase[s] + (start[s] - origin) * den + unit - 1
+                whole, rest = exact // unit, exact % unit
+                whole_step, rest_step = num[s] // unit, num[s] % unit
+                for c in range(column + 1, final_column + 1):
+                    begin[n] = whole
+                    position[n] = base[s] + direction[s] * c if c < n_columns else after
+                    n += 1
+                    whole += whole_step
+                    rest += rest_step
+                    if rest >= unit:
+                        rest -= unit
+                        whole += 1
+        pause = max(stop[s], origin)
+        if pause < min(following, end):
+            if n >= room:
+                return -1
+            begin[n], position[n] = -((origin - pause) // step), after
+            n += 1
+        s += 1
+    begin[n], position[n] = span, NOWHERE
+    begin[n + 1] = np.iinfo(np.int32).max
+    return n + 1
+
+
+@njit(nogil=True, cache=True)
+def _cells(begin, shift, cell):
+    k = 0
+    for c in range(len(cell)):
+        while begin[k + 1] <= c << shift:
+            k += 1
+        cell[c] = k
+
+
+@njit(nogil=True, cache=True)
+def count_entries(when, begin, cell, shift, entries):
+    """Count the times in each interval of a table.
+
+    Parameters
+    ----------
+    when : numpy.ndarray of int32, shape (n,)
+        Steps from the stretch's origin, 0 to its span.
+    begin, cell, shift
+        Of the `Timetable`.
+    entries : numpy.ndarray of int64, one for each interval
+        Added to.
+    """
+    bits, one = np.uint32(shift), np.uint32(1)
+    for i in range(len(when)):
+        # unsigned, since NumPy would count negative numbers from the end
+        k = np.uint32(cell[np.uint32(when[i]) >> bits])
+        k += when[i] >= begin[k + one]  # the usual one or none, without a branch that would be guessed wrong
+        while when[i] >= begin[k + one]:
+            k += one
+        entries[k] += 1
+
+
+@njit(nogil=True, cache=True)
+def add_counts(position, entries, counts, outside):
+    """Add the entries of intervals to the counts of their positions, or of the reasons why they have none.
+
+    The parameters are those of `count_entries` and `rsciio_tpx3.scan.scan.count_positions`.
+    """
+    for k in range(len(entries)):
+        if position[k] < 0:
+            outside[-position[k]] += entries[k]
+        elif position[k] < len(counts):
+            counts[position[k]] += entries[k]
+
+
+@njit(nogil=True, cache=True)
+def position_keys(when, pixel, begin, cell, shift, row, bits, keys):
+    """Row and pixel of each hit as one number, ``row << bits | pixel``.
+
+    Parameters
+    ----------
+    when, pixel : numpy.ndarray of int32, shape (n,)
+    begin, cell, shift
+        Of the `Timetable`.
+    row : numpy.ndarray of int64, one for each interval
+        Row from 0, or negative for what is left out.
+    bits : int
+        Bits of a pixel number.
+    keys : numpy.ndarray of uint32 or uint64, shape (n,) or more
+        Filled from 0.
+
+    Returns
+    -------
+    int
+        Keys written.
+    """
+    cell_bits, one = np.uint32(shift), np.uint32(1)
+    n = np.uint64(0)
+    for i in range(len(when)):
+        # as in `count_entries`; a call for each hit would cost more than the look-up
+        k = np.uint32(cell[np.uint32(when[i]) >> cell_bits])
+        k += when[i] >= begin[k + one]
+        while when[i] >= begin[k + one]:
+            k += one
+        # written in any case, and kept by counting on
+        keys[n] = (row[k] << bits) | pixel[i]
+        n += np.uint64(row[k] >= 0)
+    return n

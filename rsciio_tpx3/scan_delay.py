@@ -1,0 +1,65 @@
+"""The public way to the delay between scan and detector."""
+
+from rsciio_tpx3.reader.signal import told_options, told_scan
+from rsciio_tpx3.recording import open_recording
+from rsciio_tpx3.scan.delay import delay_of_scan
+from rsciio_tpx3.utils.units import to_ticks
+
+__all__ = ["find_scan_delay"]
+
+
+def find_scan_delay(filename, *, span=None, method="auto", mask=None, **options):
+    """Find the time by which the beam lags behind the trigger edges, from the recording itself.
+
+    Nothing is applied: pass the result on as ``scan_delay=found.scan_delay``.
+
+    Parameters
+    ----------
+    filename : str, Path or sequence of them
+        As for `hs.load`.
+    span : str or quantity, optional
+        How far to look to either side, such as "5 us"; a tenth of a line when left out. With
+        ``scan_delay=`` among the options, the search begins there.
+    method : {"auto", "forward-backward", "retrace", "borders"}
+        What the image is compared with: see the guide on repeated scans and time. By default
+        "forward-backward" for serpentine scans, else the clearer of the two others.
+    mask : numpy.ndarray of bool, shape (height, width), optional
+        Detector pixels whose counts are compared beside those of the others. By default the
+        outer half of the counts.
+    **options
+        As for `hs.load`: ``navigation_shape``, ``pattern``, ``dwell_time``, ``sync``, ``layout`` and
+        others.
+
+    Returns
+    -------
+    ScanDelay
+        With ``delay`` and ``error`` in seconds, the curve, ``scan_delay`` (text for the option), and
+        ``plot()``.
+
+    Raises
+    ------
+    ScanSyncError
+        If the agreement has no clear maximum, if two signs of the delay contradict each other, or if
+        the scan has no lines.
+
+    Notes
+    -----
+    One pass over the recording; memory is that of an image whose columns are four times as fine as
+    the scan's.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, rsciio_tpx3
+    >>> from rsciio_tpx3 import simulate
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "snake.tpx3"
+    >>> truth = simulate.recording(file, (32, 64), pattern="serpentine", scan_delay="12 us",
+    ...                            dwell_time="5 us", electrons_per_position=60)
+    >>> found = rsciio_tpx3.find_scan_delay(file, navigation_shape=(64, 32), pattern="serpentine")
+    >>> abs(found.delay - 12e-6) < 3 * found.error
+    True
+    """
+    source, scan_options, account = open_recording(filename, options, "find_scan_delay")
+    scan_options = told_options(source.index(), scan_options, account)
+    told_scan(source.index(), scan_options, account)  # refuses rows that the edges contradict
+    span = None if span is None else to_ticks(span, "span", "5 us")
+    return delay_of_scan(source, scan_options, span, method, mask)

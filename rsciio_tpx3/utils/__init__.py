@@ -1,0 +1,1 @@
+"""What knows no detector: clock, units, files, text, packing, sorting, threads."""

@@ -1,0 +1,49 @@
+"""A file that a detector is still writing: what is there now may be read, and must stay as it is.
+
+A recording that grows changes its size and time all along. What must not happen is that another
+recording takes its name: its bytes at old offsets would give frames that look right. So both ends of
+what was there at opening are compared whenever the file is opened to be read.
+"""
+
+import os
+import platform
+from dataclasses import dataclass
+
+from rsciio_tpx3.utils.files import FileStamp, few_ends
+
+__all__ = ["GrowingStamp", "stamp_of"]
+
+
+@dataclass(frozen=True)
+class GrowingStamp(FileStamp):
+    """The part of a file that was there when it was opened.
+
+    Attributes
+    ----------
+    ends : str
+        Checksum of the first and last bytes of that part.
+    """
+
+    ends: str
+
+    @property
+    def growing(self):
+        return True
+
+    @classmethod
+    def of(cls, path):
+        """Stamp of what is there now."""
+        now = FileStamp.of(path)
+        with open(now.path, "rb") as file:
+            return cls(now.path, *now.identity, now.machine, few_ends(file, now.size))
+
+    def fits(self, file):
+        """Whether the file is the one it was; it may be longer by now."""
+        now = os.fstat(file.fileno())
+        same = now.st_ino == self.inode or self.machine != platform.node()
+        return same and now.st_size >= self.size and few_ends(file, self.size) == self.ends
+
+
+def stamp_of(path, follow=False):
+    """Stamp of a file that must exist, as one that is still being written where `follow` says so."""
+    return (GrowingStamp if follow else FileStamp).of(path)

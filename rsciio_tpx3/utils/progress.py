@@ -1,0 +1,66 @@
+"""Progress bars that cannot stand in the way of the work."""
+
+import os
+import threading
+from functools import cache
+
+__all__ = ["progress_bar"]
+
+_PATIENCE = 2  # seconds without a bar, where nobody has asked for one
+
+
+class _NoBar:
+    """What work tells its progress to where nobody wants to see it."""
+
+    def update(self, n=1):
+        pass
+
+    def reset(self, total=None):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+def progress_bar(show_progressbar=None, **about):
+    """A bar to `update`, as a context.
+
+    Parameters
+    ----------
+    show_progressbar : bool or None
+        None shows it when the work takes longer than two seconds; False makes no bar of tqdm at all.
+    **about
+        Parameters of `tqdm.tqdm`: ``total``, ``desc``, ``unit``, ``unit_scale``.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.utils.progress import progress_bar
+    >>> with progress_bar(False, total=3, desc="Counting") as bar:
+    ...     bar.update()
+    """
+    if show_progressbar is False:
+        return _NoBar()
+    # tqdm shows nothing before `delay`: short work leaves no trace on the screen
+    return _bar_class()(delay=_PATIENCE if show_progressbar is None else 0, **about)
+
+
+@cache
+def _bar_class():
+    """The bar of tqdm that suits the terminal or the notebook, with a lock of this process alone.
+
+    tqdm's own lock is shared with forked processes: one that is killed while it holds the lock leaves it held for ever
+    in all others, and the semaphore that it needs is not to be had in every container.
+    """
+    from tqdm.auto import tqdm
+
+    class Bar(tqdm):
+        _lock = threading.RLock()
+        monitor_interval = 0  # no watching thread: bars are updated often, and a thread does not survive a fork
+
+    # a thread of the parent may have held it at the moment of the fork; nobody is there to release it
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: setattr(Bar, "_lock", threading.RLock()))
+    return Bar

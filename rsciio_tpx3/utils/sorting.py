@@ -1,0 +1,200 @@
+"""Order of keys by a radix sort: time orders of hits that are nearly sorted, without a comparison.
+
+What is sorted are words of 64 bits: the key above, and below it what goes along. That is the index, or all that is
+known of a hit where it fits: then sorted hits are read off their words, and nothing is gathered from anywhere.
+"""
+
+import numpy as np
+
+from rsciio_tpx3.utils.compiled import njit
+
+__all__ = ["order_of", "time_order", "time_sorted"]
+
+_DIGIT = 10  # most bits of a pass within a bucket: 1024 counters stay in the first cache level
+_BUCKET_BITS = 11  # a bucket holds up to about so many hits (2048: 16 KiB), which stays there too
+_INDEX_BITS = 24  # of a word that holds key and index together
+_WORD_BITS = 63  # a shift by all 64 would have no meaning
+
+
+def order_of(keys):
+    """Indices that sort the keys, equal keys in the order they came.
+
+    Parameters
+    ----------
+    keys : numpy.ndarray of int64, shape (n,)
+        Of any sign.
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (n,)
+    """
+    if len(keys) == 0:
+        return np.empty(0, np.int64)
+    lowest, n_bits = _range(keys)
+    if len(keys) >= 1 << _INDEX_BITS or n_bits > _WORD_BITS - _INDEX_BITS:
+        return np.argsort(keys, kind="stable")
+    words = _sorted_words(_indexed(keys, lowest), _INDEX_BITS, n_bits)
+    words &= np.uint64((1 << _INDEX_BITS) - 1)
+    return words.view(np.int64)
+
+
+def time_order(toa, pixel, tot):
+    """Indices that sort hits by time, then pixel, then time over threshold: the same for any order of the stream.
+
+    Parameters
+    ----------
+    toa, pixel, tot : numpy.ndarray of int, shape (n,)
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (n,)
+    """
+    order = order_of(toa)
+    _order_equal_times(order, toa[order], pixel, tot)
+    return order
+
+
+def time_sorted(toa, pixel, tot):
+    """Hits in that order, where nothing else goes with them.
+
+    Parameters
+    ----------
+    toa : numpy.ndarray of int64, shape (n,)
+    pixel, tot : numpy.ndarray of int, shape (n,)
+        Not negative.
+
+    Returns
+    -------
+    toa, pixel, tot : numpy.ndarray
+        The columns in the order of `time_order`.
+    """
+    if len(toa) == 0:
+        return toa, pixel, tot
+    lowest, time_bits = _range(toa)
+    pixel_bits, tot_bits = int(pixel.max()).bit_length(), int(tot.max()).bit_length()
+    if time_bits + pixel_bits + tot_bits > _WORD_BITS:
+        order = time_order(toa, pixel, tot)
+        return toa[order], pixel[order], tot[order]
+    words = _sorted_words(_packed(toa, pixel, tot, lowest, pixel_bits, tot_bits), pixel_bits + tot_bits, time_bits)
+    columns = np.empty_like(toa), np.empty_like(pixel), np.empty_like(tot)
+    _unpack(words, lowest, pixel_bits, tot_bits, *columns)
+    return columns
+
+
+def _range(keys):
+    """Lowest key, and the bits that hold the others above it."""
+    lowest = int(keys.min())
+    return np.int64(lowest), (int(keys.max()) - lowest).bit_length()
+
+
+@njit(nogil=True, cache=True)
+def _indexed(keys, lowest):
+    """Words of key and index."""
+    words = np.empty(len(keys), np.uint64)
+    for i in range(len(keys)):
+        words[i] = (np.uint64(keys[i] - lowest) << np.uint64(_INDEX_BITS)) | np.uint64(i)
+    return words
+
+
+@njit(nogil=True, cache=True)
+def _packed(toa, pixel, tot, lowest, pixel_bits, tot_bits):
+    """Words of time, pixel and time over threshold: their order as numbers is the order of the hits."""
+    words = np.empty(len(toa), np.uint64)
+    above, middle = np.uint64(pixel_bits + tot_bits), np.uint64(tot_bits)
+    for i in range(len(toa)):
+        words[i] = (np.uint64(toa[i] - lowest) << above) | (np.uint64(pixel[i]) << middle) | np.uint64(tot[i])
+    return words
+
+
+@njit(nogil=True, cache=True)
+def _unpack(words, lowest, pixel_bits, tot_bits, toa, pixel, tot):
+    """Write the columns of `_packed` words that are in order of time, those of equal time in order too."""
+    for i in range(1, len(words)):
+        word, j = words[i], i
+        # few hits share a time, so that insertion is the fast way
+        while j > 0 and words[j - 1] > word:
+            words[j] = words[j - 1]
+            j -= 1
+        words[j] = word
+    above, middle = np.uint64(pixel_bits + tot_bits), np.uint64(tot_bits)
+    pixels, tots = np.uint64((1 << pixel_bits) - 1), np.uint64((1 << tot_bits) - 1)
+    for i in range(len(words)):
+        toa[i] = np.int64(words[i] >> above) + lowest
+        pixel[i] = (words[i] >> middle) & pixels
+        tot[i] = words[i] & tots
+
+
+@njit(nogil=True, cache=True)
+def _order_equal_times(order, times, pixel, tot):
+    """Sort the indices of hits of equal time by pixel and time over threshold, in place; `times` are in order."""
+    for i in range(1, len(order)):
+        own, j = order[i], i
+        while j > 0 and times[j - 1] == times[i]:
+            before = order[j - 1]
+            if (pixel[before], tot[before]) <= (pixel[own], tot[own]):
+                break
+            order[j] = before
+            j -= 1
+        order[j] = own
+
+
+@njit(nogil=True, cache=True)
+def _sorted_words(words, shift, n_bits):
+    """Words in order of the bits from `shift` on, equal ones in the order they came.
+
+    They are dealt into buckets by their highest bits, and each bucket is then sorted within the cache.
+    """
+    n = len(words)
+    high_bits = 0
+    while n >> (high_bits + _BUCKET_BITS) and high_bits < n_bits:
+        high_bits += 1
+    low_bits = n_bits - high_bits
+    above, one = np.uint64(shift + low_bits), np.uint32(1)
+    end = np.zeros((1 << high_bits) + 1, np.uint32)
+    for i in range(n):
+        end[(words[i] >> above) + np.uint64(1)] += one
+    largest = end.max()
+    for b in range(1, len(end)):
+        end[b] += end[b - 1]
+    dealt = np.empty(n, np.uint64)
+    for i in range(n):
+        # hits come nearly in order, so that neighbours go to the same bucket: this pass is a friendly one
+        b = words[i] >> above
+        dealt[end[b]] = words[i]
+        end[b] += one
+    n_passes = -(-low_bits // _DIGIT)
+    digit = -(-low_bits // max(n_passes, 1))
+    spare, count = np.empty(largest, np.uint64), np.empty(1 << digit, np.uint32)
+    first = 0
+    for b in range(1 << high_bits):
+        stop = np.int64(end[b])
+        _sort_bucket(dealt[first:stop], spare, shift, n_passes, digit, count)
+        first = stop
+    return dealt
+
+
+@njit(nogil=True, cache=True)
+def _sort_bucket(words, spare, shift, n_passes, digit, count):
+    """Sort in place by the lowest bits of the key, digit by digit."""
+    n = len(words)
+    if n < 2:
+        return
+    mask, one = np.uint64(len(count) - 1), np.uint32(1)
+    now, then = words, spare[:n]
+    for p in range(n_passes):
+        low = np.uint64(shift + p * digit)
+        count[:] = 0
+        for i in range(n):
+            count[(now[i] >> low) & mask] += one
+        total = np.uint32(0)
+        for d in range(len(count)):
+            c = count[d]
+            count[d] = total
+            total += c
+        for i in range(n):
+            d = (now[i] >> low) & mask
+            then[count[d]] = now[i]
+            count[d] += one
+        now, then = then, now
+    if n_passes % 2:
+        words[:] = now
