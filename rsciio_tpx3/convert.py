@@ -1,4 +1,4 @@
-"""Conversion between files of counted data, as a function and as `rsciio-tpx3 convert` and `check`.
+"""Conversion between files of counted data, and checking one file.
 
 The reader and writer of each format do the work; here is what surrounds a conversion that may take
 an hour: refuse before it starts what cannot end well, note where the data come from, compare at the end.
@@ -7,27 +7,26 @@ an hour: refuse before it starts what cannot end well, note where the data come 
 import difflib
 import importlib
 import inspect
+import itertools
 import os
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from rsciio_tpx3.cli.options import EXPECTED, add_files, add_option, one_line, whole_numbers
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.formats import EVENT_FORMATS, checksums, files_of, size_of
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.write import NullSink, write
 from rsciio_tpx3.information import check_events
-from rsciio_tpx3.metadata.provenance import checksums, files_of, provenance, size_of, with_step
+from rsciio_tpx3.metadata.provenance import provenance, with_step
 from rsciio_tpx3.metadata.sources.sidecars import find_sidecars
 from rsciio_tpx3.reader.deferred import completed
 from rsciio_tpx3.reader.signal import scan_options
-from rsciio_tpx3.recording import EVENT_FORMATS
 from rsciio_tpx3.utils.paths import need_file
 
-__all__ = ["add_check_parser", "add_convert_parser", "check", "convert"]
+__all__ = ["check", "convert"]
 
 
 def convert(
@@ -98,7 +97,8 @@ def convert(
     with ThreadPoolExecutor(1) as pool:
         sums = pool.submit(checksums, inputs if checksum else [])
         signal = _read(reader, inputs, options, show_progressbar)
-        note = provenance(inputs, sums.result(), writer["name"], options, writer_options)
+        files = list(itertools.chain.from_iterable(map(files_of, inputs)))
+        note = provenance(files, sums.result(), writer["name"], options, writer_options)
         signal["metadata"] = with_step(signal.get("metadata"), note)
         own = dict(writer_options or {})
         if show_progressbar is not None:
@@ -311,103 +311,3 @@ def _compare(expected, found, target, show_progressbar):
 def _without_zeros(frames):
     # a stored zero and an absent entry are the same count
     return CSRFrames((frames.data, frames.indices, frames.indptr), shape=frames.shape, prune=True)
-
-
-# -- command line ------------------------------------------------------------------------------------
-
-
-def add_convert_parser(subparsers):
-    """Add ``convert`` to the command line; ``args.run(args)`` does it and returns the exit code."""
-    parser = subparsers.add_parser(
-        "convert",
-        help="convert events or counts into another format",
-        description="Convert events or counts into another counted format, in bounded memory. The output appears "
-        "when it is complete; an interrupted run leaves an old file as it was.",
-    )
-    add_files(
-        parser, 2, "files to read, and the file to write last, such as scan.toml; several to read are one acquisition "
-        "in pieces, in order",
-    )  # fmt: skip
-    parser.add_argument("--from", dest="from_format", help="format of the input, where its ending does not tell it")
-    parser.add_argument("--to", dest="to_format", help="format of the output, where its ending does not tell it")
-    parser.add_argument(
-        "--navigation-shape", type=whole_numbers, metavar="X,Y", help="scan positions: X,Y or X,Y,FRAMES"
-    )
-    parser.add_argument("--dwell-time", help='time on one position, such as "0.5 us"')
-    add_option(parser, "--option", "reader", "such as sync=line-start or chunks=8")
-    add_option(parser, "--write-option", "writer", "such as compact=true")
-    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
-    parser.add_argument("--verify", action="store_true", help="read the output back and compare every value")
-    parser.add_argument("--no-checksum", action="store_true", help="do not note SHA-256 of the inputs")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(run=_run_convert)
-    return parser
-
-
-def add_check_parser(subparsers):
-    """Add ``check`` to the command line; ``args.run(args)`` does it and returns the exit code."""
-    parser = subparsers.add_parser(
-        "check",
-        help="read a whole file and say what is wrong",
-        description="Read a whole file and say what is wrong. Exit code 1 if something is.",
-    )
-    add_files(parser, 1, "files to check, each by itself")
-    parser.add_argument("--format", dest="file_format", help="where the ending does not tell it")
-    add_option(parser, "--option", "reader", "such as navigation_shape=256,256")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(run=_run_check)
-    return parser
-
-
-def _run_convert(args):
-    options = dict(args.option)
-    if args.navigation_shape:
-        options["navigation_shape"] = args.navigation_shape
-    if args.dwell_time is not None:
-        options["dwell_time"] = args.dwell_time
-    *inputs, output = args.files
-    try:
-        report = convert(
-            inputs if len(inputs) > 1 else inputs[0],
-            output,
-            from_format=args.from_format,
-            to_format=args.to_format,
-            overwrite=args.overwrite,
-            verify=args.verify,
-            checksum=not args.no_checksum,
-            reader_options=options,
-            writer_options=dict(args.write_option),
-            show_progressbar=False if args.quiet else None,
-        )
-    except KeyboardInterrupt:
-        print(
-            f"{output}: interrupted; it is as it was before, nothing is left to delete. Run the command again.",
-            file=sys.stderr,
-        )
-        return 130  # as shells have it
-    rate = report["bytes_in"] / report["seconds"] / 1e6
-    print(
-        f"{report['target']}: {report['frames']} frames, {report['bytes_in'] / 1e6:.1f} MB to "
-        f"{report['bytes_out'] / 1e6:.1f} MB in {report['seconds']:.1f} s ({rate:.1f} MB/s)"
-        + (", verified" if report["verified"] else "")
-    )
-    return 0
-
-
-def _run_check(args):
-    failed = 0
-    for path in args.files:
-        try:
-            found = check(path, args.file_format, False if args.quiet else None, **dict(args.option))
-        except EXPECTED as error:
-            print(f"{path}: {one_line(error)}")
-            failed = 1
-            continue
-        if "hits" in found:
-            size = " x ".join(map(str, found["detector_shape"]))
-            print(f"{path}: good, {found['format']}, {found['hits']:,} hits on {size} pixels; no scan was told")
-            continue
-        shape = " x ".join(map(str, found["shape"]))
-        rows = "" if found.get("canonical", True) else "; rows are not sorted, or repeat pixels, which reading mends"
-        print(f"{path}: good, {found['format']}, {shape} {found['dtype']}, {found['entries']} entries{rows}")
-    return failed

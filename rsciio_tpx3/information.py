@@ -5,14 +5,10 @@ import os
 
 import numpy as np
 
+from rsciio_tpx3.formats import EVENT_FORMATS, first_of, format_of, module_of, name_of, size_of
 from rsciio_tpx3.frames.dask_array import source_of
-from rsciio_tpx3.metadata.provenance import size_of
-from rsciio_tpx3.reader.signal import signal_offers
-from rsciio_tpx3.recording import EVENT_FORMATS, first_of, format_of, module_of, name_of
-from rsciio_tpx3.scan.edges import regular_pulses
-from rsciio_tpx3.utils.clock import ticks_to_seconds
 
-__all__ = ["available_signals", "check_events", "event_info", "file_info"]
+__all__ = ["available_signals", "check_events", "file_info"]
 
 
 def file_info(filename, **options):
@@ -70,53 +66,6 @@ def available_signals(filename, **options):
     if folder in EVENT_FORMATS:
         return module_of(folder).available_signals(filename, **options)
     return _counted_info(filename, folder, options)["signals"]
-
-
-def event_info(source, scan, account, name):
-    """`file_info` of a recording.
-
-    Parameters
-    ----------
-    source : EventSource
-    scan : ScanOptions
-    account : Account
-    name : str
-        Of the format.
-
-    Returns
-    -------
-    dict
-    """
-    index, description = source.index(), source.describe()
-    return {
-        "format": name,
-        "files": list(description["paths"]),
-        "bytes": description["size"],
-        "layout": description["layout"],
-        "detector_shape": list(source.sig_shape[::-1]),
-        "chips": list(index.chips),
-        "hits": index.n_hits,
-        **index.statistics,
-        "edges": {name: _edge_summary(index.edges.select(name)) for name in index.edges.kinds},
-        "first": ticks_to_seconds(index.span[0]),
-        "last": ticks_to_seconds(index.span[1]),
-        "losses": index.losses,
-        "signals": signal_offers(index, scan, account),
-    }
-
-
-def _edge_summary(edges):
-    intervals = np.diff(edges.ticks)
-    summary = {"number": len(edges), "first": ticks_to_seconds(edges.ticks[0])}
-    if len(intervals):
-        pulses = regular_pulses(edges.ticks, edges.counter.astype(np.int64))
-        summary.update(
-            period=ticks_to_seconds(pulses.period),
-            period_error=ticks_to_seconds(pulses.jitter),
-            groups=len(pulses.run_lengths),
-            in_bursts=pulses.burst,
-        )
-    return summary
 
 
 def _counted_info(filename, folder, options):

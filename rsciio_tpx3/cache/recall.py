@@ -5,8 +5,8 @@ from dataclasses import fields
 import numpy as np
 
 from rsciio_tpx3.cache.store import RecordingCache, are_whole, require
+from rsciio_tpx3.events.edge_kinds import EDGE_CODES
 from rsciio_tpx3.events.source import Edges, EventIndex
-from rsciio_tpx3.tpx3.packets import EDGE_CODES
 from rsciio_tpx3.utils.progress import progress_bar
 
 __all__ = ["cache_for", "indexing_bar", "recalled_index", "unread"]

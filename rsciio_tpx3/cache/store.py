@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+import rsciio_tpx3.cache
 from rsciio_tpx3.events.source import noted, recall_noted
 from rsciio_tpx3.events.tally import Tally
 from rsciio_tpx3.scan.scan import OUTSIDE_NAMES
@@ -32,15 +33,12 @@ __all__ = ["RecordingCache", "are_whole", "cache_folder", "clear_cache", "recall
 
 _logger = logging.getLogger(__name__)
 
-CACHE_BYTES = 2 * 2**30
-"""Size of all entries together above which the ones not used for the longest time are removed."""
-
 _FOLDER = "rsciio_tpx3"  # inside the folder that the user names
 _ENDING = ".npz"
 # 12 bytes of a checksum, a kind, and for what is being written a token: no name that a person would give
 _OWN_NAME = re.compile(r"[0-9a-f]{24}\.[a-z0-9-]{1,64}\.npz(\.[0-9a-f]{8}\.partial)?")
 _LEFT_SECONDS = 3600  # a provisional file as old as this was left by a process that was killed
-_CODE = ("events", "frames", "t3pa", "tpx3")  # folders whose code decides what is found
+_CODE = ("corrections", "csr", "electrons", "events", "frames", "scan", "t3pa", "tpx3", "utils")  # folders whose code decides what is found
 _HEAD = "head"  # array in each entry: what it belongs to, as JSON
 _HEAD_BYTES = 1 << 26
 _SPARE_BYTES = 1 << 24  # entries of small recordings: names, statistics, correction tables
@@ -194,7 +192,7 @@ class RecordingCache:
                 with contextlib.suppress(OSError):
                     partial.unlink()
             return
-        _prune(path.parent, CACHE_BYTES)
+        _prune(path.parent, rsciio_tpx3.cache.CACHE_BYTES)
 
     def _path(self, kind):
         return cache_folder() / f"{self._name}.{kind}{_ENDING}"
@@ -366,8 +364,8 @@ def _checksum(head, arrays):
 def _code():
     """Checksum of the code that makes entries: another version's are not trusted, and none forgets to say so."""
     found = hashlib.blake2b(digest_size=16)
-    root = Path(__file__).parent
-    for path in sorted([*root.glob("*.py"), *(path for part in _CODE for path in root.glob(f"{part}/*.py"))]):
+    root = Path(__file__).parent.parent
+    for path in sorted([*root.glob("*.py"), *(path for part in _CODE for path in root.glob(f"{part}/**/*.py"))]):
         found.update(path.read_bytes())
     return found.hexdigest()
 

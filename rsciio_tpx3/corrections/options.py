@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rsciio_tpx3.corrections.tables import is_path, need_file
-from rsciio_tpx3.metadata.provenance import account_of
+from rsciio_tpx3.utils.fingerprints import fingerprint
 from rsciio_tpx3.utils.paths import has_ending
 
 __all__ = ["CORRECTIONS", "WIDE_PIXELS", "account_of_correction", "check_corrections"]
@@ -56,18 +56,18 @@ def check_corrections(corrections):
 
 
 def account_of_correction(name, given):
-    """What was given for a correction, in plain text and numbers; see `rsciio_tpx3.metadata.provenance.account_of`.
+    """What was given for a correction, in plain text and numbers; see `rsciio_tpx3.utils.fingerprints.fingerprint`.
 
     Files have their checksums; of a folder of matrices it is a list of ``files``, each with its name.
     """
     if name == "energy" and is_path(given) and os.path.isdir(given):
         from rsciio_tpx3.corrections.energy import matrix_files
 
-        files = [account_of(Path(path)) for path in matrix_files(given).values()]
+        files = [fingerprint(Path(path)) for path in matrix_files(given).values()]
         return {"file": os.path.basename(os.path.normpath(given)), "files": files}
     if name in _TAKE_FILES:
         given = _with_paths(given, name)
-    return account_of(given)
+    return fingerprint(given)
 
 
 def _with_paths(given, name):

@@ -1,7 +1,7 @@
 """Hits to electrons: an event source that looks like any other, but yields one entry a cluster.
 
-What a cluster is stands in `rsciio_tpx3.electrons.joining`. A query for the electrons of a span of time reads the hits of
-that span and of a margin on both sides. Clusters that last longer than `max_duration` are no electrons but chains of
+What a cluster is stands in `rsciio_tpx3.electrons.joining`. A query for the electrons of a span of time reads the hits
+of that span and of a margin on both sides. Clusters that last longer than `max_duration` are no electrons but chains of
 many, and are left out. With a margin of that duration and one window, every other cluster with a hit in the span is
 complete, and a chain is seen to be one: so the answer is exact, and the same for every way to cut a recording.
 """

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from rsciio_tpx3.tpx3.packets import EDGE_CODES
+from rsciio_tpx3.events.edge_kinds import EDGE_CODES
 
 __all__ = [
     "CompactHits",

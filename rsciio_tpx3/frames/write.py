@@ -17,11 +17,10 @@ from dask.array import Array
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.source import FrameSource
-from rsciio_tpx3.metadata.record import check_axes
 from rsciio_tpx3.utils.progress import progress_bar
 from rsciio_tpx3.utils.threads import thread_count
 
-__all__ = ["FrameSink", "NullSink", "check_layout", "known_entries", "spans_of", "write"]
+__all__ = ["FrameSink", "NullSink", "known_entries", "spans_of", "write"]
 
 SPAN_ENTRIES = 750_000
 """Entries that one span should not exceed: decoding them takes some 25 MB, and a few spans are in work at once."""
@@ -125,24 +124,6 @@ def _in_order(pool, work, tasks, most):
     finally:
         for future in waiting:
             future.cancel()
-
-
-def check_layout(signal):
-    """Shape of a signal dictionary's frames, refused unless the last two axes are the detector and all have a scale.
-
-    Returns
-    -------
-    nav_shape, sig_shape : tuple of int
-    """
-    flags = [bool(axis["navigate"]) for axis in signal["axes"]]
-    shape = tuple(int(n) for n in signal["data"].shape)
-    if len(flags) != len(shape) or flags[-2:] != [False, False] or not all(flags[:-2]):
-        raise ValueError(
-            f"counted formats hold frames with two signal axes; found data of shape {shape} with signal axes "
-            f"{[i for i, nav in enumerate(flags) if not nav]}. Transpose the signal first: s.transpose(signal_axes=2)."
-        )
-    check_axes(signal["axes"])
-    return shape[:-2], shape[-2:]
 
 
 def spans_of(data):

@@ -7,6 +7,7 @@ import os
 from urllib.parse import quote
 
 from rsciio_tpx3.exceptions import ConflictError, UnitError
+from rsciio_tpx3.formats import files_of
 from rsciio_tpx3.metadata.calibration import (
     axis_kind,
     check_uniform,
@@ -323,8 +324,6 @@ def write_ro_crate(signal, *paths, overwrite=False):
     ValueError
         If the files lie in several folders.
     """
-    from rsciio_tpx3.metadata.provenance import files_of
-
     every = [os.path.abspath(part) for path in paths for part in files_of(os.fspath(path))]
     folders = {os.path.dirname(path) for path in every}
     if len(folders) != 1:

@@ -5,9 +5,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from rsciio_tpx3.metadata.provenance import account_of
 from rsciio_tpx3.scan.sync import ScanOptions
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+from rsciio_tpx3.utils.fingerprints import fingerprint
 
 __all__ = ["asked_for"]
 
@@ -30,7 +30,7 @@ def asked_for(about, options, events, dtype):
     -------
     dict
         Names and values as the readers take them: times as text in seconds, shapes in (x, y) order, and instead of
-        files and large arrays what `rsciio_tpx3.metadata.provenance.account_of` says of them.
+        files and large arrays what `rsciio_tpx3.utils.fingerprints.fingerprint` says of them.
     """
     asked = {_NAMES.get(name, name): _scan_word(name, value) for name, value in _unusual(options, ScanOptions())}
     if asked.get("sync") == "frames":
@@ -61,7 +61,7 @@ def _scan_word(name, value):
     if isinstance(value, Fraction):
         return _seconds(value)
     if isinstance(value, np.ndarray):
-        return account_of(value)
+        return fingerprint(value)
     if name == "nav_shape":
         return list(value[::-1])
     return value.words() if name in ("frames", "time_bins") else value

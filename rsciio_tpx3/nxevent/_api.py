@@ -12,7 +12,7 @@ from dask.array import Array
 
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
-from rsciio_tpx3.frames.write import check_layout, known_entries, write
+from rsciio_tpx3.frames.write import known_entries, write
 from rsciio_tpx3.metadata.event_values import QUANTITY
 from rsciio_tpx3.metadata.known import gather
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record, warn_unused
@@ -22,7 +22,7 @@ from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, INSTRUMENT, PARAMETERS, PR
 from rsciio_tpx3.nxevent.pixels import detector_numbers
 from rsciio_tpx3.nxevent.sink import NXEventSink
 from rsciio_tpx3.nxevent.source import EXPECTED, NXEventSource
-from rsciio_tpx3.reader.counted import counted_signal
+from rsciio_tpx3.reader.counted import check_layout, counted_signal
 from rsciio_tpx3.reader.options import checks_options
 from rsciio_tpx3.reader.signal import numpy_order, refuse_unknown
 from rsciio_tpx3.utils.files import FileStamp, PartialFiles, need_space, system_errors

@@ -7,14 +7,14 @@ import os
 
 import numpy as np
 
-from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
+from rsciio_tpx3.frames.write import NullSink, known_entries, write
 from rsciio_tpx3.metadata.event_values import QUANTITY
 from rsciio_tpx3.metadata.known import gather
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record, warn_unused
 from rsciio_tpx3.raw_csr.description import read_description
 from rsciio_tpx3.raw_csr.sink import RawCsrSink
 from rsciio_tpx3.raw_csr.source import RawCsrSource
-from rsciio_tpx3.reader.counted import counted_signal
+from rsciio_tpx3.reader.counted import check_layout, counted_signal
 from rsciio_tpx3.reader.options import checks_options
 from rsciio_tpx3.reader.signal import numpy_order, refuse_unknown
 from rsciio_tpx3.utils.files import PartialFiles, need_space

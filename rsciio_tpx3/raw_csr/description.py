@@ -309,3 +309,9 @@ def _literal(text):
     """JSON text inside a TOML literal string, which ends at three quotes and takes no control characters."""
     text = text.replace("'", "\\u0027").replace("\x7f", "\\u007f")
     return text if text.endswith("\n") else text + "\n"
+
+
+def files_of(path):
+    """The description and the arrays that it names."""
+    # only names and sums: the reader has refused already what lies elsewhere without leave
+    return [path, *(stamp.path for stamp in read_description(path, allow_external=True).stamps.values())]

@@ -1,9 +1,9 @@
 """The signal dictionary of a counted file, whatever its format: with our record, or as another program left it."""
 
-from rsciio_tpx3.metadata.record import default_axes
+from rsciio_tpx3.metadata.record import check_axes, default_axes
 from rsciio_tpx3.reader.signal import frames_signal
 
-__all__ = ["counted_signal"]
+__all__ = ["check_layout", "counted_signal"]
 
 
 def counted_signal(source, record, metadata, original_metadata, lazy, chunks, account=None):
@@ -19,7 +19,7 @@ def counted_signal(source, record, metadata, original_metadata, lazy, chunks, ac
     metadata, original_metadata : dict
         For a file without a record.
     lazy, chunks, account
-        As in `reading.frames_signal`.
+        As in `rsciio_tpx3.reader.signal.frames_signal`.
 
     Returns
     -------
@@ -44,3 +44,21 @@ def counted_signal(source, record, metadata, original_metadata, lazy, chunks, ac
             account=account,
         )
     ]
+
+
+def check_layout(signal):
+    """Shape of a signal dictionary's frames, refused unless the last two axes are the detector and all have a scale.
+
+    Returns
+    -------
+    nav_shape, sig_shape : tuple of int
+    """
+    flags = [bool(axis["navigate"]) for axis in signal["axes"]]
+    shape = tuple(int(n) for n in signal["data"].shape)
+    if len(flags) != len(shape) or flags[-2:] != [False, False] or not all(flags[:-2]):
+        raise ValueError(
+            f"counted formats hold frames with two signal axes; found data of shape {shape} with signal axes "
+            f"{[i for i, nav in enumerate(flags) if not nav]}. Transpose the signal first: s.transpose(signal_axes=2)."
+        )
+    check_axes(signal["axes"])
+    return shape[:-2], shape[-2:]

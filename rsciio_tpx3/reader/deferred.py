@@ -21,12 +21,13 @@ from rsciio_tpx3.reader.signal import (
     value_dtype,
 )
 from rsciio_tpx3.scan.scan import refuse_many_positions
+from rsciio_tpx3.utils.extensions import extension
 
 __all__ = ["completed", "event_signal_when_needed", "told_array"]
 
 
 def event_signal_when_needed(open_source, unread, layout, options, lazy=False, **about):
-    """As `rsciio_tpx3.reader.signal.event_signal`, but the recording is read at the first computation where that is possible.
+    """As `rsciio_tpx3.reader.signal.event_signal`, but reads at the first computation where that is possible.
 
     Parameters
     ----------
@@ -136,6 +137,5 @@ def _load(open_source, files, options, dtype, show_progressbar, events, account)
 
 def _finish(signal, frames):
     """Runs inside HyperSpy only: the sparse class, which knows what to ask before its first analysis."""
-    from hyperspy_sparse.signals import finish_later
-
-    return finish_later(signal, frames)
+    finish_later = extension("finish_later")
+    return signal if finish_later is None else finish_later(signal, frames)

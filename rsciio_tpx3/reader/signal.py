@@ -40,8 +40,9 @@ from rsciio_tpx3.scan.scan import refuse_many_positions
 from rsciio_tpx3.scan.sync import ScanOptions, build_scan, choose_sync
 from rsciio_tpx3.scan.time_bins import TimeBins
 from rsciio_tpx3.utils.clock import LATEST, TICKS_PER_SECOND, ticks_to_seconds
+from rsciio_tpx3.utils.extensions import extension
 from rsciio_tpx3.utils.paths import has_ending, load_npy, need_file
-from rsciio_tpx3.utils.text import counted, format_seconds
+from rsciio_tpx3.utils.text import counted
 from rsciio_tpx3.utils.units import shown, to_ticks
 
 __all__ = [
@@ -56,7 +57,6 @@ __all__ = [
     "position_axes",
     "refuse_unknown",
     "scan_options",
-    "signal_offers",
     "told_options",
     "told_scan",
     "value_dtype",
@@ -401,9 +401,8 @@ def frames_signal(
 
 def _finish(signal, navigator, holds):
     """Runs inside HyperSpy only: the sparse class, and the navigator that is known already."""
-    from hyperspy_sparse.signals import finish_loading
-
-    return finish_loading(signal, navigator, holds)
+    finish_loading = extension("finish_loading")
+    return signal if finish_loading is None else finish_loading(signal, navigator, holds)
 
 
 def followed(signal, filename, file_format, options):
@@ -425,9 +424,8 @@ def followed(signal, filename, file_format, options):
 
 def _remember(signal, filename, file_format, options):
     """Runs inside HyperSpy only: how to load it again, for `hyperspy_sparse.refresh`."""
-    from hyperspy_sparse.follow import remember
-
-    return remember(signal, filename, file_format, options)
+    remember = extension("remember_recording")
+    return signal if remember is None else remember(signal, filename, file_format, options)
 
 
 def axis(name, size, navigate, scale=1.0, offset=0.0, units=""):
@@ -536,35 +534,3 @@ def _original_metadata(source):
     if about.get("sidecar"):
         found["sidecar"] = about["sidecar"]
     return {about.get("format", "tpx3"): found}
-
-
-def signal_offers(index, options, account=None):
-    """What a recording can be loaded as; see `rsciio_tpx3.tpx3.available_signals`."""
-    offers = []
-    if len(index.edges):
-        offer = {"signal": "scan"}
-        try:
-            scan = told_scan(index, options, account)
-        except (ScanSyncError, MetadataConflictError) as error:
-            offer.update(ready=False, needs=str(error))
-        else:
-            offer.update(
-                ready=True,
-                sync=scan.report["sync"],
-                tdc=scan.report["tdc"],
-                navigation_shape=tuple(scan.nav_shape[::-1]),
-                dwell_time=scan.report["dwell_time"],
-                notes=list(scan.report["messages"]),
-            )
-        offers.append(offer)
-    if index.n_hits:
-        span = ticks_to_seconds(index.hit_span[1] - index.hit_span[0])
-        offers.append(
-            {
-                "signal": "frames",
-                "ready": False,
-                "needs": f'frame_time, such as frame_time="1 ms"; the recording lasts {format_seconds(span)}.',
-                "duration": span,
-            }
-        )
-    return offers

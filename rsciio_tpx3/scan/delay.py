@@ -20,6 +20,7 @@ from rsciio_tpx3.scan.line_profiles import line_profiles
 from rsciio_tpx3.scan.repeats import FrameChoice
 from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+from rsciio_tpx3.utils.extensions import extension
 from rsciio_tpx3.utils.text import format_seconds
 
 __all__ = ["METHODS", "ScanDelay", "delay_of_scan"]
@@ -75,17 +76,10 @@ class ScanDelay:
         -------
         matplotlib.axes.Axes
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(layout="constrained")
-        ax.plot(self.delays * 1e6, self.agreement, ".-", markersize=3, linewidth=0.8)
-        ax.axvline(self.delay * 1e6, color="tab:red", linewidth=1)
-        spread = (self.delay - self.error) * 1e6, (self.delay + self.error) * 1e6
-        ax.axvspan(*spread, color="tab:red", alpha=0.25, linewidth=0)
-        ax.set(xlabel="delay / us", ylabel="agreement")
-        ax.set_title(f"{self.method}: {self.delay * 1e6:.4g} +- {self.error * 1e6:.2g} us", fontsize=10)
-        return ax
+        plot = extension("plot_scan_delay")
+        if plot is None:
+            raise ImportError("plotting needs matplotlib and HyperSpy. Install them by: pip install hyperspy")
+        return plot(self, ax)
 
 
 def delay_of_scan(source, options, span=None, method="auto", mask=None):

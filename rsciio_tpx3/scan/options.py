@@ -5,10 +5,10 @@ from fractions import Fraction
 
 import numpy as np
 
+from rsciio_tpx3.events.edge_kinds import EDGE_CODES
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.scan.repeats import FrameChoice
 from rsciio_tpx3.scan.time_bins import TimeBins
-from rsciio_tpx3.tpx3.packets import EDGE_CODES
 
 __all__ = ["COMES_LATER", "EDGELESS", "PATTERNS", "SYNCS", "ScanOptions", "need"]
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rsciio_tpx3.events.edge_kinds import EDGE_CODES
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.scan.clocked import frame_trigger_scan, frames_over_time, shared_clock_scan
 from rsciio_tpx3.scan.edges import other_direction, period_text
@@ -26,7 +27,6 @@ from rsciio_tpx3.scan.pixel_pulses import pixel_pulses, pixel_trigger_scan
 from rsciio_tpx3.scan.repeats import with_frames
 from rsciio_tpx3.scan.scan import refuse_many_positions
 from rsciio_tpx3.scan.time_bins import with_time_bins
-from rsciio_tpx3.tpx3.packets import EDGE_CODES
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import format_seconds
 

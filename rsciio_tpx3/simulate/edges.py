@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rsciio_tpx3.events.edge_kinds import EDGE_CODES
 from rsciio_tpx3.simulate.scan import Scan
-from rsciio_tpx3.tpx3.packets import EDGE_CODES
 
 __all__ = ["Edges", "make_edges"]
 

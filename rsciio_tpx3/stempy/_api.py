@@ -9,10 +9,10 @@ import os
 import numpy as np
 
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
-from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
+from rsciio_tpx3.frames.write import NullSink, known_entries, write
 from rsciio_tpx3.metadata.known import gather
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, plain, read_record
-from rsciio_tpx3.reader.counted import counted_signal
+from rsciio_tpx3.reader.counted import check_layout, counted_signal
 from rsciio_tpx3.reader.options import checks_options
 from rsciio_tpx3.reader.signal import refuse_unknown
 from rsciio_tpx3.stempy.sink import StempySink

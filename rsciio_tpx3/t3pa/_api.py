@@ -6,13 +6,13 @@ from dataclasses import replace
 from functools import partial
 
 from rsciio_tpx3.cache.recall import unread
-from rsciio_tpx3.information import event_info
 from rsciio_tpx3.metadata.known import gather, steered
 from rsciio_tpx3.metadata.sources.pixet import read_items
 from rsciio_tpx3.reader.deferred import event_signal_when_needed
+from rsciio_tpx3.reader.event_info import event_info, signal_offers
 from rsciio_tpx3.reader.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.reader.options import check_options, checks_options
-from rsciio_tpx3.reader.signal import called_with, followed, refuse_unknown, scan_options, signal_offers
+from rsciio_tpx3.reader.signal import called_with, followed, refuse_unknown, scan_options
 from rsciio_tpx3.t3pa.matrix import matrix_layout
 from rsciio_tpx3.t3pa.records import open_records
 from rsciio_tpx3.t3pa.sidecar import read_sidecars

@@ -41,7 +41,7 @@ def build_index(records, losses, toa_bits=None, measurement=None, by_chip=False,
     Parameters
     ----------
     records : TextRecords or BinaryRecords
-    losses : rsciio_tpx3.tpx3.index.Losses
+    losses : rsciio_tpx3.events.losses.Losses
         What to do about damage.
     toa_bits, measurement
         As in `rsciio_tpx3.t3pa.AdvacamSource`.

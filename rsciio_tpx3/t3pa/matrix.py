@@ -79,7 +79,7 @@ def matrix_name(layout, sidecar, found, n_hits, losses, name):
     found : dict
         Of `rsciio_tpx3.t3pa.index.build_index`.
     n_hits : int
-    losses : rsciio_tpx3.tpx3.index.Losses
+    losses : rsciio_tpx3.events.losses.Losses
         Counts "hits_outside", where the user lets pixels go that are not on the detector.
     name : str
         Of the file, for messages.

@@ -8,13 +8,13 @@ import numpy as np
 from rsciio_tpx3.cache.recall import cache_for, recalled_index
 from rsciio_tpx3.cache.store import are_whole, require
 from rsciio_tpx3.events.geometry import CHIP_SIZE
+from rsciio_tpx3.events.losses import Losses
 from rsciio_tpx3.events.source import Hits, check_inside
 from rsciio_tpx3.t3pa.index import BLOCK, TOA_BITS, build_index, unwrapped, warn_of_losses
 from rsciio_tpx3.t3pa.matrix import is_by_chip, matrix_layout, matrix_name, matrix_table
 from rsciio_tpx3.t3pa.records import open_records
 from rsciio_tpx3.t3pa.rows import HIT, MOST_BY_CHIP, MOST_MATRIX, judged
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
-from rsciio_tpx3.tpx3.index import Losses
 from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
 from rsciio_tpx3.utils.follow import stamp_of
 

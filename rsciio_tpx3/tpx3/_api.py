@@ -6,12 +6,12 @@ from functools import partial
 
 from rsciio_tpx3.cache.recall import unread
 from rsciio_tpx3.events.geometry import make_layout
-from rsciio_tpx3.information import event_info
 from rsciio_tpx3.metadata.known import first_piece, gather, steered
 from rsciio_tpx3.reader.deferred import event_signal_when_needed
+from rsciio_tpx3.reader.event_info import event_info, signal_offers
 from rsciio_tpx3.reader.event_options import EVENT_OPTIONS, event_options
 from rsciio_tpx3.reader.options import check_options, checks_options
-from rsciio_tpx3.reader.signal import called_with, followed, refuse_unknown, scan_options, signal_offers
+from rsciio_tpx3.reader.signal import called_with, followed, refuse_unknown, scan_options
 from rsciio_tpx3.tpx3.source import Tpx3Source, cache_of, files_of
 
 __all__ = ["available_signals", "file_info", "file_reader", "opened"]

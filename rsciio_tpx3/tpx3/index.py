@@ -8,7 +8,6 @@ import numpy as np
 
 from rsciio_tpx3.cache.recall import indexing_bar
 from rsciio_tpx3.events.source import Edges, EventIndex
-from rsciio_tpx3.exceptions import LossError
 from rsciio_tpx3.tpx3.chain import left_out, likely_headers, trusted_ranges
 from rsciio_tpx3.tpx3.files import read_ahead
 from rsciio_tpx3.tpx3.packets import (
@@ -23,41 +22,16 @@ from rsciio_tpx3.tpx3.unwrap import NO_TIME, place_in_time
 from rsciio_tpx3.utils.clock import PIXEL_PERIOD, ticks_to_seconds
 from rsciio_tpx3.utils.text import counted
 
-__all__ = ["Losses", "build_index", "doubtful_chips", "warn_of_losses", "without_chips"]
+__all__ = ["build_index", "doubtful_chips", "warn_of_losses", "without_chips"]
 
 _logger = logging.getLogger(__name__)
 
-_ON_LOSS = ("raise", "warn")
 # Single words may be flipped in a long recording that is good otherwise; more than one in a thousand is another matter.
 _FEW_UNKNOWN = 64
 _SHARE_UNKNOWN = 0.001
 _FEW_CHUNKS = 32  # of a file that is too short to call one of them wrong
 _TOLD_PAUSES = 8  # as many are named
 _OUT_OF_TIME = "whose time contradicts the times before and after"
-
-
-class Losses:
-    """Damage of the files: an error, or a warning and a number, as the user decides.
-
-    Parameters
-    ----------
-    on_loss : {"raise", "warn"}
-    """
-
-    def __init__(self, on_loss):
-        if on_loss not in _ON_LOSS:
-            raise ValueError(f"on_loss={on_loss!r} is none of {', '.join(map(repr, _ON_LOSS))}.")
-        self.on_loss = on_loss
-        self.amounts = {}
-        self.found = []
-
-    def add(self, what, amount, text):
-        """Count a loss and say it once; raise `LossError` where losses are refused."""
-        if self.on_loss == "raise":
-            raise LossError(f'{text}\n    on_loss="warn" reads what is left and counts what is lost.')
-        _logger.warning(text)
-        self.amounts[what] = self.amounts.get(what, 0) + amount
-        self.found.append((what, amount, text))
 
 
 def build_index(parts, losses, show_progressbar=None, keep_before_reset=False):

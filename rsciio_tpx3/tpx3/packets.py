@@ -9,6 +9,7 @@ lanl/HERMES, tpx3awkward, pymepix and real files; ``docs/formats/tpx3.md`` has t
 
 import numpy as np
 
+from rsciio_tpx3.events.edge_kinds import EDGE_CODES, EDGE_NAMES
 from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, TDC_TICKS
 from rsciio_tpx3.utils.compiled import njit
 
@@ -78,8 +79,6 @@ CHUNK_COUNT = 0x50
 CHUNK_TIMES = 0x51
 CONTROL_ID_NAMES = {0x5F: "shutter open", 0x5A: "shutter close", 0x5C: "heartbeat"}
 
-# bits 59-56 of a TDC word
-EDGE_CODES = {"tdc1-rise": 0xF, "tdc1-fall": 0xA, "tdc2-rise": 0xE, "tdc2-fall": 0xB}
 # Top bytes of all words that mean something. 0x51: when a chunk was made and the times in it, after the Serval manual;
 # 0x71 and 0x72: acknowledgements, ends and commands, of which new codes come with new firmware.
 KNOWN_TOPS = frozenset(
@@ -87,7 +86,6 @@ KNOWN_TOPS = frozenset(
     + [TYPE_TDC << 4 | code for code in EDGE_CODES.values()]
     + [kind << 4 | low for kind in (TYPE_COUNT, TYPE_PIXEL) for low in range(16)]
 )
-EDGE_NAMES = {code: name for name, code in EDGE_CODES.items()}
 
 _inline = njit(nogil=True, cache=True, inline="always")
 

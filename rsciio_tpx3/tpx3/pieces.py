@@ -31,7 +31,7 @@ def check_pieces(parts, losses):
     Parameters
     ----------
     parts : list of rsciio_tpx3.tpx3.files.Part
-    losses : rsciio_tpx3.tpx3.index.Losses
+    losses : rsciio_tpx3.events.losses.Losses
         With "warn" they are read one after the other all the same, as a clock that was reset between them is.
 
     Raises

@@ -7,11 +7,12 @@ import numpy as np
 
 from rsciio_tpx3.cache.recall import cache_for
 from rsciio_tpx3.events.geometry import layout_for
+from rsciio_tpx3.events.losses import Losses
 from rsciio_tpx3.events.source import CompactHits, Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
-from rsciio_tpx3.tpx3.index import Losses, doubtful_chips, without_chips
+from rsciio_tpx3.tpx3.index import doubtful_chips, without_chips
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
 from rsciio_tpx3.tpx3.pieces import check_pieces
 from rsciio_tpx3.tpx3.recall import recalled_blocks
@@ -42,7 +43,7 @@ def files_of(filename, all_parts=False, on_loss="raise", follow=False):
     Returns
     -------
     parts : list of rsciio_tpx3.tpx3.files.Part
-    losses : rsciio_tpx3.tpx3.index.Losses
+    losses : rsciio_tpx3.events.losses.Losses
     """
     losses = Losses(on_loss)
     paths, missing = expand_parts(filename, all_parts)

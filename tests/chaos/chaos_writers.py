@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rsciio_tpx3 import CSRFrames, simulate, to_dask
-from rsciio_tpx3.cache.store import store as cache
+from rsciio_tpx3.cache import store as cache
 from rsciio_tpx3.convert import convert
 from rsciio_tpx3.frames.memory_source import MemorySource
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from advacam_files import HEADER, OLD_RECORD, RECORD, expected_ticks, hits, write_binary, write_text
 
-from rsciio_tpx3.cache.store import recall as kept_index
+from rsciio_tpx3.cache import recall as kept_index
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.t3pa import AdvacamSource, file_reader, records, source

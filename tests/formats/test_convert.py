@@ -12,7 +12,9 @@ import pytest
 from counted_data import lazy, signal_dict
 
 from rsciio_tpx3 import raw_csr
-from rsciio_tpx3.convert import add_check_parser, add_convert_parser, check, convert
+from rsciio_tpx3.cli.check import add_check_parser
+from rsciio_tpx3.cli.convert import add_convert_parser
+from rsciio_tpx3.convert import check, convert
 
 pytest.importorskip("h5py")
 pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")

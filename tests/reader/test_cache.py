@@ -9,8 +9,8 @@ import pytest
 
 import rsciio_tpx3
 from rsciio_tpx3 import file_reader, simulate
-from rsciio_tpx3.cache.store import recall as kept_index
-from rsciio_tpx3.cache.store import store as cache
+from rsciio_tpx3.cache import recall as kept_index
+from rsciio_tpx3.cache import store as cache
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.event_frames import EventFrames
@@ -261,7 +261,7 @@ def test_the_cache_is_small_bounded_and_can_be_emptied(recording, folder, monkey
     kept = sum(path.stat().st_size for path in folder.iterdir())
     # names and numbers that do not grow with the recording, and 0.2 % of it
     assert kept < 8000 + 0.002 * recording.stat().st_size
-    monkeypatch.setattr(cache, "CACHE_BYTES", 1000)
+    monkeypatch.setattr("rsciio_tpx3.cache.CACHE_BYTES", 1000)
     _load(recording, navigation_shape=(5, 6))
     assert len(list(folder.iterdir())) == 1
     assert rsciio_tpx3.clear_cache() > 0

@@ -11,7 +11,7 @@ import pytest
 
 import rsciio_tpx3
 from rsciio_tpx3 import file_reader, simulate
-from rsciio_tpx3.cache.store import store as cache
+from rsciio_tpx3.cache import store as cache
 from rsciio_tpx3.t3pa import file_reader as advacam_reader
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -196,7 +196,7 @@ def test_a_full_cache_and_its_cleaning_leave_all_other_files(tmp_path, folder, m
             (where / other).write_text("mine")
             os.utime(where / other, (1, 1))
     (folder / "0123456789abcdef01234567").mkdir()
-    monkeypatch.setattr(cache, "CACHE_BYTES", 1)
+    monkeypatch.setattr("rsciio_tpx3.cache.CACHE_BYTES", 1)
     file_reader(tmp_path / "a.tpx3", navigation_shape=(10, 6), lazy=True, show_progressbar=False, cache=True)
     rsciio_tpx3.clear_cache()
     assert {path.name for path in folder.iterdir()} == {*others, "0123456789abcdef01234567"}

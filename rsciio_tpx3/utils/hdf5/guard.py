@@ -8,6 +8,7 @@ into it cannot be interrupted; a process can.
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 
@@ -38,7 +39,7 @@ def guard_hdf5(guard, path):
     seconds = SECONDS if guard is True else float(guard)
     command = [sys.executable, "-m", "rsciio_tpx3.utils.hdf5.guard", os.path.abspath(path)]
     # the child finds this package where it is imported from here
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    root = str(Path(__file__).resolve().parents[3])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     try:
         found = subprocess.run(

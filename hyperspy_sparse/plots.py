@@ -1,0 +1,28 @@
+"""Pictures of what the reader found, for those who have matplotlib."""
+
+__all__ = ["plot_scan_delay"]
+
+
+def plot_scan_delay(found, ax=None):
+    """Draw the curve by which a scan delay was found.
+
+    Parameters
+    ----------
+    found : rsciio_tpx3.scan.delay.ScanDelay
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        _, ax = plt.subplots(layout="constrained")
+    ax.plot(found.delays * 1e6, found.agreement, ".-", markersize=3, linewidth=0.8)
+    ax.axvline(found.delay * 1e6, color="tab:red", linewidth=1)
+    spread = (found.delay - found.error) * 1e6, (found.delay + found.error) * 1e6
+    ax.axvspan(*spread, color="tab:red", alpha=0.25, linewidth=0)
+    ax.set(xlabel="delay / us", ylabel="agreement")
+    ax.set_title(f"{found.method}: {found.delay * 1e6:.4g} +- {found.error * 1e6:.2g} us", fontsize=10)
+    return ax

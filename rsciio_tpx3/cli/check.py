@@ -1,0 +1,40 @@
+"""``rsciio-tpx3 check``: read whole files, and say what is wrong."""
+
+from rsciio_tpx3.cli.options import EXPECTED, add_files, add_option, one_line
+from rsciio_tpx3.convert import check
+
+__all__ = ["add_check_parser"]
+
+
+def add_check_parser(subparsers):
+    """Add ``check`` to the command line; ``args.run(args)`` does it and returns the exit code."""
+    parser = subparsers.add_parser(
+        "check",
+        help="read a whole file and say what is wrong",
+        description="Read a whole file and say what is wrong. Exit code 1 if something is.",
+    )
+    add_files(parser, 1, "files to check, each by itself")
+    parser.add_argument("--format", dest="file_format", help="where the ending does not tell it")
+    add_option(parser, "--option", "reader", "such as navigation_shape=256,256")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=_run_check)
+    return parser
+
+
+def _run_check(args):
+    failed = 0
+    for path in args.files:
+        try:
+            found = check(path, args.file_format, False if args.quiet else None, **dict(args.option))
+        except EXPECTED as error:
+            print(f"{path}: {one_line(error)}")
+            failed = 1
+            continue
+        if "hits" in found:
+            size = " x ".join(map(str, found["detector_shape"]))
+            print(f"{path}: good, {found['format']}, {found['hits']:,} hits on {size} pixels; no scan was told")
+            continue
+        shape = " x ".join(map(str, found["shape"]))
+        rows = "" if found.get("canonical", True) else "; rows are not sorted, or repeat pixels, which reading mends"
+        print(f"{path}: good, {found['format']}, {shape} {found['dtype']}, {found['entries']} entries{rows}")
+    return failed

@@ -1,0 +1,29 @@
+"""``rsciio-tpx3 demo``: from a recording to pictures, where a package of signals is installed."""
+
+import logging
+
+from rsciio_tpx3.cli.options import add_files, add_option
+from rsciio_tpx3.utils.extensions import extension
+
+__all__ = ["add_demo_parser"]
+
+
+def add_demo_parser(subparsers):
+    """Add ``demo`` to the command line; ``args.run(args)`` does it."""
+    parser = subparsers.add_parser(
+        "demo", help="from a recording to pictures with pyXem; without FILE a recording is simulated first"
+    )
+    add_files(parser, 0, "several are pieces of one acquisition")
+    add_option(parser, "--option", "reader", "such as -o dwell_time='1 us' -o navigation_shape=256,256")
+    parser.add_argument("--output", default=".", metavar="FOLDER", help="where to put the results (here)")
+    parser.set_defaults(run=_demo)
+    return parser
+
+
+def _demo(arguments):
+    run = extension("demo")
+    if run is None:
+        raise ImportError("the demo needs HyperSpy and pyXem. Install them by: pip install hyperspy pyxem")
+    # HyperSpy logs a traceback of what a reader refuses; `main` says it on a line
+    logging.getLogger("hyperspy.io").setLevel(logging.CRITICAL)
+    run(arguments.files, arguments.output, dict(arguments.option))

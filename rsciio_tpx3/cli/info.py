@@ -1,0 +1,85 @@
+"""``rsciio-tpx3 info``: what is in a file of hits or counts, without decoding it."""
+
+import json
+
+import rsciio_tpx3
+from rsciio_tpx3.cli.options import add_files, add_option
+from rsciio_tpx3.utils.paths import need_file
+from rsciio_tpx3.utils.text import counted, format_seconds
+
+__all__ = ["add_info_parser"]
+
+
+def add_info_parser(subparsers):
+    """Add ``info`` to the command line; ``args.run(args)`` does it."""
+    parser = subparsers.add_parser("info", help="print what is in a file of hits or counts, without decoding it")
+    add_files(parser, 1, "several are pieces of one acquisition")
+    add_option(parser, "--option", "reader", "such as -o dwell_time='1 us' -o navigation_shape=256,256")
+    parser.add_argument("--json", action="store_true", help="print JSON for other programs")
+    parser.set_defaults(run=_info)
+    return parser
+
+
+def _info(arguments):
+    for path in arguments.files:
+        need_file(path)
+    files = arguments.files if len(arguments.files) > 1 else arguments.files[0]
+    info = rsciio_tpx3.file_info(files, **dict(arguments.option))
+    if arguments.json:
+        print(json.dumps(info, indent=2))
+    else:
+        print("\n".join(_info_lines(info)))
+
+
+def _info_lines(info):
+    yield from info["files"]
+    yield from _event_lines(info) if "hits" in info else _counted_lines(info)
+    losses = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in info["losses"].items())
+    yield f"  losses         {losses or 'none seen'}"
+
+
+def _counted_lines(info):
+    yield f"  format         {info['format']}, {info['bytes']:,} bytes"
+    yield f"  positions      {' x '.join(map(str, info['navigation_shape'])) or 'one'} (x, y)"
+    yield f"  detector       {' x '.join(map(str, info['detector_shape']))} pixels (x, y), {info['dtype']}"
+    known = [counted(info[name], one, name) for name, one in (("entries", "entry"), ("counts", "count")) if info[name]]
+    yield f"  holds          {', '.join(known) or 'counts; how many is not known without reading them'}"
+
+
+def _event_lines(info):
+    yield f"  size           {info['bytes']:,} bytes, {info['hits']:,} hits"
+    yield f"  detector       {info['layout']}, {' x '.join(map(str, info['detector_shape']))} pixels (x, y)"
+    for chip in info["chips"] if "hits_by_chip" in info else ():
+        hits = info["hits_by_chip"].get(chip, 0)
+        chunks = info["chunks_by_chip"].get(chip, 0)
+        yield f"    chip {chip}       {hits:,} hits in {chunks:,} chunks"
+    yield f"  time           {format_seconds(info['first'])} to {format_seconds(info['last'])}"
+    for kind in ("packets", "records"):
+        if kind in info:
+            yield f"  {kind:14} " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in info[kind].items())
+    for name, edge in info["edges"].items():
+        yield f"  {name:14} {_edge_text(edge)}"
+    if not info["edges"]:
+        yield "  edges          none"
+    for signal in info["signals"]:
+        yield f"  as {signal['signal']:11} {_signal_text(signal)}"
+
+
+def _edge_text(edge):
+    text = f"{edge['number']:,} edges"
+    if "period" in edge:
+        text += f", every {format_seconds(edge['period'])} (+- {format_seconds(edge['period_error'])})"
+        if edge["groups"] > 1:
+            text += f", in {edge['groups']} groups"
+        if edge["in_bursts"]:
+            text += f", {edge['in_bursts']:,} more in bursts"
+    return text
+
+
+def _signal_text(signal):
+    if not signal["ready"]:
+        return f"needs more: {signal['needs']}"
+    shape = " x ".join(map(str, signal["navigation_shape"]))
+    text = f"{shape} positions (x, y), dwell time {format_seconds(signal['dwell_time'])}, "
+    text += f"{signal['sync']}" + (f" on {signal['tdc']}" if signal["tdc"] else "")
+    return "\n                 ".join([text, *signal["notes"]])

@@ -1,0 +1,113 @@
+"""Which formats there are, which of them a file has, and which files belong to it."""
+
+import importlib
+import os
+
+from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.utils.fingerprints import sha256
+
+__all__ = [
+    "EVENT_FORMATS",
+    "checksums",
+    "files_of",
+    "first_of",
+    "format_of",
+    "module_of",
+    "name_of",
+    "need_events",
+    "size_of",
+]
+
+EVENT_FORMATS = {"tpx3": "TPX3", "t3pa": "Advacam"}
+"""Folders of the formats of hits, and their names; all others are of counts."""
+
+_COUNTED = {"raw_csr": "RawCSR", "nxevent": "NXEvent", "stempy": "stempy"}
+_ENDINGS = {
+    ".t3pa": "t3pa", ".t3p": "t3pa", ".t3r": "t3pa", ".toml": "raw_csr", ".nxevent": "nxevent", ".tpx3": "tpx3",
+}  # fmt: skip
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def first_of(filename):
+    """The first file of those that are named."""
+    several = not isinstance(filename, (str, os.PathLike))
+    names = list(filename) if several else [filename]
+    if not names:
+        raise ValueError("No file given: the list of files is empty.")
+    return os.fspath(names[0])
+
+
+def format_of(filename):
+    """Folder of the format of a file of ours, by its ending, and by its first bytes where several have one.
+
+    Parameters
+    ----------
+    filename : str, Path or sequence of them
+
+    Returns
+    -------
+    str
+        "tpx3", "t3pa", "raw_csr", "nxevent" or "stempy"; "tpx3" too for what is none of them.
+    """
+    path = first_of(filename)
+    found = _ENDINGS.get(os.path.splitext(path)[1].lower())
+    if found is None and os.path.isfile(path):
+        with open(path, "rb") as file:
+            if file.read(len(_HDF5)) == _HDF5:
+                found = _hdf5_format(path)
+    return found or "tpx3"
+
+
+def _hdf5_format(path):
+    import h5py
+
+    from rsciio_tpx3.exceptions import format_errors
+
+    with format_errors(path, "an HDF5 file"), h5py.File(path, "r") as file:
+        return "stempy" if "electron_events" in file else "nxevent"
+
+
+def module_of(name):
+    """The package of a format, by its folder."""
+    return importlib.import_module(f"rsciio_tpx3.{name}")
+
+
+def name_of(folder):
+    """Name of a format as RosettaSciIO has it."""
+    return {**EVENT_FORMATS, **_COUNTED}[folder]
+
+
+def need_events(filename, purpose):
+    """Folder of the format of a file of hits.
+
+    Raises
+    ------
+    Tpx3FormatError
+        If it holds counts, which have no times.
+    """
+    folder = format_of(filename)
+    if folder not in EVENT_FORMATS:
+        raise Tpx3FormatError(
+            f"{first_of(filename)!r} holds counts of each position ({name_of(folder)}), not hits with their times. "
+            f"{purpose} is for recordings only: .tpx3, .t3pa and .t3p."
+        )
+    return folder
+
+
+def files_of(path):
+    """A file and those it refers to, by its format: a raw_csr data set is four files.
+
+    A format whose data set is more than one file has a function ``files_of(path)``.
+    """
+    consists_of = getattr(module_of(format_of(path)), "files_of", None)
+    return [path] if consists_of is None else consists_of(path)
+
+
+def size_of(path):
+    """Bytes of a file and of those it refers to."""
+    return sum(os.path.getsize(part) for part in files_of(path))
+
+
+def checksums(paths):
+    """Path to SHA-256 of every file that these paths stand for; None for a folder."""
+    return {part: sha256(part) for path in paths for part in files_of(path)}

@@ -1,0 +1,90 @@
+"""What is in a recording, and what it can be loaded as, in plain numbers and text."""
+
+import numpy as np
+
+from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
+from rsciio_tpx3.reader.signal import told_scan
+from rsciio_tpx3.scan.edges import regular_pulses
+from rsciio_tpx3.utils.clock import ticks_to_seconds
+from rsciio_tpx3.utils.text import format_seconds
+
+__all__ = ["event_info", "signal_offers"]
+
+
+def event_info(source, scan, account, name):
+    """`file_info` of a recording.
+
+    Parameters
+    ----------
+    source : EventSource
+    scan : ScanOptions
+    account : Account
+    name : str
+        Of the format.
+
+    Returns
+    -------
+    dict
+    """
+    index, description = source.index(), source.describe()
+    return {
+        "format": name,
+        "files": list(description["paths"]),
+        "bytes": description["size"],
+        "layout": description["layout"],
+        "detector_shape": list(source.sig_shape[::-1]),
+        "chips": list(index.chips),
+        "hits": index.n_hits,
+        **index.statistics,
+        "edges": {name: _edge_summary(index.edges.select(name)) for name in index.edges.kinds},
+        "first": ticks_to_seconds(index.span[0]),
+        "last": ticks_to_seconds(index.span[1]),
+        "losses": index.losses,
+        "signals": signal_offers(index, scan, account),
+    }
+
+
+def _edge_summary(edges):
+    intervals = np.diff(edges.ticks)
+    summary = {"number": len(edges), "first": ticks_to_seconds(edges.ticks[0])}
+    if len(intervals):
+        pulses = regular_pulses(edges.ticks, edges.counter.astype(np.int64))
+        summary.update(
+            period=ticks_to_seconds(pulses.period),
+            period_error=ticks_to_seconds(pulses.jitter),
+            groups=len(pulses.run_lengths),
+            in_bursts=pulses.burst,
+        )
+    return summary
+
+
+def signal_offers(index, options, account=None):
+    """What a recording can be loaded as; see `rsciio_tpx3.tpx3.available_signals`."""
+    offers = []
+    if len(index.edges):
+        offer = {"signal": "scan"}
+        try:
+            scan = told_scan(index, options, account)
+        except (ScanSyncError, MetadataConflictError) as error:
+            offer.update(ready=False, needs=str(error))
+        else:
+            offer.update(
+                ready=True,
+                sync=scan.report["sync"],
+                tdc=scan.report["tdc"],
+                navigation_shape=tuple(scan.nav_shape[::-1]),
+                dwell_time=scan.report["dwell_time"],
+                notes=list(scan.report["messages"]),
+            )
+        offers.append(offer)
+    if index.n_hits:
+        span = ticks_to_seconds(index.hit_span[1] - index.hit_span[0])
+        offers.append(
+            {
+                "signal": "frames",
+                "ready": False,
+                "needs": f'frame_time, such as frame_time="1 ms"; the recording lasts {format_seconds(span)}.',
+                "duration": span,
+            }
+        )
+    return offers

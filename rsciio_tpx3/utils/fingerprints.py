@@ -1,0 +1,51 @@
+"""What tells a file, or what a user gave, from anything else: checksums, in plain text and numbers."""
+
+import hashlib
+import os
+
+import numpy as np
+
+__all__ = ["fingerprint", "sha256"]
+
+_BLOCK = 1 << 22
+_MOST_NUMBERS = 1024  # of a table that is written down as it is
+
+
+def fingerprint(given):
+    """What a user gave to an option, as plain text and numbers that tell it from anything else.
+
+    Parameters
+    ----------
+    given : object
+        Text, a number, a `pathlib.Path` of a file, an array or rows of numbers, or a dictionary or list of these.
+
+    Returns
+    -------
+    object
+        Text and numbers, and tables of no more than 1024 of these, as they are. A file is a dictionary of ``file``, its
+        name, and ``sha256``; a larger array one of ``shape``, ``dtype`` and ``sha256``.
+    """
+    if isinstance(given, os.PathLike):
+        return {"file": os.path.basename(given), "sha256": sha256(given)}
+    if isinstance(given, dict):
+        return {str(name): fingerprint(value) for name, value in given.items()}
+    if isinstance(given, (list, tuple)) and any(isinstance(item, (str, os.PathLike)) for item in given):
+        return [fingerprint(item) for item in given]
+    if given is None or isinstance(given, (str, bool, int, float)):
+        return given
+    numbers = np.asarray(given)
+    if numbers.size <= _MOST_NUMBERS:
+        return numbers.tolist()
+    digest = hashlib.sha256(np.ascontiguousarray(numbers).tobytes()).hexdigest()
+    return {"shape": list(numbers.shape), "dtype": numbers.dtype.name, "sha256": digest}
+
+
+def sha256(path):
+    """SHA-256 of a file in hexadecimal digits; None for a folder."""
+    if not os.path.isfile(path):  # a zspy is a folder
+        return None
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
