@@ -38,7 +38,8 @@ _ENDING = ".npz"
 # 12 bytes of a checksum, a kind, and for what is being written a token: no name that a person would give
 _OWN_NAME = re.compile(r"[0-9a-f]{24}\.[a-z0-9-]{1,64}\.npz(\.[0-9a-f]{8}\.partial)?")
 _LEFT_SECONDS = 3600  # a provisional file as old as this was left by a process that was killed
-_CODE = ("corrections", "csr", "electrons", "events", "frames", "scan", "t3pa", "tpx3", "utils")  # folders whose code decides what is found
+# folders whose code decides what is found
+_CODE = ("corrections", "csr", "electrons", "events", "frames", "scan", "t3pa", "tpx3", "utils")
 _HEAD = "head"  # array in each entry: what it belongs to, as JSON
 _HEAD_BYTES = 1 << 26
 _SPARE_BYTES = 1 << 24  # entries of small recordings: names, statistics, correction tables
