@@ -54,7 +54,7 @@ def published_readers(path):
 def contenders(path):
     """What is timed of this package: name to function without parameters; and the number of words."""
     from rsciio_tpx3.frames.event_frames import EventFrames, count_type
-    from rsciio_tpx3.reader.signal import scan_options
+    from rsciio_tpx3.reader.scan import scan_options
     from rsciio_tpx3.scan.sync import build_scan
     from rsciio_tpx3.tpx3 import Tpx3Source
 

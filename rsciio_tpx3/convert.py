@@ -23,7 +23,7 @@ from rsciio_tpx3.information import check_events
 from rsciio_tpx3.metadata.provenance import provenance, with_step
 from rsciio_tpx3.metadata.sources.sidecars import find_sidecars
 from rsciio_tpx3.reader.deferred import completed
-from rsciio_tpx3.reader.signal import scan_options
+from rsciio_tpx3.reader.options import names_of
 from rsciio_tpx3.utils.paths import need_file
 
 __all__ = ["check", "convert"]
@@ -156,7 +156,7 @@ def check(path, file_format=None, show_progressbar=None, **options):
     folder = plugin["api"].rpartition(".")[2] if plugin["api"].startswith("rsciio_tpx3.") else None
     if folder:
         need_file(path)
-    about_scan = set(options) & set(inspect.signature(scan_options).parameters)
+    about_scan = set(options) & set(names_of("scan"))
     module = importlib.import_module(plugin["api"])
     if "guard" in inspect.signature(module.file_reader).parameters:
         options = {"guard": True, **options}

@@ -4,13 +4,13 @@ For those who want events and not frames: coincidences, correlations in time, a 
 other programs. Memory stays that of a batch, whatever the length of the recording.
 """
 
-import inspect
 import math
 
 import numpy as np
 
 from rsciio_tpx3.events.source import Hits
-from rsciio_tpx3.reader.signal import scan_options, told_scan
+from rsciio_tpx3.reader.options import names_of
+from rsciio_tpx3.reader.scan import told_scan
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.scan import place_hits
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
@@ -80,7 +80,7 @@ def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_00
         None if value is None else math.ceil(to_ticks(value, name, "1 ms", allow_negative=True))
         for name, value in (("start", start), ("stop", stop))
     ]
-    misplaced = sorted(set(options) & set(inspect.signature(scan_options).parameters))
+    misplaced = sorted(set(options) & set(names_of("scan")))
     if "values" in options:
         raise TypeError("values tells what a pixel of a frame adds up; a table of hits has all of them.")
     if misplaced:

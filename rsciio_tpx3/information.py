@@ -1,12 +1,13 @@
 """What is in a file of any format that is read here, told without decoding it."""
 
-import importlib
 import os
 
 import numpy as np
 
 from rsciio_tpx3.formats import EVENT_FORMATS, first_of, format_of, module_of, name_of, size_of
 from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.reader.event_format import open_events
+from rsciio_tpx3.recording import event_format
 
 __all__ = ["available_signals", "check_events", "file_info"]
 
@@ -103,8 +104,7 @@ def check_events(path, folder, options):
     dict
         ``hits``, ``losses`` and ``detector_shape``.
     """
-    opened = importlib.import_module(f"rsciio_tpx3.{folder}._api").opened
-    source, _, _ = opened(path, options)
+    source, _, _ = open_events(event_format(folder), path, options)
     index, n_pixels, n_hits = source.index(), source.sig_shape[0] * source.sig_shape[1], 0
     for piece in source.work(max(1, index.n_hits >> 20)):
         for hits in source.part(piece):

@@ -3,9 +3,11 @@
 import importlib
 
 from rsciio_tpx3.formats import need_events
-from rsciio_tpx3.reader.event_options import EVENT_OPTIONS, event_options, prepare_events
+from rsciio_tpx3.reader.event_format import EventFormat, open_events
+from rsciio_tpx3.reader.event_options import event_options, prepare_events
+from rsciio_tpx3.reader.options import names_of
 
-__all__ = ["open_recording"]
+__all__ = ["event_format", "open_recording"]
 
 
 def open_recording(filename, options, purpose="This"):
@@ -25,12 +27,14 @@ def open_recording(filename, options, purpose="This"):
         Of electrons where ``cluster`` is among the options, with corrections applied.
     scan_options : ScanOptions
     account : Account
-        What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reader.signal.told_scan`.
+        What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reader.scan.told_scan`.
     """
-    folder = need_events(filename, purpose)
-    if folder == "t3pa":
-        options = {"sync": "shared-clock", **options}
-    opened = importlib.import_module(f"rsciio_tpx3.{folder}._api").opened
-    source, scan_options, account = opened(filename, options)
-    events = event_options(**{name: options[name] for name in EVENT_OPTIONS if name in options})
+    form = event_format(need_events(filename, purpose))
+    source, scan_options, account = open_events(form, filename, options)
+    events = event_options(**{name: options[name] for name in names_of("events") if name in options})
     return prepare_events(source, events)[0], scan_options, account
+
+
+def event_format(folder: str) -> EventFormat:
+    """What the package of an event format declares."""
+    return importlib.import_module(f"rsciio_tpx3.{folder}._api").FORMAT

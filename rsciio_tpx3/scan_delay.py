@@ -1,6 +1,6 @@
 """The public way to the delay between scan and detector."""
 
-from rsciio_tpx3.reader.signal import told_options, told_scan
+from rsciio_tpx3.reader.scan import told_options, told_scan
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.delay import delay_of_scan
 from rsciio_tpx3.utils.units import to_ticks

@@ -18,7 +18,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.events.geometry import make_layout
-from rsciio_tpx3.reader.signal import scan_options
+from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.scan.edges import regular_pulses
 from rsciio_tpx3.scan.scan import place_hits
 from rsciio_tpx3.scan.sync import build_scan

@@ -23,8 +23,8 @@ from rsciio_tpx3.nxevent.pixels import detector_numbers
 from rsciio_tpx3.nxevent.sink import NXEventSink
 from rsciio_tpx3.nxevent.source import EXPECTED, NXEventSource
 from rsciio_tpx3.reader.counted import check_layout, counted_signal
-from rsciio_tpx3.reader.options import checks_options
-from rsciio_tpx3.reader.signal import numpy_order, refuse_unknown
+from rsciio_tpx3.reader.options import checks_options, refuse_unknown
+from rsciio_tpx3.reader.scan import numpy_order
 from rsciio_tpx3.utils.files import FileStamp, PartialFiles, need_space, system_errors
 from rsciio_tpx3.utils.hdf5.files import check_stored, find, groups_of_class, open_hdf5, value, whole
 from rsciio_tpx3.utils.hdf5.guard import guard_hdf5

@@ -15,8 +15,8 @@ from rsciio_tpx3.raw_csr.description import read_description
 from rsciio_tpx3.raw_csr.sink import RawCsrSink
 from rsciio_tpx3.raw_csr.source import RawCsrSource
 from rsciio_tpx3.reader.counted import check_layout, counted_signal
-from rsciio_tpx3.reader.options import checks_options
-from rsciio_tpx3.reader.signal import numpy_order, refuse_unknown
+from rsciio_tpx3.reader.options import checks_options, refuse_unknown
+from rsciio_tpx3.reader.scan import numpy_order
 from rsciio_tpx3.utils.files import PartialFiles, need_space
 
 __all__ = ["check_file", "file_reader", "file_writer"]

@@ -12,14 +12,8 @@ from rsciio_tpx3.frames.dask_array import source_of, to_dask
 from rsciio_tpx3.frames.deferred import WaitingFrames
 from rsciio_tpx3.metadata.event_values import what_is_counted
 from rsciio_tpx3.metadata.mapping import build
-from rsciio_tpx3.reader.signal import (
-    described_files,
-    detector_axes,
-    event_signal,
-    frames_signal,
-    position_axes,
-    value_dtype,
-)
+from rsciio_tpx3.reader.recording import described_files, detector_axes, event_signal, value_dtype
+from rsciio_tpx3.reader.signal import frames_signal, position_axes
 from rsciio_tpx3.scan.scan import refuse_many_positions
 from rsciio_tpx3.utils.extensions import extension
 
@@ -27,7 +21,7 @@ __all__ = ["completed", "event_signal_when_needed", "told_array"]
 
 
 def event_signal_when_needed(open_source, unread, layout, options, lazy=False, **about):
-    """As `rsciio_tpx3.reader.signal.event_signal`, but reads at the first computation where that is possible.
+    """As `rsciio_tpx3.reader.recording.event_signal`, but reads at the first computation where that is possible.
 
     Parameters
     ----------

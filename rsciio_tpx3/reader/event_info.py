@@ -3,7 +3,7 @@
 import numpy as np
 
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
-from rsciio_tpx3.reader.signal import told_scan
+from rsciio_tpx3.reader.scan import told_scan
 from rsciio_tpx3.scan.edges import regular_pulses
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import format_seconds

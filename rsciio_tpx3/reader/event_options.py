@@ -12,9 +12,8 @@ from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import format_seconds
 from rsciio_tpx3.utils.units import to_ticks
 
-__all__ = ["EVENT_OPTIONS", "EventOptions", "event_options", "prepare_events"]
+__all__ = ["EventOptions", "event_options", "prepare_events"]
 
-EVENT_OPTIONS = ("cluster", "corrections", "values")
 VALUES = ("counts", "tot", "energy")
 
 

@@ -1,31 +1,430 @@
-"""What kind of value each option of the readers takes: checked at the call, before any file is opened.
+"""The table of options: what each is called, its default, the values it takes, and its documentation.
 
-Ranges and combinations are checked where they mean something; here it is made sure that a value is of its kind at all,
-so that NaN, a bool, a word or an array of another shape never meets arithmetic, at the call or during a computation.
+The readers' signatures and docstrings, what `rsciio_tpx3.read_hits` and `rsciio_tpx3.find_scan_delay` take, the command
+line and the checks before a file is opened all come from here. A new option is a row here, and the place that uses it.
 """
 
-import errno
+import difflib
 import functools
 import inspect
-import math
-import os
-from numbers import Integral, Real
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
+from rsciio_tpx3.reader.option_kinds import (
+    MOST,
+    anything,
+    automatic_flag,
+    bins,
+    calibration,
+    chunks,
+    dtype,
+    flag,
+    fraction,
+    frames,
+    layout,
+    pair_of_lines,
+    parts,
+    positions,
+    seconds_or_flag,
+    shape,
+    source,
+    sources,
+    time,
+    whole,
+    word,
+)  # fmt: skip
+from rsciio_tpx3.scan.options import ScanOptions
 
-from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.metadata.calibration import check_choice
-from rsciio_tpx3.metadata.validation import check as check_quantity
-from rsciio_tpx3.scan.repeats import frame_choice
-from rsciio_tpx3.utils.paths import need_file
-from rsciio_tpx3.utils.units import shown, to_ticks
-
-__all__ = ["check_options", "checks_options"]
-
-_MOST = 1 << 31
+__all__ = ["OPTIONS", "Option", "check_options", "checks_options", "names_of", "refuse_unknown"]
 
 
-def checks_options(reader):
+@dataclass(frozen=True)
+class Option:
+    """One option of readers.
+
+    Attributes
+    ----------
+    name : str
+    default : object
+        What a reader takes where the user says nothing; a format may have another one.
+    group : {"array", "scan", "source", "events", "metadata", "file"}
+        Who uses it: the dask array, `ScanOptions`, the event source, electrons and corrections, metadata, or the reader
+        of one counted format alone.
+    check : callable
+        Takes name and value, and raises for a value of another kind.
+    kind : str
+        The values it takes, as numpydoc writes types.
+    text : str
+        What it does, for the docstrings of the readers.
+    """
+
+    name: str
+    default: Any
+    group: str
+    check: Callable[[str, Any], None] = anything
+    kind: str = ""
+    text: str = ""
+
+
+_usual = ScanOptions()  # the layer below has the defaults of a scan
+
+OPTIONS: Mapping[str, Option] = {
+    option.name: option
+    for option in (
+        Option(
+            "lazy",
+            False,
+            "array",
+            flag,
+            "bool",
+            "True decodes on demand. False decodes now and keeps the sparse frames in memory; a dense 4D "
+            "array is never made.",
+        ),
+        Option(
+            "navigation_shape",
+            None,
+            "scan",
+            shape("two or three whole numbers above 0 are needed, (x, y) or (x, y, frames)", lengths=(2, 3)),
+            "tuple of int, optional",
+            "Scan positions as ``(x, y)`` or ``(x, y, frames)``. Found from the trigger edges where they tell "
+            "it. It may differ from what was set at the microscope: a line is sampled with as many columns as "
+            "you like.",
+        ),
+        Option(
+            "dwell_time",
+            None,
+            "scan",
+            time("0.5 us"),
+            "str or quantity, optional",
+            'Time on one position, such as "0.5 us". Follows from the edges of a line gate.',
+        ),
+        Option(
+            "signal",
+            "scan",
+            "scan",
+            word,
+            '{"scan", "frames"}',
+            '"frames" makes a stack of frames of equal length over time, without trigger edges.',
+        ),
+        Option(
+            "frame_time",
+            None,
+            "scan",
+            time("1 ms"),
+            "str or quantity",
+            'Length of a frame, for ``signal="frames"``.',
+        ),
+        Option(
+            "sync",
+            _usual.sync,
+            "scan",
+            word,
+            '{"auto", "line-gate", "line-start", "periodic-line", "pixel-trigger", "frame-trigger", "shared-clock"}',
+            "What the trigger edges mean; see the guide on scan synchronisation.",
+        ),
+        Option(
+            "tdc",
+            _usual.tdc,
+            "scan",
+            word,
+            '{"auto", "tdc1-rise", "tdc1-fall", "tdc2-rise", "tdc2-fall"}',
+            "Which edges mark the scan; the start of the line for a line gate.",
+        ),
+        Option(
+            "pattern",
+            None,
+            "scan",
+            word,
+            '{"raster", "serpentine"}',
+            "Whether every other line runs backwards; raster unless a sidecar tells otherwise.",
+        ),
+        Option(
+            "positions",
+            None,
+            "scan",
+            positions,
+            "array of int or path, optional",
+            "For pixel triggers: flat position ``y * nx + x`` of each pulse; a `.npy` or text file.",
+        ),
+        Option(
+            "active_fraction",
+            _usual.active_fraction,
+            "scan",
+            fraction,
+            "float, optional",
+            "Share of the line period in which the beam scans, where `dwell_time` is not known.",
+        ),
+        Option(
+            "line_flyback",
+            None,
+            "scan",
+            time("0.5 us", allow_negative=True),
+            "str or quantity, optional",
+            'Pause after each line and frame, for "shared-clock" and "frame-trigger".',
+        ),
+        Option(
+            "frame_flyback",
+            None,
+            "scan",
+            time("0.5 us", allow_negative=True),
+            "str or quantity, optional",
+            'Pause after each line and frame, for "shared-clock" and "frame-trigger".',
+        ),
+        Option(
+            "lines_per_row",
+            _usual.lines_per_row,
+            "scan",
+            whole(1, 1 << 20),
+            "int",
+            "Trigger lines added up to one row.",
+        ),
+        Option(
+            "first_line",
+            _usual.first_line,
+            "scan",
+            whole(0, MOST),
+            "int",
+            "Lines to pass over before the scan.",
+        ),
+        Option(
+            "skip_lines",
+            _usual.skip_lines,
+            "scan",
+            pair_of_lines,
+            "tuple of int",
+            "Lines to leave out at the beginning and the end of each frame.",
+        ),
+        Option(
+            "scan_delay",
+            None,
+            "scan",
+            time("0.5 us", allow_negative=True),
+            "str or quantity, optional",
+            "Time by which the beam lags behind the edges; may be negative.",
+        ),
+        Option(
+            "time_bins",
+            None,
+            "scan",
+            bins,
+            "int or dict, optional",
+            "Time as a further navigation axis, the last one in HyperSpy's order. A number cuts the dwell "
+            'time into as many equal bins; ``{"over": "recording", "number": 10}`` or ``{"over": "recording", '
+            '"width": "1 s"}`` cuts the time of the recording, with the frames of a repeated scan added up in '
+            'each bin unless `frames` is "separate".',
+        ),
+        Option(
+            "frames",
+            None,
+            "scan",
+            frames,
+            '"separate", "sum", int, slice or list of int, or ("sum", these), optional',
+            "Which passes of a repeated scan: each for itself, added up, some of them, or some added up. Left "
+            "out, they are separate.",
+        ),
+        Option(
+            "layout",
+            None,
+            "source",
+            layout,
+            '{"single", "quad", "strip", "strip-reversed"} or list of dict, optional',
+            "Arrangement of the chips; from the chips in the file by default (a strip must be asked for).",
+        ),
+        Option(
+            "gap",
+            None,
+            "source",
+            whole(0, 64, none=True),
+            "int",
+            "Extra pixels between the chips of a quad: 0, 2 or 4; 0 unless a sidecar tells otherwise.",
+        ),
+        Option(
+            "orientation",
+            None,
+            "source",
+            word,
+            "str",
+            'Turn of the whole detector: "up", "left", "down", "right", and with "_mirrored"; "up" unless a '
+            "sidecar tells otherwise.",
+        ),
+        Option(
+            "cluster",
+            None,
+            "events",
+            anything,
+            "bool or dict, optional",
+            'True makes one electron of neighbouring hits; a dictionary sets ``window`` ("200 ns"), '
+            '``neighbours`` (8 or 4), ``position`` ("largest", "centroid", "earliest"), ``time`` ("earliest", '
+            '"largest"), ``upsample`` (finer detector pixels, for centroids), ``min_size``, ``max_size``, '
+            "``min_tot``, ``max_tot``, ``max_duration``; see the guide on hits and electrons.",
+        ),
+        Option(
+            "corrections",
+            None,
+            "events",
+            anything,
+            "dict, optional",
+            "What to correct before electrons are found; see the guide on hits and electrons.",
+        ),
+        Option(
+            "values",
+            "counts",
+            "events",
+            word,
+            '{"counts", "tot", "energy"}',
+            "What is added up at each pixel: events, their time over threshold in steps of 25 ns, or their "
+            "energy in keV.",
+        ),
+        Option(
+            "all_parts",
+            False,
+            "source",
+            parts,
+            "bool or sequence",
+            "True takes all files whose names differ in the running number only; a sequence names them.",
+        ),
+        Option(
+            "toa_bits",
+            None,
+            "source",
+            whole(1, 64, none=True),
+            "{28, 30, 64}, optional",
+            "Bits of the device's clock: AdvaPIX quad, AdvaPIX, MiniPIX. By default the fewest that hold "
+            "every time in the file.",
+        ),
+        Option(
+            "measurement",
+            None,
+            "source",
+            whole(0, MOST, none=True),
+            "int, optional",
+            "Which of several measurements appended to one file, from 0.",
+        ),
+        Option(
+            "chunks",
+            "auto",
+            "array",
+            chunks,
+            '"auto" or int',
+            "Scan lines in one chunk.",
+        ),
+        Option(
+            "dtype",
+            None,
+            "array",
+            dtype,
+            "numpy.dtype, optional",
+            "Unsigned type of the counts; by default the smallest that a pixel cannot overflow.",
+        ),
+        Option(
+            "metadata",
+            None,
+            "metadata",
+            sources,
+            "dict, path, or list of these, optional",
+            'What you know about the microscope, with units: ``{"beam_energy": "200 keV", "camera_length": '
+            '"100 mm", "scan_step": "0.05 nm"}``, or a JSON, YAML or TOML file of such keys. Files beside the '
+            "recording are found by their name. See the guide on metadata.",
+        ),
+        Option(
+            "metadata_from",
+            None,
+            "metadata",
+            source,
+            "path or signal, optional",
+            "A file or signal whose microscope node is copied, such as an image recorded beside it.",
+        ),
+        Option(
+            "calibrate",
+            "auto",
+            "metadata",
+            calibration,
+            '{"auto", "angle", "k", None}',
+            'Detector axes in mrad or 1/nm, where camera length (and beam energy) are known; "auto" takes '
+            "mrad.",
+        ),
+        Option(
+            "on_loss",
+            "raise",
+            "source",
+            word,
+            '{"raise", "warn"}',
+            "For damaged files: refuse, or read what can be read and count the rest.",
+        ),
+        Option(
+            "before_reset",
+            "exclude",
+            "source",
+            word,
+            '{"exclude", "keep"}',
+            "Hits and edges from before the detector's clock was reset, which some recordings begin with: "
+            "leave them out (and count them), or keep them, at times before those of the new clock.",
+        ),
+        Option(
+            "cache",
+            "auto",
+            "source",
+            automatic_flag,
+            'bool or "auto"',
+            "Keep what opening finds out (less than 1 % of the file) in the user's cache folder, so that the "
+            'next opening takes no time. "auto" does so from 256 MB on.',
+        ),
+        Option(
+            "follow",
+            False,
+            "source",
+            flag,
+            "bool",
+            "The recording is still being written. What is there now is loaded; an incomplete end is no "
+            "damage, and the file may grow. `hyperspy_sparse.refresh` gives a new signal with what came "
+            "since.",
+        ),
+        Option(
+            "show_progressbar",
+            None,
+            "source",
+            flag,
+            "bool, optional",
+            "None shows a bar for work that takes longer than two seconds.",
+        ),
+        Option(
+            "signal_shape", None, "file", shape("two whole numbers above 0 are needed, (x, y) in pixels", lengths=(2,))
+        ),
+        Option("sync_offset", 0, "file", whole(-(1 << 48), 1 << 48)),
+        Option("dataset_path", None, "file", word),
+        Option("keep_flyback", True, "file", flag),
+        Option("allow_external", False, "file", flag),
+        Option("guard", False, "file", seconds_or_flag),
+    )
+}
+"""Every option by its name, in the order in which readers take them."""
+
+
+def names_of(*groups: str) -> tuple[str, ...]:
+    """Names of the options of some groups, in order."""
+    return tuple(name for name, option in OPTIONS.items() if option.group in groups)
+
+
+def check_options(given: Mapping[str, Any]) -> None:
+    """Refuse values of another kind than their option takes.
+
+    Parameters
+    ----------
+    given : dict
+        Option to value; names that are not options of readers are passed over.
+
+    Raises
+    ------
+    ValueError
+        With the option, what was given, and what is expected; `UnitError` for quantities.
+    """
+    for name, value in given.items():
+        if name in OPTIONS:
+            OPTIONS[name].check(name, value)
+
+
+def checks_options(reader: Callable) -> Callable:
     """Let a reader check its options by their names before it starts.
 
     Parameters
@@ -49,244 +448,27 @@ def checks_options(reader):
     return checked
 
 
-def check_options(given):
-    """Refuse values of another kind than their option takes.
+def refuse_unknown(unknown: Mapping[str, Any], reader: Callable, what: str, taken: set | None = None) -> None:
+    """Raise for options that a reader does not know, naming the one that was probably meant.
 
     Parameters
     ----------
-    given : dict
-        Option to value; names that are not options of readers are passed over.
-
-    Raises
-    ------
-    ValueError
-        With the option, what was given, and what is expected; `UnitError` for quantities.
+    unknown : dict
+        What was left over; nothing happens when it is empty.
+    reader : callable
+        Whose parameters are the known options.
+    what : str
+        For the message, such as ".tpx3 files".
+    taken : set of str, optional
+        Those of the options that the call takes, where it is not the reader itself.
     """
-    for name, value in given.items():
-        check = _CHECKS.get(name)
-        if check is not None:
-            check(name, value)
-
-
-def _refused(name, value, expected):
-    return ValueError(f"{name}={shown(value)}: {expected}.")
-
-
-def _is_integer(value):
-    """An integer of Python or NumPy; no bool, and no difference of dates, which NumPy counts among them."""
-    return isinstance(value, (Integral, np.integer)) and not isinstance(value, (bool, np.timedelta64))
-
-
-def _is_whole(value):
-    """An integer, also where NumPy or a division has made a float of it; no bool and no text."""
-    if isinstance(value, (bool, np.bool_, np.timedelta64)):
-        return False
-    if isinstance(value, (Integral, np.integer)):
-        return True
-    return isinstance(value, (Real, np.floating)) and math.isfinite(value) and value == int(value)
-
-
-def _shape(expected, lengths):
-    def check(name, value):
-        if value is None:
-            return
-        plain = value.tolist() if isinstance(value, np.ndarray) else value
-        parts = plain if isinstance(plain, (tuple, list)) else [plain]
-        if len(parts) not in lengths or not all(_is_whole(n) and 1 <= n < _MOST for n in parts):
-            raise _refused(name, value, expected)
-
-    return check
-
-
-def _time(example, allow_negative=False):
-    def check(name, value):
-        if value is not None:
-            to_ticks(value, name, example, allow_negative)
-
-    return check
-
-
-def _word(name, value):
-    if value is not None and not isinstance(value, str):
-        raise _refused(name, value, "a word is expected, in quotes; the documentation of the reader lists them")
-
-
-def _whole(low, high, none=False):
-    def check(name, value):
-        if value is None and none:
-            return
-        if not _is_integer(value) or not low <= value <= high:
-            raise _refused(name, value, f"whole numbers are needed, here one from {low} to {high}")
-
-    return check
-
-
-def _pair_of_lines(name, value):
-    parts = value if isinstance(value, (tuple, list)) or np.ndim(value) == 1 else [value]
-    if any(not _is_integer(n) or abs(n) >= _MOST for n in parts):
-        raise _refused(name, value, "whole numbers are needed, and two for skip_lines, such as (0, 1)")
-
-
-def _fraction(name, value):
-    if value is None:
+    if not unknown:
         return
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (Real, np.number)) or not 0 < value <= 1:
-        raise ValueError(f"{name}={shown(value)} must lie above 0 and not above 1.")
-
-
-def _flag(name, value):
-    if value is not None and not isinstance(value, (bool, np.bool_)):
-        raise _refused(name, value, "True or False is expected")
-
-
-def _seconds_or_flag(name, value):
-    if value is None or isinstance(value, (bool, np.bool_)):
-        return
-    if not isinstance(value, (Real, np.number)) or not 0 < value < 1e6:
-        raise _refused(name, value, "True, False or a number of seconds up to a million is expected")
-
-
-def _frames(name, value):
-    if isinstance(value, np.ndarray) and value.ndim > 1:
-        raise _refused(name, value, "a frame number, a slice or a flat list of numbers is expected")
-    chosen = frame_choice(value).chosen
-    numbers = (
-        (chosen.start, chosen.stop, chosen.step)
-        if isinstance(chosen, slice)
-        else np.atleast_1d(np.array(chosen, object))
-    )
-    if any(n is not None and (not _is_integer(n) or abs(n) >= _MOST) for n in numbers):
-        raise _refused(name, value, "numbers of frames are expected")
-
-
-def _layout(name, value):
-    if value is None or isinstance(value, str):
-        return
-    check_quantity("layout", list(value) if isinstance(value, tuple) else value, key=name)
-
-
-def _bins(name, value):
-    """The number; what else stands in a dictionary is checked by `rsciio_tpx3.reader.signal.scan_options`."""
-    number = value.get("number") if isinstance(value, dict) else value
-    if _is_integer(number) and not 1 <= number < _MOST:
-        raise _refused(name, value, "a number of bins from 1 on is expected")
-
-
-def _chunks(name, value):
-    """What `to_dask` takes: "auto", a number of lines, or sizes for each axis."""
-    if isinstance(value, str) and value == "auto":
-        return
-    parts = value if isinstance(value, (tuple, list)) else [value]
-    flat = [n for part in parts for n in (part if isinstance(part, (tuple, list)) else [part])]
-    if not flat or not all(map(_is_size, flat)):
-        raise _refused(name, value, 'a number of scan lines, one size for each axis, or "auto" is expected')
-
-
-def _is_size(n):
-    return _is_integer(n) and (n == -1 or 1 <= n < _MOST)
-
-
-def _dtype(name, value):
-    if value is None:
-        return
-    try:
-        dtype = np.dtype(value)
-    except (TypeError, ValueError, SyntaxError):
-        raise _refused(name, value, "the name of a number type is expected, such as 'uint16'") from None
-    if dtype.kind not in "biufc" or dtype.subdtype is not None:
-        raise _refused(name, value, "a type of numbers is expected, such as 'uint16'")
-
-
-def _positions(name, value):
-    if value is None:
-        return
-    if isinstance(value, (str, os.PathLike)):
-        return _readable(name, value)
-    try:
-        numbers = np.asarray(value)
-    except ValueError:
-        numbers = np.zeros((0, 0))
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-        raise _refused(name, value, "a flat list of whole numbers, or the name of a file of them, is expected")
-
-
-def _path_word_or_flag(name, value):
-    if value is not None and not isinstance(value, (bool, np.bool_, str, os.PathLike)):
-        raise _refused(name, value, 'True, False or "auto" is expected')
-
-
-def _parts(name, value):
-    if isinstance(value, (bool, np.bool_)):
-        return
-    named = isinstance(value, (list, tuple)) and len(value) > 0
-    if not named or not all(isinstance(part, (str, os.PathLike)) for part in value):
-        raise _refused(name, value, "True, False, or a list of files is needed")
-
-
-def _sources(name, value):
-    """Paths; what stands in dictionaries is checked by `rsciio_tpx3.metadata.known.gather`."""
-    for item in value if isinstance(value, (list, tuple)) else [value]:
-        if isinstance(item, (str, os.PathLike)):
-            _readable(name, item)
-
-
-def _source(name, value):
-    if value is None or (hasattr(value, "metadata") and hasattr(value, "axes_manager")):
-        return
-    if not isinstance(value, (str, os.PathLike)):
-        raise _refused(name, value, "a file that tells about the microscope, or a signal, is expected")
-    _readable(name, value)
-
-
-def _readable(name, path):
-    """Refuse names of nothing, of folders and of pipes before something waits for them."""
-    try:
-        need_file(path)
-    except Tpx3FormatError as error:
-        raise Tpx3FormatError(f"{name}: {error}") from None
-    except OSError as error:
-        words = str(error) if error.errno is None else f"{shown(os.fspath(path))}: {error.strerror}"
-        # no file has a name that is too long for the disk
-        kind = FileNotFoundError if error.errno == errno.ENAMETOOLONG else type(error)
-        raise kind(f"{name}: {words}") from None
-
-
-def _chosen(name, value):
-    check_choice(value)
-
-
-_CHECKS = {
-    "navigation_shape": _shape(
-        "two or three whole numbers above 0 are needed, (x, y) or (x, y, frames)", lengths=(2, 3)
-    ),
-    "signal_shape": _shape("two whole numbers above 0 are needed, (x, y) in pixels", lengths=(2,)),
-    "dwell_time": _time("0.5 us"),
-    "frame_time": _time("1 ms"),
-    "line_flyback": _time("0.5 us", allow_negative=True),
-    "frame_flyback": _time("0.5 us", allow_negative=True),
-    "scan_delay": _time("0.5 us", allow_negative=True),
-    **dict.fromkeys(
-        ("signal", "sync", "tdc", "pattern", "orientation", "values", "on_loss", "before_reset", "dataset_path"), _word
-    ),
-    "active_fraction": _fraction,
-    "lines_per_row": _whole(1, 1 << 20),
-    "first_line": _whole(0, _MOST),
-    "skip_lines": _pair_of_lines,
-    "measurement": _whole(0, _MOST, none=True),
-    "sync_offset": _whole(-(1 << 48), 1 << 48),
-    "frames": _frames,
-    "layout": _layout,
-    "gap": _whole(0, 64, none=True),
-    "time_bins": _bins,
-    "chunks": _chunks,
-    "dtype": _dtype,
-    "positions": _positions,
-    "calibrate": _chosen,
-    "metadata": _sources,
-    "metadata_from": _source,
-    "cache": _path_word_or_flag,
-    "all_parts": _parts,
-    "toa_bits": _whole(1, 64, none=True),
-    **dict.fromkeys(("lazy", "follow", "keep_flyback", "show_progressbar", "allow_external"), _flag),
-    "guard": _seconds_or_flag,
-}
+    known = [name for name, p in inspect.signature(reader).parameters.items() if p.kind is not p.VAR_KEYWORD]
+    name = next(iter(unknown))
+    if taken is not None and name in known:
+        raise TypeError(f"{name!r} is an option of loading {what}, and means nothing here. Leave it out.")
+    known = [other for other in known if taken is None or other in taken or other == known[0]]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]}?" if near else "Known are " + ", ".join(known[1:]) + "."
+    raise TypeError(f"Unknown option {name!r} for {what}. {hint}")

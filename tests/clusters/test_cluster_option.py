@@ -9,7 +9,7 @@ import rsciio_tpx3
 from rsciio_tpx3 import simulate, t3pa
 from rsciio_tpx3.electrons.clusters import ClusterOptions
 from rsciio_tpx3.exceptions import UnitError
-from rsciio_tpx3.reader.signal import scan_options
+from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.scan.scan import place_hits
 from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.tpx3 import Tpx3Source

@@ -9,7 +9,7 @@ from real_files import DATA
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.frames.event_frames import EventFrames
-from rsciio_tpx3.reader.signal import scan_options
+from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.tpx3 import Tpx3Source
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND

@@ -6,7 +6,7 @@ import numpy as np
 
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.frames.event_frames import EventFrames
-from rsciio_tpx3.reader.signal import scan_options
+from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.tpx3 import Tpx3Source
 from rsciio_tpx3.utils import scratch as module

@@ -5,7 +5,7 @@ import pytest
 
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.corrections.bad_pixels import count_pixels
-from rsciio_tpx3.reader.signal import told_scan
+from rsciio_tpx3.reader.scan import told_scan
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.line_profiles import line_profiles
 from rsciio_tpx3.tpx3.source import Tpx3Source

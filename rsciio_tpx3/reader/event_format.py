@@ -1,0 +1,281 @@
+"""What an event format declares, and the one assembly that makes a reader of it.
+
+A format says what its source is called, which options it takes, and what lies beside its files; everything else (scan,
+electrons, metadata, laziness, following a growing file, documentation) is the same for all of them, and is here.
+"""
+
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from rsciio_tpx3.metadata.known import first_piece, gather, steered
+from rsciio_tpx3.reader.deferred import event_signal_when_needed
+from rsciio_tpx3.reader.event_info import event_info, signal_offers
+from rsciio_tpx3.reader.event_options import event_options
+from rsciio_tpx3.reader.options import OPTIONS, check_options, names_of, refuse_unknown
+from rsciio_tpx3.reader.scan import scan_options
+from rsciio_tpx3.reader.signal import followed
+
+__all__ = ["EventFormat", "open_events", "read_events", "reader_functions"]
+
+
+@dataclass(frozen=True)
+class EventFormat:
+    """Everything that tells one event format from another.
+
+    Attributes
+    ----------
+    name : str
+        As RosettaSciIO has it in ``specifications.yaml``.
+    what : str
+        For messages, such as ".tpx3 files".
+    source : callable
+        ``source(filename, **options)`` gives the `rsciio_tpx3.EventSource`, by a pass over the recording.
+    source_options : tuple of str
+        Options of the group "source" that it takes, by their names in `rsciio_tpx3.reader.options.OPTIONS`.
+    layout : callable
+        ``layout(layout, gap, orientation)`` gives the `Layout` of a detector that the user named.
+    unread : callable
+        ``unread(filename, **options)`` gives the files (`FileStamp`) as they are now, or None where their index is in
+        the cache; it refuses files of other formats.
+    file : callable
+        What the source takes of the user's `filename`; refuses what it cannot be.
+    sidecars : callable
+        ``sidecars(filename)`` gives `Told` of files beside it that only this format has.
+    defaults : dict
+        Of options that are not as usual.
+    texts : dict
+        Documentation of options that mean something else here, as ``(kind, text)``.
+    summary, filename_text, notes, raises, example : str
+        For the docstring of the reader.
+    """
+
+    name: str
+    what: str
+    source: Callable
+    source_options: tuple
+    layout: Callable
+    unread: Callable
+    file: Callable = lambda filename: filename
+    sidecars: Callable = lambda filename: ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, tuple] = field(default_factory=dict)
+    summary: str = ""
+    filename_text: tuple = ("str or Path", "")
+    notes: str = ""
+    raises: Mapping[str, str] = field(default_factory=dict)
+    example: str = ""
+
+    @property
+    def options(self) -> dict:
+        """Options of its reader, in order, with their defaults."""
+        skipped = {*names_of("file"), *(set(names_of("source")) - set(self.source_options))}
+        usual = {name: option.default for name, option in OPTIONS.items() if name not in skipped}
+        return {**usual, **self.defaults}
+
+
+def read_events(form: EventFormat, filename, options: Mapping[str, Any]) -> list:
+    """Read a recording of any event format.
+
+    Parameters
+    ----------
+    form : EventFormat
+    filename : str, Path or sequence of them
+    options : dict
+        Every option of the format, see `EventFormat.options`.
+
+    Returns
+    -------
+    list of dict
+        One RosettaSciIO signal dictionary.
+    """
+    filename = form.file(filename)
+    # before the recording is read: a wrong option should not cost a person the time of a pass
+    known, scan, about = _decided(form, filename, options)
+    events = event_options(**_those(options, "events"))
+    told = about["layout"] is not None and not about["follow"]
+    signal = event_signal_when_needed(
+        partial(form.source, filename, **about),
+        partial(form.unread, filename, **about),
+        form.layout(about["layout"], about.get("gap", 0), about["orientation"]) if told else None,
+        scan,
+        options["lazy"],
+        chunks=options["chunks"],
+        dtype=options["dtype"],
+        show_progressbar=options["show_progressbar"],
+        events=events,
+        account=known,
+    )
+    return [followed(signal, filename, form.name, dict(options)) if options["follow"] else signal]
+
+
+def open_events(form: EventFormat, filename, options: Mapping[str, Any]):
+    """The source of a recording with its scan options, for those who want no frames.
+
+    Parameters
+    ----------
+    form : EventFormat
+    filename : str, Path or sequence of them
+    options : dict
+        Options of the format about scan, detector, electrons and metadata, those that are not as usual.
+
+    Returns
+    -------
+    source : EventSource
+        Of plain hits.
+    scan : ScanOptions
+    known : Account
+        What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reader.scan.told_scan`.
+    """
+    taken = {name for name in form.options if OPTIONS[name].group != "array"}
+    unknown = {name: value for name, value in options.items() if name not in taken}
+    refuse_unknown(unknown, _with_signature(form), form.what, taken)
+    check_options(options)
+    options = {**form.options, **options}
+    event_options(**_those(options, "events"))
+    filename = form.file(filename)
+    known, scan, about = _decided(form, filename, options)
+    return form.source(filename, **about), scan, known
+
+
+def _decided(form, filename, options):
+    """What is known, the scan options, and those of the source: sidecars may decide on scan and detector."""
+    first = first_piece(filename, options.get("all_parts", False))
+    known = gather(first, **_those(options, "metadata"), more=form.sidecars(first))
+    place = ("layout", options["layout"]), ("gap", options.get("gap", 0)), ("orientation", options["orientation"])
+    told = known.steer(
+        **steered(options["signal"], options["navigation_shape"], options["pattern"], *(value for _, value in place))
+    )
+    words = {**_those(options, "scan"), "navigation_shape": told.get("navigation_shape"), "pattern": told["pattern"]}
+    scan = replace(scan_options(**words), follow=options["follow"])
+    about = {name: options[name] for name in form.source_options}
+    about.update(layout=told["layout"], orientation=told["orientation"] or "up")
+    if "gap" in about:
+        about["gap"] = told["gap"] or 0
+    return known, scan, about
+
+
+def _those(options, group):
+    return {name: options[name] for name in names_of(group) if name in options}
+
+
+# -- the functions of a format ------------------------------------------------------------------------
+
+
+def reader_functions(form: EventFormat, module: str) -> tuple:
+    """The public functions of an event format: ``file_reader``, ``available_signals`` and ``file_info``.
+
+    Parameters
+    ----------
+    form : EventFormat
+    module : str
+        Where they are defined, for `help` and for pickling.
+    """
+
+    def file_reader(*args, **kwds):
+        given = signature.bind(*args, **kwds).arguments
+        filename, unknown = given.pop("filename"), given.pop("kwds", {})
+        check_options(given)
+        refuse_unknown(unknown, file_reader, form.what)
+        return read_events(form, filename, {**form.options, **given})
+
+    def available_signals(filename, **options):
+        source, scan, known = open_events(form, filename, options)
+        return signal_offers(source.index(), scan, known)
+
+    def file_info(filename, **options):
+        return event_info(*open_events(form, filename, options), form.name)
+
+    signature = file_reader.__signature__ = _signature(form)
+    file_reader.__doc__ = _documented(form)
+    available_signals.__doc__, file_info.__doc__ = _AVAILABLE, _INFO
+    for function in (file_reader, available_signals, file_info):
+        function.__module__, function.__qualname__ = module, function.__name__
+    return file_reader, available_signals, file_info
+
+
+@functools.cache
+def _with_signature_of(names):
+    def reader():
+        """Stands for the reader of a format, whose options are compared with what was given."""
+
+    kind = inspect.Parameter.KEYWORD_ONLY
+    reader.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    return reader
+
+
+def _with_signature(form):
+    return _with_signature_of(("filename", *form.options))
+
+
+def _signature(form):
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    options = [inspect.Parameter(name, kind, default=default) for name, default in form.options.items()]
+    return inspect.Signature(
+        [inspect.Parameter("filename", kind), *options, inspect.Parameter("kwds", inspect.Parameter.VAR_KEYWORD)]
+    )
+
+
+def _documented(form):
+    """The docstring of a reader, in numpydoc's form."""
+    entries = [("filename", *form.filename_text)]
+    entries += [(name, *form.texts.get(name, (OPTIONS[name].kind, OPTIONS[name].text))) for name in form.options]
+    entries.append(("**kwds", "", "Refused, with the option that was probably meant."))
+    notes = [textwrap.fill(form.notes, 114), ""] if form.notes else []
+    lines = [form.summary, "", *notes, "Parameters", "----------"]
+    for name, kind, text in entries:
+        lines += [f"{name} : {kind}" if kind else name, textwrap.indent(textwrap.fill(text, 110), "    ")]
+    lines += ["", "Returns", "-------", "list of dict"]
+    lines.append("    One RosettaSciIO signal dictionary: ``data`` (dask array of `CSRFrames`), ``axes``,")
+    lines.append("    ``metadata``, ``original_metadata``, ``attributes``, ``post_process``.")
+    lines += ["", "Raises", "------"]
+    for name, text in form.raises.items():
+        lines += [name, textwrap.indent(textwrap.fill(text, 110), "    ")]
+    return "\n".join([*lines, "", "Examples", "--------", form.example, ""])
+
+
+_AVAILABLE = """What a recording can be loaded as.
+
+Parameters
+----------
+filename : str, Path or sequence of them
+**options
+    As for `file_reader`, such as ``dwell_time="1 us"``.
+
+Returns
+-------
+list of dict
+    Each with ``signal`` (what to pass), ``ready`` (whether it loads as it is), and either ``navigation_shape``,
+    ``sync`` and ``tdc``, or ``needs``: what has to be told and why.
+
+Examples
+--------
+>>> import rsciio_tpx3
+>>> rsciio_tpx3.available_signals("scan.tpx3")  # doctest: +SKIP
+[{'signal': 'scan', 'ready': True, 'sync': 'line-gate', ...}, {'signal': 'frames', ...}]
+"""
+
+_INFO = """What is in a recording, without decoding its hits.
+
+Parameters
+----------
+filename : str, Path or sequence of them
+**options
+    As for `available_signals`.
+
+Returns
+-------
+dict
+    Plain numbers and text, ready for JSON: ``files``, ``bytes``, ``chips``, ``hits``, ``packets`` or ``records``,
+    ``edges`` (number, period and its error of each kind, in seconds), ``first`` and ``last`` time in seconds,
+    ``losses``, ``signals`` (`available_signals`).
+
+Examples
+--------
+>>> import rsciio_tpx3
+>>> rsciio_tpx3.file_info("scan.tpx3")["hits"]  # doctest: +SKIP
+"""

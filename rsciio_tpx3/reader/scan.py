@@ -1,0 +1,183 @@
+"""From a user's words about the scan to a `Scan`: here (x, y) becomes (y, x), and text with units becomes ticks."""
+
+import math
+import os
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError, Tpx3FormatError, UnitError, format_errors
+from rsciio_tpx3.reader.options import OPTIONS, check_options
+from rsciio_tpx3.scan.repeats import FrameChoice, frame_choice
+from rsciio_tpx3.scan.scan import refuse_many_positions
+from rsciio_tpx3.scan.sync import ScanOptions, build_scan, choose_sync
+from rsciio_tpx3.scan.time_bins import TimeBins
+from rsciio_tpx3.utils.clock import LATEST, TICKS_PER_SECOND
+from rsciio_tpx3.utils.paths import has_ending, load_npy, need_file
+from rsciio_tpx3.utils.text import counted
+from rsciio_tpx3.utils.units import shown, to_ticks
+
+__all__ = [
+    "numpy_order",
+    "scan_options",
+    "told_options",
+    "told_scan",
+]
+
+
+def numpy_order(navigation_shape):
+    """HyperSpy's (x, y[, frames]) to NumPy's ([frames,] y, x)."""
+    if navigation_shape is None:
+        return None
+    check_options({"navigation_shape": navigation_shape})
+    shape = tuple(int(n) for n in navigation_shape[::-1])
+    # frames may be added up or left out; positions of one frame may not
+    refuse_many_positions(
+        math.prod(shape[-2:]), f"navigation_shape={tuple(shape[::-1])}", "Take a coarser shape of one frame."
+    )
+    return shape
+
+
+_TIMES = {"line_flyback": "line_flyback", "frame_flyback": "frame_flyback", "scan_delay": "delay"}
+_AS_GIVEN = ("sync", "tdc", "active_fraction", "lines_per_row", "first_line")
+
+
+def scan_options(**given):
+    """The user's words about a scan as `ScanOptions`.
+
+    Parameters
+    ----------
+    **given
+        Options of the group "scan" in `rsciio_tpx3.reader.options.OPTIONS`; those left out have their default.
+
+    Returns
+    -------
+    ScanOptions
+    """
+    told = {name: value for name, value in given.items() if value is not None}
+    signal = given.get("signal", OPTIONS["signal"].default)
+    if signal not in ("scan", "frames"):
+        raise ValueError(f"signal={shown(signal)} is none of 'scan', 'frames'; see available_signals(file).")
+    words = {name: told[name] for name in _AS_GIVEN if name in told}
+    words.update({_TIMES[n]: _ticks(n, value, allow_negative=True) for n, value in told.items() if n in _TIMES})
+    if "pattern" in told:
+        words["pattern"] = told["pattern"]
+    if "skip_lines" in told:
+        skip = told["skip_lines"]
+        words["skip_lines"] = tuple(skip) if np.iterable(skip) else (skip,)
+    if signal == "frames":
+        words["sync"] = "frames"
+    return ScanOptions(
+        nav_shape=numpy_order(told.get("navigation_shape")),
+        dwell=_ticks("dwell_time", told.get("dwell_time")),
+        frame_time=_ticks("frame_time", told.get("frame_time"), example="1 ms"),
+        positions=_read_positions(told.get("positions")),
+        frames=frame_choice(told.get("frames")),
+        time_bins=_time_bins(told.get("time_bins")),
+        **words,
+    )
+
+
+def _time_bins(value):
+    """``time_bins`` as the user wrote it: a number of bins inside the dwell time, or a dictionary."""
+    if value is None or isinstance(value, TimeBins):
+        return value
+    if isinstance(value, dict) and set(value) <= {"over", "number", "width"} and "over" in value:
+        return TimeBins(value["over"], value.get("number"), _ticks("time_bins width", value.get("width"), "1 s"))
+    if isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64)):
+        return TimeBins("dwell", int(value))
+    raise ValueError(
+        f'time_bins={shown(value)}: a number of bins inside the dwell time, {{"over": "recording", "number": 10}} or '
+        '{"over": "recording", "width": "1 s"} is needed.'
+    )
+
+
+def _ticks(name, value, example="0.5 us", allow_negative=False):
+    if value is None:
+        return None
+    ticks = to_ticks(value, name, example, allow_negative)
+    if abs(ticks) >= LATEST or (0 < abs(ticks) < 1 and not allow_negative):
+        kind = "longer than the clock can count (9 years)" if abs(ticks) > 1 else "shorter than a tick (0.26 ns)"
+        raise UnitError(f"{name}={shown(value)} is {kind} of the detector's clock. Check the times, and their units.")
+    # the nearest fraction that keeps products small: off by less than 1e-12 ticks
+    return ticks.limit_denominator(10**6)
+
+
+def _read_positions(positions):
+    if positions is None:
+        return None
+    if not isinstance(positions, (str, os.PathLike)):
+        try:
+            return np.asarray(positions)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"positions={shown(positions)}: a list of whole numbers, the flat position of each pulse, is needed."
+            ) from None
+    try:
+        path = need_file(positions)
+    except (FileNotFoundError, Tpx3FormatError) as error:
+        raise type(error)(f"positions={shown(positions)}: a file of whole numbers is expected; {error}") from None
+    with format_errors(path, "scan positions (a .npy file, or text of whole numbers)"):
+        return load_npy(path) if has_ending(path, ".npy") else np.loadtxt(path, dtype=np.int64, ndmin=1)
+
+
+def told_scan(index, options, account=None):
+    """The scan of a recording, where a sidecar may have told what the user has not.
+
+    Parameters
+    ----------
+    index : EventIndex
+    options : ScanOptions
+        With the shape that the account steered to.
+    account : Account, optional
+
+    Returns
+    -------
+    Scan
+
+    Raises
+    ------
+    ScanSyncError
+        See `rsciio_tpx3.scan.sync.build_scan`.
+    MetadataConflictError
+        If a sidecar's rows are not those of the recorded frames.
+    """
+    if account is None:
+        return build_scan(index, options)
+    options = told_options(index, options, account)
+    try:
+        scan = build_scan(index, options)
+    except ScanSyncError as error:
+        told = ", ".join(f"{name} from {label}" for name, label in account.told_by.items())
+        raise (ScanSyncError(f"{error} ({told}; an option decides otherwise)") if told else error) from None
+    if "navigation_shape" in account.told_by:
+        _check_told_rows(index, options, account.told_by["navigation_shape"])
+    return scan
+
+
+def told_options(index, options, account):
+    """Scan options with the dwell time that a sidecar tells, where neither the user nor the edges do."""
+    dwell = account.dwell_time
+    if dwell is not None and options.dwell is None and options.active_fraction is None and options.sync != "frames":
+        # edges that measure the dwell time are believed before any file
+        if choose_sync(index, options)[0] not in ("line-gate", "pixel-trigger"):
+            return replace(options, dwell=Fraction(repr(dwell)) * TICKS_PER_SECOND)
+    return options
+
+
+def _check_told_rows(index, options, label):
+    """Refuse a sidecar's shape that the edges contradict: its lines would end up in wrong rows."""
+    # frames that are added up or left out, and time bins, would hide how many frames of how many rows were recorded
+    recorded = replace(options, nav_shape=None, frames=FrameChoice(), time_bins=None)
+    try:
+        found = build_scan(index, recorded)
+    except ScanSyncError:
+        return  # the edges do not tell the rows
+    frames = found.nav_shape[0] if len(found.nav_shape) == 3 else 1
+    rows, told = found.nav_shape[-2], options.nav_shape[-2]
+    if rows != told and (frames > 1 or told < rows < 2 * told):
+        raise MetadataConflictError(
+            f"{label} tells {told} rows of scan positions, but the trigger edges show {counted(frames, 'frame')} of "
+            f"{rows}. Decide by navigation_shape=({options.nav_shape[-1]}, {rows}), or what the scan really was."
+        )
