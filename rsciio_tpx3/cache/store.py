@@ -25,7 +25,6 @@ from pathlib import Path
 import numpy as np
 
 import rsciio_tpx3.cache
-from rsciio_tpx3.events.source import noted, recall_noted
 from rsciio_tpx3.events.tally import Tally
 from rsciio_tpx3.scan.scan import OUTSIDE_NAMES
 
@@ -225,7 +224,7 @@ def recalled_counts(frames, show_progressbar=None):
     def make():
         counts, outside = events.count(show_progressbar)
         small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
-        return {"counts": small}, {"outside": outside, "noted": noted(events.source)}
+        return {"counts": small}, {"outside": outside, "noted": events.source.noted()}
 
     def check(arrays, values):
         counts, outside = arrays["counts"], values["outside"]
@@ -233,12 +232,12 @@ def recalled_counts(frames, show_progressbar=None):
         require(set(outside) == set(OUTSIDE_NAMES.values()) and are_whole(outside.values()), "what is outside is odd")
         # clusters and corrections make fewer of them, never more
         require(int(counts.sum(dtype=np.uint64)) + sum(outside.values()) <= n_hits, "more is counted than there is")
-        _check_noted(values["noted"], noted(events.source))
+        _check_noted(values["noted"], events.source.noted())
 
     arrays, values = recalled(events.source, "counts", make, events, check, 8 * n_positions + _SPARE_BYTES)
     if events.row_events() is None:
         events.recall(arrays["counts"].astype(np.int64))
-        recall_noted(events.source, values["noted"])
+        events.source.recall_noted(values["noted"])
     return frames.row_events(), values["outside"]
 
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rsciio_tpx3.events.source import Hits, narrowed, noted, recall_noted, shared_parts
-from rsciio_tpx3.events.tally import Tally, tally_of
+from rsciio_tpx3.events.source import EventSource, Hits
+from rsciio_tpx3.events.tally import Tally
 from rsciio_tpx3.utils.compiled import njit
 from rsciio_tpx3.utils.packed import Packed
 
 __all__ = ["CorrectedSource", "EnergyStep", "MaskStep", "PixelDelayStep", "TimeWalkStep", "WidePixelStep"]
 
 
-class CorrectedSource:
+class CorrectedSource(EventSource):
     """Events of a source after corrections, as an `EventSource`.
 
     Parameters
@@ -30,7 +30,7 @@ class CorrectedSource:
     """
 
     def __init__(self, source, steps):
-        self.source = source
+        self.source = source = EventSource.adopt(source)
         self.steps = tuple(steps)
         self.layout = source.layout
         self.sig_shape = source.sig_shape
@@ -54,7 +54,7 @@ class CorrectedSource:
             yield hits
 
     def tallied_windows(self, start, stop, span):
-        """The same with a `Tally` of what was left out; see `rsciio_tpx3.events.tally.tallied_windows`.
+        """The same with a `Tally` of what was left out; see `EventSource.tallied_windows`.
 
         A hit that is left out belongs to the time at which it reached that step: windows that overlap count it once,
         if their spans do not.
@@ -88,27 +88,27 @@ class CorrectedSource:
     def narrowed(self, spans):
         """A source for these spans of time alone; see `EventSource.narrowed`."""
         part = copy.copy(self)
-        part.source = narrowed(self.source, [(start - self._high, stop - self._low) for start, stop in spans])
+        part.source = self.source.narrowed([(start - self._high, stop - self._low) for start, stop in spans])
         part._tallies = {}
         return part
 
     def shared_parts(self):
         """The steps of this source and of those below: their tables have an entry for each pixel."""
-        return *shared_parts(self.source), *self.steps
+        return *self.source.shared_parts(), *self.steps
 
     @property
     def cache(self):
         """The cache of the recording, see `rsciio_tpx3.cache.store`; None where none is wanted."""
-        return getattr(self.source, "cache", None)
+        return self.source.cache
 
     def noted(self):
-        """See `rsciio_tpx3.events.source.noted`."""
-        return {"own": self._own_tally().plain(), "below": noted(self.source)}
+        """See `EventSource.noted`."""
+        return {"own": self._own_tally().plain(), "below": self.source.noted()}
 
     def recall_noted(self, values):
-        """See `rsciio_tpx3.events.source.recall_noted`."""
+        """See `EventSource.recall_noted`."""
         self._tallies = {None: Tally.of(values["own"])}
-        recall_noted(self.source, values["below"])
+        self.source.recall_noted(values["below"])
 
     def tally(self):
         """Sum of what all parts left out since `work`, with what the sources below noted.
@@ -117,7 +117,7 @@ class CorrectedSource:
         -------
         rsciio_tpx3.events.tally.Tally
         """
-        return self._own_tally() + tally_of(self.source)
+        return self._own_tally() + self.source.tally()
 
     def _own_tally(self):
         return sum(self._tallies.values(), Tally())

@@ -14,8 +14,8 @@ import numpy as np
 from rsciio_tpx3.electrons.joining import join_hits
 from rsciio_tpx3.electrons.summaries import CHOICES, choose, summarise
 from rsciio_tpx3.events.grid import pixel_grid
-from rsciio_tpx3.events.source import Hits, narrowed, shared_parts
-from rsciio_tpx3.events.tally import Tally, tallied_windows
+from rsciio_tpx3.events.source import EventSource, Hits
+from rsciio_tpx3.events.tally import Tally
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.utils.sorting import time_order, time_sorted
 
@@ -156,7 +156,7 @@ def place_electrons(found, kept, hits, options):
     return (row * (hits.width * finer) + column).astype(np.int32), hits.width * finer
 
 
-class ClusteredSource:
+class ClusteredSource(EventSource):
     """Electrons of an `EventSource`, as an `EventSource`.
 
     Parameters
@@ -179,7 +179,7 @@ class ClusteredSource:
     """
 
     def __init__(self, source, options):
-        self.source = source
+        self.source = source = EventSource.adopt(source)
         self.options = options
         self.layout = source.layout
         self.sig_shape = tuple(n * options.upsample for n in source.sig_shape)
@@ -234,13 +234,13 @@ class ClusteredSource:
         """A source for these spans of time alone; see `EventSource.narrowed`."""
         part = copy.copy(self)
         margin = self.options.margin
-        part.source = narrowed(self.source, [(start - margin, stop + margin) for start, stop in spans])
+        part.source = self.source.narrowed([(start - margin, stop + margin) for start, stop in spans])
         part._tallies = {}
         return part
 
     def shared_parts(self):
         """The table of neighbours, and what corrections of the hits below hold."""
-        return *shared_parts(self.source), self.grid
+        return *self.source.shared_parts(), self.grid
 
     def __dask_tokenize__(self):
         from dask.base import normalize_token
@@ -250,14 +250,14 @@ class ClusteredSource:
     @property
     def cache(self):
         """The cache of the recording, see `rsciio_tpx3.cache.store`; None where none is wanted."""
-        return getattr(self.source, "cache", None)
+        return self.source.cache
 
     def noted(self):
-        """See `rsciio_tpx3.events.source.noted`."""
+        """See `EventSource.noted`."""
         return self.tally().plain()
 
     def recall_noted(self, values):
-        """See `rsciio_tpx3.events.source.recall_noted`."""
+        """See `EventSource.recall_noted`."""
         self._tallies = {None: Tally.of(values)}
 
     def tally(self):
@@ -309,7 +309,7 @@ class ClusteredSource:
         """Hits of a span and its margins, and what corrections left out of the span; None where they are too many."""
         margin = self.options.margin
         parts, n, left_out = [], 0, Tally()
-        for hits, tally in tallied_windows(self.source, start - margin, stop + margin, (start, stop)):
+        for hits, tally in self.source.tallied_windows(start - margin, stop + margin, (start, stop)):
             parts.append(hits)
             n += len(hits)
             left_out += tally

@@ -1,30 +1,23 @@
 """The contract between event formats and everything above them.
 
 Nothing above an `EventSource` knows packets, rollovers or chips: it sees hits with one time and one
-detector pixel, and trigger edges on the same clock.
+detector pixel, and trigger edges on the same clock. `rsciio_tpx3.testing.check_event_source` tries an implementation.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.events.edge_kinds import EDGE_CODES
+from rsciio_tpx3.events.tally import Tally
 
-__all__ = [
-    "CompactHits",
-    "Edges",
-    "EventIndex",
-    "EventSource",
-    "Hits",
-    "check_inside",
-    "compact_part",
-    "compact_windows",
-    "narrowed",
-    "noted",
-    "recall_noted",
-    "shared_parts",
-]
+__all__ = ["CompactHits", "Edges", "EventIndex", "EventSource", "Hits", "check_inside"]
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.geometry import Layout
 
 
 @dataclass(frozen=True)
@@ -129,7 +122,7 @@ class Edges:
     ----------
     ticks : numpy.ndarray of int64, shape (n,)
     code : numpy.ndarray of uint8, shape (n,)
-        Input and direction, one of `rsciio_tpx3.tpx3.packets.EDGE_CODES`.
+        Input and direction, one of `rsciio_tpx3.events.edge_kinds.EDGE_CODES`.
     counter : numpy.ndarray of uint16, shape (n,)
         The detector's 12-bit number of the edge on its input, which counts every recorded edge.
     """
@@ -196,9 +189,11 @@ class EventIndex:
         return replace(self, edges=Edges.empty(), statistics={}, losses={})
 
 
-@runtime_checkable
-class EventSource(Protocol):
+class EventSource(ABC):
     """Where hits come from. Small and picklable; opens files only while it reads.
+
+    A format has to give `sig_shape`, `layout`, `describe`, `index` and `windows`. Everything else has a default that is
+    right, and may be given where the format knows a faster way.
 
     Attributes
     ----------
@@ -206,93 +201,151 @@ class EventSource(Protocol):
         Detector ``(height, width)``.
     layout : rsciio_tpx3.events.geometry.Layout
         Which pixels exist, and of which chip.
+    cache : rsciio_tpx3.cache.store.RecordingCache or None
+        Where passes over the recording may keep what they find.
     """
 
-    sig_shape: tuple
-    layout: object
+    sig_shape: tuple[int, int]
+    layout: "Layout"
+    cache: Any = None
 
-    def describe(self):
+    # -- required ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def describe(self) -> dict:
         """What the format tells about the instrument.
 
         Returns
         -------
         dict
             ``layout``, ``gap``, ``orientation``, ``chips``, ``toa_step`` and ``tot_step`` in
-            seconds, and ``paths``.
+            seconds, ``paths``, and ``size`` in bytes.
         """
 
-    def index(self):
-        """The `EventIndex`, made on first use by one pass over the data."""
+    @abstractmethod
+    def index(self) -> EventIndex:
+        """The `EventIndex`, made by one pass over the data."""
 
-    def windows(self, start, stop):
+    @abstractmethod
+    def windows(self, start: int, stop: int) -> Iterator[Hits]:
         """Iterate over `Hits` of the half-open span of time, some ten thousand at a time.
 
         Reads only the byte ranges that can hold such hits.
         """
 
-    def hits(self, start, stop):
-        """All `Hits` of the half-open span of time, in stream order."""
+    # -- with a default ------------------------------------------------------------------------------
 
-    def work(self, n_parts):
-        """Divide the recording into parts of equal size for parallel passes.
+    def hits(self, start: int | None = None, stop: int | None = None) -> Hits:
+        """All `Hits` of the half-open span of time, in stream order; the whole recording by default."""
+        span = self.index().span
+        start = span[0] if start is None else start
+        stop = span[1] + 1 if stop is None else stop
+        return Hits.joined(self.windows(start, stop), self.sig_shape[1])
+
+    def work(self, n_parts: int) -> list[tuple[int, int]]:
+        """Divide the recording into parts of about equal size for parallel passes.
 
         Returns
         -------
         list of tuple of int
-            Opaque ranges for `part`.
+            Opaque ranges for `part`; each hit is in one of them.
         """
+        first, last = self.index().hit_span
+        if last < first:
+            return []
+        length = max(1, -(-(last + 1 - first) // max(n_parts, 1)))
+        return [(start, min(start + length, last + 1)) for start in range(first, last + 1, length)]
 
-    def part(self, piece):
+    def part(self, piece: tuple[int, int]) -> Iterator[Hits]:
         """Iterate over `Hits` of one of the ranges of `work`."""
+        yield from self.windows(*piece)
 
-    def narrowed(self, spans):
+    def compact_windows(self, start: int, stop: int) -> Iterator[Hits | CompactHits]:
+        """The hits of `windows` for compiled code: `CompactHits` where the format makes them faster."""
+        yield from self.windows(start, stop)
+
+    def compact_part(self, piece: tuple[int, int]) -> Iterator[Hits | CompactHits]:
+        """The hits of `part` for compiled code; see `compact_windows`."""
+        yield from self.part(piece)
+
+    def narrowed(self, spans: Iterable[tuple[int, int]]) -> "EventSource":
         """A source for `windows` and `hits` inside these half-open spans of time alone.
 
         It holds no more of the index than they need, so that a task that travels to another process is
-        small: its `index` knows no edges. Asked for other times it raises, rather than leave out hits. A source
-        with large parts that it needs for all times also has ``shared_parts()``, a tuple of them: they travel once.
-        One that counts something while its parts are gone through has ``noted()`` and ``recall_noted(values)``.
+        small: its `index` knows no edges. Asked for other times it raises, rather than leave out hits.
         """
+        return self
+
+    def shared_parts(self) -> tuple:
+        """Large objects that the source needs for any span of time: they travel once, not with every task."""
+        return ()
+
+    def tally(self) -> Tally:
+        """What the source, and those below it, left out in their last pass (`work` and `part`); see `Tally`."""
+        return Tally()
+
+    def tallied_windows(self, start: int, stop: int, span: tuple[int, int]) -> Iterator[tuple[Hits, Tally]]:
+        """`windows`, with a `Tally` of what was left out of times in `span` for each."""
+        return ((hits, Tally()) for hits in self.windows(start, stop))
+
+    def noted(self) -> dict:
+        """What `tally` counted, in plain values that a cache can keep."""
+        return {}
+
+    def recall_noted(self, values: dict) -> None:  # noqa: B027 (most sources note nothing)
+        """Take what `noted` told of an earlier pass over the same events."""
+
+    # -- sources that know nothing of this class -----------------------------------------------------
+
+    @classmethod
+    def adopt(cls, source: Any) -> "EventSource":
+        """A source that has the required methods, but not this class, with all defaults; others as they are."""
+        return source if isinstance(source, cls) else _Adopted(source)
 
 
-def narrowed(source, spans):
-    """`source.narrowed`, or the source itself where it has no smaller form."""
-    return source.narrowed(spans) if hasattr(source, "narrowed") else source
+_REQUIRED = ("sig_shape", "layout", "describe", "index", "windows")
 
 
-def shared_parts(source):
-    """Large objects that a source needs for any span or row: those its method `shared_parts` names, else none."""
-    return source.shared_parts() if hasattr(source, "shared_parts") else ()
+class _Adopted(EventSource):
+    """A source of another make: its own methods where it has them."""
+
+    def __init__(self, source):
+        missing = [name for name in _REQUIRED if not hasattr(source, name)]
+        if missing:
+            raise TypeError(
+                f"{type(source).__name__} is not a source of events: it has no {', '.join(missing)}. Derive it from "
+                "rsciio_tpx3.EventSource, which lists what is required."
+            )
+        self.source = source
+        self.sig_shape, self.layout = source.sig_shape, source.layout
+        self.cache = getattr(source, "cache", None)
+        # looked up at the class: a wrapper that passes on what it does not know must not be passed by
+        self.__dict__.update({name: getattr(source, name) for name in _OPTIONAL if hasattr(type(source), name)})
+
+    def __reduce__(self):
+        return type(self), (self.source,)
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        return "rsciio_tpx3.EventSource", normalize_token(self.source)
+
+    def describe(self):
+        return self.source.describe()
+
+    def index(self):
+        return self.source.index()
+
+    def windows(self, start, stop):
+        yield from self.source.windows(start, stop)
 
 
-def noted(source):
-    """What a source noted about the events of its last pass (`work` and `part`), in plain values."""
-    return source.noted() if hasattr(source, "noted") else {}
-
-
-def recall_noted(source, values):
-    """Give a source what `noted` told of an earlier pass over the same events."""
-    if hasattr(source, "recall_noted"):
-        source.recall_noted(values)
+_OPTIONAL = tuple(
+    name for name in vars(EventSource) if not name.startswith("_") and name not in (*_REQUIRED, "cache", "adopt")
+)
 
 
 def check_inside(spans, start, stop):
     """Raise unless a span of time lies in one of those that a source was narrowed to; None is all time."""
     if spans is not None and not any(low <= start and stop <= high for low, high in spans):
         raise ValueError(f"Hits from {start} to {stop} were asked of a source that was narrowed to {spans}.")
-
-
-def compact_windows(source, start, stop):
-    """`EventSource.windows` for kernels: `CompactHits` where the source's class makes them itself, else `Hits`.
-
-    A source may offer ``compact_windows(start, stop)`` and ``compact_part(piece)`` as fast ways to the same hits. They
-    are looked up at the class, so that a source wrapped around another one is never passed by.
-    """
-    own = getattr(type(source), "compact_windows", None)
-    return source.windows(start, stop) if own is None else own(source, start, stop)
-
-
-def compact_part(source, piece):
-    """`EventSource.part` for kernels; see `compact_windows`."""
-    own = getattr(type(source), "compact_part", None)
-    return source.part(piece) if own is None else own(source, piece)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Tally", "tallied_windows", "tally_of"]
+__all__ = ["Tally"]
 
 
 @dataclass
@@ -70,15 +70,3 @@ class Tally:
     def of(cls, values):
         """The tally that `plain` told."""
         return cls(**{**values, "sizes": None if values["sizes"] is None else np.array(values["sizes"])})
-
-
-def tally_of(source):
-    """Sum of what a source and those below it noted in their last pass; nothing for plain hits."""
-    return source.tally() if hasattr(source, "tally") else Tally()
-
-
-def tallied_windows(source, start, stop, span):
-    """Iterate over `EventSource.windows` with a `Tally` of what corrections left out, of times in `span`, for each."""
-    if hasattr(source, "tallied_windows"):
-        return source.tallied_windows(start, stop, span)
-    return ((hits, Tally()) for hits in source.windows(start, stop))

@@ -13,10 +13,10 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.events.source import shared_parts
 from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_tasks
+from rsciio_tpx3.frames.source import FrameSource
 
 __all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "sources_of", "to_dask"]
 
@@ -64,13 +64,14 @@ def to_dask(frame_source, chunks="auto"):
     >>> int(array.sum())
     7
     """
+    frame_source = FrameSource.adopt(frame_source)
     nav_shape = tuple(int(n) for n in frame_source.nav_shape)
     sig_shape = tuple(int(n) for n in frame_source.sig_shape)
     dtype = np.dtype(frame_source.dtype)
     nav_chunks = _nav_chunks(frame_source, nav_shape, sig_shape, dtype, chunks)
     name = f"{_NAME}{tokenize(frame_source, nav_chunks)}"
     spans = _spans(nav_shape, nav_chunks)
-    parts = shared_parts(frame_source)
+    parts = frame_source.shared_parts()
     parts_key = f"{name}-parts"
     given = (TaskRef(parts_key),) if parts else ()
     if isinstance(frame_source, SharedFrames) and nav_shape:

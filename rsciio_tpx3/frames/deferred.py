@@ -11,11 +11,12 @@ import threading
 import numpy as np
 
 from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.frames.source import FrameSource
 
 __all__ = ["WaitingFrames"]
 
 
-class WaitingFrames:
+class WaitingFrames(FrameSource):
     """A `FrameSource` that is read on first use.
 
     Parameters

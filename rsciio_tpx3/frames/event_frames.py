@@ -8,7 +8,8 @@ import numpy as np
 
 from rsciio_tpx3.csr.build import csr_from_keys, key_type, pixel_bits, rows_from_keys
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.events.source import Hits, compact_part, compact_windows, narrowed, shared_parts
+from rsciio_tpx3.events.source import EventSource, Hits
+from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.frames.weighted import weighted_rows
 from rsciio_tpx3.scan.scan import OUTSIDE_NAMES, count_positions, place_hits
 from rsciio_tpx3.scan.timetable import NOWHERE, add_counts, count_entries, make_timetable, position_keys
@@ -32,7 +33,7 @@ def count_type(dwell, lines_per_row=1):
     return np.dtype(next(t for t in ("u1", "u2", "u4") if most <= np.iinfo(t).max or t == "u4"))
 
 
-class EventFrames:
+class EventFrames(FrameSource):
     """CSR rows of the positions of a scan, decoded from events where they are asked for.
 
     Parameters
@@ -46,7 +47,7 @@ class EventFrames:
     """
 
     def __init__(self, source, scan, dtype, values="counts"):
-        self.source = source
+        self.source = source = EventSource.adopt(source)
         self.scan = scan
         self.dtype = np.dtype(dtype)
         self.values = values
@@ -78,7 +79,7 @@ class EventFrames:
         n, dtype = 0, key_type(n_rows, n_pixels)
         with Scratch() as scratch:
             for run in self.scan.runs(start, stop):
-                for hits in compact_windows(self.source, *run.span_of(start, stop)):
+                for hits in self.source.compact_windows(*run.span_of(start, stop)):
                     keys = scratch.array(n + len(hits.pixel), dtype)
                     n += _keys(hits, run, start, n_rows, pixel_bits(n_pixels), keys[n:])
             build = csr_from_keys if merged else rows_from_keys
@@ -87,13 +88,13 @@ class EventFrames:
 
     def shared_parts(self):
         """What all rows need: the tables of corrections; see `FrameSource`."""
-        return shared_parts(self.source)
+        return self.source.shared_parts()
 
     def for_rows(self, start, stop):
         """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
         part = copy.copy(self)
         part.scan, spans = self.scan.for_rows(start, stop)
-        part.source = narrowed(self.source, spans)
+        part.source = self.source.narrowed(spans)
         part._counts = None
         return part
 
@@ -134,7 +135,7 @@ class EventFrames:
         counts = np.zeros(self.scan.n_positions, np.int64)
         outside = np.zeros(1 - NOWHERE, np.int64)
         for piece in pieces:
-            for hits in compact_part(self.source, piece):
+            for hits in self.source.compact_part(piece):
                 table = _table_for(hits, self.scan)
                 if table is None:
                     toa, _ = hits.toa_and_pixel()

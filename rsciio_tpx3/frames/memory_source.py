@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.frames.source import FrameSource
 
 __all__ = ["MemorySource", "frames_by_lines"]
 
@@ -12,7 +13,7 @@ __all__ = ["MemorySource", "frames_by_lines"]
 _PART_BYTES = 128 * 2**20
 
 
-class MemorySource:
+class MemorySource(FrameSource):
     """A `FrameSource` over one `CSRFrames` in memory.
 
     For counts that were simulated or decoded at once; the graph then holds them, each task its own,

@@ -8,8 +8,6 @@ rows need, such as a calibration of every pixel, are in the graph once, under a 
 import io
 import pickle
 
-from rsciio_tpx3.events.source import shared_parts
-
 __all__ = ["Rows"]
 
 
@@ -33,8 +31,8 @@ class Rows:
 
     def __reduce__(self):
         source = self.source
-        parts = shared_parts(source)
-        if self.whole is not None and hasattr(source, "for_rows"):
+        parts = source.shared_parts()
+        if self.whole is not None:
             source = source.for_rows(self.start, self.stop)
         return Rows, (_Abridged.of(source, parts) if parts else source, self.start, self.stop)
 

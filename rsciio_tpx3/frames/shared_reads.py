@@ -16,6 +16,7 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.indexing import take_rows
 from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.frames.rows import Rows
+from rsciio_tpx3.frames.source import FrameSource
 
 __all__ = ["READ_ENTRIES", "SharedFrames", "event_frames", "read_together", "shared_tasks", "take_chunk"]
 
@@ -30,7 +31,7 @@ def event_frames(source, scan, dtype, values="counts"):
     return SharedFrames(frames) if time_last or scan.passes > 1 else frames
 
 
-class SharedFrames:
+class SharedFrames(FrameSource):
     """A `FrameSource` whose chunks share reads; time bins inside the dwell time are its first axis.
 
     Parameters

@@ -10,7 +10,7 @@ import copy
 import numpy as np
 
 from rsciio_tpx3.csr.indexing import crop, take_rows
-from rsciio_tpx3.events.source import shared_parts
+from rsciio_tpx3.frames.source import FrameSource
 
 __all__ = ["SlicedSource"]
 
@@ -18,7 +18,7 @@ __all__ = ["SlicedSource"]
 _WORTHWHILE = 4
 
 
-class SlicedSource:
+class SlicedSource(FrameSource):
     """The frames of ``array[key]``, read from the source of `array`.
 
     Parameters
@@ -50,7 +50,7 @@ class SlicedSource:
         if not _is_plain(key, shape) or any(not isinstance(k, slice) for k in key[n_nav:]):
             raise ValueError(f"{key} is no cut-out of {shape}: needed are whole numbers and slices without a step.")
         spans = [k.indices(n)[:2] if isinstance(k, slice) else (k, k + 1) for k, n in zip(key, shape, strict=True)]
-        self._source = source
+        self._source = source = FrameSource.adopt(source)
         self._nav, self._sig = spans[:n_nav], spans[n_nav:]
         self._kept = [isinstance(k, slice) for k in key[:n_nav]]
         lengths = [max(stop - start, 0) for start, stop in spans]
@@ -80,12 +80,12 @@ class SlicedSource:
 
     def shared_parts(self):
         """What all rows need; see `FrameSource`."""
-        return shared_parts(self._source)
+        return self._source.shared_parts()
 
     def for_rows(self, start, stop):
         """The same for these rows alone; see `FrameSource`."""
         part, rows = copy.copy(self), self._rows(start, stop)
-        if rows.size and hasattr(self._source, "for_rows"):
+        if rows.size:
             part._source = self._source.for_rows(int(rows[0]), int(rows[-1]) + 1)
         return part
 

@@ -1,20 +1,24 @@
-"""The contract between formats that hold counted frames and everything above them."""
+"""The contract between formats that hold counted frames and everything above them.
 
-from typing import Protocol, runtime_checkable
+`rsciio_tpx3.testing.check_frame_source` tries an implementation.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 __all__ = ["FrameSource"]
 
 
-@runtime_checkable
-class FrameSource(Protocol):
+class FrameSource(ABC):
     """Where CSR rows come from: a counted file, or an event recording joined with a scan.
 
-    A source is a small, picklable description (paths, offsets, index arrays). It opens files
-    inside `frames` and closes them again, so that the same dask graph runs on threads, processes
-    and a cluster. Where its index arrays grow with the data, it also has ``for_rows(start, stop)``:
-    a source that answers `frames` for a part of these rows only and holds what they need; this is
-    what travels to other processes. A source with large parts that all rows need also has ``shared_parts()``: a
-    tuple of these objects, which then travel once instead of with every task.
+    A source is a small, picklable description (paths, offsets, index arrays). It opens files inside `frames` and closes
+    them again, so that the same dask graph runs on threads, processes and a cluster. A format has to give `nav_shape`,
+    `sig_shape`, `dtype` and `frames`; everything else has a default.
 
     Attributes
     ----------
@@ -26,21 +30,14 @@ class FrameSource(Protocol):
         Type of the counts.
     """
 
-    nav_shape: tuple
-    sig_shape: tuple
-    dtype: object
+    nav_shape: tuple[int, ...]
+    sig_shape: tuple[int, int]
+    dtype: np.dtype
 
-    def row_events(self):
-        """Entries per scan position where that is known without reading the data.
+    # -- required ------------------------------------------------------------------------------------
 
-        Returns
-        -------
-        numpy.ndarray of int64, shape (n_positions,), or None
-            An upper bound of the number of CSR entries of each row (hits before equal pixels
-            are merged).
-        """
-
-    def frames(self, start, stop):
+    @abstractmethod
+    def frames(self, start: int, stop: int) -> CSRFrames:
         """Rows ``start`` to ``stop`` of the flat navigation range.
 
         Parameters
@@ -53,3 +50,73 @@ class FrameSource(Protocol):
         CSRFrames
             Shape ``(stop - start, height, width)``.
         """
+
+    # -- with a default ------------------------------------------------------------------------------
+
+    def row_events(self) -> np.ndarray | None:
+        """Entries per scan position where that is known without reading the data.
+
+        Returns
+        -------
+        numpy.ndarray of int64, shape (n_positions,), or None
+            An upper bound of the number of CSR entries of each row (hits before equal pixels
+            are merged).
+        """
+        return None
+
+    def row_counts(self, read: bool = False) -> np.ndarray | None:
+        """Sum of the counts of each position where that is known without reading the data, or at all where `read`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_positions,), or None
+        """
+        return None
+
+    def for_rows(self, start: int, stop: int) -> "FrameSource":
+        """A source that answers `frames` for a part of these rows only, and holds what they need.
+
+        For sources whose index arrays grow with the data: this is what travels to other processes.
+        """
+        return self
+
+    def shared_parts(self) -> tuple:
+        """Large objects that all rows need: they travel to other processes once, not with every task."""
+        return ()
+
+    # -- sources that know nothing of this class -----------------------------------------------------
+
+    @classmethod
+    def adopt(cls, source: Any) -> "FrameSource":
+        """A source that has the required members, but not this class, with all defaults; others as they are."""
+        return source if isinstance(source, cls) else _Adopted(source)
+
+
+_REQUIRED = ("nav_shape", "sig_shape", "dtype", "frames")
+_OPTIONAL = ("row_events", "row_counts", "for_rows", "shared_parts")
+
+
+class _Adopted(FrameSource):
+    """A source of another make: its own methods where it has them."""
+
+    def __init__(self, source):
+        missing = [name for name in _REQUIRED if not hasattr(source, name)]
+        if missing:
+            raise TypeError(
+                f"{type(source).__name__} is not a source of frames: it has no {', '.join(missing)}. Derive it from "
+                "rsciio_tpx3.FrameSource, which lists what is required."
+            )
+        self.source = source
+        self.nav_shape, self.sig_shape, self.dtype = source.nav_shape, source.sig_shape, source.dtype
+        self.__dict__.update({name: getattr(source, name) for name in _OPTIONAL if hasattr(type(source), name)})
+
+    def frames(self, start, stop):
+        return self.source.frames(start, stop)
+
+    def __reduce__(self):
+        return type(self), (self.source,)
+
+    def __dask_tokenize__(self):
+        from dask.base import normalize_token
+
+        return "rsciio_tpx3.FrameSource", normalize_token(self.source)

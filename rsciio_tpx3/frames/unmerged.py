@@ -9,11 +9,12 @@ A sum is right even where a pixel counts more than the type of the counts can ho
 from rsciio_tpx3.csr.canonical import canonical_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.event_frames import EventFrames
+from rsciio_tpx3.frames.source import FrameSource
 
 __all__ = ["UnmergedFrames", "merged", "unmerged"]
 
 
-class UnmergedFrames:
+class UnmergedFrames(FrameSource):
     """A `FrameSource` whose rows hold a pixel once for each hit, with a count of 1, in no order.
 
     Parameters

@@ -147,7 +147,9 @@ def _direct_source(data):
     """The source behind the data, if nothing was done to them: it is read without dask."""
     if isinstance(data, Array):
         return source_of(data)
-    return data if isinstance(data, FrameSource) and not isinstance(data, CSRFrames) else None
+    if isinstance(data, (CSRFrames, np.ndarray)) or not hasattr(data, "frames"):
+        return None
+    return FrameSource.adopt(data)
 
 
 def _source_spans(source):

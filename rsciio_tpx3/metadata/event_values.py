@@ -3,7 +3,6 @@
 from functools import partial
 
 from rsciio_tpx3.cache.store import recalled, require
-from rsciio_tpx3.events.tally import tally_of
 
 __all__ = ["QUANTITY", "event_values", "what_is_counted"]
 
@@ -47,7 +46,7 @@ def event_values(source, options, corrections, counts, outside):
         f"{events}_placed": int(counts.sum()),
         f"{events}_outside": {name.replace(" ", "_"): n for name, n in outside.items() if n},
         **_noise(source, options),
-        "corrections": _with_left_out(corrections, tally_of(source)),
+        "corrections": _with_left_out(corrections, source.tally()),
     }
     if options.cluster is not None:
         found["clusters"] = source.summary()

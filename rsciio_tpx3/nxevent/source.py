@@ -8,6 +8,7 @@ import numpy as np
 from rsciio_tpx3.csr.canonical import canonical_frames, native
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
+from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.nxevent.layout import load_plugin, require_plugin
 from rsciio_tpx3.nxevent.pixels import PixelNumbers
 from rsciio_tpx3.utils.files import FileStamp
@@ -22,7 +23,7 @@ _FREE_POSITIONS = 1 << 23  # 64 MiB of starts, whatever the size of the file
 _PART_EVENTS = 1 << 23  # events unpacked at once: a position may have any number of them in few bytes
 
 
-class NXEventSource:
+class NXEventSource(FrameSource):
     """A `FrameSource` over one NXevent_data group of an HDF5 file.
 
     Parameters

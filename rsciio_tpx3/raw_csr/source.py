@@ -11,6 +11,7 @@ import numpy as np
 from rsciio_tpx3.csr.canonical import canonical_frames, native
 from rsciio_tpx3.csr.kernels import sum_rows
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.frames.source import FrameSource
 
 __all__ = ["RawCsrSource"]
 
@@ -20,7 +21,7 @@ _QUICK_BYTES = 128 * 2**20  # values that opening adds up: a tenth of a second f
 _PART_BYTES = 16 * 2**20
 
 
-class RawCsrSource:
+class RawCsrSource(FrameSource):
     """A `FrameSource` over the three arrays of a raw_csr data set.
 
     Parameters

@@ -7,7 +7,6 @@ import os
 import numpy as np
 
 from rsciio_tpx3.cache.store import recalled_counts
-from rsciio_tpx3.events.tally import tally_of
 from rsciio_tpx3.frames.event_frames import count_type
 from rsciio_tpx3.frames.shared_reads import event_frames
 from rsciio_tpx3.frames.weighted import value_type
@@ -69,7 +68,7 @@ def event_signal(
     values = event_values(source, events, corrections, counts, outside)
     chosen = "frames_used" in scan.report
     of_scan = scan.report.get("frames", 1), scan.report.get("lines_found", 1)
-    report_left_out(events.cluster, tally_of(source), counts, outside, chosen, *of_scan)
+    report_left_out(events.cluster, source.tally(), counts, outside, chosen, *of_scan)
     return frames_signal(
         frames,
         _nav_axes(scan),

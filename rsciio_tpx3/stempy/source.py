@@ -12,6 +12,7 @@ import numpy as np
 
 from rsciio_tpx3.csr.canonical import canonical_frames
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
+from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.stempy.row_lengths import row_lengths
 from rsciio_tpx3.stempy.sink import ROW_SUMS, SUM_OF_LENGTHS, row_sums, sum_of_lengths
 from rsciio_tpx3.utils.files import FileStamp
@@ -50,7 +51,7 @@ class _Rows:
         return rows
 
 
-class StempySource:
+class StempySource(FrameSource):
     """A `FrameSource` over a stempy file.
 
     Parameters

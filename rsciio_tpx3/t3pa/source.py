@@ -9,7 +9,7 @@ from rsciio_tpx3.cache.recall import cache_for, recalled_index
 from rsciio_tpx3.cache.store import are_whole, require
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.losses import Losses
-from rsciio_tpx3.events.source import Hits, check_inside
+from rsciio_tpx3.events.source import EventSource, Hits, check_inside
 from rsciio_tpx3.t3pa.index import BLOCK, TOA_BITS, build_index, unwrapped, warn_of_losses
 from rsciio_tpx3.t3pa.matrix import is_by_chip, matrix_layout, matrix_name, matrix_table
 from rsciio_tpx3.t3pa.records import open_records
@@ -21,7 +21,7 @@ from rsciio_tpx3.utils.follow import stamp_of
 __all__ = ["AdvacamSource", "cache_of"]
 
 
-class AdvacamSource:
+class AdvacamSource(EventSource):
     """Hits of a `.t3pa` or `.t3p` file.
 
     Parameters
@@ -179,12 +179,6 @@ class AdvacamSource:
             hits = self._hits(block)
             inside = (hits.toa >= start) & (hits.toa < stop)
             yield hits if inside.all() else hits.take(inside)
-
-    def hits(self, start=None, stop=None):
-        """All `Hits` of a half-open span of time, in the order of the file; everything by default."""
-        low, high = self._index.span
-        found = self.windows(low if start is None else start, high + 1 if stop is None else stop)
-        return Hits.joined(found, self.sig_shape[1])
 
     def work(self, n_parts):
         """Ranges of blocks for parallel passes over everything."""

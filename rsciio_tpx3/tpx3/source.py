@@ -8,7 +8,7 @@ import numpy as np
 from rsciio_tpx3.cache.recall import cache_for
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.events.losses import Losses
-from rsciio_tpx3.events.source import CompactHits, Hits, check_inside
+from rsciio_tpx3.events.source import CompactHits, EventSource, Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
@@ -29,6 +29,8 @@ _COMPACT_SPAN = 2**31 - 2
 
 
 @dataclass(frozen=True)
+
+
 class _Tables:
     """The pass's blocks in absolute time, with what a search by time needs."""
 
@@ -67,7 +69,7 @@ def cache_of(parts, losses, wanted, before_reset="exclude"):
     return cache_for([part.stamp for part in parts], wanted, about)
 
 
-class Tpx3Source:
+class Tpx3Source(EventSource):
     """Hits and trigger edges of one acquisition in `.tpx3` files.
 
     Parameters
@@ -157,13 +159,6 @@ class Tpx3Source:
         low = int(np.searchsorted(tables.latest_until, start, "left"))
         high = int(np.searchsorted(tables.earliest_from, stop, "left"))
         yield from self._decode(low, high, start, stop)
-
-    def hits(self, start=None, stop=None):
-        """All `Hits` of a half-open span of time, in stream order; the whole recording by default."""
-        span = self._index.span
-        start = span[0] if start is None else start
-        stop = span[1] + 1 if stop is None else stop
-        return Hits.joined(self.windows(start, stop), self.sig_shape[1])
 
     def work(self, n_parts):
         """Ranges of blocks for parallel passes over everything."""

@@ -3,10 +3,10 @@
 import numpy as np
 
 from rsciio_tpx3.events.geometry import make_layout
-from rsciio_tpx3.events.source import Edges, EventIndex, Hits
+from rsciio_tpx3.events.source import Edges, EventIndex, EventSource, Hits
 
 
-class MemoryHits:
+class MemoryHits(EventSource):
     """An event source of arrays that hands hits out in pieces, in an order of its own."""
 
     def __init__(self, pixel, toa, tot, layout=None, piece=7, seed=0):
@@ -17,7 +17,8 @@ class MemoryHits:
         self.piece = piece
 
     def describe(self):
-        return {"layout": self.layout.name, "gap": self.layout.gap, "paths": ("memory",)}
+        about = {"layout": self.layout.name, "gap": self.layout.gap, "orientation": self.layout.orientation}
+        return {**about, "chips": (0,), "toa_step": 1.5625e-9, "tot_step": 25e-9, "paths": ("memory",), "size": 0}
 
     def index(self):
         toa = self.columns[1]

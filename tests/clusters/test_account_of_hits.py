@@ -12,7 +12,6 @@ from rsciio_tpx3 import simulate
 from rsciio_tpx3.corrections.fit import hit_steps
 from rsciio_tpx3.electrons import clusters
 from rsciio_tpx3.electrons.clusters import ClusteredSource, ClusterOptions
-from rsciio_tpx3.events.source import noted, recall_noted
 from rsciio_tpx3.events.tally import Tally
 
 NAV = (11, 7)  # (x, y)
@@ -115,7 +114,7 @@ def test_what_a_mask_leaves_out_is_counted_once_in_every_cut(monkeypatch, slice_
     assert tally.hits + tally.left_out["Mask", "hits_left_out"] == 900
     assert sum(map(len, found)) == tally.electrons
     other = ClusteredSource(source, electrons.options)
-    recall_noted(other, noted(electrons))
+    other.recall_noted(electrons.noted())
     assert str(other.tally()) == str(tally) and other.summary() == electrons.summary()
 
 
