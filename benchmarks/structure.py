@@ -30,7 +30,7 @@ LAYERS = (
     ("recording",),
     ("information", "hit_table", "scan_delay"),
     ("convert",),
-    ("simulate",),
+    ("simulate", "testing"),
     ("live",),
     ("cli",),
     ("__main__",),
