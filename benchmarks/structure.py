@@ -27,7 +27,7 @@ LAYERS = (
     ("metadata",),
     ("reader",),
     ("tpx3", "t3pa", "raw_csr", "stempy", "nxevent", "_register"),
-    ("recording",),
+    ("recording", "testing"),
     ("information", "hit_table", "scan_delay"),
     ("convert",),
     ("simulate",),

@@ -7,6 +7,7 @@ so that NaN, a bool, a word or an array of another shape never meets arithmetic,
 import errno
 import math
 import os
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
@@ -75,12 +76,16 @@ def shape(expected, lengths):
     return check
 
 
-def time(example, allow_negative=False):
-    def check(name, value):
-        if value is not None:
-            to_ticks(value, name, example, allow_negative)
+@dataclass(frozen=True)
+class time:
+    """A time with its unit, such as `example`; `rsciio_tpx3.reader.scan.scan_options` makes ticks of it."""
 
-    return check
+    example: str
+    allow_negative: bool = False
+
+    def __call__(self, name, value):
+        if value is not None:
+            to_ticks(value, name, self.example, self.allow_negative)
 
 
 def word(name, value):
