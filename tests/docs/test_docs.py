@@ -128,6 +128,12 @@ def test_links_and_pictures_of_a_page_exist(name):
             assert anchor in _anchors(other.read_text(encoding="utf-8")), f"{name}: no heading for {target}"
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md"])
+def test_links_of_the_pages_beside_the_code_exist(name):
+    for target in re.findall(r"\]\(([^)\s#]+)\)", _prose((ROOT / name).read_text(encoding="utf-8"))):
+        assert "://" in target or (ROOT / target).exists(), f"{name} links to {target}, which does not exist"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_names_no_place_outside_the_project(name):
     text = (DOCS / name).read_text(encoding="utf-8")
