@@ -11,8 +11,6 @@ from pathlib import Path
 _SHARED = {"nxevent": ("NXevent_h5", "Counted events as NeXus NXevent_data"), "stempy": ("stempy_h5", "stempy")}
 _SHARED_ENDINGS = ("h5", "hdf5")
 
-_FORMATS = ("tpx3", "raw_csr", "nxevent", "stempy", "t3pa")
-
 
 def register():
     """Append our format specifications to ``rsciio.IO_PLUGINS``, once.
@@ -31,12 +29,13 @@ def register():
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     known = {plugin["api"] for plugin in IO_PLUGINS}
-    for name in _FORMATS:
+    # found as RosettaSciIO finds its own: rsciio_tpx3.formats has a table of them, but importing it takes time
+    for specification in sorted(Path(__file__).parent.glob("*/specifications.yaml")):
+        name = specification.parent.name
         api = f"rsciio_tpx3.{name}"
         if api in known:
             continue
-        text = (Path(__file__).parent / name / "specifications.yaml").read_text()
-        IO_PLUGINS.append({**yaml.load(text, Loader=loader), "api": api})
+        IO_PLUGINS.append({**yaml.load(specification.read_text(), Loader=loader), "api": api})
         if name in _SHARED:
             _share(IO_PLUGINS, name, api)
 

@@ -2,12 +2,15 @@
 
 import importlib
 import os
+from typing import NamedTuple
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.utils.fingerprints import sha256
 
 __all__ = [
     "EVENT_FORMATS",
+    "FORMATS",
+    "Format",
     "checksums",
     "events_inside",
     "files_of",
@@ -19,13 +22,38 @@ __all__ = [
     "size_of",
 ]
 
-EVENT_FORMATS = {"tpx3": "TPX3", "t3pa": "Advacam"}
+
+class Format(NamedTuple):
+    """One format of ours.
+
+    Attributes
+    ----------
+    name : str
+        As in its ``specifications.yaml``.
+    holds : {"events", "counts"}
+        Hits with their times, or the counts of each position.
+    endings : tuple of str
+        By which `format_of` knows it, in lower case; others are told from its first bytes.
+    """
+
+    name: str
+    holds: str
+    endings: tuple[str, ...] = ()
+
+
+FORMATS = {
+    "tpx3": Format("TPX3", "events", (".tpx3",)),
+    "t3pa": Format("Advacam", "events", (".t3pa", ".t3p", ".t3r")),
+    "raw_csr": Format("RawCSR", "counts", (".toml",)),
+    "nxevent": Format("NXEvent", "counts", (".nxevent",)),
+    "stempy": Format("stempy", "counts"),
+}
+"""Every format by its folder: a new one is a row here, and the folder."""
+
+EVENT_FORMATS = {folder: form.name for folder, form in FORMATS.items() if form.holds == "events"}
 """Folders of the formats of hits, and their names; all others are of counts."""
 
-_COUNTED = {"raw_csr": "RawCSR", "nxevent": "NXEvent", "stempy": "stempy"}
-_ENDINGS = {
-    ".t3pa": "t3pa", ".t3p": "t3pa", ".t3r": "t3pa", ".toml": "raw_csr", ".nxevent": "nxevent", ".tpx3": "tpx3",
-}  # fmt: skip
+_ENDINGS = {ending: folder for folder, form in FORMATS.items() for ending in form.endings}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -101,7 +129,7 @@ def module_of(name):
 
 def name_of(folder):
     """Name of a format as RosettaSciIO has it."""
-    return {**EVENT_FORMATS, **_COUNTED}[folder]
+    return FORMATS[folder].name
 
 
 def need_events(filename, purpose):

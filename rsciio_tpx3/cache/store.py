@@ -26,6 +26,7 @@ import numpy as np
 
 import rsciio_tpx3.cache
 from rsciio_tpx3.events.tally import Tally
+from rsciio_tpx3.formats import EVENT_FORMATS
 from rsciio_tpx3.scan.scan import OUTSIDE_NAMES
 
 __all__ = ["RecordingCache", "are_whole", "cache_folder", "clear_cache", "recalled", "recalled_counts", "require"]
@@ -38,7 +39,7 @@ _ENDING = ".npz"
 _OWN_NAME = re.compile(r"[0-9a-f]{24}\.[a-z0-9-]{1,64}\.npz(\.[0-9a-f]{8}\.partial)?")
 _LEFT_SECONDS = 3600  # a provisional file as old as this was left by a process that was killed
 # folders whose code decides what is found
-_CODE = ("corrections", "csr", "electrons", "events", "frames", "scan", "t3pa", "tpx3", "utils")
+_CODE = sorted({"corrections", "csr", "electrons", "events", "frames", "scan", "utils", *EVENT_FORMATS})
 _HEAD = "head"  # array in each entry: what it belongs to, as JSON
 _HEAD_BYTES = 1 << 26
 _SPARE_BYTES = 1 << 24  # entries of small recordings: names, statistics, correction tables

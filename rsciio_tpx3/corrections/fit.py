@@ -19,7 +19,7 @@ from rsciio_tpx3.corrections.time_walk import MAX_TOT
 from rsciio_tpx3.events.grid import collecting_pixels
 from rsciio_tpx3.utils.paths import has_ending
 
-__all__ = ["hit_steps", "wide_pixel_step"]
+__all__ = ["MAKERS", "hit_steps", "wide_pixel_step"]
 
 _MOST_LISTED = 100  # bad pixels in the metadata
 _HITS_FOR_COLUMNS = 1 << 22  # a thousand columns need more than one curve of time walk; some 350 MB
@@ -40,9 +40,8 @@ def hit_steps(source, corrections):
         Corrected.
     steps : list
     """
-    makers = {"mask": _mask, "columns": _columns, "time_walk": _time_walk, "energy": _energy}
     steps, corrected = [], source
-    for name, make in makers.items():
+    for name, make in MAKERS.items():
         if name in corrections:
             steps.append(make(corrections[name], corrected))
             corrected = CorrectedSource(source, steps)
@@ -130,6 +129,10 @@ def _energy(given, source):
 
     calibration, found = read_calibration(given, source.layout)
     return EnergyStep(calibration, {**found, **_given("energy", given)})
+
+
+MAKERS = {"mask": _mask, "columns": _columns, "time_walk": _time_walk, "energy": _energy}
+"""``make(given, source)`` of each correction of hits, in the order they are done; wide pixels come after clustering."""
 
 
 def wide_pixel_step(layout, method, upsample):

@@ -219,7 +219,7 @@ class EventSource(ABC):
         -------
         dict
             ``layout``, ``gap``, ``orientation``, ``chips``, ``toa_step`` and ``tot_step`` in
-            seconds, ``paths``, and ``size`` in bytes.
+            seconds, ``paths``, and ``size`` in bytes; ``format`` is the key of what it tells in the original metadata.
         """
 
     @abstractmethod

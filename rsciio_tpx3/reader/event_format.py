@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.metadata.known import first_piece, gather, steered
 from rsciio_tpx3.reader.deferred import event_signal_when_needed
 from rsciio_tpx3.reader.event_info import event_info, signal_offers
@@ -41,7 +42,7 @@ class EventFormat:
         ``layout(layout, gap, orientation)`` gives the `Layout` of a detector that the user named.
     unread : callable
         ``unread(filename, **options)`` gives the files (`FileStamp`) as they are now, or None where their index is in
-        the cache; it refuses files of other formats.
+        the cache; it refuses files of other formats. By default always None: no recording waits to be read.
     file : callable
         What the source takes of the user's `filename`; refuses what it cannot be.
     sidecars : callable
@@ -57,9 +58,9 @@ class EventFormat:
     name: str
     what: str
     source: Callable
-    source_options: tuple
-    layout: Callable
-    unread: Callable
+    source_options: tuple = ()
+    layout: Callable = make_layout
+    unread: Callable = lambda filename, **options: None
     file: Callable = lambda filename: filename
     sidecars: Callable = lambda filename: ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -97,20 +98,21 @@ def read_events(form: EventFormat, filename, options: Mapping[str, Any]) -> list
     # before the recording is read: a wrong option should not cost a person the time of a pass
     known, scan, about = _decided(form, filename, options)
     events = event_options(**_those(options, "events"))
-    told = about["layout"] is not None and not about["follow"]
+    follow = options.get("follow", False)
+    told = about.get("layout") is not None and not follow
     signal = event_signal_when_needed(
         partial(form.source, filename, **about),
         partial(form.unread, filename, **about),
-        form.layout(about["layout"], about.get("gap", 0), about["orientation"]) if told else None,
+        form.layout(about["layout"], about.get("gap", 0), about.get("orientation", "up")) if told else None,
         scan,
         options["lazy"],
         chunks=options["chunks"],
         dtype=options["dtype"],
-        show_progressbar=options["show_progressbar"],
+        show_progressbar=options.get("show_progressbar"),
         events=events,
         account=known,
     )
-    return [followed(signal, filename, form.name, dict(options)) if options["follow"] else signal]
+    return [followed(signal, filename, form.name, dict(options)) if follow else signal]
 
 
 def open_events(form: EventFormat, filename, options: Mapping[str, Any]):
@@ -146,16 +148,12 @@ def _decided(form, filename, options):
     """What is known, the scan options, and those of the source: sidecars may decide on scan and detector."""
     first = first_piece(filename, options.get("all_parts", False))
     known = gather(first, **_those(options, "metadata"), more=form.sidecars(first))
-    place = ("layout", options["layout"]), ("gap", options.get("gap", 0)), ("orientation", options["orientation"])
-    told = known.steer(
-        **steered(options["signal"], options["navigation_shape"], options["pattern"], *(value for _, value in place))
-    )
+    place = options.get("layout"), options.get("gap", 0), options.get("orientation")
+    told = known.steer(**steered(options["signal"], options["navigation_shape"], options["pattern"], *place))
     words = {**_those(options, "scan"), "navigation_shape": told.get("navigation_shape"), "pattern": told["pattern"]}
-    scan = replace(scan_options(**words), follow=options["follow"])
-    about = {name: options[name] for name in form.source_options}
-    about.update(layout=told["layout"], orientation=told["orientation"] or "up")
-    if "gap" in about:
-        about["gap"] = told["gap"] or 0
+    scan = replace(scan_options(**words), follow=options.get("follow", False))
+    decided = {"layout": told["layout"], "gap": told["gap"] or 0, "orientation": told["orientation"] or "up"}
+    about = {name: decided.get(name, options[name]) for name in form.source_options}
     return known, scan, about
 
 

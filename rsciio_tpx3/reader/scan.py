@@ -8,11 +8,12 @@ from fractions import Fraction
 import numpy as np
 
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError, Tpx3FormatError, UnitError, format_errors
-from rsciio_tpx3.reader.options import OPTIONS, check_options
+from rsciio_tpx3.reader.options import OPTIONS, check_options, names_of
 from rsciio_tpx3.scan.repeats import FrameChoice, frame_choice
 from rsciio_tpx3.scan.scan import refuse_many_positions
 from rsciio_tpx3.scan.sync import ScanOptions, build_scan, choose_sync
 from rsciio_tpx3.scan.time_bins import TimeBins
+from rsciio_tpx3.utils.checks import time
 from rsciio_tpx3.utils.clock import LATEST, TICKS_PER_SECOND
 from rsciio_tpx3.utils.paths import has_ending, load_npy, need_file
 from rsciio_tpx3.utils.text import counted
@@ -39,8 +40,8 @@ def numpy_order(navigation_shape):
     return shape
 
 
-_TIMES = {"line_flyback": "line_flyback", "frame_flyback": "frame_flyback", "scan_delay": "delay"}
-_AS_GIVEN = ("sync", "tdc", "active_fraction", "lines_per_row", "first_line")
+_FIELDS = {"navigation_shape": "nav_shape", "dwell_time": "dwell", "scan_delay": "delay"}
+"""Options whose field of `ScanOptions` has another name."""
 
 
 def scan_options(**given):
@@ -55,28 +56,23 @@ def scan_options(**given):
     -------
     ScanOptions
     """
-    told = {name: value for name, value in given.items() if value is not None}
     signal = given.get("signal", OPTIONS["signal"].default)
     if signal not in ("scan", "frames"):
         raise ValueError(f"signal={shown(signal)} is none of 'scan', 'frames'; see available_signals(file).")
-    words = {name: told[name] for name in _AS_GIVEN if name in told}
-    words.update({_TIMES[n]: _ticks(n, value, allow_negative=True) for n, value in told.items() if n in _TIMES})
-    if "pattern" in told:
-        words["pattern"] = told["pattern"]
-    if "skip_lines" in told:
-        skip = told["skip_lines"]
-        words["skip_lines"] = tuple(skip) if np.iterable(skip) else (skip,)
+    words = {}
+    for name in names_of("scan"):
+        field, value = _FIELDS.get(name, name), given.get(name)
+        if value is not None and field in ScanOptions.__dataclass_fields__:
+            words[field] = _READ[name](value) if name in _READ else _plain(name, value)
     if signal == "frames":
         words["sync"] = "frames"
-    return ScanOptions(
-        nav_shape=numpy_order(told.get("navigation_shape")),
-        dwell=_ticks("dwell_time", told.get("dwell_time")),
-        frame_time=_ticks("frame_time", told.get("frame_time"), example="1 ms"),
-        positions=_read_positions(told.get("positions")),
-        frames=frame_choice(told.get("frames")),
-        time_bins=_time_bins(told.get("time_bins")),
-        **words,
-    )
+    return ScanOptions(**words)
+
+
+def _plain(name, value):
+    """A value as `ScanOptions` has it: times in ticks, all others as the user gave them."""
+    kind = OPTIONS[name].check
+    return _ticks(name, value, kind.example, kind.allow_negative) if isinstance(kind, time) else value
 
 
 def _time_bins(value):
@@ -120,6 +116,16 @@ def _read_positions(positions):
         raise type(error)(f"positions={shown(positions)}: a file of whole numbers is expected; {error}") from None
     with format_errors(path, "scan positions (a .npy file, or text of whole numbers)"):
         return load_npy(path) if has_ending(path, ".npy") else np.loadtxt(path, dtype=np.int64, ndmin=1)
+
+
+_READ = {
+    "navigation_shape": numpy_order,
+    "positions": _read_positions,
+    "skip_lines": lambda value: tuple(value) if np.iterable(value) else (value,),
+    "time_bins": _time_bins,
+    "frames": frame_choice,
+}
+"""What is made of options that are neither times nor taken as they are given."""
 
 
 def told_scan(index, options, account=None):

@@ -8,6 +8,7 @@ import errno
 import math
 import os
 import stat
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
@@ -166,12 +167,16 @@ def shape(expected, lengths):
     return check
 
 
-def time(example, allow_negative=False):
-    def check(name, value):
-        if value is not None:
-            to_ticks(value, name, example, allow_negative)
+@dataclass(frozen=True)
+class time:
+    """A time with its unit, such as `example`; `rsciio_tpx3.reader.scan.scan_options` makes ticks of it."""
 
-    return check
+    example: str
+    allow_negative: bool = False
+
+    def __call__(self, name, value):
+        if value is not None:
+            to_ticks(value, name, self.example, self.allow_negative)
 
 
 def whole(low, high, none=False):

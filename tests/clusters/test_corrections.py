@@ -13,7 +13,8 @@ from rsciio_tpx3 import simulate
 from rsciio_tpx3.corrections.bad_pixels import read_mask
 from rsciio_tpx3.corrections.columns import column_delays
 from rsciio_tpx3.corrections.energy import read_calibration
-from rsciio_tpx3.corrections.fit import hit_steps, wide_pixel_step
+from rsciio_tpx3.corrections.fit import MAKERS, hit_steps, wide_pixel_step
+from rsciio_tpx3.corrections.options import CORRECTIONS
 from rsciio_tpx3.corrections.steps import CorrectedSource
 from rsciio_tpx3.electrons.clusters import ClusteredSource, ClusterOptions
 from rsciio_tpx3.events.geometry import make_layout
@@ -24,6 +25,11 @@ from rsciio_tpx3.tpx3 import Tpx3Source
 
 COLUMNS = np.arange(256)
 PHASE = np.where(COLUMNS // 2 % 16 == 0, 16, COLUMNS // 2 % 16) * 6
+
+
+def test_every_correction_has_a_check_and_a_maker():
+    # wide pixels come after clustering, in rsciio_tpx3.reader.event_options
+    assert list(CORRECTIONS) == [*MAKERS, "wide_pixels"]
 
 
 def columns(hits):

@@ -1,10 +1,18 @@
 """The pages of the documentation: their code runs, their links resolve, their tables are up to date."""
 
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from rsciio import IO_PLUGINS
+
+from rsciio_tpx3.corrections.fit import MAKERS
+from rsciio_tpx3.corrections.options import CORRECTIONS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -12,7 +20,8 @@ PAGES = sorted(DOCS.rglob("*.md"))
 NAMES = [page.relative_to(DOCS).as_posix() for page in PAGES]
 
 # pages with tests of their own
-TESTED_ELSEWHERE = {"guide/simulate.md"}
+SCAN_OPTION = "contributing/add_a_scan_option.md"
+TESTED_ELSEWHERE = {"guide/simulate.md", SCAN_OPTION}
 # pages that come with the formats and the signals; a link to them may be ahead of them
 COMING = {
     "guide/sparse_signals.md",
@@ -31,6 +40,11 @@ def _code(text):
     return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
+def _files(text):
+    """Files that the code of a page imports or reads: blocks that carry a name, such as ``python hit_list.py``."""
+    return re.findall(r"^```\w+ ([\w.]+\.\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
 def _prose(text):
     return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
 
@@ -45,16 +59,58 @@ def _anchors(text):
 RUNNABLE = [n for n in NAMES if n not in TESTED_ELSEWHERE and _code((DOCS / n).read_text("utf-8"))]
 
 
+@pytest.fixture
+def tables_restored():
+    """The pages for contributors add to tables of formats and corrections."""
+    tables = (IO_PLUGINS, CORRECTIONS, MAKERS)
+    before = [table.copy() for table in tables]
+    yield
+    for table, rows in zip(tables, before, strict=True):
+        table.clear()
+        table.extend(rows) if isinstance(table, list) else table.update(rows)
+
+
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_code_of_a_page_runs(name, tmp_path, monkeypatch):
+def test_code_of_a_page_runs(name, tmp_path, monkeypatch, tables_restored):
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("Agg")
     monkeypatch.chdir(tmp_path)
-    blocks = _code((DOCS / name).read_text(encoding="utf-8"))
+    text = (DOCS / name).read_text(encoding="utf-8")
+    for file, content in _files(text):
+        (tmp_path / file).write_text(content, encoding="utf-8")
+        # takes the module that the page imports out again
+        monkeypatch.setitem(sys.modules, Path(file).stem, None)
+        del sys.modules[Path(file).stem]
+    monkeypatch.syspath_prepend(tmp_path)
+    blocks = _code(text)
     space = {}
     for number, block in enumerate(blocks):
         exec(compile(block, f"{name}, block {number}", "exec"), space)
     plt.close("all")
+
+
+_PATCHED = """
+import importlib, pathlib
+for folder in ("reader", "scan"):
+    changed = pathlib.Path("rsciio_tpx3", folder).resolve()
+    importlib.import_module(f"rsciio_tpx3.{folder}").__path__.insert(0, str(changed))
+"""
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git applies the changes of the page")
+def test_code_of_the_page_on_scan_options_runs_with_its_changes(tmp_path):
+    text = (DOCS / SCAN_OPTION).read_text(encoding="utf-8")
+    for patch in re.findall(r"^```diff\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        file = re.search(r"^\+\+\+ b/(.*)$", patch, re.MULTILINE)[1]
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, tmp_path / file)
+        subprocess.run(["git", "apply", "--recount", "-"], cwd=tmp_path, input=patch, text=True, check=True)
+    # the changed modules before those of the package, whose compiled loops are there already
+    code = "".join([_PATCHED, *_code(text)])
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("mirrored=")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -70,6 +126,12 @@ def test_links_and_pictures_of_a_page_exist(name):
             continue
         if anchor:
             assert anchor in _anchors(other.read_text(encoding="utf-8")), f"{name}: no heading for {target}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md"])
+def test_links_of_the_pages_beside_the_code_exist(name):
+    for target in re.findall(r"\]\(([^)\s#]+)\)", _prose((ROOT / name).read_text(encoding="utf-8"))):
+        assert "://" in target or (ROOT / target).exists(), f"{name} links to {target}, which does not exist"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,12 +1,15 @@
 """Every tool on every format: it answers, or says for which formats it is. New tools and formats are entered here."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
+import rsciio
+import yaml
 
 import rsciio_tpx3
-from rsciio_tpx3 import _register, simulate
+from rsciio_tpx3 import formats, simulate
 from rsciio_tpx3.cli.main import main
 from rsciio_tpx3.convert import check, convert
 
@@ -38,8 +41,18 @@ def files(tmp_path_factory):
 
 def test_every_registered_format_is_among_the_files_here():
     endings = {os.path.splitext(name)[1][1:].lower() for name in (*EVENTS, *COUNTED)}
-    assert set(_register._FORMATS) == {"tpx3", "t3pa", "raw_csr", "nxevent", "stempy"}
+    assert set(formats.FORMATS) == {"tpx3", "t3pa", "raw_csr", "nxevent", "stempy"}
     assert endings == {"tpx3", "t3pa", "t3p", "toml", "nxevent", "h5"}
+
+
+def test_table_of_formats_is_what_rosettasciio_knows():
+    folder = Path(rsciio_tpx3.__file__).parent
+    found = {path.parent.name: yaml.safe_load(path.read_text()) for path in folder.glob("*/specifications.yaml")}
+    assert set(found) == set(formats.FORMATS)
+    for name, form in formats.FORMATS.items():
+        assert form.name.lower() == found[name]["name"].lower()
+        assert {ending[1:] for ending in form.endings} <= set(found[name]["file_extensions"])
+    assert {f"rsciio_tpx3.{name}" for name in found} <= {plugin["api"] for plugin in rsciio.IO_PLUGINS}
 
 
 @pytest.mark.parametrize("name", EVENTS + COUNTED)
