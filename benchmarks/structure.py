@@ -109,6 +109,9 @@ def _comment_lines(text):
     return sum(line.lstrip().startswith("#") or "  # " in line for line in text.splitlines())
 
 
+_FEW = 5
+
+
 def _declared_defaults(trees, option):
     """Signatures, dataclass fields and tables of options in which an option has a default."""
     count = 0
@@ -117,7 +120,8 @@ def _declared_defaults(trees, option):
             if isinstance(node, ast.FunctionDef):
                 arguments = node.args.args
                 with_default = arguments[len(arguments) - len(node.args.defaults) :]
-                count += option in [a.arg for a in with_default]
+                names = {a.arg for a in with_default}
+                count += option in names and len(names) > _FEW  # a reader, not a helper that takes the value
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
                 count += node.target.id == option
             elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Option" and node.args:
