@@ -43,18 +43,14 @@ def disks(nav_shape=(6, 8), sig_shape=(32, 32), electrons=200, shift=3.0, seed=0
     from hyperspy_sparse.signals import finish_loading
 
     rng = np.random.default_rng(seed)
-    along_y, along_x = (
-        np.linspace(-0.5, 0.5, n) * shift if n > 1 else np.zeros(1) for n in nav_shape
-    )
+    along_y, along_x = (np.linspace(-0.5, 0.5, n) * shift if n > 1 else np.zeros(1) for n in nav_shape)
     center_y = np.broadcast_to((sig_shape[0] - 1) / 2 + along_y[:, None], nav_shape)
     center_x = np.broadcast_to((sig_shape[1] - 1) / 2 + along_x[None, :], nav_shape)
     counts = rng.poisson(electrons, nav_shape)
     frames = _drawn(rng, counts, center_y, center_x, sig_shape)
     signal = LazySignal2D(to_dask(MemorySource(frames)), axes=_axes(nav_shape, sig_shape))
     signal.metadata.General.title = "Simulated disks"
-    signal.metadata.set_item(
-        "Simulation", {"center_y": center_y.copy(), "center_x": center_x.copy()}
-    )
+    signal.metadata.set_item("Simulation", {"center_y": center_y.copy(), "center_x": center_x.copy()})
     signal.set_signal_type("electron_diffraction")
     return finish_loading(signal, navigator=frames.sum(axis=(2, 3)))
 

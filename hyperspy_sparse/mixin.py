@@ -300,9 +300,7 @@ class SparseFramesMixin:
 
     def rebin(self, new_shape=None, scale=None, crop=False, dtype=None, out=None, rechunk=False):
         data = self._data
-        result = super().rebin(
-            new_shape=new_shape, scale=scale, crop=crop, dtype=dtype, out=out, rechunk=rechunk
-        )
+        result = super().rebin(new_shape=new_shape, scale=scale, crop=crop, dtype=dtype, out=out, rechunk=rechunk)
         # The host leaves self.data as the array that it binned, cropped or rechunked or not.
         self._data = data
         target = result if out is None else out

@@ -79,9 +79,7 @@ def one_pass(
         lazy["center_of_mass"] = signal.get_direct_beam_position(method="center_of_mass")
     lazy.update(_images(signal, detectors))
     arrays = dask.compute(*(s.data for s in lazy.values()), scheduler=scheduler)
-    return {
-        name: _in_memory(s, array) for (name, s), array in zip(lazy.items(), arrays, strict=True)
-    }
+    return {name: _in_memory(s, array) for (name, s), array in zip(lazy.items(), arrays, strict=True)}
 
 
 def virtual_images(signal, detectors):

@@ -70,9 +70,7 @@ def _prepare_1d(sig_shape, dtype, indexes, factors, factor_slices, mask=None, me
     return {"weights": weights, "shape": (n_bins,)}
 
 
-def _prepare_2d(
-    sig_shape, dtype, factors, factors_slice, slices, npt_rad, npt_azim, mask=None, mean=False
-):
+def _prepare_2d(sig_shape, dtype, factors, factors_slice, slices, npt_rad, npt_azim, mask=None, mean=False):
     kept = _unmasked(mask, sig_shape)
     n_bins = int(npt_rad) * int(npt_azim)
     if kept is False or dtype.kind not in "uif" or len(factors_slice) != n_bins:

@@ -114,9 +114,7 @@ def without_empty_chunks(array):
     along, and ``array * image`` has an element more than its shape says.
     """
     sizes = {
-        axis: tuple(n for n in pieces if n)
-        for axis, pieces in enumerate(array.chunks)
-        if 0 in pieces and any(pieces)
+        axis: tuple(n for n in pieces if n) for axis, pieces in enumerate(array.chunks) if 0 in pieces and any(pieces)
     }
     return array.rechunk(sizes) if sizes else array
 

@@ -195,7 +195,9 @@ _FOUND = {
     "clusters": (f"{_DETECTOR}.Clusters", None, "How hits became electrons, and what was left out"),
     "corrections": (f"{_DETECTOR}.Corrections", None, "Corrections of pixels, times and energies, in their order"),
     "noise": (
-        "Signal.Noise_properties.Variance_linear_model", None, "Variance of the counts of an element, for HyperSpy",
+        "Signal.Noise_properties.Variance_linear_model",
+        None,
+        "Variance of the counts of an element, for HyperSpy",
     ),
     "noise_area": (f"{_DETECTOR}.area_variance_factor", None, "Variance over mean of the counts of a large area"),
 }

@@ -197,9 +197,7 @@ class NXEventSource(FrameSource):
                 "of the positions, each has the events of the next: write it with a 0 in front and without its last."
             )
         if starts[0] != 0:
-            _logger.warning(
-                f"{starts[0]} events in {where} come before the first position and are left out."
-            )
+            _logger.warning(f"{starts[0]} events in {where} come before the first position and are left out.")
 
     def _check_arrays(self, shape_given):
         """Lengths, types and places of the arrays, asked before anything is read."""

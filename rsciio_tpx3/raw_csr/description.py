@@ -29,9 +29,7 @@ _DEFAULTS = {"indptr": ("indptr.raw", "int64"), "indices": ("indices.raw", "int3
 # a TOML description is short; an arbitrary large file is not worth parsing
 _MOST_BYTES = 1 << 26
 # the parser keeps every beginning of a key: one of 20,000 parts takes 1.6 GB
-_TEXTS = re.compile(
-    r"'''.*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'[^'\n]*'|\"(?:\\.|[^\"\\\n])*\"|#[^\n]*", re.DOTALL
-)
+_TEXTS = re.compile(r"'''.*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'[^'\n]*'|\"(?:\\.|[^\"\\\n])*\"|#[^\n]*", re.DOTALL)
 _LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){64}")
 _MOST_NUMBER = 1 << 48
 _BLOCK = 1 << 22

@@ -359,8 +359,7 @@ OPTIONS: Mapping[str, Option] = {
             "metadata",
             calibration,
             '{"auto", "angle", "k", None}',
-            'Detector axes in mrad or 1/nm, where camera length (and beam energy) are known; "auto" takes '
-            "mrad.",
+            'Detector axes in mrad or 1/nm, where camera length (and beam energy) are known; "auto" takes mrad.',
         ),
         Option(
             "on_loss",

@@ -81,8 +81,7 @@ def make_edges(scan, *, missing=(), invalid=(), first_counter=1, seed=0):
         time = time + np.rint(rng.normal(0, scan.edge_jitter, len(time))).astype(np.int64)
         time = np.maximum.accumulate(np.maximum(time, 0))
     gone, wrong = (
-        _chosen(what, len(time), rng, name)
-        for name, what in (("missing_edges", missing), ("invalid_edges", invalid))
+        _chosen(what, len(time), rng, name) for name, what in (("missing_edges", missing), ("invalid_edges", invalid))
     )
     return Edges(time, kind, first_counter + np.arange(len(time)), gone, wrong)
 

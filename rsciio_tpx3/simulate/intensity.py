@@ -34,15 +34,11 @@ class ArrayIntensity:
     def __init__(self, array, sig_shape=None):
         shape = tuple(int(n) for n in getattr(array, "shape", ()))
         if len(shape) != 4:
-            raise ValueError(
-                f"intensity has shape {shape}; (scan y, scan x, detector y, detector x) is needed."
-            )
+            raise ValueError(f"intensity has shape {shape}; (scan y, scan x, detector y, detector x) is needed.")
         self.array = array
         self.nav_shape, self.pattern_shape = shape[:2], shape[2:]
         self.sig_shape = self.pattern_shape if sig_shape is None else tuple(sig_shape)
-        self.origin = tuple(
-            (n - m) // 2 for n, m in zip(self.sig_shape, self.pattern_shape, strict=True)
-        )
+        self.origin = tuple((n - m) // 2 for n, m in zip(self.sig_shape, self.pattern_shape, strict=True))
         if min(self.origin) < 0:
             raise ValueError(
                 f"intensity has patterns of {self.pattern_shape}, larger than the detector "
@@ -61,9 +57,7 @@ class ArrayIntensity:
 
     def mean_brightness(self):
         """Mean of the summed pattern over the scan; reads the array once."""
-        return float(np.mean([self.line(row).sum() for row in range(self.nav_shape[0])])) / (
-            self.nav_shape[1]
-        )
+        return float(np.mean([self.line(row).sum() for row in range(self.nav_shape[0])])) / (self.nav_shape[1])
 
     def _moved(self, positions, shift):
         # drift by whole positions; beyond the border the last line or column goes on
@@ -88,9 +82,7 @@ class ArrayIntensity:
         for i, (row, column) in enumerate(zip(rows, columns, strict=True)):
             part = slice(ends[i] - counts[i], ends[i])
             cumulated = np.cumsum(self.line(row)[column])
-            _draw_pixels(
-                rng, cumulated, self.pattern_shape[1], *map(float, self.origin), y[part], x[part]
-            )
+            _draw_pixels(rng, cumulated, self.pattern_shape[1], *map(float, self.origin), y[part], x[part])
         return y, x
 
 

@@ -138,9 +138,7 @@ def recording(
         lost_chunks, swapped_chunks,
     )  # fmt: skip
     first_counter = 1 + (60 + _COUNTER_STEP) * bool(stale_start)
-    edges = make_edges(
-        scan, missing=missing_edges, invalid=invalid_edges, first_counter=first_counter, seed=seed
-    )
+    edges = make_edges(scan, missing=missing_edges, invalid=invalid_edges, first_counter=first_counter, seed=seed)
     slot = max(whole_ticks(chunk_time, "chunk_time"), 1)
     late = whole_ticks(disorder, "disorder")
     part_slots, paths, used = _parts(Path(path), scan, late, slot, n_files, empty_files)
@@ -262,9 +260,7 @@ class _Plan:
         electrons = line_electrons(
             self.scan, self.source, self.dose, frame, line, rng, flyback=self.flyback, drift=drift
         )
-        under = pixels_under(
-            self.table.collector, *self.table.sig_shape, electrons.y, electrons.x
-        )
+        under = pixels_under(self.table.collector, *self.table.sig_shape, electrons.y, electrons.x)
         hits = make_hits(self.model, self.table, electrons, under, rng, busy)
         if self.defects is not None:
             span = int(self.scan.borders(frame, line)[0]), self.scan.next_line(frame, line)
@@ -364,7 +360,5 @@ def _write_stale(writer, collector, detector, edge):
     for chip, words in stale_words(detector.chips, edge, 1, _OLD_CLOCK):
         writer.write_chunk(chip, words)
     pixel = detector.rules[detector.chips[0], 0]
-    collector.add(
-        hit_position=[-1], hit_pixel=[pixel], hit_time=[_OLD_CLOCK], hit_tot=[25], hit_electron=[-1]
-    )
+    collector.add(hit_position=[-1], hit_pixel=[pixel], hit_time=[_OLD_CLOCK], hit_tot=[25], hit_electron=[-1])
     return 1

@@ -277,9 +277,7 @@ def _order(nav_shape, pattern, positions):
     if pattern != "raster":
         raise ValueError("positions already gives the order; leave pattern='raster'.")
     if order.ndim != 1 or not len(order) or order.min() < 0 or order.max() >= n_positions:
-        raise ValueError(
-            f"positions: flat indices from 0 to {n_positions - 1} are needed for nav_shape {nav_shape}."
-        )
+        raise ValueError(f"positions: flat indices from 0 to {n_positions - 1} are needed for nav_shape {nav_shape}.")
     return order
 
 

@@ -45,9 +45,7 @@ class ServiceWords:
         return int(np.searchsorted(self.time, time))
 
 
-def service_words(
-    edges, chips, start, end, *, edge_chips, disorder, global_time, control_words, part_ends, rng
-):
+def service_words(edges, chips, start, end, *, edge_chips, disorder, global_time, control_words, part_ends, rng):
     """All words that are no hits.
 
     Parameters

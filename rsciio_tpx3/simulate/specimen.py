@@ -86,9 +86,7 @@ class Specimen:
         -------
         numpy.ndarray of float64, shape (..., 2)
         """
-        return self._shaped(
-            positions, lambda p: self.deflection * _field(*self.coordinates(p, shift))
-        )
+        return self._shaped(positions, lambda p: self.deflection * _field(*self.coordinates(p, shift)))
 
     def _shaped(self, positions, function):
         if positions is not None:
@@ -154,10 +152,7 @@ class Specimen:
         positions = np.array([position])
         centre = np.array(self.sig_shape) / 2 + self.field(positions)[0]
         share, crystal = self.shares(positions)[0], int(self.phase(positions)[0]) - 2
-        axes = [
-            (np.arange(n * oversample) + 0.5) / oversample - c
-            for n, c in zip(self.sig_shape, centre, strict=True)
-        ]
+        axes = [(np.arange(n * oversample) + 0.5) / oversample - c for n, c in zip(self.sig_shape, centre, strict=True)]
         y, x = np.meshgrid(*axes, indexing="ij")
         radius, unit = np.hypot(y, x), self._unit
         dense = share[0] * _disk(radius, unit) + share[3] * _background(radius, unit)
@@ -211,9 +206,7 @@ def specimen(nav_shape, sig_shape, deflection=None):
             raise ValueError(f"{name}={shape!r}: two positive numbers (y, x) are needed.")
     if deflection is None:
         deflection = 0.009 * min(sig_shape)
-    return Specimen(
-        tuple(int(n) for n in nav_shape), tuple(int(n) for n in sig_shape), float(deflection)
-    )
+    return Specimen(tuple(int(n) for n in nav_shape), tuple(int(n) for n in sig_shape), float(deflection))
 
 
 def _from_particle(down, right):

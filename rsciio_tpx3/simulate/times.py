@@ -29,9 +29,7 @@ def exact_ticks(value, name, allow_negative=False):
         For a float without unit, or a negative time where that makes no sense.
     """
     if isinstance(value, (bool, float)):
-        raise UnitError(
-            f'{name}={value!r} has no unit. Write "0.5 us", or a whole number of ticks of 260.41666 ps.'
-        )
+        raise UnitError(f'{name}={value!r} has no unit. Write "0.5 us", or a whole number of ticks of 260.41666 ps.')
     if isinstance(value, (Integral, Fraction)):
         ticks = Fraction(int(value)) if isinstance(value, Integral) else value
     else:

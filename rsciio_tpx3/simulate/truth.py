@@ -94,9 +94,7 @@ class Truth:
         if what not in ("hits", "electrons"):
             raise ValueError(f"what={what!r} is none of 'hits', 'electrons'.")
         if len(self.hit_position) != self.n_hits or len(self.electron_position) != self.n_electrons:
-            raise ValueError(
-                "The columns of this recording were not kept; simulate it with keep_truth=True."
-            )
+            raise ValueError("The columns of this recording were not kept; simulate it with keep_truth=True.")
         if what == "hits":
             return self.hit_position, self.hit_pixel
         return self.electron_position, self.electron_pixel
@@ -140,9 +138,7 @@ class Truth:
         position, pixel = self._columns(what)
         inside = (position >= 0) & (pixel >= 0)
         size = self.sig_shape[0] * self.sig_shape[1]
-        key, which = np.unique(
-            position[inside] * size + pixel[inside].astype(np.int64), return_inverse=True
-        )
+        key, which = np.unique(position[inside] * size + pixel[inside].astype(np.int64), return_inverse=True)
         if values == "counts":
             data = np.bincount(which, minlength=len(key))
         elif values == "tot" and what == "hits":

@@ -100,9 +100,7 @@ def _counter_leaps(marks, at_mark, kind):
     far = (step > COUNTER_LEAP) & (step < _COUNTER - COUNTER_LEAP)
     leaps = np.flatnonzero(anew | (far & ~_explained(step, np.diff(ticks), ordinary)))
     places = at_mark[edges]
-    return [
-        (int(places[i]), int(places[i + 1]), bool(falls[i]), i < _EARLY * len(edges), bool(anew[i])) for i in leaps
-    ]
+    return [(int(places[i]), int(places[i + 1]), bool(falls[i]), i < _EARLY * len(edges), bool(anew[i])) for i in leaps]
 
 
 def _explained(step, pause, ordinary):

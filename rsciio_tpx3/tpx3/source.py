@@ -29,8 +29,6 @@ _COMPACT_SPAN = 2**31 - 2
 
 
 @dataclass(frozen=True)
-
-
 class _Tables:
     """The pass's blocks in absolute time, with what a search by time needs."""
 

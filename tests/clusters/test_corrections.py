@@ -458,7 +458,7 @@ def unread(monkeypatch):
 @pytest.mark.parametrize(
     "corrections, error, words",
     [
-        (True, TypeError, "corrections=True: a dictionary of names .* such as {\"mask\": \"find\""),
+        (True, TypeError, 'corrections=True: a dictionary of names .* such as {"mask": "find"'),
         ("mask", TypeError, "corrections='mask': a dictionary .* are mask, columns, time_walk, energy, wide_pixels"),
         ({3: 1}, TypeError, "unknown name '3'"),
         ({"mask": "hot"}, FileNotFoundError, "mask='hot': there is no such file. mask=\"find\" looks for hot pixels"),

@@ -23,13 +23,7 @@ def stacks(draw, n_nav=_SCAN_AXES):
     nav = draw(st.lists(st.integers(0, 4), min_size=(n := draw(n_nav)), max_size=n))
     sig = draw(st.tuples(st.integers(1, 5), st.integers(1, 6)))
     dtype = np.dtype(draw(st.sampled_from(DTYPES)))
-    top = (
-        1
-        if dtype.kind == "b"
-        else min(300, int(np.iinfo(dtype).max))
-        if dtype.kind in "ui"
-        else 300
-    )
+    top = 1 if dtype.kind == "b" else min(300, int(np.iinfo(dtype).max)) if dtype.kind in "ui" else 300
     low = -top if dtype.kind in "if" else 0
     values = st.integers(low, top).map(dtype.type)
     return draw(hnp.arrays(dtype, (*nav, *sig), elements=values, fill=st.just(dtype.type(0))))
@@ -82,9 +76,7 @@ def test_indexing(dense, data):
 @given(stacks(st.just(2)), st.data())
 def test_two_stacks(dense, data):
     other = data.draw(
-        hnp.arrays(
-            dense.dtype, dense.shape, elements=hnp.from_dtype(np.dtype(bool)).map(dense.dtype.type)
-        )
+        hnp.arrays(dense.dtype, dense.shape, elements=hnp.from_dtype(np.dtype(bool)).map(dense.dtype.type))
     )
     a, b = CSRFrames.from_dense(dense), CSRFrames.from_dense(other)
     for ufunc in (np.add, np.multiply, np.greater, np.not_equal, np.maximum, np.logical_and):

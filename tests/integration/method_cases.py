@@ -175,10 +175,7 @@ def reductions():
     names = "sum mean max min std var nansum nanmean nanmax nanmin nanstd nanvar"
     cases = {}
     for name in names.split():
-        calls = {
-            key: lambda s, name=name, axis=axis: getattr(s, name)(axis=axis)
-            for key, axis in AXES.items()
-        }
+        calls = {key: lambda s, name=name, axis=axis: getattr(s, name)(axis=axis) for key, axis in AXES.items()}
         calls["f_sig"] = lambda s, name=name: getattr(s, name)(axis=AXES["sig"])
         calls["rechunk"] = lambda s, name=name: getattr(s, name)(axis="y", rechunk=True)
         calls["out"] = lambda s, name=name: with_out(s, name)
@@ -331,15 +328,9 @@ CASES = {
     "integrate1D": {k: lambda s, k=k: s.integrate1D(k) for k in ("kx", "y")},
     "integrate_simpson": {k: lambda s, k=k: s.integrate_simpson(k) for k in ("kx", "ky")},
     "interpolate_on_axis": {
-        "kx": lambda s: s.interpolate_on_axis(
-            UniformDataAxis(size=6, scale=0.15, offset=-0.5), "kx"
-        ),
-        "y": lambda s: s.interpolate_on_axis(
-            UniformDataAxis(size=4, scale=0.2, offset=1.1, navigate=True), "y"
-        ),
-        "cubic": lambda s: s.interpolate_on_axis(
-            UniformDataAxis(size=9, scale=0.15, offset=-0.7), "ky", degree=3
-        ),
+        "kx": lambda s: s.interpolate_on_axis(UniformDataAxis(size=6, scale=0.15, offset=-0.5), "kx"),
+        "y": lambda s: s.interpolate_on_axis(UniformDataAxis(size=4, scale=0.2, offset=1.1, navigate=True), "y"),
+        "cubic": lambda s: s.interpolate_on_axis(UniformDataAxis(size=9, scale=0.15, offset=-0.7), "ky", degree=3),
         "inplace": lambda s: s.interpolate_on_axis(
             UniformDataAxis(size=6, scale=0.15, offset=-0.5), "kx", inplace=True
         ),
@@ -356,14 +347,10 @@ CASES = {
         "not_lazy": lambda s: s.map(center_like, inplace=False, lazy_output=False),
         "inplace_not_lazy": lambda s: s.map(scaled, factor=2, lazy_output=False),
         "ragged": lambda s: s.map(bright_pixels, inplace=False, ragged=True),
-        "ragged_not_lazy": lambda s: s.map(
-            bright_pixels, inplace=False, ragged=True, lazy_output=False
-        ),
+        "ragged_not_lazy": lambda s: s.map(bright_pixels, inplace=False, ragged=True, lazy_output=False),
         "iterating": lambda s: s.map(scaled, factor=nav_signal(), inplace=False),
         "iterating_lazy": lambda s: s.map(scaled, factor=nav_signal().as_lazy(), inplace=False),
-        "given_output": lambda s: s.map(
-            total, inplace=False, output_dtype=float, output_signal_size=()
-        ),
+        "given_output": lambda s: s.map(total, inplace=False, output_dtype=float, output_signal_size=()),
         "ufunc": lambda s: s.map(np.sqrt, inplace=False),
         "numpy": lambda s: s.map(np.flipud, inplace=False),
         "rotate": lambda s: s.map(scipy.ndimage.rotate, angle=10, reshape=False, inplace=False),
@@ -378,9 +365,7 @@ CASES = {
         "index": lambda s: (s.compute_navigator(index=4), s.navigator)[1],
     },
     "ragged": {"": lambda s: s.ragged},
-    "remove_spikes": {
-        "sig": lambda s: s.remove_spikes(threshold_factor=3, axes=("kx", "ky"), inplace=False)
-    },
+    "remove_spikes": {"sig": lambda s: s.remove_spikes(threshold_factor=3, axes=("kx", "ky"), inplace=False)},
     "rollaxis": {
         "nav": lambda s: s.rollaxis("x", "y"),
         "sig": lambda s: s.rollaxis("kx", "y"),
@@ -486,82 +471,54 @@ CASES = {
         "mean_in_circle": lambda s: ROIS["circle"]()(s, axes=("kx", "ky")).nanmean(("kx", "ky")),
     },
     "get_integrated_intensity": {
-        **{
-            k: lambda s, make=make: s.get_integrated_intensity(make())
-            for k, make in ROIS.items()
-            if k != "point"
-        },
+        **{k: lambda s, make=make: s.get_integrated_intensity(make()) for k, make in ROIS.items() if k != "point"},
         "f_circle": lambda s: s.get_integrated_intensity(ROIS["circle"]()),
-        "out_signal_axes": lambda s: s.get_integrated_intensity(
-            ROIS["circle"](), out_signal_axes=("y",)
-        ),
-        "out_yx": lambda s: s.get_integrated_intensity(
-            ROIS["circle"](), out_signal_axes=("y", "x")
-        ),
+        "out_signal_axes": lambda s: s.get_integrated_intensity(ROIS["circle"](), out_signal_axes=("y",)),
+        "out_yx": lambda s: s.get_integrated_intensity(ROIS["circle"](), out_signal_axes=("y", "x")),
         "sliced": lambda s: s.isig[2:, 1:].get_integrated_intensity(ROIS["rectangle"]()),
     },
     "get_virtual_image": {
         "one": lambda s: s.get_virtual_image([ROIS["circle"]()]),
-        "four": lambda s: s.get_virtual_image(
-            [ROIS[k]() for k in ("circle", "annulus", "rectangle", "polygon")]
-        ),
+        "four": lambda s: s.get_virtual_image([ROIS[k]() for k in ("circle", "annulus", "rectangle", "polygon")]),
         "alone": lambda s: s.get_virtual_image(ROIS["annulus"]()),
         "normalize": lambda s: s.get_virtual_image([ROIS["circle"]()], normalize=True),
         "axis": lambda s: s.get_virtual_image(
             [ROIS["circle"](), ROIS["annulus"]()], new_axis_dict={"name": "which", "scale": 2}
         ),
     },
-    "add_navigation_signal": {
-        "": lambda s: s.add_navigation_signal(np.arange(15).reshape(3, 5), name="thickness")
-    },
+    "add_navigation_signal": {"": lambda s: s.add_navigation_signal(np.arange(15).reshape(3, 5), name="thickness")},
     "unit": {"": lambda s: s.unit, "set": lambda s: setattr(s, "unit", "k_A^-1")},
     "beam_energy": {"": lambda s: (setattr(s, "beam_energy", 200.0), s.beam_energy)[1]},
     "camera_length": {"": lambda s: (setattr(s, "camera_length", 50.0), s.camera_length)[1]},
     "diffraction_calibration": {
         "": lambda s: (setattr(s, "diffraction_calibration", 0.2), s.diffraction_calibration)[1]
     },
-    "scan_calibration": {
-        "": lambda s: (setattr(s, "scan_calibration", 2.0), s.scan_calibration)[1]
-    },
+    "scan_calibration": {"": lambda s: (setattr(s, "scan_calibration", 2.0), s.scan_calibration)[1]},
     "set_diffraction_calibration": {
         "": lambda s: s.set_diffraction_calibration(0.1),
         "center": lambda s: s.set_diffraction_calibration(0.1, center=(5, 7)),
     },
     "set_scan_calibration": {"": lambda s: s.set_scan_calibration(3.0)},
-    "set_experimental_parameters": {
-        "": lambda s: s.set_experimental_parameters(beam_energy=200.0, camera_length=80.0)
-    },
+    "set_experimental_parameters": {"": lambda s: s.set_experimental_parameters(beam_energy=200.0, camera_length=80.0)},
     "angular_mask": {"": lambda s: s.angular_mask(0.2, 2.0)},
     "apply_affine_transformation": {
         "inplace": lambda s: s.apply_affine_transformation(affine()),
         "new": lambda s: s.apply_affine_transformation(affine(), inplace=False),
         "order": lambda s: s.apply_affine_transformation(affine(), order=0, inplace=False),
-        "keep_dtype": lambda s: s.apply_affine_transformation(
-            affine(), keep_dtype=True, inplace=False
-        ),
+        "keep_dtype": lambda s: s.apply_affine_transformation(affine(), keep_dtype=True, inplace=False),
     },
     "apply_gain_normalisation": {
         "": lambda s: s.apply_gain_normalisation(np.full((16, 12), 0.5), np.full((16, 12), 3.0)),
-        "new": lambda s: s.apply_gain_normalisation(
-            np.zeros((16, 12)), np.full((16, 12), 3.0), inplace=False
-        ),
+        "new": lambda s: s.apply_gain_normalisation(np.zeros((16, 12)), np.full((16, 12), 3.0), inplace=False),
     },
     "center_direct_beam": {
         "com": lambda s: s.center_direct_beam(method="center_of_mass", inplace=False),
         "inplace": lambda s: s.center_direct_beam(method="center_of_mass"),
-        "whole_pixels": lambda s: s.center_direct_beam(
-            method="center_of_mass", subpixel=False, inplace=False
-        ),
+        "whole_pixels": lambda s: s.center_direct_beam(method="center_of_mass", subpixel=False, inplace=False),
         "shifts": lambda s: s.center_direct_beam(shifts=shifts(), inplace=False),
-        "return_shifts": lambda s: s.center_direct_beam(
-            method="blur", sigma=1, return_shifts=True, inplace=False
-        ),
-        "not_lazy": lambda s: s.center_direct_beam(
-            method="center_of_mass", lazy_output=False, inplace=False
-        ),
-        "square": lambda s: s.center_direct_beam(
-            method="center_of_mass", half_square_width=4, inplace=False
-        ),
+        "return_shifts": lambda s: s.center_direct_beam(method="blur", sigma=1, return_shifts=True, inplace=False),
+        "not_lazy": lambda s: s.center_direct_beam(method="center_of_mass", lazy_output=False, inplace=False),
+        "square": lambda s: s.center_direct_beam(method="center_of_mass", half_square_width=4, inplace=False),
         "f_": lambda s: s.center_direct_beam(method="center_of_mass", inplace=False),
     },
     "correct_bad_pixels": {
@@ -588,18 +545,14 @@ CASES = {
     "shift_diffraction": {
         "numbers": lambda s: s.shift_diffraction(2, -1, show_progressbar=False),
         "half": lambda s: s.shift_diffraction(0.5, 1.5, show_progressbar=False),
-        "arrays": lambda s: s.shift_diffraction(
-            np.full((3, 5), 1), np.full((3, 5), 2), show_progressbar=False
-        ),
+        "arrays": lambda s: s.shift_diffraction(np.full((3, 5), 1), np.full((3, 5), 2), show_progressbar=False),
         "inplace": lambda s: s.shift_diffraction(1, 1, inplace=True, show_progressbar=False),
     },
     "get_azimuthal_integral1d": {
         "": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6),
         "mean": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6, mean=True),
         "mask": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6, mask=mask()),
-        "mask_mean": lambda s: calibrated(s).get_azimuthal_integral1d(
-            npt=6, mask=mask(), mean=True
-        ),
+        "mask_mean": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6, mask=mask(), mean=True),
         "range": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6, radial_range=(0.1, 0.6)),
         "inplace": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6, inplace=True),
         "not_lazy": lambda s: calibrated(s).get_azimuthal_integral1d(npt=6, lazy_output=False),
@@ -612,34 +565,25 @@ CASES = {
         "": lambda s: calibrated(s).get_azimuthal_integral2d(npt=6, npt_azim=9),
         "mean": lambda s: calibrated(s).get_azimuthal_integral2d(npt=6, npt_azim=9, mean=True),
         "mask": lambda s: calibrated(s).get_azimuthal_integral2d(npt=6, npt_azim=9, mask=mask()),
-        "mask_mean": lambda s: calibrated(s).get_azimuthal_integral2d(
-            npt=6, npt_azim=9, mask=mask(), mean=True
-        ),
+        "mask_mean": lambda s: calibrated(s).get_azimuthal_integral2d(npt=6, npt_azim=9, mask=mask(), mean=True),
         "range": lambda s: calibrated(s).get_azimuthal_integral2d(
             npt=6, npt_azim=9, radial_range=(0.1, 0.6), azimuth_range=(0, 2)
         ),
-        "inplace": lambda s: calibrated(s).get_azimuthal_integral2d(
-            npt=6, npt_azim=9, inplace=True
-        ),
-        "not_lazy": lambda s: calibrated(s).get_azimuthal_integral2d(
-            npt=6, npt_azim=9, lazy_output=False
-        ),
+        "inplace": lambda s: calibrated(s).get_azimuthal_integral2d(npt=6, npt_azim=9, inplace=True),
+        "not_lazy": lambda s: calibrated(s).get_azimuthal_integral2d(npt=6, npt_azim=9, lazy_output=False),
         "detector": lambda s: detector_geometry(s).get_azimuthal_integral2d(npt=6, npt_azim=9),
         "affine": lambda s: with_affine(s).get_azimuthal_integral2d(npt=6, npt_azim=9),
     },
     "__polar__": {
         "correlation": lambda s: polar(s).get_angular_correlation(),
-        "correlation_mask": lambda s: polar(s).get_angular_correlation(
-            mask=polar_mask(), lazy_output=False
-        ),
+        "correlation_mask": lambda s: polar(s).get_angular_correlation(mask=polar_mask(), lazy_output=False),
         "power": lambda s: polar(s).get_angular_power(),
         "full_correlation": lambda s: polar(s).get_full_pearson_correlation(),
         "background": lambda s: polar(s).subtract_diffraction_background(method="radial median"),
         "sum": lambda s: polar(s).sum(),
     },
     "get_variance": {
-        m: lambda s, m=m: calibrated(s).get_variance(npt=5, method=m)
-        for m in ("Omega", "r", "re", "VImage")
+        m: lambda s, m=m: calibrated(s).get_variance(npt=5, method=m) for m in ("Omega", "r", "re", "VImage")
     }
     | {
         "gain": lambda s: calibrated(s).get_variance(npt=5, method="Omega", gain=1),
@@ -648,9 +592,7 @@ CASES = {
     },
     "get_diffraction_vectors": {
         "": lambda s: s.get_diffraction_vectors(min_distance=2, threshold_abs=1),
-        "calibration": lambda s: s.get_diffraction_vectors(
-            center=(6, 8), calibration=(0.1, 0.1), min_distance=2
-        ),
+        "calibration": lambda s: s.get_diffraction_vectors(center=(6, 8), calibration=(0.1, 0.1), min_distance=2),
         "no_intensity": lambda s: s.get_diffraction_vectors(get_intensity=False, min_distance=2),
     },
     "get_direct_beam_mask": {"": lambda s: s.get_direct_beam_mask(0.3)},
@@ -658,18 +600,10 @@ CASES = {
         "com": lambda s: s.get_direct_beam_position(method="center_of_mass"),
         "threshold": lambda s: s.get_direct_beam_position(method="center_of_mass", threshold=1.5),
         "mask": lambda s: s.get_direct_beam_position(method="center_of_mass", mask=(6, 8, 4)),
-        "both": lambda s: s.get_direct_beam_position(
-            method="center_of_mass", mask=(6, 8, 4), threshold=2
-        ),
-        "slice": lambda s: s.get_direct_beam_position(
-            method="center_of_mass", signal_slice=(2, 10, 3, 13)
-        ),
-        "square": lambda s: s.get_direct_beam_position(
-            method="center_of_mass", half_square_width=5
-        ),
-        "not_lazy": lambda s: s.get_direct_beam_position(
-            method="center_of_mass", lazy_output=False
-        ),
+        "both": lambda s: s.get_direct_beam_position(method="center_of_mass", mask=(6, 8, 4), threshold=2),
+        "slice": lambda s: s.get_direct_beam_position(method="center_of_mass", signal_slice=(2, 10, 3, 13)),
+        "square": lambda s: s.get_direct_beam_position(method="center_of_mass", half_square_width=5),
+        "not_lazy": lambda s: s.get_direct_beam_position(method="center_of_mass", lazy_output=False),
         "f_com": lambda s: s.get_direct_beam_position(method="center_of_mass"),
         "f_threshold": lambda s: s.get_direct_beam_position(method="center_of_mass", threshold=1.5),
         "blur": lambda s: s.get_direct_beam_position(method="blur", sigma=1),
@@ -690,9 +624,7 @@ CASES = {
     "intensity_peaks": {
         "": lambda s: s.intensity_peaks(peaks(s), disk_r=2),
         "array": lambda s: s.intensity_peaks(peak_array(s), disk_r=2),
-        "not_lazy": lambda s: s.intensity_peaks(
-            peak_array(s), disk_r=2, lazy_result=False, show_progressbar=False
-        ),
+        "not_lazy": lambda s: s.intensity_peaks(peak_array(s), disk_r=2, lazy_result=False, show_progressbar=False),
     },
     "make_probe_navigation": {
         "fast": lambda s: (s.make_probe_navigation("fast"), s._navigator_probe)[1],
@@ -706,23 +638,13 @@ CASES = {
         ),
     },
     "subtract_diffraction_background": {
-        "dog": lambda s: s.subtract_diffraction_background(
-            "difference of gaussians", min_sigma=1, max_sigma=3
-        ),
+        "dog": lambda s: s.subtract_diffraction_background("difference of gaussians", min_sigma=1, max_sigma=3),
         "median": lambda s: s.subtract_diffraction_background("median kernel", footprint=3),
-        "radial": lambda s: s.subtract_diffraction_background(
-            "radial median", center_x=6, center_y=8
-        ),
+        "radial": lambda s: s.subtract_diffraction_background("radial median", center_x=6, center_y=8),
         "hdome": lambda s: s.subtract_diffraction_background("h-dome", h=0.5),
-        "inplace": lambda s: s.subtract_diffraction_background(
-            "median kernel", footprint=3, inplace=True
-        ),
-        "f_dog": lambda s: s.subtract_diffraction_background(
-            "difference of gaussians", min_sigma=1, max_sigma=3
-        ),
-        "not_lazy": lambda s: s.subtract_diffraction_background(
-            "median kernel", footprint=3, lazy_output=False
-        ),
+        "inplace": lambda s: s.subtract_diffraction_background("median kernel", footprint=3, inplace=True),
+        "f_dog": lambda s: s.subtract_diffraction_background("difference of gaussians", min_sigma=1, max_sigma=3),
+        "not_lazy": lambda s: s.subtract_diffraction_background("median kernel", footprint=3, lazy_output=False),
     },
     "template_match": {
         "": lambda s: s.template_match(template()),
@@ -735,9 +657,7 @@ CASES = {
     "template_match_ring": {"": lambda s: s.template_match_ring(r_inner=2, r_outer=4)},
     "template_match_with_binary_image": {
         "": lambda s: s.template_match_with_binary_image(template()),
-        "not_lazy": lambda s: s.template_match_with_binary_image(
-            template(), lazy_result=False, show_progressbar=False
-        ),
+        "not_lazy": lambda s: s.template_match_with_binary_image(template(), lazy_result=False, show_progressbar=False),
     },
     "__after_compute__": {
         "threshold": lambda s: computed(s).threshold_and_mask(threshold=1, show_progressbar=False),
@@ -746,14 +666,10 @@ CASES = {
     "threshold_and_mask": {
         "threshold": lambda s: s.threshold_and_mask(threshold=1, show_progressbar=False),
         "mask": lambda s: s.threshold_and_mask(mask=(6, 8, 4), show_progressbar=False),
-        "both": lambda s: s.threshold_and_mask(
-            threshold=0.5, mask=(6, 8, 4), show_progressbar=False
-        ),
+        "both": lambda s: s.threshold_and_mask(threshold=0.5, mask=(6, 8, 4), show_progressbar=False),
         "neither": lambda s: s.threshold_and_mask(show_progressbar=False),
     },
-    "add_peak_array_as_markers": {
-        "": lambda s: s.add_peak_array_as_markers(np.ones((4, 2)), permanent=False)
-    },
+    "add_peak_array_as_markers": {"": lambda s: s.add_peak_array_as_markers(np.ones((4, 2)), permanent=False)},
     "add_ellipse_array_as_markers": {
         "": lambda s: s.add_ellipse_array_as_markers(np.ones((3, 5, 5))),
         "one": lambda s: s.add_ellipse_array_as_markers(np.array([0.1, 0.1, 0.3, 0.2, 0.4])),
@@ -771,9 +687,7 @@ CASES = {
         "f_estimated": lambda s: s.align2D(crop=False, fill_value=0, show_progressbar=False),
         "signal": lambda s: s.align2D(shifts=shifts(), crop=False, fill_value=0),
         "expand": lambda s: s.align2D(shifts=shifts(), expand=True, fill_value=0),
-        "f_one_axis": lambda s: s.inav[:, 1].align2D(
-            crop=False, fill_value=0, show_progressbar=False
-        ),
+        "f_one_axis": lambda s: s.inav[:, 1].align2D(crop=False, fill_value=0, show_progressbar=False),
         "one_axis_given": lambda s: s.inav[:, 1].align2D(
             shifts=np.tile([1, -2], (5, 1)), fill_value=0, show_progressbar=False
         ),
@@ -784,9 +698,7 @@ CASES = {
         "stat": lambda s: s.estimate_shift2D(reference="stat", show_progressbar=False),
         "subpixel": lambda s: s.estimate_shift2D(sub_pixel_factor=4, show_progressbar=False),
     },
-    "calibrate": {
-        "": lambda s: s.calibrate(-0.5, -0.5, 0.3, 0.3, 2.0, units="1/nm", interactive=False)
-    },
+    "calibrate": {"": lambda s: s.calibrate(-0.5, -0.5, 0.3, 0.3, 2.0, units="1/nm", interactive=False)},
     "find_peaks": {
         m: lambda s, m=m, o=o: s.find_peaks(method=m, interactive=False, **o)
         for m, o in (
@@ -829,9 +741,7 @@ CASES = {
     "decomposition": {
         "f_svd": lambda s: model_up_to_sign(decomposed(s)),
         "f_full": lambda s: model_up_to_sign(decomposed(s, svd_solver="full")),
-        "f_poisson": lambda s: model_up_to_sign(
-            decomposed(plus_one(s), normalize_poissonian_noise=True)
-        ),
+        "f_poisson": lambda s: model_up_to_sign(decomposed(plus_one(s), normalize_poissonian_noise=True)),
         "f_centre": lambda s: model_up_to_sign(decomposed(s, centre="signal")),
         "f_nmf": lambda s: model_up_to_sign(decomposed(s, algorithm="NMF", random_state=0)),
         "f_pca": lambda s: model_up_to_sign(decomposed(s, algorithm="PCA")),
@@ -841,41 +751,23 @@ CASES = {
         "integers": lambda s: decomposed(s),
     },
     "get_decomposition_model": {"f_": lambda s: decomposed(s).get_decomposition_model(2)},
-    "get_decomposition_factors": {
-        "f_": lambda s: up_to_sign(decomposed(s).get_decomposition_factors())
-    },
-    "get_decomposition_loadings": {
-        "f_": lambda s: up_to_sign(decomposed(s).get_decomposition_loadings())
-    },
-    "get_explained_variance_ratio": {
-        "f_": lambda s: decomposed(s, svd_solver="full").get_explained_variance_ratio()
-    },
-    "get_scree_plot_data": {
-        "f_": lambda s: decomposed(s, svd_solver="full").get_explained_variance_ratio()
-    },
-    "estimate_elbow_position": {
-        "f_": lambda s: int(s.estimate_elbow_position(np.geomspace(1, 1e-4, 8)))
-    },
+    "get_decomposition_factors": {"f_": lambda s: up_to_sign(decomposed(s).get_decomposition_factors())},
+    "get_decomposition_loadings": {"f_": lambda s: up_to_sign(decomposed(s).get_decomposition_loadings())},
+    "get_explained_variance_ratio": {"f_": lambda s: decomposed(s, svd_solver="full").get_explained_variance_ratio()},
+    "get_scree_plot_data": {"f_": lambda s: decomposed(s, svd_solver="full").get_explained_variance_ratio()},
+    "estimate_elbow_position": {"f_": lambda s: int(s.estimate_elbow_position(np.geomspace(1, 1e-4, 8)))},
     "normalize_decomposition_components": {"f_": lambda s: up_to_sign(normalized(decomposed(s)))},
     "reverse_decomposition_component": {
-        "f_": lambda s: (decomposed(s), s.reverse_decomposition_component(0), model_up_to_sign(s))[
-            2
-        ]
+        "f_": lambda s: (decomposed(s), s.reverse_decomposition_component(0), model_up_to_sign(s))[2]
     },
     "undo_treatments": {"f_": lambda s: undone(s)},
     "blind_source_separation": {"f_": lambda s: separated(s).get_bss_loadings().data.shape},
     "get_bss_model": {"f_": lambda s: separated(s).get_bss_model()},
     "get_bss_factors": {"f_": lambda s: separated(s).get_bss_factors().data.shape},
     "get_bss_loadings": {"f_": lambda s: separated(s).get_bss_loadings().data.shape},
-    "normalize_bss_components": {
-        "f_": lambda s: (separated(s), s.normalize_bss_components(), s.get_bss_model())[2]
-    },
-    "reverse_bss_component": {
-        "f_": lambda s: (separated(s), s.reverse_bss_component(0), s.get_bss_model())[2]
-    },
-    "cluster_analysis": {
-        "f_": lambda s: sorted(clustered(s).learning_results.cluster_labels.sum(1))
-    },
+    "normalize_bss_components": {"f_": lambda s: (separated(s), s.normalize_bss_components(), s.get_bss_model())[2]},
+    "reverse_bss_component": {"f_": lambda s: (separated(s), s.reverse_bss_component(0), s.get_bss_model())[2]},
+    "cluster_analysis": {"f_": lambda s: sorted(clustered(s).learning_results.cluster_labels.sum(1))},
     "estimate_number_of_clusters": {
         "f_": lambda s: number_of_clusters(s),
     },
@@ -982,9 +874,7 @@ def fitted(s):
 CASES |= {
     "close_file": {"": lambda s: s.close_file()},
     "create_model": {"": lambda s: fitted(s), "kind": lambda s: type(s.create_model()).__name__},
-    "learning_results": {
-        "f_": lambda s: decomposed(s, svd_solver="full").learning_results.explained_variance
-    },
+    "learning_results": {"f_": lambda s: decomposed(s, svd_solver="full").learning_results.explained_variance},
     "models": {"": lambda s: len(s.models)},
     "tmp_parameters": {"": lambda s: s.tmp_parameters.as_dictionary()},
     "to_device": {"": lambda s: s.to_device()},
@@ -1003,15 +893,11 @@ CASES |= {
         name: {"f_": lambda s, name=name: drawn(clustered(s), name)}
         for name in ("plot_cluster_distances", "plot_cluster_labels", "plot_cluster_signals")
     },
-    "plot_cluster_metric": {
-        "f_": lambda s: (number_of_clusters(s), drawn(s, "plot_cluster_metric"))[1]
-    },
+    "plot_cluster_metric": {"f_": lambda s: (number_of_clusters(s), drawn(s, "plot_cluster_metric"))[1]},
     "export_decomposition_results": {
         "f_": lambda s, tmp_path: exported(decomposed(s), "export_decomposition_results", tmp_path)
     },
-    "export_cluster_results": {
-        "f_": lambda s, tmp_path: exported(clustered(s), "export_cluster_results", tmp_path)
-    },
+    "export_cluster_results": {"f_": lambda s, tmp_path: exported(clustered(s), "export_cluster_results", tmp_path)},
 }
 
 NOT_COMPARED = {

@@ -99,9 +99,7 @@ def _plain(value):
         return (type(value).__name__.replace("Sparse", ""), _plain(np.asarray(value.data)))
     if isinstance(value, da.Array | np.ndarray | sparse.SparseArray):
         value = np.asarray(value)
-        return (
-            [_plain(v) for v in value.ravel().tolist()] if value.dtype.kind in "biuf" else "array"
-        )
+        return [_plain(v) for v in value.ravel().tolist()] if value.dtype.kind in "biuf" else "array"
     if isinstance(value, float | np.floating):
         return "nan" if np.isnan(value) else float(f"{float(value):.6g}")
     if isinstance(value, str | int | bool | type(None) | np.integer):
@@ -120,9 +118,7 @@ def _same_arrays(ours, theirs, where):
     elif theirs.dtype.kind in "fc":
         tolerance = 1e-4 if theirs.dtype in (np.float32, np.complex64) else 1e-7
         scale = np.nanmax(np.abs(theirs), initial=0, where=np.isfinite(theirs))
-        np.testing.assert_allclose(
-            ours, theirs, rtol=tolerance, atol=tolerance * scale, err_msg=where
-        )
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * scale, err_msg=where)
     else:
         np.testing.assert_array_equal(ours, theirs, err_msg=where)
 

@@ -63,9 +63,7 @@ def signal_of(data):
     units = ("nm", "nm", "1/A", "1/A")
     axes = [
         {"name": n, "size": s, "scale": c, "offset": o, "units": u, "navigate": i < 2}
-        for i, (n, s, c, o, u) in enumerate(
-            zip(names, data.shape, scales, offsets, units, strict=True)
-        )
+        for i, (n, s, c, o, u) in enumerate(zip(names, data.shape, scales, offsets, units, strict=True))
     ]
     signal = {"General": {"title": "scan"}, "Signal": {"signal_type": "electron_diffraction"}}
     return dict2signal(

@@ -118,9 +118,7 @@ def test_no_step_makes_more_than_a_chunk_dense(signal, monkeypatch, name):
 def test_saving_goes_chunk_by_chunk(signal, tmp_path, monkeypatch, suffix):
     made = []
     todense = CSRFrames.todense
-    monkeypatch.setattr(
-        CSRFrames, "todense", lambda self: (made.append(self.size), todense(self))[1]
-    )
+    monkeypatch.setattr(CSRFrames, "todense", lambda self: (made.append(self.size), todense(self))[1])
     signal.save(tmp_path / f"scan{suffix}")
     assert 0 < max(made) <= CHUNK
 

@@ -36,9 +36,7 @@ def test_drawn_electrons_follow_the_expected_pattern(phase):
     counts, _, _ = np.histogram2d(y, x, bins=[np.arange(97), np.arange(129)])
     expected = film.pattern(int(position[0]), oversample=4) * n
     # in blocks, so that the rough edges of disks on the oversampled grid average out
-    counts, expected = (
-        a.reshape(12, 8, 16, 8).sum(axis=(1, 3)) for a in (counts, expected)
-    )
+    counts, expected = (a.reshape(12, 8, 16, 8).sum(axis=(1, 3)) for a in (counts, expected))
     far = np.abs(counts - expected) > 6 * np.sqrt(expected + 1) + 0.05 * expected
     assert not far.any()
 
@@ -87,9 +85,7 @@ def test_own_lines_are_read_one_at_a_time_and_scaled(tmp_path):
 def test_drift_shifts_the_specimen(tmp_path):
     array = np.zeros((6, 7, 4, 4))
     array[2, 3] = 30.0
-    truth = simulated(
-        tmp_path, intensity=array, electrons_per_position=None, n_frames=2, drift=[(0, 0), (1, -2)]
-    )
+    truth = simulated(tmp_path, intensity=array, electrons_per_position=None, n_frames=2, drift=[(0, 0), (1, -2)])
     assert [tuple(map(int, p)) for p in np.argwhere(truth.counts() > 0)] == [(0, 2, 3), (1, 1, 5)]
 
 
@@ -200,9 +196,7 @@ def test_faulty_pixel_outside_the_detector_is_refused(tmp_path):
 
 def test_gap_pixels_stay_empty_and_their_charge_goes_to_the_border(tmp_path):
     flat = np.full((6, 7, 516, 516), 2e-3, np.float32)
-    truth = simulated(
-        tmp_path, intensity=flat, electrons_per_position=None, layout="quad", gap=4, hits="exact"
-    )
+    truth = simulated(tmp_path, intensity=flat, electrons_per_position=None, layout="quad", gap=4, hits="exact")
     image = np.bincount(truth.hit_pixel, minlength=516**2).reshape(516, 516)
     assert image[256:260].sum() == image[:, 256:260].sum() == 0
     assert 2 < image[255].sum() / image[100:150].sum(axis=1).mean() < 4
@@ -219,9 +213,7 @@ def test_flyback_electrons_are_outside_the_scan(tmp_path):
 
 @pytest.mark.parametrize("sharing", ["exact", "realistic"])
 def test_recording_without_electrons_still_has_its_edges(tmp_path, sharing):
-    truth = simulated(
-        tmp_path, electrons_per_position=0, hits=sharing, defects=simulate.Defects(hot=[9])
-    )
+    truth = simulated(tmp_path, electrons_per_position=0, hits=sharing, defects=simulate.Defects(hot=[9]))
     assert truth.n_electrons == 0 and np.all(truth.edge_copies == 1)
     assert np.all(truth.hit_electron == -1)
     assert simulated(tmp_path, electrons_per_position=0, hits=sharing).counts().sum() == 0

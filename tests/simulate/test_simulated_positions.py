@@ -84,9 +84,7 @@ def test_truth_agrees_with_edges_for_every_kind(tmp_path, sync, tdc):
     frames=st.integers(1, 3),
     seed=st.integers(0, 2**32),
 )
-def test_truth_agrees_for_any_shape_dwell_and_start(
-    tmp_path, shape, sync, pattern, dwell, start, frames, seed
-):
+def test_truth_agrees_for_any_shape_dwell_and_start(tmp_path, shape, sync, pattern, dwell, start, frames, seed):
     truth = simulate.recording(
         tmp_path / "a.tpx3", shape, sync=sync, pattern=pattern, dwell_time=dwell, n_frames=frames,
         start_time=start, line_flyback=5000, frame_flyback=12345, electrons_per_position=4,

@@ -93,9 +93,7 @@ def test_counter_wraps_after_4096_edges(tmp_path):
 
 @pytest.mark.parametrize("sharing", ["exact", "realistic"])
 def test_disorder_is_there_and_bounded(tmp_path, sharing):
-    truth = simulated(
-        tmp_path, disorder="0.3 ms", chunk_time="0.1 ms", hits=sharing, electrons_per_position=200
-    )
+    truth = simulated(tmp_path, disorder="0.3 ms", chunk_time="0.1 ms", hits=sharing, electrons_per_position=200)
     back = np.maximum.accumulate(truth.hit_time) - truth.hit_time
     assert 0.3 * 3_840_000 / 4 < back.max() <= 0.4 * 3_840_000
     assert np.mean(np.diff(truth.hit_time) < 0) > 0.05
