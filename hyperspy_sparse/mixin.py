@@ -14,6 +14,7 @@ from hyperspy.signals import LazySignal
 from hyperspy_sparse import (
     assigned_data,
     blocks,
+    expansion,
     interpolation,
     kernels,
     nan_masks,
@@ -146,6 +147,9 @@ class SparseFramesMixin:
 
     def __deepcopy__(self, memo):
         new = super().__deepcopy__(memo)
+        if isinstance(new._data, da.Array):
+            # dask changes the array object itself at ``signal.inav[3] = 0``, and HyperSpy 2.5 hands on the same object
+            new._data = new._data.copy()
         if has_sparse_chunks(new):  # data are missing where another copy is being made
             navigator.hand_on(self, new)
             waiting.hand_on(self, new, True)
@@ -356,6 +360,8 @@ class SparseFramesMixin:
     def compute(self, close_file=False, show_progressbar=None, memory_limit=None, **kwargs):
         """Make the whole signal dense in memory, if it fits below the memory limit.
 
+        Where that takes many times the memory of the events, a warning names both sizes, once in a session.
+
         Parameters
         ----------
         close_file, show_progressbar, **kwargs
@@ -370,6 +376,7 @@ class SparseFramesMixin:
         """
         check_dense_size(self.data.shape, self.data.dtype, "compute()", memory_limit)
         waiting.read_recording(self)
+        expansion.warn_once(self.data, "compute()")
         self.data = densified(self.data)  # and the class is the stock one from here on
         LazySignal.compute(self, close_file=close_file, show_progressbar=show_progressbar, **kwargs)
 
@@ -408,6 +415,7 @@ class SparseFramesMixin:
         filename, overwrite, extension, file_format, **kwargs
             As in :meth:`hyperspy.api.signals.BaseSignal.save`.
         """
+        saving.check_arguments(filename, overwrite, extension, file_format)
         waiting.read_recording(self)
         options = {"overwrite": overwrite, "file_format": file_format, **kwargs}
         if saving.keeps_frames(filename, extension, file_format):

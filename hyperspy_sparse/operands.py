@@ -18,7 +18,7 @@ from hyperspy_sparse import twins
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import is_stored
 from rsciio_tpx3.csr.elementwise import FILLED_SHARE, compact, probe
-from rsciio_tpx3.frames.dask_array import empty_meta
+from rsciio_tpx3.frames.dask_array import empty_meta, without_empty_chunks
 
 __all__ = ["binary", "operate"]
 
@@ -118,7 +118,10 @@ def _signal(left, right, template, data):
         signal.axes_manager._sort_axes()
     else:
         signal = template._deepcopy_with_new_data(data)
-    _take_class(signal)
+    if template is None and twins.has_sparse_chunks(left) and _is_sparse(data) and data.dtype.kind != "c":
+        twins.choose_class(signal)  # nothing that HyperSpy's classes depend on has changed
+    else:
+        _take_class(signal)
     for operand in (left, right):
         if isinstance(operand, BaseSignal):
             waiting.hand_on(operand, signal, False)
@@ -179,13 +182,16 @@ def operate(function, *operands):
     >>> type(operate(operator.add, s.data, np.eye(32))._meta).__name__
     'ndarray'
     """
+    operands = [without_empty_chunks(x) if _is_sparse(x) else x for x in operands]
     sparse = [x for x in operands if _is_sparse(x)]
     largest = max(sparse, key=lambda x: x.ndim, default=None)
     if largest is None:
         return _checked(function(*operands), function, operands)
     small = [compact(x, largest.shape) if _is_plain(x) else x for x in operands]
     made = _checked(function(*(_in_chunks(x, largest) for x in small)), function, operands)
-    if not isinstance(made, da.Array) or len(sparse) == 1 and all(np.ndim(x) == 0 for x in small if x is not largest):
+    if not isinstance(made, da.Array) or isinstance(made._meta, np.ma.MaskedArray):
+        return made
+    if len(sparse) == 1 and all(np.ndim(x) == 0 for x in small if x is not largest):
         return made
     return _frames(made) if _zeros_stay(function, small, largest) else _dense(made)
 

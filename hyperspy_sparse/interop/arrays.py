@@ -1,9 +1,9 @@
 """From dense signals to sparse ones, and between the array types that other packages use."""
 
 import dask.array as da
-import numpy as np
 import scipy.sparse
 
+from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.interop.exchange import run_udf, to_libertem, to_py4dstem, to_quantem
 from hyperspy_sparse.interop.napari import FrameView, to_napari
 from hyperspy_sparse.twins import has_sparse_chunks, sparsified
@@ -11,6 +11,8 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import is_stored
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
+from rsciio_tpx3.metadata.earlier import renewed
+from rsciio_tpx3.utils.units import shown
 
 __all__ = ["FrameView", "convert", "run_udf", "to_libertem", "to_napari", "to_py4dstem", "to_quantem", "to_sparse"]
 
@@ -36,7 +38,7 @@ def to_sparse(signal):
     ------
     ValueError
         If the signal has not two signal axes and at least one navigation axis, or its values are of a type that
-        frames cannot have.
+        frames cannot have, or masked.
 
     Examples
     --------
@@ -48,6 +50,7 @@ def to_sparse(signal):
     """
     from hyperspy_sparse.signals import as_sparse_twin
 
+    need_signal(signal)
     am = signal.axes_manager
     if am.signal_dimension != 2 or am.navigation_dimension < 1 or signal.ragged:
         raise ValueError(
@@ -65,11 +68,27 @@ def to_sparse(signal):
     if isinstance(data, da.Array):
         frames = sparsified(data)
     else:
-        frames = to_dask(MemorySource(frames_by_lines(np.ma.getdata(data))))
+        frames = to_dask(MemorySource(frames_by_lines(data)))
     new = signal._deepcopy_with_new_data(frames, copy_variance=True, copy_navigator=True)
     new._lazy = True
     new._assign_subclass()
+    _renew_metadata(new)
     return as_sparse_twin(new)
+
+
+def _renew_metadata(signal):
+    """Give a signal that was saved by an earlier version the names of today, in place."""
+    before = {key: signal.metadata.get_item(key).as_dictionary() for key in _RENEWED if signal.metadata.has_item(key)}
+    after = renewed(before, str(signal))
+    if after is not before:
+        for key in after:
+            if signal.metadata.has_item(key):
+                delattr(signal.metadata, key)
+        signal.metadata.add_dictionary(after)
+
+
+# nodes with quantities of earlier versions; others hold signals, which no plain dictionary has
+_RENEWED = ("Signal", "Acquisition_instrument")
 
 
 _CONVERTERS = {
@@ -118,9 +137,9 @@ def convert(array, backend, shape=None):
     >>> convert(matrix, "CSRFrames", shape=(2, 3, 2, 3)).nav_shape
     (2, 3)
     """
+    if not isinstance(backend, str) or backend not in (*_CONVERTERS, "CSRFrames"):
+        raise ValueError(f"backend={shown(backend)} is none of {', '.join(_CONVERTERS)}, CSRFrames.")
     frames = array if isinstance(array, CSRFrames) else CSRFrames(array, shape=shape)
     if backend == "CSRFrames":
         return frames
-    if backend not in _CONVERTERS:
-        raise ValueError(f"{backend!r} is none of {', '.join(_CONVERTERS)}, CSRFrames.")
     return _CONVERTERS[backend](frames)

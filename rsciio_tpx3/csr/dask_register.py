@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from rsciio_tpx3.csr.base import dense_all
+
 __all__ = ["register_with_dask"]
 
 
@@ -56,8 +58,6 @@ def _nannumel(frames, **kwargs):
 
 def _densely(function):
     def on_dense(*args, **kwargs):
-        from rsciio_tpx3.csr.csr_frames import _dense_all
-
-        return function(*_dense_all(args), **_dense_all(kwargs))
+        return function(*dense_all(args), **dense_all(kwargs))
 
     return on_dense

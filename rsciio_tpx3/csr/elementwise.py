@@ -9,7 +9,7 @@ import numpy as np
 from sparse import SparseArray
 
 from rsciio_tpx3.csr import kernels
-from rsciio_tpx3.csr.csr_frames import CSRFrames, _dense_all, _drop_zeros
+from rsciio_tpx3.csr.base import BaseFrames, dense_all, drop_zeros
 from rsciio_tpx3.csr.dtypes import is_stored
 
 __all__ = ["FILLED_SHARE", "call_ufunc", "compact", "probe"]
@@ -21,7 +21,7 @@ FILLED_SHARE = 1 / 8
 def call_ufunc(ufunc, method, inputs, kwargs):
     """What ``__array_ufunc__`` of the frames answers: sparse where possible, else NumPy's."""
     out = kwargs.get("out") or ()
-    if any(isinstance(o, CSRFrames) for o in out):
+    if any(isinstance(o, BaseFrames) for o in out):
         raise ValueError("output array is read-only: CSRFrames cannot be written to.")
     if not all(_is_ours(x) for x in (*inputs, *out)):
         return NotImplemented
@@ -33,7 +33,7 @@ def call_ufunc(ufunc, method, inputs, kwargs):
                 answer = _on_entries(ufunc, inputs, kwargs)
             if answer is not NotImplemented:
                 return answer
-    return getattr(ufunc, method)(*_dense_all(tuple(inputs)), **_dense_all(kwargs))
+    return getattr(ufunc, method)(*dense_all(tuple(inputs)), **dense_all(kwargs))
 
 
 def _is_ours(x):
@@ -58,17 +58,17 @@ def _reduce(ufunc, inputs, kwargs):
     kwargs = dict(kwargs)
     kwargs.setdefault("axis", 0)
     if function is None or kwargs.get("out") or kwargs.get("where", True) is not True:
-        return ufunc.reduce(_dense_all(frames), **kwargs)
+        return ufunc.reduce(dense_all(frames), **kwargs)
     kwargs = {k: v for k, v in kwargs.items() if v is not None or k == "axis"}
     if function in (np.max, np.min, np.any, np.all) and kwargs.pop("dtype", None) is not None:
-        return ufunc.reduce(_dense_all(frames), **kwargs)
+        return ufunc.reduce(dense_all(frames), **kwargs)
     return function(frames, **kwargs)
 
 
 def _on_entries(ufunc, inputs, kwargs):
     """The answer computed on stored entries, or NotImplemented if zeros do not stay zero."""
-    ours = [x for x in inputs if isinstance(x, CSRFrames)]
-    others = [x for x in inputs if not isinstance(x, CSRFrames)]
+    ours = [x for x in inputs if isinstance(x, BaseFrames)]
+    others = [x for x in inputs if not isinstance(x, BaseFrames)]
     if len(ours) == 2 and not others:
         return _two(ufunc, *inputs, kwargs)
     if len(ours) != 1 or any(isinstance(x, SparseArray) for x in others):
@@ -83,7 +83,7 @@ def _on_entries(ufunc, inputs, kwargs):
     at_entries = iter(values)
     operands = (frames.data if x is frames else next(at_entries) for x in inputs)
     made = ufunc(*operands, **kwargs)
-    return _cleaned(made, frames) if filled.size == 0 else _with_filled(made, frames, filled)
+    return cleaned(made, frames) if filled.size == 0 else _with_filled(made, frames, filled)
 
 
 _UNCHANGED = np.zeros(0, bool)
@@ -91,7 +91,7 @@ _UNCHANGED = np.zeros(0, bool)
 
 def _of_zero(ufunc, inputs, kwargs, shape):
     """What the function makes of zeros: nothing else anywhere (an empty array), values for few of them, or None."""
-    zeros = (np.zeros(1, x.dtype) if isinstance(x, CSRFrames) else _asked(x, shape) for x in inputs)
+    zeros = (np.zeros(1, x.dtype) if isinstance(x, BaseFrames) else _asked(x, shape) for x in inputs)
     result = ufunc(*zeros, **kwargs)
     if not is_stored(result.dtype):
         return None
@@ -156,19 +156,21 @@ def _with_filled(values, frames, filled):
     indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     from_a, from_b, pixels, indptr = _union(frames, pixels, indptr)
     made = np.where(from_a >= 0, _taken(values, from_a), _taken(there.astype(values.dtype), from_b))
-    return _drop_zeros(CSRFrames._make(made, pixels, indptr, frames.shape))
+    return drop_zeros(frames._make(made, pixels, indptr, frames.shape))
 
 
 def _values_at(x, frames):
     """What of the operand `x` meets each stored entry; None if it does not broadcast to us."""
     if np.ndim(x) == 0:
         return x
+    if isinstance(x, np.ma.MaskedArray):  # the answer is masked, too, which frames cannot be
+        return None
     x = np.asarray(x)
     try:
         fits = np.broadcast_shapes(x.shape, frames.shape) == frames.shape
     except ValueError:
         fits = False
-    if not fits or isinstance(x, np.ma.MaskedArray) or x.dtype.kind not in "biufc":
+    if not fits or x.dtype.kind not in "biufc":
         return None
     x = compact(x.reshape((1,) * (len(frames.shape) - x.ndim) + x.shape), frames.shape)
     n_frames = frames.n_frames
@@ -191,10 +193,10 @@ def _two(ufunc, a, b, kwargs):
     if not is_stored(of_zeros.dtype) or np.any(of_zeros != 0):
         return NotImplemented
     if a.indices is b.indices and a.indptr is b.indptr:
-        return _cleaned(ufunc(a.data, b.data, **kwargs), a)
+        return cleaned(ufunc(a.data, b.data, **kwargs), a)
     from_a, from_b, pixels, indptr = _union(a, b.indices, b.indptr)
     values = ufunc(_taken(a.data, from_a), _taken(b.data, from_b), **kwargs)
-    return _drop_zeros(CSRFrames._make(values, pixels, indptr, a.shape))
+    return drop_zeros(a._make(values, pixels, indptr, a.shape))
 
 
 def _union(frames, indices, indptr):
@@ -216,6 +218,6 @@ def _taken(data, entries):
     return out
 
 
-def _cleaned(values, frames):
+def cleaned(values, frames):
     """New frames without stored zeros; the pixels are shared where none appeared."""
-    return _drop_zeros(frames.with_data(values))
+    return drop_zeros(frames.with_data(values))

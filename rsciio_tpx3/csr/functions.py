@@ -8,9 +8,10 @@ import math
 
 import numpy as np
 
-from rsciio_tpx3.csr import reductions
-from rsciio_tpx3.csr.csr_frames import CSRFrames, _dense_all
+from rsciio_tpx3.csr import kernels, reductions
+from rsciio_tpx3.csr.base import BaseFrames, dense_all
 from rsciio_tpx3.csr.dtypes import carried
+from rsciio_tpx3.csr.elementwise import cleaned
 from rsciio_tpx3.csr.indexing import take_rows
 
 __all__ = ["call", "concatenate", "reshape"]
@@ -25,7 +26,7 @@ def call(func, args, kwargs):
         answer = ours(*args, **kwargs)
         if answer is not NotImplemented:
             return answer
-    return func(*_dense_all(args), **_dense_all(kwargs))
+    return func(*dense_all(args), **dense_all(kwargs))
 
 
 def _answers(*functions):
@@ -43,7 +44,7 @@ def _answers(*functions):
 @_answers(np.reshape)
 def reshape(a, shape, order="C", **kwargs):
     """A view with other navigation axes; anything that touches the detector axes is dense."""
-    if not isinstance(a, CSRFrames):
+    if not isinstance(a, BaseFrames):
         return NotImplemented
     shape = (shape,) if np.isscalar(shape) else tuple(int(n) for n in shape)
     if shape.count(-1) == 1 and 0 not in shape:
@@ -52,7 +53,7 @@ def reshape(a, shape, order="C", **kwargs):
     same_frames = shape[-2:] == a.sig_shape and math.prod(shape[:-2]) == a.n_frames
     if order not in ("C", "A") or len(shape) < 3 or not same_frames:
         return a.densified().reshape(shape, order=order)
-    return CSRFrames._make(a.data, a.indices, a.indptr, shape)
+    return a._make(a.data, a.indices, a.indptr, shape)
 
 
 @_answers(np.transpose)
@@ -124,7 +125,7 @@ def _flip(m, axis=None):
 @_answers(np.broadcast_to)
 def _broadcast_to(array, shape, subok=False):
     shape = (shape,) if np.isscalar(shape) else tuple(shape)
-    if not isinstance(array, CSRFrames) or shape[-2:] != array.sig_shape:
+    if not isinstance(array, BaseFrames) or shape[-2:] != array.sig_shape:
         return NotImplemented
     rows = np.arange(array.n_frames).reshape(array.nav_shape)
     return take_rows(array, np.broadcast_to(rows, shape[:-2]))
@@ -132,13 +133,13 @@ def _broadcast_to(array, shape, subok=False):
 
 @_answers(np.take)
 def _take(a, indices, axis=None, out=None, mode="raise"):
-    if axis is None or out is not None or mode != "raise" or not isinstance(a, CSRFrames):
+    if axis is None or out is not None or mode != "raise" or not isinstance(a, BaseFrames):
         return NotImplemented
     axis %= len(a.shape)
     if axis >= a.n_nav:
         return NotImplemented
     rows = np.arange(a.n_frames).reshape(a.nav_shape)
-    rows = np.take(rows, _dense_all(indices), axis)
+    rows = np.take(rows, dense_all(indices), axis)
     return take_rows(a, rows) if rows.ndim else a.frame(int(rows))
 
 
@@ -151,7 +152,7 @@ def concatenate(arrays, axis=0, out=None, **kwargs):
     arrays = list(arrays)
     if out is not None or kwargs or axis is None:
         return NotImplemented
-    if not all(isinstance(a, CSRFrames) for a in arrays):
+    if not all(isinstance(a, BaseFrames) for a in arrays):
         return NotImplemented
     if len(arrays) == 1:
         return arrays[0]
@@ -174,9 +175,9 @@ def _join_rows(arrays, axis):
     indices = np.concatenate([a.indices for a in arrays])
     pointers = [a.indptr[1:] + start for a, start in zip(arrays, starts[:-1], strict=True)]
     indptr = np.concatenate([np.zeros(1, np.int64), *pointers])
-    stacked = CSRFrames._make(data, indices, indptr, (indptr.size - 1,) + shape[-2:])
+    stacked = arrays[0]._make(data, indices, indptr, (indptr.size - 1,) + shape[-2:])
     if axis == 0:
-        return CSRFrames._make(data, indices, indptr, shape)
+        return arrays[0]._make(data, indices, indptr, shape)
     first = np.cumsum([0] + [a.n_frames for a in arrays])
     rows = [np.arange(a.n_frames).reshape(a.nav_shape) + n for a, n in zip(arrays, first[:-1], strict=True)]
     return take_rows(stacked, np.concatenate(rows, axis))
@@ -184,8 +185,6 @@ def _join_rows(arrays, axis):
 
 def _join_detectors(arrays, axis):
     """Detector pieces side by side: each keeps its entries, at new pixel numbers."""
-    from rsciio_tpx3.csr import kernels
-
     along_y = axis == arrays[0].n_nav
     total = sum(a.shape[axis] for a in arrays)
     shape = arrays[0].shape[:axis] + (total,) + arrays[0].shape[axis + 1 :]
@@ -203,13 +202,13 @@ def _join_detectors(arrays, axis):
     indices = pixels[order].astype(arrays[0].indices.dtype)
     indptr = sum(a.indptr for a in arrays)
     kernels.sort_rows(data, indices, indptr)
-    return CSRFrames._make(back(data), indices, indptr, shape)
+    return arrays[0]._make(back(data), indices, indptr, shape)
 
 
 @_answers(np.stack)
 def _stack(arrays, axis=0, out=None, **kwargs):
     arrays = list(arrays)
-    if out is not None or kwargs or not all(isinstance(a, CSRFrames) for a in arrays):
+    if out is not None or kwargs or not all(isinstance(a, BaseFrames) for a in arrays):
         return NotImplemented
     ndim = len(arrays[0].shape) + 1
     axis = reductions.axis_tuple(axis, ndim)[0]
@@ -224,14 +223,14 @@ def _stack(arrays, axis=0, out=None, **kwargs):
 @_answers(np.where)
 def _where(condition, *choice):
     """``where(mask, frames, 0)`` and ``where(mask, 0, frames)`` are products with a mask."""
-    if len(choice) != 2 or isinstance(condition, CSRFrames):
+    if len(choice) != 2 or isinstance(condition, BaseFrames):
         return NotImplemented
     x, y = choice
     condition = np.asarray(condition)
     if condition.dtype != np.bool_:
         condition = condition != 0
     for frames, other, keep in ((x, y, condition), (y, x, ~condition)):
-        if isinstance(frames, CSRFrames) and np.ndim(other) == 0 and not hasattr(other, "mask"):
+        if isinstance(frames, BaseFrames) and np.ndim(other) == 0 and not hasattr(other, "mask"):
             if other == 0 and np.result_type(frames.dtype, other) == frames.dtype:
                 # NaN times 0 would be NaN, and where() gives 0: cut instead of multiplying.
                 if frames.dtype.kind == "f" and not np.isfinite(frames.data).all():
@@ -244,30 +243,24 @@ def _where(condition, *choice):
 def _round(a, decimals=0, out=None):
     if out is not None or a.dtype.kind not in "iuf":
         return NotImplemented
-    from rsciio_tpx3.csr.elementwise import _cleaned
-
-    return _cleaned(np.round(a.data, decimals), a)
+    return cleaned(np.round(a.data, decimals), a)
 
 
 @_answers(np.clip)
 def _clip(a, *args, out=None, **kwargs):
-    if out is not None or not isinstance(a, CSRFrames):
+    if out is not None or not isinstance(a, BaseFrames):
         return NotImplemented
     bounds = [*args, *kwargs.values()]
     if any(np.ndim(b) for b in bounds if b is not None):
         return NotImplemented
     if np.clip(np.zeros(1, a.dtype), *args, **kwargs)[0] != 0:
         return NotImplemented
-    from rsciio_tpx3.csr.elementwise import _cleaned
-
-    return _cleaned(np.clip(a.data, *args, **kwargs), a)
+    return cleaned(np.clip(a.data, *args, **kwargs), a)
 
 
 @_answers(np.nan_to_num)
 def _nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
-    from rsciio_tpx3.csr.elementwise import _cleaned
-
-    return _cleaned(np.nan_to_num(x.data, nan=nan, posinf=posinf, neginf=neginf), x)
+    return cleaned(np.nan_to_num(x.data, nan=nan, posinf=posinf, neginf=neginf), x)
 
 
 @_answers(np.real)
@@ -316,13 +309,13 @@ def _iscomplexobj(x):
 
 
 def _typed(a):
-    return np.empty((0,) * len(a.shape), a.dtype) if isinstance(a, CSRFrames) else a
+    return np.empty((0,) * len(a.shape), a.dtype) if isinstance(a, BaseFrames) else a
 
 
 # zeros_like and its kin make buffers that the caller writes into, so they are ndarrays.
 def _like(function):
     def ours(prototype, *args, **kwargs):
-        if not isinstance(prototype, CSRFrames):
+        if not isinstance(prototype, BaseFrames):
             return NotImplemented
         return function(_nothing_of_shape(prototype).view(), *args, **_full(prototype, kwargs))
 
@@ -349,7 +342,7 @@ _NOT_GIVEN = np._NoValue
 def _plain(a, out, extras):
     """Whether a reduction was asked for without the options that only NumPy handles."""
     asked = (v is not _NOT_GIVEN and v is not True for v in extras)
-    return isinstance(a, CSRFrames) and out is None and not any(asked)
+    return isinstance(a, BaseFrames) and out is None and not any(asked)
 
 
 def _flag(keepdims):
@@ -422,7 +415,7 @@ def _without_nan(ours):
     """The nan-function of a reduction: the same wherever there is no NaN to skip."""
 
     def answer(a, *args, **kwargs):
-        if not isinstance(a, CSRFrames) or np.isnan(a.data).any():
+        if not isinstance(a, BaseFrames) or np.isnan(a.data).any():
             return NotImplemented
         return ours(a, *args, **kwargs)
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from rsciio_tpx3.csr import kernels
-from rsciio_tpx3.csr.csr_frames import CSRFrames, _dense_all
+from rsciio_tpx3.csr.base import dense_all
 from rsciio_tpx3.csr.dtypes import carried
 
 __all__ = ["crop", "getitem", "take_rows"]
@@ -23,14 +23,14 @@ def getitem(frames, key):
     """
     if type(key) is not tuple:
         key = (key,)
-    key = tuple(_dense_all(k) for k in key)
+    key = tuple(dense_all(k) for k in key)
     parts = _split(key, frames.n_nav)
     if parts is None:
         dense = frames.densified()[key]
         # dask learns from an array without elements what chunks will be, and asks for more axes
         # at its end also where the new ones are navigation axes (`dask.array.utils.meta_from_array`).
         asked_by_dask = frames.size == 0 and key[0] is Ellipsis and all(k is None for k in key[1:])
-        return CSRFrames.from_dense(dense) if asked_by_dask else dense
+        return frames.from_dense(dense) if asked_by_dask else dense
     nav_key, sig_key = parts
     if len(nav_key) == frames.n_nav and all(_is_integer(k) for k in nav_key):
         return _one_frame(frames, nav_key)[sig_key]
@@ -51,19 +51,19 @@ def take_rows(frames, rows):
     shape = rows.shape + frames.shape[-2:]
     flat = rows.ravel()
     if flat.size == 0:
-        return CSRFrames._make(frames.data[:0], frames.indices[:0], np.zeros(1, np.int64), shape)
+        return frames._make(frames.data[:0], frames.indices[:0], np.zeros(1, np.int64), shape)
     first, last = int(flat[0]), int(flat[-1])
     if last - first == flat.size - 1 and (flat.size == 1 or (np.diff(flat) == 1).all()):
         indptr = frames.indptr[first : last + 2]
         start, stop = indptr[0], indptr[-1]
         indptr = indptr if start == 0 else indptr - start
-        return CSRFrames._make(frames.data[start:stop], frames.indices[start:stop], indptr, shape)
+        return frames._make(frames.data[start:stop], frames.indices[start:stop], indptr, shape)
     counts = (frames.indptr[1:] - frames.indptr[:-1])[flat]
     indptr = np.zeros(flat.size + 1, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
     # Entry k of new row r comes from the start of the old row plus k.
     entries = np.arange(indptr[-1]) + np.repeat(frames.indptr[flat] - indptr[:-1], counts)
-    return CSRFrames._make(frames.data[entries], frames.indices[entries], indptr, shape)
+    return frames._make(frames.data[entries], frames.indices[entries], indptr, shape)
 
 
 def crop(frames, rows, sig_key):
@@ -86,7 +86,7 @@ def crop(frames, rows, sig_key):
     np.cumsum(counts, out=indptr[1:])
     if _reverses(y_kept) or _reverses(x_kept):
         kernels.sort_rows(data, indices, indptr)
-    return CSRFrames._make(back(data), indices, indptr, rows.shape + (y_kept.size, x_kept.size))
+    return frames._make(back(data), indices, indptr, rows.shape + (y_kept.size, x_kept.size))
 
 
 def _split(key, n_nav):

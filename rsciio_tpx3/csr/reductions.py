@@ -10,7 +10,6 @@ import operator
 import numpy as np
 
 from rsciio_tpx3.csr import kernels
-from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import countable
 
 __all__ = ["extreme", "logical", "mean", "normalize_axes", "powers", "std", "sum_over", "var"]
@@ -143,7 +142,7 @@ def _merged(frames, axes, data, wide, keepdims):
     kernels.sort_rows(out, pixels, indptr)
     if keepdims:
         new_nav = tuple(1 if a in axes else frames.shape[a] for a in nav)
-    return CSRFrames._make(out, pixels, indptr, new_nav + frames.sig_shape)
+    return frames._make(out, pixels, indptr, new_nav + frames.sig_shape)
 
 
 def mean(frames, axis=None, dtype=None, keepdims=False):

@@ -4,6 +4,7 @@ Sources: LiberTEM 0.16, documentation and behaviour of its "raw_csr" data set (k
 type); Reader4D (default names and types, optional acquisition parameters, its shorter list of types).
 """
 
+import difflib
 import hashlib
 import logging
 import os
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError, format_errors
+from rsciio_tpx3.raw_csr.block_sums import BlockSums
 from rsciio_tpx3.utils.files import FileStamp
 
-__all__ = ["OWN_TABLE", "Description", "disk_type", "read_description", "toml_text"]
+__all__ = ["OWN_TABLE", "Description", "changed_array", "disk_type", "read_description", "toml_text"]
 
 _logger = logging.getLogger(__name__)
 
@@ -81,6 +83,12 @@ class Description:
         found = {part: self.own.get(f"{part}_sha256") for part in self.stamps}
         return {part: text.lower() for part, text in found.items() if isinstance(text, str)}
 
+    @property
+    def block_sums(self):
+        """`BlockSums` by part, where the file has them: not without its SHA-256, whose line a user may delete."""
+        found = {part: BlockSums.from_text(self.own.get(f"{part}_sums"), self.stamps[part].size) for part in self.sums}
+        return {part: sums for part, sums in found.items() if sums is not None}
+
     def check_sums(self):
         """Raise Tpx3FormatError if an array is not the one that was written; it is read from end to end."""
         for part, expected in self.sums.items():
@@ -92,11 +100,15 @@ class Description:
                     stamp.fill(file, start, space)
                     found.update(space)
             if found.hexdigest() != expected:
-                raise Tpx3FormatError(
-                    f"{stamp.name!r} is not the file that was written: its SHA-256 differs from {part}_sha256 in "
-                    f"{os.path.basename(self.path)!r}. Copy the data set again; if the file was changed on purpose, "
-                    "delete that line."
-                )
+                raise changed_array(stamp, part, self.path, f"its SHA-256 differs from {part}_sha256")
+
+
+def changed_array(stamp, part, path, what):
+    """The error for an array that is not what was written, as the TOML at `path` has it."""
+    return Tpx3FormatError(
+        f"{stamp.name!r} is not the file that was written: {what} in {os.path.basename(path)!r}. Copy the data set "
+        f"again; if the file was changed on purpose, delete the line {part}_sha256."
+    )
 
 
 def read_description(path, allow_external=False):
@@ -137,14 +149,34 @@ def _read_description(path, allow_external):
             'params.filetype = "raw_csr". Pass the .toml that lies beside the raw arrays, or add the key.'
         )
     arrays = _table_of_arrays(tables, filetype, path)
+    own = tables.get(OWN_TABLE)
+    own = own if isinstance(own, dict) else {}
+    _check_keys(os.path.basename(path), arrays, own)
     stamps, dtypes = {}, {}
     for part, (name, dtype) in _DEFAULTS.items():
         name = arrays.get(f"{part}_file", name)
         stamps[part] = _stamp(path, part, name, allow_external)
         dtypes[part] = _dtype(path, part, arrays.get(f"{part}_dtype", dtype))
-    own = tables.get(OWN_TABLE)
     shapes = (_shape(path, params, key) for key in ("nav_shape", "sig_shape"))
-    return Description(path, *shapes, stamps, dtypes, params, own if isinstance(own, dict) else {})
+    return Description(path, *shapes, stamps, dtypes, params, own)
+
+
+def _check_keys(name, arrays, own):
+    """Refuse a key that is misspelled or lost: the default would be taken in its place, and read other values.
+
+    Our writer notes the name and the type of each array whose checksum it notes.
+    """
+    known = {f"{part}_{what}" for part in _DEFAULTS for what in ("file", "dtype")}
+    missing = sorted(known - set(arrays))
+    noted = [key for key in missing if f"{key.partition('_')[0]}_sha256" in own]
+    for key in set(arrays) - known:
+        near = difflib.get_close_matches(key, missing, n=1, cutoff=0.8)
+        noted += near
+    if noted:
+        raise Tpx3FormatError(
+            f"{name!r} has no {noted[0]} among the keys of its arrays ({', '.join(sorted(arrays))}), and what it stands"
+            " for would be guessed. It is damaged or misspelled: correct it, or copy it again."
+        )
 
 
 def _parse(path):
@@ -275,7 +307,7 @@ def toml_text(params, arrays, record, sums=None):
     record : str
         JSON text of `rsciio_tpx3.metadata.record`.
     sums : dict of str to str, optional
-        SHA-256 of "indptr", "indices" and "data".
+        Checksums of the arrays, by their keys.
 
     Returns
     -------
@@ -285,7 +317,7 @@ def toml_text(params, arrays, record, sums=None):
     for name, table in (("params", params), ("raw_csr", arrays)):
         lines += [f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items()), ""]
     # axes and metadata as JSON: no TOML parser of any age minds one long string
-    lines += [f"[{OWN_TABLE}]", *(f"{part}_sha256 = {_value(found)}" for part, found in (sums or {}).items())]
+    lines += [f"[{OWN_TABLE}]", *(f"{key} = '{found}'" for key, found in (sums or {}).items())]
     lines += [f"record = '''\n{_literal(record)}'''", ""]
     return "\n".join(lines)
 

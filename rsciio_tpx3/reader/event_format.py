@@ -136,7 +136,7 @@ def open_events(form: EventFormat, filename, options: Mapping[str, Any]):
     taken = {name for name in form.options if OPTIONS[name].group != "array"}
     unknown = {name: value for name, value in options.items() if name not in taken}
     refuse_unknown(unknown, _with_signature(form), form.what, taken)
-    check_options(options)
+    check_options({"filename": filename, **options})
     options = {**form.options, **options}
     event_options(**_those(options, "events"))
     filename = form.file(filename)
@@ -177,7 +177,7 @@ def reader_functions(form: EventFormat, module: str) -> tuple:
     def file_reader(*args, **kwds):
         given = signature.bind(*args, **kwds).arguments
         filename, unknown = given.pop("filename"), given.pop("kwds", {})
-        check_options(given)
+        check_options({"filename": filename, **given})
         refuse_unknown(unknown, file_reader, form.what)
         return read_events(form, filename, {**form.options, **given})
 

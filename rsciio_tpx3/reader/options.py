@@ -12,31 +12,49 @@ from dataclasses import dataclass
 from typing import Any
 
 from rsciio_tpx3.reader.option_kinds import (
-    MOST,
     anything,
     automatic_flag,
     bins,
     calibration,
     chunks,
-    dtype,
-    flag,
-    fraction,
     frames,
+    kept_columns,
     layout,
-    pair_of_lines,
-    parts,
     positions,
-    seconds_or_flag,
-    shape,
+    signal_dictionary,
     source,
     sources,
-    time,
-    whole,
-    word,
+    stempy_version,
 )  # fmt: skip
 from rsciio_tpx3.scan.options import ScanOptions
+from rsciio_tpx3.utils.checks import (
+    MOST,
+    check_table,
+    check_target,
+    check_word_of,
+    dtype,
+    files,
+    fraction,
+    pair_of_lines,
+    parts,
+    path_in_file,
+    seconds_or_flag,
+    shape,
+    time,
+    whole,
+)  # fmt: skip
+from rsciio_tpx3.utils.checks import check_flag as flag
+from rsciio_tpx3.utils.checks import check_word as word
 
-__all__ = ["OPTIONS", "Option", "check_options", "checks_options", "names_of", "refuse_unknown"]
+__all__ = [
+    "OPTIONS",
+    "Option",
+    "check_options",
+    "checks_arguments",
+    "checks_options",
+    "names_of",
+    "refuse_unknown",
+]
 
 
 @dataclass(frozen=True)
@@ -392,7 +410,7 @@ OPTIONS: Mapping[str, Option] = {
             "signal_shape", None, "file", shape("two whole numbers above 0 are needed, (x, y) in pixels", lengths=(2,))
         ),
         Option("sync_offset", 0, "file", whole(-(1 << 48), 1 << 48)),
-        Option("dataset_path", None, "file", word),
+        Option("dataset_path", None, "file", path_in_file),
         Option("keep_flyback", True, "file", flag),
         Option("allow_external", False, "file", flag),
         Option("guard", False, "file", seconds_or_flag),
@@ -404,6 +422,23 @@ OPTIONS: Mapping[str, Option] = {
 def names_of(*groups: str) -> tuple[str, ...]:
     """Names of the options of some groups, in order."""
     return tuple(name for name, option in OPTIONS.items() if option.group in groups)
+
+
+_OF_READERS: Mapping[str, Callable] = {"filename": files, **{name: row.check for name, row in OPTIONS.items()}}
+
+_OF_WRITERS: Mapping[str, Callable] = {
+    **dict.fromkeys(("show_progressbar", "compact", "overwrite", "verify", "checksum", "allow_external"), flag),
+    **dict.fromkeys(("filename", "target"), check_target),
+    "signal": signal_dictionary,
+    "values": check_word_of("auto", "counts", "pulse_height"),
+    "compression": check_word_of("blosc2", "gzip"),
+    "keep": kept_columns,
+    "version": stempy_version,
+    "source": files,
+    **dict.fromkeys(("from_format", "to_format"), word),
+    **dict.fromkeys(("reader_options", "writer_options"), check_table),
+}
+"""Checks of writers and conversion: `filename` and `target` are places to write to, `signal` is a dictionary."""
 
 
 def check_options(given: Mapping[str, Any]) -> None:
@@ -419,33 +454,36 @@ def check_options(given: Mapping[str, Any]) -> None:
     ValueError
         With the option, what was given, and what is expected; `UnitError` for quantities.
     """
-    for name, value in given.items():
-        if name in OPTIONS:
-            OPTIONS[name].check(name, value)
+    _check_by(_OF_READERS, given)
 
 
 def checks_options(reader: Callable) -> Callable:
-    """Let a reader check its options by their names before it starts.
+    """Let a reader check its options by their names before it starts; the signature stays."""
+    return _checked_by(_OF_READERS, reader)
 
-    Parameters
-    ----------
-    reader : callable
 
-    Returns
-    -------
-    callable
-        With the same signature.
-    """
-    signature = inspect.signature(reader)
+def checks_arguments(function: Callable) -> Callable:
+    """The same for functions that write, and for conversion."""
+    return _checked_by(_OF_WRITERS, function)
+
+
+def _checked_by(checks, function):
+    signature = inspect.signature(function)
     kept = {name for name, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD}
 
-    @functools.wraps(reader)
+    @functools.wraps(function)
     def checked(*args, **kwds):
         given = signature.bind(*args, **kwds).arguments
-        check_options({name: value for name, value in given.items() if name not in kept})
-        return reader(*args, **kwds)
+        _check_by(checks, {name: value for name, value in given.items() if name not in kept})
+        return function(*args, **kwds)
 
     return checked
+
+
+def _check_by(checks, given):
+    for name, value in given.items():
+        if name in checks:
+            checks[name](name, value)
 
 
 def refuse_unknown(unknown: Mapping[str, Any], reader: Callable, what: str, taken: set | None = None) -> None:

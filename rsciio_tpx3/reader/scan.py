@@ -8,12 +8,12 @@ from fractions import Fraction
 import numpy as np
 
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError, Tpx3FormatError, UnitError, format_errors
-from rsciio_tpx3.reader.option_kinds import time
 from rsciio_tpx3.reader.options import OPTIONS, check_options, names_of
 from rsciio_tpx3.scan.repeats import FrameChoice, frame_choice
 from rsciio_tpx3.scan.scan import refuse_many_positions
 from rsciio_tpx3.scan.sync import ScanOptions, build_scan, choose_sync
 from rsciio_tpx3.scan.time_bins import TimeBins
+from rsciio_tpx3.utils.checks import time
 from rsciio_tpx3.utils.clock import LATEST, TICKS_PER_SECOND
 from rsciio_tpx3.utils.paths import has_ending, load_npy, need_file
 from rsciio_tpx3.utils.text import counted

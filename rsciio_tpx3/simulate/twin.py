@@ -16,6 +16,7 @@ from rsciio_tpx3.metadata.sources.sidecars import sidecar_path
 from rsciio_tpx3.metadata.template import sidecar_text
 from rsciio_tpx3.simulate.recording import recording
 from rsciio_tpx3.simulate.scan import SYNC_KINDS
+from rsciio_tpx3.utils.files import write_text
 
 __all__ = ["abtem_setup", "on_detector", "recording_like", "temgym_setup"]
 
@@ -196,8 +197,7 @@ def recording_like(path, signal, intensity=None, overwrite=False, **options):
     truth = recording(path, None if intensity is not None else (ny, nx), intensity=intensity, **made)
     kept = {name: value for name, value in values.items() if name not in _OF_ONE_RECORDING}
     kept.update(navigation_shape=[nx, ny], notes="Simulated.", layout=made["layout"], gap=made["gap"])
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(sidecar_text(kept, "a simulated recording"))
+    write_text(beside, sidecar_text(kept, "a simulated recording"))
     return truth
 
 
