@@ -320,7 +320,10 @@ class _Adopted(EventSource):
         self.sig_shape, self.layout = source.sig_shape, source.layout
         self.cache = getattr(source, "cache", None)
         # looked up at the class: a wrapper that passes on what it does not know must not be passed by
-        self.__dict__.update({name: getattr(source, name) for name in _OPTIONAL if hasattr(type(source), name)})
+        own = {name for name in _OPTIONAL if hasattr(type(source), name)}
+        if own & {"work", "part"}:
+            own |= {"work", "part"}  # the ranges of one are those of the other
+        self.__dict__.update({name: getattr(source, name) for name in own})
 
     def __reduce__(self):
         return type(self), (self.source,)
