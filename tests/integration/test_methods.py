@@ -11,7 +11,6 @@ days each way has had all of it. ``METHODS_ROTATION=5`` repeats those of a certa
     METHODS_FROM_ALL_ORIGINS=1 python -m pytest -q tests/integration/test_methods.py
 """
 
-import datetime
 import os
 import warnings
 
@@ -158,7 +157,7 @@ ORIGINS = [
     "other byte order",
 ]
 ALL = bool(os.environ.get("METHODS_FROM_ALL_ORIGINS"))
-ROTATION = int(os.environ.get("METHODS_ROTATION", datetime.date.today().toordinal()))
+ROTATION = int(os.environ.get("METHODS_ROTATION", "0"))  # 0 and 1 together give every call to one of the origins
 ENDINGS = {"raw_csr": "toml", "nxevent": "nxevent", "stempy": "h5"}
 
 
