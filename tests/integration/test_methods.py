@@ -4,8 +4,8 @@ The whole list runs on counts that were in memory; results, and the signal itsel
 they are and again when they are computed. Then it runs once more, a sixteenth of it (another one) and
 `IMPORTANT` for each of the ways in which signals come into being: loaded into memory, `to_sparse`,
 `persist`, a recording, and the counted formats; and so it does on numbers in the other byte order.
-Each origin has another sixteenth; ``METHODS_ROTATION=1`` (to 15) chooses the next ones, so that 0 and 1 together are the
-whole list and 0 to 15 give all of it to each origin. ``METHODS_FROM_ALL_ORIGINS=1`` runs everything at once:
+Each origin has another sixteenth; ``METHODS_ROTATION=1`` (to 15) chooses the next ones, so that 0 and 1 together are
+the whole list and 0 to 15 give all of it to each origin. ``METHODS_FROM_ALL_ORIGINS=1`` runs everything at once:
 
     METHODS_FROM_ALL_ORIGINS=1 python -m pytest tests/integration/test_methods.py
 """
