@@ -10,11 +10,11 @@ import operator
 
 import dask.array as da
 import numpy as np
-from hyperspy.misc._signal_tools import are_signals_aligned, broadcast_signals
 from hyperspy.signal import INPLACE_OPERATORS, BaseSignal
 
 from hyperspy_sparse import deferred as waiting
 from hyperspy_sparse import twins
+from hyperspy_sparse.hosts import are_signals_aligned, broadcast_signals
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import is_stored
 from rsciio_tpx3.csr.elementwise import FILLED_SHARE, compact, probe

@@ -6,11 +6,8 @@ integral is its product with the counts. The matrix is made once for a signal.
 """
 
 import numpy as np
-from pyxem.utils._azimuthal_integrations import (
-    _slice_radial_integrate,
-    _slice_radial_integrate1d,
-)
 
+from hyperspy_sparse.hosts import slice_radial_integrate, slice_radial_integrate1d
 from hyperspy_sparse.kernels.table import register_kernel
 from hyperspy_sparse.kernels.weights import PixelWeights
 
@@ -100,5 +97,5 @@ def _prepare_2d(sig_shape, dtype, factors, factors_slice, slices, npt_rad, npt_a
     return {"weights": weights, "shape": (int(npt_rad), int(npt_azim))}
 
 
-register_kernel(_slice_radial_integrate1d, integrate, prepare=_prepare_1d)
-register_kernel(_slice_radial_integrate, integrate, prepare=_prepare_2d)
+register_kernel(slice_radial_integrate1d, integrate, prepare=_prepare_1d)
+register_kernel(slice_radial_integrate, integrate, prepare=_prepare_2d)

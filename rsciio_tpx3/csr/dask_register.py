@@ -3,6 +3,7 @@
 import numpy as np
 
 from rsciio_tpx3.csr.base import dense_all
+from rsciio_tpx3.utils.dask_private import numel_of_array
 
 __all__ = ["register_with_dask"]
 
@@ -10,7 +11,7 @@ __all__ = ["register_with_dask"]
 def register_with_dask(kind):
     """Enter `kind` into dask's tables; called when the class is made, in every process."""
     import dask.array  # noqa: F401  (fills its own tables first)
-    from dask.array.backends import _numel_ndarray, percentile_lookup
+    from dask.array.backends import percentile_lookup
     from dask.array.dispatch import (
         concatenate_lookup,
         divide_lookup,
@@ -31,7 +32,7 @@ def register_with_dask(kind):
     percentile_lookup.register(kind, _densely(percentile_lookup.dispatch(np.ndarray)))
     divide_lookup.register(kind, divide_lookup.dispatch(np.ndarray))
     empty_lookup.register(kind, np.empty)
-    numel_lookup.register(kind, _numel_ndarray)
+    numel_lookup.register(kind, numel_of_array)
     nannumel_lookup.register(kind, _nannumel)
     take_lookup.register(kind, np.take)
     to_numpy_dispatch.register(kind, lambda frames, **kwargs: frames.todense())
@@ -47,10 +48,8 @@ def _concatenate(arrays, axis=0, **kwargs):
 
 def _nannumel(frames, **kwargs):
     """How many elements are numbers: all but the entries that are NaN."""
-    from dask.array.backends import _numel_ndarray
-
     dtype = kwargs.pop("dtype", np.float64)
-    all_elements = _numel_ndarray(frames, dtype=dtype, **kwargs)
+    all_elements = numel_of_array(frames, dtype=dtype, **kwargs)
     if frames.dtype.kind not in "fc":
         return all_elements
     return (all_elements - np.asarray(np.sum(np.isnan(frames), **kwargs))).astype(dtype)

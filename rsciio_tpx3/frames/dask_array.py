@@ -7,7 +7,6 @@ import itertools
 import math
 
 import numpy as np
-from dask._task_spec import DataNode, Task, TaskRef
 from dask.array import Array
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
@@ -17,6 +16,7 @@ from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_tasks
 from rsciio_tpx3.frames.source import FrameSource
+from rsciio_tpx3.utils.dask_private import DataNode, Task, TaskRef
 
 __all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "sources_of", "to_dask",
            "without_empty_chunks"]  # fmt: skip

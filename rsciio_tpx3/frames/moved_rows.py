@@ -4,7 +4,6 @@ import math
 
 import dask.array as da
 import numpy as np
-from dask._task_spec import List, Task, TaskRef
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
@@ -12,6 +11,7 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.regroup import add_rows
 from rsciio_tpx3.frames.dask_array import DENSE_CHUNK_BYTES, empty_meta
 from rsciio_tpx3.frames.shared_reads import READ_ENTRIES
+from rsciio_tpx3.utils.dask_private import List, Task, TaskRef
 
 __all__ = ["moved_rows", "sum_dtype"]
 

@@ -10,13 +10,13 @@ import copy
 import math
 
 import numpy as np
-from dask._task_spec import Task, TaskRef
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.indexing import take_rows
 from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.source import FrameSource
+from rsciio_tpx3.utils.dask_private import Task, TaskRef
 
 __all__ = ["READ_ENTRIES", "SharedFrames", "event_frames", "read_together", "shared_tasks", "take_chunk"]
 
