@@ -5,6 +5,7 @@ named points; here is where it says so, and nobody below needs to import it.
 """
 
 import importlib
+import logging
 from importlib.metadata import entry_points
 
 __all__ = ["GROUP", "POINTS", "extend", "extension"]
@@ -21,6 +22,8 @@ POINTS = {
 }
 """The points there are, what each is called with, and what for."""
 
+_logger = logging.getLogger(__name__)
+
 _known = {}
 
 
@@ -33,7 +36,7 @@ def extend(**functions: str) -> None:
 
 
 def extension(name: str):
-    """The function for a point, or None where no package offers one."""
+    """The function for a point; None where no package offers one, or a package that it needs is not installed."""
     if name not in POINTS:
         raise ValueError(f"{name!r} is not valid: must be one of {sorted(POINTS)}.")
     if name not in _known:
@@ -42,4 +45,10 @@ def extension(name: str):
     if _known[name] is None:
         return None
     module, _, function = _known[name].partition(":")
-    return getattr(importlib.import_module(module), function)
+    try:
+        return getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == __name__.split(".")[0]:
+            raise
+        _logger.debug(f"{_known[name]!r} is not there, since {error}")
+        return None
