@@ -4,16 +4,16 @@ pyXem intersects every pixel with every bin, which takes seconds to half a minut
 pixels and depends on nothing but the geometry; and it does so at every call.
 """
 
-from collections import OrderedDict
-
 import numpy as np
 from dask.base import tokenize
 from pyxem.utils.calibration import Calibration
 
+from rsciio_tpx3.utils.least_recent import LeastRecent
+
 __all__ = ["CachingCalibration", "remember_geometries"]
 
-_KEPT = OrderedDict()
 _MANY = 8  # geometries; one for 512 x 512 pixels takes some 20 MB
+_KEPT = LeastRecent(_MANY)
 
 
 class CachingCalibration(Calibration):
@@ -35,14 +35,8 @@ class CachingCalibration(Calibration):
 
     def _remembered(self, kind, make, *arguments):
         key = tokenize(kind, arguments, self.shape, self.pixel_extent, self.affine)
-        if key in _KEPT:
-            _KEPT.move_to_end(key)
-        else:
-            # Whoever gets them shares them; and kernels know unchangeable arrays by identity.
-            _KEPT[key] = tuple(_unchangeable(part) for part in make())
-            while len(_KEPT) > _MANY:
-                _KEPT.popitem(last=False)
-        return _KEPT[key]
+        # Whoever gets them shares them; and kernels know unchangeable arrays by identity.
+        return _KEPT.get(key, lambda: tuple(_unchangeable(part) for part in make()))
 
     def get_slices1d(self, npt, radial_range=None):
         host = super().get_slices1d

@@ -8,7 +8,6 @@ array is never made.
 """
 
 import math
-from collections import OrderedDict
 
 import dask
 import dask.array as da
@@ -19,11 +18,11 @@ from hyperspy_sparse import blocks
 from hyperspy_sparse.virtual_detectors import masked_sums
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta
+from rsciio_tpx3.utils.least_recent import LeastRecent
 
 __all__ = ["behind", "is_masked", "n_pixels", "reduced", "remember"]
 
-_FRAMES = OrderedDict()
-_MOST_FRAMES = 1024
+_FRAMES = LeastRecent(1024)
 
 
 def remember(data):
@@ -33,10 +32,7 @@ def remember(data):
     alone, however its frames came into being.
     """
     if isinstance(data, da.Array) and isinstance(data._meta, CSRFrames):
-        _FRAMES[data.name] = data.dtype, data.chunks
-        _FRAMES.move_to_end(data.name)
-        while len(_FRAMES) > _MOST_FRAMES:
-            _FRAMES.popitem(last=False)
+        _FRAMES.put(data.name, (data.dtype, data.chunks))
 
 
 def behind(data):
@@ -62,7 +58,7 @@ def behind(data):
         return None
     mask_name, frames_name = parts
     frames_name = _before_rechunk(data.dask, frames_name)
-    dtype, chunks = _FRAMES.get(frames_name, (np.dtype(object), None))
+    dtype, chunks = _FRAMES.look(frames_name, (np.dtype(object), None))
     if dtype.kind not in "ui":
         return None
     frames = da.Array(data.dask, frames_name, chunks, meta=empty_meta(dtype, data.ndim - 2))

@@ -5,7 +5,6 @@ the same for every frame, so it is applied once, to an image of pixel numbers; w
 that image tells which pixels belong, whatever kind of region it is.
 """
 
-from collections import OrderedDict
 from copy import deepcopy
 from hashlib import blake2b
 
@@ -18,6 +17,7 @@ from hyperspy.signals import BaseSignal, Signal2D
 from hyperspy_sparse import blocks, noise
 from hyperspy_sparse.kernels.weights import Masks
 from hyperspy_sparse.twins import has_sparse_chunks
+from rsciio_tpx3.utils.least_recent import LeastRecent
 from rsciio_tpx3.utils.units import shown
 
 __all__ = ["can_stand_in", "fill_stack", "mask_of", "masked_sums", "stand_in"]
@@ -66,7 +66,7 @@ def mask_of(signal, detector):
     return mask, np.result_type(signal.data.dtype, float) if with_nan else counted
 
 
-_APPLIED, _LABELLED = OrderedDict(), OrderedDict()
+_APPLIED, _LABELLED = LeastRecent(64), LeastRecent(64)
 
 
 def _applied(roi, sig_axes):
@@ -77,7 +77,7 @@ def _applied(roi, sig_axes):
     if not type(roi).__module__.startswith("hyperspy."):
         return _apply(roi, described, shape)
     key = tokenize(type(roi), roi.parameters, described, shape)
-    return _remember(_APPLIED, key, lambda: _apply(roi, described, shape))
+    return _APPLIED.get(key, lambda: _apply(roi, described, shape))
 
 
 def _apply(roi, described, shape):
@@ -110,17 +110,7 @@ class _Sums:
 def _labelled(masks):
     """The masks with their labels; the last ones are remembered, as users repeat themselves."""
     key = blake2b(np.ascontiguousarray(masks), digest_size=20).digest(), masks.shape
-    return _remember(_LABELLED, key, lambda: Masks(masks))
-
-
-def _remember(kept, key, make):
-    if key in kept:
-        kept.move_to_end(key)
-        return kept[key]
-    kept[key] = answer = make()
-    while len(kept) > 64:
-        kept.popitem(last=False)
-    return answer
+    return _LABELLED.get(key, lambda: Masks(masks))
 
 
 def masked_sums(data, masks, dtype):
