@@ -54,9 +54,7 @@ def file_reader(
     ----------
     filename : str or Path
         The TOML file; the arrays lie beside it.
-    lazy : bool
-        True reads on demand. False reads now and keeps the sparse frames in memory; a dense 4D array
-        is never made.
+    <lazy>
     navigation_shape : tuple of int, optional
         Scan positions ``(x, y)`` or ``(x, y, frames)``, instead of those in the TOML. Positions
         without a frame are blank, frames without a position left out, with a warning.
@@ -66,15 +64,7 @@ def file_reader(
         Frames to skip at the start; where negative, blank frames to insert there.
     dtype : numpy.dtype, optional
         Type of the values; those that it cannot hold exactly are refused.
-    metadata : dict, path, or list of these, optional
-        What you know about the microscope, with units, as in `rsciio_tpx3.tpx3.file_reader`.
-    metadata_from : path or signal, optional
-        A file or signal whose microscope node is copied.
-    calibrate : {"auto", "angle", "k", None}
-        Detector axes in mrad or 1/nm, where camera length (and beam energy) are known and the axes have no scale
-        yet; "auto" takes mrad.
-    chunks : "auto" or int
-        Scan lines in one chunk.
+    <metadata, metadata_from, calibrate, chunks>
     allow_external : bool
         Read arrays that lie outside of the folder of the TOML, by an absolute path, ``..`` or a link. False refuses
         them: a description from elsewhere could show any file of yours as counts.

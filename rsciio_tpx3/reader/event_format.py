@@ -17,7 +17,7 @@ from rsciio_tpx3.metadata.known import first_piece, gather, steered
 from rsciio_tpx3.reader.deferred import event_signal_when_needed
 from rsciio_tpx3.reader.event_info import event_info, signal_offers
 from rsciio_tpx3.reader.event_options import event_options
-from rsciio_tpx3.reader.options import OPTIONS, check_options, names_of, refuse_unknown
+from rsciio_tpx3.reader.options import OPTIONS, check_options, documented, names_of, refuse_unknown
 from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.reader.signal import followed
 
@@ -220,13 +220,11 @@ def _signature(form):
 
 def _documented(form):
     """The docstring of a reader, in numpydoc's form."""
-    entries = [("filename", *form.filename_text)]
-    entries += [(name, *form.texts.get(name, (OPTIONS[name].kind, OPTIONS[name].text))) for name in form.options]
-    entries.append(("**kwds", "", "Refused, with the option that was probably meant."))
+    entries = [documented("filename", *form.filename_text)]
+    entries += [documented(name, *form.texts.get(name, ())) for name in form.options]
+    entries.append("**kwds\n    Refused, with the option that was probably meant.")
     notes = [textwrap.fill(form.notes, 114), ""] if form.notes else []
-    lines = [form.summary, "", *notes, "Parameters", "----------"]
-    for name, kind, text in entries:
-        lines += [f"{name} : {kind}" if kind else name, textwrap.indent(textwrap.fill(text, 110), "    ")]
+    lines = [form.summary, "", *notes, "Parameters", "----------", *entries]
     lines += ["", "Returns", "-------", "list of dict"]
     lines.append("    One RosettaSciIO signal dictionary: ``data`` (dask array of `CSRFrames`), ``axes``,")
     lines.append("    ``metadata``, ``original_metadata``, ``attributes``, ``post_process``.")

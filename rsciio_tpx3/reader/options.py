@@ -7,6 +7,8 @@ line and the checks before a file is opened all come from here. A new option is 
 import difflib
 import functools
 import inspect
+import re
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +54,7 @@ __all__ = [
     "check_options",
     "checks_arguments",
     "checks_options",
+    "documented",
     "names_of",
     "refuse_unknown",
 ]
@@ -359,7 +362,8 @@ OPTIONS: Mapping[str, Option] = {
             "metadata",
             calibration,
             '{"auto", "angle", "k", None}',
-            'Detector axes in mrad or 1/nm, where camera length (and beam energy) are known; "auto" takes mrad.',
+            "Detector axes in mrad or 1/nm, where camera length (and beam energy) are known and the axes have no "
+            'scale yet; "auto" takes mrad.',
         ),
         Option(
             "on_loss",
@@ -411,8 +415,24 @@ OPTIONS: Mapping[str, Option] = {
         Option("sync_offset", 0, "file", whole(-(1 << 48), 1 << 48)),
         Option("dataset_path", None, "file", path_in_file),
         Option("keep_flyback", True, "file", flag),
-        Option("allow_external", False, "file", flag),
-        Option("guard", False, "file", seconds_or_flag),
+        Option(
+            "allow_external",
+            False,
+            "file",
+            flag,
+            "bool",
+            "Follow links, external storage and virtual data sets into other files. False refuses them: a file from "
+            "elsewhere could show any file of yours as counts.",
+        ),
+        Option(
+            "guard",
+            False,
+            "file",
+            seconds_or_flag,
+            "bool or float",
+            "Read the structure of the file in another process first, which is stopped after 60 s (or so many): some "
+            "damaged files keep the HDF5 library busy for ever. `rsciio_tpx3.convert.check` always does.",
+        ),
     )
 }
 """Every option by its name, in the order in which readers take them."""
@@ -457,8 +477,28 @@ def check_options(given: Mapping[str, Any]) -> None:
 
 
 def checks_options(reader: Callable) -> Callable:
-    """Let a reader check its options by their names before it starts; the signature stays."""
-    return _checked_by(_OF_READERS, reader)
+    """Let a reader check its options by their names before it starts; the signature stays.
+
+    A line ``<chunks, metadata>`` in its docstring becomes the entries of these options in the table.
+    """
+    checked = _checked_by(_OF_READERS, reader)
+    if reader.__doc__:  # not under python -OO
+        checked.__doc__ = _PLACE.sub(_entries, reader.__doc__)
+    return checked
+
+
+_PLACE = re.compile(r"^( *)<([\w, ]+)>$", re.MULTILINE)
+
+
+def _entries(place: re.Match) -> str:
+    margin, names = place[1], place[2].split(", ")
+    return "\n".join(textwrap.indent(documented(name), margin) for name in names)
+
+
+def documented(name: str, kind: str | None = None, text: str | None = None, width: int = 110) -> str:
+    """The entry of an option in a numpydoc section, from the table where it is not given."""
+    kind, text = kind or OPTIONS[name].kind, text or OPTIONS[name].text
+    return f"{name} : {kind}\n{textwrap.indent(textwrap.fill(text, width), '    ')}"
 
 
 def checks_arguments(function: Callable) -> Callable:

@@ -53,29 +53,14 @@ def file_reader(
     Parameters
     ----------
     filename : str or Path
-    lazy : bool
-        True reads on demand. False reads now and keeps the sparse frames in memory.
+    <lazy>
     signal_shape : tuple of int, optional
         Detector ``(x, y)``, where an old file does not have it.
     keep_flyback : bool
         False leaves out the last column of the scan, in which the 4D Camera has the flyback.
     dtype : numpy.dtype, optional
         Unsigned type of the counts.
-    metadata : dict, path, or list of these, optional
-        What you know about the microscope, with units, as in `rsciio_tpx3.tpx3.file_reader`.
-    metadata_from : path or signal, optional
-        A file or signal whose microscope node is copied.
-    calibrate : {"auto", "angle", "k", None}
-        Detector axes in mrad or 1/nm, where camera length (and beam energy) are known and the axes have no scale
-        yet; "auto" takes mrad.
-    chunks : "auto" or int
-        Scan lines in one chunk.
-    allow_external : bool
-        Follow links, external storage and virtual data sets into other files. False refuses them: a file from
-        elsewhere could show any file of yours as counts.
-    guard : bool or float
-        Read the whole file in another process first, which is stopped after 60 s (or so many) of one step: some damaged
-        files keep the HDF5 library busy for ever, or end the process. `rsciio_tpx3.convert.check` always does.
+    <metadata, metadata_from, calibrate, chunks, allow_external, guard>
     **kwds
         Refused, with the option that was probably meant.
 
