@@ -44,3 +44,11 @@ def test_a_name_that_is_no_check_is_refused(capsys):
     with pytest.raises(SystemExit):
         checks.main(["grammar"])
     assert "'grammar' is not a check: must be one of text, lint" in capsys.readouterr().err
+
+
+def test_every_fragment_of_the_changes_has_a_kind_that_towncrier_knows():
+    project = (checks.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    kinds = re.findall(r'\[\[tool\.towncrier\.type\]\]\ndirectory = "(\w+)"', project)
+    assert len(kinds) == 6
+    for fragment in (checks.ROOT / "docs" / "upcoming_changes").glob("*.md"):
+        assert fragment.name.count(".") == 2 and fragment.name.split(".")[1] in kinds, fragment.name
