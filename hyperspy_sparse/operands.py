@@ -179,7 +179,7 @@ def operate(function, *operands):
     >>> s = hyperspy_sparse.data.disks()
     >>> type(operate(operator.mul, s.data, np.eye(32))._meta).__name__
     'CSRFrames'
-    >>> type(operate(operator.add, s.data, np.eye(32))._meta).__name__
+    >>> type(operate(operator.add, s.data, np.ones(32))._meta).__name__
     'ndarray'
     """
     operands = [without_empty_chunks(x) if _is_sparse(x) else x for x in operands]

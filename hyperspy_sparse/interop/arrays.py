@@ -129,6 +129,7 @@ def convert(array, backend, shape=None):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from rsciio_tpx3 import CSRFrames
     >>> frames = CSRFrames.from_dense(np.eye(6).reshape(2, 3, 2, 3))
     >>> matrix = convert(frames, "scipy.sparse.csr_array")

@@ -170,6 +170,8 @@ class BaseFrames(GCXS):
 
         Examples
         --------
+        >>> import numpy as np
+        >>> from rsciio_tpx3 import CSRFrames
         >>> CSRFrames.from_dense(np.eye(3, dtype=np.uint8)[None]).nnz
         3
         """
@@ -214,6 +216,8 @@ class BaseFrames(GCXS):
 
         Examples
         --------
+        >>> import numpy as np
+        >>> from rsciio_tpx3 import CSRFrames
         >>> CSRFrames.from_dense(np.arange(8).reshape(2, 2, 2)).todense()[1]
         array([[4, 5],
                [6, 7]])
@@ -261,7 +265,9 @@ class BaseFrames(GCXS):
 
         Examples
         --------
+        >>> import numpy as np
         >>> import scipy.sparse
+        >>> from rsciio_tpx3 import CSRFrames
         >>> CSRFrames.from_scipy(scipy.sparse.csr_array(np.eye(4)), (2, 2), (2, 2)).shape
         (2, 2, 2, 2)
         """

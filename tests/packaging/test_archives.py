@@ -45,6 +45,14 @@ def test_both_archives_hold_every_module_and_specification(archives):
     assert any(name.endswith("/LICENSE") for name in in_wheel)
 
 
+def test_both_archives_have_the_version_of_the_package(archives):
+    import rsciio_tpx3
+
+    wheel, source = archives
+    assert wheel.name == f"rsciio_tpx3-{rsciio_tpx3.__version__}-py3-none-any.whl"
+    assert source.name == f"rsciio_tpx3-{rsciio_tpx3.__version__}.tar.gz"
+
+
 def test_installed_wheel_is_found_by_hyperspy(archives, tmp_path):
     wheel, _ = archives
     target = tmp_path / "site"
@@ -74,7 +82,7 @@ def test_licence_and_version_agree_everywhere():
     assert hyperspy_sparse.__version__ == rsciio_tpx3.__version__
     project = (ROOT / "pyproject.toml").read_text()
     citation = (ROOT / "CITATION.cff").read_text()
-    assert f'version = "{rsciio_tpx3.__version__}"' in project
+    assert 'dynamic = ["version"]' in project
     assert f"version: {rsciio_tpx3.__version__}" in citation
     assert 'license = "GPL-3.0-or-later"' in project
     assert "license: GPL-3.0-or-later" in citation
