@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from clusters.reference import reference_electrons
+from electrons.reference import reference_electrons
 
 from rsciio_tpx3 import file_reader, simulate
 from rsciio_tpx3.electrons.clusters import ClusterOptions

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from clusters.memory_hits import MemoryHits
+from electrons.memory_hits import MemoryHits
 
 import rsciio_tpx3
 from rsciio_tpx3 import simulate

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from clusters.reference import reference_labels
+from electrons.reference import reference_labels
 
 from rsciio_tpx3.electrons import joining
 from rsciio_tpx3.electrons.joining import join_by_table, join_hits

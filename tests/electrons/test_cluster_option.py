@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse
-from clusters.reference import reference_electrons
+from electrons.reference import reference_electrons
 
 import rsciio_tpx3
 from rsciio_tpx3 import simulate, t3pa

@@ -5,8 +5,8 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from clusters.memory_hits import MemoryHits
-from clusters.reference import reference_electrons
+from electrons.memory_hits import MemoryHits
+from electrons.reference import reference_electrons
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
