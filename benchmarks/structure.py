@@ -26,7 +26,7 @@ LAYERS = (
     ("frames",),
     ("metadata",),
     ("reader",),
-    ("tpx3", "t3pa", "raw_csr", "stempy", "nxevent", "_register"),
+    ("tpx3", "t3pa", "raw_csr", "stempy", "nxevent", "_register", "_moved"),
     ("recording", "testing"),
     ("information", "hit_table", "scan_delay"),
     ("convert",),

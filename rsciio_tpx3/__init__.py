@@ -5,6 +5,7 @@ Public names are imported on first use, so that ``import rsciio_tpx3`` costs nex
 
 import importlib
 
+from rsciio_tpx3._moved import find_moved
 from rsciio_tpx3._register import register
 
 __version__ = "0.1.0"
@@ -45,3 +46,4 @@ def __getattr__(name):
 
 
 register()
+find_moved()

@@ -497,8 +497,10 @@ def _entries(place: re.Match) -> str:
 
 def documented(name: str, kind: str | None = None, text: str | None = None, width: int = 110) -> str:
     """The entry of an option in a numpydoc section, from the table where it is not given."""
-    kind, text = kind or OPTIONS[name].kind, text or OPTIONS[name].text
-    return f"{name} : {kind}\n{textwrap.indent(textwrap.fill(text, width), '    ')}"
+    kind = OPTIONS[name].kind if kind is None else kind
+    text = OPTIONS[name].text if text is None else text
+    head = f"{name} : {kind}"
+    return f"{head}\n{textwrap.indent(textwrap.fill(text, width), '    ')}" if text else head
 
 
 def checks_arguments(function: Callable) -> Callable:

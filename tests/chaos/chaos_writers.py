@@ -152,7 +152,7 @@ class Text(Counted):
 
 def _describe(path, which, seed):
     about = {"General": {"title": f"{which} {seed}"}}
-    files_of = "rsciio_tpx3.metadata.provenance.files_of"
+    files_of = "rsciio_tpx3.metadata.export.files_of"
     with mock.patch(files_of, lambda path: [path]):
         write_ro_crate(about, path.with_name("scan.toml"), overwrite=True)
 
