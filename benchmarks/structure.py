@@ -34,6 +34,7 @@ LAYERS = (
     ("live",),
     ("cli",),
     ("__main__",),
+    ("tests",),
 )
 """Wings of ``rsciio_tpx3`` from the bottom up: each may import those before it, and modules of its own."""
 
