@@ -4,6 +4,8 @@ import pytest
 
 from tests.campaigns.bytes import FILES, campaign
 
+pytestmark = pytest.mark.slow  # a campaign
+
 PLACES = 60
 
 

@@ -4,7 +4,10 @@ import os
 
 import pytest
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="children are forked, killed and limited")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="children are forked, killed and limited"),
+]
 
 if os.name == "posix":
     import chaos_scenarios as scenarios

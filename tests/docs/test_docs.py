@@ -70,6 +70,7 @@ def tables_restored():
         table.extend(rows) if isinstance(table, list) else table.update(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_code_of_a_page_runs(name, tmp_path, monkeypatch, tables_restored):
     plt = pytest.importorskip("matplotlib.pyplot")
@@ -97,6 +98,7 @@ for folder in ("reader", "scan"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="git applies the changes of the page")
 def test_code_of_the_page_on_scan_options_runs_with_its_changes(tmp_path):
     text = (DOCS / SCAN_OPTION).read_text(encoding="utf-8")

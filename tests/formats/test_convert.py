@@ -230,6 +230,7 @@ def test_the_command_line_converts_and_checks(tmp_path, recording, capsys):
     assert "describes no counted data" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
 def test_a_killed_conversion_never_leaves_a_file_that_lies():
     here = os.path.dirname(__file__)

@@ -106,6 +106,7 @@ def test_checksum_is_the_one_of_the_library(path):
     assert lookup3(b"Four score and seven years ago") == 0x17770551  # of its author's own test
 
 
+@pytest.mark.slow
 def test_values_that_are_read_for_ever_are_given_up(tmp_path):
     """The structure is good: only who reads the rows gets stuck."""
     path = tmp_path / "a.h5"

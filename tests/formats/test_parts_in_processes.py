@@ -13,6 +13,8 @@ from test_round_trips import FORMATS
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.raw_csr import file_writer
 
+pytestmark = pytest.mark.slow  # starts processes
+
 hs = pytest.importorskip("hyperspy.api")
 pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
 hyperspy_sparse = pytest.importorskip("hyperspy_sparse")

@@ -11,6 +11,8 @@ from rsciio_tpx3 import simulate
 from rsciio_tpx3.convert import convert
 from rsciio_tpx3.raw_csr import file_writer
 
+pytestmark = pytest.mark.slow  # every format, and frames that are aligned
+
 hs = pytest.importorskip("hyperspy.api")
 pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
 

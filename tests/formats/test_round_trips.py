@@ -11,6 +11,8 @@ from rsciio_tpx3.convert import convert
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.raw_csr import file_writer
 
+pytestmark = pytest.mark.slow  # every pair of formats
+
 hs = pytest.importorskip("hyperspy.api")
 pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
 

@@ -8,6 +8,8 @@ import hyperspy_sparse
 from rsciio_tpx3 import CSRFrames, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
+pytestmark = pytest.mark.slow  # every type, and seconds for each
+
 RNG = np.random.default_rng(30)
 COUNTS = RNG.poisson(0.7, (3, 4, 6, 5))
 TYPES = "? b >i2 >u2 >u4 >i8 >u8 e >e >f4 >f8 >c8 D".split()

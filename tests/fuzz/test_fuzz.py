@@ -11,6 +11,8 @@ from tests.fuzz.corpus import cases
 from tests.fuzz.targets import TARGETS, target_of
 from tests.fuzz.worker import STATE, files_of_run
 
+pytestmark = pytest.mark.slow  # a campaign
+
 SEED = 1
 """Fixed, so that a change is judged by what it changes; ``python -m tests.fuzz`` draws another one each time."""
 

@@ -39,6 +39,7 @@ def test_info_of_a_real_raster_says_what_is_missing(real, capsys):
     assert "active_fraction" in text
 
 
+@pytest.mark.slow
 def test_demo_on_a_file_of_ones_own(recording, tmp_path, capsys):
     out = tmp_path / "results"
     assert main(["demo", str(recording), "--output", str(out), "-o", "navigation_shape=20,24"]) == 0

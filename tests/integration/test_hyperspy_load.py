@@ -23,6 +23,7 @@ def _fresh(code, **kwds):
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lazy", [True, False])
 def test_hyperspy_alone_finds_the_reader_and_the_class(recording, lazy):
     path, truth = recording

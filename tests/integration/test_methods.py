@@ -30,6 +30,8 @@ from hyperspy_sparse.signals import finish_loading
 from rsciio_tpx3 import simulate, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
+pytestmark = pytest.mark.slow  # a thousand methods and options, each on dense data as well
+
 matplotlib.use("agg")
 
 NAV, SIG = (3, 5), (16, 12)

@@ -9,6 +9,8 @@ from pyxem.data import si_phase, si_tilt
 
 import hyperspy_sparse
 
+pytestmark = pytest.mark.slow  # matches templates
+
 
 @pytest.fixture(scope="module")
 def counts():

@@ -13,6 +13,8 @@ from rsciio_tpx3.frames.sliced_source import SlicedSource
 from rsciio_tpx3.tpx3 import files
 from rsciio_tpx3.utils.packing import pack, unpack
 
+pytestmark = pytest.mark.slow  # starts processes and a cluster
+
 QUIET = {"lazy": True, "show_progressbar": False}
 
 

@@ -19,6 +19,8 @@ from rsciio_tpx3.reader import deferred as waiting
 from rsciio_tpx3.t3pa.source import AdvacamSource
 from rsciio_tpx3.tpx3.packets import encode_header, encode_hits
 
+pytestmark = pytest.mark.slow  # half a second a test, and starts a cluster
+
 NY, NX, FRAMES = 11, 7, 3
 TOLD = {"navigation_shape": (NX, NY, FRAMES), "layout": "quad", "dwell_time": "20 us"}
 QUIET = {"lazy": True, "show_progressbar": False, "cache": False}

@@ -118,6 +118,7 @@ def campaign(seed):
     return s, truths, steps, length
 
 
+@pytest.mark.slow
 def test_any_history_exports_the_truth_or_is_refused():
     refused = 0
     for seed in range(150):
@@ -138,6 +139,7 @@ def test_any_history_exports_the_truth_or_is_refused():
     assert refused < 15  # a history that says too little is rare
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["angle", "k"])
 def test_a_length_told_after_any_history_gives_the_scale_of_the_formula(kind):
     done = 0

@@ -73,6 +73,7 @@ def test_pyxem_converts_one_into_the_other(path):
     assert angle.calibration.scale == pytest.approx(k.calibration.scale, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_azimuthal_integration_needs_no_further_call(path):
     s = hs.load(path, metadata={**KNOWN, "scan_step": "0.5 nm", "center": [120.0, 131.0]})
     profile = s.get_azimuthal_integral1d(npt=16, radial_range=(0, 60))

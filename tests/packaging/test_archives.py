@@ -33,6 +33,7 @@ def _needed():
                 yield path.relative_to(ROOT).as_posix()
 
 
+@pytest.mark.slow
 def test_both_archives_hold_every_module_and_specification(archives):
     wheel, source = archives
     in_wheel = set(zipfile.ZipFile(wheel).namelist())
@@ -45,6 +46,7 @@ def test_both_archives_hold_every_module_and_specification(archives):
     assert any(name.endswith("/LICENSE") for name in in_wheel)
 
 
+@pytest.mark.slow
 def test_both_archives_have_the_version_of_the_package(archives):
     import rsciio_tpx3
 
@@ -53,6 +55,7 @@ def test_both_archives_have_the_version_of_the_package(archives):
     assert source.name == f"rsciio_tpx3-{rsciio_tpx3.__version__}.tar.gz"
 
 
+@pytest.mark.slow
 def test_installed_wheel_is_found_by_hyperspy(archives, tmp_path):
     wheel, _ = archives
     target = tmp_path / "site"

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import rsciio_tpx3
 
 _KERNEL = """
@@ -41,6 +43,7 @@ def test_importing_loads_nothing_but_what_registers():
     assert found == "['rsciio_tpx3', 'rsciio_tpx3._register']"
 
 
+@pytest.mark.slow
 def test_a_kernel_is_compiled_once_although_the_installation_is_read_only(tmp_path):
     site, home = tmp_path / "site", tmp_path / "home"
     source = Path(rsciio_tpx3.__file__).parent

@@ -196,6 +196,7 @@ def test_a_damaged_entry_is_noticed_and_made_again(recording, passes, folder, ca
     assert passes.made() == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compress", [False, True])
 def test_no_bit_of_an_entry_changes_what_it_gives(tmp_path, compress):
     path = tmp_path / "any.bin"

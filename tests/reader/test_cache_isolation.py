@@ -147,6 +147,7 @@ def campaign(load, folder, n, seed):
     return f"killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else json.loads(text)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("format", [_tpx3, _t3pa])
 def test_poisoned_entries_never_crash_nor_change_the_frames(tmp_path, folder, format):

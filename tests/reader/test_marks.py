@@ -20,6 +20,7 @@ P = 10_000
 LINES = ["line-start", "line-gate", "periodic-line"]
 
 
+@pytest.mark.slow
 def test_no_damaged_scan_is_wrong_without_a_word():
     counts, silent = campaign.campaign(100, seed=5_000_000)
     assert silent == []

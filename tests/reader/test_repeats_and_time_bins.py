@@ -204,6 +204,7 @@ def _placed(scan, times):
     return out
 
 
+@pytest.mark.slow
 def test_threads_and_processes_give_the_same(repeated, whole):
     _, path, options = repeated
     signal = _read(path, chunks=2, frames="sum", time_bins=3, **options)

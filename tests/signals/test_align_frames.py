@@ -153,6 +153,7 @@ def test_whole_shifts_are_the_same_from_events_and_from_memory(drifting):
     np.testing.assert_array_equal(_entries(none).data, plain.data.compute().data)
 
 
+@pytest.mark.slow
 def test_threads_and_processes_give_the_same(drifting):
     _, path, options = drifting
     ways = [(True, "threads"), (False, "threads")]

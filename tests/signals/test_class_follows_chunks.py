@@ -26,6 +26,8 @@ from hyperspy_sparse.mixin import SparseFramesMixin
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3 import CSRFrames
 
+pytestmark = pytest.mark.slow  # random steps, and a fresh process
+
 COUNTS = np.random.default_rng(3).poisson(0.7, (2, 3, 5, 16, 12)).astype(np.uint16)
 
 

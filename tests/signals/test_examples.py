@@ -43,6 +43,7 @@ def test_no_package_with_examples_is_forgotten():
     assert {"rsciio_tpx3._register", "rsciio_tpx3.csr.base", "hyperspy_sparse.kernels.table"} <= names
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PAGE.exists(), reason="not a source checkout")
 def test_the_guide_page_runs_from_top_to_bottom():
     import matplotlib.pyplot as plt

@@ -150,6 +150,7 @@ def test_virtual_images_for_any_number_of_scan_axes(nav):
     np.testing.assert_array_equal(images.data.compute()[0], counts.sum(axis=(-2, -1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".hspy", ".zspy"])
 def test_files_open_where_this_package_is_missing(sparse_signal, counts, tmp_path, suffix):
     path = tmp_path / f"scan{suffix}"

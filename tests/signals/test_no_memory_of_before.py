@@ -13,6 +13,8 @@ from hyperspy_sparse import virtual_detectors as detectors
 from hyperspy_sparse.kernels import table
 from hyperspy_sparse.kernels.table import find_kernel, register_kernel
 
+pytestmark = pytest.mark.slow  # questions in every order
+
 TURNED = np.array([[0.9, 0.3, 0.0], [-0.2, 1.1, 0.0], [0.0, 0.0, 1.0]])
 
 

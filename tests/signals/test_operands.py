@@ -18,6 +18,8 @@ from hyperspy_sparse.signals import as_sparse_twin
 from rsciio_tpx3 import CSRFrames, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
+pytestmark = pytest.mark.slow  # every operator in every order
+
 RNG = np.random.default_rng(20)
 COUNTS = RNG.poisson(0.5, (3, 5, 7, 6)).astype(np.uint16)
 COUNTS[1, 2] = 0

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from campaigns import signals as campaign
 
+pytestmark = pytest.mark.slow  # a campaign
+
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("seed", [0, 100])

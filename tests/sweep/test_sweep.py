@@ -9,6 +9,8 @@ import pytest
 from tests.sweep import functions
 from tests.sweep.__main__ import sweep
 
+pytestmark = pytest.mark.slow  # a campaign
+
 SEED = 1
 NUMBER = 2
 """Values of each option; an option that is new is swept by itself."""
