@@ -1,6 +1,10 @@
 """The index of a recording, from the cache where it is there and from a pass over its files otherwise."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +13,9 @@ from rsciio_tpx3.events.edge_kinds import EDGE_CODES
 from rsciio_tpx3.events.source import Edges, EventIndex
 from rsciio_tpx3.utils.progress import progress_bar
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.utils.files import FileStamp
+
 __all__ = ["cache_for", "indexing_bar", "recalled_index", "unread"]
 
 _WORTH_BYTES = 256 * 10**6  # a recording whose pass takes about as long as a glance
@@ -16,7 +23,7 @@ _LATEST = 1 << 62  # ticks; differences of times stay in 64 bits
 _EDGES = ("ticks", "code", "counter")
 
 
-def cache_for(stamps, wanted, about):
+def cache_for(stamps: list[FileStamp], wanted, about: dict) -> RecordingCache | None:
     """The cache of an acquisition, or None where none is wanted or a file is still being written.
 
     Parameters
@@ -36,7 +43,9 @@ def cache_for(stamps, wanted, about):
     return RecordingCache(stamps, about)
 
 
-def recalled_index(cache, make, usable=None, check=None):
+def recalled_index(
+    cache: RecordingCache | None, make: Callable, usable: Callable | None = None, check: Callable | None = None
+):
     """Index, arrays and values of a recording.
 
     Parameters
@@ -58,7 +67,7 @@ def recalled_index(cache, make, usable=None, check=None):
         Whether they were kept, and no pass was made.
     """
 
-    def all_fits(arrays, values):
+    def all_fits(arrays, values) -> None:
         _check_index(arrays, values["index"])
         if check is not None:
             check(arrays, values, values["index"])
@@ -77,7 +86,7 @@ def recalled_index(cache, make, usable=None, check=None):
     return index, arrays, values, False
 
 
-def _check_index(arrays, index):
+def _check_index(arrays, index) -> None:
     """Whether arrays and values can be those of an `EventIndex`."""
     ticks, code, counter = (arrays[name] for name in _EDGES)
     require({array.shape for array in (ticks, code, counter)} == {(len(ticks),)}, "edges of different numbers")
@@ -93,7 +102,7 @@ def _check_index(arrays, index):
     require(isinstance(index["statistics"], dict), "the statistics are odd")
 
 
-def unread(cache, stamps):
+def unread(cache: RecordingCache | None, stamps: list[FileStamp]):
     """The files of a recording if its index is not kept, else None; see `rsciio_tpx3.reader.deferred`.
 
     Parameters
@@ -104,6 +113,6 @@ def unread(cache, stamps):
     return None if cache is not None and cache.load("index") else stamps
 
 
-def indexing_bar(total, show_progressbar=None):
+def indexing_bar(total, show_progressbar: bool | None = None):
     """Progress of a pass over `total` bytes; by default shown when it takes longer than two seconds."""
     return progress_bar(show_progressbar, total=total, unit="B", unit_scale=True, desc="Indexing")

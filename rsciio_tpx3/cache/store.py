@@ -7,6 +7,8 @@ time, but never a right answer. Nor may it harm what is not its own: it lives in
 but regular files of the user, and removes nothing whose name it has not made.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
@@ -19,8 +21,10 @@ import tempfile
 import time
 import uuid
 import zipfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,6 +32,9 @@ import rsciio_tpx3.cache
 from rsciio_tpx3.events.tally import Tally
 from rsciio_tpx3.formats import EVENT_FORMATS
 from rsciio_tpx3.scan.scan import OUTSIDE_NAMES
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventSource
 
 __all__ = ["RecordingCache", "are_whole", "cache_folder", "clear_cache", "recalled", "recalled_counts", "require"]
 
@@ -77,7 +84,7 @@ def cache_folder():
     return Path(os.devnull) / _FOLDER  # nowhere to write at all: nothing is kept
 
 
-def clear_cache():
+def clear_cache() -> int:
     """Remove all entries, and nothing else that may lie in the cache's folder.
 
     Returns
@@ -110,7 +117,7 @@ class RecordingCache:
     >>> arrays, values = cache.load("index")  # doctest: +SKIP
     """
 
-    def __init__(self, stamps, about):
+    def __init__(self, stamps, about: dict) -> None:
         self._stamps = tuple(stamps)
         self._about = about
         names = json.dumps([[stamp.path for stamp in self._stamps], _tagged(about)], sort_keys=True)
@@ -122,7 +129,7 @@ class RecordingCache:
         """What an entry may hold: it is made of the recording, and smaller than that."""
         return 2 * sum(stamp.size for stamp in self._stamps) + _SPARE_BYTES
 
-    def load(self, kind, check=None, most_bytes=0):
+    def load(self, kind: str, check: Callable | None = None, most_bytes: int = 0):
         """Arrays and values of an entry, or None where there is none that can be trusted.
 
         Parameters
@@ -161,7 +168,7 @@ class RecordingCache:
             os.utime(path)  # used just now
         return arrays, values
 
-    def save(self, kind, arrays, values, compress=False):
+    def save(self, kind: str, arrays, values: dict, compress: bool = False) -> None:
         """Write an entry; a folder that cannot be written to costs a note in the log and nothing else.
 
         Parameters
@@ -195,7 +202,7 @@ class RecordingCache:
             return
         _prune(path.parent, rsciio_tpx3.cache.CACHE_BYTES)
 
-    def _path(self, kind):
+    def _path(self, kind: str):
         return cache_folder() / f"{self._name}.{kind}{_ENDING}"
 
     def _identity(self):
@@ -206,7 +213,7 @@ class RecordingCache:
         return self._identity_text
 
 
-def recalled_counts(frames, show_progressbar=None):
+def recalled_counts(frames, show_progressbar: bool | None = None):
     """Hits of each position and those outside by reason, from the cache or else counted.
 
     Parameters
@@ -227,7 +234,7 @@ def recalled_counts(frames, show_progressbar=None):
         small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
         return {"counts": small}, {"outside": outside, "noted": events.source.noted()}
 
-    def check(arrays, values):
+    def check(arrays, values) -> None:
         counts, outside = arrays["counts"], values["outside"]
         require(counts.dtype.kind == "u" and counts.shape == (n_positions,), "the counts have another form")
         require(set(outside) == set(OUTSIDE_NAMES.values()) and are_whole(outside.values()), "what is outside is odd")
@@ -242,7 +249,7 @@ def recalled_counts(frames, show_progressbar=None):
     return frames.row_events(), values["outside"]
 
 
-def _check_noted(found, example):
+def _check_noted(found, example) -> None:
     """Whether notes are made like those that the source itself makes."""
     require(isinstance(found, dict) and set(found) == set(example), "the notes have other names")
     if set(example) == {"own", "below"}:
@@ -255,7 +262,7 @@ def _check_noted(found, example):
         require(are_whole([*numbers.values(), *sizes, *tally.left_out.values()]), "the notes are no numbers")
 
 
-def recalled(source, name, make, about=None, check=None, most_bytes=0):
+def recalled(source: EventSource, name: str, make: Callable, about=None, check=None, most_bytes: int = 0):
     """What was found out about a source in a pass or a sample, from the cache or made now.
 
     Parameters
@@ -288,13 +295,13 @@ def recalled(source, name, make, about=None, check=None, most_bytes=0):
     return found
 
 
-def require(fits, otherwise):
+def require(fits, otherwise) -> None:
     """Raise ValueError with these words unless something fits: for the checks of `RecordingCache.load`."""
     if not fits:
         raise ValueError(otherwise)
 
 
-def are_whole(values, least=0):
+def are_whole(values, least=0) -> bool:
     """Whether all values are integers, of Python, and not below `least`."""
     return all(isinstance(n, int) and not isinstance(n, bool) and n >= least for n in values)
 
@@ -331,14 +338,14 @@ def _head(entry):
     return head
 
 
-def _arrays(entry, names, most_bytes):
+def _arrays(entry, names, most_bytes) -> dict:
     """Arrays of an entry, which together must not claim more than this."""
     sizes = {name: entry.getinfo(f"{name}.npy").file_size for name in names}
     require(sum(sizes.values()) <= most_bytes, f"{sum(sizes.values())} bytes are more than it can need")
     return {name: _array(entry, name, size) for name, size in sizes.items()}
 
 
-def _array(entry, name, size):
+def _array(entry, name: str, size):
     """An array of an `.npz` file; all its bytes are read, since the checksum is looked at when they end."""
     with entry.open(f"{name}.npy") as file:
         version = np.lib.format.read_magic(file)
@@ -383,7 +390,7 @@ def _entries(folder):
     return found
 
 
-def _prune(folder, most):
+def _prune(folder, most) -> None:
     """Remove what was left, and of the rest the oldest until the others fit; the newest stays."""
     entries = sorted(_entries(folder), key=lambda entry: entry[2])
     now, kept = time.time_ns(), []

@@ -7,8 +7,11 @@ A pixel is hot if it has more hits than a Poisson process of `contrast` times th
 The ranks leave edges of disks and small spots alone, which have bright neighbours, and stand up to two bad neighbours.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +20,11 @@ from rsciio_tpx3.events.grid import pixel_addresses, pixel_grid
 from rsciio_tpx3.utils.compiled import njit
 from rsciio_tpx3.utils.paths import has_ending
 from rsciio_tpx3.utils.threads import add_up
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.geometry import Layout
+    from rsciio_tpx3.events.grid import PixelGrid
+    from rsciio_tpx3.events.source import EventSource
 
 __all__ = ["BadPixels", "check_limits", "count_pixels", "find_bad_pixels", "mask_array", "read_mask"]
 
@@ -37,7 +45,7 @@ class BadPixels:
     counts: np.ndarray
 
 
-def count_pixels(source):
+def count_pixels(source: EventSource) -> np.ndarray:
     """Hits of each pixel over a whole recording, by one pass.
 
     Returns
@@ -58,12 +66,12 @@ def count_pixels(source):
 
 
 @njit(nogil=True, cache=True)
-def _add(pixel, counts):
+def _add(pixel: np.ndarray, counts: np.ndarray) -> None:
     for i in range(len(pixel)):
         counts[pixel[i]] += 1
 
 
-def find_bad_pixels(counts, layout, probability=1e-3, contrast=3.0):
+def find_bad_pixels(counts: np.ndarray, layout: Layout, probability: float = 1e-3, contrast: float = 3.0) -> BadPixels:
     """Hot and dead pixels of a picture of counts.
 
     Parameters
@@ -112,7 +120,7 @@ def find_bad_pixels(counts, layout, probability=1e-3, contrast=3.0):
     return BadPixels(*(_on_detector(found, grid, exists, counts.shape) for found in (hot, dead)), counts)
 
 
-def check_limits(probability=1e-3, contrast=3.0):
+def check_limits(probability=1e-3, contrast=3.0) -> None:
     """Refuse limits with which `find_bad_pixels` cannot work."""
     if any(isinstance(n, bool) or not isinstance(n, Real) for n in (probability, contrast)) or not (
         0 < probability < 1 <= contrast
@@ -123,7 +131,7 @@ def check_limits(probability=1e-3, contrast=3.0):
         )
 
 
-def _on_detector(found, grid, exists, shape):
+def _on_detector(found, grid: PixelGrid, exists, shape):
     sites = np.zeros((found.shape[0] + 2, grid.stride), bool)
     sites[1:-1, 1:-1] = found
     flat = sites.ravel()[grid.site]
@@ -131,7 +139,7 @@ def _on_detector(found, grid, exists, shape):
     return flat.reshape(shape)
 
 
-def read_mask(given, layout):
+def read_mask(given, layout: Layout):
     """A mask from an array, a `.npy` or text file (True, or not 0, leaves a pixel out), or a `.bpc` of Serval.
 
     Raises

@@ -1,10 +1,16 @@
 """Hits of one electron in pairs: their differences in time hold time walk and delays of columns, and nothing else."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.electrons.clusters import ClusteredSource, ClusterOptions, sample_spans
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventSource
 
 __all__ = ["ClusterPairs", "cluster_pairs"]
 
@@ -29,14 +35,14 @@ class ClusterPairs:
     pixel: np.ndarray
     pixel_largest: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.delay)
 
 
 _TYPES = (np.int64, np.int64, np.int64, np.int32, np.int32)
 
 
-def cluster_pairs(source, n_hits=1 << 20):
+def cluster_pairs(source: EventSource, n_hits: int = 1 << 20) -> ClusterPairs:
     """Pairs of hits in clusters, from spans spread evenly over a recording.
 
     Parameters

@@ -20,7 +20,10 @@ References
    JINST 9 (2014) C05013: super pixels of two by four pixels; all known defects are of double columns.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,6 +31,10 @@ from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.utils.clock import PIXEL_TICKS, TICKS_PER_SECOND
 from rsciio_tpx3.utils.compiled import njit
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.corrections.cluster_pairs import ClusterPairs
+    from rsciio_tpx3.events.geometry import Layout
 
 __all__ = ["FoundColumns", "find_columns", "found_delays"]
 
@@ -74,7 +81,7 @@ class FoundColumns:
     scatter: tuple
 
 
-def found_delays(found, layout):
+def found_delays(found: FoundColumns, layout: Layout):
     """What takes the delays off, and an account of them.
 
     Parameters
@@ -118,7 +125,7 @@ def found_delays(found, layout):
     return added[np.maximum(chip, 0), address & 0xFF] * (chip >= 0), account
 
 
-def find_columns(pairs, layout):
+def find_columns(pairs: ClusterPairs, layout: Layout) -> FoundColumns:
     """Delays of the columns of each chip, from pairs of hits in clusters.
 
     Parameters
@@ -169,7 +176,7 @@ def find_columns(pairs, layout):
     )  # fmt: skip
 
 
-def _check_errors(typical, n_pairs):
+def _check_errors(typical, n_pairs) -> None:
     if typical > _WORST_ERROR:
         needed = int(np.ceil(n_pairs * (typical / _WORST_ERROR) ** 2))
         raise ValueError(
@@ -179,7 +186,7 @@ def _check_errors(typical, n_pairs):
         )
 
 
-def _nodes(pixel, layout):
+def _nodes(pixel, layout: Layout):
     """Number of the chip column of each pixel: chip by chip in the order of the layout."""
     chip, address = pixel_addresses(layout)
     place = np.zeros(256, np.int64)
@@ -220,7 +227,7 @@ def _walk_class(tot):
 
 
 @njit(nogil=True, cache=True)
-def _add_equations(places, measured, weight, normal, right):
+def _add_equations(places, measured, weight, normal, right) -> None:
     """Add ``weight * row.T @ row`` and ``weight * row.T * measured`` of each pair, whose row is +1, -1, +1, -1."""
     for i in range(len(measured)):
         for j in range(4):
@@ -233,7 +240,7 @@ def _add_equations(places, measured, weight, normal, right):
 class _System:
     """The linear equations of all pairs: each has two columns and two classes of ToT."""
 
-    def __init__(self, pairs, used, first, second, number):
+    def __init__(self, pairs, used, first, second, number) -> None:
         self.number = number
         known, classes = np.unique(
             _walk_class(np.concatenate([pairs.tot[used], pairs.tot_largest[used]])), return_inverse=True
@@ -286,13 +293,13 @@ class _System:
                 scale[start:stop] = np.median(size[start:stop])
         return np.maximum(scale / 0.6745, _LEAST_SCATTER)
 
-    def scatter(self, solved, delay):
+    def scatter(self, solved, delay) -> float:
         """Root mean square of the pairs that count, less walk and these delays."""
         rest = self._rest(np.concatenate([delay, solved[len(delay) :]]))[self.kept]
         return float(np.sqrt(np.mean(rest**2)))
 
 
-def _positions(layout):
+def _positions(layout: Layout) -> np.ndarray:
     """Detector pixel of each chip column along the axis that columns are counted on, shape (n_chips * 256,)."""
     width = layout.sig_shape[1]
     out = []
@@ -303,7 +310,7 @@ def _positions(layout):
     return np.concatenate(out)
 
 
-def _tilt(delay, covariance, found, layout):
+def _tilt(delay, covariance, found, layout: Layout):
     """Ticks from pixel to pixel that both columns of double columns differ by, and its error; 0 where not sure."""
     even = np.arange(0, len(delay), 2)
     even = even[found[even] & found[even + 1]]

@@ -4,6 +4,10 @@ Sources: pymepix and tpx3awkward (phase), ASI's tpx3-to-root and a Serval log (d
 see ``docs/formats/tpx3.md``. None of them holds for all detectors; `column_fit` finds those of a recording.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from rsciio_tpx3.corrections.tables import read_numbers
@@ -11,12 +15,15 @@ from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.utils.clock import PIXEL_TICKS
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.geometry import Layout
+
 __all__ = ["COLUMN_RULES", "check_rules", "column_delays", "is_array_with_unit"]
 
 COLUMN_RULES = ("phase", "double-columns-97-101")
 
 
-def column_delays(given, layout):
+def column_delays(given, layout: Layout):
     """Ticks to add to the times of each detector pixel.
 
     Parameters
@@ -53,12 +60,12 @@ def column_delays(given, layout):
     return np.where(chip < 0, 0, ticks).astype(np.int16), found
 
 
-def is_array_with_unit(given):
+def is_array_with_unit(given: Any) -> bool:
     """Whether delays themselves were given, such as ``(array, "ns")``."""
     return isinstance(given, (tuple, list)) and len(given) == 2 and [isinstance(v, str) for v in given] == [False, True]
 
 
-def check_rules(names):
+def check_rules(names) -> None:
     """Refuse names that are none of `COLUMN_RULES`."""
     for name in names:
         if name not in COLUMN_RULES:
@@ -75,7 +82,7 @@ def _rule(name, chip, column):
     return np.where((chip == 0) & (column >= 194) & (column <= 203), -16 * PIXEL_TICKS, 0)
 
 
-def _from_array(values, unit, layout, chip, column):
+def _from_array(values, unit, layout: Layout, chip, column):
     from rsciio_tpx3.utils.units import to_ticks
 
     values = read_numbers(values, "columns")

@@ -4,8 +4,11 @@ A pixel answers with ``ToT = a E + b - c / (E - t)``, with four numbers of its o
 (``docs/formats/advacam.md``). Solved for the energy it is the larger root of a quadratic equation.
 """
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +19,9 @@ from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.utils.compiled import njit
 from rsciio_tpx3.utils.packed import Packed
 from rsciio_tpx3.utils.paths import has_ending
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.geometry import Layout
 
 __all__ = [
     "MATRICES",
@@ -64,7 +70,7 @@ class TableCalibration(Packed):
 
 
 @njit(nogil=True, cache=True)
-def _solve(pixel, tot, a, b, c, t, out):
+def _solve(pixel: np.ndarray, tot: np.ndarray, a, b, c, t, out) -> None:
     for i in range(len(pixel)):
         p = pixel[i]
         slope, shift = np.float64(a[p]), np.float64(t[p])
@@ -73,7 +79,7 @@ def _solve(pixel, tot, a, b, c, t, out):
         out[i] = max((linear + slope * shift + np.sqrt(max(root, 0.0))) / (2.0 * slope), 0.0)
 
 
-def read_calibration(given, layout):
+def read_calibration(given, layout: Layout):
     """A calibration from what a user has.
 
     Parameters
@@ -121,19 +127,19 @@ def read_calibration(given, layout):
     return PixelCalibration(**flat), found
 
 
-def need_matrices(given):
+def need_matrices(given) -> None:
     """Refuse a dictionary without all of `MATRICES`."""
     missing = [letter for letter in MATRICES if letter not in given]
     if missing:
         raise ValueError(f"corrections: energy lacks {', '.join(missing)}; matrices a, b, c and t are needed.")
 
 
-def matrix_files(folder):
+def matrix_files(folder) -> dict:
     """Each of `MATRICES` to its file in a folder."""
     return {letter: _matrix_file(folder, letter) for letter in MATRICES}
 
 
-def _matrix_file(folder, letter):
+def _matrix_file(folder, letter: str):
     stem = f"calib{letter}"
     names = [name for name in sorted(os.listdir(folder)) if os.path.splitext(name)[0].lower() == stem]
     if not names:
@@ -143,7 +149,7 @@ def _matrix_file(folder, letter):
     return os.path.join(folder, names[0])
 
 
-def _flat(values, letter, layout):
+def _flat(values, letter, layout: Layout):
     chip, address = pixel_addresses(layout)
     if values.ndim == 0:
         return np.full(len(chip), float(values))

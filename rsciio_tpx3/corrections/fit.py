@@ -1,6 +1,9 @@
 """From the words of the option `corrections` to steps, which may be fitted to the recording first."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,13 +22,17 @@ from rsciio_tpx3.corrections.time_walk import MAX_TOT
 from rsciio_tpx3.events.grid import collecting_pixels
 from rsciio_tpx3.utils.paths import has_ending
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.geometry import Layout
+    from rsciio_tpx3.events.source import EventSource
+
 __all__ = ["MAKERS", "hit_steps", "wide_pixel_step"]
 
 _MOST_LISTED = 100  # bad pixels in the metadata
 _HITS_FOR_COLUMNS = 1 << 22  # a thousand columns need more than one curve of time walk; some 350 MB
 
 
-def hit_steps(source, corrections):
+def hit_steps(source: EventSource, corrections: dict):
     """Steps for hits, each fitted to the hits as the steps before left them.
 
     Parameters
@@ -54,7 +61,7 @@ def _given(name, given):
     return account if is_path(given) else {"given": account}
 
 
-def _recalled(source, name, find, about=None):
+def _recalled(source: EventSource, name, find, about=None):
     """A table and an account that `find` gives, from the cache where they were found before."""
 
     def make():
@@ -62,7 +69,7 @@ def _recalled(source, name, find, about=None):
         arrays = {key: value for key, value in account.items() if isinstance(value, np.ndarray)}
         return {"table": table, **arrays}, {key: value for key, value in account.items() if key not in arrays}
 
-    def check(arrays, values):
+    def check(arrays, values) -> None:
         table = arrays["table"]
         known = [(math.prod(source.sig_shape),), (MAX_TOT + 1,)]
         require(table.dtype.kind in "bi" and table.shape in known, "a table of another form")
@@ -71,7 +78,7 @@ def _recalled(source, name, find, about=None):
     return arrays["table"], {**values, **{key: value for key, value in arrays.items() if key != "table"}}
 
 
-def _mask(given, source):
+def _mask(given, source: EventSource):
     from rsciio_tpx3.corrections.bad_pixels import count_pixels, find_bad_pixels, read_mask
 
     if not (isinstance(given, (bool, dict)) or (isinstance(given, str) and given == "find")):
@@ -95,7 +102,7 @@ def _mask(given, source):
     return MaskStep(*_recalled(source, "mask", find, limits))
 
 
-def _columns(given, source):
+def _columns(given, source: EventSource) -> PixelDelayStep:
     if isinstance(given, str) and given == "find":
         from rsciio_tpx3.corrections.cluster_pairs import cluster_pairs
         from rsciio_tpx3.corrections.column_fit import find_columns, found_delays
@@ -114,7 +121,7 @@ def _columns(given, source):
     return PixelDelayStep(ticks, found)
 
 
-def _time_walk(given, source):
+def _time_walk(given, source: EventSource) -> TimeWalkStep:
     from rsciio_tpx3.corrections.cluster_pairs import cluster_pairs
     from rsciio_tpx3.corrections.time_walk import fit_time_walk, walk_table
 
@@ -124,7 +131,7 @@ def _time_walk(given, source):
     return TimeWalkStep(ticks, {**found, **_given("time_walk", given)})
 
 
-def _energy(given, source):
+def _energy(given, source: EventSource) -> EnergyStep:
     from rsciio_tpx3.corrections.energy import read_calibration
 
     calibration, found = read_calibration(given, source.layout)
@@ -135,7 +142,7 @@ MAKERS = {"mask": _mask, "columns": _columns, "time_walk": _time_walk, "energy":
 """``make(given, source)`` of each correction of hits, in the order they are done; wide pixels come after clustering."""
 
 
-def wide_pixel_step(layout, method, upsample):
+def wide_pixel_step(layout: Layout, method, upsample: int) -> WidePixelStep:
     """The step for the pixels at chip borders.
 
     Parameters

@@ -5,6 +5,7 @@ Shapes that depend on the detector are compared where it is known (`rsciio_tpx3.
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ _TAKE_FILES = ("mask", "time_walk", "energy")
 _EXAMPLE = '{"mask": "find", "time_walk": True}'
 
 
-def check_corrections(corrections):
+def check_corrections(corrections: dict | None) -> dict:
     """The corrections that were asked for, each of a kind that can be meant.
 
     Parameters
@@ -55,7 +56,7 @@ def check_corrections(corrections):
     return asked
 
 
-def account_of_correction(name, given):
+def account_of_correction(name: str, given: Any):
     """What was given for a correction, in plain text and numbers; see `rsciio_tpx3.utils.fingerprints.fingerprint`.
 
     Files have their checksums; of a folder of matrices it is a list of ``files``, each with its name.
@@ -70,14 +71,14 @@ def account_of_correction(name, given):
     return fingerprint(given)
 
 
-def _with_paths(given, name):
+def _with_paths(given: Any, name: str):
     """The same where text that names a file is a path."""
     if isinstance(given, dict):
         return {key: _with_paths(value, name) for key, value in given.items()}
     return Path(given) if is_path(given) and (name, given) != ("mask", "find") else given
 
 
-def _check_mask(given):
+def _check_mask(given: Any):
     from rsciio_tpx3.corrections.bad_pixels import check_limits, mask_array
 
     if given is True or (isinstance(given, str) and given == "find"):
@@ -100,7 +101,7 @@ def _check_mask(given):
     return mask_array(given)
 
 
-def _check_columns(given):
+def _check_columns(given: Any):
     from rsciio_tpx3.corrections.columns import COLUMN_RULES, check_rules, is_array_with_unit
     from rsciio_tpx3.exceptions import UnitError
     from rsciio_tpx3.utils.units import to_ticks
@@ -123,7 +124,7 @@ def _check_columns(given):
     )
 
 
-def _check_time_walk(given):
+def _check_time_walk(given: Any) -> None:
     from rsciio_tpx3.corrections.time_walk import walk_table
 
     if given is True:
@@ -136,7 +137,7 @@ def _check_time_walk(given):
     walk_table(given)
 
 
-def _check_energy(given):
+def _check_energy(given: Any):
     from rsciio_tpx3.corrections.energy import MATRICES, calibration_of_rows, matrix_files, need_matrices
     from rsciio_tpx3.corrections.pixet_xml import read_pixet_xml
 
@@ -161,7 +162,7 @@ def _check_energy(given):
     return calibration_of_rows(given)
 
 
-def _check_wide_pixels(given):
+def _check_wide_pixels(given: Any) -> None:
     if not isinstance(given, str) or given not in WIDE_PIXELS:
         raise ValueError(f"corrections: wide_pixels={given!r} is none of {', '.join(map(repr, WIDE_PIXELS))}.")
 

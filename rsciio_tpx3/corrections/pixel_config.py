@@ -8,14 +8,20 @@ Sources: areaDetector/ADTimePix3 (documentation/PIXELCONFIG_BPC_DIFF.md and COOR
 order of chips and pixels); GasDet-Bonn/tpx3-daq (pixel register after the chip's manual 1.9, page 44: the same bits).
 """
 
+from __future__ import annotations
+
 import logging
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.utils.paths import need_file
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.geometry import Layout
 
 __all__ = ["read_pixel_config"]
 
@@ -29,7 +35,7 @@ _BYTES = CHIP_SIZE**2
 _MOST_MASKED = 0.25
 
 
-def read_pixel_config(path, layout):
+def read_pixel_config(path: str | os.PathLike, layout: Layout) -> np.ndarray:
     """The masked pixels of a `.bpc` file.
 
     Parameters

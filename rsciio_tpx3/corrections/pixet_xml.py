@@ -26,7 +26,7 @@ _NAMES = {letter: f"calib{letter}" for letter in "abct"}
 _HELP = "Save the matrices as text in Pixet (Detector settings, More, Chips) and pass that folder, or a dictionary."
 
 
-def read_pixet_xml(path):
+def read_pixet_xml(path: str | os.PathLike):
     """Matrices of the only chip in a file.
 
     Parameters
@@ -69,7 +69,7 @@ def read_pixet_xml(path):
     return matrices, chips[0].tag
 
 
-def _refuse_entities(text, name):
+def _refuse_entities(text, name) -> None:
     """Refuse a document type: Pixet writes none, and the entities in one can grow without end."""
 
     def refuse(*declared):

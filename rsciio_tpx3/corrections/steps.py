@@ -6,8 +6,12 @@ highest), `report()` for the metadata, and `apply(hits)`, or `kept(hits)` where 
 times may move, and cuts the span after the correction: the answer does not depend on how a recording is cut.
 """
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +19,9 @@ from rsciio_tpx3.events.source import EventSource, Hits
 from rsciio_tpx3.events.tally import Tally
 from rsciio_tpx3.utils.compiled import njit
 from rsciio_tpx3.utils.packed import Packed
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventIndex
 
 __all__ = ["CorrectedSource", "EnergyStep", "MaskStep", "PixelDelayStep", "TimeWalkStep", "WidePixelStep"]
 
@@ -29,7 +36,7 @@ class CorrectedSource(EventSource):
         In the order they are applied.
     """
 
-    def __init__(self, source, steps):
+    def __init__(self, source: EventSource, steps) -> None:
         self.source = source = EventSource.adopt(source)
         self.steps = tuple(steps)
         self.layout = source.layout
@@ -38,22 +45,22 @@ class CorrectedSource(EventSource):
         self._high = sum(step.shift[1] for step in self.steps)
         self._tallies = {}
 
-    def describe(self):
+    def describe(self) -> dict:
         """As the source's; see `EventSource.describe`."""
         return self.source.describe()
 
-    def index(self):
+    def index(self) -> EventIndex:
         """The index of the recording, with a span of hits that holds all corrected times."""
         index = self.source.index()
         low, high = index.hit_span
         return index if high < low else replace(index, hit_span=(low + self._low, high + self._high))
 
-    def windows(self, start, stop):
+    def windows(self, start: int, stop: int) -> Iterator[Hits]:
         """Iterate over corrected `Hits` of the half-open span of time; see `EventSource.windows`."""
         for hits, _ in self.tallied_windows(start, stop, (start, stop)):
             yield hits
 
-    def tallied_windows(self, start, stop, span):
+    def tallied_windows(self, start: int, stop: int, span: tuple[int, int]) -> Iterator[tuple[Hits, Tally]]:
         """The same with a `Tally` of what was left out; see `EventSource.tallied_windows`.
 
         A hit that is left out belongs to the time at which it reached that step: windows that overlap count it once,
@@ -65,18 +72,18 @@ class CorrectedSource(EventSource):
                 hits = hits.take((hits.toa >= start) & (hits.toa < stop))
             yield hits, tally
 
-    def hits(self, start=None, stop=None):
+    def hits(self, start: int | None = None, stop: int | None = None) -> Hits:
         """All corrected `Hits` of a half-open span of time; everything by default."""
         low, high = self.index().hit_span
         found = self.windows(low if start is None else start, high + 1 if stop is None else stop)
         return Hits.joined(found, self.sig_shape[1])
 
-    def work(self, n_parts):
+    def work(self, n_parts: int) -> list[tuple[int, int]]:
         """See `EventSource.work`."""
         self._tallies = {}
         return self.source.work(n_parts)
 
-    def part(self, piece):
+    def part(self, piece: tuple[int, int]) -> Iterator[Hits]:
         """Iterate over all corrected `Hits` of one of the ranges of `work`, and note what was left out."""
         total = Tally()
         for hits in self.source.part(piece):
@@ -85,14 +92,14 @@ class CorrectedSource(EventSource):
             yield hits
         self._tallies[piece] = total
 
-    def narrowed(self, spans):
+    def narrowed(self, spans: Iterable[tuple[int, int]]) -> EventSource:
         """A source for these spans of time alone; see `EventSource.narrowed`."""
         part = copy.copy(self)
         part.source = self.source.narrowed([(start - self._high, stop - self._low) for start, stop in spans])
         part._tallies = {}
         return part
 
-    def shared_parts(self):
+    def shared_parts(self) -> tuple:
         """The steps of this source and of those below: their tables have an entry for each pixel."""
         return *self.source.shared_parts(), *self.steps
 
@@ -101,16 +108,16 @@ class CorrectedSource(EventSource):
         """The cache of the recording, see `rsciio_tpx3.cache.store`; None where none is wanted."""
         return self.source.cache
 
-    def noted(self):
+    def noted(self) -> dict:
         """See `EventSource.noted`."""
         return {"own": self._own_tally().plain(), "below": self.source.noted()}
 
-    def recall_noted(self, values):
+    def recall_noted(self, values: dict) -> None:
         """See `EventSource.recall_noted`."""
         self._tallies = {None: Tally.of(values["own"])}
         self.source.recall_noted(values["below"])
 
-    def tally(self):
+    def tally(self) -> Tally:
         """Sum of what all parts left out since `work`, with what the sources below noted.
 
         Returns
@@ -131,7 +138,7 @@ class CorrectedSource(EventSource):
         """What a clustered source below tells about itself."""
         return self.source.summary()
 
-    def _applied(self, hits, span=None):
+    def _applied(self, hits: Hits, span=None):
         """Hits after all steps, and a tally of what these left out; of times in a half-open span alone, where given."""
         left_out = {}
         for step in self.steps:
@@ -165,10 +172,10 @@ class MaskStep(Packed):
     shift = (0, 0)
     leaves_out = True
 
-    def kept(self, hits):
+    def kept(self, hits: Hits):
         return ~self.masked[hits.pixel]
 
-    def report(self):
+    def report(self) -> dict:
         return {"pixels_left_out": int(self.masked.sum()), **self.found}
 
 
@@ -191,10 +198,10 @@ class PixelDelayStep(Packed):
     def shift(self):
         return min(int(self.ticks.min()), 0), max(int(self.ticks.max()), 0)
 
-    def apply(self, hits):
+    def apply(self, hits: Hits):
         return replace(hits, toa=hits.toa + self.ticks[hits.pixel])
 
-    def report(self):
+    def report(self) -> dict:
         return {"pixels_shifted": int(np.count_nonzero(self.ticks)), **self.found}
 
 
@@ -218,7 +225,7 @@ class TimeWalkStep(Packed):
     def shift(self):
         return min(-int(self.ticks.max()), 0), max(-int(self.ticks.min()), 0)
 
-    def apply(self, hits):
+    def apply(self, hits: Hits):
         return replace(hits, toa=hits.toa - self.ticks[np.minimum(hits.tot, len(self.ticks) - 1)])
 
     def report(self):
@@ -241,7 +248,7 @@ class EnergyStep:
     shift = (0, 0)
     leaves_out = False
 
-    def apply(self, hits):
+    def apply(self, hits: Hits):
         return replace(hits, energy=self.calibration.energy(hits.pixel, hits.tot))
 
     def report(self):
@@ -274,27 +281,27 @@ class WidePixelStep(Packed):
     shift = (0, 0)
 
     @property
-    def leaves_out(self):
+    def leaves_out(self) -> bool:
         return not self.spread
 
-    def kept(self, hits):
+    def kept(self, hits: Hits):
         # of their area none too: a centroid may lie in the gap
         wide = np.zeros(len(self.first) - 1, bool)
         wide[self.area] = True
         return ~wide[self._detector_pixel(hits)]
 
-    def apply(self, hits):
+    def apply(self, hits: Hits):
         moved = hits.pixel.copy()
         _spread(moved, self._detector_pixel(hits), hits.toa, self.first, self.area, self.width, self.upsample)
         return replace(hits, pixel=moved)
 
-    def _detector_pixel(self, hits):
+    def _detector_pixel(self, hits: Hits):
         if self.upsample == 1:
             return hits.pixel
         row, column = np.divmod(hits.pixel, hits.width)
         return (row // self.upsample * self.width + column // self.upsample).astype(np.int32)
 
-    def report(self):
+    def report(self) -> dict:
         n_wide = int(np.count_nonzero(np.diff(self.first) > 1))
         return {"method": "spread" if self.spread else "delete", "pixels": n_wide}
 
@@ -308,7 +315,7 @@ def _mixed(value):
 
 
 @njit(nogil=True, cache=True)
-def _spread(moved, pixel, toa, first, area, width, fine):
+def _spread(moved, pixel: np.ndarray, toa: np.ndarray, first, area, width: int, fine: int) -> None:
     for i in range(len(pixel)):
         p = pixel[i]
         n = first[p + 1] - first[p]

@@ -2,6 +2,7 @@
 
 import os
 import tokenize
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,11 @@ __all__ = ["is_path", "need_file", "read_numbers", "tot_rows"]
 _MOST_TEXT = 1 << 28  # bytes: ten times a table of all pixels of the largest detectors
 
 
-def is_path(given):
+def is_path(given: Any) -> bool:
     return isinstance(given, (str, os.PathLike))
 
 
-def need_file(given, name, others):
+def need_file(given: str | os.PathLike, name: str, others) -> None:
     """Refuse a path at which there is nothing, naming what else the correction takes."""
     if not os.path.exists(given):
         raise FileNotFoundError(f"corrections: {name}={str(given)!r}: there is no such file. {others}")
@@ -26,7 +27,7 @@ def need_file(given, name, others):
         plain_files.need_file(given)
 
 
-def read_numbers(given, name):
+def read_numbers(given, name: str):
     """An array of float64 of what was given; columns of a text file end at spaces, tabs, commas or semicolons.
 
     Raises
@@ -62,7 +63,7 @@ def _loaded(path):
     return np.loadtxt(lines, ndmin=2) if any(map(str.strip, lines)) else np.empty((0, 0))
 
 
-def tot_rows(given, name, quantity, others=""):
+def tot_rows(given, name: str, quantity: str, others: str = ""):
     """Rows of ToT and one more number, of shape (n, 2), as a user gives them.
 
     Parameters

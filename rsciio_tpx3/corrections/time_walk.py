@@ -6,10 +6,17 @@ with 1 / charge, and ToT grows with charge, so the walk is taken as ``a / (ToT +
 a constant that no comparison within the recording can tell.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rsciio_tpx3.corrections.tables import tot_rows
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.corrections.cluster_pairs import ClusterPairs
 
 __all__ = ["MAX_TOT", "fit_time_walk", "walk_table"]
 
@@ -20,7 +27,7 @@ _MOST_PAIRS = 100_000  # a fit with more takes seconds and changes nothing
 _NS = 1e9 / TICKS_PER_SECOND
 
 
-def fit_time_walk(pairs):
+def fit_time_walk(pairs: ClusterPairs):
     """Fit ``a / (ToT + b)`` to delays within clusters, less its value at the median ToT of the largest hits.
 
     Parameters
@@ -101,7 +108,7 @@ def walk_table(table):
     return np.rint(delay / _NS).astype(np.int32), {"method": "table", "rows": len(table)}
 
 
-def _rms(ticks):
+def _rms(ticks) -> float:
     """Root mean square in ns, without the farthest per cent: those are accidental neighbours."""
     near = np.sort(np.abs(ticks))[: max(1, int(0.99 * len(ticks)))]
     return float(np.sqrt(np.mean(near.astype(float) ** 2)) * _NS)

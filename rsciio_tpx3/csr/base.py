@@ -4,14 +4,20 @@ Operations (`indexing`, `elementwise`, `reductions`, `functions`) stand above th
 them to NumPy's protocols. They make new frames by ``frames._make``, and so of the class of what they were given.
 """
 
+from __future__ import annotations
+
 import math
 import operator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sparse import COO, GCXS, SparseArray
 
 from rsciio_tpx3.csr import kernels, memory_limit
 from rsciio_tpx3.csr.dtypes import index_arrays, is_stored, native, native_type, unmasked, values_of_frames
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 __all__ = ["BaseFrames", "dense_all", "drop_zeros"]
 
@@ -27,7 +33,7 @@ class BaseFrames(GCXS):
         prune=False,
         fill_value=None,
         idx_dtype=None,
-    ):
+    ) -> None:
         if not isinstance(arg, tuple | list):
             arg, shape = _parts_of(arg, shape)
         if shape is None:
@@ -53,7 +59,7 @@ class BaseFrames(GCXS):
         if prune:
             drop_zeros(self)
 
-    def _set(self, data, indices, indptr, shape):
+    def _set(self, data, indices, indptr, shape) -> None:
         self.data = data if data.dtype.isnative else native(data)
         self.indices = indices
         self.indptr = indptr
@@ -78,23 +84,23 @@ class BaseFrames(GCXS):
     # -- what it is ------------------------------------------------------------------------------
 
     @property
-    def n_nav(self):
+    def n_nav(self) -> int:
         return len(self.shape) - 2
 
     @property
-    def nav_shape(self):
+    def nav_shape(self) -> tuple[int, ...]:
         return self.shape[:-2]
 
     @property
-    def sig_shape(self):
+    def sig_shape(self) -> tuple[int, ...]:
         return self.shape[-2:]
 
     @property
-    def n_frames(self):
+    def n_frames(self) -> int:
         return math.prod(self.shape[:-2])
 
     @property
-    def n_pixels(self):
+    def n_pixels(self) -> int:
         return self.shape[-2] * self.shape[-1]
 
     @property
@@ -107,21 +113,21 @@ class BaseFrames(GCXS):
         return self.data.dtype.itemsize
 
     @property
-    def format(self):
+    def format(self) -> str:
         return "csr_frames"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
     def __iter__(self):
         return (self[i] for i in range(self.shape[0]))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<CSRFrames: shape={self.shape}, dtype={self.dtype}, entries={self.data.size}, {self.nbytes} bytes>"
 
     __str__ = __repr__
 
-    def check(self):
+    def check(self) -> None:
         """Raise ValueError unless every row is sorted, unique and inside the detector.
 
         Reads all of ``indices``; the constructor does not call it.
@@ -149,7 +155,7 @@ class BaseFrames(GCXS):
     # -- from and to other arrays ----------------------------------------------------------------
 
     @classmethod
-    def from_dense(cls, array):
+    def from_dense(cls, array) -> CSRFrames:
         """Frames from a dense array.
 
         Parameters
@@ -211,7 +217,7 @@ class BaseFrames(GCXS):
         """From coordinates and values as :meth:`sparse.COO.from_iter` takes them."""
         return cls(COO.from_iter(x, shape, fill_value))
 
-    def todense(self):
+    def todense(self) -> np.ndarray:
         """All frames as one `numpy.ndarray`, fresh and writable.
 
         Examples
@@ -241,7 +247,7 @@ class BaseFrames(GCXS):
             memory_limit.check(self.shape, self.dtype, "this operation on CSRFrames")
         return self.todense()
 
-    def frame(self, row):
+    def frame(self, row: int):
         """One frame of the flat navigation range as a fresh ndarray, shape (height, width)."""
         out = np.zeros(self.n_pixels, dtype=self.dtype)
         start, stop = self.indptr[row], self.indptr[row + 1]
@@ -249,7 +255,7 @@ class BaseFrames(GCXS):
         return out.reshape(self.shape[-2:])
 
     @classmethod
-    def from_scipy(cls, array, nav_shape, sig_shape):
+    def from_scipy(cls, array, nav_shape: tuple[int, ...], sig_shape: tuple[int, ...]) -> CSRFrames:
         """Frames from a scipy.sparse matrix with one row per frame.
 
         Parameters
@@ -372,7 +378,7 @@ class BaseFrames(GCXS):
     def __deepcopy__(self, memo):
         return self.copy()
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key, value) -> None:
         if not self._writeable:
             raise ValueError(
                 "CSRFrames cannot be changed in place, since chunks are shared. "
@@ -384,7 +390,7 @@ class BaseFrames(GCXS):
         self.data, self.indices, self.indptr = new.data, new.indices, new.indptr
 
 
-def _index_dtype(n_pixels):
+def _index_dtype(n_pixels: int):
     return np.int32 if n_pixels <= np.iinfo(np.int32).max else np.int64
 
 
@@ -434,7 +440,7 @@ def _from_coo(coo):
     return BaseFrames._make(coo.data[order], indices, indptr, coo.shape)
 
 
-def _check_lengths(data, indices, indptr, shape):
+def _check_lengths(data, indices, indptr, shape) -> None:
     n_frames = math.prod(shape[:-2])
     if data.ndim != 1 or indices.shape != data.shape or indptr.ndim != 1:
         raise ValueError(
@@ -450,7 +456,7 @@ def _check_lengths(data, indices, indptr, shape):
         )
 
 
-def drop_zeros(frames):
+def drop_zeros(frames: CSRFrames):
     """Remove stored zeros, in place: for arrays that nobody else has seen yet."""
     keep = frames.data != 0
     if keep.all():

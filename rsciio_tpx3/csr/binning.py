@@ -11,7 +11,7 @@ from rsciio_tpx3.csr.dtypes import countable
 __all__ = ["bin_frames"]
 
 
-def bin_frames(frames, factors, dtype=None):
+def bin_frames(frames: CSRFrames, factors, dtype: np.dtype | None = None):
     """Add up blocks of neighbouring elements along every axis.
 
     Parameters

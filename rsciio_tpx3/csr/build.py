@@ -15,25 +15,25 @@ _GROUP_KEYS = 1 << 11  # keys sorted together, about
 _DIGIT = 11  # most bits of a radix pass: 2048 counters stay in the first cache level
 
 
-def pixel_bits(n_pixels):
+def pixel_bits(n_pixels: int) -> int:
     """Bits that hold every pixel number."""
     return max(1, int(n_pixels - 1).bit_length())
 
 
-def key_type(n_rows, n_pixels):
+def key_type(n_rows: int, n_pixels: int):
     """Smallest type that holds every key."""
     return np.dtype(np.uint32 if n_rows << pixel_bits(n_pixels) <= 1 << 32 else np.uint64)
 
 
 @njit(nogil=True, cache=True)
-def _count_rows(keys, n_bits, count):
+def _count_rows(keys: np.ndarray, n_bits: int, count) -> None:
     bits = np.uint64(n_bits)
     for i in range(len(keys)):
         count[np.uint64(keys[i]) >> bits] += 1
 
 
 @njit(nogil=True, cache=True)
-def _into_rows(keys, n_bits, row_bits, place, out):
+def _into_rows(keys: np.ndarray, n_bits: int, row_bits: int, place, out: np.ndarray) -> None:
     """Put each key at the next free place of its row, without the row's higher bits."""
     bits, one = np.uint64(n_bits), np.uint64(1)
     mask = np.uint64((1 << (n_bits + row_bits)) - 1)
@@ -45,7 +45,7 @@ def _into_rows(keys, n_bits, row_bits, place, out):
 
 
 @njit(nogil=True, cache=True)
-def _radix_pass(keys, shift, count, out):
+def _radix_pass(keys: np.ndarray, shift: int, count, out: np.ndarray) -> None:
     """Sort by the digit above `shift`, keeping the order of equal digits."""
     low, mask, one = np.uint32(shift), np.uint32(len(count) - 1), np.uint32(1)
     count[:] = 0
@@ -64,7 +64,9 @@ def _radix_pass(keys, shift, count, out):
 
 
 @njit(nogil=True, cache=True)
-def _sorted_rows(keys, ends, n_bits, row_bits, indices, data, indptr):
+def _sorted_rows(
+    keys: np.ndarray, ends, n_bits: int, row_bits: int, indices: np.ndarray, data: np.ndarray, indptr: np.ndarray
+):
     """Sort groups of ``2**row_bits`` rows, and write them with equal keys added up.
 
     `ends` are the ends of the rows in `keys`, which hold the row within its group above the pixel. `indices` may
@@ -113,7 +115,7 @@ def _sorted_rows(keys, ends, n_bits, row_bits, indices, data, indptr):
     return np.int64(n), largest
 
 
-def _in_rows(hits, n_rows, n_bits, row_bits):
+def _in_rows(hits, n_rows: int, n_bits: int, row_bits: int):
     """Keys in order of their rows, with `row_bits` bits of the row left; and where each row ends."""
     place = np.zeros(n_rows + 1, np.uint64)
     _count_rows(hits, n_bits, place[1:])
@@ -123,7 +125,7 @@ def _in_rows(hits, n_rows, n_bits, row_bits):
     return keys, place[:-1]
 
 
-def rows_from_keys(hits, n_rows, n_pixels, dtype):
+def rows_from_keys(hits, n_rows: int, n_pixels: int, dtype):
     """CSR arrays that are not canonical: each hit is an entry of 1, in the order in which they come.
 
     Parameters and results are those of `csr_from_keys`.
@@ -133,7 +135,7 @@ def rows_from_keys(hits, n_rows, n_pixels, dtype):
     return np.ones(len(hits), dtype), pixels.view(np.int32), indptr
 
 
-def csr_from_keys(hits, n_rows, n_pixels, dtype):
+def csr_from_keys(hits, n_rows: int, n_pixels: int, dtype: np.dtype):
     """Canonical CSR arrays of hits given by keys.
 
     Parameters
@@ -168,7 +170,7 @@ def csr_from_keys(hits, n_rows, n_pixels, dtype):
     return data, keys.view(np.int32), indptr
 
 
-def csr_from_hits(rows, pixels, n_rows, n_pixels, dtype):
+def csr_from_hits(rows: np.ndarray, pixels: np.ndarray, n_rows: int, n_pixels: int, dtype: np.dtype):
     """Canonical CSR arrays of hits: rows sorted by pixel, several hits of a pixel added up.
 
     Parameters

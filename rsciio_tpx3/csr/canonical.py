@@ -18,12 +18,20 @@ __all__ = ["canonical_frames", "index_type", "native"]
 _ASCENDING, _REPEATS, _UNSORTED = 0, 1, 2
 
 
-def index_type(n_pixels):
+def index_type(n_pixels: int):
     """Smallest of int32 and int64 that holds every pixel number."""
     return np.dtype(np.int32 if n_pixels <= np.iinfo(np.int32).max else np.int64)
 
 
-def canonical_frames(data, indices, indptr, sig_shape, dtype, where, start=0):
+def canonical_frames(
+    data: np.ndarray | None,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    sig_shape: tuple[int, ...],
+    dtype: np.dtype,
+    where: str,
+    start: int = 0,
+) -> CSRFrames:
     """Frames of arrays from a file, checked, sorted and added up.
 
     Parameters
@@ -71,7 +79,7 @@ def canonical_frames(data, indices, indptr, sig_shape, dtype, where, start=0):
     return CSRFrames((_as_type(data, indptr, np.dtype(dtype), where, start), indices, indptr), shape=shape)
 
 
-def _check_rows(indptr, n_entries, where, start):
+def _check_rows(indptr: np.ndarray, n_entries: int, where: str, start: int) -> None:
     """Refuse rows along which compiled loops would leave the arrays."""
     back = np.flatnonzero(np.diff(indptr) < 0)
     if len(back):
@@ -86,12 +94,12 @@ def _check_rows(indptr, n_entries, where, start):
         )
 
 
-def _first(wrong, indptr, start):
+def _first(wrong, indptr: np.ndarray, start: int):
     """Flat scan position of the first entry that is wrong."""
     return start + int(np.searchsorted(indptr, np.argmax(wrong), "right")) - 1
 
 
-def _inside(indices, indptr, sig_shape, where, start):
+def _inside(indices: np.ndarray, indptr: np.ndarray, sig_shape: tuple[int, ...], where: str, start: int):
     n_pixels = int(sig_shape[0]) * int(sig_shape[1])
     if len(indices):
         low, high = int(indices.min()), int(indices.max())
@@ -106,7 +114,7 @@ def _inside(indices, indptr, sig_shape, where, start):
 
 
 @njit(nogil=True, cache=True)
-def _order(indices, indptr):
+def _order(indices: np.ndarray, indptr: np.ndarray):
     """Whether rows ascend, ascend with repeats, or neither."""
     found = _ASCENDING
     for row in range(len(indptr) - 1):
@@ -118,19 +126,19 @@ def _order(indices, indptr):
     return found
 
 
-def _widest(data):
+def _widest(data: np.ndarray):
     """The same values in a type in which sums do not overflow."""
     return data.astype({"b": np.uint64, "u": np.uint64, "i": np.int64}.get(data.dtype.kind, data.dtype))
 
 
-def _sorted_sums(data, indices, indptr, n_pixels):
+def _sorted_sums(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n_pixels: int):
     """Rows sorted, repeated pixels added up."""
     rows = csr_array((data, indices.copy(), indptr.copy()), shape=(len(indptr) - 1, n_pixels))
     rows.sum_duplicates()
     return rows.data, rows.indices.astype(index_type(n_pixels), copy=False), rows.indptr.astype(np.int64)
 
 
-def _neighbour_sums(data, indices, indptr, n_pixels):
+def _neighbour_sums(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n_pixels: int):
     """The same for rows that are sorted already."""
     first = np.ones(len(indices), bool)
     first[1:] = indices[1:] != indices[:-1]
@@ -142,7 +150,7 @@ def _neighbour_sums(data, indices, indptr, n_pixels):
 
 
 @njit(nogil=True, cache=True)
-def _count(indices, indptr):
+def _count(indices: np.ndarray, indptr: np.ndarray):
     """Counts of pixels in rows that are sorted already."""
     counts = np.empty(len(indices), np.uint32)
     pixels = np.empty_like(indices)
@@ -162,7 +170,7 @@ def _count(indices, indptr):
     return counts[:n].copy(), pixels[:n].copy(), ends
 
 
-def _as_type(data, indptr, dtype, where, start):
+def _as_type(data: np.ndarray, indptr: np.ndarray, dtype, where: str, start: int):
     if data.dtype == dtype:
         return data
     if dtype.kind in "iu" and data.dtype.kind in "iu" and len(data):

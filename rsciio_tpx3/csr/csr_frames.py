@@ -135,7 +135,7 @@ class CSRFrames(BaseFrames):
         # sums are narrower than NumPy's. Without it they use NumPy, and that comes to us.
         raise AttributeError("CSRFrames follow NumPy's protocols; there is no array namespace.")
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return bool(self.todense())
 
     def _to_scalar(self, builtin):
@@ -180,11 +180,11 @@ class CSRFrames(BaseFrames):
     def change_compressed_axes(self, new_compressed_axes):
         return self.to_gcxs().change_compressed_axes(new_compressed_axes)
 
-    def reduce(self, method, axis=(0,), keepdims=False, **kwargs):
+    def reduce(self, method, axis=(0,), keepdims: bool = False, **kwargs):
         return method.reduce(self, axis=axis, keepdims=keepdims, **kwargs)
 
 
-def _add_reductions():
+def _add_reductions() -> None:
     """Give the class ndarray's reducing methods, each NumPy's function of the same name."""
     names = "sum prod min max mean var std any all argmax argmin cumsum cumprod ptp".split()
     for name in names:

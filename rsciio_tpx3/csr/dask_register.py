@@ -1,14 +1,21 @@
 """What dask must know about the chunk class: its size, how to join it, which functions fit."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rsciio_tpx3.csr.base import dense_all
 from rsciio_tpx3.utils.dask_private import numel_of_array
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+
 __all__ = ["register_with_dask"]
 
 
-def register_with_dask(kind):
+def register_with_dask(kind) -> None:
     """Enter `kind` into dask's tables; called when the class is made, in every process."""
     import dask.array  # noqa: F401  (fills its own tables first)
     from dask.array.backends import percentile_lookup
@@ -46,7 +53,7 @@ def _concatenate(arrays, axis=0, **kwargs):
     return np.concatenate(arrays, axis=axis, **kwargs)
 
 
-def _nannumel(frames, **kwargs):
+def _nannumel(frames: CSRFrames, **kwargs):
     """How many elements are numbers: all but the entries that are NaN."""
     dtype = kwargs.pop("dtype", np.float64)
     all_elements = numel_of_array(frames, dtype=dtype, **kwargs)

@@ -14,7 +14,7 @@ _STORED = frozenset("?bBhHiIlLqQefdFD")
 _INDEX_TYPES = (np.dtype(np.int32), np.dtype(np.int64))
 
 
-def is_stored(dtype):
+def is_stored(dtype) -> bool:
     """Whether frames may have values of this type, in either byte order."""
     return np.dtype(dtype).char in _STORED
 
@@ -47,7 +47,7 @@ def values_of_frames(array):
     return native(array)
 
 
-def unmasked(array):
+def unmasked(array) -> np.ndarray:
     """A dense array without the mask that NumPy's masked arrays carry.
 
     Raises
@@ -65,7 +65,7 @@ def unmasked(array):
     return np.asarray(array)
 
 
-def _remedy(dtype):
+def _remedy(dtype) -> str:
     if dtype.char == "g":
         return "Convert them first, as with astype(float), where double precision is enough."
     if dtype.char == "G":
@@ -94,7 +94,7 @@ def index_arrays(indices, indptr):
     return _signed(indices, "indices", _INDEX_TYPES), _signed(indptr, "indptr", _INDEX_TYPES[1:])
 
 
-def _signed(array, name, types):
+def _signed(array, name: str, types) -> np.ndarray:
     if array.dtype not in types:  # false for the other byte order
         large = array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size
         if large and array.max() > np.iinfo(np.int64).max:

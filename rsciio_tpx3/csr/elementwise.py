@@ -5,12 +5,19 @@ in a list but asked of the function itself, with the very operands at hand, so t
 ``x / 0`` or ``x < 1`` come out dense as they must.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sparse import SparseArray
 
 from rsciio_tpx3.csr import kernels
 from rsciio_tpx3.csr.base import BaseFrames, dense_all, drop_zeros
 from rsciio_tpx3.csr.dtypes import is_stored
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 __all__ = ["FILLED_SHARE", "call_ufunc", "compact", "probe"]
 
@@ -113,7 +120,7 @@ def _asked(x, shape):
     return probe(x.dtype) if x.size == 0 else compact(x, shape)
 
 
-def probe(dtype):
+def probe(dtype) -> np.ndarray:
     """Values that tell what a function makes of zeros and an operand that is not known yet: 1, 0 and -1.
 
     A zero of the operand may give NaN (0 / 0), which is left to single chunks.
@@ -138,7 +145,7 @@ def _is_image(x, shape):
     return x.shape[-2:] == (1, 1) or x.shape[:-2] == (1,) * (len(shape) - 2)
 
 
-def _with_filled(values, frames, filled):
+def _with_filled(values, frames: CSRFrames, filled):
     """Frames with other values, and with entries where zeros became something: whole frames, or pixels of all."""
     filled = filled.reshape((1,) * (len(frames.shape) - filled.ndim) + filled.shape)
     if filled.shape[-2:] == (1, 1):
@@ -159,7 +166,7 @@ def _with_filled(values, frames, filled):
     return drop_zeros(frames._make(made, pixels, indptr, frames.shape))
 
 
-def _values_at(x, frames):
+def _values_at(x, frames: CSRFrames):
     """What of the operand `x` meets each stored entry; None if it does not broadcast to us."""
     if np.ndim(x) == 0:
         return x
@@ -199,7 +206,7 @@ def _two(ufunc, a, b, kwargs):
     return drop_zeros(a._make(values, pixels, indptr, a.shape))
 
 
-def _union(frames, indices, indptr):
+def _union(frames: CSRFrames, indices, indptr):
     """Pixels of the frames and of other rows together: where each comes from in both (-1 for nowhere), and the rows."""
     room = frames.data.size + indices.size
     from_a, from_b = np.empty(room, np.int64), np.empty(room, np.int64)
@@ -218,6 +225,6 @@ def _taken(data, entries):
     return out
 
 
-def cleaned(values, frames):
+def cleaned(values, frames: CSRFrames):
     """New frames without stored zeros; the pixels are shared where none appeared."""
     return drop_zeros(frames.with_data(values))

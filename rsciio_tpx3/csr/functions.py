@@ -279,7 +279,7 @@ def _shape(a):
 
 
 @_answers(np.ndim)
-def _ndim(a):
+def _ndim(a) -> int:
     return len(a.shape)
 
 
@@ -339,13 +339,13 @@ for _function in (np.zeros_like, np.ones_like, np.empty_like):
 _NOT_GIVEN = np._NoValue
 
 
-def _plain(a, out, extras):
+def _plain(a, out, extras) -> bool:
     """Whether a reduction was asked for without the options that only NumPy handles."""
     asked = (v is not _NOT_GIVEN and v is not True for v in extras)
     return isinstance(a, BaseFrames) and out is None and not any(asked)
 
 
-def _flag(keepdims):
+def _flag(keepdims) -> bool:
     return keepdims is not _NOT_GIVEN and bool(keepdims)
 
 

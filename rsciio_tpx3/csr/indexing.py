@@ -4,7 +4,10 @@ The navigation part of an index is applied by NumPy itself, to an array of row n
 meaning is NumPy's for slices, lists, masks and new axes alike.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +15,13 @@ from rsciio_tpx3.csr import kernels
 from rsciio_tpx3.csr.base import dense_all
 from rsciio_tpx3.csr.dtypes import carried
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+
 __all__ = ["crop", "getitem", "take_rows"]
 
 
-def getitem(frames, key):
+def getitem(frames: CSRFrames, key):
     """`frames[key]` as NumPy defines it.
 
     A view where whole neighbouring frames are asked for, `CSRFrames` where both detector axes
@@ -45,7 +51,7 @@ def getitem(frames, key):
     return np.asarray(cropped)[(Ellipsis, *drop)]
 
 
-def take_rows(frames, rows):
+def take_rows(frames: CSRFrames, rows):
     """The frames whose numbers are in `rows`, any shape; a view if they are neighbours."""
     rows = np.asarray(rows)
     shape = rows.shape + frames.shape[-2:]
@@ -66,7 +72,7 @@ def take_rows(frames, rows):
     return frames._make(frames.data[entries], frames.indices[entries], indptr, shape)
 
 
-def crop(frames, rows, sig_key):
+def crop(frames: CSRFrames, rows, sig_key):
     """Frames `rows` with slices (or integers, kept as length one) of the detector axes."""
     height, width = frames.shape[-2:]
     y_kept, x_kept = (np.atleast_1d(np.arange(n)[k]) for n, k in zip((height, width), sig_key, strict=True))
@@ -145,18 +151,18 @@ def _picked(k, n):
     return int(k) % n
 
 
-def _one_frame(frames, nav_key):
+def _one_frame(frames: CSRFrames, nav_key):
     row = 0
     for k, n in zip(nav_key, frames.nav_shape, strict=True):
         row = row * n + _picked(k, n)
     return frames.frame(row)
 
 
-def _is_integer(k):
+def _is_integer(k: Any) -> bool:
     return isinstance(k, int | np.integer) and not isinstance(k, bool | np.bool_)
 
 
-def _is_fancy(k):
+def _is_fancy(k: Any) -> bool:
     return not (k is None or k is Ellipsis or isinstance(k, slice) or _is_integer(k))
 
 

@@ -34,7 +34,7 @@ _jit = njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_jit
-def fill_dense(data, indices, indptr, out):
+def fill_dense(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, out: np.ndarray) -> None:
     """Write the rows into `out`, shape (rows, pixels), which holds zeros."""
     for row in range(indptr.size - 1):
         frame = out[row]
@@ -43,7 +43,7 @@ def fill_dense(data, indices, indptr, out):
 
 
 @_jit
-def row_numbers(indptr, out):
+def row_numbers(indptr: np.ndarray, out: np.ndarray) -> None:
     """Write the row of every entry into `out`, shape (entries,)."""
     for row in range(indptr.size - 1):
         for entry in range(indptr[row], indptr[row + 1]):
@@ -51,7 +51,7 @@ def row_numbers(indptr, out):
 
 
 @_jit
-def sum_columns(data, indices, out):
+def sum_columns(data: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
     """Add every entry to its pixel of `out`, shape (pixels,).
 
     The smaller the type of `out`, the more of it stays in the cache, and that decides the speed.
@@ -62,7 +62,7 @@ def sum_columns(data, indices, out):
 
 
 @_jit
-def sum_rows(data, indptr, out):
+def sum_rows(data: np.ndarray, indptr: np.ndarray, out: np.ndarray) -> None:
     """Add up each row into `out`, shape (rows,)."""
     for row in range(indptr.size - 1):
         total = out[row]
@@ -73,7 +73,7 @@ def sum_rows(data, indptr, out):
 
 
 @_jit
-def sum_lines(data, indices, indptr, width, along_y, out):
+def sum_lines(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: int, along_y, out: np.ndarray) -> None:
     """Add up one detector axis: `out` is (rows, width) if `along_y`, else (rows, height)."""
     for row in range(indptr.size - 1):
         for entry in range(indptr[row], indptr[row + 1]):
@@ -82,7 +82,7 @@ def sum_lines(data, indices, indptr, width, along_y, out):
 
 
 @_jit
-def max_columns(data, indices, out, stored):
+def max_columns(data: np.ndarray, indices: np.ndarray, out: np.ndarray, stored) -> None:
     """Largest stored entry of each pixel, and how many entries each pixel has."""
     for entry in range(data.size):
         pixel = indices[entry]
@@ -94,7 +94,7 @@ def max_columns(data, indices, out, stored):
 
 
 @_jit
-def max_counts(data, indices, out):
+def max_counts(data: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
     """Largest entry of each pixel, for numbers without a sign: no entry is below the zero in `out`."""
     for entry in range(data.size):
         pixel = np.uint64(indices[entry])
@@ -102,7 +102,7 @@ def max_counts(data, indices, out):
 
 
 @_jit
-def min_columns(data, indices, out, stored):
+def min_columns(data: np.ndarray, indices: np.ndarray, out: np.ndarray, stored) -> None:
     """Smallest stored entry of each pixel, and how many entries each pixel has."""
     for entry in range(data.size):
         pixel = indices[entry]
@@ -113,7 +113,7 @@ def min_columns(data, indices, out, stored):
 
 
 @_jit
-def max_rows(data, indptr, out):
+def max_rows(data: np.ndarray, indptr: np.ndarray, out: np.ndarray) -> None:
     """Largest stored entry of each row; rows without entries keep what `out` holds."""
     for row in range(indptr.size - 1):
         first = True
@@ -125,7 +125,7 @@ def max_rows(data, indptr, out):
 
 
 @_jit
-def min_rows(data, indptr, out):
+def min_rows(data: np.ndarray, indptr: np.ndarray, out: np.ndarray) -> None:
     """Smallest stored entry of each row; rows without entries keep what `out` holds."""
     for row in range(indptr.size - 1):
         first = True
@@ -137,7 +137,7 @@ def min_rows(data, indptr, out):
 
 
 @_jit
-def squares_columns(data, indices, mean, out, stored):
+def squares_columns(data: np.ndarray, indices: np.ndarray, mean, out: np.ndarray, stored) -> None:
     """Squared distances of the stored entries from the mean of their pixel."""
     for entry in range(data.size):
         pixel = indices[entry]
@@ -147,7 +147,7 @@ def squares_columns(data, indices, mean, out, stored):
 
 
 @_jit
-def powers_columns(data, indices, sums):
+def powers_columns(data: np.ndarray, indices: np.ndarray, sums: np.ndarray) -> None:
     """Sums of the entries and of their squares for each pixel, side by side: (pixels, 2)."""
     for entry in range(data.size):
         pixel = np.uint64(indices[entry])
@@ -157,7 +157,7 @@ def powers_columns(data, indices, sums):
 
 
 @_jit
-def powers_rows(data, indptr, total, squares):
+def powers_rows(data: np.ndarray, indptr: np.ndarray, total, squares) -> None:
     """Sums of the entries and of their squares for each row, int64."""
     for row in range(indptr.size - 1):
         one, two = np.int64(0), np.int64(0)
@@ -171,7 +171,7 @@ def powers_rows(data, indptr, total, squares):
 
 
 @_jit
-def squares_rows(data, indptr, mean, out):
+def squares_rows(data: np.ndarray, indptr: np.ndarray, mean, out: np.ndarray) -> None:
     """Squared distances of the stored entries from the mean of their row."""
     for row in range(indptr.size - 1):
         total = 0.0
@@ -182,7 +182,19 @@ def squares_rows(data, indptr, mean, out):
 
 
 @_jit
-def crop_rows(data, indices, indptr, rows, width, y_of, x_of, new_width, counts, out, pixels):
+def crop_rows(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    rows: np.ndarray,
+    width: int,
+    y_of,
+    x_of,
+    new_width: int,
+    counts: np.ndarray,
+    out: np.ndarray,
+    pixels: np.ndarray,
+):
     """Keep the entries of `rows` whose pixel lies in a cut-out of the detector.
 
     `y_of` and `x_of` map an old coordinate to the new one, or to -1 outside the cut-out. Returns
@@ -207,7 +219,17 @@ def crop_rows(data, indices, indptr, rows, width, y_of, x_of, new_width, counts,
 
 
 @_jit
-def merge_rows(data, indices, indptr, group_rows, group_start, scratch, counts, out, pixels):
+def merge_rows(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    group_rows,
+    group_start,
+    scratch: np.ndarray,
+    counts: np.ndarray,
+    out: np.ndarray,
+    pixels: np.ndarray,
+):
     """Add up groups of rows; `out` and `pixels` have room for all their entries.
 
     Group `g` holds ``group_rows[group_start[g]:group_start[g + 1]]``; `scratch` (pixels,) holds
@@ -235,7 +257,7 @@ def merge_rows(data, indices, indptr, group_rows, group_start, scratch, counts, 
 
 
 @_jit
-def sort_rows(data, indices, indptr):
+def sort_rows(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray) -> None:
     """Sort each row by pixel, in place."""
     for row in range(indptr.size - 1):
         start, stop = indptr[row], indptr[row + 1]
@@ -252,7 +274,7 @@ def sort_rows(data, indices, indptr):
 
 
 @_jit
-def align_rows(indices_a, indptr_a, indices_b, indptr_b, from_a, from_b, pixels, counts):
+def align_rows(indices_a, indptr_a, indices_b, indptr_b, from_a, from_b, pixels: np.ndarray, counts: np.ndarray):
     """Walk two sorted arrays together and write the union of their pixels.
 
     `from_a` and `from_b` take the number of the entry in each array, or -1 where it has none.

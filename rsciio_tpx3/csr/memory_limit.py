@@ -31,7 +31,7 @@ class DenseMemoryError(LimitError, MemoryError):
     """A step would make more of the data dense than the limit allows."""
 
 
-def set_limit(limit):
+def set_limit(limit) -> None:
     """Set the size that a signal may have to become dense, for this session.
 
     Parameters
@@ -51,7 +51,7 @@ def set_limit(limit):
     _limit = None if limit is None else _in_bytes(limit, "set_limit")
 
 
-def save_limit(limit):
+def save_limit(limit) -> None:
     """Keep the limit for later sessions, in a file beside HyperSpy's own preferences.
 
     Parameters
@@ -116,7 +116,7 @@ def _in_bytes(limit, source):
     return value
 
 
-def _shown(limit):
+def _shown(limit) -> str:
     try:
         return f"{limit!r:.80}"
     except Exception:

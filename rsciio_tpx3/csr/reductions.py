@@ -5,24 +5,30 @@ smallest count is 0 wherever one frame has no entry. Integer sums are exact and 
 makes them; float sums are accumulated in double precision.
 """
 
+from __future__ import annotations
+
 import operator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.csr import kernels
 from rsciio_tpx3.csr.dtypes import countable
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+
 __all__ = ["extreme", "logical", "mean", "normalize_axes", "powers", "std", "sum_over", "var"]
 
 
-def normalize_axes(axis, ndim):
+def normalize_axes(axis, ndim: int) -> tuple[int, ...]:
     """Sorted tuple of non-negative axes; None means all."""
     if axis is None:
         return tuple(range(ndim))
     return tuple(sorted(axis_tuple(axis, ndim)))
 
 
-def axis_tuple(axis, ndim):
+def axis_tuple(axis, ndim: int):
     """The axes in the order given, counted from the front; NumPy's error for a wrong one."""
     axes = (axis,) if np.ndim(axis) == 0 else tuple(axis)
     axes = tuple(operator.index(a) for a in axes)
@@ -35,7 +41,7 @@ def axis_tuple(axis, ndim):
     return axes
 
 
-def which(frames, axes):
+def which(frames: CSRFrames, axes) -> str | None:
     """Which case of reduction `axes` is: "nav", "sig", "all", "line", "some nav", or None."""
     n = frames.n_nav
     nav, sig = tuple(range(n)), (n, n + 1)
@@ -52,7 +58,7 @@ def which(frames, axes):
     return None
 
 
-def shaped(values, frames, axes, keepdims):
+def shaped(values, frames: CSRFrames, axes, keepdims: bool):
     """Give the values the shape that NumPy's reduction has; a full reduction gives a scalar."""
     if keepdims:
         shape = tuple(1 if i in axes else n for i, n in enumerate(frames.shape))
@@ -62,7 +68,7 @@ def shaped(values, frames, axes, keepdims):
     return values if shape else values[()]
 
 
-def sum_over(frames, axis=None, dtype=None, keepdims=False):
+def sum_over(frames: CSRFrames, axis=None, dtype=None, keepdims: bool = False):
     """Sum, or NotImplemented where only a dense copy can tell."""
     axes = normalize_axes(axis, len(frames.shape))
     out_dtype = np.sum(np.zeros(1, frames.dtype), dtype=dtype).dtype
@@ -82,7 +88,7 @@ def sum_over(frames, axis=None, dtype=None, keepdims=False):
     return shaped(values.astype(out_dtype), frames, axes, keepdims)
 
 
-def _sums(frames, case, axes, data, wide):
+def _sums(frames: CSRFrames, case, axes, data, wide):
     if case == "nav":
         small = data.dtype == np.uint8 and data.size * 255 < 2**32
         out = np.zeros(frames.n_pixels, dtype=np.uint32 if small else wide)
@@ -99,7 +105,7 @@ def _sums(frames, case, axes, data, wide):
     return out
 
 
-def _in_two_steps(ours, numpys, frames, axes, keepdims, **kwargs):
+def _in_two_steps(ours, numpys, frames: CSRFrames, axes, keepdims: bool, **kwargs):
     """Detector axes first, on the entries; then NumPy on the small dense rest."""
     sig = tuple(a for a in axes if a >= frames.n_nav)
     nav = tuple(a for a in axes if a < frames.n_nav)
@@ -112,7 +118,7 @@ def _in_two_steps(ours, numpys, frames, axes, keepdims, **kwargs):
     return shaped(out, frames, axes, keepdims)
 
 
-def _merged(frames, axes, data, wide, keepdims):
+def _merged(frames: CSRFrames, axes, data, wide, keepdims: bool):
     """Sum over some navigation axes: still frames, with rows added up in groups."""
     nav = tuple(range(frames.n_nav))
     kept = tuple(a for a in nav if a not in axes)
@@ -145,7 +151,7 @@ def _merged(frames, axes, data, wide, keepdims):
     return frames._make(out, pixels, indptr, new_nav + frames.sig_shape)
 
 
-def mean(frames, axis=None, dtype=None, keepdims=False):
+def mean(frames: CSRFrames, axis=None, dtype=None, keepdims: bool = False):
     axes = normalize_axes(axis, len(frames.shape))
     out_dtype = np.mean(np.zeros(1, frames.dtype), dtype=dtype).dtype
     if out_dtype.kind != "f" or frames.dtype.kind not in "biuf":
@@ -159,7 +165,7 @@ def mean(frames, axis=None, dtype=None, keepdims=False):
     return (total / n).astype(out_dtype)
 
 
-def extreme(frames, largest, axis=None, keepdims=False):
+def extreme(frames: CSRFrames, largest: bool, axis=None, keepdims: bool = False):
     """Maximum or minimum."""
     axes = normalize_axes(axis, len(frames.shape))
     case = which(frames, axes)
@@ -169,7 +175,7 @@ def extreme(frames, largest, axis=None, keepdims=False):
     if case is None:
         numpys = np.max if largest else np.min
 
-        def ours(frames, axis, keepdims):
+        def ours(frames: CSRFrames, axis, keepdims: bool):
             return extreme(frames, largest, axis, keepdims)
 
         return _in_two_steps(ours, numpys, frames, axes, keepdims)
@@ -199,14 +205,14 @@ def extreme(frames, largest, axis=None, keepdims=False):
     return shaped(out, frames, axes, keepdims)
 
 
-def logical(frames, any_of, axis=None, keepdims=False):
+def logical(frames: CSRFrames, any_of: bool, axis=None, keepdims: bool = False):
     """`any` or `all`."""
     if frames.dtype.kind not in "biuf":
         return NotImplemented
     return extreme(frames.with_data(frames.data != 0), any_of, axis, keepdims)
 
 
-def var(frames, axis=None, dtype=None, ddof=0, keepdims=False):
+def var(frames: CSRFrames, axis=None, dtype=None, ddof=0, keepdims: bool = False):
     axes = normalize_axes(axis, len(frames.shape))
     out_dtype = np.var(np.zeros(1, frames.dtype), dtype=dtype).dtype
     case = which(frames, axes)
@@ -236,7 +242,7 @@ def var(frames, axis=None, dtype=None, ddof=0, keepdims=False):
     return shaped(out.astype(out_dtype), frames, axes, keepdims)
 
 
-def powers(frames, axes, keepdims=True):
+def powers(frames: CSRFrames, axes, keepdims: bool = True) -> tuple:
     """Exact sums of small integer counts and of their squares, as two int64 arrays.
 
     Over the navigation axes, the detector axes, or both.
@@ -257,6 +263,6 @@ def powers(frames, axes, keepdims=True):
     return tuple(shaped(values, frames, axes, keepdims) for values in (total, squares))
 
 
-def std(frames, axis=None, dtype=None, ddof=0, keepdims=False):
+def std(frames: CSRFrames, axis=None, dtype=None, ddof=0, keepdims: bool = False):
     answer = var(frames, axis, dtype, ddof, keepdims)
     return answer if answer is NotImplemented else np.sqrt(answer)

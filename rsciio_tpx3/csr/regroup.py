@@ -10,7 +10,7 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 __all__ = ["add_rows"]
 
 
-def add_rows(chunks, places, n_rows, dtype):
+def add_rows(chunks: list[CSRFrames], places, n_rows: int, dtype: np.dtype) -> CSRFrames:
     """Add up frames of several chunks by place.
 
     Parameters

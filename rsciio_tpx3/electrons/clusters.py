@@ -6,8 +6,12 @@ many, and are left out. With a margin of that duration and one window, every oth
 complete, and a chain is seen to be one: so the answer is exact, and the same for every way to cut a recording.
 """
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +22,11 @@ from rsciio_tpx3.events.source import EventSource, Hits
 from rsciio_tpx3.events.tally import Tally
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.utils.sorting import time_order, time_sorted
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.electrons.summaries import Summaries
+    from rsciio_tpx3.events.grid import PixelGrid
+    from rsciio_tpx3.events.source import EventIndex
 
 __all__ = [
     "ClusterOptions",
@@ -86,7 +95,7 @@ class ClusterOptions:
         return self.max_duration + self.window + 1
 
 
-def find_electrons(hits, start, stop, grid, options):
+def find_electrons(hits: Hits, start: int, stop: int, grid: PixelGrid, options: ClusterOptions):
     """Electrons of a half-open span of time among hits of the span and its margins.
 
     Parameters
@@ -118,7 +127,7 @@ def find_electrons(hits, start, stop, grid, options):
     return Hits(pixel, hits.toa[hit[kept]], total, width, energy, found.size[kept]), tally
 
 
-def label_hits(hits, grid, options):
+def label_hits(hits: Hits, grid: PixelGrid, options: ClusterOptions):
     """Hits in order of time, the cluster of each, and the clusters' `rsciio_tpx3.electrons.summaries.Summaries`."""
     if hits.energy is None:
         toa, pixel, tot = time_sorted(hits.toa, hits.pixel, hits.tot)
@@ -129,7 +138,7 @@ def label_hits(hits, grid, options):
     return hits, label, summarise(label, n, hits, options.position)
 
 
-def place_electrons(found, kept, hits, options):
+def place_electrons(found: Summaries, kept: np.ndarray, hits: Hits, options: ClusterOptions):
     """Pixel of some clusters, and the width of the detector it counts on.
 
     Parameters
@@ -178,7 +187,7 @@ class ClusteredSource(EventSource):
     >>> len(electrons.hits())  # doctest: +SKIP
     """
 
-    def __init__(self, source, options):
+    def __init__(self, source: EventSource, options: ClusterOptions) -> None:
         self.source = source = EventSource.adopt(source)
         self.options = options
         self.layout = source.layout
@@ -191,20 +200,20 @@ class ClusteredSource(EventSource):
         self.grid = pixel_grid(source.layout)
         self._tallies = {}
 
-    def describe(self):
+    def describe(self) -> dict:
         """As the hits'; see `EventSource.describe`."""
         return self.source.describe()
 
-    def index(self):
+    def index(self) -> EventIndex:
         """The index of the recording: its `n_hits` are hits, since electrons are known after a pass only."""
         return self.source.index()
 
-    def windows(self, start, stop):
+    def windows(self, start: int, stop: int) -> Iterator[Hits]:
         """Iterate over electrons of the half-open span of time; see `EventSource.windows`."""
         for electrons, _ in self._found(start, stop):
             yield electrons
 
-    def hits(self, start=None, stop=None):
+    def hits(self, start: int | None = None, stop: int | None = None) -> Hits:
         """All electrons of a half-open span of time; all by default.
 
         In order of their earliest hits; with ``time="largest"`` a few change places, since they go by that time where
@@ -214,7 +223,7 @@ class ClusteredSource(EventSource):
         found = self.windows(low if start is None else start, high if stop is None else stop)
         return Hits.joined(found, self.sig_shape[1])
 
-    def work(self, n_parts):
+    def work(self, n_parts: int) -> list[tuple[int, int]]:
         """Spans of time of equal length: unlike ranges of bytes, they own whole electrons."""
         self._tallies = {}
         low, high = self._whole()
@@ -222,7 +231,7 @@ class ClusteredSource(EventSource):
         borders = [low + (high - low) * i // n_parts for i in range(n_parts + 1)]
         return list(zip(borders[:-1], borders[1:]))
 
-    def part(self, piece):
+    def part(self, piece: tuple[int, int]) -> Iterator[Hits]:
         """Iterate over the electrons of one of the spans of `work`, and note its tally."""
         total = Tally()
         for electrons, tally in self._found(*piece):
@@ -230,7 +239,7 @@ class ClusteredSource(EventSource):
             yield electrons
         self._tallies[piece] = total
 
-    def narrowed(self, spans):
+    def narrowed(self, spans: Iterable[tuple[int, int]]) -> EventSource:
         """A source for these spans of time alone; see `EventSource.narrowed`."""
         part = copy.copy(self)
         margin = self.options.margin
@@ -238,7 +247,7 @@ class ClusteredSource(EventSource):
         part._tallies = {}
         return part
 
-    def shared_parts(self):
+    def shared_parts(self) -> tuple:
         """The table of neighbours, and what corrections of the hits below hold."""
         return *self.source.shared_parts(), self.grid
 
@@ -252,15 +261,15 @@ class ClusteredSource(EventSource):
         """The cache of the recording, see `rsciio_tpx3.cache.store`; None where none is wanted."""
         return self.source.cache
 
-    def noted(self):
+    def noted(self) -> dict:
         """See `EventSource.noted`."""
         return self.tally().plain()
 
-    def recall_noted(self, values):
+    def recall_noted(self, values: dict) -> None:
         """See `EventSource.recall_noted`."""
         self._tallies = {None: Tally.of(values)}
 
-    def tally(self):
+    def tally(self) -> Tally:
         """Sum of the tallies of all parts that were gone through since `work`.
 
         Returns
@@ -317,7 +326,7 @@ class ClusteredSource(EventSource):
                 return None
         return Hits.joined(parts, self.source.sig_shape[1]), left_out
 
-    def summary(self):
+    def summary(self) -> dict:
         """What was done and found, in plain numbers for the metadata."""
         options, tally = self.options, self.tally()
         found = {
@@ -339,7 +348,7 @@ class ClusteredSource(EventSource):
         return {name: value for name, value in found.items() if value is not None}
 
 
-def _numbers(tally):
+def _numbers(tally) -> dict:
     names = ("too_small", "too_large", "tot_too_low", "tot_too_high")
     left_out = {name: getattr(tally, name) for name in names if getattr(tally, name)}
     sizes = {} if tally.sizes is None else {str(i + 1): int(n) for i, n in enumerate(tally.sizes) if n}
@@ -354,7 +363,7 @@ def _numbers(tally):
     }
 
 
-def sampled_tally(source, options, n_hits=1 << 16, n_spans=8):
+def sampled_tally(source: EventSource, options: ClusterOptions, n_hits: int = 1 << 16, n_spans: int = 8) -> Tally:
     """Tally of clusters in short spans that are spread evenly over a recording; all of it where that is short.
 
     Parameters
@@ -375,7 +384,7 @@ def sampled_tally(source, options, n_hits=1 << 16, n_spans=8):
     return sum((tally for piece in pieces for _, tally in clustered._found(*piece)), Tally())
 
 
-def sample_spans(index, n_hits, n_spans=8):
+def sample_spans(index: EventIndex, n_hits, n_spans=8) -> list:
     """Spans of time, evenly spread, that hold about so many hits together if the rate is even."""
     low, high = index.hit_span[0], index.hit_span[1] + 1
     if index.n_hits <= n_hits:

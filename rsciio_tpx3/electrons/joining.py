@@ -11,10 +11,17 @@ that a hit is joined with, with the same answer:
   they are joined already.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rsciio_tpx3.electrons.near_hits import LONGEST, join_near_hits
 from rsciio_tpx3.utils.compiled import njit
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.grid import PixelGrid
 
 __all__ = ["join_hits"]
 
@@ -22,7 +29,7 @@ _SAMPLES = 256
 _MOST_ALIVE = 55  # hits within the window before each, on average, from where on the table is faster
 
 
-def join_hits(toa, pixel, grid, corners, window):
+def join_hits(toa: np.ndarray, pixel: np.ndarray, grid: PixelGrid, corners: bool, window: int):
     """Cluster number of each hit.
 
     Parameters
@@ -54,7 +61,15 @@ def _few_alive(toa, window):
 
 
 @njit(nogil=True, cache=True)
-def join_by_table(toa, pixel, row_start, column, stride, corners, window):
+def join_by_table(
+    toa: np.ndarray,
+    pixel: np.ndarray,
+    row_start: np.ndarray,
+    column: np.ndarray,
+    stride: int,
+    corners: bool,
+    window: int,
+):
     """An earlier hit of the same cluster for each hit, or the hit itself; parameters as of `join_near_hits`."""
     width = len(column)
     inverse = 1.0 / width
@@ -90,7 +105,7 @@ def join_by_table(toa, pixel, row_start, column, stride, corners, window):
 
 
 @njit(nogil=True, cache=True)
-def _numbered(parent):
+def _numbered(parent: np.ndarray):
     """Roots to numbers, in place: parents come before their children, so one sweep is enough."""
     n_clusters = np.int32(0)
     for i in range(len(parent)):

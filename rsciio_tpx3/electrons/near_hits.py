@@ -19,7 +19,9 @@ _STEP = 4  # distances between two looks whether the window still reaches
 
 
 @njit(nogil=True, cache=True)
-def join_near_hits(toa, pixel, row_start, column, stride, corners, window):
+def join_near_hits(
+    toa: np.ndarray, pixel: np.ndarray, row_start, column, stride: int, corners: bool, window: int
+) -> np.ndarray:
     """An earlier hit of the same cluster for each hit, or the hit itself.
 
     Parameters
@@ -65,7 +67,9 @@ def join_near_hits(toa, pixel, row_start, column, stride, corners, window):
 
 
 @njit(nogil=True, cache=True)
-def _places_and_times(toa, pixel, row_start, column, place, when):
+def _places_and_times(
+    toa: np.ndarray, pixel: np.ndarray, row_start: np.ndarray, column: np.ndarray, place, when
+) -> None:
     """Place of each hit in the grid, and the lower half of its time: enough for differences."""
     width = len(column)
     inverse = 1.0 / width
@@ -77,7 +81,7 @@ def _places_and_times(toa, pixel, row_start, column, place, when):
 
 
 @njit(nogil=True, cache=True)
-def _reached(when, first, stop, begin, window):
+def _reached(when, first, stop, begin, window: int):
     """Where distances from `begin` on end for a word of bits, and whether the window reaches beyond."""
     end, alive = begin, True
     while alive and end < begin + _DISTANCES:
@@ -93,7 +97,19 @@ def _reached(when, first, stop, begin, window):
 
 
 @njit(nogil=True, cache=True)
-def _compare(place, when, first, stop, begin, end, stride, reach, window, joined, nearest):
+def _compare(
+    place,
+    when,
+    first,
+    stop,
+    begin,
+    end,
+    stride: int,
+    reach,
+    window: int,
+    joined: np.ndarray,
+    nearest: np.ndarray,
+) -> None:
     """Compare a block of hits with those `begin` to `end` before each.
 
     Parameters
@@ -126,7 +142,7 @@ def _compare(place, when, first, stop, begin, end, stride, reach, window, joined
 
 
 @njit(nogil=True, cache=True)
-def _join_block(parent, joined, first, bits, nearest):
+def _join_block(parent: np.ndarray, joined, first, bits, nearest) -> None:
     """Join each hit of a block with the nearest, and with those that are not known to be joined with that one."""
     one = np.uint32(1)
     for i in range(len(bits)):
@@ -141,7 +157,7 @@ def _join_block(parent, joined, first, bits, nearest):
 
 
 @njit(nogil=True, cache=True)
-def _unite(parent, hit, distance, bits):
+def _unite(parent: np.ndarray, hit, distance, bits) -> None:
     """Join a hit with those so far before it and more, one for each bit that is set."""
     root = _root(parent, hit)
     while bits:
@@ -155,7 +171,7 @@ def _unite(parent, hit, distance, bits):
 
 
 @njit(nogil=True, cache=True)
-def _root(parent, hit):
+def _root(parent: np.ndarray, hit):
     while parent[hit] != hit:
         parent[hit] = parent[parent[hit]]
         hit = parent[hit]

@@ -1,10 +1,15 @@
 """What is known of each cluster, and which clusters pass."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from rsciio_tpx3.utils.compiled import njit
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import Hits
 
 __all__ = ["CHOICES", "Summaries", "choose", "summarise"]
 
@@ -45,7 +50,7 @@ class Summaries(NamedTuple):
     energy: np.ndarray
 
 
-def summarise(label, n_clusters, hits, position):
+def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position) -> Summaries:
     """Summaries of clusters.
 
     Parameters
@@ -73,7 +78,7 @@ def summarise(label, n_clusters, hits, position):
 
 
 @njit(nogil=True, cache=True)
-def _summaries(label, n_clusters, toa, tot):
+def _summaries(label: np.ndarray, n_clusters: int, toa: np.ndarray, tot: np.ndarray):
     """The columns that are always wanted; the loop over hits decides nothing, so that no guess of it can be wrong."""
     earliest, last = np.empty(n_clusters + 1, np.int32), np.empty(n_clusters, np.int32)
     best = np.zeros(n_clusters, np.uint64)  # ToT above, and below it a number that falls from hit to hit
@@ -97,7 +102,7 @@ def _summaries(label, n_clusters, toa, tot):
 
 
 @njit(nogil=True, cache=True)
-def _largest_of_equal_times(earliest, label, toa, tot):
+def _largest_of_equal_times(earliest, label: np.ndarray, toa: np.ndarray, tot: np.ndarray) -> None:
     """The clock's step makes times equal; the larger charge came first."""
     for i in range(len(label)):
         first = earliest[label[i]]
@@ -106,7 +111,7 @@ def _largest_of_equal_times(earliest, label, toa, tot):
 
 
 @njit(nogil=True, cache=True)
-def _moments(label, n_clusters, pixel, tot, width):
+def _moments(label: np.ndarray, n_clusters: int, pixel: np.ndarray, tot: np.ndarray, width: int):
     """Sums of row and column times ToT."""
     sum_y, sum_x = np.zeros(n_clusters, np.int64), np.zeros(n_clusters, np.int64)
     inverse = 1.0 / width
@@ -120,7 +125,16 @@ def _moments(label, n_clusters, pixel, tot, width):
 
 
 @njit(nogil=True, cache=True)
-def choose(found, hit, toa, start, stop, limits, counts, sizes):
+def choose(
+    found: Summaries,
+    hit: np.ndarray,
+    toa: np.ndarray,
+    start: int,
+    stop: int,
+    limits: tuple[int, ...],
+    counts: np.ndarray,
+    sizes: np.ndarray,
+) -> np.ndarray:
     """Numbers of the clusters of a span of time that pass all limits; what fails is counted at the first limit.
 
     Parameters

@@ -9,6 +9,8 @@ and of HERMES, evenTem, riCOM and tpx3awkward (``docs/formats/tpx3.md``, Geometr
 layout differs in orientation, which `orientation` or a table can express.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,7 +76,7 @@ class Layout:
     orientation: str = "up"
 
     @property
-    def chips(self):
+    def chips(self) -> tuple:
         """Chip numbers the layout has a place for."""
         return tuple(int(chip) for chip in np.flatnonzero(self.rules[:, 0] >= 0))
 
@@ -85,7 +87,7 @@ class Layout:
         return _of_rules, (self.name, self.sig_shape, own, self.gap, self.orientation)
 
 
-def _of_rules(name, sig_shape, own, gap, orientation):
+def _of_rules(name, sig_shape, own, gap, orientation) -> Layout:
     rules = np.full((256, 3), -1, np.int64)
     for chip, rule in own.items():
         rules[chip] = rule
@@ -160,7 +162,7 @@ def _extent(matrix, shift):
     return ends.min(axis=0), ends.max(axis=0)
 
 
-def make_layout(layout="quad", gap=0, orientation="up"):
+def make_layout(layout="quad", gap: int = 0, orientation: str = "up") -> Layout:
     """Detector layout from a name or from a table of chips.
 
     Parameters
@@ -212,7 +214,7 @@ def make_layout(layout="quad", gap=0, orientation="up"):
     return _oriented(name, shape, chips, int(gap), key)
 
 
-def _oriented(name, shape, chips, gap, orientation):
+def _oriented(name, shape, chips, gap, orientation) -> Layout:
     turn = np.array(ORIENTATIONS[orientation])
     height, width = shape
     if max(height, width) > _MOST_SIDE:

@@ -1,10 +1,16 @@
 """Which detector pixels exist, which are neighbours across chip borders, and which collect for the gap beside them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.events.geometry import CHIP_SIZE
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.geometry import Layout
 
 __all__ = ["PixelGrid", "collecting_pixels", "pixel_addresses", "pixel_grid"]
 
@@ -12,7 +18,7 @@ _REACH = 2  # pixels of a gap that one border pixel stands for: three times as w
 _WIDEST_GAP = 2 * _REACH
 
 
-def pixel_addresses(layout):
+def pixel_addresses(layout: Layout):
     """Chip and place on it of every detector pixel.
 
     Parameters
@@ -36,7 +42,7 @@ def pixel_addresses(layout):
     return chip, address
 
 
-def collecting_pixels(layout):
+def collecting_pixels(layout: Layout):
     """Flat index of the pixel that collects the charge at each detector pixel, -1 where there is none.
 
     The pixels at the inner chip borders are about three times as wide as the others, so that a layout with a gap shows
@@ -82,7 +88,7 @@ class PixelGrid:
         return int(self.row_start[-1]) + 2 * self.stride
 
 
-def pixel_grid(layout):
+def pixel_grid(layout: Layout) -> PixelGrid:
     """The grid in which pixels on both sides of a chip border are neighbours.
 
     Rows and columns without any pixel are left out where no more than four, or as many as the gap of the layout, lie

@@ -4,6 +4,8 @@ Nothing above an `EventSource` knows packets, rollovers or chips: it sees hits w
 detector pixel, and trigger edges on the same clock. `rsciio_tpx3.testing.check_event_source` tries an implementation.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -57,7 +59,7 @@ class Hits:
         """Detector row."""
         return self.pixel // self.width
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.pixel)
 
     def toa_and_pixel(self):
@@ -131,21 +133,21 @@ class Edges:
     code: np.ndarray
     counter: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ticks)
 
-    def select(self, name):
+    def select(self, name) -> Edges:
         """The edges of one kind, such as "tdc1-rise"."""
         keep = self.code == EDGE_CODES[name]
         return Edges(self.ticks[keep], self.code[keep], self.counter[keep])
 
     @property
-    def kinds(self):
+    def kinds(self) -> dict:
         """Number of edges of each kind that occurs."""
         counts = {name: int((self.code == code).sum()) for name, code in EDGE_CODES.items()}
         return {name: n for name, n in counts.items() if n}
 
-    def without(self, names):
+    def without(self, names) -> Edges:
         """The edges of all other kinds."""
         keep = ~np.isin(self.code, [EDGE_CODES[name] for name in names])
         return Edges(self.ticks[keep], self.code[keep], self.counter[keep])
@@ -206,7 +208,7 @@ class EventSource(ABC):
     """
 
     sig_shape: tuple[int, int]
-    layout: "Layout"
+    layout: Layout
     cache: Any = None
 
     # -- required ------------------------------------------------------------------------------------
@@ -268,7 +270,7 @@ class EventSource(ABC):
         """The hits of `part` for compiled code; see `compact_windows`."""
         yield from self.part(piece)
 
-    def narrowed(self, spans: Iterable[tuple[int, int]]) -> "EventSource":
+    def narrowed(self, spans: Iterable[tuple[int, int]]) -> EventSource:
         """A source for `windows` and `hits` inside these half-open spans of time alone.
 
         It holds no more of the index than they need, so that a task that travels to another process is
@@ -298,7 +300,7 @@ class EventSource(ABC):
     # -- sources that know nothing of this class -----------------------------------------------------
 
     @classmethod
-    def adopt(cls, source: Any) -> "EventSource":
+    def adopt(cls, source: Any) -> EventSource:
         """A source that has the required methods, but not this class, with all defaults; others as they are."""
         return source if isinstance(source, cls) else _Adopted(source)
 
@@ -309,7 +311,7 @@ _REQUIRED = ("sig_shape", "layout", "describe", "index", "windows")
 class _Adopted(EventSource):
     """A source of another make: its own methods where it has them."""
 
-    def __init__(self, source):
+    def __init__(self, source) -> None:
         missing = [name for name in _REQUIRED if not hasattr(source, name)]
         if missing:
             raise TypeError(
@@ -333,13 +335,13 @@ class _Adopted(EventSource):
 
         return "rsciio_tpx3.EventSource", normalize_token(self.source)
 
-    def describe(self):
+    def describe(self) -> dict:
         return self.source.describe()
 
-    def index(self):
+    def index(self) -> EventIndex:
         return self.source.index()
 
-    def windows(self, start, stop):
+    def windows(self, start: int, stop: int) -> Iterator[Hits]:
         yield from self.source.windows(start, stop)
 
 
@@ -348,7 +350,7 @@ _OPTIONAL = tuple(
 )
 
 
-def check_inside(spans, start, stop):
+def check_inside(spans, start, stop) -> None:
     """Raise unless a span of time lies in one of those that a source was narrowed to; None is all time."""
     if spans is not None and not any(low <= start and stop <= high for low, high in spans):
         raise ValueError(f"Hits from {start} to {stop} were asked of a source that was narrowed to {spans}.")

@@ -4,6 +4,8 @@ Each source notes a `Tally` for each part that it is asked for. They add up over
 that in the end every hit of a recording is accounted for.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,7 +51,7 @@ class Tally:
     sizes: np.ndarray = None
     left_out: dict = field(default_factory=dict)
 
-    def __add__(self, other):
+    def __add__(self, other) -> Tally:
         sizes = other.sizes if self.sizes is None else self.sizes + (0 if other.sizes is None else other.sizes)
         mine, theirs = vars(self), vars(other)
         numbers = {name: mine[name] + theirs[name] for name in mine if name not in ("sizes", "left_out")}
@@ -62,7 +64,7 @@ class Tally:
         """Of the number of hits, if electrons come at random: mean square over mean of the cluster size."""
         return self.squares / self.hits_of_electrons if self.hits_of_electrons else None
 
-    def plain(self):
+    def plain(self) -> dict:
         """As plain values, for the cache; `of` is the way back."""
         return {**vars(self), "sizes": None if self.sizes is None else self.sizes.tolist()}
 

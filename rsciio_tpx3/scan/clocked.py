@@ -1,6 +1,9 @@
 """Scans whose lines follow from the dwell time: frame-trigger, shared-clock, and frames over time."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +15,10 @@ from rsciio_tpx3.scan.scan import MOST_LINES, Scan, refuse_many_positions
 from rsciio_tpx3.utils.clock import LATEST, ticks_to_seconds
 from rsciio_tpx3.utils.text import counted, format_seconds
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.scan.options import ScanOptions
+
 __all__ = ["frame_trigger_scan", "frames_over_time", "shared_clock_scan"]
 
 _FINEST = 1 << 33  # parts of a tick; times 2e8 lines or frames they stay below 2**62
@@ -19,7 +26,7 @@ _SEGMENT_UNITS = 1 << 61  # longest segment of several frames, in parts of a tic
 _MOST_SEGMENTS = 1 << 16
 
 
-def _clocked_lines(options, starts, report, messages=(), numbers=None):
+def _clocked_lines(options: ScanOptions, starts, report, messages=(), numbers: np.ndarray | None = None):
     """Lines that follow from the dwell time alone, from the (exact) start of each frame.
 
     Parameters
@@ -73,7 +80,7 @@ def _first_ticks(whole, rest, den):
     return whole + (rest + after) // den, after
 
 
-def _refuse_fine(den):
+def _refuse_fine(den) -> None:
     """Stop where products of tick fractions and line numbers would not fit into 64 bits."""
     if den > _FINEST:
         raise ScanSyncError(
@@ -82,7 +89,7 @@ def _refuse_fine(den):
         )
 
 
-def _refuse_endless(n_frames, frame, options, what):
+def _refuse_endless(n_frames, frame, options: ScanOptions, what) -> None:
     """Stop before a mistyped time makes tables that fill the memory, or numbers that 64 bits do not hold."""
     ny, nx = options.nav_shape[-2:]
     if n_frames * frame + options.line_flyback + abs(options.delay) >= LATEST:
@@ -99,7 +106,7 @@ def _refuse_endless(n_frames, frame, options, what):
         )
 
 
-def shared_clock_scan(index, options):
+def shared_clock_scan(index: EventIndex, options: ScanOptions):
     need(options, "shared-clock", "nav_shape", "dwell")
     frame = lines_of_frame(options) * (options.nav_shape[-1] * options.dwell + options.line_flyback)
     frame += options.frame_flyback
@@ -121,7 +128,7 @@ def shared_clock_scan(index, options):
     return _clocked_lines(options, (whole + late_whole, rest + late_rest, den), {})
 
 
-def frame_trigger_scan(index, options, tdc):
+def frame_trigger_scan(index: EventIndex, options: ScanOptions, tdc):
     need(options, "frame-trigger", "nav_shape", "dwell")
     frame = lines_of_frame(options) * (options.nav_shape[-1] * options.dwell + options.line_flyback)
     pulses = pulses_of(index.edges, tdc, options.first_line, float(frame))
@@ -150,7 +157,7 @@ def frame_trigger_scan(index, options, tdc):
     return _clocked_lines(options, starts, report, messages, numbers)
 
 
-def frames_over_time(index, options):
+def frames_over_time(index: EventIndex, options: ScanOptions) -> Scan:
     if options.frame_time is None:
         raise ScanSyncError(
             'signal="frames" needs frame_time, such as frame_time="1 ms"; the recording lasts '

@@ -11,7 +11,10 @@ borders           raster whose beam is blanked, parked or jumps between lines: a
                   the scan the columns change at once, in every row at the same time.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +25,13 @@ from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.extensions import extension
 from rsciio_tpx3.utils.text import format_seconds
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from rsciio_tpx3.events.source import EventSource
+    from rsciio_tpx3.scan.options import ScanOptions
+    from rsciio_tpx3.scan.scan import Scan
 
 __all__ = ["METHODS", "ScanDelay", "delay_of_scan"]
 
@@ -58,11 +68,11 @@ class ScanDelay:
     clearness: float
 
     @property
-    def scan_delay(self):
+    def scan_delay(self) -> str:
         """Text for the option of the same name, such as "1203.5 ns"."""
         return f"{self.delay * 1e9:.1f} ns"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<ScanDelay: {format_seconds(self.delay)} +- {format_seconds(self.error)}, {self.method}>"
 
     def plot(self, ax=None):
@@ -82,7 +92,13 @@ class ScanDelay:
         return plot(self, ax)
 
 
-def delay_of_scan(source, options, span=None, method="auto", mask=None):
+def delay_of_scan(
+    source: EventSource,
+    options: ScanOptions,
+    span: Fraction | None = None,
+    method: str = "auto",
+    mask: np.ndarray | None = None,
+) -> ScanDelay:
     """The delay of the scan of an event source.
 
     Parameters
@@ -137,7 +153,7 @@ def delay_of_scan(source, options, span=None, method="auto", mask=None):
     )
 
 
-def _every_line(options):
+def _every_line(options: ScanOptions):
     """The scan with each line in a row of its own and all frames, in which directions are not mixed."""
     shape = options.nav_shape
     if shape is not None and options.lines_per_row > 1:
@@ -145,7 +161,7 @@ def _every_line(options):
     return replace(options, nav_shape=shape, lines_per_row=1, time_bins=None, frames=FrameChoice())
 
 
-def _check(scan, method, serpentine):
+def _check(scan: Scan, method, serpentine) -> None:
     if len(scan.nav_shape) == 1 or scan.n_columns == 1:
         raise ScanSyncError(
             "A delay shows in lines: positions with an edge of their own, and frames over time, have none."
@@ -159,7 +175,7 @@ def _check(scan, method, serpentine):
         raise ScanSyncError(f"method={method!r} does not fit a {pattern} scan; leave it out, or correct pattern=.")
 
 
-def _methods(method, serpentine, flyback):
+def _methods(method, serpentine, flyback: float) -> list:
     if method != "auto":
         return [method]
     if serpentine:
@@ -167,7 +183,7 @@ def _methods(method, serpentine, flyback):
     return ["retrace", "borders"] if flyback >= 2 * _NEAR else ["borders"]
 
 
-def _maximum(method, profiles, positions, flyback, offset):
+def _maximum(method, profiles, positions, flyback: float, offset) -> ScanDelay:
     """The best delay by one method; refuses a curve without a clear maximum."""
     m = profiles.per_position
     shifts = np.arange(-positions * m, positions * m + 1)
@@ -202,7 +218,7 @@ def _maximum(method, profiles, positions, flyback, offset):
     )
 
 
-def _t(values):
+def _t(values) -> float:
     """Mean in standard errors."""
     return float(values.mean() / max(values.std(ddof=1) / np.sqrt(len(values)), 1e-12))
 
@@ -214,7 +230,7 @@ def _apex(x, y, best, width):
     return x[best] + (np.clip(-b / (2 * a), -width, width) if a < 0 else 0.0)
 
 
-def _forward_backward(profiles, shifts, flyback):
+def _forward_backward(profiles, shifts, flyback: float):
     """Correlation of neighbouring lines, the one in reverse, by groups of rows."""
     n, pairs = profiles.n_positions * profiles.per_position, []
     rows = np.arange(len(profiles.backwards) - 1)
@@ -227,12 +243,12 @@ def _forward_backward(profiles, shifts, flyback):
     return _grouped_correlation(np.stack(pairs, axis=-1))
 
 
-def _retrace(profiles, shifts, flyback):
+def _retrace(profiles, shifts, flyback: float):
     """Correlation of each line with the flyback after it, in reverse and stretched to the line."""
     return _retrace_in(profiles, shifts, flyback, 0.0, 1.0)
 
 
-def _retrace_in(profiles, shifts, flyback, low, high):
+def _retrace_in(profiles, shifts, flyback: float, low, high):
     """The same in a part of the flyback: 0 is its beginning, 1 its end."""
     n, m = profiles.n_positions * profiles.per_position, profiles.per_position
     bins = np.linspace(low, high, max(int(flyback * (high - low)), 4) + 1)
@@ -246,14 +262,14 @@ def _retrace_in(profiles, shifts, flyback, low, high):
     return _grouped_correlation(np.stack(pairs, axis=-1))
 
 
-def _check_retrace(profiles, best, flyback):
+def _check_retrace(profiles, best, flyback: float) -> None:
     """Refuse an agreement that comes from the ends of the flyback alone, as where the beam rests."""
     _, inner = _retrace_in(profiles, [best], flyback, 0.1, 0.9)
     if _t(inner[:, 0]) < 3 or _motion(profiles, best, flyback) < 5:
         raise ScanSyncError("the flyback does not look like the line in reverse")
 
 
-def _borders(profiles, shifts, flyback):
+def _borders(profiles, shifts, flyback: float):
     """Change of the columns at the start and the end of the scan, above what noise makes."""
     n = profiles.n_positions * profiles.per_position
     change = _change(profiles)
@@ -264,7 +280,7 @@ def _borders(profiles, shifts, flyback):
     return curves, curves
 
 
-def _check_borders(profiles, best, flyback):
+def _check_borders(profiles, best, flyback: float) -> None:
     """Refuse a change that is broad, or no larger than those the specimen makes, or a beam that moves."""
     w, n = _NEAR * profiles.per_position, profiles.n_positions * profiles.per_position
     ends = [0, n] if flyback >= 2 * _NEAR else [0]
@@ -280,7 +296,7 @@ def _check_borders(profiles, best, flyback):
         raise ScanSyncError("the beam moves in the flyback, so nothing need change where the scan begins")
 
 
-def _motion(profiles, best, flyback):
+def _motion(profiles, best, flyback: float):
     """Contrast within the middle of the flyback, in standard deviations of a resting or blanked beam."""
     n, m = profiles.n_positions * profiles.per_position, profiles.per_position
     places = np.linspace(0.2, 0.8, max(int(0.6 * flyback), 2) + 1) * flyback * m
@@ -316,7 +332,7 @@ def _at(cumulated, x):
     return cumulated[..., low] * (1 - part) + cumulated[..., low + 1] * part
 
 
-def _products(a, b):
+def _products(a, b) -> np.ndarray:
     """Sums over columns and channels that a correlation is made of, for each row: (5, rows).
 
     Counts scatter by their own number: taken from the squares, else a window with more noise in it

@@ -8,7 +8,10 @@ of an input are missing between two that were recorded, so a gap in time is eith
 pulses, put back) or it is the flyback between two frames.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +20,9 @@ from rsciio_tpx3.scan.intervals import SHORT, holds, kinds_of_intervals, line_in
 from rsciio_tpx3.scan.steps import ends_in_step, keeps_step, out_of_step
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import counted, format_seconds
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import Edges
 
 __all__ = [
     "Pulses",
@@ -87,30 +93,30 @@ class Pulses:
     unexplained: int = 0
     moved: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("doubtful", "marked"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.zeros(len(self.ticks), bool))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ticks)
 
     @property
-    def run_lengths(self):
+    def run_lengths(self) -> np.ndarray:
         """Pulses in each run."""
         return np.bincount(self.run) if len(self.run) else np.zeros(0, np.int64)
 
 
-def other_direction(tdc):
+def other_direction(tdc: str):
     """The opposite edge of the same input."""
     return tdc[:5] + ("fall" if tdc.endswith("rise") else "rise")
 
 
-def period_text(pulses):
+def period_text(pulses: Pulses) -> str:
     return format_seconds(ticks_to_seconds(pulses.period)) if np.isfinite(pulses.period) else "an unknown time"
 
 
-def pulses_of(edges, tdc, first=0, least=0, in_run=()):
+def pulses_of(edges: Edges, tdc: str, first: int = 0, least=0, in_run=()) -> Pulses:
     """The pulses of one edge kind, with what its counter says is missing.
 
     Parameters
@@ -147,7 +153,13 @@ def pulses_of(edges, tdc, first=0, least=0, in_run=()):
     return pulses
 
 
-def regular_pulses(edges, counter=None, least=0, in_run=(), both=None):
+def regular_pulses(
+    edges: np.ndarray,
+    counter: np.ndarray | None = None,
+    least: float = 0,
+    in_run: tuple[int, ...] = (),
+    both: bool | None = None,
+) -> Pulses:
     """Sort out a series of edges of one kind.
 
     Parameters
@@ -222,7 +234,7 @@ def regular_pulses(edges, counter=None, least=0, in_run=(), both=None):
     return replace(pulses, ticks=ticks, moved=moved)
 
 
-def _without_strays(pulses, in_run):
+def _without_strays(pulses: Pulses, in_run):
     """Leave out edges in the pause between whole runs: alone, or as one too many, out of step, at the end of a run."""
     lengths = pulses.run_lengths
     n_whole = np.isin(lengths, in_run).sum()
@@ -269,7 +281,7 @@ def _kept(doubtful, stray):
     return np.logical_or.reduceat(doubtful, np.append(0, kept[:-1] + 1))
 
 
-def _sort_out(edges, number, period):
+def _sort_out(edges, number, period) -> dict:
     """What edges and gaps are, if lines (or pixels) come every `period`.
 
     Returns
@@ -327,7 +339,7 @@ def _period(edges, number, least, in_run):
     return line_interval(best or kinds, least, told=bool(best))
 
 
-def _fit(edges, number, period, in_run):
+def _fit(edges, number, period, in_run) -> int:
     """Pulses in frames that are as long as they should be, if lines come every `period`; 0 if most are not.
 
     The first run and the last may be shorter, and a few others. Pulses missing at a border belong to either side.
@@ -405,7 +417,7 @@ def _bursts(edges, number, period):
     return burst
 
 
-def period_report(pulses, what):
+def period_report(pulses: Pulses, what: str) -> dict:
     """Measured interval with its spread, for the metadata."""
     if not np.isfinite(pulses.period):
         return {}
@@ -415,7 +427,7 @@ def period_report(pulses, what):
     }
 
 
-def gap_messages(pulses, what):
+def gap_messages(pulses: Pulses, what: str):
     """What the user has to be told about repaired, lost and spurious edges."""
     messages = []
     if not pulses.counter_usable:

@@ -4,11 +4,18 @@ They are believed where they agree with the lines: each stands at the same dista
 they tell where frames begin although the scan does not pause, and whatever became of the lines.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.utils.text import counted
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import Edges
+    from rsciio_tpx3.scan.edges import Pulses
 
 __all__ = ["frame_edge_kind", "frame_edges", "marked_by_frame_edges"]
 
@@ -23,7 +30,7 @@ def frame_edge_kind(edges, tdc):
     return next((kind for kind in kinds if kind.endswith("rise")), kinds[0] if kinds else None)
 
 
-def frame_edges(edges, kind, pulses, lines=None):
+def frame_edges(edges: Edges, kind: str, pulses: Pulses, lines: int | None = None):
     """Pulses that begin a frame by the edges of another input.
 
     Parameters
@@ -67,7 +74,7 @@ def frame_edges(edges, kind, pulses, lines=None):
     return begins, len(ticks)
 
 
-def _one_begins(begin, pulses, lines):
+def _one_begins(begin, pulses: Pulses, lines):
     """Whether one edge alone stands where a frame may begin: none is beside it to compare with."""
     if begin == 0 or pulses.run[begin] != pulses.run[begin - 1]:
         return True
@@ -77,7 +84,7 @@ def _one_begins(begin, pulses, lines):
     return begin % lines == 0 or (len(pulses) % lines != 0 and begin < lines and len(pulses) - begin <= lines)
 
 
-def marked_by_frame_edges(edges, tdc, pulses, lines=None):
+def marked_by_frame_edges(edges, tdc, pulses: Pulses, lines=None):
     """The pulses with runs that begin where the other input says, and what there is to say about it.
 
     Returns

@@ -8,6 +8,8 @@ a line must be (columns times dwell time, or the time for which a line gate is h
 follow others of their kind, as lines do and pauses do not.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +41,7 @@ class IntervalKind:
     in_rows: bool
 
 
-def kinds_of_intervals(intervals):
+def kinds_of_intervals(intervals: np.ndarray) -> list[IntervalKind]:
     """The kinds of intervals in a series, shortest first.
 
     Kinds of one, or of less than a hundredth of all, are left out where a larger one exists: they are
@@ -88,7 +90,7 @@ def holds(kind, least):
     return kind.length > _NEARLY * least
 
 
-def line_interval(kinds, least=0, told=False):
+def line_interval(kinds: list[IntervalKind], least: float = 0, told: bool = False):
     """The interval from line to line.
 
     Parameters

@@ -7,12 +7,19 @@ inner and the outer: what electrons leave the one, the other gains, so there is 
 is absorbed.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.utils.compiled import njit
 from rsciio_tpx3.utils.threads import add_up
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventSource
+    from rsciio_tpx3.scan.scan import Scan
 
 __all__ = ["LineProfiles", "half_mask", "line_profiles"]
 
@@ -48,7 +55,7 @@ class LineProfiles:
     step: float
 
 
-def half_mask(pattern):
+def half_mask(pattern: np.ndarray) -> np.ndarray:
     """Pixels farther from the centre of mass than those that hold half of the counts.
 
     Parameters
@@ -69,7 +76,9 @@ def half_mask(pattern):
     return distance > distance.ravel()[order[min(inner, len(order) - 1)]]
 
 
-def line_profiles(source, scan, before, after, per_position, mask=None):
+def line_profiles(
+    source: EventSource, scan: Scan, before: int, after: int, per_position: int, mask: np.ndarray | None = None
+) -> LineProfiles:
     """Profiles of all lines of a scan, from one pass over the recording.
 
     Parameters
@@ -109,7 +118,7 @@ def line_profiles(source, scan, before, after, per_position, mask=None):
     return LineProfiles(counts, -first, per_position, nx, backwards, dwell / per_position)
 
 
-def _pattern(source):
+def _pattern(source: EventSource):
     """The sum of the first hits, enough of them to part the detector."""
     size, n = source.sig_shape[0] * source.sig_shape[1], 0
     pattern = np.zeros(size, np.int64)
@@ -122,7 +131,7 @@ def _pattern(source):
     return pattern.reshape(source.sig_shape)
 
 
-def _counted(source, pieces, columns, rows):
+def _counted(source: EventSource, pieces, columns, rows):
     *scan, low, high, mask = columns
     counts = np.zeros((2, rows, high - low), np.int64)
     for piece in pieces:
@@ -132,7 +141,20 @@ def _counted(source, pieces, columns, rows):
 
 
 @njit(nogil=True, cache=True)
-def _add_hits(toa, pixel, start, phase, num, row, den, per_position, low, high, mask, counts):
+def _add_hits(
+    toa: np.ndarray,
+    pixel: np.ndarray,
+    start,
+    phase,
+    num,
+    row,
+    den,
+    per_position: int,
+    low,
+    high,
+    mask,
+    counts: np.ndarray,
+) -> None:
     """Count each hit to its line, and to the lines before and after where it is near enough."""
     last = len(start) - 1
     s = 0

@@ -1,8 +1,11 @@
 """Scans whose lines are marked by edges: line-gate, line-start, periodic-line; and rows from lines."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +18,11 @@ from rsciio_tpx3.scan.scan import Scan
 from rsciio_tpx3.scan.steps import slips
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import counted, format_seconds
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.scan.edges import Pulses
+    from rsciio_tpx3.scan.options import ScanOptions
 
 __all__ = [
     "gate_length",
@@ -33,7 +41,7 @@ _END_FITS = 0.002  # of a line: how far its end may be out of place although no 
 _END_SPREADS = 12  # times the median distance from the typical length
 
 
-def line_scan(index, options, sync, tdc):
+def line_scan(index: EventIndex, options: ScanOptions, sync, tdc) -> Scan:
     """The `Scan` of a recording whose lines are marked by edges of kind `tdc`."""
     pulses = line_pulses(index.edges, options, sync, tdc)
     first_messages = []
@@ -87,14 +95,14 @@ def line_scan(index, options, sync, tdc):
     )
 
 
-def lines_of_frame(options):
+def lines_of_frame(options: ScanOptions):
     """Trigger lines in a frame of the shape asked for; None where none is."""
     if options.nav_shape is None:
         return None
     return options.nav_shape[-2] * options.lines_per_row + sum(options.skip_lines)
 
 
-def line_pulses(edges, options, sync, tdc):
+def line_pulses(edges, options: ScanOptions, sync, tdc):
     """The `Pulses` of lines, by what is known of their length and number."""
     n_lines = lines_of_frame(options)
     least = 0
@@ -106,7 +114,7 @@ def line_pulses(edges, options, sync, tdc):
     return pulses_of(edges, tdc, options.first_line, least, (n_lines,) if n_lines else ())
 
 
-def _high_time(starts, ends):
+def _high_time(starts, ends) -> float:
     """How long the signal is high for half of the time that it is high: a line, however many pulses a burst has."""
     following = np.searchsorted(ends, starts, "right")
     known = following < len(ends)
@@ -117,14 +125,14 @@ def _high_time(starts, ends):
     return float(high[np.searchsorted(np.cumsum(high), high.sum() / 2)]) if len(high) else 0.0
 
 
-def gate_length(starts, ends):
+def gate_length(starts, ends) -> float:
     """Typical time from a line's start to the end that follows it, ticks; 0 where none follows."""
     following = np.searchsorted(ends, starts, "right")
     inside = following < len(ends)
     return float(np.median(ends[following[inside]] - starts[inside])) if inside.any() else 0.0
 
 
-def _with_first_line(index, pulses, tdc):
+def _with_first_line(index: EventIndex, pulses: Pulses, tdc):
     """Put back the first line's start where only its end was recorded, if the recording had begun by then."""
     ends = index.edges.select(other_direction(tdc)).ticks
     start = pulses.ticks
@@ -148,7 +156,7 @@ def _with_first_line(index, pulses, tdc):
     ), []
 
 
-def _line_times(index, pulses, sync, tdc):
+def _line_times(index: EventIndex, pulses: Pulses, sync, tdc):
     """Start and usable length of each line, ticks."""
     start = pulses.ticks
     ends = index.edges.select(other_direction(tdc)).ticks
@@ -185,13 +193,13 @@ def _nearest(values, wanted):
     return np.where(wanted - values[left] <= values[right] - wanted, left, right)
 
 
-def _fitted(pulses):
+def _fitted(pulses: Pulses):
     """Line starts on a straight line through the pulses of each run: period common, offset its own."""
     origin, offset = _fit(pulses)
     return origin + np.round(offset).astype(np.int64)
 
 
-def _fit(pulses):
+def _fit(pulses: Pulses):
     """The fitted times as a whole number near them and a float to be added."""
     number = np.arange(len(pulses), dtype=np.float64)
     kept = ~pulses.lost
@@ -209,7 +217,7 @@ def _fit(pulses):
     return origin[run], mean_y[run] + slope * (number - mean_x[run])
 
 
-def _stretches(pulses):
+def _stretches(pulses: Pulses):
     """Numbers of the stretches of pulses in one step: runs, cut where the step changes without a mark."""
     border, known = np.zeros(len(pulses), bool), np.flatnonzero(~pulses.lost)
     border[known] = slips(pulses.ticks[known], pulses.period)
@@ -217,7 +225,7 @@ def _stretches(pulses):
     return np.cumsum(border)
 
 
-def _jitter_report(pulses):
+def _jitter_report(pulses: Pulses) -> dict:
     """How far line starts lie from a regular grid, one standard deviation, with its own error."""
     origin, offset = _fit(pulses)
     kept = ~pulses.lost
@@ -229,7 +237,7 @@ def _jitter_report(pulses):
     return {"line_jitter": jitter, "line_jitter_error": jitter / float(np.sqrt(2 * free))}
 
 
-def _frame_rows(pulses, options):
+def _frame_rows(pulses: Pulses, options: ScanOptions):
     """Frame and row of each line, and the number of lines in a frame.
 
     Frame marks (a burst, or a gap no missing pulse explains) decide where they are regular; the
@@ -288,7 +296,7 @@ def _frame_rows(pulses, options):
     return found.frame, found.within, marked, messages + found.messages
 
 
-def out_of_step_message(pulses, within, what):
+def out_of_step_message(pulses: Pulses, within, what) -> list:
     """What there is to say where pulses inside a frame (or line) change their step, and nothing has mended that."""
     odd = np.diff(_stretches(pulses), prepend=0) > 0
     odd[1:] &= np.diff(pulses.run) == 0
@@ -301,7 +309,7 @@ def out_of_step_message(pulses, within, what):
     ]
 
 
-def _cut_where_out_of_step(pulses, run, whole):
+def _cut_where_out_of_step(pulses: Pulses, run, whole):
     """Runs longer than a frame are cut where the lines change their step: a mark that was lost has left that."""
     border = np.diff(run, prepend=run[0]) > 0
     too_long = (np.bincount(run) > whole)[run]
@@ -309,7 +317,7 @@ def _cut_where_out_of_step(pulses, run, whole):
     return np.cumsum(border | (cut & too_long))
 
 
-def marks_frames(lengths, wanted, too_long=True):
+def marks_frames(lengths, wanted, too_long: bool = True) -> bool:
     """Whether runs between marks are frames (or lines) of the length wanted, but for some that are doubtful.
 
     `too_long`: some may be longer, since a mark was lost or edges came before the scan.
@@ -320,7 +328,7 @@ def marks_frames(lengths, wanted, too_long=True):
     return bool(too_long and is_whole.any() and 2 * is_whole.sum() >= len(lengths))
 
 
-def whole_runs(pulses, wanted):
+def whole_runs(pulses: Pulses, wanted):
     """Run of each pulse, where marks are frame marks: what belongs together is put together.
 
     A pulse missing at the border of two frames may be the last of one or the first of the next: it is moved
@@ -347,12 +355,12 @@ def whole_runs(pulses, wanted):
     return np.repeat(np.arange(len(lengths)), lengths)
 
 
-def some(lengths):
+def some(lengths) -> str:
     shown = ", ".join(str(n) for n in lengths[:6])
     return shown + (", ..." if len(lengths) > 6 else "")
 
 
-def _shape_error(options, marked, wanted, n_frames):
+def _shape_error(options: ScanOptions, marked, wanted, n_frames):
     x, y = options.nav_shape[-1], options.nav_shape[-2]
     advice = [f"navigation_shape=({x}, {marked})"]
     if marked % y == 0:
@@ -365,7 +373,7 @@ def _shape_error(options, marked, wanted, n_frames):
     )
 
 
-def _columns(options, gated, pulses, length, n_rows):
+def _columns(options: ScanOptions, gated, pulses: Pulses, length, n_rows: int):
     """Columns in a line and the dwell time as ``num / den`` for each line.
 
     `gated`: whether the edges tell for how long the beam scans, and not only the period.
@@ -417,7 +425,7 @@ def _columns(options, gated, pulses, length, n_rows):
     return nx, np.full(n, dwell.numerator, np.int64), dwell.denominator, messages
 
 
-def _need_dwell(options, pulses, row):
+def _need_dwell(options: ScanOptions, pulses: Pulses, row) -> None:
     """Refuse to go on where neither edges nor options tell the time on a position."""
     if options.dwell is None and (options.active_fraction is None or options.nav_shape is None):
         raise ScanSyncError(
@@ -428,7 +436,7 @@ def _need_dwell(options, pulses, row):
         )
 
 
-def _rows_of(n_lines, options):
+def _rows_of(n_lines: int, options: ScanOptions):
     """Rows that the lines of a frame make."""
     n_rows = (n_lines - sum(options.skip_lines)) // options.lines_per_row
     if n_rows < 1:
@@ -439,7 +447,9 @@ def _rows_of(n_lines, options):
     return n_rows
 
 
-def scan_of_lines(options, frames, rows, n_lines, nx, start, stop, phase, num, den, report, messages):
+def scan_of_lines(
+    options: ScanOptions, frames, rows, n_lines: int, nx: int, start, stop, phase, num, den, report, messages
+) -> Scan:
     """Put lines into frames and rows: the one place that knows raster and serpentine."""
     first = options.skip_lines[0]
     n_rows = _rows_of(n_lines, options)

@@ -5,11 +5,17 @@ else. One doubtful run costs no other its mark: it is numbered from the mark tha
 frames begin where they come regularly; what neither tells has no position, and that is said.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.utils.text import counted
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.scan.edges import Pulses
 
 __all__ = ["Numbered", "number_runs"]
 
@@ -27,7 +33,7 @@ class Numbered:
     messages: list
 
 
-def number_runs(pulses, run, whole, what, segment, follow=False):
+def number_runs(pulses: Pulses, run: np.ndarray, whole: int, what: str, segment: str, follow: bool = False) -> Numbered:
     """Frames and numbers in the frame.
 
     Parameters
@@ -70,7 +76,7 @@ def number_runs(pulses, run, whole, what, segment, follow=False):
 class _Runs:
     """Runs of pulses, and what their borders tell."""
 
-    def __init__(self, pulses, lengths, begin, end, whole, follow):
+    def __init__(self, pulses: Pulses, lengths, begin, end, whole, follow) -> None:
         self.pulses, self.lengths, self.begin, self.end, self.whole = pulses, lengths, begin, end, whole
         self.lost_before = np.concatenate([[False], pulses.lost[end[:-1] - 1]])
         self.good = (~pulses.doubtful[begin] & ~self.lost_before) | pulses.marked[begin]
@@ -81,7 +87,7 @@ class _Runs:
             self.lone[[0, -1]] = lengths[[0, -1]] == 1
         self.every, self.reference = self._clock()
 
-    def time(self, k):
+    def time(self, k) -> float:
         return float(self.pulses.ticks[self.begin[k]])
 
     def _clock(self):

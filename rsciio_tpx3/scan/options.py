@@ -1,5 +1,7 @@
 """What a user may say about a scan, and the conventions there are."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -74,7 +76,7 @@ class ScanOptions:
     time_bins: TimeBins | None = None
     follow: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, allowed in (("sync", ("auto", *SYNCS)), ("tdc", ("auto", *EDGE_CODES)), ("pattern", PATTERNS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is none of {', '.join(map(repr, allowed))}.")
@@ -94,7 +96,7 @@ class ScanOptions:
             raise ValueError(f"positions lists pixel pulses; it means nothing for sync={self.sync!r}.")
 
 
-def need(options, sync, *names):
+def need(options: ScanOptions, sync: str, *names) -> None:
     """Refuse to go on without options that no edge can replace."""
     text = {"nav_shape": "navigation_shape", "dwell": "dwell_time"}
     missing = [text.get(name, name) for name in names if getattr(options, name) is None]

@@ -1,6 +1,9 @@
 """Scans with a pulse for each probe position, in raster order or by a list."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,10 +15,15 @@ from rsciio_tpx3.scan.options import need
 from rsciio_tpx3.scan.scan import Scan
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.scan.edges import Pulses
+    from rsciio_tpx3.scan.options import ScanOptions
+
 __all__ = ["pixel_pulses", "pixel_trigger_scan"]
 
 
-def pixel_pulses(edges, options, tdc):
+def pixel_pulses(edges, options: ScanOptions, tdc):
     """The `Pulses` of probe positions, by what is known of their time and number."""
     in_run = ()
     if options.nav_shape is not None and options.positions is None:
@@ -24,7 +32,7 @@ def pixel_pulses(edges, options, tdc):
     return pulses_of(edges, tdc, options.first_line, float(options.dwell or 0), in_run)
 
 
-def pixel_trigger_scan(index, options, tdc):
+def pixel_trigger_scan(index: EventIndex, options: ScanOptions, tdc) -> Scan:
     pulses = pixel_pulses(index.edges, options, tdc)
     n = len(pulses)
     nx, n_positions, position, nav_shape, messages = _pulse_positions(pulses, options)
@@ -70,7 +78,7 @@ def pixel_trigger_scan(index, options, tdc):
     )
 
 
-def _pulse_positions(pulses, options):
+def _pulse_positions(pulses: Pulses, options: ScanOptions):
     """Flat position of each pulse over all frames, and the scan's shape."""
     if options.positions is not None:
         need(options, "pixel-trigger with positions", "nav_shape")
@@ -92,7 +100,7 @@ def _pulse_positions(pulses, options):
     return nx, n_frames * frame, line * nx + column, tuple(int(v) for v in nav_shape), messages
 
 
-def _numbers_by_runs(pulses, nx, ny, follow):
+def _numbers_by_runs(pulses: Pulses, nx: int, ny: int, follow):
     """Number of each pulse in a scan without gaps, as the pauses after lines or frames tell it; -1 for none."""
     for whole in (nx * ny, nx):
         run = whole_runs(pulses, whole)
@@ -111,7 +119,7 @@ def _numbers_by_runs(pulses, nx, ny, follow):
     return np.where(placed, number * whole + found.within, -1), messages
 
 
-def _line_numbers(pulses, found, ny, follow):
+def _line_numbers(pulses: Pulses, found, ny: int, follow):
     """Number of each line over all frames, where pauses between frames tell it (-1 for none), and what is to be said.
 
     As found where no pause tells more.
@@ -136,7 +144,7 @@ def _line_numbers(pulses, found, ny, follow):
     return number, in_frame.messages
 
 
-def _counted_on(pulses, nx):
+def _counted_on(pulses: Pulses, nx: int):
     """Numbers where no pause tells a line or frame of this shape."""
     lengths = pulses.run_lengths
     inner = lengths[1:-1]
@@ -154,7 +162,7 @@ def _counted_on(pulses, nx):
     return np.arange(len(pulses)), messages
 
 
-def _raster_of_runs(pulses, lengths):
+def _raster_of_runs(pulses: Pulses, lengths):
     """Columns and rows from the flybacks between pulses."""
     whole = lengths[:-1] if len(lengths) > 1 else lengths
     if len(lengths) == 1 or not (whole == whole[0]).all() or lengths[-1] > whole[0]:
@@ -174,7 +182,7 @@ def _raster_of_runs(pulses, lengths):
     return nx, int(per_frame[0])
 
 
-def _listed_positions(number, options):
+def _listed_positions(number, options: ScanOptions):
     positions = np.asarray(options.positions)
     ny, nx = options.nav_shape[-2:]
     if positions.dtype.kind not in "iu" or (positions.ndim != 1 and positions.shape != (ny, nx)):

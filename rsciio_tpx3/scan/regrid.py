@@ -5,11 +5,17 @@ nearest row of a grid that may be finer than the lines. Nothing is interpolated:
 event.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.scan.scan import MOST_POSITIONS
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.scan.scan import Scan
 
 __all__ = ["Grid", "common_grid", "scan_grid", "shifted_scan"]
 
@@ -36,7 +42,7 @@ class Grid:
         If there are more cells than a scan may have positions.
     """
 
-    def __init__(self, shifts, nav_shape, upsampling, first, shape):
+    def __init__(self, shifts: np.ndarray, nav_shape: tuple[int, ...], upsampling: int, first, shape) -> None:
         self.shifts = np.asarray(shifts, float)
         self.nav_shape = tuple(nav_shape)
         self.upsampling = int(upsampling)
@@ -49,7 +55,7 @@ class Grid:
                 "(s.inav)."
             )
 
-    def cells(self, axis):
+    def cells(self, axis) -> np.ndarray:
         """Cell of the middle of each position along an axis, for each frame; -1 outside the grid.
 
         Returns
@@ -74,12 +80,12 @@ def _cells(shifts, n, upsampling):
     return np.floor((np.arange(n) + 0.5 + shifts[:, None]) * upsampling).astype(np.int64)
 
 
-def scan_grid(shifts, nav_shape, upsampling=1):
+def scan_grid(shifts, nav_shape, upsampling=1) -> Grid:
     """The grid of the unshifted scan."""
     return Grid(shifts, nav_shape, upsampling, (0, 0), [n * upsampling for n in nav_shape])
 
 
-def common_grid(shifts, nav_shape, upsampling=1):
+def common_grid(shifts, nav_shape, upsampling=1) -> Grid:
     """The part of the field that every frame has seen.
 
     Raises
@@ -101,7 +107,7 @@ def common_grid(shifts, nav_shape, upsampling=1):
     return Grid(shifts, nav_shape, upsampling, first, shape)
 
 
-def shifted_scan(scan, grid):
+def shifted_scan(scan: Scan, grid: Grid) -> Scan:
     """The scan of repeated frames with every event at its place on a grid, frames added up.
 
     Parameters

@@ -4,13 +4,19 @@ Both are changes of a `Scan` alone: lines of frames that are not wanted have no 
 of frames that are added up share theirs. What decodes and counts hits needs to know nothing of it.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.utils.integers import is_whole
 from rsciio_tpx3.utils.units import shown
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.scan.scan import Scan
 
 __all__ = ["FrameChoice", "frame_choice", "with_frames"]
 
@@ -42,7 +48,7 @@ class FrameChoice:
         return word if chosen is None else [word, chosen]
 
 
-def frame_choice(frames):
+def frame_choice(frames) -> FrameChoice:
     """The user's word for ``frames`` as a `FrameChoice`; see `rsciio_tpx3.tpx3.file_reader`."""
     if isinstance(frames, str) and frames in ("separate", "sum"):
         return FrameChoice(frames == "sum")
@@ -77,14 +83,14 @@ def _chosen(value, given):
     return tuple(int(n) for n in numbers)
 
 
-def _misread(given):
+def _misread(given) -> ValueError:
     return ValueError(
         f'frames={shown(given)} is none of "separate", "sum", a frame number, a slice such as slice(0, 10) or "0:10", '
         'a list of numbers, or ("sum", one of these).'
     )
 
 
-def with_frames(scan, choice, summed):
+def with_frames(scan: Scan, choice: FrameChoice, summed: bool) -> Scan:
     """The scan with the frames of a choice.
 
     Parameters
@@ -140,7 +146,7 @@ def with_frames(scan, choice, summed):
     )
 
 
-def _used_segments(scan, used, n_frames, n_used):
+def _used_segments(scan: Scan, used, n_frames, n_used):
     """The report's numbers of lines and pulses in the scan, for the frames that are used alone."""
     report, found = scan.report, {}
     for what in ("lines", "pulses"):

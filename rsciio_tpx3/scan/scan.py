@@ -6,6 +6,8 @@ border always goes to the later position and nothing drifts along a line. Betwee
 Whatever synchronised the scan (`rsciio_tpx3.scan.sync`), it ends in this one form.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -99,7 +101,7 @@ class Scan:
     passes: int = 1
     time_axis: object = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.start) and (self.largest_number >= LARGEST or self.n_positions >= 2**40):
             raise ScanSyncError(
                 f"A scan of {' x '.join(map(str, self.nav_shape))} positions with a dwell time of {self.num.max()} / "
@@ -107,7 +109,7 @@ class Scan:
             )
 
     @property
-    def largest_number(self):
+    def largest_number(self) -> int:
         """The largest product inside the kernel, here in Python's endless integers."""
         if len(self.start) == 0:
             return 0
@@ -115,7 +117,7 @@ class Scan:
         return max(longest, int(self.num.max()) * self.n_columns)
 
     @property
-    def n_positions(self):
+    def n_positions(self) -> int:
         return math.prod(int(n) for n in self.nav_shape)
 
     @property
@@ -123,7 +125,7 @@ class Scan:
         """Longest time on one position in one pass, ticks."""
         return float(self.num.max(initial=1)) / self.den
 
-    def runs(self, start, stop, most=None):
+    def runs(self, start: int, stop: int, most: int | None = None) -> list[Scan]:
         """Where in time a range of flat positions was scanned.
 
         Parameters
@@ -163,13 +165,13 @@ class Scan:
         order = used[np.argsort(lowest[used], kind="stable")]
         return lowest[order], order
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         state = {name: value for name, value in self.__dict__.items() if name != "_by_position"}
         # ends lie at equal distances from the starts far more often than from each other
         state["stop"] = self.stop - self.start
         return {name: pack(state[name]) if name in _COLUMNS else state[name] for name in state}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state) -> None:
         columns = {name: unpack(value) for name, value in state.items() if name in _COLUMNS}
         columns["stop"] += columns["start"]
         self.__dict__.update(state, **columns)
@@ -219,7 +221,7 @@ class Scan:
         return (self.start, self.stop, self.phase, self.num, self.base, self.step, self.den, self.n_columns)
 
 
-def refuse_many_positions(n, what, remedy):
+def refuse_many_positions(n: int, what: str, remedy: str) -> None:
     """Raise before tables for more positions are made than can be counted.
 
     Parameters
@@ -239,7 +241,7 @@ def refuse_many_positions(n, what, remedy):
 
 
 @njit(nogil=True, cache=True)
-def search(t, start):
+def search(t: int, start: np.ndarray) -> int:
     """The last segment that starts at or before `t`, by bisection; -1 before all."""
     low, high = 0, len(start)
     while low < high:
@@ -252,7 +254,18 @@ def search(t, start):
 
 
 @njit(nogil=True, cache=True)
-def place_hits(toa, start, stop, phase, num, base, step, den, n_columns, out):
+def place_hits(
+    toa: np.ndarray,
+    start: np.ndarray,
+    stop: np.ndarray,
+    phase: np.ndarray,
+    num: np.ndarray,
+    base: np.ndarray,
+    step: np.ndarray,
+    den,
+    n_columns: int,
+    out: np.ndarray,
+) -> None:
     """Flat scan position of each hit; negative where it has none (`OUTSIDE_NAMES`).
 
     Parameters
@@ -303,7 +316,7 @@ def place_hits(toa, start, stop, phase, num, base, step, den, n_columns, out):
 
 
 @njit(nogil=True, cache=True)
-def count_positions(position, counts, outside):
+def count_positions(position: np.ndarray, counts: np.ndarray, outside: np.ndarray) -> None:
     """Count hits for each position and, by reason, those without one.
 
     Parameters

@@ -42,7 +42,7 @@ def keeps_step(edges, period):
     return _LEAST * period if exact.sum() >= max(4, _EXACT * len(exact)) else None
 
 
-def slips(ticks, period):
+def slips(ticks: np.ndarray, period: float) -> np.ndarray:
     """Where a train goes on in another step: pauses too short to be told from a line by their length.
 
     Parameters
@@ -65,7 +65,7 @@ def slips(ticks, period):
     return found
 
 
-def ends_in_step(ticks, run, period):
+def ends_in_step(ticks: np.ndarray, run: np.ndarray, period: float):
     """Put the first and the last edge of a run in step with the others, where they alone are not.
 
     Parameters
@@ -98,7 +98,7 @@ def ends_in_step(ticks, run, period):
     return ticks, moved
 
 
-def out_of_step(edges, number, period, tolerance, short):
+def out_of_step(edges: np.ndarray, number: np.ndarray, period: float, tolerance: float, short: float):
     """Edges out of step in a train that goes on without them.
 
     Parameters
@@ -156,7 +156,7 @@ def _is_out(edges, good, e, anchored, period, tolerance, short):
 
 
 @njit(cache=True)
-def _walk(edges, number, period, tolerance, short, glitch, renumbered):
+def _walk(edges, number, period, tolerance, short, glitch, renumbered) -> None:
     good, before, pending, anchored = 0, -1, 0, False
     for e in range(1, len(edges)):
         apart = edges[e] - edges[good]

@@ -11,8 +11,11 @@ frames         no scan: a stack of frames of equal length over time
 ``docs/guide/scan_synchronisation.md`` shows them in pictures, with what each needs to be told.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,13 +33,17 @@ from rsciio_tpx3.scan.time_bins import with_time_bins
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import format_seconds
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.scan.scan import Scan
+
 __all__ = ["ScanOptions", "build_scan", "choose_sync"]
 
 _MOST_STRAYS = 3  # edges of a kind that mark nothing ...
 _FOR_EACH_STRAY = 16  # ... where those that mark the scan are so many times more
 
 
-def build_scan(index, options):
+def build_scan(index: EventIndex, options: ScanOptions) -> Scan:
     """The scan of a recording.
 
     Parameters
@@ -85,7 +92,7 @@ def build_scan(index, options):
     return scan
 
 
-def _refuse_delay_beyond(scan, options, index):
+def _refuse_delay_beyond(scan: Scan, options: ScanOptions, index: EventIndex) -> None:
     """Stop where a mistyped delay leaves no hit to the scan."""
     first, last = index.hit_span
     if options.delay and index.n_hits and (scan.start.min() > last or scan.stop.max() <= first):
@@ -99,7 +106,7 @@ def _seconds(ticks):
     return format_seconds(ticks_to_seconds(float(ticks)))
 
 
-def _arranged(scan, options, hit_span):
+def _arranged(scan: Scan, options: ScanOptions, hit_span):
     """The scan with the frames and the time axis that were asked for."""
     bins = options.time_bins
     # time over the recording takes the place of the frames, unless they are wanted too
@@ -107,7 +114,7 @@ def _arranged(scan, options, hit_span):
     return scan if bins is None else with_time_bins(scan, bins, hit_span)
 
 
-def choose_sync(index, options):
+def choose_sync(index: EventIndex, options: ScanOptions):
     """Convention and edge kind: as asked for, or as the edges suggest without guessing.
 
     Both directions of one input make a line gate; one direction is a line start, unless the pulses can only
@@ -140,7 +147,7 @@ def choose_sync(index, options):
     return ("pixel-trigger" if _looks_like_pixels(index, options, tdc) else "line-start"), tdc
 
 
-def _without_stray_kinds(index, options):
+def _without_stray_kinds(index: EventIndex, options: ScanOptions):
     """The index without edges of a kind or input that has a few alone, beside a whole train; and what to say of it.
 
     One glitch, or one flipped bit that makes a rise a fall or moves it to the other input, changes no convention.
@@ -179,7 +186,7 @@ def _uncounted(edges, stray, main):
     return renumbered.without(stray)
 
 
-def _begin_frames(edges, options, main):
+def _begin_frames(edges, options: ScanOptions, main):
     """Whether the edges on the other input stand where frames of lines begin."""
     kind = frame_edge_kind(edges, main)
     if kind is None:
@@ -192,7 +199,7 @@ def _begin_frames(edges, options, main):
     return len(frame_edges(edges, kind, pulses, lines_of_frame(options))[0]) > 0
 
 
-def _refuse_half_a_gate(kinds, options, tdc):
+def _refuse_half_a_gate(kinds, options: ScanOptions, tdc: str):
     other = other_direction(tdc)
     if options.sync != "line-gate" or other in kinds:
         return
@@ -204,7 +211,7 @@ def _refuse_half_a_gate(kinds, options, tdc):
     )
 
 
-def _choose_tdc(index, kinds, options):
+def _choose_tdc(index: EventIndex, kinds, options: ScanOptions):
     if options.tdc != "auto":
         if options.tdc not in kinds:
             if options.follow:
@@ -224,7 +231,7 @@ def _choose_tdc(index, kinds, options):
     return rise if rise in kinds else f"{inputs[0]}-fall"
 
 
-def _lines_with_frame_edges(edges, options, inputs):
+def _lines_with_frame_edges(edges, options: ScanOptions, inputs):
     """The edges that mark lines, where those on the other input mark the frames of them; else None."""
     for one in inputs if options.sync in ("auto", "line-gate", "line-start", "periodic-line") else ():
         kind = next(name for name in (f"{one}-rise", f"{one}-fall") if name in edges.kinds)
@@ -239,7 +246,7 @@ def _lines_with_frame_edges(edges, options, inputs):
     return None
 
 
-def _looks_like_pixels(index, options, tdc):
+def _looks_like_pixels(index: EventIndex, options: ScanOptions, tdc: str):
     """True where the pulses come as the pixels of the scan shape do, and cannot be lines.
 
     A recording that stopped early, or is still being written, has fewer pulses than positions.
@@ -261,11 +268,11 @@ def _looks_like_pixels(index, options, tdc):
     return any(marks_frames(lengths, n, too_long=False) for n in may_be)
 
 
-def _counted(kinds):
+def _counted(kinds) -> str:
     return ", ".join(f"{n} {name}" for name, n in kinds.items())
 
 
-def _check_gate(edges, options, tdc):
+def _check_gate(edges, options: ScanOptions, tdc: str) -> None:
     """Refuse to take a short trigger pulse for the time of a line."""
     pulses = line_pulses(edges, options, "line-gate", tdc)
     length = gate_length(pulses.ticks[~pulses.lost], edges.select(other_direction(tdc)).ticks)

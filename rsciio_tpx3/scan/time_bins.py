@@ -6,9 +6,12 @@ the recording cut the lines where a bin ends. So both are changes of a `Scan` al
 position lies in exactly one bin.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +20,9 @@ from rsciio_tpx3.scan.scan import LARGEST, MOST_LINES, refuse_many_positions
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND, ticks_to_seconds
 from rsciio_tpx3.utils.integers import is_whole
 from rsciio_tpx3.utils.text import format_seconds
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.scan.scan import Scan
 
 __all__ = ["OVER", "TimeAxis", "TimeBins", "with_time_bins"]
 
@@ -39,7 +45,7 @@ class TimeBins:
     number: int | None = None
     width: Fraction | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.over, str) or self.over not in OVER:
             raise ValueError(f"time_bins over {self.over!r} is none of {', '.join(map(repr, OVER))}.")
         if (self.number is None) == (self.width is None):
@@ -53,7 +59,7 @@ class TimeBins:
         if number is not None and (not is_whole(number, 1, math.inf)):
             raise ValueError(f"time_bins: {number!r} is no number of bins; a whole number above 0 is needed.")
 
-    def words(self):
+    def words(self) -> dict:
         """As the option is written, in plain text and numbers."""
         if self.width is None:
             return {"over": self.over, "number": int(self.number)}
@@ -70,7 +76,7 @@ class TimeAxis:
     width: float
 
 
-def with_time_bins(scan, bins, hit_span):
+def with_time_bins(scan: Scan, bins: TimeBins, hit_span: tuple[int, ...]) -> Scan:
     """The scan with a time axis.
 
     Parameters
@@ -99,7 +105,7 @@ def with_time_bins(scan, bins, hit_span):
     return replace(scan, report={**scan.report, **about})
 
 
-def _inside_dwell(scan, n):
+def _inside_dwell(scan: Scan, n):
     _refuse_endless(scan, n)
     if scan.largest_number * n >= LARGEST:
         raise LimitError(
@@ -118,7 +124,7 @@ def _inside_dwell(scan, n):
     )
 
 
-def _positions_of_backward_lines(scan):
+def _positions_of_backward_lines(scan: Scan):
     """Lines that run backwards, as one segment a position: time runs forward inside each."""
     backwards = np.flatnonzero((scan.step < 0) & (scan.base >= 0))
     if len(backwards) == 0:
@@ -157,7 +163,7 @@ def _positions_of_backward_lines(scan):
     return replace(scan, **{name: values[order] for name, values in joined.items()})
 
 
-def _over_recording(scan, bins, hit_span):
+def _over_recording(scan: Scan, bins, hit_span):
     used = (scan.base >= 0) & (scan.stop > scan.start)
     first = int(scan.start[used].min()) if used.any() else 0
     end = min(int(scan.stop[used].max(initial=first)), int(hit_span[1]) + 1)
@@ -191,7 +197,7 @@ def _over_recording(scan, bins, hit_span):
     )
 
 
-def _cut(scan, used, borders):
+def _cut(scan: Scan, used, borders) -> dict:
     """Segments cut at the borders; the part in bin k has its positions there."""
     low = np.zeros(len(scan.start), np.int64)
     high = np.zeros(len(scan.start), np.int64)
@@ -218,7 +224,7 @@ def _cut(scan, used, borders):
     }
 
 
-def _refuse_endless(scan, n):
+def _refuse_endless(scan: Scan, n) -> None:
     refuse_many_positions(
         scan.n_positions * n,
         f"time_bins: {n:,} bins at {scan.n_positions:,} positions",

@@ -6,12 +6,18 @@ lies in names an interval, and at most the next few intervals have to be tried. 
 time when the scan is fast, so this does not depend on their order.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.scan.scan import AFTER, BEFORE, FLYBACK, LEFT_OUT, search
 from rsciio_tpx3.utils.compiled import njit
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.scan.scan import Scan
 
 __all__ = ["NOWHERE", "Timetable", "add_counts", "count_entries", "make_timetable", "position_keys"]
 
@@ -42,7 +48,7 @@ class Timetable:
     shift: int
 
 
-def make_timetable(scan, origin, step, span, most):
+def make_timetable(scan: Scan, origin: int, step: int, span: int, most: int) -> Timetable | None:
     """The positions in one stretch of time.
 
     Parameters
@@ -73,7 +79,9 @@ def make_timetable(scan, origin, step, span, most):
 
 
 @njit(nogil=True, cache=True)
-def _intervals(start, stop, phase, num, base, direction, den, n_columns, origin, step, span, begin, position):
+def _intervals(
+    start, stop, phase, num, base, direction, den, n_columns: int, origin, step, span, begin: np.ndarray, position
+):
     """Fill `begin` and `position`; returns the number of intervals, or -1 where they do not fit."""
     room = len(position) - 1
     last = len(start) - 1
@@ -128,7 +136,7 @@ def _intervals(start, stop, phase, num, base, direction, den, n_columns, origin,
 
 
 @njit(nogil=True, cache=True)
-def _cells(begin, shift, cell):
+def _cells(begin: np.ndarray, shift: int, cell) -> None:
     k = 0
     for c in range(len(cell)):
         while begin[k + 1] <= c << shift:
@@ -137,7 +145,7 @@ def _cells(begin, shift, cell):
 
 
 @njit(nogil=True, cache=True)
-def count_entries(when, begin, cell, shift, entries):
+def count_entries(when: np.ndarray, begin: np.ndarray, cell, shift: int, entries) -> None:
     """Count the times in each interval of a table.
 
     Parameters
@@ -160,7 +168,7 @@ def count_entries(when, begin, cell, shift, entries):
 
 
 @njit(nogil=True, cache=True)
-def add_counts(position, entries, counts, outside):
+def add_counts(position, entries, counts: np.ndarray, outside) -> None:
     """Add the entries of intervals to the counts of their positions, or of the reasons why they have none.
 
     The parameters are those of `count_entries` and `rsciio_tpx3.scan.scan.count_positions`.
@@ -173,7 +181,9 @@ def add_counts(position, entries, counts, outside):
 
 
 @njit(nogil=True, cache=True)
-def position_keys(when, pixel, begin, cell, shift, row, bits, keys):
+def position_keys(
+    when: np.ndarray, pixel: np.ndarray, begin: np.ndarray, cell, shift: int, row, bits: int, keys: np.ndarray
+) -> int:
     """Row and pixel of each hit as one number, ``row << bits | pixel``.
 
     Parameters

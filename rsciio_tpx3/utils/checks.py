@@ -8,8 +8,10 @@ import errno
 import math
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +48,7 @@ __all__ = [
 MOST = 1 << 31
 
 
-def check_one_file(name, value):
+def check_one_file(name: str, value: Any) -> None:
     """Refuse what is not the name of one file, as the formats of counts need it.
 
     Raises
@@ -67,7 +69,7 @@ def check_one_file(name, value):
         raise type(error)(error.errno, f"{name}: {error.strerror}; there can be no such file", path) from None
 
 
-def check_target(name, value):
+def check_target(name: str, value: Any) -> None:
     """Refuse what cannot be written as a file: a folder, a pipe, a device, a link that leads to itself.
 
     A file is written under a provisional name that replaces the old one at the end: for whoever has the rights, that
@@ -95,10 +97,10 @@ def check_target(name, value):
         raise refused(name, value, f"this is {what}, which is not replaced by a file. Choose another name")
 
 
-def check_word_of(*words):
+def check_word_of(*words) -> Callable[[str, Any], None]:
     """A check of an option that is one of some words."""
 
-    def check(name, value):
+    def check(name: str, value: Any) -> None:
         if not isinstance(value, str) or value not in words:
             expected = ", ".join(map(repr, words))
             raise ValueError(f"{name}={shown(value)} is none of {expected}.")
@@ -106,19 +108,19 @@ def check_word_of(*words):
     return check
 
 
-def check_flag(name, value):
+def check_flag(name: str, value: Any) -> None:
     """Refuse what is neither true nor false; None stands for the default."""
     if value is not None and not isinstance(value, (bool, np.bool_)):
         raise refused(name, value, "True or False is expected")
 
 
-def check_word(name, value):
+def check_word(name: str, value: Any) -> None:
     """Refuse what is no text; None stands for the default."""
     if value is not None and not isinstance(value, str):
         raise refused(name, value, "a word is expected, in quotes; the documentation lists them")
 
 
-def check_table(name, value):
+def check_table(name: str, value: Any) -> None:
     """Refuse what is no dictionary of options by name; None stands for none."""
     if value is None:
         return
@@ -126,16 +128,16 @@ def check_table(name, value):
         raise refused(name, value, "a dictionary of options by their names is expected")
 
 
-def refused(name, value, expected):
+def refused(name: str, value: Any, expected: str) -> ValueError:
     return ValueError(f"{name}={shown(value)}: {expected}.")
 
 
-def is_integer(value):
+def is_integer(value: Any) -> bool:
     """An integer of Python or NumPy; no bool, and no difference of dates, which NumPy counts among them."""
     return isinstance(value, (Integral, np.integer)) and not isinstance(value, (bool, np.timedelta64))
 
 
-def is_whole_number(value):
+def is_whole_number(value: Any) -> bool:
     """An integer, also where NumPy or a division has made a float of it; no bool and no text."""
     if isinstance(value, (bool, np.bool_, np.timedelta64)):
         return False
@@ -144,19 +146,19 @@ def is_whole_number(value):
     return isinstance(value, (Real, np.floating)) and math.isfinite(value) and value == int(value)
 
 
-def is_real(value):
+def is_real(value: Any) -> bool:
     return isinstance(value, (Real, np.integer, np.floating)) and not isinstance(value, np.timedelta64)
 
 
-def is_text(path):
+def is_text(path: str) -> bool:
     try:
         return "\0" not in path and bool(path.encode("utf-8", "surrogateescape") or True)
     except UnicodeEncodeError:
         return False
 
 
-def shape(expected, lengths):
-    def check(name, value):
+def shape(expected: str, lengths) -> Callable[[str, Any], None]:
+    def check(name: str, value: Any) -> None:
         if value is None:
             return
         plain = value.tolist() if isinstance(value, np.ndarray) else value
@@ -174,13 +176,13 @@ class time:
     example: str
     allow_negative: bool = False
 
-    def __call__(self, name, value):
+    def __call__(self, name: str, value: Any) -> None:
         if value is not None:
             to_ticks(value, name, self.example, self.allow_negative)
 
 
-def whole(low, high, none=False):
-    def check(name, value):
+def whole(low: int, high: int, none: bool = False) -> Callable[[str, Any], None]:
+    def check(name: str, value: Any) -> None:
         if value is None and none:
             return
         if not is_integer(value) or not low <= value <= high:
@@ -189,27 +191,27 @@ def whole(low, high, none=False):
     return check
 
 
-def pair_of_lines(name, value):
+def pair_of_lines(name: str, value: Any) -> None:
     parts = value if isinstance(value, (tuple, list)) or np.ndim(value) == 1 else [value]
     if any(not is_integer(n) or abs(n) >= MOST for n in parts):
         raise refused(name, value, "whole numbers are needed, and two for skip_lines, such as (0, 1)")
 
 
-def fraction(name, value):
+def fraction(name: str, value: Any) -> None:
     if value is None:
         return
     if isinstance(value, (bool, np.bool_)) or not is_real(value) or not 0 < value <= 1:
         raise ValueError(f"{name}={shown(value)} must lie above 0 and not above 1.")
 
 
-def seconds_or_flag(name, value):
+def seconds_or_flag(name: str, value: Any) -> None:
     if value is None or isinstance(value, (bool, np.bool_)):
         return
     if not is_real(value) or not 0 < value < 1e6:
         raise refused(name, value, "True, False or a number of seconds up to a million is expected")
 
 
-def dtype(name, value):
+def dtype(name: str, value: Any) -> None:
     if value is None:
         return
     try:
@@ -225,7 +227,7 @@ def dtype(name, value):
         raise refused(name, value, "a type of numbers is expected, such as 'uint16'")
 
 
-def files(name, value):
+def files(name: str, value: Any):
     """One file, or several that are one acquisition; whether there is any, the readers say."""
     if isinstance(value, (str, os.PathLike)):
         return check_one_file(name, value)
@@ -237,7 +239,7 @@ def files(name, value):
         check_one_file(name, part)
 
 
-def parts(name, value):
+def parts(name: str, value: Any) -> None:
     if isinstance(value, (bool, np.bool_)):
         return
     named = isinstance(value, (list, tuple)) and len(value) > 0
@@ -245,7 +247,7 @@ def parts(name, value):
         raise refused(name, value, "True, False, or a list of files is needed")
 
 
-def readable(name, path):
+def readable(name: str, path: str | os.PathLike) -> None:
     """Refuse names of nothing, of folders and of pipes before something waits for them."""
     try:
         need_file(path)
@@ -258,7 +260,7 @@ def readable(name, path):
         raise kind(f"{name}: {words}") from None
 
 
-def path_in_file(name, value):
+def path_in_file(name: str, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, str) or not value.strip("/ ") or not is_text(value):

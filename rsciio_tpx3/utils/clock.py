@@ -42,13 +42,13 @@ LATEST = 1 << 60
 """Longest time that an option may give, ticks (9.5 years): sums and differences with times of hits stay in 64 bits."""
 
 
-def ticks_to_seconds(ticks):
+def ticks_to_seconds(ticks) -> float:
     """Ticks as float seconds; for display and metadata only."""
     return float(ticks) / TICKS_PER_SECOND
 
 
 @njit(nogil=True, cache=True)
-def nearest_period(wrapped, reference, period):
+def nearest_period(wrapped: int, reference: int, period: int) -> int:
     """The time equal to `wrapped` modulo `period` that lies nearest to `reference`.
 
     All three are int64 ticks; the answer lies in ``[reference - period/2, reference + period/2)``.
@@ -58,7 +58,7 @@ def nearest_period(wrapped, reference, period):
 
 
 @njit(nogil=True, cache=True)
-def unwrap_sequence(wrapped, period, first_reference):
+def unwrap_sequence(wrapped: np.ndarray, period: int, first_reference: int) -> np.ndarray:
     """Unwrap a wrapped clock read in nearly ascending order.
 
     A step of more than half a period back counts as a rollover; a step of more than half a period

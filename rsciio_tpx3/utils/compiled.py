@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import pickle
+from collections.abc import Callable
 from functools import cache
 
 import numba
@@ -19,7 +20,7 @@ __all__ = ["njit"]
 _logger = logging.getLogger(__name__)
 
 
-def njit(function=None, *, cache=False, **options):
+def njit(function: Callable | None = None, *, cache: bool = False, **options) -> Callable:
     """`numba.njit`; compiled code is kept (``cache=True``) where there is a place for it.
 
     Parameters
@@ -49,7 +50,7 @@ def njit(function=None, *, cache=False, **options):
 
 
 @cache
-def _has_place(folder):
+def _has_place(folder: str) -> bool:
     """Whether numba may look for a place: without a home it would make a folder named "~" in the working folder."""
     if os.environ.get("NUMBA_CACHE_DIR") or numba.config.CACHE_DIR or os.path.isabs(os.path.expanduser("~")):
         return True
@@ -61,14 +62,14 @@ def _has_place(folder):
 
 
 @cache
-def _say_once(reason):
+def _say_once(reason: str) -> None:
     _logger.warning(
         f"Compiled code is not kept, so each process compiles it anew (up to a minute): {reason}. Set "
         "NUMBA_CACHE_DIR to a folder that can be written to."
     )
 
 
-def _forgive(compiled):
+def _forgive(compiled) -> None:
     """Let a cache that cannot be read or written (full disk, cut file) cost time, and not the result."""
     kept = getattr(compiled, "_cache", None)
     # private in numba: its own guard forgives one error of Windows alone; both loading and saving pass through it

@@ -74,11 +74,11 @@ class FileStamp:
             return cls(path, *_identity(found), platform.node(), few_ends=few_ends(file, found.st_size))
 
     @property
-    def name(self):
+    def name(self) -> str:
         return os.path.basename(self.path)
 
     @property
-    def growing(self):
+    def growing(self) -> bool:
         """Whether more may follow: an incomplete end is no damage."""
         return False
 
@@ -116,7 +116,7 @@ class FileStamp:
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.path!r} does not exist.") from None
 
-    def fill(self, file, start, space):
+    def fill(self, file, start: int, space) -> None:
         """Read from byte `start` of the open file into all of a buffer.
 
         Raises
@@ -138,7 +138,7 @@ class FileStamp:
                 f"{self.path!r} changed since it was opened: {self.size} bytes then, {now} now. Load it again."
             )
 
-    def check(self):
+    def check(self) -> None:
         """Raise Tpx3FormatError if the file is another one by now."""
         if not os.path.exists(self.path):
             raise Tpx3FormatError(f"{self.path!r} was removed or replaced after it was opened. Load it again.")
@@ -175,7 +175,7 @@ class PartialFiles:
         The file that the user named; it is renamed last, so it never refers to absent data.
     """
 
-    def __init__(self, target):
+    def __init__(self, target: str | os.PathLike) -> None:
         self.target = os.path.abspath(target)
         self._token = uuid.uuid4().hex[:8]
         self._pairs, self._claimed = [], []
@@ -188,7 +188,7 @@ class PartialFiles:
         self._pairs.append((partial, final))
         return partial
 
-    def commit(self):
+    def commit(self) -> None:
         """Give all files their own names, the target last, once their bytes are on the disk."""
         pairs = sorted(self._pairs, key=lambda pair: pair[1] == self.target)
         for partial, _ in pairs:
@@ -199,7 +199,7 @@ class PartialFiles:
             os.replace(partial, final)
         self._pairs = []
 
-    def claim(self, names):
+    def claim(self, names) -> list[str]:
         """Take final names that nobody has, for all files but the target.
 
         Another process may write the same target at the same time: were both to take a name because it is free, the
@@ -228,7 +228,7 @@ class PartialFiles:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind, error, trace) -> None:
         left = [partial for partial, _ in self._pairs]
         if self._pairs:
             # the names that were taken, and the files that have them already: nothing refers to these
@@ -238,7 +238,7 @@ class PartialFiles:
                 os.remove(path)
 
 
-def write_text(path, text):
+def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a file of text, which appears under its name when it is complete.
 
     Parameters
@@ -252,7 +252,7 @@ def write_text(path, text):
         files.commit()
 
 
-def _made_new(paths):
+def _made_new(paths) -> bool:
     """Make empty files; False, and none made, where a name is taken."""
     made = []
     for path in paths:
@@ -266,12 +266,12 @@ def _made_new(paths):
     return True
 
 
-def _to_disk(path):
+def _to_disk(path) -> None:
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 
 
-def _report_leftovers(target):
+def _report_leftovers(target) -> None:
     folder, name = os.path.split(target)
     stem = os.path.splitext(name)[0]
     if not os.path.isdir(folder):
@@ -284,7 +284,7 @@ def _report_leftovers(target):
         )
 
 
-def need_space(target, n_bytes):
+def need_space(target, n_bytes: int) -> None:
     """Raise OSError unless the disk of `target` has `n_bytes` free."""
     free = shutil.disk_usage(os.path.dirname(os.path.abspath(target))).free
     if n_bytes > free:

@@ -40,7 +40,7 @@ def fingerprint(given):
     return {"shape": list(numbers.shape), "dtype": numbers.dtype.name, "sha256": digest}
 
 
-def sha256(path):
+def sha256(path: str | os.PathLike) -> str | None:
     """SHA-256 of a file in hexadecimal digits; None for a folder."""
     if not os.path.isfile(path):  # a zspy is a folder
         return None

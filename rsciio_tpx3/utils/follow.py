@@ -27,7 +27,7 @@ class GrowingStamp(FileStamp):
     ends: str
 
     @property
-    def growing(self):
+    def growing(self) -> bool:
         return True
 
     @classmethod
@@ -44,6 +44,6 @@ class GrowingStamp(FileStamp):
         return same and now.st_size >= self.size and few_ends(file, self.size) == self.ends
 
 
-def stamp_of(path, follow=False):
+def stamp_of(path: str | os.PathLike, follow: bool = False) -> FileStamp:
     """Stamp of a file that must exist, as one that is still being written where `follow` says so."""
     return (GrowingStamp if follow else FileStamp).of(path)

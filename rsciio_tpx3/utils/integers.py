@@ -1,6 +1,7 @@
 """Whole numbers of options, for every layer; `rsciio_tpx3.reader.options` has the table of what each option takes."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ MOST_LINES_TOLD = 2**31
 """Bound of numbers of lines, frames and pixels that an option may tell."""
 
 
-def is_whole(value, least=-MOST_LINES_TOLD, most=MOST_LINES_TOLD):
+def is_whole(value: Any, least=-MOST_LINES_TOLD, most=MOST_LINES_TOLD):
     """Whether a value is an integer of Python or NumPy, or a float without a fraction, in these bounds."""
     if isinstance(value, (bool, np.bool_, np.timedelta64)):
         return False  # NumPy counts differences of dates among its integers

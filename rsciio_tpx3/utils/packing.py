@@ -9,7 +9,7 @@ import numpy as np
 __all__ = ["pack", "unpack"]
 
 
-def pack(column):
+def pack(column: np.ndarray) -> tuple:
     """A column as (type, length, first value, lowest difference, differences above it).
 
     Parameters

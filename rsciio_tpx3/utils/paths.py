@@ -10,7 +10,7 @@ from rsciio_tpx3.exceptions import Tpx3FormatError
 __all__ = ["has_ending", "load_npy", "names_in", "need_file"]
 
 
-def need_file(path):
+def need_file(path: str | os.PathLike) -> str:
     """Refuse what cannot be read to its end and again: a folder, a pipe, a device.
 
     Parameters
@@ -41,18 +41,18 @@ def need_file(path):
     return path
 
 
-def has_ending(path, ending):
+def has_ending(path: str | os.PathLike, ending) -> bool:
     """Whether the name of a file ends so, in small letters or capitals."""
     return os.path.splitext(os.fspath(path))[1].lower() == ending
 
 
-def load_npy(path):
+def load_npy(path: str | os.PathLike) -> np.ndarray:
     """The array of a `.npy` file, whose header may claim no more than the file holds."""
     # a map costs nothing before it is read, and is refused where the file is shorter than its header says
     return np.array(np.load(path, mmap_mode="r"))
 
 
-def names_in(folder, wanted):
+def names_in(folder: str, wanted) -> list[str]:
     """Those of some names that are files in a folder, as they are spelled there: programs differ in capitals.
 
     Parameters

@@ -12,20 +12,20 @@ _PATIENCE = 2  # seconds without a bar, where nobody has asked for one
 class _NoBar:
     """What work tells its progress to where nobody wants to see it."""
 
-    def update(self, n=1):
+    def update(self, n: int = 1) -> None:
         pass
 
-    def reset(self, total=None):
+    def reset(self, total=None) -> None:
         pass
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error) -> None:
         pass
 
 
-def progress_bar(show_progressbar=None, **about):
+def progress_bar(show_progressbar: bool | None = None, **about):
     """A bar to `update`, as a context.
 
     Parameters

@@ -36,14 +36,14 @@ class Scratch:
         self._bytes = kept.pop() if kept else np.empty(0, np.uint8)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error) -> None:
         kept = _kept()
         # the last one in is the first one out, so that who took turns finds what had grown for it
         if len(self._bytes) <= _MOST_BYTES and len(kept) < _MOST_KEPT:
             kept.append(self._bytes)
         self._bytes = None
 
-    def array(self, n, dtype):
+    def array(self, n: int, dtype) -> np.ndarray:
         """An array of `n` items. A larger one of the same context begins with what stood in the one before."""
         n_bytes = n * np.dtype(dtype).itemsize
         if n_bytes > len(self._bytes):

@@ -16,7 +16,7 @@ _INDEX_BITS = 24  # of a word that holds key and index together
 _WORD_BITS = 63  # a shift by all 64 would have no meaning
 
 
-def order_of(keys):
+def order_of(keys: np.ndarray) -> np.ndarray:
     """Indices that sort the keys, equal keys in the order they came.
 
     Parameters
@@ -38,7 +38,7 @@ def order_of(keys):
     return words.view(np.int64)
 
 
-def time_order(toa, pixel, tot):
+def time_order(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray) -> np.ndarray:
     """Indices that sort hits by time, then pixel, then time over threshold: the same for any order of the stream.
 
     Parameters
@@ -54,7 +54,7 @@ def time_order(toa, pixel, tot):
     return order
 
 
-def time_sorted(toa, pixel, tot):
+def time_sorted(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray):
     """Hits in that order, where nothing else goes with them.
 
     Parameters
@@ -81,14 +81,14 @@ def time_sorted(toa, pixel, tot):
     return columns
 
 
-def _range(keys):
+def _range(keys: np.ndarray):
     """Lowest key, and the bits that hold the others above it."""
     lowest = int(keys.min())
     return np.int64(lowest), (int(keys.max()) - lowest).bit_length()
 
 
 @njit(nogil=True, cache=True)
-def _indexed(keys, lowest):
+def _indexed(keys: np.ndarray, lowest: int):
     """Words of key and index."""
     words = np.empty(len(keys), np.uint64)
     for i in range(len(keys)):
@@ -97,7 +97,7 @@ def _indexed(keys, lowest):
 
 
 @njit(nogil=True, cache=True)
-def _packed(toa, pixel, tot, lowest, pixel_bits, tot_bits):
+def _packed(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray, lowest: int, pixel_bits: int, tot_bits: int):
     """Words of time, pixel and time over threshold: their order as numbers is the order of the hits."""
     words = np.empty(len(toa), np.uint64)
     above, middle = np.uint64(pixel_bits + tot_bits), np.uint64(tot_bits)
@@ -107,7 +107,9 @@ def _packed(toa, pixel, tot, lowest, pixel_bits, tot_bits):
 
 
 @njit(nogil=True, cache=True)
-def _unpack(words, lowest, pixel_bits, tot_bits, toa, pixel, tot):
+def _unpack(
+    words: np.ndarray, lowest: int, pixel_bits: int, tot_bits: int, toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray
+) -> None:
     """Write the columns of `_packed` words that are in order of time, those of equal time in order too."""
     for i in range(1, len(words)):
         word, j = words[i], i
@@ -125,7 +127,7 @@ def _unpack(words, lowest, pixel_bits, tot_bits, toa, pixel, tot):
 
 
 @njit(nogil=True, cache=True)
-def _order_equal_times(order, times, pixel, tot):
+def _order_equal_times(order: np.ndarray, times: np.ndarray, pixel: np.ndarray, tot: np.ndarray) -> None:
     """Sort the indices of hits of equal time by pixel and time over threshold, in place; `times` are in order."""
     for i in range(1, len(order)):
         own, j = order[i], i
@@ -139,7 +141,7 @@ def _order_equal_times(order, times, pixel, tot):
 
 
 @njit(nogil=True, cache=True)
-def _sorted_words(words, shift, n_bits):
+def _sorted_words(words: np.ndarray, shift: int, n_bits: int):
     """Words in order of the bits from `shift` on, equal ones in the order they came.
 
     They are dealt into buckets by their highest bits, and each bucket is then sorted within the cache.
@@ -174,7 +176,7 @@ def _sorted_words(words, shift, n_bits):
 
 
 @njit(nogil=True, cache=True)
-def _sort_bucket(words, spare, shift, n_passes, digit, count):
+def _sort_bucket(words: np.ndarray, spare: np.ndarray, shift: int, n_passes: int, digit, count) -> None:
     """Sort in place by the lowest bits of the key, digit by digit."""
     n = len(words)
     if n < 2:

@@ -3,12 +3,12 @@
 __all__ = ["counted", "format_seconds"]
 
 
-def counted(n, one, many=None):
+def counted(n: int, one: str, many: str | None = None) -> str:
     """A number with its noun: "1 edge", "3 edges"; `many` where adding an s is not enough."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
-def format_seconds(seconds):
+def format_seconds(seconds: float) -> str:
     """A time for people: three digits more than needed are noise, so "40.02 us", not "4.002e-05 s"."""
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
         if abs(seconds) * factor >= 1:

@@ -20,7 +20,7 @@ _MOST_PARTS = 100  # of a dotted name in TOML: tomllib walks all of them for eac
 _ENDINGS = (".json", ".yaml", ".yml", ".toml")
 
 
-def load_text_file(path):
+def load_text_file(path: str | os.PathLike) -> dict:
     """A mapping from a JSON, YAML or TOML file, by its ending.
 
     Parameters
@@ -43,7 +43,7 @@ def load_text_file(path):
     return parse_text(read_text(path), os.path.splitext(name)[1].lower(), name)
 
 
-def read_text(path, otherwise=None):
+def read_text(path: str | os.PathLike, otherwise: str | None = None):
     """The text of a description, which is asked for its length before it is read.
 
     Parameters
@@ -73,7 +73,7 @@ def read_text(path, otherwise=None):
         ) from None
 
 
-def parse_text(text, ending, name):
+def parse_text(text: str, ending, name: str) -> dict:
     """A mapping from text.
 
     Parameters
@@ -124,7 +124,7 @@ def check_depth(value):
     raise LimitError(f"brackets or tables are nested more than {_MOST_DEPTH} deep")
 
 
-def _json(text):
+def _json(text: str):
     return json.loads(text, object_pairs_hook=_without_doubles)
 
 
@@ -137,7 +137,7 @@ def _without_doubles(pairs):
     return found
 
 
-def _toml(text):
+def _toml(text: str):
     try:
         import tomllib
     except ModuleNotFoundError:  # Python 3.10
@@ -152,7 +152,7 @@ def _toml(text):
 # -- YAML ----------------------------------------------------------------------------------------------
 
 
-def _yaml(text):
+def _yaml(text: str):
     import yaml
 
     loader = _yaml_loader()
@@ -160,7 +160,7 @@ def _yaml(text):
     return yaml.load(text, loader)
 
 
-def _check_events(events, length):
+def _check_events(events, length) -> None:
     """Refuse what stands for much more than it holds; nothing is built yet.
 
     `extent` counts the characters and nodes that each open collection stands for, with what its aliases repeat.

@@ -1,7 +1,9 @@
 """How many threads a pass over a recording has; the one place that asks for the number of cores."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 from dask.system import CPU_COUNT
 
 __all__ = ["add_up", "spread", "thread_count"]
@@ -10,7 +12,7 @@ _MOST = 8  # each holds some decoded hits, and one disk feeds all
 _TABLE_BYTES = 512 * 2**20
 
 
-def thread_count(table_bytes=0):
+def thread_count(table_bytes: int = 0) -> int:
     """Threads for work whose kernels release the interpreter.
 
     As many as there are cores that this process may use (dask asks for affinity and the limits of a container), eight
@@ -34,7 +36,7 @@ def thread_count(table_bytes=0):
     return max(1, min(CPU_COUNT, _MOST, _TABLE_BYTES // max(table_bytes, 1)))
 
 
-def add_up(count, pieces, table_bytes):
+def add_up(count: Callable, pieces: list, table_bytes: int) -> np.ndarray:
     """Sum of the tables that groups of pieces give, one group a thread.
 
     Parameters
@@ -58,7 +60,7 @@ def add_up(count, pieces, table_bytes):
     return total
 
 
-def spread(work, items, threads):
+def spread(work: Callable, items: list, threads: int):
     """What `work` gives for each item, in order, by so many threads; a single item needs none to be started.
 
     To start and end a thread takes some milliseconds on a busy machine, as much as the rest of opening a small file.

@@ -11,14 +11,18 @@ and a pixel never a length of style sheets (1/96 inch, as pint has it).
 A comma is refused: "1,2" is 1.2 to one person and a slip for 12 to another.
 """
 
+from __future__ import annotations
+
 import difflib
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from numbers import Integral, Number
+from typing import Any
 
 from rsciio_tpx3.exceptions import UnitError
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
@@ -45,7 +49,7 @@ _WHAT = {
 }  # fmt: skip
 
 
-def shown(value):
+def shown(value: Any) -> str:
     """A value for a message: what a file holds may be long."""
     try:
         text = repr(value)
@@ -158,7 +162,7 @@ _MOST_FACTORS = 8
 _LARGEST_POWER = 9
 
 
-def parse_unit(text):
+def parse_unit(text: str) -> Unit:
     """The unit that a text names.
 
     Parameters
@@ -193,7 +197,7 @@ _OF_PYXEM = {"k_nm^-1": "nm^-1", "k_A^-1": "angstrom^-1", "2th_deg": "deg", "2th
 
 
 @lru_cache(512)
-def _parsed_unit(text):
+def _parsed_unit(text: str) -> Unit:
     plain = _without_tex(text)
     plain = _OF_PYXEM.get(plain, plain)
     if plain in _OF_TEMPERATURE:
@@ -213,7 +217,7 @@ def _parsed_unit(text):
     return Unit(factor, dimension)
 
 
-def _without_tex(text):
+def _without_tex(text: str) -> str:
     """One spelling of micro, minus, angstrom and powers."""
     text = _SUPERSCRIPT.sub(lambda found: f"^{unicodedata.normalize('NFKC', found[0])}", text)
     text = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
@@ -224,7 +228,7 @@ def _without_tex(text):
     return text.strip()
 
 
-def _powers(text):
+def _powers(text: str) -> list[tuple[str, int]]:
     """(name, power) of each factor; empty for what the grammar has not."""
     tokens, place = [], 0
     while place < len(text):
@@ -252,7 +256,7 @@ def _powers(text):
     return []
 
 
-def _power(tokens, i):
+def _power(tokens: list[tuple[str, str]], i: int) -> tuple[int | None, int]:
     """The exponent that stands behind a name, 1 where none does, and where it ends; None for one that is no such."""
     marked = i < len(tokens) and tokens[i][1] in ("^", "**")
     i += marked
@@ -271,7 +275,7 @@ def _power(tokens, i):
     return (power, i + closed) if 0 < abs(power) <= _LARGEST_POWER else (None, i)
 
 
-def _near(name):
+def _near(name: str) -> str:
     """A hint at the unit that was probably meant: prefixes differ by the case of a letter."""
     same = [known for known in _SYMBOLS if known.casefold() == name.casefold()]
     alike = [known for known in _NAMES if abs(len(known) - len(name)) <= 2 and known[:1] == name[:1].lower()]
@@ -284,7 +288,7 @@ def _near(name):
 # -- numbers -------------------------------------------------------------------------------------------
 
 
-def to_number(value, name="value", example="", magnified=False):
+def to_number(value, name: str = "value", example: str = "", magnified: bool = False) -> Fraction:
     """A plain number, exactly, from a number or its text.
 
     Parameters
@@ -324,12 +328,12 @@ _CROSS = "[xX\u00d7]"
 _MAGNIFIED = re.compile(rf"(?:{_CROSS}\s*)?(?P<number>{_NUMBER})\s*(?P<prefix>[kKM])?\s*{_CROSS}?")
 
 
-def is_number(text):
+def is_number(text: str) -> bool:
     """Whether a text is a plain number and nothing else."""
     return _PLAIN.fullmatch(text.strip()) is not None
 
 
-def _exact(number, value, name, example):
+def _exact(number: Any, value: Any, name: str, example: str) -> Fraction:
     if isinstance(number, Fraction):
         return number
     if isinstance(number, str):
@@ -356,7 +360,7 @@ def _exact(number, value, name, example):
         ) from None
 
 
-def _refuse_text(text, value, name, example):
+def _refuse_text(text: str, value: Any, name: str, example: str):
     """What no quantity looks like, before a pattern meets it: those try each place of a long text anew."""
     if len(text) > _LONGEST_TEXT:
         raise UnitError(f"{name}={shown(value)} is no number of sensible size.{_hint(example)}")
@@ -374,14 +378,14 @@ def _refuse_text(text, value, name, example):
     )
 
 
-def _hint(example):
+def _hint(example: str) -> str:
     return f" Write for example {example!r}." if example else ""
 
 
 # -- quantities ----------------------------------------------------------------------------------------
 
 
-def to_ticks(value, name="time", example="0.5 us", allow_negative=False):
+def to_ticks(value, name: str = "time", example: str = "0.5 us", allow_negative: bool = False) -> Fraction:
     """A time as an exact number of clock ticks.
 
     Parameters
@@ -427,7 +431,7 @@ def to_ticks(value, name="time", example="0.5 us", allow_negative=False):
     return ticks
 
 
-def _seconds(value, name, example):
+def _seconds(value: Any, name: str, example: str) -> Fraction:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         raise UnitError(
             f"{name}={shown(value)} has no unit. Write {example!r}; packages of this field differ between ns, us and s "
@@ -447,7 +451,9 @@ def _seconds(value, name, example):
     return number * unit.factor
 
 
-def to_plain(value, unit, name="value", example="", also=(), bare=None):
+def to_plain(
+    value, unit: str, name: str = "value", example: str = "", also: Sequence[str] = (), bare: str | None = None
+) -> tuple[float, float | None]:
     """A quantity as a plain number in a given unit, with its error where it has one.
 
     Parameters
@@ -496,7 +502,7 @@ def to_plain(value, unit, name="value", example="", also=(), bare=None):
         ) from None
 
 
-def convert(number, found, wanted):
+def convert(number: float | Fraction, found: str, wanted: str) -> float:
     """A number of one unit in another, as a float.
 
     Parameters
@@ -513,7 +519,7 @@ def convert(number, found, wanted):
     return float(_converted(_exact(number, number, "number", ""), found, wanted))
 
 
-def _converted(number, found, wanted):
+def _converted(number: Fraction, found: str, wanted: str) -> Fraction:
     """Exact."""
     source, target = parse_unit(found), parse_unit(wanted)
     if source.dimension != target.dimension:
@@ -521,7 +527,7 @@ def _converted(number, found, wanted):
     return (number * source.factor + source.zero - target.zero) / target.factor
 
 
-def is_time(unit):
+def is_time(unit: Any) -> bool:
     """Whether the units of an axis, if it has any, are those of a time.
 
     Examples
@@ -532,14 +538,14 @@ def is_time(unit):
     return isinstance(unit, str) and _same_dimension(unit, "s")
 
 
-def _same_dimension(found, other):
+def _same_dimension(found: str, other: str) -> bool:
     try:
         return parse_unit(found).dimension == parse_unit(other).dimension
     except UnitError:
         return False
 
 
-def _split(value, unit, name, example, bare):
+def _split(value: Any, unit: str, name: str, example: str, bare: str | None) -> tuple[Fraction, Fraction | None, str]:
     """Number, error and unit as they were written; exact."""
     error = None
     if isinstance(value, dict):
@@ -566,7 +572,7 @@ def _split(value, unit, name, example, bare):
     return number, error, str(found)
 
 
-def _split_text(text, value, unit, name, example, bare):
+def _split_text(text: str, value: Any, unit: str, name: str, example: str, bare: str | None):
     """A number, perhaps an error, and the unit behind them; brackets may hold both numbers."""
     _refuse_text(text, value, name, example)
     rest = text.strip()
@@ -595,14 +601,14 @@ def _split_text(text, value, unit, name, example, bare):
 _DIVISOR = re.compile(rf"\s*/\s*({_NUMBER})(?!\s*/)")
 
 
-def _quotient(number, divisor, value, name, example):
+def _quotient(number: str, divisor: str, value: Any, name: str, example: str) -> Fraction:
     below = _exact(divisor, value, name, example)
     if not below:
         raise UnitError(f"{name}={shown(value)} is divided by zero.{_hint(example)}")
     return _exact(number, value, name, example) / below
 
 
-def _of_pint(value):
+def _of_pint(value: Any):
     """Number and unit of a quantity made with pint; units of ours by their names, others in base units."""
     try:
         parse_unit(str(value.units))
