@@ -67,9 +67,18 @@ class NXEventSource(FrameSource):
     """
 
     def __init__(
-        self, path: str | os.PathLike, group: str, nav_shape: tuple[int, ...], sig_shape: tuple[int, ...], dtype: np.dtype, values: str="counts", merged: bool=False, numbers: str | None=None,
-        allow_external: bool=False, shape_given: bool=False,
-    ) -> None:  # fmt: skip
+        self,
+        path: str | os.PathLike,
+        group: str,
+        nav_shape: tuple[int, ...],
+        sig_shape: tuple[int, ...],
+        dtype: np.dtype,
+        values: str = "counts",
+        merged: bool = False,
+        numbers: str | None = None,
+        allow_external: bool = False,
+        shape_given: bool = False,
+    ) -> None:
         self.stamp = FileStamp.of(path)
         self.group = group
         self.nav_shape = tuple(int(n) for n in nav_shape)
