@@ -1,6 +1,9 @@
 """The frames of a repeated scan added up where they belong, event by event."""
 
+from __future__ import annotations
+
 import logging
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +21,14 @@ from rsciio_tpx3.scan.regrid import common_grid, scan_grid, shifted_scan
 from rsciio_tpx3.utils.integers import is_whole
 from rsciio_tpx3.utils.units import shown
 
+if TYPE_CHECKING:
+    import dask.array as da
+    from hyperspy.signal import BaseSignal
+
+    from rsciio_tpx3.frames.source import FrameSource
+    from rsciio_tpx3.scan.regrid import Grid
+
+
 __all__ = ["align_frames"]
 
 _logger = logging.getLogger(__name__)
@@ -25,7 +36,15 @@ _logger = logging.getLogger(__name__)
 _FIELDS = {"common": common_grid, "scan": scan_grid}
 
 
-def align_frames(signal, drift=None, *, upsampling=1, field="common", show_progressbar=None, **options):
+def align_frames(
+    signal: BaseSignal,
+    drift: np.ndarray | None = None,
+    *,
+    upsampling: int = 1,
+    field: str = "common",
+    show_progressbar: bool | None = None,
+    **options: Any,
+) -> BaseSignal:
     """Add up the frames of a repeated scan, each event at the place where its frame belongs.
 
     Nothing is interpolated: every event stays one event, and those that fall outside the field are
@@ -95,7 +114,7 @@ def align_frames(signal, drift=None, *, upsampling=1, field="common", show_progr
     return finish_loading(result, placed, holds)
 
 
-def _drift(signal, drift, options):
+def _drift(signal: BaseSignal, drift: Any, options: dict) -> Any:
     if drift is None:
         return find_drift(signal, **options)
     if options:
@@ -115,7 +134,7 @@ def _drift(signal, drift, options):
     return drift
 
 
-def _counts(signal):
+def _counts(signal: BaseSignal) -> tuple[np.ndarray, str]:
     """Counts of each position of each frame, and what they are: from the navigator where it has them.
 
     Values that are no counts, such as times over threshold, are added up where nobody knows the events any more.
@@ -129,11 +148,11 @@ def _counts(signal):
     return sums, COUNTS if quantity.startswith(COUNTS) else quantity
 
 
-def _from_events(source):
+def _from_events(source: FrameSource | None) -> bool:
     return isinstance(source, EventFrames) and len(source.nav_shape) == 3 and source.scan.time_axis is None
 
 
-def _placed_again(source, grid, show_progressbar):
+def _placed_again(source: FrameSource, grid: Grid, show_progressbar) -> tuple[da.Array, np.ndarray]:
     scan = shifted_scan(source.scan, grid)
     # a cell may take parts of two positions of a frame
     frames = event_frames(source.source, scan, sum_dtype(source.dtype, 2 * len(grid.shifts)), source.values)
@@ -141,7 +160,7 @@ def _placed_again(source, grid, show_progressbar):
     return to_dask(frames), counts.reshape(grid.shape)
 
 
-def _like(signal, data, grid):
+def _like(signal: BaseSignal, data: da.Array, grid: Grid) -> BaseSignal:
     """The class, metadata and axes of the signal without its frame axis."""
     template = signal.inav[..., 0]
     require_uniform(template.axes_manager.navigation_axes, "align_frames")
@@ -156,7 +175,7 @@ def _like(signal, data, grid):
     return template
 
 
-def _note(signal, drift, grid, kept, total, holds):
+def _note(signal: BaseSignal, drift: Any, grid: Grid, kept: int, total: int, holds: str) -> None:
     visits = grid.visits()
     lost = total - kept
     known = drift.reference != "given"

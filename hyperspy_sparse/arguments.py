@@ -1,6 +1,8 @@
 """What the functions on signals take, refused by name before any work."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 from hyperspy.signals import BaseSignal
 
@@ -9,13 +11,13 @@ from rsciio_tpx3.utils.units import shown
 __all__ = ["need_signal", "needs_signal"]
 
 
-def need_signal(signal):
+def need_signal(signal: BaseSignal) -> None:
     """Raise TypeError for what is no signal of HyperSpy."""
     if not isinstance(signal, BaseSignal):
         raise TypeError(f"signal={shown(signal)}: a signal is needed, such as hs.load returns it.")
 
 
-def needs_signal(function):
+def needs_signal(function: Callable) -> Callable:
     """Let a function check its first argument before it starts.
 
     Parameters
@@ -29,7 +31,7 @@ def needs_signal(function):
     """
 
     @functools.wraps(function)
-    def checked(signal, *args, **kwds):
+    def checked(signal: BaseSignal, *args: Any, **kwds: Any) -> BaseSignal | None:
         need_signal(signal)
         return function(signal, *args, **kwds)
 

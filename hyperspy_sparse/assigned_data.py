@@ -6,6 +6,8 @@ dask array of `CSRFrames`; so frames that are in memory become one here, and so 
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -24,7 +26,7 @@ __all__ = ["as_lazy_data", "assign", "in_chunks", "watch_stock_classes"]
 _MAKE_DENSE = (twins.DENSE_CHUNKS, blocks.ANSWERS)  # names of layers whose chunks are NumPy's, whatever they take
 
 
-def as_lazy_data(value, shape):
+def as_lazy_data(value: Any, shape: tuple[int, ...]) -> da.Array:
     """The dask array that a lazy signal has after ``signal.data = value``.
 
     Parameters
@@ -70,7 +72,7 @@ def in_chunks(array):
     return da.from_array(array, chunks=("auto",) * (array.ndim - 2) + (-1,) * min(array.ndim, 2))
 
 
-def assign(signal, value):
+def assign(signal: BaseSignal, value: Any) -> None:
     """Set the data of a lazy signal of a sparse class, and the class that goes with them."""
     if value is None or (isinstance(value, np.ndarray) and value.dtype == object):
         # HyperSpy takes the data away while it copies the rest of a signal.
@@ -88,7 +90,7 @@ def assign(signal, value):
             twins.choose_class(signal)
 
 
-def watch_stock_classes():
+def watch_stock_classes() -> None:
     """Let HyperSpy's lazy classes pass sparse frames on to their twins, once.
 
     ``LazyDiffraction2D(frames)``, `fold` and ``signal.data = frames`` all run code of the host's
@@ -102,11 +104,11 @@ def watch_stock_classes():
     LazySignal.__init__ = _passing_on(LazySignal.__init__)
 
 
-def _may_be_frames(data):
+def _may_be_frames(data: da.Array | np.ndarray) -> bool:
     return isinstance(data, da.Array) and (isinstance(data._meta, CSRFrames) or "_sparse_before" in vars(data))
 
 
-def _of_one_kind(data):
+def _of_one_kind(data: da.Array | np.ndarray | None) -> da.Array | np.ndarray | None:
     """An array that dask calls dense, with no chunk of frames in it.
 
     dask tells the kind of a result from empty arrays. Stacked frames and dense arrays are of both kinds, and
@@ -118,7 +120,7 @@ def _of_one_kind(data):
     return twins.densified(data) if _may_hold_frames(data) else data
 
 
-def _may_hold_frames(data):
+def _may_hold_frames(data: Any) -> bool:
     """Whether frames lead to an array by any way on which nothing makes dense chunks of them."""
     layers, parents = data.dask.layers, data.dask.dependencies
     ahead, seen = [data.name] if data.name in layers else list(layers), set()
@@ -133,7 +135,7 @@ def _may_hold_frames(data):
     return False
 
 
-def _has_frames(name, layer):
+def _has_frames(name: str, layer) -> bool:
     """Whether a layer of a graph makes frames, or has them in memory."""
     if isinstance(layer, MaterializedLayer):
         first = next(iter(layer.values()), None)
@@ -142,16 +144,16 @@ def _has_frames(name, layer):
     return name.startswith(("csr-frames-", "_to_frames-"))
 
 
-def _set_and_pass_on(signal, value):
+def _set_and_pass_on(signal, value: Any) -> None:
     value = _of_one_kind(value)
     BaseSignal.data.fset(signal, value)
     if _may_be_frames(signal._data) and vars(signal).get("axes_manager") is not None:
         twins.settle(signal)
 
 
-def _passing_on(host):
+def _passing_on(host: Callable) -> Callable:
     @functools.wraps(host)
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         host(self, *args, **kwargs)
         if _may_be_frames(self._data):
             twins.settle(self)

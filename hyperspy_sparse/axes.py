@@ -1,14 +1,16 @@
 """Axes of a signal for those who know a scale and an offset only."""
 
+from typing import Any
+
 __all__ = ["are_uniform", "require_uniform"]
 
 
-def are_uniform(axes):
+def are_uniform(axes: Any) -> bool:
     """Whether all of these axes have a scale and an offset."""
     return all(axis.is_uniform for axis in axes)
 
 
-def require_uniform(axes, what):
+def require_uniform(axes: Any, what: str) -> None:
     """Refuse axes that have no scale, in HyperSpy's words.
 
     Parameters

@@ -7,9 +7,13 @@ together read each block once. Sums of integers take blocks of another kind, of 
 sorted: they are read in two thirds of the time, and once for all such sums.
 """
 
+from __future__ import annotations
+
 import math
 import sys
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import dask
 import dask.array as da
@@ -24,6 +28,12 @@ from rsciio_tpx3.frames.deferred import WaitingFrames
 from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.shared_reads import read_together
 from rsciio_tpx3.frames.unmerged import merged, unmerged
+
+if TYPE_CHECKING:
+    from hyperspy_sparse.kernels.table import Kernel
+    from hyperspy_sparse.virtual_detectors import _Sums
+    from rsciio_tpx3.frames.source import FrameSource
+
 
 __all__ = ["apply_kernel", "binned", "decoded_entries", "in_blocks", "moments"]
 
@@ -56,7 +66,7 @@ BLOCKS_PER_CORE = 2
 """Blocks that each core gets where there is enough to do, so that none waits for long."""
 
 
-def in_blocks(data, bytes_per_frame=0, additive=False):
+def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False) -> da.Array:
     """The same frames in the blocks that kernels like, or `data` where its chunks are given.
 
     Parameters
@@ -89,7 +99,7 @@ def in_blocks(data, bytes_per_frame=0, additive=False):
     return kept[additive]
 
 
-def _block_sizes(source, nav):
+def _block_sizes(source: FrameSource, nav: tuple[int, ...]) -> tuple:
     """Lines per block, along the last but one axis (positions, where there is one axis)."""
     n_lines = nav[-2] if len(nav) > 1 else nav[0]
     repeats = math.prod(nav[:-2]) // read_together(source) if len(nav) > 2 else 1
@@ -101,7 +111,7 @@ def _block_sizes(source, nav):
     return tuple(n_lines * (i + 1) // n - n_lines * i // n for i in range(n))
 
 
-def _entries_of(source):
+def _entries_of(source: FrameSource) -> float:
     """Entries that a source has, or may have; at least one."""
     entries = source.row_events()
     if entries is None:
@@ -110,7 +120,7 @@ def _entries_of(source):
     return max(float(np.sum(entries)), 1.0)
 
 
-def _wanted(total, source):
+def _wanted(total: float, source: FrameSource) -> int:
     """Entries that one block should have."""
     if getattr(source, "values", None) == "counts":  # of a recording; sums of other values take more memory
         return decoded_entries(total, _workers())
@@ -118,17 +128,17 @@ def _wanted(total, source):
     return _shared(total, most, _cores())
 
 
-def decoded_entries(total, workers):
+def decoded_entries(total: float, workers: int) -> float:
     """Hits that a block of a recording should have, where a cluster of `workers` threads is connected; 0 is none."""
     most = max(DECODED_ENTRIES, min(ENTRIES_PER_WORKER * workers, CLUSTER_ENTRIES))
     return _shared(total, most, workers or CPU_COUNT)
 
 
-def _shared(total, most, cores):
+def _shared(total: float, most: float, cores: int) -> float:
     return min(max(total / (BLOCKS_PER_CORE * cores), SMALL_BLOCK), most)
 
 
-def _joined(data, bytes_per_frame=0):
+def _joined(data: da.Array, bytes_per_frame: int = 0) -> da.Array:
     """The result of other steps with neighbouring chunks joined, where they are many and nearly empty.
 
     A scan of millions of positions with few electrons has tens of thousands of chunks, since their
@@ -157,12 +167,12 @@ def _joined(data, bytes_per_frame=0):
     return data.rechunk({axis: (*groups, filled)})
 
 
-def _cores():
+def _cores() -> int:
     """Threads that will work: those of the cluster where one is connected, else of this machine."""
     return _workers() or CPU_COUNT
 
 
-def _workers():
+def _workers() -> int:
     """Threads of the cluster that is connected; 0 where none is."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
@@ -173,7 +183,13 @@ def _workers():
         return 0
 
 
-def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
+def apply_kernel(
+    data: da.Array,
+    kernel: _Sums | Kernel,
+    out_shape: tuple[int, ...],
+    dtype: np.dtype,
+    otherwise: Callable | None = None,
+) -> da.Array:
     """Answers of a kernel for every frame, as a dask array of shape nav_shape + out_shape.
 
     Parameters
@@ -208,7 +224,7 @@ def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
     )
 
 
-def _answer(chunk, both, out_shape, out_dtype):
+def _answer(chunk: CSRFrames, both: tuple, out_shape: tuple[int, ...], out_dtype: np.dtype) -> np.ndarray:
     kernel, otherwise = both
     nav = chunk.shape[:-2]
     frames = chunk if isinstance(chunk, CSRFrames) else None
@@ -225,7 +241,7 @@ def _answer(chunk, both, out_shape, out_dtype):
     return answer.astype(out_dtype, copy=False).reshape(nav + out_shape)
 
 
-def binned(data, factors, dtype):
+def binned(data: da.Array, factors: tuple[int, ...], dtype) -> da.Array | None:
     """Frames added up in groups of neighbours, still sparse; None where axes do not divide."""
     if any(n % f for n, f in zip(data.shape, factors, strict=True)):
         return None
@@ -241,12 +257,12 @@ def binned(data, factors, dtype):
     return data.map_blocks(_bin, factors, np.dtype(dtype), chunks=chunks, dtype=dtype, meta=meta)
 
 
-def _bin(chunk, factors, dtype):
+def _bin(chunk: CSRFrames, factors: tuple[int, ...], dtype) -> CSRFrames:
     frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
     return bin_frames(frames, factors, dtype)
 
 
-def moments(data, axes, dtype, std):
+def moments(data: da.Array, axes: Any, dtype, std: bool) -> da.Array:
     """Variance or standard deviation over `axes` without a dense chunk.
 
     Counts of one byte are added up with their squares as integers, which is exact and takes one
@@ -273,7 +289,7 @@ def moments(data, axes, dtype, std):
     )
 
 
-def _chunk_moments(x, axis, keepdims, computing_meta=False):
+def _chunk_moments(x: Any, axis: Any, keepdims: bool, computing_meta: bool = False):
     if computing_meta:  # dask asks what kind of array comes out, and knows no tuples
         return np.empty((0,) * x.ndim)
     n = math.prod(x.shape[a] for a in axis)
@@ -282,7 +298,9 @@ def _chunk_moments(x, axis, keepdims, computing_meta=False):
     return n, mean, squares
 
 
-def _chunk_powers(x, axis, keepdims, computing_meta=False):
+def _chunk_powers(
+    x: Any, axis: Any, keepdims: bool, computing_meta: bool = False
+) -> np.ndarray | tuple[int, np.ndarray, np.ndarray]:
     if computing_meta:
         return np.empty((0,) * x.ndim)
     n = math.prod(x.shape[a] for a in axis)
@@ -290,7 +308,7 @@ def _chunk_powers(x, axis, keepdims, computing_meta=False):
     return n, *powers(frames, tuple(axis), keepdims)
 
 
-def _flat(parts):
+def _flat(parts: list | tuple[int, np.ndarray, np.ndarray]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     if isinstance(parts, list):
         for part in parts:
             yield from _flat(part)
@@ -298,13 +316,13 @@ def _flat(parts):
         yield parts
 
 
-def _merge_powers(parts, axis, keepdims, computing_meta=False):
+def _merge_powers(parts: list[list[tuple]], axis: Any, keepdims: bool, computing_meta: bool = False) -> Any:
     if computing_meta:
         return parts
     return tuple(sum(values) for values in zip(*_flat(parts), strict=True))
 
 
-def _merge_moments(parts, axis, keepdims, computing_meta=False):
+def _merge_moments(parts, axis: Any, keepdims: bool, computing_meta: bool = False):
     if computing_meta:
         return parts
     n, mean, squares = 0, 0.0, 0.0
@@ -317,7 +335,9 @@ def _merge_moments(parts, axis, keepdims, computing_meta=False):
     return n, mean, squares
 
 
-def _finish(parts, axis, keepdims, merge, std, dtype, computing_meta=False):
+def _finish(
+    parts: list[list[tuple]], axis: Any, keepdims: bool, merge: Callable, std: bool, dtype, computing_meta: bool = False
+) -> Any:
     if computing_meta:
         return parts
     n, first, second = merge(parts, axis, keepdims)

@@ -1,15 +1,29 @@
 """Small synthetic signals whose truth is known, for examples and tests."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
+if TYPE_CHECKING:
+    from hyperspy_sparse.signals import LazySparseElectronDiffraction2D
+
+
 __all__ = ["disks"]
 
 
-def disks(nav_shape=(6, 8), sig_shape=(32, 32), electrons=200, shift=3.0, seed=0):
+def disks(
+    nav_shape: tuple[int, ...] = (6, 8),
+    sig_shape: tuple[int, ...] = (32, 32),
+    electrons: int = 200,
+    shift: float = 3.0,
+    seed: int = 0,
+) -> LazySparseElectronDiffraction2D:
     """A bright disk that wanders over the detector, counted electron by electron.
 
     The centre of the disk moves with the scan, by `shift` pixels from end to end in y along the
@@ -55,7 +69,9 @@ def disks(nav_shape=(6, 8), sig_shape=(32, 32), electrons=200, shift=3.0, seed=0
     return finish_loading(signal, navigator=frames.sum(axis=(2, 3)))
 
 
-def _drawn(rng, counts, center_y, center_x, sig_shape):
+def _drawn(
+    rng: np.random.Generator, counts: np.ndarray, center_y: np.ndarray, center_x: np.ndarray, sig_shape: tuple[int, ...]
+) -> CSRFrames:
     n = int(counts.sum())
     row = np.repeat(np.arange(counts.size), counts.ravel())
     radius = min(sig_shape) / 8
@@ -76,7 +92,7 @@ def _drawn(rng, counts, center_y, center_x, sig_shape):
     return CSRFrames(parts, shape=(*counts.shape, *sig_shape))
 
 
-def _axes(nav_shape, sig_shape):
+def _axes(nav_shape: tuple[int, ...], sig_shape: tuple[int, ...]) -> list[dict]:
     names = ("y", "x", "ky", "kx")
     sizes = (*nav_shape, *sig_shape)
     scales = (2.0, 2.0, 0.05, 0.05)

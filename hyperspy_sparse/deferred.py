@@ -4,6 +4,10 @@ Computing reads the recording, whoever asks dask for it. Methods of the signal r
 results carry its account (losses, measured times, numbers of events), and kernels know how many events there are.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import dask.array as da
 
 from hyperspy_sparse import navigator
@@ -11,10 +15,14 @@ from hyperspy_sparse.arguments import needs_signal
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+
+
 __all__ = ["complete", "hand_on", "read_recording", "wait_for"]
 
 
-def wait_for(signal, frames, counts=True):
+def wait_for(signal: BaseSignal, frames, counts: bool = True) -> None:
     """Let a signal wait for the frames of its recording (`rsciio_tpx3.frames.deferred.WaitingFrames`).
 
     `counts` tells whether its values will be those of the recording.
@@ -22,7 +30,7 @@ def wait_for(signal, frames, counts=True):
     signal._waiting_for, signal._waiting_counts = frames, counts
 
 
-def hand_on(signal, derived, counts):
+def hand_on(signal: BaseSignal, derived: BaseSignal, counts: bool) -> None:
     """Frames made of a signal before its recording was read wait for the same; other results read it now."""
     frames = vars(signal).get("_waiting_for")
     if frames is None:
@@ -36,7 +44,7 @@ def hand_on(signal, derived, counts):
 
 
 @needs_signal
-def read_recording(signal):
+def read_recording(signal: BaseSignal) -> None:
     """Read the recording of a signal now, if it was to wait for the first computation.
 
     Analyses, plots and saving do so by themselves. Use it to see losses and measured times, or an error, before.
@@ -68,7 +76,7 @@ def read_recording(signal):
         complete(signal)
 
 
-def complete(signal):
+def complete(signal: BaseSignal) -> None:
     """Give a signal what its recording told, if that has been read by now."""
     frames = vars(signal).get("_waiting_for")
     # HyperSpy takes a signal's data away for a moment while it makes another one: that is not the time
@@ -89,7 +97,7 @@ def complete(signal):
         raise
 
 
-def fill(signal, frames, counts):
+def fill(signal: BaseSignal, frames, counts) -> None:
     """Give a signal's metadata what a recording that has been read told; what the user changed since loading stays.
 
     How counts scatter is told where the values are still `counts`.
@@ -102,7 +110,7 @@ def fill(signal, frames, counts):
     _renew(signal._original_metadata, {}, found["original_metadata"])
 
 
-def _renew(tree, then, now):
+def _renew(tree, then, now) -> None:
     """Put what is known now in the place of what was known then, leaf by leaf."""
     for key in {**then, **now}:
         old, new = then.get(key), now.get(key)

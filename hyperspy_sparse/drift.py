@@ -1,8 +1,12 @@
 """Rigid drift between the frames of a repeated scan, found from virtual images."""
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +18,10 @@ from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.scan.line_profiles import half_mask
 from rsciio_tpx3.utils.integers import is_whole
 from rsciio_tpx3.utils.units import is_time, shown
+
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+
 
 __all__ = ["Drift", "REFERENCES", "find_drift"]
 
@@ -73,7 +81,9 @@ class Drift:
 _FINEST = 1000  # the search in fractions of a position takes (1.5 of these)^2 numbers, and finds no more than noise
 
 
-def find_drift(signal, detector=None, reference="mean", upsample_factor=20, smoothing=1.0):
+def find_drift(
+    signal: BaseSignal, detector: Any = None, reference: str = "mean", upsample_factor: int = 20, smoothing: float = 1.0
+) -> Drift:
     """Find the drift between the frames of a repeated scan.
 
     A virtual image of each frame is compared with a reference by cross-correlation
@@ -165,7 +175,7 @@ def find_drift(signal, detector=None, reference="mean", upsample_factor=20, smoo
     return Drift(0.0 - shifts, errors, reference)
 
 
-def check_frames(signal):
+def check_frames(signal: BaseSignal) -> None:
     """Refuse signals that are no repeated scan of sparse frames."""
     need_signal(signal)
     if not has_sparse_chunks(signal):
@@ -188,7 +198,7 @@ def check_frames(signal):
     _refuse_time(signal, axes[2])
 
 
-def _refuse_time(signal, axis):
+def _refuse_time(signal: BaseSignal, axis: Any) -> None:
     """Time bins have the shape of frames, but each is a part of one scan."""
     name = str(axis.name)
     scan = getattr(source_of(signal.data), "scan", None)
@@ -204,13 +214,13 @@ def _refuse_time(signal, axis):
         )
 
 
-def _dark_field(signal):
+def _dark_field(signal: BaseSignal) -> np.ndarray:
     pattern = np.asarray(signal.data[0].sum(axis=(0, 1)).compute(), dtype=np.float64)
     mask = half_mask(pattern)
     return mask if mask.any() else np.ones(pattern.shape, bool)
 
 
-def _warn(errors):
+def _warn(errors: np.ndarray) -> None:
     uncertain = np.flatnonzero((errors > 0.5).any(axis=1))
     if len(uncertain):
         named = ", ".join(map(str, uncertain[:8])) + (", ..." if len(uncertain) > 8 else "")
@@ -220,20 +230,20 @@ def _warn(errors):
         )
 
 
-def _to_first(images, shift_of, guess=None):
+def _to_first(images: np.ndarray, shift_of: Callable, guess: np.ndarray | None = None) -> np.ndarray:
     first = images[0]
     guess = np.zeros((len(images), 2)) if guess is None else guess - guess[0]
     rest = [shift_of(first, image, near) for image, near in zip(images[1:], guess[1:])]
     return np.array([[0.0, 0.0], *rest])
 
 
-def _to_previous(images, shift_of, guess=None):
+def _to_previous(images: np.ndarray, shift_of: Callable, guess: np.ndarray | None = None) -> np.ndarray:
     steps = np.zeros((len(images), 2)) if guess is None else np.diff(guess, axis=0, prepend=guess[:1])
     found = [shift_of(a, b, near) for a, b, near in zip(images[:-1], images[1:], steps[1:])]
     return np.cumsum([[0.0, 0.0], *found], axis=0)
 
 
-def _to_mean(images, shift_of, guess=None):
+def _to_mean(images: np.ndarray, shift_of: Callable, guess: np.ndarray | None = None) -> np.ndarray:
     shifts = _to_first(images, shift_of) if guess is None else guess
     for _ in range(2 if guess is None else 1):
         shifts = shifts - shifts.mean(axis=0)
@@ -252,7 +262,7 @@ def _to_mean(images, shift_of, guess=None):
 _REGISTER = {"first": _to_first, "previous": _to_previous, "mean": _to_mean}
 
 
-def _added(images, shifts):
+def _added(images: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All images at their places, and how much of an image lies at each position."""
     total, seen = 0.0, 0.0
     for image, shift in zip(images, shifts):
@@ -261,13 +271,13 @@ def _added(images, shifts):
     return total, seen
 
 
-def _moved(image, shift):
+def _moved(image: np.ndarray, shift: np.ndarray) -> tuple:
     from scipy.ndimage import shift as moved
 
     return moved(image, shift, order=1, cval=0.0), moved(np.ones_like(image), shift, order=1, cval=0.0)
 
 
-def _shift(reference, moving, near, upsample, smoothing):
+def _shift(reference: np.ndarray, moving: np.ndarray, near: np.ndarray, upsample: int, smoothing: float) -> np.ndarray:
     """What to add to positions in `moving` to find them in `reference`; `near` is where to begin."""
     from scipy.ndimage import gaussian_filter
     from skimage.registration import phase_cross_correlation
@@ -287,7 +297,7 @@ def _shift(reference, moving, near, upsample, smoothing):
     return shift
 
 
-def _windowed(image):
+def _windowed(image: np.ndarray) -> np.ndarray:
     """Without its mean, and fading at the borders, which would else look like a common feature."""
     image = image - image.mean()
     for axis, n in enumerate(image.shape):

@@ -1,7 +1,10 @@
 """What to say before a signal becomes many times larger in memory than its events are."""
 
+from __future__ import annotations
+
 import logging
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from dask.utils import format_bytes
@@ -9,6 +12,10 @@ from dask.utils import format_bytes
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.memory_limit import NEVER_ASKED
 from rsciio_tpx3.frames.dask_array import sources_of
+
+if TYPE_CHECKING:
+    import dask.array as da
+
 
 __all__ = ["sparse_bytes", "warn_once"]
 
@@ -22,7 +29,7 @@ _PIXEL_NUMBER, _ROW_POINTER = 4, 8  # bytes
 _warned = set()
 
 
-def warn_once(data, what):
+def warn_once(data: da.Array, what: str) -> None:
     """Log a warning before `data` become dense, if that takes much more memory; once in a session.
 
     Parameters

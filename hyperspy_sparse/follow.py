@@ -1,13 +1,23 @@
 """Recordings that are still being written: load what there is, and later the rest."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
 from hyperspy_sparse.arguments import needs_signal
+
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+
 
 __all__ = ["refresh", "remember"]
 
 _TOLD = ("name", "scale", "offset", "units")
 
 
-def remember(signal, filename, file_format, options):
+def remember(signal: BaseSignal, filename: str | os.PathLike, file_format, options):
     """Note on a signal how it was loaded with ``follow=True``; a step of loading."""
     axes = [_about(axis) for axis in signal.axes_manager._axes]
     signal._followed = filename, file_format, options, axes, {key for key, _ in _items(signal.metadata)}
@@ -59,12 +69,12 @@ def refresh(signal):
     return new
 
 
-def _about(axis):
+def _about(axis: Any):
     """What an axis tells; one that is not uniform, as a user may have made it, has no scale and offset."""
     return {name: getattr(axis, name) for name in _TOLD if hasattr(axis, name)}
 
 
-def _keep_axes(old, loaded, new):
+def _keep_axes(old, loaded, new) -> None:
     """Change what was changed since loading; the rest may have grown, such as bins over the time recorded so far."""
     # by the names of loading: where a second frame began meanwhile, there is an axis more
     axes = {axis.name: axis for axis in new.axes_manager._axes}
@@ -74,7 +84,7 @@ def _keep_axes(old, loaded, new):
                 setattr(axes[was["name"]], name, value)
 
 
-def _items(metadata, path=""):
+def _items(metadata, path: str | os.PathLike = "") -> Iterator:
     """Values of a tree of metadata, each with its path."""
     metadata.process_lazy_attributes()
     for key in metadata.keys():

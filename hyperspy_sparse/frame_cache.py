@@ -4,9 +4,12 @@ Who looks at one frame looks at its neighbours next, and a line takes hardly lon
 frame. So whole lines are read where they are short, and the last ones are kept.
 """
 
+from __future__ import annotations
+
 import math
 import threading
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -15,10 +18,17 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.memory_source import MemorySource
 
+if TYPE_CHECKING:
+    import dask.array as da
+    from hyperspy.signal import BaseSignal
+
+    from rsciio_tpx3.frames.source import FrameSource
+
+
 __all__ = ["one_frame"]
 
 
-def one_frame(signal, indices):
+def one_frame(signal: BaseSignal, indices: tuple) -> np.ndarray | None:
     """The frame that plotting wants, or None where only its chunk can be computed.
 
     Parameters
@@ -53,11 +63,11 @@ KEPT_BYTES = 128 * 2**20
 class _Neighbours:
     """Frames of the lines that were looked at last."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._kept = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def frame(self, source, row):
+    def frame(self, source: FrameSource, row: int) -> np.ndarray:
         start, stop = _around(source, row)
         if stop - start == 1:
             return source.frames(row, row + 1).frame(0)
@@ -70,7 +80,7 @@ class _Neighbours:
                 self._forget(lines)
             return lines[span].frame(row - start)
 
-    def _forget(self, newest):
+    def _forget(self, newest: dict) -> None:
         """Drop what was not looked at for the longest time: first of other signals, then of this one."""
         everything = [lines for lines in self._kept.values() if lines is not newest] + [newest]
         size = sum(frames.nbytes for lines in everything for frames in lines.values())
@@ -82,7 +92,7 @@ class _Neighbours:
 _neighbours = _Neighbours()
 
 
-def _around(source, row):
+def _around(source: FrameSource, row: int) -> tuple[int, int]:
     """Rows that are read together with one: a few lines, a line, or the row alone."""
     entries = source.row_events()
     if entries is None or isinstance(source, MemorySource) or not source.nav_shape:
@@ -101,7 +111,7 @@ def _around(source, row):
     return first, last
 
 
-def _from_memory(data, nav):
+def _from_memory(data: da.Array, nav: tuple[int, ...]):
     """From a chunk that is in memory already, after persist(); None if it is not."""
     key, inside = [data.name], []
     for i, sizes in zip(nav, data.chunks, strict=False):

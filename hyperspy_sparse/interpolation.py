@@ -4,8 +4,16 @@ HyperSpy gives the data as they are to SciPy, which makes all of them dense at o
 checks and the warnings are the host's: it interpolates a single line of zeros.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.interpolate import make_interp_spline
+
+if TYPE_CHECKING:
+    import dask.array as da
+
 
 __all__ = ["interpolated", "single_line"]
 
@@ -17,7 +25,7 @@ def single_line(data, place):
     return np.zeros(shape, data.dtype)
 
 
-def interpolated(data, place, old, new, degree):
+def interpolated(data: da.Array, place: int, old: np.ndarray, new: np.ndarray, degree: int) -> da.Array:
     """The data at other places along one axis.
 
     Parameters

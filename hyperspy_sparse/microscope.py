@@ -1,6 +1,9 @@
 """Telling a signal about its microscope: metadata checked by the one table, and axes calibrated from them."""
 
+from __future__ import annotations
+
 import logging
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,12 +15,24 @@ from rsciio_tpx3.metadata.merge import display
 from rsciio_tpx3.metadata.user_input import read_mapping, read_tree
 from rsciio_tpx3.utils.units import shown, to_plain
 
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+
+    from rsciio_tpx3.metadata.values import Told
+
+
 __all__ = ["beam_disk", "set_microscope"]
 
 _logger = logging.getLogger(__name__)
 
 
-def set_microscope(signal, metadata=None, calibrate="auto", center=None, **quantities):
+def set_microscope(
+    signal: BaseSignal,
+    metadata: dict | None = None,
+    calibrate: str = "auto",
+    center: str | tuple | None = None,
+    **quantities: Any,
+) -> BaseSignal:
     """Set microscope and detector quantities of a signal, and calibrate its axes by them, in place.
 
     Parameters
@@ -89,7 +104,7 @@ def set_microscope(signal, metadata=None, calibrate="auto", center=None, **quant
     return signal
 
 
-def _center(signal, center, before):
+def _center(signal: BaseSignal, center: str | tuple, before: dict) -> tuple[float, ...]:
     """(x, y) in pixels of the detector, however many of them a step of the axes is."""
     require_uniform(signal.axes_manager.signal_axes, "set_microscope(center=...)")
     if isinstance(center, str) and center in ("detector", "beam"):
@@ -108,18 +123,18 @@ def _center(signal, center, before):
     return tuple(to_plain(number, "px", "center", "(127.5, 127.5)")[0] for number in pair)
 
 
-def _middle(signal):
+def _middle(signal: BaseSignal) -> tuple[float, ...]:
     return tuple((n - 1) / 2 for n in signal.axes_manager.signal_shape)
 
 
-def _beam(signal):
+def _beam(signal: BaseSignal) -> tuple[float, ...]:
     total = signal.sum(axis=signal.axes_manager.navigation_axes) if signal.axes_manager.navigation_size else signal
     if total._lazy:
         total.compute(show_progressbar=False)
     return beam_disk(np.asarray(total.data, float))[0]
 
 
-def _store(metadata, told, forgotten, calibrate):
+def _store(metadata, told: Told, forgotten: list[str], calibrate: str | None) -> None:
     # the wavelength stands and falls with the energy it was made from
     for name in [*forgotten, *("wavelength",) * ("beam_energy" in forgotten)]:
         for ending in ("", "_units", "_errors"):
@@ -140,13 +155,15 @@ def _store(metadata, told, forgotten, calibrate):
         metadata.set_item(f"{row.leaf}_units", row.unit)
 
 
-def _forget(metadata, leaf):
+def _forget(metadata, leaf: str) -> None:
     if metadata.has_item(leaf):
         node, _, last = leaf.rpartition(".")
         delattr(metadata.get_item(node), last)
 
 
-def _calibrated(signal, told, forgotten, calibrate, renew, before):
+def _calibrated(
+    signal: BaseSignal, told: Told, forgotten: list[str], calibrate: str | None, renew: set[str], before: dict
+) -> tuple:
     """HyperSpy's axes, what they are, what they become, and the note about it; nothing is changed yet."""
     axes, plain = signal.axes_manager._axes, _plain(signal)
     if calibrate is None:
@@ -161,7 +178,7 @@ def _calibrated(signal, told, forgotten, calibrate, renew, before):
     return axes, plain, *calibration.with_note(plain, values, calibrate, renew, before)
 
 
-def _keeps_reciprocal(axis, before):
+def _keeps_reciprocal(axis: Any, before: dict) -> bool:
     """Whether an axis is in reciprocal space by quantities that are known; other scales say nothing of ours."""
     try:
         if calibration.axis_kind(axis) != "k":
@@ -171,7 +188,7 @@ def _keeps_reciprocal(axis, before):
     return "nm" in axis["units"] or not missing(before, "k axes")
 
 
-def _plain(signal):
+def _plain(signal: BaseSignal) -> list[dict]:
     """The axes in NumPy order as RosettaSciIO has them."""
     return [
         {
@@ -186,7 +203,7 @@ def _plain(signal):
     ]
 
 
-def beam_disk(pattern):
+def beam_disk(pattern: np.ndarray) -> tuple[tuple[float, float], float]:
     """Centre (x, y) and radius of the direct beam: the brightest compact part of a pattern.
 
     Parameters

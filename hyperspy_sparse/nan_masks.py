@@ -8,6 +8,7 @@ array is never made.
 """
 
 import math
+from typing import Any
 
 import dask
 import dask.array as da
@@ -25,7 +26,7 @@ __all__ = ["behind", "is_masked", "n_pixels", "reduced", "remember"]
 _FRAMES = LeastRecent(1024)
 
 
-def remember(data):
+def remember(data: da.Array) -> None:
     """Remember that the chunks of a dask array are frames: a graph does not tell that of the arrays in it.
 
     Every region of interest cuts out its rectangle first, and masks that; so each cut-out is remembered, by its name
@@ -35,7 +36,7 @@ def remember(data):
         _FRAMES.put(data.name, (data.dtype, data.chunks))
 
 
-def behind(data):
+def behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:
     """Frames and mask of an array that is ``where(mask, nan, frames)``.
 
     Parameters
@@ -71,12 +72,12 @@ def behind(data):
     return (frames, mask) if mask.dtype == np.bool_ else None
 
 
-def is_masked(data):
+def is_masked(data: da.Array) -> bool:
     """Whether this is an array of frames beside a mask of NaN, which the sparse classes may have."""
     return _parts_of_where(data) is not None
 
 
-def _parts_of_where(data):
+def _parts_of_where(data: da.Array) -> tuple[str, ...] | None:
     """Names of the mask and of the frames; None if this is no such array."""
     if not isinstance(data, da.Array) or isinstance(data._meta, CSRFrames) or data.ndim < 3 or not data.size:
         return None
@@ -90,7 +91,7 @@ def _parts_of_where(data):
     return mask, frames
 
 
-def _before_rechunk(graph, name):
+def _before_rechunk(graph, name: str | None) -> str | None:
     """The array that dask cut, in one or several steps, to fit the mask and the frames to each other; else `name`."""
     names = {name}
     while any(name.startswith("rechunk-") for name in names):
@@ -98,7 +99,7 @@ def _before_rechunk(graph, name):
     return names.pop() if len(names) == 1 else None
 
 
-def _broadcast_axes(graph, name, ndim):
+def _broadcast_axes(graph, name: str | None, ndim: int) -> tuple[int, ...] | None:
     """Axes along which a mask was broadcast, if these are the navigation axes or those of the detector; else None."""
     name = _before_rechunk(graph, name)
     if name is None or not name.startswith("broadcast_to-"):
@@ -112,7 +113,7 @@ def _broadcast_axes(graph, name, ndim):
     return None
 
 
-def n_pixels(data):
+def n_pixels(data: da.Array) -> int | np.integer:
     """Pixels of the detector that are not masked in every frame."""
     masked = behind(data)
     if masked is None or masked[1].shape[-2:] == (1, 1):
@@ -120,7 +121,7 @@ def n_pixels(data):
     return np.count_nonzero(~masked[1])
 
 
-def reduced(name, masked, axes):
+def reduced(name: str, masked: tuple, axes: tuple[int, ...]) -> da.Array | None:
     """``nansum`` or ``nanmean`` over the navigation or the detector axes, from the entries.
 
     Parameters
@@ -148,7 +149,7 @@ def reduced(name, masked, axes):
     return total.astype(np.float64) / np.where(number == 0, np.nan, number)
 
 
-def _under_detector_mask(frames, mask, over_detector):
+def _under_detector_mask(frames, mask: np.ndarray, over_detector: bool) -> da.Array:
     mask = mask.reshape(mask.shape[-2:])
     if over_detector:
         return masked_sums(frames, [~mask], np.sum(np.zeros(1, frames.dtype)).dtype)[..., 0]
@@ -163,7 +164,7 @@ def _under_scan_mask(frames, mask, over_detector):
     return (frames * ~mask).sum(axis=tuple(range(frames.ndim - 2)))
 
 
-def _number(mask, shape, axes):
+def _number(mask, shape, axes: Any):
     """How many values are not masked, for each result."""
     repeats = math.prod(shape[axis] for axis in axes if mask.shape[axis] == 1 != shape[axis])
     return np.count_nonzero(~mask, axis=axes) * repeats

@@ -1,8 +1,16 @@
 """The picture to navigate by: counts per scan position, or what is nearest to them, without reading a frame."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from rsciio_tpx3.utils.units import shown
+
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+
 
 __all__ = ["COUNTS", "attach", "counts_of", "drop_if_outdated", "hand_on", "note_as_ours", "picture"]
 
@@ -10,7 +18,7 @@ COUNTS = "Counts"
 """What a navigator holds where nothing else is said; its title and quantity tell."""
 
 
-def picture(signal, values, holds=COUNTS):
+def picture(signal: BaseSignal, values: np.ndarray, holds: str = COUNTS) -> BaseSignal:
     """A signal of the navigation axes of `signal`, as HyperSpy's plotting wants its navigator.
 
     One navigation axis gives a `Signal1D`, two a `Signal2D`, more a stack of images.
@@ -36,36 +44,36 @@ def picture(signal, values, holds=COUNTS):
     return made
 
 
-def _described(axis, in_picture):
+def _described(axis: Any, in_picture: bool) -> dict:
     kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
     return {**kept, "navigate": not in_picture}
 
 
-def attach(signal, values, holds=COUNTS):
+def attach(signal: BaseSignal, values: np.ndarray, holds: str = COUNTS) -> None:
     """Set `signal.navigator` from values of shape nav_shape; nothing without navigation axes."""
     if signal.axes_manager.navigation_dimension:
         signal.navigator = picture(signal, values, holds)
         note_as_ours(signal)
 
 
-def note_as_ours(signal):
+def note_as_ours(signal: BaseSignal) -> None:
     """The stored navigator was made of the data as they are now, and not set by the user."""
     signal._own_navigator = signal.navigator, signal.data.name
 
 
-def _is_ours(signal):
+def _is_ours(signal: BaseSignal) -> bool:
     """Whether the stored navigator is the one that `attach` made, and not one that the user set."""
     made, _ = vars(signal).get("_own_navigator", (None, None))
     return made is not None and signal.navigator is made
 
 
-def hand_on(signal, derived):
+def hand_on(signal: BaseSignal, derived: BaseSignal) -> None:
     """A copy of a signal knows, too, that its navigator is not the user's."""
     if _is_ours(signal) and derived.metadata.has_item("_HyperSpy.navigator"):
         derived._own_navigator = derived.navigator, signal._own_navigator[1]
 
 
-def counts_of(signal):
+def counts_of(signal: BaseSignal) -> np.ndarray | None:
     """Counts of each position in NumPy order, where the navigator has them for the data as they are; else None."""
     if not _is_ours(signal) or signal._own_navigator[1] != signal.data.name:
         return None
@@ -74,7 +82,7 @@ def counts_of(signal):
     return np.asarray(stored.data) if fits and stored.metadata.get_item("Signal.quantity") == COUNTS else None
 
 
-def drop_if_outdated(signal):
+def drop_if_outdated(signal: BaseSignal) -> None:
     """Forget a navigator of ours that no longer belongs to the data; plotting makes another.
 
     Cropping and unfolding leave it behind with another shape, which HyperSpy refuses to plot, and

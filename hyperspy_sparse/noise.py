@@ -6,7 +6,15 @@ neighbouring pixels, though, and are not independent: added up over an area they
 property of the recording, kept under a name of its own, and a virtual image gets it as its own model.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+
 
 __all__ = ["AREA_FACTOR", "MODEL", "after_binning", "of_area"]
 
@@ -17,7 +25,7 @@ _LARGE = 16
 """Pixels, in units of the hits of an electron, from which an area cuts few clusters at its border."""
 
 
-def of_area(image, signal, n_pixels):
+def of_area(image: BaseSignal, signal: BaseSignal, n_pixels: int) -> None:
     """Give an image of sums over the detector the model of its noise, where that is known.
 
     Parameters
@@ -37,7 +45,7 @@ def of_area(image, signal, n_pixels):
     image.metadata.get_item(MODEL).add_dictionary(_model(factor))
 
 
-def after_binning(binned, signal, factors):
+def after_binning(binned: BaseSignal, signal: BaseSignal, factors: Sequence) -> None:
     """The same for a signal whose pixels are areas now; `factors` are those along the detector's axes."""
     n_pixels = math.prod(factors)
     if n_pixels == 1 or not binned.metadata.has_item(MODEL):
@@ -46,7 +54,7 @@ def after_binning(binned, signal, factors):
     of_area(binned, signal, n_pixels)
 
 
-def _factor(signal, n_pixels):
+def _factor(signal: BaseSignal, n_pixels: int) -> float | None:
     model = signal.metadata.get_item(MODEL)
     factor = signal.metadata.get_item(AREA_FACTOR)
     if model is None or factor is None:
@@ -57,7 +65,7 @@ def _factor(signal, n_pixels):
     return float(factor) if factor == 1 or n_pixels >= _LARGE * factor else None
 
 
-def _model(factor):
+def _model(factor: float) -> dict:
     about = "Poisson electrons of several hits each: variance over mean of counts added up over an area"
     return {
         "gain_factor": 1.0,

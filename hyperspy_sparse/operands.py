@@ -7,6 +7,8 @@ broadcasts chunk by chunk. The left operand decides on the class and the metadat
 """
 
 import operator
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -26,7 +28,7 @@ _EXACT_SHARE = 16
 """An operand in memory this many times smaller than the frames is asked as a whole what becomes of zeros."""
 
 
-def binary(left, right, op_name):
+def binary(left: BaseSignal, right: int | BaseSignal, op_name: str) -> BaseSignal:
     """What ``left.<op_name>(right)`` gives; at least one of the two has sparse frames.
 
     Parameters
@@ -73,12 +75,12 @@ def binary(left, right, op_name):
     return _signal(left, right, template, made)
 
 
-def _same_shape(left, right):
+def _same_shape(left: BaseSignal, right: BaseSignal) -> bool:
     a, b = left.axes_manager, right.axes_manager
     return a.navigation_shape == b.navigation_shape and a.signal_shape == b.signal_shape
 
 
-def _refuse_in_place(left, right, op_name):
+def _refuse_in_place(left: BaseSignal, right: BaseSignal, op_name: str) -> None:
     """What dask arrays do not do, HyperSpy's lazy signals do not either, with the same class of error."""
     if left._lazy and not (isinstance(right, BaseSignal) and not _same_shape(left, right)):
         raise AttributeError(
@@ -87,7 +89,7 @@ def _refuse_in_place(left, right, op_name):
         )
 
 
-def _without_data(signal):
+def _without_data(signal: BaseSignal) -> BaseSignal:
     """The signal as it is where its frames are sparse; else one with the same axes, which takes no memory."""
     if twins.has_sparse_chunks(signal):
         return signal
@@ -95,7 +97,7 @@ def _without_data(signal):
     return signal._deepcopy_with_new_data(da.zeros(shape, dtype=signal.data.dtype, chunks=shape))
 
 
-def _with_signal_axes(signal, n_sig):
+def _with_signal_axes(signal: BaseSignal, n_sig: int) -> da.Array | np.ndarray:
     """The data with `n_sig` signal axes, as HyperSpy inserts them; NumPy's rules do the rest."""
     data, manager = signal._data_aligned_with_axes, signal.axes_manager
     if manager.signal_dimension + manager.navigation_dimension == 0:
@@ -105,13 +107,13 @@ def _with_signal_axes(signal, n_sig):
     return data[place]
 
 
-def _function(op_name):
+def _function(op_name: str) -> Callable:
     if op_name in INPLACE_OPERATORS:
         op_name = "__" + op_name[3:]
     return getattr(operator, op_name, divmod)
 
 
-def _signal(left, right, template, data):
+def _signal(left: BaseSignal, right: int | BaseSignal, template: BaseSignal | None, data: da.Array) -> BaseSignal:
     """The result as HyperSpy would make it from the left operand, in the class that its chunks need."""
     if template is None:
         signal = left._deepcopy_with_new_data(data)
@@ -128,14 +130,14 @@ def _signal(left, right, template, data):
     return signal
 
 
-def _take_class(signal):
+def _take_class(signal: BaseSignal) -> None:
     if isinstance(signal.data, da.Array):
         signal._lazy = True
     signal._assign_subclass()
     twins.choose_class(signal)
 
 
-def _in_place(signal, made, op_name):
+def _in_place(signal: BaseSignal, made: da.Array, op_name: str) -> BaseSignal:
     data = signal._data_aligned_with_axes
     if made.shape != data.shape:
         raise ValueError(
@@ -157,7 +159,7 @@ def _in_place(signal, made, op_name):
     return signal
 
 
-def operate(function, *operands):
+def operate(function: Callable, *operands: Any) -> da.Array:
     """An operator or ufunc over dask arrays of `CSRFrames` and other operands, broadcast chunk by chunk.
 
     Parameters
@@ -196,22 +198,22 @@ def operate(function, *operands):
     return _frames(made) if _zeros_stay(function, small, largest) else _dense(made)
 
 
-def _checked(made, function, operands):
+def _checked(made: da.Array, function: Callable, operands: Sequence) -> da.Array:
     if made is NotImplemented:
         types = " and ".join(str(getattr(x, "dtype", type(x).__name__)) for x in operands)
         raise TypeError(f"{function.__name__} is not defined for {types}.")
     return made
 
 
-def _is_sparse(x):
+def _is_sparse(x: Any) -> bool:
     return isinstance(x, da.Array) and isinstance(x._meta, CSRFrames)
 
 
-def _is_plain(x):
+def _is_plain(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.ndim > 0 and not isinstance(x, np.ma.MaskedArray)
 
 
-def _in_chunks(x, frames):
+def _in_chunks(x: Any, frames) -> da.Array | int:
     """An operand that dask takes from either side, in chunks that do not cut those of the frames."""
     if _is_plain(x):
         return da.from_array(x, chunks=-1)
@@ -221,7 +223,7 @@ def _in_chunks(x, frames):
     return x.rechunk({x.ndim - i: frames.chunks[-i] for i in places if x.shape[-i] == frames.shape[-i] != 1})
 
 
-def _zeros_stay(function, operands, frames):
+def _zeros_stay(function: Callable, operands: Sequence, frames) -> bool | np.bool_:
     """Whether the result has no more than a few values where the frames have none."""
     asked, known = [], True
     for x in operands:
@@ -244,23 +246,23 @@ def _zeros_stay(function, operands, frames):
     return not np.any(answer[~np.isnan(answer)])
 
 
-def _frames(data):
+def _frames(data: da.Array) -> da.Array:
     meta = empty_meta(data.dtype, data.ndim - 2)
     return data.map_blocks(_to_frames, dtype=data.dtype, meta=meta)
 
 
-def _to_frames(chunk):
+def _to_frames(chunk: np.ndarray | CSRFrames) -> CSRFrames:
     return chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
 
 
-def _dense(data):
+def _dense(data: da.Array) -> da.Array:
     return twins.densified(data) if isinstance(data, da.Array) else data
 
 
 _host_ruler = BaseSignal._binary_operator_ruler
 
 
-def _ruler(self, other, op_name):
+def _ruler(self, other: Any, op_name: str):
     """HyperSpy's, which does not ask the right operand: where that has sparse frames, ours answers.
 
     A method of ours for the right operand (`__rmul__`) would not do: Python asks it first only where its class is

@@ -1,6 +1,9 @@
 """Many results from one reading of the data."""
 
+from __future__ import annotations
+
 from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any
 
 import dask
 import numpy as np
@@ -9,18 +12,23 @@ from hyperspy_sparse import noise
 from hyperspy_sparse.arguments import need_signal
 from rsciio_tpx3.utils.units import shown
 
+if TYPE_CHECKING:
+    import dask.array as da
+    from hyperspy.signal import BaseSignal
+
+
 __all__ = ["one_pass", "virtual_images"]
 
 
 def one_pass(
     signal,
     *,
-    sum_pattern=True,
-    total_counts=True,
-    center_of_mass=True,
-    detectors=None,
-    scheduler=None,
-):
+    sum_pattern: bool = True,
+    total_counts: bool = True,
+    center_of_mass: bool = True,
+    detectors: Any = None,
+    scheduler: str | None = None,
+) -> dict:
     """Sum pattern, counts per position, centre of mass and virtual images together.
 
     Each block of the data is read and decoded once, whatever is asked for.
@@ -82,7 +90,7 @@ def one_pass(
     return {name: _in_memory(s, array) for (name, s), array in zip(lazy.items(), arrays, strict=True)}
 
 
-def virtual_images(signal, detectors):
+def virtual_images(signal: BaseSignal, detectors: Any) -> BaseSignal:
     """Images of many virtual detectors, from one pass over the events.
 
     Parameters
@@ -135,7 +143,7 @@ def virtual_images(signal, detectors):
     return images
 
 
-def _sums(signal, detectors):
+def _sums(signal: BaseSignal, detectors: Any) -> tuple[da.Array, list[int]]:
     """Sums of every frame under every detector, and the pixels that each detector has."""
     from hyperspy_sparse.virtual_detectors import mask_of, masked_sums
 
@@ -144,7 +152,7 @@ def _sums(signal, detectors):
     return masked_sums(signal.data, masks, dtype), [np.count_nonzero(mask) for mask in masks]
 
 
-def _images(signal, detectors):
+def _images(signal: BaseSignal, detectors: Any):
     """One image for each name, sharing one calculation."""
     if not detectors:
         return {}
@@ -160,7 +168,7 @@ def _images(signal, detectors):
     return images
 
 
-def _in_memory(signal, array):
+def _in_memory(signal: BaseSignal, array):
     signal.data = array
     signal._lazy = False
     signal._assign_subclass()

@@ -1,9 +1,17 @@
 """Pictures of what the reader found, for those who have matplotlib."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.scan.delay import ScanDelay
+
+
 __all__ = ["plot_scan_delay"]
 
 
-def plot_scan_delay(found, ax=None):
+def plot_scan_delay(found: ScanDelay, ax=None):
     """Draw the curve by which a scan delay was found.
 
     Parameters

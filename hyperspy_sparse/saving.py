@@ -1,14 +1,22 @@
 """Which files keep frames sparse, and what the others are given instead."""
 
+from __future__ import annotations
+
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hyperspy_sparse.twins import choose_class, densified
 from rsciio_tpx3.utils.checks import check_flag, check_one_file, check_word
 
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+
+
 __all__ = ["check_arguments", "in_stock_class", "keeps_frames"]
 
 
-def check_arguments(filename, overwrite, extension, file_format):
+def check_arguments(filename: str | os.PathLike | None, overwrite, extension, file_format: str | None) -> None:
     """Refuse what is of another kind than `save` takes, by name."""
     if filename is not None:
         check_one_file("filename", filename)
@@ -17,7 +25,7 @@ def check_arguments(filename, overwrite, extension, file_format):
     check_word("file_format", file_format)
 
 
-def keeps_frames(filename, extension, file_format):
+def keeps_frames(filename: str | os.PathLike | None, extension, file_format: str | None) -> bool:
     """Whether the format that this will be saved in is one of ours."""
     from rsciio import IO_PLUGINS
 
@@ -31,7 +39,7 @@ def keeps_frames(filename, extension, file_format):
     return not others and any(suffix in p["file_extensions"] for p in ours)
 
 
-def in_stock_class(signal):
+def in_stock_class(signal: BaseSignal):
     """A copy in the host's class whose chunks become dense one by one, as they are written."""
     stock = signal._deepcopy_with_new_data(
         densified(signal.data),

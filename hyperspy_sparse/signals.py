@@ -9,8 +9,12 @@ Every lazy class of images that is registered with HyperSpy has a twin, by pyXem
 extension: ``LazySparseInSituDiffraction2D`` is made when it is first needed.
 """
 
-import importlib
+from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 from hyperspy.extensions import ALL_EXTENSIONS
 from hyperspy.signals import LazySignal2D, Signal2D
 from pyxem.signals import (
@@ -28,6 +32,12 @@ from hyperspy_sparse import navigator as _navigator
 from hyperspy_sparse.arguments import needs_signal
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
+
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+
+    from rsciio_tpx3.frames.deferred import WaitingFrames
+
 
 __all__ = [
     "LazySparseDiffraction2D",
@@ -90,7 +100,7 @@ class _BecomesLazy:
     not; sparse frames always are.
     """
 
-    def __init__(self, data, *args, **kwargs):
+    def __init__(self, data: np.ndarray, *args: Any, **kwargs: Any) -> None:
         super().__init__(data, *args, **kwargs)
         self.metadata.Signal.signal_type = twins.host_type(self.metadata.Signal.signal_type)
         twin = self._twin
@@ -126,7 +136,7 @@ class SparsePolarDiffraction2D(_BecomesLazy, PolarDiffraction2D):
     _stock, _twin = PolarDiffraction2D, LazySparsePolarDiffraction2D
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     """The twins of all other registered classes, by their names."""
     lazy, plain = name.startswith("LazySparse"), name.removeprefix("Lazy").removeprefix("Sparse")
     entry = ALL_EXTENSIONS["signals"].get(f"Lazy{plain}")
@@ -144,7 +154,7 @@ def __getattr__(name):
     return twin
 
 
-def as_sparse_twin(signal):
+def as_sparse_twin(signal: BaseSignal) -> BaseSignal:
     """Give a signal with sparse chunks its sparse class, in place.
 
     Parameters
@@ -164,7 +174,7 @@ def as_sparse_twin(signal):
     return signal
 
 
-def finish_later(signal, frames):
+def finish_later(signal, frames: WaitingFrames):
     """Last step of loading a recording that is not read yet: the sparse class, which knows what it waits for.
 
     Parameters
@@ -183,7 +193,9 @@ def finish_later(signal, frames):
 
 
 @needs_signal
-def finish_loading(signal, navigator=None, holds=_navigator.COUNTS):
+def finish_loading(
+    signal: BaseSignal, navigator: np.ndarray | None = None, holds: str = _navigator.COUNTS
+) -> BaseSignal:
     """Last step of loading: the sparse class, and a navigator that is there at once.
 
     Parameters

@@ -1,15 +1,23 @@
 """Parts of a signal that still come straight from the source of the whole."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of, to_dask, without_empty_chunks
 from rsciio_tpx3.frames.sliced_source import SlicedSource
 
+if TYPE_CHECKING:
+    import dask.array as da
+
+
 __all__ = ["from_source"]
 
 
-def from_source(data, key, sliced):
+def from_source(data: da.Array, key: Any, sliced: da.Array) -> da.Array:
     """The dask array ``sliced = data[key]``, read directly from the source where that is possible.
 
     Parameters
@@ -42,5 +50,5 @@ def from_source(data, key, sliced):
     return new if same else sliced
 
 
-def _from_front(k, n):
+def _from_front(k: int | slice, n: int) -> int | slice:
     return int(k) % n if isinstance(k, int | np.integer) and -n <= k < n else k

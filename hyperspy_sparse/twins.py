@@ -7,6 +7,10 @@ a signal one after the other, so the rule is restored where the last of the thre
 `settle`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
@@ -16,6 +20,10 @@ from hyperspy.signals import ComplexSignal, LazySignal
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import without_empty_chunks
+
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+
 
 __all__ = [
     "DENSE_CHUNKS",
@@ -38,7 +46,7 @@ _STOCK_OF = {}
 _MIXIN = []  # the one class of it, which imports this module
 
 
-def register_twin(twin):
+def register_twin(twin: type) -> None:
     """Make `twin`, a class of (SparseFramesMixin, host class), the sparse form of its host."""
     mixin, host = twin.__bases__
     _MIXIN[:] = [mixin]
@@ -46,7 +54,7 @@ def register_twin(twin):
     _STOCK_OF[twin] = host
 
 
-def _make_twin(host):
+def _make_twin(host) -> None:
     """A class (mixin, host), registered; `hyperspy_sparse.signals` finds it by its name, as pickles need."""
     plain = host.__name__.removeprefix("Lazy")
     about = f"A lazy `{host.__module__.split('.')[0]}` {plain} over sparse frames."
@@ -54,13 +62,13 @@ def _make_twin(host):
     register_twin(twin)
 
 
-def host_type(signal_type):
+def host_type(signal_type: Any) -> str:
     """The host's signal type for one of ours: "sparse_dpc" is "dpc", "sparse_frames" is none."""
     plain = signal_type.removeprefix("sparse_")
     return "" if plain == "frames" else plain
 
 
-def twin_of(host):
+def twin_of(host: type) -> type | None:
     """The sparse twin of a stock class, made when it is first asked for; None where there can be none."""
     if host not in _TWIN_OF and _can_have_twin(host):
         _make_twin(host)
@@ -77,23 +85,23 @@ def stock_class_of(kind):
     return _STOCK_OF.get(kind, kind)
 
 
-def _is_sparse(data):
+def _is_sparse(data: da.Array | np.ndarray) -> bool:
     return isinstance(data, da.Array) and isinstance(data._meta, CSRFrames)
 
 
-def _is_over_detector(signal, data):
+def _is_over_detector(signal: BaseSignal, data: da.Array) -> bool:
     """Whether the signal axes are the last two of the array, with navigation axes before them."""
     axes = signal.axes_manager
     places = sorted(axis.index_in_array for axis in axes.signal_axes)
     return data.ndim >= 3 and data.ndim == len(axes._axes) and places == [data.ndim - 2, data.ndim - 1]
 
 
-def has_sparse_chunks(signal):
+def has_sparse_chunks(signal: BaseSignal) -> bool:
     """Whether the data are a dask array of `CSRFrames` whose last two axes are the signal axes."""
     return _is_sparse(signal._data) and _is_over_detector(signal, signal._data)
 
 
-def choose_class(signal):
+def choose_class(signal: BaseSignal) -> None:
     """The twin for sparse chunks, the stock class for dense ones; in place.
 
     Sparse chunks in a class that cannot have them, as of spectra or complex numbers, become dense
@@ -115,7 +123,7 @@ def choose_class(signal):
         signal._remember_geometries()
 
 
-def settle(signal):
+def settle(signal: BaseSignal) -> None:
     """Restore the rule above after the host's code; in place.
 
     While HyperSpy copies a signal it has no data, and while it reduces one it has more axes than
@@ -126,7 +134,7 @@ def settle(signal):
         choose_class(signal)
 
 
-def densified(data):
+def densified(data: da.Array) -> da.Array:
     """The dask array with every chunk made dense when its turn comes."""
     # by hand: `map_blocks` asks for the signature of np.asarray, which takes longer than all the rest
     name = f"{DENSE_CHUNKS}{tokenize(data.name, data.dtype)}"
@@ -136,11 +144,11 @@ def densified(data):
     return da.Array(graph, name, data.chunks, meta=np.empty((0,) * data.ndim, data.dtype))
 
 
-def _to_frames(chunk):
+def _to_frames(chunk: np.ndarray) -> CSRFrames:
     return chunk if isinstance(chunk, CSRFrames) else CSRFrames(chunk)
 
 
-def sparsified(data):
+def sparsified(data: da.Array) -> da.Array:
     """The dask array with every chunk made `CSRFrames`; the detector is one chunk first."""
     data = without_empty_chunks(data).rechunk({data.ndim - 2: -1, data.ndim - 1: -1})
     meta = CSRFrames.from_dense(np.empty((0,) * data.ndim, data.dtype))

@@ -5,6 +5,8 @@ the answer into a lazy signal.
 """
 
 import functools
+from collections.abc import Iterator
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -26,7 +28,7 @@ _REDUCTIONS = {
 }
 
 
-def apply(ufunc, method, inputs, out=None, where=True, **options):
+def apply(ufunc, method: str, inputs: tuple, out=None, where: bool = True, **options: Any):
     """The answer of ``ufunc.method(*inputs)`` where one of the inputs, or `out`, is a sparse signal.
 
     Parameters
@@ -60,7 +62,7 @@ def apply(ufunc, method, inputs, out=None, where=True, **options):
     return done if len(done) > 1 else done[0]
 
 
-def _answers(ufunc, arrays, options):
+def _answers(ufunc: np.ufunc, arrays, options):
     """As the operators of signals make them, so that ``array * signal`` is what ``signal * array`` is."""
     if not all(_is_for_operators(x) for x in arrays):
         return ufunc(*arrays, **options)
@@ -69,16 +71,16 @@ def _answers(ufunc, arrays, options):
     return operands.operate(function, *arrays)
 
 
-def _is_for_operators(x):
+def _is_for_operators(x: Any):
     known = np.isscalar(x) or isinstance(x, np.generic | np.ndarray | da.Array)
     return known and not isinstance(x, np.ma.MaskedArray)
 
 
-def _data_of(x):
+def _data_of(x: Any):
     return x.data if isinstance(x, BaseSignal) else x
 
 
-def _delivered(answer, target, where, ufunc, inputs, casting):
+def _delivered(answer, target, where, ufunc: np.ufunc, inputs, casting):
     """One answer as a signal, or in its place in `out`."""
     if where is not True:
         before = np.zeros((), answer.dtype) if target is None else _data_of(target)
@@ -103,7 +105,7 @@ def _delivered(answer, target, where, ufunc, inputs, casting):
     return target
 
 
-def _as_signal(answer, ufunc, inputs):
+def _as_signal(answer, ufunc: np.ufunc, inputs):
     signals = [x for x in inputs if isinstance(x, BaseSignal)]
     like = next((s for s in signals if s.data.shape == answer.shape and s._lazy), None)
     if like is None:
@@ -115,7 +117,7 @@ def _as_signal(answer, ufunc, inputs):
     return made
 
 
-def _titles(inputs):
+def _titles(inputs) -> Iterator:
     """As HyperSpy writes them."""
     number = 0
     for x in inputs:
@@ -126,7 +128,7 @@ def _titles(inputs):
             yield str(x)
 
 
-def _not_called(ufunc, method, arrays, out, where, options):
+def _not_called(ufunc: np.ufunc, method, arrays, out, where, options):
     """``reduce`` and the like: an array, as NumPy gives; reductions that dask knows stay small."""
     reduction = _REDUCTIONS.get(ufunc)
     plain = out is None and where is True and set(options) <= {"axis", "keepdims", "dtype"}
@@ -145,7 +147,7 @@ def _not_called(ufunc, method, arrays, out, where, options):
     return getattr(ufunc, method)(*dense, **options)
 
 
-def _dense(x, what):
+def _dense(x: Any, what):
     if not isinstance(x, da.Array):
         return x
     check_dense_size(x.shape, x.dtype, what)

@@ -5,14 +5,18 @@ the same for every frame, so it is applied once, to an image of pixel numbers; w
 that image tells which pixels belong, whatever kind of region it is.
 """
 
+from __future__ import annotations
+
 from copy import deepcopy
 from hashlib import blake2b
+from typing import Any
 
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from hyperspy.roi import BaseROI, Line2DROI, Point1DROI, Point2DROI
 from hyperspy.signals import BaseSignal, Signal2D
+from numpy.typing import ArrayLike
 
 from hyperspy_sparse import blocks, noise
 from hyperspy_sparse.kernels.weights import Masks
@@ -23,7 +27,7 @@ from rsciio_tpx3.utils.units import shown
 __all__ = ["can_stand_in", "fill_stack", "mask_of", "masked_sums", "stand_in"]
 
 
-def mask_of(signal, detector):
+def mask_of(signal: BaseSignal, detector: Any) -> tuple[np.ndarray, np.dtype]:
     """The pixels of a virtual detector.
 
     Parameters
@@ -69,7 +73,7 @@ def mask_of(signal, detector):
 _APPLIED, _LABELLED = LeastRecent(64), LeastRecent(64)
 
 
-def _applied(roi, sig_axes):
+def _applied(roi: Any, sig_axes) -> tuple[np.ndarray, bool]:
     """Mask of a region, and whether it marks its outside by NaN; the last ones are remembered."""
     described = [axis.get_axis_dictionary() for axis in sig_axes]
     shape = tuple(axis.size for axis in sig_axes)
@@ -80,7 +84,7 @@ def _applied(roi, sig_axes):
     return _APPLIED.get(key, lambda: _apply(roi, described, shape))
 
 
-def _apply(roi, described, shape):
+def _apply(roi: Any, described: list[dict], shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
     numbers = np.arange(shape[0] * shape[1]).reshape(shape)
     image = Signal2D(numbers, axes=[{**axis, "navigate": False} for axis in described])
     left = roi(image, axes=image.axes_manager.signal_axes).data
@@ -94,26 +98,26 @@ def _apply(roi, described, shape):
 class _Sums:
     """Kernel of several masks at once, or of one `alone`, whose answer has no axis of masks."""
 
-    def __init__(self, masks, dtype, alone=False):
+    def __init__(self, masks: ArrayLike, dtype, alone: bool = False) -> None:
         self.masks, self.dtype, self.alone = _labelled(np.asarray(masks)), dtype, alone
         self.additive = np.dtype(dtype).kind in "ui"
         self._token = tokenize(self.masks.labels, self.masks.members, np.dtype(dtype), alone)
 
-    def __call__(self, frames):
+    def __call__(self, frames) -> np.ndarray:
         sums = self.masks.sums(frames, self.dtype)
         return sums[:, 0] if self.alone else sums
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         return "hyperspy_sparse.virtual_detectors", self._token
 
 
-def _labelled(masks):
+def _labelled(masks: np.ndarray) -> Masks:
     """The masks with their labels; the last ones are remembered, as users repeat themselves."""
     key = blake2b(np.ascontiguousarray(masks), digest_size=20).digest(), masks.shape
     return _LABELLED.get(key, lambda: Masks(masks))
 
 
-def masked_sums(data, masks, dtype):
+def masked_sums(data: da.Array, masks: ArrayLike, dtype) -> da.Array:
     """Sums under several masks: dask array of shape nav_shape + (n_masks,)."""
     return blocks.apply_kernel(data, _Sums(masks, dtype), (len(masks),), dtype)
 
@@ -121,7 +125,7 @@ def masked_sums(data, masks, dtype):
 _NO_AREA = (Line2DROI, Point1DROI, Point2DROI)
 
 
-def can_stand_in(signal, rois):
+def can_stand_in(signal: BaseSignal, rois: Any) -> bool:
     """Whether `stand_in` has an answer.
 
     Not for line profiles, points, and data whose sums are not exact.
@@ -131,7 +135,7 @@ def can_stand_in(signal, rois):
     return known and has_sparse_chunks(signal) and kind in "ui"
 
 
-def stand_in(signal, rois):
+def stand_in(signal: BaseSignal, rois: Any) -> list[_Region] | None:
     """Objects that pyXem may use for the regions, and that answer its sum from one pass.
 
     None where the ordinary path must run, see `can_stand_in`.
@@ -148,7 +152,7 @@ def stand_in(signal, rois):
     return [_Region(*parts) for parts in zip(rois, columns, masks, strict=True)]
 
 
-def fill_stack(images, signal, rois):
+def fill_stack(images, signal: BaseSignal, rois: list) -> None:
     """Turn a stack of the images of two regions into one of the images of all `rois`, in place.
 
     HyperSpy takes a hundredth of a second for the signal of each image. These differ in their
@@ -179,27 +183,27 @@ def fill_stack(images, signal, rois):
 class _Region:
     """Looks like the region to pyXem: called, it gives something whose nansum is known."""
 
-    def __init__(self, roi, sums, mask):
+    def __init__(self, roi: Any, sums: da.Array, mask: np.ndarray) -> None:
         self._roi, self._sums, self._mask = roi, sums, mask
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self._roi)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return repr(self._roi)
 
-    def __call__(self, signal, out=None, axes=None):
+    def __call__(self, signal: BaseSignal, out=None, axes: Any = None) -> _Selected:
         return _Selected(signal, self._sums, self._mask)
 
 
 class _Selected:
     """Stands for the signal that a region cut out, of which pyXem wants the sum alone."""
 
-    def __init__(self, signal, sums, mask):
+    def __init__(self, signal: BaseSignal, sums: da.Array, mask: np.ndarray) -> None:
         self._signal, self._sums, self._mask = signal, sums, mask
         self.axes_manager = signal.axes_manager
 
-    def nansum(self, axis):
+    def nansum(self, axis: Any) -> BaseSignal:
         signal = self._signal._deepcopy_with_new_data(self._sums)
         signal._remove_axis([a.index_in_axes_manager for a in axis])
         noise.of_area(signal, self._signal, np.count_nonzero(self._mask))

@@ -12,7 +12,7 @@ _SHARED = {"nxevent": ("NXevent_h5", "Counted events as NeXus NXevent_data"), "s
 _SHARED_ENDINGS = ("h5", "hdf5")
 
 
-def register():
+def register() -> None:
     """Append our format specifications to ``rsciio.IO_PLUGINS``, once.
 
     Safe to call any number of times; needs neither HyperSpy nor any of our readers.
@@ -40,7 +40,7 @@ def register():
             _share(IO_PLUGINS, name, api)
 
 
-def _share(plugins, name, api):
+def _share(plugins: list, name: str, api: str) -> None:
     """Add a reader for endings that two other readers have already."""
     others = [plugin for plugin in plugins if not plugin["api"].startswith("rsciio_tpx3.")]
     endings = [end for end in _SHARED_ENDINGS if sum(end in plugin["file_extensions"] for plugin in others) > 1]

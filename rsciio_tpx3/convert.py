@@ -4,6 +4,8 @@ The reader and writer of each format do the work; here is what surrounds a conve
 an hour: refuse before it starts what cannot end well, note where the data come from, compare at the end.
 """
 
+from __future__ import annotations
+
 import difflib
 import importlib
 import inspect
@@ -11,6 +13,7 @@ import itertools
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,22 +30,30 @@ from rsciio_tpx3.reader.options import checks_arguments, names_of
 from rsciio_tpx3.utils.checks import check_flag, check_one_file, check_word
 from rsciio_tpx3.utils.paths import need_file
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import dask.array as da
+
+    from rsciio_tpx3.frames.source import FrameSource
+
+
 __all__ = ["check", "convert"]
 
 
 @checks_arguments
 def convert(
-    source,
-    target,
-    from_format=None,
-    to_format=None,
-    overwrite=False,
-    verify=False,
-    checksum=True,
-    reader_options=None,
-    writer_options=None,
-    show_progressbar=None,
-):
+    source: str | Path,
+    target: str | Path,
+    from_format: str | None = None,
+    to_format: str | None = None,
+    overwrite: bool = False,
+    verify: bool = False,
+    checksum: bool = True,
+    reader_options: dict | None = None,
+    writer_options: dict | None = None,
+    show_progressbar: bool | None = None,
+) -> dict:
     """Convert a file of events or counts into another format, in bounded memory.
 
     The result appears under its name when it is complete; a run that is interrupted leaves an old
@@ -120,7 +131,9 @@ def convert(
     return {**report, "seconds": time.perf_counter() - begin}
 
 
-def check(path, file_format=None, show_progressbar=None, **options):
+def check(
+    path: str | os.PathLike, file_format: str | None = None, show_progressbar: bool | None = None, **options: Any
+) -> dict:
     """Read a whole file and raise at the first thing that is wrong.
 
     All checksums that the file has are compared. An HDF5 file, its structure and what it holds, is read in another
@@ -187,7 +200,7 @@ def check(path, file_format=None, show_progressbar=None, **options):
 # -- formats -----------------------------------------------------------------------------------
 
 
-def _plugin(path, name, option, writes=False):
+def _plugin(path: str | os.PathLike, name: str | None, option: str, writes: bool = False) -> dict:
     """RosettaSciIO's specification of a format, by name or by the ending of a file; `option` is where to name it."""
     import rsciio
 
@@ -220,7 +233,7 @@ def _plugin(path, name, option, writes=False):
     return found[0]
 
 
-def _refuse(inputs, target, overwrite, writer):
+def _refuse(inputs: list, target: str, overwrite: bool, writer: dict) -> None:
     """Everything that can be refused before work starts."""
     for path in inputs:
         if not os.path.isdir(path):  # a zspy is a folder
@@ -241,7 +254,7 @@ def _refuse(inputs, target, overwrite, writer):
         )
 
 
-def _refuse_to_destroy(inputs, target):
+def _refuse_to_destroy(inputs, target) -> None:
     """Raise where replacing the target would take away something that the input needs, or that was written for it."""
     for path in inputs:
         needed = {part: "a part of the input" for part in _parts_of(path)}
@@ -255,7 +268,7 @@ def _refuse_to_destroy(inputs, target):
                     )
 
 
-def _parts_of(path):
+def _parts_of(path: str | os.PathLike):
     """A file and those it refers to; itself alone where that cannot be told."""
     try:
         return files_of(path)
@@ -263,7 +276,7 @@ def _parts_of(path):
         return [path]
 
 
-def _is_same(first, second):
+def _is_same(first: str, second: str) -> bool:
     """Whether two paths are one file: by links of either kind, or on a disk that takes capitals for small letters."""
     try:
         return os.path.samefile(first, second)
@@ -271,7 +284,7 @@ def _is_same(first, second):
         return False
 
 
-def _read(plugin, paths, options, show_progressbar=None):
+def _read(plugin: dict, paths: list, options: dict, show_progressbar: bool | None = None) -> dict:
     module = importlib.import_module(plugin["api"])
     _refuse_options(plugin, module, options)
     if show_progressbar is not None and "show_progressbar" in inspect.signature(module.file_reader).parameters:
@@ -285,7 +298,7 @@ def _read(plugin, paths, options, show_progressbar=None):
     return completed(signals[0])
 
 
-def _refuse_options(plugin, module, options):
+def _refuse_options(plugin: dict, module, options: dict) -> None:
     """Raise for an option that a reader of others does not have; ours say it themselves, with what was meant."""
     known = inspect.signature(module.file_reader).parameters
     if any(p.kind is p.VAR_KEYWORD for p in known.values()):
@@ -304,13 +317,13 @@ def _refuse_options(plugin, module, options):
 class _Compare:
     """A sink that writes nothing: it holds what comes against what another source has in that place."""
 
-    def __init__(self, source, target):
+    def __init__(self, source: FrameSource, target: str) -> None:
         self.source, self.target, self.row = source, target, 0
 
-    def prepare(self, frames):
+    def prepare(self, frames: CSRFrames) -> CSRFrames:
         return _without_zeros(frames)
 
-    def append(self, frames):
+    def append(self, frames: CSRFrames) -> None:
         stop = self.row + frames.n_frames
         found = _without_zeros(self.source.frames(self.row, stop))
         nan = frames.dtype.kind in "fc"
@@ -323,13 +336,13 @@ class _Compare:
         self.row = stop
 
 
-def _compare(expected, found, target, show_progressbar):
+def _compare(expected: da.Array, found: da.Array, target: str, show_progressbar: bool | None) -> None:
     """Raise unless a file just written holds the values of its source."""
     if expected.shape != found.shape:
         raise ValueError(f"{target!r} reads back as {found.shape}, not {expected.shape}. Do not use it.")
     write(expected, _Compare(source_of(found), target), show_progressbar, description="Comparing")
 
 
-def _without_zeros(frames):
+def _without_zeros(frames: CSRFrames) -> CSRFrames:
     # a stored zero and an absent entry are the same count
     return CSRFrames((frames.data, frames.indices, frames.indptr), shape=frames.shape, prune=True)

@@ -11,6 +11,8 @@
 All are `ValueError`. A file that is missing, or may not be read, stays Python's own `OSError`.
 """
 
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 __all__ = [
@@ -62,7 +64,7 @@ _OURS = (FormatError, ConflictError, UnitError, LimitError)
 
 
 @contextmanager
-def format_errors(filename, expected, error_type=Tpx3FormatError):
+def format_errors(filename: str | os.PathLike, expected: str, error_type: type = Tpx3FormatError) -> Iterator[None]:
     """Say with the file's name what a library says of a file that it cannot read.
 
     The errors of h5py, tomllib, yaml, json and numpy about odd bytes are of a dozen types, and name neither the file

@@ -2,6 +2,8 @@
 
 import importlib
 import os
+from collections.abc import Sequence
+from types import ModuleType
 from typing import NamedTuple
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
@@ -57,7 +59,7 @@ _ENDINGS = {ending: folder for folder, form in FORMATS.items() for ending in for
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-def first_of(filename):
+def first_of(filename: str | os.PathLike | Sequence) -> str:
     """The first file of those that are named."""
     several = not isinstance(filename, (str, os.PathLike))
     names = list(filename) if several else [filename]
@@ -66,7 +68,7 @@ def first_of(filename):
     return os.fspath(names[0])
 
 
-def format_of(filename):
+def format_of(filename: str | os.PathLike | Sequence) -> str:
     """Folder of the format of a file of ours, by its ending, and by its first bytes where several have one.
 
     Parameters
@@ -87,7 +89,7 @@ def format_of(filename):
     return found or "tpx3"
 
 
-def _hdf5_format(path):
+def _hdf5_format(path: str | os.PathLike) -> str:
     import h5py
 
     from rsciio_tpx3.exceptions import format_errors
@@ -96,7 +98,7 @@ def _hdf5_format(path):
         return "stempy" if "electron_events" in file else "nxevent"
 
 
-def events_inside(path):
+def events_inside(path: str | os.PathLike) -> str | None:
     """Folder of the format of counted events in an HDF5 file, whatever its ending says; None where there are none.
 
     RosettaSciIO gives ``.nxs`` to its reader of NXdata, which makes a signal of each list of an NXevent_data group.
@@ -122,17 +124,17 @@ def events_inside(path):
         return "nxevent" if groups_of_class(file, "NXevent_data")[0] else None
 
 
-def module_of(name):
+def module_of(name: str) -> ModuleType:
     """The package of a format, by its folder."""
     return importlib.import_module(f"rsciio_tpx3.{name}")
 
 
-def name_of(folder):
+def name_of(folder: str) -> str:
     """Name of a format as RosettaSciIO has it."""
     return FORMATS[folder].name
 
 
-def need_events(filename, purpose):
+def need_events(filename: str | os.PathLike | Sequence, purpose: str) -> str:
     """Folder of the format of a file of hits.
 
     Raises
@@ -149,7 +151,7 @@ def need_events(filename, purpose):
     return folder
 
 
-def files_of(path):
+def files_of(path: str | os.PathLike) -> list[str]:
     """A file and those it refers to, by its format: a raw_csr data set is four files.
 
     A format whose data set is more than one file has a function ``files_of(path)``.
@@ -158,11 +160,11 @@ def files_of(path):
     return [path] if consists_of is None else consists_of(path)
 
 
-def size_of(path):
+def size_of(path: str | os.PathLike) -> int:
     """Bytes of a file and of those it refers to."""
     return sum(os.path.getsize(part) for part in files_of(path))
 
 
-def checksums(paths):
+def checksums(paths: list[str]) -> dict[str, str]:
     """Path to SHA-256 of every file that these paths stand for; None for a folder."""
     return {part: sha256(part) for path in paths for part in files_of(path)}

@@ -4,7 +4,12 @@ For those who want events and not frames: coincidences, correlations in time, a 
 other programs. Memory stays that of a batch, whatever the length of the recording.
 """
 
+from __future__ import annotations
+
 import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,12 +22,24 @@ from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.sorting import time_order
 from rsciio_tpx3.utils.units import to_ticks
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventSource
+
+
 __all__ = ["HitBatch", "read_hits"]
 
 _LEAST_PIXELS = 1 << 16  # one type for x and y of all detectors as they are
 
 
-def read_hits(filename, start=None, stop=None, *, scan=None, batch_size=1_000_000, **options):
+def read_hits(
+    filename: str | os.PathLike | Sequence,
+    start=None,
+    stop=None,
+    *,
+    scan=None,
+    batch_size: int = 1_000_000,
+    **options: Any,
+):
     """Iterate over the hits of a recording in order of time, as columns.
 
     Parameters
@@ -117,16 +134,16 @@ class HitBatch:
     array([(3, 384)], dtype=[('x', '<u2'), ('toa', '<i8')])
     """
 
-    def __init__(self, columns):
+    def __init__(self, columns: dict[str, np.ndarray]) -> None:
         self.columns = dict(columns)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         return self.columns[name]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.columns["toa"])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<HitBatch: {len(self):,} hits, columns {', '.join(self.columns)}>"
 
     def seconds(self):
@@ -161,12 +178,12 @@ class HitBatch:
         return pyarrow.RecordBatch.from_arrays(arrays, schema=pyarrow.schema(fields))
 
 
-def _clipped(hit_span, start, stop):
+def _clipped(hit_span: tuple[int, int], start, stop) -> tuple[int, int]:
     first, end = hit_span[0], hit_span[1] + 1
     return max(first, first if start is None else start), min(end, end if stop is None else stop)
 
 
-def _batches(source, span, scan, batch_size):
+def _batches(source: EventSource, span: tuple[int, int], scan, batch_size: int) -> Iterator[HitBatch]:
     kind = np.min_scalar_type(max(*source.sig_shape, _LEAST_PIXELS) - 1)
     for hits in _in_order(source, *span, batch_size):
         order = time_order(hits.toa, hits.pixel, hits.tot)
@@ -174,7 +191,7 @@ def _batches(source, span, scan, batch_size):
             yield _batch(hits, order[begin : begin + batch_size], scan, kind)
 
 
-def _batch(hits, chosen, scan, kind):
+def _batch(hits: Hits, chosen: np.ndarray, scan, kind: np.dtype) -> HitBatch:
     y, x = np.divmod(hits.pixel[chosen], hits.width)
     toa = hits.toa[chosen]
     columns = {"x": x.astype(kind), "y": y.astype(kind), "toa": toa, "tot": hits.tot[chosen]}
@@ -203,7 +220,7 @@ def _position_names(scan):
     return ("time_bin", *names) if scan.time_axis.over == "recording" else (*names, "time_bin")
 
 
-def _in_order(source, start, stop, wanted):
+def _in_order(source: EventSource, start: int, stop: int, wanted: int) -> Iterator[Hits]:
     """Hits of consecutive spans of time with about `wanted` hits each, never far more.
 
     A span that turns out to hold too many is given up and halved: only a burst within one tick can
@@ -222,7 +239,7 @@ def _in_order(source, start, stop, wanted):
         start = end
 
 
-def _collected(source, start, stop, most):
+def _collected(source: EventSource, start: int, stop: int, most: float) -> Hits | None:
     found, n = [], 0
     for hits in source.windows(start, stop):
         found.append(hits)

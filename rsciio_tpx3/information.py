@@ -1,6 +1,8 @@
 """What is in a file of any format that is read here, told without decoding it."""
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from rsciio_tpx3.recording import event_format
 __all__ = ["available_signals", "check_events", "file_info"]
 
 
-def file_info(filename, **options):
+def file_info(filename: str | os.PathLike | Sequence, **options: Any) -> dict:
     """What is in a file, without decoding its hits or counts.
 
     Parameters
@@ -42,7 +44,7 @@ def file_info(filename, **options):
     return _counted_info(filename, folder, options)
 
 
-def available_signals(filename, **options):
+def available_signals(filename: str | os.PathLike | Sequence, **options: Any) -> list[dict]:
     """What a file can be loaded as.
 
     Parameters
@@ -69,7 +71,7 @@ def available_signals(filename, **options):
     return _counted_info(filename, folder, options)["signals"]
 
 
-def _counted_info(filename, folder, options):
+def _counted_info(filename: str | os.PathLike | Sequence, folder, options):
     path = first_of(filename)
     [signal] = module_of(folder).file_reader(path, lazy=True, **options)
     frames = source_of(signal["data"])
@@ -88,7 +90,7 @@ def _counted_info(filename, folder, options):
     }
 
 
-def check_events(path, folder, options):
+def check_events(path: str | os.PathLike, folder: str, options: dict) -> dict:
     """Decode all hits of a recording, and raise at the first thing that is wrong.
 
     Parameters

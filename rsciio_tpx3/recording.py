@@ -1,16 +1,29 @@
 """A recording by its name: the event source of whatever format it is, and the words about its scan."""
 
+from __future__ import annotations
+
 import importlib
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rsciio_tpx3.formats import need_events
 from rsciio_tpx3.reader.event_format import EventFormat, open_events
 from rsciio_tpx3.reader.event_options import event_options, prepare_events
 from rsciio_tpx3.reader.options import names_of
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventSource
+    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.scan.options import ScanOptions
+
+
 __all__ = ["event_format", "open_recording"]
 
 
-def open_recording(filename, options, purpose="This"):
+def open_recording(
+    filename: str | os.PathLike | Sequence, options: dict, purpose: str = "This"
+) -> tuple[EventSource, ScanOptions, Account]:
     """The source of a recording, its scan options, and what is told about it.
 
     Parameters

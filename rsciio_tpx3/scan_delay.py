@@ -1,14 +1,33 @@
 """The public way to the delay between scan and detector."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
 from rsciio_tpx3.reader.scan import told_options, told_scan
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.delay import delay_of_scan
 from rsciio_tpx3.utils.units import to_ticks
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.scan.delay import ScanDelay
+
+
 __all__ = ["find_scan_delay"]
 
 
-def find_scan_delay(filename, *, span=None, method="auto", mask=None, **options):
+def find_scan_delay(
+    filename: str | os.PathLike | Sequence,
+    *,
+    span=None,
+    method: str = "auto",
+    mask: np.ndarray | None = None,
+    **options: Any,
+) -> ScanDelay:
     """Find the time by which the beam lags behind the trigger edges, from the recording itself.
 
     Nothing is applied: pass the result on as ``scan_delay=found.scan_delay``.

@@ -10,6 +10,7 @@ Examples
 """
 
 import pickle
+from typing import Any
 
 import numpy as np
 
@@ -99,14 +100,14 @@ def check_frame_source(source: FrameSource, seed: int = 0, canonical: bool = Tru
 # -- what is compared ---------------------------------------------------------------------------------
 
 
-def _check_description(source):
+def _check_description(source) -> None:
     about = source.describe()
     missing = [name for name in _DESCRIBED if name not in about]
     assert not missing, f"describe() tells no {', '.join(missing)}"
     assert source.sig_shape == tuple(source.layout.sig_shape) or source.sig_shape[0] % source.layout.sig_shape[0] == 0
 
 
-def _check_hits(hits, source):
+def _check_hits(hits, source) -> None:
     index, n_pixels = source.index(), source.sig_shape[0] * source.sig_shape[1]
     assert hits.width == source.sig_shape[1], f"width is {hits.width}, the detector's {source.sig_shape[1]}"
     assert hits.toa.dtype == np.int64, f"times are {hits.toa.dtype}: must be int64 ticks"
@@ -115,7 +116,7 @@ def _check_hits(hits, source):
         assert index.hit_span[0] <= hits.toa.min() and hits.toa.max() <= index.hit_span[1], "a hit lies beside hit_span"
 
 
-def _check_frames(frames, source, n_rows, canonical):
+def _check_frames(frames, source, n_rows, canonical) -> None:
     assert isinstance(frames, CSRFrames), f"frames are {type(frames).__name__}: must be CSRFrames"
     assert frames.shape == (n_rows, *source.sig_shape), f"shape {frames.shape}: must be {(n_rows, *source.sig_shape)}"
     assert frames.dtype == np.dtype(source.dtype), f"dtype {frames.dtype}: must be {source.dtype}"
@@ -139,16 +140,16 @@ def _joined(parts, source):
     return Hits.joined(parts, source.sig_shape[1])
 
 
-def _sorted(*columns):
+def _sorted(*columns: Any):
     return np.array(columns, np.int64)[:, np.lexsort(columns)]
 
 
-def _same_hits(found, expected, what):
+def _same_hits(found, expected, what) -> None:
     columns = [_sorted(hits.tot, hits.pixel, hits.toa) for hits in (found, expected)]
     np.testing.assert_array_equal(*columns, err_msg=f"{what}: other hits (tot, pixel, toa)")
 
 
-def _same_pairs(found, expected, what):
+def _same_pairs(found, expected, what) -> None:
     toa = np.concatenate([toa for toa, _ in found]) if found else np.empty(0, np.int64)
     pixel = np.concatenate([pixel for _, pixel in found]) if found else np.empty(0, np.int32)
     columns = _sorted(pixel, toa), _sorted(expected.pixel, expected.toa)

@@ -1,5 +1,9 @@
 """From dense signals to sparse ones, and between the array types that other packages use."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import dask.array as da
 import scipy.sparse
 
@@ -14,10 +18,14 @@ from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
 from rsciio_tpx3.metadata.earlier import renewed
 from rsciio_tpx3.utils.units import shown
 
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+
+
 __all__ = ["FrameView", "convert", "run_udf", "to_libertem", "to_napari", "to_py4dstem", "to_quantem", "to_sparse"]
 
 
-def to_sparse(signal):
+def to_sparse(signal: BaseSignal) -> BaseSignal:
     """The sparse twin of a dense 4D STEM signal.
 
     Counts from another camera, simulated or thresholded data. A lazy signal is converted chunk by
@@ -76,7 +84,7 @@ def to_sparse(signal):
     return as_sparse_twin(new)
 
 
-def _renew_metadata(signal):
+def _renew_metadata(signal: BaseSignal) -> None:
     """Give a signal that was saved by an earlier version the names of today, in place."""
     before = {key: signal.metadata.get_item(key).as_dictionary() for key in _RENEWED if signal.metadata.has_item(key)}
     after = renewed(before, str(signal))
@@ -105,7 +113,7 @@ _CONVERTERS = {
 }
 
 
-def convert(array, backend, shape=None):
+def convert(array, backend: str, shape: tuple[int, ...] | None = None):
     """An array of frames as another type, by the names that LiberTEM's sparseconverter uses.
 
     Parameters

@@ -3,9 +3,12 @@
 Each package is imported where it is used.
 """
 
+from __future__ import annotations
+
 import os
 import tempfile
 import weakref
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,11 +18,15 @@ from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
 from rsciio_tpx3.frames.dask_array import source_of
 
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+
+
 __all__ = ["run_udf", "to_libertem", "to_py4dstem", "to_quantem"]
 
 
 @needs_signal
-def to_libertem(signal, context):
+def to_libertem(signal, context: Any):
     """A LiberTEM data set of a sparse signal; LiberTEM gets the counts as CSR.
 
     A signal that was loaded from a raw_csr file, and nothing done to it, is opened from that file. Any
@@ -66,7 +73,7 @@ def _raw_csr_path(source):
     return source.path if whole and source.n_rows == np.prod(source.nav_shape) else None
 
 
-def _temporary(signal):
+def _temporary(signal: BaseSignal):
     from rsciio_tpx3.raw_csr import file_writer
 
     folder = tempfile.TemporaryDirectory(prefix="hyperspy_sparse_")
@@ -76,14 +83,14 @@ def _temporary(signal):
     return path, folder
 
 
-def _need_sparse(signal):
+def _need_sparse(signal: BaseSignal) -> None:
     """Refuse what LiberTEM could not get as CSR."""
     if not has_sparse_chunks(signal):
         raise ValueError(f"{signal} is no sparse signal. Make it one with hyperspy_sparse.to_sparse(signal).")
 
 
 @needs_signal
-def run_udf(signal, udf, context=None, roi=None, progress=False):
+def run_udf(signal, udf, context: Any = None, roi: np.ndarray | None = None, progress: bool = False):
     """Run a LiberTEM user-defined function on a sparse signal.
 
     Parameters
@@ -123,7 +130,7 @@ def run_udf(signal, udf, context=None, roi=None, progress=False):
         return {name: _as_signal(signal, buffer) for name, buffer in found.items()}
 
 
-def _as_signal(signal, buffer):
+def _as_signal(signal: BaseSignal, buffer):
     axes = signal.axes_manager
     values = np.asarray(buffer.data)
     if buffer.kind == "nav":
@@ -133,7 +140,7 @@ def _as_signal(signal, buffer):
     return values
 
 
-def _new(signal, values, axes):
+def _new(signal: BaseSignal, values, axes: Any):
     """A signal with these axes; further axes of the values are signal axes after them."""
     from hyperspy.signals import BaseSignal, Signal2D
 
@@ -246,7 +253,7 @@ def to_quantem(signal):
     )
 
 
-def _four_axes(signal, what):
+def _four_axes(signal: BaseSignal, what):
     axes = signal.axes_manager
     require_uniform(axes._axes, what[0].upper() + what[1:])
     if axes.navigation_dimension != 2 or axes.signal_dimension != 2:
@@ -257,7 +264,7 @@ def _four_axes(signal, what):
     return axes
 
 
-def _dense(signal, caller):
+def _dense(signal: BaseSignal, caller):
     """The data as one array, within the memory limit."""
     data = signal.data
     if hasattr(data, "compute"):
@@ -271,7 +278,7 @@ _PY4DSTEM_UNITS = ("pixels", "A^-1", "mrad")
 _THEIRS = {"k": ("1/angstrom", "A^-1"), "length": ("nm", "nm"), "angle": ("mrad", "mrad")}
 
 
-def _in_their_units(axis):
+def _in_their_units(axis: Any):
     """Scale, offset and unit of an axis: reciprocal lengths in 1/angstrom, lengths in nm; angles as they are."""
     from rsciio_tpx3.metadata.calibration import axis_kind, check_uniform, in_unit
     from rsciio_tpx3.utils.units import parse_unit

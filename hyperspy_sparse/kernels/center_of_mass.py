@@ -4,16 +4,26 @@
 rest on it. Sums of integer counts are exact in double precision, so the result is the dense one.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from pyxem.utils.diffraction import center_of_mass_from_image
 
 from hyperspy_sparse.kernels import loops
 from hyperspy_sparse.kernels.table import register_kernel
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+
+
 __all__ = ["center_of_mass"]
 
 
-def _prepare(sig_shape, dtype, mask=None, threshold=None):
+def _prepare(
+    sig_shape: tuple[int, ...], dtype: np.dtype, mask: np.ndarray | None = None, threshold: float | None = None
+) -> dict | None:
     if mask is not None:
         mask = np.asarray(mask)
         if mask.shape != tuple(sig_shape) or mask.dtype.kind not in "biuf":
@@ -29,13 +39,13 @@ def _prepare(sig_shape, dtype, mask=None, threshold=None):
     return {"mask": mask, "threshold": threshold}
 
 
-def _additive(mask=None, threshold=None):
+def _additive(mask: np.ndarray | None = None, threshold: float | None = None) -> bool:
     """A threshold looks at each pixel's count; float weights may round differently in another order."""
     return threshold is None and (mask is None or mask.dtype.kind in "biu")
 
 
 @register_kernel(center_of_mass_from_image, prepare=_prepare, additive=_additive)
-def center_of_mass(frames, mask=None, threshold=None):
+def center_of_mass(frames: CSRFrames, mask: np.ndarray | None = None, threshold: float | None = None) -> np.ndarray:
     """Centre of mass of every frame.
 
     Parameters
@@ -62,6 +72,6 @@ def center_of_mass(frames, mask=None, threshold=None):
     return out
 
 
-def _fits_32_bits(frames):
+def _fits_32_bits(frames: CSRFrames) -> bool:
     small = max(frames.sig_shape) <= loops.LONGEST_SIDE and frames.n_pixels <= loops.MOST_PIXELS
     return small and frames.data.dtype == np.uint8

@@ -5,16 +5,24 @@ the fraction of each that falls into each bin. That is a sparse matrix, pixels b
 integral is its product with the counts. The matrix is made once for a signal.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 
 from hyperspy_sparse.hosts import slice_radial_integrate, slice_radial_integrate1d
 from hyperspy_sparse.kernels.table import register_kernel
 from hyperspy_sparse.kernels.weights import PixelWeights
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+
+
 __all__ = ["integrate"]
 
 
-def integrate(frames, weights, shape):
+def integrate(frames: CSRFrames, weights: PixelWeights, shape: tuple[int, ...]) -> np.ndarray:
     """Product of frames with pixel weights.
 
     Parameters
@@ -31,7 +39,7 @@ def integrate(frames, weights, shape):
     return weights.product(frames).reshape((frames.n_frames, *shape))
 
 
-def _unmasked(mask, sig_shape):
+def _unmasked(mask: np.ndarray | None, sig_shape: tuple[int, ...]) -> np.ndarray | Literal[False] | None:
     """Pixels that count, flat, or None for all; False where the mask is none we know."""
     if mask is None:
         return None
@@ -41,7 +49,15 @@ def _unmasked(mask, sig_shape):
     return ~mask.astype(bool).ravel()
 
 
-def _prepare_1d(sig_shape, dtype, indexes, factors, factor_slices, mask=None, mean=False):
+def _prepare_1d(
+    sig_shape: tuple[int, ...],
+    dtype: np.dtype,
+    indexes: np.ndarray,
+    factors: np.ndarray,
+    factor_slices: np.ndarray,
+    mask: np.ndarray | None = None,
+    mean: bool = False,
+) -> dict | None:
     kept = _unmasked(mask, sig_shape)
     if kept is False or dtype.kind not in "uif":
         return None
@@ -67,7 +83,17 @@ def _prepare_1d(sig_shape, dtype, indexes, factors, factor_slices, mask=None, me
     return {"weights": weights, "shape": (n_bins,)}
 
 
-def _prepare_2d(sig_shape, dtype, factors, factors_slice, slices, npt_rad, npt_azim, mask=None, mean=False):
+def _prepare_2d(
+    sig_shape: tuple[int, ...],
+    dtype: np.dtype,
+    factors: np.ndarray,
+    factors_slice: np.ndarray,
+    slices: np.ndarray,
+    npt_rad: int,
+    npt_azim: int,
+    mask: np.ndarray | None = None,
+    mean: bool = False,
+) -> dict | None:
     kept = _unmasked(mask, sig_shape)
     n_bins = int(npt_rad) * int(npt_azim)
     if kept is False or dtype.kind not in "uif" or len(factors_slice) != n_bins:

@@ -10,7 +10,9 @@ _jit = njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_jit
-def label_sums(data, indices, indptr, labels, scratch, out):
+def label_sums(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, labels: np.ndarray, scratch: np.ndarray, out: np.ndarray
+) -> None:
     """Add each entry to ``out[row, label of its pixel]``.
 
     `scratch`, shape (4, labels), holds zeros. Neighbours add to different rows of it: a sum that
@@ -34,7 +36,15 @@ def label_sums(data, indices, indptr, labels, scratch, out):
 
 
 @_jit
-def weighted_sums(data, indices, indptr, start, column, weight, out):
+def weighted_sums(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    start: np.ndarray,
+    column: np.ndarray,
+    weight: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Product of the frames with a sparse matrix given by pixel: ``out`` is (rows, columns)."""
     for row in range(indptr.size - 1):
         sums = out[row]
@@ -48,7 +58,16 @@ def weighted_sums(data, indices, indptr, start, column, weight, out):
 
 
 @_jit
-def center_of_mass(data, indices, indptr, width, weights, threshold, n_pixels, out):
+def center_of_mass(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    width: int,
+    weights: np.ndarray,
+    threshold: float,
+    n_pixels: int,
+    out: np.ndarray,
+) -> None:
     """First moments (x, y) of each row.
 
     `weights` (pixels,), or length 1 for none, multiply the counts; then entries below
@@ -91,7 +110,9 @@ MOST_PIXELS = 2**20
 
 
 @_jit
-def center_of_mass_of_bytes(data, indices, indptr, width, out):
+def center_of_mass_of_bytes(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: int, out: np.ndarray
+) -> None:
     """First moments (x, y) of each row of counts of one byte, exactly.
 
     All numbers have 32 bits, so that the processor takes many at a time. 2048 counts of at most

@@ -1,7 +1,11 @@
 """The table from image functions to the kernels that answer for all frames of a chunk."""
 
+from __future__ import annotations
+
 import importlib
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from dask.base import normalize_token
@@ -10,7 +14,7 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 __all__ = ["Kernel", "find_kernel", "known_kernels", "register_kernel"]
 
-_TABLE = {}
+_TABLE: dict[Callable, tuple] = {}
 
 # Ours are entered on the first question, because they import pyXem, which takes seconds.
 _BUILT_IN = ["hyperspy_sparse.kernels.center_of_mass", "hyperspy_sparse.kernels.integration"]
@@ -31,23 +35,23 @@ class Kernel:
         See `register_kernel`.
     """
 
-    def __init__(self, function, options, additive=False):
+    def __init__(self, function: Callable, options: dict, additive: bool = False) -> None:
         self.function = function
         self.options = options
         self.additive = additive
 
-    def __call__(self, frames):
+    def __call__(self, frames: CSRFrames) -> np.ndarray:
         """Answers for frames of shape (n, height, width): an ndarray (n, ...)."""
         return self.function(frames, **self.options)
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         return (
             "hyperspy_sparse.Kernel",
             normalize_token(self.function),
             normalize_token(self.options),
         )
 
-    def output_of(self, sig_shape, dtype):
+    def output_of(self, sig_shape: tuple[int, ...], dtype: np.dtype) -> tuple[tuple[int, ...], np.dtype] | None:
         """Shape and dtype of the answer for one frame, found by asking about an empty one."""
         empty = np.zeros(0, dtype), np.zeros(0, np.int32), np.zeros(2, np.int64)
         with np.errstate(all="ignore"):
@@ -57,7 +61,13 @@ class Kernel:
         return answer.shape[1:], answer.dtype
 
 
-def register_kernel(image_function, kernel=None, *, prepare=None, additive=None):
+def register_kernel(
+    image_function: Callable,
+    kernel: Callable | None = None,
+    *,
+    prepare: Callable | None = None,
+    additive: Callable | None = None,
+) -> Callable:
     """Make `map` run a kernel wherever it is given an image function on sparse frames.
 
     Parameters
@@ -113,7 +123,7 @@ def register_kernel(image_function, kernel=None, *, prepare=None, additive=None)
     return kernel
 
 
-def find_kernel(image_function, sig_shape, dtype, options):
+def find_kernel(image_function: Callable, sig_shape: tuple[int, ...], dtype: np.dtype, options: dict) -> Kernel | None:
     """The `Kernel` for an image function with these options, or None.
 
     Parameters
@@ -150,12 +160,12 @@ def find_kernel(image_function, sig_shape, dtype, options):
 
 # The last kernels that were prepared: to arrange the weights of a geometry takes a tenth of a
 # second.
-_PREPARED = deque(maxlen=8)
+_PREPARED: deque[tuple] = deque(maxlen=8)
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 
 
-def _can_change(array):
+def _can_change(array: object) -> bool:
     """Whether the values of an array may be others later: it is writeable, or shows one that is."""
     while isinstance(array, np.ndarray):
         if array.flags.writeable:
@@ -164,16 +174,16 @@ def _can_change(array):
     return array is not None  # a buffer of someone else's
 
 
-def _kept(options):
+def _kept(options: dict) -> dict:
     """Options to compare with later: arrays that may change are copied."""
     return {k: v.copy() if isinstance(v, np.ndarray) and _can_change(v) else v for k, v in options.items()}
 
 
-def _same_options(given, options):
+def _same_options(given: dict, options: dict) -> bool:
     return given.keys() == options.keys() and all(_same(v, options[k]) for k, v in given.items())
 
 
-def _same(one, other):
+def _same(one: object, other: object) -> bool:
     """Whether an option is what it was. Lists, signals and other objects may have changed since, so they are not."""
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         if one is other:
@@ -186,13 +196,13 @@ def _same(one, other):
     return type(one) is type(other) and isinstance(one, _PLAIN) and bool(one == other)
 
 
-def known_kernels():
+def known_kernels() -> list[Callable]:
     """The image functions that have a kernel, as a list."""
     _load_built_in()
     return list(_TABLE)
 
 
-def _load_built_in():
+def _load_built_in() -> None:
     while _BUILT_IN:
         importlib.import_module(_BUILT_IN[-1])
         _BUILT_IN.pop()

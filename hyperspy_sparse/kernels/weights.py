@@ -1,10 +1,20 @@
 """Weights for detector pixels, arranged so that one pass over the events applies them all."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from dask.base import tokenize
 
 from hyperspy_sparse.kernels import loops
 from rsciio_tpx3.csr.dtypes import countable
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+
 
 __all__ = ["Masks", "PixelWeights"]
 
@@ -21,18 +31,20 @@ class PixelWeights:
     n_columns : int
     """
 
-    def __init__(self, start, column, weight, n_columns):
+    def __init__(self, start: np.ndarray, column: np.ndarray, weight: np.ndarray, n_columns: int) -> None:
         self.start, self.column, self.weight = start, column, weight
         self.n_columns = n_columns
-        self._token = None
+        self._token: str | None = None
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> tuple[str, str]:
         if self._token is None:
             self._token = tokenize(self.start, self.column, self.weight, self.n_columns)
         return "hyperspy_sparse.PixelWeights", self._token
 
     @classmethod
-    def build(cls, pixel, column, weight, sig_shape, n_columns):
+    def build(
+        cls, pixel: np.ndarray, column: np.ndarray, weight: np.ndarray, sig_shape: tuple[int, ...], n_columns: int
+    ) -> PixelWeights:
         """From one triple per weight, in any order; weights of zero are left out."""
         n_pixels = int(np.prod(sig_shape))
         used = weight != 0
@@ -43,7 +55,7 @@ class PixelWeights:
         small = np.uint16 if n_columns <= 2**16 else np.int32
         return cls(start, column[order].astype(small), weight[order], n_columns)
 
-    def product(self, frames):
+    def product(self, frames: CSRFrames) -> np.ndarray:
         """Weighted sums of every frame: ndarray of float64, shape (n_frames, n_columns)."""
         out = np.zeros((frames.n_frames, self.n_columns))
         parts = frames.data, frames.indices, frames.indptr
@@ -62,7 +74,7 @@ class Masks:
     masks : array_like of bool, shape (n_masks, height, width)
     """
 
-    def __init__(self, masks):
+    def __init__(self, masks: ArrayLike) -> None:
         masks = np.asarray(masks, dtype=bool)
         flat = masks.reshape(len(masks), -1)
         sets, labels = _distinct(flat)
@@ -71,7 +83,7 @@ class Masks:
         self.labels = labels.astype(small)
         self.members = sets.astype(np.int64)
 
-    def sums(self, frames, dtype):
+    def sums(self, frames: CSRFrames, dtype: DTypeLike) -> np.ndarray:
         """Sums of every frame under every mask: ndarray of `dtype`, shape (n_frames, n_masks)."""
         wide = np.float64 if np.dtype(dtype).kind == "f" else np.dtype(dtype)
         out = np.empty((frames.n_frames, len(self.members)), dtype=wide)
@@ -81,7 +93,7 @@ class Masks:
         return (out @ self.members.astype(wide)).astype(dtype)
 
 
-def _distinct(flat):
+def _distinct(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The different sets of masks that pixels belong to, and which one each pixel has.
 
     Returns booleans (n_sets, n_masks) and numbers (n_pixels,).

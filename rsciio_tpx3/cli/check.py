@@ -1,12 +1,20 @@
 """``rsciio-tpx3 check``: read whole files, and say what is wrong."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from rsciio_tpx3.cli.options import EXPECTED, add_files, add_option, one_line
 from rsciio_tpx3.convert import check
+
+if TYPE_CHECKING:
+    import argparse
+
 
 __all__ = ["add_check_parser"]
 
 
-def add_check_parser(subparsers):
+def add_check_parser(subparsers: Any):
     """Add ``check`` to the command line; ``args.run(args)`` does it and returns the exit code."""
     parser = subparsers.add_parser(
         "check",
@@ -21,7 +29,7 @@ def add_check_parser(subparsers):
     return parser
 
 
-def _run_check(args):
+def _run_check(args: argparse.Namespace) -> int:
     failed = 0
     for path in args.files:
         try:

@@ -1,14 +1,21 @@
 """``rsciio-tpx3 convert``: events or counts into another counted format."""
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.cli.options import add_files, add_option, whole_numbers
 from rsciio_tpx3.convert import convert
 
+if TYPE_CHECKING:
+    import argparse
+
+
 __all__ = ["add_convert_parser"]
 
 
-def add_convert_parser(subparsers):
+def add_convert_parser(subparsers: Any):
     """Add ``convert`` to the command line; ``args.run(args)`` does it and returns the exit code."""
     parser = subparsers.add_parser(
         "convert",
@@ -36,7 +43,7 @@ def add_convert_parser(subparsers):
     return parser
 
 
-def _run_convert(args):
+def _run_convert(args: argparse.Namespace) -> int:
     options = dict(args.option)
     if args.navigation_shape:
         options["navigation_shape"] = args.navigation_shape

@@ -1,14 +1,21 @@
 """``rsciio-tpx3 demo``: from a recording to pictures, where a package of signals is installed."""
 
+from __future__ import annotations
+
 import logging
+from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.cli.options import add_files, add_option
 from rsciio_tpx3.utils.extensions import extension
 
+if TYPE_CHECKING:
+    import argparse
+
+
 __all__ = ["add_demo_parser"]
 
 
-def add_demo_parser(subparsers):
+def add_demo_parser(subparsers: Any):
     """Add ``demo`` to the command line; ``args.run(args)`` does it."""
     parser = subparsers.add_parser(
         "demo", help="from a recording to pictures with pyXem; without FILE a recording is simulated first"
@@ -20,7 +27,7 @@ def add_demo_parser(subparsers):
     return parser
 
 
-def _demo(arguments):
+def _demo(arguments: argparse.Namespace) -> None:
     run = extension("demo")
     if run is None:
         raise ImportError("the demo needs HyperSpy and pyXem. Install them by: pip install hyperspy pyxem")

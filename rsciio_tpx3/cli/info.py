@@ -1,16 +1,24 @@
 """``rsciio-tpx3 info``: what is in a file of hits or counts, without decoding it."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import rsciio_tpx3
 from rsciio_tpx3.cli.options import add_files, add_option
 from rsciio_tpx3.utils.paths import need_file
 from rsciio_tpx3.utils.text import counted, format_seconds
 
+if TYPE_CHECKING:
+    import argparse
+
+
 __all__ = ["add_info_parser"]
 
 
-def add_info_parser(subparsers):
+def add_info_parser(subparsers: Any):
     """Add ``info`` to the command line; ``args.run(args)`` does it."""
     parser = subparsers.add_parser("info", help="print what is in a file of hits or counts, without decoding it")
     add_files(parser, 1, "several are pieces of one acquisition")
@@ -20,7 +28,7 @@ def add_info_parser(subparsers):
     return parser
 
 
-def _info(arguments):
+def _info(arguments: argparse.Namespace) -> None:
     for path in arguments.files:
         need_file(path)
     files = arguments.files if len(arguments.files) > 1 else arguments.files[0]
@@ -31,14 +39,14 @@ def _info(arguments):
         print("\n".join(_info_lines(info)))
 
 
-def _info_lines(info):
+def _info_lines(info: dict) -> Iterator[str]:
     yield from info["files"]
     yield from _event_lines(info) if "hits" in info else _counted_lines(info)
     losses = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in info["losses"].items())
     yield f"  losses         {losses or 'none seen'}"
 
 
-def _counted_lines(info):
+def _counted_lines(info) -> Iterator:
     yield f"  format         {info['format']}, {info['bytes']:,} bytes"
     yield f"  positions      {' x '.join(map(str, info['navigation_shape'])) or 'one'} (x, y)"
     yield f"  detector       {' x '.join(map(str, info['detector_shape']))} pixels (x, y), {info['dtype']}"
@@ -46,7 +54,7 @@ def _counted_lines(info):
     yield f"  holds          {', '.join(known) or 'counts; how many is not known without reading them'}"
 
 
-def _event_lines(info):
+def _event_lines(info: dict) -> Iterator[str]:
     yield f"  size           {info['bytes']:,} bytes, {info['hits']:,} hits"
     yield f"  detector       {info['layout']}, {' x '.join(map(str, info['detector_shape']))} pixels (x, y)"
     for chip in info["chips"] if "hits_by_chip" in info else ():
@@ -65,7 +73,7 @@ def _event_lines(info):
         yield f"  as {signal['signal']:11} {_signal_text(signal)}"
 
 
-def _edge_text(edge):
+def _edge_text(edge: dict) -> str:
     text = f"{edge['number']:,} edges"
     if "period" in edge:
         text += f", every {format_seconds(edge['period'])} (+- {format_seconds(edge['period_error'])})"
@@ -76,7 +84,7 @@ def _edge_text(edge):
     return text
 
 
-def _signal_text(signal):
+def _signal_text(signal: dict) -> str:
     if not signal["ready"]:
         return f"needs more: {signal['needs']}"
     shape = " x ".join(map(str, signal["navigation_shape"]))

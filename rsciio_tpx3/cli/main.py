@@ -17,7 +17,7 @@ __all__ = ["main"]
 _logger = logging.getLogger(__name__)
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit status (2 for bad input, as argparse does; 1 where a check failed; 3 for a fault
     of the program)."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 import os
+from typing import Any
 
 from rsciio_tpx3.cli.options import add_files, add_option, parsed_value
 from rsciio_tpx3.metadata.record import plain
@@ -14,7 +15,7 @@ from rsciio_tpx3.utils.paths import need_file
 __all__ = ["add_metadata_parser"]
 
 
-def add_metadata_parser(subparsers):
+def add_metadata_parser(subparsers: Any) -> None:
     """Add ``metadata`` to the command line."""
     parser = subparsers.add_parser(
         "metadata",
@@ -35,7 +36,7 @@ def add_metadata_parser(subparsers):
     parser.set_defaults(run=_run)
 
 
-def _run(arguments):
+def _run(arguments: argparse.Namespace):
     if arguments.template:
         print(template_text())
         return 0
@@ -61,7 +62,7 @@ def _told(text):
     return (name, parsed_value(value)) if value[:1] in ("[", "(") else (name, value)
 
 
-def _read(arguments):
+def _read(arguments: argparse.Namespace):
     from rsciio_tpx3.metadata.sources.signal_file import find_reader
 
     options = dict(arguments.option)

@@ -3,8 +3,11 @@
 Chunks are whole scan lines with the whole detector; nothing is read before it is needed.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dask.array import Array
@@ -17,6 +20,10 @@ from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_tasks
 from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.utils.dask_private import DataNode, Task, TaskRef
+
+if TYPE_CHECKING:
+    import dask.array as da
+
 
 __all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "sources_of", "to_dask",
            "without_empty_chunks"]  # fmt: skip
@@ -32,7 +39,7 @@ CHUNK_ENTRIES = 16 * 10**6
 """Entries that one chunk should not exceed: about 80 MB of counts and pixel numbers."""
 
 
-def to_dask(frame_source, chunks="auto"):
+def to_dask(frame_source: FrameSource, chunks: int | str | tuple = "auto") -> da.Array:
     """A dask array of `CSRFrames` chunks, read on demand.
 
     Parameters
@@ -91,7 +98,7 @@ def to_dask(frame_source, chunks="auto"):
     return Array(whole, name, chunks, meta=meta, dtype=dtype)
 
 
-def empty_meta(dtype, n_nav):
+def empty_meta(dtype: np.dtype, n_nav: int) -> np.ndarray | CSRFrames:
     """The empty chunk that tells dask what chunks are like."""
     if n_nav == 0:
         return np.empty((0, 0), dtype=dtype)
@@ -99,7 +106,7 @@ def empty_meta(dtype, n_nav):
     return CSRFrames._make(*empty, (0,) * (n_nav + 2))
 
 
-def read_frames(rows, shape, parts=()):
+def read_frames(rows: Rows, shape: tuple[int, ...], parts: tuple = ()) -> np.ndarray | CSRFrames:
     """Rows of a source as one chunk of this shape; what each task runs. `parts` as for `Rows.read`."""
     frames = rows.read(parts)
     if len(shape) == 2:
@@ -107,7 +114,7 @@ def read_frames(rows, shape, parts=()):
     return frames.reshape(shape)
 
 
-def without_empty_chunks(array):
+def without_empty_chunks(array: da.Array) -> da.Array:
     """The same array without chunks that hold nothing, where it has others.
 
     A slice with a step leaves such chunks, as (1, 0). dask then takes the axis of length one for one to broadcast
@@ -119,7 +126,7 @@ def without_empty_chunks(array):
     return array.rechunk(sizes) if sizes else array
 
 
-def source_of(array):
+def source_of(array: da.Array) -> FrameSource | None:
     """The FrameSource that a dask array reads directly, or None if anything was done to it.
 
     None as well for an array that came from another process: its tasks have what they need, but no
@@ -129,24 +136,24 @@ def source_of(array):
     return _source_in(layers[array.name]) if array.name in layers and _is_ours(array.name) else None
 
 
-def sources_of(array):
+def sources_of(array: da.Array):
     """All `FrameSource` that a dask array reads, whatever was done to them."""
     found = (_source_in(layer) for name, layer in getattr(array.dask, "layers", {}).items() if _is_ours(name))
     return [source for source in found if source is not None]
 
 
-def _is_ours(name):
+def _is_ours(name: str) -> bool:
     return isinstance(name, str) and name.startswith(_NAME)
 
 
-def _source_in(layer):
+def _source_in(layer: Any) -> FrameSource | None:
     """The source that the reading tasks of a layer hold; they come first in it."""
     task = next(iter(layer.values()), None)
     rows = task.args[0] if isinstance(task, Task) else None
     return rows.whole if isinstance(rows, Rows) else None
 
 
-def _spans(nav_shape, nav_chunks):
+def _spans(nav_shape: tuple[int, ...], nav_chunks: tuple) -> list[tuple[tuple, tuple]]:
     """Place of every chunk in the grid, with its flat span of rows and its navigation shape."""
     if not nav_shape:
         return [((), (0, 1, ()))]
@@ -160,7 +167,13 @@ def _spans(nav_shape, nav_chunks):
     return spans
 
 
-def _nav_chunks(source, nav_shape, sig_shape, dtype, chunks):
+def _nav_chunks(
+    source: FrameSource,
+    nav_shape: tuple[int, ...],
+    sig_shape: tuple[int, ...],
+    dtype: np.dtype,
+    chunks: int | str | tuple,
+) -> tuple:
     if not nav_shape:
         return ()
     if isinstance(chunks, str) and chunks == "auto":
@@ -189,7 +202,7 @@ def _nav_chunks(source, nav_shape, sig_shape, dtype, chunks):
     return _contiguous(sizes, nav_shape)
 
 
-def _contiguous(sizes, nav_shape):
+def _contiguous(sizes: tuple, nav_shape: tuple[int, ...]) -> tuple:
     """Refuse chunks whose rows are not one span: the reader is asked for spans."""
     split = [i for i, s in enumerate(sizes) if len(s) > 1]
     below = sizes[: split[-1]] if split else ()
@@ -206,7 +219,7 @@ def _contiguous(sizes, nav_shape):
     return sizes
 
 
-def _pieces(n, size):
+def _pieces(n: int, size: int) -> tuple[int, ...]:
     if size == -1 or size >= n:
         return (n,)
     if size < 1:
@@ -214,7 +227,7 @@ def _pieces(n, size):
     return (size,) * (n // size) + ((n % size,) if n % size else ())
 
 
-def _auto_chunks(source, nav_shape, sig_shape, dtype):
+def _auto_chunks(source: FrameSource, nav_shape: tuple[int, ...], sig_shape: tuple[int, ...], dtype: np.dtype) -> tuple:
     """Whole lines by the bound on dense bytes and, where entries are known, on entries."""
     frame_bytes = max(math.prod(sig_shape) * dtype.itemsize, 1)
     if len(nav_shape) == 1:
@@ -237,7 +250,9 @@ def _auto_chunks(source, nav_shape, sig_shape, dtype):
     return (*outer, pieces, (nav_shape[-1],))
 
 
-def _outer_pieces(source, nav_shape, room, entries):
+def _outer_pieces(
+    source: FrameSource, nav_shape: tuple[int, ...], room: int, entries: np.ndarray | None
+) -> tuple[int, ...]:
     """Several small scans in one chunk, where a whole scan leaves room for more."""
     n_scans = nav_shape[-3]
     room = max(room // max(nav_shape[-2], 1), 1)
@@ -249,7 +264,7 @@ def _outer_pieces(source, nav_shape, room, entries):
     return _by_entries(per_scan.max(axis=0), room)
 
 
-def _by_entries(per_line, room):
+def _by_entries(per_line: np.ndarray, room: int) -> tuple[int, ...]:
     pieces, lines, filled = [], 0, 0
     for n in per_line.tolist():
         if lines and (lines == room or filled + n > CHUNK_ENTRIES):

@@ -5,13 +5,21 @@ scheduler runs it. Tasks in this process share what was read. A task that leaves
 small by `Rows`, which asks `for_rows`: so the recording is read here once, and workers get byte ranges as always.
 """
 
+from __future__ import annotations
+
 import math
 import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.frames.source import FrameSource
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+
 
 __all__ = ["WaitingFrames"]
 
@@ -36,7 +44,15 @@ class WaitingFrames(FrameSource):
         Notes of who loads: what the metadata were then, and which chunks were asked for.
     """
 
-    def __init__(self, load, nav_shape, sig_shape, dtype, identity, most_events):
+    def __init__(
+        self,
+        load: Callable,
+        nav_shape: tuple[int, ...],
+        sig_shape: tuple[int, ...],
+        dtype: np.dtype,
+        identity: object,
+        most_events: int,
+    ) -> None:
         self.nav_shape = nav_shape
         self.sig_shape = sig_shape
         self.dtype = dtype
@@ -48,13 +64,13 @@ class WaitingFrames(FrameSource):
         self._failed = 0, None
         self._lock = threading.Lock()
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         return "rsciio_tpx3.WaitingFrames", normalize_token(self._identity)
 
     @property
-    def is_read(self):
+    def is_read(self) -> bool:
         """Whether the recording has been read already."""
         return self._found is not None
 
@@ -80,28 +96,28 @@ class WaitingFrames(FrameSource):
                 self._found = frames, about
             return self._found
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {**vars(self), "_lock": None}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
 
-    def row_events(self):
+    def row_events(self) -> np.ndarray | None:
         """Events of each position; before the recording has been read, as many as its size allows, spread evenly."""
         if self.is_read:
             return self._found[0].row_events()
         n_positions = math.prod(self.nav_shape)
         return np.full(n_positions, -(-self._most_events // max(n_positions, 1)), np.int64)
 
-    def frames(self, start, stop):
+    def frames(self, start: int, stop: int) -> CSRFrames:
         """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
         return self.read()[0].frames(start, stop)
 
-    def for_rows(self, start, stop):
+    def for_rows(self, start: int, stop: int) -> FrameSource:
         """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
         return self.read()[0].for_rows(start, stop)
 
-    def _refuse_other(self, frames):
+    def _refuse_other(self, frames) -> None:
         told, found = (*self.nav_shape, *self.sig_shape), (*frames.nav_shape, *frames.sig_shape)
         if found != told or frames.dtype != self.dtype:
             raise ScanSyncError(

@@ -1,7 +1,10 @@
 """An event source joined with a scan: the `FrameSource` of every event format."""
 
+from __future__ import annotations
+
 import copy
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +20,12 @@ from rsciio_tpx3.utils.progress import progress_bar
 from rsciio_tpx3.utils.scratch import Scratch
 from rsciio_tpx3.utils.threads import spread, thread_count
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import CompactHits
+    from rsciio_tpx3.scan.scan import Scan
+    from rsciio_tpx3.scan.timetable import Timetable
+
+
 __all__ = ["EventFrames", "count_type"]
 
 # A Timepix3 pixel is blind for its time over threshold and 475 ns of readout (Poikela et al. 2014,
@@ -26,7 +35,7 @@ _PART_HITS = 1 << 21
 _TABLE_SHARE = 2  # intervals in a timetable for each hit, at the most
 
 
-def count_type(dwell, lines_per_row=1):
+def count_type(dwell: float, lines_per_row: int = 1) -> np.dtype:
     """Smallest unsigned type that holds what one pixel can count at one scan position, in `dwell` ticks a line."""
     most = 2 * (dwell / _DEAD_TICKS + 1) * lines_per_row
     return np.dtype(next(t for t in ("u1", "u2", "u4") if most <= np.iinfo(t).max or t == "u4"))
@@ -45,7 +54,7 @@ class EventFrames(FrameSource):
         What is added up at each pixel.
     """
 
-    def __init__(self, source, scan, dtype, values="counts"):
+    def __init__(self, source: EventSource, scan: Scan, dtype: np.dtype, values: str = "counts") -> None:
         self.source = source = EventSource.adopt(source)
         self.scan = scan
         self.dtype = np.dtype(dtype)
@@ -54,18 +63,18 @@ class EventFrames(FrameSource):
         self.sig_shape = source.sig_shape
         self._counts = None
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         # everything but the counts, which follow from the rest
         state = {name: value for name, value in self.__dict__.items() if name != "_counts"}
         return ("rsciio_tpx3.EventFrames", *(normalize_token(state[name]) for name in sorted(state)))
 
-    def row_events(self):
+    def row_events(self) -> np.ndarray:
         """Hits per position, where `count` has been called; see `FrameSource.row_events`."""
         return self._counts
 
-    def frames(self, start, stop, merged=True):
+    def frames(self, start: int, stop: int, merged: bool = True) -> CSRFrames:
         """CSR rows of the flat positions ``start`` to ``stop``; see `FrameSource.frames`.
 
         Counts that are not `merged` stand in the order of the stream, each hit by itself; see `frames.unmerged`.
@@ -85,11 +94,11 @@ class EventFrames(FrameSource):
             arrays = build(scratch.array(n, dtype), n_rows, n_pixels, self.dtype)
         return CSRFrames(arrays, shape=(stop - start, height, width))
 
-    def shared_parts(self):
+    def shared_parts(self) -> tuple:
         """What all rows need: the tables of corrections; see `FrameSource`."""
         return self.source.shared_parts()
 
-    def for_rows(self, start, stop):
+    def for_rows(self, start: int, stop: int) -> FrameSource:
         """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
         part = copy.copy(self)
         part.scan, spans = self.scan.for_rows(start, stop)
@@ -97,11 +106,13 @@ class EventFrames(FrameSource):
         part._counts = None
         return part
 
-    def recall(self, counts):
+    def recall(self, counts: np.ndarray) -> None:
         """Take counts that `count` found earlier for the same source and scan."""
         self._counts = counts
 
-    def count(self, show_progressbar=None, threads=None):
+    def count(
+        self, show_progressbar: bool | None = None, threads: int | None = None
+    ) -> tuple[np.ndarray, dict[str, int]]:
         """Count the hits of each position, and those outside the scan by reason.
 
         One pass over the recording, without sorting anything, by as many threads as `rsciio_tpx3.utils.threads` says;
@@ -128,7 +139,7 @@ class EventFrames(FrameSource):
         self._counts = counts
         return counts, {name: int(outside[-code]) for code, name in OUTSIDE_NAMES.items()}
 
-    def _count_pieces(self, pieces, bar):
+    def _count_pieces(self, pieces: list[tuple[int, int]], bar: Any) -> tuple[np.ndarray, np.ndarray]:
         counts = np.zeros(self.scan.n_positions, np.int64)
         outside = np.zeros(1 - NOWHERE, np.int64)
         for piece in pieces:
@@ -145,14 +156,14 @@ class EventFrames(FrameSource):
         return counts, outside
 
 
-def _table_for(hits, scan):
+def _table_for(hits: Hits | CompactHits, scan: Scan) -> Timetable | None:
     """The timetable of `CompactHits`; None for `Hits`, and where a table does not pay."""
     if isinstance(hits, Hits):
         return None
     return make_timetable(scan, hits.origin, hits.step, hits.span, most=_TABLE_SHARE * len(hits.when) + 64)
 
 
-def _keys(hits, scan, first, n_rows, bits, keys):
+def _keys(hits: Hits | CompactHits, scan: Scan, first: int, n_rows: int, bits: int, keys: np.ndarray) -> int:
     """Write the keys of the hits at the positions from `first` on, and tell how many; see `build.csr_from_keys`."""
     table = _table_for(hits, scan)
     if table is None:

@@ -1,5 +1,7 @@
 """Frames that are in memory already, as a source like any other."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
@@ -31,7 +33,7 @@ class MemorySource(FrameSource):
     ((2, 3), (2, 4, 5))
     """
 
-    def __init__(self, frames):
+    def __init__(self, frames: CSRFrames) -> None:
         self._frames = frames
         self.nav_shape = frames.nav_shape
         self.sig_shape = frames.sig_shape
@@ -40,11 +42,11 @@ class MemorySource(FrameSource):
         self._first_row = 0
 
     @classmethod
-    def from_dense(cls, array):
+    def from_dense(cls, array: np.ndarray) -> MemorySource:
         """From a dense array of shape nav_shape + (height, width)."""
         return cls(CSRFrames.from_dense(array))
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> str:
         from dask.base import tokenize
 
         # Hashing all counts takes longer than summing them; they never change, so once is enough.
@@ -52,18 +54,18 @@ class MemorySource(FrameSource):
             self._token = tokenize("rsciio_tpx3.MemorySource", self._frames)
         return self._token
 
-    def row_events(self):
+    def row_events(self) -> np.ndarray:
         """Entries per row; none of rows that `for_rows` left out. See `FrameSource`."""
         entries = np.zeros(math.prod(self.nav_shape), np.int64)
         entries[self._first_row : self._first_row + self._frames.n_frames] = np.diff(self._frames.indptr)
         return entries
 
-    def frames(self, start, stop):
+    def frames(self, start: int, stop: int) -> CSRFrames:
         first = self._first_row
         flat = self._frames.reshape((self._frames.n_frames, *self.sig_shape))
         return flat[start - first : stop - first]
 
-    def for_rows(self, start, stop):
+    def for_rows(self, start: int, stop: int) -> MemorySource:
         """The same for these rows alone; see `FrameSource`."""
         part = MemorySource(self.frames(start, stop))
         part._first_row = start
@@ -71,7 +73,7 @@ class MemorySource(FrameSource):
         return part
 
 
-def frames_by_lines(array):
+def frames_by_lines(array: np.ndarray) -> CSRFrames:
     """CSRFrames of a dense array, searched for counts a bounded part at a time.
 
     Parameters

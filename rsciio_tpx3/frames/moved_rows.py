@@ -1,6 +1,9 @@
 """Frames of a repeated scan added up at other positions, a few chunks at a time."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import dask.array as da
 import numpy as np
@@ -13,12 +16,16 @@ from rsciio_tpx3.frames.dask_array import DENSE_CHUNK_BYTES, empty_meta
 from rsciio_tpx3.frames.shared_reads import READ_ENTRIES
 from rsciio_tpx3.utils.dask_private import List, Task, TaskRef
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.scan.regrid import Grid
+
+
 __all__ = ["moved_rows", "sum_dtype"]
 
 _TOGETHER = 8  # chunks added up by one task
 
 
-def sum_dtype(dtype, n):
+def sum_dtype(dtype: np.dtype, n: int) -> np.dtype:
     """Smallest type that holds the sum of `n` values of a type."""
     if dtype.kind != "u":
         return np.sum(np.zeros(1, dtype)).dtype
@@ -26,7 +33,7 @@ def sum_dtype(dtype, n):
     return np.dtype(next(t for t in ("u1", "u2", "u4", "u8") if most <= np.iinfo(t).max))
 
 
-def moved_rows(data, grid, counts):
+def moved_rows(data: da.Array, grid: Grid, counts: np.ndarray) -> tuple[da.Array, np.ndarray]:
     """Frames of a repeated scan added up on a grid, each position as a whole.
 
     Parameters
@@ -59,7 +66,7 @@ def moved_rows(data, grid, counts):
     return da.Array(layers, name, chunks, meta=empty_meta(dtype, 2), dtype=dtype), placed
 
 
-def _lines(placed, sig_shape, dtype):
+def _lines(placed: np.ndarray, sig_shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
     """Lines of each chunk of the result: bounded as `to_dask` bounds them."""
     room = max(int(DENSE_CHUNK_BYTES // max(math.prod(sig_shape) * dtype.itemsize * placed.shape[1], 1)), 1)
     pieces, lines, filled = [], 0, 0.0
@@ -71,7 +78,15 @@ def _lines(placed, sig_shape, dtype):
     return (*pieces, lines)
 
 
-def _graph(name, data, rows, columns, shape, lines, dtype):
+def _graph(
+    name: str,
+    data: da.Array,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    shape: tuple[int, ...],
+    lines: tuple[int, ...],
+    dtype: np.dtype,
+) -> dict:
     """One sum for each chunk of the result, a few chunks of the data at a time."""
     frame_ends, line_ends = (np.cumsum((0, *sizes)) for sizes in data.chunks[:2])
     graph, first = {}, 0
@@ -90,7 +105,7 @@ def _graph(name, data, rows, columns, shape, lines, dtype):
     return graph
 
 
-def _add_tree(graph, key, parts, shape, dtype):
+def _add_tree(graph: dict, key: tuple, parts: list, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Sums of sums: no task holds more than a few chunks."""
     level = 0
     while len(parts) > _TOGETHER:
@@ -103,12 +118,12 @@ def _add_tree(graph, key, parts, shape, dtype):
     graph[key] = _sum_task(key, parts, shape, dtype)
 
 
-def _sum_task(key, parts, shape, dtype):
+def _sum_task(key: tuple, parts: list, shape: tuple[int, ...], dtype: np.dtype) -> Task:
     chunks = List(*(TaskRef(part) for part, _ in parts))
     return Task(key, _sum_placed, chunks, [cells for _, cells in parts], shape, dtype)
 
 
-def _sum_placed(chunks, cells, shape, dtype):
+def _sum_placed(chunks: list, cells: list, shape: tuple[int, ...], dtype: np.dtype) -> CSRFrames:
     """Chunks added up in the cells of a chunk of the result; a sum has its places already."""
     if not chunks:
         empty = np.zeros(0, dtype), np.zeros(0, np.int32), np.zeros(shape[0] * shape[1] + 1, np.int64)

@@ -5,8 +5,16 @@ along only what its own rows need, so that no large table travels, and none trav
 rows need, such as a calibration of every pixel, are in the graph once, under a key of their own.
 """
 
+from __future__ import annotations
+
 import io
 import pickle
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+    from rsciio_tpx3.frames.source import FrameSource
+
 
 __all__ = ["Rows"]
 
@@ -26,17 +34,17 @@ class Rows:
 
     __slots__ = ("source", "start", "stop", "whole")
 
-    def __init__(self, source, start, stop, whole=None):
+    def __init__(self, source: FrameSource, start: int, stop: int, whole: FrameSource | None = None) -> None:
         self.source, self.start, self.stop, self.whole = source, start, stop, whole
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         source = self.source
         parts = source.shared_parts()
         if self.whole is not None:
             source = source.for_rows(self.start, self.stop)
         return Rows, (_Abridged.of(source, parts) if parts else source, self.start, self.stop)
 
-    def read(self, parts=()):
+    def read(self, parts: tuple = ()) -> CSRFrames:
         """The rows as `CSRFrames` of shape ``(stop - start, height, width)``.
 
         Parameters
@@ -53,14 +61,14 @@ class _Abridged:
 
     __slots__ = ("data",)
 
-    def __init__(self, data):
+    def __init__(self, data: bytes) -> None:
         self.data = data
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return _Abridged, (self.data,)
 
     @classmethod
-    def of(cls, source, parts):
+    def of(cls, source: FrameSource, parts: tuple) -> _Abridged:
         numbers = {id(part): number for number, part in enumerate(parts)}
         file = io.BytesIO()
         pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
@@ -68,7 +76,7 @@ class _Abridged:
         pickler.dump(source)
         return cls(file.getvalue())
 
-    def completed(self, parts):
+    def completed(self, parts: tuple) -> FrameSource:
         unpickler = pickle.Unpickler(io.BytesIO(self.data))
         unpickler.persistent_load = parts.__getitem__
         return unpickler.load()

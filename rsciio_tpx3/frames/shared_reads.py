@@ -6,8 +6,11 @@ each chunk alone would read the same hits many times, so one task reads a range 
 chunks, and each chunk takes its rows out of it.
 """
 
+from __future__ import annotations
+
 import copy
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,13 +21,18 @@ from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.utils.dask_private import Task, TaskRef
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventSource
+    from rsciio_tpx3.scan.scan import Scan
+
+
 __all__ = ["READ_ENTRIES", "SharedFrames", "event_frames", "read_together", "shared_tasks", "take_chunk"]
 
 READ_ENTRIES = 8 * 10**6
 """Hits of repeated scans that are read together: about 130 MB while they are sorted."""
 
 
-def event_frames(source, scan, dtype, values="counts"):
+def event_frames(source: EventSource, scan: Scan, dtype: np.dtype, values: str = "counts") -> FrameSource:
     """The `FrameSource` of an event source seen through a scan."""
     frames = EventFrames(source, scan, dtype, values)
     time_last = scan.time_axis is not None and scan.time_axis.over == "dwell"
@@ -40,7 +48,7 @@ class SharedFrames(FrameSource):
         With a scan that has bins inside the dwell time as its last axis, or adds up frames.
     """
 
-    def __init__(self, events):
+    def __init__(self, events: EventFrames) -> None:
         scan = events.scan
         time_last = scan.time_axis is not None and scan.time_axis.over == "dwell"
         self.events = events
@@ -50,7 +58,7 @@ class SharedFrames(FrameSource):
         self.sig_shape = events.sig_shape
         self.dtype = events.dtype
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         return "rsciio_tpx3.SharedFrames", normalize_token(self.events)
@@ -60,17 +68,17 @@ class SharedFrames(FrameSource):
         """Positions of one time bin."""
         return self.scan.n_positions // self.n_bins
 
-    def row_events(self):
+    def row_events(self) -> np.ndarray | None:
         """Hits per row, where they have been counted; see `FrameSource.row_events`."""
         counts = self.events.row_events()
         return None if counts is None else counts.reshape(-1, self.n_bins).T.ravel()
 
-    def count(self, show_progressbar=None):
+    def count(self, show_progressbar: bool | None = None):
         """As `EventFrames.count`, with the time bins first."""
         _, outside = self.events.count(show_progressbar)
         return self.row_events(), outside
 
-    def frames(self, start, stop):
+    def frames(self, start: int, stop: int) -> CSRFrames:
         """CSR rows of the flat range ``start`` to ``stop``; see `FrameSource.frames`."""
         n, parts = self.n_positions, []
         for b in range(start // n, max(-(-stop // n), start // n + 1)):
@@ -78,11 +86,11 @@ class SharedFrames(FrameSource):
             parts.append(pick_rows(self.rows(first, last).read(), self.n_bins, 0, last - first, b, b + 1))
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
-    def shared_parts(self):
+    def shared_parts(self) -> tuple:
         """What all rows need; see `FrameSource`."""
         return self.events.shared_parts()
 
-    def for_rows(self, start, stop):
+    def for_rows(self, start: int, stop: int) -> FrameSource:
         """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
         part, n = copy.copy(self), self.n_positions
         # rows of several time bins: which positions they leave out is not worth asking
@@ -103,12 +111,12 @@ class SharedFrames(FrameSource):
         return float(counts[first * self.n_bins : last * self.n_bins].sum())
 
 
-def read_together(source):
+def read_together(source: FrameSource) -> int:
     """How many parts of the first axis of a scan one read serves: the time bins inside the dwell time, else 1."""
     return source.n_bins if isinstance(source, SharedFrames) and len(source.nav_shape) > 2 else 1
 
 
-def pick_rows(frames, n_bins, first, last, low, high):
+def pick_rows(frames: CSRFrames, n_bins: int, first, last, low, high) -> CSRFrames:
     """Bins ``low`` to ``high`` of the positions ``first`` to ``last`` of a read, bins slowest."""
     if n_bins == 1:
         return frames[first:last]
@@ -116,7 +124,7 @@ def pick_rows(frames, n_bins, first, last, low, high):
     return take_rows(frames, rows.ravel())
 
 
-def shared_tasks(source, name, spans, given=()):
+def shared_tasks(source: SharedFrames, name: str, spans, given: tuple = ()) -> dict:
     """The tasks of all chunks of an array, with the reads that they share.
 
     Parameters
@@ -168,7 +176,7 @@ def _groups(source, ranges):
     return groups
 
 
-def take_chunk(frames, rows, shape):
+def take_chunk(frames: CSRFrames, rows, shape):
     """One chunk out of a read that it shares; `rows` are the arguments of `pick_rows`."""
     picked = pick_rows(frames, *rows)
     return CSRFrames._make(picked.data, picked.indices, picked.indptr, shape)

@@ -5,12 +5,19 @@ files: a single frame of the part would cost its whole chunk, and kernels would 
 chunks that there are.
 """
 
+from __future__ import annotations
+
 import copy
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.csr.indexing import crop, take_rows
 from rsciio_tpx3.frames.source import FrameSource
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+
 
 __all__ = ["SlicedSource"]
 
@@ -44,7 +51,7 @@ class SlicedSource(FrameSource):
     True
     """
 
-    def __init__(self, source, key):
+    def __init__(self, source: FrameSource, key: tuple) -> None:
         shape = tuple(source.nav_shape) + tuple(source.sig_shape)
         n_nav = len(source.nav_shape)
         if not _is_plain(key, shape) or any(not isinstance(k, slice) for k in key[n_nav:]):
@@ -58,12 +65,12 @@ class SlicedSource(FrameSource):
         self.sig_shape = tuple(lengths[n_nav:])
         self.dtype = source.dtype
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         return "rsciio_tpx3.SlicedSource", normalize_token(self._source), self._nav, self._sig, self._kept
 
-    def row_events(self):
+    def row_events(self) -> np.ndarray | None:
         """Entries of whole frames, an upper bound of those in the cut-out; see `FrameSource`."""
         entries = self._source.row_events()
         if entries is None:
@@ -71,25 +78,25 @@ class SlicedSource(FrameSource):
         part = np.reshape(entries, self._source.nav_shape)[tuple(slice(*span) for span in self._nav)]
         return part.reshape(-1)
 
-    def frames(self, start, stop):
+    def frames(self, start: int, stop: int) -> CSRFrames:
         """Rows `start` to `stop` of the part; see `FrameSource`."""
         rows = self._rows(start, stop)
         pieces = [self._read(run) for run in _runs(rows)]
         frames = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         return crop(frames, np.arange(rows.size), tuple(slice(*span) for span in self._sig))
 
-    def shared_parts(self):
+    def shared_parts(self) -> tuple:
         """What all rows need; see `FrameSource`."""
         return self._source.shared_parts()
 
-    def for_rows(self, start, stop):
+    def for_rows(self, start: int, stop: int) -> FrameSource:
         """The same for these rows alone; see `FrameSource`."""
         part, rows = copy.copy(self), self._rows(start, stop)
         if rows.size:
             part._source = self._source.for_rows(int(rows[0]), int(rows[-1]) + 1)
         return part
 
-    def _rows(self, start, stop):
+    def _rows(self, start: int, stop: int) -> np.ndarray:
         """Rows of the whole source that stand behind rows of the part."""
         places = iter(np.unravel_index(np.arange(start, stop), self.nav_shape)) if self.nav_shape else iter(())
         whole = [
@@ -98,14 +105,14 @@ class SlicedSource(FrameSource):
         ]
         return np.ravel_multi_index(whole, self._source.nav_shape) if whole else np.arange(start, stop)
 
-    def _read(self, rows):
+    def _read(self, rows: np.ndarray) -> CSRFrames:
         if rows.size == 0:
             return self._source.frames(0, 0)
         first = int(rows[0])
         return take_rows(self._source.frames(first, int(rows[-1]) + 1), rows - first)
 
 
-def _is_plain(key, shape):
+def _is_plain(key: tuple, shape: tuple[int, ...]) -> bool:
     if len(key) != len(shape):
         return False
     for k, n in zip(key, shape, strict=True):
@@ -117,7 +124,7 @@ def _is_plain(key, shape):
     return True
 
 
-def _runs(rows):
+def _runs(rows: np.ndarray) -> list[np.ndarray]:
     """The rows in groups that are read at once."""
     if rows.size == 0 or rows[-1] - rows[0] < _WORTHWHILE * rows.size:
         return [rows]

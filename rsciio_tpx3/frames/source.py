@@ -99,7 +99,7 @@ _OPTIONAL = ("row_events", "row_counts", "for_rows", "shared_parts")
 class _Adopted(FrameSource):
     """A source of another make: its own methods where it has them."""
 
-    def __init__(self, source):
+    def __init__(self, source) -> None:
         missing = [name for name in _REQUIRED if not hasattr(source, name)]
         if missing:
             raise TypeError(
@@ -110,13 +110,13 @@ class _Adopted(FrameSource):
         self.nav_shape, self.sig_shape, self.dtype = source.nav_shape, source.sig_shape, source.dtype
         self.__dict__.update({name: getattr(source, name) for name in _OPTIONAL if hasattr(type(source), name)})
 
-    def frames(self, start, stop):
+    def frames(self, start: int, stop: int) -> CSRFrames:
         return self.source.frames(start, stop)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return type(self), (self.source,)
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         return "rsciio_tpx3.FrameSource", normalize_token(self.source)

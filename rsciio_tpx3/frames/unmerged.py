@@ -6,6 +6,12 @@ not depend on the order) takes the canonical rows. Nobody gets to see these here
 A sum is right even where a pixel counts more than the type of the counts can hold; canonical rows refuse that.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
 from rsciio_tpx3.csr.canonical import canonical_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.event_frames import EventFrames
@@ -23,33 +29,33 @@ class UnmergedFrames(FrameSource):
         Of counts.
     """
 
-    def __init__(self, events):
+    def __init__(self, events: EventFrames) -> None:
         self.events = events
         self.nav_shape, self.sig_shape, self.dtype = events.nav_shape, events.sig_shape, events.dtype
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         return "rsciio_tpx3.UnmergedFrames", normalize_token(self.events)
 
-    def row_events(self):
+    def row_events(self) -> np.ndarray | None:
         """Hits per row, where they have been counted; see `FrameSource.row_events`."""
         return self.events.row_events()
 
-    def frames(self, start, stop):
+    def frames(self, start: int, stop: int) -> CSRFrames:
         """Rows of the flat range ``start`` to ``stop``, not canonical; see `FrameSource.frames`."""
         return self.events.frames(start, stop, merged=False)
 
-    def shared_parts(self):
+    def shared_parts(self) -> tuple:
         """What all rows need; see `FrameSource`."""
         return self.events.shared_parts()
 
-    def for_rows(self, start, stop):
+    def for_rows(self, start: int, stop: int) -> FrameSource:
         """The same for these rows alone; see `FrameSource`."""
         return UnmergedFrames(self.events.for_rows(start, stop))
 
 
-def unmerged(source):
+def unmerged(source: FrameSource) -> FrameSource:
     """The same frames as a source of rows for sums of integers; `source` itself where that would be no faster."""
     plain = type(source) is EventFrames and source.values == "counts"
     return UnmergedFrames(source) if plain else source

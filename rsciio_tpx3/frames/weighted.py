@@ -1,10 +1,18 @@
 """CSR rows whose values are sums of time over threshold or energy, not counts."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rsciio_tpx3.scan.scan import place_hits
 from rsciio_tpx3.utils.compiled import njit
 from rsciio_tpx3.utils.sorting import order_of
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.frames.event_frames import EventFrames
+
 
 __all__ = ["csr_of_weights", "value_type", "weighted_rows"]
 
@@ -12,7 +20,7 @@ _MOST_TOT = 1023  # ten bits
 _TOT_STEP = 96  # ticks of 25 ns
 
 
-def value_type(values, dwell, lines_per_row=1, clustered=False):
+def value_type(values: str, dwell: float, lines_per_row: int = 1, clustered: bool = False) -> np.dtype:
     """Type that holds what one pixel can sum up at one scan position, in `dwell` ticks a line.
 
     A pixel is over threshold one hit at a time, so its summed ToT is bounded by the dwell time; an electron brings the
@@ -26,7 +34,7 @@ def value_type(values, dwell, lines_per_row=1, clustered=False):
     return np.dtype(np.uint16 if most <= np.iinfo(np.uint16).max else np.uint32)
 
 
-def weighted_rows(frames, start, stop):
+def weighted_rows(frames: EventFrames, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """CSR arrays of the flat positions ``start`` to ``stop`` of an `EventFrames` with values other than counts."""
     rows, pixels, weights = [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
     for run in frames.scan.runs(start, stop):
@@ -43,7 +51,9 @@ def weighted_rows(frames, start, stop):
     return csr_of_weights(np.concatenate(rows), np.concatenate(pixels), weights, stop - start, n_pixels, frames.dtype)
 
 
-def csr_of_weights(rows, pixels, weights, n_rows, n_pixels, dtype):
+def csr_of_weights(
+    rows: np.ndarray, pixels: np.ndarray, weights: np.ndarray, n_rows: int, n_pixels: int, dtype: np.dtype
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Canonical CSR arrays: rows sorted by pixel, weights of equal pixels added up.
 
     Parameters
@@ -86,7 +96,9 @@ def csr_of_weights(rows, pixels, weights, n_rows, n_pixels, dtype):
 
 
 @njit(nogil=True, cache=True)
-def _add_up(keys, weights, n_rows, n_pixels):
+def _add_up(
+    keys: np.ndarray, weights: np.ndarray, n_rows: int, n_pixels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     sums = np.empty(len(keys), weights.dtype)
     indices = np.empty(len(keys), np.int32)
     indptr = np.zeros(n_rows + 1, np.int64)

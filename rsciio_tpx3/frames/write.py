@@ -4,11 +4,14 @@ Memory holds a few spans, whatever the size of the data. Spans are read and prep
 handed to the format in order; the format keeps its files under provisional names until `commit`.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import dask
 import numpy as np
@@ -19,6 +22,12 @@ from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.utils.progress import progress_bar
 from rsciio_tpx3.utils.threads import thread_count
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    import dask.array as da
+
 
 __all__ = ["FrameSink", "NullSink", "known_entries", "spans_of", "write"]
 
@@ -33,24 +42,30 @@ _DENSE_SPAN_BYTES = 128 * 2**20
 class FrameSink(Protocol):
     """A writable format. `write` calls `prepare` in parallel and `append` in order of rows."""
 
-    def prepare(self, frames):
+    def prepare(self, frames: CSRFrames) -> Any:
         """What `append` needs of these rows; pure, so that threads can do it."""
 
-    def append(self, prepared):
+    def append(self, prepared: Any) -> None:
         """Write the next rows."""
 
 
 class NullSink:
     """Takes everything and keeps nothing: reading all frames is a check of its own."""
 
-    def prepare(self, frames):
+    def prepare(self, frames: CSRFrames) -> None:
         return None
 
-    def append(self, prepared):
+    def append(self, prepared: Any) -> None:
         pass
 
 
-def write(data, sink, show_progressbar=None, threads=None, description="Writing"):
+def write(
+    data: da.Array | FrameSource | CSRFrames | np.ndarray,
+    sink: FrameSink,
+    show_progressbar: bool | None = None,
+    threads: int | None = None,
+    description: str = "Writing",
+) -> dict:
     """Stream frames into a sink.
 
     Parameters
@@ -86,7 +101,7 @@ def write(data, sink, show_progressbar=None, threads=None, description="Writing"
     n_rows, tasks = spans_of(data)
     done = {"frames": 0, "entries": 0, "total": 0}
 
-    def work(read):
+    def work(read: _Reader | _Slab) -> tuple:
         frames = read()
         return frames.n_frames, frames.data.size, _total(frames.data), sink.prepare(frames)
 
@@ -105,13 +120,13 @@ def write(data, sink, show_progressbar=None, threads=None, description="Writing"
     return done
 
 
-def _total(values):
+def _total(values: np.ndarray) -> int:
     if values.dtype.kind in "biu":
         return int(values.sum(dtype=np.uint64 if values.dtype.kind != "i" else np.int64))
     return values.sum(dtype=np.result_type(values.dtype, np.float64)).item()
 
 
-def _in_order(pool, work, tasks, most):
+def _in_order(pool: Executor, work: Callable, tasks: Iterable, most: int) -> Iterator[tuple]:
     """Results in order of the tasks, at most `most` of them begun and not yet taken."""
     waiting = deque()
     try:
@@ -126,7 +141,7 @@ def _in_order(pool, work, tasks, most):
             future.cancel()
 
 
-def spans_of(data):
+def spans_of(data: da.Array | FrameSource | CSRFrames | np.ndarray) -> tuple:
     """Number of frames, and functions that read one span of flat rows each, in order."""
     source = _direct_source(data)
     if source is not None:
@@ -136,14 +151,14 @@ def spans_of(data):
     return math.prod(data.shape[:-2]), _array_spans(data)
 
 
-def known_entries(data):
+def known_entries(data: da.Array | FrameSource | CSRFrames | np.ndarray) -> int | None:
     """Upper bound of the entries, where it is known without reading the data; else None."""
     source = _direct_source(data)
     entries = None if source is None else source.row_events()
     return None if entries is None else int(np.sum(entries))
 
 
-def _direct_source(data):
+def _direct_source(data: da.Array | FrameSource | CSRFrames | np.ndarray) -> FrameSource | None:
     """The source behind the data, if nothing was done to them: it is read without dask."""
     if isinstance(data, Array):
         return source_of(data)
@@ -152,7 +167,7 @@ def _direct_source(data):
     return FrameSource.adopt(data)
 
 
-def _source_spans(source):
+def _source_spans(source: FrameSource) -> Iterator[_Reader]:
     n_rows = math.prod(source.nav_shape)
     entries = source.row_events()
     if entries is None:
@@ -170,14 +185,14 @@ def _source_spans(source):
 class _Reader:
     """``source.frames(start, stop)`` for later."""
 
-    def __init__(self, source, start, stop):
+    def __init__(self, source: FrameSource, start: int, stop: int) -> None:
         self.source, self.start, self.stop = source, start, stop
 
-    def __call__(self):
+    def __call__(self) -> CSRFrames:
         return self.source.frames(self.start, self.stop)
 
 
-def _array_spans(array):
+def _array_spans(array: np.ndarray) -> Iterator:
     shape = tuple(array.shape)
     n_rows = math.prod(shape[:-2])
     flat = array.reshape((n_rows, *shape[-2:]))
@@ -186,11 +201,11 @@ def _array_spans(array):
         yield lambda start=start: _flat_frames(flat[start : start + step], shape[-2:])
 
 
-def _rows_that_fit(shape, dtype):
+def _rows_that_fit(shape: tuple[int, ...], dtype: np.dtype) -> int:
     return max(1, _DENSE_SPAN_BYTES // max(1, math.prod(shape[-2:]) * np.dtype(dtype).itemsize))
 
 
-def _dask_spans(array):
+def _dask_spans(array: da.Array) -> Iterator[_Slab]:
     """Slabs that are one run of rows: a chunk long on the first axis that is divided, whole below it."""
     shape = array.shape
     if array.ndim == 2:
@@ -212,10 +227,10 @@ def _dask_spans(array):
 class _Slab:
     """A slice of a dask array, computed when it is its turn."""
 
-    def __init__(self, array, key, sig_shape):
+    def __init__(self, array: da.Array, key: tuple[slice, ...], sig_shape: tuple[int, ...]) -> None:
         self.array, self.key, self.sig_shape = array, key, sig_shape
 
-    def __call__(self):
+    def __call__(self) -> CSRFrames:
         part = self.array[self.key] if self.key else self.array
         # slabs run in our threads already; a cluster or a scheduler of the user's choice is used as it is
         chosen = dask.base.get_scheduler()
@@ -223,6 +238,6 @@ class _Slab:
         return _flat_frames(value, self.sig_shape)
 
 
-def _flat_frames(value, sig_shape):
+def _flat_frames(value: CSRFrames | np.ndarray, sig_shape: tuple[int, ...]) -> CSRFrames:
     frames = value if isinstance(value, CSRFrames) else CSRFrames(value)
     return frames.reshape((-1 if frames.size else frames.n_frames, *sig_shape))

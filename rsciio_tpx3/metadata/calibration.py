@@ -11,8 +11,11 @@ finds from it what was done since: a binning is a whole number or its inverse, a
 other factor is a measured scale. What cannot be decided is refused.
 """
 
+from __future__ import annotations
+
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 from rsciio_tpx3.exceptions import ConflictError, UnitError
@@ -44,7 +47,7 @@ _NEAR = math.log(1.3)  # a measured scale is within this factor of the nominal o
 _CLEAR = math.log(1.16)  # and other binnings must be farther than this
 
 
-def wavelength(beam_energy):
+def wavelength(beam_energy: float) -> float:
     """Relativistic wavelength of an electron.
 
     ``h / sqrt(2 m e U (1 + e U / (2 m c^2)))``; Williams and Carter, Transmission Electron Microscopy, eq. 1.6.
@@ -72,13 +75,13 @@ def wavelength(beam_energy):
     return h / math.sqrt(2 * m_e * energy * (1 + energy / (2 * m_e * c**2)))
 
 
-def check_choice(calibrate):
+def check_choice(calibrate: str | None) -> None:
     """Refuse what is no way of calibration."""
     if not isinstance(calibrate, (str, type(None))) or calibrate not in CALIBRATIONS:
         raise ValueError(f"calibrate={calibrate!r} is none of 'auto', 'angle' (mrad), 'k' (1/nm), None.")
 
 
-def detector_scale(values, calibrate="auto"):
+def detector_scale(values: dict, calibrate: str | None = "auto") -> tuple[float, str] | None:
     """Scale of a detector pixel.
 
     Parameters
@@ -113,7 +116,7 @@ def detector_scale(values, calibrate="auto"):
     return math.atan(ratio) * 1e3, "mrad"
 
 
-def axis_kind(axis):
+def axis_kind(axis: dict) -> str:
     """What the steps of an axis are.
 
     Parameters
@@ -144,12 +147,12 @@ def axis_kind(axis):
     return next((kind for unit, kind in _KINDS.items() if parse_unit(unit).dimension == dimension), "other")
 
 
-def in_unit(axis, unit):
+def in_unit(axis: dict, unit: str) -> float:
     """Scale of an axis in another unit of its dimension."""
     return axis["scale"] * float(parse_unit(axis["units"]).factor / parse_unit(unit).factor)
 
 
-def check_uniform(axis, wanted):
+def check_uniform(axis: dict, wanted: str) -> None:
     """Refuse an axis whose steps differ, or are none."""
     scale, offset = axis.get("scale"), axis.get("offset")
     if scale is None or offset is None:
@@ -191,7 +194,7 @@ class Noted:
     first: float | None
 
 
-def calibration_note(axes, places):
+def calibration_note(axes: list[dict], places: list) -> str:
     """What axes are now, as text that any file keeps; for `calibrated_axes` of `rsciio_tpx3.metadata.mapping`.
 
     Parameters
@@ -217,7 +220,7 @@ def calibration_note(axes, places):
     return json.dumps(noted)
 
 
-def _noted(values, axis):
+def _noted(values: dict, axis: dict) -> tuple[Noted, str] | None:
     """The note about an axis; None where there is none that makes sense."""
     text = values.get("calibrated_axes")
     if not isinstance(text, str) or len(text) > 10_000:
@@ -233,7 +236,7 @@ def _noted(values, axis):
     return (found, kind) if sound and found.size > 0 and found.scale and found.pixels else None
 
 
-def _from_note(axis, noted, ratio):
+def _from_note(axis: dict, noted: Noted, ratio: float) -> tuple | None:
     """Pixels in a step and the first of them, from the note; `ratio` is that of the scales, in one unit.
 
     The first is NaN where it cannot be told; None where several histories are possible, or none is.
@@ -267,7 +270,7 @@ def _from_note(axis, noted, ratio):
     return None if sorted(rivals)[1:2] < [_CLEAR] and len(rivals) > 1 else likely[0][1:]
 
 
-def _binnings(ratio, size, before):
+def _binnings(ratio: float, size: int, before: int) -> Iterator[tuple[float, bool]]:
     """Whole numbers of steps that may be one now, or their inverses; and whether the scale is exactly that."""
     if size < before:
         most = min(before // size, int(ratio * 2) + 1)
@@ -280,7 +283,7 @@ def _binnings(ratio, size, before):
             yield 1 / n, abs(ratio * n - 1) < _EXACT
 
 
-def _lies_within(pixels, first, size, noted, binning):
+def _lies_within(pixels: float, first: float, size: int, noted: Noted, binning: float) -> bool:
     """Whether steps lie on the noted ones, and begin at one of them."""
     last = first + (size - 1) * pixels
     ends = sorted((first, last))
@@ -296,7 +299,7 @@ def _lies_within(pixels, first, size, noted, binning):
     return abs(steps - round(steps)) < 1e-3 + _EXACT * noted.size
 
 
-def detector_pixels(axis, values, name):
+def detector_pixels(axis: dict, values: dict, name: str) -> tuple | None:
     """Which pixels of the whole detector the steps of a detector axis are.
 
     Parameters
@@ -341,7 +344,7 @@ def detector_pixels(axis, values, name):
     return _without_note(axis, kind, values, name)
 
 
-def _ratio(axis, kind, noted, noted_kind, values):
+def _ratio(axis: dict, kind: str, noted: Noted, noted_kind: str, values: dict) -> float:
     """Scale of an axis over the noted one; 0 where they cannot be compared."""
     if kind == noted_kind == "pixels":
         return axis["scale"] / noted.scale
@@ -355,7 +358,7 @@ def _ratio(axis, kind, noted, noted_kind, values):
     return 0 if nominal is None else in_unit(axis, nominal[1]) / nominal[0] / abs(noted.pixels)
 
 
-def _without_note(axis, kind, values, name):
+def _without_note(axis: dict, kind: str, values: dict, name: str) -> tuple | None:
     """From the nominal scale alone: exactly a binning, or nearly one pixel; anything else is refused."""
     if kind not in ("angle", "k"):
         raise ConflictError(
@@ -383,7 +386,7 @@ def _without_note(axis, kind, values, name):
     return pixels, low if pixels > 0 else low - (axis["size"] - 1) * pixels
 
 
-def _undecided(axis, scale, units):
+def _undecided(axis: dict, scale, units) -> str:
     return (
         f"axis {axis['name']!r} has {axis['size']} steps of {axis['scale']:.6g} {axis['units']}, where the "
         f"metadata expect "
@@ -395,18 +398,18 @@ def _undecided(axis, scale, units):
     )
 
 
-def _nominal(kind, values):
+def _nominal(kind: str, values: dict) -> tuple[float, str] | None:
     """Scale of one pixel by the values, and its unit; None where they do not tell."""
     if kind not in ("angle", "k") or _missing(values, kind):
         return None
     return detector_scale(values, kind)
 
 
-def _missing(values, way):
+def _missing(values: dict, way: str | None) -> list[str]:
     return missing(values, "k axes" if way == "k" else "angle axes")
 
 
-def scan_positions(axis, values):
+def scan_positions(axis: dict, values: dict) -> float | None:
     """Scan positions in a step of a scan axis, negative where they run backwards.
 
     Parameters
@@ -445,7 +448,13 @@ def scan_positions(axis, values):
 # -- calibration -----------------------------------------------------------------------------------------
 
 
-def calibrated_axes(axes, values, calibrate="auto", renew=(), before=None):
+def calibrated_axes(
+    axes: list[dict],
+    values: dict,
+    calibrate: str | None = "auto",
+    renew: set[str] | tuple[str, ...] = (),
+    before: dict | None = None,
+) -> list[dict]:
     """Axes with scales, where they are known; the others as they are.
 
     A step of an axis need not be one pixel or position: data may be binned, or divided more finely. An axis in
@@ -476,7 +485,13 @@ def calibrated_axes(axes, values, calibrate="auto", renew=(), before=None):
     return with_note(axes, values, calibrate, renew, before)[0]
 
 
-def with_note(axes, values, calibrate="auto", renew=(), before=None):
+def with_note(
+    axes: list[dict],
+    values: dict,
+    calibrate: str | None = "auto",
+    renew: set[str] | tuple[str, ...] = (),
+    before: dict | None = None,
+) -> tuple[list[dict], str | None]:
     """`calibrated_axes`, and the note about them; None where no axis was changed."""
     old = axes
     axes = [dict(axis) for axis in axes]
@@ -502,7 +517,7 @@ def with_note(axes, values, calibrate="auto", renew=(), before=None):
     return axes, calibration_note(axes, [p or _known_place(a, before) for a, p in zip(axes, places)])
 
 
-def _known_place(axis, before):
+def _known_place(axis: dict, before: dict) -> tuple | None:
     """Of an axis that was not changed: the note about it still holds, for what it is now."""
     found = _noted(before, axis)
     if not found or axis.get("scale") is None:
@@ -514,7 +529,7 @@ def _known_place(axis, before):
         return None
 
 
-def _calibrate_scan(axis, values, before, anew):
+def _calibrate_scan(axis: dict, values: dict, before: dict, anew: bool) -> tuple | None:
     """Positions in nm; an axis with a length is stretched from the old step to the new one."""
     step = values.get(f"scan_step_{axis['name']}")
     plain = axis.get("units") in _PLAIN_UNITS
@@ -528,7 +543,13 @@ def _calibrate_scan(axis, values, before, anew):
     return positions, zero * positions
 
 
-def _calibrate_detector(axis, scale, center, center_is_new, place):
+def _calibrate_detector(
+    axis: dict,
+    scale: tuple[float, str] | None,
+    center: float | None,
+    center_is_new: bool,
+    place: tuple | None,
+) -> None:
     """Angle or reciprocal length from the beam; `center` in pixels of the whole detector.
 
     Without a scale the axis keeps its own, and is moved only.

@@ -8,6 +8,7 @@ by themselves that they are of old: the model by its text, the drift by its name
 
 import copy
 import logging
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ _OF_ELECTRONS = "Poisson: one count an electron"
 _OF_ELEMENTS = {"gain_factor": 1.0, "gain_offset": 0.0, "correlation_factor": 1.0}
 
 
-def renewed(metadata, where):
+def renewed(metadata: dict, where: str) -> dict:
     """Metadata with the names and meanings of today; what was changed is logged.
 
     Parameters
@@ -44,7 +45,7 @@ def renewed(metadata, where):
     return metadata
 
 
-def _node(tree, *path):
+def _node(tree: dict, *path: Any) -> dict:
     """The dictionary at a path, or an empty one that is not in the tree."""
     for name in path:
         tree = tree.get(name)
@@ -53,7 +54,7 @@ def _node(tree, *path):
     return tree
 
 
-def _noise(metadata, change):
+def _noise(metadata: dict, change: bool) -> bool | str:
     """Whether the model of the noise is of old; where it is to be changed, what was done."""
     properties = _node(metadata, "Signal", "Noise_properties")
     model = _node(properties, "Variance_linear_model")
@@ -75,7 +76,7 @@ def _noise(metadata, change):
     )
 
 
-def _drift(metadata, change):
+def _drift(metadata: dict, change: bool) -> bool | str:
     """Whether the drift is of old; where it is to be changed, what was done."""
     drift = _node(metadata, "Acquisition_instrument", "TEM", "Scan", "Drift")
     old = [name for name in ("shift_x", "shift_y") if name in drift]

@@ -1,8 +1,19 @@
 """What the values of a loaded recording are, how they scatter, and what was done to the events: for the metadata."""
 
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from rsciio_tpx3.cache.store import recalled, require
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventSource
+    from rsciio_tpx3.events.tally import Tally
+    from rsciio_tpx3.reader.event_options import EventOptions
+
 
 __all__ = ["QUANTITY", "event_values", "what_is_counted"]
 
@@ -13,13 +24,15 @@ QUANTITY = {
 }
 
 
-def what_is_counted(options):
+def what_is_counted(options: EventOptions) -> dict[str, str]:
     """Values for `rsciio_tpx3.metadata.mapping.build` that follow from the options alone."""
     events = "hits" if options.cluster is None else "electrons"
     return {"event_type": events, "quantity": QUANTITY[options.values].format(events=events)}
 
 
-def event_values(source, options, corrections, counts, outside):
+def event_values(
+    source: EventSource, options: EventOptions, corrections: dict, counts: np.ndarray, outside: dict
+) -> dict:
     """Values for `rsciio_tpx3.metadata.mapping.build`.
 
     Parameters
@@ -53,7 +66,7 @@ def event_values(source, options, corrections, counts, outside):
     return found
 
 
-def _with_left_out(corrections, tally):
+def _with_left_out(corrections: dict[str, dict], tally: Tally) -> dict[str, dict]:
     """What each correction reports, with the numbers of hits and electrons that it left out."""
     found = {name: dict(report) for name, report in corrections.items()}
     for (name, what), number in tally.left_out.items():
@@ -61,7 +74,7 @@ def _with_left_out(corrections, tally):
     return found
 
 
-def _noise(source, options):
+def _noise(source: EventSource, options: EventOptions) -> dict:
     """HyperSpy's linear model of the variance of each element, and the factor for areas, where values are counts."""
     if options.values != "counts":
         return {}
@@ -81,12 +94,12 @@ def _noise(source, options):
 _POISSON = {"gain_factor": 1.0, "gain_offset": 0.0, "correlation_factor": 1.0}
 
 
-def _check_factor(arrays, values):
+def _check_factor(arrays, values: dict) -> None:
     factor = values["factor"]
     require(factor is None or (isinstance(factor, (int, float)) and factor >= 1), "the factor is odd")
 
 
-def _variance_over_mean(source):
+def _variance_over_mean(source: EventSource) -> tuple[dict, dict[str, float]]:
     from rsciio_tpx3.electrons.clusters import ClusterOptions, sampled_tally
 
     factor = sampled_tally(source, ClusterOptions()).variance_over_mean if source.index().n_hits else None

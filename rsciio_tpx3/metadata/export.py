@@ -4,6 +4,7 @@ import datetime
 import json
 import math
 import os
+from typing import Any
 from urllib.parse import quote
 
 from rsciio_tpx3.exceptions import ConflictError, UnitError
@@ -45,7 +46,7 @@ _LIBERTEM = {
 }
 
 
-def libertem_parameters(signal, complete=False):
+def libertem_parameters(signal: Any, complete: bool = False) -> dict:
     """The parameter set of LiberTEM-schema (``Simple4DSTEMParams``).
 
     Parameters
@@ -101,7 +102,7 @@ def libertem_parameters(signal, complete=False):
     return found
 
 
-def from_libertem(parameters):
+def from_libertem(parameters: Any) -> dict:
     """The way back: quantities as `metadata=` and `set_microscope` take them.
 
     Parameters
@@ -123,7 +124,7 @@ def from_libertem(parameters):
     return {**found, **({"flip_y": given["flip_y"]} if "flip_y" in given else {})}
 
 
-def known_values(signal):
+def known_values(signal: Any) -> dict:
     """Quantities of a signal in any form, with what its axes tell.
 
     Parameters
@@ -152,7 +153,7 @@ def known_values(signal):
     return values
 
 
-def _take_step(values, name, axis):
+def _take_step(values: dict, name: str, axis: dict) -> None:
     """The scan step of the data: positions may have been binned since, or their distance measured."""
     check_uniform(axis, "the scan step cannot be told")
     kind = axis_kind(axis)
@@ -162,7 +163,7 @@ def _take_step(values, name, axis):
         values[name] *= abs(scan_positions(axis, values))
 
 
-def _is_centred(axis):
+def _is_centred(axis: dict) -> bool:
     """Whether the zero of an axis is the undiffracted beam."""
     try:
         return axis.get("scale") is not None and axis_kind(axis) in ("angle", "k")
@@ -170,13 +171,13 @@ def _is_centred(axis):
         return False
 
 
-def _detector_axes(axes):
+def _detector_axes(axes: list[dict]):
     """The axes of the detector with the names of their centres; none where the signal is no picture."""
     pair = [axis for axis in axes if not axis.get("navigate")][-2:]
     return list(zip(pair, ("center_y", "center_x"))) if len(pair) == 2 else []
 
 
-def refuse_reversed(signal):
+def refuse_reversed(signal: Any) -> None:
     """Refuse a signal with an axis that runs backwards, for a program that has no word for it.
 
     ``flip_y`` is that of the detector as it was recorded.
@@ -200,7 +201,7 @@ def refuse_reversed(signal):
             )
 
 
-def data_values(signal):
+def data_values(signal: Any) -> dict:
     """Quantities of the data as they are: pixel pitch and centre are those of their own pixels.
 
     Data may have been cropped or binned since they were recorded; `known_values` tells of the detector.
@@ -238,7 +239,7 @@ def data_values(signal):
     return values
 
 
-def _parts(signal):
+def _parts(signal: Any):
     """Metadata tree, and axes in NumPy order; a tree alone has none."""
     if not isinstance(signal, dict) and not _is_signal(signal):
         raise TypeError(f"signal={shown(signal)}: a signal, its dictionary, or a metadata tree is expected.")
@@ -256,7 +257,7 @@ def _parts(signal):
     return tree, axes
 
 
-def _is_signal(found):
+def _is_signal(found: Any) -> bool:
     try:
         return hasattr(found, "metadata") and hasattr(found, "axes_manager")
     except Exception:  # of an object that answers nothing
@@ -266,7 +267,7 @@ def _is_signal(found):
 # -- RO-Crate ---------------------------------------------------------------------------------------
 
 
-def ro_crate(signal, files):
+def ro_crate(signal: Any, files: dict) -> dict:
     """An RO-Crate 1.1 description of files and what their signal's metadata say.
 
     Parameters
@@ -321,7 +322,7 @@ def ro_crate(signal, files):
     return {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
 
 
-def write_ro_crate(signal, *paths, overwrite=False):
+def write_ro_crate(signal: Any, *paths: Any, overwrite: bool = False) -> str:
     """Write ``ro-crate-metadata.json`` beside files that hold a signal.
 
     It appears when it is complete; an old one stays whole until then.

@@ -1,7 +1,11 @@
 """Everything that is known about a file besides its events: gathered before reading, completed after it."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +43,7 @@ class Account:
     told_by: dict = field(default_factory=dict)
     chips: list | None = None
 
-    def steer(self, **given):
+    def steer(self, **given: Any) -> dict:
         """Options that decide where hits go: as given, else as the sources tell.
 
         Parameters
@@ -64,7 +68,7 @@ class Account:
         sources = by_trust(self.told, "dwell_time")
         return sources[0].values["dwell_time"] if sources else None
 
-    def complete(self, signal, label="the recording"):
+    def complete(self, signal: dict, label: str = "the recording") -> dict:
         """Add what the sources tell to a signal dictionary, in place.
 
         Parameters
@@ -105,7 +109,7 @@ class Account:
             signal["original_metadata"] = known
         return signal
 
-    def _refuse_what_was_not_done(self, own):
+    def _refuse_what_was_not_done(self, own: Told) -> None:
         """A user's word about where hits lie that reading could not follow, such as for counted data."""
         for source in self.told:
             for name in STEERING if source.kind == "user" else ():
@@ -118,7 +122,7 @@ class Account:
                         "reader's option."
                     )
 
-    def _layout_table(self, layout):
+    def _layout_table(self, layout: Any):
         """The chips of a table, as text that any file format can keep."""
         if layout != "table" or self.chips is None:
             return None
@@ -126,7 +130,13 @@ class Account:
         return [f"chip {row['chip']}: x {row['x']}, y {row['y']}, {row.get('orientation', 'LtRTtB')}" for row in rows]
 
 
-def gather(filename, metadata=None, metadata_from=None, calibrate="auto", more=()):
+def gather(
+    filename: str | os.PathLike | Sequence,
+    metadata: dict | None = None,
+    metadata_from: Any = None,
+    calibrate: str | None = "auto",
+    more: Sequence[Told] = (),
+) -> Account:
     """What the user, and the files beside a recording, tell about it.
 
     Parameters
@@ -175,27 +185,27 @@ def gather(filename, metadata=None, metadata_from=None, calibrate="auto", more=(
     return Account([*told, *more], calibrate)
 
 
-def first_piece(filename, all_parts=False):
+def first_piece(filename: str | os.PathLike | Sequence, all_parts: bool = False) -> str | os.PathLike:
     """The file beside which others are looked for: the first of an acquisition in pieces."""
     if not isinstance(all_parts, (bool, np.bool_)):
         filename = all_parts
     return filename if isinstance(filename, (str, os.PathLike)) else next(iter(filename), "")
 
 
-def steered(signal, navigation_shape, pattern, layout, gap, orientation):
+def steered(signal: str, navigation_shape: Any, pattern: Any, layout: Any, gap: Any, orientation: Any) -> dict:
     """Options that sources may tell too; a stack of frames over time has no scan that a file could shape."""
     options = {"pattern": pattern, "layout": layout, "gap": gap, "orientation": orientation}
     return {"navigation_shape": navigation_shape, **options} if signal == "scan" else options
 
 
-def _add_shape(own, axes):
+def _add_shape(own: Told, axes: list[dict]) -> None:
     # frames over time, and time bins, are no part of the scan's shape
     nav = [axis for axis in axes[:-2] if not str(axis.get("name")).startswith("time")]
     if 2 <= len(nav) <= 3:
         own.values["navigation_shape"] = [int(axis["size"]) for axis in reversed(nav)]
 
 
-def _with_named_layout(source):
+def _with_named_layout(source: Told) -> Told:
     """A copy in which a table of chips is called by its name, as the recording has it."""
     if not isinstance(source.values.get("layout"), list):
         return source
@@ -203,7 +213,7 @@ def _with_named_layout(source):
                 source.original)  # fmt: skip
 
 
-def _joined(tree, other):
+def _joined(tree: dict, other: dict) -> dict:
     """Both trees; where both have a leaf, the second one's."""
     joined = dict(tree)
     for key, value in other.items():

@@ -11,6 +11,8 @@ Units are those in which stock code reads the leaf: pyXem 0.21 takes `camera_len
 RosettaSciIO have in mm. The unit therefore stands beside each value.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, replace
 
@@ -353,7 +355,7 @@ _STATED = {
 }  # fmt: skip
 
 
-def _with_sources(name, row):
+def _with_sources(name: str, row: Leaf) -> Leaf:
     """A row with its sources in order of trust: the user, what was measured, what a person or a program wrote."""
     if row.kind == "any" or name == "wavelength":
         return replace(row, sources=("recording",))
@@ -378,12 +380,12 @@ LEAVES = {
 STEERING = tuple(name for name, row in LEAVES.items() if row.steers)
 
 
-def missing(values, purpose):
+def missing(values: dict, purpose: str) -> list[str]:
     """Names of quantities that a purpose of `REQUIRED` needs and `values` does not have."""
     return [name for name in REQUIRED[purpose] if values.get(name) is None]
 
 
-def build(values):
+def build(values: dict) -> dict:
     """Metadata tree of plain numbers and text.
 
     Parameters

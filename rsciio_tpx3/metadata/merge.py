@@ -1,10 +1,19 @@
 """One value for each quantity from several sources, and an account of where they disagree."""
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.exceptions import MetadataConflictError
 from rsciio_tpx3.metadata.mapping import LEAVES, STEERING
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.metadata.mapping import Leaf
+    from rsciio_tpx3.metadata.values import Told
+
 
 __all__ = ["Merged", "by_trust", "display", "merge", "steer"]
 
@@ -34,7 +43,7 @@ class Merged:
     original: dict = field(default_factory=dict)
 
 
-def by_trust(told, name):
+def by_trust(told: list[Told], name: str) -> list[Told]:
     """Sources that tell a quantity, the most trusted first; equals in the order in which they came."""
     order = LEAVES[name].sources
     if "recording" not in order:
@@ -44,7 +53,7 @@ def by_trust(told, name):
     return sorted(able, key=lambda source: order.index(source.kind))
 
 
-def _agree(name, first, second):
+def _agree(name: str, first: Told, second: Told) -> bool:
     """Whether two sources tell the same, within their errors and the row's tolerance."""
     a, b = first.values[name], second.values[name]
     row = LEAVES[name]
@@ -53,7 +62,7 @@ def _agree(name, first, second):
     return _alike(row, a, b, 3 * sum(source.errors.get(name, 0) for source in (first, second)))
 
 
-def _alike(row, a, b, margin):
+def _alike(row: Leaf, a: Any, b: Any, margin: float) -> bool:
     if isinstance(a, str) and isinstance(b, str):
         return a.strip().lower() == b.strip().lower()
     numbers = [isinstance(v, (int, float)) and not isinstance(v, bool) for v in (a, b)]
@@ -62,7 +71,7 @@ def _alike(row, a, b, margin):
     return a == b
 
 
-def display(name, value, error=None):
+def display(name: str, value: Any, error: float | None = None) -> str:
     """A value with its unit, for people."""
     row = LEAVES[name]
     if isinstance(value, dict):
@@ -74,7 +83,7 @@ def display(name, value, error=None):
     return f"{text} {row.unit}" if row.unit else text
 
 
-def merge(told, decided=()):
+def merge(told: list[Told], decided: Collection[str] = ()) -> Merged:
     """Choose by trust, and note what disagrees.
 
     Parameters
@@ -116,7 +125,7 @@ def merge(told, decided=()):
 _NAMES_ONLY = ("title",)
 
 
-def steer(told, given):
+def steer(told: list[Told], given: dict) -> tuple[dict, dict]:
     """Options that decide where hits go, from the user or else from the sources.
 
     Parameters
@@ -167,7 +176,7 @@ def steer(told, given):
     return options, told_by
 
 
-def _same_option(name, source, given):
+def _same_option(name: str, source, given):
     from rsciio_tpx3.metadata.validation import check
     from rsciio_tpx3.metadata.values import Told
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 
 from rsciio_tpx3.metadata.record import plain
 from rsciio_tpx3.utils.files import FileStamp
@@ -9,7 +10,9 @@ from rsciio_tpx3.utils.files import FileStamp
 __all__ = ["provenance", "reading_step", "with_step"]
 
 
-def provenance(inputs, digests, name, reader_options, writer_options):
+def provenance(
+    inputs: list[str], digests: dict, name: str, reader_options: dict | None, writer_options: dict | None
+) -> dict:
     """What was converted from what, by plain names.
 
     Parameters
@@ -45,7 +48,7 @@ def provenance(inputs, digests, name, reader_options, writer_options):
     }
 
 
-def reading_step(paths, parameters):
+def reading_step(paths: Sequence, parameters: dict) -> dict:
     """A note on how frames were made from events, for General.Processing.
 
     Parameters
@@ -75,7 +78,7 @@ def reading_step(paths, parameters):
     }
 
 
-def with_step(metadata, note):
+def with_step(metadata: dict, note: dict) -> dict:
     """A copy of the metadata with the note added to General.Processing."""
     metadata = dict(metadata or {})
     general = metadata["General"] = dict(metadata.get("General", {}))

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ _NOT_KEPT = ("_HyperSpy", "Markers")
 _MOST_ITEMS = 10_000
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """A metadata value as JSON has it: dict, list, str, bool, int, float; None where it cannot be.
 
     NumPy numbers become Python's, tuples and small arrays lists; absent values and large arrays
@@ -62,7 +63,7 @@ def plain(value):
     return str(value)
 
 
-def make_record(signal):
+def make_record(signal: Any) -> str:
     """JSON text of a signal dictionary's axes and metadata.
 
     Parameters
@@ -88,7 +89,7 @@ def make_record(signal):
     return json.dumps(record, indent=1, ensure_ascii=False)
 
 
-def check_axes(axes):
+def check_axes(axes: list[dict]) -> None:
     """Raise ValueError, before anything is written, for axes that reading would refuse.
 
     Parameters
@@ -105,7 +106,7 @@ def check_axes(axes):
             ) from None
 
 
-def _written_axis(axis):
+def _written_axis(axis: dict) -> dict:
     """What is kept of an axis; a scale and an offset that are absent are HyperSpy's own."""
     found = {key: plain(axis.get(key)) for key in _AXIS_KEYS}
     for key, usual in (("scale", 1.0), ("offset", 0.0)):
@@ -113,7 +114,7 @@ def _written_axis(axis):
     return found
 
 
-def read_record(text, n_frames, sig_shape, where):
+def read_record(text: str | None, n_frames: int, sig_shape: tuple[int, ...], where: str) -> dict | None:
     """A record, or None where there is none or it does not belong to these data.
 
     Parameters
@@ -158,7 +159,7 @@ def read_record(text, n_frames, sig_shape, where):
     }
 
 
-def _sound_axis(axis):
+def _sound_axis(axis: dict) -> dict:
     """An axis as `make_record` writes it, or an error that says what is wrong."""
     size, name, units = axis["size"], axis["name"] or "", axis["units"] or ""
     if type(size) is not int or not 0 < size < 1 << 48:
@@ -171,7 +172,7 @@ def _sound_axis(axis):
     return axis
 
 
-def warn_unused(text, where):
+def warn_unused(text, where: str) -> None:
     """Say that options leave out a record: scales of another shape, or of binned pixels, could not be right."""
     if text is not None:
         _logger.warning(
@@ -180,7 +181,7 @@ def warn_unused(text, where):
         )
 
 
-def default_axes(nav_shape):
+def default_axes(nav_shape: tuple[int, ...]) -> list[dict]:
     """Navigation axes of data that bring none: positions, without a scale."""
     names = ("frame", "y", "x") if len(nav_shape) != 1 else ("x",)
     names = [f"axis{i}" for i in range(len(nav_shape) - 3)] + list(names[-len(nav_shape) :] if nav_shape else ())
@@ -190,7 +191,7 @@ def default_axes(nav_shape):
     ]
 
 
-def foreign_metadata(path, **values):
+def foreign_metadata(path: str | os.PathLike, **values: Any) -> dict:
     """Metadata of counted data from another program; `values` are keys of `mapping.LEAVES`."""
     name = os.path.basename(path)
     base = {

@@ -1,7 +1,11 @@
 """What was asked of a reading, in the words of the reader's options: plain text and numbers to ask for it again."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import fields
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,13 +13,17 @@ from rsciio_tpx3.scan.sync import ScanOptions
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.fingerprints import fingerprint
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.reader.event_options import EventOptions
+
+
 __all__ = ["asked_for"]
 
 # the user's names; all others are the same
 _NAMES = {"nav_shape": "navigation_shape", "dwell": "dwell_time", "delay": "scan_delay"}
 
 
-def asked_for(about, options, events, dtype):
+def asked_for(about: dict, options: ScanOptions, events: EventOptions, dtype: np.dtype) -> dict:
     """Options of a reading that are not the usual ones.
 
     Parameters
@@ -49,7 +57,7 @@ def asked_for(about, options, events, dtype):
     return {**asked, **place, **about.get("read_with", {}), "dtype": np.dtype(dtype).name}
 
 
-def _unusual(options, usual):
+def _unusual(options: object, usual: object) -> Iterator[tuple]:
     """Names and values of a dataclass's fields where they are told and differ from the usual ones."""
     for name in (field.name for field in fields(options)):
         value = getattr(options, name)
@@ -57,7 +65,7 @@ def _unusual(options, usual):
             yield name, value
 
 
-def _scan_word(name, value):
+def _scan_word(name: str, value: Any) -> Any:
     if isinstance(value, Fraction):
         return _seconds(value)
     if isinstance(value, np.ndarray):
@@ -67,10 +75,10 @@ def _scan_word(name, value):
     return value.words() if name in ("frames", "time_bins") else value
 
 
-def _cluster_word(name, value):
+def _cluster_word(name: str, value: Any):
     return _seconds(value) if name in ("window", "max_duration") else value
 
 
-def _seconds(ticks):
+def _seconds(ticks: Fraction) -> str:
     """A time as text that reads back as the same number of ticks."""
     return f"{float(ticks / TICKS_PER_SECOND)!r} s"

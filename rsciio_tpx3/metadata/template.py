@@ -1,9 +1,18 @@
 """The commented file that a person fills in, and the file that a signal's metadata make."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.merge import display
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.metadata.mapping import Leaf
+    from rsciio_tpx3.metadata.values import Told
+
 
 __all__ = ["sidecar_text", "table_lines", "template_text"]
 
@@ -33,7 +42,7 @@ def _by_place():
     return [(dict(_PLACES)[place], places[place]) for place in order]
 
 
-def template_text():
+def template_text() -> str:
     """A TOML file with every quantity that can be told, commented out, with an example each.
 
     Returns
@@ -55,7 +64,7 @@ def template_text():
     return "\n".join(lines)
 
 
-def sidecar_text(values, what="a recording", errors=None):
+def sidecar_text(values: dict, what: str = "a recording", errors: dict | None = None) -> str:
     """A TOML file of quantities, so that another recording can have them too.
 
     Parameters
@@ -82,7 +91,7 @@ def sidecar_text(values, what="a recording", errors=None):
     return "\n".join(lines)
 
 
-def _quoted(example, row):
+def _quoted(example, row: Leaf):
     try:
         value = json.loads(example)
     except ValueError:
@@ -92,7 +101,7 @@ def _quoted(example, row):
     return json.dumps(value, ensure_ascii=False)
 
 
-def _written(name, value, error):
+def _written(name: str, value: Any, error: float | None):
     """TOML has JSON's text, numbers, flags and lists; a quantity is text with its unit, and loses no digit."""
     row = LEAVES[name]
     if row.kind == "layout" and not isinstance(value, str):
@@ -108,7 +117,7 @@ def _inline(chip):
     return "{" + ", ".join(f"{key} = {json.dumps(item)}" for key, item in chip.items()) + "}"
 
 
-def table_lines(signal, told):
+def table_lines(signal: Any, told: Told) -> Iterator:
     """What `rsciio-tpx3 metadata` prints: value with unit and error, source, and conflicts.
 
     Parameters

@@ -5,12 +5,16 @@ nested; case, blanks and hyphens do not matter. A unit stands in the text ("100 
 ``<key>_units``.
 """
 
+from __future__ import annotations
+
 import difflib
 import itertools
 import logging
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +25,10 @@ from rsciio_tpx3.metadata.validation import check
 from rsciio_tpx3.metadata.values import Told
 from rsciio_tpx3.utils.text_formats import check_depth
 from rsciio_tpx3.utils.units import is_number, shown, to_number
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.metadata.mapping import Leaf
+
 
 __all__ = ["HYPERSPY_UNITS", "add_moment", "read_mapping", "read_tree"]
 
@@ -68,7 +76,7 @@ class _Once(Told):
 
     doubtful: set = field(default_factory=set)
 
-    def add(self, name, value, bare=None, key=None):
+    def add(self, name: str, value: Any, bare: str | None = None, key: str | None = None) -> None:
         """As `Told.add`; a second value must be the first one."""
         again = Told(self.kind, self.label, self.strict)
         again.add(name, value, bare, key)
@@ -90,7 +98,7 @@ class _Once(Told):
             self.doubtful.add(name)
             _logger.warning(f"{problem} Both are left out.")
 
-    def decided(self):
+    def decided(self) -> Told:
         """Without what is doubtful."""
         for name in self.doubtful:
             self.values.pop(name, None)
@@ -98,13 +106,13 @@ class _Once(Told):
         return Told(self.kind, self.label, self.strict, self.values, self.errors, self.original)
 
 
-def _equal(first, second):
+def _equal(first: Any, second: Any):
     if isinstance(first, float) and isinstance(second, (int, float)):
         return math.isclose(first, second, rel_tol=1e-9)
     return first == second
 
 
-def read_mapping(mapping, label, kind="user", strict=True):
+def read_mapping(mapping: dict, label: str, kind: str = "user", strict: bool = True) -> Told:
     """Quantities that a person told.
 
     Parameters
@@ -142,7 +150,7 @@ def read_mapping(mapping, label, kind="user", strict=True):
     return told.decided()
 
 
-def read_tree(tree, label, kind, strict=False, bare=None):
+def read_tree(tree: dict, label: str, kind: str, strict: bool = False, bare: str | None = None) -> Told:
     """Quantities from a metadata tree of HyperSpy, at their own places only.
 
     Parameters
@@ -175,7 +183,7 @@ def read_tree(tree, label, kind, strict=False, bare=None):
     return told
 
 
-def _add_as_it_is(told, name, value, error, row):
+def _add_as_it_is(told: Told, name: str, value: Any, error: float | None, row: Leaf) -> None:
     """Values in the table's own unit; what this package has told stays as it is to the letter, if it can be right."""
     if told.kind == "recording":
         try:
@@ -197,18 +205,18 @@ def _add_as_it_is(told, name, value, error, row):
             told.errors[name] = float(error)
 
 
-def _branch(tree, leaf):
+def _branch(tree: dict, leaf: str) -> tuple:
     *nodes, last = leaf.split(".")
     for node in nodes:
         tree = tree.get(node) if isinstance(tree, dict) else None
     return (tree, last) if isinstance(tree, dict) else (None, last)
 
 
-def _plain_key(key):
+def _plain_key(key: str) -> str:
     return re.sub(r"[\s\-]+", "_", str(key).strip()).lower()
 
 
-def _entries(mapping, path=""):
+def _entries(mapping: dict, path: str = "") -> Iterator[tuple]:
     """(name or None, key as written, value with its unit) of everything in a nested mapping."""
     plain_keys = {_plain_key(key) for key in mapping}
     for key, value in mapping.items():
@@ -226,7 +234,7 @@ def _entries(mapping, path=""):
             yield None, full, value
 
 
-def _with_unit(value, mapping, key):
+def _with_unit(value: Any, mapping: dict, key: str) -> Any:
     unit = next((mapping[f"{key}{end}"] for end in ("_units", "_unit") if f"{key}{end}" in mapping), None)
     error = next((mapping[f"{key}{end}"] for end in ("_errors", "_error") if f"{key}{end}" in mapping), None)
     if unit is None:
@@ -236,7 +244,7 @@ def _with_unit(value, mapping, key):
     return (value, str(unit)) if error is None else (value, error, str(unit))
 
 
-def _add_pair(told, names, value, key):
+def _add_pair(told: _Once, names: tuple[str, ...], value: Any, key: str | None) -> None:
     """Two values (x, y), or one for both."""
     if isinstance(value, (list, tuple)) and len(value) == 2:
         first, second = value
@@ -251,7 +259,7 @@ def _add_pair(told, names, value, key):
         told.add(name, part, key=key)
 
 
-def add_moment(told, value, key):
+def add_moment(told, value: Any, key: str | None) -> None:
     """A date with its time, and its zone if it has one."""
     import datetime
 
@@ -272,7 +280,7 @@ def add_moment(told, value, key):
         told.add("time_zone", moment.strftime("%z")[:3] + ":" + moment.strftime("%z")[3:5], key=key)
 
 
-def _warn_of_slips(unknown, label):
+def _warn_of_slips(unknown: dict, label: str) -> None:
     # to compare a word with all of the table takes a millisecond
     for key in itertools.islice(unknown, _MOST_SLIPS):
         word = _plain_key(key.rsplit(".", 1)[-1][:_LONGEST_WORD])

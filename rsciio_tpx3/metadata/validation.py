@@ -1,8 +1,11 @@
 """Whether a value that somebody told can be what the table says, and the plain form in which it is kept."""
 
+from __future__ import annotations
+
 import datetime
 import re
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,12 +13,16 @@ from rsciio_tpx3.exceptions import UnitError
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.utils.units import shown, to_number, to_plain
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.metadata.mapping import Leaf
+
+
 __all__ = ["check"]
 
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-def check(name, value, bare=None, key=None):
+def check(name: str, value: Any, bare: str | None = None, key: str | None = None) -> tuple:
     """A value as it is stored, and its error.
 
     Parameters
@@ -55,7 +62,7 @@ def check(name, value, bare=None, key=None):
         raise _refused(row, value, key, "a value of another kind is expected") from None
 
 
-def _checked(row, value, bare, key):
+def _checked(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     if row.many and row.kind != "shape":
         items = value if isinstance(value, (list, tuple, np.ndarray)) else [value]
         if row.unit is not None and len(items) == 2 and isinstance(items[1], str) and not isinstance(items[0], str):
@@ -66,12 +73,12 @@ def _checked(row, value, bare, key):
     return _CHECKS[row.kind](row, value, bare, key)
 
 
-def _refused(row, value, key, why):
+def _refused(row: Leaf, value: Any, key: str | None, why):
     hint = f" Write for example {row.example!r}." if row.example else ""
     return ValueError(f"{key}={shown(value)}: {why}.{hint}")
 
 
-def _number(row, value, bare, key):
+def _number(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     if row.unit is None:
         number, error = _plain_number(row, value, key), None
     else:
@@ -85,7 +92,7 @@ def _number(row, value, bare, key):
     return number, error
 
 
-def _plain_number(row, value, key):
+def _plain_number(row: Leaf, value: Any, key: str | None) -> float:
     try:
         # the one quantity without a unit is a magnification: "200 kx"
         return float(to_number(value, key, row.example, magnified=True))
@@ -94,7 +101,7 @@ def _plain_number(row, value, key):
         raise _refused(row, value, key, f"a plain number without a unit is expected{words}") from None
 
 
-def _whole(row, value, bare, key):
+def _whole(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     if row.unit is None and isinstance(value, (Integral, np.integer)) and not isinstance(value, bool):
         number = int(value)  # exact, where a float might not be
     else:
@@ -104,13 +111,13 @@ def _whole(row, value, bare, key):
     return int(number), None
 
 
-def _text(row, value, bare, key):
+def _text(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     if isinstance(value, (str, Real)) and not isinstance(value, bool):
         return str(value).strip(), None
     raise _refused(row, value, key, "text is expected")
 
 
-def _flag(row, value, bare, key):
+def _flag(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     if isinstance(value, (bool, np.bool_)):
         return bool(value), None
     if isinstance(value, str) and value[:100].strip().lower() in _FLAGS:
@@ -118,7 +125,7 @@ def _flag(row, value, bare, key):
     raise _refused(row, value, key, "true or false is expected")
 
 
-def _date(row, value, bare, key):
+def _date(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     try:
         # TOML and YAML have dates of their own; a number is another kind of time, such as an exposure
         text = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
@@ -127,7 +134,7 @@ def _date(row, value, bare, key):
         raise _refused(row, value, key, f"an ISO {row.kind} is expected") from None
 
 
-def _shape(row, value, bare, key):
+def _shape(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     parts = value
     if isinstance(value, str):
         # one sign between all numbers: "1,024 x 768" is two numbers, with a comma that means nothing to us
@@ -154,14 +161,14 @@ def _size(part):
     return int(size)
 
 
-def _choice(row, value, bare, key):
+def _choice(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     word = str(value)[:100].strip().lower().replace("-", "_").replace(" ", "_")
     if word not in row.choices:
         raise _refused(row, value, key, f"none of {', '.join(row.choices)}")
     return word, None
 
 
-def _layout(row, value, bare, key):
+def _layout(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     from rsciio_tpx3.events.geometry import make_layout
 
     try:
@@ -171,7 +178,7 @@ def _layout(row, value, bare, key):
     return value if isinstance(value, str) else [dict(chip) for chip in value], None
 
 
-def _any(row, value, bare, key):
+def _any(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     return value, None
 
 

@@ -39,7 +39,7 @@ class Told:
     errors: dict = field(default_factory=dict)
     original: dict = field(default_factory=dict)
 
-    def add(self, name, value, bare=None, key=None):
+    def add(self, name: str, value: object | None, bare: str | None = None, key: str | None = None) -> None:
         """Check a value and keep it; None is passed over.
 
         Parameters
@@ -66,7 +66,7 @@ class Told:
         if error is not None:
             self.errors[name] = error
 
-    def _refuse_counted(self, name):
+    def _refuse_counted(self, name: str) -> None:
         if self.kind not in LEAVES[name].sources and self.kind != "recording":
             raise ValueError(
                 f"{self.label}: {name} is found by the reader, and cannot be told. Leave it out; General.notes has "

@@ -1,11 +1,14 @@
 """The RosettaSciIO reader and writer of NXevent_data files."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
 import logging
 import math
 import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dask.array import Array
@@ -31,6 +34,11 @@ from rsciio_tpx3.utils.hdf5.files import check_stored, find, groups_of_class, op
 from rsciio_tpx3.utils.hdf5.guard import guard_hdf5
 from rsciio_tpx3.utils.hdf5.heaps import check_heaps
 
+if TYPE_CHECKING:
+    import dask.array as da
+    import h5py
+
+
 __all__ = ["file_reader", "file_writer"]
 
 _logger = logging.getLogger(__name__)
@@ -43,21 +51,21 @@ _HEIGHTS = "pulse_height"
 
 @checks_options
 def file_reader(
-    filename,
-    lazy=False,
-    navigation_shape=None,
-    signal_shape=None,
-    dataset_path=None,
-    values="auto",
-    dtype=None,
-    metadata=None,
-    metadata_from=None,
-    calibrate="auto",
-    chunks="auto",
-    allow_external=False,
-    guard=False,
-    **kwds,
-):
+    filename: str | os.PathLike,
+    lazy: bool = False,
+    navigation_shape: tuple[int, ...] | None = None,
+    signal_shape: tuple[int, ...] | None = None,
+    dataset_path: str | None = None,
+    values: str = "auto",
+    dtype: np.dtype | None = None,
+    metadata: dict | None = None,
+    metadata_from: Any = None,
+    calibrate: str = "auto",
+    chunks: int | str | tuple = "auto",
+    allow_external: bool = False,
+    guard: bool | float = False,
+    **kwds: Any,
+) -> list[dict]:
     """Read an NXevent_data file as a 4D data set of sparse frames.
 
     Opening reads where each position begins; events are unpacked where they are asked for.
@@ -156,7 +164,7 @@ def file_reader(
     )
 
 
-def _look(filename, dataset_path, allow_external):
+def _look(filename: str | os.PathLike, dataset_path: str | None, allow_external: bool) -> dict:
     """What the file says about its events, without reading them."""
     stamp = FileStamp.of(filename)
     name = stamp.name
@@ -194,13 +202,13 @@ def _look(filename, dataset_path, allow_external):
         }
 
 
-def _is_list_of_numbers(array):
+def _is_list_of_numbers(array: h5py.Dataset) -> bool:
     # some programs write whole numbers as floats, or as one column
     shape = getattr(array, "shape", None)
     return bool(shape) and math.prod(shape[1:]) == 1 and array.dtype.kind in "iuf"
 
 
-def _n_positions(group, arrays, own, allow_external):
+def _n_positions(group: h5py.Group, arrays: dict[str, h5py.Dataset], own: bool, allow_external: bool) -> int:
     """Pulses of an event_index, whose list may be closed by the number of events.
 
     NXevent_data has the first event of each pulse; some programs add the end of the last one. Where the times of the
@@ -215,7 +223,7 @@ def _n_positions(group, arrays, own, allow_external):
     return n_times if whole(index[-1]) == n_events else len(index)
 
 
-def _parameters(file, path, name):
+def _parameters(file: h5py.Group, path: str | os.PathLike, name: str) -> dict:
     """What our writer noted about these events."""
     try:
         found = find(file, f"{ENTRY}/{PROCESS}/{PARAMETERS}")
@@ -241,13 +249,13 @@ def _parameters(file, path, name):
     return own
 
 
-def _sum_of(own):
+def _sum_of(own: dict) -> str:
     """SHA-256 of the parameters: HDF5 has no checksum for texts and single numbers."""
     plain = {key: item if isinstance(item, str) else [int(n) for n in item] for key, item in own.items()}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def _refuse_changed(found, record, where):
+def _refuse_changed(found: dict, record: dict | None, where: str):
     """Raise where our own record and the shapes beside it tell different stories."""
     if found["record"] is None or record is not None:
         return
@@ -257,12 +265,12 @@ def _refuse_changed(found, record, where):
     )
 
 
-def _shape(stored):
+def _shape(stored: Any) -> tuple[int, ...] | None:
     numbers = [whole(n) for n in stored] if isinstance(stored, list) else [None]
     return None if None in numbers or min(numbers, default=1) < 0 else tuple(numbers)
 
 
-def _group(file, path, name, allow_external):
+def _group(file: h5py.Group, path: str | None, name: str, allow_external: bool) -> tuple[str, h5py.Group]:
     """Path and group of the events."""
     if path is not None:
         group = find(file, path, allow_external)
@@ -286,7 +294,7 @@ def _group(file, path, name, allow_external):
     )
 
 
-def _signal_shape(found, given):
+def _signal_shape(found: dict, given) -> tuple[int, ...]:
     if given is not None:
         return tuple(int(n) for n in given)[::-1]
     if found["sig_shape"] is None:
@@ -297,7 +305,15 @@ def _signal_shape(found, given):
 
 
 @checks_arguments
-def file_writer(filename, signal, values="auto", compression="blosc2", keep=(), show_progressbar=None, **kwds):
+def file_writer(
+    filename: str | os.PathLike,
+    signal: dict,
+    values: str = "auto",
+    compression: str = "blosc2",
+    keep: tuple[str, ...] = (),
+    show_progressbar: bool | None = None,
+    **kwds: Any,
+) -> None:
     """Write a signal as NXevent_data in one compressed HDF5 file.
 
     The file appears under its name when it is complete; an old one stays whole until then.
@@ -361,7 +377,7 @@ def file_writer(filename, signal, values="auto", compression="blosc2", keep=(), 
         files.commit()
 
 
-def _with_hits(data, keep):
+def _with_hits(data: da.Array, keep: tuple[str, ...]) -> tuple:
     """The data, or the hits behind them where something of each is to be kept."""
     keep = (keep,) if isinstance(keep, str) else tuple(keep)
     unknown = [name for name in keep if name not in ("time", "tot")]
@@ -372,7 +388,7 @@ def _with_hits(data, keep):
     return HitFrames(source_of(data) if isinstance(data, Array) else data), keep
 
 
-def _repeats(values, signal):
+def _repeats(values: str, signal: dict) -> bool:
     dtype = np.dtype(signal["data"].dtype)
     if values == "auto":
         quantity = (signal.get("metadata") or {}).get("Signal", {}).get("quantity", "")
@@ -384,20 +400,20 @@ def _repeats(values, signal):
     return values == "counts"
 
 
-def _nexus_group(parent, name, kind):
+def _nexus_group(parent: h5py.Group, name: str, kind: str) -> h5py.Group:
     group = parent.create_group(name)
     group.attrs["NX_class"] = kind
     return group
 
 
-def _note(entry, own):
+def _note(entry: h5py.Group, own: dict) -> None:
     """What only this package knows, where NeXus has a place for parameters of a program."""
     group = _nexus_group(entry[PROCESS], PARAMETERS, "NXparameters")
     for name, found in {**own, _SUM: _sum_of(own)}.items():
         group[name] = found if isinstance(found, str) else np.asarray(found, np.int64)
 
 
-def _entry(file, signal, sig_shape, compression):
+def _entry(file: h5py.Group, signal: dict, sig_shape: tuple[int, ...], compression: str) -> h5py.Group:
     """The NXentry with title, instrument and axes."""
     from rsciio_tpx3 import __version__
 

@@ -1,11 +1,19 @@
 """Hits of a recording, position by position, with what frames forget: time and time over threshold."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.scan.scan import place_hits
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventSource
+    from rsciio_tpx3.scan.scan import Scan
+
 
 __all__ = ["HitFrames", "HitRows"]
 
@@ -33,12 +41,12 @@ class HitRows:
     indptr: np.ndarray
 
     @property
-    def data(self):
+    def data(self) -> np.ndarray:
         """One count each."""
         return np.ones(len(self.indices), np.uint8)
 
     @property
-    def n_frames(self):
+    def n_frames(self) -> int:
         return len(self.indptr) - 1
 
 
@@ -56,7 +64,7 @@ class HitFrames:
         If it is something else, or positions last longer than 0.56 s.
     """
 
-    def __init__(self, frames):
+    def __init__(self, frames: EventFrames) -> None:
         if not isinstance(frames, EventFrames):
             raise ValueError(
                 "times and times over threshold of single hits are known of a recording (.tpx3, .t3pa) that was loaded "
@@ -69,11 +77,11 @@ class HitFrames:
         self._frames = frames
         self.nav_shape, self.sig_shape, self.dtype = frames.nav_shape, frames.sig_shape, frames.dtype
 
-    def row_events(self):
+    def row_events(self) -> np.ndarray:
         """Hits of each position; see `FrameSource.row_events`."""
         return self._frames.row_events()
 
-    def frames(self, start, stop):
+    def frames(self, start: int, stop: int) -> HitRows:
         """`HitRows` of the flat positions ``start`` to ``stop``."""
         columns = [_placed(run, self._frames.source, start, stop) for run in self._frames.scan.runs(start, stop)]
         row, pixel, offset, tot = _joined(columns)
@@ -82,7 +90,7 @@ class HitFrames:
         return HitRows(pixel[order], offset[order], tot[order], indptr)
 
 
-def _placed(run, source, start, stop):
+def _placed(run: Scan, source: EventSource, start: int, stop: int) -> tuple[np.ndarray, ...]:
     """Row, pixel, time since the position began, and time over threshold of hits in one stretch of a scan."""
     found = []
     for hits in source.windows(int(run.start[0]), int(run.stop.max())):
@@ -97,6 +105,6 @@ def _placed(run, source, start, stop):
     return _joined(found)
 
 
-def _joined(columns):
+def _joined(columns: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
     empty = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint16)
     return tuple(np.concatenate(parts) for parts in zip(empty, *columns))

@@ -7,7 +7,15 @@ repeated n times. Values that are no counts go to `pulse_height` (NX_FLOAT, rank
 allow the group in an NXinstrument, and what only this package knows in NXparameters of an NXprocess.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
 
 __all__ = [
     "CHUNK_EVENTS",
@@ -37,7 +45,7 @@ _BYTEDELTA = 35  # registered Blosc2 filter: differences of neighbouring bytes
 _ZSTD = 5
 
 
-def packing(compression, n_bytes):
+def packing(compression: str, n_bytes: int) -> dict:
     """Arguments of h5py's create_dataset for pixel numbers.
 
     Pixel numbers ascend within a position. The shuffle filter puts their first, second, ... bytes
@@ -67,7 +75,7 @@ def packing(compression, n_bytes):
     return {"shuffle": n_bytes > 1, "compression": _BLOSC2, "compression_opts": options, "fletcher32": True}
 
 
-def require_plugin(purpose):
+def require_plugin(purpose: str) -> None:
     """Load the HDF5 filters, or say what to install."""
     try:
         import hdf5plugin  # noqa: F401  (makes the filters known to HDF5)
@@ -75,7 +83,7 @@ def require_plugin(purpose):
         raise ImportError(f"the package hdf5plugin is needed {purpose}. Install it: pip install hdf5plugin.") from None
 
 
-def load_plugin():
+def load_plugin() -> None:
     """Make the HDF5 filters known where they are installed; files without them need none."""
     try:
         import hdf5plugin  # noqa: F401
@@ -83,13 +91,13 @@ def load_plugin():
         pass
 
 
-def id_type(sig_shape):
+def id_type(sig_shape: tuple[int, ...]) -> np.dtype:
     """Smallest signed type (NX_INT) for the pixel numbers of a detector."""
     last = int(sig_shape[0]) * int(sig_shape[1]) - 1
     return np.dtype(next(t for t in ("<i2", "<i4", "<i8") if last <= np.iinfo(t).max))
 
 
-def height_type(dtype):
+def height_type(dtype: DTypeLike) -> np.dtype:
     """Float type (NX_FLOAT) that holds every value of a type exactly, or as many as double precision does."""
     dtype = np.dtype(dtype)
     single = dtype.kind == "b" or (dtype.kind in "iuf" and np.can_cast(dtype, np.float32, "safe"))

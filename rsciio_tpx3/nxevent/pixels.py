@@ -6,6 +6,7 @@ before has ended. Where a detector tells, its `detector_number` is believed, and
 """
 
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class PixelNumbers:
         If there are not as many numbers as pixels, or one belongs to several.
     """
 
-    def __init__(self, numbers, sig_shape, where):
+    def __init__(self, numbers: np.ndarray | None, sig_shape: tuple[int, ...], where: str) -> None:
         self._first, self._order = 0, None
         if numbers is None:
             return
@@ -64,7 +65,7 @@ class PixelNumbers:
                 f"{where} has {self._sorted[twice[0]]} for several pixels, so that its events have no place."
             )
 
-    def places(self, ids, where):
+    def places(self, ids: np.ndarray, where: str) -> np.ndarray:
         """Pixels ``y * width + x`` of events.
 
         Parameters
@@ -93,7 +94,7 @@ class PixelNumbers:
         return self._order[at]
 
 
-def detector_numbers(file, path, allow_external=False):
+def detector_numbers(file, path: str, allow_external: bool = False) -> tuple[str | None, int]:
     """Where the numbers of the pixels of some events are, and how many detectors there are that could have them.
 
     Parameters
@@ -124,11 +125,11 @@ def detector_numbers(file, path, allow_external=False):
     return None, 0
 
 
-def _named(group, allow_external):
+def _named(group, allow_external: bool):
     return next((name for name in _NAMES if find(group, name, allow_external) is not None), None)
 
 
-def _only_detector(entry, around, events, allow_external):
+def _only_detector(entry, around, events, allow_external: bool):
     """The only NXdetector of an entry, or the one that has the name of the events (``bank1`` of ``bank1_events``)."""
     found = []
     for place in [entry, *_of_class(entry, "NXinstrument", allow_external)]:
@@ -146,7 +147,7 @@ def _only_detector(entry, around, events, allow_external):
     return (found[0][1] if found else None), 0
 
 
-def _of_class(group, kind, allow_external):
+def _of_class(group, kind, allow_external: bool) -> Iterator:
     for name in group:
         try:
             item = find(group, name, allow_external)

@@ -1,9 +1,20 @@
 """Rows appended to the growing arrays of an NXevent_data group."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rsciio_tpx3.nxevent.layout import CHUNK_EVENTS, height_type, id_type, packing
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+
+if TYPE_CHECKING:
+    import h5py
+
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+    from rsciio_tpx3.nxevent.hits import HitRows
+
 
 __all__ = ["NXEventSink"]
 
@@ -29,7 +40,15 @@ class NXEventSink:
         What the rows bring of each hit besides: they are `hits.HitRows` then.
     """
 
-    def __init__(self, group, sig_shape, dtype, repeat, compression, keep=()):
+    def __init__(
+        self,
+        group: h5py.Group,
+        sig_shape: tuple[int, ...],
+        dtype: np.dtype,
+        repeat: bool,
+        compression: str,
+        keep: tuple[str, ...] = (),
+    ) -> None:
         self.repeat = repeat
         self.keep = keep
         columns = {"event_id": (id_type(sig_shape), (CHUNK_EVENTS,)), "event_index": (np.dtype("<i8"), (_CHUNK_ROWS,))}
@@ -45,7 +64,7 @@ class NXEventSink:
         self._waiting = {name: [] for name in columns}
         self._end = 0
 
-    def prepare(self, frames):
+    def prepare(self, frames: CSRFrames | HitRows) -> dict[str, np.ndarray]:
         """Name to the values of each column, in the types of the file; `event_index` with its end."""
         indices = frames.indices.astype(self._columns["event_id"].dtype)
         if self.keep:
@@ -62,7 +81,7 @@ class NXEventSink:
         ends = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])[frames.indptr]
         return {"event_id": np.repeat(indices, counts), "event_index": ends}
 
-    def append(self, prepared):
+    def append(self, prepared: dict[str, np.ndarray]) -> None:
         """Write the next rows; whole HDF5 chunks only, so that none is packed twice."""
         starts = prepared["event_index"][:-1] + self._end
         self._end += len(prepared["event_id"])
@@ -70,12 +89,12 @@ class NXEventSink:
             self._waiting[name].append(values)
             self._flush(name, self._columns[name].chunks[0])
 
-    def finish(self):
+    def finish(self) -> None:
         """Write what is left."""
         for name in self._columns:
             self._flush(name, 1)
 
-    def _flush(self, name, multiple):
+    def _flush(self, name: str, multiple: int) -> None:
         n = sum(map(len, self._waiting[name]))
         whole = n - n % multiple
         if whole == 0:
@@ -87,7 +106,7 @@ class NXEventSink:
         self._waiting[name] = [joined[whole:].copy()]
 
 
-def _as_counts(data):
+def _as_counts(data: np.ndarray) -> np.ndarray:
     if data.dtype.kind == "i" and len(data) and data.min() < 0:
         raise ValueError(
             f"a value is {data.min()}: counts are never negative. "
@@ -96,7 +115,7 @@ def _as_counts(data):
     return data.astype(np.int64, copy=False)
 
 
-def _as_heights(data, dtype):
+def _as_heights(data: np.ndarray, dtype: np.dtype) -> np.ndarray:
     heights = data.astype(dtype)
     if data.dtype.kind in "iu" and data.dtype.itemsize > 4 and not np.array_equal(heights.astype(data.dtype), data):
         raise ValueError(
@@ -106,7 +125,7 @@ def _as_heights(data, dtype):
     return heights.reshape(-1, 1)
 
 
-def _growing(group, name, dtype, chunks, compression):
+def _growing(group: h5py.Group, name: str, dtype: np.dtype, chunks: tuple[int, ...], compression: str) -> h5py.Dataset:
     options = packing(compression, dtype.itemsize)
     shape = (0, *chunks[1:])
     return group.create_dataset(name, shape, dtype, maxshape=(None, *chunks[1:]), chunks=chunks, **options)

@@ -1,7 +1,12 @@
 """Frames of an NXevent_data group: events of a range of positions, sorted and counted."""
 
+from __future__ import annotations
+
 import logging
 import math
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +18,10 @@ from rsciio_tpx3.nxevent.layout import load_plugin, require_plugin
 from rsciio_tpx3.nxevent.pixels import PixelNumbers
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.files import check_stored, find, open_hdf5, value, whole, whole_numbers
+
+if TYPE_CHECKING:
+    import h5py
+
 
 __all__ = ["NXEventSource"]
 
@@ -58,9 +67,18 @@ class NXEventSource(FrameSource):
     """
 
     def __init__(
-        self, path, group, nav_shape, sig_shape, dtype, values="counts", merged=False, numbers=None,
-        allow_external=False, shape_given=False,
-    ):  # fmt: skip
+        self,
+        path: str | os.PathLike,
+        group: str,
+        nav_shape: tuple[int, ...],
+        sig_shape: tuple[int, ...],
+        dtype: np.dtype,
+        values: str = "counts",
+        merged: bool = False,
+        numbers: str | None = None,
+        allow_external: bool = False,
+        shape_given: bool = False,
+    ) -> None:
         self.stamp = FileStamp.of(path)
         self.group = group
         self.nav_shape = tuple(int(n) for n in nav_shape)
@@ -77,21 +95,21 @@ class NXEventSource(FrameSource):
     def __getstate__(self):
         return {**self.__dict__, "_starts": None, "_pixels": None}
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         state = self.__getstate__()
         return ("rsciio_tpx3.NXEventSource", *(normalize_token(state[key]) for key in sorted(state)))
 
-    def row_events(self):
+    def row_events(self) -> np.ndarray:
         """Events of each position; see `FrameSource.row_events`."""
         return np.diff(self._all_starts())
 
-    def row_counts(self, read=False):
+    def row_counts(self, read: bool = False) -> np.ndarray | None:
         """Counts of each position; None where events of a pixel were written as one."""
         return None if self.merged else self.row_events()
 
-    def frames(self, start, stop):
+    def frames(self, start: int, stop: int) -> CSRFrames:
         """Frames of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
         self._check_files()
         load_plugin()
@@ -105,7 +123,7 @@ class NXEventSource(FrameSource):
         found = [self._canonical(*part) for part in parts]
         return found[0] if len(found) == 1 else _joined(found, self.sig_shape)
 
-    def _read_events(self, group, begin, end):
+    def _read_events(self, group: h5py.Group, begin: int, end: int) -> tuple:
         """Pixels and values of a range of events; values are None where events are counted."""
         indices = _read(find(group, "event_id", self.allow_external), begin, end).ravel()
         data = None
@@ -113,12 +131,12 @@ class NXEventSource(FrameSource):
             data = _read(find(group, "pulse_height", self.allow_external), begin, end).ravel()
         return self._pixel_numbers(group.file).places(indices, self._where("event_id")), data
 
-    def _canonical(self, row, starts, events):
+    def _canonical(self, row: int, starts: np.ndarray, events: tuple) -> CSRFrames:
         indices, data = events
         where = repr(self.stamp.name)
         return canonical_frames(data, indices, starts - starts[0], self.sig_shape, self.dtype, where, row)
 
-    def _span(self, group, start, stop):
+    def _span(self, group: h5py.Group, start: int, stop: int) -> np.ndarray:
         """First events of some positions, and the end of the last."""
         if self._starts is not None:
             return self._starts[start : stop + 1]
@@ -129,7 +147,7 @@ class NXEventSource(FrameSource):
         starts = np.append(part, n_events) if last else part
         return self._ascending(starts, n_events, start)
 
-    def _all_starts(self):
+    def _all_starts(self) -> np.ndarray:
         if self._starts is None:
             self._check_files()
             with open_hdf5(self.stamp, EXPECTED) as file:
@@ -144,7 +162,7 @@ class NXEventSource(FrameSource):
                 self._starts = self._ascending(starts, n_events, 0)
         return self._starts
 
-    def _ascending(self, starts, n_events, first):
+    def _ascending(self, starts: np.ndarray, n_events: int, first: int) -> np.ndarray:
         """The same, refused unless compiled loops may run along it."""
         back = np.flatnonzero(np.diff(starts) < 0)
         if len(back):
@@ -159,7 +177,7 @@ class NXEventSource(FrameSource):
             )
         return starts
 
-    def _pixel_numbers(self, file):
+    def _pixel_numbers(self, file: h5py.Group) -> PixelNumbers:
         if self._pixels is None:
             numbers = None
             if self.numbers is not None:
@@ -167,20 +185,20 @@ class NXEventSource(FrameSource):
             self._pixels = PixelNumbers(numbers, self.sig_shape, self._where("detector_number"))
         return self._pixels
 
-    def _group(self, file):
+    def _group(self, file: h5py.Group) -> h5py.Group:
         return find(file, self.group, self.allow_external)
 
-    def _n_events(self, group):
+    def _n_events(self, group: h5py.Group) -> int:
         return len(find(group, "event_id", self.allow_external))
 
-    def _where(self, name):
+    def _where(self, name: str) -> str:
         return f"{name} in {self.group!r} of {self.stamp.name!r}"
 
-    def _check_files(self):
+    def _check_files(self) -> None:
         for stamp in (self.stamp, *self.others):
             stamp.check()
 
-    def _check(self, shape_given):
+    def _check(self, shape_given: bool) -> None:
         self._check_arrays(shape_given)
         starts = self._all_starts()
         where = f"{self.group!r} of {self.stamp.name!r}"
@@ -199,7 +217,7 @@ class NXEventSource(FrameSource):
         if starts[0] != 0:
             _logger.warning(f"{starts[0]} events in {where} come before the first position and are left out.")
 
-    def _check_arrays(self, shape_given):
+    def _check_arrays(self, shape_given: bool) -> None:
         """Lengths, types and places of the arrays, asked before anything is read."""
         with open_hdf5(self.stamp, EXPECTED) as file:
             group = self._group(file)
@@ -239,7 +257,7 @@ class NXEventSource(FrameSource):
             self._pixel_numbers(file)  # refuses at the call what would else fail in the middle of a computation
 
 
-def _parts(starts):
+def _parts(starts: np.ndarray) -> Iterator[tuple[int, ...]]:
     """Ranges of rows with no more events together than are unpacked at once; one row where it has more alone."""
     first = 0
     n_rows = len(starts) - 1
@@ -250,7 +268,7 @@ def _parts(starts):
         first = max(last, first + 1)
 
 
-def _joined(frames, sig_shape):
+def _joined(frames, sig_shape: tuple[int, ...]):
     """Frames of following parts as one."""
     ends = np.cumsum([0, *(part.data.size for part in frames)])
     indptr = np.concatenate([[0], *(part.indptr[1:] + end for part, end in zip(frames, ends))]).astype(np.int64)
@@ -259,7 +277,7 @@ def _joined(frames, sig_shape):
     return CSRFrames((data, indices, indptr), shape=(len(indptr) - 1, *sig_shape))
 
 
-def _read(dataset, begin=0, end=None):
+def _read(dataset: h5py.Dataset, begin: int = 0, end: int | None = None) -> np.ndarray:
     try:
         return native(dataset[begin:end])
     except OSError as error:

@@ -1,11 +1,15 @@
 """The RosettaSciIO reader and writer of raw_csr data sets."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import math
 import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from rsciio_tpx3.frames.write import NullSink, known_entries, write
 from rsciio_tpx3.metadata.event_values import QUANTITY
@@ -20,6 +24,13 @@ from rsciio_tpx3.reader.scan import numpy_order
 from rsciio_tpx3.utils.checks import check_one_file
 from rsciio_tpx3.utils.files import FileStamp, PartialFiles, need_space
 
+if TYPE_CHECKING:
+    import dask.array as da
+
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+    from rsciio_tpx3.raw_csr.description import Description
+
+
 __all__ = ["check_file", "file_reader", "file_writer"]
 
 _logger = logging.getLogger(__name__)
@@ -32,19 +43,19 @@ _QUANTITY = {"itot": QUANTITY["tot"], "count": "Counts"}
 
 @checks_options
 def file_reader(
-    filename,
-    lazy=False,
-    navigation_shape=None,
-    signal_shape=None,
-    sync_offset=0,
-    dtype=None,
-    metadata=None,
-    metadata_from=None,
-    calibrate="auto",
-    chunks="auto",
-    allow_external=False,
-    **kwds,
-):
+    filename: str | os.PathLike,
+    lazy: bool = False,
+    navigation_shape: tuple[int, ...] | None = None,
+    signal_shape: tuple[int, ...] | None = None,
+    sync_offset: int = 0,
+    dtype: DTypeLike | None = None,
+    metadata: dict | None = None,
+    metadata_from: Any = None,
+    calibrate: str = "auto",
+    chunks: int | str | tuple = "auto",
+    allow_external: bool = False,
+    **kwds: Any,
+) -> list[dict]:
     """Read a raw_csr data set (LiberTEM, Reader4D) as a 4D data set of sparse frames.
 
     Opening reads the TOML and the row pointers, and the other arrays where they are small; of large ones the
@@ -111,14 +122,14 @@ def file_reader(
     )
 
 
-def _two_numbers(signal_shape):
+def _two_numbers(signal_shape: tuple[int, ...]) -> tuple[int, ...]:
     shape = tuple(np.atleast_1d(signal_shape))
     if len(shape) != 2 or any(n != int(n) or n < 1 for n in shape):
         raise ValueError(f"signal_shape={signal_shape!r}: two whole numbers above 0 are needed, (x, y).")
     return tuple(int(n) for n in shape[::-1])
 
 
-def _own_record(about):
+def _own_record(about: Description) -> dict | None:
     """What our writer added, while it fits the rest of the TOML."""
     text = about.own.get("record")
     if text is None or about.nav_shape is None or about.sig_shape is None:
@@ -132,7 +143,7 @@ def _own_record(about):
     return record
 
 
-def _metadata(about):
+def _metadata(about: Description) -> dict:
     dwell = about.params.get("dwell_time_ns")
     return foreign_metadata(
         about.path,
@@ -142,7 +153,9 @@ def _metadata(about):
 
 
 @checks_arguments
-def file_writer(filename, signal, compact=False, show_progressbar=None, **kwds):
+def file_writer(
+    filename: str | os.PathLike, signal: dict, compact: bool = False, show_progressbar: bool | None = None, **kwds: Any
+) -> None:
     """Write a signal as a raw_csr data set: a TOML file and three raw arrays beside it.
 
     LiberTEM (0.16) and Reader4D open it. The TOML appears last, when everything is on the disk, so
@@ -193,14 +206,14 @@ def file_writer(filename, signal, compact=False, show_progressbar=None, **kwds):
                 os.remove(stamp.path)
 
 
-def _need_space(target, data, sink):
+def _need_space(target: str, data: da.Array | np.ndarray | CSRFrames, sink: RawCsrSink) -> None:
     entries = known_entries(data)
     if entries is not None:
         n_bytes = entries * (sink.dtypes["data"].itemsize + sink.dtypes["indices"].itemsize)
         need_space(target, n_bytes + 8 * (math.prod(data.shape[:-2]) + 1))
 
 
-def _params(signal, nav_shape, sig_shape):
+def _params(signal: dict, nav_shape: tuple[int, ...], sig_shape: tuple[int, ...]) -> dict:
     # Reader4D takes exactly two navigation numbers; the true shape is in the record
     rows = math.prod(nav_shape[:-1]) if len(nav_shape) > 1 else 1
     params = {
@@ -218,7 +231,7 @@ def _params(signal, nav_shape, sig_shape):
     return params
 
 
-def _arrays_of(filename):
+def _arrays_of(filename: str | os.PathLike) -> list[FileStamp]:
     """Stamps of the arrays of the data set that is to be replaced, where our own writer made them for nobody else."""
     if not os.path.isfile(filename):
         return []
@@ -235,7 +248,7 @@ def _arrays_of(filename):
     return [stamp for path, stamp in paths.items() if not _named_elsewhere(path, about.path)] if ours else []
 
 
-def _named_elsewhere(array, but):
+def _named_elsewhere(array: str, but: str) -> bool:
     """Whether another description in the folder names an array: a renamed copy of the old one, say."""
     folder = os.path.dirname(array)
     for name in os.listdir(folder):
@@ -252,7 +265,7 @@ def _named_elsewhere(array, but):
 
 
 @checks_options
-def check_file(filename, show_progressbar=None, allow_external=False):
+def check_file(filename: str | os.PathLike, show_progressbar: bool | None = None, allow_external: bool = False) -> dict:
     """Read a whole data set and raise at the first thing that is wrong.
 
     Besides what opening checks: every pixel number and value, and the checksums of the arrays.

@@ -11,6 +11,8 @@ Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
 their 13th variant of the mixing function).
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from rsciio_tpx3.utils.compiled import njit
@@ -34,11 +36,11 @@ class BlockSums:
     sums : numpy.ndarray of uint64, shape (n_blocks,)
     """
 
-    def __init__(self, size, sums):
+    def __init__(self, size: int, sums: np.ndarray) -> None:
         self.size, self.sums = size, sums
 
     @classmethod
-    def from_text(cls, text, n_bytes):
+    def from_text(cls, text: str, n_bytes: int) -> BlockSums | None:
         """Of what the TOML has, ``size:sums``; None where it is nothing of a file of `n_bytes`."""
         head, _, digits = text.partition(":") if isinstance(text, str) else ("", "", "")
         size = int(head) if head.isascii() and head.isdigit() and len(head) < 16 else 0
@@ -48,15 +50,15 @@ class BlockSums:
         except ValueError:
             return None
 
-    def text(self):
+    def text(self) -> str:
         """One line of text."""
         return f"{self.size}:{self.sums.astype('>u8').tobytes().hex()}"
 
-    def around(self, start, stop, n_bytes):
+    def around(self, start: int, stop: int, n_bytes: int) -> tuple[int, int]:
         """Bytes of whole blocks around those from `start` to `stop` in a file of `n_bytes`."""
         return start // self.size * self.size, min(-(-stop // self.size) * self.size, n_bytes)
 
-    def first_changed(self, words, start):
+    def first_changed(self, words: np.ndarray, start: int):
         """First byte of the first block that is not what was written, or None.
 
         Parameters
@@ -75,10 +77,10 @@ class BlockSums:
 class SummedBlocks:
     """Adds up the blocks of a file while it is written."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._rest, self._sums, self._n_words = b"", [], 0
 
-    def update(self, content):
+    def update(self, content) -> None:
         """Take the next bytes."""
         content = memoryview(content).cast("B")
         if self._rest:
@@ -94,12 +96,12 @@ class SummedBlocks:
             self._add(bytes(content[:n_whole]))
         self._rest += bytes(content[n_whole:])
 
-    def _add(self, content):
+    def _add(self, content: bytes) -> None:
         words = np.frombuffer(content, np.uint64)
         self._sums.append(_sums(words, self._n_words, _BLOCK // _WORD))
         self._n_words += len(words)
 
-    def finish(self):
+    def finish(self) -> BlockSums:
         """The `BlockSums` of all, in blocks so large that there are not too many."""
         if self._rest:
             self._add(self._rest + bytes(-len(self._rest) % _WORD))

@@ -4,6 +4,8 @@ Sources: LiberTEM 0.16, documentation and behaviour of its "raw_csr" data set (k
 type); Reader4D (default names and types, optional acquisition parameters, its shorter list of types).
 """
 
+from __future__ import annotations
+
 import difflib
 import hashlib
 import logging
@@ -67,27 +69,27 @@ class Description:
     own: dict
 
     @property
-    def values_role(self):
+    def values_role(self) -> str:
         """What the values are, in Reader4D's words: "count", "itot" and others."""
         return str(self.params.get("values_role", "count")).lower()
 
     @property
-    def holds_counts(self):
+    def holds_counts(self) -> bool:
         return self.values_role == "count"
 
     @property
-    def sums(self):
+    def sums(self) -> dict[str, str]:
         """SHA-256 of the arrays by part, as they were when this package wrote them."""
         found = {part: self.own.get(f"{part}_sha256") for part in self.stamps}
         return {part: text.lower() for part, text in found.items() if isinstance(text, str)}
 
     @property
-    def block_sums(self):
+    def block_sums(self) -> dict[str, BlockSums]:
         """`BlockSums` by part, where the file has them: not without its SHA-256, whose line a user may delete."""
         found = {part: BlockSums.from_text(self.own.get(f"{part}_sums"), self.stamps[part].size) for part in self.sums}
         return {part: sums for part, sums in found.items() if sums is not None}
 
-    def check_sums(self):
+    def check_sums(self) -> None:
         """Raise Tpx3FormatError if an array is not the one that was written; it is read from end to end."""
         for part, expected in self.sums.items():
             stamp, found = self.stamps[part], hashlib.sha256()
@@ -101,7 +103,7 @@ class Description:
                 raise changed_array(stamp, part, self.path, f"its SHA-256 differs from {part}_sha256")
 
 
-def changed_array(stamp, part, path, what):
+def changed_array(stamp, part, path: str | os.PathLike, what):
     """The error for an array that is not what was written, as the TOML at `path` has it."""
     return Tpx3FormatError(
         f"{stamp.name!r} is not the file that was written: {what} in {os.path.basename(path)!r}. Copy the data set "
@@ -109,7 +111,7 @@ def changed_array(stamp, part, path, what):
     )
 
 
-def read_description(path, allow_external=False):
+def read_description(path: str | os.PathLike, allow_external: bool = False) -> Description:
     """Read and check the TOML file, and look at the files it names.
 
     Parameters
@@ -136,7 +138,7 @@ def read_description(path, allow_external=False):
     return found if FileStamp.of(path) == before else _read_description(path, allow_external)
 
 
-def _read_description(path, allow_external):
+def _read_description(path: str | os.PathLike, allow_external: bool) -> Description:
     tables = _parse(path)
     params = tables.get("params")
     filetype = params.get("filetype") if isinstance(params, dict) else None
@@ -159,7 +161,7 @@ def _read_description(path, allow_external):
     return Description(path, *shapes, stamps, dtypes, params, own)
 
 
-def _check_keys(name, arrays, own):
+def _check_keys(name: str, arrays: dict[str, str], own: dict[str, str]) -> None:
     """Refuse a key that is misspelled or lost: the default would be taken in its place, and read other values.
 
     Our writer notes the name and the type of each array whose checksum it notes.
@@ -177,7 +179,7 @@ def _check_keys(name, arrays, own):
         )
 
 
-def _parse(path):
+def _parse(path: str | os.PathLike) -> dict:
     try:
         import tomllib
     except ModuleNotFoundError:  # Python 3.10
@@ -203,7 +205,7 @@ def _parse(path):
             ) from None
 
 
-def _table_of_arrays(tables, filetype, path):
+def _table_of_arrays(tables: dict, filetype: str, path: str | os.PathLike) -> dict[str, str]:
     # LiberTEM looks for a table named exactly as filetype is written; take other cases too
     names = [filetype, *(name for name in tables if name.lower() == "raw_csr")]
     table = next((tables[name] for name in names if isinstance(tables.get(name), dict)), None)
@@ -215,7 +217,7 @@ def _table_of_arrays(tables, filetype, path):
     return table
 
 
-def _stamp(path, part, name, allow_external):
+def _stamp(path: str | os.PathLike, part: str, name: str, allow_external: bool) -> FileStamp:
     if not isinstance(name, str) or not name or "\0" in name:
         raise Tpx3FormatError(f"{os.path.basename(path)!r}: {part}_file = {name!r} is no file name.")
     folder = os.path.dirname(path)
@@ -235,14 +237,14 @@ def _stamp(path, part, name, allow_external):
     return FileStamp.of(full)
 
 
-def _lies_in(path, folder):
+def _lies_in(path: str | os.PathLike, folder: str) -> bool:
     try:
         return os.path.commonpath([path, folder]) == folder
     except ValueError:  # other drives
         return False
 
 
-def _dtype(path, part, text):
+def _dtype(path: str | os.PathLike, part: str, text: str) -> np.dtype:
     try:
         dtype = np.dtype(text) if isinstance(text, str) and len(text) < 32 else None
     except Exception:  # of many types, such as SyntaxError for "(1"
@@ -256,7 +258,7 @@ def _dtype(path, part, text):
     return dtype
 
 
-def _shape(path, params, key):
+def _shape(path: str | os.PathLike, params: dict, key: str) -> tuple[int, ...] | None:
     value = params.get(key)
     if value is None:
         return None
@@ -269,7 +271,7 @@ def _shape(path, params, key):
     return tuple(value)
 
 
-def disk_type(dtype, compact):
+def disk_type(dtype: np.dtype, compact: bool) -> np.dtype:
     """Type of the values in the file: one that Reader4D knows, or the signal's own.
 
     Parameters
@@ -295,7 +297,7 @@ def disk_type(dtype, compact):
     return np.dtype(name)
 
 
-def toml_text(params, arrays, record, sums=None):
+def toml_text(params: dict, arrays: dict, record: str, sums: dict[str, str] | None = None) -> str:
     """The TOML file's text.
 
     Parameters
@@ -320,7 +322,7 @@ def toml_text(params, arrays, record, sums=None):
     return "\n".join(lines)
 
 
-def _value(value):
+def _value(value: float | list[int] | str) -> str:
     if isinstance(value, str):
         return '"' + "".join(map(_escaped, value)) + '"'
     if isinstance(value, (list, tuple)):
@@ -328,20 +330,20 @@ def _value(value):
     return repr(value)
 
 
-def _escaped(letter):
+def _escaped(letter: str) -> str:
     """A letter inside a TOML basic string: quotes, backslashes and control characters have to be escaped."""
     if letter in '"\\':
         return "\\" + letter
     return letter if letter.isprintable() or letter == " " else f"\\U{ord(letter):08x}"
 
 
-def _literal(text):
+def _literal(text: str) -> str:
     """JSON text inside a TOML literal string, which ends at three quotes and takes no control characters."""
     text = text.replace("'", "\\u0027").replace("\x7f", "\\u007f")
     return text if text.endswith("\n") else text + "\n"
 
 
-def files_of(path):
+def files_of(path: str | os.PathLike) -> list[str]:
     """The description and the arrays that it names."""
     # only names and sums: the reader has refused already what lies elsewhere without leave
     return [path, *(stamp.path for stamp in read_description(path, allow_external=True).stamps.values())]

@@ -1,14 +1,23 @@
 """Three growing files, and the TOML that makes them a data set once they are whole."""
 
+from __future__ import annotations
+
 import hashlib
 import itertools
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.csr.canonical import index_type
 from rsciio_tpx3.raw_csr.block_sums import SummedBlocks
 from rsciio_tpx3.raw_csr.description import disk_type, toml_text
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+    from rsciio_tpx3.utils.files import PartialFiles
+
 
 __all__ = ["RawCsrSink"]
 
@@ -29,7 +38,7 @@ class RawCsrSink:
         See `description.disk_type`.
     """
 
-    def __init__(self, files, sig_shape, dtype, compact):
+    def __init__(self, files: PartialFiles, sig_shape: tuple[int, ...], dtype: np.dtype, compact: bool) -> None:
         self._files = files
         self.dtypes = {
             "indptr": np.dtype(np.int64),
@@ -42,13 +51,13 @@ class RawCsrSink:
         self._end = 0
         self._open["indptr"].write(np.zeros(1, np.int64))
 
-    def prepare(self, frames):
+    def prepare(self, frames: CSRFrames) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Arrays in the types of the files."""
         data = frames.data.astype(self.dtypes["data"], copy=False)
         indices = frames.indices.astype(self.dtypes["indices"], copy=False)
         return data, indices, frames.indptr[1:]
 
-    def append(self, prepared):
+    def append(self, prepared: tuple[np.ndarray, ...]) -> None:
         """Write the next rows."""
         data, indices, ends = prepared
         self._open["data"].write(data)
@@ -56,7 +65,7 @@ class RawCsrSink:
         self._open["indptr"].write(np.asarray(ends + self._end, np.int64))
         self._end += len(data)
 
-    def finish(self, params, record):
+    def finish(self, params: dict, record: str) -> None:
         """Close the arrays and write the TOML beside them, all still under provisional names."""
         self.close()
         arrays = {}
@@ -69,17 +78,17 @@ class RawCsrSink:
         with open(self._files.path(), "w", encoding="utf-8", newline="\n") as file:
             file.write(toml_text(params, arrays, record, sums))
 
-    def close(self):
+    def close(self) -> None:
         for file in self._open.values():
             file.close()
 
 
-def _type_name(dtype):
+def _type_name(dtype: np.dtype) -> str:
     # plain names: Reader4D takes '<i4' and the like for another type without a word
     return dtype.newbyteorder("=").name
 
 
-def _names(target):
+def _names(target: str) -> Iterator[list[str]]:
     """Paths for the arrays of a data set, one list after the other."""
     folder, name = os.path.split(target)
     stem = os.path.splitext(name)[0]
@@ -88,7 +97,7 @@ def _names(target):
         yield [os.path.join(folder, f"{stem}{infix}.{suffix}") for suffix in _SUFFIXES.values()]
 
 
-def refuse_odd_name(target):
+def refuse_odd_name(target: str) -> None:
     """Raise where no TOML file could name the arrays beside it."""
     name = os.path.basename(target)
     try:
@@ -103,16 +112,16 @@ def refuse_odd_name(target):
 class _Summed:
     """A file that is written from its beginning to its end, its SHA-256, and the sums of its blocks."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike) -> None:
         self._file = open(path, "wb")
         self.sum, self.blocks = hashlib.sha256(), SummedBlocks()
 
-    def write(self, array):
+    def write(self, array: np.ndarray) -> None:
         array = np.ascontiguousarray(array)
         array.tofile(self._file)
         content = array.view(np.uint8).data
         self.sum.update(content)
         self.blocks.update(content)
 
-    def close(self):
+    def close(self) -> None:
         self._file.close()

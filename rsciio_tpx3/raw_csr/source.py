@@ -3,8 +3,11 @@
 Read, not mapped into memory: a mapped file that another program cuts ends the process by a signal.
 """
 
+from __future__ import annotations
+
 import logging
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +16,11 @@ from rsciio_tpx3.csr.kernels import sum_rows
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.raw_csr.description import changed_array
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+    from rsciio_tpx3.raw_csr.description import Description
+
 
 __all__ = ["RawCsrSource"]
 
@@ -52,7 +60,15 @@ class RawCsrSource(FrameSource):
     >>> source.frames(0, 10).sum(axis=0)  # doctest: +SKIP
     """
 
-    def __init__(self, description, nav_shape=None, sig_shape=None, sync_offset=0, dtype=None, verify=True):
+    def __init__(
+        self,
+        description: Description,
+        nav_shape: tuple[int, ...] | None = None,
+        sig_shape: tuple[int, ...] | None = None,
+        sync_offset: int = 0,
+        dtype: np.dtype | None = None,
+        verify: bool = True,
+    ) -> None:
         self.path = description.path
         self._stamps = description.stamps
         self._dtypes = description.dtypes
@@ -73,24 +89,24 @@ class RawCsrSource(FrameSource):
     def __getstate__(self):
         return {**self.__dict__, "_entries": None}
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         state = self.__getstate__()
         return ("rsciio_tpx3.RawCsrSource", *(normalize_token(state[key]) for key in sorted(state)))
 
     @property
-    def n_entries(self):
+    def n_entries(self) -> int:
         """Entries in the files."""
         return self._length("data")
 
-    def row_events(self):
+    def row_events(self) -> np.ndarray:
         """Entries of each position; see `FrameSource.row_events`."""
         if self._entries is None:
             self._entries = self._at_positions(np.diff(self._rows(0, self.n_rows)))
         return self._entries
 
-    def row_counts(self, read=False):
+    def row_counts(self, read: bool = False) -> np.ndarray | None:
         """Counts of each position: pixels may count more than once, so that all values have to be added up.
 
         Parameters
@@ -118,7 +134,7 @@ class RawCsrSource(FrameSource):
             start = stop
         return self._at_positions(counts.astype(np.int64))
 
-    def frames(self, start, stop):
+    def frames(self, start: int, stop: int) -> CSRFrames:
         """Frames of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
         for stamp in self._stamps.values():
             stamp.check()
@@ -145,25 +161,25 @@ class RawCsrSource(FrameSource):
 
     # -- the files ------------------------------------------------------------------------------
 
-    def _at_positions(self, found):
+    def _at_positions(self, found: np.ndarray) -> np.ndarray:
         """What was found for each row of the file, at the positions of the scan."""
         placed = np.zeros(math.prod(self.nav_shape), np.int64)
         first, last, blank = self._file_rows(0, len(placed))
         placed[blank : blank + last - first] = found[first:last]
         return placed
 
-    def _file_rows(self, start, stop):
+    def _file_rows(self, start: int, stop: int) -> tuple[int, int, int]:
         """Rows of the file for a range of positions, and the blank positions before them."""
         first = min(max(start + self.sync_offset, 0), self.n_rows)
         last = min(max(stop + self.sync_offset, first), self.n_rows)
         blank = min(max(-(start + self.sync_offset), 0), stop - start)
         return first, last, blank
 
-    def _rows(self, first, last):
+    def _rows(self, first: int, last: int) -> np.ndarray:
         # int64: uint64 minus uint64 wraps, uint64 with int64 promotes to float64
         return native(self._read("indptr", first, last + 1)).astype(np.int64, copy=False)
 
-    def _read(self, part, first, last):
+    def _read(self, part: str, first: int, last: int) -> np.ndarray:
         """Entries of one array, refused where the file is no longer the one that was opened, or written."""
         stamp, dtype, sums = self._stamps[part], self._dtypes[part], self._sums.get(part)
         start, stop = first * dtype.itemsize, max(last, first) * dtype.itemsize
@@ -185,12 +201,12 @@ class RawCsrSource(FrameSource):
         # a few frames should not keep the blocks around them in memory
         return wanted if 2 * (stop - start) > end - begin else wanted.copy()
 
-    def _length(self, part):
+    def _length(self, part: str) -> int:
         return self._stamps[part].size // self._dtypes[part].itemsize
 
     # -- checks ---------------------------------------------------------------------------------
 
-    def _check_lengths(self):
+    def _check_lengths(self) -> int:
         for part, stamp in self._stamps.items():
             if stamp.size % self._dtypes[part].itemsize:
                 raise Tpx3FormatError(
@@ -211,7 +227,7 @@ class RawCsrSource(FrameSource):
             )
         return n_data
 
-    def _check_indptr(self, indptr, n_entries):
+    def _check_indptr(self, indptr: np.ndarray, n_entries: int) -> None:
         name = self._stamps["indptr"].name
         first, last = int(indptr[0]), int(indptr[-1])
         if first != 0 or last != n_entries:
@@ -226,7 +242,7 @@ class RawCsrSource(FrameSource):
                 "decrease. indptr_dtype in the TOML may be wrong, or the file is damaged."
             )
 
-    def _nav_shape(self, description, given):
+    def _nav_shape(self, description: Description, given: tuple[int, ...] | None) -> tuple[int, ...]:
         shape = given if given is not None else description.nav_shape
         name = description.path
         if shape is None:
@@ -256,7 +272,7 @@ class RawCsrSource(FrameSource):
         return tuple(int(n) for n in shape)
 
 
-def _sig_shape(description, given):
+def _sig_shape(description: Description, given: tuple[int, ...] | None) -> tuple[int, ...]:
     shape = given if given is not None else description.sig_shape
     if shape is None:
         raise ValueError(f"{description.path!r} has no sig_shape. Pass signal_shape=(x, y) of the detector.")

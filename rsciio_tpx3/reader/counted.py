@@ -1,12 +1,29 @@
 """The signal dictionary of a counted file, whatever its format: with our record, or as another program left it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from rsciio_tpx3.metadata.record import check_axes, default_axes
 from rsciio_tpx3.reader.signal import frames_signal
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.frames.source import FrameSource
+    from rsciio_tpx3.metadata.known import Account
+
 
 __all__ = ["check_layout", "counted_signal"]
 
 
-def counted_signal(source, record, metadata, original_metadata, lazy, chunks, account=None):
+def counted_signal(
+    source: FrameSource,
+    record: dict | None,
+    metadata: dict,
+    original_metadata: dict,
+    lazy: bool,
+    chunks: int | str | tuple,
+    account: Account | None = None,
+) -> list[dict]:
     """RosettaSciIO's list of one signal dictionary for a source of counted frames.
 
     Parameters
@@ -46,7 +63,7 @@ def counted_signal(source, record, metadata, original_metadata, lazy, chunks, ac
     ]
 
 
-def check_layout(signal):
+def check_layout(signal: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     """Shape of a signal dictionary's frames, refused unless the last two axes are the detector and all have a scale.
 
     Returns

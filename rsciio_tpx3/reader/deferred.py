@@ -4,9 +4,15 @@ What has to be told is the shape of the array and its type. Everything else that
 out (trigger edges, losses, counts of each position) is not needed before the first frame is.
 """
 
+from __future__ import annotations
+
 import copy
 import math
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 from rsciio_tpx3.frames.deferred import WaitingFrames
@@ -17,10 +23,28 @@ from rsciio_tpx3.reader.signal import frames_signal, position_axes
 from rsciio_tpx3.scan.scan import refuse_many_positions
 from rsciio_tpx3.utils.extensions import extension
 
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+    from numpy.typing import DTypeLike
+
+    from rsciio_tpx3.events.geometry import Layout
+    from rsciio_tpx3.frames.source import FrameSource
+    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.reader.event_options import EventOptions
+    from rsciio_tpx3.scan.options import ScanOptions
+
+
 __all__ = ["completed", "event_signal_when_needed", "told_array"]
 
 
-def event_signal_when_needed(open_source, unread, layout, options, lazy=False, **about):
+def event_signal_when_needed(
+    open_source: Callable,
+    unread: Callable,
+    layout: Layout | None,
+    options: ScanOptions,
+    lazy: bool = False,
+    **about: Any,
+) -> dict:
     """As `rsciio_tpx3.reader.recording.event_signal`, but reads at the first computation where that is possible.
 
     Parameters
@@ -48,7 +72,9 @@ def event_signal_when_needed(open_source, unread, layout, options, lazy=False, *
     return event_signal(open_source(), options, lazy, **about)
 
 
-def told_array(options, events, layout, dtype=None):
+def told_array(
+    options: ScanOptions, events: EventOptions, layout: Layout | None, dtype: DTypeLike | None = None
+) -> tuple[tuple[int, ...], tuple[int, ...], np.dtype] | None:
     """Shape and type of the array of a scan, where the options tell them without a look at the recording.
 
     Parameters
@@ -83,7 +109,18 @@ def told_array(options, events, layout, dtype=None):
     return nav_shape, tuple(n * fine for n in layout.sig_shape), dtype
 
 
-def _waiting_signal(open_source, files, told, layout, options, events, account, dtype, chunks, show_progressbar):
+def _waiting_signal(
+    open_source: Callable,
+    files: Iterable,
+    told: tuple | None,
+    layout: Layout | None,
+    options: ScanOptions,
+    events: EventOptions,
+    account: Account | None,
+    dtype: DTypeLike | None,
+    chunks: int | str | tuple,
+    show_progressbar: bool | None,
+) -> dict:
     nav_shape, sig_shape, dtype = told
     load = partial(_load, open_source, files, options, dtype, show_progressbar, events, account)
     # whatever may change a frame: how files are opened and read, the detector, and what sidecars tell of the scan
@@ -106,7 +143,7 @@ def _waiting_signal(open_source, files, told, layout, options, events, account, 
     return signal
 
 
-def completed(signal):
+def completed(signal: Any) -> dict:
     """The signal dictionary with all that reading tells; the same where nothing waited.
 
     For programs that need the metadata at once. In HyperSpy the signals complete themselves.
@@ -118,7 +155,15 @@ def completed(signal):
     return {**signal, **about, "data": to_dask(source, chunks=frames.about["chunks"])}
 
 
-def _load(open_source, files, options, dtype, show_progressbar, events, account):
+def _load(
+    open_source: Callable,
+    files: Iterable,
+    options: ScanOptions,
+    dtype: DTypeLike | None,
+    show_progressbar: bool | None,
+    events: EventOptions,
+    account: Account | None,
+) -> tuple[FrameSource, dict]:
     """The frames, and the signal dictionary of an ordinary loading."""
     for file in files:
         file.check()
@@ -129,7 +174,7 @@ def _load(open_source, files, options, dtype, show_progressbar, events, account)
     return source_of(signal["data"]), {name: signal[name] for name in ("metadata", "original_metadata")}
 
 
-def _finish(signal, frames):
+def _finish(signal: BaseSignal, frames: Any) -> BaseSignal:
     """Runs inside HyperSpy only: the sparse class, which knows what to ask before its first analysis."""
     finish_later = extension("finish_later")
     return signal if finish_later is None else finish_later(signal, frames)

@@ -4,13 +4,16 @@ A format says what its source is called, which options it takes, and what lies b
 electrons, metadata, laziness, following a growing file, documentation) is the same for all of them, and is here.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
+import os
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.metadata.known import first_piece, gather, steered
@@ -20,6 +23,12 @@ from rsciio_tpx3.reader.event_options import event_options
 from rsciio_tpx3.reader.options import OPTIONS, check_options, documented, names_of, refuse_unknown
 from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.reader.signal import followed
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventSource
+    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.scan.options import ScanOptions
+
 
 __all__ = ["EventFormat", "open_events", "read_events", "reader_functions"]
 
@@ -79,7 +88,7 @@ class EventFormat:
         return {**usual, **self.defaults}
 
 
-def read_events(form: EventFormat, filename, options: Mapping[str, Any]) -> list:
+def read_events(form: EventFormat, filename: str | os.PathLike | Sequence, options: Mapping[str, Any]) -> list:
     """Read a recording of any event format.
 
     Parameters
@@ -115,7 +124,9 @@ def read_events(form: EventFormat, filename, options: Mapping[str, Any]) -> list
     return [followed(signal, filename, form.name, dict(options)) if follow else signal]
 
 
-def open_events(form: EventFormat, filename, options: Mapping[str, Any]):
+def open_events(
+    form: EventFormat, filename: str | os.PathLike | Sequence, options: Mapping[str, Any]
+) -> tuple[EventSource, ScanOptions, Account]:
     """The source of a recording with its scan options, for those who want no frames.
 
     Parameters
@@ -144,7 +155,9 @@ def open_events(form: EventFormat, filename, options: Mapping[str, Any]):
     return form.source(filename, **about), scan, known
 
 
-def _decided(form, filename, options):
+def _decided(
+    form: EventFormat, filename: str | os.PathLike | Sequence, options: Mapping[str, Any]
+) -> tuple[Account, ScanOptions, dict]:
     """What is known, the scan options, and those of the source: sidecars may decide on scan and detector."""
     first = first_piece(filename, options.get("all_parts", False))
     known = gather(first, **_those(options, "metadata"), more=form.sidecars(first))
@@ -157,7 +170,7 @@ def _decided(form, filename, options):
     return known, scan, about
 
 
-def _those(options, group):
+def _those(options: Mapping[str, Any], group: str) -> dict:
     return {name: options[name] for name in names_of(group) if name in options}
 
 
@@ -174,18 +187,18 @@ def reader_functions(form: EventFormat, module: str) -> tuple:
         Where they are defined, for `help` and for pickling.
     """
 
-    def file_reader(*args, **kwds):
+    def file_reader(*args: Any, **kwds: Any) -> list[dict]:
         given = signature.bind(*args, **kwds).arguments
         filename, unknown = given.pop("filename"), given.pop("kwds", {})
         check_options({"filename": filename, **given})
         refuse_unknown(unknown, file_reader, form.what)
         return read_events(form, filename, {**form.options, **given})
 
-    def available_signals(filename, **options):
+    def available_signals(filename: str | os.PathLike | Sequence, **options: Any) -> list[dict]:
         source, scan, known = open_events(form, filename, options)
         return signal_offers(source.index(), scan, known)
 
-    def file_info(filename, **options):
+    def file_info(filename: str | os.PathLike | Sequence, **options: Any) -> dict:
         return event_info(*open_events(form, filename, options), form.name)
 
     signature = file_reader.__signature__ = _signature(form)
@@ -197,8 +210,8 @@ def reader_functions(form: EventFormat, module: str) -> tuple:
 
 
 @functools.cache
-def _with_signature_of(names):
-    def reader():
+def _with_signature_of(names: tuple[str, ...]) -> Callable:
+    def reader() -> None:
         """Stands for the reader of a format, whose options are compared with what was given."""
 
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -206,11 +219,11 @@ def _with_signature_of(names):
     return reader
 
 
-def _with_signature(form):
+def _with_signature(form: EventFormat) -> Callable:
     return _with_signature_of(("filename", *form.options))
 
 
-def _signature(form):
+def _signature(form: EventFormat) -> inspect.Signature:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     options = [inspect.Parameter(name, kind, default=default) for name, default in form.options.items()]
     return inspect.Signature(
@@ -218,7 +231,7 @@ def _signature(form):
     )
 
 
-def _documented(form):
+def _documented(form: EventFormat) -> str:
     """The docstring of a reader, in numpydoc's form."""
     entries = [documented("filename", *form.filename_text)]
     entries += [documented(name, *form.texts.get(name, ())) for name in form.options]

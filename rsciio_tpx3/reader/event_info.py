@@ -1,5 +1,9 @@
 """What is in a recording, and what it can be loaded as, in plain numbers and text."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
@@ -8,10 +12,16 @@ from rsciio_tpx3.scan.edges import regular_pulses
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import format_seconds
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import Edges, EventIndex, EventSource
+    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.scan.options import ScanOptions
+
+
 __all__ = ["event_info", "signal_offers"]
 
 
-def event_info(source, scan, account, name):
+def event_info(source: EventSource, scan: ScanOptions, account: Account, name: str) -> dict:
     """`file_info` of a recording.
 
     Parameters
@@ -44,7 +54,7 @@ def event_info(source, scan, account, name):
     }
 
 
-def _edge_summary(edges):
+def _edge_summary(edges: Edges) -> dict:
     intervals = np.diff(edges.ticks)
     summary = {"number": len(edges), "first": ticks_to_seconds(edges.ticks[0])}
     if len(intervals):
@@ -58,7 +68,7 @@ def _edge_summary(edges):
     return summary
 
 
-def signal_offers(index, options, account=None):
+def signal_offers(index: EventIndex, options: ScanOptions, account: Account | None = None) -> list[dict]:
     """What a recording can be loaded as; see `rsciio_tpx3.tpx3.available_signals`."""
     offers = []
     if len(index.edges):

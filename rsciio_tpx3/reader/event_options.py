@@ -3,14 +3,22 @@
 hits -> corrections of pixel, time and energy -> clusters -> wide pixels      (each an `EventSource`)
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import format_seconds
 from rsciio_tpx3.utils.units import to_ticks
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.electrons.clusters import ClusterOptions
+    from rsciio_tpx3.events.source import EventSource
+
 
 __all__ = ["EventOptions", "event_options", "prepare_events"]
 
@@ -35,7 +43,7 @@ class EventOptions:
     values: str = "counts"
 
 
-def event_options(cluster=None, corrections=None, values="counts"):
+def event_options(cluster: Any = None, corrections: Any = None, values: str = "counts") -> EventOptions:
     """Check the options that say what is counted; the parameters are those of `tpx3.file_reader`.
 
     Returns
@@ -65,7 +73,7 @@ def event_options(cluster=None, corrections=None, values="counts"):
     return EventOptions(_cluster_options(cluster), corrections or {}, values)
 
 
-def prepare_events(source, options):
+def prepare_events(source: EventSource, options: EventOptions) -> tuple[EventSource, dict]:
     """The source with corrections and clusters as asked for.
 
     Parameters
@@ -97,7 +105,7 @@ def prepare_events(source, options):
     return source, {step.name: step.report() for step in steps}
 
 
-def _cluster_options(cluster):
+def _cluster_options(cluster: Any) -> ClusterOptions | None:
     if cluster is None or cluster is False:
         return None
     from rsciio_tpx3.electrons.clusters import POSITIONS, TIMES, ClusterOptions
@@ -137,7 +145,7 @@ def _cluster_options(cluster):
     return options
 
 
-def _check_limits(options, given):
+def _check_limits(options, given) -> None:
     """Refuse limits that leave nothing, or join what is left out for being joined."""
     for least, most in (("min_size", "max_size"), ("min_tot", "max_tot")):
         low, high = getattr(options, least), getattr(options, most)

@@ -1,6 +1,7 @@
 """Kinds of values that options of readers and writers take, besides those of `rsciio_tpx3.utils.checks`."""
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 
-def frames(name, value):
+def frames(name: str, value: Any) -> None:
     if isinstance(value, np.ndarray) and value.ndim > 1:
         raise refused(name, value, "a frame number, a slice or a flat list of numbers is expected")
     chosen = frame_choice(value).chosen
@@ -40,20 +41,20 @@ def frames(name, value):
         raise refused(name, value, "numbers of frames are expected")
 
 
-def layout(name, value):
+def layout(name: str, value: Any) -> None:
     if value is None or isinstance(value, str):
         return
     check_quantity("layout", list(value) if isinstance(value, tuple) else value, key=name)
 
 
-def bins(name, value):
+def bins(name: str, value: Any) -> None:
     """The number; what else stands in a dictionary is checked by `rsciio_tpx3.reader.scan.scan_options`."""
     number = value.get("number") if isinstance(value, dict) else value
     if is_integer(number) and not 1 <= number < MOST:
         raise refused(name, value, "a number of bins from 1 on is expected")
 
 
-def chunks(name, value):
+def chunks(name: str, value: Any) -> None:
     """What `to_dask` takes: "auto", a number of lines, or sizes for each axis."""
     if isinstance(value, str) and value == "auto":
         return
@@ -63,11 +64,11 @@ def chunks(name, value):
         raise refused(name, value, 'a number of scan lines, one size for each axis, or "auto" is expected')
 
 
-def _is_size(n):
+def _is_size(n: Any):
     return is_integer(n) and (n == -1 or 1 <= n < MOST)
 
 
-def positions(name, value):
+def positions(name: str, value: Any):
     if value is None:
         return
     if isinstance(value, (str, os.PathLike)):
@@ -80,19 +81,19 @@ def positions(name, value):
         raise refused(name, value, "a flat list of whole numbers, or the name of a file of them, is expected")
 
 
-def automatic_flag(name, value):
+def automatic_flag(name: str, value: Any) -> None:
     if value is not None and not isinstance(value, (bool, np.bool_, str, os.PathLike)):
         raise refused(name, value, 'True, False or "auto" is expected')
 
 
-def sources(name, value):
+def sources(name: str, value: Any) -> None:
     """Paths; what stands in dictionaries is checked by `rsciio_tpx3.metadata.known.gather`."""
     for item in value if isinstance(value, (list, tuple)) else [value]:
         if isinstance(item, (str, os.PathLike)):
             readable(name, item)
 
 
-def source(name, value):
+def source(name: str, value: Any) -> None:
     if value is None or _is_signal(value):
         return
     if not isinstance(value, (str, os.PathLike)):
@@ -100,24 +101,24 @@ def source(name, value):
     readable(name, value)
 
 
-def _is_signal(value):
+def _is_signal(value: Any) -> bool:
     try:
         return hasattr(value, "metadata") and hasattr(value, "axes_manager")
     except Exception:  # of an object that answers nothing
         return False
 
 
-def calibration(name, value):
+def calibration(name: str, value: Any) -> None:
     check_choice(value)
 
 
-def signal_dictionary(name, value):
+def signal_dictionary(name: str, value: Any) -> None:
     needed = ("data", "axes")
     if not isinstance(value, dict) or not all(key in value for key in needed) or not hasattr(value["data"], "shape"):
         raise refused(name, value, "a dictionary with data and axes is expected, as s.save makes it of a signal")
 
 
-def kept_columns(name, value):
+def kept_columns(name: str, value: Any) -> None:
     parts = (value,) if isinstance(value, str) else value
     if not isinstance(parts, (tuple, list, set, frozenset)) or not all(
         isinstance(part, str) and part in ("time", "tot") for part in parts
@@ -125,11 +126,11 @@ def kept_columns(name, value):
         raise ValueError(f"{name}={shown(value)} is none of 'time', 'tot', or a list of these.")
 
 
-def stempy_version(name, value):
+def stempy_version(name: str, value: Any) -> None:
     word = isinstance(value, str) and value == "auto"
     if not word and not (is_integer(value) and value in (1, 2, 3)):
         raise ValueError(f"{name}={shown(value)} is none of 'auto', 1, 2, 3.")
 
 
-def anything(name, value):
+def anything(name: str, value: Any) -> None:
     """Values that are checked where they mean something."""

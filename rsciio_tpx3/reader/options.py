@@ -508,12 +508,12 @@ def checks_arguments(function: Callable) -> Callable:
     return _checked_by(_OF_WRITERS, function)
 
 
-def _checked_by(checks, function):
+def _checked_by(checks: dict, function: Callable) -> Callable:
     signature = inspect.signature(function)
     kept = {name for name, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD}
 
     @functools.wraps(function)
-    def checked(*args, **kwds):
+    def checked(*args: Any, **kwds: Any) -> Any:
         given = signature.bind(*args, **kwds).arguments
         _check_by(checks, {name: value for name, value in given.items() if name not in kept})
         return function(*args, **kwds)
@@ -521,7 +521,7 @@ def _checked_by(checks, function):
     return checked
 
 
-def _check_by(checks, given):
+def _check_by(checks: dict, given: dict) -> None:
     for name, value in given.items():
         if name in checks:
             checks[name](name, value)

@@ -1,8 +1,12 @@
 """The signal dictionary of a recording: an event source seen through a scan."""
 
+from __future__ import annotations
+
 import logging
 import math
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +25,17 @@ from rsciio_tpx3.reader.signal import axis, frames_signal, position_axes
 from rsciio_tpx3.scan.options import EDGELESS
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from numpy.typing import DTypeLike
+
+    from rsciio_tpx3.events.source import EventSource
+    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.scan.options import ScanOptions
+    from rsciio_tpx3.scan.scan import Scan
+
+
 __all__ = [
     "described_files",
     "detector_axes",
@@ -35,8 +50,15 @@ _MANY_FOR_EACH = 20  # hits in each frame, by which none lacks them by chance
 
 
 def event_signal(
-    source, options, lazy=False, chunks="auto", dtype=None, show_progressbar=None, events=None, account=None
-):
+    source: EventSource,
+    options: ScanOptions,
+    lazy: bool = False,
+    chunks: int | str | tuple = "auto",
+    dtype: DTypeLike | None = None,
+    show_progressbar: bool | None = None,
+    events: EventOptions | None = None,
+    account: Account | None = None,
+) -> dict:
     """Signal dictionary of an event source seen through a scan.
 
     Parameters
@@ -82,7 +104,7 @@ def event_signal(
     )
 
 
-def _warn_of_far_hits(scan, counts):
+def _warn_of_far_hits(scan: Scan, counts: np.ndarray) -> None:
     """Say so where a few hits far from all others decide how many frames there are."""
     if scan.report["sync"] not in EDGELESS or len(scan.nav_shape) == 2:
         return
@@ -112,7 +134,7 @@ def _warn_of_far_hits(scan, counts):
         )
 
 
-def _groups_of_most(counts, total):
+def _groups_of_most(counts: np.ndarray, total: int) -> int:
     """Number of the first groups of frames that have all hits but a few far away; all groups where none are."""
     n = len(counts)
     few = max(1, min(total // 1000, 10))
@@ -122,7 +144,7 @@ def _groups_of_most(counts, total):
     return until if apart or until <= n // 10 else n
 
 
-def _nav_axes(scan):
+def _nav_axes(scan: Scan) -> list[dict]:
     """Axes in NumPy order; a time axis comes first, so that HyperSpy shows x and y."""
     time, sizes, extra = scan.time_axis, list(scan.nav_shape), []
     if time is not None:
@@ -134,7 +156,7 @@ def _nav_axes(scan):
     return [*extra, *position_axes(sizes, _frame_scale(scan))]
 
 
-def _frame_scale(scan):
+def _frame_scale(scan: Scan) -> tuple:
     """Scale and offset of the frame axis: frame numbers, where those used are evenly spaced."""
     used = scan.report.get("frames_used") or [0]
     steps = np.unique(np.diff(used))
@@ -143,7 +165,7 @@ def _frame_scale(scan):
     return (float(steps[0]) if len(steps) else 1.0, float(used[0]))
 
 
-def detector_axes(sig_shape, events):
+def detector_axes(sig_shape: tuple[int, ...], events: EventOptions) -> list[dict]:
     """Detector axes in pixels of the detector, also where it was divided more finely."""
     fine = 1 if events.cluster is None else events.cluster.upsample
     offset = (1 / fine - 1) / 2  # the first fine pixel lies left of the middle of the first pixel
@@ -151,7 +173,7 @@ def detector_axes(sig_shape, events):
     return [axis(name, size, False, scale=1 / fine, offset=offset, units="px") for name, size in sizes]
 
 
-def value_dtype(dtype, dwell, lines_per_row, events):
+def value_dtype(dtype: DTypeLike | None, dwell: float, lines_per_row: int, events: EventOptions) -> np.dtype:
     """Type of the values: as given, else the smallest that cannot overflow in so many lines of `dwell` ticks each."""
     if dtype is None:
         if events.values != "counts":
@@ -169,7 +191,7 @@ def value_dtype(dtype, dwell, lines_per_row, events):
     return dtype
 
 
-def described_files(paths):
+def described_files(paths: Sequence) -> dict:
     """Values for `rsciio_tpx3.metadata.mapping.build` that are known of event files before they are read."""
     names = [os.path.basename(path) for path in paths]
     return {
@@ -182,7 +204,7 @@ def described_files(paths):
     }
 
 
-def _metadata(source, scan, asked, delay, values):
+def _metadata(source: EventSource, scan: Scan, asked: dict, delay: Fraction, values: dict) -> dict:
     about = source.describe()
     index = source.index()
     return build(
@@ -199,7 +221,7 @@ def _metadata(source, scan, asked, delay, values):
     )
 
 
-def _original_metadata(source):
+def _original_metadata(source: EventSource) -> dict[str, dict]:
     index = source.index()
     text = {
         key: {str(k): v for k, v in value.items()} if isinstance(value, dict) else value

@@ -1,12 +1,21 @@
 """What the log says of hits and electrons that are at no scan position; the metadata have the same numbers."""
 
+from __future__ import annotations
+
 import logging
 import math
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from rsciio_tpx3.electrons.clusters import ClusterOptions
 from rsciio_tpx3.scan.scan import AFTER, BEFORE, FLYBACK, OUTSIDE_NAMES
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import counted, format_seconds
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.tally import Tally
+
 
 __all__ = ["report_left_out"]
 
@@ -17,7 +26,15 @@ _OF_A_FRAME = 0.1  # of the hits of a frame: so many at an end of the recording 
 _ENDS = (OUTSIDE_NAMES[BEFORE], OUTSIDE_NAMES[AFTER])
 
 
-def report_left_out(cluster, tally, counts, outside, chosen, frames=1, lines=1):
+def report_left_out(
+    cluster: ClusterOptions | None,
+    tally: Tally,
+    counts: np.ndarray,
+    outside: dict,
+    chosen: bool,
+    frames: int = 1,
+    lines: int = 1,
+) -> None:
     """Log what is not in the frames: once for each way to be lost.
 
     Parameters
@@ -42,7 +59,7 @@ def report_left_out(cluster, tally, counts, outside, chosen, frames=1, lines=1):
     _report_outside("hits" if cluster is None else "electrons", counts, outside, chosen, frames, lines)
 
 
-def _report_corrections(tally):
+def _report_corrections(tally: Tally) -> None:
     for (name, what), number in tally.left_out.items():
         if number and what == "hits_left_out":
             electrons = tally.left_out.get((name, "electrons_left_out"))
@@ -50,7 +67,7 @@ def _report_corrections(tally):
             _logger.info(f"The correction {name.lower()} left out {counted(number, 'hit')}{of}.")
 
 
-def _report_clusters(options, tally):
+def _report_clusters(options, tally) -> None:
     if not tally.hits_chained + tally.hits_left_out:
         return
     window, longest = (format_seconds(ticks_to_seconds(n)) for n in (options.window, options.max_duration))
@@ -73,7 +90,9 @@ def _report_clusters(options, tally):
     (_logger.warning if surprising else _logger.info)(message)
 
 
-def _report_outside(what, counts, outside, chosen, frames, lines):
+def _report_outside(
+    what: str, counts: np.ndarray, outside: dict[str, int], chosen: bool, frames: int, lines: int
+) -> None:
     lost = sum(outside.values())
     total = int(counts.sum()) + lost
     if lost:

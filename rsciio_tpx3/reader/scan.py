@@ -1,9 +1,12 @@
 """From a user's words about the scan to a `Scan`: here (x, y) becomes (y, x), and text with units becomes ticks."""
 
+from __future__ import annotations
+
 import math
 import os
 from dataclasses import replace
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +22,12 @@ from rsciio_tpx3.utils.paths import has_ending, load_npy, need_file
 from rsciio_tpx3.utils.text import counted
 from rsciio_tpx3.utils.units import shown, to_ticks
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.scan.scan import Scan
+
+
 __all__ = [
     "numpy_order",
     "scan_options",
@@ -27,7 +36,7 @@ __all__ = [
 ]
 
 
-def numpy_order(navigation_shape):
+def numpy_order(navigation_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
     """HyperSpy's (x, y[, frames]) to NumPy's ([frames,] y, x)."""
     if navigation_shape is None:
         return None
@@ -44,7 +53,7 @@ _FIELDS = {"navigation_shape": "nav_shape", "dwell_time": "dwell", "scan_delay":
 """Options whose field of `ScanOptions` has another name."""
 
 
-def scan_options(**given):
+def scan_options(**given: Any) -> ScanOptions:
     """The user's words about a scan as `ScanOptions`.
 
     Parameters
@@ -69,13 +78,13 @@ def scan_options(**given):
     return ScanOptions(**words)
 
 
-def _plain(name, value):
+def _plain(name: str, value: Any) -> Any:
     """A value as `ScanOptions` has it: times in ticks, all others as the user gave them."""
     kind = OPTIONS[name].check
     return _ticks(name, value, kind.example, kind.allow_negative) if isinstance(kind, time) else value
 
 
-def _time_bins(value):
+def _time_bins(value: Any):
     """``time_bins`` as the user wrote it: a number of bins inside the dwell time, or a dictionary."""
     if value is None or isinstance(value, TimeBins):
         return value
@@ -89,7 +98,7 @@ def _time_bins(value):
     )
 
 
-def _ticks(name, value, example="0.5 us", allow_negative=False):
+def _ticks(name: str, value: Any, example: str = "0.5 us", allow_negative: bool = False):
     if value is None:
         return None
     ticks = to_ticks(value, name, example, allow_negative)
@@ -100,7 +109,7 @@ def _ticks(name, value, example="0.5 us", allow_negative=False):
     return ticks.limit_denominator(10**6)
 
 
-def _read_positions(positions):
+def _read_positions(positions: Any):
     if positions is None:
         return None
     if not isinstance(positions, (str, os.PathLike)):
@@ -128,7 +137,7 @@ _READ = {
 """What is made of options that are neither times nor taken as they are given."""
 
 
-def told_scan(index, options, account=None):
+def told_scan(index: EventIndex, options: ScanOptions, account: Account | None = None) -> Scan:
     """The scan of a recording, where a sidecar may have told what the user has not.
 
     Parameters
@@ -162,7 +171,7 @@ def told_scan(index, options, account=None):
     return scan
 
 
-def told_options(index, options, account):
+def told_options(index: EventIndex, options: ScanOptions, account: Account | None) -> ScanOptions:
     """Scan options with the dwell time that a sidecar tells, where neither the user nor the edges do."""
     dwell = account.dwell_time
     if dwell is not None and options.dwell is None and options.active_fraction is None and options.sync != "frames":
@@ -172,7 +181,7 @@ def told_options(index, options, account):
     return options
 
 
-def _check_told_rows(index, options, label):
+def _check_told_rows(index: EventIndex, options: ScanOptions, label: str) -> None:
     """Refuse a sidecar's shape that the edges contradict: its lines would end up in wrong rows."""
     # frames that are added up or left out, and time bins, would hide how many frames of how many rows were recorded
     recorded = replace(options, nav_shape=None, frames=FrameChoice(), time_bins=None)

@@ -1,9 +1,23 @@
 """From any source of frames to the dictionary that RosettaSciIO promises."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.utils.extensions import extension
+
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+
+    from rsciio_tpx3.frames.source import FrameSource
+    from rsciio_tpx3.metadata.known import Account
+
 
 __all__ = [
     "axis",
@@ -14,17 +28,17 @@ __all__ = [
 
 
 def frames_signal(
-    frames,
-    nav_axes,
-    metadata,
-    original_metadata,
-    lazy=False,
-    chunks="auto",
-    navigator=None,
-    navigator_holds="Counts",
-    sig_axes=None,
-    account=None,
-):
+    frames: FrameSource,
+    nav_axes: list[dict],
+    metadata: dict,
+    original_metadata: dict,
+    lazy: bool = False,
+    chunks: int | str | tuple = "auto",
+    navigator: np.ndarray | None = None,
+    navigator_holds: str = "Counts",
+    sig_axes: list[dict] | None = None,
+    account: Account | None = None,
+) -> dict:
     """Signal dictionary of any `FrameSource`.
 
     Parameters
@@ -61,13 +75,13 @@ def frames_signal(
     return signal if account is None else account.complete(signal)
 
 
-def _finish(signal, navigator, holds):
+def _finish(signal: BaseSignal, navigator: np.ndarray, holds: str) -> BaseSignal:
     """Runs inside HyperSpy only: the sparse class, and the navigator that is known already."""
     finish_loading = extension("finish_loading")
     return signal if finish_loading is None else finish_loading(signal, navigator, holds)
 
 
-def followed(signal, filename, file_format, options):
+def followed(signal: dict, filename: str | os.PathLike | Sequence, file_format: str, options: dict):
     """The dictionary of a recording that is still being written, which remembers how to load it again.
 
     Parameters
@@ -84,13 +98,13 @@ def followed(signal, filename, file_format, options):
     return {**signal, "post_process": [*signal["post_process"], step]}
 
 
-def _remember(signal, filename, file_format, options):
+def _remember(signal: BaseSignal, filename: str | os.PathLike | Sequence, file_format, options):
     """Runs inside HyperSpy only: how to load it again, for `hyperspy_sparse.refresh`."""
     remember = extension("remember_recording")
     return signal if remember is None else remember(signal, filename, file_format, options)
 
 
-def axis(name, size, navigate, scale=1.0, offset=0.0, units=""):
+def axis(name: str, size: int, navigate: bool, scale: float = 1.0, offset: float = 0.0, units: Any = "") -> dict:
     """One RosettaSciIO axis."""
     return {
         "name": name,
@@ -102,7 +116,7 @@ def axis(name, size, navigate, scale=1.0, offset=0.0, units=""):
     }
 
 
-def position_axes(sizes, frame_scale=()):
+def position_axes(sizes: Sequence[int], frame_scale: tuple = ()) -> list[dict]:
     """Axes of scan positions, ``([frames,] y, x)``; the scale and offset are those of the frame axis."""
     names = ("frame", "y", "x")[-len(sizes) :]
     return [axis(name, size, True, *(frame_scale if name == "frame" else ())) for name, size in zip(names, sizes)]

@@ -1,10 +1,13 @@
 """The RosettaSciIO reader and writer of stempy files."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import logging
 import math
 import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +25,13 @@ from rsciio_tpx3.utils.hdf5.files import attribute, find, open_hdf5, tree, value
 from rsciio_tpx3.utils.hdf5.guard import guard_hdf5
 from rsciio_tpx3.utils.hdf5.heaps import check_heaps
 
+if TYPE_CHECKING:
+    import dask.array as da
+    import h5py
+
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+
+
 __all__ = ["file_reader", "file_writer"]
 
 _logger = logging.getLogger(__name__)
@@ -35,19 +45,19 @@ _MOST_ROWS = 32  # rows a position that version 3 should have: every one costs 1
 
 @checks_options
 def file_reader(
-    filename,
-    lazy=False,
-    signal_shape=None,
-    keep_flyback=True,
-    dtype=None,
-    metadata=None,
-    metadata_from=None,
-    calibrate="auto",
-    chunks="auto",
-    allow_external=False,
-    guard=False,
-    **kwds,
-):
+    filename: str | os.PathLike,
+    lazy: bool = False,
+    signal_shape: tuple[int, ...] | None = None,
+    keep_flyback: bool = True,
+    dtype: np.dtype | None = None,
+    metadata: dict | None = None,
+    metadata_from: Any = None,
+    calibrate: str = "auto",
+    chunks: int | str | tuple = "auto",
+    allow_external: bool = False,
+    guard: bool | float = False,
+    **kwds: Any,
+) -> list[dict]:
     """Read a stempy file as a 4D data set of sparse frames.
 
     Parameters
@@ -115,7 +125,7 @@ def file_reader(
     )
 
 
-def _look(filename, allow_external):
+def _look(filename: str | os.PathLike, allow_external: bool) -> dict:
     """What the file says about itself."""
     import h5py
 
@@ -149,7 +159,7 @@ def _look(filename, allow_external):
         }
 
 
-def _pair(item, name):
+def _pair(item: h5py.Dataset, name: str) -> tuple[int, ...] | None:
     """Attributes Nx and Ny, also where they are lists of one number or text; None where there are none."""
     if "Nx" not in item.attrs or "Ny" not in item.attrs:
         return None
@@ -162,7 +172,7 @@ def _pair(item, name):
     return found
 
 
-def _metadata(file, allow_external):
+def _metadata(file: h5py.Group, allow_external: bool) -> dict[str, dict[str, int]]:
     """The metadata of the microscope, as far as they can be understood; they never keep anybody from the counts."""
     try:
         item = find(file, "metadata", allow_external)
@@ -172,7 +182,7 @@ def _metadata(file, allow_external):
         return {}
 
 
-def _record(file, name):
+def _record(file: h5py.Group, name: str) -> str | None:
     """What our writer noted, or None; refused where it is not what was written."""
     try:
         record, told = (find(file, path) for path in (_RECORD, _RECORD_SUM))
@@ -188,12 +198,18 @@ def _record(file, name):
     return record
 
 
-def _sum_of(record):
+def _sum_of(record: str) -> str:
     return hashlib.sha256(str(record).encode()).hexdigest()
 
 
 @checks_arguments
-def file_writer(filename, signal, version="auto", show_progressbar=None, **kwds):
+def file_writer(
+    filename: str | os.PathLike,
+    signal: dict,
+    version: int | str = "auto",
+    show_progressbar: bool | None = None,
+    **kwds: Any,
+) -> None:
     """Write a signal as a counted file of stempy.
 
     Parameters
@@ -255,14 +271,14 @@ class _Highest(NullSink):
 
     found = 1
 
-    def prepare(self, frames):
+    def prepare(self, frames: CSRFrames) -> int:
         return int(frames.data.max()) if frames.data.size else 0
 
-    def append(self, prepared):
+    def append(self, prepared: int) -> None:
         self.found = max(self.found, prepared)
 
 
-def _highest(data, show_progressbar):
+def _highest(data: da.Array, show_progressbar: bool | None) -> int:
     if np.dtype(data.dtype).kind not in "biu":
         raise ValueError(f"stempy files hold counted electrons, not {data.dtype} values. Save them as raw_csr.")
     sink = _Highest()

@@ -5,7 +5,11 @@ and index u32). The library reads a row only with all of its values; the referen
 says that the data set is stored. Source: HDF5 file format specification, variable-length data types.
 """
 
+from __future__ import annotations
+
 import math
+import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,13 +17,17 @@ from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
 
+if TYPE_CHECKING:
+    import h5py
+
+
 __all__ = ["row_lengths"]
 
 _NUMBER = 4  # bytes of a pixel number
 _REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 
 
-def row_lengths(path, name, allow_external=False):
+def row_lengths(path: str | os.PathLike, name: str, allow_external: bool = False) -> np.ndarray | None:
     """Lengths of the rows of a data set of one axis and variable length.
 
     Parameters
@@ -62,7 +70,7 @@ def row_lengths(path, name, allow_external=False):
         return lengths if all(len(dataset[row]) == lengths[row] for row in asked) else None
 
 
-def _pieces(file, dataset):
+def _pieces(file: h5py.Group, dataset: h5py.Dataset) -> list[tuple[int, int, int]] | None:
     """First row, place in the file and number of references of each stored part; None where there is no telling."""
     import h5py
 
@@ -74,7 +82,7 @@ def _pieces(file, dataset):
         return None if offset is None or dataset.external else [(0, offset, len(dataset))]
     found = []
 
-    def note(chunk):
+    def note(chunk) -> None:
         found.append((chunk.chunk_offset[0], chunk.byte_offset, math.prod(dataset.chunks)))
 
     if hasattr(h5py.h5d.DatasetID, "chunk_iter"):

@@ -1,11 +1,21 @@
 """Counted frames as rows of electrons in a growing HDF5 data set."""
 
+from __future__ import annotations
+
 import sys
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.utils.compiled import njit
+
+if TYPE_CHECKING:
+    import h5py
+    from numpy.typing import ArrayLike
+
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+
 
 __all__ = ["ROW_SUMS", "SUM_OF_LENGTHS", "StempySink", "row_sums", "sum_of_lengths"]
 
@@ -31,7 +41,7 @@ class StempySink:
         For version 3: the highest count.
     """
 
-    def __init__(self, group, version, rows_of_a_position=1):
+    def __init__(self, group: h5py.Group, version: int | str, rows_of_a_position: int = 1) -> None:
         import h5py
 
         self.version, self._k = version, rows_of_a_position
@@ -43,7 +53,7 @@ class StempySink:
         self._positions = []
         self._n_positions = 0
 
-    def prepare(self, frames):
+    def prepare(self, frames: CSRFrames) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
         """Rows, and how many positions before the next ones each belongs to."""
         data, indices = frames.data, frames.indices.astype(np.uint32)
         low, high = (int(data.min()), int(data.max())) if len(data) else (0, 0)
@@ -77,7 +87,7 @@ class StempySink:
         listed = np.concatenate(parts)[order]
         return listed, owners[order], frames.n_frames, row_sums(listed)
 
-    def append(self, prepared):
+    def append(self, prepared: tuple[np.ndarray, np.ndarray, int, np.ndarray]) -> None:
         """Write the next rows."""
         rows, owners, n_positions, sums = prepared
         if len(rows):
@@ -91,7 +101,7 @@ class StempySink:
         self._positions.append((owners + self._n_positions).astype(np.int64))
         self._n_positions += n_positions
 
-    def finish(self, scan_shape, sig_shape):
+    def finish(self, scan_shape: tuple[int, ...], sig_shape: tuple[int, ...]) -> None:
         """Write scan positions and shapes."""
         listed = np.concatenate([np.empty(0, np.int64), *self._positions])
         if self.version == 3:
@@ -105,7 +115,7 @@ class StempySink:
         self._sums.attrs[SUM_OF_LENGTHS] = np.uint32(self._sum_of_lengths)
 
 
-def row_sums(rows):
+def row_sums(rows: np.ndarray) -> np.ndarray:
     """CRC-32 of each row.
 
     Parameters
@@ -121,7 +131,7 @@ def row_sums(rows):
     return np.fromiter((zlib.crc32(row) for row in rows), np.uint32, len(rows))
 
 
-def sum_of_lengths(lengths, before=0):
+def sum_of_lengths(lengths: ArrayLike, before: int = 0) -> int:
     """CRC-32 of lengths of rows, as numbers of four bytes, the lowest first; `before` is that of earlier rows."""
     return zlib.crc32(np.asarray(lengths, "<u4"), before)
 
@@ -142,7 +152,7 @@ def _layer(counts, indices, indptr, layer):
     return kept[:n], ends
 
 
-def _split(flat, ends):
+def _split(flat: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """An object array of rows."""
     rows = np.empty(len(ends) - 1, object)
     for i in range(len(rows)):

@@ -5,8 +5,12 @@ Source: stempy 3.6, which reads and writes these files. A row lists the pixels o
 scan positions (version 2), or the same number of consecutive rows (version 3); its counts are the sum.
 """
 
+from __future__ import annotations
+
 import copy
 import math
+import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +21,12 @@ from rsciio_tpx3.stempy.row_lengths import row_lengths
 from rsciio_tpx3.stempy.sink import ROW_SUMS, SUM_OF_LENGTHS, row_sums, sum_of_lengths
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.files import attribute, check_stored, find, open_hdf5, whole, whole_numbers
+
+if TYPE_CHECKING:
+    import h5py
+
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+
 
 __all__ = ["FRAMES", "POSITIONS", "StempySource"]
 
@@ -31,7 +41,7 @@ _FREE_POSITIONS = 1 << 23  # whatever the size of the file
 class _Rows:
     """Rows of electrons of an open file, held against their checksums where our writer has left these."""
 
-    def __init__(self, file, name, allow_external):
+    def __init__(self, file: h5py.Group, name: str, allow_external: bool) -> None:
         self._frames = find(file, FRAMES, allow_external)
         self._sums = find(file, ROW_SUMS)
         self._name = name
@@ -39,7 +49,7 @@ class _Rows:
             # a program that appended or left out rows does not know of them
             self._sums = None
 
-    def __getitem__(self, span):
+    def __getitem__(self, span: slice) -> np.ndarray:
         rows = self._frames[span]
         if self._sums is not None:
             wrong = np.flatnonzero(row_sums(rows) != self._sums[span])
@@ -84,8 +94,16 @@ class StempySource(FrameSource):
     """
 
     def __init__(
-        self, path, version, scan_shape, sig_shape, dtype=None, keep_flyback=True, nav_shape=None, allow_external=False
-    ):
+        self,
+        path: str | os.PathLike,
+        version: int,
+        scan_shape: tuple[int, ...],
+        sig_shape: tuple[int, ...],
+        dtype: np.dtype | None = None,
+        keep_flyback: bool = True,
+        nav_shape: tuple[int, ...] | None = None,
+        allow_external: bool = False,
+    ) -> None:
         self.stamp = FileStamp.of(path)
         self.allow_external = bool(allow_external)
         self.others = ()
@@ -105,13 +123,13 @@ class StempySource(FrameSource):
     def __getstate__(self):
         return {**self.__dict__, "_electrons": None}
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         state = self.__getstate__()
         return ("rsciio_tpx3.StempySource", *(normalize_token(state[key]) for key in sorted(state)))
 
-    def row_events(self):
+    def row_events(self) -> np.ndarray | None:
         """Electrons of each position, where the file tells without reading them; see `FrameSource.row_events`."""
         if self._electrons is None:
             self._check_files()
@@ -129,11 +147,11 @@ class StempySource(FrameSource):
             self._electrons = electrons
         return self._electrons
 
-    def row_counts(self, read=False):
+    def row_counts(self, read: bool = False) -> np.ndarray:
         """Counts of each position, which are its electrons: a pixel is named once for each."""
         return self.row_events()
 
-    def frames(self, start, stop):
+    def frames(self, start: int, stop: int) -> CSRFrames:
         """Frames of the flat positions ``start`` to ``stop``; see `FrameSource.frames`."""
         first, last = self._in_file(start, stop)
         frames = self._whole_frames(first, last)
@@ -142,7 +160,7 @@ class StempySource(FrameSource):
         kept = np.arange(first, last) % self._columns != self._columns - 1
         return frames[np.flatnonzero(kept)[: stop - start]]
 
-    def for_rows(self, start, stop):
+    def for_rows(self, start: int, stop: int) -> FrameSource:
         """The same for these rows alone, with their part of the list of positions; see `FrameSource`."""
         if self._order is None:
             return self
@@ -151,7 +169,7 @@ class StempySource(FrameSource):
         part._order, part._positions = self._order[first:last], self._positions[first:last]
         return part
 
-    def _in_file(self, start, stop):
+    def _in_file(self, start: int, stop: int) -> tuple[int, int]:
         """Range of positions of the file, whose lines may have a column more."""
         if self._keep:
             return start, stop
@@ -159,7 +177,7 @@ class StempySource(FrameSource):
         first, last = (p // (nx - 1) * nx + p % (nx - 1) for p in (start, max(stop - 1, start)))
         return first, last + 1
 
-    def _check_lengths(self, lengths):
+    def _check_lengths(self, lengths: np.ndarray) -> None:
         with open_hdf5(self.stamp, EXPECTED) as file:
             sums = find(file, ROW_SUMS)
             known = getattr(sums, "shape", None) == lengths.shape
@@ -170,11 +188,11 @@ class StempySource(FrameSource):
                 "The file is damaged; copy it again."
             )
 
-    def _check_files(self):
+    def _check_files(self) -> None:
         for stamp in (self.stamp, *self.others):
             stamp.check()
 
-    def _whole_frames(self, start, stop):
+    def _whole_frames(self, start: int, stop: int) -> CSRFrames:
         self._check_files()
         with open_hdf5(self.stamp, EXPECTED) as file:
             rows, positions = self._rows(_Rows(file, self.stamp.name, self.allow_external), start, stop)
@@ -186,7 +204,7 @@ class StempySource(FrameSource):
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         return canonical_frames(None, indices, indptr, self.sig_shape, self.dtype, repr(self.stamp.name), start)
 
-    def _rows(self, dataset, start, stop):
+    def _rows(self, dataset: _Rows, start: int, stop: int) -> tuple:
         """Rows of a range of positions, in order of position, and the position of each."""
         if self._order is None:
             k = self._rows_of_a_position
@@ -197,7 +215,7 @@ class StempySource(FrameSource):
         runs = [dataset[run[0] : run[-1] + 1] for run in np.split(at, cut) if len(run)]
         return [row for run in runs for row in run], self._positions[first:last]
 
-    def _find_rows(self, n_positions):
+    def _find_rows(self, n_positions: int) -> None:
         """How rows belong to positions: a number of them each, or a list."""
         with open_hdf5(self.stamp, EXPECTED) as file:
             frames, positions = (find(file, name, self.allow_external) for name in (FRAMES, POSITIONS))

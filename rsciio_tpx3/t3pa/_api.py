@@ -1,6 +1,9 @@
 """The RosettaSciIO reader of Advacam hit lists."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.cache.recall import unread
 from rsciio_tpx3.metadata.sources.pixet import read_items
@@ -12,10 +15,14 @@ from rsciio_tpx3.t3pa.source import AdvacamSource, cache_of
 from rsciio_tpx3.utils.follow import stamp_of
 from rsciio_tpx3.utils.paths import need_file
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.metadata.values import Told
+
+
 __all__ = ["FORMAT", "available_signals", "file_info", "file_reader"]
 
 
-def _one_file(filename):
+def _one_file(filename: str | os.PathLike) -> str:
     """The path of a hit list: each is a measurement with a clock of its own."""
     if not isinstance(filename, (str, os.PathLike)):
         names = list(filename)
@@ -28,14 +35,14 @@ def _one_file(filename):
     return need_file(filename)
 
 
-def _pixet_items(filename):
+def _pixet_items(filename: str | os.PathLike) -> list[Told] | tuple:
     """What Pixet's own sidecars tell."""
     path = os.fspath(filename)
     items = read_sidecars(path)
     return [read_items(items, f"{os.path.basename(path)}.info, .dsc (Pixet)")] if items else ()
 
 
-def _unread(filename, layout, toa_bits, measurement, cache, **_):
+def _unread(filename: str | os.PathLike, layout, toa_bits, measurement, cache, **_: Any):
     """The file as it is now, if its index is not in the cache; see `EventFormat`."""
     stamp = stamp_of(filename)
     open_records(stamp)  # says so where it is none of these formats

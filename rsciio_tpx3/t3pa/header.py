@@ -1,9 +1,16 @@
 """The first lines of a hit list as text: where its rows begin, what parts their values, and what each column holds."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
 
 __all__ = ["LONGEST_LINE", "TextForm", "read_form"]
 
@@ -45,7 +52,7 @@ class TextForm:
     passed_over: tuple = ()
 
 
-def read_form(file, end, name):
+def read_form(file: BinaryIO, end: int, name: str) -> TextForm | None:
     """Look at the first lines of an open file.
 
     Parameters
@@ -77,7 +84,7 @@ def read_form(file, end, name):
     return TextForm(begin, columns, separator, passed_over)
 
 
-def _line(file, end, name):
+def _line(file: BinaryIO, end: int, name: str) -> bytes:
     start = file.tell()
     line = file.readline(min(LONGEST_LINE, max(end - start, 0)))
     if line.startswith(_OTHER_MARKS) and start == 0:
@@ -96,7 +103,7 @@ def _line(file, end, name):
     return line
 
 
-def _skip_names(file, end, name):
+def _skip_names(file: BinaryIO, end: int, name: str) -> tuple:
     """Where rows begin, and the names over them or None; lines of comment (#) may stand before."""
     names = None
     for _ in range(_MOST_COMMENTS):
@@ -115,7 +122,7 @@ def _skip_names(file, end, name):
     raise Tpx3FormatError(f"{name!r} has more than {_MOST_COMMENTS} lines before its first row: this is no .t3pa file.")
 
 
-def _split_names(text):
+def _split_names(text: str) -> list[str]:
     """Names of a header line; an empty list for a comment without any."""
     text = text.lstrip("#").strip()
     for sign in ("\t", ";", ",", "  "):
@@ -127,11 +134,11 @@ def _split_names(text):
     return parts if any(_known(part) for part in parts) else []
 
 
-def _known(part):
+def _known(part: str) -> str | None:
     return _NAMES.get(_UNIT.sub("", part).lower().replace(" ", "").replace("_", ""))
 
 
-def _first_row(file, begin, end, name):
+def _first_row(file: BinaryIO, begin: int, end: int, name: str) -> bytes | None:
     file.seek(begin)
     while file.tell() < end:
         line = _line(file, end, name)
@@ -140,7 +147,7 @@ def _first_row(file, begin, end, name):
     return None
 
 
-def _columns(names, n, name):
+def _columns(names: list[str] | None, n: int, name: str) -> tuple[str, ...]:
     """What each of `n` values is."""
     if names is not None and n == len(names):
         columns = tuple(map(_known, names))

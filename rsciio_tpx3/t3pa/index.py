@@ -1,6 +1,10 @@
 """What one pass over an Advacam hit list tells: its measurements, its clock, and the times of its blocks."""
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +17,12 @@ from rsciio_tpx3.t3pa.rows import COUNTS, FIRST_ODD, HIT, MOST_BY_CHIP, MOST_MAT
 from rsciio_tpx3.t3pa.series import SeriesFinder
 from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, nearest_period, unwrap_sequence
 from rsciio_tpx3.utils.text import counted
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.losses import Losses
+    from rsciio_tpx3.t3pa.plain import Survey
+    from rsciio_tpx3.t3pa.records import BinaryRecords, Columns, TextRecords
+
 
 __all__ = ["BLOCK", "PLACE_OF_CHIPS", "TOA_BITS", "build_index", "unwrapped", "warn_of_losses"]
 
@@ -36,7 +46,14 @@ _AFTER = 4  # rows after a step back that all have to be earlier
 _SECOND = 40_000_000  # steps of 25 ns: rows are out of order by up to a third of it
 
 
-def build_index(records, losses, toa_bits=None, measurement=None, by_chip=False, show_progressbar=None):
+def build_index(
+    records: TextRecords | BinaryRecords,
+    losses: Losses,
+    toa_bits: int | None = None,
+    measurement: int | None = None,
+    by_chip: bool = False,
+    show_progressbar: bool | None = None,
+) -> tuple[EventIndex, np.ndarray, dict]:
     """Pass over the file once, for each clock that the device may have: the largest time chooses.
 
     Parameters
@@ -86,7 +103,7 @@ def build_index(records, losses, toa_bits=None, measurement=None, by_chip=False,
 class _Pass:
     """What is added up while a file is gone through."""
 
-    def __init__(self, records, toa_bits, by_chip):
+    def __init__(self, records: BinaryRecords | TextRecords, toa_bits: int | None, by_chip: bool) -> None:
         self.records, self.by_chip = records, by_chip
         self.most_pixel = MOST_BY_CHIP if by_chip else MOST_MATRIX
         self.candidates = TOA_BITS if toa_bits is None else (toa_bits,)
@@ -97,7 +114,7 @@ class _Pass:
         self.largest_pixel, self.largest_toa, self.last_toa = 0, 0, None
         self.steps_back, self.first_back = [], ""
 
-    def over(self, measurement, bar):
+    def over(self, measurement: int, bar: Any) -> int:
         """Go through all rows; the number of the last measurement."""
         number = 0
         for start, stop, skip, keep, number, rows in self._pieces(bar):
@@ -105,7 +122,7 @@ class _Pass:
                 self._add(start, stop, skip, keep, rows)
         return number
 
-    def _pieces(self, bar):
+    def _pieces(self, bar: Any) -> Iterator[tuple[int, int, int, int, int, Columns]]:
         """Blocks cut where another measurement begins: (start, stop, skip, keep, measurement, rows)."""
         number, series = 0, SeriesFinder()
         for start, stop in self.records.blocks():
@@ -121,7 +138,7 @@ class _Pass:
                     yield start, stop, a, b - a, number, rows
             bar.update(stop - start)
 
-    def _add(self, start, stop, skip, keep, rows):
+    def _add(self, start: int, stop: int, skip: int, keep: int, rows: Columns) -> None:
         own = slice(skip, skip + keep)
         found = survey(rows, own, self.most_pixel, self.by_chip, self.records.packed, self.last_toa)
         spans = None if found is None else self._steady_spans(found)
@@ -137,16 +154,16 @@ class _Pass:
                 self.reference[bits] = last
             self.blocks[bits].append((start, stop, skip, keep, first or 0, low, high, n_hits))
 
-    def _count(self, counts):
+    def _count(self, counts: np.ndarray) -> None:
         for key, n in zip(COUNTS, counts.tolist()):
             self.counts[key] += n
 
-    def _first_reference(self, bits, toa):
+    def _first_reference(self, bits: int, toa: int) -> int:
         """Where the first hit of a block is looked for by a clock: beside the hit before it, or in the first turn."""
         first = self.reference[bits]
         return int(toa % (1 << min(bits, _MOST_BITS))) * COARSE_TICKS if first is None else first
 
-    def _steady_spans(self, found):
+    def _steady_spans(self, found: Survey) -> dict[int, tuple[int, int, int, int, int]] | None:
         """Reference, earliest and latest time, last coarse time and number of hits of a good block, for each clock.
 
         None where a clock may have started again within it.
@@ -160,7 +177,7 @@ class _Pass:
             spans[bits] = first, found.low + shift, found.high + shift, found.last + shift, n_hits
         return spans
 
-    def _add_odd(self, rows, own):
+    def _add_odd(self, rows: Columns, own: slice) -> dict:
         """The same for any block, and what is odd in it."""
         kind, counts = judged(rows, own, self.most_pixel, self.by_chip, self.records.packed)
         self._count(counts)
@@ -185,7 +202,7 @@ class _Pass:
             spans[bits] = first, int(times.min()), int(times.max()), int(coarse[-1]), len(toa)
         return spans
 
-    def _note_steps_back(self, toa, rows, own, hit):
+    def _note_steps_back(self, toa: np.ndarray, rows: Columns, own: slice, hit: np.ndarray) -> None:
         """Steps back in time that last, and are longer than rows are ever out of order."""
         before = np.concatenate([[toa[0] if self.last_toa is None else self.last_toa], toa[:-1]])
         self.last_toa = int(toa[-1])
@@ -200,7 +217,7 @@ class _Pass:
             self.first_back = self.first_back or f"at byte {rows.place[row]}"
             self.steps_back = (self.steps_back + (before[back] - toa[back]).tolist())[-_MOST_STEPS:]
 
-    def refuse_other_kinds(self, name):
+    def refuse_other_kinds(self, name: str) -> None:
         """Raise where most rows are no hits, or where a column means something else."""
         counts = self.counts
         unknown, in_overflow = counts["rows_unknown"], counts["chip_in_overflow"]
@@ -218,7 +235,7 @@ class _Pass:
                 "may be in another order, or its records of another size."
             )
 
-    def report(self, losses, records):
+    def report(self, losses: Losses, records: BinaryRecords | TextRecords) -> None:
         """Count what is damaged, or raise as the user decides."""
         name, counts = records.stamp.name, self.counts
         n_bytes, text = records.cut
@@ -250,7 +267,7 @@ class _Pass:
                 f"agree: {self.first_odd} Such a time is damaged.",
             )  # fmt: skip
 
-    def report_steps_back(self, losses, bits, name):
+    def report_steps_back(self, losses: Losses, bits: int, name: str) -> None:
         """Steps back in time that no rollover explains."""
         rollover = (1 << (bits - 1)) if bits < _MOST_BITS else 1 << _MOST_BITS
         odd = [step for step in self.steps_back if step < rollover]
@@ -263,7 +280,7 @@ class _Pass:
             )  # fmt: skip
 
 
-def _described(rows, i):
+def _described(rows: Columns, i: int) -> str:
     """A row that is no hit: where it is, what it holds, and what is possible."""
     values = (("Matrix Index", rows.pixel), ("ToA", rows.toa), ("ToT", rows.tot), ("FToA", rows.ftoa))
     text = ", ".join(f"{name} {column[i]}" for name, column in values)
@@ -273,13 +290,13 @@ def _described(rows, i):
     )
 
 
-def warn_of_losses(index, name):
+def warn_of_losses(index: EventIndex, name: str) -> None:
     """Say once what the device lost while it recorded."""
     if "data_gaps" in index.losses:
         _logger.warning(f"{name!r}: the device lost data {index.losses['data_gaps']} times while it recorded.")
 
 
-def _check_measurement(name, chosen, n):
+def _check_measurement(name: str, chosen: int | None, n: int) -> None:
     if chosen is None and n > 1:
         raise Tpx3FormatError(
             f"{name!r} holds {n} measurements, one after the other, each with a clock of its own. "
@@ -289,7 +306,7 @@ def _check_measurement(name, chosen, n):
         raise ValueError(f"measurement={chosen!r}: {name!r} holds {n}, numbered from 0.")
 
 
-def _summary(blocks, run, bits, damage):
+def _summary(blocks: np.ndarray, run: _Pass, bits: int, damage: dict) -> EventIndex:
     full = blocks[blocks["n_hits"] > 0]
     n_hits = int(full["n_hits"].sum())
     span = (int(full["low"].min()), int(full["high"].max())) if len(full) else (0, -1)
@@ -307,7 +324,7 @@ def _summary(blocks, run, bits, damage):
     )
 
 
-def unwrapped(toa, bits, reference):
+def unwrapped(toa: np.ndarray, bits: int, reference: int) -> np.ndarray:
     """Coarse ticks without rollovers."""
     coarse = toa * COARSE_TICKS
     if bits == 64 or len(coarse) == 0:

@@ -4,13 +4,21 @@ A quad is known in two numberings: ``y * 512 + x`` of one matrix, and ``chip * 6
 says which it is; but one electron fires neighbouring pixels, and their numbers differ by the width of the matrix.
 """
 
+from __future__ import annotations
+
 import logging
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.events.geometry import CHIP_SIZE, make_layout
 from rsciio_tpx3.exceptions import ConflictError
 from rsciio_tpx3.t3pa.index import PLACE_OF_CHIPS
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.geometry import Layout
+    from rsciio_tpx3.events.losses import Losses
+
 
 __all__ = ["SIDES", "is_by_chip", "matrix_layout", "matrix_name", "matrix_table"]
 
@@ -22,12 +30,12 @@ _CLEAR = 10  # pairs more, and three times as many, as chance gives of the other
 _FEW = 1e-3
 
 
-def is_by_chip(layout):
+def is_by_chip(layout: Any) -> bool:
     """Whether a layout places chips whose pixels are numbered one chip after the other."""
     return layout is not None and (not isinstance(layout, str) or layout in _BY_CHIP)
 
 
-def matrix_layout(layout, orientation="up"):
+def matrix_layout(layout: Any, orientation: str = "up") -> Layout:
     """The `Layout` of one chip, of four in the order of one matrix ("quad"), or of chips as they are told."""
     if is_by_chip(layout):
         return make_layout(layout, orientation=orientation)
@@ -40,7 +48,7 @@ def matrix_layout(layout, orientation="up"):
     return make_layout("single" if layout == "single" else chips, orientation=orientation)
 
 
-def matrix_table(layout, by_chip):
+def matrix_table(layout: Layout, by_chip: bool) -> np.ndarray:
     """Flat pixel of each matrix index, -1 where there is none.
 
     Parameters
@@ -59,7 +67,7 @@ def matrix_table(layout, by_chip):
     return np.concatenate(rows).ravel()
 
 
-def _of_chip(rule):
+def _of_chip(rule: np.ndarray) -> np.ndarray:
     """Flat pixel of each pixel of a chip, -1 for a chip that the layout does not have."""
     if rule[0] < 0:
         return np.full((CHIP_SIZE, CHIP_SIZE), -1, np.int32)
@@ -68,7 +76,7 @@ def _of_chip(rule):
     return offset + along_x * own + along_y * own[:, None]
 
 
-def matrix_name(layout, sidecar, found, n_hits, losses, name):
+def matrix_name(layout: Any, sidecar: dict, found: dict, n_hits: int, losses: Losses, name: str) -> str:
     """What a file's matrix is: as told, as its sidecar has it, or as its pixels show.
 
     Parameters
@@ -108,13 +116,13 @@ def matrix_name(layout, sidecar, found, n_hits, losses, name):
     return told
 
 
-def _need_places(layout, largest_pixel, name):
+def _need_places(layout: Any, largest_pixel, name: str) -> None:
     highest = largest_pixel >> 16
     if highest not in matrix_layout(layout).chips:
         raise ConflictError(f"layout has no place for chip {highest}, whose hits are in {name!r}. {PLACE_OF_CHIPS}")
 
 
-def _width(found):
+def _width(found: dict[str, int]) -> int | None:
     """256 or 512 as neighbouring hits show, None where they do not."""
     narrow, wide = found["neighbours_256"], found["neighbours_512"]
     if narrow > 3 * wide + _CLEAR:
@@ -122,7 +130,7 @@ def _width(found):
     return 2 * CHIP_SIZE if wide > 3 * narrow + _CLEAR else None
 
 
-def _ask(name_found, above, width, name):
+def _ask(name_found: str, above: int, width: int | None, name: str) -> None:
     """Refuse, or say, what pixels alone do not tell."""
     if name_found == "single" and width == 2 * CHIP_SIZE:
         raise ConflictError(
@@ -141,7 +149,7 @@ def _ask(name_found, above, width, name):
         )
 
 
-def _outside(above, largest_pixel, few, losses, name):
+def _outside(above: int, largest_pixel: int, few: bool, losses: Losses, name: str) -> None:
     text = (
         f"{name!r} holds pixel {largest_pixel}, but a detector of {CHIP_SIZE} x {CHIP_SIZE} has pixels 0 to "
         f"{CHIP_SIZE**2 - 1}"

@@ -9,7 +9,7 @@ __all__ = ["RECORDS", "record_type"]
 _FIELDS = ("pixel", "toa", "overflow", "ftoa", "tot")
 
 
-def _record(toa="<u8", offsets=(0, 4, 12, 13, 14), itemsize=16):
+def _record(toa: str = "<u8", offsets: tuple[int, ...] = (0, 4, 12, 13, 14), itemsize: int = 16) -> np.dtype:
     formats = ["<u4", toa, "u1", "u1", "<u2"]
     return np.dtype({"names": list(_FIELDS), "formats": formats, "offsets": list(offsets), "itemsize": itemsize})
 
@@ -25,7 +25,7 @@ _FEW_BYTES = 192  # of 12 records of 16 bytes, or 16 of 12
 _LEAST_RARE = 3  # records of 12 or 24 bytes
 
 
-def record_type(first, size, name):
+def record_type(first: np.ndarray, size: int, name: str) -> np.dtype:
     """The structure that fits the first bytes of a file.
 
     Parameters
@@ -72,7 +72,7 @@ def record_type(first, size, name):
     return dtype
 
 
-def _score(first, dtype):
+def _score(first: np.ndarray, dtype: np.dtype) -> tuple[float, float, float]:
     """Shares of records that can be hits, that are in order of time, and that hold a charge; the first counts most."""
     n = min(len(first) // dtype.itemsize, _SAMPLE)
     if n == 0:

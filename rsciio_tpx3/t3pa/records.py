@@ -5,9 +5,12 @@ bytes), a script of an Advacam developer (the older 12 bytes), and real files of
 three values, runs of spaces, CRLF); ``docs/formats/advacam.md`` says which fact is from where.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +18,12 @@ from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.t3pa.header import LONGEST_LINE, read_form
 from rsciio_tpx3.t3pa.record_size import record_type
 from rsciio_tpx3.utils.compiled import njit
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from rsciio_tpx3.utils.files import FileStamp
+
 
 __all__ = ["BinaryRecords", "Columns", "TextRecords", "open_records"]
 
@@ -58,7 +67,7 @@ class Columns:
     first_damaged: str = ""
 
 
-def open_records(stamp):
+def open_records(stamp: FileStamp) -> BinaryRecords | TextRecords:
     """The reader of a file's records.
 
     Parameters
@@ -80,7 +89,7 @@ def open_records(stamp):
     return BinaryRecords(stamp) if ending == ".t3p" else TextRecords(stamp)
 
 
-def _read(stamp, start, stop):
+def _read(stamp: FileStamp, start: int, stop: int) -> np.ndarray:
     found = np.empty(stop - start, np.uint8)
     with stamp.open() as file:
         stamp.fill(file, start, found)
@@ -101,14 +110,14 @@ class BinaryRecords:
 
     packed = True
 
-    def __init__(self, stamp):
+    def __init__(self, stamp: FileStamp) -> None:
         self.stamp = stamp
         if stamp.growing and stamp.size < _TELLING_BYTES:
             raise _too_early(stamp)
         self.dtype = record_type(_read(stamp, 0, min(stamp.size, _SAMPLE_BYTES)), stamp.size, stamp.name)
 
     @property
-    def cut(self):
+    def cut(self) -> tuple[int, str]:
         """Bytes of a last record that is not whole, and the words for it."""
         rest, size = self.stamp.size % self.dtype.itemsize, self.dtype.itemsize
         if not rest or self.stamp.growing:
@@ -118,13 +127,13 @@ class BinaryRecords:
             f"rest: its records have {size}, and {rest} bytes of the last one are there. The copy was cut."
         )
 
-    def blocks(self):
+    def blocks(self) -> list[tuple[int, int]]:
         """Byte ranges that hold whole records."""
         size = self.stamp.size // self.dtype.itemsize * self.dtype.itemsize
         step = _BINARY_BLOCK * self.dtype.itemsize
         return [(start, min(start + step, size)) for start in range(0, size, step)]
 
-    def read(self, start, stop):
+    def read(self, start: int, stop: int) -> Columns:
         """`Columns` of a byte range."""
         found = _read(self.stamp, start, stop).view(self.dtype)
         place = range(start, stop, self.dtype.itemsize)
@@ -141,7 +150,7 @@ class TextRecords:
 
     packed = False
 
-    def __init__(self, stamp):
+    def __init__(self, stamp: FileStamp) -> None:
         self.stamp = stamp
         end = stamp.size
         if stamp.growing:
@@ -159,7 +168,7 @@ class TextRecords:
         self.end = end if self.columns[-1] == "overflow" else self._last_line_end(self.begin)
 
     @property
-    def cut(self):
+    def cut(self) -> tuple[int, str]:
         """Bytes of a last row that may not be whole, and the words for it."""
         if self.end == self.stamp.size or self.stamp.growing:
             return 0, ""
@@ -168,7 +177,7 @@ class TextRecords:
             "lack digits. The file is damaged or cut; if that row is whole, end it with a newline."
         )
 
-    def _last_line_end(self, begin):
+    def _last_line_end(self, begin: int) -> int:
         """Where the last row ends whose line has been ended: of the next one, digits may be missing."""
         stop = self.stamp.size
         while stop > begin:
@@ -179,7 +188,7 @@ class TextRecords:
             stop = start
         return begin
 
-    def blocks(self):
+    def blocks(self) -> list[tuple[int, int]]:
         """Byte ranges that hold whole lines."""
         found, start = [], self.begin
         with self.stamp.open() as file:
@@ -191,7 +200,7 @@ class TextRecords:
                 start = stop
         return found
 
-    def _line_end(self, file, at):
+    def _line_end(self, file: BinaryIO, at: int) -> int:
         """End of the line in which a byte lies."""
         file.seek(at)
         line = file.read(min(LONGEST_LINE, self.end - at))
@@ -203,7 +212,7 @@ class TextRecords:
             )
         return at + length
 
-    def read(self, start, stop):
+    def read(self, start: int, stop: int) -> Columns:
         """`Columns` of a byte range."""
         text = _read(self.stamp, start, stop)
         n_columns = len(self.columns)
@@ -219,7 +228,7 @@ class TextRecords:
         said = self._damage(text, start, int(first)) if damaged else ""
         return Columns(*found.values(), place[:n] + start, index, int(damaged), said)
 
-    def _damage(self, text, start, at):
+    def _damage(self, text: np.ndarray, start: int, at: int) -> str:
         line = bytes(text[max(0, at - 60) : at + 60])
         return (
             f"byte {start + at} of {self.stamp.name!r}: a row of {len(self.columns)} whole numbers was due, found "

@@ -4,11 +4,19 @@ Sources: Advacam's Pixet manuals and public wiki (limits of the columns, rows ar
 719 real files (rows with the time of a trigger); see ``docs/formats/advacam.md``.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.utils.clock import COARSE_TICKS
 from rsciio_tpx3.utils.compiled import njit
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.t3pa.records import Columns
+
 
 __all__ = [
     "COUNTS",
@@ -63,7 +71,9 @@ FAR_STEPS, _NEAR_STEPS = 1 << 26, 1 << 24
 _PERIODS = (1 << 28, 1 << 30)
 
 
-def judged(rows, own, most_pixel=MOST_MATRIX, by_chip=False, packed=False):
+def judged(
+    rows: Columns, own: slice, most_pixel: int = MOST_MATRIX, by_chip: bool = False, packed: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """What each row of a stretch is, and how many of each there are.
 
     Parameters
@@ -95,7 +105,7 @@ def judged(rows, own, most_pixel=MOST_MATRIX, by_chip=False, packed=False):
 
 
 @njit(nogil=True, cache=True)
-def _judge(pixel, toa, tot, ftoa, overflow, most_pixel, by_chip, packed, kind, counts):
+def _judge(pixel, toa, tot, ftoa, overflow, most_pixel, by_chip, packed, kind, counts) -> None:
     n = len(pixel)
     leaps = False  # whether any time is far from the one before: mostly none is
     for i in range(n):
@@ -131,14 +141,14 @@ def is_good(pixel, toa, tot, ftoa, most_pixel):
 
 
 @njit(nogil=True, cache=True)
-def add_service(pixel, counts):
+def add_service(pixel, counts) -> None:
     """Count a service row that tells of a gap."""
     counts[5] += pixel == _GAP_START
     counts[6] += pixel == _GAP_END
 
 
 @njit(nogil=True, cache=True)
-def add_neighbours(pixel, toa, last_pixel, last_toa, counts):
+def add_neighbours(pixel, toa, last_pixel, last_toa, counts) -> None:
     """Count a hit, beside the one before it, by what it tells about the width of the matrix."""
     if abs(toa - last_toa) <= _TOGETHER:
         apart = abs(pixel - last_pixel)
@@ -160,7 +170,7 @@ def kind_of(pixel, toa, tot, ftoa, overflow, good, by_chip, packed):
 
 
 @njit(nogil=True, cache=True)
-def _is_far(toa, kind, i):
+def _is_far(toa, kind, i) -> bool:
     """Whether the time of a hit is far from four hits around it that agree, and no rollover explains it."""
     n = len(toa)
     first = min(max(i - 2, 0), n - 5)

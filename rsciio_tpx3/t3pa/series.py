@@ -22,11 +22,11 @@ _NONE = -1
 class SeriesFinder:
     """Finds the first row of each further measurement, in blocks that follow each other."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         # lowest and highest number, how many rows, time of the row before, a number that leapt ahead
         self._state = np.array([0, _NONE, 0, 0, _NONE], np.int64)
 
-    def first_rows(self, index, toa):
+    def first_rows(self, index: np.ndarray, toa: np.ndarray) -> list[int]:
         """Rows of the next block at which another measurement begins.
 
         Parameters
@@ -74,7 +74,7 @@ def _find(index, toa, state, found):
 
 
 @njit(nogil=True, cache=True)
-def _wraps(number, high, step):
+def _wraps(number, high, step) -> bool:
     """Whether the number began again for its 24 bits: close to both ends, and time goes on."""
     if not (number < _FAR and _NUMBERS - _FAR <= high < _NUMBERS):
         return False

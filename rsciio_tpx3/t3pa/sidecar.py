@@ -7,6 +7,7 @@ Advacam's Pixet manuals. Old files have a decimal comma.
 import logging
 import os
 import re
+from typing import Any
 
 from rsciio_tpx3.utils.paths import names_in
 
@@ -20,7 +21,7 @@ _TYPE = re.compile(r"^(?P<kind>[a-z]+\d*)\[(?P<n>[0-9]{1,9})\]$")
 _SIZE = re.compile(r"width=([0-9]{1,9})\s+height=([0-9]{1,9})\b")
 
 
-def read_sidecars(path):
+def read_sidecars(path: str | os.PathLike) -> dict:
     """Items of the sidecars of a recording.
 
     Parameters
@@ -49,7 +50,7 @@ def read_sidecars(path):
     return {**found, **sizes}
 
 
-def _add_items(lines, found, sizes):
+def _add_items(lines: list[str], found: dict, sizes: dict) -> None:
     for i, line in enumerate(lines):
         size = _SIZE.search(line)
         if size:
@@ -60,7 +61,7 @@ def _add_items(lines, found, sizes):
             found[item["name"]] = _value(kind["kind"], int(kind["n"]), lines[i + 2].strip())
 
 
-def _value(kind, n, text):
+def _value(kind: str, n: int, text: str) -> Any:
     if kind == "char":
         return text
     try:

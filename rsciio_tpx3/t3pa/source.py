@@ -1,7 +1,12 @@
 """Hits of an Advacam recording: blocks found by one pass, parsed again where they are asked for."""
 
+from __future__ import annotations
+
 import copy
+import os
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +23,12 @@ from rsciio_tpx3.t3pa.rows import HIT, MOST_BY_CHIP, MOST_MATRIX, judged
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
 from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
 from rsciio_tpx3.utils.follow import stamp_of
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.t3pa.records import Columns
+    from rsciio_tpx3.utils.files import FileStamp
+
 
 __all__ = ["AdvacamSource", "cache_of"]
 
@@ -60,16 +71,16 @@ class AdvacamSource(EventSource):
 
     def __init__(
         self,
-        path,
-        layout=None,
-        orientation="up",
-        toa_bits=None,
-        measurement=None,
-        cache=False,
-        follow=False,
-        show_progressbar=None,
-        on_loss="raise",
-    ):
+        path: str | os.PathLike,
+        layout: Any = None,
+        orientation: str = "up",
+        toa_bits: int | None = None,
+        measurement: int | None = None,
+        cache: bool | str = False,
+        follow: bool = False,
+        show_progressbar: bool | None = None,
+        on_loss: str = "raise",
+    ) -> None:
         if toa_bits not in (None, *TOA_BITS):
             raise ValueError(f"toa_bits={toa_bits!r} is none of 28 (AdvaPIX quad), 30 (AdvaPIX), 64 (MiniPIX).")
         self.stamp = stamp_of(path, follow)
@@ -88,13 +99,13 @@ class AdvacamSource(EventSource):
         self._leave_out(losses)
         self.sig_shape = self.layout.sig_shape
 
-    def _recalled(self, losses, show_progressbar):
-        def make():
+    def _recalled(self, losses: Losses, show_progressbar: bool | None) -> tuple[EventIndex, np.ndarray, dict[str, int]]:
+        def make() -> tuple[EventIndex, dict[str, np.ndarray], dict]:
             about = {**self._about, "by_chip": self._by_chip}
             index, blocks, found = build_index(self._records, losses, **about, show_progressbar=show_progressbar)
             return index, {"blocks": blocks}, {"found": found, "damage": losses.found}
 
-        def usable(values):
+        def usable(values) -> bool:
             # where losses are refused, the pass itself says what is wrong and where
             return not (values["damage"] and losses.on_loss == "raise")
 
@@ -105,11 +116,11 @@ class AdvacamSource(EventSource):
             warn_of_losses(index, self.stamp.name)
         return index, arrays["blocks"], values["found"]
 
-    def _set_table(self):
+    def _set_table(self) -> None:
         """The place of each pixel number; how many there are is the limit of a hit."""
         self._table = matrix_table(self.layout, self._by_chip)
 
-    def _leave_out(self, losses):
+    def _leave_out(self, losses: Losses) -> None:
         """Take pixels beyond the matrix out of the number of hits, where the user lets them go."""
         lost = losses.amounts.get("hits_outside", 0)
         if lost:
@@ -123,7 +134,7 @@ class AdvacamSource(EventSource):
                 losses={**index.losses, "hits_outside": lost},
             )
 
-    def _check(self, arrays, values, index):
+    def _check(self, arrays, values, index) -> None:
         """Raise ValueError unless what was kept can be of this file; see `rsciio_tpx3.cache.recall.recalled_index`."""
         blocks = arrays["blocks"]
         require(blocks.dtype == BLOCK and blocks.ndim == 1, "blocks of another type")
@@ -145,14 +156,14 @@ class AdvacamSource(EventSource):
         for what, amount, text in values["damage"]:
             require(isinstance(what, str) and isinstance(amount, int) and isinstance(text, str), "losses are odd")
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         # what was found follows from the file and how it is read
         about = [self.stamp, self.layout.__reduce__()[1], sorted(self._about.items()), self._spans]
         return "rsciio_tpx3.AdvacamSource", normalize_token(about)
 
-    def describe(self):
+    def describe(self) -> dict:
         """What the format tells about the instrument; see `EventSource.describe`."""
         return {
             "format": "advacam",
@@ -168,11 +179,11 @@ class AdvacamSource(EventSource):
             "read_with": {name: value for name, value in self._about.items() if value is not None},
         }
 
-    def index(self):
+    def index(self) -> EventIndex:
         """The `EventIndex`; hit lists have no trigger edges."""
         return self._index
 
-    def windows(self, start, stop):
+    def windows(self, start: int, stop: int) -> Iterator[Hits]:
         """Iterate over `Hits` with ``start <= toa < stop``; see `EventSource.windows`."""
         check_inside(self._spans, start, stop)
         blocks = self._blocks
@@ -181,13 +192,13 @@ class AdvacamSource(EventSource):
             inside = (hits.toa >= start) & (hits.toa < stop)
             yield hits if inside.all() else hits.take(inside)
 
-    def work(self, n_parts):
+    def work(self, n_parts: int) -> list[tuple[int, int]]:
         """Ranges of blocks for parallel passes over everything."""
         n = len(self._blocks)
         borders = np.linspace(0, n, min(max(n_parts, 1), max(n, 1)) + 1).astype(int)
         return [(int(a), int(b)) for a, b in zip(borders[:-1], borders[1:])]
 
-    def part(self, piece):
+    def part(self, piece: tuple[int, ...]) -> Iterator[Hits]:
         """Iterate over all `Hits` of one of the ranges of `work`."""
         blocks = self._blocks[piece[0] : piece[1]]
         for block in blocks[blocks["n_hits"] > 0]:
@@ -206,12 +217,12 @@ class AdvacamSource(EventSource):
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name != "_table"}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
         # a table of all pixels would be the largest thing in a task, and is made in no time
         self._set_table()
 
-    def _hits(self, block):
+    def _hits(self, block) -> Hits:
         rows = self._records.read(int(block["start"]), int(block["stop"]))
         own, reference = slice(int(block["skip"]), int(block["skip"] + block["keep"])), int(block["reference"])
         most = MOST_BY_CHIP if self._by_chip else MOST_MATRIX
@@ -219,7 +230,7 @@ class AdvacamSource(EventSource):
         hits = self._plain_hits(rows, own, limits, reference)
         return self._odd_hits(rows, own, limits, reference) if hits is None else hits
 
-    def _plain_hits(self, rows, own, limits, reference):
+    def _plain_hits(self, rows: Columns, own: slice, limits: tuple[int, bool, bool], reference: int) -> Hits | None:
         """Hits of rows in which time does not leap; None where it does."""
         found = plain_hits(rows, own, *limits, self._table)
         if found is None:
@@ -232,7 +243,7 @@ class AdvacamSource(EventSource):
             toa += shift
         return Hits(pixel, toa, tot, self.sig_shape[1])
 
-    def _odd_hits(self, rows, own, limits, reference):
+    def _odd_hits(self, rows: Columns, own: slice, limits: tuple[int, bool, bool], reference: int) -> Hits:
         """Hits of any rows."""
         kind, _ = judged(rows, own, *limits)
         is_hit = kind == HIT
@@ -244,18 +255,18 @@ class AdvacamSource(EventSource):
         coarse = unwrapped(toa, self._bits, reference)
         return Hits(self._table[pixel], coarse - PIXEL_TICKS * ftoa, tot.astype(np.uint16), self.sig_shape[1])
 
-    def _layout_name(self):
+    def _layout_name(self) -> str:
         if self._by_chip:
             return self.layout.name
         return "quad" if self.layout.sig_shape[0] > CHIP_SIZE else "single"
 
 
-def _between(blocks, start, stop):
+def _between(blocks: np.ndarray, start: int, stop: int) -> np.ndarray:
     """Which blocks can hold hits of a half-open span of time."""
     return (blocks["n_hits"] > 0) & (blocks["high"] >= start) & (blocks["low"] < stop)
 
 
-def cache_of(stamp, toa_bits, measurement, wanted, layout=None):
+def cache_of(stamp: FileStamp, toa_bits: int | None, measurement: int | None, wanted: bool | str, layout: Any = None):
     """The cache of a file, see `rsciio_tpx3.cache.recall.cache_for`: its index depends on how rows are read."""
     about = {"toa_bits": toa_bits, "measurement": measurement, "by_chip": is_by_chip(layout)}
     return cache_for([stamp], wanted, about)

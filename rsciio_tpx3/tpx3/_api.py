@@ -1,5 +1,8 @@
 """The RosettaSciIO reader of `.tpx3` files."""
 
+import os
+from typing import Any
+
 from rsciio_tpx3.cache.recall import unread
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.reader.event_format import EventFormat, reader_functions
@@ -8,7 +11,7 @@ from rsciio_tpx3.tpx3.source import Tpx3Source, cache_of, files_of
 __all__ = ["FORMAT", "available_signals", "file_info", "file_reader"]
 
 
-def _unread(filename, all_parts, on_loss, cache, before_reset, **_):
+def _unread(filename: str | os.PathLike, all_parts, on_loss, cache, before_reset, **_: Any):
     """The files as they are now, if their index is not in the cache; see `EventFormat`."""
     parts, losses = files_of(filename, all_parts, on_loss)
     return unread(cache_of(parts, losses, cache, before_reset), [part.stamp for part in parts])

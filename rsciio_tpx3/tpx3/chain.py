@@ -17,7 +17,7 @@ _MOST_CHIPS = 16  # no device has more; a word that claims so is no header
 
 
 @njit(nogil=True, cache=True)
-def likely_headers(words, first):
+def likely_headers(words: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
     """Words that look like a chunk header.
 
     Parameters
@@ -77,7 +77,7 @@ def _next_header(at, size, word, n_words):
     return len(at)
 
 
-def trusted_ranges(at, size, n_words):
+def trusted_ranges(at: np.ndarray, size: np.ndarray, n_words: int):
     """Find the stretches of a file whose chunks confirm each other.
 
     Parameters

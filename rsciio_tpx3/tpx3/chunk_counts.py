@@ -22,7 +22,7 @@ N_FIELDS = 7
 
 
 @njit(nogil=True, cache=True)
-def note_chunk(table, count):
+def note_chunk(table, count) -> None:
     """Note the next chunk's number in the table of its chip, which begins with zeros."""
     if table[_STEADY] < 2:
         _note_first(table, count)
@@ -41,7 +41,7 @@ def note_chunk(table, count):
 
 
 @njit(nogil=True, cache=True)
-def _note_first(table, count):
+def _note_first(table, count) -> None:
     """Find two numbers in a row, or three near each other; a first one that stands alone is passed over."""
     step = count - table[_HIGH]
     begun = table[_N] > 0
@@ -59,7 +59,7 @@ def _note_first(table, count):
 
 
 @njit(nogil=True, cache=True)
-def _decide(table, count):
+def _decide(table, count) -> None:
     """Whether the number before was right: if so, chunks are missing, or the counter began anew."""
     doubt, table[_DOUBT] = table[_DOUBT], -1
     forward = doubt > table[_HIGH]
@@ -74,7 +74,7 @@ def _decide(table, count):
         table[_N] += 1  # the chunk came, and only its number is wrong
 
 
-def lost_chunks(tables):
+def lost_chunks(tables: np.ndarray) -> dict:
     """Chunks that are missing, by chip; of tables of shape (n_chips, N_FIELDS)."""
     lost = {int(chip): _lost_of_chip(*map(int, tables[chip])) for chip in np.flatnonzero(tables[:, _N])}
     return {chip: number for chip, number in lost.items() if number}
@@ -88,6 +88,6 @@ def _lost_of_chip(n, low, high, back, lost, doubt, steady):
     return lost + max(high - low + 1 - n, 0)
 
 
-def swapped_chunks(tables):
+def swapped_chunks(tables: np.ndarray) -> dict:
     """Chunks that came after a later one, by chip."""
     return {int(chip): int(tables[chip, _BACK]) for chip in np.flatnonzero(tables[:, _BACK])}

@@ -83,7 +83,9 @@ def _steady_start(ticks, inner, period):
 
 
 @njit(nogil=True, cache=True)
-def out_of_place(ticks, inner, counts, period, least):
+def out_of_place(
+    ticks: np.ndarray, inner: np.ndarray, counts: np.ndarray, period: int, least: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Times that leave the course of their neighbours and come back.
 
     Parameters
@@ -162,7 +164,7 @@ def _most_below(ticks, j, limit):
 
 
 @njit(nogil=True, cache=True)
-def global_falls(ticks, tolerance):
+def global_falls(ticks: np.ndarray, tolerance: int) -> tuple[np.ndarray, np.ndarray]:
     """Check times that never wrap: which are wrong, and where they fall back for good.
 
     Parameters
@@ -210,7 +212,7 @@ def global_falls(ticks, tolerance):
 
 
 @njit(nogil=True, cache=True)
-def out_of_turn(ticks, counter):
+def out_of_turn(ticks: np.ndarray, counter: np.ndarray) -> np.ndarray:
     """Edges of one input and chip whose time is not between those of the edges with the numbers next to theirs.
 
     Parameters

@@ -17,7 +17,18 @@ __all__ = ["compact_blocks", "decode_block"]
 
 
 @njit(nogil=True, cache=True)
-def decode_block(words, chip, left, first, rules, start, stop, pixel, toa, tot):
+def decode_block(
+    words: np.ndarray,
+    chip: int,
+    left: int,
+    first: int,
+    rules: np.ndarray,
+    start: int,
+    stop: int,
+    pixel: np.ndarray,
+    toa: np.ndarray,
+    tot: np.ndarray,
+) -> int:
     """Decode the hits of one block that lie in a span of time.
 
     Parameters
@@ -96,7 +107,15 @@ def decode_block(words, chip, left, first, rules, start, stop, pixel, toa, tot):
 
 
 @njit(nogil=True, cache=True)
-def compact_blocks(words, blocks, rules, origin, span, when, pixel):
+def compact_blocks(
+    words: np.ndarray,
+    blocks: np.ndarray,
+    rules: np.ndarray,
+    origin: int,
+    span: int,
+    when: np.ndarray,
+    pixel: np.ndarray,
+) -> int:
     """Times and pixels of adjacent blocks in 32 bits each; see `rsciio_tpx3.events.source.CompactHits`.
 
     Parameters

@@ -4,13 +4,17 @@ A file is opened, read and closed in one call: no handle outlives it, so sources
 on other machines open what they need themselves.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,15 +55,15 @@ class Part:
     headerless: bool
 
     @property
-    def path(self):
+    def path(self) -> str:
         return self.stamp.path
 
     @property
-    def size(self):
+    def size(self) -> int:
         return self.stamp.size
 
     @property
-    def name(self):
+    def name(self) -> str:
         return self.stamp.name
 
     @property
@@ -68,7 +72,7 @@ class Part:
         return self.stamp.growing
 
 
-def expand_parts(filename, all_parts=False):
+def expand_parts(filename: str | os.PathLike, all_parts: bool = False) -> tuple[list[str], list[int]]:
     """Paths of one acquisition, in order.
 
     Parameters
@@ -106,7 +110,7 @@ def expand_parts(filename, all_parts=False):
     return [os.path.abspath(path) for path in paths], []
 
 
-def _numbered(path):
+def _numbered(path: str | os.PathLike):
     match = _NUMBERED.match(path.name)
     if not match:
         raise ValueError(
@@ -126,7 +130,7 @@ def _numbered(path):
     return [os.path.abspath(found[n]) for n in numbers], missing
 
 
-def open_parts(paths, follow=False):
+def open_parts(paths: list[str], follow: bool = False) -> list[Part]:
     """Look at the beginning of each file.
 
     Parameters
@@ -163,7 +167,7 @@ def open_parts(paths, follow=False):
     return parts
 
 
-def _sniff(path, size):
+def _sniff(path: str | os.PathLike, size: int) -> tuple[int, bool]:
     """Words to skip, and whether chunk headers are absent."""
     words = np.fromfile(path, "<u8", min(_SNIFF_WORDS, size // 8))
     if len(words) == 0:
@@ -198,22 +202,22 @@ class WordReader:
         As long as the longest reading.
     """
 
-    def __init__(self, buffer):
+    def __init__(self, buffer: np.ndarray) -> None:
         self._buffer = buffer
         self._part = self._file = None
 
-    def __enter__(self):
+    def __enter__(self) -> WordReader:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> None:
         self._close()
 
-    def _close(self):
+    def _close(self) -> None:
         if self._file is not None:
             self._file.close()
         self._part = self._file = None
 
-    def read(self, part, start, stop):
+    def read(self, part: Part, start: int, stop: int) -> np.ndarray:
         """Words `start` to `stop` of the acquisition, which must lie in `part`.
 
         Returns
@@ -234,7 +238,7 @@ class WordReader:
         return words
 
 
-def read_ahead(part, start, stop, step):
+def read_ahead(part: Part, start: int, stop: int, step: int) -> Iterator[tuple[np.ndarray, int]]:
     """Iterate over a stretch of an acquisition, `step` words at a time; the next ones are read meanwhile, by a thread.
 
     Copying from the system's memory takes about as long as looking at the words.
@@ -269,7 +273,7 @@ def read_ahead(part, start, stop, step):
             yield words, first
 
 
-def read_words(part, start, stop):
+def read_words(part: Part, start: int, stop: int) -> np.ndarray:
     """Words `start` to `stop` of the acquisition in an array of their own; see `WordReader.read`."""
     with WordReader(np.empty(stop - start, "<u8")) as reader:
         return reader.read(part, start, stop)

@@ -1,8 +1,11 @@
 """What one pass over the files of an acquisition tells, and what was lost on the way."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +25,12 @@ from rsciio_tpx3.tpx3.unwrap import NO_TIME, place_in_time
 from rsciio_tpx3.utils.clock import PIXEL_PERIOD, ticks_to_seconds
 from rsciio_tpx3.utils.text import counted
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.losses import Losses
+    from rsciio_tpx3.tpx3.files import Part
+    from rsciio_tpx3.tpx3.unwrap import Excluded
+
+
 __all__ = ["build_index", "doubtful_chips", "warn_of_losses", "without_chips"]
 
 _logger = logging.getLogger(__name__)
@@ -34,7 +43,9 @@ _TOLD_PAUSES = 8  # as many are named
 _OUT_OF_TIME = "whose time contradicts the times before and after"
 
 
-def build_index(parts, losses, show_progressbar=None, keep_before_reset=False):
+def build_index(
+    parts: list[Part], losses: Losses, show_progressbar: bool | None = None, keep_before_reset: bool = False
+) -> tuple[EventIndex, np.ndarray]:
     """Pass over all files once.
 
     Parameters
@@ -81,7 +92,7 @@ def build_index(parts, losses, show_progressbar=None, keep_before_reset=False):
     return index, blocks
 
 
-def warn_of_losses(index, parts, losses):
+def warn_of_losses(index: EventIndex, parts: list[Part], losses: Losses) -> None:
     """Say once what was lost and refused nothing; `losses` has said the rest."""
     rest = {name: n for name, n in index.losses.items() if name not in losses.amounts}
     for text in _loss_messages(rest, parts[0].name):
@@ -90,7 +101,7 @@ def warn_of_losses(index, parts, losses):
         _logger.warning(_pauses_message(index.statistics["pauses_uncertain"], parts[0].name))
 
 
-def doubtful_chips(index):
+def doubtful_chips(index: EventIndex) -> tuple:
     """Chips that one header alone tells of, in a recording of a single chip or of chips with lower numbers.
 
     A flipped bit in the chip number of one header would make a quad of a single detector. All chips of a quad send
@@ -106,7 +117,7 @@ def doubtful_chips(index):
     return tuple(sorted(once))
 
 
-def without_chips(index, chips, name):
+def without_chips(index: EventIndex, chips: set, name: str) -> EventIndex:
     """The index of a recording of which these chips have no place, and what is said about it."""
     chips = sorted(set(chips) & set(index.chips))
     if not chips:
@@ -125,13 +136,13 @@ def without_chips(index, chips, name):
     )
 
 
-def _unknown(stream):
+def _unknown(stream: StreamPass) -> dict:
     """Packets of a type that no stream has, by the top byte of the word."""
     tops = stream.top_counts.reshape(256, 256).sum(axis=1)
     return {int(top): int(tops[top]) for top in np.flatnonzero(tops) if top not in KNOWN_TOPS}
 
 
-def _count_unknown(stream, losses, name):
+def _count_unknown(stream: StreamPass, losses: Losses, name: str) -> None:
     """Refuse a recording of which a noticeable part cannot be understood."""
     unknown = _unknown(stream)
     n, n_all = sum(unknown.values()), int(stream.top_counts.sum() + stream.chip_hits.sum())
@@ -147,7 +158,7 @@ def _count_unknown(stream, losses, name):
         )
 
 
-def _pass(parts, ranges, stream, bar, losses):
+def _pass(parts: list[Part], ranges, stream: StreamPass, bar: Any, losses: Losses):
     """Feed all files to the pass; the last word reached, or None for damage that needs a closer look."""
     reached = 0
     for i, part in enumerate(parts):
@@ -170,7 +181,7 @@ def _pass(parts, ranges, stream, bar, losses):
     return reached
 
 
-def _feed(part, start, stop, stream, bar):
+def _feed(part: Part, start: int, stop: int, stream: StreamPass, bar: Any) -> bool:
     """Feed one stretch; False where a chunk header was due and none came."""
     step = BLOCK_WORDS if part.headerless else WINDOW_WORDS
     with contextlib.closing(read_ahead(part, start, stop, WINDOW_WORDS)) as windows:
@@ -204,7 +215,7 @@ def _trusted(part, losses):
     return ranges
 
 
-def _summary(stream, blocks, marks, excluded, damage):
+def _summary(stream: StreamPass, blocks: np.ndarray, marks: np.ndarray, excluded: Excluded, damage: dict) -> EventIndex:
     chips = np.flatnonzero(stream.chip_chunks + stream.chip_hits)
     edges, untimed, repeated = _merged_edges(marks)
     losses = dict(damage)
@@ -228,11 +239,11 @@ def _summary(stream, blocks, marks, excluded, damage):
     )
 
 
-def _count(stream, low, high):
+def _count(stream: StreamPass, low: int, high: int) -> int:
     return int(stream.top_counts[low:high].sum())
 
 
-def _merged_edges(marks):
+def _merged_edges(marks: np.ndarray) -> tuple[Edges, int, int]:
     """TDC edges of all chips as one list in time, exact copies removed; how many have no time, or repeat.
 
     Chips copy each other's edges. The same edge twice on one chip is another matter: a piece of the
@@ -252,14 +263,14 @@ def _merged_edges(marks):
     return Edges(ticks[fresh], code[fresh], counter[fresh]), untimed, repeated
 
 
-def _span(blocks, marks):
+def _span(blocks: np.ndarray, marks: np.ndarray) -> tuple[int, ...]:
     full = blocks[blocks["n_hits"] > 0]
     timed = marks["ticks"][marks["ticks"] != NO_TIME]
     ends = np.concatenate([full["first"] + full["low"], full["first"] + full["high"], timed])
     return (int(ends.min()), int(ends.max())) if len(ends) else (0, 0)
 
 
-def _statistics(stream):
+def _statistics(stream: StreamPass) -> dict:
     types = {PACKET_TYPE_NAMES[TYPE_PIXEL]: int(stream.chip_hits.sum())}
     for nibble in range(16):
         n = _count(stream, nibble << 12, (nibble + 1) << 12)
@@ -276,13 +287,13 @@ def _statistics(stream):
     }
 
 
-def _pauses(pauses):
+def _pauses(pauses: tuple) -> dict:
     """When the pauses begin whose turns no clock tells, and how long they read, in seconds."""
     seconds = [[ticks_to_seconds(ticks) for ticks in pause] for pause in pauses[:_TOLD_PAUSES]]
     return {"pauses_uncertain": seconds} if seconds else {}
 
 
-def _pauses_message(pauses, name):
+def _pauses_message(pauses, name: str) -> str:
     places = ", ".join(f"{long:.6g} s from {begin:.6g} s on" for begin, long in pauses)
     return (
         f"{name!r}: nothing was recorded for {places}, and no clock tells across the pause how often that of the hits "
@@ -292,7 +303,7 @@ def _pauses_message(pauses, name):
     )
 
 
-def _loss_messages(losses, name):
+def _loss_messages(losses: dict, name: str) -> list:
     texts = {
         "chunks_lost": ("chunk", "missing by the detector's own count: lost before the file was written"),
         "hits_before_reset": ("hit", "from before the detector's clock was reset, and left out"),

@@ -33,7 +33,7 @@ def blocks_between(tables, spans):
     return blocks[kept]
 
 
-def joined(blocks, borders=()):
+def joined(blocks: np.ndarray, borders=()) -> np.ndarray:
     """Join blocks that follow each other in one file and lie near in time.
 
     What is decoded from the result is the same: a block's packets are read in one go from where it

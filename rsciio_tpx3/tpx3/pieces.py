@@ -5,11 +5,20 @@ acquisition begins with its clock near zero. The times at the end of a file and 
 compared, each a median of several words, so that one wrong word decides nothing.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rsciio_tpx3.exceptions import ConflictError
 from rsciio_tpx3.tpx3.packets import HEADER_MAGIC
 from rsciio_tpx3.utils.text import format_seconds
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.losses import Losses
+    from rsciio_tpx3.tpx3.files import Part
+
 
 __all__ = ["check_pieces"]
 
@@ -25,7 +34,7 @@ _HITS, _EDGES, _GLOBAL, _COUNTER = "hits", "edges", "global time", "counter"
 _PERIODS = {_HITS: 2**30 * _STEP, _EDGES: 2**32 * _STEP, _GLOBAL: 2**32 * _STEP}
 
 
-def check_pieces(parts, losses):
+def check_pieces(parts: list[Part], losses: Losses) -> None:
     """Refuse files with clocks of their own, where they were given as the pieces of one recording.
 
     Parameters

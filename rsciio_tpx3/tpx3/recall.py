@@ -1,5 +1,9 @@
 """Index and blocks of a `.tpx3` recording, from the cache or by a pass: what was lost is told either way."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rsciio_tpx3.cache.recall import recalled_index
@@ -8,10 +12,23 @@ from rsciio_tpx3.tpx3.index import build_index, warn_of_losses
 from rsciio_tpx3.tpx3.stream import BLOCK
 from rsciio_tpx3.utils.clock import PIXEL_PERIOD
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.cache.store import RecordingCache
+    from rsciio_tpx3.events.losses import Losses
+    from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.tpx3.files import Part
+
+
 __all__ = ["recalled_blocks"]
 
 
-def recalled_blocks(parts, losses, cache, show_progressbar=None, keep_before_reset=False):
+def recalled_blocks(
+    parts: list[Part],
+    losses: Losses,
+    cache: RecordingCache | None,
+    show_progressbar: bool | None = None,
+    keep_before_reset: bool = False,
+) -> tuple[EventIndex, np.ndarray]:
     """Index and blocks as `build_index` makes them.
 
     Parameters
@@ -21,16 +38,16 @@ def recalled_blocks(parts, losses, cache, show_progressbar=None, keep_before_res
     cache : RecordingCache or None
     """
 
-    def make():
+    def make() -> tuple[EventIndex, dict[str, np.ndarray], dict[str, list]]:
         before = len(losses.found)
         index, blocks = build_index(parts, losses, show_progressbar, keep_before_reset)
         return index, {"blocks": blocks}, {"damage": losses.found[before:]}
 
-    def usable(values):
+    def usable(values) -> bool:
         # where losses are refused, the pass itself says what is wrong and where
         return not (values["damage"] and losses.on_loss == "raise")
 
-    def check(arrays, values, index):
+    def check(arrays, values, index) -> None:
         for what, amount, text in values["damage"]:
             require(isinstance(what, str) and isinstance(amount, int) and isinstance(text, str), "losses are odd")
         check_blocks(arrays["blocks"], parts, index)
@@ -43,7 +60,7 @@ def recalled_blocks(parts, losses, cache, show_progressbar=None, keep_before_res
     return index, arrays["blocks"]
 
 
-def check_blocks(blocks, parts, index):
+def check_blocks(blocks: np.ndarray, parts, index: dict) -> None:
     """Raise ValueError unless blocks can be those of these files: compiled code reads where they say.
 
     Parameters

@@ -23,7 +23,15 @@ _ANEW = 16, TICKS_PER_SECOND  # numbers and time that a counter and a clock that
 _BELOW_ZERO = TICKS_PER_SECOND // 100_000  # 10 us: edges never read less than zero
 
 
-def after_last_reset(kind, ticks, leaps, of_global, falls, marks, at_mark):
+def after_last_reset(
+    kind: np.ndarray,
+    ticks: np.ndarray,
+    leaps: np.ndarray,
+    of_global: np.ndarray,
+    falls: np.ndarray,
+    marks: np.ndarray,
+    at_mark: np.ndarray,
+) -> tuple[int, np.ndarray]:
     """Find the first item after the last reset.
 
     Parameters
@@ -70,7 +78,7 @@ def _is_shown(kind, ticks, leaps_near, before, old, new):
     return len(before) > 1 and not others.any()
 
 
-def _any_between(counts, near):
+def _any_between(counts, near) -> bool:
     return any(near.start <= new and old < near.stop for old, new, *_ in counts)
 
 
@@ -130,7 +138,7 @@ def _after_counter_leap(counts, kind, ticks, leaps):
     return 0
 
 
-def _below_zero(kind, ticks, old, new):
+def _below_zero(kind, ticks, old, new) -> bool:
     """Whether control words, whose clock is wide and begins at zero, leave no time for what came before."""
     control = np.flatnonzero(kind[old:] == KIND_CONTROL)
     if len(control) == 0 or (kind[:old] == KIND_CONTROL).any():

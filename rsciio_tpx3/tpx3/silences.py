@@ -17,7 +17,7 @@ _UNUSUAL = 16  # times the mean step between hits: by chance once in ten million
 _ENOUGH = 8  # times of a section that tell a mean step
 
 
-def uncertain_pauses(starts, ends, counts, wide):
+def uncertain_pauses(starts: np.ndarray, ends: np.ndarray, counts: np.ndarray, wide: np.ndarray):
     """Find pauses that may hide turns of the clock of hits.
 
     Parameters

@@ -1,7 +1,12 @@
 """The `.tpx3` event source: blocks found by one pass, hits decoded where they are asked for."""
 
+from __future__ import annotations
+
 import copy
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +25,11 @@ from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
 from rsciio_tpx3.utils.scratch import Scratch
 from rsciio_tpx3.utils.text import counted
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.tpx3.files import Part
+
+
 __all__ = ["Tpx3Source", "cache_of", "files_of"]
 
 _READ_BLOCKS = 32  # blocks decoded together: 2 MiB of file, so one read serves many blocks
@@ -37,7 +47,9 @@ class _Tables:
     latest_until: np.ndarray  # latest hit of a block and all before it
 
 
-def files_of(filename, all_parts=False, on_loss="raise", follow=False):
+def files_of(
+    filename: str | os.PathLike, all_parts: bool = False, on_loss: str = "raise", follow: bool = False
+) -> tuple[list[Part], Losses]:
     """The files of an acquisition as they are now, and what is missing among them; the parameters of `Tpx3Source`.
 
     Returns
@@ -59,7 +71,7 @@ def files_of(filename, all_parts=False, on_loss="raise", follow=False):
     return parts, losses
 
 
-def cache_of(parts, losses, wanted, before_reset="exclude"):
+def cache_of(parts: list[Part], losses: Losses, wanted: str, before_reset: str = "exclude"):
     """The cache of an acquisition, see `rsciio_tpx3.cache.recall.cache_for`: it depends on what is missing already."""
     if before_reset not in _BEFORE_RESET:
         raise ValueError(f"before_reset={before_reset!r} is not valid: must be one of 'exclude', 'keep'.")
@@ -103,17 +115,17 @@ class Tpx3Source(EventSource):
 
     def __init__(
         self,
-        filename,
+        filename: str | os.PathLike,
         layout=None,
-        gap=0,
-        orientation="up",
-        all_parts=False,
-        on_loss="raise",
-        cache=False,
-        follow=False,
-        show_progressbar=None,
-        before_reset="exclude",
-    ):
+        gap: int = 0,
+        orientation: str = "up",
+        all_parts: bool = False,
+        on_loss: str = "raise",
+        cache: bool | str = False,
+        follow: bool = False,
+        show_progressbar: bool | None = None,
+        before_reset: str = "exclude",
+    ) -> None:
         self.parts, losses = files_of(filename, all_parts, on_loss, follow)
         self._spans = None
         self.cache = cache_of(self.parts, losses, cache, before_reset)
@@ -125,7 +137,7 @@ class Tpx3Source(EventSource):
         self._index = without_chips(self._index, set(doubtful) - set(self.layout.chips), self.parts[0].name)
         self.sig_shape = self.layout.sig_shape
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         # what was found follows from the files; hashing the tables would take longer than reading a chunk
@@ -133,7 +145,7 @@ class Tpx3Source(EventSource):
         about = [self.parts, self.layout.__reduce__()[1], len(self._tables.blocks), self._spans, found]
         return "rsciio_tpx3.Tpx3Source", normalize_token(about)
 
-    def describe(self):
+    def describe(self) -> dict:
         """What the format tells about the instrument; see `EventSource.describe`."""
         return {
             "layout": self.layout.name,
@@ -146,11 +158,11 @@ class Tpx3Source(EventSource):
             "size": sum(part.size for part in self.parts),
         }
 
-    def index(self):
+    def index(self) -> EventIndex:
         """The `EventIndex` of the acquisition."""
         return self._index
 
-    def windows(self, start, stop):
+    def windows(self, start: int, stop: int) -> Iterator[Hits]:
         """Iterate over `Hits` with ``start <= toa < stop``; see `EventSource.windows`."""
         check_inside(self._spans, start, stop)
         tables = self._tables
@@ -158,18 +170,18 @@ class Tpx3Source(EventSource):
         high = int(np.searchsorted(tables.earliest_from, stop, "left"))
         yield from self._decode(low, high, start, stop)
 
-    def work(self, n_parts):
+    def work(self, n_parts: int) -> list[tuple[int, int]]:
         """Ranges of blocks for parallel passes over everything."""
         n = len(self._tables.blocks)
         borders = np.linspace(0, n, min(max(n_parts, 1), max(n, 1)) + 1).astype(int)
         return [(int(a), int(b)) for a, b in zip(borders[:-1], borders[1:])]
 
-    def part(self, piece):
+    def part(self, piece) -> Iterator:
         """Iterate over all `Hits` of one of the ranges of `work`."""
         first, last = self._index.hit_span
         yield from self._decode(*piece, first, last + 1)
 
-    def compact_windows(self, start, stop):
+    def compact_windows(self, start: int, stop: int) -> Iterator[CompactHits]:
         """The same hits as `CompactHits`, for kernels; as `Hits` where they lie too far apart in time."""
         check_inside(self._spans, start, stop)
         tables = self._tables
@@ -177,12 +189,12 @@ class Tpx3Source(EventSource):
         high = int(np.searchsorted(tables.earliest_from, stop, "left"))
         yield from self._compact(low, high, start, stop)
 
-    def compact_part(self, piece):
+    def compact_part(self, piece: tuple[int, ...]) -> Iterator[CompactHits]:
         """The hits of one of the ranges of `work`, as in `compact_windows`."""
         first, last = self._index.hit_span
         yield from self._compact(*piece, first, last + 1)
 
-    def _compact(self, low, high, start, stop):
+    def _compact(self, low: int, high: int, start: int, stop: int) -> Iterator[CompactHits]:
         blocks = self._tables.blocks[low:high]
         groups = list(_groups(blocks, self.parts, start, stop))
         most = max((n_words for _, _, _, n_words, *_ in groups), default=0)
@@ -209,14 +221,14 @@ class Tpx3Source(EventSource):
         part._index, part.cache, part._spans = self._index.without_edges(), None, tuple(spans)
         return part
 
-    def _decode(self, low, high, start, stop):
+    def _decode(self, low: int, high: int, start: int, stop: int) -> Iterator[Hits]:
         blocks = self._tables.blocks
         for begin in range(low, high, _READ_BLOCKS):
             group = blocks[begin : min(begin + _READ_BLOCKS, high)]
             for run in _runs(group, self.parts):
                 yield self._decode_run(*run, start, stop)
 
-    def _decode_run(self, part, blocks, start, stop):
+    def _decode_run(self, part: Part, blocks: np.ndarray, start: int, stop: int) -> Hits:
         first, last = self._index.hit_span  # differences to times far beyond might overflow
         start, stop = np.int64(max(start, first)), np.int64(min(stop, last + 1))
         base = int(blocks["start"][0])
@@ -245,7 +257,7 @@ class Tpx3Source(EventSource):
         return Hits(pixel[:done], toa[:done], tot[:done], self.sig_shape[1])
 
 
-def _cuts(blocks, parts):
+def _cuts(blocks: np.ndarray, parts: list[Part]) -> tuple[np.ndarray, np.ndarray]:
     """Where blocks are not adjacent in one file, and the file of each block."""
     ends = blocks["start"] + blocks["n_words"]
     firsts = np.array([part.first_word for part in parts])
@@ -254,14 +266,16 @@ def _cuts(blocks, parts):
     return np.flatnonzero((blocks["start"][1:] != ends[:-1]) | (owner[1:] != owner[:-1])) + 1, owner
 
 
-def _runs(blocks, parts):
+def _runs(blocks: np.ndarray, parts: list[Part]) -> Iterator[tuple[Part, np.ndarray]]:
     """Split blocks where they are not adjacent in one file: (part, blocks) for each read."""
     cut, owner = _cuts(blocks, parts)
     for run in np.split(np.arange(len(blocks)), cut) if len(blocks) else ():
         yield parts[owner[run[0]]], blocks[run]
 
 
-def _groups(blocks, parts, start, stop):
+def _groups(
+    blocks: np.ndarray, parts: list[Part], start: int, stop: int
+) -> Iterator[tuple[Part, slice, int, int, int, int]]:
     """Adjacent blocks for each `CompactHits`.
 
     Yields
@@ -291,7 +305,7 @@ def _groups(blocks, parts, start, stop):
         yield parts[of], slice(head, tail), *numbers
 
 
-def _search_tables(blocks):
+def _search_tables(blocks: np.ndarray) -> _Tables:
     """Keep blocks with hits, and prepare the search by time.
 
     Blocks overlap in time. With a running maximum from the front and a running minimum from the

@@ -148,7 +148,7 @@ def _note_clock(state, clock, ticks, period):
 
 
 @njit(nogil=True, cache=True)
-def _first_hit(state, word, ticks):
+def _first_hit(state, word, ticks) -> None:
     """Begin the hits of a block, still to be counted, at this word, with what the clocks read by then."""
     state[_B_WORD] = word
     state[_B_FIRST] = ticks
@@ -159,7 +159,7 @@ def _first_hit(state, word, ticks):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _near_hits(words, first, last):
+def _near_hits(words, first: int, last: int):
     """How many of the words, from the first on, are hits within a quarter period of `first`, without a leap.
 
     Parameters
@@ -329,7 +329,7 @@ class StreamPass:
     chunk_counts : numpy.ndarray of int64, shape (256, chunk_counts.N_FIELDS)
     """
 
-    def __init__(self, headerless=False):
+    def __init__(self, headerless: bool = False) -> None:
         self.headerless = headerless
         self._state = np.full(_N_STATE, -1, np.int64)
         self._state[[_CHIP, _LEFT, _B_START, _B_CHIP, _B_LEFT, _B_HITS]] = 0
@@ -347,11 +347,11 @@ class StreamPass:
         self._blocks, self._marks = [], []
 
     @property
-    def words_left(self):
+    def words_left(self) -> int:
         """Packets that the last header announced and that have not come yet."""
         return int(self._state[_LEFT])
 
-    def skip(self, stop, start):
+    def skip(self, stop: int, start: int) -> None:
         """End a block before word `stop` and go on at word `start`, which must be a chunk header.
 
         At the border of two files both are the same; around damage they are not.
@@ -362,7 +362,7 @@ class StreamPass:
         self._state[_B_LEFT] = self._state[_LEFT]
         self._state[_CHIP] = self._state[_B_CHIP] = 0
 
-    def feed(self, words, base):
+    def feed(self, words: np.ndarray, base: int) -> int:
         """Take the words from number `base` on; returns how many were taken.
 
         Fewer than given means that the next one is no chunk header although it must be.
@@ -387,12 +387,12 @@ class StreamPass:
             self._cut(base + done)
         return done
 
-    def _cut(self, word):
+    def _cut(self, word: int) -> None:
         n = _close(self._state, word, self._block_space, 0)
         self._blocks.append(bytes(self._block_bytes[: n * BLOCK.itemsize]))
         self._state[_B_CHIP], self._state[_B_LEFT] = self._state[_CHIP], self._state[_LEFT]
 
-    def finish(self, end):
+    def finish(self, end: int) -> None:
         """Close the last block before word `end` and join the tables."""
         self._cut(end)
         self.blocks = np.frombuffer(b"".join(self._blocks), BLOCK)
@@ -400,11 +400,11 @@ class StreamPass:
         self._block_space = self._mark_space = self._block_bytes = self._mark_bytes = None
 
     @property
-    def lost_chunks(self):
+    def lost_chunks(self) -> dict:
         """Chunks that the 0x50 counters say are missing, by chip."""
         return lost_chunks(self.chunk_counts)
 
     @property
-    def swapped_chunks(self):
+    def swapped_chunks(self) -> dict:
         """Chunks that came after a later one, by chip."""
         return swapped_chunks(self.chunk_counts)

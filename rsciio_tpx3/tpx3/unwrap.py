@@ -20,6 +20,8 @@ When the detector's clock was reset while data of the run before were still in t
 back for good; see `resets`. What came before is told by the nearer of the two clocks, and left out or kept.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +70,9 @@ class Excluded:
     pauses_uncertain: tuple = ()
 
 
-def place_in_time(blocks, marks, keep_before_reset=False):
+def place_in_time(
+    blocks: np.ndarray, marks: np.ndarray, keep_before_reset: bool = False
+) -> tuple[np.ndarray, np.ndarray, Excluded]:
     """Make the times of blocks and marks absolute; exclude what precedes a clock reset, and what is out of time.
 
     Parameters
@@ -216,7 +220,7 @@ def _phases_out(kind, ticks, block, blocks, wrong):
     return steps, leaps, alone
 
 
-def _place(kind, ticks, block, wrong, steps, leaps, alone, one_chip):
+def _place(kind, ticks, block, wrong, steps, leaps, alone, one_chip) -> None:
     """Replace wrapped by absolute times, in place; what contradicts the wide clocks is marked in `wrong`."""
     wide = np.flatnonzero((kind > 0) & ~wrong)
     turned = _follow(kind, ticks, block, wrong | alone, leaps & (steps > _PAUSE), one_chip and len(wide) == 0)
@@ -283,7 +287,7 @@ def _largest_step(steps, after, until):
 
 
 @njit(cache=True)
-def _leapt(leaps, after, until):
+def _leapt(leaps, after, until) -> bool:
     """Whether the phase leapt after one item and until another."""
     for i in range(after + 1, until + 1):
         if leaps[i]:
@@ -312,7 +316,7 @@ def _support(wide, width, turns, leaps, k, old, new):
 
 
 @njit(cache=True)
-def _turns(wide, width, turns, steps, leaps):
+def _turns(wide: np.ndarray, width: np.ndarray, turns: np.ndarray, steps: np.ndarray, leaps: np.ndarray):
     """How many turns are to be added, and from which item on; and the wide clocks that the others contradict.
 
     Parameters
@@ -360,7 +364,7 @@ def _turns(wide, width, turns, steps, leaps):
 
 
 @njit(cache=True)
-def _agree_otherwise(wide, width, turns, leaps, k):
+def _agree_otherwise(wide, width, turns, leaps, k) -> bool:
     """Whether most of the next clocks as wide as number `k` tell one and the same number of turns, another one."""
     for j in range(k + 1, min(k + 1 + 4 * _AHEAD, len(turns))):
         if _leapt(leaps, wide[j - 1], wide[j]):

@@ -17,7 +17,7 @@ _logger = logging.getLogger(__name__)
 _SIGNS = ("scan size", "dwelltime", "scan strategy", "stem magnification")
 
 
-def _lines(path):
+def _lines(path: str | os.PathLike):
     """Each key with its value; a known one that stands there twice with two values is left out."""
     # notes of Windows programs may have their micro sign in its own code page
     pairs = [line.partition(":") for line in read_text(path, otherwise="cp1252").splitlines()]
@@ -35,12 +35,12 @@ def _lines(path):
     return {key: value for key, value in found.items() if key not in twice}
 
 
-def is_notes(path):
+def is_notes(path: str | os.PathLike):
     """Whether a text file holds lines that such notes have."""
     return os.path.getsize(path) <= MOST_BYTES[".txt"] and any(key.lower().startswith(_SIGNS) for key in _lines(path))
 
 
-def read_notes(path, strict=True):
+def read_notes(path: str | os.PathLike, strict: bool = True):
     """Quantities of a file of notes; see `Told`."""
     told = Told("emat", f"{os.path.basename(path)} (notes)", strict)
     lines = _lines(path)
@@ -66,7 +66,7 @@ def read_notes(path, strict=True):
     return told
 
 
-def _is_rotation(key):
+def _is_rotation(key: str | None):
     return "_".join(key.lower().replace("-", " ").split()) == "scan_rotation"
 
 

@@ -7,7 +7,11 @@ own tree), so column and optics lie in a collection of the instrument. They are 
 under the names of earlier definitions.
 """
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata.calibration import detector_pixels
@@ -16,6 +20,12 @@ from rsciio_tpx3.metadata.user_input import read_tree
 from rsciio_tpx3.metadata.values import Told
 from rsciio_tpx3.utils.hdf5.files import attribute, find, nexus_class, value
 from rsciio_tpx3.utils.units import convert
+
+if TYPE_CHECKING:
+    import h5py
+
+    from rsciio_tpx3.metadata.mapping import Leaf
+
 
 __all__ = ["nexus_fields", "read_nexus", "write_nexus"]
 
@@ -40,7 +50,7 @@ _EARLIER = {
 _SAME = {("keV", "kV")}
 
 
-def nexus_fields(metadata, axes=()):
+def nexus_fields(metadata: dict, axes: Sequence[dict] = ()) -> dict:
     """Fields of an NXem instrument, from a metadata tree.
 
     Parameters
@@ -80,7 +90,7 @@ def nexus_fields(metadata, axes=()):
     return fields
 
 
-def _pixels(axes, values):
+def _pixels(axes, values: dict):
     """Detector pixels in a pixel of the data, (y, x); None, with a warning, where they cannot be told."""
     plain = [{**axis, "units": axis.get("units") or ""} for axis in axes[-2:]] if len(axes) > 1 else []
     names = ("center_y", "center_x")
@@ -92,7 +102,7 @@ def _pixels(axes, values):
         return None
 
 
-def write_nexus(entry, metadata, axes):
+def write_nexus(entry: h5py.Group, metadata: dict, axes: list[dict]) -> None:
     """Write the fields, and the start, into an NXentry that has an ``instrument``."""
     for path, (number, unit) in nexus_fields(metadata, axes).items():
         *nodes, last = path.split("/")
@@ -110,7 +120,7 @@ def write_nexus(entry, metadata, axes):
         entry["start_time"] = f"{general['date']}T{general['time']}{zone if zone[:1] in ('+', '-') else ''}"
 
 
-def read_nexus(group, label, strict=False, allow_external=False):
+def read_nexus(group: h5py.Group, label: str, strict: bool = False, allow_external: bool = False) -> Told:
     """Quantities from the fields of the NXentry around a group, by whatever program it was written.
 
     Parameters
@@ -153,7 +163,7 @@ def read_nexus(group, label, strict=False, allow_external=False):
     return told
 
 
-def _place(entry, row, allow_external, label):
+def _place(entry, row: Leaf, allow_external: bool, label: str):
     """Path and field of a row in an instrument; None twice where it has not."""
     if row.nexus is None:
         return None, None
@@ -165,7 +175,7 @@ def _place(entry, row, allow_external, label):
     return None, None
 
 
-def _field(entry, path, allow_external, label):
+def _field(entry, path: str, allow_external: bool, label: str):
     try:
         found = find(entry, path, allow_external)
     except Exception as error:  # damage, or a link to another file
@@ -174,7 +184,7 @@ def _field(entry, path, allow_external, label):
     return found if hasattr(found, "dtype") and found.shape is not None else None
 
 
-def _value(field, label):
+def _value(field, label: str):
     try:
         found = value(field)
     except Exception as error:

@@ -19,7 +19,7 @@ _CHIPS = {1: "Medipix2 MXR", 2: "Timepix", 3: "Medipix3", 4: "Timepix3", 5: "Tim
 _LAYOUTS = {(256, 256): "single", (512, 512): "quad"}
 
 
-def read_items(items, label, strict=False):
+def read_items(items: dict, label: str, strict: bool = False) -> Told:
     """Quantities of the items of Pixet's sidecars.
 
     Parameters

@@ -6,6 +6,8 @@ differ in both. Source: Serval manual 3.1 (JSON objects, their units); ADTimePix
 
 import datetime
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.metadata.values import Told
@@ -35,12 +37,12 @@ _SIGNS = {
 }  # fmt: skip
 
 
-def is_serval(mapping):
+def is_serval(mapping: dict) -> bool:
     """Whether a mapping from JSON looks like Serval's: two of the keys that only it has."""
     return len(_SIGNS & {key for key, _ in _walk(mapping)}) >= 2
 
 
-def read_serval(mapping, label, strict=True):
+def read_serval(mapping: dict, label: str, strict: bool = True) -> list[Told]:
     """Quantities of a Serval JSON.
 
     Parameters
@@ -74,7 +76,7 @@ def read_serval(mapping, label, strict=True):
     return [measured, told] if measured.values else [told]
 
 
-def _add_text(told, mapping):
+def _add_text(told: Told, mapping: dict) -> None:
     version = _first(mapping, "SoftwareVersion") or _first(mapping, "SW_version")
     if version is not None:
         told.add("detector_software", f"Serval {version}", key="SoftwareVersion")
@@ -83,7 +85,7 @@ def _add_text(told, mapping):
         told.add("detector_type", "Timepix3" if kind.lower() in ("tpx3", "timepix3") else kind, key="DetectorType")
 
 
-def _add_chips(told, mapping):
+def _add_chips(told: Told, mapping: dict) -> None:
     boards = _first(mapping, "Boards")
     chips = [chip for board in _list(boards) for chip in _list(_first(board, "Chips"))]
     named = [_first(chip, "Name") or _first(chip, "Id") for chip in chips if isinstance(chip, dict)]
@@ -96,7 +98,7 @@ def _add_chips(told, mapping):
         told.add(name, [value for k, value in _walk(mapping) if k == key.lower()], key=key)
 
 
-def _add_scan(told, mapping):
+def _add_scan(told: Told, mapping: dict) -> None:
     scan = _first(_first(mapping, "Stem") or {}, "Scan")
     if not isinstance(scan, dict):
         return
@@ -106,7 +108,7 @@ def _add_scan(told, mapping):
     told.add("dwell_time", _first(scan, "DwellTime"), "s", key="Stem.Scan.DwellTime")
 
 
-def _add_start(told, mapping):
+def _add_start(told: Told, mapping: dict) -> None:
     start = _first(mapping, "StartDateTime")
     if not isinstance(start, (int, float)) or isinstance(start, bool) or start <= 0:
         return
@@ -121,7 +123,7 @@ def _add_start(told, mapping):
     told.add("time_zone", "UTC", key="StartDateTime")
 
 
-def _add_layout(told, mapping):
+def _add_layout(told: Told, mapping: dict) -> None:
     """The arrangement of the chips and the turn of the whole, as this package names them.
 
     ``Original`` is turned by the orientation; ``Rotated`` is what comes out, and is the proof that the two
@@ -147,14 +149,14 @@ def _add_layout(told, mapping):
     told.add("orientation", "up", key="Layout.Rotated")
 
 
-def _table(layout):
+def _table(layout: dict) -> list[dict]:
     chips = _list(_first(layout, "Chips")) if isinstance(layout, dict) else []
     keys = ("Chip", "X", "Y", "Orientation")
     rows = [{key.lower(): _first(chip, key) for key in keys} for chip in chips if isinstance(chip, dict)]
     return rows if rows and all(None not in row.values() for row in rows) else None
 
 
-def _same(original, turn, rotated):
+def _same(original: list[dict], turn: str | None, rotated: list[dict]) -> bool:
     try:
         one, two = make_layout(original, orientation=turn or "up"), make_layout(rotated)
     except ValueError:
@@ -165,11 +167,11 @@ def _same(original, turn, rotated):
 # -- looking things up --------------------------------------------------------------------------
 
 
-def _list(value):
+def _list(value: Any) -> list | None:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def _walk(value):
+def _walk(value: Any) -> Iterator:
     """All (key in lower case, value) of nested mappings and lists, outer ones first."""
     if isinstance(value, dict):
         for key, item in value.items():
@@ -181,11 +183,11 @@ def _walk(value):
             yield from _walk(item)
 
 
-def _first(value, key):
+def _first(value: Any, key: str) -> Any:
     return next((item for found, item in _walk(value) if found == key.lower() and item is not None), None)
 
 
-def _without(value, key):
+def _without(value: Any, key: str) -> Any:
     if isinstance(value, dict):
         return {k: _without(v, key) for k, v in value.items() if str(k).lower() != key.lower()}
     return [_without(item, key) for item in value] if isinstance(value, list) else value

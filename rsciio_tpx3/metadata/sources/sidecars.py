@@ -31,7 +31,7 @@ _NOTES = "comment.txt"
 _NUMBER = re.compile(r"[_-]?\d+$")
 
 
-def _stem_of(path):
+def _stem_of(path: str | os.PathLike) -> str:
     """Name of an acquisition without its ending and without the running number of its pieces."""
     stem = os.path.splitext(os.path.basename(path))[0]
     folder, ending = os.path.dirname(path), os.path.splitext(path)[1]
@@ -43,21 +43,21 @@ def _stem_of(path):
     return plain if len(same) > 1 else stem
 
 
-def _is_piece(name, plain, ending):
+def _is_piece(name: str, plain: str, ending: str) -> bool:
     stem = name[: -len(ending)] if ending else name
     return stem != plain and _NUMBER.sub("", stem) == plain
 
 
-def _names(folder):
+def _names(folder: str) -> list[str]:
     return sorted(os.listdir(folder or "."))
 
 
-def sidecar_path(path):
+def sidecar_path(path: str | os.PathLike) -> str:
     """Where the metadata that a person writes for a recording are looked for first."""
     return f"{os.path.splitext(os.fspath(path))[0]}.metadata.toml"
 
 
-def find_sidecars(path):
+def find_sidecars(path: str | os.PathLike) -> list[str]:
     """Files beside a recording that may tell about it.
 
     Parameters
@@ -89,13 +89,13 @@ def find_sidecars(path):
     return found + [os.path.join(folder, n) for n in shared]
 
 
-def _other_acquisitions(folder, name, stem):
+def _other_acquisitions(folder, name: str, stem):
     ending = os.path.splitext(name)[1].lower()
     alike = [n for n in _names(folder) if os.path.splitext(n)[1].lower() == ending and ".metadata." not in f".{n}"]
     return [n for n in alike if n != name and not _is_piece(n, stem, os.path.splitext(n)[1])]
 
 
-def read_sidecar(path, strict=True):
+def read_sidecar(path: str | os.PathLike, strict: bool = True) -> list[Told]:
     """What a file written by a program or a person tells.
 
     Parameters
@@ -127,7 +127,7 @@ def read_sidecar(path, strict=True):
     return [Told("written", name, strict)]
 
 
-def _understood(mapping, name, strict):
+def _understood(mapping: dict, name: str, strict: bool) -> list[Told]:
     if is_serval(mapping):
         return read_serval(mapping, f"{name} (Serval)", strict)
     if is_tp3_tools(mapping):

@@ -5,11 +5,18 @@ where they do not, the unit of each reader was read off its source (RosettaSciIO
 reader counts only if its unit stands beside it.
 """
 
+from __future__ import annotations
+
 import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.exceptions import format_errors
 from rsciio_tpx3.metadata.user_input import read_tree
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.metadata.values import Told
+
 
 __all__ = ["find_reader", "read_survey"]
 
@@ -24,7 +31,7 @@ _BY_READER = {
 }
 
 
-def read_survey(source, strict=True):
+def read_survey(source: Any, strict: bool = True) -> Told:
     """Quantities of the microscope node of a file or signal.
 
     Parameters
@@ -59,7 +66,7 @@ def read_survey(source, strict=True):
     return _told(tree, f"{os.path.basename(path)} ({plugin})", _BY_READER.get(plugin, {}), strict)
 
 
-def _told(tree, label, bare, strict):
+def _told(tree: dict, label: str, bare: dict, strict: bool):
     instrument = dict(tree.get("Acquisition_instrument") or {})
     # readers of scanning microscopes may call it SEM, as pyXem takes for granted too
     if "TEM" not in instrument and "SEM" in instrument:
@@ -75,7 +82,7 @@ def _told(tree, label, bare, strict):
     return told
 
 
-def _trees(path):
+def _trees(path: str | os.PathLike):
     """Name of the reader, and the metadata of all signals in a file."""
     plugin = find_reader(path, "metadata_from=")
     reader = importlib.import_module(plugin["api"]).file_reader
@@ -83,7 +90,7 @@ def _trees(path):
         return plugin["name"], [signal.get("metadata") or {} for signal in reader(path, lazy=True)]
 
 
-def find_reader(path, option):
+def find_reader(path: str | os.PathLike, option):
     """RosettaSciIO's specification of the one reader that takes a file by its ending.
 
     Raises
