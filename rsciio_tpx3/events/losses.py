@@ -23,8 +23,8 @@ class Losses:
         if on_loss not in _ON_LOSS:
             raise ValueError(f"on_loss={on_loss!r} is none of {', '.join(map(repr, _ON_LOSS))}.")
         self.on_loss = on_loss
-        self.amounts = {}
-        self.found = []
+        self.amounts: dict = {}
+        self.found: list = []
 
     def add(self, what, amount, text) -> None:
         """Count a loss and say it once; raise `LossError` where losses are refused."""

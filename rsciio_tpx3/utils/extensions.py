@@ -24,7 +24,7 @@ POINTS = {
 
 _logger = logging.getLogger(__name__)
 
-_known = {}
+_known: dict = {}
 
 
 def extend(**functions: str) -> None:

@@ -608,7 +608,7 @@ def _check_external(dataset, name, allow_external):
     if not allow_external:
         raise Tpx3FormatError(f"{name} is in external storage: in the other file {files[0]!r}. {_ALLOW}")
     # as HDF5 has it, relative names begin at the folder of the process
-    needed = {}
+    needed: dict = {}
     for part, offset, size in dataset.external:
         end = offset + min(size, dataset.size * dataset.dtype.itemsize)
         needed[text(part)] = max(needed.get(text(part), 0), end)
