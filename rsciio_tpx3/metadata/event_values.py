@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from rsciio_tpx3.cache.store import recalled, require
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventSource
     from rsciio_tpx3.events.tally import Tally
-    from rsciio_tpx3.reader.event_options import EventOptions
 
 
 __all__ = ["QUANTITY", "event_values", "what_is_counted"]
@@ -24,15 +23,13 @@ QUANTITY = {
 }
 
 
-def what_is_counted(options: EventOptions) -> dict[str, str]:
+def what_is_counted(options: Any) -> dict[str, str]:
     """Values for `rsciio_tpx3.metadata.mapping.build` that follow from the options alone."""
     events = "hits" if options.cluster is None else "electrons"
     return {"event_type": events, "quantity": QUANTITY[options.values].format(events=events)}
 
 
-def event_values(
-    source: EventSource, options: EventOptions, corrections: dict, counts: np.ndarray, outside: dict
-) -> dict:
+def event_values(source: EventSource, options: Any, corrections: dict, counts: np.ndarray, outside: dict) -> dict:
     """Values for `rsciio_tpx3.metadata.mapping.build`.
 
     Parameters
@@ -74,7 +71,7 @@ def _with_left_out(corrections: dict[str, dict], tally: Tally) -> dict[str, dict
     return found
 
 
-def _noise(source: EventSource, options: EventOptions) -> dict:
+def _noise(source: EventSource, options: Any) -> dict:
     """HyperSpy's linear model of the variance of each element, and the factor for areas, where values are counts."""
     if options.values != "counts":
         return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,17 +13,13 @@ from rsciio_tpx3.scan.sync import ScanOptions
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.fingerprints import fingerprint
 
-if TYPE_CHECKING:
-    from rsciio_tpx3.reader.event_options import EventOptions
-
-
 __all__ = ["asked_for"]
 
 # the user's names; all others are the same
 _NAMES = {"nav_shape": "navigation_shape", "dwell": "dwell_time", "delay": "scan_delay"}
 
 
-def asked_for(about: dict, options: ScanOptions, events: EventOptions, dtype: np.dtype) -> dict:
+def asked_for(about: dict, options: ScanOptions, events: Any, dtype: np.dtype) -> dict:
     """Options of a reading that are not the usual ones.
 
     Parameters

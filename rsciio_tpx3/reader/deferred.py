@@ -24,7 +24,6 @@ from rsciio_tpx3.scan.scan import refuse_many_positions
 from rsciio_tpx3.utils.extensions import extension
 
 if TYPE_CHECKING:
-    from hyperspy.signal import BaseSignal
     from numpy.typing import DTypeLike
 
     from rsciio_tpx3.events.geometry import Layout
@@ -174,7 +173,7 @@ def _load(
     return source_of(signal["data"]), {name: signal[name] for name in ("metadata", "original_metadata")}
 
 
-def _finish(signal: BaseSignal, frames: Any) -> BaseSignal:
+def _finish(signal: Any, frames: Any) -> Any:
     """Runs inside HyperSpy only: the sparse class, which knows what to ask before its first analysis."""
     finish_later = extension("finish_later")
     return signal if finish_later is None else finish_later(signal, frames)

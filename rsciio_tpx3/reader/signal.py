@@ -13,8 +13,6 @@ from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.utils.extensions import extension
 
 if TYPE_CHECKING:
-    from hyperspy.signal import BaseSignal
-
     from rsciio_tpx3.frames.source import FrameSource
     from rsciio_tpx3.metadata.known import Account
 
@@ -75,7 +73,7 @@ def frames_signal(
     return signal if account is None else account.complete(signal)
 
 
-def _finish(signal: BaseSignal, navigator: np.ndarray, holds: str) -> BaseSignal:
+def _finish(signal: Any, navigator: np.ndarray, holds: str) -> Any:
     """Runs inside HyperSpy only: the sparse class, and the navigator that is known already."""
     finish_loading = extension("finish_loading")
     return signal if finish_loading is None else finish_loading(signal, navigator, holds)
@@ -98,7 +96,7 @@ def followed(signal: dict, filename: str | os.PathLike | Sequence, file_format: 
     return {**signal, "post_process": [*signal["post_process"], step]}
 
 
-def _remember(signal: BaseSignal, filename: str | os.PathLike | Sequence, file_format, options):
+def _remember(signal: Any, filename: str | os.PathLike | Sequence, file_format, options):
     """Runs inside HyperSpy only: how to load it again, for `hyperspy_sparse.refresh`."""
     remember = extension("remember_recording")
     return signal if remember is None else remember(signal, filename, file_format, options)
