@@ -38,6 +38,8 @@ class Rows:
         self.source, self.start, self.stop, self.whole = source, start, stop, whole
 
     def __reduce__(self) -> tuple:
+        if isinstance(self.source, _Abridged):  # on its way for a second time: nothing is left to be taken out
+            return Rows, (self.source, self.start, self.stop)
         source = self.source
         parts = source.shared_parts()
         if self.whole is not None:

@@ -13,6 +13,7 @@ from dask.sizeof import sizeof
 from rsciio_tpx3 import CSRFrames, FrameSource, to_dask
 from rsciio_tpx3.frames import dask_array
 from rsciio_tpx3.frames.memory_source import MemorySource
+from rsciio_tpx3.frames.rows import Rows
 
 
 @pytest.fixture(scope="module")
@@ -253,3 +254,20 @@ def test_several_results_read_each_chunk_once(dense):
     source.read.clear()
     dask.compute(array.sum(axis=(0, 1)), array.sum(axis=(2, 3)), array.max(), scheduler="sync")
     assert sorted(source.read) == [(0, 5), (5, 10), (10, 15)]
+
+
+def test_rows_that_travelled_travel_on(dense):
+    """A worker hands a task to another one: it has what its rows need, and no source to ask for more."""
+
+    class WithParts(MemorySource):
+        table = np.arange(7)
+
+        def shared_parts(self):
+            return (self.table,)
+
+    source = WithParts.from_dense(dense)
+    rows = Rows(source, 2, 5, source)
+    once = pickle.loads(pickle.dumps(rows))
+    twice = pickle.loads(pickle.dumps(once))
+    for found in (once, twice):
+        np.testing.assert_array_equal(np.asarray(found.read(source.shared_parts())), np.asarray(source.frames(2, 5)))

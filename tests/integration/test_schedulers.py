@@ -235,7 +235,7 @@ def test_threads_processes_and_a_cluster_agree(recordings, client, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(files.WordReader, "read", refuse)
-        on_cluster = [future.result() for future in client.compute(arrays)]
+        on_cluster = [future.result(timeout=300) for future in client.compute(arrays)]
         in_processes = dask.compute(*arrays, scheduler="processes", num_workers=2)
     for results in (on_cluster, in_processes):
         _equal(results[0], on_threads[0])
@@ -290,7 +290,7 @@ def test_electrons_bins_and_sums_are_the_same_on_a_cluster(repeated, client, mon
 
     with monkeypatch.context() as patched:
         patched.setattr(files.WordReader, "read", refuse)
-        on_cluster = [future.result() for future in client.compute(list(images.values()))]
+        on_cluster = [future.result(timeout=300) for future in client.compute(list(images.values()))]
     for found, expected in ((on_cluster[0], on_threads[0]), (on_cluster[3], on_threads[3])):
         _equal(found, expected)
     for found, expected in zip(on_cluster[1:3], on_threads[1:3]):
