@@ -34,6 +34,8 @@ class RawCsrSource:
         LiberTEM. Positions beyond the last frame are blank, frames beyond the last position left out.
     dtype : numpy.dtype, optional
         Type of the values; as in the file by default.
+    verify : bool
+        Compare the sums of the blocks that are read; False where the whole arrays are compared afterwards.
 
     Raises
     ------
@@ -49,11 +51,11 @@ class RawCsrSource:
     >>> source.frames(0, 10).sum(axis=0)  # doctest: +SKIP
     """
 
-    def __init__(self, description, nav_shape=None, sig_shape=None, sync_offset=0, dtype=None):
+    def __init__(self, description, nav_shape=None, sig_shape=None, sync_offset=0, dtype=None, verify=True):
         self.path = description.path
         self._stamps = description.stamps
         self._dtypes = description.dtypes
-        self._sums = description.block_sums
+        self._sums = description.block_sums if verify else {}
         self._name = description.stamps["indices"].name
         self.dtype = np.dtype(dtype) if dtype is not None else native(np.empty(0, self._dtypes["data"])).dtype
         n_entries = self._check_lengths()
