@@ -14,12 +14,14 @@ import sparse
 from dask.highlevelgraph import MaterializedLayer
 from hyperspy.signals import BaseSignal, LazySignal
 
-from hyperspy_sparse import nan_masks, twins
+from hyperspy_sparse import blocks, nan_masks, twins
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
 __all__ = ["as_lazy_data", "assign", "in_chunks", "watch_stock_classes"]
+
+_MAKE_DENSE = (twins.DENSE_CHUNKS, blocks.ANSWERS)  # names of layers whose chunks are NumPy's, whatever they take
 
 
 def as_lazy_data(value, shape):
@@ -111,9 +113,24 @@ def _of_one_kind(data):
     ``arctan2(frames, array)`` is of frames where the array is positive, and dense where it is not.
     """
     called_dense = isinstance(data, da.Array) and type(data._meta) is np.ndarray  # masked arrays stay masked
-    if not called_dense or data.ndim < 3 or data.name.startswith("asarray-") or nan_masks.is_masked(data):
+    if not called_dense or data.ndim < 3 or nan_masks.is_masked(data):
         return data
-    return twins.densified(data) if any(map(_has_frames, *zip(*data.dask.layers.items(), strict=True))) else data
+    return twins.densified(data) if _may_hold_frames(data) else data
+
+
+def _may_hold_frames(data):
+    """Whether frames lead to an array by any way on which nothing makes dense chunks of them."""
+    layers, parents = data.dask.layers, data.dask.dependencies
+    ahead, seen = [data.name] if data.name in layers else list(layers), set()
+    while ahead:
+        name = ahead.pop()
+        if name in seen or name.startswith(_MAKE_DENSE):
+            continue
+        seen.add(name)
+        if _has_frames(name, layers[name]):
+            return True
+        ahead += parents[name]
+    return False
 
 
 def _has_frames(name, layer):

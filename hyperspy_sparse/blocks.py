@@ -46,6 +46,9 @@ SMALL_BLOCK = 10**6
 OUTPUT_BYTES = 128 * 2**20
 """Size that the dense answer of one block should not exceed."""
 
+ANSWERS = "_answer-"
+"""How dask names the layers of `apply_kernel`; their chunks are NumPy's."""
+
 MANY_CHUNKS = 512
 """Chunks above which an array that is no source's own is worth joining neighbours for."""
 
@@ -201,7 +204,7 @@ def apply_kernel(data, kernel, out_shape, dtype, otherwise=None):
         new_axis=list(range(n_nav, n_nav + len(out_shape))) or None,
         dtype=dtype,
         meta=np.empty((0,) * (n_nav + len(out_shape)), dtype=dtype),
-        name=None,
+        name=None,  # the function's, see `ANSWERS`
     )
 
 

@@ -117,7 +117,10 @@ def _signal(left, right, template, data):
         signal.axes_manager._sort_axes()
     else:
         signal = template._deepcopy_with_new_data(data)
-    _take_class(signal)
+    if template is None and twins.has_sparse_chunks(left) and _is_sparse(data) and data.dtype.kind != "c":
+        twins.choose_class(signal)  # nothing that HyperSpy's classes depend on has changed
+    else:
+        _take_class(signal)
     for operand in (left, right):
         if isinstance(operand, BaseSignal):
             waiting.hand_on(operand, signal, False)

@@ -275,7 +275,7 @@ def attribute(item, name):
         if math.prod(about.shape or ()) * about.dtype.itemsize > _MOST_ATTRIBUTE:
             _logger.warning(f"attribute {name!r} of {item.name} in {item.file.filename!r} is too large and left out.")
             return None
-        limit_attribute(item, name, _MOST_ATTRIBUTE)
+        limit_attribute(item, name, _MOST_ATTRIBUTE, about)
         return _plain(item.attrs[name])
     except Exception as error:  # of a dozen types, and no attribute is worth the data
         _logger.warning(f"attribute {name!r} of {item.name} cannot be read ({error}) and is left out.")

@@ -44,7 +44,7 @@ def has_references(kind):
     return found == kinds.ARRAY and has_references(kind.get_super())
 
 
-def limit_attribute(item, name, most):
+def limit_attribute(item, name, most, about=None):
     """Raise LimitError if an attribute claims more bytes than `most`, or claims them in a way that cannot be seen.
 
     Parameters
@@ -52,12 +52,14 @@ def limit_attribute(item, name, most):
     item : h5py.Group or h5py.Dataset
     name : str
     most : int
+    about : h5py.h5a.AttrID, optional
+        Of the attribute, where it is known.
     """
-    about = item.attrs.get_id(name)
+    about = about or item.attrs.get_id(name)
     kind, n = about.get_type(), math.prod(about.shape or ())
     if about.shape is None or not has_references(kind):
         return
-    where = f"attribute {name!r} of {item.name} in {item.file.filename!r}"
+    where = _Where(item, f"attribute {name!r} of {{}} in {{!r}}")
     for found, data in _messages(item):
         if found == _ATTRIBUTE and (values := _attribute_data(data, name.encode())) is not None:
             _limit(values[: n * _stored_size(kind)], kind, most, where)
@@ -76,10 +78,20 @@ def limit_values(dataset, most):
     kind = dataset.id.get_type()
     if dataset.shape is None or dataset.size == 0 or not has_references(kind):
         return
-    where = f"{dataset.name} of {dataset.file.filename!r}"
+    where = _Where(dataset, "{} of {!r}")
     claimed = _limit(b"", kind, most, where)  # refuses the types of which nothing can be told
     for part in _parts(dataset):
         claimed += _limit(part, kind, most - claimed, where)
+
+
+class _Where:
+    """Words for errors, made when there is one: h5py takes longer for the names than the check takes."""
+
+    def __init__(self, item, words):
+        self._item, self._words = item, words
+
+    def __str__(self):
+        return self._words.format(self._item.name, self._item.file.filename)
 
 
 def _stored_size(kind):
@@ -144,7 +156,7 @@ def _usual(file):
 
 
 def _read(file, begin, n):
-    with open(file.filename, "rb") as opened:
+    with open(file.filename, "rb", buffering=0) as opened:
         opened.seek(begin + file.userblock_size)
         return opened.read(n)
 

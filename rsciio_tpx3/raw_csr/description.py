@@ -14,8 +14,9 @@ import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError, format_errors
 from rsciio_tpx3.frames.files import FileStamp
+from rsciio_tpx3.raw_csr.block_sums import BlockSums
 
-__all__ = ["OWN_TABLE", "Description", "disk_type", "read_description", "toml_text"]
+__all__ = ["OWN_TABLE", "Description", "changed_array", "disk_type", "read_description", "toml_text"]
 
 _logger = logging.getLogger(__name__)
 
@@ -81,6 +82,12 @@ class Description:
         found = {part: self.own.get(f"{part}_sha256") for part in self.stamps}
         return {part: text.lower() for part, text in found.items() if isinstance(text, str)}
 
+    @property
+    def block_sums(self):
+        """`BlockSums` by part, where the file has them: not without its SHA-256, whose line a user may delete."""
+        found = {part: BlockSums.from_text(self.own.get(f"{part}_sums"), self.stamps[part].size) for part in self.sums}
+        return {part: sums for part, sums in found.items() if sums is not None}
+
     def check_sums(self):
         """Raise Tpx3FormatError if an array is not the one that was written; it is read from end to end."""
         for part, expected in self.sums.items():
@@ -92,11 +99,15 @@ class Description:
                     stamp.fill(file, start, space)
                     found.update(space)
             if found.hexdigest() != expected:
-                raise Tpx3FormatError(
-                    f"{stamp.name!r} is not the file that was written: its SHA-256 differs from {part}_sha256 in "
-                    f"{os.path.basename(self.path)!r}. Copy the data set again; if the file was changed on purpose, "
-                    "delete that line."
-                )
+                raise changed_array(stamp, part, self.path, f"its SHA-256 differs from {part}_sha256")
+
+
+def changed_array(stamp, part, path, what):
+    """The error for an array that is not what was written, as the TOML at `path` has it."""
+    return Tpx3FormatError(
+        f"{stamp.name!r} is not the file that was written: {what} in {os.path.basename(path)!r}. Copy the data set "
+        f"again; if the file was changed on purpose, delete the line {part}_sha256."
+    )
 
 
 def read_description(path, allow_external=False):
@@ -275,7 +286,7 @@ def toml_text(params, arrays, record, sums=None):
     record : str
         JSON text of `rsciio_tpx3.metadata.record`.
     sums : dict of str to str, optional
-        SHA-256 of "indptr", "indices" and "data".
+        Checksums of the arrays, by their keys.
 
     Returns
     -------
@@ -285,7 +296,7 @@ def toml_text(params, arrays, record, sums=None):
     for name, table in (("params", params), ("raw_csr", arrays)):
         lines += [f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items()), ""]
     # axes and metadata as JSON: no TOML parser of any age minds one long string
-    lines += [f"[{OWN_TABLE}]", *(f"{part}_sha256 = {_value(found)}" for part, found in (sums or {}).items())]
+    lines += [f"[{OWN_TABLE}]", *(f"{key} = '{found}'" for key, found in (sums or {}).items())]
     lines += [f"record = '''\n{_literal(record)}'''", ""]
     return "\n".join(lines)
 

@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from rsciio_tpx3.frames.canonical import index_type
+from rsciio_tpx3.raw_csr.block_sums import SummedBlocks
 from rsciio_tpx3.raw_csr.description import disk_type, toml_text
 
 __all__ = ["RawCsrSink"]
@@ -63,7 +64,8 @@ class RawCsrSink:
         for part, path in zip(_SUFFIXES, self._files.claim(_names(self._files.target))):
             arrays[f"{part}_file"] = os.path.basename(path)
             arrays[f"{part}_dtype"] = _type_name(self.dtypes[part])
-        sums = {part: file.sum.hexdigest() for part, file in self._open.items()}
+        sums = {f"{part}_sha256": file.sum.hexdigest() for part, file in self._open.items()}
+        sums |= {f"{part}_sums": file.blocks.finish().text() for part, file in self._open.items()}
         with open(self._files.path(), "w", encoding="utf-8", newline="\n") as file:
             file.write(toml_text(params, arrays, record, sums))
 
@@ -99,16 +101,18 @@ def refuse_odd_name(target):
 
 
 class _Summed:
-    """A file that is written from its beginning to its end, and its SHA-256."""
+    """A file that is written from its beginning to its end, its SHA-256, and the sums of its blocks."""
 
     def __init__(self, path):
         self._file = open(path, "wb")
-        self.sum = hashlib.sha256()
+        self.sum, self.blocks = hashlib.sha256(), SummedBlocks()
 
     def write(self, array):
         array = np.ascontiguousarray(array)
         array.tofile(self._file)
-        self.sum.update(array.view(np.uint8).data)
+        content = array.view(np.uint8).data
+        self.sum.update(content)
+        self.blocks.update(content)
 
     def close(self):
         self._file.close()

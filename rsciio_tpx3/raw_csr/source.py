@@ -11,6 +11,7 @@ import numpy as np
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.canonical import canonical_frames, native
 from rsciio_tpx3.frames.kernels import sum_rows
+from rsciio_tpx3.raw_csr.description import changed_array
 
 __all__ = ["RawCsrSource"]
 
@@ -33,6 +34,8 @@ class RawCsrSource:
         LiberTEM. Positions beyond the last frame are blank, frames beyond the last position left out.
     dtype : numpy.dtype, optional
         Type of the values; as in the file by default.
+    verify : bool
+        Compare the sums of the blocks that are read; False where the whole arrays are compared afterwards.
 
     Raises
     ------
@@ -48,10 +51,11 @@ class RawCsrSource:
     >>> source.frames(0, 10).sum(axis=0)  # doctest: +SKIP
     """
 
-    def __init__(self, description, nav_shape=None, sig_shape=None, sync_offset=0, dtype=None):
+    def __init__(self, description, nav_shape=None, sig_shape=None, sync_offset=0, dtype=None, verify=True):
         self.path = description.path
         self._stamps = description.stamps
         self._dtypes = description.dtypes
+        self._sums = description.block_sums if verify else {}
         self._name = description.stamps["indices"].name
         self.dtype = np.dtype(dtype) if dtype is not None else native(np.empty(0, self._dtypes["data"])).dtype
         n_entries = self._check_lengths()
@@ -159,12 +163,26 @@ class RawCsrSource:
         return native(self._read("indptr", first, last + 1)).astype(np.int64, copy=False)
 
     def _read(self, part, first, last):
-        """Entries of one array, refused where the file is no longer the one that was opened."""
-        stamp, dtype = self._stamps[part], self._dtypes[part]
-        found = np.empty(max(last - first, 0), dtype)
+        """Entries of one array, refused where the file is no longer the one that was opened, or written."""
+        stamp, dtype, sums = self._stamps[part], self._dtypes[part], self._sums.get(part)
+        start, stop = first * dtype.itemsize, max(last, first) * dtype.itemsize
+        if sums is None or start == stop:
+            found = np.empty(stop - start, np.uint8)
+            with stamp.open() as file:
+                stamp.fill(file, start, found)
+            return found.view(dtype)
+        begin, end = sums.around(start, stop, stamp.size)
+        words = np.empty(-(-(end - begin) // 8), np.uint64)
+        words[-1:] = 0  # beyond the end of the file
+        found = words.view(np.uint8)[: end - begin]
         with stamp.open() as file:
-            stamp.fill(file, first * dtype.itemsize, found.view(np.uint8))
-        return found
+            stamp.fill(file, begin, found)
+        changed = sums.first_changed(words, begin)
+        if changed is not None:
+            raise changed_array(stamp, part, self.path, f"its block from byte {changed} on differs from {part}_sums")
+        wanted = found[start - begin : stop - begin].view(dtype)
+        # a few frames should not keep the blocks around them in memory
+        return wanted if 2 * (stop - start) > end - begin else wanted.copy()
 
     def _length(self, part):
         return self._stamps[part].size // self._dtypes[part].itemsize

@@ -9,6 +9,7 @@ from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.source import Edges, EventIndex
 from rsciio_tpx3.exceptions import ConflictError, Tpx3FormatError
 from rsciio_tpx3.kept_index import indexing_bar
+from rsciio_tpx3.t3pa.plain import steady_shift, survey
 from rsciio_tpx3.t3pa.rows import COUNTS, FIRST_ODD, HIT, MOST_BY_CHIP, MOST_MATRIX, ODD, UNKNOWN, judged
 from rsciio_tpx3.t3pa.series import SeriesFinder
 from rsciio_tpx3.wording import counted
@@ -122,29 +123,67 @@ class _Pass:
 
     def _add(self, start, stop, skip, keep, rows):
         own = slice(skip, skip + keep)
-        kind, counts = judged(rows, own, self.most_pixel, self.by_chip, self.records.packed)
+        found = survey(rows, own, self.most_pixel, self.by_chip, self.records.packed, self.last_toa)
+        spans = None if found is None else self._steady_spans(found)
+        if spans is None:
+            spans = self._add_odd(rows, own)
+        else:
+            self._count(found.counts)
+            self.largest_pixel = max(self.largest_pixel, found.largest_pixel)
+            self.largest_toa = max(self.largest_toa, found.largest_toa)
+            self.last_toa = found.last_toa
+        for bits, (first, low, high, last, n_hits) in spans.items():
+            if n_hits:
+                self.reference[bits] = last
+            self.blocks[bits].append((start, stop, skip, keep, first or 0, low, high, n_hits))
+
+    def _count(self, counts):
         for key, n in zip(COUNTS, counts.tolist()):
             self.counts[key] += n
+
+    def _first_reference(self, bits, toa):
+        """Where the first hit of a block is looked for by a clock: beside the hit before it, or in the first turn."""
+        first = self.reference[bits]
+        return int(toa % (1 << min(bits, _MOST_BITS))) * COARSE_TICKS if first is None else first
+
+    def _steady_spans(self, found):
+        """Reference, earliest and latest time, last coarse time and number of hits of a good block, for each clock.
+
+        None where a clock may have started again within it.
+        """
+        spans, n_hits = {}, int(found.counts[HIT])
+        for bits in self.candidates:
+            first = self._first_reference(bits, found.first // COARSE_TICKS)
+            shift = steady_shift(found.first, found.least, found.most, bits, first)
+            if shift is None:
+                return None
+            spans[bits] = first, found.low + shift, found.high + shift, found.last + shift, n_hits
+        return spans
+
+    def _add_odd(self, rows, own):
+        """The same for any block, and what is odd in it."""
+        kind, counts = judged(rows, own, self.most_pixel, self.by_chip, self.records.packed)
+        self._count(counts)
         hit = kind == HIT
         if not self.first_odd and counts[list(ODD)].any():
-            self.first_odd = _described(rows, skip + int(np.flatnonzero(kind >= FIRST_ODD)[0]))
+            self.first_odd = _described(rows, own.start + int(np.flatnonzero(kind >= FIRST_ODD)[0]))
         if counts[UNKNOWN]:
             self.odd_overflows |= set(np.unique(rows.overflow[own][kind == UNKNOWN])[:20].tolist())
-        pixel, toa, ftoa = (getattr(rows, column)[own][hit] for column in ("pixel", "toa", "ftoa"))
+        pixel, toa, ftoa = (getattr(rows, name)[own][hit].astype(np.int64) for name in ("pixel", "toa", "ftoa"))
         if len(toa):
             self.largest_pixel = max(self.largest_pixel, int(pixel.max()))
             self.largest_toa = max(self.largest_toa, int(toa.max()))
             self._note_steps_back(toa, rows, own, hit)
+        spans = {}
         for bits in self.candidates:
-            first = self.reference[bits]
-            if len(toa) and first is None:
-                first = int(toa[0] % (1 << min(bits, _MOST_BITS))) * COARSE_TICKS
-            low = high = 0
-            if len(toa):
-                coarse = unwrapped(toa, bits, first)
-                times = coarse - PIXEL_TICKS * ftoa
-                low, high, self.reference[bits] = int(times.min()), int(times.max()), int(coarse[-1])
-            self.blocks[bits].append((start, stop, skip, keep, first or 0, low, high, len(toa)))
+            if len(toa) == 0:
+                spans[bits] = self.reference[bits], 0, 0, None, 0
+                continue
+            first = self._first_reference(bits, toa[0])
+            coarse = unwrapped(toa, bits, first)
+            times = coarse - PIXEL_TICKS * ftoa
+            spans[bits] = first, int(times.min()), int(times.max()), int(coarse[-1]), len(toa)
+        return spans
 
     def _note_steps_back(self, toa, rows, own, hit):
         """Steps back in time that last, and are longer than rows are ever out of order."""
@@ -157,7 +196,8 @@ class _Pass:
             after = toa[back[:, None] + np.arange(1, _AFTER + 1)].max(axis=1)
             back = back[after < before[back] - _SECOND]
         if len(back):
-            self.first_back = self.first_back or f"at byte {rows.place[own][hit][back[0]]}"
+            row = own.start + int(np.flatnonzero(hit)[back[0]])
+            self.first_back = self.first_back or f"at byte {rows.place[row]}"
             self.steps_back = (self.steps_back + (before[back] - toa[back]).tolist())[-_MOST_STEPS:]
 
     def refuse_other_kinds(self, name):

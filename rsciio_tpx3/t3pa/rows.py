@@ -10,9 +10,24 @@ from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.events.clock import COARSE_TICKS
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 
-__all__ = ["COUNTS", "FIRST_ODD", "HIT", "MOST_BY_CHIP", "MOST_MATRIX", "ODD", "UNKNOWN", "judged"]
+__all__ = [
+    "COUNTS",
+    "FAR_STEPS",
+    "FIRST_ODD",
+    "HIT",
+    "MOST_BY_CHIP",
+    "MOST_MATRIX",
+    "ODD",
+    "SERVICE",
+    "UNKNOWN",
+    "add_neighbours",
+    "add_service",
+    "is_good",
+    "judged",
+    "kind_of",
+]
 
-HIT, _SERVICE, UNKNOWN, _IMPOSSIBLE, _FAR = range(5)
+HIT, SERVICE, UNKNOWN, _IMPOSSIBLE, _FAR = range(5)
 FIRST_ODD = UNKNOWN
 ODD = (UNKNOWN, _IMPOSSIBLE, _FAR)
 """Kinds that are lost; they are the last ones, and the first of `COUNTS` are the kinds in order."""
@@ -40,11 +55,11 @@ MOST_BY_CHIP = 256 * CHIP_SIZE**2
 _GAP_START, _GAP_END, _CORRUPTED = 0x74, 0x75, 0
 _TRIGGER = 10
 _CHIP_BITS = 16
-_ONE_CHIP = CHIP_SIZE**2
+ONE_CHIP = CHIP_SIZE**2
 _MOST_COARSE = (1 << 62) // COARSE_TICKS
 _TOGETHER = 8  # steps of 25 ns: hits of one electron
 # one time that is this far from those around it, which agree, is not theirs (1.7 s and 0.4 s)
-_FAR_STEPS, _NEAR_STEPS = 1 << 26, 1 << 24
+FAR_STEPS, _NEAR_STEPS = 1 << 26, 1 << 24
 _PERIODS = (1 << 28, 1 << 30)
 
 
@@ -70,7 +85,9 @@ def judged(rows, own, most_pixel=MOST_MATRIX, by_chip=False, packed=False):
     counts : numpy.ndarray of int64
         In the order of `COUNTS`.
     """
-    columns = [getattr(rows, name)[own] for name in ("pixel", "toa", "tot", "ftoa", "overflow")]
+    columns = [
+        getattr(rows, name)[own].astype(np.int64, copy=False) for name in ("pixel", "toa", "tot", "ftoa", "overflow")
+    ]
     kind = np.empty(len(columns[0]), np.uint8)
     counts = np.zeros(_N_COUNTS, np.int64)
     _judge(*columns, most_pixel, by_chip, packed, kind, counts)
@@ -82,16 +99,15 @@ def _judge(pixel, toa, tot, ftoa, overflow, most_pixel, by_chip, packed, kind, c
     n = len(pixel)
     leaps = False  # whether any time is far from the one before: mostly none is
     for i in range(n):
-        leaps |= i > 0 and abs(toa[i] - toa[i - 1]) > _FAR_STEPS
+        leaps |= i > 0 and abs(toa[i] - toa[i - 1]) > FAR_STEPS
         plain = overflow[i] == 0 and pixel[i] > 0  # by far the most are
-        good = 0 <= pixel[i] < most_pixel and 0 <= toa[i] <= _MOST_COARSE and 0 <= tot[i] <= 1023 and 0 <= ftoa[i] <= 31
+        good = is_good(pixel[i], toa[i], tot[i], ftoa[i], most_pixel)
         if plain and good:
             kind[i] = HIT
             continue
-        kind[i] = _kind(pixel[i], toa[i], tot[i], ftoa[i], overflow[i], good, by_chip, packed)
-        if kind[i] == _SERVICE:
-            counts[5] += pixel[i] == _GAP_START
-            counts[6] += pixel[i] == _GAP_END
+        kind[i] = kind_of(pixel[i], toa[i], tot[i], ftoa[i], overflow[i], good, by_chip, packed)
+        if kind[i] == SERVICE:
+            add_service(pixel[i], counts)
         elif kind[i] == UNKNOWN:
             counts[7] += (pixel[i] >> _CHIP_BITS) == overflow[i]
     if leaps:
@@ -102,19 +118,40 @@ def _judge(pixel, toa, tot, ftoa, overflow, most_pixel, by_chip, packed, kind, c
     for i in range(n):
         counts[kind[i]] += 1
         if kind[i] == HIT:
-            counts[8] += pixel[i] >= _ONE_CHIP
-            if last >= 0 and abs(toa[i] - toa[last]) <= _TOGETHER:
-                apart = abs(pixel[i] - pixel[last])
-                counts[9] += 255 <= apart <= 257
-                counts[10] += 511 <= apart <= 513
+            counts[8] += pixel[i] >= ONE_CHIP
+            if last >= 0:
+                add_neighbours(pixel[i], toa[i], pixel[last], toa[last], counts)
             last = i
 
 
 @njit(nogil=True, cache=True)
-def _kind(pixel, toa, tot, ftoa, overflow, good, by_chip, packed):
+def is_good(pixel, toa, tot, ftoa, most_pixel):
+    """Whether the numbers of a row are within the limits of a hit."""
+    return 0 <= pixel < most_pixel and 0 <= toa <= _MOST_COARSE and 0 <= tot <= 1023 and 0 <= ftoa <= 31
+
+
+@njit(nogil=True, cache=True)
+def add_service(pixel, counts):
+    """Count a service row that tells of a gap."""
+    counts[5] += pixel == _GAP_START
+    counts[6] += pixel == _GAP_END
+
+
+@njit(nogil=True, cache=True)
+def add_neighbours(pixel, toa, last_pixel, last_toa, counts):
+    """Count a hit, beside the one before it, by what it tells about the width of the matrix."""
+    if abs(toa - last_toa) <= _TOGETHER:
+        apart = abs(pixel - last_pixel)
+        counts[9] += 255 <= apart <= 257
+        counts[10] += 511 <= apart <= 513
+
+
+@njit(nogil=True, cache=True)
+def kind_of(pixel, toa, tot, ftoa, overflow, good, by_chip, packed):
+    """`HIT`, or what else a row is that has Overflow, pixel 0, or a number beyond the limits of a hit."""
     if overflow != 0:
         if overflow == _TRIGGER or (overflow == 1 and pixel in (_GAP_START, _GAP_END, _CORRUPTED)):
-            return _SERVICE
+            return SERVICE
         if not (by_chip and (pixel >> _CHIP_BITS) == overflow):
             return UNKNOWN
     if packed and pixel == 0 and toa == 0 and tot == 0 and ftoa == 0:
@@ -131,7 +168,7 @@ def _is_far(toa, kind, i):
         return False
     beside = first if first != i else first + 1
     step = abs(toa[i] - toa[beside])
-    if step <= _FAR_STEPS:
+    if step <= FAR_STEPS:
         return False
     for k in range(first, first + 5):
         if k != i and (kind[k] != HIT or abs(toa[k] - toa[beside]) > _NEAR_STEPS):

@@ -13,6 +13,7 @@ from rsciio_tpx3.frames.growing import stamp_of
 from rsciio_tpx3.kept_index import cache_for, recalled_index
 from rsciio_tpx3.t3pa.index import BLOCK, TOA_BITS, build_index, unwrapped, warn_of_losses
 from rsciio_tpx3.t3pa.matrix import is_by_chip, matrix_layout, matrix_name, matrix_table
+from rsciio_tpx3.t3pa.plain import plain_hits, steady_shift
 from rsciio_tpx3.t3pa.records import open_records
 from rsciio_tpx3.t3pa.rows import HIT, MOST_BY_CHIP, MOST_MATRIX, judged
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
@@ -218,14 +219,35 @@ class AdvacamSource:
 
     def _hits(self, block):
         rows = self._records.read(int(block["start"]), int(block["stop"]))
-        own = slice(int(block["skip"]), int(block["skip"] + block["keep"]))
+        own, reference = slice(int(block["skip"]), int(block["skip"] + block["keep"])), int(block["reference"])
         most = MOST_BY_CHIP if self._by_chip else MOST_MATRIX
-        kind, _ = judged(rows, own, most, self._by_chip, self._records.packed)
+        limits = most, self._by_chip, self._records.packed
+        hits = self._plain_hits(rows, own, limits, reference)
+        return self._odd_hits(rows, own, limits, reference) if hits is None else hits
+
+    def _plain_hits(self, rows, own, limits, reference):
+        """Hits of rows in which time does not leap; None where it does."""
+        found = plain_hits(rows, own, *limits, self._table)
+        if found is None:
+            return None
+        pixel, toa, tot, first, least, most = found
+        shift = steady_shift(first, least, most, self._bits, reference)
+        if shift is None:
+            return None
+        if shift:
+            toa += shift
+        return Hits(pixel, toa, tot, self.sig_shape[1])
+
+    def _odd_hits(self, rows, own, limits, reference):
+        """Hits of any rows."""
+        kind, _ = judged(rows, own, *limits)
         is_hit = kind == HIT
         if not self._by_chip:
             is_hit &= rows.pixel[own] < len(self._table)
-        pixel, toa, tot, ftoa = (getattr(rows, name)[own][is_hit] for name in ("pixel", "toa", "tot", "ftoa"))
-        coarse = unwrapped(toa, self._bits, int(block["reference"]))
+        pixel, toa, tot, ftoa = (
+            getattr(rows, name)[own][is_hit].astype(np.int64) for name in ("pixel", "toa", "tot", "ftoa")
+        )
+        coarse = unwrapped(toa, self._bits, reference)
         return Hits(self._table[pixel], coarse - PIXEL_TICKS * ftoa, tot.astype(np.uint16), self.sig_shape[1])
 
     def _layout_name(self):
