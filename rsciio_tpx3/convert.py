@@ -121,8 +121,8 @@ def convert(
 def check(path, file_format=None, show_progressbar=None, **options):
     """Read a whole file and raise at the first thing that is wrong.
 
-    All checksums that the file has are compared. The structure of an HDF5 file is read in another process first, which
-    is stopped after 60 s: some damaged files keep the HDF5 library busy for ever.
+    All checksums that the file has are compared. An HDF5 file, its structure and what it holds, is read in another
+    process first, which is stopped after 60 s of one step: some damaged files keep the HDF5 library busy for ever.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ reading the bytes. Source: HDF5 file format specification 3.0, section III.E, an
 import struct
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.frames.hdf5_dense import check_tables
 
 __all__ = ["check_heaps"]
 
@@ -20,7 +21,7 @@ _SEARCHED_BYTES = 1 << 20  # and are referred to from the beginning of the file
 
 
 def check_heaps(stamp):
-    """Raise Tpx3FormatError if the library would get stuck in a heap of a file.
+    """Raise Tpx3FormatError if the library would get stuck in a heap of a file, or ask for gigabytes for a table.
 
     Parameters
     ----------
@@ -31,6 +32,7 @@ def check_heaps(stamp):
         return
     with open(stamp.path, "rb") as file:
         content = file.read(stamp.size)
+    check_tables(content, stamp.name)
     at, n_heaps = content.find(_BEGINNING), 0
     while at >= 0:
         sizes = _sizes(content, at, stamp.name)

@@ -74,8 +74,8 @@ def file_reader(
         Follow links, external storage and virtual data sets into other files. False refuses them: a file from
         elsewhere could show any file of yours as counts.
     guard : bool or float
-        Read the structure of the file in another process first, which is stopped after 60 s (or so many): some damaged
-        files keep the HDF5 library busy for ever. `rsciio_tpx3.convert.check` always does.
+        Read the whole file in another process first, which is stopped after 60 s (or so many) of one step: some damaged
+        files keep the HDF5 library busy for ever, or end the process. `rsciio_tpx3.convert.check` always does.
     **kwds
         Refused, with the option that was probably meant.
 
