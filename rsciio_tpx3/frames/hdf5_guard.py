@@ -1,9 +1,9 @@
 """An HDF5 file, read by another process that may be stopped: its structure, and what it holds.
 
-Damage in the tables of an HDF5 file, or among its texts and rows, can keep the library busy for ever, or end the process
-(6 of 29,316 files with a few changed bytes kept it busy). No check of ours comes before the library's own reading of
-these tables, and a call into it cannot be interrupted; a process can. The other process says a word after each step, so
-that the time limit is one of a step, whatever the size of the file.
+Damage in the tables of an HDF5 file, or among its texts and rows, can keep the library busy for ever, or end the
+process (6 of 29,316 files with a few changed bytes kept it busy). No check of ours comes before the library's own
+reading of these tables, and a call into it cannot be interrupted; a process can. The other process says a word before
+each step, so that the time limit is one of a step, whatever the size of the file.
 """
 
 import math
@@ -60,7 +60,7 @@ def guard_hdf5(guard, path):
 
 
 def _watched(command, environment, seconds):
-    """Exit status of a process, None if it was silent for too long and was ended; and what it last said that it does."""
+    """Exit status of a process, None if it was silent for too long and was ended; and what it last said it does."""
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True, errors="replace"
     ) as process:

@@ -14,6 +14,7 @@ from pathlib import Path
 from dask.utils import format_bytes, parse_bytes
 
 from rsciio_tpx3.exceptions import LimitError
+from rsciio_tpx3.frames.files import write_text
 
 __all__ = ["DenseMemoryError", "check", "get_limit", "save_limit", "set_limit"]
 
@@ -63,7 +64,7 @@ def save_limit(limit):
         return
     text = str(_in_bytes(limit, "save_limit"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "\n")
+    write_text(path, text + "\n")
 
 
 def get_limit(limit=None):

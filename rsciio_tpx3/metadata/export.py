@@ -7,6 +7,7 @@ import os
 from urllib.parse import quote
 
 from rsciio_tpx3.exceptions import ConflictError, UnitError
+from rsciio_tpx3.frames.files import write_text
 from rsciio_tpx3.metadata.calibration import (
     axis_kind,
     check_uniform,
@@ -303,6 +304,8 @@ def ro_crate(signal, files):
 def write_ro_crate(signal, *paths, overwrite=False):
     """Write ``ro-crate-metadata.json`` beside files that hold a signal.
 
+    It appears when it is complete; an old one stays whole until then.
+
     Parameters
     ----------
     signal : HyperSpy signal, RosettaSciIO signal dictionary, or metadata tree
@@ -333,6 +336,5 @@ def write_ro_crate(signal, *paths, overwrite=False):
     if os.path.exists(target) and not overwrite:
         raise FileExistsError(f"{target!r} exists. Pass overwrite=True to replace it.")
     crate = ro_crate(signal, {os.path.basename(path): os.path.getsize(path) for path in every})
-    with open(target, "w", encoding="utf-8") as file:
-        json.dump(crate, file, indent=2, ensure_ascii=False)
+    write_text(target, json.dumps(crate, indent=2, ensure_ascii=False))
     return target

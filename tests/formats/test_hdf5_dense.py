@@ -1,4 +1,4 @@
-"""Kind of fault: memory from small files. Attributes in a heap of their own are bounded before the library reads them."""
+"""Kind of fault: memory from small files. Attributes in a heap of their own are bounded before they are read."""
 
 import logging
 import struct
@@ -83,9 +83,10 @@ def test_texts_of_gigabytes_in_a_heap_are_left_out(path, caplog):
             sums = content[at + 18 : at + 22]
             content[at + 18 : at + 22] = bytes(4)
             for size in (1024, 2048, 4096):  # which one it has stands elsewhere
-                if lookup3(block[:18] + bytes(4) + bytes(path.read_bytes()[at + 22 : at + size])) == struct.unpack(
-                    "<I", sums
-                )[0]:
+                if (
+                    lookup3(block[:18] + bytes(4) + bytes(path.read_bytes()[at + 22 : at + size]))
+                    == struct.unpack("<I", sums)[0]
+                ):
                     content[at + 18 : at + 22] = struct.pack("<I", lookup3(bytes(content[at : at + size])))
                     n_changed += 1
         at = content.find(b"FHDB", at + 4)
