@@ -22,7 +22,7 @@ from rsciio_tpx3.frames.write import NullSink, write
 from rsciio_tpx3.information import check_events
 from rsciio_tpx3.metadata.provenance import checksums, files_of, provenance, size_of, with_step
 from rsciio_tpx3.metadata.sidecars import find_sidecars
-from rsciio_tpx3.opening import EVENT_FORMATS
+from rsciio_tpx3.opening import EVENT_FORMATS, events_inside
 from rsciio_tpx3.plain_files import need_file
 from rsciio_tpx3.reading import scan_options
 from rsciio_tpx3.waiting import completed
@@ -209,6 +209,9 @@ def _plugin(path, name, option, writes=False):
             f"the ending of {path!r} tells {what}. Give the format by name, by {option}, such as "
             f"{', '.join(dict.fromkeys([*ours, *others]))}."
         )
+    if not writes and not found[0]["api"].startswith("rsciio_tpx3."):
+        inside = events_inside(path)
+        found = [p for p in plugins if inside and p["api"] == f"rsciio_tpx3.{inside}"] or found
     return found[0]
 
 
@@ -265,6 +268,7 @@ def _is_same(first, second):
 
 def _read(plugin, paths, options, show_progressbar=None):
     module = importlib.import_module(plugin["api"])
+    _refuse_options(plugin, module, options)
     if show_progressbar is not None and "show_progressbar" in inspect.signature(module.file_reader).parameters:
         options = {"show_progressbar": show_progressbar, **options}
     signals = module.file_reader(paths[0] if len(paths) == 1 else paths, lazy=True, **options)
@@ -274,6 +278,19 @@ def _read(plugin, paths, options, show_progressbar=None):
             f"{paths[0]!r} holds {len(signals)} signals: {titles}. Load the one you want and save it by HyperSpy."
         )
     return completed(signals[0])
+
+
+def _refuse_options(plugin, module, options):
+    """Raise for an option that a reader of others does not have; ours say it themselves, with the one that was meant."""
+    known = inspect.signature(module.file_reader).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        return
+    if unknown := [name for name in options if name not in known]:
+        names = ", ".join(name for name in known if name != "filename")
+        raise ValueError(
+            f"{', '.join(unknown)} is not an option of the reader of {plugin['name']}: it has {names}. Where the file "
+            "holds counted events, give its format, such as file_format='NXevent' (--format)."
+        )
 
 
 # -- reading back ----------------------------------------------------------------------------------

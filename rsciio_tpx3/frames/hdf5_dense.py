@@ -56,7 +56,7 @@ def check_tables(content, name):
 
 
 def _sealed(content, mark, size_of):
-    """Structures with a mark and the right checksum; the library refuses others, or they are bytes of something else."""
+    """Structures with a mark and the right checksum; others the library refuses, or they are other bytes."""
     at = content.find(mark)
     while at >= 0:
         n = size_of(content[at : at + _HEAP_SIZE])
@@ -81,7 +81,7 @@ def _check_tree(head, name, size):
     fits &= kind in _OTHER_TREES or _RECORDS.get(kind) == record
     if not fits or n_records * record > size:
         raise Tpx3FormatError(
-            f"{name!r} has a table (kind {kind}) of {n_records} entries of {record} bytes in nodes of {node} bytes, while "
+            f"{name!r} has a table (kind {kind}) of {n_records} entries of {record} bytes, nodes of {node} bytes, but "
             f"the whole file has {size}: it is damaged. Copy the file again."
         )
 
