@@ -281,7 +281,7 @@ def _read(plugin, paths, options, show_progressbar=None):
 
 
 def _refuse_options(plugin, module, options):
-    """Raise for an option that a reader of others does not have; ours say it themselves, with the one that was meant."""
+    """Raise for an option that a reader of others does not have; ours say it themselves, with what was meant."""
     known = inspect.signature(module.file_reader).parameters
     if any(p.kind is p.VAR_KEYWORD for p in known.values()):
         return
