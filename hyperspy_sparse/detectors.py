@@ -56,8 +56,8 @@ def mask_of(signal, detector):
         return mask, counted
     if not isinstance(detector, BaseROI):
         raise ValueError(
-            f"detector={shown(detector)}: a region such as hs.roi.CircleROI(0, 0, 5), or a mask of shape {shape} "
-            "(y, x), is expected."
+            f"detectors: {shown(detector)} is none; a region such as hs.roi.CircleROI(0, 0, 5), or a mask of shape "
+            f"{shape} (y, x), is expected."
         )
     mask, with_nan = _applied(detector, sig_axes)
     return mask, np.result_type(signal.data.dtype, float) if with_nan else counted

@@ -23,6 +23,7 @@ from rsciio_tpx3.information import check_events
 from rsciio_tpx3.metadata.provenance import checksums, files_of, provenance, size_of, with_step
 from rsciio_tpx3.metadata.sidecars import find_sidecars
 from rsciio_tpx3.opening import EVENT_FORMATS, events_inside
+from rsciio_tpx3.options import check_flag, check_one_file, check_word, checks_arguments
 from rsciio_tpx3.plain_files import need_file
 from rsciio_tpx3.reading import scan_options
 from rsciio_tpx3.waiting import completed
@@ -30,6 +31,7 @@ from rsciio_tpx3.waiting import completed
 __all__ = ["add_check_parser", "add_convert_parser", "check", "convert"]
 
 
+@checks_arguments
 def convert(
     source,
     target,
@@ -149,6 +151,9 @@ def check(path, file_format=None, show_progressbar=None, **options):
     >>> from rsciio_tpx3.convert import check
     >>> check("scan.toml")["entries"]  # doctest: +SKIP
     """
+    check_one_file("path", path)
+    check_word("file_format", file_format)
+    check_flag("show_progressbar", show_progressbar)
     path = os.path.abspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path!r} does not exist.")
@@ -198,7 +203,7 @@ def _plugin(path, name, option, writes=False):
         names = [plugin["name"] for plugin in plugins]
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(sorted(names))}."
-        raise ValueError(f"there is no format {name!r}. {hint}")
+        raise ValueError(f"{option}: there is no format {name!r}. {hint}")
     ending = os.path.splitext(path)[1][1:].lower()
     found = [p for p in plugins if ending and ending in (e.lower() for e in p["file_extensions"])]
     if len(found) != 1:
