@@ -363,6 +363,8 @@ def _plain(found):
     if isinstance(found, np.ndarray):
         if found.dtype.names:
             return [_plain(item) for item in found.ravel()[:_MOST_ITEMS]]
+        if found.dtype.kind in "biufc":
+            return found.tolist()  # plain already: a million numbers one by one took 0.2 s
         return [_plain(item) for item in found.tolist()] if found.ndim else _plain(found[()])
     if isinstance(found, list):
         return [_plain(item) for item in found]
