@@ -456,8 +456,10 @@ def _dictionary(name, value):
 
 def _kept(name, value):
     parts = (value,) if isinstance(value, str) else value
-    if not isinstance(parts, (tuple, list, set, frozenset)) or not all(part in ("time", "tot") for part in parts):
-        raise _refused(name, value, 'names of what is kept of each hit are expected, of "time" and "tot"')
+    if not isinstance(parts, (tuple, list, set, frozenset)) or not all(
+        isinstance(part, str) and part in ("time", "tot") for part in parts
+    ):
+        raise ValueError(f"{name}={shown(value)} is none of 'time', 'tot', or a list of these.")
 
 
 def _version(name, value):
