@@ -50,14 +50,17 @@ def mask_of(signal, detector):
     if isinstance(detector, BaseSignal):
         detector = detector.data
     if isinstance(detector, np.ndarray | da.Array | list):
-        mask = np.asarray(detector).astype(bool)
+        try:
+            mask = np.asarray(detector).astype(bool)
+        except ValueError:  # rows of several lengths
+            raise ValueError(f"detectors: {shown(detector)} is no mask of shape {shape} (y, x).") from None
         if mask.shape != shape:
-            raise ValueError(f"the mask has shape {mask.shape}, the detector {shape} (y, x).")
+            raise ValueError(f"detectors: the mask has shape {mask.shape}, the detector {shape} (y, x).")
         return mask, counted
     if not isinstance(detector, BaseROI):
         raise ValueError(
-            f"detector={shown(detector)}: a region such as hs.roi.CircleROI(0, 0, 5), or a mask of shape {shape} "
-            "(y, x), is expected."
+            f"detectors: {shown(detector)} is none; a region such as hs.roi.CircleROI(0, 0, 5), or a mask of shape "
+            f"{shape} (y, x), is expected."
         )
     mask, with_nan = _applied(detector, sig_axes)
     return mask, np.result_type(signal.data.dtype, float) if with_nan else counted

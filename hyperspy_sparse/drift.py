@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.detectors import mask_of, masked_sums
 from hyperspy_sparse.twins import has_sparse_chunks
 from hyperspy_sparse.waiting import read_recording
@@ -166,8 +167,7 @@ def find_drift(signal, detector=None, reference="mean", upsample_factor=20, smoo
 
 def check_frames(signal):
     """Refuse signals that are no repeated scan of sparse frames."""
-    if not hasattr(signal, "axes_manager"):
-        raise TypeError(f"signal={shown(signal)}: a signal is needed, such as hs.load returns it.")
+    need_signal(signal)
     if not has_sparse_chunks(signal):
         raise ValueError(f"{signal} has no sparse frames; hyperspy_sparse.to_sparse(signal) makes them.")
     read_recording(signal)

@@ -9,6 +9,7 @@ import weakref
 
 import numpy as np
 
+from hyperspy_sparse.arguments import needs_signal
 from hyperspy_sparse.axes import require_uniform
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.frames import memory_limit
@@ -17,6 +18,7 @@ from rsciio_tpx3.frames.dask_array import source_of
 __all__ = ["run_udf", "to_libertem", "to_py4dstem", "to_quantem"]
 
 
+@needs_signal
 def to_libertem(signal, context):
     """A LiberTEM data set of a sparse signal; LiberTEM gets the counts as CSR.
 
@@ -80,6 +82,7 @@ def _need_sparse(signal):
         raise ValueError(f"{signal} is no sparse signal. Make it one with hyperspy_sparse.to_sparse(signal).")
 
 
+@needs_signal
 def run_udf(signal, udf, context=None, roi=None, progress=False):
     """Run a LiberTEM user-defined function on a sparse signal.
 
@@ -147,6 +150,7 @@ def _new(signal, values, axes):
     return new
 
 
+@needs_signal
 def to_py4dstem(signal):
     """A py4DSTEM DataCube of a signal: dense, with its calibration.
 
@@ -199,6 +203,7 @@ def to_py4dstem(signal):
     return cube
 
 
+@needs_signal
 def to_quantem(signal):
     """A quantem Dataset4dstem of a signal: dense, with its calibration.
 

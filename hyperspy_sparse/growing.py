@@ -1,5 +1,7 @@
 """Recordings that are still being written: load what there is, and later the rest."""
 
+from hyperspy_sparse.arguments import needs_signal
+
 __all__ = ["refresh", "remember"]
 
 _TOLD = ("name", "scale", "offset", "units")
@@ -12,6 +14,7 @@ def remember(signal, filename, file_format, options):
     return signal
 
 
+@needs_signal
 def refresh(signal):
     """Load a recording that was loaded with ``follow=True`` again, as far as it has been written by now.
 

@@ -4,6 +4,7 @@ import dask.array as da
 import numpy as np
 import scipy.sparse
 
+from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.exchange import run_udf, to_libertem, to_py4dstem, to_quantem
 from hyperspy_sparse.twins import has_sparse_chunks, sparsified
 from hyperspy_sparse.viewers import FrameView, to_napari
@@ -11,6 +12,7 @@ from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
 from rsciio_tpx3.frames.types import is_stored
+from rsciio_tpx3.metadata.units import shown
 
 __all__ = ["FrameView", "convert", "run_udf", "to_libertem", "to_napari", "to_py4dstem", "to_quantem", "to_sparse"]
 
@@ -48,6 +50,7 @@ def to_sparse(signal):
     """
     from hyperspy_sparse.signals import as_sparse_twin
 
+    need_signal(signal)
     am = signal.axes_manager
     if am.signal_dimension != 2 or am.navigation_dimension < 1 or signal.ragged:
         raise ValueError(
@@ -118,9 +121,9 @@ def convert(array, backend, shape=None):
     >>> convert(matrix, "CSRFrames", shape=(2, 3, 2, 3)).nav_shape
     (2, 3)
     """
+    if not isinstance(backend, str) or backend not in (*_CONVERTERS, "CSRFrames"):
+        raise ValueError(f"backend={shown(backend)} is none of {', '.join(_CONVERTERS)}, CSRFrames.")
     frames = array if isinstance(array, CSRFrames) else CSRFrames(array, shape=shape)
     if backend == "CSRFrames":
         return frames
-    if backend not in _CONVERTERS:
-        raise ValueError(f"{backend!r} is none of {', '.join(_CONVERTERS)}, CSRFrames.")
     return _CONVERTERS[backend](frames)

@@ -408,6 +408,7 @@ class SparseFramesMixin:
         filename, overwrite, extension, file_format, **kwargs
             As in :meth:`hyperspy.api.signals.BaseSignal.save`.
         """
+        saving.check_arguments(filename, overwrite, extension, file_format)
         waiting.read_recording(self)
         options = {"overwrite": overwrite, "file_format": file_format, **kwargs}
         if saving.keeps_frames(filename, extension, file_format):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from rsciio_tpx3.metadata.units import shown
+
 __all__ = ["COUNTS", "attach", "counts_of", "drop_if_outdated", "hand_on", "note_as_ours", "picture"]
 
 COUNTS = "Counts"
@@ -16,7 +18,10 @@ def picture(signal, values, holds=COUNTS):
     from hyperspy.api import signals
 
     axes = signal.axes_manager.navigation_axes[::-1]
-    values = np.asarray(values)
+    try:
+        values = np.asarray(values)
+    except Exception as error:
+        raise ValueError(f"navigator={shown(values)}: an array of numbers is expected ({error}).") from None
     shape = tuple(axis.size for axis in axes)
     if values.shape != shape:
         raise ValueError(

@@ -1,9 +1,12 @@
 """Many results from one reading of the data."""
 
+from concurrent.futures import Executor
+
 import dask
 import numpy as np
 
 from hyperspy_sparse import noise
+from hyperspy_sparse.arguments import need_signal
 from rsciio_tpx3.metadata.units import shown
 
 __all__ = ["one_pass", "virtual_images"]
@@ -54,7 +57,9 @@ def one_pass(
     >>> sorted(found)
     ['bright', 'center_of_mass', 'sum_pattern', 'total_counts']
     """
-    _need_signal(signal)
+    need_signal(signal)
+    if scheduler is not None and not callable(scheduler) and not isinstance(scheduler, (str, Executor)):
+        raise ValueError(f"scheduler={shown(scheduler)}: a name such as 'threads' or 'sync' is expected.")
     flags = {"sum_pattern": sum_pattern, "total_counts": total_counts, "center_of_mass": center_of_mass}
     for name, value in flags.items():
         if not isinstance(value, (bool, np.bool_)):
@@ -111,7 +116,7 @@ def virtual_images(signal, detectors):
     """
     from hyperspy.signals import LazySignal1D, LazySignal2D
 
-    _need_signal(signal)
+    need_signal(signal)
     if isinstance(detectors, (str, bytes)) or not np.iterable(detectors):
         raise ValueError(f"detectors={shown(detectors)}: regions or masks are expected, in a list or by their names.")
     named = detectors if isinstance(detectors, dict) else dict(enumerate(detectors))
@@ -130,11 +135,6 @@ def virtual_images(signal, detectors):
     images.metadata.set_item("Virtual_detectors.names", [str(name) for name in named])
     noise.of_area(images, signal, min(sizes))
     return images
-
-
-def _need_signal(signal):
-    if not hasattr(signal, "axes_manager"):
-        raise TypeError(f"signal={shown(signal)}: a signal is needed, such as hs.load returns it.")
 
 
 def _sums(signal, detectors):

@@ -3,8 +3,18 @@
 from pathlib import Path
 
 from hyperspy_sparse.twins import choose_class, densified
+from rsciio_tpx3.options import check_flag, check_one_file, check_word
 
-__all__ = ["in_stock_class", "keeps_frames"]
+__all__ = ["check_arguments", "in_stock_class", "keeps_frames"]
+
+
+def check_arguments(filename, overwrite, extension, file_format):
+    """Refuse what is of another kind than `save` takes, by name."""
+    if filename is not None:
+        check_one_file("filename", filename)
+    check_flag("overwrite", overwrite)
+    check_word("extension", extension)
+    check_word("file_format", file_format)
 
 
 def keeps_frames(filename, extension, file_format):

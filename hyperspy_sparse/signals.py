@@ -24,6 +24,7 @@ from pyxem.signals import (
 
 from hyperspy_sparse import assigned_data, mixin, twins, waiting
 from hyperspy_sparse import navigator as _navigator
+from hyperspy_sparse.arguments import needs_signal
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
 
@@ -180,6 +181,7 @@ def finish_later(signal, frames):
     return signal
 
 
+@needs_signal
 def finish_loading(signal, navigator=None, holds=_navigator.COUNTS):
     """Last step of loading: the sparse class, and a navigator that is there at once.
 

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from hyperspy_sparse import frames
+from hyperspy_sparse.arguments import needs_signal
 from hyperspy_sparse.axes import require_uniform
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.frames import memory_limit
@@ -82,6 +83,7 @@ def _one_place(key, size):
     return None
 
 
+@needs_signal
 def to_napari(signal, viewer=None, **options):
     """Show a signal in napari: patterns with sliders for the scan, or a picture.
 

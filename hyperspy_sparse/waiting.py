@@ -7,6 +7,7 @@ results carry its account (losses, measured times, numbers of events), and kerne
 import dask.array as da
 
 from hyperspy_sparse import navigator
+from hyperspy_sparse.arguments import needs_signal
 from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 
@@ -34,6 +35,7 @@ def hand_on(signal, derived, counts):
         fill(derived, frames, counts)
 
 
+@needs_signal
 def read_recording(signal):
     """Read the recording of a signal now, if it was to wait for the first computation.
 

@@ -22,7 +22,8 @@ from rsciio_tpx3.frames.write import NullSink, write
 from rsciio_tpx3.information import check_events
 from rsciio_tpx3.metadata.provenance import checksums, files_of, provenance, size_of, with_step
 from rsciio_tpx3.metadata.sidecars import find_sidecars
-from rsciio_tpx3.opening import EVENT_FORMATS
+from rsciio_tpx3.opening import EVENT_FORMATS, events_inside
+from rsciio_tpx3.options import check_flag, check_one_file, check_word, checks_arguments
 from rsciio_tpx3.plain_files import need_file
 from rsciio_tpx3.reading import scan_options
 from rsciio_tpx3.waiting import completed
@@ -30,6 +31,7 @@ from rsciio_tpx3.waiting import completed
 __all__ = ["add_check_parser", "add_convert_parser", "check", "convert"]
 
 
+@checks_arguments
 def convert(
     source,
     target,
@@ -121,8 +123,8 @@ def convert(
 def check(path, file_format=None, show_progressbar=None, **options):
     """Read a whole file and raise at the first thing that is wrong.
 
-    All checksums that the file has are compared. The structure of an HDF5 file is read in another process first, which
-    is stopped after 60 s: some damaged files keep the HDF5 library busy for ever.
+    All checksums that the file has are compared. An HDF5 file, its structure and what it holds, is read in another
+    process first, which is stopped after 60 s of one step: some damaged files keep the HDF5 library busy for ever.
 
     Parameters
     ----------
@@ -149,6 +151,9 @@ def check(path, file_format=None, show_progressbar=None, **options):
     >>> from rsciio_tpx3.convert import check
     >>> check("scan.toml")["entries"]  # doctest: +SKIP
     """
+    check_one_file("path", path)
+    check_word("file_format", file_format)
+    check_flag("show_progressbar", show_progressbar)
     path = os.path.abspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path!r} does not exist.")
@@ -198,7 +203,7 @@ def _plugin(path, name, option, writes=False):
         names = [plugin["name"] for plugin in plugins]
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(sorted(names))}."
-        raise ValueError(f"there is no format {name!r}. {hint}")
+        raise ValueError(f"{option}: there is no format {name!r}. {hint}")
     ending = os.path.splitext(path)[1][1:].lower()
     found = [p for p in plugins if ending and ending in (e.lower() for e in p["file_extensions"])]
     if len(found) != 1:
@@ -209,6 +214,9 @@ def _plugin(path, name, option, writes=False):
             f"the ending of {path!r} tells {what}. Give the format by name, by {option}, such as "
             f"{', '.join(dict.fromkeys([*ours, *others]))}."
         )
+    if not writes and not found[0]["api"].startswith("rsciio_tpx3."):
+        inside = events_inside(path)
+        found = [p for p in plugins if inside and p["api"] == f"rsciio_tpx3.{inside}"] or found
     return found[0]
 
 
@@ -265,6 +273,7 @@ def _is_same(first, second):
 
 def _read(plugin, paths, options, show_progressbar=None):
     module = importlib.import_module(plugin["api"])
+    _refuse_options(plugin, module, options)
     if show_progressbar is not None and "show_progressbar" in inspect.signature(module.file_reader).parameters:
         options = {"show_progressbar": show_progressbar, **options}
     signals = module.file_reader(paths[0] if len(paths) == 1 else paths, lazy=True, **options)
@@ -274,6 +283,19 @@ def _read(plugin, paths, options, show_progressbar=None):
             f"{paths[0]!r} holds {len(signals)} signals: {titles}. Load the one you want and save it by HyperSpy."
         )
     return completed(signals[0])
+
+
+def _refuse_options(plugin, module, options):
+    """Raise for an option that a reader of others does not have; ours say it themselves, with what was meant."""
+    known = inspect.signature(module.file_reader).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        return
+    if unknown := [name for name in options if name not in known]:
+        names = ", ".join(name for name in known if name != "filename")
+        raise ValueError(
+            f"{', '.join(unknown)} is not an option of the reader of {plugin['name']}: it has {names}. Where the file "
+            "holds counted events, give its format, such as file_format='NXevent' (--format)."
+        )
 
 
 # -- reading back ----------------------------------------------------------------------------------

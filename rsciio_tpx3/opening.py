@@ -57,6 +57,32 @@ def _hdf5_format(path):
         return "stempy" if "electron_events" in file else "nxevent"
 
 
+def events_inside(path):
+    """Folder of the format of counted events in an HDF5 file, whatever its ending says; None where there are none.
+
+    RosettaSciIO gives ``.nxs`` to its reader of NXdata, which makes a signal of each list of an NXevent_data group.
+
+    Parameters
+    ----------
+    path : str
+    """
+    if not os.path.isfile(path):
+        return None
+    with open(path, "rb") as file:
+        if file.read(len(_HDF5)) != _HDF5:
+            return None
+    from rsciio_tpx3.frames.files import FileStamp
+    from rsciio_tpx3.frames.hdf5 import groups_of_class, open_hdf5
+    from rsciio_tpx3.frames.hdf5_heaps import check_heaps
+
+    stamp = FileStamp.of(path)
+    check_heaps(stamp)
+    with open_hdf5(stamp, "file of counted events") as file:
+        if "electron_events" in file:
+            return "stempy"
+        return "nxevent" if groups_of_class(file, "NXevent_data")[0] else None
+
+
 def module_of(name):
     """The package of a format, by its folder."""
     return importlib.import_module(f"rsciio_tpx3.{name}")

@@ -99,8 +99,8 @@ def _inside(indices, indptr, sig_shape, where, start):
             raise Tpx3FormatError(
                 f"{where} holds pixel numbers from {low} to {high}, but a detector of {sig_shape[0]} rows and "
                 f"{sig_shape[1]} columns has pixels 0 to {n_pixels - 1}. The first that is none is at position "
-                f"{_first((indices < 0) | (indices >= n_pixels), indptr, start)}. Correct the detector shape, or the "
-                "type or byte order of the pixel numbers."
+                f"{_first((indices < 0) | (indices >= n_pixels), indptr, start)}. Correct the detector shape "
+                "(signal_shape), or the type or byte order of the pixel numbers."
             )
     return indices
 

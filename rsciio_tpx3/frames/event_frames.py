@@ -1,7 +1,6 @@
 """An event source joined with a scan: the `FrameSource` of every event format."""
 
 import copy
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -15,7 +14,7 @@ from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.weighted import weighted_rows
 from rsciio_tpx3.progress import progress_bar
 from rsciio_tpx3.scratch import Scratch
-from rsciio_tpx3.threads import thread_count
+from rsciio_tpx3.threads import spread, thread_count
 
 __all__ = ["EventFrames", "count_type"]
 
@@ -118,13 +117,11 @@ class EventFrames:
         pieces = self.source.work(max(1, n_hits // _PART_HITS))
         counts = np.zeros(self.scan.n_positions, np.int64)
         outside = np.zeros(1 - NOWHERE, np.int64)
-        with (
-            ThreadPoolExecutor(threads) as pool,
-            progress_bar(show_progressbar, total=len(pieces), desc="Counting hits per position") as bar,
-        ):
+        threads = max(min(threads, len(pieces)), 1)
+        with progress_bar(show_progressbar, total=len(pieces), desc="Counting hits per position") as bar:
             # tables of the workers are small beside a recording, but not if each piece had its own
             groups = [pieces[i::threads] for i in range(threads)]
-            for part_counts, part_outside in pool.map(partial(self._count_pieces, bar=bar), groups):
+            for part_counts, part_outside in spread(partial(self._count_pieces, bar=bar), groups, threads):
                 counts += part_counts
                 outside += part_outside
         self._counts = counts

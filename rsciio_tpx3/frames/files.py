@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 
-__all__ = ["PARTIAL", "FileStamp", "PartialFiles", "few_ends", "need_space", "system_errors"]
+__all__ = ["PARTIAL", "FileStamp", "PartialFiles", "few_ends", "need_space", "system_errors", "write_text"]
 
 _logger = logging.getLogger(__name__)
 
@@ -236,6 +236,20 @@ class PartialFiles:
         for path in left:
             if os.path.exists(path):
                 os.remove(path)
+
+
+def write_text(path, text):
+    """Write a file of text, which appears under its name when it is complete.
+
+    Parameters
+    ----------
+    path : str or Path
+    text : str
+    """
+    with PartialFiles(path) as files:
+        with open(files.path(), "w", encoding="utf-8") as file:
+            file.write(text)
+        files.commit()
 
 
 def _made_new(paths):

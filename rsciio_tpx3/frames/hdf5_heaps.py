@@ -9,6 +9,7 @@ import numpy as np
 
 from rsciio_tpx3.compiled import njit
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.frames.hdf5_dense import check_tables
 
 __all__ = ["check_heaps"]
 
@@ -23,7 +24,7 @@ _SEARCHED_BYTES = 1 << 20  # and are referred to from the beginning of the file
 
 
 def check_heaps(stamp):
-    """Raise Tpx3FormatError if the library would get stuck in a heap of a file.
+    """Raise Tpx3FormatError if the library would get stuck in a heap of a file, or ask for gigabytes for a table.
 
     Parameters
     ----------
@@ -33,6 +34,7 @@ def check_heaps(stamp):
     if stamp.size > MOST_BYTES:
         return
     with open(stamp.path, "rb", buffering=0) as file:
+        check_tables(file, stamp.size, stamp.name)
         heaps = _places(file, stamp.size)
         content = _beginning(file, heaps, stamp.size) if heaps else None
     objects = {at: _objects(content, at, stamp) for at in heaps}
@@ -44,6 +46,7 @@ def _places(file, size):
     """Where heaps begin: looked for in a piece of memory that stays in the processor's cache."""
     found, kept, start = [], len(_BEGINNING) - 1, 1 - len(_BEGINNING)
     window = np.zeros(_WINDOW + kept, np.uint8)
+    file.seek(0)
     while start + kept < size:
         n = file.readinto(window[kept : kept + min(_WINDOW, size - start - kept)].data)
         if not n:

@@ -8,20 +8,23 @@ references are found. Source: HDF5 file format specification 3.0, sections IV.A.
 """
 
 import math
+import re
 import struct
 import zlib
 
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError
+from rsciio_tpx3.frames.hdf5_dense import ATTRIBUTE_INFO, blocks
 
-__all__ = ["has_references", "limit_attribute", "limit_values"]
+__all__ = ["StoredAttributes", "has_references", "limit_attribute", "limit_values"]
 
 _REFERENCE = 16  # bytes
 _ATTRIBUTE, _CONTINUATION, _LAYOUT = 0x0C, 0x10, 0x08
 _MOST_HEADER = 1 << 20
 _MOST_PARTS = 256  # of one object header
 _COMPACT = 0
+_RUN = re.compile(rb"[^\0]{1,4096}(?=\0)")
 
 
 def has_references(kind):
@@ -44,7 +47,7 @@ def has_references(kind):
     return found == kinds.ARRAY and has_references(kind.get_super())
 
 
-def limit_attribute(item, name, most, about=None):
+def limit_attribute(item, name, most, about=None, stored=None):
     """Raise LimitError if an attribute claims more bytes than `most`, or claims them in a way that cannot be seen.
 
     Parameters
@@ -54,17 +57,70 @@ def limit_attribute(item, name, most, about=None):
     most : int
     about : h5py.h5a.AttrID, optional
         Of the attribute, where it is known.
+    stored : StoredAttributes, optional
+        Of the item, where several are asked for.
     """
     about = about or item.attrs.get_id(name)
     kind, n = about.get_type(), math.prod(about.shape or ())
     if about.shape is None or not has_references(kind):
         return
     where = _Where(item, f"attribute {name!r} of {{}} in {{!r}}")
-    for found, data in _messages(item):
-        if found == _ATTRIBUTE and (values := _attribute_data(data, name.encode())) is not None:
-            _limit(values[: n * _stored_size(kind)], kind, most, where)
-            return
-    # many or large attributes lie in a heap of their own, whose blocks are not found from here
+    found = list((stored or StoredAttributes(item)).values(name.encode("utf-8", "surrogateescape")))
+    if not found:
+        raise LimitError(f"{where} is kept in a way that does not tell its size before it is read.")
+    for values in found:
+        _limit(values[: n * _stored_size(kind)], kind, most, where)
+
+
+class StoredAttributes:
+    """The attributes of an object as they lie in its file, found there once for all of them.
+
+    Parameters
+    ----------
+    item : h5py.Group or h5py.Dataset
+    """
+
+    def __init__(self, item):
+        self._item, self._header, self._places = item, None, None
+
+    def values(self, name):
+        """What an attribute holds; in a heap of its own also what it held before, where that can still be seen.
+
+        Parameters
+        ----------
+        name : bytes
+
+        Yields
+        ------
+        bytes
+        """
+        if self._header is None:
+            self._header = list(_messages(self._item))
+        for kind, data in self._header:
+            if kind == _ATTRIBUTE and (values := _attribute_data(data, name)) is not None:
+                yield values
+                return
+        if self._places is None:
+            self._places = self._found()
+        for block, at in self._places.get(name, ()):
+            for version, head in ((1, 8), (2, 8), (3, 9)):
+                if at >= head and block[at - head] == version:
+                    values = _attribute_data(block[at - head : at + _MOST_HEADER], name)
+                    if values is not None:
+                        yield values
+
+    def _found(self):
+        """Block and place of each run of bytes without a zero, which a name is; one pass, however many there are."""
+        places, file = {}, self._item.file
+        for kind, info in self._header:
+            if kind != ATTRIBUTE_INFO or len(info) < 18:
+                continue
+            for block in blocks(lambda at, n: _read(file, at, n), info):
+                for run in _RUN.finditer(block):
+                    # before the name stands the high byte of a size, or the character set: 0 for ASCII, 1 for UTF-8
+                    for at in (run.start(), run.start() + 1):
+                        places.setdefault(block[at : run.end()], []).append((block, at))
+        return places
 
 
 def limit_values(dataset, most):
@@ -156,6 +212,8 @@ def _usual(file):
 
 
 def _read(file, begin, n):
+    if begin >= 1 << 62:
+        return b""
     with open(file.filename, "rb", buffering=0) as opened:
         opened.seek(begin + file.userblock_size)
         return opened.read(n)

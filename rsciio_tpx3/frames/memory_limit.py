@@ -11,9 +11,11 @@ is free.
 import os
 from pathlib import Path
 
+import numpy as np
 from dask.utils import format_bytes, parse_bytes
 
 from rsciio_tpx3.exceptions import LimitError
+from rsciio_tpx3.frames.files import write_text
 
 __all__ = ["DenseMemoryError", "check", "get_limit", "save_limit", "set_limit"]
 
@@ -63,7 +65,7 @@ def save_limit(limit):
         return
     text = str(_in_bytes(limit, "save_limit"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "\n")
+    write_text(path, text + "\n")
 
 
 def get_limit(limit=None):
@@ -99,14 +101,26 @@ def check(shape, dtype, what, limit=None):
 
 
 def _in_bytes(limit, source):
+    is_flag = isinstance(limit, (bool, np.bool_))
     try:
-        value = parse_bytes(limit) if isinstance(limit, str) else int(limit)
-    except (ValueError, TypeError) as error:
-        message = f'{source}: {limit!r} is no size; write bytes as a number, or "8 GiB".'
-        raise ValueError(message) from error
+        # a masked or an infinite number, an array and an object raise errors of all kinds
+        value = parse_bytes(limit) if isinstance(limit, str) else None if is_flag else int(limit)
+    except Exception:
+        value = None
+    if value is None:
+        raise ValueError(
+            f'{source}: limit={_shown(limit)} is no size; write bytes as a whole number, or "8 GiB".'
+        ) from None
     if value < 0:
-        raise ValueError(f"{source}: {limit!r} is negative.")
+        raise ValueError(f"{source}: limit={_shown(limit)} is negative.")
     return value
+
+
+def _shown(limit):
+    try:
+        return f"{limit!r:.80}"
+    except Exception:
+        return f"<{type(limit).__name__}>"
 
 
 def _file():

@@ -7,6 +7,7 @@ import os
 from urllib.parse import quote
 
 from rsciio_tpx3.exceptions import ConflictError, UnitError
+from rsciio_tpx3.frames.files import write_text
 from rsciio_tpx3.metadata.calibration import (
     axis_kind,
     check_uniform,
@@ -15,8 +16,10 @@ from rsciio_tpx3.metadata.calibration import (
     scan_positions,
 )
 from rsciio_tpx3.metadata.mapping import LEAVES, missing
-from rsciio_tpx3.metadata.units import convert
+from rsciio_tpx3.metadata.units import convert, shown
 from rsciio_tpx3.metadata.written import read_tree
+from rsciio_tpx3.options import check_flag, check_one_file
+from rsciio_tpx3.plain_files import need_file
 
 __all__ = [
     "data_values",
@@ -73,6 +76,7 @@ def libertem_parameters(signal, complete=False):
     >>> libertem_parameters(build({"camera_length": 0.1, "convergence_angle": 20.0}))
     {'camera_length': (0.1, 'meter'), 'semiconv': (0.02, 'radian')}
     """
+    check_flag("complete", complete)
     values = data_values(signal)
     refuse_reversed(signal)
     steps = [values[name] for name in ("scan_step_x", "scan_step_y") if name in values]
@@ -90,7 +94,9 @@ def libertem_parameters(signal, complete=False):
         found["flip_y"] = values["flip_y"]
     lacking = missing(values, "LiberTEM")
     if complete and lacking:
-        raise ValueError(f"LiberTEM's parameters lack {', '.join(lacking)}. Set them, by set_microscope for instance.")
+        raise ValueError(
+            f"complete=True: LiberTEM's parameters lack {', '.join(lacking)}. Set them, by set_microscope for instance."
+        )
     return found
 
 
@@ -106,7 +112,10 @@ def from_libertem(parameters):
     dict
         Name to ``(number, unit)``.
     """
-    given = parameters if isinstance(parameters, dict) else dict(parameters)
+    try:
+        given = dict(parameters)
+    except Exception:  # of whatever is no mapping
+        raise TypeError(f"parameters={shown(parameters)}: a dictionary of LiberTEM's parameters is expected.") from None
     found = {name: given[key] for key, (name, _) in _LIBERTEM.items() if key in given}
     if "scan_pixel_pitch" in given:
         found["scan_step_y"] = given["scan_pixel_pitch"]
@@ -230,7 +239,9 @@ def data_values(signal):
 
 def _parts(signal):
     """Metadata tree, and axes in NumPy order; a tree alone has none."""
-    if hasattr(signal, "metadata"):
+    if not isinstance(signal, dict) and not _is_signal(signal):
+        raise TypeError(f"signal={shown(signal)}: a signal, its dictionary, or a metadata tree is expected.")
+    if not isinstance(signal, dict):
         keys = ("name", "scale", "offset", "units", "size", "navigate")
         # an axis that is not uniform has no scale
         axes = [{key: getattr(axis, key, None) for key in keys} for axis in signal.axes_manager._axes]
@@ -242,6 +253,13 @@ def _parts(signal):
     for axis in axes:
         axis["units"] = axis["units"] if isinstance(axis["units"], str) else ""
     return tree, axes
+
+
+def _is_signal(found):
+    try:
+        return hasattr(found, "metadata") and hasattr(found, "axes_manager")
+    except Exception:  # of an object that answers nothing
+        return False
 
 
 # -- RO-Crate ---------------------------------------------------------------------------------------
@@ -263,6 +281,8 @@ def ro_crate(signal, files):
     """
     from rsciio_tpx3 import __version__
 
+    if not isinstance(files, dict) or not all(isinstance(name, str) for name in files):
+        raise TypeError(f"files={shown(files)}: a dictionary of names to sizes is expected.")
     values = known_values(signal)
     properties = []
     for name, row in LEAVES.items():
@@ -303,6 +323,8 @@ def ro_crate(signal, files):
 def write_ro_crate(signal, *paths, overwrite=False):
     """Write ``ro-crate-metadata.json`` beside files that hold a signal.
 
+    It appears when it is complete; an old one stays whole until then.
+
     Parameters
     ----------
     signal : HyperSpy signal, RosettaSciIO signal dictionary, or metadata tree
@@ -325,6 +347,10 @@ def write_ro_crate(signal, *paths, overwrite=False):
     """
     from rsciio_tpx3.metadata.provenance import files_of
 
+    check_flag("overwrite", overwrite)
+    for path in paths:
+        check_one_file("paths", path)
+        need_file(path)
     every = [os.path.abspath(part) for path in paths for part in files_of(os.fspath(path))]
     folders = {os.path.dirname(path) for path in every}
     if len(folders) != 1:
@@ -333,6 +359,5 @@ def write_ro_crate(signal, *paths, overwrite=False):
     if os.path.exists(target) and not overwrite:
         raise FileExistsError(f"{target!r} exists. Pass overwrite=True to replace it.")
     crate = ro_crate(signal, {os.path.basename(path): os.path.getsize(path) for path in every})
-    with open(target, "w", encoding="utf-8") as file:
-        json.dump(crate, file, indent=2, ensure_ascii=False)
+    write_text(target, json.dumps(crate, indent=2, ensure_ascii=False))
     return target

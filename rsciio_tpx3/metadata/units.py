@@ -51,6 +51,8 @@ def shown(value):
         text = repr(value)
     except ValueError:  # a whole number of more digits than Python writes
         return f"<{type(value).__name__} of very many digits>"
+    except Exception:  # of an object that cannot even say what it is
+        return f"<{type(value).__name__}>"
     return text if len(text) <= 120 else f"{text[:100]}... ({len(text):,} characters)"
 
 

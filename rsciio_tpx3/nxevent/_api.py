@@ -27,7 +27,7 @@ from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, INSTRUMENT, PARAMETERS, PR
 from rsciio_tpx3.nxevent.pixels import detector_numbers
 from rsciio_tpx3.nxevent.sink import NXEventSink
 from rsciio_tpx3.nxevent.source import EXPECTED, NXEventSource
-from rsciio_tpx3.options import checks_options
+from rsciio_tpx3.options import check_one_file, checks_arguments, checks_options
 from rsciio_tpx3.reading import numpy_order, refuse_unknown
 
 __all__ = ["file_reader", "file_writer"]
@@ -90,8 +90,8 @@ def file_reader(
         Follow links, external storage and virtual data sets into other files. False refuses them: a file from
         elsewhere could show any file of yours as counts.
     guard : bool or float
-        Read the structure of the file in another process first, which is stopped after 60 s (or so many): some damaged
-        files keep the HDF5 library busy for ever. `rsciio_tpx3.convert.check` always does.
+        Read the whole file in another process first, which is stopped after 60 s (or so many) of one step: some damaged
+        files keep the HDF5 library busy for ever, or end the process. `rsciio_tpx3.convert.check` always does.
     **kwds
         Refused, with the option that was probably meant.
 
@@ -116,6 +116,7 @@ def file_reader(
     >>> import hyperspy.api as hs
     >>> s = hs.load("scan.nxevent")  # doctest: +SKIP
     """
+    check_one_file("filename", filename)
     refuse_unknown(kwds, file_reader, "NXevent_data files")
     account = gather(filename, metadata, metadata_from, calibrate)
     if values not in ("auto", "counts", _HEIGHTS):
@@ -280,7 +281,7 @@ def _group(file, path, name, allow_external):
     if path is not None:
         group = find(file, path, allow_external)
         if not hasattr(group, "keys"):
-            raise Tpx3FormatError(f"{name!r} has no group {path!r}.")
+            raise Tpx3FormatError(f"dataset_path={path!r}: {name!r} has no group {path!r}.")
         return f"/{path.strip('/')}", group
     found, outside = groups_of_class(file, "NXevent_data", allow_external)
     if len(found) == 1:
@@ -309,6 +310,7 @@ def _signal_shape(found, given):
     return found["sig_shape"]
 
 
+@checks_arguments
 def file_writer(filename, signal, values="auto", compression="blosc2", keep=(), show_progressbar=None, **kwds):
     """Write a signal as NXevent_data in one compressed HDF5 file.
 

@@ -13,7 +13,7 @@ from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, writ
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.event_values import QUANTITY
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record, warn_unused
-from rsciio_tpx3.options import checks_options
+from rsciio_tpx3.options import check_one_file, checks_arguments, checks_options
 from rsciio_tpx3.raw_csr.description import read_description
 from rsciio_tpx3.raw_csr.sink import RawCsrSink
 from rsciio_tpx3.raw_csr.source import RawCsrSource
@@ -98,6 +98,7 @@ def file_reader(
     >>> s = hs.load("scan.toml")  # doctest: +SKIP
     >>> s = hs.load("scan.toml", navigation_shape=(64, 32), sync_offset=128)  # doctest: +SKIP
     """
+    check_one_file("filename", filename)
     refuse_unknown(kwds, file_reader, "raw_csr data sets")
     account = gather(filename, metadata, metadata_from, calibrate)
     about = read_description(filename, allow_external)
@@ -149,6 +150,7 @@ def _metadata(about):
     )
 
 
+@checks_arguments
 def file_writer(filename, signal, compact=False, show_progressbar=None, **kwds):
     """Write a signal as a raw_csr data set: a TOML file and three raw arrays beside it.
 
@@ -256,6 +258,7 @@ def _named_elsewhere(array, but):
     return False
 
 
+@checks_options
 def check_file(filename, show_progressbar=None, allow_external=False):
     """Read a whole data set and raise at the first thing that is wrong.
 
@@ -267,6 +270,7 @@ def check_file(filename, show_progressbar=None, allow_external=False):
         ``frames``, ``entries``, ``total`` and ``canonical`` (whether rows are sorted and free of
         repeated pixels in the file).
     """
+    check_one_file("filename", filename)
     about = read_description(filename, allow_external)
     # what is wrong with a row says more than a sum: it is looked for first
     source = RawCsrSource(about, verify=False)

@@ -4,6 +4,7 @@ Sources: LiberTEM 0.16, documentation and behaviour of its "raw_csr" data set (k
 type); Reader4D (default names and types, optional acquisition parameters, its shorter list of types).
 """
 
+import difflib
 import hashlib
 import logging
 import os
@@ -148,14 +149,34 @@ def _read_description(path, allow_external):
             'params.filetype = "raw_csr". Pass the .toml that lies beside the raw arrays, or add the key.'
         )
     arrays = _table_of_arrays(tables, filetype, path)
+    own = tables.get(OWN_TABLE)
+    own = own if isinstance(own, dict) else {}
+    _check_keys(os.path.basename(path), arrays, own)
     stamps, dtypes = {}, {}
     for part, (name, dtype) in _DEFAULTS.items():
         name = arrays.get(f"{part}_file", name)
         stamps[part] = _stamp(path, part, name, allow_external)
         dtypes[part] = _dtype(path, part, arrays.get(f"{part}_dtype", dtype))
-    own = tables.get(OWN_TABLE)
     shapes = (_shape(path, params, key) for key in ("nav_shape", "sig_shape"))
-    return Description(path, *shapes, stamps, dtypes, params, own if isinstance(own, dict) else {})
+    return Description(path, *shapes, stamps, dtypes, params, own)
+
+
+def _check_keys(name, arrays, own):
+    """Refuse a key that is misspelled or lost: the default would be taken in its place, and read other values.
+
+    Our writer notes the name and the type of each array whose checksum it notes.
+    """
+    known = {f"{part}_{what}" for part in _DEFAULTS for what in ("file", "dtype")}
+    missing = sorted(known - set(arrays))
+    noted = [key for key in missing if f"{key.partition('_')[0]}_sha256" in own]
+    for key in set(arrays) - known:
+        near = difflib.get_close_matches(key, missing, n=1, cutoff=0.8)
+        noted += near
+    if noted:
+        raise Tpx3FormatError(
+            f"{name!r} has no {noted[0]} among the keys of its arrays ({', '.join(sorted(arrays))}), and what it stands"
+            " for would be guessed. It is damaged or misspelled: correct it, or copy it again."
+        )
 
 
 def _parse(path):

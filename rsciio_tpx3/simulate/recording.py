@@ -1,5 +1,6 @@
 """From a recipe to files on disk: the public functions of the simulator."""
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 
 from rsciio_tpx3.events.clock import PIXEL_TICKS, TDC_PERIOD
 from rsciio_tpx3.events.geometry import make_layout
+from rsciio_tpx3.frames.files import PartialFiles
 from rsciio_tpx3.simulate.defects import with_defects
 from rsciio_tpx3.simulate.edges import make_edges
 from rsciio_tpx3.simulate.electrons import line_electrons, line_generator
@@ -152,18 +154,22 @@ def recording(
         chips, slot, max_words, headerless, start_stamp, chunk_counts, control_words,
         lost_chunks, swapped_chunks, part_slots, seed,
     )  # fmt: skip
-    writer = StreamWriter([paths[i] for i in used], stream, service)
-    collector = Collector(keep_truth)
-    n_stale = _write_stale(writer, collector, detector, scan.tdc) if stale_start else 0
     table = PixelTable(detector, model.response)
     if defects is not None:
         defects.check(table)
-    plan = _Plan(scan, source, dose, model, table, defects, late, flyback_electrons, drift, seed)
-    plan.run(writer, collector, piece_hits, progress)
-    writer.finish()
-    empty = [StreamWriter([paths[i]], replace(stream, part_slots=()), None) for i in set(empty_files)]
-    for file in empty:
-        file.finish()
+    # whatever ends early looks like a whole recording that is shorter
+    with PartialFiles(paths[-1]) as files:
+        partial = [files.path(name) for name in paths]
+        with closing(StreamWriter([partial[i] for i in used], stream, service)) as writer:
+            collector = Collector(keep_truth)
+            n_stale = _write_stale(writer, collector, detector, scan.tdc) if stale_start else 0
+            plan = _Plan(scan, source, dose, model, table, defects, late, flyback_electrons, drift, seed)
+            plan.run(writer, collector, piece_hits, progress)
+            writer.finish()
+        empty = [StreamWriter([partial[i]], replace(stream, part_slots=()), None) for i in set(empty_files)]
+        for file in empty:
+            file.finish()
+        files.commit()
     copies = np.bincount(np.concatenate([np.empty(0, np.int64), *writer.edge_copies_of]),
                          minlength=len(edges))  # fmt: skip
     return Truth(

@@ -145,6 +145,11 @@ class StreamWriter:
         """Close the last file."""
         self._next_part(len(self._paths))
 
+    def close(self):
+        """Close the file that is open, as it is."""
+        if self._file is not None:
+            self._file.close()
+
     @property
     def _counted(self):
         return int(self._layout.chunk_counts and not self._layout.headerless)

@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 
+from rsciio_tpx3.frames.files import write_text
 from rsciio_tpx3.metadata.export import data_values, known_values, refuse_reversed
 from rsciio_tpx3.metadata.mapping import missing
 from rsciio_tpx3.metadata.sidecars import sidecar_path
@@ -196,8 +197,7 @@ def recording_like(path, signal, intensity=None, overwrite=False, **options):
     truth = recording(path, None if intensity is not None else (ny, nx), intensity=intensity, **made)
     kept = {name: value for name, value in values.items() if name not in _OF_ONE_RECORDING}
     kept.update(navigation_shape=[nx, ny], notes="Simulated.", layout=made["layout"], gap=made["gap"])
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(sidecar_text(kept, "a simulated recording"))
+    write_text(beside, sidecar_text(kept, "a simulated recording"))
     return truth
 
 

@@ -17,7 +17,7 @@ from rsciio_tpx3.frames.hdf5_heaps import check_heaps
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, plain, read_record
-from rsciio_tpx3.options import checks_options
+from rsciio_tpx3.options import check_one_file, checks_arguments, checks_options
 from rsciio_tpx3.reading import refuse_unknown
 from rsciio_tpx3.stempy.sink import StempySink
 from rsciio_tpx3.stempy.source import EXPECTED, FRAMES, POSITIONS, StempySource
@@ -74,8 +74,8 @@ def file_reader(
         Follow links, external storage and virtual data sets into other files. False refuses them: a file from
         elsewhere could show any file of yours as counts.
     guard : bool or float
-        Read the structure of the file in another process first, which is stopped after 60 s (or so many): some damaged
-        files keep the HDF5 library busy for ever. `rsciio_tpx3.convert.check` always does.
+        Read the whole file in another process first, which is stopped after 60 s (or so many) of one step: some damaged
+        files keep the HDF5 library busy for ever, or end the process. `rsciio_tpx3.convert.check` always does.
     **kwds
         Refused, with the option that was probably meant.
 
@@ -98,6 +98,7 @@ def file_reader(
     >>> import hyperspy.api as hs
     >>> s = hs.load("counted.h5", file_format="stempy", lazy=True)  # doctest: +SKIP
     """
+    check_one_file("filename", filename)
     refuse_unknown(kwds, file_reader, "stempy files")
     account = gather(filename, metadata, metadata_from, calibrate)
     guard_hdf5(guard, filename)
@@ -206,6 +207,7 @@ def _sum_of(record):
     return hashlib.sha256(str(record).encode()).hexdigest()
 
 
+@checks_arguments
 def file_writer(filename, signal, version="auto", show_progressbar=None, **kwds):
     """Write a signal as a counted file of stempy.
 

@@ -25,6 +25,8 @@ def tries(rounds):
         yield f"two writers, {writer.name}", lambda writer=writer: scenarios.two_writers(writer, rounds)
         yield f"full disk, {writer.name}", lambda writer=writer: scenarios.full_disk(writer)
         yield f"read-only folder, {writer.name}", lambda writer=writer: scenarios.read_only_folder(writer)
+    for ending in ("hspy", "zspy"):
+        yield f"killed while HyperSpy writes, {ending}", lambda ending=ending: scenarios.host_formats(ending)
     for name in READERS:
         yield f"changing input, {name}", lambda name=name: scenarios.changing_input(name)
     for scheduler in ("processes", "distributed"):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,8 +14,18 @@ from pathlib import Path
 import numpy as np
 from chaos_faults import Fault, calls_of, finish, limit_file_size, run, small_disk, start, without_rights
 from chaos_writers import LEFTOVER, WRITERS, Kept, checksums, counts
+from chaos_writers import signal as signal_of
 
-__all__ = ["Table", "changing_input", "full_disk", "kills", "read_only_folder", "two_writers", "workers"]
+__all__ = [
+    "Table",
+    "changing_input",
+    "full_disk",
+    "host_formats",
+    "kills",
+    "read_only_folder",
+    "two_writers",
+    "workers",
+]
 
 
 @dataclass
@@ -189,6 +200,45 @@ def read_only_folder(writer):
         wrong += [] if fine else [f"{writer.name}, read-only folder: ended with {ending.how}"]
         table.add(f"{found} ({'done' if ending.done else 'refused'})", wrong)
     return table
+
+
+def host_formats(ending, moments=(0, 1, 2)):
+    """HyperSpy's own writer of dense data is killed at a chunk of ours: the old file is gone, but nothing lies."""
+    table = Table()
+    for moment in moments:
+        with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+            path = Path(folder) / f"scan.{ending}"
+            run(partial(_save_by_host, path, "old"))
+            ending_of = run(partial(_save_by_host, path, "new", moment))
+            found = run(partial(_loaded_by_host, path))
+            what = found.answer if found.done else "does not open"
+            about = f"{ending}, killed at chunk {moment}"
+            wrong = [] if what in ("old", "does not open") else [f"{about}: {what}"]
+            wrong += [] if ending_of.how == "killed by signal 9" else [f"{about}: ended with {ending_of.how}"]
+            table.add(what, wrong)
+    return table
+
+
+def _save_by_host(path, which, moment=None):
+    from hyperspy_sparse import LazySparseSignal2D
+
+    data = signal_of(counts(which))["data"]
+    if moment is not None:
+        data = data.map_blocks(_die_at, moment, dtype=data.dtype, meta=data._meta)
+    LazySparseSignal2D(data).save(path, overwrite=True, show_progressbar=False)
+
+
+def _die_at(chunk, moment, block_info=None):
+    if block_info and block_info[0]["chunk-location"][0] >= moment:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return chunk
+
+
+def _loaded_by_host(path):
+    import hyperspy.api as hs
+
+    found = np.asarray(hs.load(path).data)
+    return next((which for which in ("old", "new") if np.array_equal(found, counts(which))), "a lie")
 
 
 def _size(folder):

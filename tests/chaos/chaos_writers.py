@@ -5,13 +5,16 @@ import importlib
 import json
 import os
 import re
+import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 from rsciio_tpx3 import CSRFrames, cache, simulate, to_dask
 from rsciio_tpx3.convert import convert
 from rsciio_tpx3.frames.memory_source import MemorySource
+from rsciio_tpx3.metadata.export import write_ro_crate
 
 SHAPES = {"old": (2, 3, 4, 5), "new": (6, 7, 9, 11)}
 LEFTOVER = re.compile(r"\.partial$")
@@ -95,6 +98,69 @@ class Converted(Counted):
         return path.name.startswith("input-")
 
 
+class Saved(Counted):
+    """The same as users do it: a signal of HyperSpy, whose `save` finds the writer and decides about an old file."""
+
+    def __init__(self, module, ending, **options):
+        super().__init__(module, ending, **options)
+        self.name = f"save as {module}"
+
+    def write(self, folder, which, seed=0):
+        from hyperspy_sparse import LazySparseSignal2D
+
+        made = LazySparseSignal2D(signal(counts(which, seed))["data"])
+        made.save(self.target(folder), overwrite=True, show_progressbar=False, **self.options)
+
+
+class Text(Counted):
+    """A file of text or words that holds no counts: which one it is tells its content."""
+
+    def __init__(self, name, file, make):
+        self.name, self.file, self._make, self._known = name, file, make, {}
+
+    def target(self, folder):
+        return Path(folder) / self.file
+
+    def write(self, folder, which, seed=0):
+        self._make(self.target(folder), which, seed)
+
+    def read(self, folder):
+        if not self.target(folder).exists():
+            return "absent"
+        content = self.target(folder).read_bytes()
+        for which in SHAPES:
+            for seed in (0, 1):
+                if content == self._content(which, seed, folder):
+                    return counts(which, seed)
+        return np.zeros(0)  # neither: it lies
+
+    def _content(self, which, seed, folder):
+        if (which, seed) not in self._known:
+            with tempfile.TemporaryDirectory() as other:
+                (Path(other) / "scan.toml").write_text("")
+                self.write(other, which, seed)
+                self._known[which, seed] = self.target(other).read_bytes()
+        return self._known[which, seed]
+
+    def prepare(self, folder):
+        (Path(folder) / "scan.toml").write_text("")  # what a description is about
+
+    def is_own(self, path):
+        return path.name in (self.file, "scan.toml")
+
+
+def _describe(path, which, seed):
+    about = {"General": {"title": f"{which} {seed}"}}
+    files_of = "rsciio_tpx3.metadata.provenance.files_of"
+    with mock.patch(files_of, lambda path: [path]):
+        write_ro_crate(about, path.with_name("scan.toml"), overwrite=True)
+
+
+def _simulate(path, which, seed):
+    shape = SHAPES[which][:2]
+    simulate.recording(path, shape, electrons_per_position=9, dwell_time="5 us", seed=len(which) * 10 + shape[0] + seed)
+
+
 class Kept:
     """The cache of a recording: never in the way, whatever became of its files."""
 
@@ -152,6 +218,11 @@ WRITERS = [
     Counted("stempy", "stempy"),
     Converted("raw_csr", "toml"),
     Converted("nxevent", "nxevent"),
+    Saved("raw_csr", "toml"),
+    Saved("nxevent", "nxevent"),
+    Saved("stempy", "h5", file_format="stempy"),
+    Text("description", "ro-crate-metadata.json", _describe),
+    Text("simulated recording", "scan.tpx3", _simulate),
     Kept(),
 ]
 

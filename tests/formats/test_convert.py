@@ -255,3 +255,14 @@ def test_no_ending_is_claimed_twice():
     assert sum(map(len, claimed)) == len(set().union(*claimed))
     names = [n.lower() for p in rsciio.IO_PLUGINS for n in {p["name"].lower(), *p["name_aliases"]}]
     assert all(names.count(p["name"].lower()) == 1 for p in ours)
+
+
+def test_counts_in_an_ending_of_another_reader_are_found_by_their_content(tmp_path, toml, dense):
+    """RosettaSciIO's reader of `.nxs` makes a signal of each list of an NXevent_data group."""
+    convert(toml, tmp_path / "scan.nxevent")
+    path = (tmp_path / "scan.nxevent").rename(tmp_path / "scan.nxs")
+    assert check(path)["total"] == int(dense.sum())
+    convert(path, tmp_path / "again.toml")
+    assert np.array_equal(values(tmp_path / "again.toml", "RawCSR")[0], dense)
+    with pytest.raises(ValueError, match=r"navigation_shape is not an option of the reader of NeXus.*file_format="):
+        check(path, "NeXus", navigation_shape=(1, 1))

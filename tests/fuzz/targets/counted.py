@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.fuzz.case import Target, Verdict
 from tests.fuzz.mutate import change_bytes, change_text, some
-from tests.fuzz.targets.hdf5_damage import change_hdf5
+from tests.fuzz.targets.hdf5_damage import change_hdf5, change_sealed
 from tests.fuzz.targets.making import NAV, SMALL, counted_file, written
 
 __all__ = ["NXevent", "RawCsr", "Stempy"]
@@ -18,6 +18,8 @@ _HOW = "how"
 """A file of the run that says whether bytes were changed, or values by a program that knows the format."""
 
 _BYTES, _VALUES = b"bytes", b"values"
+_SEALED = b"foreign sealed"
+"""A foreign file with other numbers in its tables: HDF5 itself may not survive it, so nothing else is changed there."""
 _FOREIGN = b"foreign"
 """Of another program, without our record and checksums: only values are changed, and the file as it is counts."""
 
@@ -46,7 +48,7 @@ class _Counted(Target):
 
     def read(self, folder):
         path = Path(folder) / self.main
-        foreign = (path.parent / _HOW).exists() and (path.parent / _HOW).read_bytes() == _FOREIGN
+        foreign = (path.parent / _HOW).exists() and (path.parent / _HOW).read_bytes() in (_FOREIGN, _SEALED)
         [signal] = self.reader()(str(path), lazy=True, **self.foreign_options if foreign else {})
         return _entries(signal["data"])
 
@@ -131,6 +133,10 @@ class RawCsr(_Counted):
 class _Hdf5(_Counted):
     def mutate(self, rng, files):
         content, how = files[self.main], files.get(_HOW)
+        if how == _SEALED or (how == _FOREIGN and rng.integers(2)):
+            sealed = change_sealed(rng, content)
+            if sealed is not None or how == _SEALED:
+                return {self.main: sealed or content, _HOW: _SEALED}
         # not both: a program that knows HDF5 may have taken away the checksums that tell of changed bytes
         if how in (_FOREIGN, _VALUES) or (how is None and rng.integers(2)):
             changed = change_hdf5(rng, content)
@@ -144,12 +150,12 @@ class _Hdf5(_Counted):
         with h5py.File(io.BytesIO(files[self.main]), "r") as file:
             return self.plain_of(file)
 
-    def foreign(self, **content):
+    def foreign(self, libver="earliest", **content):
         """A file of arrays and attributes (``path``, ``path@name``) as other programs write them."""
         import h5py
 
         buffer = io.BytesIO()
-        with h5py.File(buffer, "w") as file:
+        with h5py.File(buffer, "w", libver=libver) as file:
             for path, found in content.items():
                 path, _, name = path.partition("@")
                 if name:
@@ -159,6 +165,12 @@ class _Hdf5(_Counted):
                 else:
                     file[path] = found
         return {self.main: buffer.getvalue(), _HOW: _FOREIGN}
+
+
+def _many(path):
+    """More attributes than an object header takes: they lie in a heap of their own."""
+    texts = {f"{path}@text {i}": "text" * (i + 1) for i in range(7)}
+    return {**texts, f"{path}@list": ["a", "bc", "def"], f"{path}@number": 7.5, f"{path}@numbers": np.arange(5)}
 
 
 class NXevent(_Hdf5):
@@ -197,6 +209,7 @@ class NXevent(_Hdf5):
             written(file_writer, self.main, np.uint16, compression="gzip"),
             written(file_writer, self.main, np.float32),
             self.foreign(**foreign),
+            self.foreign("v110", **foreign, **_many("entry/bank"), **_many("entry")),
         ]
 
     def plain_of(self, file):
@@ -246,7 +259,8 @@ class Stempy(_Hdf5):
             "electron_events/scan_positions@Ny": NAV[0],
         }
         own = [written(file_writer, self.main, np.uint8, version=version) for version in (1, 2, 3)]
-        return [dict(counted_file(".h5", "stempy")), *own, self.foreign(**foreign)]
+        many = {**foreign, "metadata": None, **_many("metadata"), **_many("electron_events/frames")}
+        return [dict(counted_file(".h5", "stempy")), *own, self.foreign(**foreign), self.foreign("v110", **many)]
 
     def plain_of(self, file):
         group = file["electron_events"]

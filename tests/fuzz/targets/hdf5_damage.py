@@ -1,12 +1,17 @@
 """Changes of HDF5 files by a program that knows HDF5: valid files with odd content."""
 
 import io
+import struct
 
 import numpy as np
 
+from rsciio_tpx3.frames.hdf5_dense import lookup3
 from tests.fuzz.mutate import ODD_WORDS, some
 
-__all__ = ["change_hdf5"]
+__all__ = ["change_hdf5", "change_sealed"]
+
+_MOST_COPIED = 1 << 22
+_ODD_SIZES = (0, 1, 0x7F, 0x80, 0xFFFF, 2**20, 2**27, 2**30, 2**31, 2**32 - 1)
 
 
 def change_hdf5(rng, content):
@@ -118,6 +123,8 @@ def _value(rng, file, name):
 
 
 def _length(rng, file, name):
+    if file[name].size > _MOST_COPIED:
+        return  # declared by another change and never written: terabytes of zeros
     old, attributes = file[name][()], dict(file[name].attrs)
     del file[name]
     n = int(rng.integers(len(old) + 1))
@@ -126,3 +133,48 @@ def _length(rng, file, name):
 
 
 _CHANGES = (_attribute, _attribute, _remove, _other_object, _other_object, _value, _value, _length)
+
+
+# -- tables of attributes in a heap of their own, which have checksums ----------------------------
+
+
+def change_sealed(rng, content):
+    """The file with one number changed in a table of attributes, and its checksum made right; None without a table."""
+    tables = [(at, n) for kind, n in ((b"BTHD", 38), (b"FRHP", 146)) for at in _places(content, kind)]
+    tables += [(at, _block_size(content, at)) for at in _places(content, b"FHDB")]
+    tables = [(at, n) for at, n in tables if n and at + n <= len(content)]
+    if not tables:
+        return None
+    at, n = some(rng, tables)
+    out, is_block = bytearray(content), content[at : at + 4] == b"FHDB"
+    place = at + int(rng.integers(22 if is_block else 5, n - 8))
+    if is_block:  # the references of texts: most of a block is empty
+        used = [i for i in range(at + 22, at + n - 4) if content[i]]
+        place = some(rng, used) if used else place
+    how = int(rng.integers(3))
+    if how == 0:
+        out[place] = int(rng.integers(256))
+    else:
+        struct.pack_into("<I", out, min(place, at + n - 8), int(some(rng, _ODD_SIZES)))
+    if is_block:
+        out[at + 18 : at + 22] = bytes(4)
+        out[at + 18 : at + 22] = struct.pack("<I", lookup3(bytes(out[at : at + n])))
+    else:
+        out[at + n - 4 : at + n] = struct.pack("<I", lookup3(bytes(out[at : at + n - 4])))
+    return bytes(out)
+
+
+def _places(content, kind):
+    at = content.find(kind)
+    while at >= 0:
+        yield at
+        at = content.find(kind, at + 4)
+
+
+def _block_size(content, at):
+    """Bytes of a direct block, told by its checksum; 0 where none fits."""
+    (told,) = struct.unpack_from("<I", content, at + 18) if at + 22 <= len(content) else (0,)
+    for size in (1024, 2048, 4096):
+        if lookup3(content[at : at + 18] + bytes(4) + content[at + 22 : at + size]) == told:
+            return size
+    return 0

@@ -1,0 +1,307 @@
+"""Every public function with a call of it that works; what can be passed is read from its signature.
+
+A function that becomes public and has no call here fails a test, so that none is forgotten.
+"""
+
+import contextlib
+import importlib
+import inspect
+import io
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+
+__all__ = ["Call", "calls", "options_of", "public_functions"]
+
+_FORMATS = ("tpx3", "t3pa", "raw_csr", "nxevent", "stempy")
+_MODULES = (
+    "rsciio_tpx3",
+    "rsciio_tpx3.convert",
+    "rsciio_tpx3.information",
+    "rsciio_tpx3.metadata.export",
+    "hyperspy_sparse",
+    "hyperspy_sparse.interop",
+    *(f"rsciio_tpx3.{name}" for name in _FORMATS),
+)
+
+_OF_THE_HOST = {"plot", "persist", "crop", "interpolate_on_axis"}
+"""Methods that hand all of their options to HyperSpy or dask, which check them."""
+
+NOT_CALLED = {
+    # no options, or not for users
+    *("register", "cache_folder", "clear_cache", "add_check_parser", "add_convert_parser", "event_info"),
+    *("check_events", "refuse_reversed", "register_kernel"),
+    # need programs that may be absent
+    *("to_libertem", "to_py4dstem", "to_quantem"),
+    # writes into the preferences of whoever runs it
+    "save_limit",
+}
+
+
+@dataclass
+class Call:
+    """A call that works.
+
+    Attributes
+    ----------
+    function : callable
+    given : dict
+        Arguments that work, by name; callables are called for each run.
+    free : dict
+        Names among ``**options`` that are options too: those of the reader that is behind.
+    use : callable
+        What is done with an answer, to see that it is one.
+    """
+
+    function: object
+    given: dict = field(default_factory=dict)
+    free: tuple = ()
+    use: object = None
+
+    def options(self):
+        return [*options_of(self.function), *(name for name in self.free if name not in options_of(self.function))]
+
+    @property
+    def writes(self):
+        """Options that say where to write, or beside what."""
+        name = self.function.__name__
+        places = {"write_ro_crate": {"paths"}, "file_writer": {"filename"}, "convert": {"target"}}
+        return {"cache", *places.get(name, ()), *(("filename", "extension") if name == "save" else ())}
+
+    def run(self, name, value):
+        arguments = {key: item() if callable(item) else item for key, item in self.given.items()}
+        arguments[name] = value
+        more = ()
+        for key, parameter in inspect.signature(self.function).parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL and key in arguments:
+                more = arguments.pop(key)
+                more = more if isinstance(more, tuple) else (more,)
+        found = self._called(arguments, more)
+        if self.use is not None:
+            self.use(found)
+
+    def _called(self, arguments, more):
+        if not more:
+            return self.function(**arguments)
+        first = [arguments.pop(key) for key in list(inspect.signature(self.function).parameters)[:1]]
+        return self.function(*first, *more, **arguments)
+
+
+def options_of(function):
+    """Names of the parameters of a function, but for ``**kwds``."""
+    parameters = inspect.signature(function).parameters
+    return [name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD]
+
+
+def public_functions():
+    """Name and function of all that is public, each once, as the modules' own lists have it; and methods of signals."""
+    from hyperspy_sparse import mixin
+
+    seen = set()
+    for module in map(importlib.import_module, _MODULES):
+        for name in module.__all__:
+            found = getattr(module, name)
+            if inspect.isfunction(found) and name not in NOT_CALLED and found not in seen:
+                seen.add(found)
+                yield f"{module.__name__.removeprefix('rsciio_tpx3.')}.{name}", found
+    for name, found in vars(mixin.SparseFramesMixin).items():
+        if inspect.isfunction(found) and not name.startswith("_") and name not in _OF_THE_HOST:
+            yield f"signal.{name}", found
+
+
+# -- calls that work -----------------------------------------------------------------------------
+
+
+def _compute(signals):
+    for found in signals:
+        if np.prod(found["data"].shape[:-2], dtype=float) < 1e5:
+            np.asarray(found["data"].sum().compute(scheduler="sync"))
+
+
+def _dictionary():
+    from rsciio_tpx3.frames.dask_array import to_dask
+    from rsciio_tpx3.frames.memory_source import MemorySource
+
+    dense = np.random.default_rng(1).poisson(0.3, (3, 4, 5, 6)).astype(np.uint8)
+    axes = [{"name": name, "size": n, "navigate": i < 2} for i, (name, n) in enumerate(zip("yxqp", dense.shape))]
+    data = to_dask(MemorySource(CSRFrames.from_dense(dense)))
+    return {"data": data, "axes": axes, "metadata": {}, "original_metadata": {}}
+
+
+def _frames():
+    return _dictionary()["data"].compute(scheduler="sync")
+
+
+def _signal():
+    from hyperspy_sparse import data
+
+    return data.disks((3, 4), (8, 9), 20)
+
+
+def _series():
+    import dask.array as da
+    import hyperspy.api as hs
+
+    import hyperspy_sparse
+
+    counts = np.random.default_rng(0).poisson(1, (2, 9, 10, 8, 7)).astype(np.uint8)
+    s = hyperspy_sparse.to_sparse(hs.signals.Signal2D(da.from_array(counts)).as_lazy())
+    for axis, name in zip(s.axes_manager._axes, ("frame", "y", "x")):
+        axis.name = name
+    return s
+
+
+def _loaded(path):
+    import hyperspy.api as hs
+
+    return hs.load(path, lazy=True)
+
+
+class _Udf:
+    """Does nothing; LiberTEM is not needed for arguments that are refused."""
+
+
+def make_files(folder):
+    """Small files of every format in a folder."""
+    from rsciio_tpx3 import simulate
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    simulate.recording(folder / "a.tpx3", (6, 11), electrons_per_position=5, seed=1)
+    rng = np.random.default_rng(3)
+    rows = [f"{i}\t{rng.integers(65536)}\t{400 * i}\t10\t{rng.integers(16)}\t0" for i in range(100)]
+    (folder / "a.t3pa").write_text("\n".join(["Index\tMatrix Index\tToA\tToT\tFToA\tOverflow", *rows, ""]))
+    for name, file in (("raw_csr", "a.toml"), ("nxevent", "a.nxevent"), ("stempy", "a.h5")):
+        writer = importlib.import_module(f"rsciio_tpx3.{name}").file_writer
+        writer(folder / file, _dictionary(), show_progressbar=False)
+
+
+_READ = {"tpx3": "a.tpx3", "t3pa": "a.t3pa", "raw_csr": "a.toml", "nxevent": "a.nxevent", "stempy": "a.h5"}
+
+
+def calls(folder):
+    """A call for each public function.
+
+    Parameters
+    ----------
+    folder : str or Path
+        With what `make_files` makes.
+
+    Returns
+    -------
+    dict of str to Call
+    """
+    folder = Path(folder)
+    path = {name: str(folder / file) for name, file in _READ.items()}
+    functions = dict(public_functions())
+    quiet, scan = {"show_progressbar": False}, {"navigation_shape": (11, 6)}
+    reading = {name: options_of(importlib.import_module(f"rsciio_tpx3.{name}").file_reader) for name in _FORMATS}
+    of_scan = tuple(name for name in reading["tpx3"] if name not in ("filename", "lazy", "signal"))
+    events = {"filename": path["tpx3"]}
+    given = {
+        "rsciio_tpx3.file_reader": {**events, "lazy": True, **quiet, **scan},
+        "t3pa.file_reader": {"filename": path["t3pa"], "lazy": True, "dwell_time": "10 us", **quiet, **scan},
+        "rsciio_tpx3.available_signals": events,
+        "rsciio_tpx3.file_info": events,
+        "tpx3.available_signals": events,
+        "tpx3.file_info": events,
+        "t3pa.available_signals": {"filename": path["t3pa"]},
+        "t3pa.file_info": {"filename": path["t3pa"]},
+        "rsciio_tpx3.read_hits": events,
+        "rsciio_tpx3.find_scan_delay": {**events, "span": "40 us", **scan},
+        "rsciio_tpx3.to_dask": {"source": _memory},
+        "convert.check": {"path": path["raw_csr"], **quiet},
+        "convert.convert": {"source": path["raw_csr"], "target": str(folder / "c.nxevent"), "overwrite": True, **quiet},
+        "raw_csr.check_file": {"filename": path["raw_csr"], **quiet},
+        "metadata.export.write_ro_crate": {"signal": dict, "paths": (path["raw_csr"],), "overwrite": True},
+        "metadata.export.ro_crate": {"signal": dict, "files": {"a": 1}},
+        "metadata.export.from_libertem": {"parameters": dict},
+        "metadata.export.libertem_parameters": {"signal": dict},
+        "metadata.export.known_values": {"signal": dict},
+        "metadata.export.data_values": {"signal": dict},
+        "hyperspy_sparse.convert": {"array": _frames, "backend": "numpy"},
+        "hyperspy_sparse.align_frames": {"signal": _series},
+        "hyperspy_sparse.find_drift": {"signal": _series},
+        "hyperspy_sparse.one_pass": {"signal": _signal},
+        "hyperspy_sparse.virtual_images": {"signal": _signal, "detectors": lambda: [np.ones((9, 8))]},
+        "hyperspy_sparse.set_microscope": {"signal": _signal},
+        "hyperspy_sparse.to_sparse": {"signal": _signal},
+        "hyperspy_sparse.refresh": {"signal": lambda: _loaded(path["nxevent"])},
+        "hyperspy_sparse.read_recording": {"signal": _signal},
+        "hyperspy_sparse.finish_loading": {"signal": _signal},
+        "hyperspy_sparse.get_limit": {},
+        "hyperspy_sparse.set_limit": {"limit": None},
+        "hyperspy_sparse.interop.run_udf": {"signal": _signal, "udf": _Udf},
+        "hyperspy_sparse.interop.to_napari": {"signal": _signal},
+        "signal.save": {"self": _signal, "filename": str(folder / "s.nxevent"), "overwrite": True},
+        "signal.rebin": {"self": _signal, "scale": (1, 1, 3, 2)},
+        "signal.get_integrated_intensity": {"self": _signal, "roi": _roi},
+        "signal.get_virtual_image": {"self": _signal, "rois": lambda: [_roi()]},
+        "signal.compute": {"self": _signal, **quiet},
+        "signal.to_dense": {"self": _signal, **quiet},
+    }
+    free = dict.fromkeys(
+        (f"rsciio_tpx3.{name}" for name in ("available_signals", "file_info", "find_scan_delay", "read_hits")), of_scan
+    )
+    found = {}
+    for name, function in functions.items():
+        module, _, kind = name.rpartition(".")
+        use = None
+        if kind == "file_writer":
+            target = str(folder / f"out{Path(_READ[module]).suffix}")
+            own = {"filename": target, "signal": _dictionary, "show_progressbar": False}
+        elif kind == "file_reader":
+            own, use = given.get(name, {"filename": path.get(module), "lazy": True}), _compute
+        elif name in given:
+            own = given[name]
+        else:
+            continue
+        if kind == "set_limit":
+            use = _unlimited
+        found[name] = Call(function, own, free.get(name, ()), use)
+    return found
+
+
+def _unlimited(_):
+    from hyperspy_sparse import set_limit
+
+    set_limit(None)
+
+
+def _roi():
+    import hyperspy.api as hs
+
+    return hs.roi.CircleROI(4, 4, 3)
+
+
+def _memory():
+    from rsciio_tpx3.frames.memory_source import MemorySource
+
+    return MemorySource(CSRFrames.from_dense(np.eye(4, dtype=np.uint8).reshape(2, 2, 2, 2)))
+
+
+# -- command line --------------------------------------------------------------------------------
+
+
+def command(*words):
+    """Exit code and words of the command line."""
+    from rsciio_tpx3.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(list(words))
+        except SystemExit as end:
+            code = end.code
+    return code or 0, out.getvalue() + err.getvalue()
+
+
+def tidy(folder, kept):
+    """Take away what runs have made in a folder."""
+    for entry in Path(folder).iterdir():
+        if entry.name not in kept:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
