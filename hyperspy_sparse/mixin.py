@@ -146,6 +146,9 @@ class SparseFramesMixin:
 
     def __deepcopy__(self, memo):
         new = super().__deepcopy__(memo)
+        if isinstance(new._data, da.Array):
+            # dask changes the array object itself at ``signal.inav[3] = 0``, and HyperSpy 2.5 hands on the same object
+            new._data = new._data.copy()
         if has_sparse_chunks(new):  # data are missing where another copy is being made
             navigator.hand_on(self, new)
             waiting.hand_on(self, new, True)
