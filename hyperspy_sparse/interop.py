@@ -1,7 +1,6 @@
 """From dense signals to sparse ones, and between the array types that other packages use."""
 
 import dask.array as da
-import numpy as np
 import scipy.sparse
 
 from hyperspy_sparse.exchange import run_udf, to_libertem, to_py4dstem, to_quantem
@@ -36,7 +35,7 @@ def to_sparse(signal):
     ------
     ValueError
         If the signal has not two signal axes and at least one navigation axis, or its values are of a type that
-        frames cannot have.
+        frames cannot have, or masked.
 
     Examples
     --------
@@ -65,7 +64,7 @@ def to_sparse(signal):
     if isinstance(data, da.Array):
         frames = sparsified(data)
     else:
-        frames = to_dask(MemorySource(frames_by_lines(np.ma.getdata(data))))
+        frames = to_dask(MemorySource(frames_by_lines(data)))
     new = signal._deepcopy_with_new_data(frames, copy_variance=True, copy_navigator=True)
     new._lazy = True
     new._assign_subclass()

@@ -184,7 +184,9 @@ def operate(function, *operands):
         return _checked(function(*operands), function, operands)
     small = [compact(x, largest.shape) if _is_plain(x) else x for x in operands]
     made = _checked(function(*(_in_chunks(x, largest) for x in small)), function, operands)
-    if not isinstance(made, da.Array) or len(sparse) == 1 and all(np.ndim(x) == 0 for x in small if x is not largest):
+    if not isinstance(made, da.Array) or isinstance(made._meta, np.ma.MaskedArray):
+        return made
+    if len(sparse) == 1 and all(np.ndim(x) == 0 for x in small if x is not largest):
         return made
     return _frames(made) if _zeros_stay(function, small, largest) else _dense(made)
 
