@@ -15,7 +15,7 @@ from hyperspy.signal import INPLACE_OPERATORS, BaseSignal
 
 from hyperspy_sparse import twins, waiting
 from rsciio_tpx3.frames.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import empty_meta
+from rsciio_tpx3.frames.dask_array import empty_meta, without_empty_chunks
 from rsciio_tpx3.frames.elementwise import FILLED_SHARE, compact, probe
 from rsciio_tpx3.frames.types import is_stored
 
@@ -178,6 +178,7 @@ def operate(function, *operands):
     >>> type(operate(operator.add, s.data, np.eye(32))._meta).__name__
     'ndarray'
     """
+    operands = [without_empty_chunks(x) if _is_sparse(x) else x for x in operands]
     sparse = [x for x in operands if _is_sparse(x)]
     largest = max(sparse, key=lambda x: x.ndim, default=None)
     if largest is None:
