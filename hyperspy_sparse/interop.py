@@ -1,7 +1,6 @@
 """From dense signals to sparse ones, and between the array types that other packages use."""
 
 import dask.array as da
-import numpy as np
 import scipy.sparse
 
 from hyperspy_sparse.arguments import need_signal
@@ -12,6 +11,7 @@ from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
 from rsciio_tpx3.frames.types import is_stored
+from rsciio_tpx3.metadata.earlier import renewed
 from rsciio_tpx3.metadata.units import shown
 
 __all__ = ["FrameView", "convert", "run_udf", "to_libertem", "to_napari", "to_py4dstem", "to_quantem", "to_sparse"]
@@ -38,7 +38,7 @@ def to_sparse(signal):
     ------
     ValueError
         If the signal has not two signal axes and at least one navigation axis, or its values are of a type that
-        frames cannot have.
+        frames cannot have, or masked.
 
     Examples
     --------
@@ -68,11 +68,27 @@ def to_sparse(signal):
     if isinstance(data, da.Array):
         frames = sparsified(data)
     else:
-        frames = to_dask(MemorySource(frames_by_lines(np.ma.getdata(data))))
+        frames = to_dask(MemorySource(frames_by_lines(data)))
     new = signal._deepcopy_with_new_data(frames, copy_variance=True, copy_navigator=True)
     new._lazy = True
     new._assign_subclass()
+    _renew_metadata(new)
     return as_sparse_twin(new)
+
+
+def _renew_metadata(signal):
+    """Give a signal that was saved by an earlier version the names of today, in place."""
+    before = {key: signal.metadata.get_item(key).as_dictionary() for key in _RENEWED if signal.metadata.has_item(key)}
+    after = renewed(before, str(signal))
+    if after is not before:
+        for key in after:
+            if signal.metadata.has_item(key):
+                delattr(signal.metadata, key)
+        signal.metadata.add_dictionary(after)
+
+
+# nodes with quantities of earlier versions; others hold signals, which no plain dictionary has
+_RENEWED = ("Signal", "Acquisition_instrument")
 
 
 _CONVERTERS = {

@@ -15,6 +15,7 @@ from hyperspy_sparse import (
     assigned_data,
     blocks,
     detectors,
+    expansion,
     frames,
     interpolation,
     kernels,
@@ -146,6 +147,9 @@ class SparseFramesMixin:
 
     def __deepcopy__(self, memo):
         new = super().__deepcopy__(memo)
+        if isinstance(new._data, da.Array):
+            # dask changes the array object itself at ``signal.inav[3] = 0``, and HyperSpy 2.5 hands on the same object
+            new._data = new._data.copy()
         if has_sparse_chunks(new):  # data are missing where another copy is being made
             navigator.hand_on(self, new)
             waiting.hand_on(self, new, True)
@@ -356,6 +360,8 @@ class SparseFramesMixin:
     def compute(self, close_file=False, show_progressbar=None, memory_limit=None, **kwargs):
         """Make the whole signal dense in memory, if it fits below the memory limit.
 
+        Where that takes many times the memory of the events, a warning names both sizes, once in a session.
+
         Parameters
         ----------
         close_file, show_progressbar, **kwargs
@@ -370,6 +376,7 @@ class SparseFramesMixin:
         """
         check_dense_size(self.data.shape, self.data.dtype, "compute()", memory_limit)
         waiting.read_recording(self)
+        expansion.warn_once(self.data, "compute()")
         self.data = densified(self.data)  # and the class is the stock one from here on
         LazySignal.compute(self, close_file=close_file, show_progressbar=show_progressbar, **kwargs)
 

@@ -15,7 +15,7 @@ from hyperspy.signal import INPLACE_OPERATORS, BaseSignal
 
 from hyperspy_sparse import twins, waiting
 from rsciio_tpx3.frames.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import empty_meta
+from rsciio_tpx3.frames.dask_array import empty_meta, without_empty_chunks
 from rsciio_tpx3.frames.elementwise import FILLED_SHARE, compact, probe
 from rsciio_tpx3.frames.types import is_stored
 
@@ -181,13 +181,16 @@ def operate(function, *operands):
     >>> type(operate(operator.add, s.data, np.eye(32))._meta).__name__
     'ndarray'
     """
+    operands = [without_empty_chunks(x) if _is_sparse(x) else x for x in operands]
     sparse = [x for x in operands if _is_sparse(x)]
     largest = max(sparse, key=lambda x: x.ndim, default=None)
     if largest is None:
         return _checked(function(*operands), function, operands)
     small = [compact(x, largest.shape) if _is_plain(x) else x for x in operands]
     made = _checked(function(*(_in_chunks(x, largest) for x in small)), function, operands)
-    if not isinstance(made, da.Array) or len(sparse) == 1 and all(np.ndim(x) == 0 for x in small if x is not largest):
+    if not isinstance(made, da.Array) or isinstance(made._meta, np.ma.MaskedArray):
+        return made
+    if len(sparse) == 1 and all(np.ndim(x) == 0 for x in small if x is not largest):
         return made
     return _frames(made) if _zeros_stay(function, small, largest) else _dense(made)
 

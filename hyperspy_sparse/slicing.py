@@ -3,7 +3,7 @@
 import numpy as np
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import source_of, to_dask
+from rsciio_tpx3.frames.dask_array import source_of, to_dask, without_empty_chunks
 from rsciio_tpx3.frames.sliced_source import SlicedSource
 
 __all__ = ["from_source"]
@@ -24,9 +24,10 @@ def from_source(data, key, sliced):
     Returns
     -------
     dask.array.Array
-        The same values in the same chunks; `sliced` itself where the key is not of a simple kind,
+        The same values in the same chunks, but for empty ones; `sliced` itself where the key is not of a simple kind,
         or `data` is the result of some other step.
     """
+    sliced = without_empty_chunks(sliced)
     source = source_of(data)
     if source is None or not sliced.size or sliced.ndim < 2:
         return sliced

@@ -15,6 +15,7 @@ from dask.highlevelgraph import HighLevelGraph
 from hyperspy.signals import ComplexSignal, LazySignal
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.dask_array import without_empty_chunks
 
 __all__ = [
     "DENSE_CHUNKS",
@@ -141,6 +142,6 @@ def _to_frames(chunk):
 
 def sparsified(data):
     """The dask array with every chunk made `CSRFrames`; the detector is one chunk first."""
-    data = data.rechunk({data.ndim - 2: -1, data.ndim - 1: -1})
+    data = without_empty_chunks(data).rechunk({data.ndim - 2: -1, data.ndim - 1: -1})
     meta = CSRFrames.from_dense(np.empty((0,) * data.ndim, data.dtype))
     return data.map_blocks(_to_frames, dtype=meta.dtype, meta=meta)

@@ -4,10 +4,13 @@ Without this NumPy asks a signal for its array, which makes the whole of it dens
 the answer into a lazy signal.
 """
 
+import functools
+
 import dask.array as da
 import numpy as np
 from hyperspy.signals import BaseSignal
 
+from hyperspy_sparse import operands
 from rsciio_tpx3.frames.memory_limit import check as check_dense_size
 
 __all__ = ["apply"]
@@ -47,7 +50,7 @@ def apply(ufunc, method, inputs, out=None, where=True, **options):
     arrays = tuple(_data_of(x) for x in inputs)
     if method != "__call__":
         return _not_called(ufunc, method, arrays, out, where, options)
-    answers = ufunc(*arrays, **options)
+    answers = _answers(ufunc, arrays, options)
     answers = answers if isinstance(answers, tuple) else (answers,)
     out = (None,) * len(answers) if out is None else out
     done = tuple(
@@ -55,6 +58,20 @@ def apply(ufunc, method, inputs, out=None, where=True, **options):
         for answer, target in zip(answers, out, strict=True)
     )
     return done if len(done) > 1 else done[0]
+
+
+def _answers(ufunc, arrays, options):
+    """As the operators of signals make them, so that ``array * signal`` is what ``signal * array`` is."""
+    if not all(_is_for_operators(x) for x in arrays):
+        return ufunc(*arrays, **options)
+    function = functools.partial(ufunc, **options)
+    function.__name__ = ufunc.__name__
+    return operands.operate(function, *arrays)
+
+
+def _is_for_operators(x):
+    known = np.isscalar(x) or isinstance(x, np.generic | np.ndarray | da.Array)
+    return known and not isinstance(x, np.ma.MaskedArray)
 
 
 def _data_of(x):

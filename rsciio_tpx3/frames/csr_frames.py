@@ -13,7 +13,7 @@ import numpy as np
 from sparse import COO, GCXS, SparseArray
 
 from rsciio_tpx3.frames import kernels, memory_limit
-from rsciio_tpx3.frames.types import index_arrays, is_stored, native, native_type, values_of_frames
+from rsciio_tpx3.frames.types import index_arrays, is_stored, native, native_type, unmasked, values_of_frames
 
 __all__ = ["CSRFrames"]
 
@@ -220,13 +220,15 @@ class CSRFrames(GCXS):
         ------
         TypeError
             If the values are of a type that frames cannot have.
+        ValueError
+            If there are no two detector axes, or values are masked.
 
         Examples
         --------
         >>> CSRFrames.from_dense(np.eye(3, dtype=np.uint8)[None]).nnz
         3
         """
-        array = np.asarray(array)
+        array = unmasked(array)
         if array.ndim < 2:
             raise ValueError(f"an array of shape {array.shape} has no two detector axes; reshape it first.")
         array = values_of_frames(array)

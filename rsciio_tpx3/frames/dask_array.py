@@ -18,7 +18,8 @@ from rsciio_tpx3.frames.csr_frames import CSRFrames
 from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_tasks
 
-__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "sources_of", "to_dask"]
+__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "sources_of", "to_dask",
+           "without_empty_chunks"]  # fmt: skip
 
 _NAME = "csr-frames-"  # of the layer in the graph
 
@@ -103,6 +104,20 @@ def read_frames(rows, shape, parts=()):
     if len(shape) == 2:
         return np.asarray(frames).reshape(shape)
     return frames.reshape(shape)
+
+
+def without_empty_chunks(array):
+    """The same array without chunks that hold nothing, where it has others.
+
+    A slice with a step leaves such chunks, as (1, 0). dask then takes the axis of length one for one to broadcast
+    along, and ``array * image`` has an element more than its shape says.
+    """
+    sizes = {
+        axis: tuple(n for n in pieces if n)
+        for axis, pieces in enumerate(array.chunks)
+        if 0 in pieces and any(pieces)
+    }
+    return array.rechunk(sizes) if sizes else array
 
 
 def source_of(array):

@@ -163,12 +163,14 @@ def _values_at(x, frames):
     """What of the operand `x` meets each stored entry; None if it does not broadcast to us."""
     if np.ndim(x) == 0:
         return x
+    if isinstance(x, np.ma.MaskedArray):  # the answer is masked, too, which frames cannot be
+        return None
     x = np.asarray(x)
     try:
         fits = np.broadcast_shapes(x.shape, frames.shape) == frames.shape
     except ValueError:
         fits = False
-    if not fits or isinstance(x, np.ma.MaskedArray) or x.dtype.kind not in "biufc":
+    if not fits or x.dtype.kind not in "biufc":
         return None
     x = compact(x.reshape((1,) * (len(frames.shape) - x.ndim) + x.shape), frames.shape)
     n_frames = frames.n_frames

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.types import unmasked
 
 __all__ = ["MemorySource", "frames_by_lines"]
 
@@ -77,7 +78,7 @@ def frames_by_lines(array):
     array : numpy.ndarray, shape nav_shape + (height, width)
         With at least one navigation axis.
     """
-    array = np.ma.getdata(array)
+    array = unmasked(array)
     rows = max(_PART_BYTES // max(array.nbytes // max(len(array), 1), 1), 1)
     parts = [CSRFrames.from_dense(array[i : i + rows]) for i in range(0, len(array), rows)]
     return np.concatenate(parts) if parts else CSRFrames.from_dense(array)

@@ -8,7 +8,7 @@ other types are refused where frames are made, so that nothing fails later, far 
 
 import numpy as np
 
-__all__ = ["carried", "countable", "index_arrays", "is_stored", "native", "native_type", "values_of_frames"]
+__all__ = ["carried", "countable", "index_arrays", "is_stored", "native", "native_type", "unmasked", "values_of_frames"]
 
 _STORED = frozenset("?bBhHiIlLqQefdFD")
 _INDEX_TYPES = (np.dtype(np.int32), np.dtype(np.int64))
@@ -45,6 +45,24 @@ def values_of_frames(array):
             f"most double precision. {_remedy(array.dtype)}"
         )
     return native(array)
+
+
+def unmasked(array):
+    """A dense array without the mask that NumPy's masked arrays carry.
+
+    Raises
+    ------
+    ValueError
+        If any value is masked: frames have no masks, and a value that was to be left out would count again.
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        n = np.ma.count_masked(array)
+        if n:
+            raise ValueError(
+                f"{n} of {array.size} values are masked, and sparse frames have no masks: they would count again. Say "
+                "what they are first, as with array.filled(0)."
+            )
+    return np.asarray(array)
 
 
 def _remedy(dtype):

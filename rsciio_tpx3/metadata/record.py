@@ -12,6 +12,7 @@ import os
 import numpy as np
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.metadata.earlier import renewed
 from rsciio_tpx3.metadata.mapping import build
 from rsciio_tpx3.metadata.texts import parse_text
 from rsciio_tpx3.metadata.units import shown
@@ -152,7 +153,7 @@ def read_record(text, n_frames, sig_shape, where):
         "axes": axes,
         "nav_shape": shape[:-2],
         "dtype": dtype,
-        "metadata": record.get("metadata", {}),
+        "metadata": renewed(record.get("metadata", {}), where),
         "original_metadata": record.get("original_metadata", {}),
     }
 

@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 import dask
 import numpy as np
 import pytest
+from advacam_files import expected_ticks, hits, write_binary, write_text
 from counted_data import counted, lazy, signal_dict
 from test_round_trips import FORMATS
 
@@ -17,7 +18,8 @@ pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
 hyperspy_sparse = pytest.importorskip("hyperspy_sparse")
 
 COUNTED = [name for name in FORMATS if name not in ("hspy", "zspy")]
-SOURCES = ["memory", "memory, lazy", "recording", "recording, in memory", *COUNTED]
+HIT_LISTS = {".t3pa": write_text, ".t3p": write_binary}
+SOURCES = ["memory", "memory, lazy", "recording", "recording, in memory", *HIT_LISTS, *COUNTED]
 
 
 def _cropped(s):
@@ -61,6 +63,20 @@ def cluster():
             yield client
 
 
+def _hit_list(ending, folder):
+    """A scan on the detector's own clock in a list of hits of Advacam, and its counts by NumPy."""
+    ny, nx, dwell = 6, 9, 100_000 // 25  # in steps of 25 ns
+    columns = hits(4000, last=ny * nx * dwell)
+    position = expected_ticks(columns) // (96 * dwell)
+    dense = np.zeros((ny * nx, 256 * 256), np.uint8)
+    # a fine time moves the first hits before the scan
+    known = (position >= 0) & (position < ny * nx)
+    np.add.at(dense, (position[known], columns["pixel"][known]), 1)
+    path = HIT_LISTS[ending](folder / f"scan{ending}", columns)
+    s = hs.load(path, navigation_shape=(nx, ny), dwell_time="100 us", lazy=True, chunks=2)
+    return s, dense.reshape(ny, nx, 256, 256)
+
+
 def _source(name, folder):
     """A signal from such a source, and its dense counts."""
     if name.startswith("recording"):
@@ -68,6 +84,8 @@ def _source(name, folder):
         simulate.recording(path, (6, 9), electrons_per_position=30, dwell_time="3 us", layout="single", seed=8)
         s = hs.load(path, navigation_shape=(9, 6), lazy=name == "recording", chunks=2)
         return s, s.data.compute(scheduler="sync").todense()
+    if name in HIT_LISTS:
+        return _hit_list(name, folder)
     dense = counted((6, 9), most=5)
     if name.startswith("memory"):
         signal = hs.signals.Signal2D(dense)

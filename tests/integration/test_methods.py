@@ -4,8 +4,15 @@ The whole list runs on counts that were in memory; results, and the signal itsel
 they are and again when they are computed. Then it runs once more, a sixteenth of it (another one) and
 `IMPORTANT` for each of the ways in which signals come into being: loaded into memory, `to_sparse`,
 `persist`, a recording, and the counted formats; and so it does on numbers in the other byte order.
+The sixteenths move on by one each day: the eight of two days following are the whole list, and in sixteen
+days each way has had all of it. ``METHODS_ROTATION=5`` repeats those of a certain day (its number modulo 16),
+``METHODS_FROM_ALL_ORIGINS=1`` runs the whole list from each, some 5000 calls:
+
+    METHODS_FROM_ALL_ORIGINS=1 python -m pytest -q tests/integration/test_methods.py
 """
 
+import datetime
+import os
 import warnings
 
 import dask.array as da
@@ -152,18 +159,16 @@ ORIGINS = [
     "stempy",
     "other byte order",
 ]
-# The answer is how the data are cut, which is another matter for each source.
-TELLS_CHUNKS = {"get_chunk_size"}
-# HyperSpy's lazy factorisation learns chunk by chunk: cut in another way, other factors of the same quality come out.
-BY_CHUNKS = {("decomposition", "f_nmf")}
+ALL = bool(os.environ.get("METHODS_FROM_ALL_ORIGINS"))
+ROTATION = int(os.environ.get("METHODS_ROTATION", datetime.date.today().toordinal()))
 ENDINGS = {"raw_csr": "toml", "nxevent": "nxevent", "stempy": "h5"}
 
 
-def _share(origin):
+def _share(origin, rotation=ROTATION, everything=ALL):
     """The calls for one origin: the important ones, and of the others those that fall to it."""
-    number = ORIGINS.index(origin)
-    mine = [c for i, c in enumerate(CALLS) if i % (2 * len(ORIGINS)) == number or c in IMPORTANT]
-    return [(name, key) for name, key in mine if name not in TELLS_CHUNKS and (name, key) not in BY_CHUNKS]
+    parts = 2 * len(ORIGINS)
+    part = (2 * ORIGINS.index(origin) + rotation) % parts
+    return CALLS if everything else [c for i, c in enumerate(CALLS) if i % parts == part or c in IMPORTANT]
 
 
 @pytest.fixture(scope="module")
@@ -205,11 +210,21 @@ def test_a_method_gives_the_dense_result_wherever_the_signal_came_from(recorded,
     if key.startswith("f_"):
         frames, counts = frames.astype("float64"), counts.astype("float64")
     ours = finish_loading(signal_of(frames))
-    compare(name, key, ours, signal_of(da.from_array(counts, chunks=(2, 5, *SIG))), tmp_path)
+    # cut alike: HyperSpy's lazy factorisation learns chunk by chunk, and some methods tell how the data are cut
+    compare(name, key, ours, signal_of(da.from_array(counts, chunks=frames.chunks)), tmp_path)
 
 
 def test_the_important_calls_are_in_the_list():
     assert set(IMPORTANT) <= set(CALLS)
+
+
+def test_the_shares_of_two_days_are_the_whole_list_and_in_sixteen_each_origin_has_it():
+    whole = set(_share("recording", everything=True))
+    for day in (0, 7):
+        assert {c for origin in ORIGINS for d in (day, day + 1) for c in _share(origin, d, False)} == whole
+    for origin in ORIGINS:
+        assert {c for day in range(16) for c in _share(origin, day, False)} == whole
+        assert len(_share(origin, 3, False)) < len(whole) / 8
 
 
 @pytest.mark.parametrize("name", NAMES)

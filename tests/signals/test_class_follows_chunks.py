@@ -337,6 +337,17 @@ def test_no_frames_hide_in_an_array_that_dask_calls_dense(way):
     np.testing.assert_array_equal(np.asarray(made.data), np.asarray(expected))
 
 
+@pytest.mark.parametrize("part", [lambda s: s.inav, lambda s: s.isig])
+def test_elements_that_are_set_in_a_deep_copy_stay_there(part):
+    ours, _ = pair()
+    for change in (lambda s: s.deepcopy(), lambda s: s.inav[:2].deepcopy(), lambda s: np.sqrt(s).deepcopy()):
+        first = ours if change(ours).data.shape == ours.data.shape else ours.inav[:2]
+        before, copy = np.asarray(first).copy(), change(ours)
+        part(copy)[1:2] = 7
+        assert (np.asarray(part(copy)[1:2]) == 7).all()
+        np.testing.assert_array_equal(np.asarray(first), before)
+
+
 def test_masked_arrays_that_are_assigned_stay_masked():
     ours, _ = pair()
     ours.data = da.ma.masked_greater(da.from_array(COUNTS[0]), 1)

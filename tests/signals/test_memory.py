@@ -5,7 +5,9 @@ import tracemalloc
 import hyperspy.api as hs
 import numpy as np
 import pytest
+from dask.utils import format_bytes
 
+from hyperspy_sparse import expansion
 from rsciio_tpx3 import CSRFrames
 
 NAV, SIG = (24, 10), (64, 96)
@@ -49,6 +51,44 @@ STEPS = {
     "shift": lambda s: s.shift_diffraction(1, 2, show_progressbar=False).sum(),
     "fft": lambda s: abs(s.fft()).sum(axis=(0, 1)),
 }
+
+
+@pytest.fixture
+def said(caplog, monkeypatch):
+    """Warnings about sizes; 256 MiB are no test, so data of a hundredth count as large."""
+    monkeypatch.setattr(expansion, "NEVER_ASKED", WHOLE)
+    monkeypatch.setattr(expansion, "_warned", set())
+    return lambda: [r.getMessage() for r in caplog.records if r.name == "hyperspy_sparse.expansion"]
+
+
+PARTS = {
+    "whole": lambda s: s,
+    "persisted": lambda s: (s.persist(), s)[1],
+    "floats": lambda s: (s.change_dtype("float64"), s)[1],
+    "twice": lambda s: s * 2,
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_compute_names_both_sizes_once_before_it_multiplies_the_memory(signal, big, said, name):
+    part = PARTS[name](signal)
+    itemsize = part.data.dtype.itemsize
+    exact = big.nnz * (itemsize + 4) + 8 * 240
+    assert expansion.sparse_bytes(part.data) == pytest.approx(exact, rel=0.01)
+    part.deepcopy().compute(show_progressbar=False)
+    (text,) = said()
+    assert f"24 x 10 x 64 x 96 {part.data.dtype} to {format_bytes(WHOLE * itemsize)}" in text
+    assert f"about {format_bytes(expansion.sparse_bytes(part.data))}" in text
+    part.compute(show_progressbar=False)
+    assert len(said()) == 1
+
+
+def test_compute_says_nothing_where_the_result_stays_small_or_was_not_sparse(signal, said, monkeypatch):
+    signal.inav[:5].compute(show_progressbar=False)  # half of what counts as large
+    signal.sum(axis=(0, 1)).compute(show_progressbar=False)
+    monkeypatch.setattr(expansion, "LEAST_FACTOR", 100)
+    signal.compute(show_progressbar=False)
+    assert not said()
 
 
 @pytest.mark.parametrize("name", STEPS)

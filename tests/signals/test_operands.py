@@ -129,6 +129,61 @@ def test_images_of_other_classes_may_stand_on_the_left():
     ours = image * sparse()
     np.testing.assert_array_equal(np.asarray(ours.data.compute()), SCAN[:, :, None, None] * COUNTS.astype(float))
     assert ours._lazy and ours.axes_manager.signal_shape == (6, 7)
+    assert compare(np.sqrt(ours), np.sqrt(image * dense()))
+    assert type(ours).__name__ == "LazySparseVirtualDarkFieldImage"  # a twin, made when it is needed
+    assert compare(ours.deepcopy(), image * dense())
+
+
+ARRAYS = {
+    "detector": lambda: PIXELS + 0.5,
+    "mask": lambda: PIXELS > 1,
+    "scan": lambda: SCAN[..., None, None],
+    "whole": lambda: WHOLE.astype(">i4"),
+    "number": lambda: np.float32(2),
+    "array of one number": lambda: np.array(3),
+    "lazy": lambda: da.from_array(WHOLE, chunks=2),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("function", [np.multiply, np.add, np.true_divide, np.greater, np.arctan2])
+def test_arrays_may_stand_on_the_left_of_signals(name, function):
+    array = ARRAYS[name]()
+    values = np.asarray(array)
+    for inputs, dense_inputs in (((array, sparse()), (values, COUNTS)), ((sparse(), array), (COUNTS, values))):
+        with np.errstate(all="ignore"):
+            made, expected = function(*inputs), function(*dense_inputs)
+        chunk = made.data.compute(scheduler="sync")
+        np.testing.assert_array_equal(np.asarray(chunk), expected)
+        assert made.data.dtype == chunk.dtype == expected.dtype
+        assert isinstance(chunk, CSRFrames) == isinstance(made, SparseFramesMixin)
+        if function is np.multiply:
+            assert isinstance(made, SparseFramesMixin)
+    with np.errstate(all="ignore"):
+        if name != "lazy":  # dask answers `array * signal` itself
+            assert isinstance(array * sparse(), SparseFramesMixin)
+
+
+@pytest.mark.parametrize("function", [np.multiply, np.add, np.greater])
+def test_masked_arrays_stay_masked(function):
+    masked = np.ma.masked_greater(PIXELS, 2)
+    expected = function(COUNTS, masked)
+    chunk = CSRFrames.from_dense(COUNTS)
+    lazy = sparse()
+    for made in (function(lazy, masked).data, function(lazy.data, masked), function(chunk, masked)):
+        made = made.compute(scheduler="sync") if isinstance(made, da.Array) else made
+        assert np.ma.count_masked(made) == np.ma.count_masked(expected) > 0
+        assert made.sum() == expected.sum()
+    assert (lazy * masked).data.sum().compute() == (COUNTS * masked).sum()
+
+
+def test_masked_values_are_not_made_counts_again():
+    masked = np.ma.masked_greater(COUNTS, 2)
+    by_signal = lambda a: hyperspy_sparse.to_sparse(hs.signals.Signal2D(a))  # noqa: E731
+    for make in (CSRFrames.from_dense, MemorySource.from_dense, by_signal):
+        with pytest.raises(ValueError, match=f"{np.ma.count_masked(masked)} of .* values are masked.*filled"):
+            make(masked)
+    assert CSRFrames.from_dense(np.ma.masked_greater(COUNTS, 200)).sum() == COUNTS.sum()
 
 
 # -- memory: 64 x 64 positions with 256 x 256 pixels are 268 million values --------------------------------------------

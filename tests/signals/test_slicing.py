@@ -1,8 +1,10 @@
 """Parts of a signal that is read from a source are read from that source."""
 
+import hyperspy.api as hs
 import numpy as np
 import pytest
 
+import hyperspy_sparse
 from hyperspy_sparse import blocks
 from rsciio_tpx3 import CSRFrames, to_dask
 from rsciio_tpx3.frames.dask_array import source_of
@@ -53,6 +55,23 @@ def test_one_frame_costs_one_frame(sparse_signal, counts, monkeypatch):
     np.testing.assert_array_equal(sparse_signal.inav[3, 2].data.compute(), counts[2, 3])
     sparse_signal.map(np.flipud, inplace=False)
     assert asked and max(asked) == 1
+
+
+@pytest.mark.parametrize("key", [slice(2, 4, 2), slice(None, None, 3), slice(4, 2, -2)])
+def test_a_slice_with_a_step_leaves_no_empty_chunk(key):
+    """Kind: dask broadcasts along an axis whose chunks are (1, 0), and an array gets an element more than it has."""
+    counts = np.random.default_rng(7).poisson(0.5, (5, 3, 7, 9)).astype(np.uint8)
+    dense = hs.signals.Signal2D(counts)
+    whole, lazy = hyperspy_sparse.to_sparse(dense), dense.as_lazy()
+    for signal in (whole, whole * 2 / 2, lazy):
+        signal.rechunk((3, 2))
+    image = np.arange(63).reshape(7, 9)
+    for part in (whole.inav[:, key], (whole * 2 / 2).inav[:, key], hyperspy_sparse.to_sparse(lazy.inav[:, key])):
+        flipped = part.map(np.flipud, inplace=False)
+        for made in (part * image, np.add(image, part), part * hs.signals.Signal2D(image), flipped):
+            assert 0 not in {n for sizes in made.data.chunks for n in sizes}
+            assert made.data.compute(scheduler="sync").shape == counts[key].shape
+        np.testing.assert_array_equal(np.asarray(part * image), counts[key] * image)
 
 
 def test_kernels_join_the_chunks_of_an_array_that_is_no_source(monkeypatch):

@@ -1,0 +1,81 @@
+"""What to say before a signal becomes many times larger in memory than its events are."""
+
+import logging
+import math
+
+import numpy as np
+from dask.utils import format_bytes
+
+from rsciio_tpx3.frames.csr_frames import CSRFrames
+from rsciio_tpx3.frames.dask_array import sources_of
+from rsciio_tpx3.frames.memory_limit import NEVER_ASKED
+
+__all__ = ["sparse_bytes", "warn_once"]
+
+_logger = logging.getLogger(__name__)
+
+LEAST_FACTOR = 10
+"""Times that dense data are larger than the sparse ones, from which on it is worth a word."""
+
+_PIXEL_NUMBER, _ROW_POINTER = 4, 8  # bytes
+
+_warned = set()
+
+
+def warn_once(data, what):
+    """Log a warning before `data` become dense, if that takes much more memory; once in a session.
+
+    Parameters
+    ----------
+    data : dask.array.Array of CSRFrames
+    what : str
+        The call that does it.
+    """
+    dense = math.prod(data.shape) * data.dtype.itemsize
+    if what in _warned or dense < NEVER_ASKED:
+        return
+    sparse = sparse_bytes(data)
+    if sparse is None or dense < LEAST_FACTOR * sparse:
+        return
+    _warned.add(what)
+    sizes = " x ".join(map(str, data.shape))
+    _logger.warning(
+        f"{what} expands {sizes} {data.dtype} to {format_bytes(dense)}; as sparse frames they take about "
+        f"{format_bytes(sparse)}. Methods of a sparse signal need no {what}: sums, virtual images, centre of mass and "
+        "map read the events. persist() keeps those in memory. (This is said once.)"
+    )
+
+
+def sparse_bytes(data):
+    """About the size of the sparse frames of an array in memory, in bytes; None where nothing tells without reading.
+
+    Sources know how many events they have. Of a part, or after other steps, as many are supposed to be left as there
+    are of the pixels; frames in memory are counted.
+    """
+    entries = _entries_in_memory(data)
+    if entries is None:
+        entries = _entries_of_sources(data)
+    if entries is None:
+        return None
+    return int(entries * (data.dtype.itemsize + _PIXEL_NUMBER)) + math.prod(data.shape[:-2]) * _ROW_POINTER
+
+
+def _entries_in_memory(data):
+    """Entries of chunks that were kept by `persist`; None for other arrays."""
+    layer = getattr(data.dask, "layers", {}).get(data.name, {})
+    if len(layer) < data.npartitions:
+        return None
+    chunks = [getattr(task, "value", task) for task in layer.values()]
+    return sum(chunk.nnz for chunk in chunks) if all(isinstance(chunk, CSRFrames) for chunk in chunks) else None
+
+
+def _entries_of_sources(data):
+    """Entries by the numbers of the sources, in proportion to the pixels; None where a source has no numbers."""
+    entries, pixels = 0.0, 0
+    for source in sources_of(data):
+        rows = source.row_events()
+        if rows is None:
+            return None
+        entries += float(np.sum(rows))
+        pixels += math.prod(source.nav_shape) * math.prod(source.sig_shape)
+    return entries * math.prod(data.shape) / pixels if pixels else None
