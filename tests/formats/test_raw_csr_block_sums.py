@@ -13,10 +13,18 @@ from rsciio_tpx3.raw_csr.block_sums import BlockSums, SummedBlocks
 BLOCK = 1 << 16
 
 
+def mixed(number, word):
+    """SplitMix64, in numbers of any length."""
+    x = (word + number * 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    return x ^ x >> 31
+
+
 def plain_sums(content, size):
-    content = content + bytes(-len(content) % 8)
-    blocks = [np.frombuffer(content[at : at + size], "<u8").tolist() for at in range(0, len(content), size)]
-    return [sum((2 * i + 1) * word for i, word in enumerate(words)) % 2**64 for words in blocks]
+    words = np.frombuffer(content + bytes(-len(content) % 8), "<u8").tolist()
+    each = [mixed(number, word) for number, word in enumerate(words)]
+    return [sum(each[at : at + size // 8]) % 2**64 for at in range(0, len(each), size // 8)]
 
 
 @pytest.mark.parametrize(("n_bytes", "most", "size"), [
@@ -37,6 +45,25 @@ def test_sums_do_not_depend_on_how_a_file_was_written(monkeypatch, n_bytes, most
     again = BlockSums.from_text(found.text(), n_bytes)
     assert (again.size, again.sums.tolist()) == (found.size, found.sums.tolist())
     assert BlockSums.from_text(found.text(), n_bytes + size) is None
+
+
+def test_changes_do_not_cancel():
+    """Upper bits of two words, two words that change places, and what comes into one word and leaves another."""
+    words = np.random.default_rng(1).integers(0, 2**8, 1000).astype(np.uint64)
+    found = plain_sums(words.tobytes(), BLOCK)[0]
+    made = SummedBlocks()
+    made.update(words.tobytes())
+    sums = made.finish()
+    assert sums.sums.tolist() == [found] and sums.first_changed(words, 0) is None
+    rng, bit = np.random.default_rng(2), np.uint64(1)
+    for _ in range(3000):
+        (i, j), shift = rng.choice(1000, 2, replace=False), np.uint64(rng.integers(64))
+        top, swapped, moved = words.copy(), words.copy(), words.copy()
+        top[[i, j]] ^= bit << shift
+        swapped[[i, j]] = swapped[[j, i]]
+        moved[[i]], moved[[j]] = moved[[i]] + (bit << shift), moved[[j]] - (bit << shift)
+        for changed in (top, swapped, moved):
+            assert sums.first_changed(changed, 0) == 0 or np.array_equal(changed, words)
 
 
 @pytest.fixture
