@@ -1,4 +1,4 @@
-"""Kind: an axis that counts from what happens to be the first; a moment has one value on the axis of frames over time."""
+"""Kind: an axis that counts from what happens to be first; a moment has one value on the axis of frames over time."""
 
 import numpy as np
 import pytest
