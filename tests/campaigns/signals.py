@@ -32,6 +32,7 @@ import numpy as np
 import hyperspy_sparse
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.exceptions import ConflictError, FormatError, LimitError, UnitError
+from tests.integration.same_results import check_class_and_chunks
 
 OUTCOMES = ("right", "fails with both", "refused", "ERROR", "WRONG")
 OURS = (ConflictError, FormatError, LimitError, UnitError)
@@ -593,8 +594,6 @@ def as_array(s, t, rng):
 
 def compare(signal, truth):
     """Raise `Mismatch` where the signal is not what NumPy says."""
-    from integration.same_results import check_class_and_chunks
-
     data = signal.data
     if data.shape != truth.array.shape:
         raise Mismatch(f"shape {data.shape}, NumPy {truth.array.shape}")
