@@ -184,7 +184,8 @@ def data_from(origin, recorded):
     """Sparse frames that came into being in this way, and the dense counts."""
     path, part, counts = recorded
     if origin == "recording":
-        return part.data, counts
+        # an array of its own: calls that set elements change the array object itself
+        return part.data.copy(), counts
     if origin == "loaded into memory":
         return hs.load(path, navigation_shape=NAV[::-1]).isig[263:275, 248:264].data, counts
     if origin == "to_sparse":
