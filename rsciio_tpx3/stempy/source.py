@@ -234,6 +234,12 @@ class StempySource(FrameSource):
                     )
                 others += check_stored(positions, self.allow_external)
                 listed = positions[()]
+            elif positions.ndim == 1 and positions.size not in (n_positions, n_rows, 0):
+                # one number for each position (stempy writes them), or for each row
+                raise Tpx3FormatError(
+                    f"{POSITIONS} of {self.stamp.name!r} lists {positions.size} positions, but its attributes Nx and "
+                    f"Ny tell {n_positions}: one of them is damaged. Copy the file again."
+                )
             self.others = tuple({stamp.path: stamp for stamp in others}.values())
         self._order = self._positions = None
         self._n_positions = n_positions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,9 @@ class TextForm:
     passed_over: tuple = ()
 
 
+_TELLING_ROWS = 9
+
+
 def read_form(file: BinaryIO, end: int, name: str) -> TextForm | None:
     """Look at the first lines of an open file.
 
@@ -74,12 +78,13 @@ def read_form(file: BinaryIO, end: int, name: str) -> TextForm | None:
         If this is no text, or its columns are not known.
     """
     begin, names = _skip_names(file, end, name)
-    row = _first_row(file, begin, end, name)
-    if row is None:
+    rows = _first_rows(file, begin, end, name)
+    if not rows:
         return None
-    separator = next((sign for sign in b";," if sign in row), ord(" "))
-    values = row.replace(bytes([separator]), b" ").split()
-    columns = _columns(names, len(values), name)
+    separator = next((sign for sign in b";," if sign in rows[0]), ord(" "))
+    numbers = Counter(len(row.replace(bytes([separator]), b" ").split()) for row in rows)
+    # one row that was cut does not decide; of two that contradict each other the longer one, which nothing makes
+    columns = _columns(names, max(numbers, key=lambda n: (numbers[n], n)), name)
     passed_over = tuple(n for n, column in zip(names or (), columns) if column is None)
     return TextForm(begin, columns, separator, passed_over)
 
@@ -138,13 +143,15 @@ def _known(part: str) -> str | None:
     return _NAMES.get(_UNIT.sub("", part).lower().replace(" ", "").replace("_", ""))
 
 
-def _first_row(file: BinaryIO, begin: int, end: int, name: str) -> bytes | None:
+def _first_rows(file: BinaryIO, begin: int, end: int, name: str) -> list[bytes]:
+    """The first lines that hold something, a few of them."""
     file.seek(begin)
-    while file.tell() < end:
+    found: list[bytes] = []
+    while len(found) < _TELLING_ROWS and file.tell() < end:
         line = _line(file, end, name)
         if line.strip():
-            return line
-    return None
+            found.append(line)
+    return found
 
 
 def _columns(names: list[str] | None, n: int, name: str) -> tuple[str, ...]:
