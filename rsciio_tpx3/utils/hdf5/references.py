@@ -20,7 +20,8 @@ from rsciio_tpx3.utils.hdf5.dense import ATTRIBUTE_INFO, blocks
 __all__ = ["StoredAttributes", "has_references", "limit_attribute", "limit_values"]
 
 _REFERENCE = 16  # bytes
-_ATTRIBUTE, _CONTINUATION, _LAYOUT = 0x0C, 0x10, 0x08
+_DATATYPE, _LAYOUT, _ATTRIBUTE, _CONTINUATION = 0x03, 0x08, 0x0C, 0x10
+_ANY_LENGTH = 9  # class of a type
 _MOST_HEADER = 1 << 20
 _MOST_PARTS = 256  # of one object header
 _COMPACT = 0
@@ -135,6 +136,8 @@ def limit_values(dataset, most):
     if dataset.shape is None or dataset.size == 0 or not has_references(kind):
         return
     where = _Where(dataset, "{} of {!r}")
+    if any(found == _DATATYPE and _is_misfit(data[:8]) for found, data in _messages(dataset)):
+        raise LimitError(f"{where} has values of any length whose type is damaged: nothing tells how long they are.")
     claimed = _limit(b"", kind, most, where)  # refuses the types of which nothing can be told
     for part in _parts(dataset):
         claimed += _limit(part, kind, most - claimed, where)
@@ -282,7 +285,17 @@ def _attribute_data(content, wanted):
     if name != wanted:
         return None
     padded = [-(-n // 8) * 8 for n in sizes] if version == 1 else sizes
+    if _is_misfit(content[at + padded[0] : at + padded[0] + 8]):
+        return None
     return content[at + sum(padded) :]
+
+
+def _is_misfit(kind):
+    """Whether the type of a value of any length, as it lies in the file, has another size than a reference has.
+
+    The library reads that many bytes and takes what lies behind them for an address and a length.
+    """
+    return len(kind) == 8 and kind[0] & 0x0F == _ANY_LENGTH and struct.unpack_from("<I", kind, 4)[0] != _REFERENCE
 
 
 def _parts(dataset):
