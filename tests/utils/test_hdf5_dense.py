@@ -120,5 +120,5 @@ def test_values_that_are_read_for_ever_are_given_up(tmp_path):
         place += 16 + -(-struct.unpack_from("<Q", content, place + 8)[0] // 8) * 8
     struct.pack_into("<Q", content, place + 8, 0)  # free space of length 0
     path.write_bytes(content)
-    with pytest.raises(FormatError, match="more than 4 s only to read /rows from 0"):
-        guard_hdf5(4, path)
+    with pytest.raises(FormatError, match="more than 8 s only to read /rows from 0"):
+        guard_hdf5(8, path)

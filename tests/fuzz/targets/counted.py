@@ -19,6 +19,9 @@ _HOW = "how"
 
 _BYTES, _VALUES = b"bytes", b"values"
 _SEALED = b"foreign sealed"
+# damage under right checksums, which somebody must mean: in about one of some thousand of these files the HDF5 library
+# itself writes beyond its memory, and the process ends later, in another run. guard=True is for such files
+_WITH_SEALED = os.environ.get("RSCIIO_TPX3_FUZZ_SEALED") == "1"
 """A foreign file with other numbers in its tables: HDF5 itself may not survive it, so nothing else is changed there."""
 _FOREIGN = b"foreign"
 """Of another program, without our record and checksums: only values are changed, and the file as it is counts."""
@@ -133,7 +136,7 @@ class RawCsr(_Counted):
 class _Hdf5(_Counted):
     def mutate(self, rng, files):
         content, how = files[self.main], files.get(_HOW)
-        if how == _SEALED or (how == _FOREIGN and rng.integers(2)):
+        if _WITH_SEALED and (how == _SEALED or (how == _FOREIGN and rng.integers(2))):
             sealed = change_sealed(rng, content)
             if sealed is not None or how == _SEALED:
                 return {self.main: sealed or content, _HOW: _SEALED}
