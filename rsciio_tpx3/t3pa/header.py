@@ -83,7 +83,7 @@ def read_form(file: BinaryIO, end: int, name: str) -> TextForm | None:
         return None
     separator = next((sign for sign in b";," if sign in rows[0]), ord(" "))
     numbers = Counter(len(row.replace(bytes([separator]), b" ").split()) for row in rows)
-    # one row that was cut does not decide; of two that contradict each other the longer one, which nothing makes
+    # one row that was cut does not decide; of two that contradict each other the longer one, which no cut makes
     columns = _columns(names, max(numbers, key=lambda n: (numbers[n], n)), name)
     passed_over = tuple(n for n, column in zip(names or (), columns) if column is None)
     return TextForm(begin, columns, separator, passed_over)
@@ -144,14 +144,15 @@ def _known(part: str) -> str | None:
 
 
 def _first_rows(file: BinaryIO, begin: int, end: int, name: str) -> list[bytes]:
-    """The first lines that hold something, a few of them."""
+    """The first lines that hold something, a few of them; what is wrong with others than the first is told later."""
     file.seek(begin)
-    found: list[bytes] = []
-    while len(found) < _TELLING_ROWS and file.tell() < end:
+    while file.tell() < end:
         line = _line(file, end, name)
         if line.strip():
-            found.append(line)
-    return found
+            more = file.read(min(LONGEST_LINE, max(end - file.tell(), 0)))
+            rows = [row for row in re.split(rb"[\r\n]+", line.strip(b"\r\n") + b"\n" + more) if row.strip()]
+            return rows[:_TELLING_ROWS]
+    return []
 
 
 def _columns(names: list[str] | None, n: int, name: str) -> tuple[str, ...]:
