@@ -82,20 +82,16 @@ def format_of(filename: str | os.PathLike | Sequence) -> str:
     """
     path = first_of(filename)
     found = _ENDINGS.get(os.path.splitext(path)[1].lower())
-    if found is None and os.path.isfile(path):
-        with open(path, "rb") as file:
-            if file.read(len(_HDF5)) == _HDF5:
-                found = _hdf5_format(path)
+    if found is None and _is_hdf5(path):
+        found = events_inside(path) or "nxevent"
     return found or "tpx3"
 
 
-def _hdf5_format(path: str | os.PathLike) -> str:
-    import h5py
-
-    from rsciio_tpx3.exceptions import format_errors
-
-    with format_errors(path, "an HDF5 file"), h5py.File(path, "r") as file:
-        return "stempy" if "electron_events" in file else "nxevent"
+def _is_hdf5(path: str | os.PathLike) -> bool:
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(_HDF5)) == _HDF5
 
 
 def events_inside(path: str | os.PathLike) -> str | None:
@@ -107,11 +103,8 @@ def events_inside(path: str | os.PathLike) -> str | None:
     ----------
     path : str
     """
-    if not os.path.isfile(path):
+    if not _is_hdf5(path):
         return None
-    with open(path, "rb") as file:
-        if file.read(len(_HDF5)) != _HDF5:
-            return None
     from rsciio_tpx3.utils.files import FileStamp
     from rsciio_tpx3.utils.hdf5.files import groups_of_class, open_hdf5
     from rsciio_tpx3.utils.hdf5.heaps import check_heaps

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 
-__all__ = ["ATTRIBUTE_INFO", "blocks", "check_tables", "lookup3"]
+__all__ = ["ATTRIBUTE_INFO", "TABLES", "blocks", "check_tables", "lookup3"]
 
 ATTRIBUTE_INFO = 0x15
 
 _TREE, _TREE_SIZE = b"BTHD", 38
 _HEAP, _HEAP_SIZE = b"FRHP", 142
-_WINDOW = 1 << 17
+TABLES = (_TREE, _HEAP)
+"""Marks of the structures that `check_tables` looks at."""
+
 _MOST_NODE = 1 << 20  # bytes; the library makes nodes of 512 to 2048
 _NODE_HEAD, _LEAST_RECORD = 10, 8
 _RECORDS = {1: 24, 2: 36, 3: 16, 4: 28, 5: 11, 6: 15, 8: 17, 9: 13}
@@ -38,7 +40,7 @@ _MASK = 0xFFFFFFFF
 # -- tables --------------------------------------------------------------------------------------
 
 
-def check_tables(file, size, name):
+def check_tables(file, places, size, name):
     """Raise Tpx3FormatError for a B-tree or a heap that declares what its file cannot have, or no heap can be.
 
     To ask an object for its number of attributes reads these already, so this comes before anything else.
@@ -46,34 +48,22 @@ def check_tables(file, size, name):
     Parameters
     ----------
     file : io.RawIOBase
+    places : dict
+        Where each of `TABLES` may begin, as `rsciio_tpx3.utils.hdf5.marks.marks_in` finds it.
     size : int
         Of the whole file, in bytes.
     name : str
         Of the file, for the error.
     """
-    for at in _marks(file, size):
+    for at in places[_TREE]:
+        file.seek(at)
+        if head := _sealed(file.read(_TREE_SIZE)):
+            _check_tree(head, name, size)
+    for at in places[_HEAP]:
         file.seek(at)
         head = file.read(_HEAP_SIZE)
-        if head[:4] == _TREE and (head := _sealed(head[:_TREE_SIZE])):
-            _check_tree(head, name, size)
-        elif head[:4] == _HEAP and (head := _sealed(head + file.read(max(_heap_size(head) - len(head), 0)))):
+        if head := _sealed(head + file.read(max(_heap_size(head) - len(head), 0))):
             _check_heap(head, name)
-    file.seek(0)
-
-
-def _marks(file, size):
-    """Places where a structure may begin, looked for in pieces that stay in the processor's cache."""
-    found, kept, start = [], b"", 0
-    file.seek(0)
-    while start < size and (piece := file.read(min(_WINDOW, size - start))):
-        window, first = kept + piece, start - len(kept)
-        for mark in (_TREE, _HEAP):
-            at = window.find(mark)
-            while at >= 0:
-                found.append(first + at)
-                at = window.find(mark, at + len(mark))
-        kept, start = window[-3:], start + len(piece)
-    return found
 
 
 def _sealed(head):

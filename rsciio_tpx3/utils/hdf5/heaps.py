@@ -9,15 +9,15 @@ import numpy as np
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.utils.compiled import njit
-from rsciio_tpx3.utils.hdf5.dense import check_tables
+from rsciio_tpx3.utils.hdf5.dense import TABLES, check_tables
+from rsciio_tpx3.utils.hdf5.marks import marks_in
 
 __all__ = ["check_heaps"]
 
 MOST_BYTES = 1 << 24
 """Files above are not read from end to end for this: it takes some 10 ms for 16 MiB. ``guard=True`` is for them."""
 
-_BEGINNING = tuple(b"GCOL\x01")
-_WINDOW = 1 << 17
+_BEGINNING, _VERSION = b"GCOL", b"\x01"
 _FEW_HEAPS = 64
 _MOST_HEAPS = 16  # whose references are looked for; metadata lie in the first ones
 _SEARCHED_BYTES = 1 << 20  # and are referred to from the beginning of the file
@@ -34,30 +34,13 @@ def check_heaps(stamp):
     if stamp.size > MOST_BYTES:
         return
     with open(stamp.path, "rb", buffering=0) as file:
-        check_tables(file, stamp.size, stamp.name)
-        heaps = _places(file, stamp.size)
+        found = marks_in(file, stamp.size, (_BEGINNING, *TABLES))
+        check_tables(file, {mark: found[mark] for mark in TABLES}, stamp.size, stamp.name)
+        heaps = [at for at in found[_BEGINNING] if _byte_at(file, at + len(_BEGINNING)) == _VERSION]
         content = _beginning(file, heaps, stamp.size) if heaps else None
     objects = {at: _objects(content, at, stamp) for at in heaps}
     if heaps:
         _check_references(content, {at: objects[at] for at in heaps[:_MOST_HEAPS]}, stamp)
-
-
-def _places(file, size):
-    """Where heaps begin: looked for in a piece of memory that stays in the processor's cache."""
-    found, kept, start = [], len(_BEGINNING) - 1, 1 - len(_BEGINNING)
-    window = np.zeros(_WINDOW + kept, np.uint8)
-    file.seek(0)
-    while start + kept < size:
-        n = file.readinto(window[kept : kept + min(_WINDOW, size - start - kept)].data)
-        if not n:
-            break
-        at = _next_heap(window[: kept + n], 0)
-        while at >= 0:
-            found.append(start + at)
-            at = _next_heap(window[: kept + n], at + len(_BEGINNING))
-        window[:kept] = window[n : n + kept].copy()
-        start += n
-    return found
 
 
 def _beginning(file, heaps, size):
@@ -75,6 +58,11 @@ def _beginning(file, heaps, size):
             break
         done += n
     return content
+
+
+def _byte_at(file, at):
+    file.seek(at)
+    return file.read(1)
 
 
 def _length_at(file, at):
@@ -119,31 +107,6 @@ def _check_references(content, heaps, stamp):
 
 def _number(content, at, n_bytes):
     return int.from_bytes(content[at : at + n_bytes].tobytes(), "little")
-
-
-@njit(nogil=True, cache=True)
-def _next_heap(content, at):
-    """Where the next heap begins, or -1: each step looks at the fourth byte ahead, which mostly is none of the name."""
-    while at + 5 <= len(content):
-        letter = content[at + 3]
-        if letter == _BEGINNING[3]:
-            if (
-                content[at] == _BEGINNING[0]
-                and content[at + 1] == _BEGINNING[1]
-                and content[at + 2] == _BEGINNING[2]
-                and content[at + 4] == _BEGINNING[4]
-            ):
-                return at
-            at += 4
-        elif letter == _BEGINNING[2]:
-            at += 1
-        elif letter == _BEGINNING[1]:
-            at += 2
-        elif letter == _BEGINNING[0]:
-            at += 3
-        else:
-            at += 4
-    return -1
 
 
 @njit(nogil=True, cache=True)
