@@ -12,6 +12,7 @@ import numpy as np
 
 from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.deferred import read_recording
+from hyperspy_sparse.plots import new_axes
 from hyperspy_sparse.twins import has_sparse_chunks
 from hyperspy_sparse.virtual_detectors import mask_of, masked_sums
 from rsciio_tpx3.frames.dask_array import source_of
@@ -66,10 +67,7 @@ class Drift:
         -------
         matplotlib.axes.Axes
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(layout="constrained")
+        ax = new_axes() if ax is None else ax
         frames = np.arange(len(self.shifts))
         for i, name in ((1, "x"), (0, "y")):
             ax.errorbar(frames, self.shifts[:, i], self.errors[:, i], fmt=".-", label=name, capsize=2, linewidth=0.8)

@@ -8,7 +8,14 @@ if TYPE_CHECKING:
     from rsciio_tpx3.scan.delay import ScanDelay
 
 
-__all__ = ["plot_scan_delay"]
+__all__ = ["new_axes", "plot_scan_delay"]
+
+
+def new_axes():
+    """Axes of a figure of their own; matplotlib is loaded by those who draw."""
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(layout="constrained")[1]
 
 
 def plot_scan_delay(found: ScanDelay, ax=None):
@@ -23,10 +30,7 @@ def plot_scan_delay(found: ScanDelay, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, ax = plt.subplots(layout="constrained")
+    ax = new_axes() if ax is None else ax
     ax.plot(found.delays * 1e6, found.agreement, ".-", markersize=3, linewidth=0.8)
     ax.axvline(found.delay * 1e6, color="tab:red", linewidth=1)
     spread = (found.delay - found.error) * 1e6, (found.delay + found.error) * 1e6

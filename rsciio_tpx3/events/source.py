@@ -15,6 +15,7 @@ import numpy as np
 
 from rsciio_tpx3.events.edge_kinds import EDGE_CODES
 from rsciio_tpx3.events.tally import Tally
+from rsciio_tpx3.utils.adoption import Adopted
 
 __all__ = ["CompactHits", "Edges", "EventIndex", "EventSource", "Hits", "check_inside"]
 
@@ -308,32 +309,20 @@ class EventSource(ABC):
 _REQUIRED = ("sig_shape", "layout", "describe", "index", "windows")
 
 
-class _Adopted(EventSource):
+class _Adopted(Adopted, EventSource):
     """A source of another make: its own methods where it has them."""
 
+    contract, what = "EventSource", "a source of events"
+    required = _REQUIRED
+    optional = tuple(
+        name for name in vars(EventSource) if not name.startswith("_") and name not in (*_REQUIRED, "cache", "adopt")
+    )
+    together = ("work", "part")
+
     def __init__(self, source) -> None:
-        missing = [name for name in _REQUIRED if not hasattr(source, name)]
-        if missing:
-            raise TypeError(
-                f"{type(source).__name__} is not a source of events: it has no {', '.join(missing)}. Derive it from "
-                "rsciio_tpx3.EventSource, which lists what is required."
-            )
-        self.source = source
+        super().__init__(source)
         self.sig_shape, self.layout = source.sig_shape, source.layout
         self.cache = getattr(source, "cache", None)
-        # looked up at the class: a wrapper that passes on what it does not know must not be passed by
-        own = {name for name in _OPTIONAL if hasattr(type(source), name)}
-        if own & {"work", "part"}:
-            own |= {"work", "part"}  # the ranges of one are those of the other
-        self.__dict__.update({name: getattr(source, name) for name in own})
-
-    def __reduce__(self):
-        return type(self), (self.source,)
-
-    def __dask_tokenize__(self):
-        from dask.base import normalize_token
-
-        return "rsciio_tpx3.EventSource", normalize_token(self.source)
 
     def describe(self) -> dict:
         return self.source.describe()
@@ -343,11 +332,6 @@ class _Adopted(EventSource):
 
     def windows(self, start: int, stop: int) -> Iterator[Hits]:
         yield from self.source.windows(start, stop)
-
-
-_OPTIONAL = tuple(
-    name for name in vars(EventSource) if not name.startswith("_") and name not in (*_REQUIRED, "cache", "adopt")
-)
 
 
 def check_inside(spans, start, stop) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.utils.adoption import Adopted
 
 __all__ = ["FrameSource"]
 
@@ -92,31 +93,16 @@ class FrameSource(ABC):
         return source if isinstance(source, cls) else _Adopted(source)
 
 
-_REQUIRED = ("nav_shape", "sig_shape", "dtype", "frames")
-_OPTIONAL = ("row_events", "row_counts", "for_rows", "shared_parts")
-
-
-class _Adopted(FrameSource):
+class _Adopted(Adopted, FrameSource):
     """A source of another make: its own methods where it has them."""
 
+    contract, what = "FrameSource", "a source of frames"
+    required = ("nav_shape", "sig_shape", "dtype", "frames")
+    optional = ("row_events", "row_counts", "for_rows", "shared_parts")
+
     def __init__(self, source) -> None:
-        missing = [name for name in _REQUIRED if not hasattr(source, name)]
-        if missing:
-            raise TypeError(
-                f"{type(source).__name__} is not a source of frames: it has no {', '.join(missing)}. Derive it from "
-                "rsciio_tpx3.FrameSource, which lists what is required."
-            )
-        self.source = source
+        super().__init__(source)
         self.nav_shape, self.sig_shape, self.dtype = source.nav_shape, source.sig_shape, source.dtype
-        self.__dict__.update({name: getattr(source, name) for name in _OPTIONAL if hasattr(type(source), name)})
 
     def frames(self, start: int, stop: int) -> CSRFrames:
         return self.source.frames(start, stop)
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.source,)
-
-    def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
-        return "rsciio_tpx3.FrameSource", normalize_token(self.source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+import io
 
 import numpy as np
 
@@ -14,12 +14,12 @@ _LETTERS = 4
 _WINDOW = 1 << 17  # bytes: a piece of memory that stays in the processor's cache
 
 
-def marks_in(file: BinaryIO, size: int, marks: tuple[bytes, ...]) -> dict[bytes, list[int]]:
+def marks_in(file: io.RawIOBase, size: int, marks: tuple[bytes, ...]) -> dict[bytes, list[int]]:
     """The places of all marks, by one pass over a file.
 
     Parameters
     ----------
-    file : binary file
+    file : io.RawIOBase
         Without a buffer of its own.
     size : int
         Bytes to search, from the beginning.
