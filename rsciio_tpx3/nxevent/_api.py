@@ -118,9 +118,9 @@ def file_reader(
     guard_hdf5(guard, filename)
     found = _look(filename, dataset_path, allow_external)
     account.told += [found["told"]] if found["told"] else []
-    sig_shape = _signal_shape(found, signal_shape)
-    given, record = numpy_order(navigation_shape), None
     where = repr(os.path.basename(filename))
+    sig_shape = _signal_shape(found, signal_shape, where)
+    given, record = numpy_order(navigation_shape), None
     if given is None and signal_shape is None:
         record = read_record(found["record"], found["n_positions"], sig_shape, where)
         _refuse_changed(found, record, where)
@@ -294,12 +294,17 @@ def _group(file: h5py.Group, path: str | None, name: str, allow_external: bool) 
     )
 
 
-def _signal_shape(found: dict, given) -> tuple[int, ...]:
+def _signal_shape(found: dict, given, where: str) -> tuple[int, ...]:
     if given is not None:
         return tuple(int(n) for n in given)[::-1]
     if found["sig_shape"] is None:
         raise ValueError(
             f"{found['path']!r} does not tell the shape of the detector. Pass signal_shape=(x, y) in pixels."
+        )
+    if len(found["sig_shape"]) != 2:
+        raise Tpx3FormatError(
+            f"{where} tells the shape {found['sig_shape']} of its detector, where two numbers are needed. Copy it "
+            "again, or pass signal_shape=(x, y) in pixels."
         )
     return found["sig_shape"]
 

@@ -107,7 +107,14 @@ def file_reader(
         )
     n_positions, record = math.prod(found["scan_shape"]), None
     if keep_flyback and signal_shape is None:
-        record = read_record(found["record"], n_positions, sig_shape, repr(os.path.basename(filename)))
+        where = repr(os.path.basename(filename))
+        record = read_record(found["record"], n_positions, sig_shape, where)
+        if found["record"] is not None and record is None:
+            raise Tpx3FormatError(
+                f"the record in {where} does not fit the {n_positions} positions and the detector {sig_shape} that "
+                "attributes Nx and Ny tell. The file is damaged or was edited; pass signal_shape=(x, y) to read it "
+                "without."
+            )
     if record and dtype is None:
         dtype = record["dtype"]
     nav_shape = record["nav_shape"] if record else None

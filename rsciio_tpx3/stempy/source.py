@@ -240,6 +240,8 @@ class StempySource(FrameSource):
                     f"{POSITIONS} of {self.stamp.name!r} lists {positions.size} positions, but its attributes Nx and "
                     f"Ny tell {n_positions}: one of them is damaged. Copy the file again."
                 )
+            elif positions.ndim == 1 and positions.size == n_rows > n_positions:
+                self._check_consecutive(positions, n_positions)
             self.others = tuple({stamp.path: stamp for stamp in others}.values())
         self._order = self._positions = None
         self._n_positions = n_positions
@@ -263,3 +265,13 @@ class StempySource(FrameSource):
             self._positions = listed[self._order]
         elif self._rows_of_a_position != 1:
             self._rows_of_a_position = 1
+
+    def _check_consecutive(self, positions: h5py.Dataset, n_positions: int) -> None:
+        """Refuse a list of a position for each row that goes beyond the scan: Nx or Ny were larger when it was made."""
+        check_stored(positions, self.allow_external)
+        listed = whole_numbers(positions[()], f"{POSITIONS} of {self.stamp.name!r}")
+        if listed.min() < 0 or listed.max() >= n_positions:
+            raise Tpx3FormatError(
+                f"{POSITIONS} of {self.stamp.name!r} run from {listed.min()} to {listed.max()}, but its attributes Nx "
+                f"and Ny tell {n_positions} positions: one of them is damaged. Copy the file again."
+            )

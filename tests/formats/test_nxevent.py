@@ -321,3 +321,16 @@ def test_without_hdf5plugin_the_message_helps_and_gzip_works(tmp_path, dense):
     assert "hdf5plugin is needed to unpack this file. Install it: pip install hdf5plugin" in found[0]
     assert "compression='gzip' needs no plugin" in found[1]
     assert found[2:] == ["done", "81"]
+
+
+def test_own_shape_of_a_detector_that_is_not_of_two_axes_is_refused(tmp_path, dense):
+    path = tmp_path / "x.nxevent"
+    file_writer(path, signal_dict(lazy(dense)))
+    with h5py.File(path, "r+") as file:
+        own = file["entry/process/rsciio_tpx3"]
+        shape = own["sig_shape"][:]
+        del own["sig_shape"], own["record"]  # whoever takes the record away may change the rest
+        own["sig_shape"] = np.tile(shape, 2)
+    with pytest.raises(Tpx3FormatError, match=r"'x\.nxevent' tells the shape .* two numbers"):
+        file_reader(path, lazy=True)
+    assert file_reader(path, signal_shape=dense.shape[:-3:-1], lazy=True)[0]["data"].shape == dense.shape

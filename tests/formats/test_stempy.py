@@ -200,3 +200,23 @@ def test_lengths_are_found_or_left_open_but_never_wrong(tmp_path, options):
     found = row_lengths(str(tmp_path / "x.h5"), "rows")
     assert found is None or found.tolist() == [len(row) for row in rows]
     assert (found is None) == ("chunks" not in options)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize(("key", "n"), [("Nx", 2), ("Nx", 5), ("Ny", 1), ("Ny", 6)])
+def test_scan_other_than_the_one_that_was_written_is_refused(tmp_path, version, key, n):
+    path = tmp_path / "x.h5"
+    file_writer(path, signal_dict(lazy(counted((3, 4), (5, 6), most=2))), version=version)
+    with h5py.File(path, "r+") as file:
+        file["electron_events/scan_positions"].attrs[key] = np.array([n], ">i4")
+    with pytest.raises(Tpx3FormatError, match=r"x\.h5.*positions"):
+        file_reader(path, lazy=True)
+
+
+def test_several_rows_of_a_position_that_list_more_positions_than_there_are_are_refused(tmp_path):
+    rows = [[i] for i in range(12)]
+    listed = np.repeat(np.arange(6), 2)
+    assert values(write_by_hand(tmp_path / "x.h5", rows, listed, version=3)).sum() == 12
+    path = write_by_hand(tmp_path / "y.h5", rows, range(12), version=3)
+    with pytest.raises(Tpx3FormatError, match=r"'y\.h5' run from 0 to 11, .* tell 6 positions"):
+        file_reader(path, lazy=True)

@@ -1,7 +1,10 @@
 """Every file that once failed, and a short campaign of each target; ``python -m tests.fuzz`` makes long ones."""
 
+import io
 import os
+import tracemalloc
 
+import numpy as np
 import pytest
 
 from tests.fuzz import judge
@@ -9,6 +12,7 @@ from tests.fuzz.campaign import campaign
 from tests.fuzz.case import FAULTS, Verdict
 from tests.fuzz.corpus import cases
 from tests.fuzz.targets import TARGETS, target_of
+from tests.fuzz.targets.hdf5_damage import change_hdf5
 from tests.fuzz.worker import STATE, files_of_run
 
 pytestmark = pytest.mark.slow  # a campaign
@@ -100,3 +104,16 @@ def test_error_of_a_format_names_the_file(tmp_path):
 
 def test_state_of_a_worker_has_a_fixed_size():
     assert STATE.size % 8 == 0
+
+
+def test_changes_of_hdf5_files_read_no_array_that_was_only_declared():
+    h5py = pytest.importorskip("h5py")
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.create_dataset("a", (2**45,), "u1", chunks=(1024,))
+    for seed in range(50):
+        tracemalloc.start()
+        change_hdf5(np.random.default_rng(seed), buffer.getvalue())
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2**26

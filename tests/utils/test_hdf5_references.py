@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rsciio_tpx3.exceptions import LimitError
-from rsciio_tpx3.utils.hdf5.files import attribute, value
-from rsciio_tpx3.utils.hdf5.references import limit_attribute, limit_values
+from rsciio_tpx3.utils.hdf5.files import attribute, check_stored, value
+from rsciio_tpx3.utils.hdf5.references import check_references, limit_attribute, limit_values
 
 h5py = pytest.importorskip("h5py")
 
@@ -103,3 +103,33 @@ def test_texts_in_records_are_counted_and_rows_in_rows_refused(tmp_path):
         assert value(file["record"])[0]["a"] == "xyz"
         with pytest.raises(LimitError, match="cannot be told"):
             limit_values(file["nested"], 1000)
+
+
+def _of_unknown_kind(path, size):
+    """The bytes of a file in which the type of all values of `size` bytes of any length is neither row nor text."""
+    content = bytearray(path.read_bytes())
+    # class 9 of version 1, then what it is: 0 for rows, 1 for texts
+    for known in (b"\x19\0\0\0", b"\x19\x01\0\0", b"\x19\x01\x01\0"):
+        at = content.find(known + struct.pack("<I", size))
+        while at >= 0:
+            content[at + 1] |= 3
+            at = content.find(known + struct.pack("<I", size), at + 1)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("wrap", ["plain", "record", "array"])
+def test_values_of_any_length_of_an_unknown_kind_are_never_read(tmp_path, wrap, caplog):
+    """HDF5 does not look at the kind, and ends the process at the first value."""
+    kind = {"plain": ROWS, "record": np.dtype([("a", "i4"), ("b", ROWS)]), "array": np.dtype((ROWS, (2,)))}[wrap]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("rows", (3,), kind)
+        _attributes(file)
+    with h5py.File(tmp_path / "a.h5") as file:
+        check_references(file["rows"])
+    with h5py.File(_of_unknown_kind(tmp_path / "a.h5", 16)) as file, caplog.at_level(logging.WARNING):
+        for check in (check_references, check_stored, value):
+            with pytest.raises(LimitError, match="/rows of .*neither rows nor texts"):
+                check(file["rows"])
+        assert attribute(file, "rows") is None
+        assert "neither rows nor texts" in caplog.text

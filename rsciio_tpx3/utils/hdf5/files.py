@@ -19,7 +19,7 @@ import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, LossError, Tpx3FormatError, format_errors
 from rsciio_tpx3.utils.files import FileStamp
-from rsciio_tpx3.utils.hdf5.references import StoredAttributes, limit_attribute, limit_values
+from rsciio_tpx3.utils.hdf5.references import StoredAttributes, check_references, limit_attribute, limit_values
 
 __all__ = [
     "attribute",
@@ -501,13 +501,14 @@ def check_stored(dataset, allow_external=False, file_size=None, _depth=0):
     LossError
         If parts were never written, or the file that holds them is absent: they would read as zeros.
     LimitError
-        If what has to be unpacked at once is out of all proportion to the file.
+        If what has to be unpacked at once is out of all proportion to the file, or a damaged type does not tell it.
     """
     name = f"{dataset.name} of {os.path.basename(dataset.file.filename)!r}"
     if dataset.shape is None:
         raise Tpx3FormatError(f"{name} is an empty data set (of the kind 'null'), where a list of numbers is needed.")
     if dataset.size == 0:
         return []
+    check_references(dataset)
     if dataset.is_virtual:
         return _check_virtual(dataset, name, allow_external, _depth)
     if dataset.external:

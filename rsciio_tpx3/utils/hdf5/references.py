@@ -17,11 +17,12 @@ import numpy as np
 from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.utils.hdf5.dense import ATTRIBUTE_INFO, blocks
 
-__all__ = ["StoredAttributes", "has_references", "limit_attribute", "limit_values"]
+__all__ = ["StoredAttributes", "check_references", "has_references", "limit_attribute", "limit_values"]
 
 _REFERENCE = 16  # bytes
 _DATATYPE, _LAYOUT, _ATTRIBUTE, _CONTINUATION = 0x03, 0x08, 0x0C, 0x10
 _ANY_LENGTH = 9  # class of a type
+_ROW, _TEXT = 0, 1  # what is known of any length; the four lowest bits that follow the class
 _MOST_HEADER = 1 << 20
 _MOST_PARTS = 256  # of one object header
 _COMPACT = 0
@@ -66,6 +67,7 @@ def limit_attribute(item, name, most, about=None, stored=None):
     if about.shape is None or not has_references(kind):
         return
     where = _Where(item, f"attribute {name!r} of {{}} in {{!r}}")
+    _check_kinds(kind, where)
     found = list((stored or StoredAttributes(item)).values(name.encode("utf-8", "surrogateescape")))
     if not found:
         raise LimitError(f"{where} is kept in a way that does not tell its size before it is read.")
@@ -135,12 +137,49 @@ def limit_values(dataset, most):
     kind = dataset.id.get_type()
     if dataset.shape is None or dataset.size == 0 or not has_references(kind):
         return
+    check_references(dataset)
     where = _Where(dataset, "{} of {!r}")
-    if any(found == _DATATYPE and _is_misfit(data[:8]) for found, data in _messages(dataset)):
-        raise LimitError(f"{where} has values of any length whose type is damaged: nothing tells how long they are.")
     claimed = _limit(b"", kind, most, where)  # refuses the types of which nothing can be told
     for part in _parts(dataset):
         claimed += _limit(part, kind, most - claimed, where)
+
+
+def check_references(dataset):
+    """Raise LimitError where the type of values of any length is damaged: the library would follow any number.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+    """
+    kind = dataset.id.get_type()
+    if not has_references(kind):
+        return
+    where = _Where(dataset, "{} of {!r}")
+    _check_kinds(kind, where)
+    if any(found == _DATATYPE and _is_misfit(data[:8]) for found, data in _messages(dataset)):
+        raise LimitError(f"{where} has values of any length whose type is damaged: nothing tells how long they are.")
+
+
+def _check_kinds(kind, where):
+    """Refuse values of any length that are neither rows nor texts.
+
+    HDF5 (2.0 and before) does not look, and ends the process at the first value: it calls what it has for rows or
+    texts, which for these is nothing.
+    """
+    import h5py
+
+    kinds = h5py.h5t
+    found = kind.get_class()
+    if found == kinds.VLEN:
+        # number of the message and version of the coding; class; then the bits
+        if kind.encode()[3] & 0x0F not in (_ROW, _TEXT):
+            raise LimitError(f"{where} has values of any length that are neither rows nor texts. The file is damaged.")
+        _check_kinds(kind.get_super(), where)
+    elif found == kinds.COMPOUND:
+        for i in range(kind.get_nmembers()):
+            _check_kinds(kind.get_member_type(i), where)
+    elif found == kinds.ARRAY:
+        _check_kinds(kind.get_super(), where)
 
 
 class _Where:
