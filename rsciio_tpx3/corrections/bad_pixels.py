@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsciio_tpx3.corrections.tables import is_path, read_numbers
+from rsciio_tpx3.corrections.tables import errors_of_files, is_path, read_numbers
 from rsciio_tpx3.events.grid import pixel_addresses, pixel_grid
 from rsciio_tpx3.utils.compiled import njit
 from rsciio_tpx3.utils.paths import has_ending
@@ -139,13 +139,14 @@ def _on_detector(found, grid: PixelGrid, exists, shape):
     return flat.reshape(shape)
 
 
+@errors_of_files
 def read_mask(given, layout: Layout):
     """A mask from an array, a `.npy` or text file (True, or not 0, leaves a pixel out), or a `.bpc` of Serval.
 
     Raises
     ------
     ValueError
-        If it has another shape than the detector, or is no mask.
+        If it has another shape than the detector, or is no mask; of a file it is Tpx3FormatError.
     """
     if is_path(given) and has_ending(given, ".bpc"):
         from rsciio_tpx3.corrections.pixel_config import read_pixel_config
@@ -160,6 +161,7 @@ def read_mask(given, layout: Layout):
     return mask
 
 
+@errors_of_files
 def mask_array(given):
     """What `read_mask` takes, but for a `.bpc`, as bool; whatever its shape, as long as it is a picture."""
     mask = read_numbers(given, "mask")

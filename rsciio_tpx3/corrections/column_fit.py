@@ -29,6 +29,7 @@ import numpy as np
 
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
+from rsciio_tpx3.exceptions import ConflictError
 from rsciio_tpx3.utils.clock import PIXEL_TICKS, TICKS_PER_SECOND
 from rsciio_tpx3.utils.compiled import njit
 
@@ -139,7 +140,7 @@ def find_columns(pairs: ClusterPairs, layout: Layout) -> FoundColumns:
 
     Raises
     ------
-    ValueError
+    ConflictError
         If there are too few pairs to say anything, or to say it as well as the step of the clock.
     """
     chips = layout.chips
@@ -149,7 +150,7 @@ def find_columns(pairs: ClusterPairs, layout: Layout) -> FoundColumns:
     number = _sets(first[apart], second[apart], n_nodes)
     of_columns = np.bincount(np.concatenate([first[apart], second[apart]]), minlength=n_nodes)
     if number.max() < 0:
-        raise ValueError(
+        raise ConflictError(
             f"corrections: columns='find': {int(apart.sum())} pairs of hits of one electron in different columns were "
             f"found; they do not link {_FEWEST_COLUMNS} neighbouring columns of a chip, for which {_PAIRS_OF_LINK} in "
             "each two of these are needed. Find them in a longer recording of this detector, and give (array, unit)."
@@ -179,7 +180,7 @@ def find_columns(pairs: ClusterPairs, layout: Layout) -> FoundColumns:
 def _check_errors(typical, n_pairs) -> None:
     if typical > _WORST_ERROR:
         needed = int(np.ceil(n_pairs * (typical / _WORST_ERROR) ** 2))
-        raise ValueError(
+        raise ConflictError(
             f"corrections: columns='find': {n_pairs} pairs of hits of one electron in different columns tell the delay "
             f"of a column to {typical * _NS:.3g} ns; about {needed} are needed for the {_WORST_ERROR * _NS:.4g} ns of "
             "the clock's step. Find them in a longer recording of this detector, and give (array, unit)."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rsciio_tpx3.corrections.tables import read_numbers
+from rsciio_tpx3.corrections.tables import errors_of_files, read_numbers
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.utils.clock import PIXEL_TICKS
@@ -82,6 +82,7 @@ def _rule(name, chip, column):
     return np.where((chip == 0) & (column >= 194) & (column <= 203), -16 * PIXEL_TICKS, 0)
 
 
+@errors_of_files
 def _from_array(values, unit, layout: Layout, chip, column):
     from rsciio_tpx3.utils.units import to_ticks
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsciio_tpx3.corrections.pixet_xml import read_pixet_xml
-from rsciio_tpx3.corrections.tables import is_path, read_numbers, tot_rows
+from rsciio_tpx3.corrections.tables import errors_of_files, is_path, read_numbers, tot_rows
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.utils.compiled import njit
@@ -79,6 +79,7 @@ def _solve(pixel: np.ndarray, tot: np.ndarray, a, b, c, t, out) -> None:
         out[i] = max((linear + slope * shift + np.sqrt(max(root, 0.0))) / (2.0 * slope), 0.0)
 
 
+@errors_of_files
 def read_calibration(given, layout: Layout):
     """A calibration from what a user has.
 
@@ -100,7 +101,7 @@ def read_calibration(given, layout: Layout):
     Raises
     ------
     ValueError, FileNotFoundError
-        If something is missing, has another shape, or is no calibration.
+        If something is missing, has another shape, or is no calibration; of a file it is Tpx3FormatError.
     """
     chip = {}
     if is_path(given):
@@ -111,7 +112,7 @@ def read_calibration(given, layout: Layout):
     if not isinstance(given, dict):
         return calibration_of_rows(given)
     need_matrices(given)
-    flat = {letter: _flat(read_numbers(given[letter], f"energy: {letter}"), letter, layout) for letter in MATRICES}
+    flat = {letter: _flat(given[letter], letter, layout) for letter in MATRICES}
     exists = pixel_addresses(layout)[0] >= 0
     with np.errstate(over="ignore"):
         # judged as they are kept: in 32 bits the smallest numbers are 0 and the largest infinite
@@ -149,7 +150,9 @@ def _matrix_file(folder, letter: str):
     return os.path.join(folder, names[0])
 
 
-def _flat(values, letter, layout: Layout):
+@errors_of_files
+def _flat(given, letter, layout: Layout):
+    values = read_numbers(given, f"energy: {letter}")
     chip, address = pixel_addresses(layout)
     if values.ndim == 0:
         return np.full(len(chip), float(values))
@@ -165,6 +168,7 @@ def _flat(values, letter, layout: Layout):
     )
 
 
+@errors_of_files
 def calibration_of_rows(given):
     """Calibration and account of rows of ToT and energy; see `read_calibration`."""
     rows = tot_rows(given, "energy", "energy (keV)", others=", or a folder or dictionary of the matrices a, b, c, t")

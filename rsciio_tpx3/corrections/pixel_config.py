@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rsciio_tpx3.corrections.tables import errors_of_files
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.utils.paths import need_file
@@ -35,6 +36,7 @@ _BYTES = CHIP_SIZE**2
 _MOST_MASKED = 0.25
 
 
+@errors_of_files
 def read_pixel_config(path: str | os.PathLike, layout: Layout) -> np.ndarray:
     """The masked pixels of a `.bpc` file.
 
@@ -50,7 +52,7 @@ def read_pixel_config(path: str | os.PathLike, layout: Layout) -> np.ndarray:
 
     Raises
     ------
-    ValueError
+    Tpx3FormatError
         If the file has no block for each chip of the layout, or something else than masks of single pixels in it.
     """
     n_chips = max(layout.chips) + 1

@@ -15,6 +15,7 @@ from xml.parsers import expat
 
 import numpy as np
 
+from rsciio_tpx3.corrections.tables import errors_of_files
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
 from rsciio_tpx3.utils.paths import need_file
@@ -26,6 +27,7 @@ _NAMES = {letter: f"calib{letter}" for letter in "abct"}
 _HELP = "Save the matrices as text in Pixet (Detector settings, More, Chips) and pass that folder, or a dictionary."
 
 
+@errors_of_files
 def read_pixet_xml(path: str | os.PathLike):
     """Matrices of the only chip in a file.
 
@@ -42,7 +44,7 @@ def read_pixet_xml(path: str | os.PathLike):
 
     Raises
     ------
-    ValueError
+    Tpx3FormatError
         If the file is no XML, holds no or more than one calibrated chip, or numbers of another kind.
     """
     name = need_file(path)

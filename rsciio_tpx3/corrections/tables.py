@@ -1,22 +1,48 @@
 """Numbers that a user gives for a correction: an array, rows, a `.npy` or a text file."""
 
+import functools
 import os
 import tokenize
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
-from rsciio_tpx3.exceptions import LimitError
+from rsciio_tpx3.exceptions import _OURS, LimitError, Tpx3FormatError
 from rsciio_tpx3.utils import paths as plain_files
 from rsciio_tpx3.utils.paths import has_ending, load_npy
 
-__all__ = ["is_path", "need_file", "read_numbers", "tot_rows"]
+__all__ = ["errors_of_files", "is_path", "need_file", "read_numbers", "tot_rows"]
 
 _MOST_TEXT = 1 << 28  # bytes: ten times a table of all pixels of the largest detectors
 
 
+_F = TypeVar("_F", bound=Callable)
+
+
 def is_path(given: Any) -> bool:
     return isinstance(given, (str, os.PathLike))
+
+
+def errors_of_files(function: _F) -> _F:
+    """Let what is wrong with numbers be a `FormatError` that names the file, where the first argument is one.
+
+    Of an array it stays a `ValueError`: whoever passed it has it at hand.
+    """
+
+    @functools.wraps(function)
+    def reading(given, *args, **options):
+        try:
+            return function(given, *args, **options)
+        except _OURS:
+            raise
+        except ValueError as error:
+            if not is_path(given):
+                raise
+            words, name = str(error), os.fspath(given)
+            raise Tpx3FormatError(words if str(name) in words else f"{words} This is about '{name}'.") from None
+
+    return reading  # type: ignore[return-value]
 
 
 def need_file(given: str | os.PathLike, name: str, others) -> None:
@@ -27,6 +53,7 @@ def need_file(given: str | os.PathLike, name: str, others) -> None:
         plain_files.need_file(given)
 
 
+@errors_of_files
 def read_numbers(given, name: str):
     """An array of float64 of what was given; columns of a text file end at spaces, tabs, commas or semicolons.
 
@@ -63,6 +90,7 @@ def _loaded(path):
     return np.loadtxt(lines, ndmin=2) if any(map(str.strip, lines)) else np.empty((0, 0))
 
 
+@errors_of_files
 def tot_rows(given, name: str, quantity: str, others: str = ""):
     """Rows of ToT and one more number, of shape (n, 2), as a user gives them.
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsciio_tpx3.corrections.tables import tot_rows
+from rsciio_tpx3.corrections.tables import errors_of_files, tot_rows
+from rsciio_tpx3.exceptions import ConflictError
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -43,14 +44,14 @@ def fit_time_walk(pairs: ClusterPairs):
 
     Raises
     ------
-    ValueError
+    ConflictError
         If there are too few clusters of several hits.
     """
     from scipy.optimize import least_squares  # costs more to import than most recordings to read
 
     delay, tot, tot_largest = pairs.delay, pairs.tot, pairs.tot_largest
     if len(delay) < _FEWEST_PAIRS:
-        raise ValueError(
+        raise ConflictError(
             f"corrections: time_walk cannot be fitted: {len(delay)} pairs of hits in clusters were found, "
             f"{_FEWEST_PAIRS} are needed. Give a table of ToT (steps of 25 ns) and delay (ns) instead."
         )
@@ -71,7 +72,7 @@ def fit_time_walk(pairs: ClusterPairs):
     ticks = np.rint((walk - walk[reference]) / _NS).astype(np.int32)
     rest = delay - ticks[tot] + ticks[tot_largest]
     if _rms(rest) >= _rms(delay):
-        raise ValueError(
+        raise ConflictError(
             f"corrections: time_walk: no delay of the form a / (ToT + b) is seen in {len(delay)} pairs of hits: their "
             f"spread is {_rms(delay):.3g} ns before and {_rms(rest):.3g} ns after. Give a table instead."
         )
@@ -88,6 +89,7 @@ def fit_time_walk(pairs: ClusterPairs):
     }
 
 
+@errors_of_files
 def walk_table(table):
     """Delay in ticks at each ToT, interpolated between the rows (ToT, delay in ns) of a table or a file.
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from rsciio_tpx3.corrections.steps import CorrectedSource
 from rsciio_tpx3.electrons.clusters import ClusteredSource, ClusterOptions
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.events.grid import pixel_addresses
-from rsciio_tpx3.exceptions import UnitError
+from rsciio_tpx3.exceptions import ConflictError, Tpx3FormatError, UnitError
 from rsciio_tpx3.simulate import Defects, HitModel
 from rsciio_tpx3.tpx3 import Tpx3Source
 
@@ -217,7 +218,7 @@ def test_a_pixel_configuration_leaves_its_pixels_out(tmp_path, walking):
 )
 def test_a_file_that_is_no_pixel_configuration_is_refused(tmp_path, config, words):
     config.tofile(tmp_path / "other.bpc")
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(Tpx3FormatError, match=rf"other\.bpc.*{words}"):
         read_mask(tmp_path / "other.bpc", make_layout("quad"))
 
 
@@ -256,13 +257,13 @@ def test_the_configuration_of_pixet_holds_the_matrices(tmp_path):
 def test_other_configurations_of_pixet_are_refused_with_help(tmp_path):
     matrices, layout, file = some_matrices(), make_layout("single"), tmp_path / "other.xml"
     write_pixet_xml(file, matrices, ("J07-W0167", "K01-W0002"))
-    with pytest.raises(ValueError, match="2 calibrated chips: J07-W0167, K01-W0002; one is needed"):
+    with pytest.raises(Tpx3FormatError, match="2 calibrated chips: J07-W0167, K01-W0002; one is needed"):
         read_calibration(file, layout)
     write_pixet_xml(file, matrices, kind="<f4")
-    with pytest.raises(ValueError, match="caliba has 262144 bytes; 524288 are needed, a double"):
+    with pytest.raises(Tpx3FormatError, match="caliba has 262144 bytes; 524288 are needed, a double"):
         read_calibration(file, layout)
     write_pixet_xml(file, {letter: matrices[letter] for letter in "abc"})
-    with pytest.raises(ValueError, match="calibt has 0 bytes"):
+    with pytest.raises(Tpx3FormatError, match="calibt has 0 bytes"):
         read_calibration(file, layout)
     for text, words in (
         ("<Config><J07-W0167/></Config>", "0 calibrated chips; one"),
@@ -270,7 +271,7 @@ def test_other_configurations_of_pixet_are_refused_with_help(tmp_path):
         ("<C><J07-W0167><caliba>*</caliba></J07-W0167></C>", "is not base64"),
     ):
         file.write_text(text)
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(Tpx3FormatError, match=words):
             read_calibration(file, layout)
 
 
@@ -495,8 +496,31 @@ def test_what_cannot_be_meant_is_refused_before_the_recording_is_read(unread, tm
 def test_a_file_that_is_no_table_is_refused_before_the_recording_is_read(unread, tmp_path, name, content):
     for path in (tmp_path / "other.txt", tmp_path / "other.npy"):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=f"corrections: {name}.* needed"):
+        with pytest.raises(Tpx3FormatError, match=rf"corrections: {name}.*other\..* needed"):
             rsciio_tpx3.file_reader(unread, corrections={name: path})
+
+
+@pytest.mark.parametrize(
+    "corrections, content",
+    [
+        ({"mask": "x.npy"}, np.zeros((5, 7))),
+        ({"mask": "x.npy"}, np.zeros(5)),
+        ({"columns": (Path("x.npy"), "ns")}, np.zeros(99)),
+        ({"columns": (Path("x.npy"), "ns")}, np.full(256, np.nan)),
+        ({"time_walk": "x.npy"}, np.zeros((3, 3))),
+        ({"time_walk": "x.npy"}, np.array([(40, 1), (5, 9)])),
+        ({"time_walk": "x.npy"}, np.array([(4, 1e9), (5, 9)])),
+        ({"energy": "x.npy"}, np.array([(0, 1), (9, np.nan), (20, 6)])),
+        ({"energy": {"a": 1, "b": "x.npy", "c": 1, "t": 1}}, np.zeros((3, 3))),
+    ],
+    ids=["mask", "mask 1d", "columns", "columns nan", "walk", "walk order", "walk unit", "energy", "energy matrix"],
+)
+def test_what_is_wrong_in_a_file_is_an_error_of_its_format_and_names_it(walking, tmp_path, monkeypatch, corrections,
+                                                                        content):  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", content)
+    with pytest.raises(Tpx3FormatError, match=r"corrections: .*x\.npy"):
+        rsciio_tpx3.file_reader(walking[0], layout="quad", navigation_shape=(7, 9), corrections=corrections)
 
 
 def test_energy_needs_a_calibration(walking):
@@ -506,5 +530,5 @@ def test_energy_needs_a_calibration(walking):
 
 def test_a_fit_needs_clusters(walking, tmp_path):
     simulate.recording(tmp_path / "exact.tpx3", (3, 4), dwell_time="5 us", electrons_per_position=5)
-    with pytest.raises(ValueError, match="Give a table of ToT"):
+    with pytest.raises(ConflictError, match="Give a table of ToT"):
         rsciio_tpx3.file_reader(tmp_path / "exact.tpx3", navigation_shape=(4, 3), corrections={"time_walk": True})

@@ -11,6 +11,7 @@ from rsciio_tpx3.corrections.column_fit import find_columns, found_delays
 from rsciio_tpx3.corrections.fit import hit_steps
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.events.grid import pixel_addresses
+from rsciio_tpx3.exceptions import ConflictError
 from rsciio_tpx3.simulate import HitModel
 from rsciio_tpx3.tpx3 import Tpx3Source
 
@@ -197,5 +198,5 @@ def test_columns_that_differ_one_by_one_are_no_tilt():
      (16_000, r"to \d.\d+ ns; about \d+ are needed for the 1.562 ns")],
 )  # fmt: skip
 def test_no_answer_is_given_from_too_few_pairs(n, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ConflictError, match=words):
         find_columns(pairs_of(make_layout("single"), known_defects(), n), make_layout("single"))

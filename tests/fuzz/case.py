@@ -36,6 +36,9 @@ class Target:
     """
 
     name = ""
+    plain_errors = True
+    """Whether an error that is none of `rsciio_tpx3.exceptions` will do, as long as it is stated: where files do not
+    tell what an option can."""
 
     def seeds(self):
         """List of dictionaries of files that read without a fault."""

@@ -85,7 +85,7 @@ def _run(target, files, seed, folder):
     except MemoryError as error:
         return Verdict("memory", f"{error!r}")
     except Exception as error:
-        verdict = _of_error(error, files)
+        verdict = _of_error(error, files, getattr(target, "plain_errors", True))
     else:
         verdict = target.judge(found, files, seed)
     if used["bytes"] > MEMORY_BYTES + MEMORY_FACTOR * size:
@@ -106,7 +106,7 @@ def _write(files, folder):
             file.write(content)
 
 
-def _of_error(error, files):
+def _of_error(error, files, plain_errors):
     """Whether an error is one of ours: its class, where it was raised, and that it says which file."""
     from rsciio_tpx3 import exceptions
 
@@ -115,7 +115,7 @@ def _of_error(error, files):
     frame = traceback.extract_tb(error.__traceback__)[-1]
     raised_here = any(part in frame.filename for part in ("rsciio_tpx3", "hyperspy_sparse"))
     stated = isinstance(error, ours) or (
-        isinstance(error, (ValueError, TypeError, OverflowError, OSError, ImportError))
+        isinstance(error, (ValueError, TypeError, OverflowError, OSError, ImportError) if plain_errors else OSError)
         and raised_here
         and "raise" in (frame.line or "")
     )

@@ -38,6 +38,7 @@ class PixelFiles(Target):
     """A mask or a calibration may take hits away; it never adds one, or moves one."""
 
     name = "pixel-files"
+    plain_errors = False
 
     def seeds(self):
         mask = np.zeros(65536, np.uint8)
