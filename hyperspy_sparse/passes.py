@@ -68,6 +68,10 @@ def one_pass(
     need_signal(signal)
     if scheduler is not None and not callable(scheduler) and not isinstance(scheduler, (str, Executor)):
         raise ValueError(f"scheduler={shown(scheduler)}: a name such as 'threads' or 'sync' is expected.")
+    try:
+        dask.base.get_scheduler(scheduler=scheduler)
+    except ValueError as error:
+        raise ValueError(f"scheduler={shown(scheduler)}: {error}") from None
     flags = {"sum_pattern": sum_pattern, "total_counts": total_counts, "center_of_mass": center_of_mass}
     for name, value in flags.items():
         if not isinstance(value, (bool, np.bool_)):

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.utils.checks import files as check_files
 from rsciio_tpx3.utils.fingerprints import sha256
 
 __all__ = [
@@ -61,11 +62,8 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 def first_of(filename: str | os.PathLike | Sequence) -> str:
     """The first file of those that are named."""
-    several = not isinstance(filename, (str, os.PathLike))
-    names = list(filename) if several else [filename]
-    if not names:
-        raise ValueError("No file given: the list of files is empty.")
-    return os.fspath(names[0])
+    check_files("filename", filename)
+    return os.fspath(filename if isinstance(filename, (str, os.PathLike)) else filename[0])
 
 
 def format_of(filename: str | os.PathLike | Sequence) -> str:

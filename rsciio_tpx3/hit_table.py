@@ -18,9 +18,10 @@ from rsciio_tpx3.reader.options import names_of
 from rsciio_tpx3.reader.scan import told_scan
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.scan import place_hits
+from rsciio_tpx3.utils.checks import is_whole_number
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.sorting import time_order
-from rsciio_tpx3.utils.units import to_ticks
+from rsciio_tpx3.utils.units import shown, to_ticks
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventSource
@@ -91,8 +92,8 @@ def read_hits(
     >>> next(rsciio_tpx3.read_hits(file, "1.1 ms", "1.2 ms", scan=True)).columns.keys()
     dict_keys(['x', 'y', 'toa', 'tot', 'scan_y', 'scan_x'])
     """
-    if isinstance(batch_size, bool) or batch_size != int(batch_size) or batch_size < 1:
-        raise ValueError(f"batch_size={batch_size!r}: a whole number of hits above 0 is needed.")
+    if not is_whole_number(batch_size) or batch_size < 1:
+        raise ValueError(f"batch_size={shown(batch_size)}: a whole number of hits above 0 is needed.")
     span = [
         None if value is None else math.ceil(to_ticks(value, name, "1 ms", allow_negative=True))
         for name, value in (("start", start), ("stop", stop))

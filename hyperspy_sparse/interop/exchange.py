@@ -17,6 +17,8 @@ from hyperspy_sparse.axes import require_uniform
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
 from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.utils.checks import check_flag
+from rsciio_tpx3.utils.units import shown
 
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
@@ -121,13 +123,37 @@ def run_udf(signal, udf, context: Any = None, roi: np.ndarray | None = None, pro
     import contextlib
 
     import libertem.api as lt
+    from libertem.udf.base import UDF
 
     _need_sparse(signal)
+    if not isinstance(udf, UDF):
+        raise TypeError(f"udf={shown(udf)}: an object of a UDF of LiberTEM is needed, such as SumUDF().")
+    if context is not None and not isinstance(context, lt.Context):
+        raise TypeError(f"context={shown(context)}: a context of LiberTEM is needed, or None for one in this process.")
+    check_flag("progress", progress)
+    roi = _checked_roi(roi, signal.data.shape[:-2])
     with contextlib.ExitStack() as stack:
         if context is None:
             context = stack.enter_context(lt.Context.make_with("inline"))
         found = context.run_udf(to_libertem(signal, context), udf, roi=roi, progress=progress)
         return {name: _as_signal(signal, buffer) for name, buffer in found.items()}
+
+
+def _checked_roi(roi, nav_shape: tuple[int, ...]):
+    """Positions to run on; those that LiberTEM takes in forms of its own are handed on."""
+    if roi is None:
+        return None
+    found = roi if hasattr(roi, "shape") and hasattr(roi, "dtype") else _array_or_none(roi)
+    if found is None or found.dtype != bool or tuple(found.shape) != tuple(nav_shape):
+        raise ValueError(f"roi={shown(roi)}: an array of bool of the shape {tuple(nav_shape)} of the scan is needed.")
+    return found
+
+
+def _array_or_none(value):
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError):  # a list of lists of unlike lengths
+        return None
 
 
 def _as_signal(signal: BaseSignal, buffer):

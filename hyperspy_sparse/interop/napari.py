@@ -14,7 +14,7 @@ from hyperspy_sparse.arguments import needs_signal
 from hyperspy_sparse.axes import require_uniform
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
-from rsciio_tpx3.utils.units import parse_unit
+from rsciio_tpx3.utils.units import parse_unit, shown
 
 __all__ = ["FrameView", "to_napari"]
 
@@ -110,6 +110,8 @@ def to_napari(signal, viewer=None, **options):
     >>> s = hyperspy_sparse.data.disks()
     >>> hyperspy_sparse.interop.arrays.to_napari(s, colormap="magma")  # doctest: +SKIP
     """
+    if viewer is not None and not hasattr(viewer, "add_image"):
+        raise TypeError(f"viewer={shown(viewer)}: a viewer of napari is needed, or None for a new one.")
     data = FrameView(signal) if has_sparse_chunks(signal) else signal.data
     axes = signal.axes_manager
     ordered = (*axes.navigation_axes[::-1], *axes.signal_axes[::-1])

@@ -1,4 +1,4 @@
-"""Odd values for every option of every public function.
+"""Odd values for every option of every public function, and of the command line.
 
     python -m tests.sweep                     each of the odd values once
     python -m tests.sweep --random 200        and so many made by chance for each option
@@ -50,7 +50,7 @@ def sweep(folder, seed, number=0, whole=True, words=(), tell=print):
     functions.make_files(folder)
     kept = {entry.name for entry in folder.iterdir()}
     faults, n_runs, seen = [], 0, Counter()
-    for function, call in functions.calls(folder).items():
+    for function, call in {**functions.calls(folder), **functions.commands(folder)}.items():
         for option in call.options():
             about = f"{function} {option}"
             if words and not any(word in about for word in words):

@@ -4,6 +4,7 @@ A function that becomes public and has no call here fails a test, so that none i
 """
 
 import contextlib
+import functools
 import importlib
 import inspect
 import io
@@ -15,7 +16,7 @@ import numpy as np
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 
-__all__ = ["Call", "calls", "options_of", "public_functions"]
+__all__ = ["Call", "Command", "calls", "command", "commands", "make_files", "options_of", "public_functions", "tidy"]
 
 _FORMATS = ("tpx3", "t3pa", "raw_csr", "nxevent", "stempy")
 _MODULES = (
@@ -161,8 +162,21 @@ def _loaded(path):
     return hs.load(path, lazy=True)
 
 
-class _Udf:
-    """Does nothing; LiberTEM is not needed for arguments that are refused."""
+def _udf():
+    from libertem.udf.sum import SumUDF
+
+    return SumUDF()
+
+
+class _Viewer:
+    """Takes what napari would be given: a window is not needed for arguments that are refused."""
+
+    def add_image(self, data, **options):
+        return _Layer()
+
+
+class _Layer:
+    pass
 
 
 def make_files(folder):
@@ -172,6 +186,7 @@ def make_files(folder):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     simulate.recording(folder / "a.tpx3", (6, 11), electrons_per_position=5, seed=1)
+    simulate.recording(folder / "long.tpx3", (18, 40), electrons_per_position=20, seed=2)  # enough lines for a delay
     rng = np.random.default_rng(3)
     rows = [f"{i}\t{rng.integers(65536)}\t{400 * i}\t10\t{rng.integers(16)}\t0" for i in range(100)]
     (folder / "a.t3pa").write_text("\n".join(["Index\tMatrix Index\tToA\tToT\tFToA\tOverflow", *rows, ""]))
@@ -212,7 +227,11 @@ def calls(folder):
         "t3pa.available_signals": {"filename": path["t3pa"]},
         "t3pa.file_info": {"filename": path["t3pa"]},
         "rsciio_tpx3.read_hits": events,
-        "rsciio_tpx3.find_scan_delay": {**events, "span": "40 us", **scan},
+        "rsciio_tpx3.find_scan_delay": {
+            "filename": str(folder / "long.tpx3"),
+            "span": "40 us",
+            "navigation_shape": (40, 18),
+        },
         "rsciio_tpx3.to_dask": {"source": _memory},
         "convert.check": {"path": path["raw_csr"], **quiet},
         "convert.convert": {"source": path["raw_csr"], "target": str(folder / "c.nxevent"), "overwrite": True, **quiet},
@@ -235,8 +254,8 @@ def calls(folder):
         "hyperspy_sparse.finish_loading": {"signal": _signal},
         "hyperspy_sparse.get_limit": {},
         "hyperspy_sparse.set_limit": {"limit": None},
-        "hyperspy_sparse.interop.arrays.run_udf": {"signal": _signal, "udf": _Udf},
-        "hyperspy_sparse.interop.arrays.to_napari": {"signal": _signal},
+        "hyperspy_sparse.interop.arrays.run_udf": {"signal": _signal, "udf": _udf},
+        "hyperspy_sparse.interop.arrays.to_napari": {"signal": _signal, "viewer": _Viewer},
         "signal.save": {"self": _signal, "filename": str(folder / "s.nxevent"), "overwrite": True},
         "signal.rebin": {"self": _signal, "scale": (1, 1, 3, 2)},
         "signal.get_integrated_intensity": {"self": _signal, "roi": _roi},
@@ -262,8 +281,15 @@ def calls(folder):
             continue
         if kind == "set_limit":
             use = _unlimited
+        if kind == "read_hits":
+            use = _all
         found[name] = Call(function, own, free.get(name, ()), use)
     return found
+
+
+def _all(batches):
+    for _ in batches:
+        pass
 
 
 def _unlimited(_):
@@ -285,6 +311,75 @@ def _memory():
 
 
 # -- command line --------------------------------------------------------------------------------
+
+
+@dataclass
+class Command:
+    """A command that works, whose options are swept as those of a function are.
+
+    Attributes
+    ----------
+    name : str
+    words : sequence of str
+        That work.
+    """
+
+    name: str
+    words: tuple
+    writes = ()
+
+    def options(self):
+        """Each option of the command's own parser, and each that ``-o`` may pass on to a reader."""
+        own = [max(action.option_strings, key=len) for action in _parsers()[self.name] if action.nargs != 0]
+        return [*own, *(f"--option {name}" for name in _SOME_OF_READERS)]
+
+    def run(self, name, value):
+        """Words where a value ends as a fault of the program, or is refused without naming the option."""
+        text = value if isinstance(value, str) else _text_of(value)
+        if text is None or "\0" in text:  # no shell passes it on
+            return None
+        option, _, key = name.partition(" ")
+        code, told = command(self.name, *self.words, f"{option}={key}={text}" if key else f"{option}={text}")
+        words = " ".join(told.split())
+        if code not in (0, 1, 2) or "Traceback" in told:
+            return f"exit status {code}: {words[-200:]}"
+        if code == 2 and not any(part and part in words for part in (key, option, option.strip("-"), text[:40])):
+            return f"{name!r} is not named: {words[-200:]}"
+        return None
+
+
+_SOME_OF_READERS = ("navigation_shape", "dwell_time", "sync_offset", "corrections", "cluster", "dtype", "lazy", "x")
+
+
+def _text_of(value):
+    try:
+        return str(value)
+    except Exception:
+        return None
+
+
+@functools.cache
+def _parsers():
+    """Options of each command: a new one is swept by itself."""
+    from rsciio_tpx3.cli.main import _parser
+
+    [commands] = [action for action in _parser()._actions if isinstance(action.choices, dict)]
+    return {
+        name: [action for action in parser._actions if action.option_strings]
+        for name, parser in commands.choices.items()
+    }
+
+
+def commands(folder):
+    """A call for each command that reads; ``demo`` makes pictures of what these read."""
+    path = {name: str(Path(folder) / file) for name, file in _READ.items()}
+    target = str(Path(folder) / "of_command.nxevent")
+    return {
+        "command.info": Command("info", (path["tpx3"],)),
+        "command.metadata": Command("metadata", (path["tpx3"],)),
+        "command.convert": Command("convert", (path["tpx3"], target, "--overwrite", "--quiet")),
+        "command.check": Command("check", (path["raw_csr"], "--quiet")),
+    }
 
 
 def command(*words):

@@ -18,7 +18,7 @@ def fault_of(call, name, value):
 
     Parameters
     ----------
-    call : tests.sweep.functions.Call
+    call : tests.sweep.functions.Call or tests.sweep.functions.Command
     name : str
         Of the option.
     value : object
@@ -27,15 +27,13 @@ def fault_of(call, name, value):
     compiled = judge.COMPILATIONS.number
     try:
         with judge._limits() as used:
-            call.run(name, value)
+            fault = call.run(name, value)
     except judge.TooLong:
         return f"more than {ENOUGH:g} s"
     except MemoryError as error:
         return _of_error(error, name, value) if "memory" in str(error).lower() and str(error) else "MemoryError"
     except Exception as error:
         fault = _of_error(error, name, value)
-    else:
-        fault = None
     finally:
         judge.SECONDS = seconds
     if used["bytes"] > 4 * judge.MEMORY_BYTES and judge.COMPILATIONS.number == compiled:

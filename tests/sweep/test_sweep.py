@@ -21,8 +21,13 @@ def test_every_public_function_has_a_call_in_the_sweep(tmp_path):
     assert not missing, "give these a call that works in tests/sweep/functions.py"
 
 
-# events have a list of odd values of their own, in tests/reader/test_option_kinds.py
-@pytest.mark.parametrize("part", ["raw_csr.", "nxevent.", "stempy.", "convert.", "metadata.", "signal.save"])
+PARTS = (
+    *("rsciio_tpx3.", "t3pa.", "raw_csr.", "nxevent.", "stempy.", "convert.", "metadata.", "command."),
+    *("hyperspy_sparse.", "signal.save"),
+)
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_odd_values_give_an_answer_or_an_error_that_names_the_option(part, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "kept"))
