@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rsciio_tpx3.reader.options import check_by
 from rsciio_tpx3.reader.scan import told_options, told_scan
 from rsciio_tpx3.recording import open_recording
-from rsciio_tpx3.scan.delay import delay_of_scan
+from rsciio_tpx3.scan.delay import METHODS, delay_of_scan
+from rsciio_tpx3.utils.checks import check_word_of, refused, time
 from rsciio_tpx3.utils.units import to_ticks
 
 if TYPE_CHECKING:
@@ -77,8 +79,22 @@ def find_scan_delay(
     >>> abs(found.delay - 12e-6) < 3 * found.error
     True
     """
+    check_by(_CHECKS, {"span": span, "method": method, "mask": mask})
     source, scan_options, account = open_recording(filename, options, "find_scan_delay")
     scan_options = told_options(source.index(), scan_options, account)
     told_scan(source.index(), scan_options, account)  # refuses rows that the edges contradict
     span = None if span is None else to_ticks(span, "span", "5 us")
     return delay_of_scan(source, scan_options, span, method, mask)
+
+
+def _check_mask(name: str, value: Any) -> None:
+    """Refuse what is no picture; its shape is compared with that of the detector."""
+    try:
+        mask = value if value is None else np.asarray(value, bool)
+    except (ValueError, TypeError):  # lists of unlike lengths, and objects that are neither true nor false
+        mask = np.zeros(0)
+    if mask is not None and mask.ndim != 2:
+        raise refused(name, value, "an array of bool of the shape (height, width) of the detector is expected")
+
+
+_CHECKS = {"span": time("5 us"), "method": check_word_of(*METHODS), "mask": _check_mask}

@@ -81,7 +81,11 @@ def add_files(parser, least, text):
 
     def parse(words=None, namespace=None):
         # argparse ends a list of files at the first option: those behind it are left over
-        found, rest = known(joined_numbers(sys.argv[1:] if words is None else words, "--navigation-shape"), namespace)
+        words = sys.argv[1:] if words is None else words
+        # argparse takes the two dashes away, and hands on an empty list
+        if without := [word for word in words if word.startswith("-") and word.endswith("=--")]:
+            parser.error(f"{without[0]}: '--' is not a value")
+        found, rest = known(joined_numbers(words, "--navigation-shape"), namespace)
         found.files += [word for word in rest if not _is_option(word)]
         options = [word for word in rest if _is_option(word)]
         if options:

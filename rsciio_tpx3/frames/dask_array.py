@@ -19,6 +19,7 @@ from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_tasks
 from rsciio_tpx3.frames.source import FrameSource
+from rsciio_tpx3.utils.checks import is_integer, refused
 from rsciio_tpx3.utils.dask_private import DataNode, Task, TaskRef
 
 if TYPE_CHECKING:
@@ -178,6 +179,9 @@ def _nav_chunks(
         return ()
     if isinstance(chunks, str) and chunks == "auto":
         return _auto_chunks(source, nav_shape, sig_shape, dtype)
+    parts = chunks if isinstance(chunks, (tuple, list)) else [chunks]
+    if not all(map(is_integer, (n for part in parts for n in (part if isinstance(part, (tuple, list)) else [part])))):
+        raise refused("chunks", chunks, 'a number of scan lines, one size for each axis, or "auto" is expected')
     if isinstance(chunks, int | np.integer):
         lines = 1 if len(nav_shape) < 2 else int(chunks)
         sizes = (1,) * max(len(nav_shape) - 2, 0) + (lines, nav_shape[-1])
@@ -223,7 +227,7 @@ def _pieces(n: int, size: int) -> tuple[int, ...]:
     if size == -1 or size >= n:
         return (n,)
     if size < 1:
-        raise ValueError(f"chunk size {size} is not positive.")
+        raise ValueError(f"chunks: the size {size} is not positive.")
     return (size,) * (n // size) + ((n % size,) if n % size else ())
 
 

@@ -47,10 +47,12 @@ from rsciio_tpx3.utils.checks import (
 )  # fmt: skip
 from rsciio_tpx3.utils.checks import check_flag as flag
 from rsciio_tpx3.utils.checks import check_word as word
+from rsciio_tpx3.utils.units import shown
 
 __all__ = [
     "OPTIONS",
     "Option",
+    "check_by",
     "check_options",
     "checks_arguments",
     "checks_options",
@@ -473,7 +475,7 @@ def check_options(given: Mapping[str, Any]) -> None:
     ValueError
         With the option, what was given, and what is expected; `UnitError` for quantities.
     """
-    _check_by(_OF_READERS, given)
+    check_by(_OF_READERS, given)
 
 
 def checks_options(reader: Callable) -> Callable:
@@ -515,16 +517,23 @@ def _checked_by(checks: dict, function: Callable) -> Callable:
     @functools.wraps(function)
     def checked(*args: Any, **kwds: Any) -> Any:
         given = signature.bind(*args, **kwds).arguments
-        _check_by(checks, {name: value for name, value in given.items() if name not in kept})
+        check_by(checks, {name: value for name, value in given.items() if name not in kept})
         return function(*args, **kwds)
 
     return checked
 
 
-def _check_by(checks: dict, given: dict) -> None:
+def check_by(checks: Mapping[str, Callable], given: Mapping[str, Any]) -> None:
+    """Let each check of a name look at what was given for it, before any work; the rest is let be."""
     for name, value in given.items():
-        if name in checks:
+        if name not in checks:
+            continue
+        try:
             checks[name](name, value)
+        except (ValueError, TypeError, OSError, MemoryError, ImportError):
+            raise
+        except Exception as error:  # what an object raises that somebody has made
+            raise TypeError(f"{name}={shown(value)} cannot be understood: {type(error).__name__}: {error}") from error
 
 
 def refuse_unknown(unknown: Mapping[str, Any], reader: Callable, what: str, taken: set | None = None) -> None:

@@ -103,7 +103,7 @@ def line_profiles(
     rows = min(ny, max(_MOST_CELLS // (width * per_position), 8))
     mask = half_mask(_pattern(source)) if mask is None else np.asarray(mask, bool)
     if mask.shape != tuple(source.sig_shape):
-        raise ValueError(f"the mask has shape {mask.shape}, the detector {tuple(source.sig_shape)} (y, x).")
+        raise ValueError(f"mask has shape {mask.shape}, the detector {tuple(source.sig_shape)} (y, x).")
     used = (scan.base >= 0) & (scan.stop > scan.start)
     row = np.where(used, scan.base // nx % ny, -1)
     row[row >= rows] = -1

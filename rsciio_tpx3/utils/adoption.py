@@ -27,7 +27,10 @@ class Adopted:
     together: tuple[str, ...] = ()
 
     def __init__(self, source: Any) -> None:
-        missing = [name for name in self.required if not hasattr(source, name)]
+        try:
+            missing = [name for name in self.required if not hasattr(source, name)]
+        except Exception:  # an object that raises another error for what it does not have
+            missing = list(self.required)
         if missing:
             raise TypeError(
                 f"{type(source).__name__} is not {self.what}: it has no {', '.join(missing)}. Derive it from "

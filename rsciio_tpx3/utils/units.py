@@ -545,14 +545,6 @@ def _same_dimension(found: str, other: str) -> bool:
         return False
 
 
-def _has(value: Any, name: str) -> bool:
-    """As `hasattr`, for whatever somebody passes: some objects raise another error for what they do not have."""
-    try:
-        return hasattr(value, name)
-    except Exception:
-        return False
-
-
 def _split(value: Any, unit: str, name: str, example: str, bare: str | None) -> tuple[Fraction, Fraction | None, str]:
     """Number, error and unit as they were written; exact."""
     error = None
@@ -564,7 +556,7 @@ def _split(value: Any, unit: str, name: str, example: str, bare: str | None) -> 
     elif isinstance(value, (tuple, list)) and len(value) in (2, 3) and isinstance(value[-1], str):
         number, found = value[0], value[-1]
         error = value[1] if len(value) == 3 else None
-    elif _has(value, "magnitude") and _has(value, "units"):
+    elif hasattr(value, "magnitude") and hasattr(value, "units"):
         number, found = _of_pint(value)
     elif isinstance(value, str):
         number, error, found = _split_text(value, value, unit, name, example, bare)
@@ -622,5 +614,5 @@ def _of_pint(value: Any):
         parse_unit(str(value.units))
         return value.magnitude, str(value.units)
     except UnitError:
-        base = value.to_base_units() if _has(value, "to_base_units") else value
+        base = value.to_base_units() if hasattr(value, "to_base_units") else value
         return base.magnitude, str(base.units)

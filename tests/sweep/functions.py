@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.exceptions import ScanSyncError
 
 __all__ = ["Call", "Command", "calls", "command", "commands", "make_files", "options_of", "public_functions", "tidy"]
 
@@ -56,12 +57,15 @@ class Call:
         Names among ``**options`` that are options too: those of the reader that is behind.
     use : callable
         What is done with an answer, to see that it is one.
+    answers : tuple of type
+        Errors that are answers, whatever the option.
     """
 
     function: object
     given: dict = field(default_factory=dict)
     free: tuple = ()
     use: object = None
+    answers: tuple = ()
 
     def options(self):
         return [*options_of(self.function), *(name for name in self.free if name not in options_of(self.function))]
@@ -81,7 +85,10 @@ class Call:
             if parameter.kind is parameter.VAR_POSITIONAL and key in arguments:
                 more = arguments.pop(key)
                 more = more if isinstance(more, tuple) else (more,)
-        found = self._called(arguments, more)
+        try:
+            found = self._called(arguments, more)
+        except self.answers:
+            return
         if self.use is not None:
             self.use(found)
 
@@ -232,7 +239,7 @@ def calls(folder):
             "span": "40 us",
             "navigation_shape": (40, 18),
         },
-        "rsciio_tpx3.to_dask": {"source": _memory},
+        "rsciio_tpx3.to_dask": {"frame_source": _memory},
         "convert.check": {"path": path["raw_csr"], **quiet},
         "convert.convert": {"source": path["raw_csr"], "target": str(folder / "c.nxevent"), "overwrite": True, **quiet},
         "raw_csr.check_file": {"filename": path["raw_csr"], **quiet},
@@ -283,7 +290,9 @@ def calls(folder):
             use = _unlimited
         if kind == "read_hits":
             use = _all
-        found[name] = Call(function, own, free.get(name, ()), use)
+        # a delay that cannot be found with this option
+        answers = (ScanSyncError,) if kind == "find_scan_delay" else ()
+        found[name] = Call(function, own, free.get(name, ()), use, answers)
     return found
 
 
@@ -343,7 +352,9 @@ class Command:
         words = " ".join(told.split())
         if code not in (0, 1, 2) or "Traceback" in told:
             return f"exit status {code}: {words[-200:]}"
-        if code == 2 and not any(part and part in words for part in (key, option, option.strip("-"), text[:40])):
+        if code == 2 and not any(
+            part and part in words for part in (key, option, option.strip("-").replace("-", "_"), text[:40])
+        ):
             return f"{name!r} is not named: {words[-200:]}"
         return None
 

@@ -67,6 +67,7 @@ _SAME = {
     "path": ("file", "path", "folder"),
     "paths": ("file", "path", "folder"),
     "source": ("file", "path", "folder", "ending"),
+    "frame_source": ("source",),
     "target": ("file", "path", "folder", "ending"),
     "self": ("signal",),
 }
