@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsciio_tpx3.events.source import Hits
-from rsciio_tpx3.reader.options import names_of
+from rsciio_tpx3.reader.options import check_by, names_of
 from rsciio_tpx3.reader.scan import told_scan
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.scan import place_hits
-from rsciio_tpx3.utils.checks import is_whole_number
+from rsciio_tpx3.utils.checks import check_table, is_whole_number, time
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.sorting import time_order
 from rsciio_tpx3.utils.units import shown, to_ticks
@@ -92,6 +92,7 @@ def read_hits(
     >>> next(rsciio_tpx3.read_hits(file, "1.1 ms", "1.2 ms", scan=True)).columns.keys()
     dict_keys(['x', 'y', 'toa', 'tot', 'scan_y', 'scan_x'])
     """
+    check_by(_CHECKS, {"start": start, "stop": stop, "scan": scan if isinstance(scan, dict) else None})
     if not is_whole_number(batch_size) or batch_size < 1:
         raise ValueError(f"batch_size={shown(batch_size)}: a whole number of hits above 0 is needed.")
     span = [
@@ -248,3 +249,6 @@ def _collected(source: EventSource, start: int, stop: int, most: float) -> Hits 
         if n > most:
             return None
     return Hits.joined(found, source.sig_shape[1])
+
+
+_CHECKS = {**dict.fromkeys(("start", "stop"), time("1 ms", allow_negative=True)), "scan": check_table}
