@@ -501,7 +501,7 @@ def check_stored(dataset, allow_external=False, file_size=None, _depth=0):
     LossError
         If parts were never written, or the file that holds them is absent: they would read as zeros.
     LimitError
-        If what has to be unpacked at once is out of all proportion to the file, or a damaged type does not tell it.
+        If what has to be unpacked at once is out of all proportion to the file, or its values are of an unknown kind.
     """
     name = f"{dataset.name} of {os.path.basename(dataset.file.filename)!r}"
     if dataset.shape is None:

@@ -139,25 +139,23 @@ def limit_values(dataset, most):
         return
     check_references(dataset)
     where = _Where(dataset, "{} of {!r}")
+    if any(found == _DATATYPE and _is_misfit(data[:8]) for found, data in _messages(dataset)):
+        raise LimitError(f"{where} has values of any length whose type is damaged: nothing tells how long they are.")
     claimed = _limit(b"", kind, most, where)  # refuses the types of which nothing can be told
     for part in _parts(dataset):
         claimed += _limit(part, kind, most - claimed, where)
 
 
 def check_references(dataset):
-    """Raise LimitError where the type of values of any length is damaged: the library would follow any number.
+    """Raise LimitError where values of any length are of a kind that the library does not know.
 
     Parameters
     ----------
     dataset : h5py.Dataset
     """
     kind = dataset.id.get_type()
-    if not has_references(kind):
-        return
-    where = _Where(dataset, "{} of {!r}")
-    _check_kinds(kind, where)
-    if any(found == _DATATYPE and _is_misfit(data[:8]) for found, data in _messages(dataset)):
-        raise LimitError(f"{where} has values of any length whose type is damaged: nothing tells how long they are.")
+    if has_references(kind):
+        _check_kinds(kind, _Where(dataset, "{} of {!r}"))
 
 
 def _check_kinds(kind, where):
