@@ -41,11 +41,11 @@ _MODULES = ("data",)
 __all__ = ["__version__", *_PUBLIC, *_MODULES]
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     if name in _MODULES:

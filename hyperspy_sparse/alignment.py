@@ -152,7 +152,7 @@ def _from_events(source: FrameSource | None) -> bool:
     return isinstance(source, EventFrames) and len(source.nav_shape) == 3 and source.scan.time_axis is None
 
 
-def _placed_again(source: FrameSource, grid: Grid, show_progressbar) -> tuple[da.Array, np.ndarray]:
+def _placed_again(source: FrameSource, grid: Grid, show_progressbar: bool | None) -> tuple[da.Array, np.ndarray]:
     scan = shifted_scan(source.scan, grid)
     # a cell may take parts of two positions of a frame
     frames = event_frames(source.source, scan, sum_dtype(source.dtype, 2 * len(grid.shifts)), source.values)

@@ -30,6 +30,8 @@ from rsciio_tpx3.frames.shared_reads import read_together
 from rsciio_tpx3.frames.unmerged import merged, unmerged
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
     from hyperspy_sparse.kernels.table import Kernel
     from hyperspy_sparse.virtual_detectors import _Sums
     from rsciio_tpx3.frames.source import FrameSource
@@ -241,7 +243,7 @@ def _answer(chunk: CSRFrames, both: tuple, out_shape: tuple[int, ...], out_dtype
     return answer.astype(out_dtype, copy=False).reshape(nav + out_shape)
 
 
-def binned(data: da.Array, factors: tuple[int, ...], dtype) -> da.Array | None:
+def binned(data: da.Array, factors: tuple[int, ...], dtype: DTypeLike) -> da.Array | None:
     """Frames added up in groups of neighbours, still sparse; None where axes do not divide."""
     if any(n % f for n, f in zip(data.shape, factors, strict=True)):
         return None
@@ -257,12 +259,12 @@ def binned(data: da.Array, factors: tuple[int, ...], dtype) -> da.Array | None:
     return data.map_blocks(_bin, factors, np.dtype(dtype), chunks=chunks, dtype=dtype, meta=meta)
 
 
-def _bin(chunk: CSRFrames, factors: tuple[int, ...], dtype) -> CSRFrames:
+def _bin(chunk: CSRFrames, factors: tuple[int, ...], dtype: DTypeLike) -> CSRFrames:
     frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
     return bin_frames(frames, factors, dtype)
 
 
-def moments(data: da.Array, axes: Any, dtype, std: bool) -> da.Array:
+def moments(data: da.Array, axes: Any, dtype: DTypeLike, std: bool) -> da.Array:
     """Variance or standard deviation over `axes` without a dense chunk.
 
     Counts of one byte are added up with their squares as integers, which is exact and takes one
@@ -289,7 +291,9 @@ def moments(data: da.Array, axes: Any, dtype, std: bool) -> da.Array:
     )
 
 
-def _chunk_moments(x: Any, axis: Any, keepdims: bool, computing_meta: bool = False):
+def _chunk_moments(
+    x: Any, axis: Any, keepdims: bool, computing_meta: bool = False
+) -> np.ndarray | tuple[int, np.ndarray, np.ndarray]:
     if computing_meta:  # dask asks what kind of array comes out, and knows no tuples
         return np.empty((0,) * x.ndim)
     n = math.prod(x.shape[a] for a in axis)
@@ -322,7 +326,7 @@ def _merge_powers(parts: list[list[tuple]], axis: Any, keepdims: bool, computing
     return tuple(sum(values) for values in zip(*_flat(parts), strict=True))
 
 
-def _merge_moments(parts, axis: Any, keepdims: bool, computing_meta: bool = False):
+def _merge_moments(parts: list[list[tuple]], axis: Any, keepdims: bool, computing_meta: bool = False) -> Any:
     if computing_meta:
         return parts
     n, mean, squares = 0, 0.0, 0.0
@@ -336,7 +340,13 @@ def _merge_moments(parts, axis: Any, keepdims: bool, computing_meta: bool = Fals
 
 
 def _finish(
-    parts: list[list[tuple]], axis: Any, keepdims: bool, merge: Callable, std: bool, dtype, computing_meta: bool = False
+    parts: list[list[tuple]],
+    axis: Any,
+    keepdims: bool,
+    merge: Callable,
+    std: bool,
+    dtype: DTypeLike,
+    computing_meta: bool = False,
 ) -> Any:
     if computing_meta:
         return parts

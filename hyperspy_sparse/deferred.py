@@ -6,7 +6,7 @@ results carry its account (losses, measured times, numbers of events), and kerne
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 
@@ -16,13 +16,17 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from hyperspy.signal import BaseSignal
+
+    from rsciio_tpx3.frames.deferred import WaitingFrames
 
 
 __all__ = ["complete", "hand_on", "read_recording", "wait_for"]
 
 
-def wait_for(signal: BaseSignal, frames, counts: bool = True) -> None:
+def wait_for(signal: BaseSignal, frames: WaitingFrames, counts: bool = True) -> None:
     """Let a signal wait for the frames of its recording (`rsciio_tpx3.frames.deferred.WaitingFrames`).
 
     `counts` tells whether its values will be those of the recording.
@@ -97,7 +101,7 @@ def complete(signal: BaseSignal) -> None:
         raise
 
 
-def fill(signal: BaseSignal, frames, counts) -> None:
+def fill(signal: BaseSignal, frames: WaitingFrames, counts: bool) -> None:
     """Give a signal's metadata what a recording that has been read told; what the user changed since loading stays.
 
     How counts scatter is told where the values are still `counts`.
@@ -110,7 +114,7 @@ def fill(signal: BaseSignal, frames, counts) -> None:
     _renew(signal._original_metadata, {}, found["original_metadata"])
 
 
-def _renew(tree, then, now) -> None:
+def _renew(tree: Any, then: dict, now: dict) -> None:
     """Put what is known now in the place of what was known then, leaf by leaf."""
     for key in {**then, **now}:
         old, new = then.get(key), now.get(key)

@@ -1,18 +1,29 @@
 """``rsciio-tpx3 demo``: from a recording to the usual pictures, by pyXem's own methods."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.utils.text import format_seconds
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hyperspy.signal import BaseSignal
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
 __all__ = ["analyse", "figure", "run"]
 
 
-def run(files=(), folder=".", options=None):
+def run(files: Sequence[str] = (), folder: str | os.PathLike = ".", options: dict | None = None) -> Path:
     """Simulate a recording if none is given, load it, compute pictures, and save one figure.
 
     Parameters
@@ -50,14 +61,14 @@ def run(files=(), folder=".", options=None):
 
 
 @contextlib.contextmanager
-def _step(text):
+def _step(text: str) -> Iterator[None]:
     print(f"{text} ...", end=" ", flush=True)
     start = time.perf_counter()
     yield
     print(f"{time.perf_counter() - start:.1f} s", flush=True)
 
 
-def _simulated(path):
+def _simulated(path: Path) -> str:
     from rsciio_tpx3 import simulate
 
     with _step("Simulating a 4D STEM recording of 128 x 128 positions on a quad detector"):
@@ -66,7 +77,7 @@ def _simulated(path):
     return str(path)
 
 
-def _load(files, options):
+def _load(files: list[str], options: dict) -> BaseSignal:
     import hyperspy.api as hs
 
     if len(files) > 1:
@@ -75,7 +86,7 @@ def _load(files, options):
         return hs.load(files[0], lazy=True, **options)
 
 
-def _describe(signal, n_bytes):
+def _describe(signal: BaseSignal, n_bytes: int) -> None:
     """What was found, in the words of the metadata."""
     scan = signal.metadata.Acquisition_instrument.TEM.Scan
     detector = signal.metadata.Acquisition_instrument.TEM.Detector
@@ -97,7 +108,7 @@ def _describe(signal, n_bytes):
     )
 
 
-def _bytes(n):
+def _bytes(n: float) -> str:
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if n < 1024:
             return f"{n:,.0f} {unit}" if unit == "bytes" else f"{n:.1f} {unit}"
@@ -105,7 +116,7 @@ def _bytes(n):
     return f"{n:.1f} TiB"
 
 
-def analyse(signal):
+def analyse(signal: BaseSignal) -> dict:
     """The usual first pictures of a 4D STEM data set.
 
     Parameters
@@ -154,7 +165,7 @@ def analyse(signal):
     return results
 
 
-def _radial_profile(results):
+def _radial_profile(results: dict) -> tuple[np.ndarray, np.ndarray]:
     """Mean counts of a pixel by radius, from the sum pattern.
 
     pyXem's preparation grows with pixels and rings, so large patterns are binned by two first.
@@ -174,18 +185,18 @@ def _radial_profile(results):
     return profile.axes_manager.signal_axes[0].axis, np.asarray(profile.data, float) / binning**2
 
 
-def _computed(signal):
+def _computed(signal: BaseSignal) -> BaseSignal:
     if signal._lazy:
         signal.compute(show_progressbar=False)
     return signal
 
 
-def _image(signal):
+def _image(signal: BaseSignal) -> np.ndarray:
     data = np.asarray(_computed(signal).data, float)
     return np.atleast_2d(data)
 
 
-def figure(results, title):
+def figure(results: dict, title: str) -> Figure:
     """One figure of the results of `analyse`."""
     import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
@@ -214,13 +225,13 @@ def figure(results, title):
     return fig
 
 
-def _aspect(image):
+def _aspect(image: np.ndarray) -> str:
     """Square positions, unless that would leave a thread of a picture: columns are a free choice."""
     height, width = image.shape[:2]
     return "equal" if 1 / 3 < width / height < 3 else "auto"
 
 
-def _draw_shift(fig, ax, shift):
+def _draw_shift(fig: Figure, ax: Axes, shift: np.ndarray) -> None:
     """Direction as hue, length as brightness, with the wheel that tells which is which."""
     from matplotlib.colors import hsv_to_rgb
 
@@ -235,7 +246,7 @@ def _draw_shift(fig, ax, shift):
     inset.axis("off")
 
 
-def _colours(x, y, largest, hsv_to_rgb):
+def _colours(x: np.ndarray, y: np.ndarray, largest: float, hsv_to_rgb: Callable) -> np.ndarray:
     length = np.clip(np.hypot(x, y) / largest, 0, 1)
     hue = np.arctan2(y, x) / (2 * np.pi) % 1
     return hsv_to_rgb(np.stack([hue, np.ones_like(hue), length], axis=-1))

@@ -22,6 +22,7 @@ from rsciio_tpx3.utils.units import is_time, shown
 
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
+    from matplotlib.axes import Axes
 
 
 __all__ = ["Drift", "REFERENCES", "find_drift"]
@@ -56,7 +57,7 @@ class Drift:
     errors: np.ndarray
     reference: str = "given"
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the shifts over the frames.
 
         Parameters

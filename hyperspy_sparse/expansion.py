@@ -53,7 +53,7 @@ def warn_once(data: da.Array, what: str) -> None:
     )
 
 
-def sparse_bytes(data):
+def sparse_bytes(data: da.Array) -> int | None:
     """About the size of the sparse frames of an array in memory, in bytes; None where nothing tells without reading.
 
     Sources know how many events they have. Of a part, or after other steps, as many are supposed to be left as there
@@ -67,7 +67,7 @@ def sparse_bytes(data):
     return int(entries * (data.dtype.itemsize + _PIXEL_NUMBER)) + math.prod(data.shape[:-2]) * _ROW_POINTER
 
 
-def _entries_in_memory(data):
+def _entries_in_memory(data: da.Array) -> int | None:
     """Entries of chunks that were kept by `persist`; None for other arrays."""
     layer = getattr(data.dask, "layers", {}).get(data.name, {})
     if len(layer) < data.npartitions:
@@ -76,7 +76,7 @@ def _entries_in_memory(data):
     return sum(chunk.nnz for chunk in chunks) if all(isinstance(chunk, CSRFrames) for chunk in chunks) else None
 
 
-def _entries_of_sources(data):
+def _entries_of_sources(data: da.Array) -> float | None:
     """Entries by the numbers of the sources, in proportion to the pixels; None where a source has no numbers."""
     entries, pixels = 0.0, 0
     for source in sources_of(data):

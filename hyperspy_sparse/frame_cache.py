@@ -111,7 +111,7 @@ def _around(source: FrameSource, row: int) -> tuple[int, int]:
     return first, last
 
 
-def _from_memory(data: da.Array, nav: tuple[int, ...]):
+def _from_memory(data: da.Array, nav: tuple[int, ...]) -> np.ndarray | None:
     """From a chunk that is in memory already, after persist(); None if it is not."""
     key, inside = [data.name], []
     for i, sizes in zip(nav, data.chunks, strict=False):

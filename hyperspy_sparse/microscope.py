@@ -134,7 +134,7 @@ def _beam(signal: BaseSignal) -> tuple[float, ...]:
     return beam_disk(np.asarray(total.data, float))[0]
 
 
-def _store(metadata, told: Told, forgotten: list[str], calibrate: str | None) -> None:
+def _store(metadata: Any, told: Told, forgotten: list[str], calibrate: str | None) -> None:
     # the wavelength stands and falls with the energy it was made from
     for name in [*forgotten, *("wavelength",) * ("beam_energy" in forgotten)]:
         for ending in ("", "_units", "_errors"):
@@ -155,7 +155,7 @@ def _store(metadata, told: Told, forgotten: list[str], calibrate: str | None) ->
         metadata.set_item(f"{row.leaf}_units", row.unit)
 
 
-def _forget(metadata, leaf: str) -> None:
+def _forget(metadata: Any, leaf: str) -> None:
     if metadata.has_item(leaf):
         node, _, last = leaf.rpartition(".")
         delattr(metadata.get_item(node), last)

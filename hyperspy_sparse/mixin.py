@@ -5,7 +5,10 @@ the events, the whole signal becomes dense only within the memory limit, one fra
 one picture, and a recording may wait to be read.
 """
 
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -32,6 +35,14 @@ from hyperspy_sparse.calibration_cache import remember_geometries
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, sparsified, twin_of
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
 
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+
+    from hyperspy.signal import BaseSignal
+    from numpy.typing import DTypeLike
+
+
 __all__ = ["SparseFramesMixin"]
 
 # Arguments of map that are not for the image function.
@@ -51,7 +62,9 @@ _REDUCED_SPARSELY = {kind: _PLAIN | {f"nan{name}" for name in _PLAIN} for kind i
 _REDUCED_SPARSELY["f"] = _PLAIN
 
 
-def _frame_by_frame(function, options, shape, dtype, chunk):
+def _frame_by_frame(
+    function: Callable, options: dict, shape: tuple[int, ...], dtype: np.dtype, chunk: Any
+) -> np.ndarray:
     """The image function on every frame of a chunk that the kernel did not take."""
     out = np.empty(chunk.shape[:-2] + shape, dtype=dtype)
     for place in np.ndindex(chunk.shape[:-2]):
@@ -59,7 +72,7 @@ def _frame_by_frame(function, options, shape, dtype, chunk):
     return out
 
 
-def _with_data(make, out, data):
+def _with_data(make: Callable, out: BaseSignal | None, data: da.Array) -> BaseSignal | None:
     """The signal that the host makes, or its `out`, with other data; nobody sees those of the host.
 
     A plot of `out` draws as soon as it hears of a change, so it hears of it once, at the end.
@@ -78,15 +91,15 @@ def _with_data(make, out, data):
 class SparseFramesMixin:
     """Methods of the sparse signal classes; stands before the host's class."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._leave_sparse_type()
         self._remember_geometries()
 
-    def _remember_geometries(self):
+    def _remember_geometries(self) -> None:
         remember_geometries(self)
 
-    def _leave_sparse_type(self):
+    def _leave_sparse_type(self) -> None:
         """After ``set_signal_type("sparse_...")``: keep the host's type, make the chunks sparse."""
         signal_type = self.metadata.get_item("Signal.signal_type", "")
         if not signal_type.startswith("sparse_"):
@@ -98,13 +111,13 @@ class SparseFramesMixin:
     # -- recordings that wait for the first computation ------------------------------------------
 
     @property
-    def metadata(self):
+    def metadata(self) -> Any:
         """The metadata of the signal; complete as soon as its recording has been read."""
         waiting.complete(self)
         return self._metadata
 
     @property
-    def original_metadata(self):
+    def original_metadata(self) -> Any:
         """The original metadata of the signal; complete as soon as its recording has been read."""
         waiting.complete(self)
         return self._original_metadata
@@ -112,7 +125,7 @@ class SparseFramesMixin:
     # -- class -----------------------------------------------------------------------------------
 
     @property
-    def data(self):
+    def data(self) -> Any:
         """The frames as a :class:`dask.array.Array`.
 
         Whatever is assigned decides about the class: sparse frames of any kind keep the sparse
@@ -121,10 +134,10 @@ class SparseFramesMixin:
         return self._data
 
     @data.setter
-    def data(self, value):
+    def data(self, value: Any) -> None:
         assigned_data.assign(self, value)
 
-    def _assign_subclass(self, *args, **kwargs):
+    def _assign_subclass(self, *args: Any, **kwargs: Any) -> None:
         super()._assign_subclass(*args, **kwargs)
         twin = twin_of(type(self)) if nan_masks.is_masked(self._data) else None
         if twin is None:
@@ -132,7 +145,7 @@ class SparseFramesMixin:
         else:
             self.__class__ = twin
 
-    def _deepcopy_with_new_data(self, data=None, copy_variance=False, **kwargs):
+    def _deepcopy_with_new_data(self, data: Any = None, copy_variance: bool = False, **kwargs: Any) -> BaseSignal:
         if isinstance(data, np.ndarray):
             # The host goes on to a class in memory; a lazy one wraps the array by itself.
             new = super()._deepcopy_with_new_data(None, copy_variance, **kwargs)
@@ -145,7 +158,7 @@ class SparseFramesMixin:
         waiting.hand_on(self, new, copy_variance)
         return new
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict) -> BaseSignal:
         new = super().__deepcopy__(memo)
         if isinstance(new._data, da.Array):
             # dask changes the array object itself at ``signal.inav[3] = 0``, and HyperSpy 2.5 hands on the same object
@@ -155,14 +168,16 @@ class SparseFramesMixin:
             waiting.hand_on(self, new, True)
         return new
 
-    def _map_all(self, function, inplace=True, **kwargs):
+    def _map_all(self, function: Callable, inplace: bool = True, **kwargs: Any) -> BaseSignal | None:
         result = super()._map_all(function, inplace=inplace, **kwargs)
         made = self if inplace else result
         if isinstance(made._data, da.Array):  # in a class for data in memory
             made._data = np.asarray(made._data.compute())
         return result
 
-    def _slicer(self, slices, isNavigation=None, out=None):
+    def _slicer(
+        self, slices: Any, isNavigation: bool | None = None, out: BaseSignal | None = None
+    ) -> BaseSignal | None:
         result = super()._slicer(slices, isNavigation, out)
         part = result if out is None else out
         if isinstance(part._data, da.Array):
@@ -171,7 +186,7 @@ class SparseFramesMixin:
             nan_masks.remember(part._data)
         return result
 
-    def crop(self, axis, start=None, end=None, convert_units=False):
+    def crop(self, axis: Any, start: Any = None, end: Any = None, convert_units: bool = False) -> None:
         place, data = self.axes_manager[axis].index_in_array, self._data
         first, last = (self.axes_manager[axis]._get_index(value) for value in (start, end))
         super().crop(axis, start, end, convert_units)
@@ -181,23 +196,27 @@ class SparseFramesMixin:
 
     # -- operators -------------------------------------------------------------------------------
 
-    def _binary_operator_ruler(self, other, op_name):
+    def _binary_operator_ruler(self, other: Any, op_name: str) -> Any:
         return operands.binary(self, other, op_name)
 
     # -- functions of NumPy ----------------------------------------------------------------------
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         for signal in (*inputs, *kwargs.get("out", ())):
             if isinstance(signal, SparseFramesMixin):
                 waiting.read_recording(signal)
         return ufuncs.apply(ufunc, method, inputs, **kwargs)
 
-    def __array_wrap__(self, array, context=None, return_scalar=False):
+    def __array_wrap__(
+        self, array: np.ndarray, context: tuple | None = None, return_scalar: bool = False
+    ) -> BaseSignal:
         signal = super().__array_wrap__(array, context, return_scalar)
         signal.data = assigned_data.in_chunks(signal.data)
         return signal
 
-    def interpolate_on_axis(self, new_axis, axis=0, inplace=False, degree=1):
+    def interpolate_on_axis(
+        self, new_axis: Any, axis: Any = 0, inplace: bool = False, degree: int = 1
+    ) -> BaseSignal | None:
         waiting.read_recording(self)
         data, old = self._data, self.axes_manager[axis]
         place, before = old.index_in_array, np.array(old.axis)
@@ -213,7 +232,14 @@ class SparseFramesMixin:
 
     # -- speed -----------------------------------------------------------------------------------
 
-    def _map_iterate(self, function, iterating_kwargs=None, inplace=True, ragged=False, **kwargs):
+    def _map_iterate(
+        self,
+        function: Callable,
+        iterating_kwargs: dict | None = None,
+        inplace: bool = True,
+        ragged: bool | None = False,
+        **kwargs: Any,
+    ) -> BaseSignal | None:
         waiting.read_recording(self)
         kernel = None
         if not iterating_kwargs and not ragged and has_sparse_chunks(self):
@@ -228,7 +254,7 @@ class SparseFramesMixin:
             )
         return self._map_with_kernel(function, kernel, inplace, kwargs)
 
-    def _kernel_for(self, function, kwargs):
+    def _kernel_for(self, function: Callable, kwargs: dict) -> tuple | None:
         """The kernel for an image function with its output, or None to take the ordinary path."""
         options = {k: v for k, v in kwargs.items() if k not in _MAP_OPTIONS}
         shape, dtype = self.data.shape[-2:], self.data.dtype
@@ -241,7 +267,7 @@ class SparseFramesMixin:
             return None
         return kernel, output[0], np.dtype(asked[1] or output[1])
 
-    def _map_with_kernel(self, function, kernel, inplace, kwargs):
+    def _map_with_kernel(self, function: Callable, kernel: tuple, inplace: bool, kwargs: dict) -> BaseSignal:
         """The host makes the signal (axes, class, metadata); the kernel makes its data."""
         kernel, shape, dtype = kernel
         lazy = kwargs.get("lazy_output")
@@ -259,7 +285,9 @@ class SparseFramesMixin:
             LazySignal.compute(signal, show_progressbar=kwargs.get("show_progressbar"), **settings)
         return signal
 
-    def _apply_function_on_data_and_remove_axis(self, function, axes, out=None, rechunk=False):
+    def _apply_function_on_data_and_remove_axis(
+        self, function: Callable, axes: Any, out: BaseSignal | None = None, rechunk: bool = False
+    ) -> BaseSignal | None:
         result = self._reduced(function, axes, out, rechunk)
         summed = self.axes_manager[axes]
         summed = summed if np.iterable(summed) else (summed,)
@@ -267,7 +295,7 @@ class SparseFramesMixin:
             noise.of_area(result if out is None else out, self, nan_masks.n_pixels(self._data))
         return result
 
-    def _reduced(self, function, axes, out, rechunk):
+    def _reduced(self, function: Callable, axes: Any, out: BaseSignal | None, rechunk: bool) -> BaseSignal | None:
         waiting.read_recording(self)
         host = super()._apply_function_on_data_and_remove_axis
         reduced = self.axes_manager[axes]
@@ -298,7 +326,15 @@ class SparseFramesMixin:
         finally:
             self._data = data
 
-    def rebin(self, new_shape=None, scale=None, crop=False, dtype=None, out=None, rechunk=False):
+    def rebin(
+        self,
+        new_shape: Sequence[float] | None = None,
+        scale: Sequence[float] | None = None,
+        crop: bool = False,
+        dtype: DTypeLike | None = None,
+        out: BaseSignal | None = None,
+        rechunk: bool = False,
+    ) -> BaseSignal | None:
         data = self._data
         result = super().rebin(new_shape=new_shape, scale=scale, crop=crop, dtype=dtype, out=out, rechunk=rechunk)
         # The host leaves self.data as the array that it binned, cropped or rechunked or not.
@@ -315,20 +351,22 @@ class SparseFramesMixin:
                 choose_class(target)
         return result
 
-    def _whole_factors(self, new_shape, scale):
+    def _whole_factors(
+        self, new_shape: Sequence[float] | None, scale: Sequence[float] | None
+    ) -> tuple[int, ...] | None:
         """How many elements become one, per axis of the array; None if not whole numbers."""
         factors = self._validate_rebin_args_and_get_factors(new_shape=new_shape, scale=scale)
         factors = np.asarray(factors, dtype=float)
         whole = np.rint(factors)
         return None if (factors != whole).any() or (whole < 1).any() else tuple(whole.astype(int))
 
-    def get_integrated_intensity(self, roi, out_signal_axes=None):
+    def get_integrated_intensity(self, roi: Any, out_signal_axes: Any = None) -> BaseSignal:
         waiting.read_recording(self)
         stand_in = detectors.stand_in(self, [roi])
         roi = roi if stand_in is None else stand_in[0]
         return super().get_integrated_intensity(roi, out_signal_axes)
 
-    def get_virtual_image(self, rois, new_axis_dict=None, normalize=False):
+    def get_virtual_image(self, rois: Any, new_axis_dict: dict | None = None, normalize: bool = False) -> BaseSignal:
         waiting.read_recording(self)
         rois = [rois] if callable(rois) else list(rois)
         if not rois or not detectors.can_stand_in(self, rois):
@@ -339,7 +377,7 @@ class SparseFramesMixin:
             detectors.fill_stack(images, self, rois)
         return images
 
-    def plot(self, *args, **kwargs):
+    def plot(self, *args: Any, **kwargs: Any) -> None:
         waiting.read_recording(self)
         navigator.drop_if_outdated(self)
         computed = self.navigator is None
@@ -349,13 +387,19 @@ class SparseFramesMixin:
 
     plot.__doc__ = LazySignal.plot.__doc__
 
-    def _get_cache_dask_chunk(self, indices):
+    def _get_cache_dask_chunk(self, indices: tuple) -> np.ndarray:
         frame = frames.one_frame(self, indices)
         return super()._get_cache_dask_chunk(indices) if frame is None else frame
 
     # -- memory ----------------------------------------------------------------------------------
 
-    def compute(self, close_file=False, show_progressbar=None, memory_limit=None, **kwargs):
+    def compute(
+        self,
+        close_file: bool = False,
+        show_progressbar: bool | None = None,
+        memory_limit: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Make the whole signal dense in memory, if it fits below the memory limit.
 
         Where that takes many times the memory of the events, a warning names both sizes, once in a session.
@@ -378,7 +422,7 @@ class SparseFramesMixin:
         self.data = densified(self.data)  # and the class is the stock one from here on
         LazySignal.compute(self, close_file=close_file, show_progressbar=show_progressbar, **kwargs)
 
-    def to_dense(self, memory_limit=None, show_progressbar=None):
+    def to_dense(self, memory_limit: int | str | None = None, show_progressbar: bool | None = None) -> BaseSignal:
         """A dense copy of the signal in memory, in the host's own class.
 
         Parameters
@@ -402,7 +446,14 @@ class SparseFramesMixin:
         new.compute(show_progressbar=show_progressbar)
         return new
 
-    def save(self, filename=None, overwrite=None, extension=None, file_format=None, **kwargs):
+    def save(
+        self,
+        filename: str | os.PathLike | None = None,
+        overwrite: bool | None = None,
+        extension: str | None = None,
+        file_format: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Save the signal; formats for dense data are written chunk by chunk.
 
         The file holds the host's signal type and class, so it opens where this package is not
@@ -422,7 +473,7 @@ class SparseFramesMixin:
         stock.save(filename, extension=extension, **options)
         self.tmp_parameters = stock.tmp_parameters
 
-    def persist(self, **kwargs):
+    def persist(self, **kwargs: Any) -> None:
         """Read everything once and keep the sparse chunks in memory, in place.
 
         Parameters
@@ -434,7 +485,7 @@ class SparseFramesMixin:
         self.data = self.data.persist(**kwargs)
         self.events.data_changed.trigger(obj=self)
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("the frames are sparse: a dense array is always a copy.")
         check_dense_size(self.data.shape, np.dtype(dtype or self.data.dtype), "numpy.asarray")

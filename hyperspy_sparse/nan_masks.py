@@ -7,8 +7,10 @@ there, side by side, in the graph of the dask array. So the answer is taken from
 array is never made.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask
 import dask.array as da
@@ -20,6 +22,10 @@ from hyperspy_sparse.virtual_detectors import masked_sums
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta
 from rsciio_tpx3.utils.least_recent import LeastRecent
+
+if TYPE_CHECKING:
+    from dask.highlevelgraph import HighLevelGraph
+
 
 __all__ = ["behind", "is_masked", "n_pixels", "reduced", "remember"]
 
@@ -91,7 +97,7 @@ def _parts_of_where(data: da.Array) -> tuple[str, ...] | None:
     return mask, frames
 
 
-def _before_rechunk(graph, name: str | None) -> str | None:
+def _before_rechunk(graph: HighLevelGraph, name: str | None) -> str | None:
     """The array that dask cut, in one or several steps, to fit the mask and the frames to each other; else `name`."""
     names = {name}
     while any(name.startswith("rechunk-") for name in names):
@@ -99,7 +105,7 @@ def _before_rechunk(graph, name: str | None) -> str | None:
     return names.pop() if len(names) == 1 else None
 
 
-def _broadcast_axes(graph, name: str | None, ndim: int) -> tuple[int, ...] | None:
+def _broadcast_axes(graph: HighLevelGraph, name: str | None, ndim: int) -> tuple[int, ...] | None:
     """Axes along which a mask was broadcast, if these are the navigation axes or those of the detector; else None."""
     name = _before_rechunk(graph, name)
     if name is None or not name.startswith("broadcast_to-"):
@@ -149,14 +155,14 @@ def reduced(name: str, masked: tuple, axes: tuple[int, ...]) -> da.Array | None:
     return total.astype(np.float64) / np.where(number == 0, np.nan, number)
 
 
-def _under_detector_mask(frames, mask: np.ndarray, over_detector: bool) -> da.Array:
+def _under_detector_mask(frames: da.Array, mask: np.ndarray, over_detector: bool) -> da.Array:
     mask = mask.reshape(mask.shape[-2:])
     if over_detector:
         return masked_sums(frames, [~mask], np.sum(np.zeros(1, frames.dtype)).dtype)[..., 0]
     return da.where(mask, 0, blocks.in_blocks(frames).sum(axis=tuple(range(frames.ndim - 2))))
 
 
-def _under_scan_mask(frames, mask, over_detector):
+def _under_scan_mask(frames: da.Array, mask: np.ndarray, over_detector: bool) -> da.Array:
     if over_detector:
         everything = np.ones((1, *frames.shape[-2:]), bool)
         sums = masked_sums(frames, everything, np.sum(np.zeros(1, frames.dtype)).dtype)[..., 0]
@@ -164,7 +170,7 @@ def _under_scan_mask(frames, mask, over_detector):
     return (frames * ~mask).sum(axis=tuple(range(frames.ndim - 2)))
 
 
-def _number(mask, shape, axes: Any):
+def _number(mask: np.ndarray, shape: tuple[int, ...], axes: Any) -> int | np.ndarray:
     """How many values are not masked, for each result."""
     repeats = math.prod(shape[axis] for axis in axes if mask.shape[axis] == 1 != shape[axis])
     return np.count_nonzero(~mask, axis=axes) * repeats

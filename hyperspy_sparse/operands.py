@@ -213,7 +213,7 @@ def _is_plain(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.ndim > 0 and not isinstance(x, np.ma.MaskedArray)
 
 
-def _in_chunks(x: Any, frames) -> da.Array | int:
+def _in_chunks(x: Any, frames: da.Array) -> da.Array | int:
     """An operand that dask takes from either side, in chunks that do not cut those of the frames."""
     if _is_plain(x):
         return da.from_array(x, chunks=-1)
@@ -223,7 +223,7 @@ def _in_chunks(x: Any, frames) -> da.Array | int:
     return x.rechunk({x.ndim - i: frames.chunks[-i] for i in places if x.shape[-i] == frames.shape[-i] != 1})
 
 
-def _zeros_stay(function: Callable, operands: Sequence, frames) -> bool | np.bool_:
+def _zeros_stay(function: Callable, operands: Sequence, frames: da.Array) -> bool | np.bool_:
     """Whether the result has no more than a few values where the frames have none."""
     asked, known = [], True
     for x in operands:
@@ -262,7 +262,7 @@ def _dense(data: da.Array) -> da.Array:
 _host_ruler = BaseSignal._binary_operator_ruler
 
 
-def _ruler(self, other: Any, op_name: str):
+def _ruler(self: BaseSignal, other: Any, op_name: str) -> Any:
     """HyperSpy's, which does not ask the right operand: where that has sparse frames, ours answers.
 
     A method of ours for the right operand (`__rmul__`) would not do: Python asks it first only where its class is

@@ -21,7 +21,7 @@ __all__ = ["one_pass", "virtual_images"]
 
 
 def one_pass(
-    signal,
+    signal: BaseSignal,
     *,
     sum_pattern: bool = True,
     total_counts: bool = True,
@@ -152,7 +152,7 @@ def _sums(signal: BaseSignal, detectors: Any) -> tuple[da.Array, list[int]]:
     return masked_sums(signal.data, masks, dtype), [np.count_nonzero(mask) for mask in masks]
 
 
-def _images(signal: BaseSignal, detectors: Any):
+def _images(signal: BaseSignal, detectors: Any) -> dict[str, BaseSignal]:
     """One image for each name, sharing one calculation."""
     if not detectors:
         return {}
@@ -168,7 +168,7 @@ def _images(signal: BaseSignal, detectors: Any):
     return images
 
 
-def _in_memory(signal: BaseSignal, array):
+def _in_memory(signal: BaseSignal, array: np.ndarray) -> BaseSignal:
     signal.data = array
     signal._lazy = False
     signal._assign_subclass()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from rsciio_tpx3.scan.delay import ScanDelay
 
 
@@ -18,7 +20,7 @@ def new_axes():
     return plt.subplots(layout="constrained")[1]
 
 
-def plot_scan_delay(found: ScanDelay, ax=None):
+def plot_scan_delay(found: ScanDelay, ax: Axes | None = None) -> Axes:
     """Draw the curve by which a scan delay was found.
 
     Parameters

@@ -174,7 +174,7 @@ def as_sparse_twin(signal: BaseSignal) -> BaseSignal:
     return signal
 
 
-def finish_later(signal, frames: WaitingFrames):
+def finish_later(signal: BaseSignal, frames: WaitingFrames) -> BaseSignal:
     """Last step of loading a recording that is not read yet: the sparse class, which knows what it waits for.
 
     Parameters

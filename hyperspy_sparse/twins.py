@@ -54,7 +54,7 @@ def register_twin(twin: type) -> None:
     _STOCK_OF[twin] = host
 
 
-def _make_twin(host) -> None:
+def _make_twin(host: type) -> None:
     """A class (mixin, host), registered; `hyperspy_sparse.signals` finds it by its name, as pickles need."""
     plain = host.__name__.removeprefix("Lazy")
     about = f"A lazy `{host.__module__.split('.')[0]}` {plain} over sparse frames."
@@ -75,12 +75,12 @@ def twin_of(host: type) -> type | None:
     return _TWIN_OF.get(host)
 
 
-def _can_have_twin(host):
+def _can_have_twin(host: Any) -> bool:
     lazy_images = issubclass(host, LazySignal) and host._signal_dimension == 2
     return lazy_images and not issubclass(host, ComplexSignal)
 
 
-def stock_class_of(kind):
+def stock_class_of(kind: type) -> type:
     """The host's class of a sparse twin; any other class itself."""
     return _STOCK_OF.get(kind, kind)
 

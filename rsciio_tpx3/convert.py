@@ -31,6 +31,7 @@ from rsciio_tpx3.utils.checks import check_flag, check_one_file, check_word
 from rsciio_tpx3.utils.paths import need_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import dask.array as da
@@ -254,7 +255,7 @@ def _refuse(inputs: list, target: str, overwrite: bool, writer: dict) -> None:
         )
 
 
-def _refuse_to_destroy(inputs, target) -> None:
+def _refuse_to_destroy(inputs: Sequence[str], target: str) -> None:
     """Raise where replacing the target would take away something that the input needs, or that was written for it."""
     for path in inputs:
         needed = {part: "a part of the input" for part in _parts_of(path)}
@@ -268,7 +269,7 @@ def _refuse_to_destroy(inputs, target) -> None:
                     )
 
 
-def _parts_of(path: str | os.PathLike):
+def _parts_of(path: str | os.PathLike) -> list:
     """A file and those it refers to; itself alone where that cannot be told."""
     try:
         return files_of(path)
@@ -298,7 +299,7 @@ def _read(plugin: dict, paths: list, options: dict, show_progressbar: bool | Non
     return completed(signals[0])
 
 
-def _refuse_options(plugin: dict, module, options: dict) -> None:
+def _refuse_options(plugin: dict, module: Any, options: dict) -> None:
     """Raise for an option that a reader of others does not have; ours say it themselves, with what was meant."""
     known = inspect.signature(module.file_reader).parameters
     if any(p.kind is p.VAR_KEYWORD for p in known.values()):

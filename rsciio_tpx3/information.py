@@ -71,7 +71,7 @@ def available_signals(filename: str | os.PathLike | Sequence, **options: Any) ->
     return _counted_info(filename, folder, options)["signals"]
 
 
-def _counted_info(filename: str | os.PathLike | Sequence, folder, options):
+def _counted_info(filename: str | os.PathLike | Sequence, folder: str, options: dict) -> dict:
     path = first_of(filename)
     [signal] = module_of(folder).file_reader(path, lazy=True, **options)
     frames = source_of(signal["data"])

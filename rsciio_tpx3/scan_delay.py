@@ -23,7 +23,7 @@ __all__ = ["find_scan_delay"]
 def find_scan_delay(
     filename: str | os.PathLike | Sequence,
     *,
-    span=None,
+    span: Any = None,
     method: str = "auto",
     mask: np.ndarray | None = None,
     **options: Any,

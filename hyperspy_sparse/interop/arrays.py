@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import scipy.sparse
@@ -113,7 +113,7 @@ _CONVERTERS = {
 }
 
 
-def convert(array, backend: str, shape: tuple[int, ...] | None = None):
+def convert(array: Any, backend: str, shape: tuple[int, ...] | None = None) -> Any:
     """An array of frames as another type, by the names that LiberTEM's sparseconverter uses.
 
     Parameters

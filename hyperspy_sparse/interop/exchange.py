@@ -21,12 +21,14 @@ from rsciio_tpx3.frames.dask_array import source_of
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
 
+    from rsciio_tpx3.frames.source import FrameSource
+
 
 __all__ = ["run_udf", "to_libertem", "to_py4dstem", "to_quantem"]
 
 
 @needs_signal
-def to_libertem(signal, context: Any):
+def to_libertem(signal: BaseSignal, context: Any) -> Any:
     """A LiberTEM data set of a sparse signal; LiberTEM gets the counts as CSR.
 
     A signal that was loaded from a raw_csr file, and nothing done to it, is opened from that file. Any
@@ -66,14 +68,14 @@ def to_libertem(signal, context: Any):
     return data
 
 
-def _raw_csr_path(source):
+def _raw_csr_path(source: FrameSource | None) -> str | None:
     from rsciio_tpx3.raw_csr import RawCsrSource
 
     whole = isinstance(source, RawCsrSource) and source.sync_offset == 0
     return source.path if whole and source.n_rows == np.prod(source.nav_shape) else None
 
 
-def _temporary(signal: BaseSignal):
+def _temporary(signal: BaseSignal) -> tuple[str, tempfile.TemporaryDirectory]:
     from rsciio_tpx3.raw_csr import file_writer
 
     folder = tempfile.TemporaryDirectory(prefix="hyperspy_sparse_")
@@ -90,7 +92,9 @@ def _need_sparse(signal: BaseSignal) -> None:
 
 
 @needs_signal
-def run_udf(signal, udf, context: Any = None, roi: np.ndarray | None = None, progress: bool = False):
+def run_udf(
+    signal: BaseSignal, udf: Any, context: Any = None, roi: np.ndarray | None = None, progress: bool = False
+) -> dict[str, Any]:
     """Run a LiberTEM user-defined function on a sparse signal.
 
     Parameters
@@ -130,7 +134,7 @@ def run_udf(signal, udf, context: Any = None, roi: np.ndarray | None = None, pro
         return {name: _as_signal(signal, buffer) for name, buffer in found.items()}
 
 
-def _as_signal(signal: BaseSignal, buffer):
+def _as_signal(signal: BaseSignal, buffer: Any) -> Any:
     axes = signal.axes_manager
     values = np.asarray(buffer.data)
     if buffer.kind == "nav":
@@ -140,7 +144,7 @@ def _as_signal(signal: BaseSignal, buffer):
     return values
 
 
-def _new(signal: BaseSignal, values, axes: Any):
+def _new(signal: BaseSignal, values: np.ndarray, axes: Any) -> BaseSignal:
     """A signal with these axes; further axes of the values are signal axes after them."""
     from hyperspy.signals import BaseSignal, Signal2D
 
@@ -158,7 +162,7 @@ def _new(signal: BaseSignal, values, axes: Any):
 
 
 @needs_signal
-def to_py4dstem(signal):
+def to_py4dstem(signal: BaseSignal) -> Any:
     """A py4DSTEM DataCube of a signal: dense, with its calibration.
 
     Crop or bin first where the whole is too large: ``to_py4dstem(s.inav[10:50, 10:50])``.
@@ -211,7 +215,7 @@ def to_py4dstem(signal):
 
 
 @needs_signal
-def to_quantem(signal):
+def to_quantem(signal: BaseSignal) -> Any:
     """A quantem Dataset4dstem of a signal: dense, with its calibration.
 
     Crop or bin first where the whole is too large: ``to_quantem(s.inav[10:50, 10:50])``.
@@ -253,7 +257,7 @@ def to_quantem(signal):
     )
 
 
-def _four_axes(signal: BaseSignal, what):
+def _four_axes(signal: BaseSignal, what: str) -> Any:
     axes = signal.axes_manager
     require_uniform(axes._axes, what[0].upper() + what[1:])
     if axes.navigation_dimension != 2 or axes.signal_dimension != 2:
@@ -264,7 +268,7 @@ def _four_axes(signal: BaseSignal, what):
     return axes
 
 
-def _dense(signal: BaseSignal, caller):
+def _dense(signal: BaseSignal, caller: str) -> np.ndarray:
     """The data as one array, within the memory limit."""
     data = signal.data
     if hasattr(data, "compute"):
@@ -278,7 +282,7 @@ _PY4DSTEM_UNITS = ("pixels", "A^-1", "mrad")
 _THEIRS = {"k": ("1/angstrom", "A^-1"), "length": ("nm", "nm"), "angle": ("mrad", "mrad")}
 
 
-def _in_their_units(axis: Any):
+def _in_their_units(axis: Any) -> tuple[float, float, str]:
     """Scale, offset and unit of an axis: reciprocal lengths in 1/angstrom, lengths in nm; angles as they are."""
     from rsciio_tpx3.metadata.calibration import axis_kind, check_uniform, in_unit
     from rsciio_tpx3.utils.units import parse_unit

@@ -111,7 +111,7 @@ MOST_PIXELS = 2**20
 
 @_jit
 def center_of_mass_of_bytes(
-    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: int, out: np.ndarray
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: int | np.int32, out: np.ndarray
 ) -> None:
     """First moments (x, y) of each row of counts of one byte, exactly.
 

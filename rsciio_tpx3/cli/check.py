@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["add_check_parser"]
 
 
-def add_check_parser(subparsers: Any):
+def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add ``check`` to the command line; ``args.run(args)`` does it and returns the exit code."""
     parser = subparsers.add_parser(
         "check",

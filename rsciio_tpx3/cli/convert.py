@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["add_convert_parser"]
 
 
-def add_convert_parser(subparsers: Any):
+def add_convert_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add ``convert`` to the command line; ``args.run(args)`` does it and returns the exit code."""
     parser = subparsers.add_parser(
         "convert",

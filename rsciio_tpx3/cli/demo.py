@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["add_demo_parser"]
 
 
-def add_demo_parser(subparsers: Any):
+def add_demo_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add ``demo`` to the command line; ``args.run(args)`` does it."""
     parser = subparsers.add_parser(
         "demo", help="from a recording to pictures with pyXem; without FILE a recording is simulated first"

@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         return 3
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rsciio-tpx3", description="Timepix3 event recordings as sparse 4D STEM data."
     )

@@ -36,7 +36,7 @@ def add_metadata_parser(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(arguments: argparse.Namespace):
+def _run(arguments: argparse.Namespace) -> int:
     if arguments.template:
         print(template_text())
         return 0
@@ -54,7 +54,7 @@ def _run(arguments: argparse.Namespace):
     return 0
 
 
-def _told(text):
+def _told(text: str) -> tuple[str, Any]:
     """A quantity and what is told of it; a list in brackets as in Python or JSON, anything else as text."""
     name, sign, value = (part.strip() for part in text.partition("="))
     if not sign or not name:
@@ -62,7 +62,7 @@ def _told(text):
     return (name, parsed_value(value)) if value[:1] in ("[", "(") else (name, value)
 
 
-def _read(arguments: argparse.Namespace):
+def _read(arguments: argparse.Namespace) -> dict:
     from rsciio_tpx3.metadata.sources.signal_file import find_reader
 
     options = dict(arguments.option)

@@ -8,6 +8,8 @@ import ast
 import re
 import sys
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 __all__ = ["EXPECTED", "add_files", "add_option", "joined_numbers", "one_line", "parsed_value", "whole_numbers"]
 
@@ -22,7 +24,7 @@ _LONGEST_MESSAGE = 2000
 _WORDS = {"true": True, "false": False, "null": None}
 
 
-def add_option(parser, flag, whose, example):
+def add_option(parser: argparse.ArgumentParser, flag: str, whose: str, example: str) -> None:
     """Let a command take options by name, any number of times; a list of (name, value) results."""
     flags = ("-o", flag) if flag == "--option" else (flag,)
     parser.add_argument(
@@ -30,7 +32,7 @@ def add_option(parser, flag, whose, example):
     )
 
 
-def _parse(text):
+def _parse(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
     if not sign or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as layout=quad")
@@ -39,7 +41,7 @@ def _parse(text):
     return name, parsed_value(value)
 
 
-def parsed_value(text):
+def parsed_value(text: str) -> Any:
     """A value as in Python, or as in JSON; "256,256" is a tuple, and anything else is text."""
     if text in _WORDS:
         return _WORDS[text]
@@ -51,14 +53,14 @@ def parsed_value(text):
         return text
 
 
-def whole_numbers(text):
+def whole_numbers(text: str) -> tuple[int, ...]:
     """Whole numbers parted by commas (or x), as a tuple."""
     if not _SHAPE.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not whole numbers such as 256,256")
     return tuple(map(int, re.split("[,x]", text)))
 
 
-def joined_numbers(words, option):
+def joined_numbers(words: Sequence[str], option: str) -> list[str]:
     """Words of a command line with the numbers after an option as one: ``--shape 32 24`` is ``--shape 32,24``."""
     found, i = [], 0
     while i < len(words):
@@ -74,12 +76,14 @@ def joined_numbers(words, option):
     return found
 
 
-def add_files(parser, least, text):
+def add_files(parser: argparse.ArgumentParser, least: int, text: str) -> None:
     """Let a command take files, before, between and behind its options; `least` of them are needed."""
     parser.add_argument("files", nargs="*", metavar="FILE", help=text)
     known = parser.parse_known_args
 
-    def parse(words=None, namespace=None):
+    def parse(
+        words: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
         # argparse ends a list of files at the first option: those behind it are left over
         found, rest = known(joined_numbers(sys.argv[1:] if words is None else words, "--navigation-shape"), namespace)
         found.files += [word for word in rest if not _is_option(word)]
@@ -93,11 +97,11 @@ def add_files(parser, least, text):
     parser.parse_known_args = parse
 
 
-def _is_option(word):
+def _is_option(word: str) -> bool:
     return word.startswith("-") and word != "-"
 
 
-def one_line(error):
+def one_line(error: object) -> str:
     """The words of an error for the terminal: without what would move its cursor, and not without end."""
     text = str(error) or type(error).__name__
     if isinstance(error, KeyError):

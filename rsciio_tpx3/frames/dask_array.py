@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from dask.array import Array
@@ -136,7 +136,7 @@ def source_of(array: da.Array) -> FrameSource | None:
     return _source_in(layers[array.name]) if array.name in layers and _is_ours(array.name) else None
 
 
-def sources_of(array: da.Array):
+def sources_of(array: da.Array) -> list[FrameSource]:
     """All `FrameSource` that a dask array reads, whatever was done to them."""
     found = (_source_in(layer) for name, layer in getattr(array.dask, "layers", {}).items() if _is_ours(name))
     return [source for source in found if source is not None]
@@ -180,12 +180,14 @@ def _nav_chunks(
         return _auto_chunks(source, nav_shape, sig_shape, dtype)
     if isinstance(chunks, int | np.integer):
         lines = 1 if len(nav_shape) < 2 else int(chunks)
-        sizes = (1,) * max(len(nav_shape) - 2, 0) + (lines, nav_shape[-1])
-        chunks = sizes[-len(nav_shape) :] if len(nav_shape) > 1 else (int(chunks),)
+        each = (1,) * max(len(nav_shape) - 2, 0) + (lines, nav_shape[-1])
+        chunks = each[-len(nav_shape) :] if len(nav_shape) > 1 else (int(chunks),)
     chunks = tuple(chunks)
     given = chunks[: len(nav_shape)]
     tail = chunks[len(nav_shape) :]
-    sizes = tuple(_pieces(n, c) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, given, strict=False))
+    sizes = tuple(
+        _pieces(n, cast("int", c)) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, given, strict=False)
+    )
     if len(sizes) != len(nav_shape) or tuple(sum(s) for s in sizes) != nav_shape:
         raise ValueError(
             f"chunks={chunks!r} does not cover the navigation shape {nav_shape} (NumPy order). "

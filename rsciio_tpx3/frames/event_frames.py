@@ -61,7 +61,7 @@ class EventFrames(FrameSource):
         self.values = values
         self.nav_shape = scan.nav_shape
         self.sig_shape = source.sig_shape
-        self._counts = None
+        self._counts: np.ndarray | None = None
 
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
@@ -70,7 +70,7 @@ class EventFrames(FrameSource):
         state = {name: value for name, value in self.__dict__.items() if name != "_counts"}
         return ("rsciio_tpx3.EventFrames", *(normalize_token(state[name]) for name in sorted(state)))
 
-    def row_events(self) -> np.ndarray:
+    def row_events(self) -> np.ndarray | None:
         """Hits per position, where `count` has been called; see `FrameSource.row_events`."""
         return self._counts
 
@@ -98,7 +98,7 @@ class EventFrames(FrameSource):
         """What all rows need: the tables of corrections; see `FrameSource`."""
         return self.source.shared_parts()
 
-    def for_rows(self, start: int, stop: int) -> FrameSource:
+    def for_rows(self, start: int, stop: int) -> EventFrames:
         """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
         part = copy.copy(self)
         part.scan, spans = self.scan.for_rows(start, stop)
@@ -145,7 +145,7 @@ class EventFrames(FrameSource):
         for piece in pieces:
             for hits in self.source.compact_part(piece):
                 table = _table_for(hits, self.scan)
-                if table is None:
+                if table is None or isinstance(hits, Hits):
                     toa, _ = hits.toa_and_pixel()
                     count_positions(_placed(toa, self.scan), counts, outside)
                 else:
@@ -166,7 +166,7 @@ def _table_for(hits: Hits | CompactHits, scan: Scan) -> Timetable | None:
 def _keys(hits: Hits | CompactHits, scan: Scan, first: int, n_rows: int, bits: int, keys: np.ndarray) -> int:
     """Write the keys of the hits at the positions from `first` on, and tell how many; see `build.csr_from_keys`."""
     table = _table_for(hits, scan)
-    if table is None:
+    if table is None or isinstance(hits, Hits):
         toa, pixel = hits.toa_and_pixel()
         row = _placed(toa, scan) - first
         kept = np.flatnonzero((row >= 0) & (row < n_rows))
@@ -177,7 +177,7 @@ def _keys(hits: Hits | CompactHits, scan: Scan, first: int, n_rows: int, bits: i
     return position_keys(hits.when, hits.pixel, table.begin, table.cell, table.shift, row, bits, keys)
 
 
-def _placed(toa, scan):
+def _placed(toa: np.ndarray, scan: Scan) -> np.ndarray:
     position = np.empty(len(toa), np.int64)
     place_hits(toa, *scan.columns(), position)
     return position

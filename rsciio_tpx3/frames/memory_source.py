@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 
@@ -36,9 +37,9 @@ class MemorySource(FrameSource):
     def __init__(self, frames: CSRFrames) -> None:
         self._frames = frames
         self.nav_shape = frames.nav_shape
-        self.sig_shape = frames.sig_shape
+        self.sig_shape = cast("tuple[int, int]", frames.sig_shape)
         self.dtype = frames.dtype
-        self._token = None
+        self._token: str | None = None
         self._first_row = 0
 
     @classmethod
@@ -84,4 +85,4 @@ def frames_by_lines(array: np.ndarray) -> CSRFrames:
     array = unmasked(array)
     rows = max(_PART_BYTES // max(array.nbytes // max(len(array), 1), 1), 1)
     parts = [CSRFrames.from_dense(array[i : i + rows]) for i in range(0, len(array), rows)]
-    return np.concatenate(parts) if parts else CSRFrames.from_dense(array)
+    return cast("CSRFrames", np.concatenate(parts)) if parts else CSRFrames.from_dense(array)

@@ -8,7 +8,7 @@ chunks that there are.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class SlicedSource(FrameSource):
         self._kept = [isinstance(k, slice) for k in key[:n_nav]]
         lengths = [max(stop - start, 0) for start, stop in spans]
         self.nav_shape = tuple(n for n, kept in zip(lengths, self._kept, strict=False) if kept)
-        self.sig_shape = tuple(lengths[n_nav:])
+        self.sig_shape = cast("tuple[int, int]", tuple(lengths[n_nav:]))
         self.dtype = source.dtype
 
     def __dask_tokenize__(self) -> Any:
@@ -82,7 +82,7 @@ class SlicedSource(FrameSource):
         """Rows `start` to `stop` of the part; see `FrameSource`."""
         rows = self._rows(start, stop)
         pieces = [self._read(run) for run in _runs(rows)]
-        frames = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        frames = pieces[0] if len(pieces) == 1 else cast("CSRFrames", np.concatenate(pieces))
         return crop(frames, np.arange(rows.size), tuple(slice(*span) for span in self._sig))
 
     def shared_parts(self) -> tuple:

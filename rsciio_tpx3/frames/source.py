@@ -100,7 +100,7 @@ class _Adopted(Adopted, FrameSource):
     required = ("nav_shape", "sig_shape", "dtype", "frames")
     optional = ("row_events", "row_counts", "for_rows", "shared_parts")
 
-    def __init__(self, source) -> None:
+    def __init__(self, source: Any) -> None:
         super().__init__(source)
         self.nav_shape, self.sig_shape, self.dtype = source.nav_shape, source.sig_shape, source.dtype
 

@@ -57,11 +57,12 @@ class UnmergedFrames(FrameSource):
 
 def unmerged(source: FrameSource) -> FrameSource:
     """The same frames as a source of rows for sums of integers; `source` itself where that would be no faster."""
-    plain = type(source) is EventFrames and source.values == "counts"
-    return UnmergedFrames(source) if plain else source
+    if type(source) is EventFrames and source.values == "counts":
+        return UnmergedFrames(source)
+    return source
 
 
-def merged(frames):
+def merged(frames: CSRFrames) -> CSRFrames:
     """Frames of an `unmerged` source as canonical `CSRFrames`."""
     parts = frames.data, frames.indices, frames.indptr
     found = canonical_frames(*parts, frames.sig_shape, frames.dtype, "a scan position of the recording")

@@ -386,7 +386,7 @@ def _without_note(axis: dict, kind: str, values: dict, name: str) -> tuple | Non
     return pixels, low if pixels > 0 else low - (axis["size"] - 1) * pixels
 
 
-def _undecided(axis: dict, scale, units) -> str:
+def _undecided(axis: dict, scale: float, units: str) -> str:
     return (
         f"axis {axis['name']!r} has {axis['size']} steps of {axis['scale']:.6g} {axis['units']}, where the "
         f"metadata expect "

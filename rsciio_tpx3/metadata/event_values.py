@@ -91,7 +91,7 @@ def _noise(source: EventSource, options: Any) -> dict:
 _POISSON = {"gain_factor": 1.0, "gain_offset": 0.0, "correlation_factor": 1.0}
 
 
-def _check_factor(arrays, values: dict) -> None:
+def _check_factor(arrays: dict, values: dict) -> None:
     factor = values["factor"]
     require(factor is None or (isinstance(factor, (int, float)) and factor >= 1), "the factor is odd")
 

@@ -171,7 +171,7 @@ def _is_centred(axis: dict) -> bool:
         return False
 
 
-def _detector_axes(axes: list[dict]):
+def _detector_axes(axes: list[dict]) -> list[tuple[dict, str]]:
     """The axes of the detector with the names of their centres; none where the signal is no picture."""
     pair = [axis for axis in axes if not axis.get("navigate")][-2:]
     return list(zip(pair, ("center_y", "center_x"))) if len(pair) == 2 else []
@@ -239,7 +239,7 @@ def data_values(signal: Any) -> dict:
     return values
 
 
-def _parts(signal: Any):
+def _parts(signal: Any) -> tuple[dict, list[dict]]:
     """Metadata tree, and axes in NumPy order; a tree alone has none."""
     if not isinstance(signal, dict) and not _is_signal(signal):
         raise TypeError(f"signal={shown(signal)}: a signal, its dictionary, or a metadata tree is expected.")

@@ -63,7 +63,7 @@ class Account:
         return options
 
     @property
-    def dwell_time(self):
+    def dwell_time(self) -> float | None:
         """Seconds on one position as the most trusted source has it, or None."""
         sources = by_trust(self.told, "dwell_time")
         return sources[0].values["dwell_time"] if sources else None
@@ -122,7 +122,7 @@ class Account:
                         "reader's option."
                     )
 
-    def _layout_table(self, layout: Any):
+    def _layout_table(self, layout: Any) -> list[str] | None:
         """The chips of a table, as text that any file format can keep."""
         if layout != "table" or self.chips is None:
             return None

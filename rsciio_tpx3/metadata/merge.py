@@ -176,7 +176,7 @@ def steer(told: list[Told], given: dict) -> tuple[dict, dict]:
     return options, told_by
 
 
-def _same_option(name: str, source, given):
+def _same_option(name: str, source: Told, given: Any) -> bool:
     from rsciio_tpx3.metadata.validation import check
     from rsciio_tpx3.metadata.values import Told
 

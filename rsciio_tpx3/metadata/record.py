@@ -172,7 +172,7 @@ def _sound_axis(axis: dict) -> dict:
     return axis
 
 
-def warn_unused(text, where: str) -> None:
+def warn_unused(text: str | None, where: str) -> None:
     """Say that options leave out a record: scales of another shape, or of binned pixels, could not be right."""
     if text is not None:
         _logger.warning(

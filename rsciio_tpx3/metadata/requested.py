@@ -71,7 +71,7 @@ def _scan_word(name: str, value: Any) -> Any:
     return value.words() if name in ("frames", "time_bins") else value
 
 
-def _cluster_word(name: str, value: Any):
+def _cluster_word(name: str, value: Any) -> Any:
     return _seconds(value) if name in ("window", "max_duration") else value
 
 

@@ -31,7 +31,7 @@ _PLACES = (
 )
 
 
-def _by_place():
+def _by_place() -> list[tuple[str, list[str]]]:
     """(heading, names) of what a person can tell, in the order in which a microscopist thinks."""
     places = {place: [] for place, _ in _PLACES}
     for name, row in LEAVES.items():
@@ -91,7 +91,7 @@ def sidecar_text(values: dict, what: str = "a recording", errors: dict | None = 
     return "\n".join(lines)
 
 
-def _quoted(example, row: Leaf):
+def _quoted(example: str, row: Leaf) -> str:
     try:
         value = json.loads(example)
     except ValueError:
@@ -101,7 +101,7 @@ def _quoted(example, row: Leaf):
     return json.dumps(value, ensure_ascii=False)
 
 
-def _written(name: str, value: Any, error: float | None):
+def _written(name: str, value: Any, error: float | None) -> str:
     """TOML has JSON's text, numbers, flags and lists; a quantity is text with its unit, and loses no digit."""
     row = LEAVES[name]
     if row.kind == "layout" and not isinstance(value, str):
@@ -113,7 +113,7 @@ def _written(name: str, value: Any, error: float | None):
     return json.dumps(f"{value!r}{f' +/- {error!r}' if error is not None else ''} {row.unit}", ensure_ascii=False)
 
 
-def _inline(chip):
+def _inline(chip: dict) -> str:
     return "{" + ", ".join(f"{key} = {json.dumps(item)}" for key, item in chip.items()) + "}"
 
 

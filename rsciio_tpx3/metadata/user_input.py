@@ -59,7 +59,7 @@ _MOST_SLIPS, _LONGEST_WORD = 100, 40
 _MOMENTS = ("start_time", "date_time", "datetime", "start")
 
 
-def _words():
+def _words() -> dict[str, str]:
     words = {}
     for name, row in LEAVES.items():
         for word in (name, *row.words, row.leaf):
@@ -106,7 +106,7 @@ class _Once(Told):
         return Told(self.kind, self.label, self.strict, self.values, self.errors, self.original)
 
 
-def _equal(first: Any, second: Any):
+def _equal(first: Any, second: Any) -> bool:
     if isinstance(first, float) and isinstance(second, (int, float)):
         return math.isclose(first, second, rel_tol=1e-9)
     return first == second
@@ -259,7 +259,7 @@ def _add_pair(told: _Once, names: tuple[str, ...], value: Any, key: str | None) 
         told.add(name, part, key=key)
 
 
-def add_moment(told, value: Any, key: str | None) -> None:
+def add_moment(told: Told, value: Any, key: str | None) -> None:
     """A date with its time, and its zone if it has one."""
     import datetime
 

@@ -73,7 +73,7 @@ def _checked(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     return _CHECKS[row.kind](row, value, bare, key)
 
 
-def _refused(row: Leaf, value: Any, key: str | None, why):
+def _refused(row: Leaf, value: Any, key: str | None, why: object) -> ValueError:
     hint = f" Write for example {row.example!r}." if row.example else ""
     return ValueError(f"{key}={shown(value)}: {why}.{hint}")
 
@@ -151,7 +151,7 @@ def _shape(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     return shape, None
 
 
-def _size(part):
+def _size(part: Any) -> int:
     """A number of positions, from a number or its text; "024" is the rest of a number with a comma in it."""
     if isinstance(part, str) and part.strip().startswith("0"):
         raise ValueError

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -255,7 +256,7 @@ def _sum_of(own: dict) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def _refuse_changed(found: dict, record: dict | None, where: str):
+def _refuse_changed(found: dict, record: dict | None, where: str) -> None:
     """Raise where our own record and the shapes beside it tell different stories."""
     if found["record"] is None or record is not None:
         return
@@ -294,7 +295,7 @@ def _group(file: h5py.Group, path: str | None, name: str, allow_external: bool) 
     )
 
 
-def _signal_shape(found: dict, given) -> tuple[int, ...]:
+def _signal_shape(found: dict, given: Sequence[int] | None) -> tuple[int, ...]:
     if given is not None:
         return tuple(int(n) for n in given)[::-1]
     if found["sig_shape"] is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +92,7 @@ class NXEventSource(FrameSource):
         self._starts = self._pixels = None
         self._check(shape_given)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {**self.__dict__, "_starts": None, "_pixels": None}
 
     def __dask_tokenize__(self) -> Any:
@@ -268,7 +268,7 @@ def _parts(starts: np.ndarray) -> Iterator[tuple[int, ...]]:
         first = max(last, first + 1)
 
 
-def _joined(frames, sig_shape: tuple[int, ...]):
+def _joined(frames: Sequence[CSRFrames], sig_shape: tuple[int, ...]) -> CSRFrames:
     """Frames of following parts as one."""
     ends = np.cumsum([0, *(part.data.size for part in frames)])
     indptr = np.concatenate([[0], *(part.indptr[1:] + end for part, end in zip(frames, ends))]).astype(np.int64)

@@ -58,7 +58,7 @@ class BlockSums:
         """Bytes of whole blocks around those from `start` to `stop` in a file of `n_bytes`."""
         return start // self.size * self.size, min(-(-stop // self.size) * self.size, n_bytes)
 
-    def first_changed(self, words: np.ndarray, start: int):
+    def first_changed(self, words: np.ndarray, start: int) -> int | None:
         """First byte of the first block that is not what was written, or None.
 
         Parameters
@@ -80,7 +80,7 @@ class SummedBlocks:
     def __init__(self) -> None:
         self._rest, self._sums, self._n_words = b"", [], 0
 
-    def update(self, content) -> None:
+    def update(self, content: bytes | memoryview | np.ndarray) -> None:
         """Take the next bytes."""
         content = memoryview(content).cast("B")
         if self._rest:
@@ -113,7 +113,7 @@ class SummedBlocks:
 
 
 @njit(nogil=True, cache=True)
-def _sums(words, first, n_words):
+def _sums(words: np.ndarray, first: int, n_words: int) -> np.ndarray:
     """Sums of blocks of words, the first of which is word `first` of its file."""
     n = -(-len(words) // n_words)
     sums = np.zeros(n, np.uint64)

@@ -103,7 +103,7 @@ class Description:
                 raise changed_array(stamp, part, self.path, f"its SHA-256 differs from {part}_sha256")
 
 
-def changed_array(stamp, part, path: str | os.PathLike, what):
+def changed_array(stamp: FileStamp, part: str, path: str | os.PathLike, what: str) -> Tpx3FormatError:
     """The error for an array that is not what was written, as the TOML at `path` has it."""
     return Tpx3FormatError(
         f"{stamp.name!r} is not the file that was written: {what} in {os.path.basename(path)!r}. Copy the data set "

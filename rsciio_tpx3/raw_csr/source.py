@@ -86,7 +86,7 @@ class RawCsrSource(FrameSource):
         self._holds_counts = description.holds_counts and self._dtypes["data"].kind in "biu"
         self._entries = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {**self.__dict__, "_entries": None}
 
     def __dask_tokenize__(self) -> Any:

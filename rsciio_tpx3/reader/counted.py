@@ -63,7 +63,7 @@ def counted_signal(
     ]
 
 
-def check_layout(signal: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+def check_layout(signal: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Shape of a signal dictionary's frames, refused unless the last two axes are the detector and all have a scale.
 
     Returns

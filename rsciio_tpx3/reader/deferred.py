@@ -10,7 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -37,7 +37,7 @@ __all__ = ["completed", "event_signal_when_needed", "told_array"]
 
 
 def event_signal_when_needed(
-    open_source: Callable,
+    open_source: partial,
     unread: Callable,
     layout: Layout | None,
     options: ScanOptions,
@@ -64,16 +64,17 @@ def event_signal_when_needed(
     -------
     dict
     """
-    told = told_array(options, about["events"], layout, about["dtype"]) if lazy and layout is not None else None
-    files = unread() if told else None
-    if files:
-        return _waiting_signal(open_source, files, told, layout, options, **about)
+    if lazy and layout is not None:
+        told = told_array(options, about["events"], layout, about["dtype"])
+        files = unread() if told else None
+        if told and files:
+            return _waiting_signal(open_source, files, told, layout, options, **about)
     return event_signal(open_source(), options, lazy, **about)
 
 
 def told_array(
-    options: ScanOptions, events: EventOptions, layout: Layout | None, dtype: DTypeLike | None = None
-) -> tuple[tuple[int, ...], tuple[int, ...], np.dtype] | None:
+    options: ScanOptions, events: EventOptions, layout: Layout, dtype: DTypeLike | None = None
+) -> tuple[tuple[int, ...], tuple[int, int], np.dtype] | None:
     """Shape and type of the array of a scan, where the options tell them without a look at the recording.
 
     Parameters
@@ -91,41 +92,44 @@ def told_array(
     """
     frames = options.frames
     one = isinstance(frames.chosen, int)
+    told = options.nav_shape
     # frames that are added up, cut or chosen by a list need to know which there are, and so do axes of time
-    shaped = options.nav_shape is not None and (one or (frames.chosen is None and len(options.nav_shape) == 3))
-    if not shaped or frames.summed or options.time_bins is not None or options.sync == "frames" or events.corrections:
+    if told is None or not (one or (frames.chosen is None and len(told) == 3)):
+        return None
+    if frames.summed or options.time_bins is not None or options.sync == "frames" or events.corrections:
         return None
     if dtype is None and options.dwell is None:
         return None
-    dtype = value_dtype(dtype, float(options.dwell or math.inf), options.lines_per_row, events)
+    held = value_dtype(dtype, float(options.dwell or math.inf), options.lines_per_row, events)
     fine = 1 if events.cluster is None else events.cluster.upsample
-    nav_shape = options.nav_shape[-2:] if one else options.nav_shape
+    nav_shape = told[-2:] if one else told
     refuse_many_positions(
         math.prod(nav_shape),
         f"navigation_shape={nav_shape[::-1]}",
         'Take some of the frames (frames=slice(0, 10)), add them up (frames="sum"), or take a coarser shape.',
     )
-    return nav_shape, tuple(n * fine for n in layout.sig_shape), dtype
+    height, width = layout.sig_shape
+    return nav_shape, (height * fine, width * fine), held
 
 
 def _waiting_signal(
-    open_source: Callable,
+    open_source: partial,
     files: Iterable,
-    told: tuple | None,
-    layout: Layout | None,
+    told: tuple[tuple[int, ...], tuple[int, int], np.dtype],
+    layout: Layout,
     options: ScanOptions,
     events: EventOptions,
-    account: Account | None,
+    account: Account,
     dtype: DTypeLike | None,
     chunks: int | str | tuple,
     show_progressbar: bool | None,
 ) -> dict:
-    nav_shape, sig_shape, dtype = told
-    load = partial(_load, open_source, files, options, dtype, show_progressbar, events, account)
+    nav_shape, sig_shape, held = told
+    load = partial(_load, open_source, files, options, held, show_progressbar, events, account)
     # whatever may change a frame: how files are opened and read, the detector, and what sidecars tell of the scan
     opened = open_source.args, sorted(open_source.keywords.items())
-    identity = [files, opened, layout.__reduce__()[1], options, events, dtype.str, account.dwell_time]
-    frames = WaitingFrames(load, nav_shape, sig_shape, dtype, identity, sum(file.size for file in files) // 8)
+    identity = [files, opened, layout.__reduce__()[1], options, events, held.str, account.dwell_time]
+    frames = WaitingFrames(load, nav_shape, sig_shape, held, identity, sum(file.size for file in files) // 8)
     about = described_files([file.path for file in files])
     signal = frames_signal(
         frames,
@@ -170,7 +174,8 @@ def _load(
         open_source(), options, lazy=True, dtype=dtype, show_progressbar=show_progressbar, events=events,
         account=account,
     )  # fmt: skip
-    return source_of(signal["data"]), {name: signal[name] for name in ("metadata", "original_metadata")}
+    frames = cast("FrameSource", source_of(signal["data"]))
+    return frames, {name: signal[name] for name in ("metadata", "original_metadata")}
 
 
 def _finish(signal: Any, frames: Any) -> Any:

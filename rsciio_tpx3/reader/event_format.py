@@ -201,7 +201,8 @@ def reader_functions(form: EventFormat, module: str) -> tuple:
     def file_info(filename: str | os.PathLike | Sequence, **options: Any) -> dict:
         return event_info(*open_events(form, filename, options), form.name)
 
-    signature = file_reader.__signature__ = _signature(form)
+    # `inspect` looks for a signature there, types of functions have none
+    signature = file_reader.__signature__ = _signature(form)  # type: ignore[attr-defined]
     file_reader.__doc__ = _documented(form)
     available_signals.__doc__, file_info.__doc__ = _AVAILABLE, _INFO
     for function in (file_reader, available_signals, file_info):
@@ -215,7 +216,8 @@ def _with_signature_of(names: tuple[str, ...]) -> Callable:
         """Stands for the reader of a format, whose options are compared with what was given."""
 
     kind = inspect.Parameter.KEYWORD_ONLY
-    reader.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    signature = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    reader.__signature__ = signature  # type: ignore[attr-defined]  # as in `reader_functions`
     return reader
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def event_info(source: EventSource, scan: ScanOptions, account: Account, name: s
 
 def _edge_summary(edges: Edges) -> dict:
     intervals = np.diff(edges.ticks)
-    summary = {"number": len(edges), "first": ticks_to_seconds(edges.ticks[0])}
+    summary: dict[str, Any] = {"number": len(edges), "first": ticks_to_seconds(edges.ticks[0])}
     if len(intervals):
         pulses = regular_pulses(edges.ticks, edges.counter.astype(np.int64))
         summary.update(
@@ -70,9 +70,9 @@ def _edge_summary(edges: Edges) -> dict:
 
 def signal_offers(index: EventIndex, options: ScanOptions, account: Account | None = None) -> list[dict]:
     """What a recording can be loaded as; see `rsciio_tpx3.tpx3.available_signals`."""
-    offers = []
+    offers: list[dict] = []
     if len(index.edges):
-        offer = {"signal": "scan"}
+        offer: dict[str, Any] = {"signal": "scan"}
         try:
             scan = told_scan(index, options, account)
         except (ScanSyncError, MetadataConflictError) as error:

@@ -38,7 +38,7 @@ class EventOptions:
     values : {"counts", "tot", "energy"}
     """
 
-    cluster: object = None
+    cluster: ClusterOptions | None = None
     corrections: dict = field(default_factory=dict)
     values: str = "counts"
 
@@ -145,7 +145,7 @@ def _cluster_options(cluster: Any) -> ClusterOptions | None:
     return options
 
 
-def _check_limits(options, given) -> None:
+def _check_limits(options: ClusterOptions, given: dict) -> None:
     """Refuse limits that leave nothing, or join what is left out for being joined."""
     for least, most in (("min_size", "max_size"), ("min_tot", "max_tot")):
         low, high = getattr(options, least), getattr(options, most)

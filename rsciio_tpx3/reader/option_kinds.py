@@ -49,7 +49,7 @@ def layout(name: str, value: Any) -> None:
 
 def bins(name: str, value: Any) -> None:
     """The number; what else stands in a dictionary is checked by `rsciio_tpx3.reader.scan.scan_options`."""
-    number = value.get("number") if isinstance(value, dict) else value
+    number: Any = value.get("number") if isinstance(value, dict) else value
     if is_integer(number) and not 1 <= number < MOST:
         raise refused(name, value, "a number of bins from 1 on is expected")
 
@@ -64,11 +64,11 @@ def chunks(name: str, value: Any) -> None:
         raise refused(name, value, 'a number of scan lines, one size for each axis, or "auto" is expected')
 
 
-def _is_size(n: Any):
+def _is_size(n: Any) -> bool:
     return is_integer(n) and (n == -1 or 1 <= n < MOST)
 
 
-def positions(name: str, value: Any):
+def positions(name: str, value: Any) -> None:
     if value is None:
         return
     if isinstance(value, (str, os.PathLike)):

@@ -508,7 +508,7 @@ def checks_arguments(function: Callable) -> Callable:
     return _checked_by(_OF_WRITERS, function)
 
 
-def _checked_by(checks: dict, function: Callable) -> Callable:
+def _checked_by(checks: Mapping[str, Callable], function: Callable) -> Callable:
     signature = inspect.signature(function)
     kept = {name for name, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD}
 
@@ -521,7 +521,7 @@ def _checked_by(checks: dict, function: Callable) -> Callable:
     return checked
 
 
-def _check_by(checks: dict, given: dict) -> None:
+def _check_by(checks: Mapping[str, Callable], given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name in checks:
             checks[name](name, value)

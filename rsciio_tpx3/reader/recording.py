@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -146,7 +146,8 @@ def _groups_of_most(counts: np.ndarray, total: int) -> int:
 
 def _nav_axes(scan: Scan) -> list[dict]:
     """Axes in NumPy order; a time axis comes first, so that HyperSpy shows x and y."""
-    time, sizes, extra = scan.time_axis, list(scan.nav_shape), []
+    time: Any = scan.time_axis
+    sizes, extra = list(scan.nav_shape), []
     if time is not None:
         del sizes[0 if time.over == "recording" else -1]
         extra = [axis(f"time in {time.over}", time.number, True, time.width, time.first, "s")]

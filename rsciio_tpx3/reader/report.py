@@ -67,7 +67,7 @@ def _report_corrections(tally: Tally) -> None:
             _logger.info(f"The correction {name.lower()} left out {counted(number, 'hit')}{of}.")
 
 
-def _report_clusters(options, tally) -> None:
+def _report_clusters(options: ClusterOptions, tally: Tally) -> None:
     if not tally.hits_chained + tally.hits_left_out:
         return
     window, longest = (format_seconds(ticks_to_seconds(n)) for n in (options.window, options.max_duration))

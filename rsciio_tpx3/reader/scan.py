@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def scan_options(**given: Any) -> ScanOptions:
     signal = given.get("signal", OPTIONS["signal"].default)
     if signal not in ("scan", "frames"):
         raise ValueError(f"signal={shown(signal)} is none of 'scan', 'frames'; see available_signals(file).")
-    words = {}
+    words: dict[str, Any] = {}
     for name in names_of("scan"):
         field, value = _FIELDS.get(name, name), given.get(name)
         if value is not None and field in ScanOptions.__dataclass_fields__:
@@ -84,7 +84,7 @@ def _plain(name: str, value: Any) -> Any:
     return _ticks(name, value, kind.example, kind.allow_negative) if isinstance(kind, time) else value
 
 
-def _time_bins(value: Any):
+def _time_bins(value: Any) -> TimeBins | None:
     """``time_bins`` as the user wrote it: a number of bins inside the dwell time, or a dictionary."""
     if value is None or isinstance(value, TimeBins):
         return value
@@ -98,7 +98,7 @@ def _time_bins(value: Any):
     )
 
 
-def _ticks(name: str, value: Any, example: str = "0.5 us", allow_negative: bool = False):
+def _ticks(name: str, value: Any, example: str = "0.5 us", allow_negative: bool = False) -> Fraction | None:
     if value is None:
         return None
     ticks = to_ticks(value, name, example, allow_negative)
@@ -109,7 +109,7 @@ def _ticks(name: str, value: Any, example: str = "0.5 us", allow_negative: bool 
     return ticks.limit_denominator(10**6)
 
 
-def _read_positions(positions: Any):
+def _read_positions(positions: Any) -> np.ndarray | None:
     if positions is None:
         return None
     if not isinstance(positions, (str, os.PathLike)):
@@ -171,7 +171,7 @@ def told_scan(index: EventIndex, options: ScanOptions, account: Account | None =
     return scan
 
 
-def told_options(index: EventIndex, options: ScanOptions, account: Account | None) -> ScanOptions:
+def told_options(index: EventIndex, options: ScanOptions, account: Account) -> ScanOptions:
     """Scan options with the dwell time that a sidecar tells, where neither the user nor the edges do."""
     dwell = account.dwell_time
     if dwell is not None and options.dwell is None and options.active_fraction is None and options.sync != "frames":
@@ -190,9 +190,10 @@ def _check_told_rows(index: EventIndex, options: ScanOptions, label: str) -> Non
     except ScanSyncError:
         return  # the edges do not tell the rows
     frames = found.nav_shape[0] if len(found.nav_shape) == 3 else 1
-    rows, told = found.nav_shape[-2], options.nav_shape[-2]
+    told_shape = cast("tuple[int, ...]", options.nav_shape)
+    rows, told = found.nav_shape[-2], told_shape[-2]
     if rows != told and (frames > 1 or told < rows < 2 * told):
         raise MetadataConflictError(
             f"{label} tells {told} rows of scan positions, but the trigger edges show {counted(frames, 'frame')} of "
-            f"{rows}. Decide by navigation_shape=({options.nav_shape[-1]}, {rows}), or what the scan really was."
+            f"{rows}. Decide by navigation_shape=({told_shape[-1]}, {rows}), or what the scan really was."
         )

@@ -73,13 +73,13 @@ def frames_signal(
     return signal if account is None else account.complete(signal)
 
 
-def _finish(signal: Any, navigator: np.ndarray, holds: str) -> Any:
+def _finish(signal: Any, navigator: np.ndarray | None, holds: str) -> Any:
     """Runs inside HyperSpy only: the sparse class, and the navigator that is known already."""
     finish_loading = extension("finish_loading")
     return signal if finish_loading is None else finish_loading(signal, navigator, holds)
 
 
-def followed(signal: dict, filename: str | os.PathLike | Sequence, file_format: str, options: dict):
+def followed(signal: dict, filename: str | os.PathLike | Sequence, file_format: str, options: dict) -> dict:
     """The dictionary of a recording that is still being written, which remembers how to load it again.
 
     Parameters
@@ -96,7 +96,7 @@ def followed(signal: dict, filename: str | os.PathLike | Sequence, file_format: 
     return {**signal, "post_process": [*signal["post_process"], step]}
 
 
-def _remember(signal: Any, filename: str | os.PathLike | Sequence, file_format, options):
+def _remember(signal: Any, filename: str | os.PathLike | Sequence, file_format: str, options: dict) -> Any:
     """Runs inside HyperSpy only: how to load it again, for `hyperspy_sparse.refresh`."""
     remember = extension("remember_recording")
     return signal if remember is None else remember(signal, filename, file_format, options)

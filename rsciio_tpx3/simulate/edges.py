@@ -1,5 +1,6 @@
 """The trigger edges that a scan sends to the detector's TDC inputs, and what goes wrong with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,15 +37,22 @@ class Edges:
     missing: np.ndarray
     invalid: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.time)
 
-    def of_kind(self, name):
+    def of_kind(self, name: str) -> np.ndarray:
         """Times of one kind, such as "tdc1-rise", the missing ones included."""
         return self.time[self.kind == EDGE_CODES[name]]
 
 
-def make_edges(scan, *, missing=(), invalid=(), first_counter=1, seed=0):
+def make_edges(
+    scan: Scan,
+    *,
+    missing: Sequence[int] | float = (),
+    invalid: Sequence[int] | float = (),
+    first_counter: int = 1,
+    seed: int = 0,
+) -> Edges:
     """The edges of a scan.
 
     Parameters
@@ -86,7 +94,7 @@ def make_edges(scan, *, missing=(), invalid=(), first_counter=1, seed=0):
     return Edges(time, kind, first_counter + np.arange(len(time)), gone, wrong)
 
 
-def _times(scan: Scan):
+def _times(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
     """Times of the starting edges and of the opposite ones, bursts included."""
     starts = scan.line_starts
     columns, dwell = scan.nav_shape[1], scan.dwell
@@ -113,7 +121,7 @@ def _times(scan: Scan):
     return first, second
 
 
-def _chosen(what, n, rng, name):
+def _chosen(what: Sequence[int] | float, n: int, rng: np.random.Generator, name: str) -> np.ndarray:
     mask = np.zeros(n, bool)
     if isinstance(what, float):
         if not 0 <= what < 1:

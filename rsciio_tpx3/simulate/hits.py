@@ -12,9 +12,12 @@ References
    and sparse readout, JINST 9 (2014) C05013.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import erf
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +27,11 @@ from rsciio_tpx3.events.grid import collecting_pixels, pixel_addresses
 from rsciio_tpx3.simulate.times import exact_ticks
 from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS
 from rsciio_tpx3.utils.compiled import njit
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.geometry import Layout
+    from rsciio_tpx3.simulate.electrons import Electrons
+
 
 __all__ = ["HitModel", "Hits", "PixelTable", "make_hits"]
 
@@ -81,7 +89,7 @@ class HitModel:
     dead_time: object = "475 ns"
     column_offset: object = field(default=None, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.cloud <= 0.6:
             raise ValueError(f"cloud={self.cloud!r}: more than 0 and at most 0.6 pixels are needed.")
         if self.response is not None and not isinstance(self.response, dict):
@@ -94,14 +102,14 @@ class HitModel:
         _ = self._ticks  # refuses what has no unit before any work
 
     @classmethod
-    def exact(cls, **options):
+    def exact(cls, **options: Any) -> HitModel:
         """One electron, one hit, at its own time: every effect off but those in `options`."""
         off = {"charge_sharing": False, "wander": 0.0, "walk": 0, "jitter": 0, "dead_time": None}
         return cls(**(off | options))
 
     # read once and not for each line: parsing a unit costs more than many hits
     @cached_property
-    def _ticks(self):
+    def _ticks(self) -> tuple[float, float, float | None, np.ndarray]:
         """Walk, jitter and dead time in ticks, and the offsets of chips and columns."""
         offsets = np.zeros((256, CHIP_SIZE), np.int64)
         if self.column_offset is not None:
@@ -113,7 +121,7 @@ class HitModel:
         return walk, jitter, dead, offsets
 
     @property
-    def margin(self):
+    def margin(self) -> int:
         """How much earlier than its electron a hit can be, in ticks."""
         _, jitter, _, offsets = self._ticks
         return int(np.ceil(_JITTER_LIMIT * jitter)) + max(0, -int(offsets.min())) + PIXEL_TICKS
@@ -150,7 +158,7 @@ class PixelTable:
         Chip and ``y * 256 + x`` on it of a real pixel, 0 elsewhere.
     """
 
-    def __init__(self, layout, response=None):
+    def __init__(self, layout: Layout, response: dict | None = None) -> None:
         self.response = None if response is None else read_calibration(response, layout)[0]
         self.sig_shape = layout.sig_shape
         self.collector = collecting_pixels(layout)
@@ -159,7 +167,7 @@ class PixelTable:
 
 
 @njit(nogil=True, cache=True)
-def pixels_under(collector, height, width, y, x):
+def pixels_under(collector: np.ndarray, height: int, width: int, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Flat index of the pixel that collects at each point, -1 outside the detector."""
     pixel = np.full(len(y), -1, np.int64)
     for i in range(len(y)):
@@ -169,7 +177,14 @@ def pixels_under(collector, height, width, y, x):
     return pixel
 
 
-def make_hits(model, table, electrons, under, rng, busy):
+def make_hits(
+    model: HitModel,
+    table: PixelTable,
+    electrons: Electrons,
+    under: np.ndarray,
+    rng: np.random.Generator,
+    busy: np.ndarray,
+) -> Hits:
     """Hits of the electrons of one line.
 
     Parameters
@@ -210,11 +225,18 @@ def make_hits(model, table, electrons, under, rng, busy):
     return hits
 
 
-def _taken(hits, which):
+def _taken(hits: Hits, which: np.ndarray) -> Hits:
     return Hits(hits.pixel[which], hits.time[which], hits.tot[which], hits.electron[which])
 
 
-def _times(model, table, time, pixel, charge, rng):
+def _times(
+    model: HitModel,
+    table: PixelTable,
+    time: np.ndarray,
+    pixel: np.ndarray,
+    charge: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Times on the pixel clock; exact where there is neither walk nor jitter."""
     walk, jitter, _, offsets = model._ticks
     late = walk * model.threshold / charge
@@ -227,7 +249,9 @@ def _times(model, table, time, pixel, charge, rng):
     return np.maximum(time, 0)
 
 
-def _shared(model, table, electrons, rng):
+def _shared(
+    model: HitModel, table: PixelTable, electrons: Electrons, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n = len(electrons.time)
     pixel, owner = np.empty(9 * n, np.int64), np.empty(9 * n, np.int64)
     charge = np.empty(9 * n)
@@ -239,15 +263,28 @@ def _shared(model, table, electrons, rng):
 
 
 @njit(nogil=True, cache=True)
-def _below(distance, cloud):
+def _below(distance: float, cloud: float) -> float:
     """Share of a normal distribution below a border."""
     return 0.5 * (1.0 + erf(distance / (cloud * np.sqrt(2.0))))
 
 
 @njit(nogil=True, cache=True)
 def _share_charge(
-    rng, y, x, height, width, collector, cloud, wander, energy, spread, threshold, pixel, charge, owner
-):  # fmt: skip
+    rng: np.random.Generator,
+    y: np.ndarray,
+    x: np.ndarray,
+    height: int,
+    width: int,
+    collector: np.ndarray,
+    cloud: float,
+    wander: float,
+    energy: float,
+    spread: float,
+    threshold: float,
+    pixel: np.ndarray,
+    charge: np.ndarray,
+    owner: np.ndarray,
+) -> int:
     """Split each electron's charge over 3 x 3 pixels; write those above threshold."""
     found = 0
     part_y, part_x = np.empty(3), np.empty(3)
@@ -288,7 +325,7 @@ def _share_charge(
 
 
 @njit(nogil=True, cache=True)
-def _alive(time, pixel, tot, dead, busy):
+def _alive(time: np.ndarray, pixel: np.ndarray, tot: np.ndarray, dead: float, busy: np.ndarray) -> np.ndarray:
     """Which hits, in time order, find their pixel ready."""
     keep = np.zeros(len(time), np.bool_)
     for i in range(len(time)):

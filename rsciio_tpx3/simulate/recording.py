@@ -1,9 +1,12 @@
 """From a recipe to files on disk: the public functions of the simulator."""
 
+from __future__ import annotations
+
 from contextlib import closing
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +25,18 @@ from rsciio_tpx3.simulate.truth import Collector, Truth
 from rsciio_tpx3.utils.clock import PIXEL_TICKS, TDC_PERIOD
 from rsciio_tpx3.utils.files import PartialFiles
 
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Collection, Sequence
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from rsciio_tpx3.events.geometry import Layout
+    from rsciio_tpx3.simulate.defects import Defects
+    from rsciio_tpx3.simulate.scan import Scan
+
+
 __all__ = ["demo", "recording"]
 
 _OLD_CLOCK = 568 * TDC_PERIOD + 12 * 12345  # high word 568, as in the real file
@@ -30,13 +45,40 @@ _BEFORE = 3_840_000  # the shutter opens 1 ms before the scan, or at time zero
 
 
 def recording(
-    path, nav_shape=None, *, intensity=None, electrons_per_position=None, layout="quad", gap=0,
-    orientation="up", hits="exact", defects=None, drift=None, flyback_electrons=False, missing_edges=(),
-    invalid_edges=(), edge_chips=(0,), disorder="0.4 ms", chunk_time="0.1 ms", max_words=1119,
-    global_time=None, control_words=True, chunk_counts=False, lost_chunks=0.0, swapped_chunks=0.0,
-    stale_start=False, headerless=False, start_stamp=None, n_files=1, empty_files=(),
-    keep_truth=True, piece_hits=200_000, progress=None, seed=0, **scan_options,
-):  # fmt: skip
+    path: str | os.PathLike,
+    nav_shape: tuple[int, int] | None = None,
+    *,
+    intensity: Any = None,
+    electrons_per_position: float | None = None,
+    layout: str | Sequence[dict] = "quad",
+    gap: int = 0,
+    orientation: str = "up",
+    hits: str | HitModel = "exact",
+    defects: Defects | None = None,
+    drift: ArrayLike | None = None,
+    flyback_electrons: bool | str = False,
+    missing_edges: Sequence[int] | float = (),
+    invalid_edges: Sequence[int] | float = (),
+    edge_chips: Sequence[int] = (0,),
+    disorder: Any = "0.4 ms",
+    chunk_time: Any = "0.1 ms",
+    max_words: int = 1119,
+    global_time: Any = None,
+    control_words: bool = True,
+    chunk_counts: bool = False,
+    lost_chunks: float | Sequence[tuple[int, int]] = 0.0,
+    swapped_chunks: float = 0.0,
+    stale_start: bool = False,
+    headerless: bool = False,
+    start_stamp: int | None = None,
+    n_files: int = 1,
+    empty_files: Sequence[int] = (),
+    keep_truth: bool | str | os.PathLike = True,
+    piece_hits: int = 200_000,
+    progress: Callable[[float], object] | None = None,
+    seed: int = 0,
+    **scan_options: Any,
+) -> Truth:
     """Simulate a recording, write it, and return what really happened.
 
     Times are strings with a unit ("0.5 us") or whole numbers of ticks of 260.41666 ps.
@@ -179,7 +221,14 @@ def recording(
     )  # fmt: skip
 
 
-def demo(path, *, nav_shape=(128, 128), electrons_per_position=150, progress=None, seed=7):
+def demo(
+    path: str | os.PathLike,
+    *,
+    nav_shape: tuple[int, int] = (128, 128),
+    electrons_per_position: float = 150,
+    progress: Callable[[float], object] | None = None,
+    seed: int = 7,
+) -> Truth:
     """The recording that ``rsciio-tpx3 demo`` shows: the specimen on a quad detector.
 
     Line gate, 512 x 512 pixels, realistic hits, edges copied on all chips, global time, flyback
@@ -208,18 +257,20 @@ def demo(path, *, nav_shape=(128, 128), electrons_per_position=150, progress=Non
 class _Plan:
     """Everything needed to make the lines one after the other."""
 
-    scan: object
-    source: object
+    scan: Scan
+    source: Any
     dose: float
     model: HitModel
     table: PixelTable
-    defects: object
+    defects: Defects | None
     late: int
-    flyback: bool
-    drift: object
+    flyback: bool | str
+    drift: ArrayLike | None
     seed: int
 
-    def run(self, writer, collector, piece_hits, progress):
+    def run(
+        self, writer: StreamWriter, collector: Collector, piece_hits: int, progress: Callable[[float], object] | None
+    ) -> None:
         """Make the lines, and hand them to the writer in pieces."""
         scan = self.scan
         busy = np.zeros(self.table.collector.size if self.model.dead_time is not None else 0, np.int64)
@@ -237,7 +288,9 @@ class _Plan:
                 if progress is not None:
                     progress((number + 1) / (scan.n_frames * scan.n_lines))
 
-    def _hand_over(self, writer, collector, waiting, next_line):
+    def _hand_over(
+        self, writer: StreamWriter, collector: Collector, waiting: list[dict[str, np.ndarray]], next_line: int | None
+    ) -> None:
         until = None
         if next_line is not None:
             frame, line = divmod(next_line, self.scan.n_lines)
@@ -248,13 +301,15 @@ class _Plan:
         written = writer.feed(*own, time, tot, columns, until)
         collector.add(**written)
 
-    def _drawn_in(self, frame, line, time):
+    def _drawn_in(self, frame: int, line: int, time: np.ndarray) -> np.ndarray:
         """Positions in whose dwell times of this line were drawn, -1 in flyback."""
         step = np.searchsorted(self.scan.borders(frame, line) * PIXEL_TICKS, time, side="right") - 1
         positions = np.append(frame * self.scan.n_positions + self.scan.line_positions(line), -1)
         return positions[step]
 
-    def _line(self, frame, line, busy, first_electron):
+    def _line(
+        self, frame: int, line: int, busy: np.ndarray, first_electron: int
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         rng = line_generator(self.seed, frame, line)
         drift = (0.0, 0.0) if self.drift is None else tuple(np.asarray(self.drift, float)[frame])
         electrons = line_electrons(
@@ -290,7 +345,9 @@ class _Plan:
         }
 
 
-def _source(intensity, nav_shape, sig_shape, dose):
+def _source(
+    intensity: Any, nav_shape: tuple[int, int] | None, sig_shape: tuple[int, int], dose: float | None
+) -> tuple[Any, float]:
     """Where electrons come from, and how many for brightness 1."""
     if intensity is None:
         if nav_shape is None:
@@ -311,7 +368,7 @@ def _source(intensity, nav_shape, sig_shape, dose):
     return source, dose
 
 
-def _hit_model(hits):
+def _hit_model(hits: str | HitModel) -> HitModel:
     if isinstance(hits, HitModel):
         return hits
     models = {"exact": HitModel.exact, "realistic": HitModel}
@@ -321,8 +378,19 @@ def _hit_model(hits):
 
 
 def _check(
-    scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, flyback, stale, lost, swapped
-):  # fmt: skip
+    scan: Scan,
+    chips: Sequence[int],
+    edge_chips: Sequence[int],
+    n_files: int,
+    empty_files: Sequence[int],
+    max_words: int,
+    headerless: bool,
+    drift: ArrayLike | None,
+    flyback: bool | str,
+    stale: bool,
+    lost: float | Sequence[tuple[int, int]],
+    swapped: float,
+) -> None:
     unknown = sorted(set(edge_chips) - set(chips))
     if unknown or not len(edge_chips):
         raise ValueError(f"edge_chips={edge_chips!r}: one or more of the chips {chips} are needed.")
@@ -344,7 +412,9 @@ def _check(
         raise ValueError(f"drift has shape {np.shape(drift)}; ({scan.n_frames}, 2) is needed.")
 
 
-def _parts(path, scan, late, slot, n_files, empty):
+def _parts(
+    path: Path, scan: Scan, late: int, slot: int, n_files: int, empty: Collection[int]
+) -> tuple[tuple[int, ...], list[Path], list[int]]:
     """First slot of each file with data, names of all files, and which of them have data."""
     used = [i for i in range(n_files) if i not in empty]
     # slots may swap in pairs, so files end between pairs
@@ -356,7 +426,7 @@ def _parts(path, scan, late, slot, n_files, empty):
     return first, [path.with_name(name) for name in names], used
 
 
-def _write_stale(writer, collector, detector, edge):
+def _write_stale(writer: StreamWriter, collector: Collector, detector: Layout, edge: str) -> int:
     for chip, words in stale_words(detector.chips, edge, 1, _OLD_CLOCK):
         writer.write_chunk(chip, words)
     pixel = detector.rules[detector.chips[0], 0]

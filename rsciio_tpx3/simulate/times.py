@@ -2,13 +2,14 @@
 
 from fractions import Fraction
 from numbers import Integral
+from typing import Any
 
 from rsciio_tpx3.exceptions import UnitError
 
 __all__ = ["exact_ticks", "whole_ticks"]
 
 
-def exact_ticks(value, name, allow_negative=False):
+def exact_ticks(value: Any, name: str, allow_negative: bool = False) -> Fraction:
     """Ticks of 260.41666 ps in a time, not rounded.
 
     Parameters
@@ -41,6 +42,6 @@ def exact_ticks(value, name, allow_negative=False):
     return ticks
 
 
-def whole_ticks(value, name, allow_negative=False):
+def whole_ticks(value: Any, name: str, allow_negative: bool = False) -> int:
     """`exact_ticks`, rounded to the nearest whole tick."""
     return round(exact_ticks(value, name, allow_negative))

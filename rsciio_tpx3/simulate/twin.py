@@ -5,8 +5,11 @@ arrays have x before y. temgym-core counts in metres and radians, with z along t
 the descriptions are plain numbers, to be passed to their classes.
 """
 
+from __future__ import annotations
+
 import os
 import re
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +21,12 @@ from rsciio_tpx3.simulate.recording import recording
 from rsciio_tpx3.simulate.scan import SYNC_KINDS
 from rsciio_tpx3.utils.files import write_text
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rsciio_tpx3.simulate.truth import Truth
+
+
 __all__ = ["abtem_setup", "on_detector", "recording_like", "temgym_setup"]
 
 _CHIP = re.compile(r"chip (\d+): x (\d+), y (\d+), (\w+)")
@@ -25,7 +34,7 @@ _CHIP = re.compile(r"chip (\d+): x (\d+), y (\d+), (\w+)")
 _OF_ONE_RECORDING = ("date", "time", "time_zone", "title", "notes")
 
 
-def abtem_setup(signal):
+def abtem_setup(signal: Any) -> dict[str, dict]:
     """Arguments for abTEM that describe the set-up of a signal.
 
     Parameters
@@ -74,7 +83,7 @@ def abtem_setup(signal):
     }
 
 
-def temgym_setup(signal):
+def temgym_setup(signal: Any) -> dict[str, dict]:
     """Arguments for temgym-core that describe the set-up of a signal.
 
     Parameters
@@ -119,7 +128,9 @@ def temgym_setup(signal):
     }
 
 
-def on_detector(signal, patterns, sampling, center=None):
+def on_detector(
+    signal: Any, patterns: np.ndarray, sampling: Sequence[float], center: Sequence[float] | None = None
+) -> np.ndarray:
     """Simulated patterns as the pixels of a real detector see them.
 
     Parameters
@@ -153,7 +164,9 @@ def on_detector(signal, patterns, sampling, center=None):
     return made
 
 
-def recording_like(path, signal, intensity=None, overwrite=False, **options):
+def recording_like(
+    path: str | os.PathLike, signal: Any, intensity: Any = None, overwrite: bool = False, **options: Any
+) -> Truth:
     """Simulate a recording with the set-up and the metadata of a real one.
 
     Parameters
@@ -201,7 +214,7 @@ def recording_like(path, signal, intensity=None, overwrite=False, **options):
     return truth
 
 
-def _known(signal, purpose):
+def _known(signal: Any, purpose: str) -> dict:
     refuse_reversed(signal)
     values = data_values(signal)
     lacking = missing(values, purpose)
@@ -212,7 +225,7 @@ def _known(signal, purpose):
     return values
 
 
-def _shapes(signal):
+def _shapes(signal: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """((ny, nx), (height, width)); of several frames over a scan, the scan."""
     shape = (signal["data"] if isinstance(signal, dict) else signal.data).shape
     if len(shape) < 4:
@@ -220,7 +233,7 @@ def _shapes(signal):
     return tuple(shape[-4:-2]), tuple(shape[-2:])
 
 
-def _angles(values, sig_shape):
+def _angles(values: dict, sig_shape: tuple[int, ...]) -> list[np.ndarray]:
     """Scattering angle of each row and column in mrad, linear as the calibrated axes are."""
     scale = np.arctan(values["pixel_pitch"] / values["camera_length"]) * 1e3
     return [
@@ -228,7 +241,7 @@ def _angles(values, sig_shape):
     ]
 
 
-def _layout(values):
+def _layout(values: dict) -> str | list[dict]:
     """Name, or table of chips, of the detector."""
     if values.get("layout") != "table":
         return values.get("layout", "quad")

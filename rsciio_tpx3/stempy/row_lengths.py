@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def _pieces(file: h5py.Group, dataset: h5py.Dataset) -> list[tuple[int, int, int
         return None if offset is None or dataset.external else [(0, offset, len(dataset))]
     found = []
 
-    def note(chunk) -> None:
+    def note(chunk: Any) -> None:
         found.append((chunk.chunk_offset[0], chunk.byte_offset, math.prod(dataset.chunks)))
 
     if hasattr(h5py.h5d.DatasetID, "chunk_iter"):

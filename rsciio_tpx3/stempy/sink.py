@@ -137,7 +137,7 @@ def sum_of_lengths(lengths: ArrayLike, before: int = 0) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _layer(counts, indices, indptr, layer):
+def _layer(counts: np.ndarray, indices: np.ndarray, indptr: np.ndarray, layer: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels that count more than `layer`, and where each row of them begins."""
     kept = np.empty(len(indices), np.uint32)
     ends = np.empty(len(indptr), np.int64)

@@ -120,7 +120,7 @@ class StempySource(FrameSource):
         self.dtype = np.dtype(dtype if dtype is not None else np.min_scalar_type(largest))
         self._electrons = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {**self.__dict__, "_electrons": None}
 
     def __dask_tokenize__(self) -> Any:

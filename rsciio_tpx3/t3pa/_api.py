@@ -17,6 +17,7 @@ from rsciio_tpx3.utils.paths import need_file
 
 if TYPE_CHECKING:
     from rsciio_tpx3.metadata.values import Told
+    from rsciio_tpx3.utils.files import FileStamp
 
 
 __all__ = ["FORMAT", "available_signals", "file_info", "file_reader"]
@@ -42,7 +43,9 @@ def _pixet_items(filename: str | os.PathLike) -> list[Told] | tuple:
     return [read_items(items, f"{os.path.basename(path)}.info, .dsc (Pixet)")] if items else ()
 
 
-def _unread(filename: str | os.PathLike, layout, toa_bits, measurement, cache, **_: Any):
+def _unread(
+    filename: str | os.PathLike, layout: Any, toa_bits: int | None, measurement: int | None, cache: bool | str, **_: Any
+) -> list[FileStamp] | None:
     """The file as it is now, if its index is not in the cache; see `EventFormat`."""
     stamp = stamp_of(filename)
     open_records(stamp)  # says so where it is none of these formats

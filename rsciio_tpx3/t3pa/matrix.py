@@ -116,7 +116,7 @@ def matrix_name(layout: Any, sidecar: dict, found: dict, n_hits: int, losses: Lo
     return told
 
 
-def _need_places(layout: Any, largest_pixel, name: str) -> None:
+def _need_places(layout: Any, largest_pixel: int, name: str) -> None:
     highest = largest_pixel >> 16
     if highest not in matrix_layout(layout).chips:
         raise ConflictError(f"layout has no place for chip {highest}, whose hits are in {name!r}. {PLACE_OF_CHIPS}")

@@ -96,7 +96,7 @@ def _read(stamp: FileStamp, start: int, stop: int) -> np.ndarray:
     return found
 
 
-def _too_early(stamp):
+def _too_early(stamp: FileStamp) -> Tpx3FormatError:
     return Tpx3FormatError(f"{stamp.name!r}: {stamp.size} bytes. Nothing was written yet: load it again in a moment.")
 
 
@@ -237,7 +237,9 @@ class TextRecords:
 
 
 @njit(nogil=True, cache=True)
-def _parse(text, separator, wanted, out, place):
+def _parse(
+    text: np.ndarray, separator: int, wanted: np.ndarray, out: np.ndarray, place: np.ndarray
+) -> tuple[int, int, int]:
     """Whole numbers of every row to columns: the number of rows, of other lines, and where the first of these is.
 
     A column that is not wanted may hold anything. A line ends with LF, CR or both: a row beside a single CR, which a
@@ -300,7 +302,7 @@ def _parse(text, separator, wanted, out, place):
 
 
 @njit(nogil=True, cache=True)
-def _plain_row(text, i, separator, wanted, out, row):
+def _plain_row(text: np.ndarray, i: int, separator: int, wanted: np.ndarray, out: np.ndarray, row: int) -> int:
     """Read a row as programs write it: numbers with one separator between. Where its line ends, -1 if it is another."""
     n, last = len(text), len(wanted) - 1
     for column in range(last + 1):
@@ -324,7 +326,7 @@ def _plain_row(text, i, separator, wanted, out, row):
 
 
 @njit(nogil=True, cache=True)
-def _n_digits(text, start, stop):
+def _n_digits(text: np.ndarray, start: int, stop: int) -> int:
     """Digits of a number without the zeros before it."""
     while start < stop and text[start] == 48:
         start += 1

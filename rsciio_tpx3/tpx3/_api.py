@@ -1,17 +1,26 @@
 """The RosettaSciIO reader of `.tpx3` files."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from rsciio_tpx3.cache.recall import unread
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.reader.event_format import EventFormat, reader_functions
 from rsciio_tpx3.tpx3.source import Tpx3Source, cache_of, files_of
+from rsciio_tpx3.utils.files import FileStamp
 
 __all__ = ["FORMAT", "available_signals", "file_info", "file_reader"]
 
 
-def _unread(filename: str | os.PathLike, all_parts, on_loss, cache, before_reset, **_: Any):
+def _unread(
+    filename: str | os.PathLike,
+    all_parts: bool | Sequence,
+    on_loss: str,
+    cache: bool | str,
+    before_reset: str,
+    **_: Any,
+) -> list[FileStamp] | None:
     """The files as they are now, if their index is not in the cache; see `EventFormat`."""
     parts, losses = files_of(filename, all_parts, on_loss)
     return unread(cache_of(parts, losses, cache, before_reset), [part.stamp for part in parts])

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +67,12 @@ class Part:
         return self.stamp.name
 
     @property
-    def growing(self):
+    def growing(self) -> bool:
         """Whether more may follow: an incomplete end is no damage."""
         return self.stamp.growing
 
 
-def expand_parts(filename: str | os.PathLike, all_parts: bool = False) -> tuple[list[str], list[int]]:
+def expand_parts(filename: str | os.PathLike, all_parts: bool | Sequence = False) -> tuple[list[str], list[int]]:
     """Paths of one acquisition, in order.
 
     Parameters
@@ -110,7 +110,7 @@ def expand_parts(filename: str | os.PathLike, all_parts: bool = False) -> tuple[
     return [os.path.abspath(path) for path in paths], []
 
 
-def _numbered(path: str | os.PathLike):
+def _numbered(path: Path) -> tuple[list[str], list[int]]:
     match = _NUMBERED.match(path.name)
     if not match:
         raise ValueError(

@@ -26,6 +26,8 @@ from rsciio_tpx3.utils.clock import PIXEL_PERIOD, ticks_to_seconds
 from rsciio_tpx3.utils.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rsciio_tpx3.events.losses import Losses
     from rsciio_tpx3.tpx3.files import Part
     from rsciio_tpx3.tpx3.unwrap import Excluded
@@ -158,7 +160,9 @@ def _count_unknown(stream: StreamPass, losses: Losses, name: str) -> None:
         )
 
 
-def _pass(parts: list[Part], ranges, stream: StreamPass, bar: Any, losses: Losses):
+def _pass(
+    parts: list[Part], ranges: list[list[tuple[int, int]]] | None, stream: StreamPass, bar: Any, losses: Losses
+) -> int | None:
     """Feed all files to the pass; the last word reached, or None for damage that needs a closer look."""
     reached = 0
     for i, part in enumerate(parts):
@@ -195,7 +199,7 @@ def _feed(part: Part, start: int, stop: int, stream: StreamPass, bar: Any) -> bo
     return True
 
 
-def _trusted(part, losses):
+def _trusted(part: Part, losses: Losses) -> list[tuple[int, int]]:
     """Ranges of words of a file whose chunks confirm each other; the rest is counted."""
     if part.n_words == 0 or part.headerless:
         return [(part.skip, part.n_words)] if part.n_words else []
@@ -293,7 +297,7 @@ def _pauses(pauses: tuple) -> dict:
     return {"pauses_uncertain": seconds} if seconds else {}
 
 
-def _pauses_message(pauses, name: str) -> str:
+def _pauses_message(pauses: Sequence[Sequence[float]], name: str) -> str:
     places = ", ".join(f"{long:.6g} s from {begin:.6g} s on" for begin, long in pauses)
     return (
         f"{name!r}: nothing was recorded for {places}, and no clock tells across the pause how often that of the hits "

@@ -43,11 +43,11 @@ def recalled_blocks(
         index, blocks = build_index(parts, losses, show_progressbar, keep_before_reset)
         return index, {"blocks": blocks}, {"damage": losses.found[before:]}
 
-    def usable(values) -> bool:
+    def usable(values: dict) -> bool:
         # where losses are refused, the pass itself says what is wrong and where
         return not (values["damage"] and losses.on_loss == "raise")
 
-    def check(arrays, values, index) -> None:
+    def check(arrays: dict[str, np.ndarray], values: dict, index: dict) -> None:
         for what, amount, text in values["damage"]:
             require(isinstance(what, str) and isinstance(amount, int) and isinstance(text, str), "losses are odd")
         check_blocks(arrays["blocks"], parts, index)
@@ -60,7 +60,7 @@ def recalled_blocks(
     return index, arrays["blocks"]
 
 
-def check_blocks(blocks: np.ndarray, parts, index: dict) -> None:
+def check_blocks(blocks: np.ndarray, parts: list[Part], index: dict) -> None:
     """Raise ValueError unless blocks can be those of these files: compiled code reads where they say.
 
     Parameters

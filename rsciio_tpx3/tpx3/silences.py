@@ -17,7 +17,9 @@ _UNUSUAL = 16  # times the mean step between hits: by chance once in ten million
 _ENOUGH = 8  # times of a section that tell a mean step
 
 
-def uncertain_pauses(starts: np.ndarray, ends: np.ndarray, counts: np.ndarray, wide: np.ndarray):
+def uncertain_pauses(
+    starts: np.ndarray, ends: np.ndarray, counts: np.ndarray, wide: np.ndarray
+) -> list[tuple[int, int]]:
     """Find pauses that may hide turns of the clock of hits.
 
     Parameters
@@ -52,7 +54,7 @@ def uncertain_pauses(starts: np.ndarray, ends: np.ndarray, counts: np.ndarray, w
     return [(int(until[i]), int(gaps[i])) for i in found]
 
 
-def _mean_steps(n, span):
+def _mean_steps(n: np.ndarray, span: np.ndarray) -> np.ndarray:
     """Mean step between the times of each section; those of few times take the most of the others."""
     mean = np.where(n >= _ENOUGH, span / np.maximum(n - 1, 1), -1.0)
     return np.where(mean < 0, mean.max(), mean)

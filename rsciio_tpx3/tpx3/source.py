@@ -26,6 +26,9 @@ from rsciio_tpx3.utils.scratch import Scratch
 from rsciio_tpx3.utils.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rsciio_tpx3.cache.store import RecordingCache
     from rsciio_tpx3.events.source import EventIndex
     from rsciio_tpx3.tpx3.files import Part
 
@@ -48,7 +51,7 @@ class _Tables:
 
 
 def files_of(
-    filename: str | os.PathLike, all_parts: bool = False, on_loss: str = "raise", follow: bool = False
+    filename: str | os.PathLike, all_parts: bool | Sequence = False, on_loss: str = "raise", follow: bool = False
 ) -> tuple[list[Part], Losses]:
     """The files of an acquisition as they are now, and what is missing among them; the parameters of `Tpx3Source`.
 
@@ -71,7 +74,9 @@ def files_of(
     return parts, losses
 
 
-def cache_of(parts: list[Part], losses: Losses, wanted: str, before_reset: str = "exclude"):
+def cache_of(
+    parts: list[Part], losses: Losses, wanted: bool | str, before_reset: str = "exclude"
+) -> RecordingCache | None:
     """The cache of an acquisition, see `rsciio_tpx3.cache.recall.cache_for`: it depends on what is missing already."""
     if before_reset not in _BEFORE_RESET:
         raise ValueError(f"before_reset={before_reset!r} is not valid: must be one of 'exclude', 'keep'.")
@@ -116,10 +121,10 @@ class Tpx3Source(EventSource):
     def __init__(
         self,
         filename: str | os.PathLike,
-        layout=None,
+        layout: Any = None,
         gap: int = 0,
         orientation: str = "up",
-        all_parts: bool = False,
+        all_parts: bool | Sequence = False,
         on_loss: str = "raise",
         cache: bool | str = False,
         follow: bool = False,
@@ -176,7 +181,7 @@ class Tpx3Source(EventSource):
         borders = np.linspace(0, n, min(max(n_parts, 1), max(n, 1)) + 1).astype(int)
         return [(int(a), int(b)) for a, b in zip(borders[:-1], borders[1:])]
 
-    def part(self, piece) -> Iterator:
+    def part(self, piece: tuple[int, ...]) -> Iterator:
         """Iterate over all `Hits` of one of the ranges of `work`."""
         first, last = self._index.hit_span
         yield from self._decode(*piece, first, last + 1)
@@ -211,7 +216,7 @@ class Tpx3Source(EventSource):
                         n = compact_blocks(words, blocks[own], rules, first, span, when, pixel)
                         yield CompactHits(first * PIXEL_TICKS, PIXEL_TICKS, span, when[:n], pixel[:n], width)
 
-    def narrowed(self, spans):
+    def narrowed(self, spans: Iterable[tuple[int, int]]) -> Tpx3Source:
         """A small source for these spans of time alone; see `EventSource.narrowed`."""
         part = copy.copy(self)
         blocks = joined(blocks_between(self._tables, spans), [part.first_word for part in self.parts])

@@ -99,7 +99,7 @@ _LEAP = TICKS_PER_SECOND
 
 
 @njit(nogil=True, cache=True)
-def _close(state, end, blocks, n_blocks):
+def _close(state: np.ndarray, end: int, blocks: np.ndarray, n_blocks: int) -> int:
     """Write the running block, which ends before word `end`, and open the next one there."""
     if end > state[_B_START]:
         b = blocks[n_blocks]
@@ -121,7 +121,7 @@ def _close(state, end, blocks, n_blocks):
 
 
 @njit(nogil=True, cache=True)
-def _leaps(clock, ticks, period, limit):
+def _leaps(clock: int, ticks: int, period: int, limit: int) -> bool:
     """True where a clock moved by more than `limit` since a reading; -1 is no reading."""
     if clock < 0:
         return False
@@ -132,7 +132,7 @@ def _leaps(clock, ticks, period, limit):
 
 
 @njit(nogil=True, cache=True)
-def _note_clock(state, clock, ticks, period):
+def _note_clock(state: np.ndarray, clock: int, ticks: int, period: int) -> bool:
     """Keep a clock's reading; True where it leapt, or ran too far since the block's first hit.
 
     Hits wrap every 26.8 s and cannot tell such a time by themselves: hits of one block must lie closer.
@@ -148,7 +148,7 @@ def _note_clock(state, clock, ticks, period):
 
 
 @njit(nogil=True, cache=True)
-def _first_hit(state, word, ticks) -> None:
+def _first_hit(state: np.ndarray, word: int, ticks: int) -> None:
     """Begin the hits of a block, still to be counted, at this word, with what the clocks read by then."""
     state[_B_WORD] = word
     state[_B_FIRST] = ticks
@@ -159,7 +159,7 @@ def _first_hit(state, word, ticks) -> None:
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _near_hits(words, first: int, last: int):
+def _near_hits(words: np.ndarray, first: int, last: int) -> tuple[int, int, int, int]:
     """How many of the words, from the first on, are hits within a quarter period of `first`, without a leap.
 
     Parameters
@@ -211,7 +211,18 @@ def _near_hits(words, first: int, last: int):
 
 
 @njit(nogil=True, cache=True)
-def _pass(words, base, state, low_words, chunk_counts, top_counts, chip_hits, chip_chunks, blocks, marks):
+def _pass(
+    words: np.ndarray,
+    base: int,
+    state: np.ndarray,
+    low_words: np.ndarray,
+    chunk_counts: np.ndarray,
+    top_counts: np.ndarray,
+    chip_hits: np.ndarray,
+    chip_chunks: np.ndarray,
+    blocks: np.ndarray,
+    marks: np.ndarray,
+) -> tuple[int, int, int]:
     """Go through one window; returns (words done, blocks, marks).
 
     Stops early at a word that should be a chunk header and is none. Tables:

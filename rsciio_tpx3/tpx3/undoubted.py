@@ -17,7 +17,7 @@ _NO_WORD = np.iinfo(np.int64).max
 _LONGEST_STEP = PIXEL_PERIOD // 4  # from one time to the next in the stream
 
 
-def place_undoubted(blocks, marks, no_time):
+def place_undoubted(blocks: np.ndarray, marks: np.ndarray, no_time: int) -> tuple[np.ndarray, np.ndarray, int] | None:
     """Absolute times of blocks and marks, and the longest step between them; None where anything is doubtful.
 
     Parameters
@@ -37,7 +37,7 @@ def place_undoubted(blocks, marks, no_time):
 
 
 @njit(cache=True)
-def _walk(blocks, marks, of_blocks, of_marks, no_time):
+def _walk(blocks: np.ndarray, marks: np.ndarray, of_blocks: np.ndarray, of_marks: np.ndarray, no_time: int) -> int:
     """Follow marks, first and last hits of blocks in stream order; the longest step, or -1 for a doubt."""
     i = b = e = 0
     reference, begun, longest = np.int64(0), False, np.int64(0)

@@ -17,7 +17,7 @@ _logger = logging.getLogger(__name__)
 _SIGNS = ("scan size", "dwelltime", "scan strategy", "stem magnification")
 
 
-def _lines(path: str | os.PathLike):
+def _lines(path: str | os.PathLike) -> dict[str, str]:
     """Each key with its value; a known one that stands there twice with two values is left out."""
     # notes of Windows programs may have their micro sign in its own code page
     pairs = [line.partition(":") for line in read_text(path, otherwise="cp1252").splitlines()]
@@ -35,12 +35,12 @@ def _lines(path: str | os.PathLike):
     return {key: value for key, value in found.items() if key not in twice}
 
 
-def is_notes(path: str | os.PathLike):
+def is_notes(path: str | os.PathLike) -> bool:
     """Whether a text file holds lines that such notes have."""
     return os.path.getsize(path) <= MOST_BYTES[".txt"] and any(key.lower().startswith(_SIGNS) for key in _lines(path))
 
 
-def read_notes(path: str | os.PathLike, strict: bool = True):
+def read_notes(path: str | os.PathLike, strict: bool = True) -> Told:
     """Quantities of a file of notes; see `Told`."""
     told = Told("emat", f"{os.path.basename(path)} (notes)", strict)
     lines = _lines(path)
@@ -66,10 +66,10 @@ def read_notes(path: str | os.PathLike, strict: bool = True):
     return told
 
 
-def _is_rotation(key: str | None):
+def _is_rotation(key: str | None) -> bool:
     return "_".join(key.lower().replace("-", " ").split()) == "scan_rotation"
 
 
-def _strategy(text):
+def _strategy(text: str | None) -> str | None:
     """Only strategies that this package knows by the same name; others stay verbatim."""
     return text if text is not None and text.strip().lower() in ("raster", "serpentine") else None

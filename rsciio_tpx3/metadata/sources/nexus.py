@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata.calibration import detector_pixels
@@ -90,7 +90,7 @@ def nexus_fields(metadata: dict, axes: Sequence[dict] = ()) -> dict:
     return fields
 
 
-def _pixels(axes, values: dict):
+def _pixels(axes: list[dict], values: dict) -> Sequence[float] | None:
     """Detector pixels in a pixel of the data, (y, x); None, with a warning, where they cannot be told."""
     plain = [{**axis, "units": axis.get("units") or ""} for axis in axes[-2:]] if len(axes) > 1 else []
     names = ("center_y", "center_x")
@@ -163,7 +163,7 @@ def read_nexus(group: h5py.Group, label: str, strict: bool = False, allow_extern
     return told
 
 
-def _place(entry, row: Leaf, allow_external: bool, label: str):
+def _place(entry: Any, row: Leaf, allow_external: bool, label: str) -> tuple[str | None, Any]:
     """Path and field of a row in an instrument; None twice where it has not."""
     if row.nexus is None:
         return None, None
@@ -175,7 +175,7 @@ def _place(entry, row: Leaf, allow_external: bool, label: str):
     return None, None
 
 
-def _field(entry, path: str, allow_external: bool, label: str):
+def _field(entry: Any, path: str, allow_external: bool, label: str) -> Any:
     try:
         found = find(entry, path, allow_external)
     except Exception as error:  # damage, or a link to another file
@@ -184,7 +184,7 @@ def _field(entry, path: str, allow_external: bool, label: str):
     return found if hasattr(found, "dtype") and found.shape is not None else None
 
 
-def _value(field, label: str):
+def _value(field: Any, label: str) -> Any:
     try:
         found = value(field)
     except Exception as error:

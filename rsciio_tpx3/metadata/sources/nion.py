@@ -18,12 +18,12 @@ __all__ = ["is_tp3_tools", "read_swift", "read_tp3_tools"]
 _SIGNS = {"xspim_size", "yspim_size", "bytedepth", "cumul", "time_delay", "time_width", "sup0", "sup1", "video_time"}
 
 
-def is_tp3_tools(mapping: dict):
+def is_tp3_tools(mapping: dict) -> bool:
     """Whether a mapping from JSON is that of Tp3_tools; older versions lack some keys."""
     return len(_SIGNS & set(mapping)) >= 3
 
 
-def read_tp3_tools(mapping: dict, label: str, strict: bool = True):
+def read_tp3_tools(mapping: dict, label: str, strict: bool = True) -> Told:
     """Quantities of the settings of Tp3_tools; see `Told`."""
     told = Told("tp3_tools", label, strict, original=mapping)
     spim = [mapping.get("xspim_size"), mapping.get("yspim_size")]
@@ -35,12 +35,12 @@ def read_tp3_tools(mapping: dict, label: str, strict: bool = True):
     return told
 
 
-def _node(mapping: dict, key: str | None):
+def _node(mapping: dict, key: str | None) -> dict:
     found = mapping.get(key)
     return found if isinstance(found, dict) else {}
 
 
-def _member(archive, name: str):
+def _member(archive: zipfile.ZipFile, name: str) -> str:
     """The text of ``metadata.json``; a few bytes of a zip can stand for a thousand times as many."""
     about, most = archive.getinfo("metadata.json"), MOST_BYTES[".json"]
     with archive.open(about) as file:
@@ -50,7 +50,7 @@ def _member(archive, name: str):
     return content.decode("utf-8-sig")
 
 
-def read_swift(path: str, strict: bool = True):
+def read_swift(path: str, strict: bool = True) -> Told:
     """Quantities of a Swift data item.
 
     Parameters

@@ -89,7 +89,7 @@ def find_sidecars(path: str | os.PathLike) -> list[str]:
     return found + [os.path.join(folder, n) for n in shared]
 
 
-def _other_acquisitions(folder, name: str, stem):
+def _other_acquisitions(folder: str, name: str, stem: str) -> list[str]:
     ending = os.path.splitext(name)[1].lower()
     alike = [n for n in _names(folder) if os.path.splitext(n)[1].lower() == ending and ".metadata." not in f".{n}"]
     return [n for n in alike if n != name and not _is_piece(n, stem, os.path.splitext(n)[1])]

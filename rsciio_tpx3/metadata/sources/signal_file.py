@@ -66,7 +66,7 @@ def read_survey(source: Any, strict: bool = True) -> Told:
     return _told(tree, f"{os.path.basename(path)} ({plugin})", _BY_READER.get(plugin, {}), strict)
 
 
-def _told(tree: dict, label: str, bare: dict, strict: bool):
+def _told(tree: dict, label: str, bare: dict, strict: bool) -> Told:
     instrument = dict(tree.get("Acquisition_instrument") or {})
     # readers of scanning microscopes may call it SEM, as pyXem takes for granted too
     if "TEM" not in instrument and "SEM" in instrument:
@@ -82,7 +82,7 @@ def _told(tree: dict, label: str, bare: dict, strict: bool):
     return told
 
 
-def _trees(path: str | os.PathLike):
+def _trees(path: str | os.PathLike) -> tuple[str, list[dict]]:
     """Name of the reader, and the metadata of all signals in a file."""
     plugin = find_reader(path, "metadata_from=")
     reader = importlib.import_module(plugin["api"]).file_reader
@@ -90,7 +90,7 @@ def _trees(path: str | os.PathLike):
         return plugin["name"], [signal.get("metadata") or {} for signal in reader(path, lazy=True)]
 
 
-def find_reader(path: str | os.PathLike, option):
+def find_reader(path: str | os.PathLike, option: str) -> dict:
     """RosettaSciIO's specification of the one reader that takes a file by its ending.
 
     Raises
