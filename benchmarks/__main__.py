@@ -1,7 +1,7 @@
 """All benchmarks with one command: ``python -m benchmarks [--quick | --docs]``.
 
 Each module runs in a process of its own, one after the other, and prints its table. A competitor that is
-not installed is left out; a module that fails is named with its error, and the others go on. ``--docs``
+not installed is excluded; a module that fails is named with its error, and the others go on. ``--docs``
 writes the results page and its figure into the documentation.
 """
 
@@ -95,8 +95,8 @@ def targets_table(notes):
 _AXES = {
     "packets": ("Packets in the recording", "Time (s)", True),
     "memory": ("Packets in the recording", "Peak memory beyond the imports (MiB)", True),
-    "dose": ("Hits at a position", "Million hits a second", True),
-    "positions": ("Scan positions", "Million hits a second", True),
+    "dose": ("Hits at a position", "Million hits per second", True),
+    "positions": ("Scan positions", "Million hits per second", True),
     "workers": ("Workers", "Times faster than one", False),
 }
 

@@ -62,7 +62,7 @@ ANSWERS = "_answer-"
 """How dask names the layers of `apply_kernel`; their chunks are NumPy's."""
 
 MANY_CHUNKS = 512
-"""Chunks above which an array that is no source's own is worth joining neighbours for."""
+"""Chunks above which an array that is not a source's own is worth joining neighbours for."""
 
 BLOCKS_PER_CORE = 2
 """Blocks that each core gets where there is enough to do, so that none waits for long."""

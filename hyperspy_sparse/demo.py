@@ -221,7 +221,7 @@ def figure(results: dict, title: str) -> Figure:
     _draw_shift(fig, axes[1, 1], results["shift"])
     positive = results["profile"] > 0
     axes[1, 2].semilogy(results["radius"][positive], results["profile"][positive])
-    axes[1, 2].set(title="Radial profile", xlabel="radius / px", ylabel="mean counts a pixel")
+    axes[1, 2].set(title="Radial profile", xlabel="radius / px", ylabel="mean counts per pixel")
     return fig
 
 

@@ -32,7 +32,7 @@ class PrivateName(NamedTuple):
     owner : str
         ``module:class`` that has it, on the class or on its instances.
     parameters : tuple of str or None
-        The first parameters of a method that we call or override; None for what is no method.
+        The first parameters of a method that we call or override; None for what is not a method.
     reason : str
         Why no public name serves.
     """

@@ -71,10 +71,10 @@ def set_microscope(
     """
     calibration.check_choice(calibrate)
     if not hasattr(signal, "axes_manager") or signal.axes_manager.signal_dimension != 2:
-        raise TypeError(f"set_microscope: a signal with two signal axes is needed, found {shown(signal)}.")
+        raise TypeError(f"set_microscope: expected a signal with two signal axes, found {shown(signal)}.")
     if not isinstance(metadata, (dict, type(None))):
         raise TypeError(
-            f"metadata={shown(metadata)}: a dictionary such as {{'camera_length': '100 mm'}} is needed. Files are read "
+            f"metadata={shown(metadata)}: expected a dictionary such as {{'camera_length': '100 mm'}}. Files are read "
             "by hs.load(..., metadata=...)."
         )
     forgotten = [name for name, value in quantities.items() if value is None]
@@ -82,7 +82,7 @@ def set_microscope(
     unknown = [*told.original, *(name for name in forgotten if name not in LEAVES)]
     if unknown:
         raise ValueError(
-            f"set_microscope: {unknown[0]!r} is no quantity that can be set; those are "
+            f"set_microscope: {unknown[0]!r} is not a quantity that can be set; those are "
             f"{', '.join(name for name, row in LEAVES.items() if 'user' in row.sources and not row.steers)}."
         )
     steering = [name for name in told.values if LEAVES[name].steers]
@@ -114,12 +114,12 @@ def _center(signal: BaseSignal, center: str | tuple, before: dict) -> tuple[floa
         if not np.isfinite([first for _, first, _ in found]).all():
             raise ConflictError(
                 f"center={center!r}: the zero of the axes was moved and they were cropped since they were calibrated, "
-                "so it cannot be told which pixels of the detector are left. Set the offsets of the axes themselves."
+                "so it is not known which pixels of the detector are left. Set the offsets of the axes themselves."
             )
         return tuple(first + step * pixels for pixels, first, step in found)
     pair = center.tolist() if isinstance(center, np.ndarray) else center
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise ValueError(f"center={shown(center)} is none of 'detector', 'beam', (x, y) in pixels.")
+        raise ValueError(f"center={shown(center)} is not valid: must be one of 'detector', 'beam', (x, y) in pixels.")
     return tuple(to_plain(number, "px", "center", "(127.5, 127.5)")[0] for number in pair)
 
 

@@ -354,7 +354,7 @@ class SparseFramesMixin:
     def _whole_factors(
         self, new_shape: Sequence[float] | None, scale: Sequence[float] | None
     ) -> tuple[int, ...] | None:
-        """How many elements become one, per axis of the array; None if not whole numbers."""
+        """How many elements become one, per axis of the array; None if not integers."""
         factors = self._validate_rebin_args_and_get_factors(new_shape=new_shape, scale=scale)
         factors = np.asarray(factors, dtype=float)
         whole = np.rint(factors)

@@ -79,12 +79,12 @@ def behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:
 
 
 def is_masked(data: da.Array) -> bool:
-    """Whether this is an array of frames beside a mask of NaN, which the sparse classes may have."""
+    """Whether this is an array of frames next to a mask of NaN, which the sparse classes may have."""
     return _parts_of_where(data) is not None
 
 
 def _parts_of_where(data: da.Array) -> tuple[str, ...] | None:
-    """Names of the mask and of the frames; None if this is no such array."""
+    """Names of the mask and of the frames; None if this is not such an array."""
     if not isinstance(data, da.Array) or isinstance(data._meta, CSRFrames) or data.ndim < 3 or not data.size:
         return None
     layer = data.dask.layers.get(data.name)

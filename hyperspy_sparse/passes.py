@@ -31,7 +31,7 @@ def one_pass(
 ) -> dict:
     """Sum pattern, counts per position, centre of mass and virtual images together.
 
-    Each block of the data is read and decoded once, whatever is asked for.
+    Each block of the data is read and decoded once, whatever is requested.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ def apply(
         signals are not aligned, that is what the operators of signals do.
     out : tuple of signals or arrays, optional
     where : bool, array or signal
-        Elements that are not asked for keep what `out` has there, and are zero without `out`.
+        Elements that are not requested keep what `out` has there, and are zero without `out`.
     **options
         The others of the ufunc.
 

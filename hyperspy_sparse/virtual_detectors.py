@@ -59,7 +59,7 @@ def mask_of(signal: BaseSignal, detector: Any) -> tuple[np.ndarray, np.dtype]:
         try:
             mask = np.asarray(detector).astype(bool)
         except ValueError:  # rows of several lengths
-            raise ValueError(f"detectors: {shown(detector)} is no mask of shape {shape} (y, x).") from None
+            raise ValueError(f"detectors: {shown(detector)} is not a mask of shape {shape} (y, x).") from None
         if mask.shape != shape:
             raise ValueError(f"detectors: the mask has shape {mask.shape}, the detector {shape} (y, x).")
         return mask, counted

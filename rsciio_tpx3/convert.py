@@ -225,7 +225,7 @@ def _plugin(path: str | os.PathLike, name: str | None, option: str, writes: bool
         ours = [p["name"] for p in plugins if p["api"].startswith("rsciio_tpx3.") and (p["writes"] or not writes)]
         others = [] if writes else [p["name"] for p in found]
         raise ValueError(
-            f"the ending of {path!r} tells {what}. Give the format by name, by {option}, such as "
+            f"the ending of {path!r} fits {what}. Give the format by name, by {option}, such as "
             f"{', '.join(dict.fromkeys([*ours, *others]))}."
         )
     if not writes and not found[0]["api"].startswith("rsciio_tpx3."):
@@ -250,7 +250,7 @@ def _refuse(inputs: list, target: str, overwrite: bool, writer: dict) -> None:
 
         ours = [p for p in rsciio.IO_PLUGINS if p["api"].startswith("rsciio_tpx3.") and p["writes"]]
         raise ValueError(
-            f"{writer['name']} is no counted format that can be written; those are "
+            f"{writer['name']} is not a counted format that can be written; those are "
             f"{', '.join(p['name'] for p in ours)}. Other formats are written by HyperSpy: hs.load(...).save(...)."
         )
 

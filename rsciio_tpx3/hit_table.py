@@ -72,11 +72,11 @@ def read_hits(
     UnitError
         If `start` or `stop` has no unit.
     ScanSyncError
-        If a scan was asked for that the edges do not tell.
+        If a scan was requested that the edges do not tell.
     MetadataConflictError
-        If files beside the recording contradict each other, or the edges, about the scan.
+        If files next to the recording contradict each other, or the edges, about the scan.
     Tpx3FormatError
-        If the file is no event recording, or is damaged.
+        If the file is not an event recording, or is damaged.
 
     Examples
     --------
@@ -93,16 +93,16 @@ def read_hits(
     dict_keys(['x', 'y', 'toa', 'tot', 'scan_y', 'scan_x'])
     """
     if isinstance(batch_size, bool) or batch_size != int(batch_size) or batch_size < 1:
-        raise ValueError(f"batch_size={batch_size!r}: a whole number of hits above 0 is needed.")
+        raise ValueError(f"batch_size={batch_size!r}: expected a positive integer.")
     span = [
         None if value is None else math.ceil(to_ticks(value, name, "1 ms", allow_negative=True))
         for name, value in (("start", start), ("stop", stop))
     ]
     misplaced = sorted(set(options) & set(names_of("scan")))
     if "values" in options:
-        raise TypeError("values tells what a pixel of a frame adds up; a table of hits has all of them.")
+        raise TypeError("values says what a pixel of a frame adds up; a table of hits has all of them.")
     if misplaced:
-        raise TypeError(f"{misplaced[0]} tells the scan: pass it as scan={{{misplaced[0]!r}: ...}}.")
+        raise TypeError(f"{misplaced[0]} describes the scan: pass it as scan={{{misplaced[0]!r}: ...}}.")
     wanted = scan is not None and scan is not False
     source, told, account = open_recording(
         filename, {**(scan if isinstance(scan, dict) else {}), **options}, "read_hits"

@@ -57,7 +57,7 @@ def available_signals(filename: str | os.PathLike | Sequence, **options: Any) ->
     -------
     list of dict
         Each with ``signal`` (what to pass), ``ready`` (whether it loads as it is), and either
-        ``navigation_shape``, ``sync`` and ``tdc``, or ``needs``: what has to be told and why. Counts have one.
+        ``navigation_shape``, ``sync`` and ``tdc``, or ``needs``: what has to be given and why. Counts have one.
 
     Examples
     --------

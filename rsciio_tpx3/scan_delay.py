@@ -37,13 +37,13 @@ def find_scan_delay(
     filename : str, Path or sequence of them
         As for `hs.load`.
     span : str or quantity, optional
-        How far to look to either side, such as "5 us"; a tenth of a line when left out. With
+        How far to look to either side, such as "5 us"; a tenth of a line when omitted. With
         ``scan_delay=`` among the options, the search begins there.
     method : {"auto", "forward-backward", "retrace", "borders"}
         What the image is compared with: see the guide on repeated scans and time. By default
         "forward-backward" for serpentine scans, else the clearer of the two others.
     mask : numpy.ndarray of bool, shape (height, width), optional
-        Detector pixels whose counts are compared beside those of the others. By default the
+        Detector pixels whose counts are compared with those of the others. By default the
         outer half of the counts.
     **options
         As for `hs.load`: ``navigation_shape``, ``pattern``, ``dwell_time``, ``sync``, ``layout`` and

@@ -113,8 +113,10 @@ def _check_hits(hits: Hits, source: EventSource) -> None:
     assert hits.width == source.sig_shape[1], f"width is {hits.width}, the detector's {source.sig_shape[1]}"
     assert hits.toa.dtype == np.int64, f"times are {hits.toa.dtype}: must be int64 ticks"
     if len(hits):
-        assert 0 <= hits.pixel.min() and hits.pixel.max() < n_pixels, "a hit lies beside the detector"
-        assert index.hit_span[0] <= hits.toa.min() and hits.toa.max() <= index.hit_span[1], "a hit lies beside hit_span"
+        assert 0 <= hits.pixel.min() and hits.pixel.max() < n_pixels, "a hit lies outside the detector"
+        assert index.hit_span[0] <= hits.toa.min() and hits.toa.max() <= index.hit_span[1], (
+            "a hit lies outside hit_span"
+        )
 
 
 def _check_frames(frames: CSRFrames, source: FrameSource, n_rows: int, canonical: bool) -> None:

@@ -147,7 +147,7 @@ def convert(array: Any, backend: str, shape: tuple[int, ...] | None = None) -> A
     (2, 3)
     """
     if not isinstance(backend, str) or backend not in (*_CONVERTERS, "CSRFrames"):
-        raise ValueError(f"backend={shown(backend)} is none of {', '.join(_CONVERTERS)}, CSRFrames.")
+        raise ValueError(f"backend={shown(backend)} is not valid: must be one of {', '.join(_CONVERTERS)}, CSRFrames.")
     frames = array if isinstance(array, CSRFrames) else CSRFrames(array, shape=shape)
     if backend == "CSRFrames":
         return frames

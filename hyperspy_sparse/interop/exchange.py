@@ -88,7 +88,7 @@ def _temporary(signal: BaseSignal) -> tuple[str, tempfile.TemporaryDirectory]:
 def _need_sparse(signal: BaseSignal) -> None:
     """Refuse what LiberTEM could not get as CSR."""
     if not has_sparse_chunks(signal):
-        raise ValueError(f"{signal} is no sparse signal. Make it one with hyperspy_sparse.to_sparse(signal).")
+        raise ValueError(f"{signal} is not a sparse signal. Make it one with hyperspy_sparse.to_sparse(signal).")
 
 
 @needs_signal
@@ -104,7 +104,7 @@ def run_udf(
     context : libertem.api.Context, optional
         One that works in this process by default.
     roi : numpy.ndarray of bool, shape nav_shape, optional
-        Positions to run on; the others are NaN, or 0 in whole numbers.
+        Positions to run on; the others are NaN, or 0 in integers.
     progress : bool
         Show LiberTEM's bar.
 

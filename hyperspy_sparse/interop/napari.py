@@ -166,5 +166,5 @@ def _set_units(layer: Any, axes: Sequence) -> None:
             if unit not in _UNITS:
                 parse_unit(unit)
         layer.units = tuple(_UNITS.get(unit, unit) for unit in units)
-    except (ValueError, AttributeError, TypeError) as error:  # what pint raises for text that is no unit
-        _logger.info(f"napari knows no unit of the axes: {error}")
+    except (ValueError, AttributeError, TypeError) as error:  # what pint raises for text that is not a unit
+        _logger.info(f"napari does not know a unit of the axes: {error}")

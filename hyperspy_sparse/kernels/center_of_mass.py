@@ -54,7 +54,7 @@ def center_of_mass(frames: CSRFrames, mask: np.ndarray | None = None, threshold:
     mask : numpy.ndarray, shape (height, width), optional
         Multiplies the counts.
     threshold : float, optional
-        Pixels below this times the mean of the frame are left out.
+        Pixels below this times the mean of the frame are excluded.
 
     Returns
     -------

@@ -35,7 +35,7 @@ def cache_for(stamps: list[FileStamp], wanted, about: dict) -> RecordingCache | 
         What else the index depends on; plain values.
     """
     if wanted not in (True, False, "auto"):
-        raise ValueError(f'cache={wanted!r} is none of True, False, "auto".')
+        raise ValueError(f'cache={wanted!r} is not valid: must be one of True, False, "auto".')
     if wanted == "auto":
         wanted = sum(stamp.size for stamp in stamps) >= _WORTH_BYTES
     if not wanted or any(stamp.growing for stamp in stamps):

@@ -259,7 +259,7 @@ def _check_noted(found, example) -> None:
         tally = Tally.of(found)
         sizes = [] if tally.sizes is None else tally.sizes.tolist()
         numbers = {name: value for name, value in found.items() if name not in ("sizes", "left_out")}
-        require(are_whole([*numbers.values(), *sizes, *tally.left_out.values()]), "the notes are no numbers")
+        require(are_whole([*numbers.values(), *sizes, *tally.left_out.values()]), "the notes are not numbers")
 
 
 def recalled(source: EventSource, name: str, make: Callable, about=None, check=None, most_bytes: int = 0):
@@ -313,7 +313,7 @@ def _opened(path):
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     number = os.open(path, flags)
     try:
-        require(_is_own_file(os.fstat(number)), "it is no file of this user")
+        require(_is_own_file(os.fstat(number)), "it is not a file of this user")
         file = os.fdopen(number, "rb")
     except BaseException:
         os.close(number)

@@ -41,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(template_text())
         return 0
     if not arguments.files:
-        raise ValueError("a FILE is needed, or --template.")
+        raise ValueError("give a FILE, or --template.")
     signal = _read(arguments)
     if arguments.json:
         print(json.dumps(plain(signal["metadata"]), indent=2, ensure_ascii=False))

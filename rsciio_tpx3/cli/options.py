@@ -54,9 +54,9 @@ def parsed_value(text: str) -> Any:
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers parted by commas (or x), as a tuple."""
+    """Integers separated by commas (or x), as a tuple."""
     if not _SHAPE.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not whole numbers such as 256,256")
+        raise argparse.ArgumentTypeError(f"expected integers such as 256,256, got {text!r}")
     return tuple(map(int, re.split("[,x]", text)))
 
 

@@ -126,8 +126,8 @@ def check_limits(probability=1e-3, contrast=3.0) -> None:
         0 < probability < 1 <= contrast
     ):
         raise ValueError(
-            f"corrections: mask: probability={probability!r}, contrast={contrast!r}: a probability between 0 and 1 and "
-            "a contrast of 1 or more are needed."
+            f"corrections: mask: probability={probability!r}, contrast={contrast!r}: expected a probability between 0 "
+            "and 1 and a contrast of 1 or more."
         )
 
 
@@ -145,7 +145,7 @@ def read_mask(given, layout: Layout):
     Raises
     ------
     ValueError
-        If it has another shape than the detector, or is no mask.
+        If it has another shape than the detector, or is not a mask.
     """
     if is_path(given) and has_ending(given, ".bpc"):
         from rsciio_tpx3.corrections.pixel_config import read_pixel_config
@@ -154,8 +154,8 @@ def read_mask(given, layout: Layout):
     mask = mask_array(given)
     if mask.shape != tuple(layout.sig_shape):
         raise ValueError(
-            f"corrections: mask has shape {mask.shape}; the detector's (y, x) = {tuple(layout.sig_shape)} is needed, "
-            "True where a pixel is left out."
+            f"corrections: mask has shape {mask.shape}; the detector's (y, x) = {tuple(layout.sig_shape)} is expected, "
+            "True where a pixel is excluded."
         )
     return mask
 
@@ -165,7 +165,7 @@ def mask_array(given):
     mask = read_numbers(given, "mask")
     if mask.ndim != 2:
         raise ValueError(
-            f"corrections: mask has shape {mask.shape}; that of the detector, (y, x), is needed, True where a pixel is "
-            'left out. mask="find" looks for hot pixels.'
+            f"corrections: mask has shape {mask.shape}; expected that of the detector, (y, x), True where a pixel is "
+            'excluded. mask="find" looks for hot pixels.'
         )
     return mask != 0

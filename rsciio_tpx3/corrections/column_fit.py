@@ -322,6 +322,6 @@ def _tilt(delay, covariance, found, layout: Layout):
     tilt = float(np.median(step))
     spread = np.median(np.abs(step - tilt)) / 0.6745
     error = float(1.2533 * spread / np.sqrt(len(step)))
-    # columns that differ one by one are no sign of a tilt
+    # columns that differ one by one are not a sign of a tilt
     alike = spread < 3 * np.sqrt(np.median(variance))
     return (tilt, error) if alike and abs(tilt) > 4 * error else (0.0, 0.0)

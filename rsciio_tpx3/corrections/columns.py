@@ -66,12 +66,12 @@ def is_array_with_unit(given: Any) -> bool:
 
 
 def check_rules(names) -> None:
-    """Refuse names that are none of `COLUMN_RULES`."""
+    """Refuse names that are not in `COLUMN_RULES`."""
     for name in names:
         if name not in COLUMN_RULES:
             raise ValueError(
-                f"corrections: columns={name!r} is no rule ({', '.join(COLUMN_RULES)}, or both in a list), no (array, "
-                "unit), and not 'find' alone."
+                f"corrections: columns={name!r} is not a rule ({', '.join(COLUMN_RULES)}, or both in a list), "
+                "not (array, unit), and not 'find' alone."
             )
 
 
@@ -97,7 +97,7 @@ def _from_array(values, unit, layout: Layout, chip, column):
         values = values[np.maximum(chip, 0), column]
     else:
         raise ValueError(
-            f"corrections: columns has shape {values.shape}; (256,), (chips, 256) or the detector's {layout.sig_shape} "
-            "is needed."
+            f"corrections: columns has shape {values.shape}; expected (256,), (chips, 256) or the detector's "
+            f"{layout.sig_shape}."
         )
     return np.rint(values * float(to_ticks((1, unit), "corrections: columns"))).astype(np.int64)

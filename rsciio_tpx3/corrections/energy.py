@@ -100,7 +100,7 @@ def read_calibration(given, layout: Layout):
     Raises
     ------
     ValueError, FileNotFoundError
-        If something is missing, has another shape, or is no calibration.
+        If something is missing, has another shape, or is not a calibration.
     """
     chip = {}
     if is_path(given):
@@ -160,8 +160,8 @@ def _flat(values, letter, layout: Layout):
     if values.shape[1:] == (CHIP_SIZE, CHIP_SIZE) and len(values) > max(layout.chips):
         return values.reshape(len(values), -1)[np.maximum(chip, 0), address]
     raise ValueError(
-        f"corrections: energy: matrix {letter} has shape {values.shape}; the detector's {layout.sig_shape}, or "
-        "(chips, 256, 256), is needed."
+        f"corrections: energy: matrix {letter} has shape {values.shape}; expected the detector's {layout.sig_shape}, "
+        "or (chips, 256, 256)."
     )
 
 

@@ -21,7 +21,7 @@ _EXAMPLE = '{"mask": "find", "time_walk": True}'
 
 
 def check_corrections(corrections: dict | None) -> dict:
-    """The corrections that were asked for, each of a kind that can be meant.
+    """The corrections that were requested, each of a kind that can be meant.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def check_corrections(corrections: dict | None) -> dict:
     Raises
     ------
     TypeError, ValueError, UnitError
-        For what is no correction, saying what is.
+        For what is not a correction, saying what is.
     FileNotFoundError
         If a file does not exist.
     """
@@ -44,7 +44,7 @@ def check_corrections(corrections: dict | None) -> dict:
         return {}
     if not isinstance(corrections, dict):
         raise TypeError(
-            f"corrections={corrections!r}: a dictionary of names and what to do is needed, such as {_EXAMPLE}. Names "
+            f"corrections={corrections!r}: expected a dictionary of names and what to do, such as {_EXAMPLE}. Names "
             f"are {', '.join(CORRECTIONS)}."
         )
     unknown = set(corrections) - set(CORRECTIONS)
@@ -93,8 +93,8 @@ def _check_mask(given: Any):
     if is_path(given):
         need_file(
             given, "mask",
-            'mask="find" looks for hot pixels; otherwise a .npy or text file, a .bpc of Serval, or an array of the '
-            "detector's shape is needed, True where a pixel is left out.",
+            'mask="find" looks for hot pixels; otherwise give a .npy or text file, a .bpc of Serval, or an array of '
+            "the detector's shape, True where a pixel is excluded.",
         )  # fmt: skip
         if has_ending(given, ".bpc"):
             return None
@@ -112,12 +112,12 @@ def _check_columns(given: Any):
     if is_array_with_unit(given):
         return to_ticks((1, given[1]), "corrections: columns")
     if not np.iterable(given):
-        raise TypeError(f"corrections: columns={given!r} says nothing of delays: {ways} is needed.")
+        raise TypeError(f"corrections: columns={given!r} says nothing of delays: expected {ways}.")
     items = list(given)
     if items and all(isinstance(item, str) for item in items):
         return check_rules(items)
     if any(isinstance(item, str) for item in items):
-        raise TypeError(f"corrections: columns={given!r} cannot be read: {ways} is needed.")
+        raise TypeError(f"corrections: columns={given!r} cannot be read: expected {ways}.")
     raise UnitError(
         f"corrections: columns: delays of shape {np.shape(given)} have no unit. Write (array, 'ns'): programs of this "
         "field differ between ns, ticks and s."
@@ -131,8 +131,8 @@ def _check_time_walk(given: Any) -> None:
         return
     if is_path(given):
         need_file(
-            given, "time_walk", "time_walk=True fits it to the recording; otherwise rows of ToT and delay in ns, as an "
-            "array or a file, are needed."
+            given, "time_walk", "time_walk=True fits it to the recording; otherwise give rows of ToT and delay in ns, "
+            "as an array or a file."
         )  # fmt: skip
     walk_table(given)
 
@@ -142,11 +142,11 @@ def _check_energy(given: Any):
     from rsciio_tpx3.corrections.pixet_xml import read_pixet_xml
 
     ways = (
-        "A folder with caliba, calibb, calibc and calibt, the .xml of a chip, a dictionary of a, b, c, t, or rows of "
-        "ToT and keV are needed"
+        "Give a folder with caliba, calibb, calibc and calibt, the .xml of a chip, a dictionary of a, b, c, t, or rows "
+        "of ToT and keV"
     )
     if given is True:
-        raise TypeError(f"corrections: energy=True: a recording does not tell its energies. {ways}.")
+        raise TypeError(f"corrections: energy=True: a recording does not give its energies. {ways}.")
     if isinstance(given, dict):
         need_matrices(given)
         for letter in MATRICES:
@@ -164,7 +164,9 @@ def _check_energy(given: Any):
 
 def _check_wide_pixels(given: Any) -> None:
     if not isinstance(given, str) or given not in WIDE_PIXELS:
-        raise ValueError(f"corrections: wide_pixels={given!r} is none of {', '.join(map(repr, WIDE_PIXELS))}.")
+        raise ValueError(
+            f"corrections: wide_pixels={given!r} is not valid: must be one of {', '.join(map(repr, WIDE_PIXELS))}."
+        )
 
 
 CORRECTIONS = {

@@ -61,9 +61,9 @@ class CorrectedSource(EventSource):
             yield hits
 
     def tallied_windows(self, start: int, stop: int, span: tuple[int, int]) -> Iterator[tuple[Hits, Tally]]:
-        """The same with a `Tally` of what was left out; see `EventSource.tallied_windows`.
+        """The same with a `Tally` of what was excluded; see `EventSource.tallied_windows`.
 
-        A hit that is left out belongs to the time at which it reached that step: windows that overlap count it once,
+        A hit that is excluded belongs to the time at which it reached that step: windows that overlap count it once,
         if their spans do not.
         """
         for hits in self.source.windows(start - self._high, stop - self._low):
@@ -84,7 +84,7 @@ class CorrectedSource(EventSource):
         return self.source.work(n_parts)
 
     def part(self, piece: tuple[int, int]) -> Iterator[Hits]:
-        """Iterate over all corrected `Hits` of one of the ranges of `work`, and note what was left out."""
+        """Iterate over all corrected `Hits` of one of the ranges of `work`, and note what was excluded."""
         total = Tally()
         for hits in self.source.part(piece):
             hits, tally = self._applied(hits)
@@ -118,7 +118,7 @@ class CorrectedSource(EventSource):
         self.source.recall_noted(values["below"])
 
     def tally(self) -> Tally:
-        """Sum of what all parts left out since `work`, with what the sources below noted.
+        """Sum of what all parts excluded since `work`, with what the sources below noted.
 
         Returns
         -------
@@ -139,7 +139,7 @@ class CorrectedSource(EventSource):
         return self.source.summary()
 
     def _applied(self, hits: Hits, span=None):
-        """Hits after all steps, and a tally of what these left out; of times in a half-open span alone, where given."""
+        """Hits after all steps, and a tally of what these excluded; of times in a half-open span alone, where given."""
         left_out = {}
         for step in self.steps:
             if not step.leaves_out:
@@ -259,7 +259,7 @@ class EnergyStep:
 class WidePixelStep(Packed):
     """Delete the events of the wide pixels at chip borders, or spread them over the area that these stand for.
 
-    A pixel of the border collects for the gap beside it. Spreading moves an event to one of the pixels of that area;
+    A pixel of the border collects for the gap next to it. Spreading moves an event to one of the pixels of that area;
     which one follows from a hash of its time and pixel, so that it is the same in every run and for every chunk.
 
     Attributes

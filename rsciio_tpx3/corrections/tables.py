@@ -33,7 +33,7 @@ def read_numbers(given, name: str):
     Raises
     ------
     ValueError
-        If these are no numbers.
+        If these are not numbers.
     FileNotFoundError
         If there is no such file.
     """
@@ -45,8 +45,8 @@ def read_numbers(given, name: str):
         return numbers
     except (ValueError, TypeError, EOFError, SyntaxError, OverflowError, tokenize.TokenError) as error:
         raise ValueError(
-            f"corrections: {name}: {what} holds no table of numbers ({str(error)[:200]}). An array, or a "
-            "text or .npy file of numbers alone, is needed."
+            f"corrections: {name}: {what} is not a table of numbers ({str(error)[:200]}). Give an array, or a "
+            "text or .npy file of numbers alone."
         ) from None
 
 
@@ -72,7 +72,7 @@ def tot_rows(given, name: str, quantity: str, others: str = ""):
     name : str
         Of the correction.
     quantity : str
-        What stands beside the ToT, with its unit.
+        What stands next to the ToT, with its unit.
     others : str
         What else the correction takes, to end the sentence with.
 
@@ -84,14 +84,14 @@ def tot_rows(given, name: str, quantity: str, others: str = ""):
     rows = read_numbers(given, name)
     if rows.ndim != 2 or rows.shape[1] != 2 or len(rows) < 2:
         raise ValueError(
-            f"corrections: {name} has shape {rows.shape}; rows of ToT (steps of 25 ns) and {quantity} are needed, at "
+            f"corrections: {name} has shape {rows.shape}; expected rows of ToT (steps of 25 ns) and {quantity}, at "
             f"least two{others}."
         )
     wrong = np.flatnonzero(~(np.diff(rows[:, 0]) > 0))
     if len(wrong):
         low, high = rows[wrong[0] : wrong[0] + 2, 0]
         raise ValueError(
-            f"corrections: {name}: a ToT of {high:g} follows one of {low:g}; rows with increasing ToT (steps of 25 ns, "
-            f"in front of {quantity}) are needed. Sort them."
+            f"corrections: {name}: a ToT of {high:g} follows one of {low:g}; expected rows with increasing ToT (steps "
+            f"of 25 ns, in front of {quantity}). Sort them."
         )
     return rows

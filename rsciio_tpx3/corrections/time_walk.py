@@ -101,8 +101,8 @@ def walk_table(table):
     if not (np.abs(table[:, 1]) <= _LONGEST_DELAY).all():
         low, high = table[:, 1].min(), table[:, 1].max()
         raise ValueError(
-            f"corrections: time_walk: delays from {low:.4g} to {high:.4g} ns; numbers of no more than "
-            f"{_LONGEST_DELAY} ns are needed. Check the unit."
+            f"corrections: time_walk: delays from {low:.4g} to {high:.4g} ns; expected numbers of no more than "
+            f"{_LONGEST_DELAY} ns. Check the unit."
         )
     delay = np.interp(np.arange(MAX_TOT + 1), table[:, 0], table[:, 1])
     return np.rint(delay / _NS).astype(np.int32), {"method": "table", "rows": len(table)}

@@ -352,7 +352,7 @@ class BaseFrames(GCXS):
         return self._make(data, self.indices, self.indptr, self.shape)
 
     def astype(self, dtype, order="K", casting="unsafe", subok=True, copy=True):
-        """The same pixels with values of another type, in this machine's byte order whichever is asked for.
+        """The same pixels with values of another type, in this machine's byte order whichever is requested.
 
         Types that frames cannot have, such as long floats, make a dense array.
         """

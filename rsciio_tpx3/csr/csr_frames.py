@@ -34,7 +34,7 @@ class CSRFrames(BaseFrames):
         in this machine's byte order, and ``indices`` int32 or int64. Dense arrays, `sparse` and
         `scipy.sparse` arrays are converted.
     shape : tuple of int
-        ``nav_shape + (height, width)``. May be left out when `arg` has a shape.
+        ``nav_shape + (height, width)``. May be omitted when `arg` has a shape.
 
     Attributes
     ----------

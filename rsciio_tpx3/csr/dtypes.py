@@ -53,7 +53,7 @@ def unmasked(array) -> np.ndarray:
     Raises
     ------
     ValueError
-        If any value is masked: frames have no masks, and a value that was to be left out would count again.
+        If any value is masked: frames have no masks, and a value that was to be excluded would count again.
     """
     if isinstance(array, np.ma.MaskedArray):
         n = np.ma.count_masked(array)

@@ -340,7 +340,7 @@ _NOT_GIVEN = np._NoValue
 
 
 def _plain(a, out, extras) -> bool:
-    """Whether a reduction was asked for without the options that only NumPy handles."""
+    """Whether a reduction was requested without the options that only NumPy handles."""
     asked = (v is not _NOT_GIVEN and v is not True for v in extras)
     return isinstance(a, BaseFrames) and out is None and not any(asked)
 

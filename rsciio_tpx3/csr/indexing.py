@@ -24,7 +24,7 @@ __all__ = ["crop", "getitem", "take_rows"]
 def getitem(frames: CSRFrames, key):
     """`frames[key]` as NumPy defines it.
 
-    A view where whole neighbouring frames are asked for, `CSRFrames` where both detector axes
+    A view where whole neighbouring frames are requested, `CSRFrames` where both detector axes
     stay, an ndarray where one frame or less is left.
     """
     if type(key) is not tuple:
@@ -117,7 +117,7 @@ def _split(key, n_nav):
     if len(sig) != 2 or not all(_is_integer(k) or isinstance(k, slice) for k in sig):
         return None
     fancy = any(_is_fancy(k) for k in nav)
-    # Beside an array an integer is an array too, and NumPy moves the axes of both to the front.
+    # Next to an array an integer is an array too, and NumPy moves the axes of both to the front.
     if fancy and any(_is_integer(k) for k in sig):
         return None
     return tuple(nav), sig

@@ -52,7 +52,7 @@ def set_limit(limit) -> None:
 
 
 def save_limit(limit) -> None:
-    """Keep the limit for later sessions, in a file beside HyperSpy's own preferences.
+    """Keep the limit for later sessions, in a file next to HyperSpy's own preferences.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def _in_bytes(limit, source):
         value = None
     if value is None:
         raise ValueError(
-            f'{source}: limit={_shown(limit)} is no size; write bytes as a whole number, or "8 GiB".'
+            f'{source}: limit={_shown(limit)} is not a size; write bytes as an integer, or "8 GiB".'
         ) from None
     if value < 0:
         raise ValueError(f"{source}: limit={_shown(limit)} is negative.")

@@ -18,7 +18,7 @@ def add_rows(chunks: list[CSRFrames], places, n_rows: int, dtype: np.dtype) -> C
     chunks : list of CSRFrames
         Of one detector shape.
     places : list of numpy.ndarray of int64, one of shape (n_frames,) a chunk
-        Row of the result for each frame; negative for frames to be left out.
+        Row of the result for each frame; negative for frames to be excluded.
     n_rows : int
     dtype : numpy.dtype
         Of the result; has to hold the sums.

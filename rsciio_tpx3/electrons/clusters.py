@@ -1,8 +1,8 @@
 """Hits to electrons: an event source that looks like any other, but yields one entry a cluster.
 
 What a cluster is stands in `rsciio_tpx3.electrons.joining`. A query for the electrons of a span of time reads the hits
-of that span and of a margin on both sides. Clusters that last longer than `max_duration` are no electrons but chains of
-many, and are left out. With a margin of that duration and one window, every other cluster with a hit in the span is
+of that span and of a margin on both sides. Clusters that last longer than `max_duration` are not electrons but chains
+of many, and are excluded. With a margin of that duration and one window, every other cluster with a hit in the span is
 complete, and a chain is seen to be one: so the answer is exact, and the same for every way to cut a recording.
 """
 
@@ -65,9 +65,9 @@ class ClusterOptions:
     upsample : int
         Finer detector pixels along each axis, for the centroid.
     min_size, max_size, min_tot, max_tot : int or None
-        Clusters with fewer or more hits, or a smaller or larger summed ToT (steps of 25 ns), are left out.
+        Clusters with fewer or more hits, or a smaller or larger summed ToT (steps of 25 ns), are excluded.
     max_duration : int
-        Clusters that last longer are chains of many electrons, and are left out; ticks.
+        Clusters that last longer are chains of many electrons, and are excluded; ticks.
     """
 
     # Of pairs of neighbouring hits in four real recordings 96 to 100 % lie closer (docs/guide/hits_or_electrons.md).
@@ -154,7 +154,7 @@ def place_electrons(found: Summaries, kept: np.ndarray, hits: Hits, options: Clu
         return hits.pixel[getattr(found, options.position)[kept]], hits.width
     finer = options.upsample
     total, sum_y, sum_x = found.tot[kept], found.sum_y[kept], found.sum_x[kept]
-    # pixel k reaches from k - 1/2 to k + 1/2; whole numbers throughout, so that nothing is left to rounding
+    # pixel k reaches from k - 1/2 to k + 1/2; integers throughout, so that nothing is left to rounding
     weight = np.maximum(2 * total, 1)
     row, column = (2 * sum_y + total) * finer // weight, (2 * sum_x + total) * finer // weight
     weightless = total == 0
@@ -315,7 +315,7 @@ class ClusteredSource(EventSource):
         return [(begin, min(begin + length, stop)) for begin in range(start, stop, length)][::-1]
 
     def _read(self, start, stop):
-        """Hits of a span and its margins, and what corrections left out of the span; None where they are too many."""
+        """Hits of a span and its margins, and what corrections excluded from the span; None where they are too many."""
         margin = self.options.margin
         parts, n, left_out = [], 0, Tally()
         for hits, tally in self.source.tallied_windows(start - margin, stop + margin, (start, stop)):

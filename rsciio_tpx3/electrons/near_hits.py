@@ -115,7 +115,7 @@ def _compare(
     Parameters
     ----------
     reach : {1, 0}
-        Places in the rows above and below, beside that straight across.
+        Places in the rows above and below, next to that straight across.
     joined : numpy.ndarray of uint32
         Set to the hits that each is joined with, the lowest bit for distance `begin`.
     nearest : numpy.ndarray of uint32
@@ -134,7 +134,7 @@ def _compare(
         bits, near = joined[from_hit - first :], nearest[from_hit - first :]
         for i in range(len(here)):
             apart = np.int32(abs(np.int32(here[i] - there[i])))
-            # beside each other in a row, or in rows above each other
+            # next to each other in a row, or in rows above each other
             beside = (apart <= 1) | (np.uint32(apart - row) <= spread)
             match = beside & (np.uint32(now[i] - then[i]) <= window)
             bits[i] = np.uint32((bits[i] << one) | np.uint32(match))

@@ -1,7 +1,7 @@
 """Where a chip's pixel lies on the detector.
 
 A layout gives each chip one affine rule; the position is kept as one flat index
-``row * width + column``, so that a kernel needs three integers a chip and no table of pixels.
+``row * width + column``, so that a kernel needs three integers per chip and no table of pixels.
 
 Conventions: column x to the right, row y downwards as images are shown, both from 0. The chip's
 own (x, y) is the one of its pixel address. The quad arrangement is that of ASI's event converters
@@ -128,12 +128,12 @@ def _table(rows, gap=0):
             )
         name = entry.get("orientation", "LtRTtB")
         if name not in _READOUT:
-            raise ValueError(f"layout: orientation {name!r} is none of {', '.join(_READOUT)}.")
+            raise ValueError(f"layout: orientation {name!r} is not valid: must be one of {', '.join(_READOUT)}.")
         if not all(is_whole(entry[key]) for key in ("chip", "x", "y")):
-            raise ValueError(f"layout: {row!r}: whole numbers are needed for chip, x and y.")
+            raise ValueError(f"layout: {row!r}: expected integers for chip, x and y.")
         chip = int(entry["chip"])
         if chip in chips or not 0 <= chip < 256:
-            raise ValueError(f"layout: chip {chip} is given twice, or is no number from 0 to 255.")
+            raise ValueError(f"layout: chip {chip} is given twice, or is not a number from 0 to 255.")
         matrix = np.array(_READOUT[name])
         # a mirrored axis starts at the far end of the chip's square
         place = np.array([int(entry["x"]), int(entry["y"])])
@@ -193,7 +193,7 @@ def make_layout(layout="quad", gap: int = 0, orientation: str = "up") -> Layout:
     (516, 516)
     """
     if not is_whole(gap, 0):
-        raise ValueError(f"gap={gap!r}: a whole number of pixels, 0 or more, is needed.")
+        raise ValueError(f"gap={gap!r}: expected a non-negative integer number of pixels.")
     if not isinstance(layout, str):
         name, (shape, chips) = "table", _table(layout, int(gap))
     elif layout == "single":
@@ -205,12 +205,14 @@ def make_layout(layout="quad", gap: int = 0, orientation: str = "up") -> Layout:
     elif layout == "strip-reversed":
         name, (shape, chips) = layout, _strip({0: 255, 1: 1023, 2: 767, 3: 511}, mirrored=True)
     else:
-        raise ValueError(f"layout={layout!r} is none of {', '.join(map(repr, LAYOUTS))} and no table of chips.")
+        raise ValueError(
+            f"layout={layout!r} is not valid: must be one of {', '.join(map(repr, LAYOUTS))}, or a table of chips."
+        )
     if gap and name not in ("quad", "table"):
         raise ValueError(f"gap={gap} has a meaning for layout='quad' and for tables only; layout is {name!r}.")
     key = str(orientation).lower()
     if key not in ORIENTATIONS:
-        raise ValueError(f"orientation={orientation!r} is none of {', '.join(ORIENTATIONS)}.")
+        raise ValueError(f"orientation={orientation!r} is not valid: must be one of {', '.join(ORIENTATIONS)}.")
     return _oriented(name, shape, chips, int(gap), key)
 
 
@@ -234,7 +236,7 @@ def _oriented(name, shape, chips, gap, orientation) -> Layout:
 
 
 def layout_for(chips_present, layout=None, gap=0, orientation="up", doubtful=()):
-    """The layout asked for, or the one that the chips of a file suggest.
+    """The requested layout, or the one that the chips of a file suggest.
 
     Chip 0 alone makes a single detector, chips up to 3 a quad; more need a table.
     A 1 x 4 strip cannot be told from a quad, so it must be asked for.

@@ -1,4 +1,4 @@
-"""Which detector pixels exist, which are neighbours across chip borders, and which collect for the gap beside them."""
+"""Which detector pixels exist, which are neighbours across chip borders, and which collect for the gap next to them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class PixelGrid:
 def pixel_grid(layout: Layout) -> PixelGrid:
     """The grid in which pixels on both sides of a chip border are neighbours.
 
-    Rows and columns without any pixel are left out where no more than four, or as many as the gap of the layout, lie
+    Rows and columns without any pixel are excluded where no more than four, or as many as the gap of the layout, lie
     together: there the sensor goes on. Wider ones keep chips apart.
 
     Returns
@@ -106,7 +106,7 @@ def pixel_grid(layout: Layout) -> PixelGrid:
 
 
 def _without_gaps(used, widest):
-    """New number of each row, when short runs of empty ones are left out."""
+    """New number of each row, when short runs of empty ones are excluded."""
     kept = used.copy()
     borders = np.flatnonzero(np.diff(np.concatenate([[True], used, [True]]).astype(np.int8)))
     for first, stop in zip(borders[::2], borders[1::2]):

@@ -21,7 +21,7 @@ class Losses:
 
     def __init__(self, on_loss) -> None:
         if on_loss not in _ON_LOSS:
-            raise ValueError(f"on_loss={on_loss!r} is none of {', '.join(map(repr, _ON_LOSS))}.")
+            raise ValueError(f"on_loss={on_loss!r} is not valid: must be one of {', '.join(map(repr, _ON_LOSS))}.")
         self.on_loss = on_loss
         self.amounts: dict = {}
         self.found: list = []

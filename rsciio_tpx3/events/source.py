@@ -90,14 +90,14 @@ _COLUMNS = ("pixel", "toa", "tot", "energy", "size")
 
 @dataclass(frozen=True)
 class CompactHits:
-    """Hits of a short stretch of time, 32 bits each, for compiled code; good until the next ones are asked for.
+    """Hits of a short stretch of time, 32 bits each, for compiled code; good until the next ones are requested.
 
     Attributes
     ----------
     origin, step, span : int
         The stretch: times ``origin + step * when`` ticks, `when` from 0 to below `span`.
     when : numpy.ndarray of int32, shape (n,)
-        Time of each entry. Those at `span` are no hits of the stretch: other packets, or outside of it.
+        Time of each entry. Those at `span` are not hits of the stretch: other packets, or outside of it.
     pixel : numpy.ndarray of int32, shape (n,)
         Flat detector index ``row * width + column``.
     width : int
@@ -284,11 +284,11 @@ class EventSource(ABC):
         return ()
 
     def tally(self) -> Tally:
-        """What the source, and those below it, left out in their last pass (`work` and `part`); see `Tally`."""
+        """What the source, and those below it, excluded in their last pass (`work` and `part`); see `Tally`."""
         return Tally()
 
     def tallied_windows(self, start: int, stop: int, span: tuple[int, int]) -> Iterator[tuple[Hits, Tally]]:
-        """`windows`, with a `Tally` of what was left out of times in `span` for each."""
+        """`windows`, with a `Tally` of what was excluded from times in `span` for each."""
         return ((hits, Tally()) for hits in self.windows(start, stop))
 
     def noted(self) -> dict:
@@ -337,4 +337,4 @@ class _Adopted(Adopted, EventSource):
 def check_inside(spans, start, stop) -> None:
     """Raise unless a span of time lies in one of those that a source was narrowed to; None is all time."""
     if spans is not None and not any(low <= start and stop <= high for low, high in spans):
-        raise ValueError(f"Hits from {start} to {stop} were asked of a source that was narrowed to {spans}.")
+        raise ValueError(f"Hits from {start} to {stop} were requested from a source that was narrowed to {spans}.")

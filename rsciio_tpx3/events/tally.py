@@ -1,4 +1,4 @@
-"""What a pass over a recording counts beside its events: hits that made no event, and why.
+"""What a pass over a recording counts besides its events: hits that made no event, and why.
 
 Each source notes a `Tally` for each part that it is asked for. They add up over parts, and over a chain of sources, so
 that in the end every hit of a recording is accounted for.
@@ -28,13 +28,13 @@ class Tally:
     squares : int
         Sum of their squared numbers of hits.
     too_small, too_large, tot_too_low, tot_too_high : int
-        Clusters left out.
+        Clusters excluded.
     hits_left_out : int
         Their hits.
     sizes : numpy.ndarray of int64, shape (16,)
         Kept electrons by number of hits; the last entry holds all larger ones.
     left_out : dict
-        What corrections left out: name of the step and "hits_left_out" or "electrons_left_out", to a number. The hits
+        What corrections excluded: name of the step and "hits_left_out" or "electrons_left_out", to a number. The hits
         of such electrons are counted too.
     """
 

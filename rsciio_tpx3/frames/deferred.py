@@ -41,7 +41,7 @@ class WaitingFrames(FrameSource):
     Attributes
     ----------
     about : dict
-        Notes of who loads: what the metadata were then, and which chunks were asked for.
+        Notes of who loads: what the metadata were then, and which chunks were requested.
     """
 
     def __init__(
@@ -123,5 +123,5 @@ class WaitingFrames(FrameSource):
         if found != told or frames.dtype != self.dtype:
             raise ScanSyncError(
                 f"The recording makes an array of shape {found} and type {frames.dtype} (NumPy order), but {told} and "
-                f"{self.dtype} were told when it was loaded. Load it again, without the options that are not so."
+                f"{self.dtype} were given when it was loaded. Load it again, without the options that do not match."
             )

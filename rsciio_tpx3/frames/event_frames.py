@@ -36,13 +36,13 @@ _TABLE_SHARE = 2  # intervals in a timetable for each hit, at the most
 
 
 def count_type(dwell: float, lines_per_row: int = 1) -> np.dtype:
-    """Smallest unsigned type that holds what one pixel can count at one scan position, in `dwell` ticks a line."""
+    """Smallest unsigned type that holds what one pixel can count at one scan position, in `dwell` ticks per line."""
     most = 2 * (dwell / _DEAD_TICKS + 1) * lines_per_row
     return np.dtype(next(t for t in ("u1", "u2", "u4") if most <= np.iinfo(t).max or t == "u4"))
 
 
 class EventFrames(FrameSource):
-    """CSR rows of the positions of a scan, decoded from events where they are asked for.
+    """CSR rows of the positions of a scan, decoded from events where they are requested.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class EventFrames(FrameSource):
         """
         height, width = self.sig_shape
         if self.values != "counts":
-            # a sum may be zero: a hit without energy is no entry, as everywhere else
+            # a sum may be zero: a hit without energy is not an entry, as everywhere else
             return CSRFrames(weighted_rows(self, start, stop), shape=(stop - start, height, width), prune=True)
         n_rows, n_pixels = stop - start, height * width
         n, dtype = 0, key_type(n_rows, n_pixels)
@@ -131,7 +131,7 @@ class EventFrames(FrameSource):
         outside = np.zeros(1 - NOWHERE, np.int64)
         threads = max(min(threads, len(pieces)), 1)
         with progress_bar(show_progressbar, total=len(pieces), desc="Counting hits per position") as bar:
-            # tables of the workers are small beside a recording, but not if each piece had its own
+            # tables of the workers are small compared with a recording, but not if each piece had its own
             groups = [pieces[i::threads] for i in range(threads)]
             for part_counts, part_outside in spread(partial(self._count_pieces, bar=bar), groups, threads):
                 counts += part_counts

@@ -56,7 +56,7 @@ class MemorySource(FrameSource):
         return self._token
 
     def row_events(self) -> np.ndarray:
-        """Entries per row; none of rows that `for_rows` left out. See `FrameSource`."""
+        """Entries per row; none of rows that `for_rows` excluded. See `FrameSource`."""
         entries = np.zeros(math.prod(self.nav_shape), np.int64)
         entries[self._first_row : self._first_row + self._frames.n_frames] = np.diff(self._frames.indptr)
         return entries

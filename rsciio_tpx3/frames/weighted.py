@@ -21,7 +21,7 @@ _TOT_STEP = 96  # ticks of 25 ns
 
 
 def value_type(values: str, dwell: float, lines_per_row: int = 1, clustered: bool = False) -> np.dtype:
-    """Type that holds what one pixel can sum up at one scan position, in `dwell` ticks a line.
+    """Type that holds what one pixel can sum up at one scan position, in `dwell` ticks per line.
 
     A pixel is over threshold one hit at a time, so its summed ToT is bounded by the dwell time; an electron brings the
     ToT of its neighbours along.

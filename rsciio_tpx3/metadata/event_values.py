@@ -64,7 +64,7 @@ def event_values(source: EventSource, options: Any, corrections: dict, counts: n
 
 
 def _with_left_out(corrections: dict[str, dict], tally: Tally) -> dict[str, dict]:
-    """What each correction reports, with the numbers of hits and electrons that it left out."""
+    """What each correction reports, with the numbers of hits and electrons that it excluded."""
     found = {name: dict(report) for name, report in corrections.items()}
     for (name, what), number in tally.left_out.items():
         found[name][what] = number

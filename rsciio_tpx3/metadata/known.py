@@ -137,7 +137,7 @@ def gather(
     calibrate: str | None = "auto",
     more: Sequence[Told] = (),
 ) -> Account:
-    """What the user, and the files beside a recording, tell about it.
+    """What the user, and the files next to a recording, tell about it.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def gather(
     Raises
     ------
     UnitError, ValueError
-        For what the user told. What is wrong in a file that was merely found is left out, with a warning.
+        For what the user told. What is wrong in a file that was merely found is excluded, with a warning.
     """
     calibration.check_choice(calibrate)
     named = metadata if isinstance(metadata, list) else [] if metadata is None else [metadata]
@@ -171,8 +171,8 @@ def gather(
             told += read_sidecar(os.fspath(item))
         else:
             raise TypeError(
-                f"metadata={item!r}: a dictionary such as {{'camera_length': '100 mm'}}, the path of a file, or a list "
-                "of these is needed. A signal goes to metadata_from."
+                f"metadata={item!r}: expected a dictionary such as {{'camera_length': '100 mm'}}, the path of a file, "
+                "or a list of these. A signal goes to metadata_from."
             )
     path = first_piece(filename)
     if os.path.isfile(path):
@@ -186,7 +186,7 @@ def gather(
 
 
 def first_piece(filename: str | os.PathLike | Sequence, all_parts: bool = False) -> str | os.PathLike:
-    """The file beside which others are looked for: the first of an acquisition in pieces."""
+    """The file next to which others are looked for: the first of an acquisition in pieces."""
     if not isinstance(all_parts, (bool, np.bool_)):
         filename = all_parts
     return filename if isinstance(filename, (str, os.PathLike)) else next(iter(filename), "")
@@ -199,7 +199,7 @@ def steered(signal: str, navigation_shape: Any, pattern: Any, layout: Any, gap: 
 
 
 def _add_shape(own: Told, axes: list[dict]) -> None:
-    # frames over time, and time bins, are no part of the scan's shape
+    # frames over time, and time bins, are not part of the scan's shape
     nav = [axis for axis in axes[:-2] if not str(axis.get("name")).startswith("time")]
     if 2 <= len(nav) <= 3:
         own.values["navigation_shape"] = [int(axis["size"]) for axis in reversed(nav)]

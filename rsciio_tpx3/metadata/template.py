@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["sidecar_text", "table_lines", "template_text"]
 
 _HEAD = """\
-# What is known about {what}. Save it beside the recording: as scan.metadata.toml for scan.tpx3, or as
+# What is known about {what}. Save it next to the recording: as scan.metadata.toml for scan.tpx3, or as
 # metadata.toml where the folder holds one recording only. Every line may be left out. A quantity needs its unit;
 # an error may be given as "100 +/- 2 mm".
 """

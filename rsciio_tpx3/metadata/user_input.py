@@ -1,7 +1,7 @@
 """What a person wrote: a dictionary, or a JSON, YAML or TOML file, flat or as HyperSpy's tree.
 
 A key may be the name of a row of the table, one of its other words, or its place in HyperSpy's tree, dotted or
-nested; case, blanks and hyphens do not matter. A unit stands in the text ("100 mm"), or beside a number as
+nested; case, blanks and hyphens do not matter. A unit stands in the text ("100 mm"), or next to a number as
 ``<key>_units``.
 """
 
@@ -87,7 +87,7 @@ class _Once(Told):
             self.errors.update(again.errors)
             return
         problem = (
-            f"{self.label}: {name} is told twice, as {display(name, self.values[name])} and, by {key or name}, as "
+            f"{self.label}: {name} is given twice, as {display(name, self.values[name])} and, by {key or name}, as "
             f"{display(name, again.values[name])}."
         )
         if LEAVES[name].kind == "text":
@@ -96,7 +96,7 @@ class _Once(Told):
             raise MetadataConflictError(f"{problem} Say it once.")
         elif name not in self.doubtful:
             self.doubtful.add(name)
-            _logger.warning(f"{problem} Both are left out.")
+            _logger.warning(f"{problem} Both are excluded.")
 
     def decided(self) -> Told:
         """Without what is doubtful."""
@@ -159,8 +159,8 @@ def read_tree(tree: dict, label: str, kind: str, strict: bool = False, bare: str
     label, kind, strict
         See `Told`.
     bare : dict, optional
-        Name of a quantity to the unit of its number, where none stands beside it and `HYPERSPY_UNITS` does not
-        tell it. A number without a unit is left out otherwise, with a warning.
+        Name of a quantity to the unit of its number, where none stands next to it and `HYPERSPY_UNITS` does not
+        tell it. A number without a unit is excluded otherwise, with a warning.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def _add_as_it_is(told: Told, name: str, value: Any, error: float | None, row: L
                 check(name, value, row.unit, f"{told.label}: {row.leaf}")
             error = None if error is None else float(to_number(error, f"{told.label}: {row.leaf}_errors"))
         except ValueError as problem:
-            _logger.warning(f"{problem} This value is left out.")
+            _logger.warning(f"{problem} This value is excluded.")
             return
         told.values[name] = value
         if error is not None:
@@ -267,7 +267,7 @@ def add_moment(told: Told, value: Any, key: str | None) -> None:
         moment = datetime.datetime.fromisoformat(str(value)[:64].replace("Z", "+00:00"))
     except ValueError:
         problem = (
-            f"{told.label}: {key}={shown(value)} is no ISO date and time. Write for example "
+            f"{told.label}: {key}={shown(value)} is not an ISO date and time. Write for example "
             "'2024-05-03T14:03:27+02:00'."
         )
         if told.strict:
@@ -287,6 +287,6 @@ def _warn_of_slips(unknown: dict, label: str) -> None:
         near = difflib.get_close_matches(word, _WORDS, n=1, cutoff=0.85)
         if near:
             _logger.warning(
-                f"{label}: {key!r} is no known quantity and was kept in original_metadata only. Did you mean "
+                f"{label}: {key!r} is not a known quantity and was kept in original_metadata only. Did you mean "
                 f"{_WORDS[near[0]]!r}?"
             )

@@ -215,7 +215,7 @@ class NXEventSource(FrameSource):
                 "of the positions, each has the events of the next: write it with a 0 in front and without its last."
             )
         if starts[0] != 0:
-            _logger.warning(f"{starts[0]} events in {where} come before the first position and are left out.")
+            _logger.warning(f"{starts[0]} events in {where} come before the first position and are excluded.")
 
     def _check_arrays(self, shape_given: bool) -> None:
         """Lengths, types and places of the arrays, asked before anything is read."""
@@ -227,14 +227,14 @@ class NXEventSource(FrameSource):
                 arrays["detector_number"] = find(file, self.numbers, self.allow_external)
             for name, array in arrays.items():
                 if not hasattr(array, "dtype") or array.shape is None or array.dtype.kind not in "iuf":
-                    raise Tpx3FormatError(f"{self._where(name)} is absent, or no list of numbers.")
+                    raise Tpx3FormatError(f"{self._where(name)} is absent, or not a list of numbers.")
             others = [stamp for array in arrays.values() for stamp in check_stored(array, self.allow_external)]
             self.others = tuple({stamp.path: stamp for stamp in others}.values())
             n_events, n_index = len(arrays["event_id"]), len(arrays["event_index"])
             if self.values != "counts" and arrays["pulse_height"].size != n_events:
                 raise Tpx3FormatError(
                     f"{self._where('pulse_height')} has {arrays['pulse_height'].size} values for {n_events} events; "
-                    "one for each is needed. The file is damaged."
+                    "expected one for each. The file is damaged."
                 )
             told = find(group, "total_counts", self.allow_external)
             told = whole(value(told)) if getattr(told, "shape", None) in ((), (1,)) else None

@@ -64,11 +64,11 @@ def file_reader(
     Parameters
     ----------
     filename : str or Path
-        The TOML file; the arrays lie beside it.
+        The TOML file; the arrays lie next to it.
     <lazy>
     navigation_shape : tuple of int, optional
         Scan positions ``(x, y)`` or ``(x, y, frames)``, instead of those in the TOML. Positions
-        without a frame are blank, frames without a position left out, with a warning.
+        without a frame are blank, frames without a position excluded, with a warning.
     signal_shape : tuple of int, optional
         Detector ``(x, y)`` in pixels, instead of that in the TOML; as many pixels.
     sync_offset : int
@@ -125,7 +125,7 @@ def file_reader(
 def _two_numbers(signal_shape: tuple[int, ...]) -> tuple[int, ...]:
     shape = tuple(np.atleast_1d(signal_shape))
     if len(shape) != 2 or any(n != int(n) or n < 1 for n in shape):
-        raise ValueError(f"signal_shape={signal_shape!r}: two whole numbers above 0 are needed, (x, y).")
+        raise ValueError(f"signal_shape={signal_shape!r}: expected two positive integers, (x, y).")
     return tuple(int(n) for n in shape[::-1])
 
 
@@ -138,7 +138,7 @@ def _own_record(about: Description) -> dict | None:
     if record is None:
         _logger.warning(
             f"nav_shape or sig_shape in {about.path!r} were changed since it was written: its axes and metadata "
-            "are left out."
+            "are excluded."
         )
     return record
 
@@ -156,7 +156,7 @@ def _metadata(about: Description) -> dict:
 def file_writer(
     filename: str | os.PathLike, signal: dict, compact: bool = False, show_progressbar: bool | None = None, **kwds: Any
 ) -> None:
-    """Write a signal as a raw_csr data set: a TOML file and three raw arrays beside it.
+    """Write a signal as a raw_csr data set: a TOML file and three raw arrays next to it.
 
     LiberTEM (0.16) and Reader4D open it. The TOML appears last, when everything is on the disk, so
     an interrupted run never leaves a data set that opens. An old data set of the same name stays whole

@@ -4,8 +4,8 @@ A checksum of a whole file has to read all of it. The sum of a block adds up its
 last one filled with zeros), modulo 2**64, each mixed beforehand with its number in the file, as in SplitMix64. Mixing
 gives each word another number, so any one word that changes changes the sum; and it is not linear, so that two changes
 do not cancel (upper bits of two words did, in a sum of words times odd numbers). The loop takes two thirds of the time
-of zlib's CRC-32 where that is fast, and adds up blocks that become one. It is no cryptographic sum, and finds damage,
-not forgery; SHA-256 of the whole is kept beside it.
+of zlib's CRC-32 where that is fast, and adds up blocks that become one. It is not a cryptographic sum, and finds
+damage, not forgery; SHA-256 of the whole is kept next to it.
 
 Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014 (the constants are those of
 their 13th variant of the mixing function).

@@ -1,6 +1,6 @@
 """What an event format declares, and the one assembly that makes a reader of it.
 
-A format says what its source is called, which options it takes, and what lies beside its files; everything else (scan,
+A format says what its source is called, which options it takes, and what lies next to its files; everything else (scan,
 electrons, metadata, laziness, following a growing file, documentation) is the same for all of them, and is here.
 """
 
@@ -55,7 +55,7 @@ class EventFormat:
     file : callable
         What the source takes of the user's `filename`; refuses what it cannot be.
     sidecars : callable
-        ``sidecars(filename)`` gives `Told` of files beside it that only this format has.
+        ``sidecars(filename)`` gives `Told` of files next to it that only this format has.
     defaults : dict
         Of options that are not as usual.
     texts : dict
@@ -261,7 +261,7 @@ Returns
 -------
 list of dict
     Each with ``signal`` (what to pass), ``ready`` (whether it loads as it is), and either ``navigation_shape``,
-    ``sync`` and ``tdc``, or ``needs``: what has to be told and why.
+    ``sync`` and ``tdc``, or ``needs``: what has to be given and why.
 
 Examples
 --------

@@ -106,7 +106,7 @@ OPTIONS: Mapping[str, Option] = {
             "navigation_shape",
             None,
             "scan",
-            shape("two or three whole numbers above 0 are needed, (x, y) or (x, y, frames)", lengths=(2, 3)),
+            shape("expected two or three positive integers, (x, y) or (x, y, frames)", lengths=(2, 3)),
             "tuple of int, optional",
             "Scan positions as ``(x, y)`` or ``(x, y, frames)``. Found from the trigger edges where they tell "
             "it. It may differ from what was set at the microscope: a line is sampled with as many columns as "
@@ -158,7 +158,7 @@ OPTIONS: Mapping[str, Option] = {
             "scan",
             word,
             '{"raster", "serpentine"}',
-            "Whether every other line runs backwards; raster unless a sidecar tells otherwise.",
+            "Whether every other line runs backwards; raster unless a sidecar says otherwise.",
         ),
         Option(
             "positions",
@@ -250,7 +250,7 @@ OPTIONS: Mapping[str, Option] = {
             "source",
             layout,
             '{"single", "quad", "strip", "strip-reversed"} or list of dict, optional',
-            "Arrangement of the chips; from the chips in the file by default (a strip must be asked for).",
+            "Arrangement of the chips; from the chips in the file by default (a strip must be requested).",
         ),
         Option(
             "gap",
@@ -258,7 +258,7 @@ OPTIONS: Mapping[str, Option] = {
             "source",
             whole(0, 64, none=True),
             "int",
-            "Extra pixels between the chips of a quad: 0, 2 or 4; 0 unless a sidecar tells otherwise.",
+            "Extra pixels between the chips of a quad: 0, 2 or 4; 0 unless a sidecar says otherwise.",
         ),
         Option(
             "orientation",
@@ -267,7 +267,7 @@ OPTIONS: Mapping[str, Option] = {
             word,
             "str",
             'Turn of the whole detector: "up", "left", "down", "right", and with "_mirrored"; "up" unless a '
-            "sidecar tells otherwise.",
+            "sidecar says otherwise.",
         ),
         Option(
             "cluster",
@@ -345,7 +345,7 @@ OPTIONS: Mapping[str, Option] = {
             sources,
             "dict, path, or list of these, optional",
             'What you know about the microscope, with units: ``{"beam_energy": "200 keV", "camera_length": '
-            '"100 mm", "scan_step": "0.05 nm"}``, or a JSON, YAML or TOML file of such keys. Files beside the '
+            '"100 mm", "scan_step": "0.05 nm"}``, or a JSON, YAML or TOML file of such keys. Files next to the '
             "recording are found by their name. See the guide on metadata.",
         ),
         Option(
@@ -354,7 +354,7 @@ OPTIONS: Mapping[str, Option] = {
             "metadata",
             source,
             "path or signal, optional",
-            "A file or signal whose microscope node is copied, such as an image recorded beside it.",
+            "A file or signal whose microscope node is copied, such as an image recorded next to it.",
         ),
         Option(
             "calibrate",
@@ -397,7 +397,7 @@ OPTIONS: Mapping[str, Option] = {
             "source",
             flag,
             "bool",
-            "The recording is still being written. What is there now is loaded; an incomplete end is no "
+            "The recording is still being written. What is there now is loaded; an incomplete end is not "
             "damage, and the file may grow. `hyperspy_sparse.refresh` gives a new signal with what came "
             "since.",
         ),
@@ -409,9 +409,7 @@ OPTIONS: Mapping[str, Option] = {
             "bool, optional",
             "None shows a bar for work that takes longer than two seconds.",
         ),
-        Option(
-            "signal_shape", None, "file", shape("two whole numbers above 0 are needed, (x, y) in pixels", lengths=(2,))
-        ),
+        Option("signal_shape", None, "file", shape("expected two positive integers, (x, y) in pixels", lengths=(2,))),
         Option("sync_offset", 0, "file", whole(-(1 << 48), 1 << 48)),
         Option("dataset_path", None, "file", path_in_file),
         Option("keep_flyback", True, "file", flag),
@@ -430,8 +428,8 @@ OPTIONS: Mapping[str, Option] = {
             "file",
             seconds_or_flag,
             "bool or float",
-            "Read the structure of the file in another process first, which is stopped after 60 s (or so many): some "
-            "damaged files keep the HDF5 library busy for ever. `rsciio_tpx3.convert.check` always does.",
+            "Read the structure of the file in another process first, which is stopped after 60 s (or that many "
+            "seconds): some damaged files keep the HDF5 library busy forever. `rsciio_tpx3.convert.check` always does.",
         ),
     )
 }

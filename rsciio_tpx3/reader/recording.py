@@ -122,7 +122,7 @@ def _warn_of_far_hits(scan: Scan, counts: np.ndarray) -> None:
             part = "tenth" if n_full <= len(in_groups) // 10 else f"{each * n_full:,}"
             _logger.warning(
                 f"All but {beyond} of {total} hits lie in the {side} {part} of {n:,} frames: the others may have wrong "
-                "times, and make the recording seem longer than it was. Check it, or tell the number of frames."
+                "times, and make the recording seem longer than it was. Check it, or give the number of frames."
             )
             return
     occupied = int(np.count_nonzero(in_groups))
@@ -130,7 +130,7 @@ def _warn_of_far_hits(scan: Scan, counts: np.ndarray) -> None:
     if scan.report["sync"] == "shared-clock" and occupied < 0.1 * len(in_groups) * -math.expm1(-total / len(in_groups)):
         _logger.warning(
             f"Only {each * occupied:,} of {n:,} frames have hits ({total:,} in all): times may be wrong, of packets "
-            "from before a reset for example, or the scan was short. Check it, or tell the number of frames."
+            "from before a reset for example, or the scan was short. Check it, or give the number of frames."
         )
 
 
@@ -186,8 +186,8 @@ def value_dtype(dtype: DTypeLike | None, dwell: float, lines_per_row: int, event
     kind, example = ("f", "float32") if events.values == "energy" else ("u", "uint16")
     if dtype.kind != kind:
         raise ValueError(
-            f"dtype={dtype} cannot hold {events.values}: "
-            f"{'a floating-point' if kind == 'f' else 'an unsigned integer'} type such as {example!r} is needed."
+            f"dtype={dtype} cannot hold {events.values}: expected "
+            f"{'a floating-point' if kind == 'f' else 'an unsigned integer'} type such as {example!r}."
         )
     return dtype
 

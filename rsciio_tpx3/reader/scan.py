@@ -42,7 +42,7 @@ def numpy_order(navigation_shape: tuple[int, ...] | None) -> tuple[int, ...] | N
         return None
     check_options({"navigation_shape": navigation_shape})
     shape = tuple(int(n) for n in navigation_shape[::-1])
-    # frames may be added up or left out; positions of one frame may not
+    # frames may be added up or excluded; positions of one frame may not
     refuse_many_positions(
         math.prod(shape[-2:]), f"navigation_shape={tuple(shape[::-1])}", "Take a coarser shape of one frame."
     )
@@ -59,7 +59,7 @@ def scan_options(**given: Any) -> ScanOptions:
     Parameters
     ----------
     **given
-        Options of the group "scan" in `rsciio_tpx3.reader.options.OPTIONS`; those left out have their default.
+        Options of the group "scan" in `rsciio_tpx3.reader.options.OPTIONS`; those omitted have their default.
 
     Returns
     -------
@@ -67,7 +67,9 @@ def scan_options(**given: Any) -> ScanOptions:
     """
     signal = given.get("signal", OPTIONS["signal"].default)
     if signal not in ("scan", "frames"):
-        raise ValueError(f"signal={shown(signal)} is none of 'scan', 'frames'; see available_signals(file).")
+        raise ValueError(
+            f"signal={shown(signal)} is not valid: must be one of 'scan', 'frames'; see available_signals(file)."
+        )
     words: dict[str, Any] = {}
     for name in names_of("scan"):
         field, value = _FIELDS.get(name, name), given.get(name)
@@ -93,8 +95,8 @@ def _time_bins(value: Any) -> TimeBins | None:
     if isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64)):
         return TimeBins("dwell", int(value))
     raise ValueError(
-        f'time_bins={shown(value)}: a number of bins inside the dwell time, {{"over": "recording", "number": 10}} or '
-        '{"over": "recording", "width": "1 s"} is needed.'
+        f"time_bins={shown(value)}: expected a number of bins inside the dwell time, "
+        '{"over": "recording", "number": 10} or {"over": "recording", "width": "1 s"}.'
     )
 
 
@@ -117,13 +119,13 @@ def _read_positions(positions: Any) -> np.ndarray | None:
             return np.asarray(positions)
         except (TypeError, ValueError):
             raise ValueError(
-                f"positions={shown(positions)}: a list of whole numbers, the flat position of each pulse, is needed."
+                f"positions={shown(positions)}: expected a list of integers, the flat position of each pulse."
             ) from None
     try:
         path = need_file(positions)
     except (FileNotFoundError, Tpx3FormatError) as error:
-        raise type(error)(f"positions={shown(positions)}: a file of whole numbers is expected; {error}") from None
-    with format_errors(path, "scan positions (a .npy file, or text of whole numbers)"):
+        raise type(error)(f"positions={shown(positions)}: expected a file of integers; {error}") from None
+    with format_errors(path, "scan positions (a .npy file, or text of integers)"):
         return load_npy(path) if has_ending(path, ".npy") else np.loadtxt(path, dtype=np.int64, ndmin=1)
 
 
@@ -183,7 +185,7 @@ def told_options(index: EventIndex, options: ScanOptions, account: Account) -> S
 
 def _check_told_rows(index: EventIndex, options: ScanOptions, label: str) -> None:
     """Refuse a sidecar's shape that the edges contradict: its lines would end up in wrong rows."""
-    # frames that are added up or left out, and time bins, would hide how many frames of how many rows were recorded
+    # frames that are added up or excluded, and time bins, would hide how many frames of how many rows were recorded
     recorded = replace(options, nav_shape=None, frames=FrameChoice(), time_bins=None)
     try:
         found = build_scan(index, recorded)
@@ -194,6 +196,6 @@ def _check_told_rows(index: EventIndex, options: ScanOptions, label: str) -> Non
     rows, told = found.nav_shape[-2], told_shape[-2]
     if rows != told and (frames > 1 or told < rows < 2 * told):
         raise MetadataConflictError(
-            f"{label} tells {told} rows of scan positions, but the trigger edges show {counted(frames, 'frame')} of "
+            f"{label} gives {told} rows of scan positions, but the trigger edges show {counted(frames, 'frame')} of "
             f"{rows}. Decide by navigation_shape=({told_shape[-1]}, {rows}), or what the scan really was."
         )

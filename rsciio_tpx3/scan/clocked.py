@@ -57,7 +57,7 @@ def _clocked_lines(options: ScanOptions, starts, report, messages=(), numbers: n
     scanned = start < np.repeat(next_frame, n_lines)
     if not scanned.all():
         cut = counted(int((~scanned).sum()), "line")
-        messages = [*messages, f"{cut} would begin after the next frame's edge: left out."]
+        messages = [*messages, f"{cut} would begin after the next frame's edge: excluded."]
         start, stop, phase, num, frames, rows = (a[scanned] for a in (start, stop, phase, num, frames, rows))
     report.update(
         dwell_time=ticks_to_seconds(float(options.dwell)),
@@ -68,7 +68,7 @@ def _clocked_lines(options: ScanOptions, starts, report, messages=(), numbers: n
 
 
 def _multiples(n, step, den):
-    """The times ``n * step`` as whole ticks and the rest in 1/den ticks; `step` is a whole number of these."""
+    """The times ``n * step`` as whole ticks and the rest in 1/den ticks; `step` is an integer number of these."""
     each_whole, each_rest = divmod(int(step * den), den)
     carry, rest = np.divmod(n * each_rest, den)
     return n * each_whole + carry, rest
@@ -118,7 +118,7 @@ def shared_clock_scan(index: EventIndex, options: ScanOptions):
         frame,
         options,
         f"A frame takes {_seconds(frame)}, and the last hit came at {_seconds(last)}: where that is one wrong time, or "
-        "the recording went on after the scan, tell the number of frames by navigation_shape=(x, y, frames); otherwise "
+        "the recording went on after the scan, give the number of frames by navigation_shape=(x, y, frames); otherwise "
         "check navigation_shape and dwell_time.",
     )
     den = math.lcm(frame.denominator, options.delay.denominator)
@@ -175,7 +175,7 @@ def frames_over_time(index: EventIndex, options: ScanOptions) -> Scan:
     den, num = options.frame_time.denominator, options.frame_time.numerator
     _refuse_fine(den)
     # One segment holds several frames where there are many: a table with a line for each frame would cost 41 bytes a
-    # frame. Segments stay short beside the recording, since a chunk reads those that it touches.
+    # frame. Segments stay short compared with the recording, since a chunk reads those that it touches.
     most_columns = max(_SEGMENT_UNITS // num, 1)
     columns = min(max(1, -(-n // _MOST_SEGMENTS)), most_columns, n)
     number = np.arange(0, n + columns, columns, dtype=np.int64)

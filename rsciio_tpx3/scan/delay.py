@@ -123,7 +123,7 @@ def delay_of_scan(
         If the curve has no clear maximum, or the scan has no lines.
     """
     if method not in METHODS:
-        raise ValueError(f"method={method!r} is none of {', '.join(map(repr, METHODS))}.")
+        raise ValueError(f"method={method!r} is not valid: must be one of {', '.join(map(repr, METHODS))}.")
     options = _every_line(options)
     scan = build_scan(source.index(), options)
     serpentine = bool((scan.step < 0).any())

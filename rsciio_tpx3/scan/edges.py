@@ -37,7 +37,7 @@ __all__ = [
 _LONG = 1.5  # of the period: anything longer holds missing pulses or a frame flyback
 _FIT = 0.25  # of the period: how well missing pulses must explain a long gap
 _OUT_OF_STEP = 0.05  # of the period: an edge too many that no line has sent
-_STRAYS = 2  # edges alone in pauses for each whole frame: more are no accident
+_STRAYS = 2  # edges alone in pauses for each whole frame: more are not an accident
 _FEW_LESS = 0.95
 _COUNTER = 4096
 _MOST_PUT_BACK = 2 * 10**6
@@ -147,7 +147,7 @@ def pulses_of(edges: Edges, tdc: str, first: int = 0, least=0, in_run=()) -> Pul
         raise ScanSyncError(
             f"{pulses.burst} of {len(ticks)} {tdc} edges come far quicker than the rest, which come every "
             f"{period_text(pulses)}: either they are bursts and mark no line, or they are the lines. Pass "
-            "navigation_shape=(x, y) with dwell_time, which tell how long a line is; first_line=n passes over n edges "
+            "navigation_shape=(x, y) with dwell_time, which give how long a line is; first_line=n passes over n edges "
             "from before the scan."
         )
     return pulses
@@ -274,7 +274,7 @@ def _without_strays(pulses: Pulses, in_run):
 
 
 def _kept(doubtful, stray):
-    """`Pulses.doubtful` of those that are kept: what was doubtful before one left out is so before the next."""
+    """`Pulses.doubtful` of those that are kept: what was doubtful before one excluded is so before the next."""
     kept = np.flatnonzero(~stray)
     if len(kept) == 0:
         return doubtful[:0]
@@ -301,7 +301,7 @@ def _sort_out(edges, number, period) -> dict:
     after_burst = np.concatenate([[False], burst[:-1]])[~burst][1:]
     edges, number = edges[~burst], number[~burst]
     intervals = np.diff(edges)
-    # what is missing in a burst is no line
+    # what is missing in a burst is not a line
     missing = np.where(after_burst | (intervals <= _LONG * period), 0, np.diff(number) - 1)
     # more than the gap has room for: the counter leaped, or what is missing was a burst
     doubtful = (missing + 1) * period > intervals + _FIT * period
@@ -389,10 +389,10 @@ def _glitches(edges, number, period):
     intervals = np.diff(edges)
     off = np.abs(intervals - period)
     off_whole = np.abs(edges[2:] - edges[:-2] - period)
-    # the edge left out is the one whose absence makes an interval more regular
+    # the edge excluded is the one whose absence makes an interval more regular
     split = (off_whole < 0.02 * period) & (off[:-1] > off_whole) & (off[1:] > off_whole)
     split[1:] &= ~split[:-1]
-    # the last pulse of a burst is no glitch, although a burst's last interval and a line add up to a line
+    # the last pulse of a burst is not a glitch, although a burst's last interval and a line add up to a line
     short = intervals < SHORT * period
     split[1:] &= ~(short[1:-1] & short[:-2])
     glitch[1:-1] = split
@@ -432,7 +432,7 @@ def gap_messages(pulses: Pulses, what: str):
     messages = []
     if not pulses.counter_usable:
         messages.append(
-            f"The counter of the {what} edges has no regular step: a missing edge cannot be told from a pause."
+            f"The counter of the {what} edges has no regular step: a missing edge cannot be told apart from a pause."
         )
     if pulses.repaired:
         messages.append(
@@ -441,7 +441,7 @@ def gap_messages(pulses: Pulses, what: str):
         )
     if pulses.lost.any():
         messages.append(
-            f"{counted(int(pulses.lost.sum()), what)} missing where the gap does not tell when they were scanned: the "
+            f"{counted(int(pulses.lost.sum()), what)} missing where the gap does not show when they were scanned: the "
             "positions stay empty."
         )
     if pulses.unexplained:
@@ -455,9 +455,9 @@ def gap_messages(pulses: Pulses, what: str):
             "put in step."
         )
     if pulses.burst and what != "line":
-        messages.append(f"{counted(pulses.burst, 'edge')} far quicker than {what}s come: left out.")
+        messages.append(f"{counted(pulses.burst, 'edge')} far quicker than {what}s come: excluded.")
     if pulses.spurious:
         messages.append(
-            f"{counted(pulses.spurious, 'edge')} inside a {what}, or alone in a pause, taken as a glitch and left out."
+            f"{counted(pulses.spurious, 'edge')} inside a {what}, or alone in a pause, taken as a glitch and excluded."
         )
     return messages

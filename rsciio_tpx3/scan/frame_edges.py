@@ -75,7 +75,7 @@ def frame_edges(edges: Edges, kind: str, pulses: Pulses, lines: int | None = Non
 
 
 def _one_begins(begin, pulses: Pulses, lines):
-    """Whether one edge alone stands where a frame may begin: none is beside it to compare with."""
+    """Whether one edge alone stands where a frame may begin: none is next to it to compare with."""
     if begin == 0 or pulses.run[begin] != pulses.run[begin - 1]:
         return True
     if lines is None:

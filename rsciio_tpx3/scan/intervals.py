@@ -16,7 +16,7 @@ import numpy as np
 
 __all__ = ["SHORT", "IntervalKind", "holds", "kinds_of_intervals", "line_interval"]
 
-SHORT = 0.25  # of the interval from line to line: anything closer is no line of its own
+SHORT = 0.25  # of the interval from line to line: anything closer is not a line of its own
 _ALIKE = 1.3  # intervals of one kind follow each other this closely when sorted
 _PARTS = 10  # times as many: what is so rare and so near are parts of the other kind
 _SHARE = 0.7  # of the number of another kind: lines are as frequent as pauses, even if some are missing
@@ -44,7 +44,7 @@ class IntervalKind:
 def kinds_of_intervals(intervals: np.ndarray) -> list[IntervalKind]:
     """The kinds of intervals in a series, shortest first.
 
-    Kinds of one, or of less than a hundredth of all, are left out where a larger one exists: they are
+    Kinds of one, or of less than a hundredth of all, are excluded where a larger one exists: they are
     parts of intervals that a glitch has split, single pauses, and missing edges. So are those that would make
     a more frequent kind neither lines nor bursts, such as two lines where each other edge is missing, and parts of
     lines that edges too many have split.

@@ -96,7 +96,7 @@ def line_scan(index: EventIndex, options: ScanOptions, sync, tdc) -> Scan:
 
 
 def lines_of_frame(options: ScanOptions):
-    """Trigger lines in a frame of the shape asked for; None where none is."""
+    """Trigger lines in a frame of the requested shape; None where none is."""
     if options.nav_shape is None:
         return None
     return options.nav_shape[-2] * options.lines_per_row + sum(options.skip_lines)
@@ -200,7 +200,7 @@ def _fitted(pulses: Pulses):
 
 
 def _fit(pulses: Pulses):
-    """The fitted times as a whole number near them and a float to be added."""
+    """The fitted times as an integer near them and a float to be added."""
     number = np.arange(len(pulses), dtype=np.float64)
     kept = ~pulses.lost
     run = _stretches(pulses)
@@ -241,7 +241,7 @@ def _frame_rows(pulses: Pulses, options: ScanOptions):
     """Frame and row of each line, and the number of lines in a frame.
 
     Frame marks (a burst, or a gap no missing pulse explains) decide where they are regular; the
-    shape asked for must agree with them. Lines before the first mark are the end of a frame that
+    shape requested must agree with them. Lines before the first mark are the end of a frame that
     began before the recording; a later frame that lacks lines was stopped, and lacks its last ones.
     """
     wanted = lines_of_frame(options)
@@ -384,9 +384,7 @@ def _columns(options: ScanOptions, gated, pulses: Pulses, length, n_rows: int):
     dwell = options.dwell
     if options.active_fraction is not None and (gated or (dwell is not None and nx is not None)):
         known = "both edges of a line are recorded" if gated else "dwell_time and navigation_shape are given"
-        raise ScanSyncError(
-            f"active_fraction={options.active_fraction} has nothing to tell where {known}: leave it out."
-        )
+        raise ScanSyncError(f"active_fraction={options.active_fraction} is not used where {known}: omit it.")
     if gated:
         if nx is None and dwell is not None:
             nx = max(1, int(round(float(np.median(length)) / float(dwell))))
@@ -403,7 +401,7 @@ def _columns(options: ScanOptions, gated, pulses: Pulses, length, n_rows: int):
         _need_dwell(options, pulses, f"each of {n_rows} rows")
         if not np.isfinite(pulses.period):
             raise ScanSyncError(
-                "A single line edge tells no line period for active_fraction. "
+                "A single line edge gives no line period for active_fraction. "
                 + (COMES_LATER if options.follow else 'Pass dwell_time="1 us" instead.')
             )
         dwell = Fraction(pulses.period) * Fraction(str(options.active_fraction)) / nx
@@ -431,7 +429,7 @@ def _need_dwell(options: ScanOptions, pulses: Pulses, row) -> None:
         raise ScanSyncError(
             f"The edges mark where {row} begins, every {period_text(pulses)}, but not how long "
             'the beam stays on a position. Pass navigation_shape and dwell_time="1 us", or '
-            "navigation_shape and active_fraction=0.9 (the share of the period that is no flyback); if each edge "
+            "navigation_shape and active_fraction=0.9 (the share of the period that is not flyback); if each edge "
             'is one probe position, sync="pixel-trigger".'
         )
 
@@ -473,7 +471,7 @@ def scan_of_lines(
             f"{scanned} of {expected} lines were recorded: the positions of the others are empty.",
         ]
     if found_frames > n_frames:
-        messages = [*messages, f"{found_frames} frames were recorded, {n_frames} asked for: the rest is left out."]
+        messages = [*messages, f"{found_frames} frames were recorded, {n_frames} requested: the rest is excluded."]
     report.update(
         lines_expected=expected,
         lines_placed=scanned,
@@ -487,7 +485,7 @@ def scan_of_lines(
         report["flyback_time_error"] = math.hypot(of_line, nx * of_dwell)
     order = np.argsort(start, kind="stable")
     start, stop = start[order], stop[order].copy()
-    # a line ends where the next begins, whatever was asked for: no hit has two places
+    # a line ends where the next begins, whatever was requested: no hit has two places
     stop[:-1] = np.minimum(stop[:-1], start[1:])
     return Scan(
         nav_shape=tuple(int(n) for n in nav_shape),

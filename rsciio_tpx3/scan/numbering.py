@@ -190,7 +190,7 @@ class _Runs:
         absent = int(((within < 0) & ~self.pulses.lost).sum())
         if absent:
             messages.append(
-                f"{counted(absent, 'edge')} beyond the {what}s, or where no mark tells the number: left out. "
+                f"{counted(absent, 'edge')} beyond the {what}s, or where no mark tells the number: excluded. "
                 "(first_line=n passes over n edges before the scan.)"
             )
         return messages

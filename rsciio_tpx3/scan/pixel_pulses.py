@@ -187,7 +187,7 @@ def _listed_positions(number, options: ScanOptions):
     ny, nx = options.nav_shape[-2:]
     if positions.dtype.kind not in "iu" or (positions.ndim != 1 and positions.shape != (ny, nx)):
         raise ScanSyncError(
-            f"positions must be a list of whole numbers, one flat position y * {nx} + x a pulse; found "
+            f"positions must be a list of integers, one flat position y * {nx} + x per pulse; found "
             f"{positions.dtype} of shape {positions.shape}."
         )
     positions = positions.astype(np.int64).ravel()

@@ -28,7 +28,7 @@ class FrameChoice:
     Attributes
     ----------
     summed : bool or None
-        None leaves it to what else is asked for: separate, unless time takes the place of the frames.
+        None leaves it to what else is requested: separate, unless time takes the place of the frames.
     chosen : None, int, slice or tuple of int
         Frame numbers from 0; None for all. An integer makes a scan without a frame axis.
     """
@@ -85,8 +85,8 @@ def _chosen(value, given):
 
 def _misread(given) -> ValueError:
     return ValueError(
-        f'frames={shown(given)} is none of "separate", "sum", a frame number, a slice such as slice(0, 10) or "0:10", '
-        'a list of numbers, or ("sum", one of these).'
+        f'frames={shown(given)} is not valid: must be "separate", "sum", a frame number, a slice such as '
+        'slice(0, 10) or "0:10", a list of numbers, or ("sum", one of these).'
     )
 
 
@@ -106,7 +106,7 @@ def with_frames(scan: Scan, choice: FrameChoice, summed: bool) -> Scan:
     Scan
         ``report["frames_used"]`` lists the frame numbers where not all frames are a position of
         their own; ``report["frames"]`` counts those used, as do the numbers of lines expected, placed and
-        left out.
+        excluded.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def _used_segments(scan: Scan, used, n_frames, n_used):
 
 
 def _numbers(chosen, n_frames):
-    """Frame numbers from 0, in the order asked for."""
+    """Frame numbers from 0, in the order requested."""
     if chosen is None:
         return np.arange(n_frames)
     if isinstance(chosen, slice):

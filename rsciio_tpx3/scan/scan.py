@@ -36,6 +36,7 @@ __all__ = [
 
 # Why a hit has no position; as negative positions.
 BEFORE, FLYBACK, AFTER, LEFT_OUT = -1, -2, -3, -4
+# These are keys of the metadata (Hits_outside.in_lines_left_out_of_the_scan) and of the cache: their words must stay.
 OUTSIDE_NAMES = {
     BEFORE: "before the first line",
     FLYBACK: "in flyback",
@@ -76,7 +77,7 @@ class Scan:
     n_columns : int
         Positions in a segment; later hits belong to the flyback.
     base : numpy.ndarray of int64, shape (n_segments,)
-        Flat position of the segment's first column; negative for a segment left out of the scan.
+        Flat position of the segment's first column; negative for a segment excluded from the scan.
     step : numpy.ndarray of int8, shape (n_segments,)
         1, or -1 where the line is scanned backwards.
     report : dict
@@ -192,7 +193,7 @@ class Scan:
         runs = self.runs(start, stop)
         parts = {name: [getattr(self, name)[:0]] for name in _COLUMNS}
         for run in runs:
-            # an empty segment, left out of the scan, keeps the stretches apart for `runs`
+            # an empty segment, excluded from the scan, keeps the stretches apart for `runs`
             end = {"start": run.stop[-1], "stop": run.stop[-1], "phase": 0, "num": 1, "base": _APART, "step": 1}
             for name, columns in parts.items():
                 column = getattr(run, name)

@@ -1,4 +1,4 @@
-"""Which edges of a regular train keep step: what stands between two that do is no line.
+"""Which edges of a regular train keep step: what stands between two that do is not a line.
 
 A scan generator that runs on a clock sends its edges at equal distances. An edge out of step, whose train goes on
 in step without it, is a glitch; where the place of a line in such a train is empty and an edge stands near it, that
@@ -53,7 +53,7 @@ def slips(ticks: np.ndarray, period: float) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of bool, shape (n,)
-        Whether the interval before a pulse is no whole number of periods; False where the train keeps no step.
+        Whether the interval before a pulse is not an integer number of periods; False where the train keeps no step.
     """
     found = np.zeros(len(ticks), bool)
     tolerance = keeps_step(ticks, period)
@@ -113,7 +113,7 @@ def out_of_step(edges: np.ndarray, number: np.ndarray, period: float, tolerance:
     glitch : numpy.ndarray of bool, shape (n,)
     number : numpy.ndarray of int64, shape (n,)
         Running numbers without the edges that mark nothing. One that came too early or too late keeps its number:
-        with it left out, its line is missing, and its place is known.
+        with it excluded, its line is missing, and its place is known.
     """
     glitch, renumbered = np.zeros(len(edges), bool), number.copy()
     if np.any(np.abs(np.diff(edges) - period) > tolerance):

@@ -63,7 +63,7 @@ def build_scan(index: EventIndex, options: ScanOptions) -> Scan:
     Raises
     ------
     ScanSyncError
-        If the edges are absent, do not fit the shape asked for, or do not tell enough; or if the delay moves
+        If the edges are absent, do not fit the requested shape, or do not tell enough; or if the delay moves
         the scan out of the recording.
     LimitError
         If there would be more positions or lines than can be counted.
@@ -107,7 +107,7 @@ def _seconds(ticks):
 
 
 def _arranged(scan: Scan, options: ScanOptions, hit_span):
-    """The scan with the frames and the time axis that were asked for."""
+    """The scan with the frames and the time axis that were requested."""
     bins = options.time_bins
     # time over the recording takes the place of the frames, unless they are wanted too
     scan = with_frames(scan, options.frames, summed=bins is not None and bins.over == "recording")
@@ -115,7 +115,7 @@ def _arranged(scan: Scan, options: ScanOptions, hit_span):
 
 
 def choose_sync(index: EventIndex, options: ScanOptions):
-    """Convention and edge kind: as asked for, or as the edges suggest without guessing.
+    """Convention and edge kind: as requested, or as the edges suggest without guessing.
 
     Both directions of one input make a line gate; one direction is a line start, unless the pulses can only
     be pixel triggers.
@@ -128,7 +128,7 @@ def choose_sync(index: EventIndex, options: ScanOptions):
         if options.follow:
             raise ScanSyncError(f"No trigger edge has come so far. {COMES_LATER}")
         raise ScanSyncError(
-            "No trigger edges in the recording: nothing tells where a line begins. Record TDC1 or TDC2 "
+            "No trigger edges in the recording: nothing shows where a line begins. Record TDC1 or TDC2 "
             '(Serval setting Tdc), or load a stack of frames over time with signal="frames", '
             'frame_time="1 ms"; where scan and detector share a clock, pass sync="shared-clock" with '
             "navigation_shape and dwell_time."
@@ -143,12 +143,12 @@ def choose_sync(index: EventIndex, options: ScanOptions):
         _check_gate(index.edges, options, tdc)
         return "line-gate", tdc
     if options.follow and kinds[tdc] == 1:
-        raise ScanSyncError(f"Only one trigger edge has come so far: it does not tell what it marks. {COMES_LATER}")
+        raise ScanSyncError(f"Only one trigger edge has come so far: it does not show what it marks. {COMES_LATER}")
     return ("pixel-trigger" if _looks_like_pixels(index, options, tdc) else "line-start"), tdc
 
 
 def _without_stray_kinds(index: EventIndex, options: ScanOptions):
-    """The index without edges of a kind or input that has a few alone, beside a whole train; and what to say of it.
+    """The index without edges of a kind or input that has a few alone, next to a whole train; and what to say of it.
 
     One glitch, or one flipped bit that makes a rise a fall or moves it to the other input, changes no convention.
     """
@@ -165,12 +165,12 @@ def _without_stray_kinds(index: EventIndex, options: ScanOptions):
     if not stray:
         return index, []
     what = ", ".join(f"{kinds[name]} {name}" for name in stray)
-    message = f"Edges that mark nothing ({what}, beside {kinds[main]} {main}) are taken for glitches, and left out."
+    message = f"Edges that mark nothing ({what}, next to {kinds[main]} {main}) are taken for glitches, and excluded."
     return replace(index, edges=_uncounted(index.edges, stray, main)), [message]
 
 
 def _uncounted(edges, stray, main):
-    """The edges without strays, and without their numbers where they stand beside the lines of their input."""
+    """The edges without strays, and without their numbers where they stand next to the lines of their input."""
     counter = edges.counter.astype(np.int64)
     own = edges.select(main).ticks
     period = float(np.median(np.diff(own)))

@@ -47,7 +47,7 @@ class TimeBins:
 
     def __post_init__(self) -> None:
         if not isinstance(self.over, str) or self.over not in OVER:
-            raise ValueError(f"time_bins over {self.over!r} is none of {', '.join(map(repr, OVER))}.")
+            raise ValueError(f"time_bins over {self.over!r} is not valid: must be one of {', '.join(map(repr, OVER))}.")
         if (self.number is None) == (self.width is None):
             raise ValueError("time_bins needs either a number of bins or their width.")
         if self.width is not None and self.over == "dwell":
@@ -57,7 +57,7 @@ class TimeBins:
             )
         number = self.number
         if number is not None and (not is_whole(number, 1, math.inf)):
-            raise ValueError(f"time_bins: {number!r} is no number of bins; a whole number above 0 is needed.")
+            raise ValueError(f"time_bins: {number!r} is not valid: expected a positive integer.")
 
     def words(self) -> dict:
         """As the option is written, in plain text and numbers."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["NOWHERE", "Timetable", "add_counts", "count_entries", "make_timetable", "position_keys"]
 
 NOWHERE = -5
-"""Position of what is no hit of the stretch; other negative positions are those of `scan.OUTSIDE_NAMES`."""
+"""Position of what is not a hit of the stretch; other negative positions are those of `scan.OUTSIDE_NAMES`."""
 
 _MOST_CELLS = 1 << 16
 
@@ -192,7 +192,7 @@ def position_keys(
     begin, cell, shift
         Of the `Timetable`.
     row : numpy.ndarray of int64, one for each interval
-        Row from 0, or negative for what is left out.
+        Row from 0, or negative for what is excluded.
     bits : int
         Bits of a pixel number.
     keys : numpy.ndarray of uint32 or uint64, shape (n,) or more

@@ -49,8 +49,8 @@ class Defects:
             outside[~outside] = table.collector[pixels[~outside]] != pixels[~outside]
             if outside.any():
                 raise ValueError(
-                    f"defects: {name} pixel {pixels[outside][0]} is no pixel of the detector "
-                    f"{table.sig_shape}; flat indices y * width + x of real pixels are needed."
+                    f"defects: {name} pixel {pixels[outside][0]} is not a pixel of the detector "
+                    f"{table.sig_shape}; expected flat indices y * width + x of its pixels."
                 )
 
 

@@ -76,7 +76,7 @@ def make_edges(
         If the edge kind is unknown, or an edge number does not exist.
     """
     if scan.tdc not in EDGE_CODES:
-        raise ValueError(f"tdc={scan.tdc!r} is none of {', '.join(EDGE_CODES)}.")
+        raise ValueError(f"tdc={scan.tdc!r} is not valid: must be one of {', '.join(EDGE_CODES)}.")
     rng = np.random.default_rng([seed, 2])
     first, second = _times(scan)
     tdc, direction = scan.tdc.split("-")
@@ -125,7 +125,7 @@ def _chosen(what: Sequence[int] | float, n: int, rng: np.random.Generator, name:
     mask = np.zeros(n, bool)
     if isinstance(what, float):
         if not 0 <= what < 1:
-            raise ValueError(f"{name}={what!r}: a share from 0 to 1, or edge numbers, is needed.")
+            raise ValueError(f"{name}={what!r}: expected a share from 0 to 1, or edge numbers.")
         mask[1:-1] = rng.random(max(n - 2, 0)) < what
         return mask
     numbers = np.atleast_1d(np.asarray(what, np.int64)) if np.size(what) else np.empty(0, np.int64)

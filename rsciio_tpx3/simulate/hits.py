@@ -91,9 +91,9 @@ class HitModel:
 
     def __post_init__(self) -> None:
         if not 0 < self.cloud <= 0.6:
-            raise ValueError(f"cloud={self.cloud!r}: more than 0 and at most 0.6 pixels are needed.")
+            raise ValueError(f"cloud={self.cloud!r}: expected more than 0 and at most 0.6 pixels.")
         if self.response is not None and not isinstance(self.response, dict):
-            raise TypeError(f"response={type(self.response).__name__}: a dictionary of a, b, c and t is needed.")
+            raise TypeError(f"response={type(self.response).__name__}: expected a dictionary of a, b, c and t.")
         if not 0 < self.threshold < self.energy:
             raise ValueError(
                 f"threshold={self.threshold!r} keV must lie between 0 and the energy of an electron, "
@@ -115,7 +115,7 @@ class HitModel:
         if self.column_offset is not None:
             offsets[:] = np.asarray(self.column_offset, np.int64)
         if np.any(offsets % PIXEL_TICKS):
-            raise ValueError("column_offset: whole counts of 6 ticks (1.5625 ns) are needed.")
+            raise ValueError("column_offset: expected whole counts of 6 ticks (1.5625 ns).")
         dead = None if self.dead_time is None else float(exact_ticks(self.dead_time, "dead_time"))
         walk, jitter = (float(exact_ticks(getattr(self, name), name)) for name in ("walk", "jitter"))
         return walk, jitter, dead, offsets
@@ -309,7 +309,7 @@ def _share_charge(
                 if target < 0:
                     continue
                 share = total * part_y[dy] * part_x[dx]
-                # a wide border pixel collects what falls into the gap beside it
+                # a wide border pixel collects what falls into the gap next to it
                 k = 0
                 while k < used and pixels[k] != target:
                     k += 1

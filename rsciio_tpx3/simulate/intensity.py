@@ -36,7 +36,7 @@ class ArrayIntensity:
     def __init__(self, array: Any, sig_shape: tuple[int, int] | None = None) -> None:
         shape = tuple(int(n) for n in getattr(array, "shape", ()))
         if len(shape) != 4:
-            raise ValueError(f"intensity has shape {shape}; (scan y, scan x, detector y, detector x) is needed.")
+            raise ValueError(f"intensity has shape {shape}; expected (scan y, scan x, detector y, detector x).")
         self.array = array
         self.nav_shape, self.pattern_shape = shape[:2], shape[2:]
         self.sig_shape = self.pattern_shape if sig_shape is None else tuple(sig_shape)

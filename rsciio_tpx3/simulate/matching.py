@@ -20,7 +20,7 @@ __all__ = ["Matching", "match_electrons"]
 
 @dataclass(frozen=True)
 class Matching:
-    """Clusters beside the truth. An exact cluster holds all hits of one electron and no other hit.
+    """Clusters compared with the truth. An exact cluster holds all hits of one electron and no other hit.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ def match_electrons(truth: Truth, source: ClusteredSource) -> Matching:
     """
     hits, options = source.source.hits(), source.options
     if not np.array_equal(hits.pixel, truth.hit_pixel):
-        raise ValueError("These are not the hits of the truth: another file, another layout, or pixels left out.")
+        raise ValueError("These are not the hits of the truth: another file, another layout, or excluded pixels.")
     electron = truth.hit_electron[time_order(hits.toa, hits.pixel, hits.tot)]
     hits, label, found = label_hits(hits, source.grid, options)
     lowest = np.full(len(found.size), np.iinfo(np.int64).max)

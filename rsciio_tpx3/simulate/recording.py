@@ -81,7 +81,7 @@ def recording(
 ) -> Truth:
     """Simulate a recording, write it, and return what really happened.
 
-    Times are strings with a unit ("0.5 us") or whole numbers of ticks of 260.41666 ps.
+    Times are strings with a unit ("0.5 us") or integer numbers of ticks of 260.41666 ps.
 
     Parameters
     ----------
@@ -92,10 +92,10 @@ def recording(
     intensity : array-like or Specimen, optional
         A 4D intensity ``[y, x, detector y, detector x]`` (numpy, or any object with `shape` that
         gives one line at a time by ``intensity[y]``; smaller patterns lie in the middle of the
-        detector), or an object with the methods of `Specimen`. The built-in specimen if left out.
+        detector), or an object with the methods of `Specimen`. The built-in specimen if omitted.
     electrons_per_position : float, optional
         Mean dose. With an array, its intensities are scaled to it on average, and are the
-        expected electrons themselves when it is left out; with the specimen 100 when left out.
+        expected electrons themselves when it is omitted; with the specimen 100 when omitted.
     layout, gap, orientation
         Detector, see `rsciio_tpx3.events.geometry.make_layout`.
     hits : {"exact", "realistic"} or HitModel
@@ -120,7 +120,7 @@ def recording(
     max_words : int
         Longest chunk.
     global_time : time, optional
-        Interval of global-time pairs; none when left out.
+        Interval of global-time pairs; none when omitted.
     control_words : bool
         Shutter, heartbeat and end-of-readout words.
     chunk_counts : bool
@@ -351,7 +351,7 @@ def _source(
     """Where electrons come from, and how many for brightness 1."""
     if intensity is None:
         if nav_shape is None:
-            raise ValueError("nav_shape is needed: the scan (y, x), such as (64, 64).")
+            raise ValueError("nav_shape is missing: give the scan (y, x), such as (64, 64).")
         return specimen(nav_shape, sig_shape), 100.0 if dose is None else float(dose)
     if hasattr(intensity, "draw"):
         source, dose = intensity, 100.0 if dose is None else float(dose)
@@ -373,7 +373,7 @@ def _hit_model(hits: str | HitModel) -> HitModel:
         return hits
     models = {"exact": HitModel.exact, "realistic": HitModel}
     if hits not in models:
-        raise ValueError(f"hits={hits!r} is none of 'exact', 'realistic', and no HitModel.")
+        raise ValueError(f"hits={hits!r} is not valid: must be 'exact', 'realistic' or a HitModel.")
     return models[hits]()
 
 
@@ -393,23 +393,23 @@ def _check(
 ) -> None:
     unknown = sorted(set(edge_chips) - set(chips))
     if unknown or not len(edge_chips):
-        raise ValueError(f"edge_chips={edge_chips!r}: one or more of the chips {chips} are needed.")
+        raise ValueError(f"edge_chips={edge_chips!r}: expected one or more of the chips {chips}.")
     if n_files < 1 or not set(empty_files) < set(range(n_files)):
         raise ValueError(
-            f"n_files={n_files!r}, empty_files={empty_files!r}: numbers below n_files are needed, and "
+            f"n_files={n_files!r}, empty_files={empty_files!r}: expected file numbers below n_files, and "
             "one file that is not empty."
         )
     for name, share in (("lost_chunks", lost), ("swapped_chunks", swapped)):
         if isinstance(share, Real) and not 0 <= share <= 1:
-            raise ValueError(f"{name}={share!r}: a share from 0 to 1 is needed.")
+            raise ValueError(f"{name}={share!r}: expected a share from 0 to 1.")
     if not 2 <= max_words <= 8191:
         raise ValueError(f"max_words={max_words!r}: 2 to 8191 words fit a chunk.")
     if headerless and (n_files > 1 or stale):
         raise ValueError("headerless: one file without a stale start is what such readouts write.")
     if flyback not in (True, False, "retrace"):
-        raise ValueError(f"flyback_electrons={flyback!r} is none of True, False, 'retrace'.")
+        raise ValueError(f"flyback_electrons={flyback!r} is not valid: must be one of True, False, 'retrace'.")
     if drift is not None and np.shape(drift) != (scan.n_frames, 2):
-        raise ValueError(f"drift has shape {np.shape(drift)}; ({scan.n_frames}, 2) is needed.")
+        raise ValueError(f"drift has shape {np.shape(drift)}; expected ({scan.n_frames}, 2).")
 
 
 def _parts(

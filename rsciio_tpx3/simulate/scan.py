@@ -175,18 +175,18 @@ def make_scan(
         Kind of the edge that starts a line, position or frame.
     both_edges : bool, optional
         Record the opposite edge as well: at the line end, or in the middle of a position or of a
-        frame trigger's first position. When left out, true for the line gate only.
+        frame trigger's first position. When omitted, true for the line gate only.
     line_flyback : time, optional
-        From the end of a line to the next start; a fifth of the line when left out, none for pixel
+        From the end of a line to the next start; a fifth of the line when omitted, none for pixel
         trigger and shared clock.
     frame_flyback : time, optional
-        Extra time after the last line of a frame; when left out, as long as the burst.
+        Extra time after the last line of a frame; when omitted, as long as the burst.
     n_frames : int
         Passes over the same scan.
     pattern : {"raster", "serpentine"}
         Serpentine: every second line runs backwards.
     start_time : time, optional
-        Start of the first position on the detector's clock; 1 ms when left out, 0 for a shared
+        Start of the first position on the detector's clock; 1 ms when omitted, 0 for a shared
         clock. "26.84 s" puts the rollover of the pixel clock into the recording.
     line_jitter : time
         Standard deviation of the line starts, which the edges follow.
@@ -254,13 +254,13 @@ def _check(
     burst: tuple[int, int],
 ) -> None:
     if len(nav_shape) != 2 or min(nav_shape) < 1:
-        raise ValueError(f"nav_shape={nav_shape!r}: two positive numbers (y, x) are needed.")
+        raise ValueError(f"nav_shape={nav_shape!r}: expected two positive numbers (y, x).")
     if sync not in SYNC_KINDS:
-        raise ValueError(f"sync={sync!r} is none of {', '.join(SYNC_KINDS)}.")
+        raise ValueError(f"sync={sync!r} is not valid: must be one of {', '.join(SYNC_KINDS)}.")
     if pattern not in PATTERNS:
-        raise ValueError(f"pattern={pattern!r} is none of {', '.join(PATTERNS)}.")
+        raise ValueError(f"pattern={pattern!r} is not valid: must be one of {', '.join(PATTERNS)}.")
     if n_frames < 1:
-        raise ValueError(f"n_frames={n_frames!r}: at least one frame is needed.")
+        raise ValueError(f"n_frames={n_frames!r}: expected at least one frame.")
     if positions is not None and sync != "pixel-trigger":
         raise ValueError(f"positions needs sync='pixel-trigger'; sync is {sync!r}.")
     if jitter and sync in ("shared-clock", "frame-trigger", "periodic-line"):
@@ -275,7 +275,7 @@ def _burst(frame_burst: tuple[int, Any] | None) -> tuple[int, int]:
     number, interval = frame_burst
     interval = whole_ticks(interval, "frame_burst")
     if number < 1 or interval < 2:
-        raise ValueError(f"frame_burst={frame_burst!r}: a number and an interval above 0 are needed.")
+        raise ValueError(f"frame_burst={frame_burst!r}: expected a number and an interval above 0.")
     return int(number), interval
 
 
@@ -308,7 +308,7 @@ def _order(nav_shape: Sequence[int], pattern: str, positions: ArrayLike | None) 
     if pattern != "raster":
         raise ValueError("positions already gives the order; leave pattern='raster'.")
     if order.ndim != 1 or not len(order) or order.min() < 0 or order.max() >= n_positions:
-        raise ValueError(f"positions: flat indices from 0 to {n_positions - 1} are needed for nav_shape {nav_shape}.")
+        raise ValueError(f"positions: expected flat indices from 0 to {n_positions - 1} for nav_shape {nav_shape}.")
     return order
 
 

@@ -1,4 +1,4 @@
-"""The words of a stream that are no hits: edges, global time, shutter, heartbeat, acknowledgements."""
+"""The words of a stream that are not hits: edges, global time, shutter, heartbeat, acknowledgements."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def service_words(
     part_ends: Sequence[int],
     rng: np.random.Generator,
 ) -> ServiceWords:
-    """All words that are no hits.
+    """All words that are not hits.
 
     Parameters
     ----------

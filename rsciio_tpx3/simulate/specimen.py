@@ -5,7 +5,7 @@ rings, diffuse background), all moved together by a local field. An electron cho
 a place in it, so the cost is that of the electrons, and no 4D array exists at any size.
 
 The numbers are chosen to look like a 4D STEM recording of a thin film with a heavy particle and to
-be easy to tell apart in virtual images; they are no fit to a material.
+be easy to tell apart in virtual images; they are not a fit to a material.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Specimen:
         Parameters
         ----------
         positions : array of int, optional
-            Flat positions; the whole scan when left out.
+            Flat positions; the whole scan when omitted.
         shift : tuple of float
             Drift ``(y, x)`` in scan positions.
 
@@ -198,7 +198,7 @@ def specimen(nav_shape: tuple[int, int], sig_shape: tuple[int, int], deflection:
         Scan and detector ``(y, x)``.
     deflection : float, optional
         Shift by the field of a domain in detector pixels; 0.009 of the shorter detector side when
-        left out.
+        omitted.
 
     Returns
     -------
@@ -218,7 +218,7 @@ def specimen(nav_shape: tuple[int, int], sig_shape: tuple[int, int], deflection:
     """
     for name, shape in (("nav_shape", nav_shape), ("sig_shape", sig_shape)):
         if len(shape) != 2 or min(shape) < 1:
-            raise ValueError(f"{name}={shape!r}: two positive numbers (y, x) are needed.")
+            raise ValueError(f"{name}={shape!r}: expected two positive numbers (y, x).")
     if deflection is None:
         deflection = 0.009 * min(sig_shape)
     return Specimen(tuple(int(n) for n in nav_shape), tuple(int(n) for n in sig_shape), float(deflection))

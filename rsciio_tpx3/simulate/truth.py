@@ -1,4 +1,4 @@
-"""What really happened in a simulated recording, kept beside the file."""
+"""What really happened in a simulated recording, kept next to the file."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,7 +93,7 @@ class Truth:
 
     def _columns(self, what: str) -> tuple[np.ndarray, np.ndarray]:
         if what not in ("hits", "electrons"):
-            raise ValueError(f"what={what!r} is none of 'hits', 'electrons'.")
+            raise ValueError(f"what={what!r} is not valid: must be one of 'hits', 'electrons'.")
         if len(self.hit_position) != self.n_hits or len(self.electron_position) != self.n_electrons:
             raise ValueError("The columns of this recording were not kept; simulate it with keep_truth=True.")
         if what == "hits":

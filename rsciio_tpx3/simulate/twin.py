@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["abtem_setup", "on_detector", "recording_like", "temgym_setup"]
 
 _CHIP = re.compile(r"chip (\d+): x (\d+), y (\d+), (\w+)")
-# what belongs to one recording and is no part of a set-up
+# what belongs to one recording and is not part of a set-up
 _OF_ONE_RECORDING = ("date", "time", "time_zone", "title", "notes")
 
 
@@ -172,7 +172,7 @@ def recording_like(
     Parameters
     ----------
     path : path-like
-        Of the new recording. A file of the metadata is written beside it, which loading finds.
+        Of the new recording. A file of the metadata is written next to it, which loading finds.
     signal : HyperSpy signal or RosettaSciIO signal dictionary
         The real one.
     intensity : array-like, optional
@@ -190,7 +190,7 @@ def recording_like(
     Raises
     ------
     FileExistsError
-        If the recording or the file beside it exists, and `overwrite` is False.
+        If the recording or the file next to it exists, and `overwrite` is False.
     """
     beside = sidecar_path(path)
     for name in (os.fspath(path), beside):
@@ -229,7 +229,7 @@ def _shapes(signal: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """((ny, nx), (height, width)); of several frames over a scan, the scan."""
     shape = (signal["data"] if isinstance(signal, dict) else signal.data).shape
     if len(shape) < 4:
-        raise ValueError(f"a scan with two axes is needed; the data have the shape {shape}.")
+        raise ValueError(f"expected a scan with two axes; the data have the shape {shape}.")
     return tuple(shape[-4:-2]), tuple(shape[-2:])
 
 
@@ -247,5 +247,5 @@ def _layout(values: dict) -> str | list[dict]:
         return values.get("layout", "quad")
     rows = [_CHIP.match(text) for text in values.get("layout_table", ())]
     if not rows or None in rows:
-        raise ValueError("the detector's layout is a table that the metadata do not tell. Pass layout=[...].")
+        raise ValueError("the detector's layout is a table that the metadata do not give. Pass layout=[...].")
     return [{"chip": int(m[1]), "x": int(m[2]), "y": int(m[3]), "orientation": m[4]} for m in rows]

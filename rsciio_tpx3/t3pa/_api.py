@@ -98,27 +98,27 @@ FORMAT = EventFormat(
         "orientation": (
             "str",
             'Turn of the detector: "up", "left", "down", "right", and with "_mirrored"; "up" unless a '
-            "sidecar tells otherwise.",
+            "sidecar says otherwise.",
         ),
         "follow": (
             "bool",
             "The file is still being written. What is there now is loaded; a row or record that is not yet "
-            "whole is no damage, and the file may grow. `hyperspy_sparse.refresh` gives a new signal with "
+            "whole is not damage, and the file may grow. `hyperspy_sparse.refresh` gives a new signal with "
             "what came since.",
         ),
     },
     summary="Read an Advacam hit list as a 4D STEM data set of sparse frames.",
     filename_text=(
         "str or Path",
-        "A `.t3pa` or `.t3p` file. Sidecars beside it (``.info``, ``.dsc``) are read too.",
+        "A `.t3pa` or `.t3p` file. Sidecars next to it (``.info``, ``.dsc``) are read too.",
     ),
     notes="Hit lists have no trigger edges: scan unit and detector run from one clock and start together, so the "
     "position follows from the dwell time. Options that need trigger edges say so.",
     raises={
-        "Tpx3FormatError": "If the file is no hit list, is damaged, or is a `.t3r`.",
+        "Tpx3FormatError": "If the file is not a hit list, is damaged, or is a `.t3r`.",
         "ScanSyncError": "If shape or dwell time are missing.",
         "UnitError": "If a time or another quantity has no unit, or a wrong one.",
-        "MetadataConflictError": "If files beside the recording disagree on what decides where hits go.",
+        "MetadataConflictError": "If files next to the recording disagree on what decides where hits go.",
     },
     example=""">>> import hyperspy.api as hs
 >>> s = hs.load("scan.t3pa", navigation_shape=(256, 256), dwell_time="6 us")  # doctest: +SKIP""",

@@ -41,8 +41,8 @@ def matrix_layout(layout: Any, orientation: str = "up") -> Layout:
         return make_layout(layout, orientation=orientation)
     if layout not in SIDES:
         raise ValueError(
-            f"layout={layout!r} is none of 'single' (256 x 256), 'quad' (a matrix of 512 x 512), "
-            f"{', '.join(map(repr, _BY_CHIP))}, and no table of chips."
+            f"layout={layout!r} is not valid: must be one of 'single' (256 x 256), 'quad' (a matrix of 512 x 512), "
+            f"{', '.join(map(repr, _BY_CHIP))}, or a table of chips."
         )
     chips = [{"chip": y * 2 + x, "x": x * CHIP_SIZE, "y": y * CHIP_SIZE} for y in (0, 1) for x in (0, 1)]
     return make_layout("single" if layout == "single" else chips, orientation=orientation)
@@ -109,7 +109,7 @@ def matrix_name(layout: Any, sidecar: dict, found: dict, n_hits: int, losses: Lo
     elif told == "quad" and above and width == CHIP_SIZE:
         _logger.warning(
             f"{name!r}: neighbouring hits differ by 256 in their matrix index, as where pixels are numbered chip by "
-            f"chip; it is read as a matrix of 512 columns, as told. {PLACE_OF_CHIPS}"
+            f"chip; it is read as a matrix of 512 columns, as requested. {PLACE_OF_CHIPS}"
         )
     if told == "single" and above:
         _outside(above, found["largest_pixel"], few, losses, name)

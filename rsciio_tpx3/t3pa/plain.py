@@ -91,7 +91,7 @@ def plain_hits(
     rows, own, most_pixel, by_chip, packed
         As in `survey`.
     table : numpy.ndarray of int32
-        Flat pixel of each matrix index. Hits beyond it are left out.
+        Flat pixel of each matrix index. Hits beyond it are excluded.
 
     Returns
     -------

@@ -51,7 +51,7 @@ class Columns:
     index : numpy.ndarray of int64 or None
         Row number within a measurement.
     damaged : int
-        Lines that are no rows.
+        Lines that are not rows.
     first_damaged : str
         Where the first of them is, and what was found there.
     """
@@ -78,7 +78,7 @@ def open_records(stamp: FileStamp) -> BinaryRecords | TextRecords:
     Raises
     ------
     Tpx3FormatError
-        If it is no hit list.
+        If it is not a hit list.
     """
     ending = os.path.splitext(stamp.path)[1].lower()
     if ending == ".t3r":
@@ -123,7 +123,7 @@ class BinaryRecords:
         if not rest or self.stamp.growing:
             return 0, ""
         return rest, (
-            f"{self.stamp.name!r} has {self.stamp.size} bytes, and these are no records of 16 or 12 bytes without a "
+            f"{self.stamp.name!r} has {self.stamp.size} bytes, and these are not records of 16 or 12 bytes without a "
             f"rest: its records have {size}, and {rest} bytes of the last one are there. The copy was cut."
         )
 
@@ -141,7 +141,7 @@ class BinaryRecords:
 
 
 class TextRecords:
-    """Rows of whole numbers, parted by white space, commas or semicolons, under a line of names or none.
+    """Rows of integers, separated by white space, commas or semicolons, under a line of names or none.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ class TextRecords:
         if length == LONGEST_LINE and at + length < self.end:
             raise Tpx3FormatError(
                 f"byte {at} of {self.stamp.name!r}: no line ends within {LONGEST_LINE} bytes, where rows of numbers "
-                "were due. The file is damaged, or no hit list from here on."
+                "were due. The file is damaged, or not a hit list from here on."
             )
         return at + length
 
@@ -231,7 +231,7 @@ class TextRecords:
     def _damage(self, text: np.ndarray, start: int, at: int) -> str:
         line = bytes(text[max(0, at - 60) : at + 60])
         return (
-            f"byte {start + at} of {self.stamp.name!r}: a row of {len(self.columns)} whole numbers was due, found "
+            f"byte {start + at} of {self.stamp.name!r}: expected a row of {len(self.columns)} integers, found "
             f"{line!r}. The file is damaged or cut; remove that line to read the rest."
         )
 
@@ -240,9 +240,9 @@ class TextRecords:
 def _parse(
     text: np.ndarray, separator: int, wanted: np.ndarray, out: np.ndarray, place: np.ndarray
 ) -> tuple[int, int, int]:
-    """Whole numbers of every row to columns: the number of rows, of other lines, and where the first of these is.
+    """Integers of every row to columns: the number of rows, of other lines, and where the first of these is.
 
-    A column that is not wanted may hold anything. A line ends with LF, CR or both: a row beside a single CR, which a
+    A column that is not wanted may hold anything. A line ends with LF, CR or both: a row next to a single CR, which a
     damaged or edited file has, must not be taken for a part of its neighbour.
     """
     n_columns, n = len(wanted), len(text)

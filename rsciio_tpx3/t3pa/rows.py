@@ -160,7 +160,7 @@ def add_service(pixel: int, counts: np.ndarray) -> None:
 
 @njit(nogil=True, cache=True)
 def add_neighbours(pixel: int, toa: int, last_pixel: int, last_toa: int, counts: np.ndarray) -> None:
-    """Count a hit, beside the one before it, by what it tells about the width of the matrix."""
+    """Count a hit, compared with the one before it, by what it tells about the width of the matrix."""
     if abs(toa - last_toa) <= _TOGETHER:
         apart = abs(pixel - last_pixel)
         counts[9] += 255 <= apart <= 257

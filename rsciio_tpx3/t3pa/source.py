@@ -1,4 +1,4 @@
-"""Hits of an Advacam recording: blocks found by one pass, parsed again where they are asked for."""
+"""Hits of an Advacam recording: blocks found by one pass, parsed again where they are requested."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class AdvacamSource(EventSource):
     ----------
     path : str or Path
     layout : {"single", "quad", "strip", "strip-reversed"} or sequence of dict, optional
-        "single" and "quad" are one matrix, 256 or 512 pixels wide; from the `.dsc` beside the file, or else the
+        "single" and "quad" are one matrix, 256 or 512 pixels wide; from the `.dsc` next to the file, or else the
         pixels that occur. The others place the chips of a device that numbers pixels chip by chip; a table is that of
         `rsciio_tpx3.events.geometry.make_layout`.
     orientation : str
@@ -56,7 +56,7 @@ class AdvacamSource(EventSource):
     cache : bool or "auto"
         Keep the index in the user's cache folder, see `rsciio_tpx3.cache.store`; "auto" from 256 MB on.
     follow : bool
-        The file is still being written: whole records are read, an incomplete one at the end is no damage, and
+        The file is still being written: whole records are read, an incomplete one at the end is not damage, and
         the file may grow after it was opened.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
@@ -67,7 +67,7 @@ class AdvacamSource(EventSource):
     Raises
     ------
     Tpx3FormatError
-        If the file is no hit list, is damaged, or holds several measurements and none is chosen.
+        If the file is not a hit list, is damaged, or holds several measurements and none is chosen.
     ConflictError
         If the file does not tell how its pixels are numbered, or contradicts what is told.
     """
@@ -85,7 +85,9 @@ class AdvacamSource(EventSource):
         on_loss: str = "raise",
     ) -> None:
         if toa_bits not in (None, *TOA_BITS):
-            raise ValueError(f"toa_bits={toa_bits!r} is none of 28 (AdvaPIX quad), 30 (AdvaPIX), 64 (MiniPIX).")
+            raise ValueError(
+                f"toa_bits={toa_bits!r} is not valid: must be one of 28 (AdvaPIX quad), 30 (AdvaPIX), 64 (MiniPIX)."
+            )
         self.stamp = stamp_of(path, follow)
         self._records = open_records(self.stamp)
         self.sidecar = read_sidecars(self.stamp.path)

@@ -38,14 +38,14 @@ FORMAT = EventFormat(
     summary="Read a Timepix3 event recording as a 4D STEM data set of sparse frames.",
     filename_text=("str, Path or sequence of them", "A sequence is one acquisition cut into pieces, in order of time."),
     notes="Opening reads the file once to find the trigger edges, and once more to count the hits of each position; "
-    "frames are decoded when they are asked for. With ``lazy=True`` both wait for the first computation where they are "
+    "frames are decoded when they are requested. With ``lazy=True`` both wait for the first computation where they are "
     "not needed for the shape of the array: give `navigation_shape` with the number of frames (or one frame, "
     "``frames=0``), `layout`, and `dwell_time` or `dtype`.",
     raises={
-        "Tpx3FormatError": 'If the file is no Timepix3 stream, or is damaged and `on_loss` is "raise".',
-        "ScanSyncError": "If there are no trigger edges, or they do not fit the scan asked for.",
+        "Tpx3FormatError": 'If the file is not a Timepix3 stream, or is damaged and `on_loss` is "raise".',
+        "ScanSyncError": "If there are no trigger edges, or they do not fit the requested scan.",
         "UnitError": "If a time or another quantity has no unit, or a wrong one.",
-        "MetadataConflictError": "If files beside the recording disagree on what decides where hits go.",
+        "MetadataConflictError": "If files next to the recording disagree on what decides where hits go.",
     },
     example=""">>> import hyperspy.api as hs
 >>> s = hs.load("scan.tpx3", navigation_shape=(256, 256))  # doctest: +SKIP

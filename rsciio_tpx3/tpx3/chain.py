@@ -1,8 +1,8 @@
 """Which parts of a damaged file can be trusted.
 
-Chunks follow each other by their size fields. Where a size leads to a word that is no header, either
+Chunks follow each other by their size fields. Where a size leads to a word that is not a header, either
 the size is wrong or words are missing, and the words of that chunk may be those of another chip. A
-hit at a wrong place is worse than a missing one, so the whole chunk is left out, up to the next
+hit at a wrong place is worse than a missing one, so the whole chunk is excluded, up to the next
 header that two chunks in a row confirm.
 """
 
@@ -15,7 +15,7 @@ from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["likely_headers", "left_out", "trusted_ranges"]
 
-_MOST_CHIPS = 16  # no device has more; a word that claims so is no header
+_MOST_CHIPS = 16  # no device has more; a word that claims so is not a header
 
 
 @njit(nogil=True, cache=True)

@@ -53,7 +53,7 @@ def _comes_back(
 ) -> int:
     """Number of times from `i` on after which the clock is near `reference` again, and stays; 0 where it is not.
 
-    Blocks of many hits are not left out: they go round the clock, and come by the same time again.
+    Blocks of many hits are not excluded: they go round the clock, and come by the same time again.
     """
     for j in range(i + 1, min(i + 1 + _LONGEST, len(ticks))):
         if counts[j - 1] >= _MANY:

@@ -85,7 +85,7 @@ def build_index(
             losses.add(
                 "bytes_cut",
                 part.size % 8,
-                f"{part.name!r} ends inside a word: {part.size} bytes are no multiple of 8.",
+                f"{part.name!r} ends inside a word: {part.size} bytes are not a multiple of 8.",
             )
     _count_unknown(stream, losses, parts[0].name)
     blocks, marks, excluded = place_in_time(stream.blocks, stream.marks, keep_before_reset)
@@ -127,7 +127,7 @@ def without_chips(index: EventIndex, chips: set, name: str) -> EventIndex:
     hits = sum(n for chip, n in index.statistics["hits_by_chip"].items() if int(chip) in chips)
     _logger.warning(
         f"{name!r}: a single chunk says that it is of chip {' or '.join(map(str, chips))}, and no other does: its "
-        f"header must be damaged, and its {counted(hits, 'hit')} left out. layout='quad', 'strip' or a table with that "
+        f"header must be damaged, and its {counted(hits, 'hit')} excluded. layout='quad', 'strip' or a table with that "
         "chip would keep them."
     )
     return replace(
@@ -214,7 +214,7 @@ def _trusted(part: Part, losses: Losses) -> list[tuple[int, int]]:
             "bytes_skipped",
             lost * 8,
             f"{part.name!r} is damaged from byte {at * 8} on: a size field there does not lead to a chunk header, or "
-            f"bytes are missing. {counted(lost, 'word')} of {part.n_words} cannot be trusted and are left out.",
+            f"bytes are missing. {counted(lost, 'word')} of {part.n_words} cannot be trusted and are excluded.",
         )
     return ranges
 
@@ -310,13 +310,13 @@ def _pauses_message(pauses: Sequence[Sequence[float]], name: str) -> str:
 def _loss_messages(losses: dict, name: str) -> list:
     texts = {
         "chunks_lost": ("chunk", "missing by the detector's own count: lost before the file was written"),
-        "hits_before_reset": ("hit", "from before the detector's clock was reset, and left out"),
+        "hits_before_reset": ("hit", "from before the detector's clock was reset, and excluded"),
         "marks_before_reset": (
             "clock or trigger packet",
-            "from before the detector's clock was reset, and left out",
+            "from before the detector's clock was reset, and excluded",
         ),
-        "hits_out_of_time": ("hit", f"{_OUT_OF_TIME}, and left out"),
-        "edges_out_of_time": ("trigger edge", f"{_OUT_OF_TIME}, and left out"),
+        "hits_out_of_time": ("hit", f"{_OUT_OF_TIME}, and excluded"),
+        "edges_out_of_time": ("trigger edge", f"{_OUT_OF_TIME}, and excluded"),
         "clock_words_out_of_time": ("clock packet", f"{_OUT_OF_TIME}, and not used"),
         "edges_without_time": ("trigger edge", "without a valid time"),
         "edges_repeated": (
@@ -324,6 +324,6 @@ def _loss_messages(losses: dict, name: str) -> list:
             "twice on the same chip: a piece may have been given twice, and its hits count double",
         ),
         "unknown_packets": ("packet", "of a type that no Timepix3 stream has, and passed over"),
-        "hits_without_time": ("pixel packet", "of count mode, which has no time, and left out"),
+        "hits_without_time": ("pixel packet", "of count mode, which has no time, and excluded"),
     }
     return [f"{name!r}: {counted(losses[key], noun)} {what}." for key, (noun, what) in texts.items() if key in losses]

@@ -112,7 +112,7 @@ def header_chip(word: np.uint64) -> np.int64:
 
 @_inline
 def header_words(word: np.uint64) -> np.int64:
-    """Number of payload words: bits 63-48 give bytes. -1 where they are no whole number of words."""
+    """Number of payload words: bits 63-48 give bytes. -1 where they are not an integer number of words."""
     size = np.int64(word >> np.uint64(48))
     return size >> 3 if (size & 7) == 0 else np.int64(-1)
 
@@ -191,7 +191,7 @@ def tdc_fine(word: np.uint64) -> np.int64:
 
 @_inline
 def tdc_ticks(word: np.uint64) -> np.int64:
-    """Time in ticks, wrapped at `clock.TDC_PERIOD`; -1 where the fine field is no valid step."""
+    """Time in ticks, wrapped at `clock.TDC_PERIOD`; -1 where the fine field is not a valid step."""
     fine = tdc_fine(word)
     if fine < 1 or fine > 12:
         return np.int64(-1)

@@ -56,7 +56,7 @@ def check_pieces(parts: list[Part], losses: Losses) -> None:
         if _anew(ends, begins):
             clock = max((set(ends) & set(begins)) - {_COUNTER}, key=_PERIODS.get)
             raise ConflictError(
-                f"{after.name!r} is no piece of the recording that {before.name!r} is of: its clock begins anew, at "
+                f"{after.name!r} is not a piece of the recording that {before.name!r} is of: its clock begins anew, at "
                 f"{format_seconds(begins[clock])}, where the other ends at {format_seconds(ends[clock])} ({clock}). "
                 "They are two acquisitions with clocks of their own: load each by itself."
             )

@@ -1,4 +1,4 @@
-"""The `.tpx3` event source: blocks found by one pass, hits decoded where they are asked for."""
+"""The `.tpx3` event source: blocks found by one pass, hits decoded where they are requested."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Tpx3Source(EventSource):
     cache : bool or "auto"
         Keep the index in the user's cache folder, see `rsciio_tpx3.cache.store`; "auto" from 256 MB on.
     follow : bool
-        The last file is still being written: what is there is read, an incomplete end is no damage, and the
+        The last file is still being written: what is there is read, an incomplete end is not damage, and the
         file may grow after it was opened.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.

@@ -122,7 +122,7 @@ def _close(state: np.ndarray, end: int, blocks: np.ndarray, n_blocks: int) -> in
 
 @njit(nogil=True, cache=True)
 def _leaps(clock: int, ticks: int, period: int, limit: int) -> bool:
-    """True where a clock moved by more than `limit` since a reading; -1 is no reading."""
+    """True where a clock moved by more than `limit` since a reading; -1 is not a reading."""
     if clock < 0:
         return False
     step = ticks - clock
@@ -335,7 +335,7 @@ class StreamPass:
     blocks, marks : numpy.ndarray of `BLOCK` and of `MARK`
         After `finish`.
     top_counts : numpy.ndarray of int64, shape (65536,)
-        Number of packets that are no hits, by their top 16 bits.
+        Number of packets that are not hits, by their top 16 bits.
     chip_hits, chip_chunks : numpy.ndarray of int64, shape (256,)
     chunk_counts : numpy.ndarray of int64, shape (256, chunk_counts.N_FIELDS)
     """
@@ -376,7 +376,7 @@ class StreamPass:
     def feed(self, words: np.ndarray, base: int) -> int:
         """Take the words from number `base` on; returns how many were taken.
 
-        Fewer than given means that the next one is no chunk header although it must be.
+        Fewer than given means that the next one is not a chunk header although it must be.
         """
         if self.headerless:
             self._state[_LEFT] = _ENDLESS

@@ -17,7 +17,7 @@ one may be wrong:
 Most recordings have nothing to decide, see `undoubted`.
 
 When the detector's clock was reset while data of the run before were still in the pipeline, its time steps
-back for good; see `resets`. What came before is told by the nearer of the two clocks, and left out or kept.
+back for good; see `resets`. What came before is told by the nearer of the two clocks, and excluded or kept.
 """
 
 from __future__ import annotations

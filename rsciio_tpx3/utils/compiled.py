@@ -1,6 +1,6 @@
 """Compiled functions that also run where nothing can be kept on a disk.
 
-numba keeps compiled code beside the source, or in the user's home. It refuses to define a function where it finds
+numba keeps compiled code next to the source, or in the user's home. It refuses to define a function where it finds
 neither (a container without an account, a read-only installation), and a disk that fills up while it writes stops the
 computation that needed the function. What cannot be kept is compiled anew by each process: slower to start, the same
 result.

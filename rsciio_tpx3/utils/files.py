@@ -79,7 +79,7 @@ class FileStamp:
 
     @property
     def growing(self) -> bool:
-        """Whether more may follow: an incomplete end is no damage."""
+        """Whether more may follow: an incomplete end is not damage."""
         return False
 
     def checksum_of_ends(self):

@@ -1,4 +1,4 @@
-"""Whole numbers of options, for every layer; `rsciio_tpx3.reader.options` has the table of what each option takes."""
+"""Integers among options, for every layer; `rsciio_tpx3.reader.options` has the table of what each option takes."""
 
 import math
 from typing import Any

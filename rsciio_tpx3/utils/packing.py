@@ -1,4 +1,4 @@
-"""Columns of whole numbers in few bytes, for what travels in tasks or stays in a cache.
+"""Columns of integers in few bytes, for what travels in tasks or stays in a cache.
 
 Tables of a scan are nearly regular: equal dwell times, line starts at equal distances but for some
 ticks, rows one after the other. The differences of neighbours then fit a byte or two.

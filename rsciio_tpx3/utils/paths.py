@@ -26,7 +26,7 @@ def need_file(path: str | os.PathLike) -> str:
     FileNotFoundError
         If there is nothing.
     Tpx3FormatError
-        If it is no file.
+        If it is not a file.
     """
     path = os.fspath(path)
     try:
@@ -34,7 +34,7 @@ def need_file(path: str | os.PathLike) -> str:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path!r} does not exist.") from None
     except ValueError as error:  # a name with a NUL byte
-        raise FileNotFoundError(f"{path!r} is no name of a file: {error}.") from None
+        raise FileNotFoundError(f"{path!r} is not the name of a file: {error}.") from None
     if not stat.S_ISREG(mode):
         what = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
         raise Tpx3FormatError(f"{path!r} is {what}, where a file is expected. Pass the file in it, or copy it to one.")

@@ -6,7 +6,7 @@ from functools import cache
 
 __all__ = ["progress_bar"]
 
-_PATIENCE = 2  # seconds without a bar, where nobody has asked for one
+_PATIENCE = 2  # seconds without a bar, where nobody has requested one
 
 
 class _NoBar:

@@ -88,7 +88,7 @@ def parse_text(text: str, ending, name: str) -> dict:
     dict
     """
     if ending not in _ENDINGS:
-        raise FormatError(f"{name!r} cannot be read: its ending is none of .json, .yaml, .toml.")
+        raise FormatError(f"{name!r} cannot be read: its ending must be one of .json, .yaml, .toml.")
     expected = {".json": "JSON", ".toml": "TOML"}.get(ending, "YAML")
     try:
         with format_errors(name, expected, FormatError):
@@ -98,7 +98,7 @@ def parse_text(text: str, ending, name: str) -> dict:
         words = str(error) if repr(name) in str(error) else f"{name!r} cannot be read as {expected}: {error}"
         raise type(error)(f"{words.rstrip('.')}. Correct it, or move it away.") from None
     if not isinstance(found, dict):
-        raise FormatError(f"{name!r} holds {type(found).__name__}, where keys with values are needed.")
+        raise FormatError(f"{name!r} holds {type(found).__name__}, expected keys with values.")
     return found
 
 
@@ -132,7 +132,7 @@ def _without_doubles(pairs):
     found = {}
     for key, value in pairs:
         if key in found and found[key] != value:
-            raise FormatError(f"the key {str(key)[:80]!r} is told twice, with different values")
+            raise FormatError(f"the key {str(key)[:80]!r} is given twice, with different values")
         found[key] = value
     return found
 
@@ -201,7 +201,7 @@ def _check_events(events, length) -> None:
 
 
 def _yaml_loader():
-    """YAML 1.2 in that a time of day and a zone are no numbers of base 60 (14:03:27 is 50607 in YAML 1.1)."""
+    """YAML 1.2 in that a time of day and a zone are not numbers of base 60 (14:03:27 is 50607 in YAML 1.1)."""
     import yaml
 
     # the parser in C is ten times faster, and the same otherwise
@@ -221,7 +221,7 @@ def _yaml_mapping(loader, node):
         if key.value == "<<" or not isinstance(key.value, str):
             continue
         if key.value in seen and (type(value), value.value) != seen[key.value]:
-            raise FormatError(f"the key {key.value[:80]!r} is told twice (line {key.start_mark.line + 1})")
+            raise FormatError(f"the key {key.value[:80]!r} is given twice (line {key.start_mark.line + 1})")
         seen[key.value] = type(value), value.value
     found = {}
     yield found

@@ -53,7 +53,7 @@ def shown(value: Any) -> str:
     """A value for a message: what a file holds may be long."""
     try:
         text = repr(value)
-    except ValueError:  # a whole number of more digits than Python writes
+    except ValueError:  # an integer of more digits than Python writes
         return f"<{type(value).__name__} of very many digits>"
     except Exception:  # of an object that cannot even say what it is
         return f"<{type(value).__name__}>"
@@ -356,14 +356,14 @@ def _exact(number: Any, value: Any, name: str, example: str) -> Fraction:
         return Fraction(text)
     except (ValueError, TypeError, OverflowError, ZeroDivisionError):
         raise UnitError(
-            f"{name}={shown(value)}: {shown(number)} is no finite number of sensible size.{_hint(example)}"
+            f"{name}={shown(value)}: {shown(number)} is not a finite number of sensible size.{_hint(example)}"
         ) from None
 
 
 def _refuse_text(text: str, value: Any, name: str, example: str):
     """What no quantity looks like, before a pattern meets it: those try each place of a long text anew."""
     if len(text) > _LONGEST_TEXT:
-        raise UnitError(f"{name}={shown(value)} is no number of sensible size.{_hint(example)}")
+        raise UnitError(f"{name}={shown(value)} is not a number of sensible size.{_hint(example)}")
     found = _SEPARATED.search(text)
     if found is None:
         return
@@ -478,7 +478,7 @@ def to_plain(
     Raises
     ------
     UnitError
-        Without a unit, with an unknown one or one of another dimension, for NaN and what is no number.
+        Without a unit, with an unknown one or one of another dimension, for NaN and what is not a number.
 
     Examples
     --------
@@ -495,7 +495,7 @@ def to_plain(
         error = None if error is None else float(abs(_converted(number + error, found, wanted) - result))
         return float(result), error
     except OverflowError:
-        raise UnitError(f"{name}={shown(value)} is no finite number of sensible size.{_hint(example)}") from None
+        raise UnitError(f"{name}={shown(value)} is not a finite number of sensible size.{_hint(example)}") from None
     except UnitError as problem:
         raise UnitError(
             f"{name}={shown(value)}: {_WHAT.get(unit, unit)} is expected, {problem}. Write for example {example!r}."

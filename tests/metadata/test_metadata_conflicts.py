@@ -101,10 +101,10 @@ def test_a_user_who_says_two_things_is_asked(scan):
 
 def test_rows_that_the_edges_contradict_are_refused(scan):
     serval(scan, Width=11, Height=8)
-    with pytest.raises(MetadataConflictError, match=r"scan.json \(Serval\) tells 8 rows.*2 frames of 7"):
+    with pytest.raises(MetadataConflictError, match=r"scan.json \(Serval\) gives 8 rows.*2 frames of 7"):
         load(scan)
     offer = next(offer for offer in available_signals(str(scan)) if offer["signal"] == "scan")
-    assert not offer["ready"] and "tells 8 rows" in offer["needs"]
+    assert not offer["ready"] and "gives 8 rows" in offer["needs"]
     assert load(scan, navigation_shape=(11, 7))["data"].shape == (2, 7, 11, 256, 256)
 
 
@@ -113,7 +113,7 @@ def test_rows_that_the_edges_contradict_are_refused(scan):
 )
 def test_rows_are_compared_whatever_becomes_of_frames_and_times(scan, options):
     serval(scan, Width=11, Height=8)
-    with pytest.raises(MetadataConflictError, match=r"tells 8 rows.*2 frames of 7"):
+    with pytest.raises(MetadataConflictError, match=r"gives 8 rows.*2 frames of 7"):
         load(scan, **options)
     serval(scan, Width=11, Height=7)
     assert load(scan, **options)["data"].shape[-4:-2] == (7, 11)
@@ -180,4 +180,4 @@ def test_a_shape_that_leaves_out_what_was_saved_says_so(tmp_path, caplog, ending
     hs.load(tmp_path / f"x.{ending}")
     assert not caplog.records
     t = hs.load(tmp_path / f"x.{ending}", navigation_shape=(5, 7))
-    assert "are left out" in caplog.text and t.axes_manager.signal_axes[0].units == "px"
+    assert "are excluded" in caplog.text and t.axes_manager.signal_axes[0].units == "px"

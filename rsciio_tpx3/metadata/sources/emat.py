@@ -1,4 +1,4 @@
-"""What text notes beside recordings tell: blocks of ``key: value`` lines, as EMAT writes ``comment.txt``.
+"""What text notes next to recordings tell: blocks of ``key: value`` lines, as EMAT writes ``comment.txt``.
 
 Source: public code of evenTem's fork. Lines whose key is one of the table's words count too, with a unit.
 """
@@ -18,7 +18,7 @@ _SIGNS = ("scan size", "dwelltime", "scan strategy", "stem magnification")
 
 
 def _lines(path: str | os.PathLike) -> dict[str, str]:
-    """Each key with its value; a known one that stands there twice with two values is left out."""
+    """Each key with its value; a known one that stands there twice with two values is excluded."""
     # notes of Windows programs may have their micro sign in its own code page
     pairs = [line.partition(":") for line in read_text(path, otherwise="cp1252").splitlines()]
     found, twice = {}, set()
@@ -30,7 +30,7 @@ def _lines(path: str | os.PathLike) -> dict[str, str]:
     if twice:
         _logger.warning(
             f"{os.path.basename(path)!r} has several values for {', '.join(sorted(twice)[:10])}: which is that of this "
-            "recording cannot be told, and they are left out."
+            "recording cannot be determined, and they are excluded."
         )
     return {key: value for key, value in found.items() if key not in twice}
 

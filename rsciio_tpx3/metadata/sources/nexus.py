@@ -1,4 +1,4 @@
-"""Metadata as fields of NeXus, beside the record in our own words that restores everything.
+"""Metadata as fields of NeXus, next to the record in our own words that restores everything.
 
 Fields follow NXem's base classes (NXebeam_column, NXem_optical_system, NXscan_controller) and NXdetector as in the
 NeXus definitions of 2026.01; which row has which field is in `rsciio_tpx3.metadata.mapping`. What has no field there is
@@ -98,7 +98,7 @@ def _pixels(axes: list[dict], values: dict) -> Sequence[float] | None:
         return [abs(detector_pixels(axis, values, name)[0]) for axis, name in zip(plain, names)] or (1, 1)
     except (ConflictError, UnitError) as problem:
         # the data are written all the same, without a size that might be wrong
-        _logger.warning(f"x_pixel_size and y_pixel_size are left out: {problem}")
+        _logger.warning(f"x_pixel_size and y_pixel_size are excluded: {problem}")
         return None
 
 
@@ -134,7 +134,7 @@ def read_nexus(group: h5py.Group, label: str, strict: bool = False, allow_extern
     Returns
     -------
     Told
-        Fields that cannot be read are left out, with a warning: they must not keep anybody from the events.
+        Fields that cannot be read are excluded, with a warning: they must not keep anybody from the events.
     """
     told = Told("nexus", label, strict)
     entry = group
@@ -179,7 +179,7 @@ def _field(entry: Any, path: str, allow_external: bool, label: str) -> Any:
     try:
         found = find(entry, path, allow_external)
     except Exception as error:  # damage, or a link to another file
-        _logger.warning(f"{label}: {path} is left out: {error}")
+        _logger.warning(f"{label}: {path} is excluded: {error}")
         return None
     return found if hasattr(found, "dtype") and found.shape is not None else None
 
@@ -188,6 +188,6 @@ def _value(field: Any, label: str) -> Any:
     try:
         found = value(field)
     except Exception as error:
-        _logger.warning(f"{label}: {field.name} is left out: {error}")
+        _logger.warning(f"{label}: {field.name} is excluded: {error}")
         return None
     return found[0] if isinstance(found, list) and len(found) == 1 else found

@@ -1,4 +1,4 @@
-"""What lies beside recordings of Nion microscopes: the JSON of Tp3_tools, and data items of Swift.
+"""What lies next to recordings of Nion microscopes: the JSON of Tp3_tools, and data items of Swift.
 
 Tp3_tools (TimeSTEM) writes one flat object of its settings. Of these only the ones whose unit is known count;
 `pixel_time` has none and stays verbatim, and a returned size that differs from the scanned one says nothing
@@ -63,7 +63,7 @@ def read_swift(path: str, strict: bool = True) -> Told:
     Raises
     ------
     ValueError
-        If it is no data item of Swift.
+        If it is not a data item of Swift.
     """
     name = os.path.basename(path)
     with format_errors(name, "a data item of Nion Swift (a zip with metadata.json)", FormatError):

@@ -1,6 +1,6 @@
-"""Which files beside a recording tell about it, found by name, and what each of them is.
+"""Which files next to a recording tell about it, found by name, and what each of them is.
 
-Beside ``scan.tpx3`` (or ``scan_000000.tpx3``, the first of numbered pieces) these are looked for:
+Next to ``scan.tpx3`` (or ``scan_000000.tpx3``, the first of numbered pieces) these are looked for:
 
 - ``scan.metadata.toml``, ``.yaml``, ``.yml`` or ``.json``, written by hand (and ``scan_000000.metadata.toml``);
 - ``scan.json`` and ``scan.tpx3.json``: Serval, Tp3_tools, or written by hand, as the keys tell;
@@ -58,7 +58,7 @@ def sidecar_path(path: str | os.PathLike) -> str:
 
 
 def find_sidecars(path: str | os.PathLike) -> list[str]:
-    """Files beside a recording that may tell about it.
+    """Files next to a recording that may tell about it.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def find_sidecars(path: str | os.PathLike) -> list[str]:
     shared = [n for n in shared if n.lower() != _NOTES or is_notes(os.path.join(folder, n))]
     if shared and (others := _other_acquisitions(folder, name, stem)):
         _logger.warning(
-            f"{', '.join(shared)} beside {name!r} is passed over: the folder holds other acquisitions too, such as "
+            f"{', '.join(shared)} next to {name!r} is ignored: the folder holds other acquisitions too, such as "
             f"{others[0]!r}. Pass metadata={shared[0]!r} with its folder if it belongs to this one."
         )
         shared = []

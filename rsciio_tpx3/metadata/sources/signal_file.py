@@ -2,7 +2,7 @@
 
 RosettaSciIO puts plain numbers into HyperSpy's tree. For most leaves its readers agree on the unit; for those
 where they do not, the unit of each reader was read off its source (RosettaSciIO 0.15), and a number of another
-reader counts only if its unit stands beside it.
+reader counts only if its unit stands next to it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _told(tree: dict, label: str, bare: dict, strict: bool) -> Told:
         instrument["TEM"] = instrument.pop("SEM")
     if not instrument.get("TEM"):
         raise ValueError(
-            f"metadata_from: {label} tells nothing about a microscope (Acquisition_instrument.TEM is absent). Pass "
+            f"metadata_from: {label} says nothing about a microscope (Acquisition_instrument.TEM is absent). Pass "
             "what you know in metadata=, such as {'camera_length': '100 mm'}."
         )
     copied = {"Acquisition_instrument": instrument, "Sample": tree.get("Sample") or {}}

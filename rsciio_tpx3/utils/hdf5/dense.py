@@ -131,7 +131,7 @@ class _Heap:
 
     @classmethod
     def of(cls, head):
-        """None where it is no heap, or one that is packed, as those of attributes never are."""
+        """None where it is not a heap, or one that is packed, as those of attributes never are."""
         if len(head) != _HEAP_SIZE or head[:5] != _HEAP + b"\0":
             return None
         (packed,), (huge,) = struct.unpack_from("<H", head, 7), struct.unpack_from("<Q", head, 22)

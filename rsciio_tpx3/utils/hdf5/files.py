@@ -83,7 +83,7 @@ def open_hdf5(stamp, expected):
     with format_errors(stamp.path, f"{expected} (HDF5)"):
         if not h5py.is_hdf5(stamp.path):
             raise Tpx3FormatError(
-                f"{stamp.name!r} is no HDF5 file, so no {expected}. Check the file, or pass file_format."
+                f"{stamp.name!r} is not an HDF5 file, so not {expected}. Check the file, or pass file_format."
             )
         with h5py.File(stamp.path, "r") as file:
             yield file
@@ -275,7 +275,7 @@ def attribute(item, name, stored=None):
             return None
         about = item.attrs.get_id(name)
         if math.prod(about.shape or ()) * about.dtype.itemsize > _MOST_ATTRIBUTE:
-            _logger.warning(f"attribute {name!r} of {item.name} in {item.file.filename!r} is too large and left out.")
+            _logger.warning(f"attribute {name!r} of {item.name} in {item.file.filename!r} is too large and excluded.")
             return None
         limit_attribute(item, name, _MOST_ATTRIBUTE, about, stored)
         return _plain(item.attrs[name])
@@ -290,13 +290,13 @@ def attributes(item, most=_MOST_ITEMS):
     except Exception as error:
         return _left_out(item, "(all)", error) or {}
     if len(names) > most:
-        _logger.warning(f"{item.name} in {item.file.filename!r} has more than {most} attributes; the rest is left out.")
+        _logger.warning(f"{item.name} in {item.file.filename!r} has more than {most} attributes; the rest is excluded.")
     stored = StoredAttributes(item)
     return {name: attribute(item, name, stored) for name in names[:most]}
 
 
 def _left_out(item, name, error):
-    _logger.warning(f"attribute {name!r} of {item.name} cannot be read ({error}) and is left out.")
+    _logger.warning(f"attribute {name!r} of {item.name} cannot be read ({error}) and is excluded.")
 
 
 def value(dataset, most=_MOST_BYTES):
@@ -403,7 +403,7 @@ def whole_numbers(array, what):
     array = np.asarray(array).ravel()
     if array.dtype.kind == "f":
         if len(array) and not (np.isfinite(array).all() and (array == np.floor(array)).all()):
-            raise Tpx3FormatError(f"{what} holds {array.dtype} values that are no whole numbers.")
+            raise Tpx3FormatError(f"{what} holds {array.dtype} values that are not integers.")
         too_large = len(array) and np.abs(array).max() >= 2.0**53
     else:
         too_large = array.dtype == np.uint64 and len(array) and int(array.max()) > np.iinfo(np.int64).max
@@ -413,7 +413,7 @@ def whole_numbers(array, what):
 
 
 def tree(item, allow_external=False):
-    """Groups, values and attributes below an object as nested dictionaries; what cannot be understood is left out.
+    """Groups, values and attributes below an object as nested dictionaries; what cannot be understood is excluded.
 
     Metadata must never keep anybody from the data, so one warning names what was passed over.
 
@@ -431,7 +431,7 @@ def tree(item, allow_external=False):
     found = state.visit(item, 0)
     if state.passed:
         names = ", ".join(state.passed[:5]) + (", ..." if len(state.passed) > 5 else "")
-        _logger.warning(f"{len(state.passed)} entries below {item.name} cannot be read and are left out: {names}.")
+        _logger.warning(f"{len(state.passed)} entries below {item.name} cannot be read and are excluded: {names}.")
     return found
 
 
@@ -505,7 +505,7 @@ def check_stored(dataset, allow_external=False, file_size=None, _depth=0):
     """
     name = f"{dataset.name} of {os.path.basename(dataset.file.filename)!r}"
     if dataset.shape is None:
-        raise Tpx3FormatError(f"{name} is an empty data set (of the kind 'null'), where a list of numbers is needed.")
+        raise Tpx3FormatError(f"{name} is an empty data set (of the kind 'null'); expected a list of numbers.")
     if dataset.size == 0:
         return []
     if dataset.is_virtual:
@@ -580,7 +580,7 @@ def _check_chunks(dataset, name, file_size):
         )
     if masked:
         # h5py and HDF5 leave out filters of single parts only where packing makes them longer, and only by a filter
-        # that declares itself optional; a checksum never is left out
+        # that declares itself optional; a checksum is never left out
         _check_masks(dataset, name)
 
 

@@ -140,7 +140,7 @@ def _is_in_proportion(dataset, file_size):
 
     n_stored = dataset.id.get_storage_size()
     part = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-    # a list that was declared and never written is no work, but may have 2**60 steps
+    # a list that was declared and never written is not work, but may have 2**60 steps
     return n_stored > 0 and part <= FREE_BYTES + PROPORTION * file_size
 
 
@@ -160,7 +160,7 @@ def _say(word):
 def _quietly(action, *args):
     try:
         action(*args)
-    except Exception:  # what the library can tell is no concern here
+    except Exception:  # what the library can tell is not a concern here
         pass
 
 

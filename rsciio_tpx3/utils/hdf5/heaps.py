@@ -146,7 +146,7 @@ def _walk(content, at, n_bytes, numbers, sizes):
 
 @njit(nogil=True, cache=True)
 def _long_references(content, heaps, n_bytes):
-    """Where the address of a heap stands after a length beyond the file, and is no part of a virtual data set."""
+    """Where the address of a heap stands after a length beyond the file, and is not part of a virtual data set."""
     found, n = np.empty(len(content), np.int64), 0
     # every address is below 16 MiB: its five upper bytes are zero
     for at in range(4, len(content) - 7):

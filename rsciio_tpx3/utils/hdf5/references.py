@@ -59,7 +59,7 @@ def limit_attribute(item, name, most, about=None, stored=None):
     about : h5py.h5a.AttrID, optional
         Of the attribute, where it is known.
     stored : StoredAttributes, optional
-        Of the item, where several are asked for.
+        Of the item, where several are requested.
     """
     about = about or item.attrs.get_id(name)
     kind, n = about.get_type(), math.prod(about.shape or ())
@@ -68,7 +68,7 @@ def limit_attribute(item, name, most, about=None, stored=None):
     where = _Where(item, f"attribute {name!r} of {{}} in {{!r}}")
     found = list((stored or StoredAttributes(item)).values(name.encode("utf-8", "surrogateescape")))
     if not found:
-        raise LimitError(f"{where} is kept in a way that does not tell its size before it is read.")
+        raise LimitError(f"{where} is kept in a way that does not show its size before it is read.")
     for values in found:
         _limit(values[: n * _stored_size(kind)], kind, most, where)
 
@@ -187,7 +187,7 @@ def _places(kind, where, at=0):
         for i in range(min(math.prod(kind.get_array_dims()), _MOST_HEADER)):
             yield from _places(below, where, at + i * _stored_size(below))
     elif has_references(kind.get_super()):
-        raise LimitError(f"{where} has rows of any length within rows, whose size cannot be told.")
+        raise LimitError(f"{where} has rows of any length within rows, whose size cannot be determined.")
     else:
         yield at, kind.get_super().get_size()
 
