@@ -5,9 +5,12 @@ recording takes its name: its bytes at old offsets would give frames that look r
 what was there at opening are compared whenever the file is opened to be read.
 """
 
+from __future__ import annotations
+
 import os
 import platform
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from rsciio_tpx3.utils.files import FileStamp, few_ends
 
@@ -31,13 +34,13 @@ class GrowingStamp(FileStamp):
         return True
 
     @classmethod
-    def of(cls, path):
+    def of(cls, path: str | os.PathLike) -> GrowingStamp:
         """Stamp of what is there now."""
         now = FileStamp.of(path)
         with open(now.path, "rb") as file:
             return cls(now.path, *now.identity, now.machine, few_ends(file, now.size))
 
-    def fits(self, file):
+    def fits(self, file: BinaryIO) -> bool:
         """Whether the file is the one it was; it may be longer by now."""
         now = os.fstat(file.fileno())
         same = now.st_ino == self.inode or self.machine != platform.node()
