@@ -198,7 +198,11 @@ def _add_reductions() -> None:
         function = getattr(np, name)
 
         def method(
-            self, axis: int | Sequence[int] | None = None, *args: Any, _function: Callable = function, **kwargs: Any
+            self: CSRFrames,
+            axis: int | Sequence[int] | None = None,
+            *args: Any,
+            _function: Callable = function,
+            **kwargs: Any,
         ) -> Any:
             return _function(self, axis, *args, **kwargs)
 
@@ -211,7 +215,7 @@ def _add_reductions() -> None:
 def _refuse_in_place() -> None:
     """In-place operators make a new array, as they do for every immutable Python object."""
 
-    def not_in_place(self, other: Any) -> Any:
+    def not_in_place(self: CSRFrames, other: Any) -> Any:
         return NotImplemented
 
     for name in "add sub mul truediv floordiv mod pow and or xor lshift rshift matmul".split():
