@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
-from rsciio_tpx3.frames.deferred import WaitingFrames
+from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.metadata.event_values import what_is_counted
 from rsciio_tpx3.metadata.mapping import build
 from rsciio_tpx3.reader.recording import described_files, detector_axes, event_signal, value_dtype
@@ -68,7 +68,7 @@ def event_signal_when_needed(
         told = told_array(options, about["events"], layout, about["dtype"])
         files = unread() if told else None
         if told and files:
-            return _waiting_signal(open_source, files, told, layout, options, **about)
+            return _deferred_signal(open_source, files, told, layout, options, **about)
     return event_signal(open_source(), options, lazy, **about)
 
 
@@ -112,7 +112,7 @@ def told_array(
     return nav_shape, (height * fine, width * fine), held
 
 
-def _waiting_signal(
+def _deferred_signal(
     open_source: partial,
     files: Iterable,
     told: tuple[tuple[int, ...], tuple[int, int], np.dtype],
@@ -129,7 +129,7 @@ def _waiting_signal(
     # whatever may change a frame: how files are opened and read, the detector, and what sidecars tell of the scan
     opened = open_source.args, sorted(open_source.keywords.items())
     identity = [files, opened, layout.__reduce__()[1], options, events, held.str, account.dwell_time]
-    frames = WaitingFrames(load, nav_shape, sig_shape, held, identity, sum(file.size for file in files) // 8)
+    frames = DeferredFrames(load, nav_shape, sig_shape, held, identity, sum(file.size for file in files) // 8)
     about = described_files([file.path for file in files])
     signal = frames_signal(
         frames,
@@ -152,7 +152,7 @@ def completed(signal: Any) -> dict:
     For programs that need the metadata at once. In HyperSpy the signals complete themselves.
     """
     frames = source_of(signal["data"])
-    if not isinstance(frames, WaitingFrames):
+    if not isinstance(frames, DeferredFrames):
         return signal
     source, about = frames.read()
     return {**signal, **about, "data": to_dask(source, chunks=frames.about["chunks"])}
