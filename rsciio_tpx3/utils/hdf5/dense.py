@@ -183,17 +183,17 @@ def blocks(read: Callable, info: bytes) -> Iterator[bytes]:
     heap = None if address == _UNDEFINED else _Heap.of(read(address, _HEAP_SIZE))
     if heap is None:
         return
-    waiting, n_blocks, n_bytes = list(_huge(heap, read)), 0, 0
+    pending, n_blocks, n_bytes = list(_huge(heap, read)), 0, 0
     if heap.root != _UNDEFINED:
-        waiting.append((heap.root, heap.n_rows, heap.start))
-    while waiting:
-        address, n_rows, size = waiting.pop()
+        pending.append((heap.root, heap.n_rows, heap.start))
+    while pending:
+        address, n_rows, size = pending.pop()
         n_blocks += 1
         n_bytes += 0 if n_rows else size
         if n_blocks > _MOST_BLOCKS or n_bytes > _MOST_BYTES:
             raise Tpx3FormatError("its attributes lie in more blocks than metadata may have")
         if n_rows:
-            waiting += _children(heap, read, address, n_rows)
+            pending += _children(heap, read, address, n_rows)
         else:
             # a large attribute lies alone, without a head
             yield read(address, size)

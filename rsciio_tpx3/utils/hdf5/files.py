@@ -225,9 +225,9 @@ def groups_of_class(
 
     found, outside, seen = {}, [], set()
     # depth counts the links, so that a circle of hard links, or of files, ends
-    waiting = [("/", file["/"], 0)]
-    while waiting:
-        path, group, depth = waiting.pop()
+    pending = [("/", file["/"], 0)]
+    while pending:
+        path, group, depth = pending.pop()
         key = _identity(group)
         if key in seen:
             continue
@@ -249,7 +249,7 @@ def groups_of_class(
                     _logger.warning(f"{below} of {file.file.filename!r} cannot be opened and is passed over: damage.")
                 item = below_is is h5py.Group and group.get(name)
             if isinstance(item, h5py.Group):
-                waiting.append((below, item, depth + 1))
+                pending.append((below, item, depth + 1))
     return found, outside
 
 

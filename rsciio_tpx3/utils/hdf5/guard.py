@@ -99,10 +99,10 @@ def _visit(path: str) -> None:
     import h5py
 
     with h5py.File(path, "r") as file:
-        waiting: list = [file["/"]]
+        pending: list = [file["/"]]
         seen: set[tuple[int, int]] = set()
-        while waiting and len(seen) < _MOST_OBJECTS:
-            item = waiting.pop()
+        while pending and len(seen) < _MOST_OBJECTS:
+            item = pending.pop()
             about = h5py.h5o.get_info(item.id)
             if (about.fileno, about.addr) in seen:
                 continue
@@ -115,11 +115,11 @@ def _visit(path: str) -> None:
             elif isinstance(item, h5py.Group):
                 for name in item:
                     if isinstance(item.get(name, getlink=True), h5py.HardLink):
-                        _quietly(_append, waiting, item, name)
+                        _quietly(_append, pending, item, name)
 
 
-def _append(waiting: list, group: h5py.Group, name: str) -> None:
-    waiting.append(group[name])
+def _append(pending: list, group: h5py.Group, name: str) -> None:
+    pending.append(group[name])
 
 
 def _read(dataset: h5py.Dataset, file_size: int) -> None:

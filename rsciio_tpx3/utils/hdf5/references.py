@@ -244,15 +244,15 @@ def _messages(item: h5py.Group | h5py.Dataset) -> Iterator[tuple[int, bytes]]:
     begin = h5py.h5o.get_info(item.id).addr
     head = _read(file, begin, 32)
     if head[:5] == b"OHDR\x02" and len(head) == 32:
-        waiting, form = [_first_part_2(begin, head)], _split_2
+        pending, form = [_first_part_2(begin, head)], _split_2
         marked = bool(head[5] & 4)
     elif head[:1] == b"\x01" and len(head) == 32:
-        waiting, form, marked = [(begin + 16, struct.unpack_from("<I", head, 8)[0])], _split_1, False
+        pending, form, marked = [(begin + 16, struct.unpack_from("<I", head, 8)[0])], _split_1, False
     else:
         return
     n_parts = 0
-    while waiting and n_parts < _MOST_PARTS:
-        at, size = waiting.pop()
+    while pending and n_parts < _MOST_PARTS:
+        at, size = pending.pop()
         n_parts += 1
         for kind, data in form(_read(file, at, min(size, _MOST_HEADER)), marked):
             if kind == _CONTINUATION and len(data) >= 16:
@@ -260,7 +260,7 @@ def _messages(item: h5py.Group | h5py.Dataset) -> Iterator[tuple[int, bytes]]:
                 if next_at < 1 << 62 and form is _split_2:
                     next_at, next_size = next_at + 4, max(next_size, 8) - 8  # its mark and its checksum
                 if next_at < 1 << 62:
-                    waiting.append((next_at, next_size))
+                    pending.append((next_at, next_size))
             yield kind, data
 
 
