@@ -38,7 +38,7 @@ def cache_for(stamps: list[FileStamp], wanted: bool, about: dict) -> RecordingCa
         raise ValueError(f'cache={wanted!r} is not valid: must be one of True, False, "auto".')
     if wanted == "auto":
         wanted = sum(stamp.size for stamp in stamps) >= _WORTH_BYTES
-    if not wanted or any(stamp.growing for stamp in stamps):
+    if not wanted or any(stamp.followed for stamp in stamps):
         return None
     return RecordingCache(stamps, about)
 

@@ -84,7 +84,7 @@ class FileStamp:
         return os.path.basename(self.path)
 
     @property
-    def growing(self) -> bool:
+    def followed(self) -> bool:
         """Whether more may follow: an incomplete end is not damage."""
         return False
 

@@ -14,11 +14,11 @@ from typing import BinaryIO
 
 from rsciio_tpx3.utils.files import FileStamp, few_ends
 
-__all__ = ["GrowingStamp", "stamp_of"]
+__all__ = ["FollowStamp", "stamp_of"]
 
 
 @dataclass(frozen=True)
-class GrowingStamp(FileStamp):
+class FollowStamp(FileStamp):
     """The part of a file that was there when it was opened.
 
     Attributes
@@ -30,11 +30,11 @@ class GrowingStamp(FileStamp):
     ends: str
 
     @property
-    def growing(self) -> bool:
+    def followed(self) -> bool:
         return True
 
     @classmethod
-    def of(cls, path: str | os.PathLike) -> GrowingStamp:
+    def of(cls, path: str | os.PathLike) -> FollowStamp:
         """Stamp of what is there now."""
         now = FileStamp.of(path)
         with open(now.path, "rb") as file:
@@ -49,4 +49,4 @@ class GrowingStamp(FileStamp):
 
 def stamp_of(path: str | os.PathLike, follow: bool = False) -> FileStamp:
     """Stamp of a file that must exist, as one that is still being written where `follow` says so."""
-    return (GrowingStamp if follow else FileStamp).of(path)
+    return (FollowStamp if follow else FileStamp).of(path)
