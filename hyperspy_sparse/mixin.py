@@ -17,6 +17,7 @@ from hyperspy.signals import LazySignal
 from hyperspy_sparse import (
     assigned_data,
     blocks,
+    deferred,
     expansion,
     interpolation,
     kernels,
@@ -28,7 +29,6 @@ from hyperspy_sparse import (
     slicing,
     ufuncs,
 )
-from hyperspy_sparse import deferred as waiting
 from hyperspy_sparse import frame_cache as frames
 from hyperspy_sparse import virtual_detectors as detectors
 from hyperspy_sparse.calibration_cache import remember_geometries
@@ -116,13 +116,13 @@ class SparseFramesMixin:
     @property
     def metadata(self) -> Any:
         """The metadata of the signal; complete as soon as its recording has been read."""
-        waiting.complete(self)
+        deferred.complete(self)
         return self._metadata
 
     @property
     def original_metadata(self) -> Any:
         """The original metadata of the signal; complete as soon as its recording has been read."""
-        waiting.complete(self)
+        deferred.complete(self)
         return self._original_metadata
 
     # -- what the signal says of itself --------------------------------------------------------------
@@ -177,7 +177,7 @@ class SparseFramesMixin:
             # The caller may still have axes to remove, so only the chunks tell here.
             new = super()._deepcopy_with_new_data(data, copy_variance, **kwargs)
         navigator.hand_on(self, new)
-        waiting.hand_on(self, new, copy_variance)
+        deferred.hand_on(self, new, copy_variance)
         return new
 
     def __deepcopy__(self, memo: dict) -> BaseSignal:
@@ -187,7 +187,7 @@ class SparseFramesMixin:
             new._data = new._data.copy()
         if has_sparse_chunks(new):  # data are missing where another copy is being made
             navigator.hand_on(self, new)
-            waiting.hand_on(self, new, True)
+            deferred.hand_on(self, new, True)
         return new
 
     def _map_all(self, function: Callable, inplace: bool = True, **kwargs: Any) -> BaseSignal | None:
@@ -226,7 +226,7 @@ class SparseFramesMixin:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         for signal in (*inputs, *kwargs.get("out", ())):
             if isinstance(signal, SparseFramesMixin):
-                waiting.read_recording(signal)
+                deferred.read_recording(signal)
         return ufuncs.apply(ufunc, method, inputs, **kwargs)
 
     def __array_wrap__(
@@ -239,7 +239,7 @@ class SparseFramesMixin:
     def interpolate_on_axis(
         self, new_axis: Any, axis: Any = 0, inplace: bool = False, degree: int = 1
     ) -> BaseSignal | None:
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         data, old = self._data, self.axes_manager[axis]
         place, before = old.index_in_array, np.array(old.axis)
         try:
@@ -262,7 +262,7 @@ class SparseFramesMixin:
         ragged: bool | None = False,
         **kwargs: Any,
     ) -> BaseSignal | None:
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         kernel = None
         if not iterating_kwargs and not ragged and has_sparse_chunks(self):
             kernel = self._kernel_for(function, kwargs)
@@ -318,7 +318,7 @@ class SparseFramesMixin:
         return result
 
     def _reduced(self, function: Callable, axes: Any, out: BaseSignal | None, rechunk: bool) -> BaseSignal | None:
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         host = super()._apply_function_on_data_and_remove_axis
         reduced = self.axes_manager[axes]
         reduced = reduced if np.iterable(reduced) else (reduced,)
@@ -383,13 +383,13 @@ class SparseFramesMixin:
         return None if (factors != whole).any() or (whole < 1).any() else tuple(whole.astype(int))
 
     def get_integrated_intensity(self, roi: Any, out_signal_axes: Any = None) -> BaseSignal:
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         stand_in = detectors.stand_in(self, [roi])
         roi = roi if stand_in is None else stand_in[0]
         return super().get_integrated_intensity(roi, out_signal_axes)
 
     def get_virtual_image(self, rois: Any, new_axis_dict: dict | None = None, normalize: bool = False) -> BaseSignal:
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         rois = [rois] if callable(rois) else list(rois)
         if not rois or not detectors.can_stand_in(self, rois):
             return super().get_virtual_image(rois, new_axis_dict, normalize)
@@ -400,7 +400,7 @@ class SparseFramesMixin:
         return images
 
     def plot(self, *args: Any, **kwargs: Any) -> None:
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         navigator.drop_if_outdated(self)
         computed = self.navigator is None
         super().plot(*args, **kwargs)
@@ -439,7 +439,7 @@ class SparseFramesMixin:
             If the dense array would be larger than the limit.
         """
         check_dense_size(self.data.shape, self.data.dtype, "compute()", memory_limit)
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         expansion.warn_once(self.data, "compute()")
         self.data = densified(self.data)  # and the class is the stock one from here on
         LazySignal.compute(self, close_file=close_file, show_progressbar=show_progressbar, **kwargs)
@@ -463,7 +463,7 @@ class SparseFramesMixin:
             If the dense array would be larger than the limit.
         """
         check_dense_size(self.data.shape, self.data.dtype, "to_dense()", memory_limit)
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         new = self._deepcopy_with_new_data(densified(self.data), copy_variance=True)
         new.compute(show_progressbar=show_progressbar)
         return new
@@ -487,7 +487,7 @@ class SparseFramesMixin:
             As in :meth:`hyperspy.api.signals.BaseSignal.save`.
         """
         saving.check_arguments(filename, overwrite, extension, file_format)
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         options = {"overwrite": overwrite, "file_format": file_format, **kwargs}
         if saving.keeps_frames(filename, extension, file_format):
             return super().save(filename, extension=extension, **options)
@@ -503,7 +503,7 @@ class SparseFramesMixin:
         **kwargs
             Passed to :meth:`dask.array.Array.persist`.
         """
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         self.data = self.data.persist(**kwargs)
         self.events.data_changed.trigger(obj=self)
 

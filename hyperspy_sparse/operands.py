@@ -14,8 +14,7 @@ import dask.array as da
 import numpy as np
 from hyperspy.signal import INPLACE_OPERATORS, BaseSignal
 
-from hyperspy_sparse import deferred as waiting
-from hyperspy_sparse import twins
+from hyperspy_sparse import deferred, twins
 from hyperspy_sparse.hosts import are_signals_aligned, broadcast_signals
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import is_stored
@@ -126,7 +125,7 @@ def _signal(left: BaseSignal, right: int | BaseSignal, template: BaseSignal | No
         _take_class(signal)
     for operand in (left, right):
         if isinstance(operand, BaseSignal):
-            waiting.hand_on(operand, signal, False)
+            deferred.hand_on(operand, signal, False)
     return signal
 
 

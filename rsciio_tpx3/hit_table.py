@@ -104,10 +104,8 @@ def read_hits(
     if misplaced:
         raise TypeError(f"{misplaced[0]} describes the scan: pass it as scan={{{misplaced[0]!r}: ...}}.")
     wanted = scan is not None and scan is not False
-    source, told, account = open_recording(
-        filename, {**(scan if isinstance(scan, dict) else {}), **options}, "read_hits"
-    )
-    placed = told_scan(source.index(), told, account) if wanted else None
+    source, told, known = open_recording(filename, {**(scan if isinstance(scan, dict) else {}), **options}, "read_hits")
+    placed = told_scan(source.index(), told, known) if wanted else None
     return _batches(source, _clipped(source.index().hit_span, *span), placed, int(batch_size))
 
 

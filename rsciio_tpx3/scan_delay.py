@@ -77,8 +77,8 @@ def find_scan_delay(
     >>> abs(found.delay - 12e-6) < 3 * found.error
     True
     """
-    source, scan_options, account = open_recording(filename, options, "find_scan_delay")
-    scan_options = told_options(source.index(), scan_options, account)
-    told_scan(source.index(), scan_options, account)  # refuses rows that the edges contradict
+    source, scan_options, known = open_recording(filename, options, "find_scan_delay")
+    scan_options = told_options(source.index(), scan_options, known)
+    told_scan(source.index(), scan_options, known)  # refuses rows that the edges contradict
     span = None if span is None else to_ticks(span, "span", "5 us")
     return delay_of_scan(source, scan_options, span, method, mask)

@@ -6,6 +6,7 @@ see ``docs/formats/tpx3.md``. None of them holds for all detectors; `column_fit`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ __all__ = ["COLUMN_RULES", "check_rules", "column_delays", "is_array_with_unit"]
 COLUMN_RULES = ("phase", "double-columns-97-101")
 
 
-def column_delays(given, layout: Layout):
+def column_delays(given: Any, layout: Layout) -> tuple[np.ndarray, dict]:
     """Ticks to add to the times of each detector pixel.
 
     Parameters
@@ -50,7 +51,8 @@ def column_delays(given, layout: Layout):
     if isinstance(given, str):
         given = [given]
     if is_array_with_unit(given):
-        ticks, found = _from_array(*given, layout, chip, column), {"rule": "table"}
+        values, unit = given
+        ticks, found = _from_array(values, unit, layout, chip, column), {"rule": "table"}
     else:
         check_rules(given)
         ticks = sum((_rule(name, chip, column) for name in given), np.zeros(len(chip), np.int64))
@@ -65,7 +67,7 @@ def is_array_with_unit(given: Any) -> bool:
     return isinstance(given, (tuple, list)) and len(given) == 2 and [isinstance(v, str) for v in given] == [False, True]
 
 
-def check_rules(names) -> None:
+def check_rules(names: Iterable) -> None:
     """Refuse names that are not in `COLUMN_RULES`."""
     for name in names:
         if name not in COLUMN_RULES:
@@ -75,14 +77,14 @@ def check_rules(names) -> None:
             )
 
 
-def _rule(name, chip, column):
+def _rule(name: str, chip: np.ndarray, column: np.ndarray) -> np.ndarray:
     if name == "phase":
         phase = column // 2 % 16
         return np.where(phase == 0, 16, phase) * PIXEL_TICKS
     return np.where((chip == 0) & (column >= 194) & (column <= 203), -16 * PIXEL_TICKS, 0)
 
 
-def _from_array(values, unit, layout: Layout, chip, column):
+def _from_array(values: Any, unit: str, layout: Layout, chip: np.ndarray, column: np.ndarray) -> np.ndarray:
     from rsciio_tpx3.utils.units import to_ticks
 
     values = read_numbers(values, "columns")

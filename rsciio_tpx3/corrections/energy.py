@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,13 +45,13 @@ class PixelCalibration(Packed):
     c: np.ndarray
     t: np.ndarray
 
-    def energy(self, pixel, tot):
+    def energy(self, pixel: np.ndarray, tot: np.ndarray) -> np.ndarray:
         """Energy of hits in keV, 0 where the calibration gives less."""
         out = np.empty(len(pixel), np.float32)
         _solve(pixel, tot, self.a, self.b, self.c, self.t, out)
         return out
 
-    def tot(self, pixel, energy):
+    def tot(self, pixel: np.ndarray, energy: np.ndarray) -> np.ndarray:
         """Time over threshold, as a fraction, that energies in keV give; below 0 where a pixel does not answer."""
         a, b, c, t = (np.float64(getattr(self, name)[pixel]) for name in MATRICES)
         above = energy > t
@@ -64,13 +64,15 @@ class TableCalibration(Packed):
 
     table: np.ndarray
 
-    def energy(self, pixel, tot):
+    def energy(self, pixel: np.ndarray, tot: np.ndarray) -> np.ndarray:
         """Energy of hits in keV."""
         return self.table[np.minimum(tot, len(self.table) - 1)]
 
 
 @njit(nogil=True, cache=True)
-def _solve(pixel: np.ndarray, tot: np.ndarray, a, b, c, t, out) -> None:
+def _solve(
+    pixel: np.ndarray, tot: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, t: np.ndarray, out: np.ndarray
+) -> None:
     for i in range(len(pixel)):
         p = pixel[i]
         slope, shift = np.float64(a[p]), np.float64(t[p])
@@ -79,7 +81,7 @@ def _solve(pixel: np.ndarray, tot: np.ndarray, a, b, c, t, out) -> None:
         out[i] = max((linear + slope * shift + np.sqrt(max(root, 0.0))) / (2.0 * slope), 0.0)
 
 
-def read_calibration(given, layout: Layout):
+def read_calibration(given: Any, layout: Layout) -> tuple[PixelCalibration | TableCalibration, dict]:
     """A calibration from what a user has.
 
     Parameters
@@ -127,19 +129,19 @@ def read_calibration(given, layout: Layout):
     return PixelCalibration(**flat), found
 
 
-def need_matrices(given) -> None:
+def need_matrices(given: dict) -> None:
     """Refuse a dictionary without all of `MATRICES`."""
     missing = [letter for letter in MATRICES if letter not in given]
     if missing:
         raise ValueError(f"corrections: energy lacks {', '.join(missing)}; matrices a, b, c and t are needed.")
 
 
-def matrix_files(folder) -> dict:
+def matrix_files(folder: str | os.PathLike) -> dict:
     """Each of `MATRICES` to its file in a folder."""
     return {letter: _matrix_file(folder, letter) for letter in MATRICES}
 
 
-def _matrix_file(folder, letter: str):
+def _matrix_file(folder: str | os.PathLike, letter: str) -> str:
     stem = f"calib{letter}"
     names = [name for name in sorted(os.listdir(folder)) if os.path.splitext(name)[0].lower() == stem]
     if not names:
@@ -149,7 +151,7 @@ def _matrix_file(folder, letter: str):
     return os.path.join(folder, names[0])
 
 
-def _flat(values, letter, layout: Layout):
+def _flat(values: np.ndarray, letter: str, layout: Layout) -> np.ndarray:
     chip, address = pixel_addresses(layout)
     if values.ndim == 0:
         return np.full(len(chip), float(values))
@@ -165,7 +167,7 @@ def _flat(values, letter, layout: Layout):
     )
 
 
-def calibration_of_rows(given):
+def calibration_of_rows(given: Any) -> tuple[TableCalibration, dict]:
     """Calibration and account of rows of ToT and energy; see `read_calibration`."""
     rows = tot_rows(given, "energy", "energy (keV)", others=", or a folder or dictionary of the matrices a, b, c, t")
     if not np.isfinite(rows).all():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ _MOST_LISTED = 100  # bad pixels in the metadata
 _HITS_FOR_COLUMNS = 1 << 22  # a thousand columns need more than one curve of time walk; some 350 MB
 
 
-def hit_steps(source: EventSource, corrections: dict):
+def hit_steps(source: EventSource, corrections: dict) -> tuple[EventSource, list]:
     """Steps for hits, each fitted to the hits as the steps before left them.
 
     Parameters
@@ -55,21 +56,21 @@ def hit_steps(source: EventSource, corrections: dict):
     return corrected, steps
 
 
-def _given(name, given):
+def _given(name: str, given: Any) -> dict:
     """For the metadata: a file or folder with its checksum, or the table or the arrays that were given."""
     account = account_of_correction(name, given)
     return account if is_path(given) else {"given": account}
 
 
-def _recalled(source: EventSource, name, find, about=None):
+def _recalled(source: EventSource, name: str, find: Callable, about: Any = None) -> tuple[np.ndarray, dict]:
     """A table and an account that `find` gives, from the cache where they were found before."""
 
-    def make():
+    def make() -> tuple[dict[str, np.ndarray], dict]:
         table, account = find()
         arrays = {key: value for key, value in account.items() if isinstance(value, np.ndarray)}
         return {"table": table, **arrays}, {key: value for key, value in account.items() if key not in arrays}
 
-    def check(arrays, values) -> None:
+    def check(arrays: dict[str, np.ndarray], values: dict) -> None:
         table = arrays["table"]
         known = [(math.prod(source.sig_shape),), (MAX_TOT + 1,)]
         require(table.dtype.kind in "bi" and table.shape in known, "a table of another form")
@@ -78,7 +79,7 @@ def _recalled(source: EventSource, name, find, about=None):
     return arrays["table"], {**values, **{key: value for key, value in arrays.items() if key != "table"}}
 
 
-def _mask(given, source: EventSource):
+def _mask(given: Any, source: EventSource) -> MaskStep:
     from rsciio_tpx3.corrections.bad_pixels import count_pixels, find_bad_pixels, read_mask
 
     if not (isinstance(given, (bool, dict)) or (isinstance(given, str) and given == "find")):
@@ -90,9 +91,9 @@ def _mask(given, source: EventSource):
         return MaskStep(read_mask(given, source.layout).ravel(), {"method": "given", **_given("mask", given)})
     limits = given if isinstance(given, dict) else {}
 
-    def find():
+    def find() -> tuple[np.ndarray, dict]:
         bad = find_bad_pixels(count_pixels(source), source.layout, **limits)
-        found = {"method": "hot against the surroundings"}
+        found: dict[str, Any] = {"method": "hot against the surroundings"}
         for name in ("hot", "dead"):
             pixels = np.argwhere(getattr(bad, name))[:, ::-1]
             found[f"{name}_pixels"] = len(pixels)
@@ -102,12 +103,12 @@ def _mask(given, source: EventSource):
     return MaskStep(*_recalled(source, "mask", find, limits))
 
 
-def _columns(given, source: EventSource) -> PixelDelayStep:
+def _columns(given: Any, source: EventSource) -> PixelDelayStep:
     if isinstance(given, str) and given == "find":
         from rsciio_tpx3.corrections.cluster_pairs import cluster_pairs
         from rsciio_tpx3.corrections.column_fit import find_columns, found_delays
 
-        def find():
+        def find() -> tuple[np.ndarray, dict]:
             found = find_columns(cluster_pairs(source, _HITS_FOR_COLUMNS), source.layout)
             return found_delays(found, source.layout)
 
@@ -121,7 +122,7 @@ def _columns(given, source: EventSource) -> PixelDelayStep:
     return PixelDelayStep(ticks, found)
 
 
-def _time_walk(given, source: EventSource) -> TimeWalkStep:
+def _time_walk(given: Any, source: EventSource) -> TimeWalkStep:
     from rsciio_tpx3.corrections.cluster_pairs import cluster_pairs
     from rsciio_tpx3.corrections.time_walk import fit_time_walk, walk_table
 
@@ -131,7 +132,7 @@ def _time_walk(given, source: EventSource) -> TimeWalkStep:
     return TimeWalkStep(ticks, {**found, **_given("time_walk", given)})
 
 
-def _energy(given, source: EventSource) -> EnergyStep:
+def _energy(given: Any, source: EventSource) -> EnergyStep:
     from rsciio_tpx3.corrections.energy import read_calibration
 
     calibration, found = read_calibration(given, source.layout)
@@ -142,7 +143,7 @@ MAKERS = {"mask": _mask, "columns": _columns, "time_walk": _time_walk, "energy":
 """``make(given, source)`` of each correction of hits, in the order they are done; wide pixels come after clustering."""
 
 
-def wide_pixel_step(layout: Layout, method, upsample: int) -> WidePixelStep:
+def wide_pixel_step(layout: Layout, method: str, upsample: int) -> WidePixelStep:
     """The step for the pixels at chip borders.
 
     Parameters

@@ -56,7 +56,7 @@ def check_corrections(corrections: dict | None) -> dict:
     return asked
 
 
-def account_of_correction(name: str, given: Any):
+def account_of_correction(name: str, given: Any) -> Any:
     """What was given for a correction, in plain text and numbers; see `rsciio_tpx3.utils.fingerprints.fingerprint`.
 
     Files have their checksums; of a folder of matrices it is a list of ``files``, each with its name.
@@ -71,14 +71,14 @@ def account_of_correction(name: str, given: Any):
     return fingerprint(given)
 
 
-def _with_paths(given: Any, name: str):
+def _with_paths(given: Any, name: str) -> Any:
     """The same where text that names a file is a path."""
     if isinstance(given, dict):
         return {key: _with_paths(value, name) for key, value in given.items()}
     return Path(given) if is_path(given) and (name, given) != ("mask", "find") else given
 
 
-def _check_mask(given: Any):
+def _check_mask(given: Any) -> None:
     from rsciio_tpx3.corrections.bad_pixels import check_limits, mask_array
 
     if given is True or (isinstance(given, str) and given == "find"):
@@ -89,7 +89,8 @@ def _check_mask(given: Any):
             raise TypeError(
                 f"corrections: mask: unknown parameter {min(map(str, unknown))!r}. Known are probability, contrast."
             )
-        return check_limits(**given)
+        check_limits(**given)
+        return
     if is_path(given):
         need_file(
             given, "mask",
@@ -97,30 +98,34 @@ def _check_mask(given: Any):
             "the detector's shape, True where a pixel is excluded.",
         )  # fmt: skip
         if has_ending(given, ".bpc"):
-            return None
-    return mask_array(given)
+            return
+    mask_array(given)
 
 
-def _check_columns(given: Any):
+def _check_columns(given: Any) -> None:
     from rsciio_tpx3.corrections.columns import COLUMN_RULES, check_rules, is_array_with_unit
     from rsciio_tpx3.exceptions import UnitError
     from rsciio_tpx3.utils.units import to_ticks
 
     if isinstance(given, str):
-        return None if given == "find" else check_rules([given])
+        if given != "find":
+            check_rules([given])
+        return
     ways = f'"find", {", ".join(map(repr, COLUMN_RULES))}, both of these in a list, or (array, "ns")'
     if is_array_with_unit(given):
-        return to_ticks((1, given[1]), "corrections: columns")
+        to_ticks((1, given[1]), "corrections: columns")
+        return
     if not np.iterable(given):
         raise TypeError(f"corrections: columns={given!r} says nothing of delays: expected {ways}.")
     items = list(given)
     if items and all(isinstance(item, str) for item in items):
-        return check_rules(items)
+        check_rules(items)
+        return
     if any(isinstance(item, str) for item in items):
         raise TypeError(f"corrections: columns={given!r} cannot be read: expected {ways}.")
     raise UnitError(
-        f"corrections: columns: delays of shape {np.shape(given)} have no unit. Write (array, 'ns'): programs of this "
-        "field differ between ns, ticks and s."
+        f"corrections: columns: delays of shape {np.asarray(given).shape} have no unit. Write (array, 'ns'): programs "
+        "of this field differ between ns, ticks and s."
     )
 
 
@@ -137,7 +142,7 @@ def _check_time_walk(given: Any) -> None:
     walk_table(given)
 
 
-def _check_energy(given: Any):
+def _check_energy(given: Any) -> None:
     from rsciio_tpx3.corrections.energy import MATRICES, calibration_of_rows, matrix_files, need_matrices
     from rsciio_tpx3.corrections.pixet_xml import read_pixet_xml
 
@@ -156,10 +161,12 @@ def _check_energy(given: Any):
     if is_path(given):
         need_file(given, "energy", f"{ways}.")
         if os.path.isdir(given):
-            return matrix_files(given)
+            matrix_files(given)
+            return
         if has_ending(given, ".xml"):
-            return read_pixet_xml(given)
-    return calibration_of_rows(given)
+            read_pixet_xml(given)
+            return
+    calibration_of_rows(given)
 
 
 def _check_wide_pixels(given: Any) -> None:

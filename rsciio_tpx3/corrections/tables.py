@@ -19,7 +19,7 @@ def is_path(given: Any) -> bool:
     return isinstance(given, (str, os.PathLike))
 
 
-def need_file(given: str | os.PathLike, name: str, others) -> None:
+def need_file(given: str | os.PathLike, name: str, others: str) -> None:
     """Refuse a path at which there is nothing, naming what else the correction takes."""
     if not os.path.exists(given):
         raise FileNotFoundError(f"corrections: {name}={str(given)!r}: there is no such file. {others}")
@@ -27,7 +27,7 @@ def need_file(given: str | os.PathLike, name: str, others) -> None:
         plain_files.need_file(given)
 
 
-def read_numbers(given, name: str):
+def read_numbers(given: Any, name: str) -> np.ndarray:
     """An array of float64 of what was given; columns of a text file end at spaces, tabs, commas or semicolons.
 
     Raises
@@ -50,7 +50,7 @@ def read_numbers(given, name: str):
         ) from None
 
 
-def _loaded(path):
+def _loaded(path: str | os.PathLike) -> np.ndarray:
     if has_ending(path, ".npy"):
         return load_npy(path).astype(float)
     if os.path.getsize(path) > _MOST_TEXT:
@@ -63,7 +63,7 @@ def _loaded(path):
     return np.loadtxt(lines, ndmin=2) if any(map(str.strip, lines)) else np.empty((0, 0))
 
 
-def tot_rows(given, name: str, quantity: str, others: str = ""):
+def tot_rows(given: Any, name: str, quantity: str, others: str = "") -> np.ndarray:
     """Rows of ToT and one more number, of shape (n, 2), as a user gives them.
 
     Parameters

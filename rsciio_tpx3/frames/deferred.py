@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 
-__all__ = ["WaitingFrames"]
+__all__ = ["DeferredFrames"]
 
 
-class WaitingFrames(FrameSource):
+class DeferredFrames(FrameSource):
     """A `FrameSource` that is read on first use.
 
     Parameters
@@ -67,7 +67,7 @@ class WaitingFrames(FrameSource):
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
-        return "rsciio_tpx3.WaitingFrames", normalize_token(self._identity)
+        return "rsciio_tpx3.DeferredFrames", normalize_token(self._identity)
 
     @property
     def is_read(self) -> bool:

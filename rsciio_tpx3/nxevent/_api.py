@@ -113,12 +113,12 @@ def file_reader(
     """
     check_one_file("filename", filename)
     refuse_unknown(kwds, file_reader, "NXevent_data files")
-    account = gather(filename, metadata, metadata_from, calibrate)
+    known = gather(filename, metadata, metadata_from, calibrate)
     if values not in ("auto", "counts", _HEIGHTS):
         raise ValueError(f"values={values!r} is not valid: must be one of 'auto', 'counts', 'pulse_height'.")
     guard_hdf5(guard, filename)
     found = _look(filename, dataset_path, allow_external)
-    account.told += [found["told"]] if found["told"] else []
+    known.sources += [found["source_values"]] if found["source_values"] else []
     sig_shape = _signal_shape(found, signal_shape)
     given, record = numpy_order(navigation_shape), None
     where = repr(os.path.basename(filename))
@@ -161,7 +161,7 @@ def file_reader(
         shape_given=given is not None,
     )
     return counted_signal(
-        source, record, foreign_metadata(filename), {"nxevent": {"group": found["path"]}}, lazy, chunks, account
+        source, record, foreign_metadata(filename), {"nxevent": {"group": found["path"]}}, lazy, chunks, known
     )
 
 
@@ -198,7 +198,7 @@ def _look(filename: str | os.PathLike, dataset_path: str | None, allow_external:
             "coding": own.get("coding", ""),
             "height_type": height.dtype.newbyteorder("=") if hasattr(height, "dtype") else None,
             "record": own.get("record"),
-            "told": None if own.get("record") else read_nexus(group, f"{name} (NeXus)", False, allow_external),
+            "source_values": None if own.get("record") else read_nexus(group, f"{name} (NeXus)", False, allow_external),
             "numbers": numbers,
         }
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
-from rsciio_tpx3.frames.deferred import WaitingFrames
+from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.metadata.event_values import what_is_counted
 from rsciio_tpx3.metadata.mapping import build
 from rsciio_tpx3.reader.recording import described_files, detector_axes, event_signal, value_dtype
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rsciio_tpx3.events.geometry import Layout
     from rsciio_tpx3.frames.source import FrameSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.reader.event_options import EventOptions
     from rsciio_tpx3.scan.options import ScanOptions
 
@@ -68,7 +68,7 @@ def event_signal_when_needed(
         told = told_array(options, about["events"], layout, about["dtype"])
         files = unread() if told else None
         if told and files:
-            return _waiting_signal(open_source, files, told, layout, options, **about)
+            return _deferred_signal(open_source, files, told, layout, options, **about)
     return event_signal(open_source(), options, lazy, **about)
 
 
@@ -112,24 +112,24 @@ def told_array(
     return nav_shape, (height * fine, width * fine), held
 
 
-def _waiting_signal(
+def _deferred_signal(
     open_source: partial,
     files: Iterable,
     told: tuple[tuple[int, ...], tuple[int, int], np.dtype],
     layout: Layout,
     options: ScanOptions,
     events: EventOptions,
-    account: Account,
+    known: KnownMetadata,
     dtype: DTypeLike | None,
     chunks: int | str | tuple,
     show_progressbar: bool | None,
 ) -> dict:
     nav_shape, sig_shape, held = told
-    load = partial(_load, open_source, files, options, held, show_progressbar, events, account)
+    load = partial(_load, open_source, files, options, held, show_progressbar, events, known)
     # whatever may change a frame: how files are opened and read, the detector, and what sidecars tell of the scan
     opened = open_source.args, sorted(open_source.keywords.items())
-    identity = [files, opened, layout.__reduce__()[1], options, events, held.str, account.dwell_time]
-    frames = WaitingFrames(load, nav_shape, sig_shape, held, identity, sum(file.size for file in files) // 8)
+    identity = [files, opened, layout.__reduce__()[1], options, events, held.str, known.dwell_time]
+    frames = DeferredFrames(load, nav_shape, sig_shape, held, identity, sum(file.size for file in files) // 8)
     about = described_files([file.path for file in files])
     signal = frames_signal(
         frames,
@@ -139,7 +139,7 @@ def _waiting_signal(
         lazy=True,
         chunks=chunks,
         sig_axes=detector_axes(sig_shape, events),
-        account=account,
+        known=known,
     )
     frames.about = {"metadata": copy.deepcopy(signal["metadata"]), "chunks": chunks}
     signal["post_process"] = [partial(_finish, frames=frames)]
@@ -152,7 +152,7 @@ def completed(signal: Any) -> dict:
     For programs that need the metadata at once. In HyperSpy the signals complete themselves.
     """
     frames = source_of(signal["data"])
-    if not isinstance(frames, WaitingFrames):
+    if not isinstance(frames, DeferredFrames):
         return signal
     source, about = frames.read()
     return {**signal, **about, "data": to_dask(source, chunks=frames.about["chunks"])}
@@ -165,14 +165,14 @@ def _load(
     dtype: DTypeLike | None,
     show_progressbar: bool | None,
     events: EventOptions,
-    account: Account | None,
+    known: KnownMetadata | None,
 ) -> tuple[FrameSource, dict]:
     """The frames, and the signal dictionary of an ordinary loading."""
     for file in files:
         file.check()
     signal = event_signal(
         open_source(), options, lazy=True, dtype=dtype, show_progressbar=show_progressbar, events=events,
-        account=account,
+        known=known,
     )  # fmt: skip
     frames = cast("FrameSource", source_of(signal["data"]))
     return frames, {name: signal[name] for name in ("metadata", "original_metadata")}

@@ -27,7 +27,7 @@ from rsciio_tpx3.utils.logs import follow_host
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.scan.options import ScanOptions
 
 
@@ -56,7 +56,7 @@ class EventFormat:
     file : callable
         What the source takes of the user's `filename`; refuses what it cannot be.
     sidecars : callable
-        ``sidecars(filename)`` gives `Told` of files next to it that only this format has.
+        ``sidecars(filename)`` gives `SourceValues` of files next to it that only this format has.
     defaults : dict
         Of options that are not as usual.
     texts : dict
@@ -121,14 +121,14 @@ def read_events(form: EventFormat, filename: str | os.PathLike | Sequence, optio
         dtype=options["dtype"],
         show_progressbar=options.get("show_progressbar"),
         events=events,
-        account=known,
+        known=known,
     )
     return [followed(signal, filename, form.name, dict(options)) if follow else signal]
 
 
 def open_events(
     form: EventFormat, filename: str | os.PathLike | Sequence, options: Mapping[str, Any]
-) -> tuple[EventSource, ScanOptions, Account]:
+) -> tuple[EventSource, ScanOptions, KnownMetadata]:
     """The source of a recording with its scan options, for those who want no frames.
 
     Parameters
@@ -143,7 +143,7 @@ def open_events(
     source : EventSource
         Of plain hits.
     scan : ScanOptions
-    known : Account
+    known : KnownMetadata
         What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reader.scan.told_scan`.
     """
     taken = {name for name in form.options if OPTIONS[name].group != "array"}
@@ -159,7 +159,7 @@ def open_events(
 
 def _decided(
     form: EventFormat, filename: str | os.PathLike | Sequence, options: Mapping[str, Any]
-) -> tuple[Account, ScanOptions, dict]:
+) -> tuple[KnownMetadata, ScanOptions, dict]:
     """What is known, the scan options, and those of the source: sidecars may decide on scan and detector."""
     first = first_piece(filename, options.get("all_parts", False))
     known = gather(first, **_those(options, "metadata"), more=form.sidecars(first))

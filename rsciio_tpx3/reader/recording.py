@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from rsciio_tpx3.events.source import EventSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.scan.options import ScanOptions
     from rsciio_tpx3.scan.scan import Scan
 
@@ -57,7 +57,7 @@ def event_signal(
     dtype: DTypeLike | None = None,
     show_progressbar: bool | None = None,
     events: EventOptions | None = None,
-    account: Account | None = None,
+    known: KnownMetadata | None = None,
 ) -> dict:
     """Signal dictionary of an event source seen through a scan.
 
@@ -71,7 +71,7 @@ def event_signal(
         As in `rsciio_tpx3.tpx3.file_reader`.
     events : rsciio_tpx3.reader.event_options.EventOptions, optional
         Clusters, corrections and values; plain hits by default.
-    account : Account, optional
+    known : KnownMetadata, optional
         What the user and other files tell.
 
     Returns
@@ -80,7 +80,7 @@ def event_signal(
     """
     events = events or EventOptions()
     source, corrections = prepare_events(source, events)
-    scan = told_scan(source.index(), options, account)
+    scan = told_scan(source.index(), options, known)
     for message in scan.report["messages"]:
         _logger.warning(message)
     dtype = value_dtype(dtype, scan.longest_dwell, options.lines_per_row * scan.passes, events)
@@ -100,7 +100,7 @@ def event_signal(
         chunks=chunks,
         navigator=counts.reshape(frames.nav_shape),
         sig_axes=detector_axes(source.sig_shape, events),
-        account=account,
+        known=known,
     )
 
 

@@ -24,7 +24,7 @@ from rsciio_tpx3.utils.units import shown, to_ticks
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventIndex
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.scan.scan import Scan
 
 
@@ -139,15 +139,15 @@ _READ = {
 """What is made of options that are neither times nor taken as they are given."""
 
 
-def told_scan(index: EventIndex, options: ScanOptions, account: Account | None = None) -> Scan:
+def told_scan(index: EventIndex, options: ScanOptions, known: KnownMetadata | None = None) -> Scan:
     """The scan of a recording, where a sidecar may have told what the user has not.
 
     Parameters
     ----------
     index : EventIndex
     options : ScanOptions
-        With the shape that the account steered to.
-    account : Account, optional
+        With the shape that the sources steered to.
+    known : KnownMetadata, optional
 
     Returns
     -------
@@ -160,22 +160,22 @@ def told_scan(index: EventIndex, options: ScanOptions, account: Account | None =
     MetadataConflictError
         If a sidecar's rows are not those of the recorded frames.
     """
-    if account is None:
+    if known is None:
         return build_scan(index, options)
-    options = told_options(index, options, account)
+    options = told_options(index, options, known)
     try:
         scan = build_scan(index, options)
     except ScanSyncError as error:
-        told = ", ".join(f"{name} from {label}" for name, label in account.told_by.items())
+        told = ", ".join(f"{name} from {label}" for name, label in known.told_by.items())
         raise (ScanSyncError(f"{error} ({told}; an option decides otherwise)") if told else error) from None
-    if "navigation_shape" in account.told_by:
-        _check_told_rows(index, options, account.told_by["navigation_shape"])
+    if "navigation_shape" in known.told_by:
+        _check_told_rows(index, options, known.told_by["navigation_shape"])
     return scan
 
 
-def told_options(index: EventIndex, options: ScanOptions, account: Account) -> ScanOptions:
+def told_options(index: EventIndex, options: ScanOptions, known: KnownMetadata) -> ScanOptions:
     """Scan options with the dwell time that a sidecar tells, where neither the user nor the edges do."""
-    dwell = account.dwell_time
+    dwell = known.dwell_time
     if dwell is not None and options.dwell is None and options.active_fraction is None and options.sync != "frames":
         # edges that measure the dwell time are believed before any file
         if choose_sync(index, options)[0] not in ("line-gate", "pixel-trigger"):

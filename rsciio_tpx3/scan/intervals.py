@@ -78,19 +78,19 @@ def kinds_of_intervals(intervals: np.ndarray) -> list[IntervalKind]:
     return [kind for kind in kinds if not any(_made_of(kind, other) for other in kinds)]
 
 
-def _made_of(kind, other):
+def _made_of(kind: IntervalKind, other: IntervalKind) -> bool:
     """Whether intervals are some of the other kind with edges missing between them, or parts of it that edges split."""
     if other.length < kind.length:
         return SHORT * kind.length < other.length and other.number > kind.number
     return kind.length < other.length < kind.length / SHORT and other.number > _PARTS * kind.number
 
 
-def holds(kind, least):
+def holds(kind: IntervalKind, least: float) -> bool:
     """Whether an interval is long enough for what it must hold."""
     return kind.length > _NEARLY * least
 
 
-def line_interval(kinds: list[IntervalKind], least: float = 0, told: bool = False):
+def line_interval(kinds: list[IntervalKind], least: float = 0, told: bool = False) -> tuple[float, bool]:
     """The interval from line to line.
 
     Parameters

@@ -95,7 +95,7 @@ def file_reader(
     """
     check_one_file("filename", filename)
     refuse_unknown(kwds, file_reader, "stempy files")
-    account = gather(filename, metadata, metadata_from, calibrate)
+    known = gather(filename, metadata, metadata_from, calibrate)
     guard_hdf5(guard, filename)
     found = _look(filename, allow_external)
     sig_shape = found["sig_shape"]
@@ -121,7 +121,7 @@ def file_reader(
         {"stempy": found["metadata"]},
         lazy,
         chunks,
-        account,
+        known,
     )
 
 

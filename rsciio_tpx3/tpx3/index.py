@@ -81,7 +81,7 @@ def build_index(
             end = _pass(parts, [_trusted(part, losses) for part in parts], stream, bar, losses)
     stream.finish(end)
     for part in parts:
-        if part.size % 8 and not part.growing:
+        if part.size % 8 and not part.followed:
             losses.add(
                 "bytes_cut",
                 part.size % 8,
@@ -173,7 +173,7 @@ def _pass(
             if not _feed(part, start, stop, stream, bar) and ranges is None:
                 return None
             reached = stop
-        if stream.words_left and not part.headerless and not part.growing:
+        if stream.words_left and not part.headerless and not part.followed:
             if ranges is None and losses.on_loss == "warn":
                 return None  # cut, or a size field that swallows what follows
             losses.add(

@@ -6,6 +6,7 @@ named points; here is where it says so, and nobody below needs to import it.
 
 import importlib
 import logging
+from collections.abc import Callable
 from importlib.metadata import entry_points
 
 __all__ = ["GROUP", "POINTS", "extend", "extension"]
@@ -37,7 +38,7 @@ def extend(**functions: str) -> None:
     _known.update(functions)
 
 
-def extension(name: str):
+def extension(name: str) -> Callable | None:
     """The function for a point; None where no package offers one, or a package that it needs is not installed."""
     if name not in POINTS:
         raise ValueError(f"{name!r} is not valid: must be one of {sorted(POINTS)}.")

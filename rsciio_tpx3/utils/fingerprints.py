@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ _BLOCK = 1 << 22
 _MOST_NUMBERS = 1024  # of a table that is written down as it is
 
 
-def fingerprint(given):
+def fingerprint(given: Any) -> Any:
     """What a user gave to an option, as plain text and numbers that tell it from anything else.
 
     Parameters

@@ -1,9 +1,12 @@
 """Progress bars that cannot stand in the way of the work."""
 
+from __future__ import annotations
+
 import os
 import sys
 import threading
 from functools import cache
+from typing import Any
 
 from rsciio_tpx3.utils.extensions import extension
 
@@ -18,17 +21,17 @@ class _NoBar:
     def update(self, n: int = 1) -> None:
         pass
 
-    def reset(self, total=None) -> None:
+    def reset(self, total: float | None = None) -> None:
         pass
 
-    def __enter__(self):
+    def __enter__(self) -> _NoBar:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: Any) -> None:
         pass
 
 
-def progress_bar(show_progressbar: bool | None = None, **about):
+def progress_bar(show_progressbar: bool | None = None, **about: Any) -> Any:
     """A bar to `update`, as a context.
 
     Parameters
@@ -58,7 +61,7 @@ def _wanted() -> bool:
 
 
 @cache
-def _bar_class():
+def _bar_class() -> type:
     """The bar of tqdm that suits the terminal or the notebook, with a lock of this process alone.
 
     tqdm's own lock is shared with forked processes: one that is killed while it holds the lock leaves it held for ever
