@@ -163,29 +163,27 @@ def analyse(signal: BaseSignal) -> dict:
         shift = _computed(signal.get_direct_beam_position(method="center_of_mass", mask=mask))
         data = np.asarray(shift.data, float)
         results["shift"] = data - np.nanmean(data.reshape(-1, 2), axis=0)
-    with _step("Radial profile: get_azimuthal_integral1d (pyXem prepares its geometry first)"):
+    with _step("Radial profile: get_azimuthal_integral1d"):
         results["radius"], results["profile"] = _radial_profile(results)
     return results
 
 
 def _radial_profile(results: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Mean counts of a pixel by radius, from the sum pattern.
-
-    pyXem's preparation grows with pixels and rings, so large patterns are binned by two first.
-    """
+    """Mean counts of a pixel by radius, from the sum pattern."""
     import hyperspy.api as hs
 
-    pattern, centre = results["pattern"], np.array(results["centre"])
-    binning = 2 if min(pattern.shape) >= 256 and not np.any(np.array(pattern.shape) % 2) else 1
+    from hyperspy_sparse.calibration_cache import remember_geometries
+
+    pattern = results["pattern"]
     mean = hs.signals.Signal2D(pattern / max(1, results["counts"].size))
     mean.set_signal_type("electron_diffraction")
-    mean = mean.rebin(scale=(binning, binning))
-    mean.calibration(center=tuple((centre - (binning - 1) / 2) / binning))
+    remember_geometries(mean)
+    mean.calibration(center=tuple(results["centre"]))
     reach = min(pattern.shape) / 2
     profile = mean.get_azimuthal_integral1d(
         npt=min(128, int(reach)), radial_range=(0, reach), mean=True, show_progressbar=False
     )
-    return profile.axes_manager.signal_axes[0].axis, np.asarray(profile.data, float) / binning**2
+    return profile.axes_manager.signal_axes[0].axis, np.asarray(profile.data, float)
 
 
 def _computed(signal: BaseSignal) -> BaseSignal:
