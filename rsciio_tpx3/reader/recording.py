@@ -20,7 +20,7 @@ from rsciio_tpx3.metadata.provenance import reading_step
 from rsciio_tpx3.metadata.requested import asked_for
 from rsciio_tpx3.reader.event_options import EventOptions, prepare_events
 from rsciio_tpx3.reader.report import report_left_out
-from rsciio_tpx3.reader.scan import told_scan
+from rsciio_tpx3.reader.scan import known_scan
 from rsciio_tpx3.reader.signal import axis, frames_signal, position_axes
 from rsciio_tpx3.scan.options import EDGELESS
 from rsciio_tpx3.utils.clock import ticks_to_seconds
@@ -80,7 +80,7 @@ def event_signal(
     """
     events = events or EventOptions()
     source, corrections = prepare_events(source, events)
-    scan = told_scan(source.index(), options, known)
+    scan = known_scan(source.index(), options, known)
     for message in scan.report["messages"]:
         _logger.warning(message)
     dtype = value_dtype(dtype, scan.longest_dwell, options.lines_per_row * scan.passes, events)
