@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsciio_tpx3.cache.store import recalled, require
-from rsciio_tpx3.corrections.options import account_of_correction
+from rsciio_tpx3.corrections.options import report_of_correction
 from rsciio_tpx3.corrections.steps import (
     CorrectedSource,
     EnergyStep,
@@ -58,17 +58,17 @@ def hit_steps(source: EventSource, corrections: dict) -> tuple[EventSource, list
 
 def _given(name: str, given: Any) -> dict:
     """For the metadata: a file or folder with its checksum, or the table or the arrays that were given."""
-    account = account_of_correction(name, given)
-    return account if is_path(given) else {"given": account}
+    report = report_of_correction(name, given)
+    return report if is_path(given) else {"given": report}
 
 
 def _recalled(source: EventSource, name: str, find: Callable, about: Any = None) -> tuple[np.ndarray, dict]:
     """A table and an account that `find` gives, from the cache where they were found before."""
 
     def make() -> tuple[dict[str, np.ndarray], dict]:
-        table, account = find()
-        arrays = {key: value for key, value in account.items() if isinstance(value, np.ndarray)}
-        return {"table": table, **arrays}, {key: value for key, value in account.items() if key not in arrays}
+        table, report = find()
+        arrays = {key: value for key, value in report.items() if isinstance(value, np.ndarray)}
+        return {"table": table, **arrays}, {key: value for key, value in report.items() if key not in arrays}
 
     def check(arrays: dict[str, np.ndarray], values: dict) -> None:
         table = arrays["table"]
@@ -117,7 +117,7 @@ def _columns(given: Any, source: EventSource) -> PixelDelayStep:
 
     ticks, found = column_delays(given, source.layout)
     if is_array_with_unit(given):
-        delays, unit = account_of_correction("columns", given)
+        delays, unit = report_of_correction("columns", given)
         found |= {"given": delays, "given_units": unit}
     return PixelDelayStep(ticks, found)
 

@@ -13,7 +13,7 @@ from rsciio_tpx3.corrections.tables import is_path, need_file
 from rsciio_tpx3.utils.fingerprints import fingerprint
 from rsciio_tpx3.utils.paths import has_ending
 
-__all__ = ["CORRECTIONS", "WIDE_PIXELS", "account_of_correction", "check_corrections"]
+__all__ = ["CORRECTIONS", "WIDE_PIXELS", "report_of_correction", "check_corrections"]
 
 WIDE_PIXELS = ("leave", "delete", "spread")
 _TAKE_FILES = ("mask", "time_walk", "energy")
@@ -50,13 +50,13 @@ def check_corrections(corrections: dict | None) -> dict:
     unknown = set(corrections) - set(CORRECTIONS)
     if unknown:
         raise TypeError(f"corrections: unknown name {min(map(str, unknown))!r}. Known are {', '.join(CORRECTIONS)}.")
-    asked = {name: given for name, given in corrections.items() if given is not None and given is not False}
-    for name, given in asked.items():
+    requested = {name: given for name, given in corrections.items() if given is not None and given is not False}
+    for name, given in requested.items():
         CORRECTIONS[name](given)
-    return asked
+    return requested
 
 
-def account_of_correction(name: str, given: Any) -> Any:
+def report_of_correction(name: str, given: Any) -> Any:
     """What was given for a correction, in plain text and numbers; see `rsciio_tpx3.utils.fingerprints.fingerprint`.
 
     Files have their checksums; of a folder of matrices it is a list of ``files``, each with its name.

@@ -352,8 +352,8 @@ _NOT_GIVEN = np._NoValue
 
 def _plain(a: Any, out: Any, extras: tuple) -> bool:
     """Whether a reduction was requested without the options that only NumPy handles."""
-    asked = (v is not _NOT_GIVEN and v is not True for v in extras)
-    return isinstance(a, BaseFrames) and out is None and not any(asked)
+    unusual = (v is not _NOT_GIVEN and v is not True for v in extras)
+    return isinstance(a, BaseFrames) and out is None and not any(unusual)
 
 
 def _flag(keepdims: Any) -> bool:
