@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import dask.array as da
 
 
-__all__ = ["sparse_bytes", "warn_once"]
+__all__ = ["entries_of", "sparse_bytes", "warn_once"]
 
 _logger = logging.getLogger(__name__)
 
@@ -59,12 +59,16 @@ def sparse_bytes(data: da.Array) -> int | None:
     Sources know how many events they have. Of a part, or after other steps, as many are supposed to be left as there
     are of the pixels; frames in memory are counted.
     """
-    entries = _entries_in_memory(data)
-    if entries is None:
-        entries = _entries_of_sources(data)
+    entries = entries_of(data)
     if entries is None:
         return None
     return int(entries * (data.dtype.itemsize + _PIXEL_NUMBER)) + math.prod(data.shape[:-2]) * _ROW_POINTER
+
+
+def entries_of(data: da.Array) -> int | None:
+    """About the entries of the sparse frames of an array; None where nothing tells without reading."""
+    entries = _entries_in_memory(data)
+    return _entries_of_sources(data) if entries is None else entries
 
 
 def _entries_in_memory(data: da.Array) -> int | None:
@@ -76,7 +80,7 @@ def _entries_in_memory(data: da.Array) -> int | None:
     return sum(chunk.nnz for chunk in chunks) if all(isinstance(chunk, CSRFrames) for chunk in chunks) else None
 
 
-def _entries_of_sources(data: da.Array) -> float | None:
+def _entries_of_sources(data: da.Array) -> int | None:
     """Entries by the numbers of the sources, in proportion to the pixels; None where a source has no numbers."""
     entries, pixels = 0.0, 0
     for source in sources_of(data):
@@ -85,4 +89,4 @@ def _entries_of_sources(data: da.Array) -> float | None:
             return None
         entries += float(np.sum(rows))
         pixels += math.prod(source.nav_shape) * math.prod(source.sig_shape)
-    return entries * math.prod(data.shape) / pixels if pixels else None
+    return int(entries * math.prod(data.shape) / pixels) if pixels else None

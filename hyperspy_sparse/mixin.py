@@ -32,8 +32,10 @@ from hyperspy_sparse import (
 from hyperspy_sparse import frame_cache as frames
 from hyperspy_sparse import virtual_detectors as detectors
 from hyperspy_sparse.calibration_cache import remember_geometries
+from hyperspy_sparse.summary import Summary, recording_summary
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, sparsified, twin_of
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
+from rsciio_tpx3.utils.logs import follow_host
 
 if TYPE_CHECKING:
     import os
@@ -93,6 +95,7 @@ class SparseFramesMixin:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        follow_host()
         self._leave_sparse_type()
         self._remember_geometries()
 
@@ -121,6 +124,25 @@ class SparseFramesMixin:
         """The original metadata of the signal; complete as soon as its recording has been read."""
         deferred.complete(self)
         return self._original_metadata
+
+    # -- what the signal says of itself --------------------------------------------------------------
+
+    @property
+    def recording(self) -> Summary:
+        """Where the events of the recording went, and what the frames take in memory.
+
+        It prints as a few lines, and ``s.recording.plot()`` draws it; see `hyperspy_sparse.recording_summary`.
+        """
+        return recording_summary(self)
+
+    def __repr__(self) -> str:
+        if not has_sparse_chunks(self):
+            return super().__repr__()
+        return f"{super().__repr__()}\n{recording_summary(self, read=False).indented()}"
+
+    def _repr_html_(self) -> str:
+        shown = super()._repr_html_()
+        return recording_summary(self, read=False)._repr_html_() + shown if has_sparse_chunks(self) else shown
 
     # -- class -----------------------------------------------------------------------------------
 

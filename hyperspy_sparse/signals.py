@@ -73,6 +73,7 @@ class LazySparseElectronDiffraction2D(mixin.SparseFramesMixin, LazyElectronDiffr
     >>> s = hyperspy_sparse.data.disks()
     >>> s
     <LazySparseElectronDiffraction2D, title: Simulated disks, dimensions: (8, 6|32, 32)>
+        sparse     4,089 entries in memory: 20.34 kiB, dense 48.00 kiB
     >>> s.get_direct_beam_position(method="center_of_mass").axes_manager.navigation_shape
     (8, 6)
     """

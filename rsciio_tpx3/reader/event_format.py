@@ -23,6 +23,7 @@ from rsciio_tpx3.reader.event_options import event_options
 from rsciio_tpx3.reader.options import OPTIONS, check_options, documented, names_of, refuse_unknown
 from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.reader.signal import followed
+from rsciio_tpx3.utils.logs import follow_host
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventSource
@@ -103,6 +104,7 @@ def read_events(form: EventFormat, filename: str | os.PathLike | Sequence, optio
     list of dict
         One RosettaSciIO signal dictionary.
     """
+    follow_host()
     filename = form.file(filename)
     # before the recording is read: a wrong option should not cost a person the time of a pass
     known, scan, about = _decided(form, filename, options)
@@ -200,6 +202,9 @@ def reader_functions(form: EventFormat, module: str) -> tuple:
         filename, unknown = given.pop("filename"), given.pop("kwds", {})
         check_options({"filename": filename, **given})
         refuse_unknown(unknown, file_reader, form.what)
+        # hs.load keeps `show_progressbar` to itself (for stacks of files), so there is a name that reaches us
+        if given.get("progress") is not None:
+            given["show_progressbar"] = given["progress"]
         return read_events(form, filename, {**form.options, **given})
 
     def available_signals(filename: str | os.PathLike | Sequence, **options: Any) -> list[dict]:

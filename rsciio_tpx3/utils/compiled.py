@@ -16,9 +16,13 @@ from typing import Any
 
 import numba
 
+from rsciio_tpx3.utils.compiling import announce
+
 __all__ = ["njit"]
 
 _logger = logging.getLogger(__name__)
+
+announce()  # who waits for the first use of an installation is told what for
 
 
 def njit(function: Callable | None = None, *, cache: bool = False, **options: Any) -> Callable:

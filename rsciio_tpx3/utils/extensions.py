@@ -18,7 +18,9 @@ POINTS = {
     "finish_loading": "(signal, navigator, holds): the signal that HyperSpy made of our dictionary, as it should be",
     "finish_later": "(signal, frames): the same for a recording that is read at the first computation",
     "remember_recording": "(signal, filename, file_format, options): for loading a growing recording again",
+    "show_progressbar": "(): whether the user's preferences want progress bars",
     "plot_scan_delay": "(found, ax): draw a `ScanDelay`",
+    "compile_signals": "(path): use the methods of signals on a recording, so that they are compiled",
     "demo": "(files, folder, options): the pictures of ``rsciio-tpx3 demo``",
 }
 """The points there are, what each is called with, and what for."""

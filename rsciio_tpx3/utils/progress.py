@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from functools import cache
 from typing import Any
+
+from rsciio_tpx3.utils.extensions import extension
 
 __all__ = ["progress_bar"]
 
@@ -34,7 +37,8 @@ def progress_bar(show_progressbar: bool | None = None, **about: Any) -> Any:
     Parameters
     ----------
     show_progressbar : bool or None
-        None shows it when the work takes longer than two seconds; False makes no bar of tqdm at all.
+        None shows it when the work takes longer than two seconds, unless the preferences of HyperSpy, where it is in
+        use, are without bars; False makes no bar of tqdm at all.
     **about
         Parameters of `tqdm.tqdm`: ``total``, ``desc``, ``unit``, ``unit_scale``.
 
@@ -44,10 +48,16 @@ def progress_bar(show_progressbar: bool | None = None, **about: Any) -> Any:
     >>> with progress_bar(False, total=3, desc="Counting") as bar:
     ...     bar.update()
     """
-    if show_progressbar is False:
+    if show_progressbar is False or (show_progressbar is None and not _wanted()):
         return _NoBar()
     # tqdm shows nothing before `delay`: short work leaves no trace on the screen
     return _bar_class()(delay=_PATIENCE if show_progressbar is None else 0, **about)
+
+
+def _wanted() -> bool:
+    # a program that has not imported HyperSpy has not set its preferences; importing it takes seconds
+    preference = extension("show_progressbar") if "hyperspy.api" in sys.modules else None
+    return preference is None or preference()
 
 
 @cache
