@@ -107,10 +107,10 @@ def fill(signal: BaseSignal, frames: DeferredFrames, counts: bool) -> None:
     How counts scatter is told where the values are still `counts`.
     """
     _, found = frames.read()
-    told = found["metadata"]
+    metadata = found["metadata"]
     if not counts:
-        told = {**told, "Signal": {k: v for k, v in told["Signal"].items() if k != "Noise_properties"}}
-    _renew(signal._metadata, frames.about["metadata"], told)
+        metadata = {**metadata, "Signal": {k: v for k, v in metadata["Signal"].items() if k != "Noise_properties"}}
+    _renew(signal._metadata, frames.about["metadata"], metadata)
     _renew(signal._original_metadata, {}, found["original_metadata"])
 
 

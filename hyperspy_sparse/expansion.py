@@ -10,7 +10,7 @@ import numpy as np
 from dask.utils import format_bytes
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.csr.memory_limit import NEVER_ASKED
+from rsciio_tpx3.csr.memory_limit import ALWAYS_ALLOWED
 from rsciio_tpx3.frames.dask_array import sources_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def warn_once(data: da.Array, what: str) -> None:
         The call that does it.
     """
     dense = math.prod(data.shape) * data.dtype.itemsize
-    if what in _warned or dense < NEVER_ASKED:
+    if what in _warned or dense < ALWAYS_ALLOWED:
         return
     sparse = sparse_bytes(data)
     if sparse is None or dense < LEAST_FACTOR * sparse:

@@ -284,10 +284,10 @@ class SparseFramesMixin:
         output = kernel.output_of(shape, dtype) if kernel else None
         if output is None:
             return None
-        asked = kwargs.get("output_signal_size"), kwargs.get("output_dtype")
-        if asked[0] is not None and tuple(asked[0]) != output[0]:
+        requested = kwargs.get("output_signal_size"), kwargs.get("output_dtype")
+        if requested[0] is not None and tuple(requested[0]) != output[0]:
             return None
-        return kernel, output[0], np.dtype(asked[1] or output[1])
+        return kernel, output[0], np.dtype(requested[1] or output[1])
 
     def _map_with_kernel(self, function: Callable, kernel: tuple, inplace: bool, kwargs: dict) -> BaseSignal:
         """The host makes the signal (axes, class, metadata); the kernel makes its data."""

@@ -224,18 +224,18 @@ def _in_chunks(x: Any, frames: da.Array) -> da.Array | int:
 
 def _zeros_stay(function: Callable, operands: Sequence, frames: da.Array) -> bool | np.bool_:
     """Whether the result has no more than a few values where the frames have none."""
-    asked, known = [], True
+    examples, known = [], True
     for x in operands:
         if _is_sparse(x):
-            asked.append(np.zeros(1, x.dtype))
+            examples.append(np.zeros(1, x.dtype))
         elif isinstance(x, da.Array) or np.size(x) * _EXACT_SHARE > frames.size and np.ndim(x):
-            asked.append(probe(x.dtype))
+            examples.append(probe(x.dtype))
             known = False
         else:
-            asked.append(x)
+            examples.append(x)
     with np.errstate(all="ignore"):
         try:
-            answer = np.asarray(function(*asked))
+            answer = np.asarray(function(*examples))
         except Exception:  # no answer in memory: the chunks will tell what is wrong
             return False
     if not is_stored(answer.dtype):

@@ -40,7 +40,7 @@ def open_recording(
         Of electrons where ``cluster`` is among the options, with corrections applied.
     scan_options : ScanOptions
     known : KnownMetadata
-        What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reader.scan.told_scan`.
+        What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reader.scan.known_scan`.
     """
     form = event_format(need_events(filename, purpose))
     source, scan_options, known = open_events(form, filename, options)

@@ -141,7 +141,7 @@ def _on_detector(found: np.ndarray, grid: PixelGrid, exists: np.ndarray, shape: 
     return flat.reshape(shape)
 
 
-def read_mask(given: Any, layout: Layout) -> np.ndarray:
+def read_mask(user_input: Any, layout: Layout) -> np.ndarray:
     """A mask from an array, a `.npy` or text file (True, or not 0, leaves a pixel out), or a `.bpc` of Serval.
 
     Raises
@@ -149,11 +149,11 @@ def read_mask(given: Any, layout: Layout) -> np.ndarray:
     ValueError
         If it has another shape than the detector, or is not a mask.
     """
-    if is_path(given) and has_ending(given, ".bpc"):
+    if is_path(user_input) and has_ending(user_input, ".bpc"):
         from rsciio_tpx3.corrections.pixel_config import read_pixel_config
 
-        return read_pixel_config(given, layout)
-    mask = mask_array(given)
+        return read_pixel_config(user_input, layout)
+    mask = mask_array(user_input)
     if mask.shape != tuple(layout.sig_shape):
         raise ValueError(
             f"corrections: mask has shape {mask.shape}; the detector's (y, x) = {tuple(layout.sig_shape)} is expected, "
@@ -162,9 +162,9 @@ def read_mask(given: Any, layout: Layout) -> np.ndarray:
     return mask
 
 
-def mask_array(given: Any) -> np.ndarray:
+def mask_array(user_input: Any) -> np.ndarray:
     """What `read_mask` takes, but for a `.bpc`, as bool; whatever its shape, as long as it is a picture."""
-    mask = read_numbers(given, "mask")
+    mask = read_numbers(user_input, "mask")
     if mask.ndim != 2:
         raise ValueError(
             f"corrections: mask has shape {mask.shape}; expected that of the detector, (y, x), True where a pixel is "

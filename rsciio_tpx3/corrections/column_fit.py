@@ -93,7 +93,7 @@ def found_delays(found: FoundColumns, layout: Layout) -> tuple[np.ndarray, dict]
     -------
     ticks : numpy.ndarray of int16, shape (height * width,)
         To add to the times of each detector pixel; 0 in columns that keep their time.
-    account : dict
+    report : dict
         For the metadata.
     """
     chip, address = pixel_addresses(layout)
@@ -101,7 +101,7 @@ def found_delays(found: FoundColumns, layout: Layout) -> tuple[np.ndarray, dict]
     added[list(found.chips)] = np.rint(-np.nan_to_num(found.delay))
     known = found.set_number >= 0
     sets = [np.flatnonzero((found.set_number == k).any(axis=1)) for k in range(found.set_number.max() + 1)]
-    account = {
+    report = {
         "rule": "found",
         "method": "least squares over differences of time within clusters",
         "pairs": int(found.pairs.sum()) // 2,
@@ -121,8 +121,8 @@ def found_delays(found: FoundColumns, layout: Layout) -> tuple[np.ndarray, dict]
         "delay_set": found.set_number,
     }
     if found.tilt:
-        account |= {"tilt": found.tilt * _NS, "tilt_errors": found.tilt_error * _NS, "tilt_units": "ns/px"}
-    return added[np.maximum(chip, 0), address & 0xFF] * (chip >= 0), account
+        report |= {"tilt": found.tilt * _NS, "tilt_errors": found.tilt_error * _NS, "tilt_units": "ns/px"}
+    return added[np.maximum(chip, 0), address & 0xFF] * (chip >= 0), report
 
 
 def find_columns(pairs: ClusterPairs, layout: Layout) -> FoundColumns:

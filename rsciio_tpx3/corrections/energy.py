@@ -81,12 +81,12 @@ def _solve(
         out[i] = max((linear + slope * shift + np.sqrt(max(root, 0.0))) / (2.0 * slope), 0.0)
 
 
-def read_calibration(given: Any, layout: Layout) -> tuple[PixelCalibration | TableCalibration, dict]:
+def read_calibration(user_input: Any, layout: Layout) -> tuple[PixelCalibration | TableCalibration, dict]:
     """A calibration from what a user has.
 
     Parameters
     ----------
-    given : str, Path, dict or array-like
+    user_input : str, Path, dict or array-like
         A folder with text matrices ``caliba``, ``calibb``, ``calibc`` and ``calibt`` (any ending); Pixet's
         configuration of a chip, a `.xml`; a dictionary of arrays or files ``a``, ``b``, ``c``, ``t``; or rows of ToT
         and energy in keV, as an array or a text file.
@@ -105,15 +105,15 @@ def read_calibration(given: Any, layout: Layout) -> tuple[PixelCalibration | Tab
         If something is missing, has another shape, or is not a calibration.
     """
     chip = {}
-    if is_path(given):
-        if os.path.isdir(given):
-            given = matrix_files(given)
-        elif has_ending(given, ".xml"):
-            given, chip["chip"] = read_pixet_xml(given)
-    if not isinstance(given, dict):
-        return calibration_of_rows(given)
-    need_matrices(given)
-    flat = {letter: _flat(read_numbers(given[letter], f"energy: {letter}"), letter, layout) for letter in MATRICES}
+    if is_path(user_input):
+        if os.path.isdir(user_input):
+            user_input = matrix_files(user_input)
+        elif has_ending(user_input, ".xml"):
+            user_input, chip["chip"] = read_pixet_xml(user_input)
+    if not isinstance(user_input, dict):
+        return calibration_of_rows(user_input)
+    need_matrices(user_input)
+    flat = {letter: _flat(read_numbers(user_input[letter], f"energy: {letter}"), letter, layout) for letter in MATRICES}
     exists = pixel_addresses(layout)[0] >= 0
     with np.errstate(over="ignore"):
         # judged as they are kept: in 32 bits the smallest numbers are 0 and the largest infinite
@@ -129,9 +129,9 @@ def read_calibration(given: Any, layout: Layout) -> tuple[PixelCalibration | Tab
     return PixelCalibration(**flat), found
 
 
-def need_matrices(given: dict) -> None:
+def need_matrices(user_input: dict) -> None:
     """Refuse a dictionary without all of `MATRICES`."""
-    missing = [letter for letter in MATRICES if letter not in given]
+    missing = [letter for letter in MATRICES if letter not in user_input]
     if missing:
         raise ValueError(f"corrections: energy lacks {', '.join(missing)}; matrices a, b, c and t are needed.")
 
@@ -167,9 +167,11 @@ def _flat(values: np.ndarray, letter: str, layout: Layout) -> np.ndarray:
     )
 
 
-def calibration_of_rows(given: Any) -> tuple[TableCalibration, dict]:
+def calibration_of_rows(user_input: Any) -> tuple[TableCalibration, dict]:
     """Calibration and account of rows of ToT and energy; see `read_calibration`."""
-    rows = tot_rows(given, "energy", "energy (keV)", others=", or a folder or dictionary of the matrices a, b, c, t")
+    rows = tot_rows(
+        user_input, "energy", "energy (keV)", others=", or a folder or dictionary of the matrices a, b, c, t"
+    )
     if not np.isfinite(rows).all():
         raise ValueError("corrections: energy: the table holds numbers that are not finite. Leave such rows out.")
     tot = np.arange(1024)

@@ -262,7 +262,7 @@ class BaseFrames(GCXS):
         DenseMemoryError
             If the dense array is larger than `rsciio_tpx3.csr.memory_limit` allows.
         """
-        if self.size * self.itemsize > memory_limit.NEVER_ASKED:
+        if self.size * self.itemsize > memory_limit.ALWAYS_ALLOWED:
             memory_limit.check(self.shape, self.dtype, "this operation on CSRFrames")
         return self.todense()
 

@@ -101,7 +101,7 @@ _UNCHANGED = np.zeros(0, bool)
 
 def _of_zero(ufunc: np.ufunc, inputs: tuple, kwargs: dict, shape: tuple[int, ...]) -> np.ndarray | None:
     """What the function makes of zeros: nothing else anywhere (an empty array), values for few of them, or None."""
-    zeros = (np.zeros(1, x.dtype) if isinstance(x, BaseFrames) else _asked(x, shape) for x in inputs)
+    zeros = (np.zeros(1, x.dtype) if isinstance(x, BaseFrames) else _example(x, shape) for x in inputs)
     result = ufunc(*zeros, **kwargs)
     if not is_stored(result.dtype):
         return None
@@ -115,7 +115,7 @@ def _of_zero(ufunc: np.ufunc, inputs: tuple, kwargs: dict, shape: tuple[int, ...
     return result if few and _is_image(result, shape) else None
 
 
-def _asked(x: Any, shape: tuple[int, ...]) -> Any:
+def _example(x: Any, shape: tuple[int, ...]) -> Any:
     """An operand as small as it tells the same, or examples of its values where it is there for its type alone."""
     if np.ndim(x) == 0:
         return x

@@ -347,17 +347,17 @@ for _function in (np.zeros_like, np.ones_like, np.empty_like):
 
 # -- reductions ----------------------------------------------------------------------------------
 
-_NOT_GIVEN = np._NoValue
+_NO_VALUE = np._NoValue
 
 
 def _plain(a: Any, out: Any, extras: tuple) -> bool:
     """Whether a reduction was requested without the options that only NumPy handles."""
-    asked = (v is not _NOT_GIVEN and v is not True for v in extras)
-    return isinstance(a, BaseFrames) and out is None and not any(asked)
+    unusual = (v is not _NO_VALUE and v is not True for v in extras)
+    return isinstance(a, BaseFrames) and out is None and not any(unusual)
 
 
 def _flag(keepdims: Any) -> bool:
-    return keepdims is not _NOT_GIVEN and bool(keepdims)
+    return keepdims is not _NO_VALUE and bool(keepdims)
 
 
 @_answers(np.sum)
@@ -367,10 +367,10 @@ def _sum(
     dtype: DTypeLike | None = None,
     out: Any = None,
     keepdims: Any = False,
-    initial: Any = _NOT_GIVEN,
+    initial: Any = _NO_VALUE,
     where: Any = True,
 ) -> Any:
-    if initial is not _NOT_GIVEN or not _plain(a, out, (where,)):
+    if initial is not _NO_VALUE or not _plain(a, out, (where,)):
         return NotImplemented
     return reductions.sum_over(a, axis, dtype, _flag(keepdims))
 
@@ -396,10 +396,10 @@ def _max(
     axis: int | Sequence[int] | None = None,
     out: Any = None,
     keepdims: Any = False,
-    initial: Any = _NOT_GIVEN,
+    initial: Any = _NO_VALUE,
     where: Any = True,
 ) -> Any:
-    if initial is not _NOT_GIVEN or not _plain(a, out, (where,)):
+    if initial is not _NO_VALUE or not _plain(a, out, (where,)):
         return NotImplemented
     return reductions.extreme(a, True, axis, _flag(keepdims))
 
@@ -410,10 +410,10 @@ def _min(
     axis: int | Sequence[int] | None = None,
     out: Any = None,
     keepdims: Any = False,
-    initial: Any = _NOT_GIVEN,
+    initial: Any = _NO_VALUE,
     where: Any = True,
 ) -> Any:
-    if initial is not _NOT_GIVEN or not _plain(a, out, (where,)):
+    if initial is not _NO_VALUE or not _plain(a, out, (where,)):
         return NotImplemented
     return reductions.extreme(a, False, axis, _flag(keepdims))
 

@@ -36,8 +36,8 @@ def getitem(frames: CSRFrames, key: Any) -> Any:
         dense = frames.densified()[key]
         # dask learns from an array without elements what chunks will be, and asks for more axes
         # at its end also where the new ones are navigation axes (`dask.array.utils.meta_from_array`).
-        asked_by_dask = frames.size == 0 and key[0] is Ellipsis and all(k is None for k in key[1:])
-        return frames.from_dense(dense) if asked_by_dask else dense
+        requested_by_dask = frames.size == 0 and key[0] is Ellipsis and all(k is None for k in key[1:])
+        return frames.from_dense(dense) if requested_by_dask else dense
     nav_key, sig_key = parts
     if len(nav_key) == frames.n_nav and all(_is_integer(k) for k in nav_key):
         return _one_frame(frames, nav_key)[sig_key]

@@ -23,7 +23,7 @@ __all__ = ["DenseMemoryError", "check", "get_limit", "save_limit", "set_limit"]
 
 VARIABLE = "HYPERSPY_SPARSE_MEMORY_LIMIT"
 
-NEVER_ASKED = 2**28
+ALWAYS_ALLOWED = 2**28
 """Bytes below which a chunk becomes dense without asking: twice the size that chunks aim at."""
 
 _limit = None

@@ -119,9 +119,9 @@ class DeferredFrames(FrameSource):
         return self.read()[0].for_rows(start, stop)
 
     def _refuse_other(self, frames: FrameSource) -> None:
-        told, found = (*self.nav_shape, *self.sig_shape), (*frames.nav_shape, *frames.sig_shape)
-        if found != told or frames.dtype != self.dtype:
+        expected, found = (*self.nav_shape, *self.sig_shape), (*frames.nav_shape, *frames.sig_shape)
+        if found != expected or frames.dtype != self.dtype:
             raise ScanSyncError(
-                f"The recording makes an array of shape {found} and type {frames.dtype} (NumPy order), but {told} and "
-                f"{self.dtype} were given when it was loaded. Load it again, without the options that do not match."
+                f"The recording makes an array of shape {found} and type {frames.dtype} (NumPy order), but {expected} "
+                f"and {self.dtype} were given when it was loaded. Load it again, without the options that do not match."
             )

@@ -31,7 +31,7 @@ class KnownMetadata:
     calibrate : {"auto", "angle", "k", None}
     decided : set of str
         Options that the user gave.
-    told_by : dict
+    known_from : dict
         Option to the label of the sidecar that it was taken from.
     chips : list of dict or None
         Table of chips, where one was given or told.
@@ -40,7 +40,7 @@ class KnownMetadata:
     sources: list
     calibrate: str | None = "auto"
     decided: set = field(default_factory=set)
-    told_by: dict = field(default_factory=dict)
+    known_from: dict = field(default_factory=dict)
     chips: list | None = None
 
     def steer(self, **given: Any) -> dict:
@@ -56,7 +56,7 @@ class KnownMetadata:
         dict
             Option to value; None where nobody tells.
         """
-        options, self.told_by = steer(self.sources, given)
+        options, self.known_from = steer(self.sources, given)
         if options.get("layout") is not None and not isinstance(options["layout"], str):
             self.chips = [{str(key).lower(): item for key, item in chip.items()} for chip in options["layout"]]
         self.decided = {name for name, value in given.items() if value is not None}
@@ -88,7 +88,7 @@ class KnownMetadata:
         _add_shape(own, signal["axes"])
         self._refuse_what_was_not_done(own)
         sources = [own, *map(_with_named_layout, self.sources)]
-        merged = merge(sources, self.decided | set(self.told_by))
+        merged = merge(sources, self.decided | set(self.known_from))
         values = dict(merged.values)
         values.pop("navigation_shape", None)  # the axes have it, and keep it when the signal is cropped
         foreign = {name: source for name, source in merged.sources.items() if source != label and name in values}
@@ -97,7 +97,7 @@ class KnownMetadata:
         new.update({f"{name}_error": error for name, error in merged.errors.items() if name in foreign})
         if "beam_energy" in foreign:
             new["wavelength"] = calibration.wavelength(values["beam_energy"]) * 1e10
-        new["metadata_sources"] = {**foreign, **self.told_by}
+        new["metadata_sources"] = {**foreign, **self.known_from}
         new["metadata_conflicts"] = {name: "; ".join(texts) for name, texts in merged.conflicts.items()}
         new["layout_table"] = self._layout_table(values.get("layout"))
         signal["axes"], note = calibration.with_note(signal["axes"], values, self.calibrate, set(foreign), own.values)
@@ -113,7 +113,7 @@ class KnownMetadata:
         """A user's word about where hits lie that reading could not follow, such as for counted data."""
         for source in self.sources:
             for name in STEERING if source.kind == "user" else ():
-                if name not in source.values or name not in own.values or name in self.told_by:
+                if name not in source.values or name not in own.values or name in self.known_from:
                     continue
                 if own.values[name] != source.values[name] and name not in self.decided:
                     raise MetadataConflictError(

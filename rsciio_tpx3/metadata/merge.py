@@ -139,7 +139,7 @@ def steer(sources: list[SourceValues], given: dict) -> tuple[dict, dict]:
     -------
     options : dict
         Option to value, in the table's form (a shape is (x, y)); None where nobody tells.
-    told_by : dict
+    known_from : dict
         Option to the label of the source, for those that no option decided.
 
     Raises
@@ -147,7 +147,7 @@ def steer(sources: list[SourceValues], given: dict) -> tuple[dict, dict]:
     MetadataConflictError
         If sources disagree and the user has not decided, or the user said two things.
     """
-    options, told_by = dict(given), {}
+    options, known_from = dict(given), {}
     for name in (*STEERING, "dwell_time"):
         if name not in given:
             continue
@@ -171,9 +171,9 @@ def steer(sources: list[SourceValues], given: dict) -> tuple[dict, dict]:
                 f"metadata={{{name!r}: ...}}."
             )
         options[name] = best.values[name]
-        told_by[name] = best.label
+        known_from[name] = best.label
         _logger.info(f"{name}: {display(name, best.values[name])}, as {best.label} says.")
-    return options, told_by
+    return options, known_from
 
 
 def _same_option(name: str, source: SourceValues, given: Any) -> bool:

@@ -240,9 +240,9 @@ def _parameters(file: h5py.Group, path: str | os.PathLike, name: str) -> dict:
         own[key] = value(item, _MOST_RECORD) if hasattr(item, "shape") else None
     if own.get("events") != path:
         return {}
-    told = own.pop(_SUM, None)
+    stored = own.pop(_SUM, None)
     # whoever took the record away, as its errors advise, changed the sum with it
-    if told is not None and "record" in own and told != _sum_of(own):
+    if stored is not None and "record" in own and stored != _sum_of(own):
         raise Tpx3FormatError(
             f"the parameters in {found.name} of {name!r} are not those that were written: their SHA-256 differs. The "
             "file is damaged; copy it again."

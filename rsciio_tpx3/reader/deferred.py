@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.scan.options import ScanOptions
 
 
-__all__ = ["completed", "event_signal_when_needed", "told_array"]
+__all__ = ["completed", "event_signal_when_needed", "known_array"]
 
 
 def event_signal_when_needed(
@@ -65,14 +65,14 @@ def event_signal_when_needed(
     dict
     """
     if lazy and layout is not None:
-        told = told_array(options, about["events"], layout, about["dtype"])
-        files = unread() if told else None
-        if told and files:
-            return _deferred_signal(open_source, files, told, layout, options, **about)
+        expected = known_array(options, about["events"], layout, about["dtype"])
+        files = unread() if expected else None
+        if expected and files:
+            return _deferred_signal(open_source, files, expected, layout, options, **about)
     return event_signal(open_source(), options, lazy, **about)
 
 
-def told_array(
+def known_array(
     options: ScanOptions, events: EventOptions, layout: Layout, dtype: DTypeLike | None = None
 ) -> tuple[tuple[int, ...], tuple[int, int], np.dtype] | None:
     """Shape and type of the array of a scan, where the options tell them without a look at the recording.
@@ -92,9 +92,9 @@ def told_array(
     """
     frames = options.frames
     one = isinstance(frames.chosen, int)
-    told = options.nav_shape
+    nav_shape = options.nav_shape
     # frames that are added up, cut or chosen by a list need to know which there are, and so do axes of time
-    if told is None or not (one or (frames.chosen is None and len(told) == 3)):
+    if nav_shape is None or not (one or (frames.chosen is None and len(nav_shape) == 3)):
         return None
     if frames.summed or options.time_bins is not None or options.sync == "frames" or events.corrections:
         return None
@@ -102,7 +102,7 @@ def told_array(
         return None
     held = value_dtype(dtype, float(options.dwell or math.inf), options.lines_per_row, events)
     fine = 1 if events.cluster is None else events.cluster.upsample
-    nav_shape = told[-2:] if one else told
+    nav_shape = nav_shape[-2:] if one else nav_shape
     refuse_many_positions(
         math.prod(nav_shape),
         f"navigation_shape={nav_shape[::-1]}",
@@ -115,7 +115,7 @@ def told_array(
 def _deferred_signal(
     open_source: partial,
     files: Iterable,
-    told: tuple[tuple[int, ...], tuple[int, int], np.dtype],
+    expected: tuple[tuple[int, ...], tuple[int, int], np.dtype],
     layout: Layout,
     options: ScanOptions,
     events: EventOptions,
@@ -124,7 +124,7 @@ def _deferred_signal(
     chunks: int | str | tuple,
     show_progressbar: bool | None,
 ) -> dict:
-    nav_shape, sig_shape, held = told
+    nav_shape, sig_shape, held = expected
     load = partial(_load, open_source, files, options, held, show_progressbar, events, known)
     # whatever may change a frame: how files are opened and read, the detector, and what sidecars tell of the scan
     opened = open_source.args, sorted(open_source.keywords.items())

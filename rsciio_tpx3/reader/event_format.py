@@ -110,11 +110,11 @@ def read_events(form: EventFormat, filename: str | os.PathLike | Sequence, optio
     known, scan, about = _decided(form, filename, options)
     events = event_options(**_those(options, "events"))
     follow = options.get("follow", False)
-    told = about.get("layout") is not None and not follow
+    has_layout = about.get("layout") is not None and not follow
     signal = event_signal_when_needed(
         partial(form.source, filename, **about),
         partial(form.unread, filename, **about),
-        form.layout(about["layout"], about.get("gap", 0), about.get("orientation", "up")) if told else None,
+        form.layout(about["layout"], about.get("gap", 0), about.get("orientation", "up")) if has_layout else None,
         scan,
         options["lazy"],
         chunks=options["chunks"],
@@ -144,7 +144,7 @@ def open_events(
         Of plain hits.
     scan : ScanOptions
     known : KnownMetadata
-        What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reader.scan.told_scan`.
+        What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reader.scan.known_scan`.
     """
     taken = {name for name in form.options if OPTIONS[name].group != "array"}
     unknown = {name: value for name, value in options.items() if name not in taken}
@@ -164,10 +164,18 @@ def _decided(
     first = first_piece(filename, options.get("all_parts", False))
     known = gather(first, **_those(options, "metadata"), more=form.sidecars(first))
     place = options.get("layout"), options.get("gap", 0), options.get("orientation")
-    told = known.steer(**steered(options["signal"], options["navigation_shape"], options["pattern"], *place))
-    words = {**_those(options, "scan"), "navigation_shape": told.get("navigation_shape"), "pattern": told["pattern"]}
+    steered_to = known.steer(**steered(options["signal"], options["navigation_shape"], options["pattern"], *place))
+    words = {
+        **_those(options, "scan"),
+        "navigation_shape": steered_to.get("navigation_shape"),
+        "pattern": steered_to["pattern"],
+    }
     scan = replace(scan_options(**words), follow=options.get("follow", False))
-    decided = {"layout": told["layout"], "gap": told["gap"] or 0, "orientation": told["orientation"] or "up"}
+    decided = {
+        "layout": steered_to["layout"],
+        "gap": steered_to["gap"] or 0,
+        "orientation": steered_to["orientation"] or "up",
+    }
     about = {name: decided.get(name, options[name]) for name in form.source_options}
     return known, scan, about
 

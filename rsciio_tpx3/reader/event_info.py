@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
-from rsciio_tpx3.reader.scan import told_scan
+from rsciio_tpx3.reader.scan import known_scan
 from rsciio_tpx3.scan.edges import regular_pulses
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import format_seconds
@@ -74,7 +74,7 @@ def signal_offers(index: EventIndex, options: ScanOptions, known: KnownMetadata 
     if len(index.edges):
         offer: dict[str, Any] = {"signal": "scan"}
         try:
-            scan = told_scan(index, options, known)
+            scan = known_scan(index, options, known)
         except (ScanSyncError, MetadataConflictError) as error:
             offer.update(ready=False, needs=str(error))
         else:

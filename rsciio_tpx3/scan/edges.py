@@ -65,7 +65,7 @@ class Pulses:
         Pulses kept as recorded, put back, dropped as glitches, and part of bursts.
     counter_usable : bool
         Whether the edges are numbered; without it missing ones cannot be told from pauses.
-    told : bool
+    confirmed : bool
         Whether the interval agrees with something that was known, and not only with the other intervals.
     doubtful : numpy.ndarray of bool, shape (n,)
         Where nobody knows how many pulses lie between a pulse and the one before it.
@@ -88,7 +88,7 @@ class Pulses:
     spurious: int
     burst: int
     counter_usable: bool = True
-    told: bool = False
+    confirmed: bool = False
     doubtful: np.ndarray = None  # type: ignore[assignment]  # never None once `__post_init__` has run
     marked: np.ndarray = None  # type: ignore[assignment]
     unexplained: int = 0
@@ -144,7 +144,7 @@ def pulses_of(edges: Edges, tdc: str, first: int = 0, least: float = 0, in_run: 
     if len(ticks) == 0:
         raise ScanSyncError(f"first_line={first} passes over all {counted(len(own), f'{tdc} edge')}.")
     pulses = regular_pulses(ticks, counter, least, in_run, both=other_direction(tdc) in edges.kinds)
-    if pulses.burst > 0.5 * len(ticks) and not pulses.told:
+    if pulses.burst > 0.5 * len(ticks) and not pulses.confirmed:
         raise ScanSyncError(
             f"{pulses.burst} of {len(ticks)} {tdc} edges come far quicker than the rest, which come every "
             f"{period_text(pulses)}: either they are bursts and mark no line, or they are the lines. Pass "
@@ -183,7 +183,7 @@ def regular_pulses(
     """
     number, usable = _numbers(counter, len(edges), both)
     uncounted = int(number[-1]) + 1 - len(edges)
-    period, told = _period(edges, number, least, in_run)
+    period, confirmed = _period(edges, number, least, in_run)
     sorted_out = _sort_out(edges, number, period)
     edges, intervals, missing, explained = (sorted_out[name] for name in ("edges", "intervals", "missing", "explained"))
     if missing.sum() > _MOST_PUT_BACK:
@@ -221,7 +221,7 @@ def regular_pulses(
             spurious=sorted_out["spurious"],
             burst=sorted_out["burst"],
             counter_usable=usable,
-            told=told,
+            confirmed=confirmed,
         ),
         in_run,
     )
@@ -337,7 +337,7 @@ def _period(edges: np.ndarray, number: np.ndarray, least: float, in_run: Sequenc
     most = max((fit for fit, _ in fitting), default=0)
     best = [kind for fit, kind in fitting if fit > _FEW_LESS * most]
     best = [kind for kind in best if kind.number == max(k.number for k in best)]
-    return line_interval(best or kinds, least, told=bool(best))
+    return line_interval(best or kinds, least, confirmed=bool(best))
 
 
 def _fit(edges: np.ndarray, number: np.ndarray, period: float, in_run: Sequence[int]) -> int:

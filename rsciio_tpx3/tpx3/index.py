@@ -41,7 +41,7 @@ _logger = logging.getLogger(__name__)
 _FEW_UNKNOWN = 64
 _SHARE_UNKNOWN = 0.001
 _FEW_CHUNKS = 32  # of a file that is too short to call one of them wrong
-_TOLD_PAUSES = 8  # as many are named
+_NAMED_PAUSES = 8  # as many are named
 _OUT_OF_TIME = "whose time contradicts the times before and after"
 
 
@@ -293,7 +293,7 @@ def _statistics(stream: StreamPass) -> dict:
 
 def _pauses(pauses: tuple) -> dict:
     """When the pauses begin whose turns no clock tells, and how long they read, in seconds."""
-    seconds = [[ticks_to_seconds(ticks) for ticks in pause] for pause in pauses[:_TOLD_PAUSES]]
+    seconds = [[ticks_to_seconds(ticks) for ticks in pause] for pause in pauses[:_NAMED_PAUSES]]
     return {"pauses_uncertain": seconds} if seconds else {}
 
 

@@ -41,7 +41,7 @@ def _walk(blocks: np.ndarray, marks: np.ndarray, of_blocks: np.ndarray, of_marks
     """Follow marks, first and last hits of blocks in stream order; the longest step, or -1 for a doubt."""
     i = b = e = 0
     reference, begun, longest = np.int64(0), False, np.int64(0)
-    told, turns = np.zeros(3, np.bool_), np.zeros(3, np.int64)  # by edges, control words, global times
+    known, turns = np.zeros(3, np.bool_), np.zeros(3, np.int64)  # by edges, control words, global times
     last = np.full((256, 2), no_time, np.int64)
     latest = np.int64(0)  # global time
     key, counter, read = -1, np.int64(0), np.int64(0)  # of the edges of one chip and input
@@ -83,10 +83,10 @@ def _walk(blocks: np.ndarray, marks: np.ndarray, of_blocks: np.ndarray, of_marks
         of_marks[i] = turned
         kind, chip = np.int64(marks[i].kind), np.int64(marks[i].chip)
         rank = 2 if kind == KIND_GLOBAL else (1 if kind == KIND_CONTROL else 0)
-        told_now = (ticks - turned) // PIXEL_PERIOD
-        if not told[rank]:
-            told[rank], turns[rank] = True, told_now
-        elif (told_now - turns[rank]) % (4, 16, 1)[rank] != 0 or (rank == 2 and told_now != turns[rank]):
+        turn_now = (ticks - turned) // PIXEL_PERIOD
+        if not known[rank]:
+            known[rank], turns[rank] = True, turn_now
+        elif (turn_now - turns[rank]) % (4, 16, 1)[rank] != 0 or (rank == 2 and turn_now != turns[rank]):
             return np.int64(-1)
         if rank == 2:
             if ticks < latest - TICKS_PER_SECOND:
@@ -107,10 +107,10 @@ def _walk(blocks: np.ndarray, marks: np.ndarray, of_blocks: np.ndarray, of_marks
             if key == 2 * chip + which:
                 counter, read = number, ticks
         i += 1
-    rank = 2 if told[2] else (1 if told[1] else 0)
-    if told[0] and (turns[rank] - turns[0]) % 4 != 0:
+    rank = 2 if known[2] else (1 if known[1] else 0)
+    if known[0] and (turns[rank] - turns[0]) % 4 != 0:
         return np.int64(-1)
-    if told[1] and (turns[rank] - turns[1]) % 16 != 0:
+    if known[1] and (turns[rank] - turns[1]) % 16 != 0:
         return np.int64(-1)
     for j in range(len(of_marks)):
         if of_marks[j] != no_time:
