@@ -261,7 +261,7 @@ class Recorder:
                 self._ring = Ring(self._ring_bytes)
                 writer = threading.Thread(target=self._write, args=(file, self._ring, about), daemon=True)
                 writer.start()
-                state, reason = self._receive(sock, self._ring, first)
+                state, reason = self._receive(sock, self._ring, memoryview(first))
                 writer.join()
             self._peak, self._waits = self.ring_peak, self.ring_waits
             self._ring = Ring(0)
@@ -283,7 +283,7 @@ class Recorder:
             path = self.path.with_name(f"{self.path.stem}_{number}{self.path.suffix}")
         return path
 
-    def _receive(self, sock: socket.socket, ring: Ring, first: bytes) -> tuple[str, str]:
+    def _receive(self, sock: socket.socket, ring: Ring, first: memoryview) -> tuple[str, str]:
         """Fill the ring until the connection ends; how it ended, and why."""
         try:
             room = ring.room()
