@@ -1,7 +1,7 @@
 """The pass over a file that is still being written, carried on with what is new.
 
-State of the pass, tables, clocks and edges are kept, so that going on costs what the new bytes cost. One thing may make it
-look at its tables again (an entry for each 8192 words, and one for each edge): clocks that contradict each other, as
+State of the pass, tables, clocks and edges are kept, so that going on costs what the new bytes cost. One thing may make
+it look at its tables again (an entry for each 8192 words, and one for each edge): clocks that contradict each other, as
 where a detector was reset, until what follows the reset can be followed by itself.
 """
 
@@ -103,9 +103,9 @@ class GrowingPass:
                     self.words = first + begin + done
                     if done < len(window):
                         raise Tpx3FormatError(
-                            f"{part.name!r} is damaged from byte {8 * (self.words - part.first_word)} on: a chunk header "
-                            'must begin there, and none does. What follows cannot be followed; on_loss="warn" reads '
-                            "what is left when the recording is loaded."
+                            f"{part.name!r} is damaged from byte {8 * (self.words - part.first_word)} on: a chunk "
+                            "header must begin there, and none does. What follows cannot be followed; "
+                            'on_loss="warn" reads what is left when the recording is loaded.'
                         )
         self._take(*self.stream.take(self.words))
 
