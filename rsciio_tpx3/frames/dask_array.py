@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import dask.array as da
 
 
-__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "sources_of", "to_dask",
+__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "are_runs", "read_frames", "source_of", "sources_of", "to_dask",
            "without_empty_chunks"]  # fmt: skip
 
 _NAME = "csr-frames-"  # of the layer in the graph
@@ -206,19 +206,24 @@ def _nav_chunks(
 
 def _contiguous(sizes: tuple, nav_shape: tuple[int, ...]) -> tuple:
     """Refuse chunks whose rows are not one span: the reader is asked for spans."""
-    split = [i for i, s in enumerate(sizes) if len(s) > 1]
-    below = sizes[: split[-1]] if split else ()
-    if len(nav_shape) > 1 and split and split[-1] == len(nav_shape) - 1:
+    if len(nav_shape) > 1 and len(sizes[-1]) > 1:
         raise ValueError(
             f"the last navigation axis ({nav_shape[-1]} positions) cannot be split: chunks are "
             "whole scan lines. Use more, shorter chunks along the axis before it."
         )
-    if any(max(s) > 1 for s in below):
+    if not are_runs(sizes):
         raise ValueError(
             f"chunks {sizes} are not single runs of scan lines: where one navigation axis is "
             "split, the axes before it need chunks of 1."
         )
     return sizes
+
+
+def are_runs(sizes: tuple) -> bool:
+    """Whether chunks of these sizes along the navigation axes are runs of rows, one after the other."""
+    split = [i for i, s in enumerate(sizes) if len(s) > 1]
+    below = sizes[: split[-1]] if split else ()
+    return all(max(s) <= 1 for s in below) and (len(sizes) == 1 or len(sizes[-1]) == 1)
 
 
 def _pieces(n: int, size: int) -> tuple[int, ...]:
