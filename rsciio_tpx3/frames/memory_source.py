@@ -36,6 +36,8 @@ class MemorySource(FrameSource):
     ((2, 3), (2, 4, 5))
     """
 
+    in_memory = True
+
     def __init__(self, frames: CSRFrames, token: str | None = None) -> None:
         self._frames = frames
         self.nav_shape = frames.nav_shape
