@@ -23,10 +23,10 @@ from dask.system import CPU_COUNT
 from rsciio_tpx3.csr.binning import bin_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.reductions import powers
-from rsciio_tpx3.frames.dask_array import empty_meta, source_of, sources_of, to_dask
+from rsciio_tpx3.frames.binned_source import BinnedSource
+from rsciio_tpx3.frames.dask_array import are_runs, empty_meta, source_of, sources_of, to_dask
 from rsciio_tpx3.frames.deferred import DeferredFrames
-from rsciio_tpx3.frames.memory_source import MemorySource
-from rsciio_tpx3.frames.shared_reads import read_together
+from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together
 from rsciio_tpx3.frames.unmerged import merged, unmerged
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _wanted(total: float, source: FrameSource) -> int:
     """Entries that one block should have."""
     if getattr(source, "values", None) == "counts":  # of a recording; sums of other values take more memory
         return decoded_entries(total, _workers())
-    most = BLOCK_ENTRIES if isinstance(source, MemorySource) else DECODED_ENTRIES
+    most = BLOCK_ENTRIES if source.in_memory else DECODED_ENTRIES
     return _shared(total, most, _cores())
 
 
@@ -199,7 +199,7 @@ def apply_kernel(
     data : dask.array.Array of CSRFrames, shape nav_shape + (height, width)
     kernel : callable
         Takes frames (n, height, width), gives an ndarray (n,) + `out_shape`. One whose attribute
-        `additive` is true takes hits as they come, see `in_blocks`.
+        `additive` is true takes hits as they come, see `in_blocks`; where `any_type` is, too, in a narrower type.
     out_shape : tuple of int
     dtype : numpy.dtype
     otherwise : callable, optional
@@ -215,6 +215,7 @@ def apply_kernel(
     return data.map_blocks(
         _answer,
         both=both,
+        in_dtype=data.dtype,
         out_shape=tuple(out_shape),
         out_dtype=np.dtype(dtype),
         chunks=data.chunks[:-2] + tuple((n,) for n in out_shape),
@@ -226,7 +227,9 @@ def apply_kernel(
     )
 
 
-def _answer(chunk: CSRFrames, both: tuple, out_shape: tuple[int, ...], out_dtype: np.dtype) -> np.ndarray:
+def _answer(
+    chunk: CSRFrames, both: tuple, in_dtype: np.dtype, out_shape: tuple[int, ...], out_dtype: np.dtype
+) -> np.ndarray:
     kernel, otherwise = both
     nav = chunk.shape[:-2]
     frames = chunk if isinstance(chunk, CSRFrames) else None
@@ -234,11 +237,14 @@ def _answer(chunk: CSRFrames, both: tuple, out_shape: tuple[int, ...], out_dtype
         return otherwise(chunk)
     if frames is None:
         frames = CSRFrames.from_dense(chunk)
+    if frames.dtype != in_dtype and not getattr(kernel, "any_type", False):
+        # binned frames, of which sums take the counts that they are made of
+        frames = frames.astype(in_dtype)
     with np.errstate(all="ignore"):
         answer = kernel(frames.reshape((math.prod(nav), *chunk.shape[-2:])))
     if answer is NotImplemented:
         if getattr(kernel, "additive", False):
-            chunk = merged(chunk)
+            chunk = merged(chunk, in_dtype)
         return otherwise(chunk)
     return answer.astype(out_dtype, copy=False).reshape(nav + out_shape)
 
@@ -253,8 +259,12 @@ def binned(data: da.Array, factors: tuple[int, ...], dtype: DTypeLike) -> da.Arr
         if any(p % f for p in pieces):
             ends = np.unique(-(-np.cumsum(pieces) // f) * f).clip(max=sum(pieces))
             sizes[axis] = tuple(int(n) for n in np.diff(np.concatenate([[0], np.unique(ends)])))
+    source = source_of(data)
     data = data.rechunk(sizes) if sizes else data
     chunks = tuple(tuple(p // f for p in s) for s, f in zip(data.chunks, factors, strict=True))
+    # chunks of one reading would read it once for each row
+    if source is not None and not isinstance(source, SharedFrames) and are_runs(chunks[:-2]):
+        return to_dask(BinnedSource(source, factors, dtype), chunks=chunks[:-2])
     meta = empty_meta(np.dtype(dtype), data.ndim - 2)
     return data.map_blocks(_bin, factors, np.dtype(dtype), chunks=chunks, dtype=dtype, meta=meta)
 

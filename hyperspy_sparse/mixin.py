@@ -35,6 +35,7 @@ from hyperspy_sparse.calibration_cache import remember_geometries
 from hyperspy_sparse.summary import Summary, recording_summary
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, sparsified, twin_of
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
+from rsciio_tpx3.frames.in_memory import held_in_memory
 from rsciio_tpx3.utils.logs import follow_host
 
 if TYPE_CHECKING:
@@ -496,7 +497,10 @@ class SparseFramesMixin:
         self.tmp_parameters = stock.tmp_parameters
 
     def persist(self, **kwargs: Any) -> None:
-        """Read everything once and keep the sparse chunks in memory, in place.
+        """Read everything once and keep the sparse frames in memory, in place.
+
+        They are one piece there, whatever the chunks, so that analyses cut it as they like; where a cluster is
+        connected, its workers keep the chunks.
 
         Parameters
         ----------
@@ -504,7 +508,9 @@ class SparseFramesMixin:
             Passed to :meth:`dask.array.Array.persist`.
         """
         deferred.read_recording(self)
-        self.data = self.data.persist(**kwargs)
+        before = self.data.name
+        self.data = held_in_memory(self.data, **kwargs)
+        navigator.renamed(self, before)
         self.events.data_changed.trigger(obj=self)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:

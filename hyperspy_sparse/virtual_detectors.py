@@ -100,6 +100,8 @@ def _apply(roi: Any, described: list[dict], shape: tuple[int, ...]) -> tuple[np.
 class _Sums:
     """Kernel of several masks at once, or of one `alone`, whose answer has no axis of masks."""
 
+    any_type = True
+
     def __init__(self, masks: ArrayLike, dtype: DTypeLike, alone: bool = False) -> None:
         self.masks, self.dtype, self.alone = _labelled(np.asarray(masks)), dtype, alone
         self.additive = np.dtype(dtype).kind in "ui"
