@@ -23,6 +23,7 @@ from hyperspy_sparse.signals import SparseElectronDiffraction2D as SparseElectro
 from hyperspy_sparse.signals import SparsePolarDiffraction2D as SparsePolarDiffraction2D
 from hyperspy_sparse.signals import SparseSignal2D as SparseSignal2D
 from hyperspy_sparse.signals import finish_loading as finish_loading
+from hyperspy_sparse.summary import recording_summary as recording_summary
 from rsciio_tpx3 import __version__ as __version__
 from rsciio_tpx3.csr.memory_limit import DenseMemoryError as DenseMemoryError
 from rsciio_tpx3.csr.memory_limit import get_limit as get_limit
