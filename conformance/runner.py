@@ -50,11 +50,11 @@ def run(adapter, only=(), kit=KIT, seconds=120):
             theirs.close()
         try:
             ours.send(name)
-            found = ours.recv() if ours.poll(seconds) else [("", False, f"no answer after {seconds} s")]
-            crashed = found[0][0] == ""
+            found = ours.recv() if ours.poll(seconds) else [("all", False, f"no answer after {seconds:g} s")]
+            crashed = found[0][0] == "all"
         except (EOFError, OSError):
             process.join()
-            found, crashed = [("", False, f"the process ended with code {process.exitcode}")], True
+            found, crashed = [("all", False, f"the process ended with code {process.exitcode}")], True
         yield from ((name, *row) for row in found)
         if crashed:
             process.kill()

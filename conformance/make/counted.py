@@ -32,7 +32,7 @@ def csr_of(dense):
 def _case(folder, name, about, format, dense):
     case = CaseWriter(folder, name, about, "by a rule", format)
     nav_shape, sig_shape = dense.shape[:-2], dense.shape[-2:]
-    case.note(nav_shape=list(nav_shape), sig_shape=list(sig_shape), axes=axes(nav_shape, sig_shape), losses={})
+    case.note(nav_shape=list(nav_shape), sig_shape=list(sig_shape), axes=axes(nav_shape, sig_shape))
     case.rows(*csr_of(dense))
     return case
 

@@ -13,9 +13,12 @@ from conformance.__main__ import main
 from conformance.cases import KIT, cases
 from conformance.make import kit
 from conformance.runner import run
+from conformance.table import tables
 
 ALL = list(cases())
-PLAIN_MODULES = [KIT / f"{name}.py" for name in ("__init__", "__main__", "cases", "plain", "runner", "score", "words")]
+PLAIN_MODULES = [
+    KIT / f"{name}.py" for name in ("__init__", "__main__", "cases", "plain", "runner", "score", "table", "words")
+]
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +168,27 @@ def test_reader_that_crashes_is_named_and_the_rest_goes_on(tmp_path, capsys):
     results = {(r["case"], r["aspect"]): r["passed"] for r in json.loads(report.read_text())["results"]}
     assert results["streams/ordered", "hits"] is True
     assert results["streams/ordered", "rows"] is None
+
+
+def test_table_has_a_column_for_readers_that_offer_something_and_a_legend():
+    rows = [("hits", True, "equal"), ("rows", None, "not offered")]
+    other = [("hits", False, "axes swapped; 3 of 9 hits missing")]
+    results = [
+        {"version": version, "results": [
+            {"case": f"streams/{name}", "aspect": aspect, "passed": passed, "says": says}
+            for name in ("one", "two", "three") for aspect, passed, says in said
+        ]}
+        for version, said in (("a 1", rows), ("b 2", other), ("c 3", [("hits", None, "not offered")]))
+    ]  # fmt: skip
+    lines = tables(results).splitlines()
+    assert lines[0] == "| streams | a 1 | b 2 |"
+    assert lines[2] == "| `one` | hits | **a**; **b** |"
+    assert lines[-2:] == ["* **a**: axes swapped", "* **b**: 3 of 9 hits missing"]
+
+
+def test_page_names_every_case():
+    page = KIT.parent / "docs" / "formats" / "conformance.md"
+    if not page.exists():
+        pytest.skip("the pages are in the repository only")
+    text = page.read_text(encoding="utf-8")
+    assert [case.name for case in ALL if f"| `{case.name}` |" not in text] == []
