@@ -403,11 +403,16 @@ class StreamPass:
         self._blocks.append(bytes(self._block_bytes[: n * BLOCK.itemsize]))
         self._state[_B_CHIP], self._state[_B_LEFT] = self._state[_CHIP], self._state[_LEFT]
 
+    def take(self, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """Close the running block before word `end`, and hand out the blocks and marks since the last call."""
+        self._cut(end)
+        blocks, marks = np.frombuffer(b"".join(self._blocks), BLOCK), np.frombuffer(b"".join(self._marks), MARK)
+        self._blocks, self._marks = [], []
+        return blocks, marks
+
     def finish(self, end: int) -> None:
         """Close the last block before word `end` and join the tables."""
-        self._cut(end)
-        self.blocks = np.frombuffer(b"".join(self._blocks), BLOCK)
-        self.marks = np.frombuffer(b"".join(self._marks), MARK)
+        self.blocks, self.marks = self.take(end)
         self._block_space = self._mark_space = self._block_bytes = self._mark_bytes = None
 
     @property
