@@ -121,7 +121,8 @@ def _walk(
             ticks = blocks[b].first
         else:
             ticks = blocks[e].first + blocks[e].last
-        turned = nearest_period(ticks, reference, PIXEL_PERIOD) if begun else ticks % PIXEL_PERIOD
+        # a hit of the first 25 ns may lie below zero, and stays there: no turn before the first is missing
+        turned = nearest_period(ticks, reference, PIXEL_PERIOD) if begun else min(ticks, ticks % PIXEL_PERIOD)
         if begun:
             step = abs(turned - reference)
             if step > _LONGEST_STEP:
