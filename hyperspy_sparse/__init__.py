@@ -27,6 +27,8 @@ _PUBLIC = {
     "Drift": "hyperspy_sparse.drift",
     "align_frames": "hyperspy_sparse.alignment",
     "set_microscope": "hyperspy_sparse.microscope",
+    "phase": "hyperspy_sparse.phase_contrast",
+    "tilted_images": "hyperspy_sparse.phase_contrast",
     "register_kernel": "hyperspy_sparse.kernels",
     "to_sparse": "hyperspy_sparse.interop.arrays",
     "convert": "hyperspy_sparse.interop.arrays",
