@@ -27,6 +27,7 @@ _PUBLIC = {
     "Drift": "hyperspy_sparse.drift",
     "align_frames": "hyperspy_sparse.alignment",
     "set_microscope": "hyperspy_sparse.microscope",
+    "fit_aberrations": "hyperspy_sparse.phase_contrast",
     "phase": "hyperspy_sparse.phase_contrast",
     "tilted_images": "hyperspy_sparse.phase_contrast",
     "register_kernel": "hyperspy_sparse.kernels",

@@ -8,6 +8,8 @@ for each image, whatever the number of electrons or of detector pixels.
 import importlib
 
 _PUBLIC = {
+    "AberrationFit": "fit",
+    "fit_aberrations": "fit",
     "phase": "image",
     "tilted_images": "tilted",
 }

@@ -16,9 +16,10 @@ __all__ = [
     "accumulate",
     "aperture",
     "chi",
-    "explained_power",
+    "log_likelihood",
     "filtered_means",
     "lenses",
+    "slope",
     "tilted_sums",
 ]
 
@@ -54,7 +55,7 @@ def chi(x: float, y: float, c: np.ndarray) -> float:
 
 
 @_inline
-def _slope(x: float, y: float, c: np.ndarray) -> tuple[float, float]:
+def slope(x: float, y: float, c: np.ndarray) -> tuple[float, float]:
     """Derivatives of `chi` along x and y."""
     xx, yy, xy = x * x, y * y, x * y
     square, coma = xx + yy, c[3] * x + c[4] * y
@@ -139,7 +140,7 @@ def accumulate(
     for image in range(x.size):
         ax, ay, share, spectrum = x[image], y[image], fraction[image], spectra[image]
         here = chi(ax, ay, c)
-        along_x, along_y = _slope(ax, ay, c)
+        along_x, along_y = slope(ax, ay, c)
         for i in range(first, last):
             if way == PARALLAX:
                 turn = along_x * qx[i] + along_y * qy[i]
@@ -196,7 +197,7 @@ def lenses(
 
 
 @_jit
-def explained_power(
+def log_likelihood(
     spectra: np.ndarray,
     x: np.ndarray,
     y: np.ndarray,
@@ -206,14 +207,16 @@ def explained_power(
     c: np.ndarray,
     limit: float,
     edge: float,
-) -> float:
-    """Power of the spectra that some weak phase object explains, the best one at each frequency.
+    eps: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Logarithm of the likelihood of aberrations for a weak phase object of known power, at each frequency.
 
-    `spectra` has the frequency first, shape (frequencies, images). For counts that scatter as Poisson says, the
-    likelihood of the aberrations is this times the number of electrons.
+    `spectra` has the frequency first, shape (frequencies, images), in units in which the noise of all electrons
+    together has variance 1; `eps` is noise power over signal power. The object itself is integrated out: were the
+    best one taken at each frequency instead, those that hold noise alone would speak as loudly as the others.
     """
     sharp = not np.any(c)
-    total = 0.0
     here = np.empty(x.size)
     for image in range(x.size):
         here[image] = chi(x[image], y[image], c)
@@ -225,9 +228,7 @@ def explained_power(
             value = spectra[i, image]
             real += gamma.real * value.real + gamma.imag * value.imag
             imaginary += gamma.real * value.imag - gamma.imag * value.real
-        if power > 1e-9:
-            total += (real * real + imaginary * imaginary) / power
-    return total
+        out[i] = (real * real + imaginary * imaginary) / (power + eps[i]) - np.log1p(power / eps[i])
 
 
 @_jit

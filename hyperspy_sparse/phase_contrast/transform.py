@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS",
     "Frequencies",
-    "Spectrum",
+    "gathered_spectra",
+    "noise_of_images",
     "normalised_spectra",
     "phase_of_images",
-    "signal_to_noise",
     "workspace",
 ]
 
@@ -238,7 +238,7 @@ def _chi(x: np.ndarray, y: np.ndarray, c: np.ndarray) -> np.ndarray:
     return loops.chi.py_func(x, y, c)
 
 
-def signal_to_noise(images: np.ndarray, electrons: float, view: _View, optics: Optics) -> tuple[float, float]:
+def _signal_and_noise(images: np.ndarray, electrons: float, view: _View, optics: Optics) -> tuple[float, float]:
     """Mean power of the phase per frequency inside twice the aperture, and that of its noise.
 
     Counts scatter alike at all frequencies. Beyond twice the aperture there is nothing else: where the scan is fine
@@ -273,8 +273,14 @@ def _transferred(view: _View, frequencies: Frequencies) -> np.ndarray:
 
 
 def _noise_over_signal(images: np.ndarray, electrons: float, view: _View, optics: Optics) -> float:
-    signal, noise = signal_to_noise(images, electrons, view, optics)
+    signal, noise = _signal_and_noise(images, electrons, view, optics)
     return float(np.clip(noise / signal if signal > 0 else np.inf, _LEAST_EPS, _MOST_EPS))
+
+
+def noise_of_images(images: np.ndarray, electrons: float, groups: Groups, optics: Optics) -> float:
+    """Variance of the Fourier coefficients of an image with all electrons; that of a group is its share of it."""
+    totals = images.reshape(len(images), -1).sum(axis=1, dtype=np.float64)
+    return _signal_and_noise(images, electrons, _View.of(groups, optics, totals / totals.sum()), optics)[1]
 
 
 # -- Wigner distribution deconvolution -----------------------------------------------------------------
@@ -301,7 +307,7 @@ def _wigner(
     held = max(_WDD_BYTES // (8 * len(groups)), 1)
     for first in range(0, len(frequencies), held):
         part = slice(first, min(first + held, len(frequencies)))
-        spectra = _gathered(images, electrons, frequencies, part)
+        spectra = gathered_spectra(images, electrons, frequencies, part)
         plus, minus = _object_terms(spectra, cell, side, view, frequencies, part, eps)
         wave[rows[part], columns[part]] = plus
         # on the lines that are their own mirror image both say the same
@@ -315,7 +321,7 @@ def _grid_side(groups: Groups) -> int:
     return scipy.fft.next_fast_len(4 * reach)
 
 
-def _gathered(images: np.ndarray, electrons: float, frequencies: Frequencies, part: slice) -> np.ndarray:
+def gathered_spectra(images: np.ndarray, electrons: float, frequencies: Frequencies, part: slice) -> np.ndarray:
     """Spectra of all images at some frequencies, shape (frequencies, images)."""
     source, mirrored = frequencies.source[part], frequencies.mirrored[part]
     out = np.empty((len(source), len(images)), np.complex64)
