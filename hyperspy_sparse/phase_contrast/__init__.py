@@ -9,8 +9,12 @@ import importlib
 
 _PUBLIC = {
     "AberrationFit": "fit",
+    "LineAccumulator": "lines",
+    "error_map": "electrons",
     "fit_aberrations": "fit",
+    "fourier_ring_correlation": "electrons",
     "phase": "image",
+    "split_electrons": "electrons",
     "tilted_images": "tilted",
 }
 

@@ -19,6 +19,7 @@ __all__ = [
     "log_likelihood",
     "filtered_means",
     "lenses",
+    "moments",
     "slope",
     "tilted_sums",
 ]
@@ -242,3 +243,18 @@ def filtered_means(seen: np.ndarray, known: np.ndarray, eps: float, out: np.ndar
             real += (b.real * a.real + b.imag * a.imag) * weight
             imaginary += (b.imag * a.real - b.real * a.imag) * weight
         out[row] = complex(real, imaginary) / seen.shape[1]
+
+
+@_jit
+def moments(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: int, out: np.ndarray) -> None:
+    """Add counts, and counts times row and column of their pixel, to ``out[:, row]``."""
+    for row in range(indptr.size - 1):
+        total, down, right = np.int64(0), np.int64(0), np.int64(0)
+        for entry in range(indptr[row], indptr[row + 1]):
+            y, value = indices[entry] // width, np.int64(data[entry])
+            total += value
+            down += value * y
+            right += value * (indices[entry] - y * width)
+        out[0, row] += total
+        out[1, row] += down
+        out[2, row] += right
