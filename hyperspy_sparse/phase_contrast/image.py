@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -199,9 +200,13 @@ def computed_images(stack: BaseSignal, show_progressbar: bool | None = None) -> 
     """The images in memory, shape (groups, ny, nx)."""
     if not stack._lazy:
         return np.asarray(stack.data)
-    stack = stack.deepcopy()
-    stack.compute(show_progressbar=show_progressbar)
-    return np.asarray(stack.data)
+    from dask.diagnostics import ProgressBar
+    from hyperspy.defaults_parser import preferences
+
+    show = preferences.General.show_progressbar if show_progressbar is None else show_progressbar
+    # a copy of the signal to call its `compute` would take as long as all the rest of a small scan
+    with ProgressBar() if show else nullcontext():
+        return np.asarray(stack.data.compute())
 
 
 def scan_picture(stack: BaseSignal, values: np.ndarray, upsampling: int, title: str, quantity: str) -> BaseSignal:

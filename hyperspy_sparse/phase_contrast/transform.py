@@ -17,7 +17,7 @@ deconvolution are ``Phi(Q) = sum_k W(Q, k) G(Q, k)`` with
 
 The Wigner distribution deconvolution needs no weak object: for each Q the dependence on k is divided by that of the
 aperture overlaps in Fourier space, and the term that is the object's spectrum times its mean is kept.
-Derived in ``docs/explanation/phase.md``.
+``docs/guide/phase.md`` has it in pictures and words.
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ __all__ = [
 
 METHODS = ("ssb", "obf", "ls", "wdd", "parallax", "icom")
 
-_BATCH = 16  # images that are transformed together
+_BATCH = 16  # images that are transformed together, and more of small ones
+_BATCH_PIXELS = 2**20
+_FOR_THREADS = 10**6  # weights below which threads take longer to start than the work
 _WDD_BYTES = 256 * 2**20  # spectra of all groups that are held at a time
 _WDD_CELLS = 4 * 10**6  # complex numbers in each array of the deconvolution
-_LEAST_EPS, _MOST_EPS = 1e-4, 100.0
+_LEAST_EPS, _MOST_EPS = 1e-4, 10.0
 _ENOUGH = 100  # frequencies whose mean power is known to 10 %
 
 
@@ -128,9 +130,10 @@ def normalised_spectra(images: np.ndarray, electrons: float) -> Iterator[tuple[i
     Yields the number of the first image, and complex64.
     """
     n = images.shape[1] * images.shape[2]
-    for first in range(0, len(images), _BATCH):
-        batch = images[first : first + _BATCH].astype(np.float32)
-        spectra = scipy.fft.rfft2(batch, workers=thread_count())
+    together = max(_BATCH, _BATCH_PIXELS // n)
+    for first in range(0, len(images), together):
+        batch = images[first : first + together].astype(np.float32)
+        spectra = scipy.fft.rfft2(batch, workers=thread_count() if batch.size > _BATCH_PIXELS // 2 else 1)
         spectra *= np.float32(1 / (n * electrons))
         yield first, spectra.reshape(len(batch), -1)
 
@@ -215,7 +218,7 @@ class _View:
 
 def _accumulated(images: np.ndarray, electrons: float, view: _View, frequencies: Frequencies, way: int) -> Spectrum:
     sums, power = np.zeros(len(frequencies), np.complex128), np.zeros(len(frequencies))
-    threads = thread_count()
+    threads = thread_count() if len(images) * len(frequencies) > _FOR_THREADS else 1
     # threads divide the frequencies, so that sums do not depend on their number
     cuts = np.linspace(0, len(frequencies), 4 * threads + 1).astype(int)
     spans = list(zip(cuts[:-1], cuts[1:]))
@@ -368,7 +371,7 @@ def workspace(n_groups: int, scan_shape: tuple[int, int], itemsize: int, upsampl
     n = math.prod(scan_shape)
     fine = n * upsampling**2
     images = n_groups * n * itemsize
-    batch = _BATCH * n * 12  # single precision, and half a plane of complex64
+    batch = max(_BATCH * n, _BATCH_PIXELS) * 12  # single precision, and half a plane of complex64
     plane = fine * 60  # frequencies, sums, and the picture
     gathered = min(_WDD_BYTES, n_groups * fine * 4) * 2 + 6 * 8 * _WDD_CELLS if method == "wdd" else 0
     return images + batch + plane + gathered
