@@ -164,3 +164,29 @@ def test_rows_of_something_else_are_refused():
     with pytest.raises(ValueError, match="nav_shape"):
         LineAccumulator(groups, (3, 4, 5))
     assert not accumulator.seen.any()
+
+
+# -- for another program -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_tilted_images_for_quantem_lie_where_its_mask_says(flip):
+    from hyperspy_sparse.interop.exchange import direct_arguments
+
+    s = hyperspy_sparse.data.phase_object((12, 14))
+    about = direct_arguments(s, 9, {"C10": "-3 nm"}, None, flip, False)
+    stack = hyperspy_sparse.tilted_images(s, 9)
+    node, side = stack.metadata.Tilted_images, len(about["mask"])
+    rows, columns = np.nonzero(about["mask"])
+    assert about["mask"].sum() == len(about["images"]) == len(node.y)
+    total = np.asarray(stack.data).sum() / (12 * 14)
+    for image, row, column in zip(about["images"], rows, columns):
+        down, right = ((n + side // 2) % side - side // 2 for n in (row, column))
+        [group] = np.flatnonzero((node.row == (-down if flip else down)) & (node.column == right))
+        np.testing.assert_allclose(image, np.asarray(stack.data[group]) / total, rtol=1e-5)
+    assert about["aberrations"]["C10"] == pytest.approx(-30) and about["step"] == pytest.approx((0.4, 0.4))
+    assert about["pixel"] * 9 == pytest.approx(2 * 20)
+    with pytest.raises(ValueError, match="odd number"):
+        direct_arguments(s, 8, None, None, None, False)
+    with pytest.raises(ValueError, match="turned by 3 deg"):
+        direct_arguments(s, 9, None, "3 deg", None, False)
