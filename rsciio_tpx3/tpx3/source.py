@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rsciio_tpx3.cache.store import RecordingCache
+    from rsciio_tpx3.events.geometry import Layout
     from rsciio_tpx3.events.source import EventIndex
     from rsciio_tpx3.tpx3.files import Part
 
@@ -141,6 +142,25 @@ class Tpx3Source(EventSource):
         self.layout = layout_for(self._index.chips, layout, gap, orientation, doubtful)
         self._index = without_chips(self._index, set(doubtful) - set(self.layout.chips), self.parts[0].name)
         self.sig_shape = self.layout.sig_shape
+
+    @classmethod
+    def of_blocks(cls, parts: list[Part], index: EventIndex, blocks: np.ndarray, layout: Layout) -> Tpx3Source:
+        """A source of a pass that was made by others, as of a part of the blocks.
+
+        Parameters
+        ----------
+        parts : list of rsciio_tpx3.tpx3.files.Part
+        index : EventIndex
+            Its `hit_span` must cover the blocks.
+        blocks : numpy.ndarray of `stream.BLOCK`
+            In absolute time.
+        layout : Layout
+        """
+        source = cls.__new__(cls)
+        source.parts, source._spans, source.cache, source._index = parts, None, None, index
+        source._tables = _search_tables(blocks)
+        source.layout, source.sig_shape = layout, layout.sig_shape
+        return source
 
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
