@@ -316,7 +316,7 @@ class Following:
     @property
     def _total(self) -> int:
         assert self.sums is not None
-        return int(self.sums.pattern.sum()) + self.sums.outside
+        return self.sums.placed + self.sums.outside
 
     def _place_anew(self, drawn: _Drawn, scan: Scan, ended: bool) -> None:
         """Take hits back whose positions later edges tell differently, and add them where they belong.
@@ -473,7 +473,7 @@ class Following:
         return self._image(self._known.detector(number))
 
     def center_of_mass(self) -> np.ndarray:
-        """Mean place of the hits at each position, (x, y) in pixels: float64, shape ``nav_shape + (2,)``; NaN without."""
+        """Mean place (x, y) of the hits at each position, in pixels: float64, shape ``nav_shape + (2,)``; or NaN."""
         counts = self._known.counts[:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
             return self._image(self._known.moments[:, ::-1] / np.where(counts == 0, np.nan, counts))
@@ -572,7 +572,7 @@ class Following:
 
     @property
     def notes(self) -> list[str]:
-        """What there is to say: chips that are not waited for, edges that are missing, a scan that is not told yet."""
+        """Chips that are not waited for, edges that are missing, a scan that is not told yet: as sentences."""
         notes = [self.reason] if self.reason else []
         silent = self._watermark.silent
         if silent:
