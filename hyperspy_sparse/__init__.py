@@ -19,6 +19,7 @@ _PUBLIC = {
     "SparsePolarDiffraction2D": "hyperspy_sparse.signals",
     "SparseSignal2D": "hyperspy_sparse.signals",
     "finish_loading": "hyperspy_sparse.signals",
+    "live": "hyperspy_sparse.live_view",
     "one_pass": "hyperspy_sparse.passes",
     "read_recording": "hyperspy_sparse.deferred",
     "refresh": "hyperspy_sparse.follow",

@@ -524,6 +524,14 @@ class Following:
         return self._positions_until(self._drawn.until).reshape(shape)[frame]
 
     @property
+    def cut(self) -> bool:
+        """Whether the file ends inside a chunk, as far as it has come."""
+        if self._pass is None or not self._parts:
+            return False
+        part = self._parts[0]
+        return part.size % 8 != 0 or (not part.headerless and self._pass.stream.words_left > 0)
+
+    @property
     def lines_drawn(self) -> int:
         """Lines that lie in the time that was drawn."""
         return self._lines(self._drawn.until)

@@ -121,6 +121,7 @@ class Session:
         self._requests: queue.Queue[Callable[[], object]] = queue.Queue()
         self._stopped, self._done = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
         self._rate_from: tuple[float, dict[int, int]] = (0.0, {})
         self.rates: dict[int, float] = {}
 
@@ -185,10 +186,12 @@ class Session:
 
     def _do(self, request: Callable[[], object]) -> None:
         """Have something done between two steps, by the thread that follows; or now, where it does not run."""
-        if self._thread is None or not self._thread.is_alive():
-            request()
-        else:
-            self._requests.put(request)
+        with self._lock:
+            if self._thread is not None and not self._done.is_set():
+                self._requests.put(request)
+                return
+        request()
+        self._show()
 
     # -- what can be seen ------------------------------------------------------------------------------
 
@@ -220,9 +223,9 @@ class Session:
         shown = 0.0
         try:
             while True:
-                self._answer()
+                changed = self._answer()
                 ended = self._ended()
-                changed = self._step(ended)
+                changed |= self._step(ended)
                 now = time.monotonic()
                 if (changed and now - shown >= self._every) or ended:
                     self._show()
@@ -232,15 +235,20 @@ class Session:
                 if not changed and not ended:
                     time.sleep(_LOOK)
         finally:
-            self._answer()
-            self._done.set()
+            with self._lock:
+                self._answer()
+                self._show()
+                self._done.set()
 
-    def _answer(self) -> None:
+    def _answer(self) -> bool:
+        """Do what was asked for meanwhile; whether there was anything."""
+        answered = False
         while True:
             try:
                 request = self._requests.get_nowait()
             except queue.Empty:
-                return
+                return answered
+            answered = True
             try:
                 request()
             except (ValueError, RuntimeError) as error:
@@ -304,5 +312,6 @@ class Session:
 
     @property
     def whole(self) -> bool:
-        """Whether the last file ends where the sender ended."""
-        return all(one.state == ENDED for one in self.recorded[self._files : self._files + 1])
+        """Whether the last file ends where the sender ended, with a whole chunk, and has no damage that was seen."""
+        ended = all(one.state == ENDED for one in self.recorded[self._files : self._files + 1])
+        return ended and self.error is None and not self.following.cut

@@ -26,9 +26,9 @@ MOST_BYTES = 1 << 31
 
 _COUNTS, _SUM_Y, _SUM_X, _DETECTORS = range(4)  # columns of the table of positions
 
-# Hits are added up for each stay of the beam at a position, two numbers in each 64-bit word: number and sum of rows; sum of
-# columns and hits in the first detector; then two more detectors in each word. A stay in one piece of a recording has
-# fewer than 2**17 hits, and a side fewer than 2**14 pixels.
+# Hits are added up for each stay of the beam at a position, two numbers in each 64-bit word: number and sum of rows;
+# sum of columns and hits in the first detector; then two more detectors in each word. A stay in one piece of a
+# recording has fewer than 2**17 hits, and a side fewer than 2**14 pixels.
 _MOST_HITS = 1 << 17
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _FLUSH = 1 << 31  # hits, after which counts of 32 bits are moved: the small table stays in the cache
@@ -234,7 +234,7 @@ def _add_up(
         Of the detector.
     entries : numpy.ndarray of uint64, shape (n_intervals, n_words)
     """
-    # unsigned places, since NumPy would count negative ones from the end; a view of each row would cost more than the sums
+    # unsigned places, since NumPy would count negative ones from the end; views of rows would cost more than the sums
     bits, one, one_hit = np.uint32(shift), np.uint32(1), np.uint64(1) << _HALF
     wide, n_words = np.uint64(width), np.uint64(entries.shape[1])
     flat = entries.reshape(-1)
