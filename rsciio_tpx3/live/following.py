@@ -17,11 +17,12 @@ import numpy as np
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.exceptions import ConflictError, ScanSyncError
 from rsciio_tpx3.frames.event_frames import EventFrames, count_type
-from rsciio_tpx3.live.lines import STEADY, difference, final_until, one_line, spliced, whole_lines_until
+from rsciio_tpx3.live.lines import STEADY, final_until, one_line, spliced, whole_lines_until
 from rsciio_tpx3.live.sums import Sums
 from rsciio_tpx3.live.watermark import Watermark
 from rsciio_tpx3.reader.options import check_options, names_of
 from rsciio_tpx3.reader.scan import scan_options
+from rsciio_tpx3.scan.changes import difference
 from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.tpx3.files import open_parts
 from rsciio_tpx3.tpx3.growing import GrowingPass

@@ -7,47 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rsciio_tpx3.scan.changes import COLUMNS
 from rsciio_tpx3.scan.options import EDGELESS
 
 if TYPE_CHECKING:
     from rsciio_tpx3.scan.options import ScanOptions
     from rsciio_tpx3.scan.scan import Scan
 
-__all__ = ["STEADY", "difference", "final_until", "one_line", "spliced", "whole_lines_until"]
+__all__ = ["STEADY", "final_until", "one_line", "spliced", "whole_lines_until"]
 
 STEADY = 8
 """Lines that must follow before one is called final: whether an edge is a glitch is told by those around it."""
-
-_COLUMNS = ("start", "stop", "phase", "num", "base", "step")
-
-
-def difference(one: Scan, other: Scan, until: int) -> int | None:
-    """The first time before `until` at which two readings of the edges may differ; None where they agree.
-
-    Parameters
-    ----------
-    one, other : Scan
-    until : int
-        Ticks.
-    """
-    n, m = (int(np.searchsorted(scan.start, until)) for scan in (one, other))
-    same = one.den == other.den and one.n_columns == other.n_columns
-    k = min(n, m)
-    if same:
-        differs = np.zeros(k, bool)
-        for name in _COLUMNS:
-            first, second = getattr(one, name)[:k], getattr(other, name)[:k]
-            if name == "stop":  # what lies beyond has not been used yet
-                first, second = np.minimum(first, until), np.minimum(second, until)
-            differs |= first != second
-        at = np.flatnonzero(differs)
-        if len(at) == 0 and n == m:
-            return None
-        k = int(at[0]) if len(at) else k
-    else:
-        k = 0
-    starts = [int(scan.start[k]) for scan, size in ((one, n), (other, m)) if k < size]
-    return min(starts) if starts else None
 
 
 def spliced(one: Scan, other: Scan, at: int) -> Scan:
@@ -61,14 +31,14 @@ def spliced(one: Scan, other: Scan, at: int) -> Scan:
     end = max(at, int(one.stop[n - 1])) if n else at
     m = int(np.searchsorted(other.start, end))
     both: dict[str, Any] = {
-        name: np.concatenate([getattr(one, name)[:n], getattr(other, name)[m:]]) for name in _COLUMNS
+        name: np.concatenate([getattr(one, name)[:n], getattr(other, name)[m:]]) for name in COLUMNS
     }
     return replace(other, **both)
 
 
 def one_line(scan: Scan, number: int) -> Scan:
     """One segment of a scan alone."""
-    part: dict[str, Any] = {name: getattr(scan, name)[number : number + 1] for name in _COLUMNS}
+    part: dict[str, Any] = {name: getattr(scan, name)[number : number + 1] for name in COLUMNS}
     return replace(scan, **part, report={})
 
 

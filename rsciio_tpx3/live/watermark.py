@@ -21,6 +21,7 @@ __all__ = ["SILENT_AFTER", "Watermark"]
 SILENT_AFTER = TICKS_PER_SECOND * 6 // 5
 """Ticks without a sign of life after which a chip is not waited for: the heartbeat comes every second."""
 
+_ALL_RUNS, _EACH, _ENDS = 1 << 12, 8, 8
 _MOST_DISORDER = TICKS_PER_SECOND // 10
 _UNKNOWN = np.iinfo(np.int64).min // 2
 
@@ -42,8 +43,8 @@ _RUN = np.dtype(
 
 @njit(nogil=True, cache=True)
 def _runs(words: np.ndarray, base: int, state: np.ndarray, runs: np.ndarray) -> int:
-    """What the chips sent in one window; `state`: chip, words left, 0x51 words of the chunk so far."""
-    chip, left, times = state
+    """What the chips sent in one window; `state`: chip, words left, 0x51 words of the chunk, runs so far."""
+    chip, left, times, n_runs = state
     half, mask = np.int64(PIXEL_STEPS // 2), np.int64(PIXEL_STEPS - 1)
     n = i = 0
     while i < len(words):
@@ -56,7 +57,10 @@ def _runs(words: np.ndarray, base: int, state: np.ndarray, runs: np.ndarray) -> 
         n_hits, first = np.int64(0), np.int64(0)
         low = high = last = disorder = shift = np.int64(0)
         until = np.int64(-1)
-        for word in run:
+        n_runs += 1
+        # of many runs, some tell the disorder; of the others the last hit will do
+        few = n_runs > _ALL_RUNS and n_runs % _EACH != 0
+        for word in run[max(len(run) - _ENDS, 0) :] if few else run:
             if (word >> np.uint64(60)) == np.uint64(TYPE_PIXEL):
                 if n_hits == 0:
                     first = pixel_steps(word)
@@ -76,7 +80,7 @@ def _runs(words: np.ndarray, base: int, state: np.ndarray, runs: np.ndarray) -> 
         n += 1
         left -= size
         i += size
-    state[0], state[1], state[2] = chip, left, times
+    state[0], state[1], state[2], state[3] = chip, left, times, n_runs
     return n
 
 
@@ -99,7 +103,7 @@ class Watermark:
     """
 
     def __init__(self, headerless: bool = False, least: int = TICKS_PER_SECOND // 1000) -> None:
-        self._state = np.array([0, np.iinfo(np.int64).max if headerless else 0, 0])
+        self._state = np.array([0, np.iinfo(np.int64).max if headerless else 0, 0, 0])
         self._least = least
         self._pending: list[np.ndarray] = []
         self._high = np.full(256, _UNKNOWN)

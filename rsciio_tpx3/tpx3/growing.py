@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.tpx3.files import Part
     from rsciio_tpx3.utils.files import FileStamp
 
-__all__ = ["GrowingPass", "grown_blocks"]
+__all__ = ["GrowingPass", "grown_blocks", "grown_key"]
 
 
 class GrowingPass:
@@ -287,6 +287,15 @@ def grown_blocks(parts: list[Part], losses: Losses) -> tuple[EventIndex, np.ndar
         index, blocks = growing.index(losses.amounts), growing.blocks
     refuse_unknown(growing.stream, losses, part.name)
     return index, blocks
+
+
+def grown_key(parts: list[Part]) -> tuple | None:
+    """What tells a file that was opened while it grew, and how its times are told; None for others."""
+    if len(parts) != 1 or not parts[0].growing:
+        return None
+    with _lock:
+        known = _followed.look(parts[0].path)
+        return None if known is None else (parts[0].path, id(known[0]), known[0].version)
 
 
 def _gone_on(part: Part) -> GrowingPass | None:

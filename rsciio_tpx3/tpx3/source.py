@@ -17,6 +17,7 @@ from rsciio_tpx3.events.source import CompactHits, EventSource, Hits, check_insi
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
+from rsciio_tpx3.tpx3.growing import grown_key
 from rsciio_tpx3.tpx3.index import doubtful_chips, without_chips
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
 from rsciio_tpx3.tpx3.pieces import check_pieces
@@ -26,7 +27,7 @@ from rsciio_tpx3.utils.scratch import Scratch
 from rsciio_tpx3.utils.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from rsciio_tpx3.cache.store import RecordingCache
     from rsciio_tpx3.events.geometry import Layout
@@ -138,6 +139,7 @@ class Tpx3Source(EventSource):
         keep = before_reset == "keep"
         self._index, blocks = recalled_blocks(self.parts, losses, self.cache, show_progressbar, keep)
         self._tables = _search_tables(blocks)
+        self._grown = None if keep else grown_key(self.parts)
         doubtful = () if follow else doubtful_chips(self._index)  # others are still to come
         self.layout = layout_for(self._index.chips, layout, gap, orientation, doubtful)
         self._index = without_chips(self._index, set(doubtful) - set(self.layout.chips), self.parts[0].name)
@@ -157,7 +159,7 @@ class Tpx3Source(EventSource):
         layout : Layout
         """
         source = cls.__new__(cls)
-        source.parts, source._spans, source.cache, source._index = parts, None, None, index
+        source.parts, source._spans, source.cache, source._index, source._grown = parts, None, None, index, None
         source._tables = _search_tables(blocks)
         source.layout, source.sig_shape = layout, layout.sig_shape
         return source
@@ -200,6 +202,14 @@ class Tpx3Source(EventSource):
         n = len(self._tables.blocks)
         borders = np.linspace(0, n, min(max(n_parts, 1), max(n, 1)) + 1).astype(int)
         return [(int(a), int(b)) for a, b in zip(borders[:-1], borders[1:])]
+
+    def grown(self, until: int) -> tuple[Hashable, list[tuple[int, int]], list[tuple[int, int]]] | None:
+        """Blocks that precede a time, and the others; see `EventSource.grown`."""
+        if self._grown is None:
+            return None
+        n = len(self._tables.blocks)
+        first = int(np.searchsorted(self._tables.latest_until, until))
+        return (*self._grown, self.layout.rules.tobytes()), [(0, first)], [(first, n)]
 
     def part(self, piece: tuple[int, ...]) -> Iterator:
         """Iterate over all `Hits` of one of the ranges of `work`."""
