@@ -29,6 +29,7 @@ _PUBLIC = {
     "align_frames": "hyperspy_sparse.alignment",
     "set_microscope": "hyperspy_sparse.microscope",
     "register_kernel": "hyperspy_sparse.kernels",
+    "serve": "hyperspy_sparse.interop.serving",
     "to_sparse": "hyperspy_sparse.interop.arrays",
     "convert": "hyperspy_sparse.interop.arrays",
     "DenseMemoryError": "rsciio_tpx3.csr.memory_limit",
