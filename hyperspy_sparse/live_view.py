@@ -20,6 +20,7 @@ from hyperspy.signals import Signal2D
 from hyperspy_sparse.virtual_detectors import mask_of
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.live import Session
+from rsciio_tpx3.live.serval import Serval
 from rsciio_tpx3.reader.event_options import EventOptions
 from rsciio_tpx3.reader.recording import detector_axes
 from rsciio_tpx3.reader.signal import axis
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Live", "live"]
 
 FRAMES = ("latest", "running", "complete", "sum")
+_LAST_BYTES = 5.0  # s for what is on its way when Serval has stopped
 _PAUSE = 0.02  # s between looks at what is new
 
 
@@ -64,6 +66,9 @@ def live(
         Replace files that are there.
     every : float
         Seconds between two pictures, 0.1 by default.
+    serval : str or rsciio_tpx3.live.serval.Serval, optional
+        Address of Serval, such as "http://localhost:8080": its raw destination is set to `source`, its measurement
+        started, and stopped in the end; and what it knows is written next to the recording, where loading finds it.
     disorder : str
         How late hits are expected at least, "1 ms" by default.
     **options
@@ -121,6 +126,7 @@ class Live:
         wait: float | None = None,
         overwrite: bool = False,
         every: float = 0.1,
+        serval: str | Serval | None = None,
         **options: Any,
     ) -> None:
         if options.get("signal", "scan") != "scan":
@@ -134,19 +140,43 @@ class Live:
         self._load_options = {name: value for name, value in options.items() if name != "disorder"}
         self._shape = tuple(int(n) for n in navigation_shape[::-1])
         self._shown: list[_Shown] = []
+        self._serval = Serval(serval) if isinstance(serval, str) else serval
+        if self._serval is not None and self.session.recorder is None:
+            raise ValueError("serval= has no meaning where a file is followed: give an address to record from.")
 
     # -- life ------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Live:
         self.session.start()
+        if self._serval is not None:
+            try:
+                self._start(self._serval)
+            except Exception:
+                self.session.stop()
+                raise
         return self
+
+    def _start(self, serval: Serval) -> None:
+        recorder = self.session.recorder
+        assert recorder is not None
+        address, who = recorder.address, "connect" if recorder.address.listen else "listen"
+        serval.set_destination([f"tcp://{who}@{address.host}:{address.port}"])
+        serval.start()
 
     def __exit__(self, *error: Any) -> None:
         self.stop()
 
     def stop(self) -> None:
         """End the recording, draw what came, and bring the signals up to date."""
-        self.session.stop()
+        serval, self._serval = self._serval, None
+        try:
+            if serval is not None:
+                serval.stop()
+                self.session.wait(_LAST_BYTES)
+                if self.session.recorded:
+                    serval.write_metadata(self.session.path)
+        finally:
+            self.session.stop()
         self.refresh()
 
     def run(self, timeout: float | None = None) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import time
 from typing import Any
 
 from rsciio_tpx3.cli.options import whole_or_all
 from rsciio_tpx3.live import Faults, Replay
+from rsciio_tpx3.live.serval_mock import ServalMock
 
 __all__ = ["add_replay_parser"]
 
@@ -30,6 +32,13 @@ def add_replay_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--disconnect", type=int, metavar="BYTE", help="break the connection after so many bytes")
     parser.add_argument("--lost", type=_share, default=(), metavar="SHARE", help="of chunks that are not sent, 0 to 1")
     parser.add_argument("--segment", type=int, metavar="BYTES", help="send pieces of so many bytes, 1 one by one")
+    parser.add_argument(
+        "--serval",
+        type=int,
+        metavar="PORT",
+        help="answer Serval's HTTP calls there, and replay when a measurement starts",
+    )
+    parser.add_argument("--serval-version", default="3.3.0", metavar="VERSION", help="whose habits to have (3.3.0)")
     parser.add_argument("--seed", type=int, default=0, help="of what is random")
     parser.set_defaults(run=_replay)
     return parser
@@ -61,6 +70,9 @@ def _stall(text: str) -> tuple[int, float]:
 def _replay(arguments: argparse.Namespace) -> None:
     names = ("stall", "cut", "disconnect", "segment", "seed")
     faults = Faults(**{name: getattr(arguments, name) for name in names}, lost_chunks=arguments.lost)
+    if arguments.serval is not None:
+        _serve(arguments, faults)
+        return
     replay = Replay(arguments.file, arguments.to, speed=arguments.speed, times=arguments.times, faults=faults)
     print(f"{arguments.file}: {len(replay.chunks):,} chunks over {replay.chunks.seconds[-1]:.3f} s", flush=True)
     with replay:
@@ -72,3 +84,12 @@ def _replay(arguments: argparse.Namespace) -> None:
         print(f"{n:,} bytes sent")
     if replay.error is not None:
         raise replay.error
+
+
+def _serve(arguments: argparse.Namespace, faults: Faults) -> None:
+    version, port, speed = arguments.serval_version, arguments.serval, arguments.speed
+    with ServalMock(arguments.file, version, port, speed, faults) as mock:
+        print(f"Serval {version} stands at {mock.url}; Ctrl+C ends it", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(_LOOK)

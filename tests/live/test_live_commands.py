@@ -3,6 +3,7 @@
 import re
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -88,3 +89,22 @@ def test_odd_numbers_are_refused_by_the_parser(option, sent, capsys):
     with pytest.raises(SystemExit):
         main(["replay", str(sent), *option])
     assert "expected" in capsys.readouterr().err
+
+
+def test_replay_stands_for_serval(tmp_path, sent, monkeypatch, capsys):
+    from rsciio_tpx3.cli import replay as module
+    from rsciio_tpx3.live import Recorder
+    from rsciio_tpx3.live.serval import Serval
+
+    def measure(seconds):
+        url = capsys.readouterr().out.split("stands at ")[1].split(";")[0]
+        with Recorder("tcp://connect@127.0.0.1:0", tmp_path / "scan.tpx3") as recorder:
+            serval = Serval(url)
+            serval.set_destination([f"tcp://connect@127.0.0.1:{recorder.address.port}"])
+            serval.start()
+            assert recorder.wait(20)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=measure))
+    assert main(["replay", str(sent), "--serval", "0", "--serval-version", "4.1.1", "--speed", "max"]) == 0
+    assert (tmp_path / "scan.tpx3").read_bytes() == sent.read_bytes()
