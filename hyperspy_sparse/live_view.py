@@ -135,11 +135,12 @@ class Live:
             )
         options["navigation_shape"] = navigation_shape
         self.session = Session(
-            source, record, measurements=measurements, wait=wait, overwrite=overwrite, every=every, **options
+            source, record, measurements=measurements, wait=wait, overwrite=overwrite, every=every / 2, **options
         )
         self._load_options = {name: value for name, value in options.items() if name != "disorder"}
         self._shape = tuple(int(n) for n in navigation_shape[::-1])
         self._shown: list[_Shown] = []
+        self._every, self._drawn_at = every, 0.0
         self._serval = Serval(serval) if isinstance(serval, str) else serval
         if self._serval is not None and self.session.recorder is None:
             raise ValueError("serval= has no meaning where a file is followed: give an address to record from.")
@@ -190,7 +191,7 @@ class Live:
         until = None if timeout is None else time.monotonic() + timeout
         try:
             while not self.session.finished and (until is None or time.monotonic() < until):
-                self.refresh()
+                self._refresh_in_time()
                 _give_way()
         except KeyboardInterrupt:
             # the user has seen enough; what was recorded stays, and that is no error
@@ -204,7 +205,7 @@ class Live:
     async def follow(self) -> None:
         """As `run`, for ``await live.follow()`` or a task of asyncio."""
         while not self.session.finished:
-            self.refresh()
+            self._refresh_in_time()
             await asyncio.sleep(_PAUSE)
         self.refresh()
 
@@ -212,6 +213,12 @@ class Live:
         """Bring all signals up to date, and redraw their plots; `run` and ``await`` do it all the time."""
         for shown in self._shown:
             shown.refresh()
+        self._drawn_at = time.monotonic()
+
+    def _refresh_in_time(self) -> None:
+        """The same, where the last time is long enough ago: drawing takes longer than adding up."""
+        if time.monotonic() - self._drawn_at >= self._every:
+            self.refresh()
 
     # -- pictures --------------------------------------------------------------------------------------
 

@@ -169,7 +169,7 @@ class _Scan:
         self.n_rows = 0
         self._files = PartialFiles(path)
         self._sink: RawCsrSink | None = None
-        self._dtype = np.dtype(np.uint32)
+        self._value_type = np.dtype(np.uint32)
 
     @property
     def _most(self) -> int:
@@ -186,20 +186,23 @@ class _Scan:
             )
             frames = frames[:n]
         if n and self._sink is not None:
-            if frames.dtype.itemsize > self._dtype.itemsize and frames.data.max(initial=0) > np.iinfo(self._dtype).max:
-                raise ValueError(f"values do not fit the type of the first chunk, {self._dtype}.")
+            if (
+                frames.dtype.itemsize > self._value_type.itemsize
+                and frames.data.max(initial=0) > np.iinfo(self._value_type).max
+            ):
+                raise ValueError(f"values do not fit the type of the first chunk, {self._value_type}.")
             self._sink.append(self._sink.prepare(frames))
             self.n_rows += n
 
     def _begin(self, dtype: np.dtype) -> None:
-        self._dtype = np.dtype(dtype)
-        self._sink = RawCsrSink(self._files, (self.start.sig_y, self.start.sig_x), self._dtype, True)
+        self._value_type = np.dtype(dtype)
+        self._sink = RawCsrSink(self._files, (self.start.sig_y, self.start.sig_x), self._value_type, True)
 
     def finish(self) -> str:
         """Write what did not come as empty frames, and give the data set its name."""
         missing = self._most - self.n_rows
         if self._sink is None:
-            self._begin(self._dtype)
+            self._begin(self._value_type)
         assert self._sink is not None
         if missing:
             _logger.warning(
@@ -210,7 +213,7 @@ class _Scan:
         nav, sig = (self.start.nav_y, self.start.nav_x), (self.start.sig_y, self.start.sig_x)
         axes = [*default_axes(nav), *(axis(name, size, False, units="px") for name, size in zip(("ky", "kx"), sig))]
         signal = {
-            "data": np.empty(0, self._dtype),
+            "data": np.empty(0, self._value_type),
             "axes": axes,
             "metadata": {"General": {"title": self.path.stem}},
             "original_metadata": {"csr_stream": {"metadata": self.metadata, "sequence": self.start.sequence}},

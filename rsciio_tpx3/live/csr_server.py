@@ -77,9 +77,9 @@ class CsrServer:
                 "more, with sides up to 65535."
             )
         self._data, self._shape = data, tuple(int(n) for n in shape)
-        self._dtype = np.dtype(data.dtype)
-        if self._dtype.kind != "u" or self._dtype.itemsize > 4:
-            raise LimitError(f"values of type {self._dtype} cannot be sent: expected uint8, uint16 or uint32.")
+        self._value_type = np.dtype(data.dtype)
+        if self._value_type.kind != "u" or self._value_type.itemsize > 4:
+            raise LimitError(f"values of type {self._value_type} cannot be sent: expected uint8, uint16 or uint32.")
         self.address = Address("csr", host, port, True)
         self._chunk_bytes, self._times = chunk_bytes, times
         self.sent = 0
@@ -135,7 +135,7 @@ class CsrServer:
         with sock:
             try:
                 sock.sendall(AcquisitionStart(ny, nx, height, width).pack())
-                write(self._data, _Sender(sock, ny * nx, self._dtype, self._chunk_bytes), False)
+                write(self._data, _Sender(sock, ny * nx, self._value_type, self._chunk_bytes), False)
                 sock.sendall(AcquisitionEnd().pack())
             except ConnectionError as error:
                 _logger.warning(f"the receiver has gone ({error.strerror or error}); the next one may connect.")
@@ -147,7 +147,7 @@ class _Sender:
     """A `FrameSink` that sends chunks of whole frames; a scan begins and ends with its frames."""
 
     def __init__(self, sock: socket.socket, per_scan: int, dtype: np.dtype, chunk_bytes: int) -> None:
-        self._sock, self._per_scan, self._dtype, self._most = sock, per_scan, dtype, chunk_bytes
+        self._sock, self._per_scan, self._value_type, self._most = sock, per_scan, dtype, chunk_bytes
         self._row = 0
 
     def prepare(self, frames: CSRFrames) -> CSRFrames:
@@ -155,7 +155,7 @@ class _Sender:
 
     def append(self, prepared: CSRFrames) -> None:
         """Send the next frames."""
-        each = 4 + self._dtype.itemsize
+        each = 4 + self._value_type.itemsize
         lengths = 4 + np.diff(prepared.indptr) * each
         first, n = 0, len(lengths)
         while first < n:
@@ -170,7 +170,7 @@ class _Sender:
                     "pass a larger chunk_bytes, and LiberTEM-live as many as bytes_per_chunk * chunks_per_stack."
                 )
             rows = take_rows(prepared, np.arange(first, last)) if last - first < n else prepared
-            self._sock.sendall(pack_frames(rows, self._dtype))
+            self._sock.sendall(pack_frames(rows, self._value_type))
             self._row += last - first
             if self._row % self._per_scan == 0:
                 self._sock.sendall(ScanEnd(scan).pack())

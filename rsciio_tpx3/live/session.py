@@ -96,7 +96,7 @@ class Session:
         measurements: int | None = 1,
         wait: float | None = None,
         overwrite: bool = False,
-        every: float = 0.1,
+        every: float = 0.05,
         **options: Any,
     ) -> None:
         self.recorder: Recorder | None = None
