@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rsciio_tpx3.exceptions import ConflictError, FormatError, ScanSyncError
 from rsciio_tpx3.live.following import Following
 from rsciio_tpx3.live.recorder import ENDED, Recorded, Recorder
+from rsciio_tpx3.live.warm_up import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,6 +223,8 @@ class Session:
     def _run(self) -> None:
         shown = 0.0
         try:
+            if self.recorder is not None:
+                warm_up()
             while True:
                 changed = self._answer()
                 ended = self._ended()

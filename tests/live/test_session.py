@@ -121,3 +121,19 @@ def test_frames_as_they_are_shown(tmp_path, sent):
     np.testing.assert_array_equal(following.frame_of(counts, "sum"), counts.sum(axis=0))
     with pytest.raises(ValueError, match="must be one of 'latest'"):
         following.frame_of(counts, "last")
+
+
+def test_compiled_code_is_loaded_by_lines_like_any(monkeypatch):
+    from rsciio_tpx3.live import warm_up as module
+
+    seen = []
+    original = Following.update
+
+    def update(self, ended=False):
+        changed = original(self, ended)
+        seen.append((changed, int(self.counts().sum()) if ended else None))
+        return changed
+
+    monkeypatch.setattr(Following, "update", update)
+    module.warm_up.__wrapped__()
+    assert seen == [(True, None), (True, 24)]
