@@ -90,7 +90,7 @@ def live(
     Notes
     -----
     Recording waits for nothing: a thread of its own receives and writes, whatever the display does. Its memory is
-    32 MiB; the sums take 24 bytes for each scan position of all frames, and 8 more for each virtual detector.
+    128 MiB at most; the sums take 24 bytes for each scan position of all frames, and 8 more for each virtual detector.
 
     Examples
     --------
