@@ -30,6 +30,7 @@ MODULES = {
         ["--nav", "32", "--electrons", "200"],
         ["--nav", "128", "--electrons", "200", "2000", "--rounds", "5", "--dense", "8"],
     ),
+    "live": ("While it is recorded", ["--quick"], []),
     "clusters": ("Hits to electrons", ["--millions", "3"], []),
     "electrons": ("How well electrons are found", [], []),
     "phase": ("Phase", ["--rounds", "2"], ["--large"]),

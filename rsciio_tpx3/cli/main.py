@@ -1,4 +1,4 @@
-"""The command line: ``rsciio-tpx3 info``, ``metadata``, ``demo``, ``convert``, ``check`` and ``compile``."""
+"""The command line: ``rsciio-tpx3 info``, ``metadata``, ``demo``, ``convert``, ``check``, ``record`` and others."""
 
 import argparse
 import logging
@@ -13,6 +13,9 @@ from rsciio_tpx3.cli.info import add_info_parser
 from rsciio_tpx3.cli.metadata import add_metadata_parser
 from rsciio_tpx3.cli.options import EXPECTED, one_line
 from rsciio_tpx3.utils.logs import set_log_level
+from rsciio_tpx3.cli.record import add_record_parser
+from rsciio_tpx3.cli.replay import add_replay_parser
+from rsciio_tpx3.cli.watch import add_watch_parser
 
 __all__ = ["main"]
 
@@ -64,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     add_convert_parser(commands)
     add_check_parser(commands)
     add_compile_parser(commands)
+    add_record_parser(commands)
+    add_watch_parser(commands)
+    add_replay_parser(commands)
     return parser
 
 

@@ -3,6 +3,8 @@
 No option takes more than one word: one that does would swallow the files behind it.
 """
 
+from __future__ import annotations
+
 import argparse
 import ast
 import re
@@ -11,7 +13,18 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["EXPECTED", "add_files", "add_option", "joined_numbers", "one_line", "parsed_value", "whole_numbers"]
+__all__ = [
+    "EXPECTED",
+    "add_files",
+    "add_option",
+    "add_recording",
+    "joined_numbers",
+    "one_line",
+    "parsed_value",
+    "recording_options",
+    "whole_numbers",
+    "whole_or_all",
+]
 
 EXPECTED = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, ImportError, LookupError, RuntimeError)
 """What bad input and bad options can raise: said on a line."""
@@ -108,3 +121,26 @@ def one_line(error: object) -> str:
         text = f"{text} is missing"
     text = "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]} ..."
+
+
+def add_recording(parser: argparse.ArgumentParser) -> None:
+    """Let a command take the options of a `rsciio_tpx3.live.Recorder`; `recording_options` gives them."""
+    parser.add_argument(
+        "--measurements", type=whole_or_all, default=1, metavar="N", help="to record; 'all' until Ctrl+C"
+    )
+    parser.add_argument("--wait", type=float, metavar="SECONDS", help="for the sender; for ever by default")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+
+
+def recording_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Options of a recorder, from those of a command."""
+    return {name: getattr(arguments, name) for name in ("measurements", "wait", "overwrite")}
+
+
+def whole_or_all(text: str) -> int | None:
+    """A number from 1 on, or None for "all"."""
+    if text == "all":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, or 'all', got {text!r}")
+    return int(text)

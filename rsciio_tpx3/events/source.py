@@ -7,7 +7,7 @@ detector pixel, and trigger edges on the same clock. `rsciio_tpx3.testing.check_
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -270,6 +270,23 @@ class EventSource(ABC):
     def compact_part(self, piece: tuple[int, int]) -> Iterator[Hits | CompactHits]:
         """The hits of `part` for compiled code; see `compact_windows`."""
         yield from self.part(piece)
+
+    def grown(self, until: int) -> tuple[Hashable, list[tuple[int, int]], list[tuple[int, int]]] | None:
+        """What has been there before of a recording that grows; None where nobody knows.
+
+        Parameters
+        ----------
+        until : int
+            A time that all hits of the first part must precede.
+
+        Returns
+        -------
+        key : hashable
+            The same as long as the recording goes on, and times are told as before.
+        first, rest : list of tuple of int
+            Ranges for `part`. The first ones begin with those of earlier calls with an earlier time.
+        """
+        return None
 
     def narrowed(self, spans: Iterable[tuple[int, int]]) -> EventSource:
         """A source for `windows` and `hits` inside these half-open spans of time alone.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.events.source import EventSource, Hits
 from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.frames.weighted import weighted_rows
+from rsciio_tpx3.scan.changes import difference
 from rsciio_tpx3.scan.scan import OUTSIDE_NAMES, count_positions, place_hits
 from rsciio_tpx3.scan.timetable import NOWHERE, add_counts, count_entries, make_timetable, position_keys
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+from rsciio_tpx3.utils.least_recent import LeastRecent
 from rsciio_tpx3.utils.progress import progress_bar
 from rsciio_tpx3.utils.scratch import Scratch
 from rsciio_tpx3.utils.threads import spread, thread_count
@@ -124,11 +127,45 @@ class EventFrames(FrameSource):
         outside : dict of str to int
             Reasons as in `rsciio_tpx3.scan.scan.OUTSIDE_NAMES`; zero where none.
         """
-        threads = threads or thread_count(8 * self.scan.n_positions)
+        counts, outside, pieces = self._counted_before()
+        self._count_into(counts, outside, pieces, show_progressbar, threads)
+        self._counts = counts
+        return counts, {name: int(outside[-code]) for code, name in OUTSIDE_NAMES.items()}
+
+    def _counted_before(self) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]]]:
+        """Counts of a recording that grows as far as they were made before, and what is to be counted yet.
+
+        Counted for good are hits before the last line: what they belong to was told by edges on both sides, and is
+        compared with what the edges tell now.
+        """
+        counts, outside = np.zeros(self.scan.n_positions, np.int64), np.zeros(1 - NOWHERE, np.int64)
         n_hits = self.source.index().n_hits
-        pieces = self.source.work(max(1, n_hits // _PART_HITS))
-        counts = np.zeros(self.scan.n_positions, np.int64)
-        outside = np.zeros(1 - NOWHERE, np.int64)
+        all_pieces = self.source.work(max(1, n_hits // _PART_HITS))
+        until = int(self.scan.start[-1]) if len(self.scan.start) else 0
+        grown = self.source.grown(until) if self.scan.time_axis is None else None
+        if grown is None:
+            return counts, outside, all_pieces
+        key, [(_, n)], rest = grown
+        known = _counted.look(key)
+        begin = 0
+        if known is not None and known.n_blocks <= n and difference(known.scan, self.scan, known.until) is None:
+            fits = min(len(counts), len(known.counts))
+            if not known.counts[fits:].any():
+                counts[:fits], outside[:] = known.counts[:fits], known.outside
+                begin = known.n_blocks
+        self._count_into(counts, outside, _cut(begin, n), False, None)
+        _counted.put(key, _Counted(self.scan, until, n, counts.copy(), outside.copy()))
+        return counts, outside, rest
+
+    def _count_into(
+        self,
+        counts: np.ndarray,
+        outside: np.ndarray,
+        pieces: list[tuple[int, int]],
+        show_progressbar: bool | None,
+        threads: int | None,
+    ) -> None:
+        threads = threads or thread_count(8 * self.scan.n_positions)
         threads = max(min(threads, len(pieces)), 1)
         with progress_bar(show_progressbar, total=len(pieces), desc="Counting hits per position") as bar:
             # tables of the workers are small compared with a recording, but not if each piece had its own
@@ -136,8 +173,6 @@ class EventFrames(FrameSource):
             for part_counts, part_outside in spread(partial(self._count_pieces, bar=bar), groups, threads):
                 counts += part_counts
                 outside += part_outside
-        self._counts = counts
-        return counts, {name: int(outside[-code]) for code, name in OUTSIDE_NAMES.items()}
 
     def _count_pieces(self, pieces: list[tuple[int, int]], bar: Any) -> tuple[np.ndarray, np.ndarray]:
         counts = np.zeros(self.scan.n_positions, np.int64)
@@ -154,6 +189,25 @@ class EventFrames(FrameSource):
                     add_counts(table.position, entries, counts, outside)
             bar.update()
         return counts, outside
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Counts of the first part of a recording that grows."""
+
+    scan: Scan
+    until: int
+    n_blocks: int
+    counts: np.ndarray
+    outside: np.ndarray
+
+
+_counted = LeastRecent(4)
+_CUT = 256  # blocks counted together, about as many hits as in other pieces
+
+
+def _cut(begin: int, end: int) -> list[tuple[int, int]]:
+    return [(first, min(first + _CUT, end)) for first in range(begin, end, _CUT)]
 
 
 def _table_for(hits: Hits | CompactHits, scan: Scan) -> Timetable | None:

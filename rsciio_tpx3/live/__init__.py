@@ -5,7 +5,9 @@ writes, and something that follows the file behind it, by the functions that rea
 """
 
 from rsciio_tpx3.live.addresses import Address, parse_address
+from rsciio_tpx3.live.following import Following
 from rsciio_tpx3.live.recorder import Recorded, Recorder, record
 from rsciio_tpx3.live.replay import Faults, Replay
+from rsciio_tpx3.live.session import Session
 
-__all__ = ["Address", "Faults", "Recorded", "Recorder", "Replay", "parse_address", "record"]
+__all__ = ["Address", "Faults", "Following", "Recorded", "Recorder", "Replay", "Session", "parse_address", "record"]

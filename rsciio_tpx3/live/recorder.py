@@ -29,8 +29,8 @@ __all__ = ["RING_BYTES", "Recorded", "Recorder", "record"]
 
 _logger = logging.getLogger(__name__)
 
-RING_BYTES = 32 << 20
-"""What waits to be written at the most, in bytes: 30 ms of the fastest detector, and all the memory of a recorder."""
+RING_BYTES = 128 << 20
+"""What waits to be written at the most, in bytes: 0.13 s of the fastest detector, and all the memory of a recorder."""
 
 _RECEIVE = 4 << 20  # bytes asked for at a time
 _RATE_OVER, _RATE_STEP = 1.0, 0.02  # s

@@ -85,6 +85,8 @@ class Replay:
     ----------
     sent : list of int
         Bytes sent in each measurement.
+    began : list of float
+        When each began, by `time.monotonic`.
     error : Exception or None
 
     Examples
@@ -115,6 +117,7 @@ class Replay:
         self.chunks = chunk_times(self.path)
         self.ranges = _ranges(self.chunks.start, self.faults)
         self.sent: list[int] = []
+        self.began: list[float] = []
         self.error: Exception | None = None
         self._stopped, self._done = threading.Event(), threading.Event()
         self._bound: socket.socket | None = None
@@ -177,6 +180,7 @@ class Replay:
         self.sent.append(0)
         with contextlib.closing(sock), open(self.path, "rb", buffering=0) as file:
             begin = time.monotonic()
+            self.began.append(begin)
             try:
                 for start, stop, seconds in self._pieces():
                     if self.speed is not None:

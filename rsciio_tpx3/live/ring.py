@@ -36,7 +36,7 @@ class Ring:
     def __init__(self, size: int) -> None:
         self._bytes = memoryview(bytearray(size))
         self._size = size
-        self._head = self._tail = 0  # bytes filled and emptied in all
+        self._head = self._tail = 0  # bytes filled and emptied since nothing waited
         self._ended = self._broken = False
         self._changed = threading.Condition()
         self.peak = self.waits = 0
@@ -44,6 +44,9 @@ class Ring:
     def room(self) -> memoryview | None:
         """Where to put the next bytes, as much as lies in one piece; waits for room. None after `break_off`."""
         with self._changed:
+            if self._head == self._tail:
+                # nothing waits: the beginning is still in the processor's cache
+                self._head = self._tail = 0
             if self._head - self._tail == self._size and not self._broken:
                 self.waits += 1
                 self._changed.wait_for(lambda: self._head - self._tail < self._size or self._broken)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.tpx3.files import Part
     from rsciio_tpx3.utils.files import FileStamp
 
-__all__ = ["GrowingPass", "grown_blocks"]
+__all__ = ["GrowingPass", "grown_blocks", "grown_key"]
 
 
 class GrowingPass:
@@ -57,6 +57,7 @@ class GrowingPass:
         self._headerless = headerless
         self._raw_blocks, self._raw_marks = GrowingTable(BLOCK), GrowingTable(MARK)
         self._blocks, self._marks = GrowingTable(BLOCK), GrowingTable(MARK)
+        self._latest = GrowingTable(np.int64)
         self._edges = _GrowingEdges()
         self._walk: Walk | None = Walk(NO_TIME)
         self._excluded = Excluded()
@@ -73,6 +74,10 @@ class GrowingPass:
     def marks(self) -> np.ndarray:
         """Marks in absolute time, `unwrap.NO_TIME` where they have none."""
         return self._marks.rows
+
+    def first_block(self, start: int) -> int:
+        """Number of the block before which none has hits at this time or later."""
+        return int(np.searchsorted(self._latest.rows, start))
 
     def go_on(self, part: Part, look: Callable[[np.ndarray, int], None] | None = None) -> None:
         """Look at the words of a file that have come since.
@@ -133,6 +138,7 @@ class GrowingPass:
         before = self._blocks.rows, self._edges.edges
         self._excluded = replace(found[2], pauses_uncertain=())
         self._blocks, self._marks, self._edges = GrowingTable(BLOCK), GrowingTable(MARK), _GrowingEdges()
+        self._latest = GrowingTable(np.int64)
         self._n_hits, self._span, self._hit_span = 0, None, None
         self._add(found[0], found[1])
         if not self._goes_on(*before):
@@ -170,6 +176,9 @@ class GrowingPass:
         self._blocks.append(blocks)
         self._marks.append(marks)
         self._edges.add(marks[marks["kind"] > KIND_CONTROL])
+        high = np.where(blocks["n_hits"] > 0, blocks["first"] + blocks["high"], NO_TIME)
+        before = self._latest.rows[-1:]
+        self._latest.append(np.maximum.accumulate(np.concatenate([before, high]))[len(before) :])
         full = blocks[blocks["n_hits"] > 0]
         self._n_hits += int(full["n_hits"].sum())
         if len(full):
@@ -278,6 +287,15 @@ def grown_blocks(parts: list[Part], losses: Losses) -> tuple[EventIndex, np.ndar
         index, blocks = growing.index(losses.amounts), growing.blocks
     refuse_unknown(growing.stream, losses, part.name)
     return index, blocks
+
+
+def grown_key(parts: list[Part]) -> tuple | None:
+    """What tells a file that was opened while it grew, and how its times are told; None for others."""
+    if len(parts) != 1 or not parts[0].growing:
+        return None
+    with _lock:
+        known = _followed.look(parts[0].path)
+        return None if known is None else (parts[0].path, id(known[0]), known[0].version)
 
 
 def _gone_on(part: Part) -> GrowingPass | None:

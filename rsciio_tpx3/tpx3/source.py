@@ -17,6 +17,7 @@ from rsciio_tpx3.events.source import CompactHits, EventSource, Hits, check_insi
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
+from rsciio_tpx3.tpx3.growing import grown_key
 from rsciio_tpx3.tpx3.index import doubtful_chips, without_chips
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
 from rsciio_tpx3.tpx3.pieces import check_pieces
@@ -26,9 +27,10 @@ from rsciio_tpx3.utils.scratch import Scratch
 from rsciio_tpx3.utils.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from rsciio_tpx3.cache.store import RecordingCache
+    from rsciio_tpx3.events.geometry import Layout
     from rsciio_tpx3.events.source import EventIndex
     from rsciio_tpx3.tpx3.files import Part
 
@@ -137,10 +139,30 @@ class Tpx3Source(EventSource):
         keep = before_reset == "keep"
         self._index, blocks = recalled_blocks(self.parts, losses, self.cache, show_progressbar, keep)
         self._tables = _search_tables(blocks)
+        self._grown = None if keep else grown_key(self.parts)
         doubtful = () if follow else doubtful_chips(self._index)  # others are still to come
         self.layout = layout_for(self._index.chips, layout, gap, orientation, doubtful)
         self._index = without_chips(self._index, set(doubtful) - set(self.layout.chips), self.parts[0].name)
         self.sig_shape = self.layout.sig_shape
+
+    @classmethod
+    def of_blocks(cls, parts: list[Part], index: EventIndex, blocks: np.ndarray, layout: Layout) -> Tpx3Source:
+        """A source of a pass that was made by others, as of a part of the blocks.
+
+        Parameters
+        ----------
+        parts : list of rsciio_tpx3.tpx3.files.Part
+        index : EventIndex
+            Its `hit_span` must cover the blocks.
+        blocks : numpy.ndarray of `stream.BLOCK`
+            In absolute time.
+        layout : Layout
+        """
+        source = cls.__new__(cls)
+        source.parts, source._spans, source.cache, source._index, source._grown = parts, None, None, index, None
+        source._tables = _search_tables(blocks)
+        source.layout, source.sig_shape = layout, layout.sig_shape
+        return source
 
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
@@ -180,6 +202,14 @@ class Tpx3Source(EventSource):
         n = len(self._tables.blocks)
         borders = np.linspace(0, n, min(max(n_parts, 1), max(n, 1)) + 1).astype(int)
         return [(int(a), int(b)) for a, b in zip(borders[:-1], borders[1:])]
+
+    def grown(self, until: int) -> tuple[Hashable, list[tuple[int, int]], list[tuple[int, int]]] | None:
+        """Blocks that precede a time, and the others; see `EventSource.grown`."""
+        if self._grown is None:
+            return None
+        n = len(self._tables.blocks)
+        first = int(np.searchsorted(self._tables.latest_until, until))
+        return (*self._grown, self.layout.rules.tobytes()), [(0, first)], [(first, n)]
 
     def part(self, piece: tuple[int, ...]) -> Iterator:
         """Iterate over all `Hits` of one of the ranges of `work`."""

@@ -26,7 +26,7 @@ class GrowingTable:
     """
 
     def __init__(self, dtype: DTypeLike) -> None:
-        self._dtype = np.dtype(dtype)
+        self._row = np.dtype(dtype)
         # NumPy copies structured arrays field by field, ten times slower than bytes
         self._bytes = np.empty(0, np.uint8)
         self._n = 0
@@ -37,12 +37,12 @@ class GrowingTable:
     @property
     def rows(self) -> np.ndarray:
         """All rows; a view that keeps its contents, since only what follows them is written."""
-        return self._bytes[: self._n * self._dtype.itemsize].view(self._dtype)
+        return self._bytes[: self._n * self._row.itemsize].view(self._row)
 
     def append(self, rows: np.ndarray) -> None:
         """Add rows at the end."""
-        added = np.ascontiguousarray(rows, self._dtype).view(np.uint8).ravel()
-        used = self._n * self._dtype.itemsize
+        added = np.ascontiguousarray(rows, self._row).view(np.uint8).ravel()
+        used = self._n * self._row.itemsize
         if used + len(added) > len(self._bytes):
             larger = np.empty(max(2 * len(self._bytes), used + len(added)), np.uint8)
             larger[:used] = self._bytes[:used]
@@ -53,7 +53,7 @@ class GrowingTable:
     def put(self, n_kept: int, rows: np.ndarray) -> None:
         """Replace what follows the first `n_kept` rows; arrays that `rows` gave before stay as they were."""
         if n_kept < self._n:
-            kept = self._bytes[: n_kept * self._dtype.itemsize]
+            kept = self._bytes[: n_kept * self._row.itemsize]
             self._bytes = np.concatenate([kept, np.empty(len(self._bytes) - len(kept), np.uint8)])
         self._n = n_kept
         self.append(rows)
