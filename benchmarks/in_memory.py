@@ -12,6 +12,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,7 @@ def main():
         frames = source_of(kinds["in memory"].data).frames(0, given.nav**2)
         rows, worst = [], {}
         for name, method in methods().items():
-            calls = {kind: (lambda s=s: method(s)) for kind, s in kinds.items()}
+            calls = {kind: partial(method, s) for kind, s in kinds.items()}
             took = in_turns({"plain loop": plain(frames)[name], **calls}, given.rounds)
             rows.append([name, *(f"{t:.0f}" for t in took.values()), f"{took['in memory'] / took['plain loop']:.2f}"])
             worst[name] = took

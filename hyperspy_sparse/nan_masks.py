@@ -17,8 +17,8 @@ import dask.array as da
 import numpy as np
 from dask.blockwise import Blockwise
 
-from hyperspy_sparse import blocks
-from hyperspy_sparse.virtual_detectors import masked_sums
+from hyperspy_sparse import reductions, slicing
+from hyperspy_sparse.virtual_detectors import masked_image
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import empty_meta
 from rsciio_tpx3.utils.least_recent import LeastRecent
@@ -60,6 +60,16 @@ def behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:
 
     None if the array is something else.
     """
+    if not isinstance(data, da.Array):
+        return None
+    # asked for by each call, and found by a computation: the array keeps its answer
+    kept = vars(data)
+    if "_behind" not in kept:
+        kept["_behind"] = _behind(data)
+    return kept["_behind"]
+
+
+def _behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:
     parts = _parts_of_where(data)
     if parts is None:
         return None
@@ -128,11 +138,12 @@ def n_pixels(data: da.Array) -> int | np.integer:
 
 
 def reduced(name: str, masked: tuple, axes: tuple[int, ...]) -> da.Array | None:
-    """``nansum`` or ``nanmean`` over the navigation or the detector axes, from the entries.
+    """A reduction over the navigation or the detector axes, from the entries.
 
     Parameters
     ----------
     name : str
+        Of NumPy's function. Those that do not skip NaN give it where anything is masked.
     masked : tuple
         Frames and mask, as `behind` gives them.
     axes : tuple of int
@@ -145,10 +156,29 @@ def reduced(name: str, masked: tuple, axes: tuple[int, ...]) -> da.Array | None:
     frames, mask = masked
     n_nav = frames.ndim - 2
     nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
-    if name not in ("nansum", "nanmean") or axes not in (nav, sig):
+    if name not in _KNOWN or axes not in (nav, sig):
         return None
+    if name in ("nansum", "nanmean"):
+        return _skipping(name, frames, mask, axes)
+    with_nan = np.broadcast_to(mask.any(axis=axes), tuple(n for i, n in enumerate(frames.shape) if i not in axes))
+    all_or_none = all(mask.shape[axis] == 1 for axis in axes)
+    if name.startswith("nan") and not all_or_none:
+        return None
+    if with_nan.all():
+        return da.full(with_nan.shape, np.nan)
+    plain = reductions.reduced(name, frames, axes)
+    return None if plain is None else da.where(with_nan, np.nan, plain.astype(np.float64))
+
+
+_PLAIN = ("sum", "mean", "max", "amax", "min", "amin", "std", "var")
+_KNOWN = {*_PLAIN, *(f"nan{name}" for name in _PLAIN)}
+
+
+def _skipping(name: str, frames: da.Array, mask: np.ndarray, axes: tuple[int, ...]) -> da.Array:
+    """``nansum`` or ``nanmean``."""
+    n_nav = frames.ndim - 2
     of_detector = mask.shape[:n_nav] == (1,) * n_nav
-    total = (_under_detector_mask if of_detector else _under_scan_mask)(frames, mask, axes == sig)
+    total = (_under_detector_mask if of_detector else _under_scan_mask)(frames, mask, axes == (n_nav, n_nav + 1))
     if name == "nansum":
         return total.astype(np.float64)
     number = _number(mask, frames.shape, axes)
@@ -158,16 +188,25 @@ def reduced(name: str, masked: tuple, axes: tuple[int, ...]) -> da.Array | None:
 def _under_detector_mask(frames: da.Array, mask: np.ndarray, over_detector: bool) -> da.Array:
     mask = mask.reshape(mask.shape[-2:])
     if over_detector:
-        return masked_sums(frames, [~mask], np.sum(np.zeros(1, frames.dtype)).dtype)[..., 0]
-    return da.where(mask, 0, blocks.in_blocks(frames).sum(axis=tuple(range(frames.ndim - 2))))
+        inside = ~mask
+        whole = slicing.whole_detector(frames)
+        if whole is not None:  # nothing has to be cut out to be added up
+            frames, cut = whole
+            inside = np.zeros(frames.shape[-2:], bool)
+            inside[cut] = ~mask
+        return masked_image(frames, inside)
+    return da.where(mask, 0, _sums(frames, tuple(range(frames.ndim - 2))))
 
 
 def _under_scan_mask(frames: da.Array, mask: np.ndarray, over_detector: bool) -> da.Array:
     if over_detector:
-        everything = np.ones((1, *frames.shape[-2:]), bool)
-        sums = masked_sums(frames, everything, np.sum(np.zeros(1, frames.dtype)).dtype)[..., 0]
-        return da.where(mask[..., 0, 0], 0, sums)
+        return da.where(mask[..., 0, 0], 0, _sums(frames, (frames.ndim - 2, frames.ndim - 1)))
     return (frames * ~mask).sum(axis=tuple(range(frames.ndim - 2)))
+
+
+def _sums(frames: da.Array, axes: tuple[int, ...]) -> da.Array:
+    answer = reductions.reduced("sum", frames, axes)
+    return frames.sum(axis=axes) if answer is None else answer
 
 
 def _number(mask: np.ndarray, shape: tuple[int, ...], axes: Any) -> int | np.ndarray:
