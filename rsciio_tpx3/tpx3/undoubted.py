@@ -32,17 +32,26 @@ def place_undoubted(blocks: np.ndarray, marks: np.ndarray, no_time: int) -> tupl
     longest : int
     """
     of_blocks, of_marks = blocks["first"].copy(), np.empty(len(marks), np.int64)
-    longest = _walk(blocks, marks, of_blocks, of_marks, no_time)
+    told, turns = np.zeros(3, np.bool_), np.zeros(3, np.int64)  # by edges, control words, global times
+    last = np.full((256, 2), no_time, np.int64)  # edge of each chip and input
+    longest = _walk(blocks, marks, of_blocks, of_marks, no_time, told, turns, last)
     return None if longest < 0 else (of_blocks, of_marks, longest)
 
 
-@njit(cache=True)
-def _walk(blocks: np.ndarray, marks: np.ndarray, of_blocks: np.ndarray, of_marks: np.ndarray, no_time: int) -> int:
+@njit(cache=True, error_model="numpy")
+def _walk(
+    blocks: np.ndarray,
+    marks: np.ndarray,
+    of_blocks: np.ndarray,
+    of_marks: np.ndarray,
+    no_time: int,
+    told: np.ndarray,
+    turns: np.ndarray,
+    last: np.ndarray,
+) -> int:
     """Follow marks, first and last hits of blocks in stream order; the longest step, or -1 for a doubt."""
     i = b = e = 0
     reference, begun, longest = np.int64(0), False, np.int64(0)
-    told, turns = np.zeros(3, np.bool_), np.zeros(3, np.int64)  # by edges, control words, global times
-    last = np.full((256, 2), no_time, np.int64)
     latest = np.int64(0)  # global time
     key, counter, read = -1, np.int64(0), np.int64(0)  # of the edges of one chip and input
     while True:
