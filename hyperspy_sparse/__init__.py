@@ -21,6 +21,7 @@ _PUBLIC = {
     "finish_loading": "hyperspy_sparse.signals",
     "one_pass": "hyperspy_sparse.passes",
     "read_recording": "hyperspy_sparse.deferred",
+    "recording_summary": "hyperspy_sparse.summary",
     "refresh": "hyperspy_sparse.follow",
     "virtual_images": "hyperspy_sparse.passes",
     "find_drift": "hyperspy_sparse.drift",

@@ -1,6 +1,7 @@
 """Binning of frames: neighbouring positions and pixels added up, without a dense array."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from rsciio_tpx3.csr.dtypes import countable
 __all__ = ["add_groups", "bin_frames", "binned_pixels", "row_groups"]
 
 
-def bin_frames(frames: CSRFrames, factors, dtype: np.dtype | None = None):
+def bin_frames(frames: CSRFrames, factors: Sequence[int], dtype: np.dtype | None = None) -> CSRFrames:
     """Add up blocks of neighbouring elements along every axis.
 
     Parameters
@@ -86,7 +87,7 @@ def add_groups(frames: CSRFrames, rows: np.ndarray, start: np.ndarray, factors: 
     return CSRFrames._make(data, indices, indptr, (start.size - 1, *sig_shape))
 
 
-def binned_pixels(frames: CSRFrames, factors: tuple) -> np.ndarray:
+def binned_pixels(frames: CSRFrames, factors: Sequence[int]) -> np.ndarray:
     """The pixel of each entry on a detector with blocks of pixels added up: of the type that indices have."""
     if tuple(factors) == (1, 1):
         return frames.indices
@@ -96,7 +97,7 @@ def binned_pixels(frames: CSRFrames, factors: tuple) -> np.ndarray:
     return pixel_map[frames.indices]
 
 
-def row_groups(nav_shape: tuple, factors: tuple) -> tuple:
+def row_groups(nav_shape: tuple[int, ...], factors: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Rows in the order of the groups that become one, and where each group starts."""
     n_frames, size = math.prod(nav_shape), math.prod(factors)
     split = [part for n, f in zip(nav_shape, factors, strict=True) for part in (n // f, f)]

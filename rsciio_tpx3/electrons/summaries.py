@@ -50,7 +50,7 @@ class Summaries(NamedTuple):
     energy: np.ndarray
 
 
-def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position) -> Summaries:
+def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position: str) -> Summaries:
     """Summaries of clusters.
 
     Parameters
@@ -85,7 +85,15 @@ def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position) -> Summa
 
 
 @njit(nogil=True, cache=True)
-def _summaries(label: np.ndarray, tot: np.ndarray, earliest, last, best, size, total) -> None:
+def _summaries(
+    label: np.ndarray,
+    tot: np.ndarray,
+    earliest: np.ndarray,
+    last: np.ndarray,
+    best: np.ndarray,
+    size: np.ndarray,
+    total: np.ndarray,
+) -> None:
     """The columns that are always wanted; the loop over hits decides nothing, so that no guess of it can be wrong."""
     half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
     seen = np.uint64(0)
@@ -101,7 +109,7 @@ def _summaries(label: np.ndarray, tot: np.ndarray, earliest, last, best, size, t
 
 
 @njit(nogil=True, cache=True)
-def _largest_of_equal_times(earliest, label: np.ndarray, toa: np.ndarray, tot: np.ndarray) -> None:
+def _largest_of_equal_times(earliest: np.ndarray, label: np.ndarray, toa: np.ndarray, tot: np.ndarray) -> None:
     """The clock's step makes times equal; the larger charge came first."""
     for i in range(len(label)):
         first = earliest[label[i]]
@@ -110,7 +118,9 @@ def _largest_of_equal_times(earliest, label: np.ndarray, toa: np.ndarray, tot: n
 
 
 @njit(nogil=True, cache=True)
-def _moments(label: np.ndarray, n_clusters: int, pixel: np.ndarray, tot: np.ndarray, width: int):
+def _moments(
+    label: np.ndarray, n_clusters: int, pixel: np.ndarray, tot: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Sums of row and column times ToT."""
     sum_y, sum_x = np.zeros(n_clusters, np.int64), np.zeros(n_clusters, np.int64)
     inverse = 1.0 / width

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import dask.array as da
 
 
-__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "are_runs", "read_frames", "source_of", "sources_of", "to_dask",
-           "without_empty_chunks"]  # fmt: skip
+__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "are_runs", "is_in_memory", "read_frames", "source_of", "sources_of",
+           "to_dask", "without_empty_chunks"]  # fmt: skip
 
 _NAME = "csr-frames-"  # of the layer in the graph
 
@@ -65,8 +65,7 @@ def to_dask(frame_source: FrameSource, chunks: int | str | tuple = "auto") -> da
     --------
     >>> import numpy as np
     >>> from rsciio_tpx3 import to_dask
-    >>> from rsciio_tpx3.frames.memory_source import MemorySource
-    >>> counts = np.zeros((3, 5, 16, 12), dtype=np.uint8)
+    >>>     >>> counts = np.zeros((3, 5, 16, 12), dtype=np.uint8)
     >>> counts[1, 2, 3, 4] = 7
     >>> array = to_dask(MemorySource.from_dense(counts))
     >>> int(array.sum())
@@ -140,6 +139,19 @@ def sources_of(array: da.Array) -> list[FrameSource]:
     """All `FrameSource` that a dask array reads, whatever was done to them."""
     found = (_source_in(layer) for name, layer in getattr(array.dask, "layers", {}).items() if _is_ours(name))
     return [source for source in found if source is not None]
+
+
+def is_in_memory(array: da.Array) -> bool:
+    """Whether no task of an array reads a file: all frames are in memory, or made of such."""
+    layers = getattr(array.dask, "layers", {})
+    return all(_holds_frames(layer) for name, layer in layers.items() if _is_ours(name))
+
+
+def _holds_frames(layer: Any) -> bool:
+    """Whether the tasks of a layer have their frames: of a source in memory, or kept by ``persist``."""
+    task = next(iter(layer.values()), None)
+    source = _source_in(layer)
+    return isinstance(getattr(task, "value", task), CSRFrames) or (source is not None and source.in_memory)
 
 
 def _is_ours(name: str) -> bool:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.tpx3.unwrap import Excluded
 
 
-__all__ = ["build_index", "doubtful_chips", "warn_of_losses", "without_chips"]
+__all__ = ["build_index", "doubtful_chips", "refuse_unknown", "summary", "warn_of_losses", "without_chips"]
 
 _logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ _logger = logging.getLogger(__name__)
 _FEW_UNKNOWN = 64
 _SHARE_UNKNOWN = 0.001
 _FEW_CHUNKS = 32  # of a file that is too short to call one of them wrong
-_TOLD_PAUSES = 8  # as many are named
+_NAMED_PAUSES = 8  # as many are named
 _OUT_OF_TIME = "whose time contradicts the times before and after"
 
 
@@ -81,13 +81,13 @@ def build_index(
             end = _pass(parts, [_trusted(part, losses) for part in parts], stream, bar, losses)
     stream.finish(end)
     for part in parts:
-        if part.size % 8 and not part.growing:
+        if part.size % 8 and not part.followed:
             losses.add(
                 "bytes_cut",
                 part.size % 8,
                 f"{part.name!r} ends inside a word: {part.size} bytes are not a multiple of 8.",
             )
-    _count_unknown(stream, losses, parts[0].name)
+    refuse_unknown(stream, losses, parts[0].name)
     blocks, marks, excluded = place_in_time(stream.blocks, stream.marks, keep_before_reset)
     index = _summary(stream, blocks, marks, excluded, losses.amounts)
     warn_of_losses(index, parts, losses)
@@ -144,7 +144,7 @@ def _unknown(stream: StreamPass) -> dict:
     return {int(top): int(tops[top]) for top in np.flatnonzero(tops) if top not in KNOWN_TOPS}
 
 
-def _count_unknown(stream: StreamPass, losses: Losses, name: str) -> None:
+def refuse_unknown(stream: StreamPass, losses: Losses, name: str) -> None:
     """Refuse a recording of which a noticeable part cannot be understood."""
     unknown = _unknown(stream)
     n, n_all = sum(unknown.values()), int(stream.top_counts.sum() + stream.chip_hits.sum())
@@ -173,7 +173,7 @@ def _pass(
             if not _feed(part, start, stop, stream, bar) and ranges is None:
                 return None
             reached = stop
-        if stream.words_left and not part.headerless and not part.growing:
+        if stream.words_left and not part.headerless and not part.followed:
             if ranges is None and losses.on_loss == "warn":
                 return None  # cut, or a size field that swallows what follows
             losses.add(
@@ -220,8 +220,35 @@ def _trusted(part: Part, losses: Losses) -> list[tuple[int, int]]:
 
 
 def _summary(stream: StreamPass, blocks: np.ndarray, marks: np.ndarray, excluded: Excluded, damage: dict) -> EventIndex:
+    hit_span = _span(blocks, marks[:0]) if blocks["n_hits"].any() else (0, -1)
+    spans = _span(blocks, marks), hit_span
+    return summary(stream, _merged_edges(marks), int(blocks["n_hits"].sum()), spans, excluded, damage)
+
+
+def summary(
+    stream: StreamPass,
+    merged: tuple[Edges, int, int],
+    n_hits: int,
+    spans: tuple[tuple[int, ...], tuple[int, ...]],
+    excluded: Excluded,
+    damage: dict,
+) -> EventIndex:
+    """The `EventIndex` of a pass.
+
+    Parameters
+    ----------
+    stream : StreamPass
+    merged : tuple of (Edges, int, int)
+        Edges of all chips, and how many have no time, or repeat.
+    n_hits : int
+    spans : tuple of (int, int)
+        First and last time of anything, and of hits.
+    excluded : rsciio_tpx3.tpx3.unwrap.Excluded
+    damage : dict
+        What `Losses` counted.
+    """
     chips = np.flatnonzero(stream.chip_chunks + stream.chip_hits)
-    edges, untimed, repeated = _merged_edges(marks)
+    edges, untimed, repeated = merged
     losses = dict(damage)
     losses.update(
         chunks_lost=sum(stream.lost_chunks.values()),
@@ -234,9 +261,9 @@ def _summary(stream: StreamPass, blocks: np.ndarray, marks: np.ndarray, excluded
     )
     return EventIndex(
         edges=edges,
-        n_hits=int(blocks["n_hits"].sum()),
-        span=_span(blocks, marks),
-        hit_span=_span(blocks, marks[:0]) if blocks["n_hits"].any() else (0, -1),
+        n_hits=n_hits,
+        span=spans[0],
+        hit_span=spans[1],
         chips=tuple(int(chip) for chip in chips),
         statistics=_statistics(stream) | _pauses(excluded.pauses_uncertain),
         losses={name: amount for name, amount in losses.items() if amount},
@@ -293,7 +320,7 @@ def _statistics(stream: StreamPass) -> dict:
 
 def _pauses(pauses: tuple) -> dict:
     """When the pauses begin whose turns no clock tells, and how long they read, in seconds."""
-    seconds = [[ticks_to_seconds(ticks) for ticks in pause] for pause in pauses[:_TOLD_PAUSES]]
+    seconds = [[ticks_to_seconds(ticks) for ticks in pause] for pause in pauses[:_NAMED_PAUSES]]
     return {"pauses_uncertain": seconds} if seconds else {}
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from rsciio_tpx3.cache.recall import recalled_index
 from rsciio_tpx3.cache.store import require
+from rsciio_tpx3.tpx3.growing import grown_blocks
 from rsciio_tpx3.tpx3.index import build_index, warn_of_losses
 from rsciio_tpx3.tpx3.stream import BLOCK
 from rsciio_tpx3.utils.clock import PIXEL_PERIOD
@@ -39,6 +40,10 @@ def recalled_blocks(
     """
 
     def make() -> tuple[EventIndex, dict[str, np.ndarray], dict[str, list]]:
+        grown = None if keep_before_reset else grown_blocks(parts, losses)
+        if grown is not None:
+            warn_of_losses(grown[0], parts, losses)
+            return grown[0], {"blocks": grown[1]}, {"damage": []}
         before = len(losses.found)
         index, blocks = build_index(parts, losses, show_progressbar, keep_before_reset)
         return index, {"blocks": blocks}, {"damage": losses.found[before:]}

@@ -5,6 +5,8 @@ that `unwrap` can put whole blocks into the right clock period afterwards, witho
 the data.
 """
 
+from typing import Any
+
 import numpy as np
 
 from rsciio_tpx3.tpx3.chunk_counts import N_FIELDS, lost_chunks, note_chunk, swapped_chunks
@@ -216,7 +218,7 @@ _NO_MARK, _MARK, _LEAPT = 0, 1, 2
 
 @njit_inner(nogil=True, cache=True, error_model="numpy")
 def _note_packet(
-    word: int, kind: int, chip: int, state: np.ndarray, low_words: np.ndarray, chunk_counts: np.ndarray, mark
+    word: int, kind: int, chip: int, state: np.ndarray, low_words: np.ndarray, chunk_counts: np.ndarray, mark: Any
 ) -> int:
     """Look at a packet that is not a hit: whether it is a mark, and whether its clock leapt; fills in what it tells.
 
@@ -417,11 +419,16 @@ class StreamPass:
         self._blocks.append(bytes(self._block_bytes[: n * BLOCK.itemsize]))
         self._state[_B_CHIP], self._state[_B_LEFT] = self._state[_CHIP], self._state[_LEFT]
 
+    def take(self, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """Close the running block before word `end`, and hand out the blocks and marks since the last call."""
+        self._cut(end)
+        blocks, marks = np.frombuffer(b"".join(self._blocks), BLOCK), np.frombuffer(b"".join(self._marks), MARK)
+        self._blocks, self._marks = [], []
+        return blocks, marks
+
     def finish(self, end: int) -> None:
         """Close the last block before word `end` and join the tables."""
-        self._cut(end)
-        self.blocks = np.frombuffer(b"".join(self._blocks), BLOCK)
-        self.marks = np.frombuffer(b"".join(self._marks), MARK)
+        self.blocks, self.marks = self.take(end)
         self._block_space = self._mark_space = self._block_bytes = self._mark_bytes = None
 
     @property

@@ -35,7 +35,7 @@ from rsciio_tpx3.tpx3.undoubted import place_undoubted
 from rsciio_tpx3.utils.clock import CONTROL_PERIOD, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND, nearest_period
 from rsciio_tpx3.utils.compiled import njit
 
-__all__ = ["NO_TIME", "Excluded", "place_in_time"]
+__all__ = ["NO_TIME", "Excluded", "pauses_of", "place_in_time"]
 
 NO_TIME = np.iinfo(np.int64).min  # ticks of a mark whose packet carries no valid time
 
@@ -95,7 +95,7 @@ def place_in_time(
     if undoubted is None:
         return _place_with_care(blocks, marks, keep_before_reset)
     blocks["first"], marks["ticks"], longest = undoubted
-    pauses = _uncertain_pauses(blocks, marks) if longest > SHORTEST else ()
+    pauses = pauses_of(blocks, marks) if longest > SHORTEST else ()
     return blocks, marks, Excluded(pauses_uncertain=pauses)
 
 
@@ -122,12 +122,13 @@ def _place_with_care(
         int(blocks["n_hits"][wrong_block].sum()),
         int((wrong_mark & (marks["kind"] > KIND_CONTROL)).sum()),
         int((wrong_mark & (marks["kind"] <= KIND_CONTROL)).sum()),
-        _uncertain_pauses(blocks[leading], marks[kept_mark]),
+        pauses_of(blocks[leading], marks[kept_mark]),
     )
     return blocks[kept_block], marks[kept_mark], excluded
 
 
-def _uncertain_pauses(blocks: np.ndarray, marks: np.ndarray) -> tuple[tuple[int, int], ...]:
+def pauses_of(blocks: np.ndarray, marks: np.ndarray) -> tuple[tuple[int, int], ...]:
+    """Pauses whose turns no clock tells, of blocks and marks in absolute time; see `Excluded`."""
     full = blocks[blocks["n_hits"] > 0]
     timed = marks["ticks"][marks["ticks"] != NO_TIME]
     wide = np.zeros(len(full) + len(timed), bool)
