@@ -65,16 +65,12 @@ class BinnedSource(FrameSource):
         binned = tuple(n // f for n, f in zip(shape, factors, strict=True))
         self.nav_shape, self.sig_shape = binned[:n_nav], cast("tuple[int, int]", binned[n_nav:])
         self.dtype = np.dtype(dtype)
+        self.in_memory = self.source.in_memory
 
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         return "rsciio_tpx3.BinnedSource", normalize_token(self.source), self.factors, self.dtype.str, self.merged
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether the frames that are binned are in memory; see `FrameSource`."""
-        return self.source.in_memory
 
     def row_events(self) -> np.ndarray | None:
         """Entries of all frames that a row is made of; see `FrameSource`."""

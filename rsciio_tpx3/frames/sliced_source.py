@@ -64,6 +64,7 @@ class SlicedSource(FrameSource):
         self.nav_shape = tuple(n for n, kept in zip(lengths, self._kept, strict=False) if kept)
         self.sig_shape = cast("tuple[int, int]", tuple(lengths[n_nav:]))
         self.dtype = source.dtype
+        self.in_memory = source.in_memory
 
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
@@ -74,11 +75,6 @@ class SlicedSource(FrameSource):
     def source(self) -> FrameSource:
         """What this is a part of."""
         return self._source
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether the frames that are cut are in memory; see `FrameSource`."""
-        return self._source.in_memory
 
     def row_events(self) -> np.ndarray | None:
         """Entries of whole frames, an upper bound of those in the cut-out; see `FrameSource`."""

@@ -268,7 +268,7 @@ def grown_blocks(parts: list[Part], losses: Losses) -> tuple[EventIndex, np.ndar
     blocks : numpy.ndarray of `stream.BLOCK`
         None instead of both where the ordinary pass must look: at several files, or damage.
     """
-    if len(parts) != 1 or not parts[0].growing:
+    if len(parts) != 1 or not parts[0].followed:
         return None
     part = parts[0]
     with _lock:  # the same file may be opened by several threads
