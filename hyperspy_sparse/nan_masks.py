@@ -20,7 +20,9 @@ from dask.blockwise import Blockwise
 from hyperspy_sparse import reductions, slicing
 from hyperspy_sparse.virtual_detectors import masked_image
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import empty_meta
+from rsciio_tpx3.frames.dask_array import empty_meta, source_of, to_dask
+from rsciio_tpx3.frames.shared_reads import SharedFrames
+from rsciio_tpx3.frames.sliced_source import ChosenSource
 from rsciio_tpx3.utils.least_recent import LeastRecent
 
 if TYPE_CHECKING:
@@ -163,7 +165,7 @@ def reduced(name: str, masked: tuple, axes: tuple[int, ...]) -> da.Array | None:
     with_nan = np.broadcast_to(mask.any(axis=axes), tuple(n for i, n in enumerate(frames.shape) if i not in axes))
     all_or_none = all(mask.shape[axis] == 1 for axis in axes)
     if name.startswith("nan") and not all_or_none:
-        return None
+        return _of_chosen(name, frames, mask) if axes == nav else None
     if with_nan.all():
         return da.full(with_nan.shape, np.nan)
     plain = reductions.reduced(name, frames, axes)
@@ -201,7 +203,17 @@ def _under_detector_mask(frames: da.Array, mask: np.ndarray, over_detector: bool
 def _under_scan_mask(frames: da.Array, mask: np.ndarray, over_detector: bool) -> da.Array:
     if over_detector:
         return da.where(mask[..., 0, 0], 0, _sums(frames, (frames.ndim - 2, frames.ndim - 1)))
-    return (frames * ~mask).sum(axis=tuple(range(frames.ndim - 2)))
+    total = _of_chosen("sum", frames, mask)
+    return (frames * ~mask).sum(axis=tuple(range(frames.ndim - 2))) if total is None else total
+
+
+def _of_chosen(name: str, frames: da.Array, mask: np.ndarray) -> da.Array | None:
+    """A reduction over the positions that a mask of the scan leaves, which alone are read; None if it leaves none."""
+    source, rows = source_of(frames), np.flatnonzero(~mask)
+    if source is None or isinstance(source, SharedFrames) or not rows.size or mask.shape[-2:] != (1, 1):
+        return None
+    answer = reductions.reduced(name, to_dask(ChosenSource(source, rows)), (0,))
+    return answer if answer is None or name == "sum" else answer.astype(np.float64)
 
 
 def _sums(frames: da.Array, axes: tuple[int, ...]) -> da.Array:

@@ -55,6 +55,25 @@ def test_a_reduction_over_axes_along_which_the_mask_is_the_same(sparse_signal, d
     assert ours.data.dtype == theirs.data.dtype and np.isnan(ours.data.compute()).any()
 
 
+@pytest.mark.parametrize("made", ["lines", "polygon", "circle"])
+@pytest.mark.parametrize("name", ["nansum", "nanmean", "nanmax", "nanmin", "nanvar", "nanstd"])
+def test_a_region_of_the_scan_reads_its_positions_alone(sparse_signal, dense_signal, never_dense, made, name):
+    rois = {
+        "lines": hs.roi.CircleROI(3.0, 1.5, 1.1),
+        "circle": hs.roi.CircleROI(3.0, 1.5, 0.6),
+        "polygon": hs.roi.PolygonROI([(2.0, 1.0), (4.0, 1.0), (2.0, 2.0)]),
+    }
+
+    def of(signal):
+        return getattr(rois[made](signal, axes=NAV), name)(NAV)
+
+    ours, theirs = of(sparse_signal), of(dense_signal)
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(ours.data.compute(), theirs.data.compute(), rtol=1e-12)
+    assert ours.data.dtype == theirs.data.dtype
+    assert ours.axes_manager.as_dictionary() == theirs.axes_manager.as_dictionary()
+
+
 def test_a_region_needs_no_cut_out_while_the_whole_is_there(sparse_signal, dense_signal, monkeypatch):
     roi, cropped = ROIS["annulus"](), []
     crop = indexing.crop
