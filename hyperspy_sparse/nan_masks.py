@@ -81,13 +81,8 @@ def _behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:
     if dtype.kind not in "ui":
         return None
     frames = da.Array(data.dask, frames_name, chunks, meta=empty_meta(dtype, data.ndim - 2))
-    same_along = _broadcast_axes(data.dask, mask_name, data.ndim)
-    if same_along is None:
-        return None
-    masks = da.Array(data.dask, mask_name, data.chunks, dtype=bool)
-    first = tuple(slice(0, 1) if axis in same_along else slice(None) for axis in range(data.ndim))
-    mask = np.asarray(masks[first].compute(scheduler="sync"))
-    return (frames, mask) if mask.dtype == np.bool_ else None
+    mask = _before_broadcast(data.dask, mask_name, data.ndim)
+    return None if mask is None or mask.dtype != np.bool_ else (frames, mask)
 
 
 def is_masked(data: da.Array) -> bool:
@@ -117,18 +112,30 @@ def _before_rechunk(graph: HighLevelGraph, name: str | None) -> str | None:
     return names.pop() if len(names) == 1 else None
 
 
-def _broadcast_axes(graph: HighLevelGraph, name: str | None, ndim: int) -> tuple[int, ...] | None:
-    """Axes along which a mask was broadcast, if these are the navigation axes or those of the detector; else None."""
+def _before_broadcast(graph: HighLevelGraph, name: str | None, ndim: int) -> np.ndarray | None:
+    """The mask that was broadcast, if it was along the navigation axes or along those of the detector; else None.
+
+    What it was broadcast to has an element for each pixel of each frame.
+    """
     name = _before_rechunk(graph, name)
     if name is None or not name.startswith("broadcast_to-"):
         return None
     (name,) = graph.dependencies[name]
     keys = [key for key in graph.layers[name] if isinstance(key, tuple)]
-    shape = dask.get(graph.cull([min(keys)]), min(keys)).shape
-    for axes in (range(ndim - 2), range(ndim - 2, ndim)):
-        if all(shape[axis] == 1 for axis in axes) and not any(key[1 + axis] for key in keys for axis in axes):
-            return tuple(axes)
-    return None
+    n_blocks = [1 + max(key[1 + axis] for key in keys) for axis in range(ndim)]
+    ahead = (range(ndim - 2), range(ndim - 2, ndim))
+    if all(any(n_blocks[axis] > 1 for axis in axes) for axes in ahead):
+        return None
+    blocks = dict(zip(keys, dask.get(graph.cull(keys), keys), strict=True))
+
+    def joined(place: tuple[int, ...]) -> np.ndarray:
+        axis = len(place)
+        if axis == ndim:
+            return np.asarray(blocks[(name, *place)])
+        return np.concatenate([joined((*place, i)) for i in range(n_blocks[axis])], axis=axis)
+
+    mask = joined(())
+    return mask if any(all(mask.shape[axis] == 1 for axis in axes) for axes in ahead) else None
 
 
 def n_pixels(data: da.Array) -> int | np.integer:
