@@ -24,6 +24,7 @@ _PUBLIC = {
     "read_recording": "hyperspy_sparse.deferred",
     "recording_summary": "hyperspy_sparse.summary",
     "refresh": "hyperspy_sparse.follow",
+    "select": "hyperspy_sparse.selection",
     "virtual_images": "hyperspy_sparse.passes",
     "find_drift": "hyperspy_sparse.drift",
     "Drift": "hyperspy_sparse.drift",

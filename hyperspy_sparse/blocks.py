@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import dask
 import dask.array as da
@@ -22,7 +21,6 @@ from dask.system import CPU_COUNT
 
 from rsciio_tpx3.csr.binning import bin_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.csr.reductions import powers
 from rsciio_tpx3.frames.binned_source import BinnedSource
 from rsciio_tpx3.frames.dask_array import are_runs, empty_meta, source_of, sources_of, to_dask
 from rsciio_tpx3.frames.deferred import DeferredFrames
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.frames.source import FrameSource
 
 
-__all__ = ["apply_kernel", "binned", "decoded_entries", "in_blocks", "moments"]
+__all__ = ["apply_kernel", "binned", "decoded_entries", "in_blocks"]
 
 BLOCK_ENTRIES = 8 * 10**6
 """Entries that a block has at most: 40 MB with counts of one byte."""
@@ -272,98 +270,3 @@ def binned(data: da.Array, factors: tuple[int, ...], dtype: DTypeLike) -> da.Arr
 def _bin(chunk: CSRFrames, factors: tuple[int, ...], dtype: DTypeLike) -> CSRFrames:
     frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
     return bin_frames(frames, factors, dtype)
-
-
-def moments(data: da.Array, axes: Any, dtype: DTypeLike, std: bool) -> da.Array:
-    """Variance or standard deviation over `axes` without a dense chunk.
-
-    Counts of one byte are added up with their squares as integers, which is exact and takes one
-    pass. For other types each chunk gives number, mean and sum of squared distances; pairs of
-    chunks are merged by the update of Chan, Golub and LeVeque [1]_, which keeps the digits.
-
-    References
-    ----------
-    .. [1] T. F. Chan, G. H. Golub, R. J. LeVeque, Stanford STAN-CS-79-773 (1979).
-    """
-    n = math.prod(data.shape[a] for a in axes)
-    # The numerator is below (255 n)**2, and has to fit into 63 bits.
-    exact = data.dtype.kind in "bui" and data.dtype.itemsize == 1 and n < 2**23
-    merge = _merge_powers if exact else _merge_moments
-    return da.reduction(
-        data,
-        chunk=_chunk_powers if exact else _chunk_moments,
-        combine=merge,
-        aggregate=partial(_finish, merge=merge, std=std, dtype=dtype),
-        axis=axes,
-        dtype=dtype,
-        concatenate=False,
-        meta=np.empty((0,) * (data.ndim - len(axes)), dtype=dtype),
-    )
-
-
-def _chunk_moments(
-    x: Any, axis: Any, keepdims: bool, computing_meta: bool = False
-) -> np.ndarray | tuple[int, np.ndarray, np.ndarray]:
-    if computing_meta:  # dask asks what kind of array comes out, and knows no tuples
-        return np.empty((0,) * x.ndim)
-    n = math.prod(x.shape[a] for a in axis)
-    mean = np.mean(x, axis=axis, keepdims=keepdims, dtype=np.float64)
-    squares = np.var(x, axis=axis, keepdims=keepdims, dtype=np.float64) * n
-    return n, mean, squares
-
-
-def _chunk_powers(
-    x: Any, axis: Any, keepdims: bool, computing_meta: bool = False
-) -> np.ndarray | tuple[int, np.ndarray, np.ndarray]:
-    if computing_meta:
-        return np.empty((0,) * x.ndim)
-    n = math.prod(x.shape[a] for a in axis)
-    frames = x if isinstance(x, CSRFrames) else CSRFrames.from_dense(x)
-    return n, *powers(frames, tuple(axis), keepdims)
-
-
-def _flat(parts: list | tuple[int, np.ndarray, np.ndarray]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    if isinstance(parts, list):
-        for part in parts:
-            yield from _flat(part)
-    else:
-        yield parts
-
-
-def _merge_powers(parts: list[list[tuple]], axis: Any, keepdims: bool, computing_meta: bool = False) -> Any:
-    if computing_meta:
-        return parts
-    return tuple(sum(values) for values in zip(*_flat(parts), strict=True))
-
-
-def _merge_moments(parts: list[list[tuple]], axis: Any, keepdims: bool, computing_meta: bool = False) -> Any:
-    if computing_meta:
-        return parts
-    n, mean, squares = 0, 0.0, 0.0
-    for n_b, mean_b, squares_b in _flat(parts):
-        apart = mean_b - mean
-        total = n + n_b
-        mean = mean + apart * (n_b / total)
-        squares = squares + squares_b + apart**2 * (n * n_b / total)
-        n = total
-    return n, mean, squares
-
-
-def _finish(
-    parts: list[list[tuple]],
-    axis: Any,
-    keepdims: bool,
-    merge: Callable,
-    std: bool,
-    dtype: DTypeLike,
-    computing_meta: bool = False,
-) -> Any:
-    if computing_meta:
-        return parts
-    n, first, second = merge(parts, axis, keepdims)
-    spread = (n * second - first**2) / n**2 if merge is _merge_powers else second / n
-    spread = np.sqrt(spread) if std else np.asarray(spread)
-    spread = spread.astype(dtype)
-    if keepdims:
-        return spread
-    return spread.reshape([s for i, s in enumerate(spread.shape) if i not in axis])

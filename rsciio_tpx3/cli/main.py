@@ -12,10 +12,10 @@ from rsciio_tpx3.cli.demo import add_demo_parser
 from rsciio_tpx3.cli.info import add_info_parser
 from rsciio_tpx3.cli.metadata import add_metadata_parser
 from rsciio_tpx3.cli.options import EXPECTED, one_line
-from rsciio_tpx3.utils.logs import set_log_level
 from rsciio_tpx3.cli.record import add_record_parser
 from rsciio_tpx3.cli.replay import add_replay_parser
 from rsciio_tpx3.cli.watch import add_watch_parser
+from rsciio_tpx3.utils.logs import set_log_level
 
 __all__ = ["main"]
 

@@ -82,9 +82,9 @@ def add_groups(frames: CSRFrames, rows: np.ndarray, start: np.ndarray, factors: 
     n = kernels.merge_rows(*parts, rows, start, scratch, counts, out, pixels)
     indptr = np.zeros(start.size, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
-    data, indices = out[:n].astype(dtype), pixels[:n].copy()
-    kernels.sort_rows(data, indices, indptr)
-    return CSRFrames._make(data, indices, indptr, (start.size - 1, *sig_shape))
+    data, indices = out[:n].copy(), pixels[:n].copy()
+    kernels.sort_rows(data, indices, indptr)  # compiled loops know no half floats
+    return CSRFrames._make(data.astype(dtype, copy=False), indices, indptr, (start.size - 1, *sig_shape))
 
 
 def binned_pixels(frames: CSRFrames, factors: Sequence[int]) -> np.ndarray:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 
-__all__ = ["SlicedSource", "read_rows"]
+__all__ = ["ChosenSource", "SlicedSource", "read_rows"]
 
 # Reading what lies between the wanted positions costs less than many short reads, up to this ratio.
 _WORTHWHILE = 4
@@ -115,6 +115,59 @@ class SlicedSource(FrameSource):
         part = copy.copy(self)
         part._source = source
         return part
+
+
+class ChosenSource(FrameSource):
+    """Some rows of a source, as one row of positions.
+
+    Parameters
+    ----------
+    source : FrameSource
+    rows : numpy.ndarray of int64
+        Flat positions, ascending.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.frames.memory_source import MemorySource
+    >>> whole = MemorySource.from_dense(np.arange(24).reshape(3, 2, 2, 2))
+    >>> ChosenSource(whole, np.array([0, 3, 4])).frames(1, 3)[0]
+    array([[12, 13],
+           [14, 15]])
+    """
+
+    def __init__(self, source: FrameSource, rows: np.ndarray) -> None:
+        self.source, self.rows = FrameSource.adopt(source), np.asarray(rows, np.int64)
+        self.nav_shape, self.sig_shape, self.dtype = (self.rows.size,), source.sig_shape, source.dtype
+        self.in_memory = self.source.in_memory
+
+    def __dask_tokenize__(self) -> Any:
+        from dask.base import normalize_token
+
+        return "rsciio_tpx3.ChosenSource", normalize_token(self.source), normalize_token(self.rows)
+
+    def row_events(self) -> np.ndarray | None:
+        """Entries of the rows; see `FrameSource`."""
+        entries = self.source.row_events()
+        return None if entries is None else entries[self.rows]
+
+    def frames(self, start: int, stop: int) -> CSRFrames:
+        """Rows `start` to `stop` of those that were chosen; see `FrameSource`."""
+        return read_rows(self.source, self.rows[start:stop])
+
+    def shared_parts(self) -> tuple:
+        """What all rows need; see `FrameSource`."""
+        return self.source.shared_parts()
+
+    def for_rows(self, start: int, stop: int) -> FrameSource:
+        """The same for these rows alone; see `FrameSource`."""
+        part, rows = copy.copy(self), self.rows[start:stop]
+        if rows.size:
+            part.source = self.source.for_rows(int(rows[0]), int(rows[-1]) + 1)
+        return part
+
+    def over(self, source: FrameSource) -> ChosenSource:
+        """The same rows of another source of the same shape."""
+        return ChosenSource(source, self.rows)
 
 
 def read_rows(source: FrameSource, rows: np.ndarray) -> CSRFrames:

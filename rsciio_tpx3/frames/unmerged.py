@@ -16,7 +16,7 @@ from rsciio_tpx3.csr.canonical import canonical_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.binned_source import BinnedSource
 from rsciio_tpx3.frames.event_frames import EventFrames
-from rsciio_tpx3.frames.sliced_source import SlicedSource
+from rsciio_tpx3.frames.sliced_source import ChosenSource, SlicedSource
 from rsciio_tpx3.frames.source import FrameSource
 
 __all__ = ["UnmergedFrames", "merged", "unmerged"]
@@ -61,7 +61,7 @@ def unmerged(source: FrameSource) -> FrameSource:
     """The same frames as a source of rows for sums of integers; `source` itself where that would be no faster."""
     if type(source) is EventFrames and source.values == "counts":
         return UnmergedFrames(source)
-    if type(source) is SlicedSource:
+    if isinstance(source, SlicedSource | ChosenSource):
         whole = unmerged(source.source)
         return source if whole is source.source else source.over(whole)
     if type(source) is BinnedSource and _as_wide_as_a_sum(source):

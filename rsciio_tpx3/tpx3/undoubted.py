@@ -81,7 +81,7 @@ class Walk:
 _REFERENCE, _BEGUN, _LONGEST, _LATEST, _KEY, _COUNTER, _READ, _KNOWN, _TURNS, _N_STATE = 0, 1, 2, 3, 4, 5, 6, 7, 10, 13
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _walk(
     blocks: np.ndarray,
     marks: np.ndarray,

@@ -1,10 +1,11 @@
 """Signals whose frames are in memory: the same results as read from the file, and kernels of a few large blocks."""
 
+import dask
 import hyperspy.api as hs
 import numpy as np
 import pytest
 
-from hyperspy_sparse import blocks, navigator
+from hyperspy_sparse import blocks, navigator, select
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.memory_source import MemorySource
 
@@ -78,3 +79,32 @@ def test_counts_that_the_navigator_has_are_known_after_persist(files):
     assert navigator.counts_of(lazy) is not None
     lazy.persist()
     np.testing.assert_array_equal(navigator.counts_of(lazy), lazy.sum(axis=SIG).T.data)
+
+
+SCAN_REGION = hs.roi.CircleROI(3.0, 1.5, 1.1)
+ANYWHERE = {
+    **{
+        name: METHODS[name]
+        for name in ("sum", "counts", "variance", "ring", "mass", "cut-out", "binned", "binned ring")
+    },
+    "region": lambda s: SCAN_REGION(s, axes=("x", "y")).nansum(axis=("x", "y")),
+    "chosen": lambda s: select(s, np.arange(15).reshape(3, 5) % 4 == 1).max(axis="position"),
+}
+
+
+@pytest.mark.slow  # starts processes and a cluster
+def test_threads_processes_and_a_cluster_find_the_same(files):
+    distributed = pytest.importorskip("distributed")
+    expected = {name: dask.compute(method(files["lazy"]).data)[0] for name, method in ANYWHERE.items()}
+    for signal in files.values():
+        for scheduler in ("threads", "sync", "processes"):
+            found = dask.compute(*(method(signal).data for method in ANYWHERE.values()), scheduler=scheduler)
+            for name, values in zip(ANYWHERE, found, strict=True):
+                np.testing.assert_array_equal(values, expected[name], err_msg=f"{name}, {scheduler}")
+    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None):
+        kept = files["lazy"].deepcopy()
+        kept.persist()
+        for signal in (*files.values(), kept):
+            found = dask.compute(*(method(signal).data for method in ANYWHERE.values()))
+            for name, values in zip(ANYWHERE, found, strict=True):
+                np.testing.assert_array_equal(values, expected[name], err_msg=f"{name}, cluster")
