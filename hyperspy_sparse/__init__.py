@@ -22,6 +22,7 @@ _PUBLIC = {
     "live": "hyperspy_sparse.live_view",
     "one_pass": "hyperspy_sparse.passes",
     "read_recording": "hyperspy_sparse.deferred",
+    "recording_summary": "hyperspy_sparse.summary",
     "refresh": "hyperspy_sparse.follow",
     "virtual_images": "hyperspy_sparse.passes",
     "find_drift": "hyperspy_sparse.drift",

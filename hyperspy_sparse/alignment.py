@@ -92,8 +92,8 @@ def align_frames(
     ...                            frame_flyback="1 ms", dwell_time="5 us", electrons_per_position=50)
     >>> s = hs.load(file, navigation_shape=(32, 24, 3), lazy=True)
     >>> aligned = hyperspy_sparse.align_frames(s, np.array([(0, 0), (-1, 2), (-2, 3)]))
-    >>> aligned
-    <LazySparseElectronDiffraction2D, title: scan, dimensions: (29, 22|256, 256)>
+    >>> aligned.axes_manager.navigation_shape
+    (29, 22)
     """
     check_frames(signal)
     if not isinstance(field, str) or field not in _FIELDS:

@@ -24,7 +24,7 @@ from rsciio_tpx3.csr.binning import bin_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.reductions import powers
 from rsciio_tpx3.frames.dask_array import empty_meta, source_of, sources_of, to_dask
-from rsciio_tpx3.frames.deferred import WaitingFrames
+from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.shared_reads import read_together
 from rsciio_tpx3.frames.unmerged import merged, unmerged
@@ -84,7 +84,7 @@ def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False) 
     source = source_of(data)
     if source is None:
         return _joined(data, bytes_per_frame)
-    if isinstance(source, WaitingFrames):
+    if isinstance(source, DeferredFrames):
         source, _ = source.read()  # blocks follow the number of events
     nav = data.shape[:-2]
     chunks = _block_sizes(source, nav)

@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
     from hyperspy.signal import BaseSignal
 
-    from rsciio_tpx3.frames.deferred import WaitingFrames
+    from rsciio_tpx3.frames.deferred import DeferredFrames
 
 
 __all__ = ["complete", "hand_on", "read_recording", "wait_for"]
 
 
-def wait_for(signal: BaseSignal, frames: WaitingFrames, counts: bool = True) -> None:
-    """Let a signal wait for the frames of its recording (`rsciio_tpx3.frames.deferred.WaitingFrames`).
+def wait_for(signal: BaseSignal, frames: DeferredFrames, counts: bool = True) -> None:
+    """Let a signal wait for the frames of its recording (`rsciio_tpx3.frames.deferred.DeferredFrames`).
 
     `counts` tells whether its values will be those of the recording.
     """
-    signal._waiting_for, signal._waiting_counts = frames, counts
+    signal._deferred_frames, signal._deferred_counts = frames, counts
 
 
 def hand_on(signal: BaseSignal, derived: BaseSignal, counts: bool) -> None:
     """Frames made of a signal before its recording was read wait for the same; other results read it now."""
-    frames = vars(signal).get("_waiting_for")
+    frames = vars(signal).get("_deferred_frames")
     if frames is None:
         return
-    counts = counts and signal._waiting_counts
+    counts = counts and signal._deferred_counts
     if isinstance(derived._data, da.Array) and isinstance(derived._data._meta, CSRFrames):
         wait_for(derived, frames, counts)
     else:
@@ -74,7 +74,7 @@ def read_recording(signal: BaseSignal) -> None:
     >>> s.metadata.get_item("Acquisition_instrument.TEM.Scan.lines_found")
     24
     """
-    frames = vars(signal).get("_waiting_for")
+    frames = vars(signal).get("_deferred_frames")
     if frames is not None:
         frames.read()
         complete(signal)
@@ -82,11 +82,11 @@ def read_recording(signal: BaseSignal) -> None:
 
 def complete(signal: BaseSignal) -> None:
     """Give a signal what its recording told, if that has been read by now."""
-    frames = vars(signal).get("_waiting_for")
+    frames = vars(signal).get("_deferred_frames")
     # HyperSpy takes a signal's data away for a moment while it makes another one: that is not the time
     if frames is None or not frames.is_read or not isinstance(signal._data, da.Array):
         return
-    counts = signal._waiting_counts
+    counts = signal._deferred_counts
     wait_for(signal, None)  # making the navigator asks for metadata, too
     try:
         fill(signal, frames, counts)
@@ -101,16 +101,16 @@ def complete(signal: BaseSignal) -> None:
         raise
 
 
-def fill(signal: BaseSignal, frames: WaitingFrames, counts: bool) -> None:
+def fill(signal: BaseSignal, frames: DeferredFrames, counts: bool) -> None:
     """Give a signal's metadata what a recording that has been read told; what the user changed since loading stays.
 
     How counts scatter is told where the values are still `counts`.
     """
     _, found = frames.read()
-    told = found["metadata"]
+    metadata = found["metadata"]
     if not counts:
-        told = {**told, "Signal": {k: v for k, v in told["Signal"].items() if k != "Noise_properties"}}
-    _renew(signal._metadata, frames.about["metadata"], told)
+        metadata = {**metadata, "Signal": {k: v for k, v in metadata["Signal"].items() if k != "Noise_properties"}}
+    _renew(signal._metadata, frames.about["metadata"], metadata)
     _renew(signal._original_metadata, {}, found["original_metadata"])
 
 

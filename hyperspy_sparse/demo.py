@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from dask.utils import format_bytes
 
-from rsciio_tpx3.utils.text import format_seconds
+from hyperspy_sparse.summary import recording_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,6 +62,25 @@ def run(files: Sequence[str] = (), folder: str | os.PathLike = ".", options: dic
     return path
 
 
+def compile_signals(path: str | os.PathLike) -> None:
+    """Use the methods of sparse signals on a small recording, so that their functions are compiled and kept.
+
+    Parameters
+    ----------
+    path : path-like
+        A recording whose scan is found by itself.
+    """
+    import hyperspy.api as hs
+
+    for lazy in (True, False):
+        signal = hs.load(path, lazy=lazy, progress=False)
+        with contextlib.redirect_stdout(io.StringIO()):
+            analyse(signal)
+        for result in (signal.rebin(scale=(2, 2, 2, 2)), signal.max(axis=(0, 1)), signal.var(axis=(0, 1))):
+            _computed(result)
+        signal.inav[1, 1].data.compute()
+
+
 @contextlib.contextmanager
 def _step(text: str) -> Iterator[None]:
     print(f"{text} ...", end=" ", flush=True)
@@ -87,33 +108,15 @@ def _load(files: list[str], options: dict) -> BaseSignal:
 
 
 def _describe(signal: BaseSignal, n_bytes: int) -> None:
-    """What was found, in the words of the metadata."""
-    scan = signal.metadata.Acquisition_instrument.TEM.Scan
-    detector = signal.metadata.Acquisition_instrument.TEM.Detector
-    shape, pattern = signal.axes_manager.navigation_shape, signal.axes_manager.signal_shape
-    dense = np.prod(shape + pattern, dtype=float) * signal.data.dtype.itemsize
-    print(f"  {signal}")
-    print(f"  scan           {' x '.join(map(str, shape))} positions, {scan.sync}")
-    print(f"  dwell time     {format_seconds(scan.dwell_time)}")
-    print(f"  hits           {scan.hits_total:,}, of which {scan.hits_placed:,} at scan positions")
-    for name, n in scan.as_dictionary().get("Hits_outside", {}).items():
-        print(f"                 {n:,} {name.replace('_', ' ')}")
-    losses = detector.as_dictionary().get("Losses", {})
+    """What was found, in the words of the signal."""
+    summary = recording_summary(signal)
+    axes = signal.axes_manager
+    positions, pixels = (" x ".join(map(str, shape)) for shape in (axes.navigation_shape, axes.signal_shape))
+    print(f"  {positions} positions, {pixels} pixels (x, y)")
+    print("\n".join(f"  {line}" for line in str(summary).splitlines()))
     print(
-        "  losses         "
-        + (", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in losses.items()) or "none seen")
+        f"  file       {format_bytes(n_bytes)}; the dense array is {summary.dense_size / n_bytes:,.0f} times as large"
     )
-    print(
-        f"  size           {_bytes(n_bytes)} of events; {_bytes(dense)} as a dense array ({dense / n_bytes:,.0f} times)"
-    )
-
-
-def _bytes(n: float) -> str:
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if n < 1024:
-            return f"{n:,.0f} {unit}" if unit == "bytes" else f"{n:.1f} {unit}"
-        n /= 1024
-    return f"{n:.1f} TiB"
 
 
 def analyse(signal: BaseSignal) -> dict:
@@ -160,29 +163,27 @@ def analyse(signal: BaseSignal) -> dict:
         shift = _computed(signal.get_direct_beam_position(method="center_of_mass", mask=mask))
         data = np.asarray(shift.data, float)
         results["shift"] = data - np.nanmean(data.reshape(-1, 2), axis=0)
-    with _step("Radial profile: get_azimuthal_integral1d (pyXem prepares its geometry first)"):
+    with _step("Radial profile: get_azimuthal_integral1d"):
         results["radius"], results["profile"] = _radial_profile(results)
     return results
 
 
 def _radial_profile(results: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Mean counts of a pixel by radius, from the sum pattern.
-
-    pyXem's preparation grows with pixels and rings, so large patterns are binned by two first.
-    """
+    """Mean counts of a pixel by radius, from the sum pattern."""
     import hyperspy.api as hs
 
-    pattern, centre = results["pattern"], np.array(results["centre"])
-    binning = 2 if min(pattern.shape) >= 256 and not np.any(np.array(pattern.shape) % 2) else 1
+    from hyperspy_sparse.calibration_cache import remember_geometries
+
+    pattern = results["pattern"]
     mean = hs.signals.Signal2D(pattern / max(1, results["counts"].size))
     mean.set_signal_type("electron_diffraction")
-    mean = mean.rebin(scale=(binning, binning))
-    mean.calibration(center=tuple((centre - (binning - 1) / 2) / binning))
+    remember_geometries(mean)
+    mean.calibration(center=tuple(results["centre"]))
     reach = min(pattern.shape) / 2
     profile = mean.get_azimuthal_integral1d(
         npt=min(128, int(reach)), radial_range=(0, reach), mean=True, show_progressbar=False
     )
-    return profile.axes_manager.signal_axes[0].axis, np.asarray(profile.data, float) / binning**2
+    return profile.axes_manager.signal_axes[0].axis, np.asarray(profile.data, float)
 
 
 def _computed(signal: BaseSignal) -> BaseSignal:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["refresh", "remember"]
 
-_TOLD = ("name", "scale", "offset", "units")
+_AXIS_VALUES = ("name", "scale", "offset", "units")
 
 
 def remember(signal: BaseSignal, filename: str | os.PathLike, file_format: str, options: dict) -> BaseSignal:
@@ -71,7 +71,7 @@ def refresh(signal: BaseSignal) -> BaseSignal:
 
 def _about(axis: Any) -> dict:
     """What an axis tells; one that is not uniform, as a user may have made it, has no scale and offset."""
-    return {name: getattr(axis, name) for name in _TOLD if hasattr(axis, name)}
+    return {name: getattr(axis, name) for name in _AXIS_VALUES if hasattr(axis, name)}
 
 
 def _keep_axes(old: BaseSignal, loaded: list[dict], new: BaseSignal) -> None:

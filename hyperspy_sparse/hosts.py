@@ -7,6 +7,7 @@ says which one, and fails too where our code uses a private name that has no row
 from typing import NamedTuple
 
 from hyperspy.misc._signal_tools import are_signals_aligned, broadcast_signals
+from pyxem.utils._azimuthal_integrations import _get_control_points as sector_corners
 from pyxem.utils._azimuthal_integrations import _slice_radial_integrate as slice_radial_integrate
 from pyxem.utils._azimuthal_integrations import _slice_radial_integrate1d as slice_radial_integrate1d
 
@@ -16,6 +17,7 @@ __all__ = [
     "PrivateName",
     "are_signals_aligned",
     "broadcast_signals",
+    "sector_corners",
     "slice_radial_integrate",
     "slice_radial_integrate1d",
 ]
@@ -60,6 +62,7 @@ PRIVATE_NAMES = (
         ("function", "axes"),
         "sums and means go through it",
     ),
+    PrivateName("_repr_html_", _LAZY, (), "what notebooks show: the account of the recording stands above it"),
     PrivateName("_map_iterate", _LAZY, ("function",), "where `map` runs a function on every image: kernels stand in"),
     PrivateName("_map_all", _LAZY, ("function",), "the same for functions of all images at once"),
     PrivateName("_get_cache_dask_chunk", _LAZY, ("indices",), "one frame for one picture, not the chunk around it"),

@@ -17,6 +17,7 @@ from hyperspy.signals import LazySignal
 from hyperspy_sparse import (
     assigned_data,
     blocks,
+    deferred,
     expansion,
     interpolation,
     kernels,
@@ -28,12 +29,13 @@ from hyperspy_sparse import (
     slicing,
     ufuncs,
 )
-from hyperspy_sparse import deferred as waiting
 from hyperspy_sparse import frame_cache as frames
 from hyperspy_sparse import virtual_detectors as detectors
 from hyperspy_sparse.calibration_cache import remember_geometries
+from hyperspy_sparse.summary import Summary, recording_summary
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, sparsified, twin_of
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
+from rsciio_tpx3.utils.logs import follow_host
 
 if TYPE_CHECKING:
     import os
@@ -93,6 +95,7 @@ class SparseFramesMixin:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        follow_host()
         self._leave_sparse_type()
         self._remember_geometries()
 
@@ -113,14 +116,33 @@ class SparseFramesMixin:
     @property
     def metadata(self) -> Any:
         """The metadata of the signal; complete as soon as its recording has been read."""
-        waiting.complete(self)
+        deferred.complete(self)
         return self._metadata
 
     @property
     def original_metadata(self) -> Any:
         """The original metadata of the signal; complete as soon as its recording has been read."""
-        waiting.complete(self)
+        deferred.complete(self)
         return self._original_metadata
+
+    # -- what the signal says of itself --------------------------------------------------------------
+
+    @property
+    def recording(self) -> Summary:
+        """Where the events of the recording went, and what the frames take in memory.
+
+        It prints as a few lines, and ``s.recording.plot()`` draws it; see `hyperspy_sparse.recording_summary`.
+        """
+        return recording_summary(self)
+
+    def __repr__(self) -> str:
+        if not has_sparse_chunks(self):
+            return super().__repr__()
+        return f"{super().__repr__()}\n{recording_summary(self, read=False).indented()}"
+
+    def _repr_html_(self) -> str:
+        shown = super()._repr_html_()
+        return recording_summary(self, read=False)._repr_html_() + shown if has_sparse_chunks(self) else shown
 
     # -- class -----------------------------------------------------------------------------------
 
@@ -155,7 +177,7 @@ class SparseFramesMixin:
             # The caller may still have axes to remove, so only the chunks tell here.
             new = super()._deepcopy_with_new_data(data, copy_variance, **kwargs)
         navigator.hand_on(self, new)
-        waiting.hand_on(self, new, copy_variance)
+        deferred.hand_on(self, new, copy_variance)
         return new
 
     def __deepcopy__(self, memo: dict) -> BaseSignal:
@@ -165,7 +187,7 @@ class SparseFramesMixin:
             new._data = new._data.copy()
         if has_sparse_chunks(new):  # data are missing where another copy is being made
             navigator.hand_on(self, new)
-            waiting.hand_on(self, new, True)
+            deferred.hand_on(self, new, True)
         return new
 
     def _map_all(self, function: Callable, inplace: bool = True, **kwargs: Any) -> BaseSignal | None:
@@ -204,7 +226,7 @@ class SparseFramesMixin:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         for signal in (*inputs, *kwargs.get("out", ())):
             if isinstance(signal, SparseFramesMixin):
-                waiting.read_recording(signal)
+                deferred.read_recording(signal)
         return ufuncs.apply(ufunc, method, inputs, **kwargs)
 
     def __array_wrap__(
@@ -217,7 +239,7 @@ class SparseFramesMixin:
     def interpolate_on_axis(
         self, new_axis: Any, axis: Any = 0, inplace: bool = False, degree: int = 1
     ) -> BaseSignal | None:
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         data, old = self._data, self.axes_manager[axis]
         place, before = old.index_in_array, np.array(old.axis)
         try:
@@ -240,7 +262,7 @@ class SparseFramesMixin:
         ragged: bool | None = False,
         **kwargs: Any,
     ) -> BaseSignal | None:
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         kernel = None
         if not iterating_kwargs and not ragged and has_sparse_chunks(self):
             kernel = self._kernel_for(function, kwargs)
@@ -262,10 +284,10 @@ class SparseFramesMixin:
         output = kernel.output_of(shape, dtype) if kernel else None
         if output is None:
             return None
-        asked = kwargs.get("output_signal_size"), kwargs.get("output_dtype")
-        if asked[0] is not None and tuple(asked[0]) != output[0]:
+        requested = kwargs.get("output_signal_size"), kwargs.get("output_dtype")
+        if requested[0] is not None and tuple(requested[0]) != output[0]:
             return None
-        return kernel, output[0], np.dtype(asked[1] or output[1])
+        return kernel, output[0], np.dtype(requested[1] or output[1])
 
     def _map_with_kernel(self, function: Callable, kernel: tuple, inplace: bool, kwargs: dict) -> BaseSignal:
         """The host makes the signal (axes, class, metadata); the kernel makes its data."""
@@ -296,7 +318,7 @@ class SparseFramesMixin:
         return result
 
     def _reduced(self, function: Callable, axes: Any, out: BaseSignal | None, rechunk: bool) -> BaseSignal | None:
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         host = super()._apply_function_on_data_and_remove_axis
         reduced = self.axes_manager[axes]
         reduced = reduced if np.iterable(reduced) else (reduced,)
@@ -361,13 +383,13 @@ class SparseFramesMixin:
         return None if (factors != whole).any() or (whole < 1).any() else tuple(whole.astype(int))
 
     def get_integrated_intensity(self, roi: Any, out_signal_axes: Any = None) -> BaseSignal:
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         stand_in = detectors.stand_in(self, [roi])
         roi = roi if stand_in is None else stand_in[0]
         return super().get_integrated_intensity(roi, out_signal_axes)
 
     def get_virtual_image(self, rois: Any, new_axis_dict: dict | None = None, normalize: bool = False) -> BaseSignal:
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         rois = [rois] if callable(rois) else list(rois)
         if not rois or not detectors.can_stand_in(self, rois):
             return super().get_virtual_image(rois, new_axis_dict, normalize)
@@ -378,7 +400,7 @@ class SparseFramesMixin:
         return images
 
     def plot(self, *args: Any, **kwargs: Any) -> None:
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         navigator.drop_if_outdated(self)
         computed = self.navigator is None
         super().plot(*args, **kwargs)
@@ -417,7 +439,7 @@ class SparseFramesMixin:
             If the dense array would be larger than the limit.
         """
         check_dense_size(self.data.shape, self.data.dtype, "compute()", memory_limit)
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         expansion.warn_once(self.data, "compute()")
         self.data = densified(self.data)  # and the class is the stock one from here on
         LazySignal.compute(self, close_file=close_file, show_progressbar=show_progressbar, **kwargs)
@@ -441,7 +463,7 @@ class SparseFramesMixin:
             If the dense array would be larger than the limit.
         """
         check_dense_size(self.data.shape, self.data.dtype, "to_dense()", memory_limit)
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         new = self._deepcopy_with_new_data(densified(self.data), copy_variance=True)
         new.compute(show_progressbar=show_progressbar)
         return new
@@ -465,7 +487,7 @@ class SparseFramesMixin:
             As in :meth:`hyperspy.api.signals.BaseSignal.save`.
         """
         saving.check_arguments(filename, overwrite, extension, file_format)
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         options = {"overwrite": overwrite, "file_format": file_format, **kwargs}
         if saving.keeps_frames(filename, extension, file_format):
             return super().save(filename, extension=extension, **options)
@@ -481,7 +503,7 @@ class SparseFramesMixin:
         **kwargs
             Passed to :meth:`dask.array.Array.persist`.
         """
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         self.data = self.data.persist(**kwargs)
         self.events.data_changed.trigger(obj=self)
 

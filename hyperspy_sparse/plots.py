@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["new_axes", "plot_scan_delay"]
 
 
-def new_axes():
+def new_axes() -> Axes:
     """Axes of a figure of their own; matplotlib is loaded by those who draw."""
     import matplotlib.pyplot as plt
 

@@ -7,6 +7,7 @@ import importlib
 
 from rsciio_tpx3._moved import find_moved
 from rsciio_tpx3._register import register
+from rsciio_tpx3.utils.logs import set_up
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,7 @@ _PUBLIC = {
     "cache_folder": "rsciio_tpx3.cache.store",
     "clear_cache": "rsciio_tpx3.cache.store",
     "read_hits": "rsciio_tpx3.hit_table",
+    "set_log_level": "rsciio_tpx3.utils.logs",
     "find_scan_delay": "rsciio_tpx3.scan_delay",
     "ScanSyncError": "rsciio_tpx3.exceptions",
     "Tpx3FormatError": "rsciio_tpx3.exceptions",
@@ -45,5 +47,6 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+set_up()
 register()
 find_moved()

@@ -15,7 +15,7 @@ import numpy as np
 
 from rsciio_tpx3.events.source import Hits
 from rsciio_tpx3.reader.options import names_of
-from rsciio_tpx3.reader.scan import told_scan
+from rsciio_tpx3.reader.scan import known_scan
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.scan import place_hits
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
@@ -104,10 +104,10 @@ def read_hits(
     if misplaced:
         raise TypeError(f"{misplaced[0]} describes the scan: pass it as scan={{{misplaced[0]!r}: ...}}.")
     wanted = scan is not None and scan is not False
-    source, told, account = open_recording(
+    source, scan_options, known = open_recording(
         filename, {**(scan if isinstance(scan, dict) else {}), **options}, "read_hits"
     )
-    placed = told_scan(source.index(), told, account) if wanted else None
+    placed = known_scan(source.index(), scan_options, known) if wanted else None
     return _batches(source, _clipped(source.index().hit_span, *span), placed, int(batch_size))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rsciio_tpx3.reader.scan import told_options, told_scan
+from rsciio_tpx3.reader.scan import known_scan, with_known_dwell
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.delay import delay_of_scan
 from rsciio_tpx3.utils.units import to_ticks
@@ -77,8 +77,8 @@ def find_scan_delay(
     >>> abs(found.delay - 12e-6) < 3 * found.error
     True
     """
-    source, scan_options, account = open_recording(filename, options, "find_scan_delay")
-    scan_options = told_options(source.index(), scan_options, account)
-    told_scan(source.index(), scan_options, account)  # refuses rows that the edges contradict
+    source, scan_options, known = open_recording(filename, options, "find_scan_delay")
+    scan_options = with_known_dwell(source.index(), scan_options, known)
+    known_scan(source.index(), scan_options, known)  # refuses rows that the edges contradict
     span = None if span is None else to_ticks(span, "span", "5 us")
     return delay_of_scan(source, scan_options, span, method, mask)

@@ -26,7 +26,7 @@ _NAMES = {letter: f"calib{letter}" for letter in "abct"}
 _HELP = "Save the matrices as text in Pixet (Detector settings, More, Chips) and pass that folder, or a dictionary."
 
 
-def read_pixet_xml(path: str | os.PathLike):
+def read_pixet_xml(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], str]:
     """Matrices of the only chip in a file.
 
     Parameters
@@ -69,10 +69,10 @@ def read_pixet_xml(path: str | os.PathLike):
     return matrices, chips[0].tag
 
 
-def _refuse_entities(text, name) -> None:
+def _refuse_entities(text: bytes, name: str) -> None:
     """Refuse a document type: Pixet writes none, and the entities in one can grow without end."""
 
-    def refuse(*declared):
+    def refuse(*declared: object) -> None:
         raise Tpx3FormatError(
             f"corrections: energy: '{name}' declares a document type (DOCTYPE), which no file of Pixet does, and "
             f"is not read. {_HELP}"
@@ -83,7 +83,7 @@ def _refuse_entities(text, name) -> None:
     parser.Parse(text, True)
 
 
-def _matrix(chip, tag, name):
+def _matrix(chip: ElementTree.Element, tag: str, name: str) -> np.ndarray:
     item = chip.find(tag)
     text = "" if item is None else "".join((item.text or "").split())
     try:

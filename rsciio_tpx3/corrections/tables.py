@@ -15,19 +15,19 @@ __all__ = ["is_path", "need_file", "read_numbers", "tot_rows"]
 _MOST_TEXT = 1 << 28  # bytes: ten times a table of all pixels of the largest detectors
 
 
-def is_path(given: Any) -> bool:
-    return isinstance(given, (str, os.PathLike))
+def is_path(user_input: Any) -> bool:
+    return isinstance(user_input, (str, os.PathLike))
 
 
-def need_file(given: str | os.PathLike, name: str, others) -> None:
+def need_file(user_input: str | os.PathLike, name: str, others: str) -> None:
     """Refuse a path at which there is nothing, naming what else the correction takes."""
-    if not os.path.exists(given):
-        raise FileNotFoundError(f"corrections: {name}={str(given)!r}: there is no such file. {others}")
-    if not os.path.isdir(given):
-        plain_files.need_file(given)
+    if not os.path.exists(user_input):
+        raise FileNotFoundError(f"corrections: {name}={str(user_input)!r}: there is no such file. {others}")
+    if not os.path.isdir(user_input):
+        plain_files.need_file(user_input)
 
 
-def read_numbers(given, name: str):
+def read_numbers(user_input: Any, name: str) -> np.ndarray:
     """An array of float64 of what was given; columns of a text file end at spaces, tabs, commas or semicolons.
 
     Raises
@@ -37,9 +37,9 @@ def read_numbers(given, name: str):
     FileNotFoundError
         If there is no such file.
     """
-    what = repr(os.fspath(given)) if is_path(given) else "what was given"
+    what = repr(os.fspath(user_input)) if is_path(user_input) else "what was given"
     try:
-        numbers = _loaded(given) if is_path(given) else np.asarray(given, float)
+        numbers = _loaded(user_input) if is_path(user_input) else np.asarray(user_input, float)
         if numbers.size == 0:
             raise ValueError("it is empty")
         return numbers
@@ -50,7 +50,7 @@ def read_numbers(given, name: str):
         ) from None
 
 
-def _loaded(path):
+def _loaded(path: str | os.PathLike) -> np.ndarray:
     if has_ending(path, ".npy"):
         return load_npy(path).astype(float)
     if os.path.getsize(path) > _MOST_TEXT:
@@ -63,12 +63,12 @@ def _loaded(path):
     return np.loadtxt(lines, ndmin=2) if any(map(str.strip, lines)) else np.empty((0, 0))
 
 
-def tot_rows(given, name: str, quantity: str, others: str = ""):
+def tot_rows(user_input: Any, name: str, quantity: str, others: str = "") -> np.ndarray:
     """Rows of ToT and one more number, of shape (n, 2), as a user gives them.
 
     Parameters
     ----------
-    given : array-like, str or Path
+    user_input : array-like, str or Path
     name : str
         Of the correction.
     quantity : str
@@ -81,7 +81,7 @@ def tot_rows(given, name: str, quantity: str, others: str = ""):
     ValueError
         If there are fewer than two rows of two numbers, or their ToT does not increase.
     """
-    rows = read_numbers(given, name)
+    rows = read_numbers(user_input, name)
     if rows.ndim != 2 or rows.shape[1] != 2 or len(rows) < 2:
         raise ValueError(
             f"corrections: {name} has shape {rows.shape}; expected rows of ToT (steps of 25 ns) and {quantity}, at "

@@ -1,6 +1,7 @@
 """Binning of frames: neighbouring positions and pixels added up, without a dense array."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from rsciio_tpx3.csr.dtypes import countable
 __all__ = ["bin_frames"]
 
 
-def bin_frames(frames: CSRFrames, factors, dtype: np.dtype | None = None):
+def bin_frames(frames: CSRFrames, factors: Sequence[int], dtype: np.dtype | None = None) -> CSRFrames:
     """Add up blocks of neighbouring elements along every axis.
 
     Parameters
@@ -64,7 +65,7 @@ def bin_frames(frames: CSRFrames, factors, dtype: np.dtype | None = None):
     return CSRFrames._make(data.astype(dtype, copy=False), indices, indptr, new_shape)
 
 
-def _groups(nav_shape, factors):
+def _groups(nav_shape: tuple[int, ...], factors: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Rows in the order of the groups that become one, and where each group starts."""
     n_frames, size = math.prod(nav_shape), math.prod(factors)
     split = [part for n, f in zip(nav_shape, factors, strict=True) for part in (n // f, f)]
@@ -74,7 +75,7 @@ def _groups(nav_shape, factors):
     return rows, np.arange(0, n_frames + 1, size, dtype=np.int64)
 
 
-def _pixel_map(sig_shape, factors):
+def _pixel_map(sig_shape: tuple[int, ...], factors: Sequence[int]) -> np.ndarray:
     (height, width), (by, bx) = sig_shape, factors
     y, x = np.arange(height) // by, np.arange(width) // bx
     return (y[:, None] * (width // bx) + x).ravel()

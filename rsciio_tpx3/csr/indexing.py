@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rsciio_tpx3.csr import kernels
 from rsciio_tpx3.csr.base import dense_all
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["crop", "getitem", "take_rows"]
 
 
-def getitem(frames: CSRFrames, key):
+def getitem(frames: CSRFrames, key: Any) -> Any:
     """`frames[key]` as NumPy defines it.
 
     A view where whole neighbouring frames are requested, `CSRFrames` where both detector axes
@@ -35,23 +36,22 @@ def getitem(frames: CSRFrames, key):
         dense = frames.densified()[key]
         # dask learns from an array without elements what chunks will be, and asks for more axes
         # at its end also where the new ones are navigation axes (`dask.array.utils.meta_from_array`).
-        asked_by_dask = frames.size == 0 and key[0] is Ellipsis and all(k is None for k in key[1:])
-        return frames.from_dense(dense) if asked_by_dask else dense
+        requested_by_dask = frames.size == 0 and key[0] is Ellipsis and all(k is None for k in key[1:])
+        return frames.from_dense(dense) if requested_by_dask else dense
     nav_key, sig_key = parts
     if len(nav_key) == frames.n_nav and all(_is_integer(k) for k in nav_key):
         return _one_frame(frames, nav_key)[sig_key]
     rows = _rows_of(frames.nav_shape, nav_key)
-    cropped = crop(frames, rows, sig_key)
-    if cropped.n_nav == 0:
-        cropped = cropped.frame(0)
+    frames_left = crop(frames, rows, sig_key)
+    cropped = frames_left if frames_left.n_nav else frames_left.frame(0)
     if not any(_is_integer(k) for k in sig_key):
         return cropped
     # An integer drops its detector axis: what is left of it after the crop is one line or pixel.
-    drop = tuple(0 if _is_integer(k) else slice(None) for k in sig_key)
-    return np.asarray(cropped)[(Ellipsis, *drop)]
+    drop = (Ellipsis, *(0 if _is_integer(k) else slice(None) for k in sig_key))
+    return np.asarray(cropped)[drop]
 
 
-def take_rows(frames: CSRFrames, rows):
+def take_rows(frames: CSRFrames, rows: ArrayLike) -> CSRFrames:
     """The frames whose numbers are in `rows`, any shape; a view if they are neighbours."""
     rows = np.asarray(rows)
     shape = rows.shape + frames.shape[-2:]
@@ -72,7 +72,7 @@ def take_rows(frames: CSRFrames, rows):
     return frames._make(frames.data[entries], frames.indices[entries], indptr, shape)
 
 
-def crop(frames: CSRFrames, rows, sig_key):
+def crop(frames: CSRFrames, rows: ArrayLike, sig_key: tuple) -> CSRFrames:
     """Frames `rows` with slices (or integers, kept as length one) of the detector axes."""
     height, width = frames.shape[-2:]
     y_kept, x_kept = (np.atleast_1d(np.arange(n)[k]) for n, k in zip((height, width), sig_key, strict=True))
@@ -95,7 +95,7 @@ def crop(frames: CSRFrames, rows, sig_key):
     return frames._make(back(data), indices, indptr, rows.shape + (y_kept.size, x_kept.size))
 
 
-def _split(key, n_nav):
+def _split(key: tuple, n_nav: int) -> tuple[tuple, tuple] | None:
     """Navigation and detector part of a key, or None where only NumPy knows what it means."""
     if any(_is_fancy(k) and np.ndim(k) > 1 for k in key):
         return None
@@ -123,7 +123,7 @@ def _split(key, n_nav):
     return tuple(nav), sig
 
 
-def _rows_of(nav_shape, nav_key):
+def _rows_of(nav_shape: tuple[int, ...], nav_key: tuple) -> np.ndarray:
     """The numbers of the rows that the key asks for, in the shape that NumPy gives them."""
     if any(_is_fancy(k) for k in nav_key):
         return np.arange(math.prod(nav_shape)).reshape(nav_shape)[nav_key]
@@ -142,7 +142,7 @@ def _rows_of(nav_shape, nav_key):
     return rows
 
 
-def _picked(k, n):
+def _picked(k: Any, n: int) -> Any:
     """Places on an axis of length `n`: a number for an integer, an array for a slice."""
     if isinstance(k, slice):
         return np.arange(*k.indices(n))
@@ -151,7 +151,7 @@ def _picked(k, n):
     return int(k) % n
 
 
-def _one_frame(frames: CSRFrames, nav_key):
+def _one_frame(frames: CSRFrames, nav_key: tuple) -> np.ndarray:
     row = 0
     for k, n in zip(nav_key, frames.nav_shape, strict=True):
         row = row * n + _picked(k, n)
@@ -166,15 +166,15 @@ def _is_fancy(k: Any) -> bool:
     return not (k is None or k is Ellipsis or isinstance(k, slice) or _is_integer(k))
 
 
-def _is_whole(kept, n):
+def _is_whole(kept: np.ndarray, n: int) -> bool:
     return kept.size == n and (n == 0 or (kept[0] == 0 and not _reverses(kept)))
 
 
-def _reverses(kept):
+def _reverses(kept: np.ndarray) -> bool:
     return kept.size > 1 and kept[1] < kept[0]
 
 
-def _new_place(kept, n):
+def _new_place(kept: np.ndarray, n: int) -> np.ndarray:
     place = np.full(n, -1, dtype=np.int64)
     place[kept] = np.arange(kept.size)
     return place

@@ -1,6 +1,7 @@
 """Rows of several chunks added up in other places."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 __all__ = ["add_rows"]
 
 
-def add_rows(chunks: list[CSRFrames], places, n_rows: int, dtype: np.dtype) -> CSRFrames:
+def add_rows(chunks: list[CSRFrames], places: Sequence[np.ndarray], n_rows: int, dtype: np.dtype) -> CSRFrames:
     """Add up frames of several chunks by place.
 
     Parameters

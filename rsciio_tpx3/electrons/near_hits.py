@@ -20,7 +20,13 @@ _STEP = 4  # distances between two looks whether the window still reaches
 
 @njit(nogil=True, cache=True)
 def join_near_hits(
-    toa: np.ndarray, pixel: np.ndarray, row_start, column, stride: int, corners: bool, window: int
+    toa: np.ndarray,
+    pixel: np.ndarray,
+    row_start: np.ndarray,
+    column: np.ndarray,
+    stride: int,
+    corners: bool,
+    window: int,
 ) -> np.ndarray:
     """An earlier hit of the same cluster for each hit, or the hit itself.
 
@@ -68,7 +74,7 @@ def join_near_hits(
 
 @njit(nogil=True, cache=True)
 def _places_and_times(
-    toa: np.ndarray, pixel: np.ndarray, row_start: np.ndarray, column: np.ndarray, place, when
+    toa: np.ndarray, pixel: np.ndarray, row_start: np.ndarray, column: np.ndarray, place: np.ndarray, when: np.ndarray
 ) -> None:
     """Place of each hit in the grid, and the lower half of its time: enough for differences."""
     width = len(column)
@@ -81,7 +87,7 @@ def _places_and_times(
 
 
 @njit(nogil=True, cache=True)
-def _reached(when, first, stop, begin, window: int):
+def _reached(when: np.ndarray, first: int, stop: int, begin: int, window: int) -> tuple[int, bool]:
     """Where distances from `begin` on end for a word of bits, and whether the window reaches beyond."""
     end, alive = begin, True
     while alive and end < begin + _DISTANCES:
@@ -98,14 +104,14 @@ def _reached(when, first, stop, begin, window: int):
 
 @njit(nogil=True, cache=True)
 def _compare(
-    place,
-    when,
-    first,
-    stop,
-    begin,
-    end,
+    place: np.ndarray,
+    when: np.ndarray,
+    first: int,
+    stop: int,
+    begin: int,
+    end: int,
     stride: int,
-    reach,
+    reach: int,
     window: int,
     joined: np.ndarray,
     nearest: np.ndarray,
@@ -142,7 +148,7 @@ def _compare(
 
 
 @njit(nogil=True, cache=True)
-def _join_block(parent: np.ndarray, joined, first, bits, nearest) -> None:
+def _join_block(parent: np.ndarray, joined: np.ndarray, first: int, bits: np.ndarray, nearest: np.ndarray) -> None:
     """Join each hit of a block with the nearest, and with those that are not known to be joined with that one."""
     one = np.uint32(1)
     for i in range(len(bits)):
@@ -157,7 +163,7 @@ def _join_block(parent: np.ndarray, joined, first, bits, nearest) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _unite(parent: np.ndarray, hit, distance, bits) -> None:
+def _unite(parent: np.ndarray, hit: int, distance: int, bits: int) -> None:
     """Join a hit with those so far before it and more, one for each bit that is set."""
     root = _root(parent, hit)
     while bits:
@@ -171,7 +177,7 @@ def _unite(parent: np.ndarray, hit, distance, bits) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _root(parent: np.ndarray, hit):
+def _root(parent: np.ndarray, hit: int) -> int:
     while parent[hit] != hit:
         parent[hit] = parent[parent[hit]]
         hit = parent[hit]

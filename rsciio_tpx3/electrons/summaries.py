@@ -50,7 +50,7 @@ class Summaries(NamedTuple):
     energy: np.ndarray
 
 
-def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position) -> Summaries:
+def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position: str) -> Summaries:
     """Summaries of clusters.
 
     Parameters
@@ -78,7 +78,7 @@ def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position) -> Summa
 
 
 @njit(nogil=True, cache=True)
-def _summaries(label: np.ndarray, n_clusters: int, toa: np.ndarray, tot: np.ndarray):
+def _summaries(label: np.ndarray, n_clusters: int, toa: np.ndarray, tot: np.ndarray) -> tuple:
     """The columns that are always wanted; the loop over hits decides nothing, so that no guess of it can be wrong."""
     earliest, last = np.empty(n_clusters + 1, np.int32), np.empty(n_clusters, np.int32)
     best = np.zeros(n_clusters, np.uint64)  # ToT above, and below it a number that falls from hit to hit
@@ -102,7 +102,7 @@ def _summaries(label: np.ndarray, n_clusters: int, toa: np.ndarray, tot: np.ndar
 
 
 @njit(nogil=True, cache=True)
-def _largest_of_equal_times(earliest, label: np.ndarray, toa: np.ndarray, tot: np.ndarray) -> None:
+def _largest_of_equal_times(earliest: np.ndarray, label: np.ndarray, toa: np.ndarray, tot: np.ndarray) -> None:
     """The clock's step makes times equal; the larger charge came first."""
     for i in range(len(label)):
         first = earliest[label[i]]
@@ -111,7 +111,9 @@ def _largest_of_equal_times(earliest, label: np.ndarray, toa: np.ndarray, tot: n
 
 
 @njit(nogil=True, cache=True)
-def _moments(label: np.ndarray, n_clusters: int, pixel: np.ndarray, tot: np.ndarray, width: int):
+def _moments(
+    label: np.ndarray, n_clusters: int, pixel: np.ndarray, tot: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Sums of row and column times ToT."""
     sum_y, sum_x = np.zeros(n_clusters, np.int64), np.zeros(n_clusters, np.int64)
     inverse = 1.0 / width

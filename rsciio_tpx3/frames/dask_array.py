@@ -16,6 +16,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.exceptions import LimitError
+from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_tasks
 from rsciio_tpx3.frames.source import FrameSource
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import dask.array as da
 
 
-__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "sources_of", "to_dask",
+__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "is_in_memory", "read_frames", "source_of", "sources_of", "to_dask",
            "without_empty_chunks"]  # fmt: skip
 
 _NAME = "csr-frames-"  # of the layer in the graph
@@ -140,6 +141,18 @@ def sources_of(array: da.Array) -> list[FrameSource]:
     """All `FrameSource` that a dask array reads, whatever was done to them."""
     found = (_source_in(layer) for name, layer in getattr(array.dask, "layers", {}).items() if _is_ours(name))
     return [source for source in found if source is not None]
+
+
+def is_in_memory(array: da.Array) -> bool:
+    """Whether no task of an array reads a file: all frames are in memory, or made of such."""
+    layers = getattr(array.dask, "layers", {})
+    return all(_holds_frames(layer) for name, layer in layers.items() if _is_ours(name))
+
+
+def _holds_frames(layer: Any) -> bool:
+    """Whether the tasks of a layer have their frames: of a source in memory, or kept by ``persist``."""
+    task = next(iter(layer.values()), None)
+    return isinstance(getattr(task, "value", task), CSRFrames) or isinstance(_source_in(layer), MemorySource)
 
 
 def _is_ours(name: str) -> bool:

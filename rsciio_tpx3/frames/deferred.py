@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 
-__all__ = ["WaitingFrames"]
+__all__ = ["DeferredFrames"]
 
 
-class WaitingFrames(FrameSource):
+class DeferredFrames(FrameSource):
     """A `FrameSource` that is read on first use.
 
     Parameters
@@ -67,7 +67,7 @@ class WaitingFrames(FrameSource):
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
-        return "rsciio_tpx3.WaitingFrames", normalize_token(self._identity)
+        return "rsciio_tpx3.DeferredFrames", normalize_token(self._identity)
 
     @property
     def is_read(self) -> bool:
@@ -119,9 +119,9 @@ class WaitingFrames(FrameSource):
         return self.read()[0].for_rows(start, stop)
 
     def _refuse_other(self, frames: FrameSource) -> None:
-        told, found = (*self.nav_shape, *self.sig_shape), (*frames.nav_shape, *frames.sig_shape)
-        if found != told or frames.dtype != self.dtype:
+        expected, found = (*self.nav_shape, *self.sig_shape), (*frames.nav_shape, *frames.sig_shape)
+        if found != expected or frames.dtype != self.dtype:
             raise ScanSyncError(
-                f"The recording makes an array of shape {found} and type {frames.dtype} (NumPy order), but {told} and "
-                f"{self.dtype} were given when it was loaded. Load it again, without the options that do not match."
+                f"The recording makes an array of shape {found} and type {frames.dtype} (NumPy order), but {expected} "
+                f"and {self.dtype} were given when it was loaded. Load it again, without the options that do not match."
             )

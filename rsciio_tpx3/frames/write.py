@@ -128,16 +128,16 @@ def _total(values: np.ndarray) -> int:
 
 def _in_order(pool: Executor, work: Callable, tasks: Iterable, most: int) -> Iterator[tuple]:
     """Results in order of the tasks, at most `most` of them begun and not yet taken."""
-    waiting: deque[Future] = deque()
+    pending: deque[Future] = deque()
     try:
         for task in tasks:
-            waiting.append(pool.submit(work, task))
-            if len(waiting) == most:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(pool.submit(work, task))
+            if len(pending) == most:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
-        for future in waiting:
+        for future in pending:
             future.cancel()
 
 

@@ -510,10 +510,10 @@ def with_note(
         axis = axes[i]
         plain = axis.get("units") in _PLAIN_UNITS
         known = scale is not None and (plain or calibrate != "auto" or about)
-        told = name in renew and values.get(name) is not None
-        if known or told:
+        requested = name in renew and values.get(name) is not None
+        if known or requested:
             places[i] = detector_pixels(axis, before, name)
-            _calibrate_detector(axis, scale if known else None, values.get(name), told, places[i])
+            _calibrate_detector(axis, scale if known else None, values.get(name), requested, places[i])
     if axes == old:
         return axes, None
     return axes, calibration_note(axes, [p or _known_place(a, before) for a, p in zip(axes, places)])

@@ -11,7 +11,7 @@ from rsciio_tpx3.metadata.merge import display
 
 if TYPE_CHECKING:
     from rsciio_tpx3.metadata.mapping import Leaf
-    from rsciio_tpx3.metadata.values import Told
+    from rsciio_tpx3.metadata.values import SourceValues
 
 
 __all__ = ["sidecar_text", "table_lines", "template_text"]
@@ -117,14 +117,14 @@ def _inline(chip: dict) -> str:
     return "{" + ", ".join(f"{key} = {json.dumps(item)}" for key, item in chip.items()) + "}"
 
 
-def table_lines(signal: Any, told: Told) -> Iterator:
+def table_lines(signal: Any, source_values: SourceValues) -> Iterator:
     """What `rsciio-tpx3 metadata` prints: value with unit and error, source, and conflicts.
 
     Parameters
     ----------
     signal : dict
         RosettaSciIO signal dictionary, completed.
-    told : Told
+    source_values : SourceValues
         What its tree says.
 
     Yields
@@ -133,10 +133,12 @@ def table_lines(signal: Any, told: Told) -> Iterator:
     """
     general = signal["metadata"].get("General", {})
     sources, conflicts = general.get("Metadata_sources", {}), general.get("Metadata_conflicts", {})
-    own = [name for name in told.values if name not in ("metadata_sources", "metadata_conflicts", "processing")]
+    own = [
+        name for name in source_values.values if name not in ("metadata_sources", "metadata_conflicts", "processing")
+    ]
     width = max(map(len, own), default=0)
     for name in own:
-        text = display(name, told.values[name], told.errors.get(name))
+        text = display(name, source_values.values[name], source_values.errors.get(name))
         yield f"  {name:{width}}  {text}{f'   [{sources[name]}]' if name in sources else ''}"
         if name in conflicts:
             yield f"  {'':{width}}  ! elsewhere: {conflicts[name]}"

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.validation import check
 
-__all__ = ["Told"]
+__all__ = ["SourceValues"]
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Told:
+class SourceValues:
     """Quantities from one source.
 
     Attributes

@@ -113,12 +113,12 @@ def file_reader(
     """
     check_one_file("filename", filename)
     refuse_unknown(kwds, file_reader, "NXevent_data files")
-    account = gather(filename, metadata, metadata_from, calibrate)
+    known = gather(filename, metadata, metadata_from, calibrate)
     if values not in ("auto", "counts", _HEIGHTS):
         raise ValueError(f"values={values!r} is not valid: must be one of 'auto', 'counts', 'pulse_height'.")
     guard_hdf5(guard, filename)
     found = _look(filename, dataset_path, allow_external)
-    account.told += [found["told"]] if found["told"] else []
+    known.sources += [found["source_values"]] if found["source_values"] else []
     sig_shape = _signal_shape(found, signal_shape)
     given, record = numpy_order(navigation_shape), None
     where = repr(os.path.basename(filename))
@@ -161,7 +161,7 @@ def file_reader(
         shape_given=given is not None,
     )
     return counted_signal(
-        source, record, foreign_metadata(filename), {"nxevent": {"group": found["path"]}}, lazy, chunks, account
+        source, record, foreign_metadata(filename), {"nxevent": {"group": found["path"]}}, lazy, chunks, known
     )
 
 
@@ -198,7 +198,7 @@ def _look(filename: str | os.PathLike, dataset_path: str | None, allow_external:
             "coding": own.get("coding", ""),
             "height_type": height.dtype.newbyteorder("=") if hasattr(height, "dtype") else None,
             "record": own.get("record"),
-            "told": None if own.get("record") else read_nexus(group, f"{name} (NeXus)", False, allow_external),
+            "source_values": None if own.get("record") else read_nexus(group, f"{name} (NeXus)", False, allow_external),
             "numbers": numbers,
         }
 
@@ -240,9 +240,9 @@ def _parameters(file: h5py.Group, path: str | os.PathLike, name: str) -> dict:
         own[key] = value(item, _MOST_RECORD) if hasattr(item, "shape") else None
     if own.get("events") != path:
         return {}
-    told = own.pop(_SUM, None)
+    stored = own.pop(_SUM, None)
     # whoever took the record away, as its errors advise, changed the sum with it
-    if told is not None and "record" in own and told != _sum_of(own):
+    if stored is not None and "record" in own and stored != _sum_of(own):
         raise Tpx3FormatError(
             f"the parameters in {found.name} of {name!r} are not those that were written: their SHA-256 differs. The "
             "file is damaged; copy it again."

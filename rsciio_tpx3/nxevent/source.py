@@ -236,12 +236,12 @@ class NXEventSource(FrameSource):
                     f"{self._where('pulse_height')} has {arrays['pulse_height'].size} values for {n_events} events; "
                     "expected one for each. The file is damaged."
                 )
-            told = find(group, "total_counts", self.allow_external)
-            told = whole(value(told)) if getattr(told, "shape", None) in ((), (1,)) else None
-            if told is not None and told != n_events:
+            stored = find(group, "total_counts", self.allow_external)
+            stored = whole(value(stored)) if getattr(stored, "shape", None) in ((), (1,)) else None
+            if stored is not None and stored != n_events:
                 _logger.warning(
-                    f"{self._where('total_counts')} is {told}, but there are {n_events} events: some may be no events, "
-                    "such as room that was not used, or be missing. All are read."
+                    f"{self._where('total_counts')} is {stored}, but there are {n_events} events: some may be no "
+                    "events, such as room that was not used, or be missing. All are read."
                 )
             size = self.stamp.size + sum(stamp.size for stamp in self.others)
             if not shape_given and n_index > _FREE_POSITIONS + size:

@@ -102,7 +102,7 @@ def file_reader(
     """
     check_one_file("filename", filename)
     refuse_unknown(kwds, file_reader, "raw_csr data sets")
-    account = gather(filename, metadata, metadata_from, calibrate)
+    known = gather(filename, metadata, metadata_from, calibrate)
     about = read_description(filename, allow_external)
     in_parts = len(about.block_sums) == len(about.stamps)  # each part is verified when it is read
     if not in_parts and (not lazy or sum(stamp.size for stamp in about.stamps.values()) <= _QUICK_BYTES):
@@ -117,9 +117,7 @@ def file_reader(
         source = RawCsrSource(about, numpy_order(navigation_shape), signal_shape, sync_offset, dtype)
     else:
         source = RawCsrSource(about, record["nav_shape"], None, 0, record["dtype"] if dtype is None else dtype)
-    return counted_signal(
-        source, record, _metadata(about), {"raw_csr": {"params": about.params}}, lazy, chunks, account
-    )
+    return counted_signal(source, record, _metadata(about), {"raw_csr": {"params": about.params}}, lazy, chunks, known)
 
 
 def _two_numbers(signal_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
-from rsciio_tpx3.frames.deferred import WaitingFrames
+from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.metadata.event_values import what_is_counted
 from rsciio_tpx3.metadata.mapping import build
 from rsciio_tpx3.reader.recording import described_files, detector_axes, event_signal, value_dtype
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from rsciio_tpx3.events.geometry import Layout
     from rsciio_tpx3.frames.source import FrameSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.reader.event_options import EventOptions
     from rsciio_tpx3.scan.options import ScanOptions
 
 
-__all__ = ["completed", "event_signal_when_needed", "told_array"]
+__all__ = ["completed", "event_signal_when_needed", "known_array"]
 
 
 def event_signal_when_needed(
@@ -65,14 +65,14 @@ def event_signal_when_needed(
     dict
     """
     if lazy and layout is not None:
-        told = told_array(options, about["events"], layout, about["dtype"])
-        files = unread() if told else None
-        if told and files:
-            return _waiting_signal(open_source, files, told, layout, options, **about)
+        expected = known_array(options, about["events"], layout, about["dtype"])
+        files = unread() if expected else None
+        if expected and files:
+            return _deferred_signal(open_source, files, expected, layout, options, **about)
     return event_signal(open_source(), options, lazy, **about)
 
 
-def told_array(
+def known_array(
     options: ScanOptions, events: EventOptions, layout: Layout, dtype: DTypeLike | None = None
 ) -> tuple[tuple[int, ...], tuple[int, int], np.dtype] | None:
     """Shape and type of the array of a scan, where the options tell them without a look at the recording.
@@ -92,9 +92,9 @@ def told_array(
     """
     frames = options.frames
     one = isinstance(frames.chosen, int)
-    told = options.nav_shape
+    nav_shape = options.nav_shape
     # frames that are added up, cut or chosen by a list need to know which there are, and so do axes of time
-    if told is None or not (one or (frames.chosen is None and len(told) == 3)):
+    if nav_shape is None or not (one or (frames.chosen is None and len(nav_shape) == 3)):
         return None
     if frames.summed or options.time_bins is not None or options.sync == "frames" or events.corrections:
         return None
@@ -102,7 +102,7 @@ def told_array(
         return None
     held = value_dtype(dtype, float(options.dwell or math.inf), options.lines_per_row, events)
     fine = 1 if events.cluster is None else events.cluster.upsample
-    nav_shape = told[-2:] if one else told
+    nav_shape = nav_shape[-2:] if one else nav_shape
     refuse_many_positions(
         math.prod(nav_shape),
         f"navigation_shape={nav_shape[::-1]}",
@@ -112,24 +112,24 @@ def told_array(
     return nav_shape, (height * fine, width * fine), held
 
 
-def _waiting_signal(
+def _deferred_signal(
     open_source: partial,
     files: Iterable,
-    told: tuple[tuple[int, ...], tuple[int, int], np.dtype],
+    expected: tuple[tuple[int, ...], tuple[int, int], np.dtype],
     layout: Layout,
     options: ScanOptions,
     events: EventOptions,
-    account: Account,
+    known: KnownMetadata,
     dtype: DTypeLike | None,
     chunks: int | str | tuple,
     show_progressbar: bool | None,
 ) -> dict:
-    nav_shape, sig_shape, held = told
-    load = partial(_load, open_source, files, options, held, show_progressbar, events, account)
+    nav_shape, sig_shape, held = expected
+    load = partial(_load, open_source, files, options, held, show_progressbar, events, known)
     # whatever may change a frame: how files are opened and read, the detector, and what sidecars tell of the scan
     opened = open_source.args, sorted(open_source.keywords.items())
-    identity = [files, opened, layout.__reduce__()[1], options, events, held.str, account.dwell_time]
-    frames = WaitingFrames(load, nav_shape, sig_shape, held, identity, sum(file.size for file in files) // 8)
+    identity = [files, opened, layout.__reduce__()[1], options, events, held.str, known.dwell_time]
+    frames = DeferredFrames(load, nav_shape, sig_shape, held, identity, sum(file.size for file in files) // 8)
     about = described_files([file.path for file in files])
     signal = frames_signal(
         frames,
@@ -139,7 +139,7 @@ def _waiting_signal(
         lazy=True,
         chunks=chunks,
         sig_axes=detector_axes(sig_shape, events),
-        account=account,
+        known=known,
     )
     frames.about = {"metadata": copy.deepcopy(signal["metadata"]), "chunks": chunks}
     signal["post_process"] = [partial(_finish, frames=frames)]
@@ -152,7 +152,7 @@ def completed(signal: Any) -> dict:
     For programs that need the metadata at once. In HyperSpy the signals complete themselves.
     """
     frames = source_of(signal["data"])
-    if not isinstance(frames, WaitingFrames):
+    if not isinstance(frames, DeferredFrames):
         return signal
     source, about = frames.read()
     return {**signal, **about, "data": to_dask(source, chunks=frames.about["chunks"])}
@@ -165,14 +165,14 @@ def _load(
     dtype: DTypeLike | None,
     show_progressbar: bool | None,
     events: EventOptions,
-    account: Account | None,
+    known: KnownMetadata | None,
 ) -> tuple[FrameSource, dict]:
     """The frames, and the signal dictionary of an ordinary loading."""
     for file in files:
         file.check()
     signal = event_signal(
         open_source(), options, lazy=True, dtype=dtype, show_progressbar=show_progressbar, events=events,
-        account=account,
+        known=known,
     )  # fmt: skip
     frames = cast("FrameSource", source_of(signal["data"]))
     return frames, {name: signal[name] for name in ("metadata", "original_metadata")}

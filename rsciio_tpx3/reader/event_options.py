@@ -87,7 +87,7 @@ def prepare_events(source: EventSource, options: EventOptions) -> tuple[EventSou
     report : dict
         What each correction did, for the metadata.
     """
-    steps = []
+    steps: list = []
     if options.corrections:
         from rsciio_tpx3.corrections.fit import hit_steps, wide_pixel_step
         from rsciio_tpx3.corrections.steps import CorrectedSource

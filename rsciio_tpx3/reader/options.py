@@ -407,7 +407,16 @@ OPTIONS: Mapping[str, Option] = {
             "source",
             flag,
             "bool, optional",
-            "None shows a bar for work that takes longer than two seconds.",
+            "None shows a bar for work that takes longer than two seconds, unless HyperSpy's preference "
+            "(``hs.preferences.General.show_progressbar``) is without.",
+        ),
+        Option(
+            "progress",
+            None,
+            "array",
+            flag,
+            "bool, optional",
+            "The same as `show_progressbar`, by a name that reaches the reader: ``hs.load`` keeps the other one.",
         ),
         Option("signal_shape", None, "file", shape("expected two positive integers, (x, y) in pixels", lengths=(2,))),
         Option("sync_offset", 0, "file", whole(-(1 << 48), 1 << 48)),

@@ -17,10 +17,10 @@ from rsciio_tpx3.frames.weighted import value_type
 from rsciio_tpx3.metadata.event_values import event_values
 from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
 from rsciio_tpx3.metadata.provenance import reading_step
-from rsciio_tpx3.metadata.requested import asked_for
+from rsciio_tpx3.metadata.requested import requested_options
 from rsciio_tpx3.reader.event_options import EventOptions, prepare_events
 from rsciio_tpx3.reader.report import report_left_out
-from rsciio_tpx3.reader.scan import told_scan
+from rsciio_tpx3.reader.scan import known_scan
 from rsciio_tpx3.reader.signal import axis, frames_signal, position_axes
 from rsciio_tpx3.scan.options import EDGELESS
 from rsciio_tpx3.utils.clock import ticks_to_seconds
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from rsciio_tpx3.events.source import EventSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.scan.options import ScanOptions
     from rsciio_tpx3.scan.scan import Scan
 
@@ -57,7 +57,7 @@ def event_signal(
     dtype: DTypeLike | None = None,
     show_progressbar: bool | None = None,
     events: EventOptions | None = None,
-    account: Account | None = None,
+    known: KnownMetadata | None = None,
 ) -> dict:
     """Signal dictionary of an event source seen through a scan.
 
@@ -71,7 +71,7 @@ def event_signal(
         As in `rsciio_tpx3.tpx3.file_reader`.
     events : rsciio_tpx3.reader.event_options.EventOptions, optional
         Clusters, corrections and values; plain hits by default.
-    account : Account, optional
+    known : KnownMetadata, optional
         What the user and other files tell.
 
     Returns
@@ -80,7 +80,7 @@ def event_signal(
     """
     events = events or EventOptions()
     source, corrections = prepare_events(source, events)
-    scan = told_scan(source.index(), options, account)
+    scan = known_scan(source.index(), options, known)
     for message in scan.report["messages"]:
         _logger.warning(message)
     dtype = value_dtype(dtype, scan.longest_dwell, options.lines_per_row * scan.passes, events)
@@ -94,13 +94,15 @@ def event_signal(
     return frames_signal(
         frames,
         _nav_axes(scan),
-        _metadata(source, scan, asked_for(source.describe(), options, events, frames.dtype), options.delay, values),
+        _metadata(
+            source, scan, requested_options(source.describe(), options, events, frames.dtype), options.delay, values
+        ),
         _original_metadata(source),
         lazy=lazy,
         chunks=chunks,
         navigator=counts.reshape(frames.nav_shape),
         sig_axes=detector_axes(source.sig_shape, events),
-        account=account,
+        known=known,
     )
 
 
@@ -205,7 +207,7 @@ def described_files(paths: Sequence) -> dict:
     }
 
 
-def _metadata(source: EventSource, scan: Scan, asked: dict, delay: Fraction, values: dict) -> dict:
+def _metadata(source: EventSource, scan: Scan, requested: dict, delay: Fraction, values: dict) -> dict:
     about = source.describe()
     index = source.index()
     return build(
@@ -216,7 +218,7 @@ def _metadata(source: EventSource, scan: Scan, asked: dict, delay: Fraction, val
             "chips": list(index.chips),
             "losses": index.losses,
             "scan_delay": ticks_to_seconds(float(delay)) if delay else None,
-            "processing": {"reading_0": reading_step(about["paths"], asked)},
+            "processing": {"reading_0": reading_step(about["paths"], requested)},
             **values,
         }
     )

@@ -24,15 +24,15 @@ from rsciio_tpx3.utils.units import shown, to_ticks
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventIndex
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.scan.scan import Scan
 
 
 __all__ = [
     "numpy_order",
     "scan_options",
-    "told_options",
-    "told_scan",
+    "with_known_dwell",
+    "known_scan",
 ]
 
 
@@ -139,15 +139,15 @@ _READ = {
 """What is made of options that are neither times nor taken as they are given."""
 
 
-def told_scan(index: EventIndex, options: ScanOptions, account: Account | None = None) -> Scan:
+def known_scan(index: EventIndex, options: ScanOptions, known: KnownMetadata | None = None) -> Scan:
     """The scan of a recording, where a sidecar may have told what the user has not.
 
     Parameters
     ----------
     index : EventIndex
     options : ScanOptions
-        With the shape that the account steered to.
-    account : Account, optional
+        With the shape that the sources steered to.
+    known : KnownMetadata, optional
 
     Returns
     -------
@@ -160,22 +160,22 @@ def told_scan(index: EventIndex, options: ScanOptions, account: Account | None =
     MetadataConflictError
         If a sidecar's rows are not those of the recorded frames.
     """
-    if account is None:
+    if known is None:
         return build_scan(index, options)
-    options = told_options(index, options, account)
+    options = with_known_dwell(index, options, known)
     try:
         scan = build_scan(index, options)
     except ScanSyncError as error:
-        told = ", ".join(f"{name} from {label}" for name, label in account.told_by.items())
-        raise (ScanSyncError(f"{error} ({told}; an option decides otherwise)") if told else error) from None
-    if "navigation_shape" in account.told_by:
-        _check_told_rows(index, options, account.told_by["navigation_shape"])
+        labels = ", ".join(f"{name} from {label}" for name, label in known.known_from.items())
+        raise (ScanSyncError(f"{error} ({labels}; an option decides otherwise)") if labels else error) from None
+    if "navigation_shape" in known.known_from:
+        _check_known_rows(index, options, known.known_from["navigation_shape"])
     return scan
 
 
-def told_options(index: EventIndex, options: ScanOptions, account: Account) -> ScanOptions:
+def with_known_dwell(index: EventIndex, options: ScanOptions, known: KnownMetadata) -> ScanOptions:
     """Scan options with the dwell time that a sidecar tells, where neither the user nor the edges do."""
-    dwell = account.dwell_time
+    dwell = known.dwell_time
     if dwell is not None and options.dwell is None and options.active_fraction is None and options.sync != "frames":
         # edges that measure the dwell time are believed before any file
         if choose_sync(index, options)[0] not in ("line-gate", "pixel-trigger"):
@@ -183,7 +183,7 @@ def told_options(index: EventIndex, options: ScanOptions, account: Account) -> S
     return options
 
 
-def _check_told_rows(index: EventIndex, options: ScanOptions, label: str) -> None:
+def _check_known_rows(index: EventIndex, options: ScanOptions, label: str) -> None:
     """Refuse a sidecar's shape that the edges contradict: its lines would end up in wrong rows."""
     # frames that are added up or excluded, and time bins, would hide how many frames of how many rows were recorded
     recorded = replace(options, nav_shape=None, frames=FrameChoice(), time_bins=None)
@@ -192,10 +192,10 @@ def _check_told_rows(index: EventIndex, options: ScanOptions, label: str) -> Non
     except ScanSyncError:
         return  # the edges do not tell the rows
     frames = found.nav_shape[0] if len(found.nav_shape) == 3 else 1
-    told_shape = cast("tuple[int, ...]", options.nav_shape)
-    rows, told = found.nav_shape[-2], told_shape[-2]
-    if rows != told and (frames > 1 or told < rows < 2 * told):
+    known_shape = cast("tuple[int, ...]", options.nav_shape)
+    rows, known_rows = found.nav_shape[-2], known_shape[-2]
+    if rows != known_rows and (frames > 1 or known_rows < rows < 2 * known_rows):
         raise MetadataConflictError(
-            f"{label} gives {told} rows of scan positions, but the trigger edges show {counted(frames, 'frame')} of "
-            f"{rows}. Decide by navigation_shape=({told_shape[-1]}, {rows}), or what the scan really was."
+            f"{label} gives {known_rows} rows of scan positions, but the trigger edges show {counted(frames, 'frame')} "
+            f"of {rows}. Decide by navigation_shape=({known_shape[-1]}, {rows}), or what the scan really was."
         )

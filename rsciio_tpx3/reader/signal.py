@@ -14,7 +14,7 @@ from rsciio_tpx3.utils.extensions import extension
 
 if TYPE_CHECKING:
     from rsciio_tpx3.frames.source import FrameSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
 
 
 __all__ = [
@@ -35,7 +35,7 @@ def frames_signal(
     navigator: np.ndarray | None = None,
     navigator_holds: str = "Counts",
     sig_axes: list[dict] | None = None,
-    account: Account | None = None,
+    known: KnownMetadata | None = None,
 ) -> dict:
     """Signal dictionary of any `FrameSource`.
 
@@ -51,7 +51,7 @@ def frames_signal(
         Counts of each position, where they are known already.
     navigator_holds : {"Counts", "Entries"}
         "Entries" where only the number of pixels that counted is known.
-    account : Account, optional
+    known : KnownMetadata, optional
         What the user and other files tell.
 
     Returns
@@ -70,7 +70,7 @@ def frames_signal(
         "attributes": {"_lazy": True},
         "post_process": [partial(_finish, navigator=navigator, holds=navigator_holds)],
     }
-    return signal if account is None else account.complete(signal)
+    return signal if known is None else known.complete(signal)
 
 
 def _finish(signal: Any, navigator: np.ndarray | None, holds: str) -> Any:

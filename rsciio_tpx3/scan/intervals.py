@@ -78,19 +78,19 @@ def kinds_of_intervals(intervals: np.ndarray) -> list[IntervalKind]:
     return [kind for kind in kinds if not any(_made_of(kind, other) for other in kinds)]
 
 
-def _made_of(kind, other):
+def _made_of(kind: IntervalKind, other: IntervalKind) -> bool:
     """Whether intervals are some of the other kind with edges missing between them, or parts of it that edges split."""
     if other.length < kind.length:
         return SHORT * kind.length < other.length and other.number > kind.number
     return kind.length < other.length < kind.length / SHORT and other.number > _PARTS * kind.number
 
 
-def holds(kind, least):
+def holds(kind: IntervalKind, least: float) -> bool:
     """Whether an interval is long enough for what it must hold."""
     return kind.length > _NEARLY * least
 
 
-def line_interval(kinds: list[IntervalKind], least: float = 0, told: bool = False):
+def line_interval(kinds: list[IntervalKind], least: float = 0, confirmed: bool = False) -> tuple[float, bool]:
     """The interval from line to line.
 
     Parameters
@@ -99,14 +99,14 @@ def line_interval(kinds: list[IntervalKind], least: float = 0, told: bool = Fals
         At least one; shortest first.
     least : float
         Ticks that a line takes at least; 0 where unknown.
-    told : bool
+    confirmed : bool
         Whether `kinds` were already chosen by something known.
 
     Returns
     -------
     length : float
         Ticks.
-    told : bool
+    confirmed : bool
         Whether something known has chosen it.
     """
     in_rows = [kind for kind in kinds if kind.in_rows]
@@ -119,5 +119,5 @@ def line_interval(kinds: list[IntervalKind], least: float = 0, told: bool = Fals
         return holding.length, True
     if in_rows:
         # a burst may have more pulses than a frame has lines: longer intervals count more
-        return max(in_rows, key=lambda kind: kind.number * np.sqrt(kind.length)).length, told
-    return max(kinds, key=lambda kind: (kind.number, kind.length)).length, told
+        return max(in_rows, key=lambda kind: kind.number * np.sqrt(kind.length)).length, confirmed
+    return max(kinds, key=lambda kind: (kind.number, kind.length)).length, confirmed

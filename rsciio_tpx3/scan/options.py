@@ -97,8 +97,22 @@ class ScanOptions:
         if self.positions is not None and self.sync not in ("auto", "pixel-trigger"):
             raise ValueError(f"positions lists pixel pulses; it means nothing for sync={self.sync!r}.")
 
+    @property
+    def known_nav_shape(self) -> tuple[int, ...]:
+        """`nav_shape` where a scan cannot do without, which `need` has looked at before."""
+        if self.nav_shape is None:
+            raise ScanSyncError("navigation_shape is needed: no edge gives it.")
+        return self.nav_shape
 
-def need(options: ScanOptions, sync: str, *names) -> None:
+    @property
+    def known_dwell(self) -> Fraction:
+        """`dwell` where a scan cannot do without, which `need` has looked at before."""
+        if self.dwell is None:
+            raise ScanSyncError("dwell_time is needed: no edge gives it.")
+        return self.dwell
+
+
+def need(options: ScanOptions, sync: str, *names: str) -> None:
     """Refuse to go on without options that no edge can replace."""
     text = {"nav_shape": "navigation_shape", "dwell": "dwell_time"}
     missing = [text.get(name, name) for name in names if getattr(options, name) is None]

@@ -21,7 +21,7 @@ _AHEAD = 4  # periods looked ahead for edges that keep a step
 _LOOKS = 300  # edges looked at in doing so: time stays linear whatever the recording holds
 
 
-def scatter(edges, period):
+def scatter(edges: np.ndarray, period: float) -> float:
     """Robust standard deviation of the intervals that are about one period, ticks; infinite where there are none."""
     off = np.diff(edges) - period
     near = off[np.abs(off) < _NEAR * period]
@@ -30,7 +30,7 @@ def scatter(edges, period):
     return 1.4826 * float(np.median(np.abs(near - np.median(near))))
 
 
-def keeps_step(edges, period):
+def keeps_step(edges: np.ndarray, period: float) -> float | None:
     """How far an edge may stand from its place in the train, ticks; None where the train keeps no step."""
     if not np.isfinite(period) or len(edges) < 4:
         return None
@@ -65,7 +65,7 @@ def slips(ticks: np.ndarray, period: float) -> np.ndarray:
     return found
 
 
-def ends_in_step(ticks: np.ndarray, run: np.ndarray, period: float):
+def ends_in_step(ticks: np.ndarray, run: np.ndarray, period: float) -> tuple[np.ndarray, int]:
     """Put the first and the last edge of a run in step with the others, where they alone are not.
 
     Parameters
@@ -98,7 +98,9 @@ def ends_in_step(ticks: np.ndarray, run: np.ndarray, period: float):
     return ticks, moved
 
 
-def out_of_step(edges: np.ndarray, number: np.ndarray, period: float, tolerance: float, short: float):
+def out_of_step(
+    edges: np.ndarray, number: np.ndarray, period: float, tolerance: float, short: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Edges out of step in a train that goes on without them.
 
     Parameters
@@ -122,7 +124,7 @@ def out_of_step(edges: np.ndarray, number: np.ndarray, period: float, tolerance:
 
 
 @njit(cache=True)
-def _support(edges, i, period, tolerance):
+def _support(edges: np.ndarray, i: int, period: float, tolerance: float) -> int:
     """How many of the next places in step with edge `i` hold an edge."""
     found, place = 0, 1
     for j in range(i + 1, min(i + 1 + _LOOKS, len(edges))):
@@ -138,7 +140,9 @@ def _support(edges, i, period, tolerance):
 
 
 @njit(cache=True)
-def _is_out(edges, good, e, anchored, period, tolerance, short):
+def _is_out(
+    edges: np.ndarray, good: int, e: int, anchored: bool, period: float, tolerance: float, short: float
+) -> bool:
     """Whether edge `e` is out of step with `good`, while the train goes on in step with `good`."""
     apart = edges[e] - edges[good]
     own, of_e = _support(edges, good, period, tolerance), _support(edges, e, period, tolerance)
@@ -156,7 +160,15 @@ def _is_out(edges, good, e, anchored, period, tolerance, short):
 
 
 @njit(cache=True)
-def _walk(edges, number, period, tolerance, short, glitch, renumbered) -> None:
+def _walk(
+    edges: np.ndarray,
+    number: np.ndarray,
+    period: float,
+    tolerance: float,
+    short: float,
+    glitch: np.ndarray,
+    renumbered: np.ndarray,
+) -> None:
     good, before, pending, anchored = 0, -1, 0, False
     for e in range(1, len(edges)):
         apart = edges[e] - edges[good]

@@ -274,28 +274,28 @@ class _Plan:
         """Make the lines, and hand them to the writer in pieces."""
         scan = self.scan
         busy = np.zeros(self.table.collector.size if self.model.dead_time is not None else 0, np.int64)
-        waiting, n_waiting, n_electrons = [], 0, 0
+        pending, n_pending, n_electrons = [], 0, 0
         for number in range(scan.n_frames * scan.n_lines):
             hits, electrons = self._line(*divmod(number, scan.n_lines), busy, n_electrons)
             n_electrons += len(electrons["electron_time"])
             collector.add(**electrons)
-            waiting.append(hits)
-            n_waiting += len(hits["leaves"])
+            pending.append(hits)
+            n_pending += len(hits["leaves"])
             last = number + 1 == scan.n_frames * scan.n_lines
-            if n_waiting >= piece_hits or last:
-                self._hand_over(writer, collector, waiting, None if last else number + 1)
-                waiting, n_waiting = [], 0
+            if n_pending >= piece_hits or last:
+                self._hand_over(writer, collector, pending, None if last else number + 1)
+                pending, n_pending = [], 0
                 if progress is not None:
                     progress((number + 1) / (scan.n_frames * scan.n_lines))
 
     def _hand_over(
-        self, writer: StreamWriter, collector: Collector, waiting: list[dict[str, np.ndarray]], next_line: int | None
+        self, writer: StreamWriter, collector: Collector, pending: list[dict[str, np.ndarray]], next_line: int | None
     ) -> None:
         until = None
         if next_line is not None:
             frame, line = divmod(next_line, self.scan.n_lines)
             until = max(int(self.scan.line_starts[frame, line]) - self.model.margin, 0)
-        columns = {name: np.concatenate([part[name] for part in waiting]) for name in waiting[0]}
+        columns = {name: np.concatenate([part[name] for part in pending]) for name in pending[0]}
         own = [columns.pop(name) for name in ("leaves", "chip", "address")]
         time, tot = columns["hit_time"], columns["hit_tot"]
         written = writer.feed(*own, time, tot, columns, until)

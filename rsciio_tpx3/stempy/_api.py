@@ -95,7 +95,7 @@ def file_reader(
     """
     check_one_file("filename", filename)
     refuse_unknown(kwds, file_reader, "stempy files")
-    account = gather(filename, metadata, metadata_from, calibrate)
+    known = gather(filename, metadata, metadata_from, calibrate)
     guard_hdf5(guard, filename)
     found = _look(filename, allow_external)
     sig_shape = found["sig_shape"]
@@ -121,7 +121,7 @@ def file_reader(
         {"stempy": found["metadata"]},
         lazy,
         chunks,
-        account,
+        known,
     )
 
 
@@ -187,7 +187,7 @@ def _metadata(file: h5py.Group, allow_external: bool) -> dict[str, dict[str, int
 def _record(file: h5py.Group, name: str) -> str | None:
     """What our writer noted, or None; refused where it is not what was written."""
     try:
-        record, told = (find(file, path) for path in (_RECORD, _RECORD_SUM))
+        record, stored = (find(file, path) for path in (_RECORD, _RECORD_SUM))
     except LossError:
         raise
     except Tpx3FormatError:
@@ -195,7 +195,7 @@ def _record(file: h5py.Group, name: str) -> str | None:
     if not hasattr(record, "dtype"):
         return None
     record = value(record, _MOST_RECORD)
-    if hasattr(told, "dtype") and value(told) != _sum_of(record):
+    if hasattr(stored, "dtype") and value(stored) != _sum_of(record):
         raise Tpx3FormatError(f"{_RECORD} of {name!r} is not what was written: its SHA-256 differs. Copy it again.")
     return record
 

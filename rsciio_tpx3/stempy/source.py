@@ -181,8 +181,8 @@ class StempySource(FrameSource):
         with open_hdf5(self.stamp, EXPECTED) as file:
             sums = find(file, ROW_SUMS)
             known = getattr(sums, "shape", None) == lengths.shape
-            told = whole(attribute(sums, SUM_OF_LENGTHS)) if known else None
-        if told is not None and told != sum_of_lengths(lengths):
+            stored = whole(attribute(sums, SUM_OF_LENGTHS)) if known else None
+        if stored is not None and stored != sum_of_lengths(lengths):
             raise Tpx3FormatError(
                 f"{FRAMES} of {self.stamp.name!r} has rows of other lengths than were written: their checksum differs. "
                 "The file is damaged; copy it again."

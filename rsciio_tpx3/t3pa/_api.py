@@ -16,7 +16,7 @@ from rsciio_tpx3.utils.follow import stamp_of
 from rsciio_tpx3.utils.paths import need_file
 
 if TYPE_CHECKING:
-    from rsciio_tpx3.metadata.values import Told
+    from rsciio_tpx3.metadata.values import SourceValues
     from rsciio_tpx3.utils.files import FileStamp
 
 
@@ -36,7 +36,7 @@ def _one_file(filename: str | os.PathLike) -> str:
     return need_file(filename)
 
 
-def _pixet_items(filename: str | os.PathLike) -> list[Told] | tuple:
+def _pixet_items(filename: str | os.PathLike) -> list[SourceValues] | tuple:
     """What Pixet's own sidecars tell."""
     path = os.fspath(filename)
     items = read_sidecars(path)

@@ -99,21 +99,21 @@ def matrix_name(layout: Any, sidecar: dict, found: dict, n_hits: int, losses: Lo
     if is_by_chip(layout):
         _need_places(layout, found["largest_pixel"], name)
         return layout
-    told = layout or {side: key for key, side in SIDES.items()}.get(sidecar.get("width"))
-    matrix_layout(told or "single")  # refuses what is none
+    chosen = layout or {side: key for key, side in SIDES.items()}.get(sidecar.get("width"))
+    matrix_layout(chosen or "single")  # refuses what is none
     above, width = found["above_one_chip"], _width(found)
     few = 0 < above <= max(1, _FEW * n_hits) and n_hits > 1 and width != 2 * CHIP_SIZE
-    if told is None:
-        told = "quad" if above and not (few and width == CHIP_SIZE) else "single"
-        _ask(told, above, width, name)
-    elif told == "quad" and above and width == CHIP_SIZE:
+    if chosen is None:
+        chosen = "quad" if above and not (few and width == CHIP_SIZE) else "single"
+        _ask(chosen, above, width, name)
+    elif chosen == "quad" and above and width == CHIP_SIZE:
         _logger.warning(
             f"{name!r}: neighbouring hits differ by 256 in their matrix index, as where pixels are numbered chip by "
             f"chip; it is read as a matrix of 512 columns, as requested. {PLACE_OF_CHIPS}"
         )
-    if told == "single" and above:
+    if chosen == "single" and above:
         _outside(above, found["largest_pixel"], few, losses, name)
-    return told
+    return chosen
 
 
 def _need_places(layout: Any, largest_pixel: int, name: str) -> None:

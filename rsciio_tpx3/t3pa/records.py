@@ -112,7 +112,7 @@ class BinaryRecords:
 
     def __init__(self, stamp: FileStamp) -> None:
         self.stamp = stamp
-        if stamp.growing and stamp.size < _TELLING_BYTES:
+        if stamp.followed and stamp.size < _TELLING_BYTES:
             raise _too_early(stamp)
         self.dtype = record_type(_read(stamp, 0, min(stamp.size, _SAMPLE_BYTES)), stamp.size, stamp.name)
 
@@ -120,7 +120,7 @@ class BinaryRecords:
     def cut(self) -> tuple[int, str]:
         """Bytes of a last record that is not whole, and the words for it."""
         rest, size = self.stamp.size % self.dtype.itemsize, self.dtype.itemsize
-        if not rest or self.stamp.growing:
+        if not rest or self.stamp.followed:
             return 0, ""
         return rest, (
             f"{self.stamp.name!r} has {self.stamp.size} bytes, and these are not records of 16 or 12 bytes without a "
@@ -153,12 +153,12 @@ class TextRecords:
     def __init__(self, stamp: FileStamp) -> None:
         self.stamp = stamp
         end = stamp.size
-        if stamp.growing:
+        if stamp.followed:
             end = self._last_line_end(0)
         with stamp.open() as file:
             form = read_form(file, end, stamp.name)
         if form is None:
-            if stamp.growing:
+            if stamp.followed:
                 raise _too_early(stamp)
             raise Tpx3FormatError(f"{stamp.name!r} has no rows: nothing was recorded, or the copy failed.")
         self.begin, self.columns, self._separator = form.begin, form.columns, form.separator
@@ -170,7 +170,7 @@ class TextRecords:
     @property
     def cut(self) -> tuple[int, str]:
         """Bytes of a last row that may not be whole, and the words for it."""
-        if self.end == self.stamp.size or self.stamp.growing:
+        if self.end == self.stamp.size or self.stamp.followed:
             return 0, ""
         return self.stamp.size - self.end, (
             f"the last row of {self.stamp.name!r}, at byte {self.end}, does not end with its line: its last number may "

@@ -67,9 +67,9 @@ class Part:
         return self.stamp.name
 
     @property
-    def growing(self) -> bool:
+    def followed(self) -> bool:
         """Whether more may follow: an incomplete end is not damage."""
-        return self.stamp.growing
+        return self.stamp.followed
 
 
 def expand_parts(filename: str | os.PathLike, all_parts: bool | Sequence = False) -> tuple[list[str], list[int]]:

@@ -41,7 +41,7 @@ _logger = logging.getLogger(__name__)
 _FEW_UNKNOWN = 64
 _SHARE_UNKNOWN = 0.001
 _FEW_CHUNKS = 32  # of a file that is too short to call one of them wrong
-_TOLD_PAUSES = 8  # as many are named
+_NAMED_PAUSES = 8  # as many are named
 _OUT_OF_TIME = "whose time contradicts the times before and after"
 
 
@@ -81,7 +81,7 @@ def build_index(
             end = _pass(parts, [_trusted(part, losses) for part in parts], stream, bar, losses)
     stream.finish(end)
     for part in parts:
-        if part.size % 8 and not part.growing:
+        if part.size % 8 and not part.followed:
             losses.add(
                 "bytes_cut",
                 part.size % 8,
@@ -173,7 +173,7 @@ def _pass(
             if not _feed(part, start, stop, stream, bar) and ranges is None:
                 return None
             reached = stop
-        if stream.words_left and not part.headerless and not part.growing:
+        if stream.words_left and not part.headerless and not part.followed:
             if ranges is None and losses.on_loss == "warn":
                 return None  # cut, or a size field that swallows what follows
             losses.add(
@@ -320,7 +320,7 @@ def _statistics(stream: StreamPass) -> dict:
 
 def _pauses(pauses: tuple) -> dict:
     """When the pauses begin whose turns no clock tells, and how long they read, in seconds."""
-    seconds = [[ticks_to_seconds(ticks) for ticks in pause] for pause in pauses[:_TOLD_PAUSES]]
+    seconds = [[ticks_to_seconds(ticks) for ticks in pause] for pause in pauses[:_NAMED_PAUSES]]
     return {"pauses_uncertain": seconds} if seconds else {}
 
 

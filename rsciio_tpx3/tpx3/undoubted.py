@@ -67,9 +67,9 @@ class Walk:
         of_blocks, of_marks = blocks["first"].copy(), np.empty(len(marks), np.int64)
         if not _walk(blocks, marks, of_blocks, of_marks, self._no_time, self._state, self._last):
             return None
-        told, turns = self._state[_TOLD : _TOLD + 3], self._state[_TURNS : _TURNS + 3]
-        rank = 2 if told[2] else (1 if told[1] else 0)
-        if any(told[k] and (turns[rank] - turns[k]) % width for k, width in ((0, 4), (1, 16))):
+        known, turns = self._state[_KNOWN : _KNOWN + 3], self._state[_TURNS : _TURNS + 3]
+        rank = 2 if known[2] else (1 if known[1] else 0)
+        if any(known[k] and (turns[rank] - turns[k]) % width for k, width in ((0, 4), (1, 16))):
             return None
         self.shift = int(turns[rank]) * PIXEL_PERIOD
         of_marks[of_marks != self._no_time] += self.shift
@@ -78,7 +78,7 @@ class Walk:
 
 
 # Fields of the state that goes from call to call.
-_REFERENCE, _BEGUN, _LONGEST, _LATEST, _KEY, _COUNTER, _READ, _TOLD, _TURNS, _N_STATE = 0, 1, 2, 3, 4, 5, 6, 7, 10, 13
+_REFERENCE, _BEGUN, _LONGEST, _LATEST, _KEY, _COUNTER, _READ, _KNOWN, _TURNS, _N_STATE = 0, 1, 2, 3, 4, 5, 6, 7, 10, 13
 
 
 @njit(cache=True)
@@ -97,7 +97,7 @@ def _walk(
     """
     i = b = e = 0
     reference, begun, longest = state[_REFERENCE], state[_BEGUN] > 0, state[_LONGEST]
-    told, turns = state[_TOLD : _TOLD + 3], state[_TURNS : _TURNS + 3]  # by edges, control words, global times
+    known, turns = state[_KNOWN : _KNOWN + 3], state[_TURNS : _TURNS + 3]  # by edges, control words, global times
     latest = state[_LATEST]  # global time
     key, counter, read = state[_KEY], state[_COUNTER], state[_READ]  # of the edges of one chip and input
     while True:
@@ -138,10 +138,10 @@ def _walk(
         of_marks[i] = turned
         kind, chip = np.int64(marks[i].kind), np.int64(marks[i].chip)
         rank = 2 if kind == KIND_GLOBAL else (1 if kind == KIND_CONTROL else 0)
-        told_now = (ticks - turned) // PIXEL_PERIOD
-        if told[rank] == 0:
-            told[rank], turns[rank] = 1, told_now
-        elif (told_now - turns[rank]) % (4, 16, 1)[rank] != 0 or (rank == 2 and told_now != turns[rank]):
+        turn_now = (ticks - turned) // PIXEL_PERIOD
+        if known[rank] == 0:
+            known[rank], turns[rank] = 1, turn_now
+        elif (turn_now - turns[rank]) % (4, 16, 1)[rank] != 0 or (rank == 2 and turn_now != turns[rank]):
             return False
         if rank == 2:
             if ticks < latest - TICKS_PER_SECOND:

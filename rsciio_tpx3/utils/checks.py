@@ -8,7 +8,7 @@ import errno
 import math
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -97,7 +97,7 @@ def check_target(name: str, value: Any) -> None:
         raise refused(name, value, f"this is {what}, which is not replaced by a file. Choose another name")
 
 
-def check_word_of(*words) -> Callable[[str, Any], None]:
+def check_word_of(*words: str) -> Callable[[str, Any], None]:
     """A check of an option that is one of some words."""
 
     def check(name: str, value: Any) -> None:
@@ -143,7 +143,8 @@ def is_whole_number(value: Any) -> bool:
         return False
     if isinstance(value, (Integral, np.integer)):
         return True
-    return isinstance(value, (Real, np.floating)) and math.isfinite(value) and value == int(value)
+    number: Any = value
+    return isinstance(value, (Real, np.floating)) and math.isfinite(value) and number == int(number)
 
 
 def is_real(value: Any) -> bool:
@@ -157,7 +158,7 @@ def is_text(path: str) -> bool:
         return False
 
 
-def shape(expected: str, lengths) -> Callable[[str, Any], None]:
+def shape(expected: str, lengths: Collection[int]) -> Callable[[str, Any], None]:
     def check(name: str, value: Any) -> None:
         if value is None:
             return
@@ -227,7 +228,7 @@ def dtype(name: str, value: Any) -> None:
         raise refused(name, value, "a type of numbers is expected, such as 'uint16'")
 
 
-def files(name: str, value: Any):
+def files(name: str, value: Any) -> None:
     """One file, or several that are one acquisition; whether there is any, the readers say."""
     if isinstance(value, (str, os.PathLike)):
         return check_one_file(name, value)

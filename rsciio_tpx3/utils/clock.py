@@ -42,7 +42,7 @@ LATEST = 1 << 60
 """Longest time that an option may give, ticks (9.5 years): sums and differences with times of hits stay in 64 bits."""
 
 
-def ticks_to_seconds(ticks) -> float:
+def ticks_to_seconds(ticks: float) -> float:
     """Ticks as float seconds; for display and metadata only."""
     return float(ticks) / TICKS_PER_SECOND
 

@@ -10,17 +10,22 @@ import contextlib
 import logging
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import numba
+
+from rsciio_tpx3.utils.compiling import announce
 
 __all__ = ["njit"]
 
 _logger = logging.getLogger(__name__)
 
+announce()  # who waits for the first use of an installation is told what for
 
-def njit(function: Callable | None = None, *, cache: bool = False, **options) -> Callable:
+
+def njit(function: Callable | None = None, *, cache: bool = False, **options: Any) -> Callable:
     """`numba.njit`; compiled code is kept (``cache=True``) where there is a place for it.
 
     Parameters
@@ -52,7 +57,11 @@ def njit(function: Callable | None = None, *, cache: bool = False, **options) ->
 @cache
 def _has_place(folder: str) -> bool:
     """Whether numba may look for a place: without a home it would make a folder named "~" in the working folder."""
-    if os.environ.get("NUMBA_CACHE_DIR") or numba.config.CACHE_DIR or os.path.isabs(os.path.expanduser("~")):
+    if (
+        os.environ.get("NUMBA_CACHE_DIR")
+        or getattr(numba.config, "CACHE_DIR", "")
+        or os.path.isabs(os.path.expanduser("~"))
+    ):
         return True
     kept = os.path.join(folder, "__pycache__")
     if os.access(kept if os.path.isdir(kept) else folder, os.W_OK):
@@ -69,16 +78,16 @@ def _say_once(reason: str) -> None:
     )
 
 
-def _forgive(compiled) -> None:
+def _forgive(compiled: Any) -> None:
     """Let a cache that cannot be read or written (full disk, cut file) cost time, and not the result."""
-    kept = getattr(compiled, "_cache", None)
+    kept: Any = getattr(compiled, "_cache", None)
     # private in numba: its own guard forgives one error of Windows alone; both loading and saving pass through it
     if hasattr(kept, "_guard_against_spurious_io_errors"):
         kept._guard_against_spurious_io_errors = _guard
 
 
 @contextlib.contextmanager
-def _guard():
+def _guard() -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, pickle.UnpicklingError) as error:

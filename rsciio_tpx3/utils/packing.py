@@ -35,7 +35,7 @@ def pack(column: np.ndarray) -> tuple:
     return column.dtype.str, len(column), first, low, rest
 
 
-def unpack(packed):
+def unpack(packed: tuple) -> np.ndarray:
     """The column that `pack` was given."""
     dtype, n, first, low, rest = packed
     column = np.full(n, low, np.int64)

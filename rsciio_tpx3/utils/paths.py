@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def need_file(path: str | os.PathLike) -> str:
     return path
 
 
-def has_ending(path: str | os.PathLike, ending) -> bool:
+def has_ending(path: str | os.PathLike, ending: str) -> bool:
     """Whether the name of a file ends so, in small letters or capitals."""
     return os.path.splitext(os.fspath(path))[1].lower() == ending
 
@@ -52,7 +53,7 @@ def load_npy(path: str | os.PathLike) -> np.ndarray:
     return np.array(np.load(path, mmap_mode="r"))
 
 
-def names_in(folder: str, wanted) -> list[str]:
+def names_in(folder: str, wanted: Iterable[str]) -> list[str]:
     """Those of some names that are files in a folder, as they are spelled there: programs differ in capitals.
 
     Parameters

@@ -54,7 +54,7 @@ def time_order(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray) -> np.ndarra
     return order
 
 
-def time_sorted(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray):
+def time_sorted(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hits in that order, where nothing else goes with them.
 
     Parameters
@@ -81,14 +81,14 @@ def time_sorted(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray):
     return columns
 
 
-def _range(keys: np.ndarray):
+def _range(keys: np.ndarray) -> tuple[int, int]:
     """Lowest key, and the bits that hold the others above it."""
     lowest = int(keys.min())
     return np.int64(lowest), (int(keys.max()) - lowest).bit_length()
 
 
 @njit(nogil=True, cache=True)
-def _indexed(keys: np.ndarray, lowest: int):
+def _indexed(keys: np.ndarray, lowest: int) -> np.ndarray:
     """Words of key and index."""
     words = np.empty(len(keys), np.uint64)
     for i in range(len(keys)):
@@ -97,7 +97,9 @@ def _indexed(keys: np.ndarray, lowest: int):
 
 
 @njit(nogil=True, cache=True)
-def _packed(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray, lowest: int, pixel_bits: int, tot_bits: int):
+def _packed(
+    toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray, lowest: int, pixel_bits: int, tot_bits: int
+) -> np.ndarray:
     """Words of time, pixel and time over threshold: their order as numbers is the order of the hits."""
     words = np.empty(len(toa), np.uint64)
     above, middle = np.uint64(pixel_bits + tot_bits), np.uint64(tot_bits)
@@ -141,7 +143,7 @@ def _order_equal_times(order: np.ndarray, times: np.ndarray, pixel: np.ndarray, 
 
 
 @njit(nogil=True, cache=True)
-def _sorted_words(words: np.ndarray, shift: int, n_bits: int):
+def _sorted_words(words: np.ndarray, shift: int, n_bits: int) -> np.ndarray:
     """Words in order of the bits from `shift` on, equal ones in the order they came.
 
     They are dealt into buckets by their highest bits, and each bucket is then sorted within the cache.
@@ -176,7 +178,9 @@ def _sorted_words(words: np.ndarray, shift: int, n_bits: int):
 
 
 @njit(nogil=True, cache=True)
-def _sort_bucket(words: np.ndarray, spare: np.ndarray, shift: int, n_passes: int, digit, count) -> None:
+def _sort_bucket(
+    words: np.ndarray, spare: np.ndarray, shift: int, n_passes: int, digit: int, count: np.ndarray
+) -> None:
     """Sort in place by the lowest bits of the key, digit by digit."""
     n = len(words)
     if n < 2:

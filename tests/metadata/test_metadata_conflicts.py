@@ -12,35 +12,38 @@ from rsciio_tpx3 import available_signals, simulate
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.merge import merge
-from rsciio_tpx3.metadata.values import Told
+from rsciio_tpx3.metadata.values import SourceValues
 from rsciio_tpx3.raw_csr import file_reader as read_raw_csr
 from rsciio_tpx3.tpx3 import file_reader
 
 
 @pytest.mark.parametrize("name", [name for name, row in LEAVES.items() if len(row.sources) > 1])
 def test_the_table_s_order_decides(name):
-    told = [Told(kind, kind, values={name: f"of {kind}"}) for kind in reversed(LEAVES[name].sources)]
-    merged = merge(told)
+    sources = [SourceValues(kind, kind, values={name: f"of {kind}"}) for kind in reversed(LEAVES[name].sources)]
+    merged = merge(sources)
     assert merged.sources[name] == LEAVES[name].sources[0] == "user"
     if name != "title":
-        assert len(merged.conflicts[name]) == len(told) - 1
+        assert len(merged.conflicts[name]) == len(sources) - 1
 
 
 def test_equals_and_what_lies_within_errors_are_no_conflict():
-    def told(kind, value, error=None):
+    def sources(kind, value, error=None):
         errors = {} if error is None else {"camera_length": error}
-        return Told(kind, kind, values={"camera_length": value}, errors=errors)
+        return SourceValues(kind, kind, values={"camera_length": value}, errors=errors)
 
-    assert not merge([told("user", 0.1), told("survey", 0.10005)]).conflicts
-    assert not merge([told("user", 0.1, 0.002), told("survey", 0.105)]).conflicts
-    assert merge([told("user", 0.1, 0.001), told("survey", 0.105)]).conflicts
-    names = [Told(kind, kind, values={"microscope": text}) for kind, text in (("user", "Titan"), ("survey", "titan "))]
+    assert not merge([sources("user", 0.1), sources("survey", 0.10005)]).conflicts
+    assert not merge([sources("user", 0.1, 0.002), sources("survey", 0.105)]).conflicts
+    assert merge([sources("user", 0.1, 0.001), sources("survey", 0.105)]).conflicts
+    names = [
+        SourceValues(kind, kind, values={"microscope": text})
+        for kind, text in (("user", "Titan"), ("survey", "titan "))
+    ]
     assert not merge(names).conflicts
 
 
 def test_one_warning_names_both(caplog):
-    told = (("serval", "s.json", 100.0), ("user", "metadata=", 150.0))
-    merge([Told(kind, label, values={"bias_voltage": value}) for kind, label, value in told])
+    sources = (("serval", "s.json", 100.0), ("user", "metadata=", 150.0))
+    merge([SourceValues(kind, label, values={"bias_voltage": value}) for kind, label, value in sources])
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage() == "bias_voltage: 150 V is taken from metadata=; 100 V (s.json) disagrees."

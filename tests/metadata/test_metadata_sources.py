@@ -177,7 +177,7 @@ def test_each_reader_s_camera_length_has_its_own_unit(reader, number):
     from rsciio_tpx3.metadata.sources import signal_file as survey
 
     tree = {"Acquisition_instrument": {"TEM": {"camera_length": number, "beam_energy": 80}}}
-    told = survey._told(tree, "x", survey._BY_READER[reader], True)
+    told = survey._source_values(tree, "x", survey._BY_READER[reader], True)
     assert told.values == {"camera_length": 0.1, "beam_energy": 80.0}
 
 

@@ -29,7 +29,7 @@ def _needed():
     """Every file of the packages that is not compiled."""
     for package in ("rsciio_tpx3", "hyperspy_sparse"):
         for path in (ROOT / package).rglob("*"):
-            if path.suffix in (".py", ".yaml"):
+            if path.suffix in (".py", ".pyi", ".yaml") or path.name == "py.typed":
                 yield path.relative_to(ROOT).as_posix()
 
 

@@ -56,7 +56,7 @@ STEPS = {
 @pytest.fixture
 def said(caplog, monkeypatch):
     """Warnings about sizes; 256 MiB are no test, so data of a hundredth count as large."""
-    monkeypatch.setattr(expansion, "NEVER_ASKED", WHOLE)
+    monkeypatch.setattr(expansion, "ALWAYS_ALLOWED", WHOLE)
     monkeypatch.setattr(expansion, "_warned", set())
     return lambda: [r.getMessage() for r in caplog.records if r.name == "hyperspy_sparse.expansion"]
 

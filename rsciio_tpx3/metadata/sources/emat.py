@@ -7,7 +7,7 @@ import logging
 import os
 
 from rsciio_tpx3.metadata.user_input import read_mapping
-from rsciio_tpx3.metadata.values import Told
+from rsciio_tpx3.metadata.values import SourceValues
 from rsciio_tpx3.utils.text_formats import MOST_BYTES, read_text
 
 __all__ = ["is_notes", "read_notes"]
@@ -40,11 +40,11 @@ def is_notes(path: str | os.PathLike) -> bool:
     return os.path.getsize(path) <= MOST_BYTES[".txt"] and any(key.lower().startswith(_SIGNS) for key in _lines(path))
 
 
-def read_notes(path: str | os.PathLike, strict: bool = True) -> Told:
-    """Quantities of a file of notes; see `Told`."""
-    told = Told("emat", f"{os.path.basename(path)} (notes)", strict)
+def read_notes(path: str | os.PathLike, strict: bool = True) -> SourceValues:
+    """Quantities of a file of notes; see `SourceValues`."""
+    source_values = SourceValues("emat", f"{os.path.basename(path)} (notes)", strict)
     lines = _lines(path)
-    told.original = dict(lines)
+    source_values.original = dict(lines)
     lower = {key.lower(): key for key in lines}
     own = {}
     for wanted in ("scan size x", "scan size y", "dwelltime", "stem magnification", "scan strategy"):
@@ -54,16 +54,16 @@ def read_notes(path: str | os.PathLike, strict: bool = True) -> Told:
             unit = found[len(wanted) :].strip(" ()")
             own[wanted] = f"{lines.pop(lower[found])} {unit}".strip()
     if {"scan size x", "scan size y"} <= set(own):
-        told.add("navigation_shape", [own["scan size x"], own["scan size y"]], key="scan size")
-    told.add("dwell_time", own.get("dwelltime"), key="dwelltime")
-    told.add("magnification", own.get("stem magnification"), key="STEM magnification")
-    told.add("pattern", _strategy(own.get("scan strategy")), key="Scan strategy")
+        source_values.add("navigation_shape", [own["scan size x"], own["scan size y"]], key="scan size")
+    source_values.add("dwell_time", own.get("dwelltime"), key="dwelltime")
+    source_values.add("magnification", own.get("stem magnification"), key="STEM magnification")
+    source_values.add("pattern", _strategy(own.get("scan strategy")), key="Scan strategy")
     # programs of microscopes note what was dialled in, not the angle between scan and detector
     lines = {"scan_generator_rotation" if _is_rotation(key) else key: text for key, text in lines.items()}
-    others = read_mapping(lines, told.label, "emat", strict)
-    told.values = {**others.values, **told.values}
-    told.errors = {**others.errors, **told.errors}
-    return told
+    others = read_mapping(lines, source_values.label, "emat", strict)
+    source_values.values = {**others.values, **source_values.values}
+    source_values.errors = {**others.errors, **source_values.errors}
+    return source_values
 
 
 def _is_rotation(key: str | None) -> bool:

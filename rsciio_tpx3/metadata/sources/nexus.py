@@ -17,7 +17,7 @@ from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata.calibration import detector_pixels
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.user_input import read_tree
-from rsciio_tpx3.metadata.values import Told
+from rsciio_tpx3.metadata.values import SourceValues
 from rsciio_tpx3.utils.hdf5.files import attribute, find, nexus_class, value
 from rsciio_tpx3.utils.units import convert
 
@@ -120,23 +120,23 @@ def write_nexus(entry: h5py.Group, metadata: dict, axes: list[dict]) -> None:
         entry["start_time"] = f"{general['date']}T{general['time']}{zone if zone[:1] in ('+', '-') else ''}"
 
 
-def read_nexus(group: h5py.Group, label: str, strict: bool = False, allow_external: bool = False) -> Told:
+def read_nexus(group: h5py.Group, label: str, strict: bool = False, allow_external: bool = False) -> SourceValues:
     """Quantities from the fields of the NXentry around a group, by whatever program it was written.
 
     Parameters
     ----------
     group : h5py.Group
     label, strict
-        See `Told`.
+        See `SourceValues`.
     allow_external : bool
         Whether fields may lie in other files.
 
     Returns
     -------
-    Told
+    SourceValues
         Fields that cannot be read are excluded, with a warning: they must not keep anybody from the events.
     """
-    told = Told("nexus", label, strict)
+    source_values = SourceValues("nexus", label, strict)
     entry = group
     while nexus_class(entry) != "NXentry" and entry.name not in ("/", None):
         entry = entry.parent
@@ -148,19 +148,19 @@ def read_nexus(group: h5py.Group, label: str, strict: bool = False, allow_extern
         unit = attribute(field, "units") or None
         if found is not None:
             known = row.unit is None or not isinstance(unit, str)
-            told.add(name, found if known else (found, unit), key=path)
+            source_values.add(name, found if known else (found, unit), key=path)
     for name in ("title", "start_time"):
         field = _field(entry, name, allow_external, label)
         found = None if field is None else _value(field, label)
         if not found or not isinstance(found, str):
             continue
         if name == "title":
-            told.add(name, found, key=name)
+            source_values.add(name, found, key=name)
         else:
             from rsciio_tpx3.metadata.user_input import add_moment
 
-            add_moment(told, found, name)
-    return told
+            add_moment(source_values, found, name)
+    return source_values
 
 
 def _place(entry: Any, row: Leaf, allow_external: bool, label: str) -> tuple[str | None, Any]:

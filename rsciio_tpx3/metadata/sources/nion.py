@@ -10,7 +10,7 @@ import os
 import zipfile
 
 from rsciio_tpx3.exceptions import FormatError, LimitError, format_errors
-from rsciio_tpx3.metadata.values import Told
+from rsciio_tpx3.metadata.values import SourceValues
 from rsciio_tpx3.utils.text_formats import MOST_BYTES, parse_text
 
 __all__ = ["is_tp3_tools", "read_swift", "read_tp3_tools"]
@@ -23,16 +23,16 @@ def is_tp3_tools(mapping: dict) -> bool:
     return len(_SIGNS & set(mapping)) >= 3
 
 
-def read_tp3_tools(mapping: dict, label: str, strict: bool = True) -> Told:
-    """Quantities of the settings of Tp3_tools; see `Told`."""
-    told = Told("tp3_tools", label, strict, original=mapping)
+def read_tp3_tools(mapping: dict, label: str, strict: bool = True) -> SourceValues:
+    """Quantities of the settings of Tp3_tools; see `SourceValues`."""
+    source_values = SourceValues("tp3_tools", label, strict, original=mapping)
     spim = [mapping.get("xspim_size"), mapping.get("yspim_size")]
     scan = [mapping.get("xscan_size", spim[0]), mapping.get("yscan_size", spim[1])]
     if None not in spim and scan == spim and 1 not in spim:
-        told.add("navigation_shape", spim, key="xspim_size, yspim_size")
-    told.add("bias_voltage", mapping.get("bias_voltage"), "V", key="bias_voltage")
-    told.add("exposure_time", mapping.get("acquisition_us"), "us", key="acquisition_us")
-    return told
+        source_values.add("navigation_shape", spim, key="xspim_size, yspim_size")
+    source_values.add("bias_voltage", mapping.get("bias_voltage"), "V", key="bias_voltage")
+    source_values.add("exposure_time", mapping.get("acquisition_us"), "us", key="acquisition_us")
+    return source_values
 
 
 def _node(mapping: dict, key: str | None) -> dict:
@@ -50,7 +50,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> str:
     return content.decode("utf-8-sig")
 
 
-def read_swift(path: str, strict: bool = True) -> Told:
+def read_swift(path: str, strict: bool = True) -> SourceValues:
     """Quantities of a Swift data item.
 
     Parameters
@@ -58,7 +58,7 @@ def read_swift(path: str, strict: bool = True) -> Told:
     path : str
         An ``.ndata1`` file.
     strict : bool
-        See `Told`.
+        See `SourceValues`.
 
     Raises
     ------
@@ -70,13 +70,13 @@ def read_swift(path: str, strict: bool = True) -> Told:
         with zipfile.ZipFile(path) as archive:
             text = _member(archive, name)
     metadata = _node(parse_text(text, ".json", f"{name}: metadata.json"), "metadata")
-    told = Told("survey", f"{name} (Nion Swift)", strict, original=metadata)
+    source_values = SourceValues("survey", f"{name} (Nion Swift)", strict, original=metadata)
     instrument = _node(metadata, "instrument") or _node(_node(metadata, "hardware_source"), "autostem")
-    told.add("beam_energy", instrument.get("high_tension"), "V", key="high_tension")
-    told.add("microscope", instrument.get("instrument_id"), key="instrument_id")
+    source_values.add("beam_energy", instrument.get("high_tension"), "V", key="high_tension")
+    source_values.add("microscope", instrument.get("instrument_id"), key="instrument_id")
     scan = _node(metadata, "scan")
     # what was dialled in; the angle between scan and detector differs by a constant of the instrument
-    told.add("scan_generator_rotation", scan.get("rotation_deg"), "deg", key="rotation_deg")
+    source_values.add("scan_generator_rotation", scan.get("rotation_deg"), "deg", key="rotation_deg")
     if "rotation_deg" not in scan:
-        told.add("scan_generator_rotation", scan.get("rotation"), "rad", key="rotation")
-    return told
+        source_values.add("scan_generator_rotation", scan.get("rotation"), "rad", key="rotation")
+    return source_values

@@ -18,7 +18,7 @@ from rsciio_tpx3.metadata.sources.emat import is_notes, read_notes
 from rsciio_tpx3.metadata.sources.nion import is_tp3_tools, read_tp3_tools
 from rsciio_tpx3.metadata.sources.serval import is_serval, read_serval
 from rsciio_tpx3.metadata.user_input import read_mapping
-from rsciio_tpx3.metadata.values import Told
+from rsciio_tpx3.metadata.values import SourceValues
 from rsciio_tpx3.utils.paths import names_in
 from rsciio_tpx3.utils.text_formats import load_text_file
 
@@ -95,7 +95,7 @@ def _other_acquisitions(folder: str, name: str, stem: str) -> list[str]:
     return [n for n in alike if n != name and not _is_piece(n, stem, os.path.splitext(n)[1])]
 
 
-def read_sidecar(path: str | os.PathLike, strict: bool = True) -> list[Told]:
+def read_sidecar(path: str | os.PathLike, strict: bool = True) -> list[SourceValues]:
     """What a file written by a program or a person tells.
 
     Parameters
@@ -103,11 +103,12 @@ def read_sidecar(path: str | os.PathLike, strict: bool = True) -> list[Told]:
     path : str
         Of a `.json`, `.yaml`, `.toml`, or `.txt` file.
     strict : bool
-        See `rsciio_tpx3.metadata.values.Told`; False also passes over a file that cannot be read, with a warning.
+        See `rsciio_tpx3.metadata.values.SourceValues`; False also passes over a file that cannot be read, with a
+        warning.
 
     Returns
     -------
-    list of Told
+    list of SourceValues
     """
     name = os.path.basename(path)
     try:
@@ -120,14 +121,14 @@ def read_sidecar(path: str | os.PathLike, strict: bool = True) -> list[Told]:
         _logger.warning(f"{problem} The recording is read without it.")
     except Exception as problem:
         # nobody can foresee what a file of this name holds, and it must not keep anybody from their data
-        told = f"{name!r} cannot be understood ({type(problem).__name__}: {problem})."
+        problem_text = f"{name!r} cannot be understood ({type(problem).__name__}: {problem})."
         if strict:
-            raise FormatError(f"{told} Correct it, or leave it out.") from problem
-        _logger.warning(f"{told} The recording is read without it.")
-    return [Told("written", name, strict)]
+            raise FormatError(f"{problem_text} Correct it, or leave it out.") from problem
+        _logger.warning(f"{problem_text} The recording is read without it.")
+    return [SourceValues("written", name, strict)]
 
 
-def _understood(mapping: dict, name: str, strict: bool) -> list[Told]:
+def _understood(mapping: dict, name: str, strict: bool) -> list[SourceValues]:
     if is_serval(mapping):
         return read_serval(mapping, f"{name} (Serval)", strict)
     if is_tp3_tools(mapping):
