@@ -14,6 +14,7 @@ from hyperspy_sparse.kernels import register_kernel as register_kernel
 from hyperspy_sparse.microscope import set_microscope as set_microscope
 from hyperspy_sparse.passes import one_pass as one_pass
 from hyperspy_sparse.passes import virtual_images as virtual_images
+from hyperspy_sparse.selection import select as select
 from hyperspy_sparse.signals import LazySparseDiffraction2D as LazySparseDiffraction2D
 from hyperspy_sparse.signals import LazySparseElectronDiffraction2D as LazySparseElectronDiffraction2D
 from hyperspy_sparse.signals import LazySparsePolarDiffraction2D as LazySparsePolarDiffraction2D
@@ -23,6 +24,7 @@ from hyperspy_sparse.signals import SparseElectronDiffraction2D as SparseElectro
 from hyperspy_sparse.signals import SparsePolarDiffraction2D as SparsePolarDiffraction2D
 from hyperspy_sparse.signals import SparseSignal2D as SparseSignal2D
 from hyperspy_sparse.signals import finish_loading as finish_loading
+from hyperspy_sparse.summary import recording_summary as recording_summary
 from rsciio_tpx3 import __version__ as __version__
 from rsciio_tpx3.csr.memory_limit import DenseMemoryError as DenseMemoryError
 from rsciio_tpx3.csr.memory_limit import get_limit as get_limit

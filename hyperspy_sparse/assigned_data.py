@@ -16,14 +16,15 @@ import sparse
 from dask.highlevelgraph import MaterializedLayer
 from hyperspy.signals import BaseSignal, LazySignal
 
-from hyperspy_sparse import blocks, nan_masks, twins
+from hyperspy_sparse import blocks, nan_masks, reductions, twins
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
 __all__ = ["as_lazy_data", "assign", "in_chunks", "watch_stock_classes"]
 
-_MAKE_DENSE = (twins.DENSE_CHUNKS, blocks.ANSWERS)  # names of layers whose chunks are NumPy's, whatever they take
+# names of layers whose chunks are NumPy's, whatever they take
+_MAKE_DENSE = (twins.DENSE_CHUNKS, blocks.ANSWERS, reductions.REDUCED)
 
 
 def as_lazy_data(value: Any, shape: tuple[int, ...]) -> da.Array:

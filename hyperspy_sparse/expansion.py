@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from dask.utils import format_bytes
 
-from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.memory_limit import ALWAYS_ALLOWED
 from rsciio_tpx3.frames.dask_array import sources_of
+from rsciio_tpx3.frames.in_memory import chunks_in_memory
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -73,11 +73,8 @@ def entries_of(data: da.Array) -> int | None:
 
 def _entries_in_memory(data: da.Array) -> int | None:
     """Entries of chunks that were kept by `persist`; None for other arrays."""
-    layer = getattr(data.dask, "layers", {}).get(data.name, {})
-    if len(layer) < data.npartitions:
-        return None
-    chunks = [getattr(task, "value", task) for task in layer.values()]
-    return sum(chunk.nnz for chunk in chunks) if all(isinstance(chunk, CSRFrames) for chunk in chunks) else None
+    chunks = chunks_in_memory(data)
+    return None if chunks is None else sum(chunk.nnz for chunk in chunks)
 
 
 def _entries_of_sources(data: da.Array) -> int | None:

@@ -25,6 +25,7 @@ from hyperspy_sparse import (
     navigator,
     noise,
     operands,
+    reductions,
     saving,
     slicing,
     ufuncs,
@@ -35,6 +36,7 @@ from hyperspy_sparse.calibration_cache import remember_geometries
 from hyperspy_sparse.summary import Summary, recording_summary
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, sparsified, twin_of
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
+from rsciio_tpx3.frames.in_memory import held_in_memory
 from rsciio_tpx3.utils.logs import follow_host
 
 if TYPE_CHECKING:
@@ -72,22 +74,6 @@ def _frame_by_frame(
     for place in np.ndindex(chunk.shape[:-2]):
         out[place] = function(np.asarray(chunk[place]), **options)
     return out
-
-
-def _with_data(make: Callable, out: BaseSignal | None, data: da.Array) -> BaseSignal | None:
-    """The signal that the host makes, or its `out`, with other data; nobody sees those of the host.
-
-    A plot of `out` draws as soon as it hears of a change, so it hears of it once, at the end.
-    """
-    if out is None:
-        result = make()
-        result.data = data.reshape(result.data.shape)
-        return result
-    with out.events.data_changed.suppress():
-        make()
-    out.data = data.reshape(out.data.shape)
-    out.events.data_changed.trigger(obj=out)
-    return None
 
 
 class SparseFramesMixin:
@@ -326,27 +312,39 @@ class SparseFramesMixin:
         data, n_nav = self._data, self._data.ndim - 2
         nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
         name = function.__name__
-        masked = None if rechunk or not name.startswith("nan") else nan_masks.behind(data)
+        masked = None if rechunk else nan_masks.behind(data)
         beside_mask = None if masked is None else nan_masks.reduced(name, masked, reduced)
         if beside_mask is not None:
-            return _with_data(lambda: host(function, axes, out=out), out, beside_mask)
+            return self._without(axes, beside_mask, out)
         sparsely = has_sparse_chunks(self) and name in _REDUCED_SPARSELY.get(data.dtype.kind, ())
         if rechunk or reduced not in (nav, sig, nav + sig) or not sparsely:
             return host(function, axes, out=out, rechunk=rechunk)
-        plain = name.removeprefix("nan")
-        moment = plain in ("std", "var")
-        additive = plain in ("sum", "mean") and data.dtype.kind in "ui"
-        in_blocks = blocks.in_blocks(data, additive=additive)
+        answer = reductions.reduced(name, data, reduced)
+        if answer is not None:
+            return self._without(axes, answer, out)
         try:
             # These never make a chunk dense, so they may have larger ones.
-            self._data = in_blocks
-            if not moment:
-                return host(function, axes, out=out, rechunk=rechunk)
-            dtype = np.var(np.zeros(1, data.dtype)).dtype
-            spread = blocks.moments(in_blocks, reduced, dtype, name.endswith("std"))
-            return _with_data(lambda: host(np.mean, axes, out=out, rechunk=rechunk), out, spread)
+            self._data = blocks.in_blocks(data)
+            return host(function, axes, out=out, rechunk=rechunk)
         finally:
             self._data = data
+
+    def _without(self, axes: Any, data: da.Array, out: BaseSignal | None) -> BaseSignal | None:
+        """What the host makes of data that it has reduced over `axes`: a signal, or its `out` with other data."""
+        data = data if data.ndim else data.reshape((1,))
+        if out is None:
+            gone = self.axes_manager[axes]
+            new = self._deepcopy_with_new_data(data)
+            new._remove_axis([axis.index_in_axes_manager for axis in (gone if np.iterable(gone) else (gone,))])
+            return new
+        if out.data.shape != data.shape:
+            raise ValueError(
+                f"out has data of shape {out.data.shape}, but the result has {data.shape} (NumPy order). Make `out` by "
+                "the same call without it."
+            )
+        out.data = data
+        out.events.data_changed.trigger(obj=out)
+        return None
 
     def rebin(
         self,
@@ -496,7 +494,10 @@ class SparseFramesMixin:
         self.tmp_parameters = stock.tmp_parameters
 
     def persist(self, **kwargs: Any) -> None:
-        """Read everything once and keep the sparse chunks in memory, in place.
+        """Read everything once and keep the sparse frames in memory, in place.
+
+        They are one piece there, whatever the chunks, so that analyses cut it as they like; where a cluster is
+        connected, its workers keep the chunks.
 
         Parameters
         ----------
@@ -504,7 +505,9 @@ class SparseFramesMixin:
             Passed to :meth:`dask.array.Array.persist`.
         """
         deferred.read_recording(self)
-        self.data = self.data.persist(**kwargs)
+        before = self.data.name
+        self.data = held_in_memory(self.data, **kwargs)
+        navigator.renamed(self, before)
         self.events.data_changed.trigger(obj=self)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:

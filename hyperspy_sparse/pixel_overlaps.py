@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.compiled import njit, njit_inner
 
 __all__ = ["are_convex", "overlaps", "ring_weights", "sector_slices"]
 
@@ -96,7 +96,7 @@ def overlaps(corners: np.ndarray, slices: np.ndarray, extents: list[np.ndarray])
     return shares, places
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _cut(points: np.ndarray, n: int, axis: int, bound: float, sign: float, out: np.ndarray) -> int:
     """Corners of a polygon on one side of a line: ``sign * (coordinate - bound) >= 0``; how many there are."""
     m = 0
@@ -114,7 +114,7 @@ def _cut(points: np.ndarray, n: int, axis: int, bound: float, sign: float, out: 
     return m
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _area(points: np.ndarray, n: int) -> float:
     """Area of a polygon, without sign; seen from its first corner, so that no digits are lost far from the origin."""
     twice = 0.0
@@ -129,18 +129,20 @@ def _fill_shares(
     corners: np.ndarray, slices: np.ndarray, places: np.ndarray, x: np.ndarray, y: np.ndarray, shares: np.ndarray
 ) -> None:
     half, row, rest = np.empty((_CORNERS, 2)), np.empty((_CORNERS, 2)), np.empty((_CORNERS, 2))
+    # as arguments, literals are types of their own, and `_cut` would be compiled for each
+    four, first, second = np.int64(4), np.int64(0), np.int64(1)
     for sector in range(len(corners)):
         x0, y0, x1, y1 = slices[sector]
         place = places[sector, 0]
         for i in range(x0, x1):
-            n = _cut(corners[sector], 4, 0, x[0, i], 1.0, half)
-            n_row = _cut(half, n, 0, x[1, i], -1.0, row)
+            n = _cut(corners[sector], four, first, x[0, i], 1.0, half)
+            n_row = _cut(half, n, first, x[1, i], -1.0, row)
             height = x[1, i] - x[0, i]
             for k in range(y0, y1):
                 share = 0.0
                 if n_row > 2:
-                    n = _cut(row, n_row, 1, y[0, k], 1.0, half)
-                    n = _cut(half, n, 1, y[1, k], -1.0, rest)
+                    n = _cut(row, n_row, second, y[0, k], 1.0, half)
+                    n = _cut(half, n, second, y[1, k], -1.0, rest)
                     share = _area(rest, n) / (height * (y[1, k] - y[0, k]))
                 shares[place] = share
                 place += 1
@@ -175,7 +177,7 @@ def ring_weights(
     return pixels, weights, begins
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _add_ring(
     ring: int, n_sectors: int, slices: np.ndarray, shares: np.ndarray, places: np.ndarray, image: np.ndarray
 ) -> tuple[int, int, int, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from dask.utils import format_bytes
 
+from hyperspy_sparse import navigator
 from hyperspy_sparse.arguments import needs_signal
 from hyperspy_sparse.expansion import entries_of, sparse_bytes
 from rsciio_tpx3.frames.dask_array import is_in_memory, source_of
@@ -209,7 +210,7 @@ def recording_summary(signal: BaseSignal, read: bool = True) -> Summary:
 
         read_recording(signal)
     data = signal._data
-    waiting = vars(signal).get("_waiting_for") is not None
+    waiting = vars(signal).get("_deferred_frames") is not None
     known = {} if waiting else _of_metadata(signal)
     return Summary(
         entries=None if waiting else entries_of(data),
@@ -224,6 +225,9 @@ def recording_summary(signal: BaseSignal, read: bool = True) -> Summary:
 
 def _counts_of(signal: BaseSignal) -> np.ndarray | None:
     """Events of each position, shape of the navigation; None where they are not known without reading."""
+    known = navigator.counts_of(signal)
+    if known is not None:  # sources may know no more than how many pixels counted
+        return known
     source = source_of(signal._data)
     if source is not None and (counts := source.row_events()) is not None:
         return counts.reshape(source.nav_shape)

@@ -26,7 +26,7 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.utils.least_recent import LeastRecent
 from rsciio_tpx3.utils.units import shown
 
-__all__ = ["can_stand_in", "fill_stack", "mask_of", "masked_sums", "stand_in"]
+__all__ = ["can_stand_in", "fill_stack", "mask_of", "masked_image", "masked_sums", "stand_in"]
 
 
 def mask_of(signal: BaseSignal, detector: Any) -> tuple[np.ndarray, np.dtype]:
@@ -100,6 +100,8 @@ def _apply(roi: Any, described: list[dict], shape: tuple[int, ...]) -> tuple[np.
 class _Sums:
     """Kernel of several masks at once, or of one `alone`, whose answer has no axis of masks."""
 
+    any_type = True
+
     def __init__(self, masks: ArrayLike, dtype: DTypeLike, alone: bool = False) -> None:
         self.masks, self.dtype, self.alone = _labelled(np.asarray(masks)), dtype, alone
         self.additive = np.dtype(dtype).kind in "ui"
@@ -122,6 +124,12 @@ def _labelled(masks: np.ndarray) -> Masks:
 def masked_sums(data: da.Array, masks: ArrayLike, dtype: DTypeLike) -> da.Array:
     """Sums under several masks: dask array of shape nav_shape + (n_masks,)."""
     return blocks.apply_kernel(data, _Sums(masks, dtype), (len(masks),), dtype)
+
+
+def masked_image(data: da.Array, mask: np.ndarray) -> da.Array:
+    """Sums under one mask: dask array of shape nav_shape, in the type of NumPy's sum."""
+    dtype = np.sum(np.zeros(1, data.dtype)).dtype
+    return blocks.apply_kernel(data, _Sums([mask], dtype, alone=True), (), dtype)
 
 
 _NO_AREA = (Line2DROI, Point1DROI, Point2DROI)

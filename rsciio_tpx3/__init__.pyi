@@ -20,5 +20,6 @@ from rsciio_tpx3.information import available_signals as available_signals
 from rsciio_tpx3.information import file_info as file_info
 from rsciio_tpx3.scan_delay import find_scan_delay as find_scan_delay
 from rsciio_tpx3.tpx3 import file_reader as file_reader
+from rsciio_tpx3.utils.logs import set_log_level as set_log_level
 
 __version__: str

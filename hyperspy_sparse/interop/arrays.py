@@ -8,7 +8,7 @@ import dask.array as da
 import scipy.sparse
 
 from hyperspy_sparse.arguments import need_signal
-from hyperspy_sparse.interop.exchange import run_udf, to_libertem, to_py4dstem, to_quantem
+from hyperspy_sparse.interop.exchange import run_udf, to_libertem, to_py4dstem, to_quantem, to_quantem_direct
 from hyperspy_sparse.interop.napari import FrameView, to_napari
 from hyperspy_sparse.twins import has_sparse_chunks, sparsified
 from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
 
 
-__all__ = ["FrameView", "convert", "run_udf", "to_libertem", "to_napari", "to_py4dstem", "to_quantem", "to_sparse"]
+__all__ = [
+    "FrameView",
+    "convert",
+    "run_udf",
+    "to_libertem",
+    "to_napari",
+    "to_py4dstem",
+    "to_quantem",
+    "to_quantem_direct",
+    "to_sparse",
+]
 
 
 def to_sparse(signal: BaseSignal) -> BaseSignal:

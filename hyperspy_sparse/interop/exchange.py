@@ -17,6 +17,8 @@ from hyperspy_sparse.axes import require_uniform
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
 from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.utils.integers import is_whole
+from rsciio_tpx3.utils.units import shown
 
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.frames.source import FrameSource
 
 
-__all__ = ["run_udf", "to_libertem", "to_py4dstem", "to_quantem"]
+__all__ = ["run_udf", "to_libertem", "to_py4dstem", "to_quantem", "to_quantem_direct"]
 
 
 @needs_signal
@@ -255,6 +257,97 @@ def to_quantem(signal: BaseSignal) -> Any:
         units=[unit for _, _, unit in described],
         signal_units=signal.metadata.get_item("Signal.quantity", "Counts"),
     )
+
+
+@needs_signal
+def to_quantem_direct(
+    signal: BaseSignal,
+    across: int = 15,
+    *,
+    aberrations: dict | None = None,
+    rotation: str | None = None,
+    flip: bool | None = None,
+    show_progressbar: bool | None = None,
+) -> Any:
+    """quantem's direct ptychography of a scan, from tilted images: no dense 4D array is made.
+
+    Parameters
+    ----------
+    signal : one of the sparse signal classes
+        With what `hyperspy_sparse.phase` needs in its metadata.
+    across : int
+        Groups along the diameter of the disk, an odd number: quantem's pixels have one in the middle.
+    aberrations, rotation, flip, show_progressbar
+        As in `hyperspy_sparse.phase`. Of the aberrations quantem gets C10; it fits others itself.
+
+    Returns
+    -------
+    quantem.diffractive_imaging.direct_ptychography.DirectPtychography
+        Ready to `reconstruct`. Counts are divided by their mean over all groups, not by that of each image.
+
+    Raises
+    ------
+    ValueError
+        If `across` is even, the scan is turned against the detector, or the metadata lack something.
+
+    Examples
+    --------
+    >>> import hyperspy_sparse
+    >>> s = hyperspy_sparse.data.phase_object()
+    >>> found = hyperspy_sparse.interop.to_quantem_direct(s)  # doctest: +SKIP
+    >>> found.reconstruct(deconvolution_kernel="ssb")  # doctest: +SKIP
+    """
+    about = direct_arguments(signal, across, aberrations, rotation, flip, show_progressbar)
+    from quantem.core.datastructures import Dataset2d, Dataset3d
+    from quantem.diffractive_imaging.direct_ptychography import DirectPtychography
+
+    images = Dataset3d.from_array(about["images"], units=("index", "A", "A"), sampling=(1, *about["step"]))
+    mask = Dataset2d.from_array(about["mask"], units=("mrad", "mrad"), sampling=(about["pixel"],) * 2)
+    return DirectPtychography.from_virtual_bfs(
+        images,
+        mask,
+        energy=about["energy"],
+        rotation_angle=0.0,
+        aberration_coefs=about["aberrations"],
+        semiangle_cutoff=about["semiangle"],
+        verbose=False,
+    )
+
+
+def direct_arguments(
+    signal: BaseSignal, across: int, aberrations: Any, rotation: Any, flip: Any, show_progressbar: bool | None
+) -> dict:
+    """What quantem's direct ptychography is told, as plain arrays and numbers.
+
+    Its detector has its origin in the corner, as after ``ifftshift``; images are in the order of the mask's pixels.
+    """
+    from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
+
+    if not is_whole(across, 1) or int(across) % 2 == 0:
+        raise ValueError(f"across={shown(across)}: expected an odd number of groups along a diameter, such as 15.")
+    what = "to_quantem_direct"
+    stack, groups, optics = stack_and_optics(signal, what, across, None, None, aberrations, rotation, flip)
+    images = computed_images(stack, show_progressbar).astype(np.float32)
+    side = 4 * int(max(np.abs(groups.row).max(), np.abs(groups.column).max()) + 1)
+    if optics.rotation % 360 != 0:
+        raise ValueError(
+            f"to_quantem_direct: the scan is turned by {optics.rotation:g} deg against the detector, and it is not "
+            "established which way quantem counts that. Use hyperspy_sparse.phase, which is tested for it."
+        )
+    row = -groups.row if optics.flip else groups.row
+    place = (row % side) * side + groups.column % side
+    mask = np.zeros(side * side, bool)
+    mask[place] = True
+    images = images[np.argsort(place)]
+    return {
+        "images": images / (images.sum(dtype=np.float64) / images[0].size),
+        "mask": mask.reshape(side, side),
+        "pixel": groups.width * optics.pixel_angle,
+        "step": tuple(10 * step for step in optics.scan_step),
+        "energy": optics.beam_energy * 1e3,
+        "semiangle": optics.semi_angle,
+        "aberrations": {"C10": 10 * optics.aberrations.get("C10", 0.0)},
+    }
 
 
 def _four_axes(signal: BaseSignal, what: str) -> Any:

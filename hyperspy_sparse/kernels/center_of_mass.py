@@ -72,6 +72,9 @@ def center_of_mass(frames: CSRFrames, mask: np.ndarray | None = None, threshold:
     return out
 
 
+center_of_mass.any_type = True  # the moments of counts of one byte are those of the same counts in eight
+
+
 def _fits_32_bits(frames: CSRFrames) -> bool:
     small = max(frames.sig_shape) <= loops.LONGEST_SIDE and frames.n_pixels <= loops.MOST_PIXELS
     return small and frames.data.dtype == np.uint8

@@ -39,6 +39,7 @@ class Kernel:
         self.function = function
         self.options = options
         self.additive = additive
+        self.any_type = getattr(function, "any_type", False)
 
     def __call__(self, frames: CSRFrames) -> np.ndarray:
         """Answers for frames of shape (n, height, width): an ndarray (n, ...)."""

@@ -66,10 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     add_metadata_parser(commands)
     add_convert_parser(commands)
     add_check_parser(commands)
+    add_compile_parser(commands)
     add_record_parser(commands)
     add_watch_parser(commands)
     add_replay_parser(commands)
-    add_compile_parser(commands)
     return parser
 
 

@@ -8,7 +8,7 @@ into their rows is a friendly counting sort. Then a few rows at a time, as much 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.compiled import njit, njit_inner
 
 __all__ = ["csr_from_hits", "csr_from_keys", "key_type", "pixel_bits", "rows_from_keys"]
 
@@ -45,7 +45,7 @@ def _into_rows(keys: np.ndarray, n_bits: int, row_bits: int, place: np.ndarray, 
         out[at] = key & mask
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _radix_pass(keys: np.ndarray, shift: int, count: np.ndarray, out: np.ndarray) -> None:
     """Sort by the digit above `shift`, keeping the order of equal digits."""
     low, mask, one = np.uint32(shift), np.uint32(len(count) - 1), np.uint32(1)

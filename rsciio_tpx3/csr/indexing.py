@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["crop", "getitem", "take_rows"]
 
+_RUN_ROWS = 4
+"""Rows of a run from which on a copy of each run takes less time than finding each entry."""
+
 
 def getitem(frames: CSRFrames, key: Any) -> Any:
     """`frames[key]` as NumPy defines it.
@@ -67,9 +70,23 @@ def take_rows(frames: CSRFrames, rows: ArrayLike) -> CSRFrames:
     counts = (frames.indptr[1:] - frames.indptr[:-1])[flat]
     indptr = np.zeros(flat.size + 1, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
+    data, indices = _entries_of_rows(frames, flat, counts, indptr)
+    return frames._make(data, indices, indptr, shape)
+
+
+def _entries_of_rows(
+    frames: CSRFrames, rows: np.ndarray, counts: np.ndarray, indptr: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and pixels of rows in any order."""
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    if breaks.size * _RUN_ROWS < rows.size:  # runs of neighbours are copied as they are
+        first, last = rows[np.append(0, breaks)], rows[np.append(breaks, rows.size) - 1]
+        spans = [slice(a, b) for a, b in zip(frames.indptr[first].tolist(), frames.indptr[last + 1].tolist())]
+        data, indices = (np.concatenate([part[span] for span in spans]) for part in (frames.data, frames.indices))
+        return data, indices
     # Entry k of new row r comes from the start of the old row plus k.
-    entries = np.arange(indptr[-1]) + np.repeat(frames.indptr[flat] - indptr[:-1], counts)
-    return frames._make(frames.data[entries], frames.indices[entries], indptr, shape)
+    entries = np.arange(indptr[-1]) + np.repeat(frames.indptr[rows] - indptr[:-1], counts)
+    return frames.data[entries], frames.indices[entries]
 
 
 def crop(frames: CSRFrames, rows: ArrayLike, sig_key: tuple) -> CSRFrames:
@@ -80,14 +97,15 @@ def crop(frames: CSRFrames, rows: ArrayLike, sig_key: tuple) -> CSRFrames:
         return take_rows(frames, rows)
     rows = np.asarray(rows)
     flat = np.ascontiguousarray(rows, dtype=np.int64).ravel()
-    y_of, x_of = _new_place(y_kept, height), _new_place(x_kept, width)
+    place = _places(y_kept, x_kept, (height, width))
     counts = np.zeros(flat.size, dtype=np.int64)
     values, back = carried(frames.data)
-    args = (values, frames.indices, frames.indptr, flat, width, y_of, x_of, x_kept.size)
-    n_kept = kernels.crop_rows(*args, counts, values[:0].copy(), frames.indices[:0].copy())
-    data = np.empty(n_kept, dtype=values.dtype)
-    indices = np.empty(n_kept, dtype=frames.indices.dtype)
-    kernels.crop_rows(*args, counts, data, indices)
+    room = int((frames.indptr[flat + 1] - frames.indptr[flat]).sum())
+    data, indices = np.empty(room, values.dtype), np.empty(room, frames.indices.dtype)
+    n_kept = kernels.crop_rows(values, frames.indices, frames.indptr, flat, place, counts, data, indices)
+    # given back to the system where they are, without a copy
+    data.resize(n_kept, refcheck=False)
+    indices.resize(n_kept, refcheck=False)
     indptr = np.zeros(flat.size + 1, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
     if _reverses(y_kept) or _reverses(x_kept):
@@ -174,7 +192,8 @@ def _reverses(kept: np.ndarray) -> bool:
     return kept.size > 1 and kept[1] < kept[0]
 
 
-def _new_place(kept: np.ndarray, n: int) -> np.ndarray:
-    place = np.full(n, -1, dtype=np.int64)
-    place[kept] = np.arange(kept.size)
-    return place
+def _places(y_kept: np.ndarray, x_kept: np.ndarray, sig_shape: tuple[int, ...]) -> np.ndarray:
+    """The pixel that each pixel of the detector becomes in a cut-out; -1 outside of it."""
+    place = np.full(sig_shape, -1, dtype=np.int32 if math.prod(sig_shape) < 2**31 else np.int64)
+    place[np.ix_(y_kept, x_kept)] = np.arange(y_kept.size * x_kept.size).reshape(y_kept.size, x_kept.size)
+    return place.ravel()

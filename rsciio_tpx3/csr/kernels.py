@@ -191,33 +191,25 @@ def crop_rows(
     indices: np.ndarray,
     indptr: np.ndarray,
     rows: np.ndarray,
-    width: int,
-    y_of: np.ndarray,
-    x_of: np.ndarray,
-    new_width: int,
+    place: np.ndarray,
     counts: np.ndarray,
     out: np.ndarray,
     pixels: np.ndarray,
 ) -> int:
     """Keep the entries of `rows` whose pixel lies in a cut-out of the detector.
 
-    `y_of` and `x_of` map an old coordinate to the new one, or to -1 outside the cut-out. Returns
-    the number of entries; `counts` (rows,) takes those of each row. A first call with empty `out`
-    and `pixels` counts only.
+    `place`, shape (pixels,), is the pixel that each pixel becomes, or -1 outside the cut-out. `out` and `pixels` have
+    room for all entries of the rows. Returns the number of entries kept; `counts` (rows,) takes those of each row.
     """
     n_kept = 0
-    write = out.size > 0
     for k in range(rows.size):
         before = n_kept
         for entry in range(indptr[rows[k]], indptr[rows[k] + 1]):
-            pixel = indices[entry]
-            y = y_of[pixel // width]
-            x = x_of[pixel % width]
-            if y >= 0 and x >= 0:
-                if write:
-                    out[n_kept] = data[entry]
-                    pixels[n_kept] = y * new_width + x
-                n_kept += 1
+            pixel = place[np.uint64(indices[entry])]
+            # each is written, and written over where it was not to be kept, so that nothing has to be decided
+            out[n_kept] = data[entry]
+            pixels[n_kept] = pixel
+            n_kept += pixel >= 0
         counts[k] = n_kept - before
     return n_kept
 

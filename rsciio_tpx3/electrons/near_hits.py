@@ -8,7 +8,7 @@ order. Most have their nearest hit's other neighbours for neighbours, and those 
 
 import numpy as np
 
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.compiled import njit, njit_inner
 
 __all__ = ["LONGEST", "join_near_hits"]
 
@@ -57,9 +57,10 @@ def join_near_hits(
     reach = np.int32(1 if corners else 0)
     for first in range(0, n, _BLOCK):
         stop = min(first + _BLOCK, n)
-        end, alive = _reached(when, first, stop, 1, np.uint32(window))
+        # a literal 1 would be a type of its own, and compiled for itself
+        end, alive = _reached(when, first, stop, np.int64(1), np.uint32(window))
         own, near = joined[first:stop], nearest[: stop - first]
-        _compare(place, when, first, stop, 1, end, np.int32(stride), reach, np.uint32(window), own, near)
+        _compare(place, when, first, stop, np.int64(1), end, np.int32(stride), reach, np.uint32(window), own, near)
         _join_block(parent, joined, first, own, near)
         while alive:  # many hits within the window
             begin = end
@@ -72,7 +73,7 @@ def join_near_hits(
     return parent
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _places_and_times(
     toa: np.ndarray, pixel: np.ndarray, row_start: np.ndarray, column: np.ndarray, place: np.ndarray, when: np.ndarray
 ) -> None:
@@ -86,7 +87,7 @@ def _places_and_times(
         when[i] = np.uint32(toa[i])
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _reached(when: np.ndarray, first: int, stop: int, begin: int, window: int) -> tuple[int, bool]:
     """Where distances from `begin` on end for a word of bits, and whether the window reaches beyond."""
     end, alive = begin, True
@@ -102,7 +103,7 @@ def _reached(when: np.ndarray, first: int, stop: int, begin: int, window: int) -
     return end, alive
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _compare(
     place: np.ndarray,
     when: np.ndarray,
@@ -147,7 +148,7 @@ def _compare(
             near[i] = number if match else near[i]
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _join_block(parent: np.ndarray, joined: np.ndarray, first: int, bits: np.ndarray, nearest: np.ndarray) -> None:
     """Join each hit of a block with the nearest, and with those that are not known to be joined with that one."""
     one = np.uint32(1)
@@ -159,10 +160,10 @@ def _join_block(parent: np.ndarray, joined: np.ndarray, first: int, bits: np.nda
         # the bits without the lowest, and without the nearest hit's own
         rest = np.uint32(bits[i] & (bits[i] - one) & ~(joined[near] << nearest[i]))
         if rest:
-            _unite(parent, hit, 1, rest)
+            _unite(parent, hit, np.int64(1), rest)
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _unite(parent: np.ndarray, hit: int, distance: int, bits: int) -> None:
     """Join a hit with those so far before it and more, one for each bit that is set."""
     root = _root(parent, hit)
@@ -176,7 +177,7 @@ def _unite(parent: np.ndarray, hit: int, distance: int, bits: int) -> None:
         distance += 1
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _root(parent: np.ndarray, hit: int) -> int:
     while parent[hit] != hit:
         parent[hit] = parent[parent[hit]]

@@ -67,7 +67,14 @@ def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position: str) -> 
     -------
     Summaries
     """
-    earliest, largest, size, tot, duration = _summaries(label, n_clusters, hits.toa, hits.tot)
+    # Arrays are made here: each that a compiled function makes takes as long to compile as its loop.
+    earliest, last = np.empty(n_clusters + 1, np.int32), np.empty(n_clusters, np.int32)
+    best = np.zeros(n_clusters, np.uint64)  # ToT above, and below it a number that falls from hit to hit
+    size, tot = np.zeros(n_clusters, np.int32), np.zeros(n_clusters, np.int64)
+    _summaries(label, hits.tot, earliest, last, best, size, tot)
+    earliest = earliest[:n_clusters]
+    largest = (np.uint64(0xFFFFFFFF) - (best & np.uint64(0xFFFFFFFF))).astype(np.int32)
+    duration = hits.toa[last] - hits.toa[earliest]
     sum_y = sum_x = np.empty(0, np.int64)
     if position == "earliest":
         _largest_of_equal_times(earliest, label, hits.toa, hits.tot)
@@ -78,11 +85,16 @@ def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position: str) -> 
 
 
 @njit(nogil=True, cache=True)
-def _summaries(label: np.ndarray, n_clusters: int, toa: np.ndarray, tot: np.ndarray) -> tuple:
+def _summaries(
+    label: np.ndarray,
+    tot: np.ndarray,
+    earliest: np.ndarray,
+    last: np.ndarray,
+    best: np.ndarray,
+    size: np.ndarray,
+    total: np.ndarray,
+) -> None:
     """The columns that are always wanted; the loop over hits decides nothing, so that no guess of it can be wrong."""
-    earliest, last = np.empty(n_clusters + 1, np.int32), np.empty(n_clusters, np.int32)
-    best = np.zeros(n_clusters, np.uint64)  # ToT above, and below it a number that falls from hit to hit
-    size, total = np.zeros(n_clusters, np.int32), np.zeros(n_clusters, np.int64)
     half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
     seen = np.uint64(0)
     for i in range(len(label)):
@@ -94,11 +106,6 @@ def _summaries(label: np.ndarray, n_clusters: int, toa: np.ndarray, tot: np.ndar
         best[c] = max(best[c], (np.uint64(tot[i]) << half) | (low - np.uint64(i)))
         size[c] += 1
         total[c] += np.int64(tot[i])
-    largest, duration = np.empty(n_clusters, np.int32), np.empty(n_clusters, np.int64)
-    for c in range(n_clusters):
-        largest[c] = low - (best[c] & low)
-        duration[c] = toa[last[c]] - toa[earliest[c]]
-    return earliest[:n_clusters], largest, size, total, duration
 
 
 @njit(nogil=True, cache=True)

@@ -16,7 +16,6 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.exceptions import LimitError
-from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_tasks
 from rsciio_tpx3.frames.source import FrameSource
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     import dask.array as da
 
 
-__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "is_in_memory", "read_frames", "source_of", "sources_of", "to_dask",
-           "without_empty_chunks"]  # fmt: skip
+__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "are_runs", "is_in_memory", "read_frames", "source_of", "sources_of",
+           "to_dask", "without_empty_chunks"]  # fmt: skip
 
 _NAME = "csr-frames-"  # of the layer in the graph
 
@@ -66,8 +65,7 @@ def to_dask(frame_source: FrameSource, chunks: int | str | tuple = "auto") -> da
     --------
     >>> import numpy as np
     >>> from rsciio_tpx3 import to_dask
-    >>> from rsciio_tpx3.frames.memory_source import MemorySource
-    >>> counts = np.zeros((3, 5, 16, 12), dtype=np.uint8)
+    >>>     >>> counts = np.zeros((3, 5, 16, 12), dtype=np.uint8)
     >>> counts[1, 2, 3, 4] = 7
     >>> array = to_dask(MemorySource.from_dense(counts))
     >>> int(array.sum())
@@ -152,7 +150,8 @@ def is_in_memory(array: da.Array) -> bool:
 def _holds_frames(layer: Any) -> bool:
     """Whether the tasks of a layer have their frames: of a source in memory, or kept by ``persist``."""
     task = next(iter(layer.values()), None)
-    return isinstance(getattr(task, "value", task), CSRFrames) or isinstance(_source_in(layer), MemorySource)
+    source = _source_in(layer)
+    return isinstance(getattr(task, "value", task), CSRFrames) or (source is not None and source.in_memory)
 
 
 def _is_ours(name: str) -> bool:
@@ -219,19 +218,24 @@ def _nav_chunks(
 
 def _contiguous(sizes: tuple, nav_shape: tuple[int, ...]) -> tuple:
     """Refuse chunks whose rows are not one span: the reader is asked for spans."""
-    split = [i for i, s in enumerate(sizes) if len(s) > 1]
-    below = sizes[: split[-1]] if split else ()
-    if len(nav_shape) > 1 and split and split[-1] == len(nav_shape) - 1:
+    if len(nav_shape) > 1 and len(sizes[-1]) > 1:
         raise ValueError(
             f"the last navigation axis ({nav_shape[-1]} positions) cannot be split: chunks are "
             "whole scan lines. Use more, shorter chunks along the axis before it."
         )
-    if any(max(s) > 1 for s in below):
+    if not are_runs(sizes):
         raise ValueError(
             f"chunks {sizes} are not single runs of scan lines: where one navigation axis is "
             "split, the axes before it need chunks of 1."
         )
     return sizes
+
+
+def are_runs(sizes: tuple) -> bool:
+    """Whether chunks of these sizes along the navigation axes are runs of rows, one after the other."""
+    split = [i for i, s in enumerate(sizes) if len(s) > 1]
+    below = sizes[: split[-1]] if split else ()
+    return all(max(s) <= 1 for s in below) and (len(sizes) == 1 or len(sizes[-1]) == 1)
 
 
 def _pieces(n: int, size: int) -> tuple[int, ...]:

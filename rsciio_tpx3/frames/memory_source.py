@@ -26,6 +26,8 @@ class MemorySource(FrameSource):
     Parameters
     ----------
     frames : CSRFrames, shape nav_shape + (height, width)
+    token : str, optional
+        What these counts and no others are called, for dask's names of arrays; by default a hash of all of them.
 
     Examples
     --------
@@ -34,12 +36,14 @@ class MemorySource(FrameSource):
     ((2, 3), (2, 4, 5))
     """
 
-    def __init__(self, frames: CSRFrames) -> None:
+    in_memory = True
+
+    def __init__(self, frames: CSRFrames, token: str | None = None) -> None:
         self._frames = frames
         self.nav_shape = frames.nav_shape
         self.sig_shape = cast("tuple[int, int]", frames.sig_shape)
         self.dtype = frames.dtype
-        self._token: str | None = None
+        self._token = token
         self._first_row = 0
 
     @classmethod

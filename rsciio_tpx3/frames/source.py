@@ -29,8 +29,11 @@ class FrameSource(ABC):
         Detector ``(height, width)``.
     dtype : numpy.dtype
         Type of the counts.
+    in_memory : bool
+        Whether `frames` gives what is in memory already, so that it costs little; False where nothing else is said.
     """
 
+    in_memory: bool = False
     nav_shape: tuple[int, ...]
     sig_shape: tuple[int, int]
     dtype: np.dtype

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsciio_tpx3.frames.dask_array import to_dask
+from rsciio_tpx3.frames.in_memory import held_in_memory
 from rsciio_tpx3.utils.extensions import extension
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def frames_signal(
     if sig_axes is None:
         sig_axes = [axis(name, size, navigate=False, units="px") for name, size in zip(("ky", "kx"), frames.sig_shape)]
     signal = {
-        "data": data if lazy else data.persist(),
+        "data": data if lazy else held_in_memory(data),
         "axes": [*nav_axes, *sig_axes],
         "metadata": metadata,
         "original_metadata": original_metadata,

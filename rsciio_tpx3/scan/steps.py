@@ -140,6 +140,19 @@ def _support(edges: np.ndarray, i: int, period: float, tolerance: float) -> int:
 
 
 @njit(cache=True)
+def _misfit(edges: np.ndarray, i: int, period: float, tolerance: float) -> float:
+    """How far the edge one period after edge `i` is from its place, ticks; infinite where there is none."""
+    least = np.inf
+    for j in range(i + 1, min(i + 1 + _LOOKS, len(edges))):
+        off = edges[j] - edges[i] - period
+        if off > tolerance:
+            break
+        if off >= -tolerance:
+            least = min(least, abs(off))
+    return least
+
+
+@njit(cache=True)
 def _is_out(
     edges: np.ndarray, good: int, e: int, anchored: bool, period: float, tolerance: float, short: float
 ) -> bool:
@@ -147,7 +160,9 @@ def _is_out(
     apart = edges[e] - edges[good]
     own, of_e = _support(edges, good, period, tolerance), _support(edges, e, period, tolerance)
     if own >= 1 and own >= of_e:
-        return True
+        # the last edges of a burst and the line after it may all be near enough: the one that fits best is the line
+        near = not anchored and own == of_e and apart <= 2 * tolerance
+        return not (near and _misfit(edges, e, period, tolerance) < _misfit(edges, good, period, tolerance))
     if own or of_e or not anchored or apart > 0.5 * period:
         return False  # the end of a train out of step may be its last line: its number decides
     # before a pause, or at the end: nothing goes on. Two quick ones are a burst, whose beginning may be missing

@@ -78,7 +78,7 @@ def make_timetable(scan: Scan, origin: int, step: int, span: int, most: int) -> 
     return Timetable(begin[: n + 1], position[:n], cell, shift)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _intervals(
     start: np.ndarray,
     stop: np.ndarray,

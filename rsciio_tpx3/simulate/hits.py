@@ -26,7 +26,7 @@ from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import collecting_pixels, pixel_addresses
 from rsciio_tpx3.simulate.times import exact_ticks
 from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.compiled import njit, njit_inner
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.geometry import Layout
@@ -166,14 +166,12 @@ class PixelTable:
         self.chip = np.maximum(chip, 0).astype(np.uint8)
 
 
-@njit(nogil=True, cache=True)
 def pixels_under(collector: np.ndarray, height: int, width: int, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Flat index of the pixel that collects at each point, -1 outside the detector."""
+    row, column = np.floor(y), np.floor(x)
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     pixel = np.full(len(y), -1, np.int64)
-    for i in range(len(y)):
-        row, column = int(np.floor(y[i])), int(np.floor(x[i]))
-        if 0 <= row < height and 0 <= column < width:
-            pixel[i] = collector[row * width + column]
+    pixel[inside] = collector[(row[inside] * width + column[inside]).astype(np.int64)]
     return pixel
 
 
@@ -220,8 +218,8 @@ def make_hits(
     if np.any(time[1:] < time[:-1]):  # walk and jitter swap neighbours
         hits = _taken(hits, np.argsort(time, kind="stable"))
     if model.dead_time is not None:
-        dead = model._ticks[2]
-        hits = _taken(hits, _alive(hits.time, hits.pixel, hits.tot, dead, busy))
+        dead, keep = model._ticks[2], np.zeros(len(hits.time), np.bool_)
+        hits = _taken(hits, _alive(hits.time, hits.pixel, hits.tot, dead, busy, keep))
     return hits
 
 
@@ -258,11 +256,12 @@ def _shared(
     found = _share_charge(
         rng, electrons.y, electrons.x, *table.sig_shape, table.collector, model.cloud, model.wander,
         model.energy, model.energy_spread, model.threshold, pixel, charge, owner,
+        np.empty(15), np.empty(9, np.int64),
     )  # fmt: skip
     return pixel[:found].copy(), charge[:found].copy(), owner[:found].copy()
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _below(distance: float, cloud: float) -> float:
     """Share of a normal distribution below a border."""
     return 0.5 * (1.0 + erf(distance / (cloud * np.sqrt(2.0))))
@@ -284,11 +283,15 @@ def _share_charge(
     pixel: np.ndarray,
     charge: np.ndarray,
     owner: np.ndarray,
+    parts: np.ndarray,
+    pixels: np.ndarray,
 ) -> int:
-    """Split each electron's charge over 3 x 3 pixels; write those above threshold."""
+    """Split each electron's charge over 3 x 3 pixels; write those above threshold.
+
+    `parts`, shape (15,), and `pixels`, shape (9,), are room to work in.
+    """
     found = 0
-    part_y, part_x = np.empty(3), np.empty(3)
-    pixels, charges = np.empty(9, np.int64), np.empty(9)
+    part_y, part_x, charges = parts[:3], parts[3:6], parts[6:]
     for i in range(len(y)):
         cy, cx = y[i] + wander * rng.normal(), x[i] + wander * rng.normal()
         total = energy + spread * rng.normal()
@@ -325,9 +328,10 @@ def _share_charge(
 
 
 @njit(nogil=True, cache=True)
-def _alive(time: np.ndarray, pixel: np.ndarray, tot: np.ndarray, dead: float, busy: np.ndarray) -> np.ndarray:
-    """Which hits, in time order, find their pixel ready."""
-    keep = np.zeros(len(time), np.bool_)
+def _alive(
+    time: np.ndarray, pixel: np.ndarray, tot: np.ndarray, dead: float, busy: np.ndarray, keep: np.ndarray
+) -> np.ndarray:
+    """Which hits, in time order, find their pixel ready: set in `keep`, which is all false."""
     for i in range(len(time)):
         if time[i] >= busy[pixel[i]]:
             keep[i] = True

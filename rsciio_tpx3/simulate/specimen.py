@@ -303,7 +303,11 @@ def _draw(
                 if u >= shares[p, 0]:
                     table = lattices[crystal[p]]
                     v = rng.random()
-                    k = np.searchsorted(table[:, 2], v, side="right")
+                    k = 0
+                    while (
+                        k < len(table) - 1 and table[k, 2] <= v
+                    ):  # a few dozen: NumPy's search takes as long to compile as all else here
+                        k += 1
                     y0 += table[k, 0] * unit
                     x0 += table[k, 1] * unit
             elif u < shares[p, 2]:  # an amorphous ring

@@ -8,7 +8,7 @@ where it is short, or no single flipped bit makes it. A loss after the very firs
 
 import numpy as np
 
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.compiled import njit, njit_inner
 
 __all__ = ["N_FIELDS", "lost_chunks", "note_chunk", "swapped_chunks"]
 
@@ -40,7 +40,7 @@ def note_chunk(table: np.ndarray, count: int) -> None:
         table[_DOUBT] = count
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _note_first(table: np.ndarray, count: int) -> None:
     """Find two numbers in a row, or three near each other; a first one that stands alone is passed over."""
     step = count - table[_HIGH]
@@ -58,7 +58,7 @@ def _note_first(table: np.ndarray, count: int) -> None:
     table[_HIGH] = count
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _decide(table: np.ndarray, count: int) -> None:
     """Whether the number before was right: if so, chunks are missing, or the counter began anew."""
     doubt, table[_DOUBT] = table[_DOUBT], -1

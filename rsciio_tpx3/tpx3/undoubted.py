@@ -81,7 +81,7 @@ class Walk:
 _REFERENCE, _BEGUN, _LONGEST, _LATEST, _KEY, _COUNTER, _READ, _KNOWN, _TURNS, _N_STATE = 0, 1, 2, 3, 4, 5, 6, 7, 10, 13
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _walk(
     blocks: np.ndarray,
     marks: np.ndarray,
@@ -121,7 +121,8 @@ def _walk(
             ticks = blocks[b].first
         else:
             ticks = blocks[e].first + blocks[e].last
-        turned = nearest_period(ticks, reference, PIXEL_PERIOD) if begun else ticks % PIXEL_PERIOD
+        # a hit of the first 25 ns may lie below zero, and stays there: no turn before the first is missing
+        turned = nearest_period(ticks, reference, PIXEL_PERIOD) if begun else min(ticks, ticks % PIXEL_PERIOD)
         if begun:
             step = abs(turned - reference)
             if step > _LONGEST_STEP:

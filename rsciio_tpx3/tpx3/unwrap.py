@@ -273,7 +273,7 @@ def _follow(
         if first < 0:
             if aside[i]:
                 continue
-            first, turned[i] = i, ticks[i] % PIXEL_PERIOD
+            first, turned[i] = i, min(ticks[i], ticks[i] % PIXEL_PERIOD)  # those of the first 25 ns stay below zero
         elif aside[i] and before >= 0 and aside[before] and block[i] >= 0 and block[i] == block[before]:
             turned[i] = nearest_period(ticks[i], turned[before], PIXEL_PERIOD)  # one block, one turn
         else:

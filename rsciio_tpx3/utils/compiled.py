@@ -18,7 +18,7 @@ import numba
 
 from rsciio_tpx3.utils.compiling import announce
 
-__all__ = ["njit"]
+__all__ = ["njit", "njit_inner"]
 
 _logger = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ def njit(function: Callable | None = None, *, cache: bool = False, **options: An
     """
     if function is None:
         return lambda function: njit(function, cache=cache, **options)
+    # For callers written in C, of which there are none: a third of what a function takes to compile.
+    options = {"no_cfunc_wrapper": True, **options}
     if not cache:
         return numba.njit(**options)(function)
     if not _has_place(os.path.dirname(function.__code__.co_filename)):
@@ -52,6 +54,14 @@ def njit(function: Callable | None = None, *, cache: bool = False, **options: An
         return numba.njit(**options)(function)
     _forgive(compiled)
     return compiled
+
+
+def njit_inner(**options: Any) -> Callable:
+    """`njit` for a function that compiled functions alone call: without the entrance from Python, half of the rest.
+
+    Called from Python it raises an error of numba's; ``function.py_func`` is the plain function.
+    """
+    return njit(no_cpython_wrapper=True, **options)
 
 
 @cache

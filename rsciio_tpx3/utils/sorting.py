@@ -6,7 +6,7 @@ known of a hit where it fits: then sorted hits are read off their words, and not
 
 import numpy as np
 
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.compiled import njit, njit_inner
 
 __all__ = ["order_of", "time_order", "time_sorted"]
 
@@ -157,8 +157,9 @@ def _sorted_words(words: np.ndarray, shift: int, n_bits: int) -> np.ndarray:
     end = np.zeros((1 << high_bits) + 1, np.uint32)
     for i in range(n):
         end[(words[i] >> above) + np.uint64(1)] += one
-    largest = end.max()
+    largest = end[0]
     for b in range(1, len(end)):
+        largest = max(largest, end[b])
         end[b] += end[b - 1]
     dealt = np.empty(n, np.uint64)
     for i in range(n):
@@ -177,7 +178,7 @@ def _sorted_words(words: np.ndarray, shift: int, n_bits: int) -> np.ndarray:
     return dealt
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _sort_bucket(
     words: np.ndarray, spare: np.ndarray, shift: int, n_passes: int, digit: int, count: np.ndarray
 ) -> None:
@@ -189,7 +190,8 @@ def _sort_bucket(
     now, then = words, spare[:n]
     for p in range(n_passes):
         low = np.uint64(shift + p * digit)
-        count[:] = 0
+        for d in range(len(count)):
+            count[d] = 0
         for i in range(n):
             count[(now[i] >> low) & mask] += one
         total = np.uint32(0)
@@ -203,4 +205,5 @@ def _sort_bucket(
             count[d] += one
         now, then = then, now
     if n_passes % 2:
-        words[:] = now
+        for i in range(n):
+            words[i] = now[i]

@@ -44,6 +44,9 @@ def test_both_archives_hold_every_module_and_specification(archives):
     assert needed <= in_wheel
     assert needed <= in_source
     assert any(name.endswith("/LICENSE") for name in in_wheel)
+    kit = {path.relative_to(ROOT).as_posix() for path in (ROOT / "conformance").rglob("*.*") if path.suffix != ".pyc"}
+    assert kit <= in_source
+    assert not any(name.startswith("conformance") for name in in_wheel)
 
 
 @pytest.mark.slow
