@@ -291,7 +291,7 @@ def grown_blocks(parts: list[Part], losses: Losses) -> tuple[EventIndex, np.ndar
 
 def grown_key(parts: list[Part]) -> tuple | None:
     """What tells a file that was opened while it grew, and how its times are told; None for others."""
-    if len(parts) != 1 or not parts[0].growing:
+    if len(parts) != 1 or not parts[0].followed:
         return None
     with _lock:
         known = _followed.look(parts[0].path)

@@ -22,13 +22,13 @@ def sent(tmp_path_factory):
 
 
 def _received(replay):
-    with socket.create_connection((replay.address.host, replay.address.port), timeout=20) as sock:
-        parts = []
-        try:
+    parts = []
+    try:
+        with socket.create_connection((replay.address.host, replay.address.port), timeout=20) as sock:
             while data := sock.recv(65536):
                 parts.append(data)
-        except ConnectionResetError:
-            parts.append(None)
+    except ConnectionResetError:  # which may come as early as this
+        parts.append(None)
     return parts
 
 
