@@ -126,6 +126,9 @@ class SparseFramesMixin:
             return super().__repr__()
         return f"{super().__repr__()}\n{recording_summary(self, read=False).indented()}"
 
+    def __str__(self) -> str:
+        return super().__repr__()  # one line: messages and lists name a signal by it
+
     def _repr_html_(self) -> str:
         shown = super()._repr_html_()
         return recording_summary(self, read=False)._repr_html_() + shown if has_sparse_chunks(self) else shown
