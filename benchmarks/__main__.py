@@ -1,7 +1,7 @@
 """All benchmarks with one command: ``python -m benchmarks [--quick | --docs]``.
 
 Each module runs in a process of its own, one after the other, and prints its table. A competitor that is
-not installed is left out; a module that fails is named with its error, and the others go on. ``--docs``
+not installed is excluded; a module that fails is named with its error, and the others go on. ``--docs``
 writes the results page and its figure into the documentation.
 """
 
@@ -30,13 +30,17 @@ MODULES = {
         ["--nav", "32", "--electrons", "200"],
         ["--nav", "128", "--electrons", "200", "2000", "--rounds", "5", "--dense", "8"],
     ),
+    "live": ("While it is recorded", ["--quick"], []),
+    "in_memory": ("Signals in memory", ["--nav", "32", "--rounds", "2"], []),
     "clusters": ("Hits to electrons", ["--millions", "3"], []),
     "electrons": ("How well electrons are found", [], []),
+    "phase": ("Phase", ["--rounds", "2"], ["--large"]),
     "repeated_scans": ("Repeated scans", ["--frames", "8"], ["--accuracy"]),
     "convert_large": ("Converting", ["{recording}"], ["{recording}"]),
     "format_sizes": ("Formats", ["8"], ["16"]),
     "simulate": ("Simulating", ["1"], ["4"]),
     "startup": ("Start-up", [], []),
+    "compiling": ("Compiling", [], []),
     "out_of_core": ("Larger than memory", ["--steps", "load", "sum pattern"], []),
     "scaling": ("Scaling", ["--packets", "1e7"], []),
     "profiles": ("Where the time goes", ["--packets", "2e6", "--lines", "4"], []),
@@ -95,8 +99,8 @@ def targets_table(notes):
 _AXES = {
     "packets": ("Packets in the recording", "Time (s)", True),
     "memory": ("Packets in the recording", "Peak memory beyond the imports (MiB)", True),
-    "dose": ("Hits at a position", "Million hits a second", True),
-    "positions": ("Scan positions", "Million hits a second", True),
+    "dose": ("Hits at a position", "Million hits per second", True),
+    "positions": ("Scan positions", "Million hits per second", True),
     "workers": ("Workers", "Times faster than one", False),
 }
 

@@ -5,8 +5,8 @@ Run it with::
     python -m benchmarks.clusters                 # simulated: 3, 10 and 30 million hits
     python -m benchmarks.clusters scan.tpx3       # a recording of your own
 
-Contenders take turns, five rounds, on one core; the median is shown, in millions of hits a second and as a multiple of
-the time that numpy takes to sum the bytes of the file in memory. "find_electrons" is clustering alone, of hits in
+Contenders take turns, five rounds, on one core; the median is shown, in millions of hits per second and as a multiple
+of the time that numpy takes to sum the bytes of the file in memory. "find_electrons" is clustering alone, of hits in
 memory in the order of the stream, cut as the source cuts them; "ClusteredSource" reads and decodes the file too.
 tpx3awkward takes part where it is installed: clustering alone, on the first slice in order of time (it needs hits
 sorted). Peak memory is measured in a process of its own for each file, on Linux.

@@ -13,7 +13,7 @@ from rsciio_tpx3.reader.event_options import event_options, prepare_events
 from rsciio_tpx3.simulate import HitModel, match_electrons
 from rsciio_tpx3.tpx3 import Tpx3Source
 
-RATES = (0.1, 1, 3, 10, 30, 75)  # million electrons a second
+RATES = (0.1, 1, 3, 10, 30, 75)  # million electrons per second
 WINDOWS = ("50 ns", "100 ns", "200 ns")
 ELECTRONS = 60_000
 

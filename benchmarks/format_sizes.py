@@ -83,7 +83,7 @@ def main(arguments):
     flat = "--flat" in arguments
     positions = int(next((a for a in arguments if a.isdigit()), 32))
     print(f"{positions} x {positions} positions, {'no structure' if flat else 'disks'}")
-    print("| electrons a position | format | bytes an electron | write, s | read all and sum, s |")
+    print("| electrons per position | format | bytes per electron | write, s | read all and sum, s |")
     print("|---:|---|---:|---:|---:|")
     for electrons in (20, 200, 2000):
         frames = counted(positions, electrons, flat)

@@ -121,7 +121,7 @@ def main():
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         for n in given.packets:
             if 10 * n > shutil.disk_usage(folder).free:
-                print(f"{n:.0e} packets are left out: the disk has no room for {8 * n / 1e9:.0f} GB\n")
+                print(f"{n:.0e} packets are excluded: the disk has no room for {8 * n / 1e9:.0f} GB\n")
             else:
                 rows.append(one_size(folder, int(n)))
     table(

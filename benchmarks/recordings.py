@@ -13,7 +13,7 @@ import numpy as np
 
 __all__ = ["write"]
 
-RATE = 20e6  # hits a second, as a quad at a comfortable beam current
+RATE = 20e6  # hits per second, as a quad at a comfortable beam current
 _DUTY = 0.9  # share of a line in which the beam scans
 _SLOT_HITS = 4096  # hits of all chips between two rounds of chunks
 

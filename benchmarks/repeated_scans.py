@@ -81,7 +81,7 @@ def delays(folder):
 
     path = os.path.join(folder, "delay.tpx3")
     kinds = [("serpentine", False), ("raster", False), ("raster", True), ("raster", "retrace")]
-    print("| pattern | beam in the flyback | electrons a position | found | rms error | stated | beyond 3 errors |")
+    print("| pattern | beam in the flyback | electrons per position | found | rms error | stated | beyond 3 errors |")
     print("|---|---|---:|---:|---:|---:|---:|")
     for pattern, flyback in kinds:
         for dose in (10, 40, 160):
@@ -109,7 +109,7 @@ def drifts(folder):
 
     path = os.path.join(folder, "drift.tpx3")
     true = np.cumsum(np.random.default_rng(5).normal(0, 1, (10, 2)), axis=0)
-    print("| reference | electrons a position and frame | found | rms error | stated | beyond 3 errors |")
+    print("| reference | electrons per position and frame | found | rms error | stated | beyond 3 errors |")
     print("|---|---:|---:|---:|---:|---:|")
     for reference in ("mean", "first", "previous"):
         for dose in (3, 12, 48):

@@ -19,15 +19,26 @@ _PUBLIC = {
     "SparsePolarDiffraction2D": "hyperspy_sparse.signals",
     "SparseSignal2D": "hyperspy_sparse.signals",
     "finish_loading": "hyperspy_sparse.signals",
+    "live": "hyperspy_sparse.live_view",
     "one_pass": "hyperspy_sparse.passes",
     "read_recording": "hyperspy_sparse.deferred",
+    "recording_summary": "hyperspy_sparse.summary",
     "refresh": "hyperspy_sparse.follow",
+    "select": "hyperspy_sparse.selection",
     "virtual_images": "hyperspy_sparse.passes",
     "find_drift": "hyperspy_sparse.drift",
     "Drift": "hyperspy_sparse.drift",
     "align_frames": "hyperspy_sparse.alignment",
     "set_microscope": "hyperspy_sparse.microscope",
+    "LineAccumulator": "hyperspy_sparse.phase_contrast",
+    "error_map": "hyperspy_sparse.phase_contrast",
+    "fit_aberrations": "hyperspy_sparse.phase_contrast",
+    "fourier_ring_correlation": "hyperspy_sparse.phase_contrast",
+    "split_electrons": "hyperspy_sparse.phase_contrast",
+    "phase": "hyperspy_sparse.phase_contrast",
+    "tilted_images": "hyperspy_sparse.phase_contrast",
     "register_kernel": "hyperspy_sparse.kernels",
+    "serve": "hyperspy_sparse.interop.serving",
     "to_sparse": "hyperspy_sparse.interop.arrays",
     "convert": "hyperspy_sparse.interop.arrays",
     "DenseMemoryError": "rsciio_tpx3.csr.memory_limit",
@@ -41,11 +52,11 @@ _MODULES = ("data",)
 __all__ = ["__version__", *_PUBLIC, *_MODULES]
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     if name in _MODULES:

@@ -59,7 +59,7 @@ def align_frames(
     drift : Drift or array, shape (frames, 2), optional
         Shifts ``(y, x)`` in scan positions, with the sign of `find_drift` and of HyperSpy's
         `estimate_shift2D`: how far the picture of a frame lies from where it belongs. They are taken
-        from the positions of its events. Found by `find_drift` when left out.
+        from the positions of its events. Found by `find_drift` when omitted.
     upsampling : int
         Cells of the result in a position, along x and y. Frames between whole positions then fill
         cells that others leave empty.
@@ -92,14 +92,14 @@ def align_frames(
     ...                            frame_flyback="1 ms", dwell_time="5 us", electrons_per_position=50)
     >>> s = hs.load(file, navigation_shape=(32, 24, 3), lazy=True)
     >>> aligned = hyperspy_sparse.align_frames(s, np.array([(0, 0), (-1, 2), (-2, 3)]))
-    >>> aligned
-    <LazySparseElectronDiffraction2D, title: scan, dimensions: (29, 22|256, 256)>
+    >>> aligned.axes_manager.navigation_shape
+    (29, 22)
     """
     check_frames(signal)
     if not isinstance(field, str) or field not in _FIELDS:
-        raise ValueError(f"field={shown(field)} is none of {', '.join(map(repr, _FIELDS))}.")
+        raise ValueError(f"field={shown(field)} is not valid: must be one of {', '.join(map(repr, _FIELDS))}.")
     if not is_whole(upsampling, 1):
-        raise ValueError(f"upsampling={shown(upsampling)}: a whole number above 0 is needed.")
+        raise ValueError(f"upsampling={shown(upsampling)}: expected a positive integer.")
     drift = _drift(signal, drift, options)
     added = 0.0 - drift.shifts  # to the positions of each frame
     grid = _FIELDS[field](added, signal.data.shape[1:3], int(upsampling))
@@ -123,13 +123,12 @@ def _drift(signal: BaseSignal, drift: Any, options: dict) -> Any:
         try:
             shifts = np.asarray(drift, float)
         except (TypeError, ValueError):
-            raise ValueError(f"drift={shown(drift)}: shifts (y, x) for each frame are needed.") from None
+            raise ValueError(f"drift={shown(drift)}: expected shifts (y, x) for each frame.") from None
         drift = Drift(shifts, np.zeros_like(shifts))
     wanted = (signal.data.shape[0], 2)
     if drift.shifts.shape != wanted or not np.isfinite(drift.shifts).all():
         raise ValueError(
-            f"drift: the shifts have shape {drift.shifts.shape}; {wanted} finite ones are needed, (y, x) for each "
-            "frame."
+            f"drift: the shifts have shape {drift.shifts.shape}; expected {wanted} finite ones, (y, x) for each frame."
         )
     return drift
 
@@ -137,7 +136,7 @@ def _drift(signal: BaseSignal, drift: Any, options: dict) -> Any:
 def _counts(signal: BaseSignal) -> tuple[np.ndarray, str]:
     """Counts of each position of each frame, and what they are: from the navigator where it has them.
 
-    Values that are no counts, such as times over threshold, are added up where nobody knows the events any more.
+    Values that are not counts, such as times over threshold, are added up where nobody knows the events any more.
     """
     counts = counts_of(signal)
     if counts is not None:
@@ -152,7 +151,7 @@ def _from_events(source: FrameSource | None) -> bool:
     return isinstance(source, EventFrames) and len(source.nav_shape) == 3 and source.scan.time_axis is None
 
 
-def _placed_again(source: FrameSource, grid: Grid, show_progressbar) -> tuple[da.Array, np.ndarray]:
+def _placed_again(source: FrameSource, grid: Grid, show_progressbar: bool | None) -> tuple[da.Array, np.ndarray]:
     scan = shifted_scan(source.scan, grid)
     # a cell may take parts of two positions of a frame
     frames = event_frames(source.source, scan, sum_dtype(source.dtype, 2 * len(grid.shifts)), source.values)

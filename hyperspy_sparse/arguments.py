@@ -12,9 +12,9 @@ __all__ = ["need_signal", "needs_signal"]
 
 
 def need_signal(signal: BaseSignal) -> None:
-    """Raise TypeError for what is no signal of HyperSpy."""
+    """Raise TypeError for what is not a signal of HyperSpy."""
     if not isinstance(signal, BaseSignal):
-        raise TypeError(f"signal={shown(signal)}: a signal is needed, such as hs.load returns it.")
+        raise TypeError(f"signal={shown(signal)}: expected a signal, such as hs.load returns it.")
 
 
 def needs_signal(function: Callable) -> Callable:

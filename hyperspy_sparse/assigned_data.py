@@ -6,7 +6,7 @@ dask array of `CSRFrames`; so frames that are in memory become one here, and so 
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dask.array as da
@@ -16,14 +16,15 @@ import sparse
 from dask.highlevelgraph import MaterializedLayer
 from hyperspy.signals import BaseSignal, LazySignal
 
-from hyperspy_sparse import blocks, nan_masks, twins
+from hyperspy_sparse import blocks, nan_masks, reductions, twins
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
 __all__ = ["as_lazy_data", "assign", "in_chunks", "watch_stock_classes"]
 
-_MAKE_DENSE = (twins.DENSE_CHUNKS, blocks.ANSWERS)  # names of layers whose chunks are NumPy's, whatever they take
+# names of layers whose chunks are NumPy's, whatever they take
+_MAKE_DENSE = (twins.DENSE_CHUNKS, blocks.ANSWERS, reductions.REDUCED)
 
 
 def as_lazy_data(value: Any, shape: tuple[int, ...]) -> da.Array:
@@ -56,7 +57,7 @@ def as_lazy_data(value: Any, shape: tuple[int, ...]) -> da.Array:
     return in_chunks(value)
 
 
-def _from_matrix(matrix, shape):
+def _from_matrix(matrix: Any, shape: tuple[int, ...]) -> CSRFrames:
     wanted = (math.prod(shape[:-2]), math.prod(shape[-2:]))
     if len(shape) < 3 or matrix.shape != wanted:
         raise ValueError(
@@ -66,7 +67,7 @@ def _from_matrix(matrix, shape):
     return CSRFrames(matrix, shape=shape)
 
 
-def in_chunks(array):
+def in_chunks(array: np.ndarray) -> da.Array:
     """The dask array of a dense array in memory, the detector in one piece."""
     array = np.atleast_1d(array)
     return da.from_array(array, chunks=("auto",) * (array.ndim - 2) + (-1,) * min(array.ndim, 2))
@@ -135,7 +136,7 @@ def _may_hold_frames(data: Any) -> bool:
     return False
 
 
-def _has_frames(name: str, layer) -> bool:
+def _has_frames(name: str, layer: Mapping) -> bool:
     """Whether a layer of a graph makes frames, or has them in memory."""
     if isinstance(layer, MaterializedLayer):
         first = next(iter(layer.values()), None)
@@ -144,7 +145,7 @@ def _has_frames(name: str, layer) -> bool:
     return name.startswith(("csr-frames-", "_to_frames-"))
 
 
-def _set_and_pass_on(signal, value: Any) -> None:
+def _set_and_pass_on(signal: BaseSignal, value: Any) -> None:
     value = _of_one_kind(value)
     BaseSignal.data.fset(signal, value)
     if _may_be_frames(signal._data) and vars(signal).get("axes_manager") is not None:
@@ -153,7 +154,7 @@ def _set_and_pass_on(signal, value: Any) -> None:
 
 def _passing_on(host: Callable) -> Callable:
     @functools.wraps(host)
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: BaseSignal, *args: Any, **kwargs: Any) -> None:
         host(self, *args, **kwargs)
         if _may_be_frames(self._data):
             twins.settle(self)

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import dask
 import dask.array as da
@@ -22,20 +21,21 @@ from dask.system import CPU_COUNT
 
 from rsciio_tpx3.csr.binning import bin_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.csr.reductions import powers
-from rsciio_tpx3.frames.dask_array import empty_meta, source_of, sources_of, to_dask
-from rsciio_tpx3.frames.deferred import WaitingFrames
-from rsciio_tpx3.frames.memory_source import MemorySource
-from rsciio_tpx3.frames.shared_reads import read_together
+from rsciio_tpx3.frames.binned_source import BinnedSource
+from rsciio_tpx3.frames.dask_array import are_runs, empty_meta, source_of, sources_of, to_dask
+from rsciio_tpx3.frames.deferred import DeferredFrames
+from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together
 from rsciio_tpx3.frames.unmerged import merged, unmerged
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
     from hyperspy_sparse.kernels.table import Kernel
     from hyperspy_sparse.virtual_detectors import _Sums
     from rsciio_tpx3.frames.source import FrameSource
 
 
-__all__ = ["apply_kernel", "binned", "decoded_entries", "in_blocks", "moments"]
+__all__ = ["apply_kernel", "binned", "decoded_entries", "in_blocks"]
 
 BLOCK_ENTRIES = 8 * 10**6
 """Entries that a block has at most: 40 MB with counts of one byte."""
@@ -60,7 +60,7 @@ ANSWERS = "_answer-"
 """How dask names the layers of `apply_kernel`; their chunks are NumPy's."""
 
 MANY_CHUNKS = 512
-"""Chunks above which an array that is no source's own is worth joining neighbours for."""
+"""Chunks above which an array that is not a source's own is worth joining neighbours for."""
 
 BLOCKS_PER_CORE = 2
 """Blocks that each core gets where there is enough to do, so that none waits for long."""
@@ -82,7 +82,7 @@ def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False) 
     source = source_of(data)
     if source is None:
         return _joined(data, bytes_per_frame)
-    if isinstance(source, WaitingFrames):
+    if isinstance(source, DeferredFrames):
         source, _ = source.read()  # blocks follow the number of events
     nav = data.shape[:-2]
     chunks = _block_sizes(source, nav)
@@ -124,7 +124,7 @@ def _wanted(total: float, source: FrameSource) -> int:
     """Entries that one block should have."""
     if getattr(source, "values", None) == "counts":  # of a recording; sums of other values take more memory
         return decoded_entries(total, _workers())
-    most = BLOCK_ENTRIES if isinstance(source, MemorySource) else DECODED_ENTRIES
+    most = BLOCK_ENTRIES if source.in_memory else DECODED_ENTRIES
     return _shared(total, most, _cores())
 
 
@@ -197,7 +197,7 @@ def apply_kernel(
     data : dask.array.Array of CSRFrames, shape nav_shape + (height, width)
     kernel : callable
         Takes frames (n, height, width), gives an ndarray (n,) + `out_shape`. One whose attribute
-        `additive` is true takes hits as they come, see `in_blocks`.
+        `additive` is true takes hits as they come, see `in_blocks`; where `any_type` is, too, in a narrower type.
     out_shape : tuple of int
     dtype : numpy.dtype
     otherwise : callable, optional
@@ -213,6 +213,7 @@ def apply_kernel(
     return data.map_blocks(
         _answer,
         both=both,
+        in_dtype=data.dtype,
         out_shape=tuple(out_shape),
         out_dtype=np.dtype(dtype),
         chunks=data.chunks[:-2] + tuple((n,) for n in out_shape),
@@ -224,7 +225,9 @@ def apply_kernel(
     )
 
 
-def _answer(chunk: CSRFrames, both: tuple, out_shape: tuple[int, ...], out_dtype: np.dtype) -> np.ndarray:
+def _answer(
+    chunk: CSRFrames, both: tuple, in_dtype: np.dtype, out_shape: tuple[int, ...], out_dtype: np.dtype
+) -> np.ndarray:
     kernel, otherwise = both
     nav = chunk.shape[:-2]
     frames = chunk if isinstance(chunk, CSRFrames) else None
@@ -232,16 +235,19 @@ def _answer(chunk: CSRFrames, both: tuple, out_shape: tuple[int, ...], out_dtype
         return otherwise(chunk)
     if frames is None:
         frames = CSRFrames.from_dense(chunk)
+    if frames.dtype != in_dtype and not getattr(kernel, "any_type", False):
+        # binned frames, of which sums take the counts that they are made of
+        frames = frames.astype(in_dtype)
     with np.errstate(all="ignore"):
         answer = kernel(frames.reshape((math.prod(nav), *chunk.shape[-2:])))
     if answer is NotImplemented:
         if getattr(kernel, "additive", False):
-            chunk = merged(chunk)
+            chunk = merged(chunk, in_dtype)
         return otherwise(chunk)
     return answer.astype(out_dtype, copy=False).reshape(nav + out_shape)
 
 
-def binned(data: da.Array, factors: tuple[int, ...], dtype) -> da.Array | None:
+def binned(data: da.Array, factors: tuple[int, ...], dtype: DTypeLike) -> da.Array | None:
     """Frames added up in groups of neighbours, still sparse; None where axes do not divide."""
     if any(n % f for n, f in zip(data.shape, factors, strict=True)):
         return None
@@ -251,99 +257,16 @@ def binned(data: da.Array, factors: tuple[int, ...], dtype) -> da.Array | None:
         if any(p % f for p in pieces):
             ends = np.unique(-(-np.cumsum(pieces) // f) * f).clip(max=sum(pieces))
             sizes[axis] = tuple(int(n) for n in np.diff(np.concatenate([[0], np.unique(ends)])))
+    source = source_of(data)
     data = data.rechunk(sizes) if sizes else data
     chunks = tuple(tuple(p // f for p in s) for s, f in zip(data.chunks, factors, strict=True))
+    # chunks of one reading would read it once for each row
+    if source is not None and not isinstance(source, SharedFrames) and are_runs(chunks[:-2]):
+        return to_dask(BinnedSource(source, factors, dtype), chunks=chunks[:-2])
     meta = empty_meta(np.dtype(dtype), data.ndim - 2)
     return data.map_blocks(_bin, factors, np.dtype(dtype), chunks=chunks, dtype=dtype, meta=meta)
 
 
-def _bin(chunk: CSRFrames, factors: tuple[int, ...], dtype) -> CSRFrames:
+def _bin(chunk: CSRFrames, factors: tuple[int, ...], dtype: DTypeLike) -> CSRFrames:
     frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
     return bin_frames(frames, factors, dtype)
-
-
-def moments(data: da.Array, axes: Any, dtype, std: bool) -> da.Array:
-    """Variance or standard deviation over `axes` without a dense chunk.
-
-    Counts of one byte are added up with their squares as integers, which is exact and takes one
-    pass. For other types each chunk gives number, mean and sum of squared distances; pairs of
-    chunks are merged by the update of Chan, Golub and LeVeque [1]_, which keeps the digits.
-
-    References
-    ----------
-    .. [1] T. F. Chan, G. H. Golub, R. J. LeVeque, Stanford STAN-CS-79-773 (1979).
-    """
-    n = math.prod(data.shape[a] for a in axes)
-    # The numerator is below (255 n)**2, and has to fit into 63 bits.
-    exact = data.dtype.kind in "bui" and data.dtype.itemsize == 1 and n < 2**23
-    merge = _merge_powers if exact else _merge_moments
-    return da.reduction(
-        data,
-        chunk=_chunk_powers if exact else _chunk_moments,
-        combine=merge,
-        aggregate=partial(_finish, merge=merge, std=std, dtype=dtype),
-        axis=axes,
-        dtype=dtype,
-        concatenate=False,
-        meta=np.empty((0,) * (data.ndim - len(axes)), dtype=dtype),
-    )
-
-
-def _chunk_moments(x: Any, axis: Any, keepdims: bool, computing_meta: bool = False):
-    if computing_meta:  # dask asks what kind of array comes out, and knows no tuples
-        return np.empty((0,) * x.ndim)
-    n = math.prod(x.shape[a] for a in axis)
-    mean = np.mean(x, axis=axis, keepdims=keepdims, dtype=np.float64)
-    squares = np.var(x, axis=axis, keepdims=keepdims, dtype=np.float64) * n
-    return n, mean, squares
-
-
-def _chunk_powers(
-    x: Any, axis: Any, keepdims: bool, computing_meta: bool = False
-) -> np.ndarray | tuple[int, np.ndarray, np.ndarray]:
-    if computing_meta:
-        return np.empty((0,) * x.ndim)
-    n = math.prod(x.shape[a] for a in axis)
-    frames = x if isinstance(x, CSRFrames) else CSRFrames.from_dense(x)
-    return n, *powers(frames, tuple(axis), keepdims)
-
-
-def _flat(parts: list | tuple[int, np.ndarray, np.ndarray]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    if isinstance(parts, list):
-        for part in parts:
-            yield from _flat(part)
-    else:
-        yield parts
-
-
-def _merge_powers(parts: list[list[tuple]], axis: Any, keepdims: bool, computing_meta: bool = False) -> Any:
-    if computing_meta:
-        return parts
-    return tuple(sum(values) for values in zip(*_flat(parts), strict=True))
-
-
-def _merge_moments(parts, axis: Any, keepdims: bool, computing_meta: bool = False):
-    if computing_meta:
-        return parts
-    n, mean, squares = 0, 0.0, 0.0
-    for n_b, mean_b, squares_b in _flat(parts):
-        apart = mean_b - mean
-        total = n + n_b
-        mean = mean + apart * (n_b / total)
-        squares = squares + squares_b + apart**2 * (n * n_b / total)
-        n = total
-    return n, mean, squares
-
-
-def _finish(
-    parts: list[list[tuple]], axis: Any, keepdims: bool, merge: Callable, std: bool, dtype, computing_meta: bool = False
-) -> Any:
-    if computing_meta:
-        return parts
-    n, first, second = merge(parts, axis, keepdims)
-    spread = (n * second - first**2) / n**2 if merge is _merge_powers else second / n
-    spread = np.sqrt(spread) if std else np.asarray(spread)
-    spread = spread.astype(dtype)
-    if keepdims:
-        return spread
-    return spread.reshape([s for i, s in enumerate(spread.shape) if i not in axis])

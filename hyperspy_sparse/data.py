@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hyperspy_sparse.signals import LazySparseElectronDiffraction2D
 
 
-__all__ = ["disks"]
+__all__ = ["disks", "phase_object"]
 
 
 def disks(
@@ -67,6 +67,91 @@ def disks(
     signal.metadata.set_item("Simulation", {"center_y": center_y.copy(), "center_x": center_x.copy()})
     signal.set_signal_type("electron_diffraction")
     return finish_loading(signal, navigator=frames.sum(axis=(2, 3)))
+
+
+_BLOBS = ((-0.18, -0.22, 0.35), (0.14, 0.06, 0.5), (0.22, -0.2, 0.25), (-0.12, 0.26, 0.4))
+"""Places of the peaks of `phase_object` (y, x) in parts of the field, and their heights in rad."""
+
+
+def phase_object(
+    nav_shape: tuple[int, int] = (36, 44),
+    electrons: float = 200.0,
+    defocus: float = 0.0,
+    seed: int = 0,
+) -> LazySparseElectronDiffraction2D:
+    """A scan of four peaks of phase with a convergent probe, counted electron by electron.
+
+    200 keV, 20 mrad, steps of 0.04 nm, 64 x 64 pixels. Each position is a wave that passes the object; the scan and
+    the detector are not turned against each other.
+
+    Parameters
+    ----------
+    nav_shape : (int, int)
+        Scan in NumPy order; up to 48 positions along an axis.
+    electrons : float
+        Mean number of each position.
+    defocus : float
+        Height of the crossover above the object in nm: overfocus is positive. It is not noted in the metadata.
+    seed : int
+        For the random numbers.
+
+    Returns
+    -------
+    LazySparseElectronDiffraction2D
+        With all that `hyperspy_sparse.phase` needs, and the true phase in ``metadata.Simulation.phase`` (nav_shape).
+
+    Examples
+    --------
+    >>> import hyperspy_sparse
+    >>> s = hyperspy_sparse.data.phase_object((20, 24))
+    >>> s.metadata.Simulation.phase.shape
+    (20, 24)
+    """
+    from hyperspy.signals import LazySignal2D
+
+    from hyperspy_sparse.microscope import set_microscope
+    from hyperspy_sparse.signals import finish_loading
+    from rsciio_tpx3.metadata.calibration import wavelength
+
+    if len(nav_shape) != 2 or not all(1 < n <= 48 for n in nav_shape):
+        raise ValueError(f"nav_shape={nav_shape!r}: expected two numbers (y, x) from 2 to 48.")
+    n, pixel, step, semi_angle = 64, 0.03, 0.04, 20e-3  # nm, rad
+    length = wavelength(200.0) * 1e9
+    rng = np.random.default_rng(seed)
+    k = np.fft.fftfreq(n, pixel)
+    square = length**2 * (k[:, None] ** 2 + k**2)
+    probe = (square <= semi_angle**2) * np.exp(-1j * np.pi / length * defocus * square)
+    probe /= np.sqrt((np.abs(probe) ** 2).sum())
+    place = (np.arange(n) - n // 2) * pixel
+    y, x = ((np.arange(m) - (m - 1) / 2) * step for m in nav_shape)
+    field = nav_shape[0] * step, nav_shape[1] * step
+    wave_at = np.exp(1j * _peaks(place, place, field))
+    counts = np.empty((*nav_shape, n, n), np.uint8)
+    for row, column in np.ndindex(*nav_shape):
+        there = y[row] + n // 2 * pixel, x[column] + n // 2 * pixel
+        moved = probe * np.exp(-2j * np.pi * (k[:, None] * there[0] + k * there[1]))
+        far = np.fft.fftshift(np.abs(np.fft.fft2(np.fft.ifft2(moved) * wave_at)) ** 2)
+        counts[row, column] = np.minimum(rng.poisson(electrons * far), 255)
+    axes = _axes(nav_shape, (n, n))
+    for axis in axes[:2]:
+        axis["scale"] = step
+    for axis in axes[2:]:
+        axis.update(scale=1.0, offset=0.0, units="px")
+    signal = LazySignal2D(to_dask(MemorySource.from_dense(counts)), axes=axes)
+    signal.metadata.General.title = "Simulated phase object"
+    signal.metadata.set_item("Simulation", {"phase": _peaks(y, x, field)})
+    signal.set_signal_type("electron_diffraction")
+    signal = finish_loading(signal, navigator=counts.sum(axis=(2, 3)))
+    return set_microscope(signal, beam_energy="200 keV", convergence_angle="20 mrad")
+
+
+def _peaks(y: np.ndarray, x: np.ndarray, field: tuple[float, float]) -> np.ndarray:
+    """The phase of `phase_object` in rad on a grid."""
+    total = np.zeros((len(y), len(x)))
+    for down, right, height in _BLOBS:
+        distance = (y[:, None] - down * field[0]) ** 2 + (x - right * field[1]) ** 2
+        total += height * np.exp(-distance / (2 * 0.055**2))
+    return total
 
 
 def _drawn(

@@ -6,7 +6,7 @@ results carry its account (losses, measured times, numbers of events), and kerne
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 
@@ -16,26 +16,30 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from hyperspy.signal import BaseSignal
+
+    from rsciio_tpx3.frames.deferred import DeferredFrames
 
 
 __all__ = ["complete", "hand_on", "read_recording", "wait_for"]
 
 
-def wait_for(signal: BaseSignal, frames, counts: bool = True) -> None:
-    """Let a signal wait for the frames of its recording (`rsciio_tpx3.frames.deferred.WaitingFrames`).
+def wait_for(signal: BaseSignal, frames: DeferredFrames, counts: bool = True) -> None:
+    """Let a signal wait for the frames of its recording (`rsciio_tpx3.frames.deferred.DeferredFrames`).
 
     `counts` tells whether its values will be those of the recording.
     """
-    signal._waiting_for, signal._waiting_counts = frames, counts
+    signal._deferred_frames, signal._deferred_counts = frames, counts
 
 
 def hand_on(signal: BaseSignal, derived: BaseSignal, counts: bool) -> None:
     """Frames made of a signal before its recording was read wait for the same; other results read it now."""
-    frames = vars(signal).get("_waiting_for")
+    frames = vars(signal).get("_deferred_frames")
     if frames is None:
         return
-    counts = counts and signal._waiting_counts
+    counts = counts and signal._deferred_counts
     if isinstance(derived._data, da.Array) and isinstance(derived._data._meta, CSRFrames):
         wait_for(derived, frames, counts)
     else:
@@ -70,7 +74,7 @@ def read_recording(signal: BaseSignal) -> None:
     >>> s.metadata.get_item("Acquisition_instrument.TEM.Scan.lines_found")
     24
     """
-    frames = vars(signal).get("_waiting_for")
+    frames = vars(signal).get("_deferred_frames")
     if frames is not None:
         frames.read()
         complete(signal)
@@ -78,11 +82,11 @@ def read_recording(signal: BaseSignal) -> None:
 
 def complete(signal: BaseSignal) -> None:
     """Give a signal what its recording told, if that has been read by now."""
-    frames = vars(signal).get("_waiting_for")
+    frames = vars(signal).get("_deferred_frames")
     # HyperSpy takes a signal's data away for a moment while it makes another one: that is not the time
     if frames is None or not frames.is_read or not isinstance(signal._data, da.Array):
         return
-    counts = signal._waiting_counts
+    counts = signal._deferred_counts
     wait_for(signal, None)  # making the navigator asks for metadata, too
     try:
         fill(signal, frames, counts)
@@ -97,20 +101,20 @@ def complete(signal: BaseSignal) -> None:
         raise
 
 
-def fill(signal: BaseSignal, frames, counts) -> None:
+def fill(signal: BaseSignal, frames: DeferredFrames, counts: bool) -> None:
     """Give a signal's metadata what a recording that has been read told; what the user changed since loading stays.
 
     How counts scatter is told where the values are still `counts`.
     """
     _, found = frames.read()
-    told = found["metadata"]
+    metadata = found["metadata"]
     if not counts:
-        told = {**told, "Signal": {k: v for k, v in told["Signal"].items() if k != "Noise_properties"}}
-    _renew(signal._metadata, frames.about["metadata"], told)
+        metadata = {**metadata, "Signal": {k: v for k, v in metadata["Signal"].items() if k != "Noise_properties"}}
+    _renew(signal._metadata, frames.about["metadata"], metadata)
     _renew(signal._original_metadata, {}, found["original_metadata"])
 
 
-def _renew(tree, then, now) -> None:
+def _renew(tree: Any, then: dict, now: dict) -> None:
     """Put what is known now in the place of what was known then, leaf by leaf."""
     for key in {**then, **now}:
         old, new = then.get(key), now.get(key)

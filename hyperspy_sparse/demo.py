@@ -1,18 +1,31 @@
 """``rsciio-tpx3 demo``: from a recording to the usual pictures, by pyXem's own methods."""
 
+from __future__ import annotations
+
 import contextlib
+import io
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from dask.utils import format_bytes
 
-from rsciio_tpx3.utils.text import format_seconds
+from hyperspy_sparse.summary import recording_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hyperspy.signal import BaseSignal
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 __all__ = ["analyse", "figure", "run"]
 
 
-def run(files=(), folder=".", options=None):
+def run(files: Sequence[str] = (), folder: str | os.PathLike = ".", options: dict | None = None) -> Path:
     """Simulate a recording if none is given, load it, compute pictures, and save one figure.
 
     Parameters
@@ -49,15 +62,34 @@ def run(files=(), folder=".", options=None):
     return path
 
 
+def compile_signals(path: str | os.PathLike) -> None:
+    """Use the methods of sparse signals on a small recording, so that their functions are compiled and kept.
+
+    Parameters
+    ----------
+    path : path-like
+        A recording whose scan is found by itself.
+    """
+    import hyperspy.api as hs
+
+    for lazy in (True, False):
+        signal = hs.load(path, lazy=lazy, progress=False)
+        with contextlib.redirect_stdout(io.StringIO()):
+            analyse(signal)
+        for result in (signal.rebin(scale=(2, 2, 2, 2)), signal.max(axis=(0, 1)), signal.var(axis=(0, 1))):
+            _computed(result)
+        signal.inav[1, 1].data.compute()
+
+
 @contextlib.contextmanager
-def _step(text):
+def _step(text: str) -> Iterator[None]:
     print(f"{text} ...", end=" ", flush=True)
     start = time.perf_counter()
     yield
     print(f"{time.perf_counter() - start:.1f} s", flush=True)
 
 
-def _simulated(path):
+def _simulated(path: Path) -> str:
     from rsciio_tpx3 import simulate
 
     with _step("Simulating a 4D STEM recording of 128 x 128 positions on a quad detector"):
@@ -66,7 +98,7 @@ def _simulated(path):
     return str(path)
 
 
-def _load(files, options):
+def _load(files: list[str], options: dict) -> BaseSignal:
     import hyperspy.api as hs
 
     if len(files) > 1:
@@ -75,37 +107,19 @@ def _load(files, options):
         return hs.load(files[0], lazy=True, **options)
 
 
-def _describe(signal, n_bytes):
-    """What was found, in the words of the metadata."""
-    scan = signal.metadata.Acquisition_instrument.TEM.Scan
-    detector = signal.metadata.Acquisition_instrument.TEM.Detector
-    shape, pattern = signal.axes_manager.navigation_shape, signal.axes_manager.signal_shape
-    dense = np.prod(shape + pattern, dtype=float) * signal.data.dtype.itemsize
-    print(f"  {signal}")
-    print(f"  scan           {' x '.join(map(str, shape))} positions, {scan.sync}")
-    print(f"  dwell time     {format_seconds(scan.dwell_time)}")
-    print(f"  hits           {scan.hits_total:,}, of which {scan.hits_placed:,} at scan positions")
-    for name, n in scan.as_dictionary().get("Hits_outside", {}).items():
-        print(f"                 {n:,} {name.replace('_', ' ')}")
-    losses = detector.as_dictionary().get("Losses", {})
+def _describe(signal: BaseSignal, n_bytes: int) -> None:
+    """What was found, in the words of the signal."""
+    summary = recording_summary(signal)
+    axes = signal.axes_manager
+    positions, pixels = (" x ".join(map(str, shape)) for shape in (axes.navigation_shape, axes.signal_shape))
+    print(f"  {positions} positions, {pixels} pixels (x, y)")
+    print("\n".join(f"  {line}" for line in str(summary).splitlines()))
     print(
-        "  losses         "
-        + (", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in losses.items()) or "none seen")
-    )
-    print(
-        f"  size           {_bytes(n_bytes)} of events; {_bytes(dense)} as a dense array ({dense / n_bytes:,.0f} times)"
+        f"  file       {format_bytes(n_bytes)}; the dense array is {summary.dense_size / n_bytes:,.0f} times as large"
     )
 
 
-def _bytes(n):
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if n < 1024:
-            return f"{n:,.0f} {unit}" if unit == "bytes" else f"{n:.1f} {unit}"
-        n /= 1024
-    return f"{n:.1f} TiB"
-
-
-def analyse(signal):
+def analyse(signal: BaseSignal) -> dict:
     """The usual first pictures of a 4D STEM data set.
 
     Parameters
@@ -149,43 +163,41 @@ def analyse(signal):
         shift = _computed(signal.get_direct_beam_position(method="center_of_mass", mask=mask))
         data = np.asarray(shift.data, float)
         results["shift"] = data - np.nanmean(data.reshape(-1, 2), axis=0)
-    with _step("Radial profile: get_azimuthal_integral1d (pyXem prepares its geometry first)"):
+    with _step("Radial profile: get_azimuthal_integral1d"):
         results["radius"], results["profile"] = _radial_profile(results)
     return results
 
 
-def _radial_profile(results):
-    """Mean counts of a pixel by radius, from the sum pattern.
-
-    pyXem's preparation grows with pixels and rings, so large patterns are binned by two first.
-    """
+def _radial_profile(results: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Mean counts of a pixel by radius, from the sum pattern."""
     import hyperspy.api as hs
 
-    pattern, centre = results["pattern"], np.array(results["centre"])
-    binning = 2 if min(pattern.shape) >= 256 and not np.any(np.array(pattern.shape) % 2) else 1
+    from hyperspy_sparse.calibration_cache import remember_geometries
+
+    pattern = results["pattern"]
     mean = hs.signals.Signal2D(pattern / max(1, results["counts"].size))
     mean.set_signal_type("electron_diffraction")
-    mean = mean.rebin(scale=(binning, binning))
-    mean.calibration(center=tuple((centre - (binning - 1) / 2) / binning))
+    remember_geometries(mean)
+    mean.calibration(center=tuple(results["centre"]))
     reach = min(pattern.shape) / 2
     profile = mean.get_azimuthal_integral1d(
         npt=min(128, int(reach)), radial_range=(0, reach), mean=True, show_progressbar=False
     )
-    return profile.axes_manager.signal_axes[0].axis, np.asarray(profile.data, float) / binning**2
+    return profile.axes_manager.signal_axes[0].axis, np.asarray(profile.data, float)
 
 
-def _computed(signal):
+def _computed(signal: BaseSignal) -> BaseSignal:
     if signal._lazy:
         signal.compute(show_progressbar=False)
     return signal
 
 
-def _image(signal):
+def _image(signal: BaseSignal) -> np.ndarray:
     data = np.asarray(_computed(signal).data, float)
     return np.atleast_2d(data)
 
 
-def figure(results, title):
+def figure(results: dict, title: str) -> Figure:
     """One figure of the results of `analyse`."""
     import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
@@ -210,17 +222,17 @@ def figure(results, title):
     _draw_shift(fig, axes[1, 1], results["shift"])
     positive = results["profile"] > 0
     axes[1, 2].semilogy(results["radius"][positive], results["profile"][positive])
-    axes[1, 2].set(title="Radial profile", xlabel="radius / px", ylabel="mean counts a pixel")
+    axes[1, 2].set(title="Radial profile", xlabel="radius / px", ylabel="mean counts per pixel")
     return fig
 
 
-def _aspect(image):
+def _aspect(image: np.ndarray) -> str:
     """Square positions, unless that would leave a thread of a picture: columns are a free choice."""
     height, width = image.shape[:2]
     return "equal" if 1 / 3 < width / height < 3 else "auto"
 
 
-def _draw_shift(fig, ax, shift):
+def _draw_shift(fig: Figure, ax: Axes, shift: np.ndarray) -> None:
     """Direction as hue, length as brightness, with the wheel that tells which is which."""
     from matplotlib.colors import hsv_to_rgb
 
@@ -235,7 +247,7 @@ def _draw_shift(fig, ax, shift):
     inset.axis("off")
 
 
-def _colours(x, y, largest, hsv_to_rgb):
+def _colours(x: np.ndarray, y: np.ndarray, largest: float, hsv_to_rgb: Callable) -> np.ndarray:
     length = np.clip(np.hypot(x, y) / largest, 0, 1)
     hue = np.arctan2(y, x) / (2 * np.pi) % 1
     return hsv_to_rgb(np.stack([hue, np.ones_like(hue), length], axis=-1))

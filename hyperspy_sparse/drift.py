@@ -22,6 +22,7 @@ from rsciio_tpx3.utils.units import is_time, shown
 
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
+    from matplotlib.axes import Axes
 
 
 __all__ = ["Drift", "REFERENCES", "find_drift"]
@@ -56,7 +57,7 @@ class Drift:
     errors: np.ndarray
     reference: str = "given"
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the shifts over the frames.
 
         Parameters
@@ -137,17 +138,20 @@ def find_drift(
     """
     check_frames(signal)
     if not isinstance(reference, str) or reference not in REFERENCES:
-        raise ValueError(f"reference={shown(reference)} is none of {', '.join(map(repr, REFERENCES))}.")
+        raise ValueError(
+            f"reference={shown(reference)} is not valid: must be one of {', '.join(map(repr, REFERENCES))}."
+        )
     if not is_whole(upsample_factor, 1, _FINEST):
-        raise ValueError(f"upsample_factor={shown(upsample_factor)}: a whole number from 1 to {_FINEST} is needed.")
+        raise ValueError(f"upsample_factor={shown(upsample_factor)}: expected an integer from 1 to {_FINEST}.")
     upsample_factor = int(upsample_factor)
     number = isinstance(smoothing, (float, np.floating)) or is_whole(smoothing)
     if not number or not 0 <= smoothing <= max(signal.axes_manager.navigation_shape[:2]):
-        raise ValueError(f"smoothing={shown(smoothing)}: a number of positions from 0 to the frame's size is needed.")
+        raise ValueError(f"smoothing={shown(smoothing)}: expected a number of positions from 0 to the frame's size.")
     (x, nx), (y, ny) = ((axis.name, axis.size) for axis in signal.axes_manager.navigation_axes[:2])
     if min(ny, nx) < 8:
         raise ValueError(
-            f"Frames of {nx} x {ny} positions ({x}, {y}) are too small to find a shift: 8 along each axis are needed."
+            f"Frames of {nx} x {ny} positions ({x}, {y}) are too small to find a shift: at least 8 are needed "
+            "along each axis."
         )
     mask = _dark_field(signal) if detector is None else mask_of(signal, detector)[0]
     parts = np.add.outer(np.arange(mask.shape[0]) // _BLOCK * 2, np.arange(mask.shape[1]) // _BLOCK) % _SUBSETS
@@ -174,7 +178,7 @@ def find_drift(
 
 
 def check_frames(signal: BaseSignal) -> None:
-    """Refuse signals that are no repeated scan of sparse frames."""
+    """Refuse signals that are not a repeated scan of sparse frames."""
     need_signal(signal)
     if not has_sparse_chunks(signal):
         raise ValueError(f"{signal} has no sparse frames; hyperspy_sparse.to_sparse(signal) makes them.")
@@ -207,8 +211,8 @@ def _refuse_time(signal: BaseSignal, axis: Any) -> None:
         otherwise = " If these are frames, call the axis 'frame'."
     if found:
         raise ValueError(
-            f"The third navigation axis of {signal}, {name!r}, is a time: time bins of one scan are no repeated scan. "
-            f"Load it with all its frames, without time_bins.{otherwise}"
+            f"The third navigation axis of {signal}, {name!r}, is a time: time bins of one scan are not a repeated "
+            f"scan. Load it with all its frames, without time_bins.{otherwise}"
         )
 
 

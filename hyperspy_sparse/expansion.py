@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from dask.utils import format_bytes
 
-from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.csr.memory_limit import NEVER_ASKED
+from rsciio_tpx3.csr.memory_limit import ALWAYS_ALLOWED
 from rsciio_tpx3.frames.dask_array import sources_of
+from rsciio_tpx3.frames.in_memory import chunks_in_memory
 
 if TYPE_CHECKING:
     import dask.array as da
 
 
-__all__ = ["sparse_bytes", "warn_once"]
+__all__ = ["entries_of", "sparse_bytes", "warn_once"]
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def warn_once(data: da.Array, what: str) -> None:
         The call that does it.
     """
     dense = math.prod(data.shape) * data.dtype.itemsize
-    if what in _warned or dense < NEVER_ASKED:
+    if what in _warned or dense < ALWAYS_ALLOWED:
         return
     sparse = sparse_bytes(data)
     if sparse is None or dense < LEAST_FACTOR * sparse:
@@ -53,30 +53,31 @@ def warn_once(data: da.Array, what: str) -> None:
     )
 
 
-def sparse_bytes(data):
+def sparse_bytes(data: da.Array) -> int | None:
     """About the size of the sparse frames of an array in memory, in bytes; None where nothing tells without reading.
 
     Sources know how many events they have. Of a part, or after other steps, as many are supposed to be left as there
     are of the pixels; frames in memory are counted.
     """
-    entries = _entries_in_memory(data)
-    if entries is None:
-        entries = _entries_of_sources(data)
+    entries = entries_of(data)
     if entries is None:
         return None
     return int(entries * (data.dtype.itemsize + _PIXEL_NUMBER)) + math.prod(data.shape[:-2]) * _ROW_POINTER
 
 
-def _entries_in_memory(data):
+def entries_of(data: da.Array) -> int | None:
+    """About the entries of the sparse frames of an array; None where nothing tells without reading."""
+    entries = _entries_in_memory(data)
+    return _entries_of_sources(data) if entries is None else entries
+
+
+def _entries_in_memory(data: da.Array) -> int | None:
     """Entries of chunks that were kept by `persist`; None for other arrays."""
-    layer = getattr(data.dask, "layers", {}).get(data.name, {})
-    if len(layer) < data.npartitions:
-        return None
-    chunks = [getattr(task, "value", task) for task in layer.values()]
-    return sum(chunk.nnz for chunk in chunks) if all(isinstance(chunk, CSRFrames) for chunk in chunks) else None
+    chunks = chunks_in_memory(data)
+    return None if chunks is None else sum(chunk.nnz for chunk in chunks)
 
 
-def _entries_of_sources(data):
+def _entries_of_sources(data: da.Array) -> int | None:
     """Entries by the numbers of the sources, in proportion to the pixels; None where a source has no numbers."""
     entries, pixels = 0.0, 0
     for source in sources_of(data):
@@ -85,4 +86,4 @@ def _entries_of_sources(data):
             return None
         entries += float(np.sum(rows))
         pixels += math.prod(source.nav_shape) * math.prod(source.sig_shape)
-    return entries * math.prod(data.shape) / pixels if pixels else None
+    return int(entries * math.prod(data.shape) / pixels) if pixels else None

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["refresh", "remember"]
 
-_TOLD = ("name", "scale", "offset", "units")
+_AXIS_VALUES = ("name", "scale", "offset", "units")
 
 
-def remember(signal: BaseSignal, filename: str | os.PathLike, file_format, options):
+def remember(signal: BaseSignal, filename: str | os.PathLike, file_format: str, options: dict) -> BaseSignal:
     """Note on a signal how it was loaded with ``follow=True``; a step of loading."""
     axes = [_about(axis) for axis in signal.axes_manager._axes]
     signal._followed = filename, file_format, options, axes, {key for key, _ in _items(signal.metadata)}
@@ -25,7 +25,7 @@ def remember(signal: BaseSignal, filename: str | os.PathLike, file_format, optio
 
 
 @needs_signal
-def refresh(signal):
+def refresh(signal: BaseSignal) -> BaseSignal:
     """Load a recording that was loaded with ``follow=True`` again, as far as it has been written by now.
 
     Parameters
@@ -69,12 +69,12 @@ def refresh(signal):
     return new
 
 
-def _about(axis: Any):
+def _about(axis: Any) -> dict:
     """What an axis tells; one that is not uniform, as a user may have made it, has no scale and offset."""
-    return {name: getattr(axis, name) for name in _TOLD if hasattr(axis, name)}
+    return {name: getattr(axis, name) for name in _AXIS_VALUES if hasattr(axis, name)}
 
 
-def _keep_axes(old, loaded, new) -> None:
+def _keep_axes(old: BaseSignal, loaded: list[dict], new: BaseSignal) -> None:
     """Change what was changed since loading; the rest may have grown, such as bins over the time recorded so far."""
     # by the names of loading: where a second frame began meanwhile, there is an axis more
     axes = {axis.name: axis for axis in new.axes_manager._axes}
@@ -84,7 +84,7 @@ def _keep_axes(old, loaded, new) -> None:
                 setattr(axes[was["name"]], name, value)
 
 
-def _items(metadata, path: str | os.PathLike = "") -> Iterator:
+def _items(metadata: Any, path: str | os.PathLike = "") -> Iterator:
     """Values of a tree of metadata, each with its path."""
     metadata.process_lazy_attributes()
     for key in metadata.keys():

@@ -94,8 +94,8 @@ _neighbours = _Neighbours()
 
 def _around(source: FrameSource, row: int) -> tuple[int, int]:
     """Rows that are read together with one: a few lines, a line, or the row alone."""
-    entries = source.row_events()
-    if entries is None or isinstance(source, MemorySource) or not source.nav_shape:
+    entries = None if isinstance(source, MemorySource) or not source.nav_shape else source.row_events()
+    if entries is None:
         return row, row + 1
     line = source.nav_shape[-1]
     start = row // line * line
@@ -111,7 +111,7 @@ def _around(source: FrameSource, row: int) -> tuple[int, int]:
     return first, last
 
 
-def _from_memory(data: da.Array, nav: tuple[int, ...]):
+def _from_memory(data: da.Array, nav: tuple[int, ...]) -> np.ndarray | None:
     """From a chunk that is in memory already, after persist(); None if it is not."""
     key, inside = [data.name], []
     for i, sizes in zip(nav, data.chunks, strict=False):

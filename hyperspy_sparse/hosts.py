@@ -7,6 +7,7 @@ says which one, and fails too where our code uses a private name that has no row
 from typing import NamedTuple
 
 from hyperspy.misc._signal_tools import are_signals_aligned, broadcast_signals
+from pyxem.utils._azimuthal_integrations import _get_control_points as sector_corners
 from pyxem.utils._azimuthal_integrations import _slice_radial_integrate as slice_radial_integrate
 from pyxem.utils._azimuthal_integrations import _slice_radial_integrate1d as slice_radial_integrate1d
 
@@ -16,6 +17,7 @@ __all__ = [
     "PrivateName",
     "are_signals_aligned",
     "broadcast_signals",
+    "sector_corners",
     "slice_radial_integrate",
     "slice_radial_integrate1d",
 ]
@@ -32,7 +34,7 @@ class PrivateName(NamedTuple):
     owner : str
         ``module:class`` that has it, on the class or on its instances.
     parameters : tuple of str or None
-        The first parameters of a method that we call or override; None for what is no method.
+        The first parameters of a method that we call or override; None for what is not a method.
     reason : str
         Why no public name serves.
     """
@@ -60,6 +62,7 @@ PRIVATE_NAMES = (
         ("function", "axes"),
         "sums and means go through it",
     ),
+    PrivateName("_repr_html_", _LAZY, (), "what notebooks show: the account of the recording stands above it"),
     PrivateName("_map_iterate", _LAZY, ("function",), "where `map` runs a function on every image: kernels stand in"),
     PrivateName("_map_all", _LAZY, ("function",), "the same for functions of all images at once"),
     PrivateName("_get_cache_dask_chunk", _LAZY, ("indices",), "one frame for one picture, not the chunk around it"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["interpolated", "single_line"]
 
 
-def single_line(data, place):
+def single_line(data: da.Array, place: int) -> np.ndarray:
     """Zeros along one axis, of the type of `data` and with one element along each other axis."""
     shape = [1] * data.ndim
     shape[place] = data.shape[place]
@@ -51,5 +51,5 @@ def interpolated(data: da.Array, place: int, old: np.ndarray, new: np.ndarray, d
     return data.map_blocks(_along, **steps, chunks=chunks, dtype=dtype, meta=meta)
 
 
-def _along(chunk, place, old, new, degree):
+def _along(chunk: np.ndarray, place: int, old: np.ndarray, new: np.ndarray, degree: int) -> np.ndarray:
     return make_interp_spline(old, np.asarray(chunk), axis=place, k=degree)(new)

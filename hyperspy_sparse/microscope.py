@@ -18,7 +18,7 @@ from rsciio_tpx3.utils.units import shown, to_plain
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
 
-    from rsciio_tpx3.metadata.values import Told
+    from rsciio_tpx3.metadata.values import SourceValues
 
 
 __all__ = ["beam_disk", "set_microscope"]
@@ -71,30 +71,30 @@ def set_microscope(
     """
     calibration.check_choice(calibrate)
     if not hasattr(signal, "axes_manager") or signal.axes_manager.signal_dimension != 2:
-        raise TypeError(f"set_microscope: a signal with two signal axes is needed, found {shown(signal)}.")
+        raise TypeError(f"set_microscope: expected a signal with two signal axes, found {shown(signal)}.")
     if not isinstance(metadata, (dict, type(None))):
         raise TypeError(
-            f"metadata={shown(metadata)}: a dictionary such as {{'camera_length': '100 mm'}} is needed. Files are read "
+            f"metadata={shown(metadata)}: expected a dictionary such as {{'camera_length': '100 mm'}}. Files are read "
             "by hs.load(..., metadata=...)."
         )
     forgotten = [name for name, value in quantities.items() if value is None]
-    told = read_mapping({**(metadata or {}), **quantities}, "set_microscope")
-    unknown = [*told.original, *(name for name in forgotten if name not in LEAVES)]
+    requested = read_mapping({**(metadata or {}), **quantities}, "set_microscope")
+    unknown = [*requested.original, *(name for name in forgotten if name not in LEAVES)]
     if unknown:
         raise ValueError(
-            f"set_microscope: {unknown[0]!r} is no quantity that can be set; those are "
+            f"set_microscope: {unknown[0]!r} is not a quantity that can be set; those are "
             f"{', '.join(name for name, row in LEAVES.items() if 'user' in row.sources and not row.steers)}."
         )
-    steering = [name for name in told.values if LEAVES[name].steers]
+    steering = [name for name in requested.values if LEAVES[name].steers]
     if steering:
         raise ValueError(f"set_microscope: {steering[0]} was applied while reading. Load again with it as an option.")
-    renew = set(told.values) | set(forgotten)
+    renew = set(requested.values) | set(forgotten)
     before = read_tree(signal.metadata.as_dictionary(), "the signal", "recording").values
     if center is not None:
-        told.values["center_x"], told.values["center_y"] = _center(signal, center, before)
+        requested.values["center_x"], requested.values["center_y"] = _center(signal, center, before)
         renew |= {"center_x", "center_y"}
-    axes, plain, made, note = _calibrated(signal, told, forgotten, calibrate, renew, before)
-    _store(signal.metadata, told, forgotten, calibrate)
+    axes, plain, made, note = _calibrated(signal, requested, forgotten, calibrate, renew, before)
+    _store(signal.metadata, requested, forgotten, calibrate)
     for axis, old, new in zip(axes, plain, made):
         for key in ("scale", "offset", "units"):
             if new[key] != old[key]:
@@ -114,12 +114,12 @@ def _center(signal: BaseSignal, center: str | tuple, before: dict) -> tuple[floa
         if not np.isfinite([first for _, first, _ in found]).all():
             raise ConflictError(
                 f"center={center!r}: the zero of the axes was moved and they were cropped since they were calibrated, "
-                "so it cannot be told which pixels of the detector are left. Set the offsets of the axes themselves."
+                "so it is not known which pixels of the detector are left. Set the offsets of the axes themselves."
             )
         return tuple(first + step * pixels for pixels, first, step in found)
     pair = center.tolist() if isinstance(center, np.ndarray) else center
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise ValueError(f"center={shown(center)} is none of 'detector', 'beam', (x, y) in pixels.")
+        raise ValueError(f"center={shown(center)} is not valid: must be one of 'detector', 'beam', (x, y) in pixels.")
     return tuple(to_plain(number, "px", "center", "(127.5, 127.5)")[0] for number in pair)
 
 
@@ -134,35 +134,40 @@ def _beam(signal: BaseSignal) -> tuple[float, ...]:
     return beam_disk(np.asarray(total.data, float))[0]
 
 
-def _store(metadata, told: Told, forgotten: list[str], calibrate: str | None) -> None:
+def _store(metadata: Any, requested: SourceValues, forgotten: list[str], calibrate: str | None) -> None:
     # the wavelength stands and falls with the energy it was made from
     for name in [*forgotten, *("wavelength",) * ("beam_energy" in forgotten)]:
         for ending in ("", "_units", "_errors"):
             _forget(metadata, LEAVES[name].leaf + ending)
-    for name, value in told.values.items():
+    for name, value in requested.values.items():
         leaf, unit = LEAVES[name].leaf, LEAVES[name].unit
         metadata.set_item(leaf, value)
         if unit is not None:
             metadata.set_item(f"{leaf}_units", unit)
-        if name in told.errors:
-            metadata.set_item(f"{leaf}_errors", told.errors[name])
+        if name in requested.errors:
+            metadata.set_item(f"{leaf}_errors", requested.errors[name])
         else:
             _forget(metadata, f"{leaf}_errors")
-        _logger.info(f"{name}: {display(name, value, told.errors.get(name))}")
-    if "beam_energy" in told.values and calibrate is not None:
+        _logger.info(f"{name}: {display(name, value, requested.errors.get(name))}")
+    if "beam_energy" in requested.values and calibrate is not None:
         row = LEAVES["wavelength"]
-        metadata.set_item(row.leaf, calibration.wavelength(told.values["beam_energy"]) * 1e10)
+        metadata.set_item(row.leaf, calibration.wavelength(requested.values["beam_energy"]) * 1e10)
         metadata.set_item(f"{row.leaf}_units", row.unit)
 
 
-def _forget(metadata, leaf: str) -> None:
+def _forget(metadata: Any, leaf: str) -> None:
     if metadata.has_item(leaf):
         node, _, last = leaf.rpartition(".")
         delattr(metadata.get_item(node), last)
 
 
 def _calibrated(
-    signal: BaseSignal, told: Told, forgotten: list[str], calibrate: str | None, renew: set[str], before: dict
+    signal: BaseSignal,
+    requested: SourceValues,
+    forgotten: list[str],
+    calibrate: str | None,
+    renew: set[str],
+    before: dict,
 ) -> tuple:
     """HyperSpy's axes, what they are, what they become, and the note about it; nothing is changed yet."""
     axes, plain = signal.axes_manager._axes, _plain(signal)
@@ -171,7 +176,7 @@ def _calibrated(
     if not are_uniform(axes):
         _logger.warning("Axes that are not uniform keep the calibration that they have, and so do all others.")
         return axes, plain, plain, None
-    values = {name: value for name, value in {**before, **told.values}.items() if name not in forgotten}
+    values = {name: value for name, value in {**before, **requested.values}.items() if name not in forgotten}
     if calibrate == "auto" and _keeps_reciprocal(plain[-1], before) and values.get("beam_energy") is not None:
         calibrate = "k"
         renew = renew or {"beam_energy"}

@@ -5,7 +5,10 @@ the events, the whole signal becomes dense only within the memory limit, one fra
 one picture, and a recording may wait to be read.
 """
 
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -14,6 +17,7 @@ from hyperspy.signals import LazySignal
 from hyperspy_sparse import (
     assigned_data,
     blocks,
+    deferred,
     expansion,
     interpolation,
     kernels,
@@ -21,16 +25,27 @@ from hyperspy_sparse import (
     navigator,
     noise,
     operands,
+    reductions,
     saving,
     slicing,
     ufuncs,
 )
-from hyperspy_sparse import deferred as waiting
 from hyperspy_sparse import frame_cache as frames
 from hyperspy_sparse import virtual_detectors as detectors
 from hyperspy_sparse.calibration_cache import remember_geometries
+from hyperspy_sparse.summary import Summary, recording_summary
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, sparsified, twin_of
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
+from rsciio_tpx3.frames.in_memory import held_in_memory
+from rsciio_tpx3.utils.logs import follow_host
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+
+    from hyperspy.signal import BaseSignal
+    from numpy.typing import DTypeLike
+
 
 __all__ = ["SparseFramesMixin"]
 
@@ -51,7 +66,9 @@ _REDUCED_SPARSELY = {kind: _PLAIN | {f"nan{name}" for name in _PLAIN} for kind i
 _REDUCED_SPARSELY["f"] = _PLAIN
 
 
-def _frame_by_frame(function, options, shape, dtype, chunk):
+def _frame_by_frame(
+    function: Callable, options: dict, shape: tuple[int, ...], dtype: np.dtype, chunk: Any
+) -> np.ndarray:
     """The image function on every frame of a chunk that the kernel did not take."""
     out = np.empty(chunk.shape[:-2] + shape, dtype=dtype)
     for place in np.ndindex(chunk.shape[:-2]):
@@ -59,34 +76,19 @@ def _frame_by_frame(function, options, shape, dtype, chunk):
     return out
 
 
-def _with_data(make, out, data):
-    """The signal that the host makes, or its `out`, with other data; nobody sees those of the host.
-
-    A plot of `out` draws as soon as it hears of a change, so it hears of it once, at the end.
-    """
-    if out is None:
-        result = make()
-        result.data = data.reshape(result.data.shape)
-        return result
-    with out.events.data_changed.suppress():
-        make()
-    out.data = data.reshape(out.data.shape)
-    out.events.data_changed.trigger(obj=out)
-    return None
-
-
 class SparseFramesMixin:
     """Methods of the sparse signal classes; stands before the host's class."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        follow_host()
         self._leave_sparse_type()
         self._remember_geometries()
 
-    def _remember_geometries(self):
+    def _remember_geometries(self) -> None:
         remember_geometries(self)
 
-    def _leave_sparse_type(self):
+    def _leave_sparse_type(self) -> None:
         """After ``set_signal_type("sparse_...")``: keep the host's type, make the chunks sparse."""
         signal_type = self.metadata.get_item("Signal.signal_type", "")
         if not signal_type.startswith("sparse_"):
@@ -98,21 +100,43 @@ class SparseFramesMixin:
     # -- recordings that wait for the first computation ------------------------------------------
 
     @property
-    def metadata(self):
+    def metadata(self) -> Any:
         """The metadata of the signal; complete as soon as its recording has been read."""
-        waiting.complete(self)
+        deferred.complete(self)
         return self._metadata
 
     @property
-    def original_metadata(self):
+    def original_metadata(self) -> Any:
         """The original metadata of the signal; complete as soon as its recording has been read."""
-        waiting.complete(self)
+        deferred.complete(self)
         return self._original_metadata
+
+    # -- what the signal says of itself --------------------------------------------------------------
+
+    @property
+    def recording(self) -> Summary:
+        """Where the events of the recording went, and what the frames take in memory.
+
+        It prints as a few lines, and ``s.recording.plot()`` draws it; see `hyperspy_sparse.recording_summary`.
+        """
+        return recording_summary(self)
+
+    def __repr__(self) -> str:
+        if not has_sparse_chunks(self):
+            return super().__repr__()
+        return f"{super().__repr__()}\n{recording_summary(self, read=False).indented()}"
+
+    def __str__(self) -> str:
+        return super().__repr__()  # one line: messages and lists name a signal by it
+
+    def _repr_html_(self) -> str:
+        shown = super()._repr_html_()
+        return recording_summary(self, read=False)._repr_html_() + shown if has_sparse_chunks(self) else shown
 
     # -- class -----------------------------------------------------------------------------------
 
     @property
-    def data(self):
+    def data(self) -> Any:
         """The frames as a :class:`dask.array.Array`.
 
         Whatever is assigned decides about the class: sparse frames of any kind keep the sparse
@@ -121,10 +145,10 @@ class SparseFramesMixin:
         return self._data
 
     @data.setter
-    def data(self, value):
+    def data(self, value: Any) -> None:
         assigned_data.assign(self, value)
 
-    def _assign_subclass(self, *args, **kwargs):
+    def _assign_subclass(self, *args: Any, **kwargs: Any) -> None:
         super()._assign_subclass(*args, **kwargs)
         twin = twin_of(type(self)) if nan_masks.is_masked(self._data) else None
         if twin is None:
@@ -132,7 +156,7 @@ class SparseFramesMixin:
         else:
             self.__class__ = twin
 
-    def _deepcopy_with_new_data(self, data=None, copy_variance=False, **kwargs):
+    def _deepcopy_with_new_data(self, data: Any = None, copy_variance: bool = False, **kwargs: Any) -> BaseSignal:
         if isinstance(data, np.ndarray):
             # The host goes on to a class in memory; a lazy one wraps the array by itself.
             new = super()._deepcopy_with_new_data(None, copy_variance, **kwargs)
@@ -142,27 +166,29 @@ class SparseFramesMixin:
             # The caller may still have axes to remove, so only the chunks tell here.
             new = super()._deepcopy_with_new_data(data, copy_variance, **kwargs)
         navigator.hand_on(self, new)
-        waiting.hand_on(self, new, copy_variance)
+        deferred.hand_on(self, new, copy_variance)
         return new
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict) -> BaseSignal:
         new = super().__deepcopy__(memo)
         if isinstance(new._data, da.Array):
             # dask changes the array object itself at ``signal.inav[3] = 0``, and HyperSpy 2.5 hands on the same object
             new._data = new._data.copy()
         if has_sparse_chunks(new):  # data are missing where another copy is being made
             navigator.hand_on(self, new)
-            waiting.hand_on(self, new, True)
+            deferred.hand_on(self, new, True)
         return new
 
-    def _map_all(self, function, inplace=True, **kwargs):
+    def _map_all(self, function: Callable, inplace: bool = True, **kwargs: Any) -> BaseSignal | None:
         result = super()._map_all(function, inplace=inplace, **kwargs)
         made = self if inplace else result
         if isinstance(made._data, da.Array):  # in a class for data in memory
             made._data = np.asarray(made._data.compute())
         return result
 
-    def _slicer(self, slices, isNavigation=None, out=None):
+    def _slicer(
+        self, slices: Any, isNavigation: bool | None = None, out: BaseSignal | None = None
+    ) -> BaseSignal | None:
         result = super()._slicer(slices, isNavigation, out)
         part = result if out is None else out
         if isinstance(part._data, da.Array):
@@ -171,7 +197,7 @@ class SparseFramesMixin:
             nan_masks.remember(part._data)
         return result
 
-    def crop(self, axis, start=None, end=None, convert_units=False):
+    def crop(self, axis: Any, start: Any = None, end: Any = None, convert_units: bool = False) -> None:
         place, data = self.axes_manager[axis].index_in_array, self._data
         first, last = (self.axes_manager[axis]._get_index(value) for value in (start, end))
         super().crop(axis, start, end, convert_units)
@@ -181,24 +207,28 @@ class SparseFramesMixin:
 
     # -- operators -------------------------------------------------------------------------------
 
-    def _binary_operator_ruler(self, other, op_name):
+    def _binary_operator_ruler(self, other: Any, op_name: str) -> Any:
         return operands.binary(self, other, op_name)
 
     # -- functions of NumPy ----------------------------------------------------------------------
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         for signal in (*inputs, *kwargs.get("out", ())):
             if isinstance(signal, SparseFramesMixin):
-                waiting.read_recording(signal)
+                deferred.read_recording(signal)
         return ufuncs.apply(ufunc, method, inputs, **kwargs)
 
-    def __array_wrap__(self, array, context=None, return_scalar=False):
+    def __array_wrap__(
+        self, array: np.ndarray, context: tuple | None = None, return_scalar: bool = False
+    ) -> BaseSignal:
         signal = super().__array_wrap__(array, context, return_scalar)
         signal.data = assigned_data.in_chunks(signal.data)
         return signal
 
-    def interpolate_on_axis(self, new_axis, axis=0, inplace=False, degree=1):
-        waiting.read_recording(self)
+    def interpolate_on_axis(
+        self, new_axis: Any, axis: Any = 0, inplace: bool = False, degree: int = 1
+    ) -> BaseSignal | None:
+        deferred.read_recording(self)
         data, old = self._data, self.axes_manager[axis]
         place, before = old.index_in_array, np.array(old.axis)
         try:
@@ -213,8 +243,15 @@ class SparseFramesMixin:
 
     # -- speed -----------------------------------------------------------------------------------
 
-    def _map_iterate(self, function, iterating_kwargs=None, inplace=True, ragged=False, **kwargs):
-        waiting.read_recording(self)
+    def _map_iterate(
+        self,
+        function: Callable,
+        iterating_kwargs: dict | None = None,
+        inplace: bool = True,
+        ragged: bool | None = False,
+        **kwargs: Any,
+    ) -> BaseSignal | None:
+        deferred.read_recording(self)
         kernel = None
         if not iterating_kwargs and not ragged and has_sparse_chunks(self):
             kernel = self._kernel_for(function, kwargs)
@@ -228,7 +265,7 @@ class SparseFramesMixin:
             )
         return self._map_with_kernel(function, kernel, inplace, kwargs)
 
-    def _kernel_for(self, function, kwargs):
+    def _kernel_for(self, function: Callable, kwargs: dict) -> tuple | None:
         """The kernel for an image function with its output, or None to take the ordinary path."""
         options = {k: v for k, v in kwargs.items() if k not in _MAP_OPTIONS}
         shape, dtype = self.data.shape[-2:], self.data.dtype
@@ -236,12 +273,12 @@ class SparseFramesMixin:
         output = kernel.output_of(shape, dtype) if kernel else None
         if output is None:
             return None
-        asked = kwargs.get("output_signal_size"), kwargs.get("output_dtype")
-        if asked[0] is not None and tuple(asked[0]) != output[0]:
+        requested = kwargs.get("output_signal_size"), kwargs.get("output_dtype")
+        if requested[0] is not None and tuple(requested[0]) != output[0]:
             return None
-        return kernel, output[0], np.dtype(asked[1] or output[1])
+        return kernel, output[0], np.dtype(requested[1] or output[1])
 
-    def _map_with_kernel(self, function, kernel, inplace, kwargs):
+    def _map_with_kernel(self, function: Callable, kernel: tuple, inplace: bool, kwargs: dict) -> BaseSignal:
         """The host makes the signal (axes, class, metadata); the kernel makes its data."""
         kernel, shape, dtype = kernel
         lazy = kwargs.get("lazy_output")
@@ -259,7 +296,9 @@ class SparseFramesMixin:
             LazySignal.compute(signal, show_progressbar=kwargs.get("show_progressbar"), **settings)
         return signal
 
-    def _apply_function_on_data_and_remove_axis(self, function, axes, out=None, rechunk=False):
+    def _apply_function_on_data_and_remove_axis(
+        self, function: Callable, axes: Any, out: BaseSignal | None = None, rechunk: bool = False
+    ) -> BaseSignal | None:
         result = self._reduced(function, axes, out, rechunk)
         summed = self.axes_manager[axes]
         summed = summed if np.iterable(summed) else (summed,)
@@ -267,8 +306,8 @@ class SparseFramesMixin:
             noise.of_area(result if out is None else out, self, nan_masks.n_pixels(self._data))
         return result
 
-    def _reduced(self, function, axes, out, rechunk):
-        waiting.read_recording(self)
+    def _reduced(self, function: Callable, axes: Any, out: BaseSignal | None, rechunk: bool) -> BaseSignal | None:
+        deferred.read_recording(self)
         host = super()._apply_function_on_data_and_remove_axis
         reduced = self.axes_manager[axes]
         reduced = reduced if np.iterable(reduced) else (reduced,)
@@ -276,29 +315,49 @@ class SparseFramesMixin:
         data, n_nav = self._data, self._data.ndim - 2
         nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
         name = function.__name__
-        masked = None if rechunk or not name.startswith("nan") else nan_masks.behind(data)
+        masked = None if rechunk else nan_masks.behind(data)
         beside_mask = None if masked is None else nan_masks.reduced(name, masked, reduced)
         if beside_mask is not None:
-            return _with_data(lambda: host(function, axes, out=out), out, beside_mask)
+            return self._without(axes, beside_mask, out)
         sparsely = has_sparse_chunks(self) and name in _REDUCED_SPARSELY.get(data.dtype.kind, ())
         if rechunk or reduced not in (nav, sig, nav + sig) or not sparsely:
             return host(function, axes, out=out, rechunk=rechunk)
-        plain = name.removeprefix("nan")
-        moment = plain in ("std", "var")
-        additive = plain in ("sum", "mean") and data.dtype.kind in "ui"
-        in_blocks = blocks.in_blocks(data, additive=additive)
+        answer = reductions.reduced(name, data, reduced)
+        if answer is not None:
+            return self._without(axes, answer, out)
         try:
             # These never make a chunk dense, so they may have larger ones.
-            self._data = in_blocks
-            if not moment:
-                return host(function, axes, out=out, rechunk=rechunk)
-            dtype = np.var(np.zeros(1, data.dtype)).dtype
-            spread = blocks.moments(in_blocks, reduced, dtype, name.endswith("std"))
-            return _with_data(lambda: host(np.mean, axes, out=out, rechunk=rechunk), out, spread)
+            self._data = blocks.in_blocks(data)
+            return host(function, axes, out=out, rechunk=rechunk)
         finally:
             self._data = data
 
-    def rebin(self, new_shape=None, scale=None, crop=False, dtype=None, out=None, rechunk=False):
+    def _without(self, axes: Any, data: da.Array, out: BaseSignal | None) -> BaseSignal | None:
+        """What the host makes of data that it has reduced over `axes`: a signal, or its `out` with other data."""
+        data = data if data.ndim else data.reshape((1,))
+        if out is None:
+            gone = self.axes_manager[axes]
+            new = self._deepcopy_with_new_data(data)
+            new._remove_axis([axis.index_in_axes_manager for axis in (gone if np.iterable(gone) else (gone,))])
+            return new
+        if out.data.shape != data.shape:
+            raise ValueError(
+                f"out has data of shape {out.data.shape}, but the result has {data.shape} (NumPy order). Make `out` by "
+                "the same call without it."
+            )
+        out.data = data
+        out.events.data_changed.trigger(obj=out)
+        return None
+
+    def rebin(
+        self,
+        new_shape: Sequence[float] | None = None,
+        scale: Sequence[float] | None = None,
+        crop: bool = False,
+        dtype: DTypeLike | None = None,
+        out: BaseSignal | None = None,
+        rechunk: bool = False,
+    ) -> BaseSignal | None:
         data = self._data
         result = super().rebin(new_shape=new_shape, scale=scale, crop=crop, dtype=dtype, out=out, rechunk=rechunk)
         # The host leaves self.data as the array that it binned, cropped or rechunked or not.
@@ -315,21 +374,23 @@ class SparseFramesMixin:
                 choose_class(target)
         return result
 
-    def _whole_factors(self, new_shape, scale):
-        """How many elements become one, per axis of the array; None if not whole numbers."""
+    def _whole_factors(
+        self, new_shape: Sequence[float] | None, scale: Sequence[float] | None
+    ) -> tuple[int, ...] | None:
+        """How many elements become one, per axis of the array; None if not integers."""
         factors = self._validate_rebin_args_and_get_factors(new_shape=new_shape, scale=scale)
         factors = np.asarray(factors, dtype=float)
         whole = np.rint(factors)
         return None if (factors != whole).any() or (whole < 1).any() else tuple(whole.astype(int))
 
-    def get_integrated_intensity(self, roi, out_signal_axes=None):
-        waiting.read_recording(self)
+    def get_integrated_intensity(self, roi: Any, out_signal_axes: Any = None) -> BaseSignal:
+        deferred.read_recording(self)
         stand_in = detectors.stand_in(self, [roi])
         roi = roi if stand_in is None else stand_in[0]
         return super().get_integrated_intensity(roi, out_signal_axes)
 
-    def get_virtual_image(self, rois, new_axis_dict=None, normalize=False):
-        waiting.read_recording(self)
+    def get_virtual_image(self, rois: Any, new_axis_dict: dict | None = None, normalize: bool = False) -> BaseSignal:
+        deferred.read_recording(self)
         rois = [rois] if callable(rois) else list(rois)
         if not rois or not detectors.can_stand_in(self, rois):
             return super().get_virtual_image(rois, new_axis_dict, normalize)
@@ -339,8 +400,8 @@ class SparseFramesMixin:
             detectors.fill_stack(images, self, rois)
         return images
 
-    def plot(self, *args, **kwargs):
-        waiting.read_recording(self)
+    def plot(self, *args: Any, **kwargs: Any) -> None:
+        deferred.read_recording(self)
         navigator.drop_if_outdated(self)
         computed = self.navigator is None
         super().plot(*args, **kwargs)
@@ -349,13 +410,19 @@ class SparseFramesMixin:
 
     plot.__doc__ = LazySignal.plot.__doc__
 
-    def _get_cache_dask_chunk(self, indices):
+    def _get_cache_dask_chunk(self, indices: tuple) -> np.ndarray:
         frame = frames.one_frame(self, indices)
         return super()._get_cache_dask_chunk(indices) if frame is None else frame
 
     # -- memory ----------------------------------------------------------------------------------
 
-    def compute(self, close_file=False, show_progressbar=None, memory_limit=None, **kwargs):
+    def compute(
+        self,
+        close_file: bool = False,
+        show_progressbar: bool | None = None,
+        memory_limit: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Make the whole signal dense in memory, if it fits below the memory limit.
 
         Where that takes many times the memory of the events, a warning names both sizes, once in a session.
@@ -373,12 +440,12 @@ class SparseFramesMixin:
             If the dense array would be larger than the limit.
         """
         check_dense_size(self.data.shape, self.data.dtype, "compute()", memory_limit)
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         expansion.warn_once(self.data, "compute()")
         self.data = densified(self.data)  # and the class is the stock one from here on
         LazySignal.compute(self, close_file=close_file, show_progressbar=show_progressbar, **kwargs)
 
-    def to_dense(self, memory_limit=None, show_progressbar=None):
+    def to_dense(self, memory_limit: int | str | None = None, show_progressbar: bool | None = None) -> BaseSignal:
         """A dense copy of the signal in memory, in the host's own class.
 
         Parameters
@@ -397,12 +464,19 @@ class SparseFramesMixin:
             If the dense array would be larger than the limit.
         """
         check_dense_size(self.data.shape, self.data.dtype, "to_dense()", memory_limit)
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         new = self._deepcopy_with_new_data(densified(self.data), copy_variance=True)
         new.compute(show_progressbar=show_progressbar)
         return new
 
-    def save(self, filename=None, overwrite=None, extension=None, file_format=None, **kwargs):
+    def save(
+        self,
+        filename: str | os.PathLike | None = None,
+        overwrite: bool | None = None,
+        extension: str | None = None,
+        file_format: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Save the signal; formats for dense data are written chunk by chunk.
 
         The file holds the host's signal type and class, so it opens where this package is not
@@ -414,7 +488,7 @@ class SparseFramesMixin:
             As in :meth:`hyperspy.api.signals.BaseSignal.save`.
         """
         saving.check_arguments(filename, overwrite, extension, file_format)
-        waiting.read_recording(self)
+        deferred.read_recording(self)
         options = {"overwrite": overwrite, "file_format": file_format, **kwargs}
         if saving.keeps_frames(filename, extension, file_format):
             return super().save(filename, extension=extension, **options)
@@ -422,19 +496,24 @@ class SparseFramesMixin:
         stock.save(filename, extension=extension, **options)
         self.tmp_parameters = stock.tmp_parameters
 
-    def persist(self, **kwargs):
-        """Read everything once and keep the sparse chunks in memory, in place.
+    def persist(self, **kwargs: Any) -> None:
+        """Read everything once and keep the sparse frames in memory, in place.
+
+        They are one piece there, whatever the chunks, so that analyses cut it as they like; where a cluster is
+        connected, its workers keep the chunks.
 
         Parameters
         ----------
         **kwargs
             Passed to :meth:`dask.array.Array.persist`.
         """
-        waiting.read_recording(self)
-        self.data = self.data.persist(**kwargs)
+        deferred.read_recording(self)
+        before = self.data.name
+        self.data = held_in_memory(self.data, **kwargs)
+        navigator.renamed(self, before)
         self.events.data_changed.trigger(obj=self)
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("the frames are sparse: a dense array is always a copy.")
         check_dense_size(self.data.shape, np.dtype(dtype or self.data.dtype), "numpy.asarray")

@@ -7,19 +7,27 @@ there, side by side, in the graph of the dask array. So the answer is taken from
 array is never made.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask
 import dask.array as da
 import numpy as np
 from dask.blockwise import Blockwise
 
-from hyperspy_sparse import blocks
-from hyperspy_sparse.virtual_detectors import masked_sums
+from hyperspy_sparse import reductions, slicing
+from hyperspy_sparse.virtual_detectors import masked_image
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import empty_meta
+from rsciio_tpx3.frames.dask_array import empty_meta, source_of, to_dask
+from rsciio_tpx3.frames.shared_reads import SharedFrames
+from rsciio_tpx3.frames.sliced_source import ChosenSource
 from rsciio_tpx3.utils.least_recent import LeastRecent
+
+if TYPE_CHECKING:
+    from dask.highlevelgraph import HighLevelGraph
+
 
 __all__ = ["behind", "is_masked", "n_pixels", "reduced", "remember"]
 
@@ -54,6 +62,16 @@ def behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:
 
     None if the array is something else.
     """
+    if not isinstance(data, da.Array):
+        return None
+    # asked for by each call, and found by a computation: the array keeps its answer
+    kept = vars(data)
+    if "_behind" not in kept:
+        kept["_behind"] = _behind(data)
+    return kept["_behind"]
+
+
+def _behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:
     parts = _parts_of_where(data)
     if parts is None:
         return None
@@ -63,22 +81,17 @@ def behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:
     if dtype.kind not in "ui":
         return None
     frames = da.Array(data.dask, frames_name, chunks, meta=empty_meta(dtype, data.ndim - 2))
-    same_along = _broadcast_axes(data.dask, mask_name, data.ndim)
-    if same_along is None:
-        return None
-    masks = da.Array(data.dask, mask_name, data.chunks, dtype=bool)
-    first = tuple(slice(0, 1) if axis in same_along else slice(None) for axis in range(data.ndim))
-    mask = np.asarray(masks[first].compute(scheduler="sync"))
-    return (frames, mask) if mask.dtype == np.bool_ else None
+    mask = _before_broadcast(data.dask, mask_name, data.ndim)
+    return None if mask is None or mask.dtype != np.bool_ else (frames, mask)
 
 
 def is_masked(data: da.Array) -> bool:
-    """Whether this is an array of frames beside a mask of NaN, which the sparse classes may have."""
+    """Whether this is an array of frames next to a mask of NaN, which the sparse classes may have."""
     return _parts_of_where(data) is not None
 
 
 def _parts_of_where(data: da.Array) -> tuple[str, ...] | None:
-    """Names of the mask and of the frames; None if this is no such array."""
+    """Names of the mask and of the frames; None if this is not such an array."""
     if not isinstance(data, da.Array) or isinstance(data._meta, CSRFrames) or data.ndim < 3 or not data.size:
         return None
     layer = data.dask.layers.get(data.name)
@@ -91,7 +104,7 @@ def _parts_of_where(data: da.Array) -> tuple[str, ...] | None:
     return mask, frames
 
 
-def _before_rechunk(graph, name: str | None) -> str | None:
+def _before_rechunk(graph: HighLevelGraph, name: str | None) -> str | None:
     """The array that dask cut, in one or several steps, to fit the mask and the frames to each other; else `name`."""
     names = {name}
     while any(name.startswith("rechunk-") for name in names):
@@ -99,18 +112,30 @@ def _before_rechunk(graph, name: str | None) -> str | None:
     return names.pop() if len(names) == 1 else None
 
 
-def _broadcast_axes(graph, name: str | None, ndim: int) -> tuple[int, ...] | None:
-    """Axes along which a mask was broadcast, if these are the navigation axes or those of the detector; else None."""
+def _before_broadcast(graph: HighLevelGraph, name: str | None, ndim: int) -> np.ndarray | None:
+    """The mask that was broadcast, if it was along the navigation axes or along those of the detector; else None.
+
+    What it was broadcast to has an element for each pixel of each frame.
+    """
     name = _before_rechunk(graph, name)
     if name is None or not name.startswith("broadcast_to-"):
         return None
     (name,) = graph.dependencies[name]
     keys = [key for key in graph.layers[name] if isinstance(key, tuple)]
-    shape = dask.get(graph.cull([min(keys)]), min(keys)).shape
-    for axes in (range(ndim - 2), range(ndim - 2, ndim)):
-        if all(shape[axis] == 1 for axis in axes) and not any(key[1 + axis] for key in keys for axis in axes):
-            return tuple(axes)
-    return None
+    n_blocks = [1 + max(key[1 + axis] for key in keys) for axis in range(ndim)]
+    ahead = (range(ndim - 2), range(ndim - 2, ndim))
+    if all(any(n_blocks[axis] > 1 for axis in axes) for axes in ahead):
+        return None
+    blocks = dict(zip(keys, dask.get(graph.cull(keys), keys), strict=True))
+
+    def joined(place: tuple[int, ...]) -> np.ndarray:
+        axis = len(place)
+        if axis == ndim:
+            return np.asarray(blocks[(name, *place)])
+        return np.concatenate([joined((*place, i)) for i in range(n_blocks[axis])], axis=axis)
+
+    mask = joined(())
+    return mask if any(all(mask.shape[axis] == 1 for axis in axes) for axes in ahead) else None
 
 
 def n_pixels(data: da.Array) -> int | np.integer:
@@ -122,11 +147,12 @@ def n_pixels(data: da.Array) -> int | np.integer:
 
 
 def reduced(name: str, masked: tuple, axes: tuple[int, ...]) -> da.Array | None:
-    """``nansum`` or ``nanmean`` over the navigation or the detector axes, from the entries.
+    """A reduction over the navigation or the detector axes, from the entries.
 
     Parameters
     ----------
     name : str
+        Of NumPy's function. Those that do not skip NaN give it where anything is masked.
     masked : tuple
         Frames and mask, as `behind` gives them.
     axes : tuple of int
@@ -139,32 +165,70 @@ def reduced(name: str, masked: tuple, axes: tuple[int, ...]) -> da.Array | None:
     frames, mask = masked
     n_nav = frames.ndim - 2
     nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
-    if name not in ("nansum", "nanmean") or axes not in (nav, sig):
+    if name not in _KNOWN or axes not in (nav, sig):
         return None
+    if name in ("nansum", "nanmean"):
+        return _skipping(name, frames, mask, axes)
+    with_nan = np.broadcast_to(mask.any(axis=axes), tuple(n for i, n in enumerate(frames.shape) if i not in axes))
+    all_or_none = all(mask.shape[axis] == 1 for axis in axes)
+    if name.startswith("nan") and not all_or_none:
+        return _of_chosen(name, frames, mask) if axes == nav else None
+    if with_nan.all():
+        return da.full(with_nan.shape, np.nan)
+    plain = reductions.reduced(name, frames, axes)
+    return None if plain is None else da.where(with_nan, np.nan, plain.astype(np.float64))
+
+
+_PLAIN = ("sum", "mean", "max", "amax", "min", "amin", "std", "var")
+_KNOWN = {*_PLAIN, *(f"nan{name}" for name in _PLAIN)}
+
+
+def _skipping(name: str, frames: da.Array, mask: np.ndarray, axes: tuple[int, ...]) -> da.Array:
+    """``nansum`` or ``nanmean``."""
+    n_nav = frames.ndim - 2
     of_detector = mask.shape[:n_nav] == (1,) * n_nav
-    total = (_under_detector_mask if of_detector else _under_scan_mask)(frames, mask, axes == sig)
+    total = (_under_detector_mask if of_detector else _under_scan_mask)(frames, mask, axes == (n_nav, n_nav + 1))
     if name == "nansum":
         return total.astype(np.float64)
     number = _number(mask, frames.shape, axes)
     return total.astype(np.float64) / np.where(number == 0, np.nan, number)
 
 
-def _under_detector_mask(frames, mask: np.ndarray, over_detector: bool) -> da.Array:
+def _under_detector_mask(frames: da.Array, mask: np.ndarray, over_detector: bool) -> da.Array:
     mask = mask.reshape(mask.shape[-2:])
     if over_detector:
-        return masked_sums(frames, [~mask], np.sum(np.zeros(1, frames.dtype)).dtype)[..., 0]
-    return da.where(mask, 0, blocks.in_blocks(frames).sum(axis=tuple(range(frames.ndim - 2))))
+        inside = ~mask
+        whole = slicing.whole_detector(frames)
+        if whole is not None:  # nothing has to be cut out to be added up
+            frames, cut = whole
+            inside = np.zeros(frames.shape[-2:], bool)
+            inside[cut] = ~mask
+        return masked_image(frames, inside)
+    return da.where(mask, 0, _sums(frames, tuple(range(frames.ndim - 2))))
 
 
-def _under_scan_mask(frames, mask, over_detector):
+def _under_scan_mask(frames: da.Array, mask: np.ndarray, over_detector: bool) -> da.Array:
     if over_detector:
-        everything = np.ones((1, *frames.shape[-2:]), bool)
-        sums = masked_sums(frames, everything, np.sum(np.zeros(1, frames.dtype)).dtype)[..., 0]
-        return da.where(mask[..., 0, 0], 0, sums)
-    return (frames * ~mask).sum(axis=tuple(range(frames.ndim - 2)))
+        return da.where(mask[..., 0, 0], 0, _sums(frames, (frames.ndim - 2, frames.ndim - 1)))
+    total = _of_chosen("sum", frames, mask)
+    return (frames * ~mask).sum(axis=tuple(range(frames.ndim - 2))) if total is None else total
 
 
-def _number(mask, shape, axes: Any):
+def _of_chosen(name: str, frames: da.Array, mask: np.ndarray) -> da.Array | None:
+    """A reduction over the positions that a mask of the scan leaves, which alone are read; None if it leaves none."""
+    source, rows = source_of(frames), np.flatnonzero(~mask)
+    if source is None or isinstance(source, SharedFrames) or not rows.size or mask.shape[-2:] != (1, 1):
+        return None
+    answer = reductions.reduced(name, to_dask(ChosenSource(source, rows)), (0,))
+    return answer if answer is None or name == "sum" else answer.astype(np.float64)
+
+
+def _sums(frames: da.Array, axes: tuple[int, ...]) -> da.Array:
+    answer = reductions.reduced("sum", frames, axes)
+    return frames.sum(axis=axes) if answer is None else answer
+
+
+def _number(mask: np.ndarray, shape: tuple[int, ...], axes: Any) -> int | np.ndarray:
     """How many values are not masked, for each result."""
     repeats = math.prod(shape[axis] for axis in axes if mask.shape[axis] == 1 != shape[axis])
     return np.count_nonzero(~mask, axis=axes) * repeats

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
 
 
-__all__ = ["COUNTS", "attach", "counts_of", "drop_if_outdated", "hand_on", "note_as_ours", "picture"]
+__all__ = ["COUNTS", "attach", "counts_of", "drop_if_outdated", "hand_on", "note_as_ours", "picture", "renamed"]
 
 COUNTS = "Counts"
 """What a navigator holds where nothing else is said; its title and quantity tell."""
@@ -65,6 +65,12 @@ def _is_ours(signal: BaseSignal) -> bool:
     """Whether the stored navigator is the one that `attach` made, and not one that the user set."""
     made, _ = vars(signal).get("_own_navigator", (None, None))
     return made is not None and signal.navigator is made
+
+
+def renamed(signal: BaseSignal, before: str) -> None:
+    """The array of a signal, which was called `before`, has another name and the same values."""
+    if _is_ours(signal) and signal._own_navigator[1] == before:
+        note_as_ours(signal)
 
 
 def hand_on(signal: BaseSignal, derived: BaseSignal) -> None:

@@ -14,8 +14,7 @@ import dask.array as da
 import numpy as np
 from hyperspy.signal import INPLACE_OPERATORS, BaseSignal
 
-from hyperspy_sparse import deferred as waiting
-from hyperspy_sparse import twins
+from hyperspy_sparse import deferred, twins
 from hyperspy_sparse.hosts import are_signals_aligned, broadcast_signals
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import is_stored
@@ -126,7 +125,7 @@ def _signal(left: BaseSignal, right: int | BaseSignal, template: BaseSignal | No
         _take_class(signal)
     for operand in (left, right):
         if isinstance(operand, BaseSignal):
-            waiting.hand_on(operand, signal, False)
+            deferred.hand_on(operand, signal, False)
     return signal
 
 
@@ -213,7 +212,7 @@ def _is_plain(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.ndim > 0 and not isinstance(x, np.ma.MaskedArray)
 
 
-def _in_chunks(x: Any, frames) -> da.Array | int:
+def _in_chunks(x: Any, frames: da.Array) -> da.Array | int:
     """An operand that dask takes from either side, in chunks that do not cut those of the frames."""
     if _is_plain(x):
         return da.from_array(x, chunks=-1)
@@ -223,20 +222,20 @@ def _in_chunks(x: Any, frames) -> da.Array | int:
     return x.rechunk({x.ndim - i: frames.chunks[-i] for i in places if x.shape[-i] == frames.shape[-i] != 1})
 
 
-def _zeros_stay(function: Callable, operands: Sequence, frames) -> bool | np.bool_:
+def _zeros_stay(function: Callable, operands: Sequence, frames: da.Array) -> bool | np.bool_:
     """Whether the result has no more than a few values where the frames have none."""
-    asked, known = [], True
+    examples, known = [], True
     for x in operands:
         if _is_sparse(x):
-            asked.append(np.zeros(1, x.dtype))
+            examples.append(np.zeros(1, x.dtype))
         elif isinstance(x, da.Array) or np.size(x) * _EXACT_SHARE > frames.size and np.ndim(x):
-            asked.append(probe(x.dtype))
+            examples.append(probe(x.dtype))
             known = False
         else:
-            asked.append(x)
+            examples.append(x)
     with np.errstate(all="ignore"):
         try:
-            answer = np.asarray(function(*asked))
+            answer = np.asarray(function(*examples))
         except Exception:  # no answer in memory: the chunks will tell what is wrong
             return False
     if not is_stored(answer.dtype):
@@ -262,7 +261,7 @@ def _dense(data: da.Array) -> da.Array:
 _host_ruler = BaseSignal._binary_operator_ruler
 
 
-def _ruler(self, other: Any, op_name: str):
+def _ruler(self: BaseSignal, other: Any, op_name: str) -> Any:
     """HyperSpy's, which does not ask the right operand: where that has sparse frames, ours answers.
 
     A method of ours for the right operand (`__rmul__`) would not do: Python asks it first only where its class is

@@ -21,7 +21,7 @@ __all__ = ["one_pass", "virtual_images"]
 
 
 def one_pass(
-    signal,
+    signal: BaseSignal,
     *,
     sum_pattern: bool = True,
     total_counts: bool = True,
@@ -31,7 +31,7 @@ def one_pass(
 ) -> dict:
     """Sum pattern, counts per position, centre of mass and virtual images together.
 
-    Each block of the data is read and decoded once, whatever is asked for.
+    Each block of the data is read and decoded once, whatever is requested.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def _sums(signal: BaseSignal, detectors: Any) -> tuple[da.Array, list[int]]:
     return masked_sums(signal.data, masks, dtype), [np.count_nonzero(mask) for mask in masks]
 
 
-def _images(signal: BaseSignal, detectors: Any):
+def _images(signal: BaseSignal, detectors: Any) -> dict[str, BaseSignal]:
     """One image for each name, sharing one calculation."""
     if not detectors:
         return {}
@@ -172,7 +172,7 @@ def _images(signal: BaseSignal, detectors: Any):
     return images
 
 
-def _in_memory(signal: BaseSignal, array):
+def _in_memory(signal: BaseSignal, array: np.ndarray) -> BaseSignal:
     signal.data = array
     signal._lazy = False
     signal._assign_subclass()

@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from rsciio_tpx3.scan.delay import ScanDelay
 
 
 __all__ = ["new_axes", "plot_scan_delay"]
 
 
-def new_axes():
+def new_axes() -> Axes:
     """Axes of a figure of their own; matplotlib is loaded by those who draw."""
     import matplotlib.pyplot as plt
 
     return plt.subplots(layout="constrained")[1]
 
 
-def plot_scan_delay(found: ScanDelay, ax=None):
+def plot_scan_delay(found: ScanDelay, ax: Axes | None = None) -> Axes:
     """Draw the curve by which a scan delay was found.
 
     Parameters

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["check_arguments", "in_stock_class", "keeps_frames"]
 
 
-def check_arguments(filename: str | os.PathLike | None, overwrite, extension, file_format: str | None) -> None:
+def check_arguments(
+    filename: str | os.PathLike | None, overwrite: bool | None, extension: str | None, file_format: str | None
+) -> None:
     """Refuse what is of another kind than `save` takes, by name."""
     if filename is not None:
         check_one_file("filename", filename)
@@ -25,7 +27,7 @@ def check_arguments(filename: str | os.PathLike | None, overwrite, extension, fi
     check_word("file_format", file_format)
 
 
-def keeps_frames(filename: str | os.PathLike | None, extension, file_format: str | None) -> bool:
+def keeps_frames(filename: str | os.PathLike | None, extension: str | None, file_format: str | None) -> bool:
     """Whether the format that this will be saved in is one of ours."""
     from rsciio import IO_PLUGINS
 
@@ -39,7 +41,7 @@ def keeps_frames(filename: str | os.PathLike | None, extension, file_format: str
     return not others and any(suffix in p["file_extensions"] for p in ours)
 
 
-def in_stock_class(signal: BaseSignal):
+def in_stock_class(signal: BaseSignal) -> BaseSignal:
     """A copy in the host's class whose chunks become dense one by one, as they are written."""
     stock = signal._deepcopy_with_new_data(
         densified(signal.data),

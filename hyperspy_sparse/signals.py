@@ -26,8 +26,7 @@ from pyxem.signals import (
     PolarDiffraction2D,
 )
 
-from hyperspy_sparse import assigned_data, mixin, twins
-from hyperspy_sparse import deferred as waiting
+from hyperspy_sparse import assigned_data, deferred, mixin, twins
 from hyperspy_sparse import navigator as _navigator
 from hyperspy_sparse.arguments import needs_signal
 from rsciio_tpx3.frames.dask_array import to_dask
@@ -36,7 +35,7 @@ from rsciio_tpx3.frames.memory_source import MemorySource, frames_by_lines
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
 
-    from rsciio_tpx3.frames.deferred import WaitingFrames
+    from rsciio_tpx3.frames.deferred import DeferredFrames
 
 
 __all__ = [
@@ -74,6 +73,7 @@ class LazySparseElectronDiffraction2D(mixin.SparseFramesMixin, LazyElectronDiffr
     >>> s = hyperspy_sparse.data.disks()
     >>> s
     <LazySparseElectronDiffraction2D, title: Simulated disks, dimensions: (8, 6|32, 32)>
+        sparse     4,089 entries in memory: 20.34 kiB, dense 48.00 kiB
     >>> s.get_direct_beam_position(method="center_of_mass").axes_manager.navigation_shape
     (8, 6)
     """
@@ -174,21 +174,21 @@ def as_sparse_twin(signal: BaseSignal) -> BaseSignal:
     return signal
 
 
-def finish_later(signal, frames: WaitingFrames):
+def finish_later(signal: BaseSignal, frames: DeferredFrames) -> BaseSignal:
     """Last step of loading a recording that is not read yet: the sparse class, which knows what it waits for.
 
     Parameters
     ----------
     signal : hyperspy.api.signals.BaseSignal
         As HyperSpy made it from the reader's dictionary.
-    frames : rsciio_tpx3.frames.deferred.WaitingFrames
+    frames : rsciio_tpx3.frames.deferred.DeferredFrames
 
     Returns
     -------
     The same signal, with the class changed.
     """
     signal = as_sparse_twin(signal)
-    waiting.wait_for(signal, frames)
+    deferred.wait_for(signal, frames)
     return signal
 
 

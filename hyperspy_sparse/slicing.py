@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import dask.array as da
 
 
-__all__ = ["from_source"]
+__all__ = ["from_source", "whole_detector"]
 
 
 def from_source(data: da.Array, key: Any, sliced: da.Array) -> da.Array:
@@ -47,7 +48,28 @@ def from_source(data: da.Array, key: Any, sliced: da.Array) -> da.Array:
     except ValueError:
         return sliced
     same = new.chunks == sliced.chunks and isinstance(new._meta, CSRFrames) == isinstance(sliced._meta, CSRFrames)
-    return new if same else sliced
+    if not same:
+        return sliced
+    _CUT_FROM[part] = ref(data), plain
+    return new
+
+
+_CUT_FROM: WeakKeyDictionary = (
+    WeakKeyDictionary()
+)  # where each part came from; an array knows the blocks it was read in
+
+
+def whole_detector(data: da.Array) -> tuple[da.Array, tuple] | None:
+    """The array of which `data` is a cut-out of the detector and no part of the scan, and the slices of its two axes.
+
+    None for other arrays, and where that array is gone.
+    """
+    source = source_of(data)
+    whole, key = _CUT_FROM.get(source, (lambda: None, ())) if source is not None else (lambda: None, ())
+    array = whole()
+    if array is None or any(k not in (slice(None), slice(0, n, None)) for k, n in zip(key[:-2], array.shape)):
+        return None
+    return array, key[-2:]
 
 
 def _from_front(k: int | slice, n: int) -> int | slice:

@@ -1,7 +1,7 @@
 """Which class a signal has: its chunks decide, sparse twin or stock.
 
 The rule that everything else may rely on: a sparse class has a dask array of `CSRFrames` whose last
-two axes are the signal axes, or such frames beside a mask of NaN, as HyperSpy's regions leave them (see
+two axes are the signal axes, or such frames next to a mask of NaN, as HyperSpy's regions leave them (see
 `nan_masks`); a stock class has dense data. HyperSpy changes data, axes and class of
 a signal one after the other, so the rule is restored where the last of the three is changed, see
 `settle`.
@@ -54,7 +54,7 @@ def register_twin(twin: type) -> None:
     _STOCK_OF[twin] = host
 
 
-def _make_twin(host) -> None:
+def _make_twin(host: type) -> None:
     """A class (mixin, host), registered; `hyperspy_sparse.signals` finds it by its name, as pickles need."""
     plain = host.__name__.removeprefix("Lazy")
     about = f"A lazy `{host.__module__.split('.')[0]}` {plain} over sparse frames."
@@ -69,18 +69,18 @@ def host_type(signal_type: Any) -> str:
 
 
 def twin_of(host: type) -> type | None:
-    """The sparse twin of a stock class, made when it is first asked for; None where there can be none."""
+    """The sparse twin of a stock class, made when it is first requested; None where there can be none."""
     if host not in _TWIN_OF and _can_have_twin(host):
         _make_twin(host)
     return _TWIN_OF.get(host)
 
 
-def _can_have_twin(host):
+def _can_have_twin(host: Any) -> bool:
     lazy_images = issubclass(host, LazySignal) and host._signal_dimension == 2
     return lazy_images and not issubclass(host, ComplexSignal)
 
 
-def stock_class_of(kind):
+def stock_class_of(kind: type) -> type:
     """The host's class of a sparse twin; any other class itself."""
     return _STOCK_OF.get(kind, kind)
 

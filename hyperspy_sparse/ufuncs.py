@@ -5,7 +5,7 @@ the answer into a lazy signal.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dask.array as da
@@ -28,7 +28,9 @@ _REDUCTIONS = {
 }
 
 
-def apply(ufunc, method: str, inputs: tuple, out=None, where: bool = True, **options: Any):
+def apply(
+    ufunc: np.ufunc, method: str, inputs: tuple, out: tuple | None = None, where: bool = True, **options: Any
+) -> Any:
     """The answer of ``ufunc.method(*inputs)`` where one of the inputs, or `out`, is a sparse signal.
 
     Parameters
@@ -41,7 +43,7 @@ def apply(ufunc, method: str, inputs: tuple, out=None, where: bool = True, **opt
         signals are not aligned, that is what the operators of signals do.
     out : tuple of signals or arrays, optional
     where : bool, array or signal
-        Elements that are not asked for keep what `out` has there, and are zero without `out`.
+        Elements that are not requested keep what `out` has there, and are zero without `out`.
     **options
         The others of the ufunc.
 
@@ -62,7 +64,7 @@ def apply(ufunc, method: str, inputs: tuple, out=None, where: bool = True, **opt
     return done if len(done) > 1 else done[0]
 
 
-def _answers(ufunc: np.ufunc, arrays, options):
+def _answers(ufunc: np.ufunc, arrays: Sequence, options: dict) -> Any:
     """As the operators of signals make them, so that ``array * signal`` is what ``signal * array`` is."""
     if not all(_is_for_operators(x) for x in arrays):
         return ufunc(*arrays, **options)
@@ -71,16 +73,18 @@ def _answers(ufunc: np.ufunc, arrays, options):
     return operands.operate(function, *arrays)
 
 
-def _is_for_operators(x: Any):
+def _is_for_operators(x: Any) -> bool:
     known = np.isscalar(x) or isinstance(x, np.generic | np.ndarray | da.Array)
     return known and not isinstance(x, np.ma.MaskedArray)
 
 
-def _data_of(x: Any):
+def _data_of(x: Any) -> Any:
     return x.data if isinstance(x, BaseSignal) else x
 
 
-def _delivered(answer, target, where, ufunc: np.ufunc, inputs, casting):
+def _delivered(
+    answer: da.Array | np.ndarray, target: Any, where: Any, ufunc: np.ufunc, inputs: Sequence, casting: str
+) -> Any:
     """One answer as a signal, or in its place in `out`."""
     if where is not True:
         before = np.zeros((), answer.dtype) if target is None else _data_of(target)
@@ -105,7 +109,7 @@ def _delivered(answer, target, where, ufunc: np.ufunc, inputs, casting):
     return target
 
 
-def _as_signal(answer, ufunc: np.ufunc, inputs):
+def _as_signal(answer: da.Array | np.ndarray, ufunc: np.ufunc, inputs: Sequence) -> Any:
     signals = [x for x in inputs if isinstance(x, BaseSignal)]
     like = next((s for s in signals if s.data.shape == answer.shape and s._lazy), None)
     if like is None:
@@ -117,7 +121,7 @@ def _as_signal(answer, ufunc: np.ufunc, inputs):
     return made
 
 
-def _titles(inputs) -> Iterator:
+def _titles(inputs: Sequence) -> Iterator:
     """As HyperSpy writes them."""
     number = 0
     for x in inputs:
@@ -128,7 +132,7 @@ def _titles(inputs) -> Iterator:
             yield str(x)
 
 
-def _not_called(ufunc: np.ufunc, method, arrays, out, where, options):
+def _not_called(ufunc: np.ufunc, method: str, arrays: Sequence, out: tuple | None, where: Any, options: dict) -> Any:
     """``reduce`` and the like: an array, as NumPy gives; reductions that dask knows stay small."""
     reduction = _REDUCTIONS.get(ufunc)
     plain = out is None and where is True and set(options) <= {"axis", "keepdims", "dtype"}
@@ -147,7 +151,7 @@ def _not_called(ufunc: np.ufunc, method, arrays, out, where, options):
     return getattr(ufunc, method)(*dense, **options)
 
 
-def _dense(x: Any, what):
+def _dense(x: Any, what: str) -> Any:
     if not isinstance(x, da.Array):
         return x
     check_dense_size(x.shape, x.dtype, what)

@@ -7,6 +7,7 @@ that image tells which pixels belong, whatever kind of region it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from hashlib import blake2b
 from typing import Any
@@ -16,15 +17,16 @@ import numpy as np
 from dask.base import tokenize
 from hyperspy.roi import BaseROI, Line2DROI, Point1DROI, Point2DROI
 from hyperspy.signals import BaseSignal, Signal2D
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from hyperspy_sparse import blocks, noise
 from hyperspy_sparse.kernels.weights import Masks
 from hyperspy_sparse.twins import has_sparse_chunks
+from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.utils.least_recent import LeastRecent
 from rsciio_tpx3.utils.units import shown
 
-__all__ = ["can_stand_in", "fill_stack", "mask_of", "masked_sums", "stand_in"]
+__all__ = ["can_stand_in", "fill_stack", "mask_of", "masked_image", "masked_sums", "stand_in"]
 
 
 def mask_of(signal: BaseSignal, detector: Any) -> tuple[np.ndarray, np.dtype]:
@@ -57,7 +59,7 @@ def mask_of(signal: BaseSignal, detector: Any) -> tuple[np.ndarray, np.dtype]:
         try:
             mask = np.asarray(detector).astype(bool)
         except ValueError:  # rows of several lengths
-            raise ValueError(f"detectors: {shown(detector)} is no mask of shape {shape} (y, x).") from None
+            raise ValueError(f"detectors: {shown(detector)} is not a mask of shape {shape} (y, x).") from None
         if mask.shape != shape:
             raise ValueError(f"detectors: the mask has shape {mask.shape}, the detector {shape} (y, x).")
         return mask, counted
@@ -73,7 +75,7 @@ def mask_of(signal: BaseSignal, detector: Any) -> tuple[np.ndarray, np.dtype]:
 _APPLIED, _LABELLED = LeastRecent(64), LeastRecent(64)
 
 
-def _applied(roi: Any, sig_axes) -> tuple[np.ndarray, bool]:
+def _applied(roi: Any, sig_axes: Sequence) -> tuple[np.ndarray, bool]:
     """Mask of a region, and whether it marks its outside by NaN; the last ones are remembered."""
     described = [axis.get_axis_dictionary() for axis in sig_axes]
     shape = tuple(axis.size for axis in sig_axes)
@@ -98,12 +100,14 @@ def _apply(roi: Any, described: list[dict], shape: tuple[int, ...]) -> tuple[np.
 class _Sums:
     """Kernel of several masks at once, or of one `alone`, whose answer has no axis of masks."""
 
-    def __init__(self, masks: ArrayLike, dtype, alone: bool = False) -> None:
+    any_type = True
+
+    def __init__(self, masks: ArrayLike, dtype: DTypeLike, alone: bool = False) -> None:
         self.masks, self.dtype, self.alone = _labelled(np.asarray(masks)), dtype, alone
         self.additive = np.dtype(dtype).kind in "ui"
         self._token = tokenize(self.masks.labels, self.masks.members, np.dtype(dtype), alone)
 
-    def __call__(self, frames) -> np.ndarray:
+    def __call__(self, frames: CSRFrames) -> np.ndarray:
         sums = self.masks.sums(frames, self.dtype)
         return sums[:, 0] if self.alone else sums
 
@@ -117,9 +121,15 @@ def _labelled(masks: np.ndarray) -> Masks:
     return _LABELLED.get(key, lambda: Masks(masks))
 
 
-def masked_sums(data: da.Array, masks: ArrayLike, dtype) -> da.Array:
+def masked_sums(data: da.Array, masks: ArrayLike, dtype: DTypeLike) -> da.Array:
     """Sums under several masks: dask array of shape nav_shape + (n_masks,)."""
     return blocks.apply_kernel(data, _Sums(masks, dtype), (len(masks),), dtype)
+
+
+def masked_image(data: da.Array, mask: np.ndarray) -> da.Array:
+    """Sums under one mask: dask array of shape nav_shape, in the type of NumPy's sum."""
+    dtype = np.sum(np.zeros(1, data.dtype)).dtype
+    return blocks.apply_kernel(data, _Sums([mask], dtype, alone=True), (), dtype)
 
 
 _NO_AREA = (Line2DROI, Point1DROI, Point2DROI)
@@ -152,7 +162,7 @@ def stand_in(signal: BaseSignal, rois: Any) -> list[_Region] | None:
     return [_Region(*parts) for parts in zip(rois, columns, masks, strict=True)]
 
 
-def fill_stack(images, signal: BaseSignal, rois: list) -> None:
+def fill_stack(images: BaseSignal, signal: BaseSignal, rois: list) -> None:
     """Turn a stack of the images of two regions into one of the images of all `rois`, in place.
 
     HyperSpy takes a hundredth of a second for the signal of each image. These differ in their
@@ -192,7 +202,7 @@ class _Region:
     def __repr__(self) -> str:
         return repr(self._roi)
 
-    def __call__(self, signal: BaseSignal, out=None, axes: Any = None) -> _Selected:
+    def __call__(self, signal: BaseSignal, out: Any = None, axes: Any = None) -> _Selected:
         return _Selected(signal, self._sums, self._mask)
 
 

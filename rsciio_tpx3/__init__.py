@@ -7,6 +7,7 @@ import importlib
 
 from rsciio_tpx3._moved import find_moved
 from rsciio_tpx3._register import register
+from rsciio_tpx3.utils.logs import set_up
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,7 @@ _PUBLIC = {
     "cache_folder": "rsciio_tpx3.cache.store",
     "clear_cache": "rsciio_tpx3.cache.store",
     "read_hits": "rsciio_tpx3.hit_table",
+    "set_log_level": "rsciio_tpx3.utils.logs",
     "find_scan_delay": "rsciio_tpx3.scan_delay",
     "ScanSyncError": "rsciio_tpx3.exceptions",
     "Tpx3FormatError": "rsciio_tpx3.exceptions",
@@ -35,15 +37,16 @@ _PUBLIC = {
 __all__ = ["__version__", "register", *_PUBLIC]
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+set_up()
 register()
 find_moved()

@@ -31,6 +31,7 @@ from rsciio_tpx3.utils.checks import check_flag, check_one_file, check_word
 from rsciio_tpx3.utils.paths import need_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import dask.array as da
@@ -224,7 +225,7 @@ def _plugin(path: str | os.PathLike, name: str | None, option: str, writes: bool
         ours = [p["name"] for p in plugins if p["api"].startswith("rsciio_tpx3.") and (p["writes"] or not writes)]
         others = [] if writes else [p["name"] for p in found]
         raise ValueError(
-            f"the ending of {path!r} tells {what}. Give the format by name, by {option}, such as "
+            f"the ending of {path!r} fits {what}. Give the format by name, by {option}, such as "
             f"{', '.join(dict.fromkeys([*ours, *others]))}."
         )
     if not writes and not found[0]["api"].startswith("rsciio_tpx3."):
@@ -249,12 +250,12 @@ def _refuse(inputs: list, target: str, overwrite: bool, writer: dict) -> None:
 
         ours = [p for p in rsciio.IO_PLUGINS if p["api"].startswith("rsciio_tpx3.") and p["writes"]]
         raise ValueError(
-            f"{writer['name']} is no counted format that can be written; those are "
+            f"{writer['name']} is not a counted format that can be written; those are "
             f"{', '.join(p['name'] for p in ours)}. Other formats are written by HyperSpy: hs.load(...).save(...)."
         )
 
 
-def _refuse_to_destroy(inputs, target) -> None:
+def _refuse_to_destroy(inputs: Sequence[str], target: str) -> None:
     """Raise where replacing the target would take away something that the input needs, or that was written for it."""
     for path in inputs:
         needed = {part: "a part of the input" for part in _parts_of(path)}
@@ -268,7 +269,7 @@ def _refuse_to_destroy(inputs, target) -> None:
                     )
 
 
-def _parts_of(path: str | os.PathLike):
+def _parts_of(path: str | os.PathLike) -> list:
     """A file and those it refers to; itself alone where that cannot be told."""
     try:
         return files_of(path)
@@ -298,7 +299,7 @@ def _read(plugin: dict, paths: list, options: dict, show_progressbar: bool | Non
     return completed(signals[0])
 
 
-def _refuse_options(plugin: dict, module, options: dict) -> None:
+def _refuse_options(plugin: dict, module: Any, options: dict) -> None:
     """Raise for an option that a reader of others does not have; ours say it themselves, with what was meant."""
     known = inspect.signature(module.file_reader).parameters
     if any(p.kind is p.VAR_KEYWORD for p in known.values()):

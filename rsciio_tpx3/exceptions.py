@@ -2,7 +2,7 @@
 
 ====================  ===========================================================================================
 `FormatError`         the bytes of a file are not what its format promises: wrong file, damage, truncation
-`LossError`           a part of the data is lost or cannot be understood, and ``on_loss="raise"`` was asked for
+`LossError`           a part of the data is lost or cannot be understood, and ``on_loss="raise"`` was requested
 `ConflictError`       two sources of one fact disagree, or the recording does not fit what was asked
 `UnitError`           a quantity without a unit, with one that is not known, or beyond physical sense
 `LimitError`          an answer would take more memory, positions or time than allowed, found before the work starts
@@ -41,11 +41,11 @@ class LossError(Tpx3FormatError):
 
 
 class ConflictError(ValueError):
-    """Two sources of one fact disagree, or the recording does not fit what was asked for."""
+    """Two sources of one fact disagree, or the recording does not fit what was requested."""
 
 
 class ScanSyncError(ConflictError):
-    """The trigger edges do not give the scan that was asked for."""
+    """The trigger edges do not give the scan that was requested."""
 
 
 class MetadataConflictError(ConflictError):

@@ -15,7 +15,7 @@ import numpy as np
 
 from rsciio_tpx3.events.source import Hits
 from rsciio_tpx3.reader.options import check_by, names_of
-from rsciio_tpx3.reader.scan import told_scan
+from rsciio_tpx3.reader.scan import known_scan
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.scan import place_hits
 from rsciio_tpx3.utils.checks import check_table, is_whole_number, time
@@ -25,6 +25,7 @@ from rsciio_tpx3.utils.units import shown, to_ticks
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventSource
+    from rsciio_tpx3.scan.scan import Scan
 
 
 __all__ = ["HitBatch", "read_hits"]
@@ -34,13 +35,13 @@ _LEAST_PIXELS = 1 << 16  # one type for x and y of all detectors as they are
 
 def read_hits(
     filename: str | os.PathLike | Sequence,
-    start=None,
-    stop=None,
+    start: Any = None,
+    stop: Any = None,
     *,
-    scan=None,
+    scan: bool | dict | None = None,
     batch_size: int = 1_000_000,
     **options: Any,
-):
+) -> Iterator[HitBatch]:
     """Iterate over the hits of a recording in order of time, as columns.
 
     Parameters
@@ -72,11 +73,11 @@ def read_hits(
     UnitError
         If `start` or `stop` has no unit.
     ScanSyncError
-        If a scan was asked for that the edges do not tell.
+        If a scan was requested that the edges do not tell.
     MetadataConflictError
-        If files beside the recording contradict each other, or the edges, about the scan.
+        If files next to the recording contradict each other, or the edges, about the scan.
     Tpx3FormatError
-        If the file is no event recording, or is damaged.
+        If the file is not an event recording, or is damaged.
 
     Examples
     --------
@@ -94,21 +95,21 @@ def read_hits(
     """
     check_by(_CHECKS, {"start": start, "stop": stop, "scan": scan if isinstance(scan, dict) else None})
     if not is_whole_number(batch_size) or batch_size < 1:
-        raise ValueError(f"batch_size={shown(batch_size)}: a whole number of hits above 0 is needed.")
+        raise ValueError(f"batch_size={shown(batch_size)}: expected a positive integer.")
     span = [
         None if value is None else math.ceil(to_ticks(value, name, "1 ms", allow_negative=True))
         for name, value in (("start", start), ("stop", stop))
     ]
     misplaced = sorted(set(options) & set(names_of("scan")))
     if "values" in options:
-        raise TypeError("values tells what a pixel of a frame adds up; a table of hits has all of them.")
+        raise TypeError("values says what a pixel of a frame adds up; a table of hits has all of them.")
     if misplaced:
-        raise TypeError(f"{misplaced[0]} tells the scan: pass it as scan={{{misplaced[0]!r}: ...}}.")
+        raise TypeError(f"{misplaced[0]} describes the scan: pass it as scan={{{misplaced[0]!r}: ...}}.")
     wanted = scan is not None and scan is not False
-    source, told, account = open_recording(
+    source, scan_options, known = open_recording(
         filename, {**(scan if isinstance(scan, dict) else {}), **options}, "read_hits"
     )
-    placed = told_scan(source.index(), told, account) if wanted else None
+    placed = known_scan(source.index(), scan_options, known) if wanted else None
     return _batches(source, _clipped(source.index().hit_span, *span), placed, int(batch_size))
 
 
@@ -148,18 +149,18 @@ class HitBatch:
     def __repr__(self) -> str:
         return f"<HitBatch: {len(self):,} hits, columns {', '.join(self.columns)}>"
 
-    def seconds(self):
+    def seconds(self) -> np.ndarray:
         """Times of arrival in seconds, as float64."""
         return self.columns["toa"] / TICKS_PER_SECOND
 
-    def to_structured(self):
+    def to_structured(self) -> np.ndarray:
         """As one NumPy structured array with a field for each column."""
         out = np.empty(len(self), [(name, column.dtype) for name, column in self.columns.items()])
         for name, column in self.columns.items():
             out[name] = column
         return out
 
-    def to_arrow(self):
+    def to_arrow(self) -> Any:
         """As `pyarrow.RecordBatch`, sharing the columns' memory; units are in the schema's metadata.
 
         Raises
@@ -180,12 +181,12 @@ class HitBatch:
         return pyarrow.RecordBatch.from_arrays(arrays, schema=pyarrow.schema(fields))
 
 
-def _clipped(hit_span: tuple[int, int], start, stop) -> tuple[int, int]:
+def _clipped(hit_span: tuple[int, int], start: int | None, stop: int | None) -> tuple[int, int]:
     first, end = hit_span[0], hit_span[1] + 1
     return max(first, first if start is None else start), min(end, end if stop is None else stop)
 
 
-def _batches(source: EventSource, span: tuple[int, int], scan, batch_size: int) -> Iterator[HitBatch]:
+def _batches(source: EventSource, span: tuple[int, int], scan: Scan | None, batch_size: int) -> Iterator[HitBatch]:
     kind = np.min_scalar_type(max(*source.sig_shape, _LEAST_PIXELS) - 1)
     for hits in _in_order(source, *span, batch_size):
         order = time_order(hits.toa, hits.pixel, hits.tot)
@@ -193,7 +194,7 @@ def _batches(source: EventSource, span: tuple[int, int], scan, batch_size: int) 
             yield _batch(hits, order[begin : begin + batch_size], scan, kind)
 
 
-def _batch(hits: Hits, chosen: np.ndarray, scan, kind: np.dtype) -> HitBatch:
+def _batch(hits: Hits, chosen: np.ndarray, scan: Scan | None, kind: np.dtype) -> HitBatch:
     y, x = np.divmod(hits.pixel[chosen], hits.width)
     toa = hits.toa[chosen]
     columns = {"x": x.astype(kind), "y": y.astype(kind), "toa": toa, "tot": hits.tot[chosen]}
@@ -204,7 +205,7 @@ def _batch(hits: Hits, chosen: np.ndarray, scan, kind: np.dtype) -> HitBatch:
     return HitBatch(columns)
 
 
-def _positions(scan, toa):
+def _positions(scan: Scan, toa: np.ndarray) -> dict[str, np.ndarray]:
     position = np.full(len(toa), -1, np.int64)
     if len(scan.start):
         place_hits(toa, *scan.columns(), position)
@@ -213,7 +214,7 @@ def _positions(scan, toa):
     return {name: np.where(outside, -1, n).astype(np.int32) for name, n in zip(_position_names(scan), numbers)}
 
 
-def _position_names(scan):
+def _position_names(scan: Scan) -> tuple[str, ...]:
     """Columns for the axes of a scan, in their order."""
     n_axes = len(scan.nav_shape) - (scan.time_axis is not None)
     names = ("frame",) if n_axes == 1 else ("frame", "scan_y", "scan_x")[-n_axes:]

@@ -57,7 +57,7 @@ def available_signals(filename: str | os.PathLike | Sequence, **options: Any) ->
     -------
     list of dict
         Each with ``signal`` (what to pass), ``ready`` (whether it loads as it is), and either
-        ``navigation_shape``, ``sync`` and ``tdc``, or ``needs``: what has to be told and why. Counts have one.
+        ``navigation_shape``, ``sync`` and ``tdc``, or ``needs``: what has to be given and why. Counts have one.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def available_signals(filename: str | os.PathLike | Sequence, **options: Any) ->
     return _counted_info(filename, folder, options)["signals"]
 
 
-def _counted_info(filename: str | os.PathLike | Sequence, folder, options):
+def _counted_info(filename: str | os.PathLike | Sequence, folder: str, options: dict) -> dict:
     path = first_of(filename)
     [signal] = module_of(folder).file_reader(path, lazy=True, **options)
     frames = source_of(signal["data"])

@@ -14,7 +14,7 @@ from rsciio_tpx3.reader.options import names_of
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.scan.options import ScanOptions
 
 
@@ -23,7 +23,7 @@ __all__ = ["event_format", "open_recording"]
 
 def open_recording(
     filename: str | os.PathLike | Sequence, options: dict, purpose: str = "This"
-) -> tuple[EventSource, ScanOptions, Account]:
+) -> tuple[EventSource, ScanOptions, KnownMetadata]:
     """The source of a recording, its scan options, and what is told about it.
 
     Parameters
@@ -39,13 +39,13 @@ def open_recording(
     source : EventSource
         Of electrons where ``cluster`` is among the options, with corrections applied.
     scan_options : ScanOptions
-    account : Account
-        What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reader.scan.told_scan`.
+    known : KnownMetadata
+        What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reader.scan.known_scan`.
     """
     form = event_format(need_events(filename, purpose))
-    source, scan_options, account = open_events(form, filename, options)
+    source, scan_options, known = open_events(form, filename, options)
     events = event_options(**{name: options[name] for name in names_of("events") if name in options})
-    return prepare_events(source, events)[0], scan_options, account
+    return prepare_events(source, events)[0], scan_options, known
 
 
 def event_format(folder: str) -> EventFormat:

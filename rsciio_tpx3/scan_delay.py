@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsciio_tpx3.reader.options import check_by
-from rsciio_tpx3.reader.scan import told_options, told_scan
+from rsciio_tpx3.reader.scan import known_scan, with_known_dwell
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.delay import METHODS, delay_of_scan
 from rsciio_tpx3.utils.checks import check_word_of, refused, time
@@ -25,7 +25,7 @@ __all__ = ["find_scan_delay"]
 def find_scan_delay(
     filename: str | os.PathLike | Sequence,
     *,
-    span=None,
+    span: Any = None,
     method: str = "auto",
     mask: np.ndarray | None = None,
     **options: Any,
@@ -39,13 +39,13 @@ def find_scan_delay(
     filename : str, Path or sequence of them
         As for `hs.load`.
     span : str or quantity, optional
-        How far to look to either side, such as "5 us"; a tenth of a line when left out. With
+        How far to look to either side, such as "5 us"; a tenth of a line when omitted. With
         ``scan_delay=`` among the options, the search begins there.
     method : {"auto", "forward-backward", "retrace", "borders"}
         What the image is compared with: see the guide on repeated scans and time. By default
         "forward-backward" for serpentine scans, else the clearer of the two others.
     mask : numpy.ndarray of bool, shape (height, width), optional
-        Detector pixels whose counts are compared beside those of the others. By default the
+        Detector pixels whose counts are compared with those of the others. By default the
         outer half of the counts.
     **options
         As for `hs.load`: ``navigation_shape``, ``pattern``, ``dwell_time``, ``sync``, ``layout`` and
@@ -80,9 +80,9 @@ def find_scan_delay(
     True
     """
     check_by(_CHECKS, {"span": span, "method": method, "mask": mask})
-    source, scan_options, account = open_recording(filename, options, "find_scan_delay")
-    scan_options = told_options(source.index(), scan_options, account)
-    told_scan(source.index(), scan_options, account)  # refuses rows that the edges contradict
+    source, scan_options, known = open_recording(filename, options, "find_scan_delay")
+    scan_options = with_known_dwell(source.index(), scan_options, known)
+    known_scan(source.index(), scan_options, known)  # refuses rows that the edges contradict
     span = None if span is None else to_ticks(span, "span", "5 us")
     return delay_of_scan(source, scan_options, span, method, mask)
 

@@ -10,6 +10,7 @@ Examples
 """
 
 import pickle
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,23 +101,25 @@ def check_frame_source(source: FrameSource, seed: int = 0, canonical: bool = Tru
 # -- what is compared ---------------------------------------------------------------------------------
 
 
-def _check_description(source) -> None:
+def _check_description(source: EventSource) -> None:
     about = source.describe()
     missing = [name for name in _DESCRIBED if name not in about]
     assert not missing, f"describe() tells no {', '.join(missing)}"
     assert source.sig_shape == tuple(source.layout.sig_shape) or source.sig_shape[0] % source.layout.sig_shape[0] == 0
 
 
-def _check_hits(hits, source) -> None:
+def _check_hits(hits: Hits, source: EventSource) -> None:
     index, n_pixels = source.index(), source.sig_shape[0] * source.sig_shape[1]
     assert hits.width == source.sig_shape[1], f"width is {hits.width}, the detector's {source.sig_shape[1]}"
     assert hits.toa.dtype == np.int64, f"times are {hits.toa.dtype}: must be int64 ticks"
     if len(hits):
-        assert 0 <= hits.pixel.min() and hits.pixel.max() < n_pixels, "a hit lies beside the detector"
-        assert index.hit_span[0] <= hits.toa.min() and hits.toa.max() <= index.hit_span[1], "a hit lies beside hit_span"
+        assert 0 <= hits.pixel.min() and hits.pixel.max() < n_pixels, "a hit lies outside the detector"
+        assert index.hit_span[0] <= hits.toa.min() and hits.toa.max() <= index.hit_span[1], (
+            "a hit lies outside hit_span"
+        )
 
 
-def _check_frames(frames, source, n_rows, canonical) -> None:
+def _check_frames(frames: CSRFrames, source: FrameSource, n_rows: int, canonical: bool) -> None:
     assert isinstance(frames, CSRFrames), f"frames are {type(frames).__name__}: must be CSRFrames"
     assert frames.shape == (n_rows, *source.sig_shape), f"shape {frames.shape}: must be {(n_rows, *source.sig_shape)}"
     assert frames.dtype == np.dtype(source.dtype), f"dtype {frames.dtype}: must be {source.dtype}"
@@ -127,29 +130,29 @@ def _check_frames(frames, source, n_rows, canonical) -> None:
         assert (np.diff(frames.indices)[inner] > 0).all(), "pixels of a row must be sorted, each once"
 
 
-def _borders(low, high, seed):
+def _borders(low: int, high: int, seed: int) -> list[int]:
     inner = np.random.default_rng(seed).integers(low, high + 2, 5)
     return [int(t) for t in np.unique([low, high + 1, *inner])]
 
 
-def _travelled(source):
+def _travelled(source: Any) -> Any:
     return pickle.loads(pickle.dumps(source))
 
 
-def _joined(parts, source):
+def _joined(parts: Iterable[Hits], source: EventSource) -> Hits:
     return Hits.joined(parts, source.sig_shape[1])
 
 
-def _sorted(*columns: Any):
+def _sorted(*columns: Any) -> np.ndarray:
     return np.array(columns, np.int64)[:, np.lexsort(columns)]
 
 
-def _same_hits(found, expected, what) -> None:
+def _same_hits(found: Hits, expected: Hits, what: str) -> None:
     columns = [_sorted(hits.tot, hits.pixel, hits.toa) for hits in (found, expected)]
     np.testing.assert_array_equal(*columns, err_msg=f"{what}: other hits (tot, pixel, toa)")
 
 
-def _same_pairs(found, expected, what) -> None:
+def _same_pairs(found: Sequence[tuple[np.ndarray, np.ndarray]], expected: Hits, what: str) -> None:
     toa = np.concatenate([toa for toa, _ in found]) if found else np.empty(0, np.int64)
     pixel = np.concatenate([pixel for _, pixel in found]) if found else np.empty(0, np.int32)
     columns = _sorted(pixel, toa), _sorted(expected.pixel, expected.toa)

@@ -20,7 +20,7 @@ WINGS = [
 """What mypy reads if ``[tool.mypy]`` names no files itself."""
 
 _TEXTS = {".cff", ".md", ".py", ".pyi", ".toml", ".yaml", ".yml"}
-_FOLDERS = (".github", "benchmarks", "docs", "hyperspy_sparse", "rsciio_tpx3", "tests")
+_FOLDERS = (".github", "benchmarks", "conformance", "docs", "hyperspy_sparse", "rsciio_tpx3", "tests")
 
 
 def texts() -> Iterator[Path]:

@@ -183,7 +183,7 @@ def draw_bands(ax, scan, us, begin, end):
 
 def faults_figure(_):
     """A missing edge, a glitch, a burst, and lines lost in a pause."""
-    lines = np.arange(9) * 1000  # one a line, 1000 ticks apart
+    lines = np.arange(9) * 1000  # one per line, 1000 ticks apart
     none = np.zeros(9, np.int64)
     fourth = (np.arange(8) == 4).astype(np.int64)  # the counter says one is missing before number 4
     burst = np.concatenate([lines[:5], 5000 + np.arange(12) * 50, 5550 + lines[1:4]])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import scipy.sparse
 
 from hyperspy_sparse.arguments import need_signal
-from hyperspy_sparse.interop.exchange import run_udf, to_libertem, to_py4dstem, to_quantem
+from hyperspy_sparse.interop.exchange import run_udf, to_libertem, to_py4dstem, to_quantem, to_quantem_direct
 from hyperspy_sparse.interop.napari import FrameView, to_napari
 from hyperspy_sparse.twins import has_sparse_chunks, sparsified
 from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
 
 
-__all__ = ["FrameView", "convert", "run_udf", "to_libertem", "to_napari", "to_py4dstem", "to_quantem", "to_sparse"]
+__all__ = [
+    "FrameView",
+    "convert",
+    "run_udf",
+    "to_libertem",
+    "to_napari",
+    "to_py4dstem",
+    "to_quantem",
+    "to_quantem_direct",
+    "to_sparse",
+]
 
 
 def to_sparse(signal: BaseSignal) -> BaseSignal:
@@ -55,6 +65,7 @@ def to_sparse(signal: BaseSignal) -> BaseSignal:
     >>> dense = hs.signals.Signal2D(np.eye(6, dtype=np.uint8).reshape(2, 3, 2, 3))
     >>> hyperspy_sparse.to_sparse(dense)
     <LazySparseSignal2D, title: , dimensions: (3, 2|3, 2)>
+        sparse     6 entries in memory: 78 B, dense 36 B
     """
     from hyperspy_sparse.signals import as_sparse_twin
 
@@ -113,7 +124,7 @@ _CONVERTERS = {
 }
 
 
-def convert(array, backend: str, shape: tuple[int, ...] | None = None):
+def convert(array: Any, backend: str, shape: tuple[int, ...] | None = None) -> Any:
     """An array of frames as another type, by the names that LiberTEM's sparseconverter uses.
 
     Parameters
@@ -147,7 +158,7 @@ def convert(array, backend: str, shape: tuple[int, ...] | None = None):
     (2, 3)
     """
     if not isinstance(backend, str) or backend not in (*_CONVERTERS, "CSRFrames"):
-        raise ValueError(f"backend={shown(backend)} is none of {', '.join(_CONVERTERS)}, CSRFrames.")
+        raise ValueError(f"backend={shown(backend)} is not valid: must be one of {', '.join(_CONVERTERS)}, CSRFrames.")
     frames = array if isinstance(array, CSRFrames) else CSRFrames(array, shape=shape)
     if backend == "CSRFrames":
         return frames

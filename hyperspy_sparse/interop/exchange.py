@@ -18,17 +18,20 @@ from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.utils.checks import check_flag
+from rsciio_tpx3.utils.integers import is_whole
 from rsciio_tpx3.utils.units import shown
 
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
 
+    from rsciio_tpx3.frames.source import FrameSource
 
-__all__ = ["run_udf", "to_libertem", "to_py4dstem", "to_quantem"]
+
+__all__ = ["run_udf", "to_libertem", "to_py4dstem", "to_quantem", "to_quantem_direct"]
 
 
 @needs_signal
-def to_libertem(signal, context: Any):
+def to_libertem(signal: BaseSignal, context: Any) -> Any:
     """A LiberTEM data set of a sparse signal; LiberTEM gets the counts as CSR.
 
     A signal that was loaded from a raw_csr file, and nothing done to it, is opened from that file. Any
@@ -68,14 +71,14 @@ def to_libertem(signal, context: Any):
     return data
 
 
-def _raw_csr_path(source):
+def _raw_csr_path(source: FrameSource | None) -> str | None:
     from rsciio_tpx3.raw_csr import RawCsrSource
 
     whole = isinstance(source, RawCsrSource) and source.sync_offset == 0
     return source.path if whole and source.n_rows == np.prod(source.nav_shape) else None
 
 
-def _temporary(signal: BaseSignal):
+def _temporary(signal: BaseSignal) -> tuple[str, tempfile.TemporaryDirectory]:
     from rsciio_tpx3.raw_csr import file_writer
 
     folder = tempfile.TemporaryDirectory(prefix="hyperspy_sparse_")
@@ -88,11 +91,13 @@ def _temporary(signal: BaseSignal):
 def _need_sparse(signal: BaseSignal) -> None:
     """Refuse what LiberTEM could not get as CSR."""
     if not has_sparse_chunks(signal):
-        raise ValueError(f"{signal} is no sparse signal. Make it one with hyperspy_sparse.to_sparse(signal).")
+        raise ValueError(f"{signal} is not a sparse signal. Make it one with hyperspy_sparse.to_sparse(signal).")
 
 
 @needs_signal
-def run_udf(signal, udf, context: Any = None, roi: np.ndarray | None = None, progress: bool = False):
+def run_udf(
+    signal: BaseSignal, udf: Any, context: Any = None, roi: np.ndarray | None = None, progress: bool = False
+) -> dict[str, Any]:
     """Run a LiberTEM user-defined function on a sparse signal.
 
     Parameters
@@ -102,7 +107,7 @@ def run_udf(signal, udf, context: Any = None, roi: np.ndarray | None = None, pro
     context : libertem.api.Context, optional
         One that works in this process by default.
     roi : numpy.ndarray of bool, shape nav_shape, optional
-        Positions to run on; the others are NaN, or 0 in whole numbers.
+        Positions to run on; the others are NaN, or 0 in integers.
     progress : bool
         Show LiberTEM's bar.
 
@@ -139,24 +144,24 @@ def run_udf(signal, udf, context: Any = None, roi: np.ndarray | None = None, pro
         return {name: _as_signal(signal, buffer) for name, buffer in found.items()}
 
 
-def _checked_roi(roi, nav_shape: tuple[int, ...]):
+def _checked_roi(roi: Any, nav_shape: tuple[int, ...]) -> Any:
     """Positions to run on; those that LiberTEM takes in forms of its own are handed on."""
     if roi is None:
         return None
     found = roi if hasattr(roi, "shape") and hasattr(roi, "dtype") else _array_or_none(roi)
     if found is None or found.dtype != bool or tuple(found.shape) != tuple(nav_shape):
-        raise ValueError(f"roi={shown(roi)}: an array of bool of the shape {tuple(nav_shape)} of the scan is needed.")
+        raise ValueError(f"roi={shown(roi)}: expected an array of bool of the shape {tuple(nav_shape)} of the scan.")
     return found
 
 
-def _array_or_none(value):
+def _array_or_none(value: Any) -> np.ndarray | None:
     try:
         return np.asarray(value)
     except (ValueError, TypeError):  # a list of lists of unlike lengths
         return None
 
 
-def _as_signal(signal: BaseSignal, buffer):
+def _as_signal(signal: BaseSignal, buffer: Any) -> Any:
     axes = signal.axes_manager
     values = np.asarray(buffer.data)
     if buffer.kind == "nav":
@@ -166,7 +171,7 @@ def _as_signal(signal: BaseSignal, buffer):
     return values
 
 
-def _new(signal: BaseSignal, values, axes: Any):
+def _new(signal: BaseSignal, values: np.ndarray, axes: Any) -> BaseSignal:
     """A signal with these axes; further axes of the values are signal axes after them."""
     from hyperspy.signals import BaseSignal, Signal2D
 
@@ -184,7 +189,7 @@ def _new(signal: BaseSignal, values, axes: Any):
 
 
 @needs_signal
-def to_py4dstem(signal):
+def to_py4dstem(signal: BaseSignal) -> Any:
     """A py4DSTEM DataCube of a signal: dense, with its calibration.
 
     Crop or bin first where the whole is too large: ``to_py4dstem(s.inav[10:50, 10:50])``.
@@ -237,7 +242,7 @@ def to_py4dstem(signal):
 
 
 @needs_signal
-def to_quantem(signal):
+def to_quantem(signal: BaseSignal) -> Any:
     """A quantem Dataset4dstem of a signal: dense, with its calibration.
 
     Crop or bin first where the whole is too large: ``to_quantem(s.inav[10:50, 10:50])``.
@@ -279,7 +284,98 @@ def to_quantem(signal):
     )
 
 
-def _four_axes(signal: BaseSignal, what):
+@needs_signal
+def to_quantem_direct(
+    signal: BaseSignal,
+    across: int = 15,
+    *,
+    aberrations: dict | None = None,
+    rotation: str | None = None,
+    flip: bool | None = None,
+    show_progressbar: bool | None = None,
+) -> Any:
+    """quantem's direct ptychography of a scan, from tilted images: no dense 4D array is made.
+
+    Parameters
+    ----------
+    signal : one of the sparse signal classes
+        With what `hyperspy_sparse.phase` needs in its metadata.
+    across : int
+        Groups along the diameter of the disk, an odd number: quantem's pixels have one in the middle.
+    aberrations, rotation, flip, show_progressbar
+        As in `hyperspy_sparse.phase`. Of the aberrations quantem gets C10; it fits others itself.
+
+    Returns
+    -------
+    quantem.diffractive_imaging.direct_ptychography.DirectPtychography
+        Ready to `reconstruct`. Counts are divided by their mean over all groups, not by that of each image.
+
+    Raises
+    ------
+    ValueError
+        If `across` is even, the scan is turned against the detector, or the metadata lack something.
+
+    Examples
+    --------
+    >>> import hyperspy_sparse
+    >>> s = hyperspy_sparse.data.phase_object()
+    >>> found = hyperspy_sparse.interop.to_quantem_direct(s)  # doctest: +SKIP
+    >>> found.reconstruct(deconvolution_kernel="ssb")  # doctest: +SKIP
+    """
+    about = direct_arguments(signal, across, aberrations, rotation, flip, show_progressbar)
+    from quantem.core.datastructures import Dataset2d, Dataset3d
+    from quantem.diffractive_imaging.direct_ptychography import DirectPtychography
+
+    images = Dataset3d.from_array(about["images"], units=("index", "A", "A"), sampling=(1, *about["step"]))
+    mask = Dataset2d.from_array(about["mask"], units=("mrad", "mrad"), sampling=(about["pixel"],) * 2)
+    return DirectPtychography.from_virtual_bfs(
+        images,
+        mask,
+        energy=about["energy"],
+        rotation_angle=0.0,
+        aberration_coefs=about["aberrations"],
+        semiangle_cutoff=about["semiangle"],
+        verbose=False,
+    )
+
+
+def direct_arguments(
+    signal: BaseSignal, across: int, aberrations: Any, rotation: Any, flip: Any, show_progressbar: bool | None
+) -> dict:
+    """What quantem's direct ptychography is told, as plain arrays and numbers.
+
+    Its detector has its origin in the corner, as after ``ifftshift``; images are in the order of the mask's pixels.
+    """
+    from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
+
+    if not is_whole(across, 1) or int(across) % 2 == 0:
+        raise ValueError(f"across={shown(across)}: expected an odd number of groups along a diameter, such as 15.")
+    what = "to_quantem_direct"
+    stack, groups, optics = stack_and_optics(signal, what, across, None, None, aberrations, rotation, flip)
+    images = computed_images(stack, show_progressbar).astype(np.float32)
+    side = 4 * int(max(np.abs(groups.row).max(), np.abs(groups.column).max()) + 1)
+    if optics.rotation % 360 != 0:
+        raise ValueError(
+            f"to_quantem_direct: the scan is turned by {optics.rotation:g} deg against the detector, and it is not "
+            "established which way quantem counts that. Use hyperspy_sparse.phase, which is tested for it."
+        )
+    row = -groups.row if optics.flip else groups.row
+    place = (row % side) * side + groups.column % side
+    mask = np.zeros(side * side, bool)
+    mask[place] = True
+    images = images[np.argsort(place)]
+    return {
+        "images": images / (images.sum(dtype=np.float64) / images[0].size),
+        "mask": mask.reshape(side, side),
+        "pixel": groups.width * optics.pixel_angle,
+        "step": tuple(10 * step for step in optics.scan_step),
+        "energy": optics.beam_energy * 1e3,
+        "semiangle": optics.semi_angle,
+        "aberrations": {"C10": 10 * optics.aberrations.get("C10", 0.0)},
+    }
+
+
+def _four_axes(signal: BaseSignal, what: str) -> Any:
     axes = signal.axes_manager
     require_uniform(axes._axes, what[0].upper() + what[1:])
     if axes.navigation_dimension != 2 or axes.signal_dimension != 2:
@@ -290,7 +386,7 @@ def _four_axes(signal: BaseSignal, what):
     return axes
 
 
-def _dense(signal: BaseSignal, caller):
+def _dense(signal: BaseSignal, caller: str) -> np.ndarray:
     """The data as one array, within the memory limit."""
     data = signal.data
     if hasattr(data, "compute"):
@@ -304,7 +400,7 @@ _PY4DSTEM_UNITS = ("pixels", "A^-1", "mrad")
 _THEIRS = {"k": ("1/angstrom", "A^-1"), "length": ("nm", "nm"), "angle": ("mrad", "mrad")}
 
 
-def _in_their_units(axis: Any):
+def _in_their_units(axis: Any) -> tuple[float, float, str]:
     """Scale, offset and unit of an axis: reciprocal lengths in 1/angstrom, lengths in nm; angles as they are."""
     from rsciio_tpx3.metadata.calibration import axis_kind, check_uniform, in_unit
     from rsciio_tpx3.utils.units import parse_unit

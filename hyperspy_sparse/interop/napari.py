@@ -4,8 +4,11 @@ napari takes any object that has a shape, a type and slices. Given a dask array 
 every frame that is shown; the object here reads the frame.
 """
 
+from __future__ import annotations
+
 import logging
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +18,13 @@ from hyperspy_sparse.axes import require_uniform
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
 from rsciio_tpx3.utils.units import parse_unit, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hyperspy.signal import BaseSignal
+    from numpy.typing import DTypeLike
+
 
 __all__ = ["FrameView", "to_napari"]
 
@@ -36,20 +46,20 @@ class FrameView:
     ((32, 32), (1, 1, 24, 32))
     """
 
-    def __init__(self, signal):
+    def __init__(self, signal: BaseSignal) -> None:
         self._signal = signal
         self.shape = tuple(signal.data.shape)
         self.dtype = np.dtype(signal.data.dtype)
         self.ndim = len(self.shape)
         self.size = math.prod(self.shape)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[()], dtype=dtype)
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> np.ndarray:
         """Part of the data, dense; within the memory limit where it is more than one frame."""
         key = key if isinstance(key, tuple) else (key,)
         nav, sig = self._split(key)
@@ -64,7 +74,7 @@ class FrameView:
         kept = (1,) * sum(isinstance(k, slice) for k in nav)
         return frame.reshape(kept + frame.shape)[(slice(None),) * len(kept) + sig]
 
-    def _split(self, key):
+    def _split(self, key: tuple) -> tuple[tuple, tuple]:
         """Navigation and detector part of a key, of full length."""
         at = next((i for i, k in enumerate(key) if k is Ellipsis), None)
         if at is not None:
@@ -73,7 +83,7 @@ class FrameView:
         return key[: self.ndim - 2], key[self.ndim - 2 :]
 
 
-def _one_place(key, size):
+def _one_place(key: Any, size: int) -> int | None:
     """The index that an index or a slice stands for, None where it is not one."""
     if isinstance(key, slice):
         found = range(*key.indices(size))
@@ -84,7 +94,7 @@ def _one_place(key, size):
 
 
 @needs_signal
-def to_napari(signal, viewer=None, **options):
+def to_napari(signal: BaseSignal, viewer: Any = None, **options: Any) -> Any:
     """Show a signal in napari: patterns with sliders for the scan, or a picture.
 
     Of a sparse signal, napari reads the frame that it shows. Give a virtual image a viewer of its own, as its axes are
@@ -135,7 +145,7 @@ def to_napari(signal, viewer=None, **options):
     return layer
 
 
-def _brightest(signal):
+def _brightest(signal: BaseSignal) -> tuple[int, ...]:
     """Indices of the frame to take the contrast from."""
     shape = signal.data.shape[:-2]
     navigator = getattr(signal, "navigator", None)
@@ -149,7 +159,7 @@ def _brightest(signal):
 _UNITS = {"": "pixel", "px": "pixel", "$A^{-1}$": "1/angstrom", "A^-1": "1/angstrom", "1/A": "1/angstrom"}
 
 
-def _set_units(layer, axes):
+def _set_units(layer: Any, axes: Sequence) -> None:
     """Units as far as napari knows them; else it shows pixels."""
     units = [axis.units if isinstance(axis.units, str) else "" for axis in axes]
     try:
@@ -158,5 +168,5 @@ def _set_units(layer, axes):
             if unit not in _UNITS:
                 parse_unit(unit)
         layer.units = tuple(_UNITS.get(unit, unit) for unit in units)
-    except (ValueError, AttributeError, TypeError) as error:  # what pint raises for text that is no unit
-        _logger.info(f"napari knows no unit of the axes: {error}")
+    except (ValueError, AttributeError, TypeError) as error:  # what pint raises for text that is not a unit
+        _logger.info(f"napari does not know a unit of the axes: {error}")

@@ -54,7 +54,7 @@ def center_of_mass(frames: CSRFrames, mask: np.ndarray | None = None, threshold:
     mask : numpy.ndarray, shape (height, width), optional
         Multiplies the counts.
     threshold : float, optional
-        Pixels below this times the mean of the frame are left out.
+        Pixels below this times the mean of the frame are excluded.
 
     Returns
     -------
@@ -70,6 +70,9 @@ def center_of_mass(frames: CSRFrames, mask: np.ndarray | None = None, threshold:
     cut = np.nan if threshold is None else float(threshold)
     loops.center_of_mass(*parts, frames.shape[-1], weights, cut, frames.n_pixels, out)
     return out
+
+
+center_of_mass.any_type = True  # the moments of counts of one byte are those of the same counts in eight
 
 
 def _fits_32_bits(frames: CSRFrames) -> bool:

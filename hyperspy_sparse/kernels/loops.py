@@ -75,7 +75,7 @@ def center_of_mass(
     """
     weighted = weights.size > 1
     # Multiplying is ten times faster than dividing integers; half a pixel more keeps the product
-    # away from whole numbers by far more than it is rounded.
+    # away from integers by far more than it is rounded.
     inverse = 1.0 / width
     for row in range(indptr.size - 1):
         start, stop = indptr[row], indptr[row + 1]
@@ -111,13 +111,13 @@ MOST_PIXELS = 2**20
 
 @_jit
 def center_of_mass_of_bytes(
-    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: int, out: np.ndarray
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: int | np.int32, out: np.ndarray
 ) -> None:
     """First moments (x, y) of each row of counts of one byte, exactly.
 
     All numbers have 32 bits, so that the processor takes many at a time. 2048 counts of at most
     255, each times a coordinate below 4096, stay below 2**32. Half a pixel more keeps the quotient
-    by the width at least ``0.5 / width`` away from whole numbers; single precision is off by
+    by the width at least ``0.5 / width`` away from integers; single precision is off by
     ``height / 2**23``, less as long as there are no more than 2**20 pixels.
     """
     inverse = np.float32(1.0) / np.float32(width)

@@ -39,6 +39,7 @@ class Kernel:
         self.function = function
         self.options = options
         self.additive = additive
+        self.any_type = getattr(function, "any_type", False)
 
     def __call__(self, frames: CSRFrames) -> np.ndarray:
         """Answers for frames of shape (n, height, width): an ndarray (n, ...)."""
@@ -147,8 +148,8 @@ def find_kernel(image_function: Callable, sig_shape: tuple[int, ...], dtype: np.
     if prepare is None:
         return Kernel(kernel, options, additive is not None and additive(**options))
     question = *entry, tuple(sig_shape), np.dtype(dtype)
-    for asked, given, answer in _PREPARED:
-        if asked == question and _same_options(given, options):
+    for earlier, given, answer in _PREPARED:
+        if earlier == question and _same_options(given, options):
             return answer
     prepared = prepare(sig_shape, dtype, **options)
     if prepared is None:

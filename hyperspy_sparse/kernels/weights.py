@@ -45,7 +45,7 @@ class PixelWeights:
     def build(
         cls, pixel: np.ndarray, column: np.ndarray, weight: np.ndarray, sig_shape: tuple[int, ...], n_columns: int
     ) -> PixelWeights:
-        """From one triple per weight, in any order; weights of zero are left out."""
+        """From one triple per weight, in any order; weights of zero are excluded."""
         n_pixels = int(np.prod(sig_shape))
         used = weight != 0
         pixel, column, weight = pixel[used], column[used], weight[used]

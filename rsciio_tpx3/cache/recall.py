@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ _LATEST = 1 << 62  # ticks; differences of times stay in 64 bits
 _EDGES = ("ticks", "code", "counter")
 
 
-def cache_for(stamps: list[FileStamp], wanted, about: dict) -> RecordingCache | None:
+def cache_for(stamps: list[FileStamp], wanted: bool, about: dict) -> RecordingCache | None:
     """The cache of an acquisition, or None where none is wanted or a file is still being written.
 
     Parameters
@@ -35,17 +35,17 @@ def cache_for(stamps: list[FileStamp], wanted, about: dict) -> RecordingCache | 
         What else the index depends on; plain values.
     """
     if wanted not in (True, False, "auto"):
-        raise ValueError(f'cache={wanted!r} is none of True, False, "auto".')
+        raise ValueError(f'cache={wanted!r} is not valid: must be one of True, False, "auto".')
     if wanted == "auto":
         wanted = sum(stamp.size for stamp in stamps) >= _WORTH_BYTES
-    if not wanted or any(stamp.growing for stamp in stamps):
+    if not wanted or any(stamp.followed for stamp in stamps):
         return None
     return RecordingCache(stamps, about)
 
 
 def recalled_index(
     cache: RecordingCache | None, make: Callable, usable: Callable | None = None, check: Callable | None = None
-):
+) -> tuple[EventIndex, dict[str, np.ndarray], dict, bool]:
     """Index, arrays and values of a recording.
 
     Parameters
@@ -67,7 +67,7 @@ def recalled_index(
         Whether they were kept, and no pass was made.
     """
 
-    def all_fits(arrays, values) -> None:
+    def all_fits(arrays: dict[str, np.ndarray], values: dict) -> None:
         _check_index(arrays, values["index"])
         if check is not None:
             check(arrays, values, values["index"])
@@ -86,7 +86,7 @@ def recalled_index(
     return index, arrays, values, False
 
 
-def _check_index(arrays, index) -> None:
+def _check_index(arrays: dict[str, np.ndarray], index: dict) -> None:
     """Whether arrays and values can be those of an `EventIndex`."""
     ticks, code, counter = (arrays[name] for name in _EDGES)
     require({array.shape for array in (ticks, code, counter)} == {(len(ticks),)}, "edges of different numbers")
@@ -102,7 +102,7 @@ def _check_index(arrays, index) -> None:
     require(isinstance(index["statistics"], dict), "the statistics are odd")
 
 
-def unread(cache: RecordingCache | None, stamps: list[FileStamp]):
+def unread(cache: RecordingCache | None, stamps: list[FileStamp]) -> list[FileStamp] | None:
     """The files of a recording if its index is not kept, else None; see `rsciio_tpx3.reader.deferred`.
 
     Parameters
@@ -113,6 +113,6 @@ def unread(cache: RecordingCache | None, stamps: list[FileStamp]):
     return None if cache is not None and cache.load("index") else stamps
 
 
-def indexing_bar(total, show_progressbar: bool | None = None):
+def indexing_bar(total: int, show_progressbar: bool | None = None) -> Any:
     """Progress of a pass over `total` bytes; by default shown when it takes longer than two seconds."""
     return progress_bar(show_progressbar, total=total, unit="B", unit_scale=True, desc="Indexing")

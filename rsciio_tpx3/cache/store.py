@@ -21,10 +21,10 @@ import tempfile
 import time
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from rsciio_tpx3.scan.scan import OUTSIDE_NAMES
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventSource
+    from rsciio_tpx3.utils.files import FileStamp
 
 __all__ = ["RecordingCache", "are_whole", "cache_folder", "clear_cache", "recalled", "recalled_counts", "require"]
 
@@ -52,7 +53,7 @@ _HEAD_BYTES = 1 << 26
 _SPARE_BYTES = 1 << 24  # entries of small recordings: names, statistics, correction tables
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """Where entries are kept: a folder of its own in the user's cache folder, or in that of ``RSCIIO_TPX3_CACHE``.
 
     Without a home folder it lies where the system keeps temporary files.
@@ -117,19 +118,21 @@ class RecordingCache:
     >>> arrays, values = cache.load("index")  # doctest: +SKIP
     """
 
-    def __init__(self, stamps, about: dict) -> None:
+    def __init__(self, stamps: Sequence[FileStamp], about: dict) -> None:
         self._stamps = tuple(stamps)
         self._about = about
         names = json.dumps([[stamp.path for stamp in self._stamps], _tagged(about)], sort_keys=True)
         self._name = hashlib.blake2b(names.encode(), digest_size=12).hexdigest()
-        self._identity_text = None
+        self._identity_text: str | None = None
 
     @property
-    def most_bytes(self):
+    def most_bytes(self) -> int:
         """What an entry may hold: it is made of the recording, and smaller than that."""
         return 2 * sum(stamp.size for stamp in self._stamps) + _SPARE_BYTES
 
-    def load(self, kind: str, check: Callable | None = None, most_bytes: int = 0):
+    def load(
+        self, kind: str, check: Callable | None = None, most_bytes: int = 0
+    ) -> tuple[dict[str, np.ndarray], dict] | None:
         """Arrays and values of an entry, or None where there is none that can be trusted.
 
         Parameters
@@ -168,7 +171,7 @@ class RecordingCache:
             os.utime(path)  # used just now
         return arrays, values
 
-    def save(self, kind: str, arrays, values: dict, compress: bool = False) -> None:
+    def save(self, kind: str, arrays: dict[str, np.ndarray], values: dict, compress: bool = False) -> None:
         """Write an entry; a folder that cannot be written to costs a note in the log and nothing else.
 
         Parameters
@@ -185,14 +188,14 @@ class RecordingCache:
             path = self._path(kind)
             arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
             head = {"identity": self._identity(), "values": _tagged(values), "arrays": list(arrays)}
-            head = json.dumps({**head, "checksum": _checksum(head, arrays)})
+            text = json.dumps({**head, "checksum": _checksum(head, arrays)})
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if os.path.lexists(path) and not _is_own_file(os.lstat(path)):
                 raise OSError("something that the cache has not made has the entry's name")
             partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
-            write = np.savez_compressed if compress else np.savez
+            write: Callable = np.savez_compressed if compress else np.savez
             with open(partial, "xb") as file:
-                write(file, **{_HEAD: np.frombuffer(head.encode(), np.uint8)}, **arrays)
+                write(file, **{_HEAD: np.frombuffer(text.encode(), np.uint8)}, **arrays)
             os.replace(partial, path)
         except (OSError, TypeError) as error:
             _logger.info(f"{self._stamps[0].name!r} is not kept in the cache: {error}")
@@ -202,10 +205,10 @@ class RecordingCache:
             return
         _prune(path.parent, rsciio_tpx3.cache.CACHE_BYTES)
 
-    def _path(self, kind: str):
+    def _path(self, kind: str) -> Path:
         return cache_folder() / f"{self._name}.{kind}{_ENDING}"
 
-    def _identity(self):
+    def _identity(self) -> str:
         """What an entry must have been made of, as text."""
         if self._identity_text is None:
             files = [[s.path, *s.identity, s.checksum_of_ends()] for s in self._stamps]
@@ -213,7 +216,7 @@ class RecordingCache:
         return self._identity_text
 
 
-def recalled_counts(frames, show_progressbar: bool | None = None):
+def recalled_counts(frames: Any, show_progressbar: bool | None = None) -> tuple[np.ndarray, dict[str, int]]:
     """Hits of each position and those outside by reason, from the cache or else counted.
 
     Parameters
@@ -229,12 +232,12 @@ def recalled_counts(frames, show_progressbar: bool | None = None):
     events = getattr(frames, "events", frames)
     n_positions, n_hits = events.scan.n_positions, events.source.index().n_hits
 
-    def make():
+    def make() -> tuple[dict[str, np.ndarray], dict]:
         counts, outside = events.count(show_progressbar)
         small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
         return {"counts": small}, {"outside": outside, "noted": events.source.noted()}
 
-    def check(arrays, values) -> None:
+    def check(arrays: dict[str, np.ndarray], values: dict) -> None:
         counts, outside = arrays["counts"], values["outside"]
         require(counts.dtype.kind == "u" and counts.shape == (n_positions,), "the counts have another form")
         require(set(outside) == set(OUTSIDE_NAMES.values()) and are_whole(outside.values()), "what is outside is odd")
@@ -249,7 +252,7 @@ def recalled_counts(frames, show_progressbar: bool | None = None):
     return frames.row_events(), values["outside"]
 
 
-def _check_noted(found, example) -> None:
+def _check_noted(found: dict, example: dict) -> None:
     """Whether notes are made like those that the source itself makes."""
     require(isinstance(found, dict) and set(found) == set(example), "the notes have other names")
     if set(example) == {"own", "below"}:
@@ -259,10 +262,17 @@ def _check_noted(found, example) -> None:
         tally = Tally.of(found)
         sizes = [] if tally.sizes is None else tally.sizes.tolist()
         numbers = {name: value for name, value in found.items() if name not in ("sizes", "left_out")}
-        require(are_whole([*numbers.values(), *sizes, *tally.left_out.values()]), "the notes are no numbers")
+        require(are_whole([*numbers.values(), *sizes, *tally.left_out.values()]), "the notes are not numbers")
 
 
-def recalled(source: EventSource, name: str, make: Callable, about=None, check=None, most_bytes: int = 0):
+def recalled(
+    source: EventSource,
+    name: str,
+    make: Callable,
+    about: Any = None,
+    check: Callable | None = None,
+    most_bytes: int = 0,
+) -> tuple[dict[str, np.ndarray], dict]:
     """What was found out about a source in a pass or a sample, from the cache or made now.
 
     Parameters
@@ -295,25 +305,25 @@ def recalled(source: EventSource, name: str, make: Callable, about=None, check=N
     return found
 
 
-def require(fits, otherwise) -> None:
+def require(fits: Any, otherwise: str) -> None:
     """Raise ValueError with these words unless something fits: for the checks of `RecordingCache.load`."""
     if not fits:
         raise ValueError(otherwise)
 
 
-def are_whole(values, least=0) -> bool:
+def are_whole(values: Iterable, least: int = 0) -> bool:
     """Whether all values are integers, of Python, and not below `least`."""
     return all(isinstance(n, int) and not isinstance(n, bool) and n >= least for n in values)
 
 
 @contextlib.contextmanager
-def _opened(path):
+def _opened(path: Path) -> Iterator[BinaryIO]:
     """An entry's file, read-only: a regular file of this user, and not where a link points to."""
     # without waiting for a writer, should it be a FIFO; Windows has neither flag
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     number = os.open(path, flags)
     try:
-        require(_is_own_file(os.fstat(number)), "it is no file of this user")
+        require(_is_own_file(os.fstat(number)), "it is not a file of this user")
         file = os.fdopen(number, "rb")
     except BaseException:
         os.close(number)
@@ -322,11 +332,11 @@ def _opened(path):
         yield file
 
 
-def _is_own_file(state):
+def _is_own_file(state: os.stat_result) -> bool:
     return stat.S_ISREG(state.st_mode) and (not hasattr(os, "geteuid") or state.st_uid == os.geteuid())
 
 
-def _head(entry):
+def _head(entry: zipfile.ZipFile) -> dict:
     """What stands at the head of an entry."""
     text = _arrays(entry, [_HEAD], _HEAD_BYTES)[_HEAD].tobytes()
     head = json.loads(text)
@@ -338,14 +348,14 @@ def _head(entry):
     return head
 
 
-def _arrays(entry, names, most_bytes) -> dict:
+def _arrays(entry: zipfile.ZipFile, names: Iterable[str], most_bytes: int) -> dict:
     """Arrays of an entry, which together must not claim more than this."""
     sizes = {name: entry.getinfo(f"{name}.npy").file_size for name in names}
     require(sum(sizes.values()) <= most_bytes, f"{sum(sizes.values())} bytes are more than it can need")
     return {name: _array(entry, name, size) for name, size in sizes.items()}
 
 
-def _array(entry, name: str, size):
+def _array(entry: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
     """An array of an `.npz` file; all its bytes are read, since the checksum is looked at when they end."""
     with entry.open(f"{name}.npy") as file:
         version = np.lib.format.read_magic(file)
@@ -359,17 +369,18 @@ def _array(entry, name: str, size):
     return np.frombuffer(bytearray(content), dtype).reshape(shape)
 
 
-def _checksum(head, arrays):
+def _checksum(head: dict, arrays: dict[str, np.ndarray]) -> str:
     """Of all that an entry holds, with the arrays' types and shapes."""
     about = [head["identity"], head["values"], [[name, repr(a.dtype), a.shape] for name, a in arrays.items()]]
     found = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16)
     for array in arrays.values():
-        found.update(array.reshape(-1).view(np.uint8) if array.size else b"")
+        if array.size:
+            found.update(array.reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 
 
 @cache
-def _code():
+def _code() -> str:
     """Checksum of the code that makes entries: another version's are not trusted, and none forgets to say so."""
     found = hashlib.blake2b(digest_size=16)
     root = Path(__file__).parent.parent
@@ -378,7 +389,7 @@ def _code():
     return found.hexdigest()
 
 
-def _entries(folder):
+def _entries(folder: Path) -> list[tuple[Path, int, int]]:
     """Path, size and time of last use of each entry, and of what interrupted writing left."""
     found = []
     with contextlib.suppress(OSError), os.scandir(folder) as files:
@@ -390,7 +401,7 @@ def _entries(folder):
     return found
 
 
-def _prune(folder, most) -> None:
+def _prune(folder: Path, most: int) -> None:
     """Remove what was left, and of the rest the oldest until the others fit; the newest stays."""
     entries = sorted(_entries(folder), key=lambda entry: entry[2])
     now, kept = time.time_ns(), []
@@ -409,7 +420,7 @@ def _prune(folder, most) -> None:
         total -= size
 
 
-def _tagged(value):
+def _tagged(value: Any) -> Any:
     """Plain values for JSON, which has neither tuples nor keys other than text."""
     if isinstance(value, dict):
         return {"dict": [[_tagged(key), _tagged(item)] for key, item in value.items()]}
@@ -420,7 +431,7 @@ def _tagged(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _untagged(value):
+def _untagged(value: Any) -> Any:
     if isinstance(value, list):
         return [_untagged(item) for item in value]
     if not isinstance(value, dict):

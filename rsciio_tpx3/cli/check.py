@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["add_check_parser"]
 
 
-def add_check_parser(subparsers: Any):
+def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add ``check`` to the command line; ``args.run(args)`` does it and returns the exit code."""
     parser = subparsers.add_parser(
         "check",
@@ -22,7 +22,7 @@ def add_check_parser(subparsers: Any):
         description="Read a whole file and say what is wrong. Exit code 1 if something is.",
     )
     add_files(parser, 1, "files to check, each by itself")
-    parser.add_argument("--format", dest="file_format", help="where the ending does not tell it")
+    parser.add_argument("--format", dest="file_format", help="where the ending does not show it")
     add_option(parser, "--option", "reader", "such as navigation_shape=256,256")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=_run_check)
@@ -40,9 +40,9 @@ def _run_check(args: argparse.Namespace) -> int:
             continue
         if "hits" in found:
             size = " x ".join(map(str, found["detector_shape"]))
-            print(f"{path}: good, {found['format']}, {found['hits']:,} hits on {size} pixels; no scan was told")
+            print(f"{path}: good, {found['format']}, {found['hits']:,} hits on {size} pixels; no scan is known")
             continue
         shape = " x ".join(map(str, found["shape"]))
-        rows = "" if found.get("canonical", True) else "; rows are not sorted, or repeat pixels, which reading mends"
+        rows = "" if found.get("canonical", True) else "; rows are unsorted or repeat pixels, repaired on reading"
         print(f"{path}: good, {found['format']}, {shape} {found['dtype']}, {found['entries']} entries{rows}")
     return failed

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["add_convert_parser"]
 
 
-def add_convert_parser(subparsers: Any):
+def add_convert_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add ``convert`` to the command line; ``args.run(args)`` does it and returns the exit code."""
     parser = subparsers.add_parser(
         "convert",
@@ -27,8 +27,8 @@ def add_convert_parser(subparsers: Any):
         parser, 2, "files to read, and the file to write last, such as scan.toml; several to read are one acquisition "
         "in pieces, in order",
     )  # fmt: skip
-    parser.add_argument("--from", dest="from_format", help="format of the input, where its ending does not tell it")
-    parser.add_argument("--to", dest="to_format", help="format of the output, where its ending does not tell it")
+    parser.add_argument("--from", dest="from_format", help="format of the input, where its ending does not show it")
+    parser.add_argument("--to", dest="to_format", help="format of the output, where its ending does not show it")
     parser.add_argument(
         "--navigation-shape", type=whole_numbers, metavar="X,Y", help="scan positions: X,Y or X,Y,FRAMES"
     )

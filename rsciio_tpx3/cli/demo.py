@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.cli.options import add_files, add_option
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["add_demo_parser"]
 
 
-def add_demo_parser(subparsers: Any):
+def add_demo_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add ``demo`` to the command line; ``args.run(args)`` does it."""
     parser = subparsers.add_parser(
         "demo", help="from a recording to pictures with pyXem; without FILE a recording is simulated first"
@@ -31,6 +30,4 @@ def _demo(arguments: argparse.Namespace) -> None:
     run = extension("demo")
     if run is None:
         raise ImportError("the demo needs HyperSpy and pyXem. Install them by: pip install hyperspy pyxem")
-    # HyperSpy logs a traceback of what a reader refuses; `main` says it on a line
-    logging.getLogger("hyperspy.io").setLevel(logging.CRITICAL)
     run(arguments.files, arguments.output, dict(arguments.option))

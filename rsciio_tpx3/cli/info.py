@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["add_info_parser"]
 
 
-def add_info_parser(subparsers: Any):
+def add_info_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add ``info`` to the command line; ``args.run(args)`` does it."""
     parser = subparsers.add_parser("info", help="print what is in a file of hits or counts, without decoding it")
     add_files(parser, 1, "several are pieces of one acquisition")
@@ -46,7 +46,7 @@ def _info_lines(info: dict) -> Iterator[str]:
     yield f"  losses         {losses or 'none seen'}"
 
 
-def _counted_lines(info) -> Iterator:
+def _counted_lines(info: dict) -> Iterator:
     yield f"  format         {info['format']}, {info['bytes']:,} bytes"
     yield f"  positions      {' x '.join(map(str, info['navigation_shape'])) or 'one'} (x, y)"
     yield f"  detector       {' x '.join(map(str, info['detector_shape']))} pixels (x, y), {info['dtype']}"

@@ -1,4 +1,4 @@
-"""The command line: ``rsciio-tpx3 info``, ``metadata``, ``demo``, ``convert`` and ``check``."""
+"""The command line: ``rsciio-tpx3 info``, ``metadata``, ``demo``, ``convert``, ``check``, ``record`` and others."""
 
 import argparse
 import logging
@@ -6,11 +6,16 @@ import sys
 
 import rsciio_tpx3
 from rsciio_tpx3.cli.check import add_check_parser
+from rsciio_tpx3.cli.compile import add_compile_parser
 from rsciio_tpx3.cli.convert import add_convert_parser
 from rsciio_tpx3.cli.demo import add_demo_parser
 from rsciio_tpx3.cli.info import add_info_parser
 from rsciio_tpx3.cli.metadata import add_metadata_parser
 from rsciio_tpx3.cli.options import EXPECTED, one_line
+from rsciio_tpx3.cli.record import add_record_parser
+from rsciio_tpx3.cli.replay import add_replay_parser
+from rsciio_tpx3.cli.watch import add_watch_parser
+from rsciio_tpx3.utils.logs import set_log_level
 
 __all__ = ["main"]
 
@@ -21,7 +26,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit status (2 for bad input, as argparse does; 1 where a check failed; 3 for a fault
     of the program)."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    # HyperSpy logs a traceback of what a reader refuses, and asks for reports to others; here it is said on a line
+    logging.getLogger("hyperspy.io").setLevel(logging.CRITICAL)
     arguments = _parser().parse_args(argv)
+    if arguments.verbose:
+        set_log_level("INFO" if arguments.verbose == 1 else "DEBUG")
     try:
         return arguments.run(arguments) or 0
     except BrokenPipeError:  # as where the output goes to "head"
@@ -43,17 +52,24 @@ def main(argv: list[str] | None = None) -> int:
         return 3
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rsciio-tpx3", description="Timepix3 event recordings as sparse 4D STEM data."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {rsciio_tpx3.__version__}")
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="say what was decided (-v), or every detail (-vv)"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_info_parser(commands)
     add_demo_parser(commands)
     add_metadata_parser(commands)
     add_convert_parser(commands)
     add_check_parser(commands)
+    add_compile_parser(commands)
+    add_record_parser(commands)
+    add_watch_parser(commands)
+    add_replay_parser(commands)
     return parser
 
 

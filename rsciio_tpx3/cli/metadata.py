@@ -28,7 +28,7 @@ def add_metadata_parser(subparsers: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print the metadata tree as JSON")
     parser.add_argument("--toml", action="store_true", help="print what holds for another recording too, as a sidecar")
     parser.add_argument(
-        "--set", dest="told", action="append", default=[], metavar="NAME=VALUE", type=_told,
+        "--set", dest="user_input", action="append", default=[], metavar="NAME=VALUE", type=_quantity,
         help="what you know, such as --set camera_length='100 mm'",
     )  # fmt: skip
     parser.add_argument("--from", dest="survey", metavar="FILE", help="a file whose microscope node is copied")
@@ -36,25 +36,25 @@ def add_metadata_parser(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(arguments: argparse.Namespace):
+def _run(arguments: argparse.Namespace) -> int:
     if arguments.template:
         print(template_text())
         return 0
     if not arguments.files:
-        raise ValueError("a FILE is needed, or --template.")
+        raise ValueError("give a FILE, or --template.")
     signal = _read(arguments)
     if arguments.json:
         print(json.dumps(plain(signal["metadata"]), indent=2, ensure_ascii=False))
     elif arguments.toml:
-        told = read_tree(signal["metadata"], "the file", "recording")
-        print(sidecar_text(told.values, os.path.basename(arguments.files[0]), told.errors))
+        source_values = read_tree(signal["metadata"], "the file", "recording")
+        print(sidecar_text(source_values.values, os.path.basename(arguments.files[0]), source_values.errors))
     else:
         print(arguments.files[0])
         print("\n".join(table_lines(signal, read_tree(signal["metadata"], "the file", "recording"))))
     return 0
 
 
-def _told(text):
+def _quantity(text: str) -> tuple[str, Any]:
     """A quantity and what is told of it; a list in brackets as in Python or JSON, anything else as text."""
     name, sign, value = (part.strip() for part in text.partition("="))
     if not sign or not name:
@@ -62,13 +62,13 @@ def _told(text):
     return (name, parsed_value(value)) if value[:1] in ("[", "(") else (name, value)
 
 
-def _read(arguments: argparse.Namespace):
+def _read(arguments: argparse.Namespace) -> dict:
     from rsciio_tpx3.metadata.sources.signal_file import find_reader
 
     options = dict(arguments.option)
-    if arguments.told:
+    if arguments.user_input:
         named = options.get("metadata") or []
-        options["metadata"] = [dict(arguments.told), *(named if isinstance(named, list) else [named])]
+        options["metadata"] = [dict(arguments.user_input), *(named if isinstance(named, list) else [named])]
     if arguments.survey is not None:
         options["metadata_from"] = arguments.survey
     files = arguments.files

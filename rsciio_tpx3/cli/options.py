@@ -3,13 +3,28 @@
 No option takes more than one word: one that does would swallow the files behind it.
 """
 
+from __future__ import annotations
+
 import argparse
 import ast
 import re
 import sys
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["EXPECTED", "add_files", "add_option", "joined_numbers", "one_line", "parsed_value", "whole_numbers"]
+__all__ = [
+    "EXPECTED",
+    "add_files",
+    "add_option",
+    "add_recording",
+    "joined_numbers",
+    "one_line",
+    "parsed_value",
+    "recording_options",
+    "whole_numbers",
+    "whole_or_all",
+]
 
 EXPECTED = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, ImportError, LookupError, RuntimeError)
 """What bad input and bad options can raise: said on a line."""
@@ -22,7 +37,7 @@ _LONGEST_MESSAGE = 2000
 _WORDS = {"true": True, "false": False, "null": None}
 
 
-def add_option(parser, flag, whose, example):
+def add_option(parser: argparse.ArgumentParser, flag: str, whose: str, example: str) -> None:
     """Let a command take options by name, any number of times; a list of (name, value) results."""
     flags = ("-o", flag) if flag == "--option" else (flag,)
     parser.add_argument(
@@ -30,7 +45,7 @@ def add_option(parser, flag, whose, example):
     )
 
 
-def _parse(text):
+def _parse(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
     if not sign or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as layout=quad")
@@ -39,7 +54,7 @@ def _parse(text):
     return name, parsed_value(value)
 
 
-def parsed_value(text):
+def parsed_value(text: str) -> Any:
     """A value as in Python, or as in JSON; "256,256" is a tuple, and anything else is text."""
     if text in _WORDS:
         return _WORDS[text]
@@ -51,14 +66,14 @@ def parsed_value(text):
         return text
 
 
-def whole_numbers(text):
-    """Whole numbers parted by commas (or x), as a tuple."""
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Integers separated by commas (or x), as a tuple."""
     if not _SHAPE.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not whole numbers such as 256,256")
+        raise argparse.ArgumentTypeError(f"expected integers such as 256,256, got {text!r}")
     return tuple(map(int, re.split("[,x]", text)))
 
 
-def joined_numbers(words, option):
+def joined_numbers(words: Sequence[str], option: str) -> list[str]:
     """Words of a command line with the numbers after an option as one: ``--shape 32 24`` is ``--shape 32,24``."""
     found, i = [], 0
     while i < len(words):
@@ -74,12 +89,14 @@ def joined_numbers(words, option):
     return found
 
 
-def add_files(parser, least, text):
+def add_files(parser: argparse.ArgumentParser, least: int, text: str) -> None:
     """Let a command take files, before, between and behind its options; `least` of them are needed."""
     parser.add_argument("files", nargs="*", metavar="FILE", help=text)
     known = parser.parse_known_args
 
-    def parse(words=None, namespace=None):
+    def parse(
+        words: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
         # argparse ends a list of files at the first option: those behind it are left over
         words = sys.argv[1:] if words is None else words
         # argparse takes the two dashes away, and hands on an empty list
@@ -97,14 +114,37 @@ def add_files(parser, least, text):
     parser.parse_known_args = parse
 
 
-def _is_option(word):
+def _is_option(word: str) -> bool:
     return word.startswith("-") and word != "-"
 
 
-def one_line(error):
+def one_line(error: object) -> str:
     """The words of an error for the terminal: without what would move its cursor, and not without end."""
     text = str(error) or type(error).__name__
     if isinstance(error, KeyError):
         text = f"{text} is missing"
     text = "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]} ..."
+
+
+def add_recording(parser: argparse.ArgumentParser) -> None:
+    """Let a command take the options of a `rsciio_tpx3.live.Recorder`; `recording_options` gives them."""
+    parser.add_argument(
+        "--measurements", type=whole_or_all, default=1, metavar="N", help="to record; 'all' until Ctrl+C"
+    )
+    parser.add_argument("--wait", type=float, metavar="SECONDS", help="for the sender; for ever by default")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+
+
+def recording_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Options of a recorder, from those of a command."""
+    return {name: getattr(arguments, name) for name in ("measurements", "wait", "overwrite")}
+
+
+def whole_or_all(text: str) -> int | None:
+    """A number from 1 on, or None for "all"."""
+    if text == "all":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, or 'all', got {text!r}")
+    return int(text)

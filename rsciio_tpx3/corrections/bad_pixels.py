@@ -9,9 +9,10 @@ The ranks leave edges of disks and small spots alone, which have bright neighbou
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def count_pixels(source: EventSource) -> np.ndarray:
     """
     size = source.sig_shape[0] * source.sig_shape[1]
 
-    def count(pieces):
+    def count(pieces: Iterable[tuple[int, int]]) -> np.ndarray:
         counts = np.zeros(size, np.int64)
         for piece in pieces:
             for hits in source.part(piece):
@@ -117,21 +118,22 @@ def find_bad_pixels(counts: np.ndarray, layout: Layout, probability: float = 1e-
     # at least one hit is expected everywhere: noise gives a few hits where no beam falls
     hot = poisson.sf(image - 1, np.maximum(contrast * hot_reference, 1)) < limit
     dead = poisson.cdf(image, dead_reference / contrast) < limit
-    return BadPixels(*(_on_detector(found, grid, exists, counts.shape) for found in (hot, dead)), counts)
+    hot, dead = (_on_detector(found, grid, exists, counts.shape) for found in (hot, dead))
+    return BadPixels(hot, dead, counts)
 
 
-def check_limits(probability=1e-3, contrast=3.0) -> None:
+def check_limits(probability: Any = 1e-3, contrast: Any = 3.0) -> None:
     """Refuse limits with which `find_bad_pixels` cannot work."""
     if any(isinstance(n, bool) or not isinstance(n, Real) for n in (probability, contrast)) or not (
         0 < probability < 1 <= contrast
     ):
         raise ValueError(
-            f"corrections: mask: probability={probability!r}, contrast={contrast!r}: a probability between 0 and 1 and "
-            "a contrast of 1 or more are needed."
+            f"corrections: mask: probability={probability!r}, contrast={contrast!r}: expected a probability between 0 "
+            "and 1 and a contrast of 1 or more."
         )
 
 
-def _on_detector(found, grid: PixelGrid, exists, shape):
+def _on_detector(found: np.ndarray, grid: PixelGrid, exists: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     sites = np.zeros((found.shape[0] + 2, grid.stride), bool)
     sites[1:-1, 1:-1] = found
     flat = sites.ravel()[grid.site]
@@ -140,34 +142,34 @@ def _on_detector(found, grid: PixelGrid, exists, shape):
 
 
 @errors_of_files
-def read_mask(given, layout: Layout):
+def read_mask(user_input: Any, layout: Layout) -> np.ndarray:
     """A mask from an array, a `.npy` or text file (True, or not 0, leaves a pixel out), or a `.bpc` of Serval.
 
     Raises
     ------
     ValueError
-        If it has another shape than the detector, or is no mask; of a file it is Tpx3FormatError.
+        If it has another shape than the detector, or is not a mask; of a file it is Tpx3FormatError.
     """
-    if is_path(given) and has_ending(given, ".bpc"):
+    if is_path(user_input) and has_ending(user_input, ".bpc"):
         from rsciio_tpx3.corrections.pixel_config import read_pixel_config
 
-        return read_pixel_config(given, layout)
-    mask = mask_array(given)
+        return read_pixel_config(user_input, layout)
+    mask = mask_array(user_input)
     if mask.shape != tuple(layout.sig_shape):
         raise ValueError(
-            f"corrections: mask has shape {mask.shape}; the detector's (y, x) = {tuple(layout.sig_shape)} is needed, "
-            "True where a pixel is left out."
+            f"corrections: mask has shape {mask.shape}; the detector's (y, x) = {tuple(layout.sig_shape)} is expected, "
+            "True where a pixel is excluded."
         )
     return mask
 
 
 @errors_of_files
-def mask_array(given):
+def mask_array(user_input: Any) -> np.ndarray:
     """What `read_mask` takes, but for a `.bpc`, as bool; whatever its shape, as long as it is a picture."""
-    mask = read_numbers(given, "mask")
+    mask = read_numbers(user_input, "mask")
     if mask.ndim != 2:
         raise ValueError(
-            f"corrections: mask has shape {mask.shape}; that of the detector, (y, x), is needed, True where a pixel is "
-            'left out. mask="find" looks for hot pixels.'
+            f"corrections: mask has shape {mask.shape}; expected that of the detector, (y, x), True where a pixel is "
+            'excluded. mask="find" looks for hot pixels.'
         )
     return mask != 0

@@ -23,7 +23,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class FoundColumns:
     scatter: tuple
 
 
-def found_delays(found: FoundColumns, layout: Layout):
+def found_delays(found: FoundColumns, layout: Layout) -> tuple[np.ndarray, dict]:
     """What takes the delays off, and an account of them.
 
     Parameters
@@ -94,7 +94,7 @@ def found_delays(found: FoundColumns, layout: Layout):
     -------
     ticks : numpy.ndarray of int16, shape (height * width,)
         To add to the times of each detector pixel; 0 in columns that keep their time.
-    account : dict
+    report : dict
         For the metadata.
     """
     chip, address = pixel_addresses(layout)
@@ -102,7 +102,7 @@ def found_delays(found: FoundColumns, layout: Layout):
     added[list(found.chips)] = np.rint(-np.nan_to_num(found.delay))
     known = found.set_number >= 0
     sets = [np.flatnonzero((found.set_number == k).any(axis=1)) for k in range(found.set_number.max() + 1)]
-    account = {
+    report = {
         "rule": "found",
         "method": "least squares over differences of time within clusters",
         "pairs": int(found.pairs.sum()) // 2,
@@ -122,8 +122,8 @@ def found_delays(found: FoundColumns, layout: Layout):
         "delay_set": found.set_number,
     }
     if found.tilt:
-        account |= {"tilt": found.tilt * _NS, "tilt_errors": found.tilt_error * _NS, "tilt_units": "ns/px"}
-    return added[np.maximum(chip, 0), address & 0xFF] * (chip >= 0), account
+        report |= {"tilt": found.tilt * _NS, "tilt_errors": found.tilt_error * _NS, "tilt_units": "ns/px"}
+    return added[np.maximum(chip, 0), address & 0xFF] * (chip >= 0), report
 
 
 def find_columns(pairs: ClusterPairs, layout: Layout) -> FoundColumns:
@@ -177,7 +177,7 @@ def find_columns(pairs: ClusterPairs, layout: Layout) -> FoundColumns:
     )  # fmt: skip
 
 
-def _check_errors(typical, n_pairs) -> None:
+def _check_errors(typical: float, n_pairs: int) -> None:
     if typical > _WORST_ERROR:
         needed = int(np.ceil(n_pairs * (typical / _WORST_ERROR) ** 2))
         raise ConflictError(
@@ -187,7 +187,7 @@ def _check_errors(typical, n_pairs) -> None:
         )
 
 
-def _nodes(pixel, layout: Layout):
+def _nodes(pixel: np.ndarray, layout: Layout) -> np.ndarray:
     """Number of the chip column of each pixel: chip by chip in the order of the layout."""
     chip, address = pixel_addresses(layout)
     place = np.zeros(256, np.int64)
@@ -195,12 +195,12 @@ def _nodes(pixel, layout: Layout):
     return place[chip[pixel]] * CHIP_SIZE + (address[pixel] & 0xFF)
 
 
-def _sets(first, second, n_nodes):
+def _sets(first: np.ndarray, second: np.ndarray, n_nodes: int) -> np.ndarray:
     """Number of the set of each column, -1 for columns that too few pairs link with others."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    def joined(a, b, n, fewest):
+    def joined(a: np.ndarray, b: np.ndarray, n: int, fewest: int) -> tuple[int, np.ndarray]:
         counts = coo_array((np.ones(len(a)), (np.minimum(a, b), np.maximum(a, b))), shape=(n, n)).tocsr()
         counts.data[counts.data < fewest] = 0
         counts.eliminate_zeros()
@@ -215,12 +215,12 @@ def _sets(first, second, n_nodes):
     return _renumbered(np.where(large[own], of_set[own], -1))
 
 
-def _renumbered(number):
+def _renumbered(number: np.ndarray) -> np.ndarray:
     """Numbers from 0 on without gaps; -1 stays."""
     return np.where(number >= 0, np.searchsorted(np.unique(number[number >= 0]), number), -1)
 
 
-def _walk_class(tot):
+def _walk_class(tot: np.ndarray) -> np.ndarray:
     """Class of ToT: each small value for itself, larger ones in eight classes an octave, as walk falls off."""
     tot = np.asarray(tot)
     octave = 8 * np.log2(np.maximum(tot, 32) / 32)
@@ -228,7 +228,9 @@ def _walk_class(tot):
 
 
 @njit(nogil=True, cache=True)
-def _add_equations(places, measured, weight, normal, right) -> None:
+def _add_equations(
+    places: np.ndarray, measured: np.ndarray, weight: np.ndarray, normal: np.ndarray, right: np.ndarray
+) -> None:
     """Add ``weight * row.T @ row`` and ``weight * row.T * measured`` of each pair, whose row is +1, -1, +1, -1."""
     for i in range(len(measured)):
         for j in range(4):
@@ -241,7 +243,9 @@ def _add_equations(places, measured, weight, normal, right) -> None:
 class _System:
     """The linear equations of all pairs: each has two columns and two classes of ToT."""
 
-    def __init__(self, pairs, used, first, second, number) -> None:
+    def __init__(
+        self, pairs: ClusterPairs, used: np.ndarray, first: np.ndarray, second: np.ndarray, number: np.ndarray
+    ) -> None:
         self.number = number
         known, classes = np.unique(
             _walk_class(np.concatenate([pairs.tot[used], pairs.tot_largest[used]])), return_inverse=True
@@ -255,7 +259,7 @@ class _System:
         self.places = places.astype(np.int32)[order]
         self.measured = pairs.delay[used[order]].astype(float)
 
-    def solve(self):
+    def solve(self) -> tuple[np.ndarray, np.ndarray]:
         """Unknowns and their covariance, robustly: weights and unknowns in turns."""
         solved, normal = self._weighted(np.ones(len(self.measured)))
         for _ in range(_MOST_ROUNDS):
@@ -268,12 +272,13 @@ class _System:
         self.kept = weight > 0
         return solved, np.linalg.inv(normal)
 
-    def _weighted(self, weight):
+    def _weighted(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         normal, right = np.zeros((self.size, self.size)), np.zeros(self.size)
         _add_equations(self.places, self.measured, weight, normal, right)
         largest = normal.diagonal().max()
         # what differences leave open: the mean of each set, and of the walk
         n = len(self.number)
+        members: Any
         for members in (*(np.flatnonzero(self.number == k) for k in range(-1, self.number.max() + 1)), slice(n, None)):
             own = np.zeros(self.size)
             own[members] = 1
@@ -281,11 +286,11 @@ class _System:
         normal[np.diag_indices(self.size)] += 1e-9 * largest  # columns without a pair
         return np.linalg.solve(normal, right), normal
 
-    def _rest(self, solved):
+    def _rest(self, solved: np.ndarray) -> np.ndarray:
         one, other, low, high = solved[self.places].T
         return self.measured - one + other - low + high
 
-    def _scale(self, rest):
+    def _scale(self, rest: np.ndarray) -> np.ndarray:
         """Standard deviation of each pair, from the median over pairs of its class: small charges scatter more."""
         size = np.abs(rest)
         scale = np.full(len(size), np.median(size))
@@ -294,7 +299,7 @@ class _System:
                 scale[start:stop] = np.median(size[start:stop])
         return np.maximum(scale / 0.6745, _LEAST_SCATTER)
 
-    def scatter(self, solved, delay) -> float:
+    def scatter(self, solved: np.ndarray, delay: np.ndarray) -> float:
         """Root mean square of the pairs that count, less walk and these delays."""
         rest = self._rest(np.concatenate([delay, solved[len(delay) :]]))[self.kept]
         return float(np.sqrt(np.mean(rest**2)))
@@ -311,7 +316,7 @@ def _positions(layout: Layout) -> np.ndarray:
     return np.concatenate(out)
 
 
-def _tilt(delay, covariance, found, layout: Layout):
+def _tilt(delay: np.ndarray, covariance: np.ndarray, found: np.ndarray, layout: Layout) -> tuple[float, float]:
     """Ticks from pixel to pixel that both columns of double columns differ by, and its error; 0 where not sure."""
     even = np.arange(0, len(delay), 2)
     even = even[found[even] & found[even + 1]]
@@ -323,6 +328,6 @@ def _tilt(delay, covariance, found, layout: Layout):
     tilt = float(np.median(step))
     spread = np.median(np.abs(step - tilt)) / 0.6745
     error = float(1.2533 * spread / np.sqrt(len(step)))
-    # columns that differ one by one are no sign of a tilt
+    # columns that differ one by one are not a sign of a tilt
     alike = spread < 3 * np.sqrt(np.median(variance))
     return (tilt, error) if alike and abs(tilt) > 4 * error else (0.0, 0.0)

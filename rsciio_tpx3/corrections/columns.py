@@ -6,6 +6,7 @@ see ``docs/formats/tpx3.md``. None of them holds for all detectors; `column_fit`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,12 +24,12 @@ __all__ = ["COLUMN_RULES", "check_rules", "column_delays", "is_array_with_unit"]
 COLUMN_RULES = ("phase", "double-columns-97-101")
 
 
-def column_delays(given, layout: Layout):
+def column_delays(user_input: Any, layout: Layout) -> tuple[np.ndarray, dict]:
     """Ticks to add to the times of each detector pixel.
 
     Parameters
     ----------
-    given : str, sequence of str, or (array, str)
+    user_input : str, sequence of str, or (array, str)
         Names of `COLUMN_RULES`: "phase" adds (x // 2) mod 16 steps of 1.5625 ns, 16 instead of 0;
         "double-columns-97-101" takes 25 ns off columns 194 to 203 of chip 0. Or what to add as an array with a unit of
         time: shape (256,) for each chip column, (chips, 256), or that of the detector.
@@ -47,35 +48,40 @@ def column_delays(given, layout: Layout):
     """
     chip, address = pixel_addresses(layout)
     column = (address & 0xFF).astype(np.int64)
-    if isinstance(given, str):
-        given = [given]
-    if is_array_with_unit(given):
-        ticks, found = _from_array(*given, layout, chip, column), {"rule": "table"}
+    if isinstance(user_input, str):
+        user_input = [user_input]
+    if is_array_with_unit(user_input):
+        values, unit = user_input
+        ticks, found = _from_array(values, unit, layout, chip, column), {"rule": "table"}
     else:
-        check_rules(given)
-        ticks = sum((_rule(name, chip, column) for name in given), np.zeros(len(chip), np.int64))
-        found = {"rule": ", ".join(given)}
+        check_rules(user_input)
+        ticks = sum((_rule(name, chip, column) for name in user_input), np.zeros(len(chip), np.int64))
+        found = {"rule": ", ".join(user_input)}
     if np.abs(ticks).max() > np.iinfo(np.int16).max // 2:
         raise ValueError("corrections: columns are moved by more than 4 us; check the unit.")
     return np.where(chip < 0, 0, ticks).astype(np.int16), found
 
 
-def is_array_with_unit(given: Any) -> bool:
+def is_array_with_unit(user_input: Any) -> bool:
     """Whether delays themselves were given, such as ``(array, "ns")``."""
-    return isinstance(given, (tuple, list)) and len(given) == 2 and [isinstance(v, str) for v in given] == [False, True]
+    return (
+        isinstance(user_input, (tuple, list))
+        and len(user_input) == 2
+        and [isinstance(v, str) for v in user_input] == [False, True]
+    )
 
 
-def check_rules(names) -> None:
-    """Refuse names that are none of `COLUMN_RULES`."""
+def check_rules(names: Iterable) -> None:
+    """Refuse names that are not in `COLUMN_RULES`."""
     for name in names:
         if name not in COLUMN_RULES:
             raise ValueError(
-                f"corrections: columns={name!r} is no rule ({', '.join(COLUMN_RULES)}, or both in a list), no (array, "
-                "unit), and not 'find' alone."
+                f"corrections: columns={name!r} is not a rule ({', '.join(COLUMN_RULES)}, or both in a list), "
+                "not (array, unit), and not 'find' alone."
             )
 
 
-def _rule(name, chip, column):
+def _rule(name: str, chip: np.ndarray, column: np.ndarray) -> np.ndarray:
     if name == "phase":
         phase = column // 2 % 16
         return np.where(phase == 0, 16, phase) * PIXEL_TICKS
@@ -83,7 +89,7 @@ def _rule(name, chip, column):
 
 
 @errors_of_files
-def _from_array(values, unit, layout: Layout, chip, column):
+def _from_array(values: Any, unit: str, layout: Layout, chip: np.ndarray, column: np.ndarray) -> np.ndarray:
     from rsciio_tpx3.utils.units import to_ticks
 
     values = read_numbers(values, "columns")
@@ -98,7 +104,7 @@ def _from_array(values, unit, layout: Layout, chip, column):
         values = values[np.maximum(chip, 0), column]
     else:
         raise ValueError(
-            f"corrections: columns has shape {values.shape}; (256,), (chips, 256) or the detector's {layout.sig_shape} "
-            "is needed."
+            f"corrections: columns has shape {values.shape}; expected (256,), (chips, 256) or the detector's "
+            f"{layout.sig_shape}."
         )
     return np.rint(values * float(to_ticks((1, unit), "corrections: columns"))).astype(np.int64)

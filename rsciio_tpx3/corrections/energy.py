@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,13 +45,13 @@ class PixelCalibration(Packed):
     c: np.ndarray
     t: np.ndarray
 
-    def energy(self, pixel, tot):
+    def energy(self, pixel: np.ndarray, tot: np.ndarray) -> np.ndarray:
         """Energy of hits in keV, 0 where the calibration gives less."""
         out = np.empty(len(pixel), np.float32)
         _solve(pixel, tot, self.a, self.b, self.c, self.t, out)
         return out
 
-    def tot(self, pixel, energy):
+    def tot(self, pixel: np.ndarray, energy: np.ndarray) -> np.ndarray:
         """Time over threshold, as a fraction, that energies in keV give; below 0 where a pixel does not answer."""
         a, b, c, t = (np.float64(getattr(self, name)[pixel]) for name in MATRICES)
         above = energy > t
@@ -64,13 +64,15 @@ class TableCalibration(Packed):
 
     table: np.ndarray
 
-    def energy(self, pixel, tot):
+    def energy(self, pixel: np.ndarray, tot: np.ndarray) -> np.ndarray:
         """Energy of hits in keV."""
         return self.table[np.minimum(tot, len(self.table) - 1)]
 
 
 @njit(nogil=True, cache=True)
-def _solve(pixel: np.ndarray, tot: np.ndarray, a, b, c, t, out) -> None:
+def _solve(
+    pixel: np.ndarray, tot: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, t: np.ndarray, out: np.ndarray
+) -> None:
     for i in range(len(pixel)):
         p = pixel[i]
         slope, shift = np.float64(a[p]), np.float64(t[p])
@@ -80,12 +82,12 @@ def _solve(pixel: np.ndarray, tot: np.ndarray, a, b, c, t, out) -> None:
 
 
 @errors_of_files
-def read_calibration(given, layout: Layout):
+def read_calibration(user_input: Any, layout: Layout) -> tuple[PixelCalibration | TableCalibration, dict]:
     """A calibration from what a user has.
 
     Parameters
     ----------
-    given : str, Path, dict or array-like
+    user_input : str, Path, dict or array-like
         A folder with text matrices ``caliba``, ``calibb``, ``calibc`` and ``calibt`` (any ending); Pixet's
         configuration of a chip, a `.xml`; a dictionary of arrays or files ``a``, ``b``, ``c``, ``t``; or rows of ToT
         and energy in keV, as an array or a text file.
@@ -101,18 +103,18 @@ def read_calibration(given, layout: Layout):
     Raises
     ------
     ValueError, FileNotFoundError
-        If something is missing, has another shape, or is no calibration; of a file it is Tpx3FormatError.
+        If something is missing, has another shape, or is not a calibration; of a file it is Tpx3FormatError.
     """
     chip = {}
-    if is_path(given):
-        if os.path.isdir(given):
-            given = matrix_files(given)
-        elif has_ending(given, ".xml"):
-            given, chip["chip"] = read_pixet_xml(given)
-    if not isinstance(given, dict):
-        return calibration_of_rows(given)
-    need_matrices(given)
-    flat = {letter: _flat(given[letter], letter, layout) for letter in MATRICES}
+    if is_path(user_input):
+        if os.path.isdir(user_input):
+            user_input = matrix_files(user_input)
+        elif has_ending(user_input, ".xml"):
+            user_input, chip["chip"] = read_pixet_xml(user_input)
+    if not isinstance(user_input, dict):
+        return calibration_of_rows(user_input)
+    need_matrices(user_input)
+    flat = {letter: _flat(user_input[letter], letter, layout) for letter in MATRICES}
     exists = pixel_addresses(layout)[0] >= 0
     with np.errstate(over="ignore"):
         # judged as they are kept: in 32 bits the smallest numbers are 0 and the largest infinite
@@ -128,19 +130,19 @@ def read_calibration(given, layout: Layout):
     return PixelCalibration(**flat), found
 
 
-def need_matrices(given) -> None:
+def need_matrices(user_input: dict) -> None:
     """Refuse a dictionary without all of `MATRICES`."""
-    missing = [letter for letter in MATRICES if letter not in given]
+    missing = [letter for letter in MATRICES if letter not in user_input]
     if missing:
         raise ValueError(f"corrections: energy lacks {', '.join(missing)}; matrices a, b, c and t are needed.")
 
 
-def matrix_files(folder) -> dict:
+def matrix_files(folder: str | os.PathLike) -> dict:
     """Each of `MATRICES` to its file in a folder."""
     return {letter: _matrix_file(folder, letter) for letter in MATRICES}
 
 
-def _matrix_file(folder, letter: str):
+def _matrix_file(folder: str | os.PathLike, letter: str) -> str:
     stem = f"calib{letter}"
     names = [name for name in sorted(os.listdir(folder)) if os.path.splitext(name)[0].lower() == stem]
     if not names:
@@ -151,8 +153,8 @@ def _matrix_file(folder, letter: str):
 
 
 @errors_of_files
-def _flat(given, letter, layout: Layout):
-    values = read_numbers(given, f"energy: {letter}")
+def _flat(user_input: Any, letter: str, layout: Layout) -> np.ndarray:
+    values = read_numbers(user_input, f"energy: {letter}")
     chip, address = pixel_addresses(layout)
     if values.ndim == 0:
         return np.full(len(chip), float(values))
@@ -163,15 +165,17 @@ def _flat(given, letter, layout: Layout):
     if values.shape[1:] == (CHIP_SIZE, CHIP_SIZE) and len(values) > max(layout.chips):
         return values.reshape(len(values), -1)[np.maximum(chip, 0), address]
     raise ValueError(
-        f"corrections: energy: matrix {letter} has shape {values.shape}; the detector's {layout.sig_shape}, or "
-        "(chips, 256, 256), is needed."
+        f"corrections: energy: matrix {letter} has shape {values.shape}; expected the detector's {layout.sig_shape}, "
+        "or (chips, 256, 256)."
     )
 
 
 @errors_of_files
-def calibration_of_rows(given):
+def calibration_of_rows(user_input: Any) -> tuple[TableCalibration, dict]:
     """Calibration and account of rows of ToT and energy; see `read_calibration`."""
-    rows = tot_rows(given, "energy", "energy (keV)", others=", or a folder or dictionary of the matrices a, b, c, t")
+    rows = tot_rows(
+        user_input, "energy", "energy (keV)", others=", or a folder or dictionary of the matrices a, b, c, t"
+    )
     if not np.isfinite(rows).all():
         raise ValueError("corrections: energy: the table holds numbers that are not finite. Leave such rows out.")
     tot = np.arange(1024)

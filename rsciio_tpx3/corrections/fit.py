@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.cache.store import recalled, require
-from rsciio_tpx3.corrections.options import account_of_correction
+from rsciio_tpx3.corrections.options import report_of_correction
 from rsciio_tpx3.corrections.steps import (
     CorrectedSource,
     EnergyStep,
@@ -32,7 +33,7 @@ _MOST_LISTED = 100  # bad pixels in the metadata
 _HITS_FOR_COLUMNS = 1 << 22  # a thousand columns need more than one curve of time walk; some 350 MB
 
 
-def hit_steps(source: EventSource, corrections: dict):
+def hit_steps(source: EventSource, corrections: dict) -> tuple[EventSource, list]:
     """Steps for hits, each fitted to the hits as the steps before left them.
 
     Parameters
@@ -55,21 +56,21 @@ def hit_steps(source: EventSource, corrections: dict):
     return corrected, steps
 
 
-def _given(name, given):
+def _report_of_input(name: str, user_input: Any) -> dict:
     """For the metadata: a file or folder with its checksum, or the table or the arrays that were given."""
-    account = account_of_correction(name, given)
-    return account if is_path(given) else {"given": account}
+    report = report_of_correction(name, user_input)
+    return report if is_path(user_input) else {"given": report}
 
 
-def _recalled(source: EventSource, name, find, about=None):
+def _recalled(source: EventSource, name: str, find: Callable, about: Any = None) -> tuple[np.ndarray, dict]:
     """A table and an account that `find` gives, from the cache where they were found before."""
 
-    def make():
-        table, account = find()
-        arrays = {key: value for key, value in account.items() if isinstance(value, np.ndarray)}
-        return {"table": table, **arrays}, {key: value for key, value in account.items() if key not in arrays}
+    def make() -> tuple[dict[str, np.ndarray], dict]:
+        table, report = find()
+        arrays = {key: value for key, value in report.items() if isinstance(value, np.ndarray)}
+        return {"table": table, **arrays}, {key: value for key, value in report.items() if key not in arrays}
 
-    def check(arrays, values) -> None:
+    def check(arrays: dict[str, np.ndarray], values: dict) -> None:
         table = arrays["table"]
         known = [(math.prod(source.sig_shape),), (MAX_TOT + 1,)]
         require(table.dtype.kind in "bi" and table.shape in known, "a table of another form")
@@ -78,21 +79,23 @@ def _recalled(source: EventSource, name, find, about=None):
     return arrays["table"], {**values, **{key: value for key, value in arrays.items() if key != "table"}}
 
 
-def _mask(given, source: EventSource):
+def _mask(user_input: Any, source: EventSource) -> MaskStep:
     from rsciio_tpx3.corrections.bad_pixels import count_pixels, find_bad_pixels, read_mask
 
-    if not (isinstance(given, (bool, dict)) or (isinstance(given, str) and given == "find")):
-        if is_path(given) and has_ending(given, ".bpc") and source.describe().get("format") == "advacam":
+    if not (isinstance(user_input, (bool, dict)) or (isinstance(user_input, str) and user_input == "find")):
+        if is_path(user_input) and has_ending(user_input, ".bpc") and source.describe().get("format") == "advacam":
             raise ValueError(
-                f"corrections: mask='{given}': what the bits of Pixet's .bpc files mean is not documented, and "
+                f"corrections: mask='{user_input}': what the bits of Pixet's .bpc files mean is not documented, and "
                 "Serval's belong to no Advacam detector. Give an array of the detector's shape, True to leave out."
             )
-        return MaskStep(read_mask(given, source.layout).ravel(), {"method": "given", **_given("mask", given)})
-    limits = given if isinstance(given, dict) else {}
+        return MaskStep(
+            read_mask(user_input, source.layout).ravel(), {"method": "given", **_report_of_input("mask", user_input)}
+        )
+    limits = user_input if isinstance(user_input, dict) else {}
 
-    def find():
+    def find() -> tuple[np.ndarray, dict]:
         bad = find_bad_pixels(count_pixels(source), source.layout, **limits)
-        found = {"method": "hot against the surroundings"}
+        found: dict[str, Any] = {"method": "hot against the surroundings"}
         for name in ("hot", "dead"):
             pixels = np.argwhere(getattr(bad, name))[:, ::-1]
             found[f"{name}_pixels"] = len(pixels)
@@ -102,47 +105,47 @@ def _mask(given, source: EventSource):
     return MaskStep(*_recalled(source, "mask", find, limits))
 
 
-def _columns(given, source: EventSource) -> PixelDelayStep:
-    if isinstance(given, str) and given == "find":
+def _columns(user_input: Any, source: EventSource) -> PixelDelayStep:
+    if isinstance(user_input, str) and user_input == "find":
         from rsciio_tpx3.corrections.cluster_pairs import cluster_pairs
         from rsciio_tpx3.corrections.column_fit import find_columns, found_delays
 
-        def find():
+        def find() -> tuple[np.ndarray, dict]:
             found = find_columns(cluster_pairs(source, _HITS_FOR_COLUMNS), source.layout)
             return found_delays(found, source.layout)
 
         return PixelDelayStep(*_recalled(source, "columns", find))
     from rsciio_tpx3.corrections.columns import column_delays, is_array_with_unit
 
-    ticks, found = column_delays(given, source.layout)
-    if is_array_with_unit(given):
-        delays, unit = account_of_correction("columns", given)
+    ticks, found = column_delays(user_input, source.layout)
+    if is_array_with_unit(user_input):
+        delays, unit = report_of_correction("columns", user_input)
         found |= {"given": delays, "given_units": unit}
     return PixelDelayStep(ticks, found)
 
 
-def _time_walk(given, source: EventSource) -> TimeWalkStep:
+def _time_walk(user_input: Any, source: EventSource) -> TimeWalkStep:
     from rsciio_tpx3.corrections.cluster_pairs import cluster_pairs
     from rsciio_tpx3.corrections.time_walk import fit_time_walk, walk_table
 
-    if given is True:
+    if user_input is True:
         return TimeWalkStep(*_recalled(source, "time-walk", lambda: fit_time_walk(cluster_pairs(source))))
-    ticks, found = walk_table(given)
-    return TimeWalkStep(ticks, {**found, **_given("time_walk", given)})
+    ticks, found = walk_table(user_input)
+    return TimeWalkStep(ticks, {**found, **_report_of_input("time_walk", user_input)})
 
 
-def _energy(given, source: EventSource) -> EnergyStep:
+def _energy(user_input: Any, source: EventSource) -> EnergyStep:
     from rsciio_tpx3.corrections.energy import read_calibration
 
-    calibration, found = read_calibration(given, source.layout)
-    return EnergyStep(calibration, {**found, **_given("energy", given)})
+    calibration, found = read_calibration(user_input, source.layout)
+    return EnergyStep(calibration, {**found, **_report_of_input("energy", user_input)})
 
 
 MAKERS = {"mask": _mask, "columns": _columns, "time_walk": _time_walk, "energy": _energy}
-"""``make(given, source)`` of each correction of hits, in the order they are done; wide pixels come after clustering."""
+"""``make(user_input, source)`` of each correction of hits, in the order they are done; wide pixels follow clusters."""
 
 
-def wide_pixel_step(layout: Layout, method, upsample: int) -> WidePixelStep:
+def wide_pixel_step(layout: Layout, method: str, upsample: int) -> WidePixelStep:
     """The step for the pixels at chip borders.
 
     Parameters

@@ -13,7 +13,7 @@ from rsciio_tpx3.corrections.tables import is_path, need_file
 from rsciio_tpx3.utils.fingerprints import fingerprint
 from rsciio_tpx3.utils.paths import has_ending
 
-__all__ = ["CORRECTIONS", "WIDE_PIXELS", "account_of_correction", "check_corrections"]
+__all__ = ["CORRECTIONS", "WIDE_PIXELS", "report_of_correction", "check_corrections"]
 
 WIDE_PIXELS = ("leave", "delete", "spread")
 _TAKE_FILES = ("mask", "time_walk", "energy")
@@ -21,7 +21,7 @@ _EXAMPLE = '{"mask": "find", "time_walk": True}'
 
 
 def check_corrections(corrections: dict | None) -> dict:
-    """The corrections that were asked for, each of a kind that can be meant.
+    """The corrections that were requested, each of a kind that can be meant.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def check_corrections(corrections: dict | None) -> dict:
     Raises
     ------
     TypeError, ValueError, UnitError
-        For what is no correction, saying what is.
+        For what is not a correction, saying what is.
     FileNotFoundError
         If a file does not exist.
     """
@@ -44,127 +44,140 @@ def check_corrections(corrections: dict | None) -> dict:
         return {}
     if not isinstance(corrections, dict):
         raise TypeError(
-            f"corrections={corrections!r}: a dictionary of names and what to do is needed, such as {_EXAMPLE}. Names "
+            f"corrections={corrections!r}: expected a dictionary of names and what to do, such as {_EXAMPLE}. Names "
             f"are {', '.join(CORRECTIONS)}."
         )
     unknown = set(corrections) - set(CORRECTIONS)
     if unknown:
         raise TypeError(f"corrections: unknown name {min(map(str, unknown))!r}. Known are {', '.join(CORRECTIONS)}.")
-    asked = {name: given for name, given in corrections.items() if given is not None and given is not False}
-    for name, given in asked.items():
-        CORRECTIONS[name](given)
-    return asked
+    requested = {
+        name: user_input
+        for name, user_input in corrections.items()
+        if user_input is not None and user_input is not False
+    }
+    for name, user_input in requested.items():
+        CORRECTIONS[name](user_input)
+    return requested
 
 
-def account_of_correction(name: str, given: Any):
+def report_of_correction(name: str, user_input: Any) -> Any:
     """What was given for a correction, in plain text and numbers; see `rsciio_tpx3.utils.fingerprints.fingerprint`.
 
     Files have their checksums; of a folder of matrices it is a list of ``files``, each with its name.
     """
-    if name == "energy" and is_path(given) and os.path.isdir(given):
+    if name == "energy" and is_path(user_input) and os.path.isdir(user_input):
         from rsciio_tpx3.corrections.energy import matrix_files
 
-        files = [fingerprint(Path(path)) for path in matrix_files(given).values()]
-        return {"file": os.path.basename(os.path.normpath(given)), "files": files}
+        files = [fingerprint(Path(path)) for path in matrix_files(user_input).values()]
+        return {"file": os.path.basename(os.path.normpath(user_input)), "files": files}
     if name in _TAKE_FILES:
-        given = _with_paths(given, name)
-    return fingerprint(given)
+        user_input = _with_paths(user_input, name)
+    return fingerprint(user_input)
 
 
-def _with_paths(given: Any, name: str):
+def _with_paths(user_input: Any, name: str) -> Any:
     """The same where text that names a file is a path."""
-    if isinstance(given, dict):
-        return {key: _with_paths(value, name) for key, value in given.items()}
-    return Path(given) if is_path(given) and (name, given) != ("mask", "find") else given
+    if isinstance(user_input, dict):
+        return {key: _with_paths(value, name) for key, value in user_input.items()}
+    return Path(user_input) if is_path(user_input) and (name, user_input) != ("mask", "find") else user_input
 
 
-def _check_mask(given: Any):
+def _check_mask(user_input: Any) -> None:
     from rsciio_tpx3.corrections.bad_pixels import check_limits, mask_array
 
-    if given is True or (isinstance(given, str) and given == "find"):
+    if user_input is True or (isinstance(user_input, str) and user_input == "find"):
         return
-    if isinstance(given, dict):
-        unknown = set(given) - {"probability", "contrast"}
+    if isinstance(user_input, dict):
+        unknown = set(user_input) - {"probability", "contrast"}
         if unknown:
             raise TypeError(
                 f"corrections: mask: unknown parameter {min(map(str, unknown))!r}. Known are probability, contrast."
             )
-        return check_limits(**given)
-    if is_path(given):
+        check_limits(**user_input)
+        return
+    if is_path(user_input):
         need_file(
-            given, "mask",
-            'mask="find" looks for hot pixels; otherwise a .npy or text file, a .bpc of Serval, or an array of the '
-            "detector's shape is needed, True where a pixel is left out.",
+            user_input, "mask",
+            'mask="find" looks for hot pixels; otherwise give a .npy or text file, a .bpc of Serval, or an array of '
+            "the detector's shape, True where a pixel is excluded.",
         )  # fmt: skip
-        if has_ending(given, ".bpc"):
-            return None
-    return mask_array(given)
+        if has_ending(user_input, ".bpc"):
+            return
+    mask_array(user_input)
 
 
-def _check_columns(given: Any):
+def _check_columns(user_input: Any) -> None:
     from rsciio_tpx3.corrections.columns import COLUMN_RULES, check_rules, is_array_with_unit
     from rsciio_tpx3.exceptions import UnitError
     from rsciio_tpx3.utils.units import to_ticks
 
-    if isinstance(given, str):
-        return None if given == "find" else check_rules([given])
+    if isinstance(user_input, str):
+        if user_input != "find":
+            check_rules([user_input])
+        return
     ways = f'"find", {", ".join(map(repr, COLUMN_RULES))}, both of these in a list, or (array, "ns")'
-    if is_array_with_unit(given):
-        return to_ticks((1, given[1]), "corrections: columns")
-    if not np.iterable(given):
-        raise TypeError(f"corrections: columns={given!r} says nothing of delays: {ways} is needed.")
-    items = list(given)
+    if is_array_with_unit(user_input):
+        to_ticks((1, user_input[1]), "corrections: columns")
+        return
+    if not np.iterable(user_input):
+        raise TypeError(f"corrections: columns={user_input!r} says nothing of delays: expected {ways}.")
+    items = list(user_input)
     if items and all(isinstance(item, str) for item in items):
-        return check_rules(items)
+        check_rules(items)
+        return
     if any(isinstance(item, str) for item in items):
-        raise TypeError(f"corrections: columns={given!r} cannot be read: {ways} is needed.")
+        raise TypeError(f"corrections: columns={user_input!r} cannot be read: expected {ways}.")
     raise UnitError(
-        f"corrections: columns: delays of shape {np.shape(given)} have no unit. Write (array, 'ns'): programs of this "
-        "field differ between ns, ticks and s."
+        f"corrections: columns: delays of shape {np.asarray(user_input).shape} have no unit. Write (array, 'ns'): "
+        "programs of this field differ between ns, ticks and s."
     )
 
 
-def _check_time_walk(given: Any) -> None:
+def _check_time_walk(user_input: Any) -> None:
     from rsciio_tpx3.corrections.time_walk import walk_table
 
-    if given is True:
+    if user_input is True:
         return
-    if is_path(given):
+    if is_path(user_input):
         need_file(
-            given, "time_walk", "time_walk=True fits it to the recording; otherwise rows of ToT and delay in ns, as an "
-            "array or a file, are needed."
+            user_input, "time_walk", "time_walk=True fits it to the recording; otherwise give rows of ToT and delay "
+            "in ns, as an array or a file."
         )  # fmt: skip
-    walk_table(given)
+    walk_table(user_input)
 
 
-def _check_energy(given: Any):
+def _check_energy(user_input: Any) -> None:
     from rsciio_tpx3.corrections.energy import MATRICES, calibration_of_rows, matrix_files, need_matrices
     from rsciio_tpx3.corrections.pixet_xml import read_pixet_xml
 
     ways = (
-        "A folder with caliba, calibb, calibc and calibt, the .xml of a chip, a dictionary of a, b, c, t, or rows of "
-        "ToT and keV are needed"
+        "Give a folder with caliba, calibb, calibc and calibt, the .xml of a chip, a dictionary of a, b, c, t, or rows "
+        "of ToT and keV"
     )
-    if given is True:
-        raise TypeError(f"corrections: energy=True: a recording does not tell its energies. {ways}.")
-    if isinstance(given, dict):
-        need_matrices(given)
+    if user_input is True:
+        raise TypeError(f"corrections: energy=True: a recording does not give its energies. {ways}.")
+    if isinstance(user_input, dict):
+        need_matrices(user_input)
         for letter in MATRICES:
-            if is_path(given[letter]):
-                need_file(given[letter], f"energy: {letter}", f"{ways}.")
+            if is_path(user_input[letter]):
+                need_file(user_input[letter], f"energy: {letter}", f"{ways}.")
         return
-    if is_path(given):
-        need_file(given, "energy", f"{ways}.")
-        if os.path.isdir(given):
-            return matrix_files(given)
-        if has_ending(given, ".xml"):
-            return read_pixet_xml(given)
-    return calibration_of_rows(given)
+    if is_path(user_input):
+        need_file(user_input, "energy", f"{ways}.")
+        if os.path.isdir(user_input):
+            matrix_files(user_input)
+            return
+        if has_ending(user_input, ".xml"):
+            read_pixet_xml(user_input)
+            return
+    calibration_of_rows(user_input)
 
 
-def _check_wide_pixels(given: Any) -> None:
-    if not isinstance(given, str) or given not in WIDE_PIXELS:
-        raise ValueError(f"corrections: wide_pixels={given!r} is none of {', '.join(map(repr, WIDE_PIXELS))}.")
+def _check_wide_pixels(user_input: Any) -> None:
+    if not isinstance(user_input, str) or user_input not in WIDE_PIXELS:
+        raise ValueError(
+            f"corrections: wide_pixels={user_input!r} is not valid: must be one of {', '.join(map(repr, WIDE_PIXELS))}."
+        )
 
 
 CORRECTIONS = {

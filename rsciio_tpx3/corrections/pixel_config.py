@@ -1,6 +1,6 @@
 """Which pixels Serval's binary pixel configuration (`.bpc`) masks.
 
-One byte for each pixel, 65,536 a chip, chips 0, 1, 2 ... one after the other; within a chip x runs fastest. A byte is
+One byte for each pixel, 65,536 per chip, chips 0, 1, 2 ... one after the other; within a chip x runs fastest. A byte is
 the chip's own pixel register: bit 0 masks the pixel, bits 1 to 4 adjust its threshold, bit 5 sends test pulses to it,
 bits 6 and 7 are not used.
 
@@ -32,7 +32,7 @@ _MASKED = 0x01
 _MOST_CHIPS = 256
 _UNUSED = 0xC0
 _BYTES = CHIP_SIZE**2
-# an adjustment bit is set in half of the pixels: more than a quarter is no mask of bad pixels
+# an adjustment bit is set in half of the pixels: more than a quarter is not a mask of bad pixels
 _MOST_MASKED = 0.25
 
 
@@ -59,7 +59,7 @@ def read_pixel_config(path: str | os.PathLike, layout: Layout) -> np.ndarray:
     size = os.path.getsize(need_file(path))
     if size % _BYTES or not n_chips * _BYTES <= size <= _MOST_CHIPS * _BYTES:
         raise ValueError(
-            f"corrections: mask: '{path}' has {size} bytes; {n_chips * _BYTES} are needed, one for each pixel "
+            f"corrections: mask: '{path}' has {size} bytes; expected {n_chips * _BYTES}, one for each pixel "
             f"of {n_chips} {'chip' if n_chips == 1 else 'chips'}."
         )
     if size > n_chips * _BYTES:
@@ -75,7 +75,7 @@ def read_pixel_config(path: str | os.PathLike, layout: Layout) -> np.ndarray:
         raise ValueError(
             f"corrections: mask: '{path}' masks {share:.0%} of the pixels and uses the bits {bits:#010b}. In the "
             "pixel configuration of a Timepix3 in Serval bit 0 masks, and bits 6 and 7 are not used; this may be the "
-            "file of another chip or program. Give an array of the detector's shape, True where a pixel is left out."
+            "file of another chip or program. Give an array of the detector's shape, True where a pixel is excluded."
         )
     chip, address = pixel_addresses(layout)
     blocks = np.zeros((256, _BYTES), bool)

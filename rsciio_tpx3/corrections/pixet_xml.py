@@ -4,7 +4,7 @@ Under the root stands an element named like the chip ("J07-W0167"), and in it ``
 ``calibt``: each 65,536 doubles, little-endian, row by row, in base64.
 
 Sources: a script of Pixet's developer that writes the text matrices from such a file (D. Turecek, 2016,
-extract_calib_from_xml.py); a user's program (pixet2pixelHit) with the same elements and eight bytes a pixel, which it
+extract_calib_from_xml.py); a user's program (pixet2pixelHit) with the same elements and eight bytes per pixel, which it
 takes for pairs of floats, and says itself that the numbers look wrong.
 """
 
@@ -28,7 +28,7 @@ _HELP = "Save the matrices as text in Pixet (Detector settings, More, Chips) and
 
 
 @errors_of_files
-def read_pixet_xml(path: str | os.PathLike):
+def read_pixet_xml(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], str]:
     """Matrices of the only chip in a file.
 
     Parameters
@@ -45,7 +45,7 @@ def read_pixet_xml(path: str | os.PathLike):
     Raises
     ------
     Tpx3FormatError
-        If the file is no XML, holds no or more than one calibrated chip, or numbers of another kind.
+        If the file is not XML, holds no or more than one calibrated chip, or numbers of another kind.
     """
     name = need_file(path)
     if os.path.getsize(name) > _MOST_BYTES:
@@ -59,22 +59,22 @@ def read_pixet_xml(path: str | os.PathLike):
         _refuse_entities(text, name)
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, expat.ExpatError, LookupError, RecursionError) as error:
-        raise ValueError(f"corrections: energy: '{name}' is no XML: {error}.") from None
+        raise ValueError(f"corrections: energy: '{name}' is not XML: {error}.") from None
     chips = [item for item in root if "-W" in item.tag and any(item.find(tag) is not None for tag in _NAMES.values())]
     if len(chips) != 1:
         named = f": {', '.join(item.tag for item in chips)}" if chips else ""
         raise ValueError(
-            f"corrections: energy: '{name}' has {len(chips)} calibrated chips{named}; one is needed, an element such "
+            f"corrections: energy: '{name}' has {len(chips)} calibrated chips{named}; expected one, an element such "
             f"as <J07-W0167> with {', '.join(_NAMES.values())}. {_HELP}"
         )
     matrices = {letter: _matrix(chips[0], tag, name) for letter, tag in _NAMES.items()}
     return matrices, chips[0].tag
 
 
-def _refuse_entities(text, name) -> None:
+def _refuse_entities(text: bytes, name: str) -> None:
     """Refuse a document type: Pixet writes none, and the entities in one can grow without end."""
 
-    def refuse(*declared):
+    def refuse(*declared: object) -> None:
         raise Tpx3FormatError(
             f"corrections: energy: '{name}' declares a document type (DOCTYPE), which no file of Pixet does, and "
             f"is not read. {_HELP}"
@@ -85,7 +85,7 @@ def _refuse_entities(text, name) -> None:
     parser.Parse(text, True)
 
 
-def _matrix(chip, tag, name):
+def _matrix(chip: ElementTree.Element, tag: str, name: str) -> np.ndarray:
     item = chip.find(tag)
     text = "" if item is None else "".join((item.text or "").split())
     try:
@@ -94,7 +94,7 @@ def _matrix(chip, tag, name):
         raise ValueError(f"corrections: energy: '{name}': {tag} is not base64: {error}. {_HELP}") from None
     if len(data) != 8 * CHIP_SIZE**2:
         raise ValueError(
-            f"corrections: energy: '{name}': {tag} has {len(data)} bytes; {8 * CHIP_SIZE**2} are needed, a double for "
+            f"corrections: energy: '{name}': {tag} has {len(data)} bytes; expected {8 * CHIP_SIZE**2}, a double for "
             f"each pixel. {_HELP}"
         )
     return np.frombuffer(data, "<f8").reshape(CHIP_SIZE, CHIP_SIZE)

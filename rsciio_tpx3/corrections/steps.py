@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from rsciio_tpx3.utils.compiled import njit
 from rsciio_tpx3.utils.packed import Packed
 
 if TYPE_CHECKING:
+    from rsciio_tpx3.corrections.energy import PixelCalibration, TableCalibration
     from rsciio_tpx3.events.source import EventIndex
 
 __all__ = ["CorrectedSource", "EnergyStep", "MaskStep", "PixelDelayStep", "TimeWalkStep", "WidePixelStep"]
@@ -36,14 +37,15 @@ class CorrectedSource(EventSource):
         In the order they are applied.
     """
 
-    def __init__(self, source: EventSource, steps) -> None:
+    def __init__(self, source: EventSource, steps: Iterable) -> None:
         self.source = source = EventSource.adopt(source)
         self.steps = tuple(steps)
         self.layout = source.layout
         self.sig_shape = source.sig_shape
         self._low = sum(step.shift[0] for step in self.steps)
         self._high = sum(step.shift[1] for step in self.steps)
-        self._tallies = {}
+        # of each part; all together, where they come from the cache, have no part
+        self._tallies: dict[tuple[int, int] | None, Tally] = {}
 
     def describe(self) -> dict:
         """As the source's; see `EventSource.describe`."""
@@ -61,9 +63,9 @@ class CorrectedSource(EventSource):
             yield hits
 
     def tallied_windows(self, start: int, stop: int, span: tuple[int, int]) -> Iterator[tuple[Hits, Tally]]:
-        """The same with a `Tally` of what was left out; see `EventSource.tallied_windows`.
+        """The same with a `Tally` of what was excluded; see `EventSource.tallied_windows`.
 
-        A hit that is left out belongs to the time at which it reached that step: windows that overlap count it once,
+        A hit that is excluded belongs to the time at which it reached that step: windows that overlap count it once,
         if their spans do not.
         """
         for hits in self.source.windows(start - self._high, stop - self._low):
@@ -84,7 +86,7 @@ class CorrectedSource(EventSource):
         return self.source.work(n_parts)
 
     def part(self, piece: tuple[int, int]) -> Iterator[Hits]:
-        """Iterate over all corrected `Hits` of one of the ranges of `work`, and note what was left out."""
+        """Iterate over all corrected `Hits` of one of the ranges of `work`, and note what was excluded."""
         total = Tally()
         for hits in self.source.part(piece):
             hits, tally = self._applied(hits)
@@ -104,7 +106,7 @@ class CorrectedSource(EventSource):
         return *self.source.shared_parts(), *self.steps
 
     @property
-    def cache(self):
+    def cache(self) -> Any:
         """The cache of the recording, see `rsciio_tpx3.cache.store`; None where none is wanted."""
         return self.source.cache
 
@@ -118,7 +120,7 @@ class CorrectedSource(EventSource):
         self.source.recall_noted(values["below"])
 
     def tally(self) -> Tally:
-        """Sum of what all parts left out since `work`, with what the sources below noted.
+        """Sum of what all parts excluded since `work`, with what the sources below noted.
 
         Returns
         -------
@@ -126,20 +128,21 @@ class CorrectedSource(EventSource):
         """
         return self._own_tally() + self.source.tally()
 
-    def _own_tally(self):
+    def _own_tally(self) -> Tally:
         return sum(self._tallies.values(), Tally())
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> tuple:
         from dask.base import normalize_token
 
         return "rsciio_tpx3.CorrectedSource", normalize_token([self.source, self.steps])
 
-    def summary(self):
+    def summary(self) -> dict:
         """What a clustered source below tells about itself."""
-        return self.source.summary()
+        clustered: Any = self.source
+        return clustered.summary()
 
-    def _applied(self, hits: Hits, span=None):
-        """Hits after all steps, and a tally of what these left out; of times in a half-open span alone, where given."""
+    def _applied(self, hits: Hits, span: tuple[int, int] | None = None) -> tuple[Hits, Tally]:
+        """Hits after all steps, and a tally of what these excluded; of times in a half-open span alone, where given."""
         left_out = {}
         for step in self.steps:
             if not step.leaves_out:
@@ -172,7 +175,7 @@ class MaskStep(Packed):
     shift = (0, 0)
     leaves_out = True
 
-    def kept(self, hits: Hits):
+    def kept(self, hits: Hits) -> np.ndarray:
         return ~self.masked[hits.pixel]
 
     def report(self) -> dict:
@@ -195,10 +198,10 @@ class PixelDelayStep(Packed):
     leaves_out = False
 
     @property
-    def shift(self):
+    def shift(self) -> tuple[int, int]:
         return min(int(self.ticks.min()), 0), max(int(self.ticks.max()), 0)
 
-    def apply(self, hits: Hits):
+    def apply(self, hits: Hits) -> Hits:
         return replace(hits, toa=hits.toa + self.ticks[hits.pixel])
 
     def report(self) -> dict:
@@ -222,13 +225,13 @@ class TimeWalkStep(Packed):
     leaves_out = False
 
     @property
-    def shift(self):
+    def shift(self) -> tuple[int, int]:
         return min(-int(self.ticks.max()), 0), max(-int(self.ticks.min()), 0)
 
-    def apply(self, hits: Hits):
+    def apply(self, hits: Hits) -> Hits:
         return replace(hits, toa=hits.toa - self.ticks[np.minimum(hits.tot, len(self.ticks) - 1)])
 
-    def report(self):
+    def report(self) -> dict:
         return self.found
 
 
@@ -242,16 +245,16 @@ class EnergyStep:
     found : dict
     """
 
-    calibration: object
+    calibration: PixelCalibration | TableCalibration
     found: dict
     name = "Energy"
     shift = (0, 0)
     leaves_out = False
 
-    def apply(self, hits: Hits):
+    def apply(self, hits: Hits) -> Hits:
         return replace(hits, energy=self.calibration.energy(hits.pixel, hits.tot))
 
-    def report(self):
+    def report(self) -> dict:
         return self.found
 
 
@@ -259,7 +262,7 @@ class EnergyStep:
 class WidePixelStep(Packed):
     """Delete the events of the wide pixels at chip borders, or spread them over the area that these stand for.
 
-    A pixel of the border collects for the gap beside it. Spreading moves an event to one of the pixels of that area;
+    A pixel of the border collects for the gap next to it. Spreading moves an event to one of the pixels of that area;
     which one follows from a hash of its time and pixel, so that it is the same in every run and for every chunk.
 
     Attributes
@@ -284,18 +287,18 @@ class WidePixelStep(Packed):
     def leaves_out(self) -> bool:
         return not self.spread
 
-    def kept(self, hits: Hits):
+    def kept(self, hits: Hits) -> np.ndarray:
         # of their area none too: a centroid may lie in the gap
         wide = np.zeros(len(self.first) - 1, bool)
         wide[self.area] = True
         return ~wide[self._detector_pixel(hits)]
 
-    def apply(self, hits: Hits):
+    def apply(self, hits: Hits) -> Hits:
         moved = hits.pixel.copy()
         _spread(moved, self._detector_pixel(hits), hits.toa, self.first, self.area, self.width, self.upsample)
         return replace(hits, pixel=moved)
 
-    def _detector_pixel(self, hits: Hits):
+    def _detector_pixel(self, hits: Hits) -> np.ndarray:
         if self.upsample == 1:
             return hits.pixel
         row, column = np.divmod(hits.pixel, hits.width)
@@ -307,7 +310,7 @@ class WidePixelStep(Packed):
 
 
 @njit(nogil=True, cache=True)
-def _mixed(value):
+def _mixed(value: np.uint64) -> np.uint64:
     """The splitmix64 finaliser: every bit of the result depends on every bit of the value."""
     z = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -315,7 +318,9 @@ def _mixed(value):
 
 
 @njit(nogil=True, cache=True)
-def _spread(moved, pixel: np.ndarray, toa: np.ndarray, first, area, width: int, fine: int) -> None:
+def _spread(
+    moved: np.ndarray, pixel: np.ndarray, toa: np.ndarray, first: np.ndarray, area: np.ndarray, width: int, fine: int
+) -> None:
     for i in range(len(pixel)):
         p = pixel[i]
         n = first[p + 1] - first[p]

@@ -20,8 +20,8 @@ _MOST_TEXT = 1 << 28  # bytes: ten times a table of all pixels of the largest de
 _F = TypeVar("_F", bound=Callable)
 
 
-def is_path(given: Any) -> bool:
-    return isinstance(given, (str, os.PathLike))
+def is_path(user_input: Any) -> bool:
+    return isinstance(user_input, (str, os.PathLike))
 
 
 def errors_of_files(function: _F) -> _F:
@@ -31,53 +31,53 @@ def errors_of_files(function: _F) -> _F:
     """
 
     @functools.wraps(function)
-    def reading(given, *args, **options):
+    def reading(user_input: Any, *args: Any, **options: Any) -> Any:
         try:
-            return function(given, *args, **options)
+            return function(user_input, *args, **options)
         except _OURS:
             raise
         except ValueError as error:
-            if not is_path(given):
+            if not is_path(user_input):
                 raise
-            words, name = str(error), os.fspath(given)
+            words, name = str(error), os.fspath(user_input)
             raise Tpx3FormatError(words if str(name) in words else f"{words} This is about '{name}'.") from None
 
     return reading  # type: ignore[return-value]
 
 
-def need_file(given: str | os.PathLike, name: str, others) -> None:
+def need_file(user_input: str | os.PathLike, name: str, others: str) -> None:
     """Refuse a path at which there is nothing, naming what else the correction takes."""
-    if not os.path.exists(given):
-        raise FileNotFoundError(f"corrections: {name}={str(given)!r}: there is no such file. {others}")
-    if not os.path.isdir(given):
-        plain_files.need_file(given)
+    if not os.path.exists(user_input):
+        raise FileNotFoundError(f"corrections: {name}={str(user_input)!r}: there is no such file. {others}")
+    if not os.path.isdir(user_input):
+        plain_files.need_file(user_input)
 
 
 @errors_of_files
-def read_numbers(given, name: str):
+def read_numbers(user_input: Any, name: str) -> np.ndarray:
     """An array of float64 of what was given; columns of a text file end at spaces, tabs, commas or semicolons.
 
     Raises
     ------
     ValueError
-        If these are no numbers.
+        If these are not numbers.
     FileNotFoundError
         If there is no such file.
     """
-    what = repr(os.fspath(given)) if is_path(given) else "what was given"
+    what = repr(os.fspath(user_input)) if is_path(user_input) else "what was given"
     try:
-        numbers = _loaded(given) if is_path(given) else np.asarray(given, float)
+        numbers = _loaded(user_input) if is_path(user_input) else np.asarray(user_input, float)
         if numbers.size == 0:
             raise ValueError("it is empty")
         return numbers
     except (ValueError, TypeError, EOFError, SyntaxError, OverflowError, tokenize.TokenError) as error:
         raise ValueError(
-            f"corrections: {name}: {what} holds no table of numbers ({str(error)[:200]}). An array, or a "
-            "text or .npy file of numbers alone, is needed."
+            f"corrections: {name}: {what} is not a table of numbers ({str(error)[:200]}). Give an array, or a "
+            "text or .npy file of numbers alone."
         ) from None
 
 
-def _loaded(path):
+def _loaded(path: str | os.PathLike) -> np.ndarray:
     if has_ending(path, ".npy"):
         return load_npy(path).astype(float)
     if os.path.getsize(path) > _MOST_TEXT:
@@ -91,16 +91,16 @@ def _loaded(path):
 
 
 @errors_of_files
-def tot_rows(given, name: str, quantity: str, others: str = ""):
+def tot_rows(user_input: Any, name: str, quantity: str, others: str = "") -> np.ndarray:
     """Rows of ToT and one more number, of shape (n, 2), as a user gives them.
 
     Parameters
     ----------
-    given : array-like, str or Path
+    user_input : array-like, str or Path
     name : str
         Of the correction.
     quantity : str
-        What stands beside the ToT, with its unit.
+        What stands next to the ToT, with its unit.
     others : str
         What else the correction takes, to end the sentence with.
 
@@ -109,17 +109,17 @@ def tot_rows(given, name: str, quantity: str, others: str = ""):
     ValueError
         If there are fewer than two rows of two numbers, or their ToT does not increase.
     """
-    rows = read_numbers(given, name)
+    rows = read_numbers(user_input, name)
     if rows.ndim != 2 or rows.shape[1] != 2 or len(rows) < 2:
         raise ValueError(
-            f"corrections: {name} has shape {rows.shape}; rows of ToT (steps of 25 ns) and {quantity} are needed, at "
+            f"corrections: {name} has shape {rows.shape}; expected rows of ToT (steps of 25 ns) and {quantity}, at "
             f"least two{others}."
         )
     wrong = np.flatnonzero(~(np.diff(rows[:, 0]) > 0))
     if len(wrong):
         low, high = rows[wrong[0] : wrong[0] + 2, 0]
         raise ValueError(
-            f"corrections: {name}: a ToT of {high:g} follows one of {low:g}; rows with increasing ToT (steps of 25 ns, "
-            f"in front of {quantity}) are needed. Sort them."
+            f"corrections: {name}: a ToT of {high:g} follows one of {low:g}; expected rows with increasing ToT (steps "
+            f"of 25 ns, in front of {quantity}). Sort them."
         )
     return rows

@@ -8,7 +8,7 @@ a constant that no comparison within the recording can tell.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +28,7 @@ _MOST_PAIRS = 100_000  # a fit with more takes seconds and changes nothing
 _NS = 1e9 / TICKS_PER_SECOND
 
 
-def fit_time_walk(pairs: ClusterPairs):
+def fit_time_walk(pairs: ClusterPairs) -> tuple[np.ndarray, dict]:
     """Fit ``a / (ToT + b)`` to delays within clusters, less its value at the median ToT of the largest hits.
 
     Parameters
@@ -90,7 +90,7 @@ def fit_time_walk(pairs: ClusterPairs):
 
 
 @errors_of_files
-def walk_table(table):
+def walk_table(table: Any) -> tuple[np.ndarray, dict]:
     """Delay in ticks at each ToT, interpolated between the rows (ToT, delay in ns) of a table or a file.
 
     Raises
@@ -103,14 +103,14 @@ def walk_table(table):
     if not (np.abs(table[:, 1]) <= _LONGEST_DELAY).all():
         low, high = table[:, 1].min(), table[:, 1].max()
         raise ValueError(
-            f"corrections: time_walk: delays from {low:.4g} to {high:.4g} ns; numbers of no more than "
-            f"{_LONGEST_DELAY} ns are needed. Check the unit."
+            f"corrections: time_walk: delays from {low:.4g} to {high:.4g} ns; expected numbers of no more than "
+            f"{_LONGEST_DELAY} ns. Check the unit."
         )
     delay = np.interp(np.arange(MAX_TOT + 1), table[:, 0], table[:, 1])
     return np.rint(delay / _NS).astype(np.int32), {"method": "table", "rows": len(table)}
 
 
-def _rms(ticks) -> float:
+def _rms(ticks: np.ndarray) -> float:
     """Root mean square in ns, without the farthest per cent: those are accidental neighbours."""
     near = np.sort(np.abs(ticks))[: max(1, int(0.99 * len(ticks)))]
     return float(np.sqrt(np.mean(near.astype(float) ** 2)) * _NS)

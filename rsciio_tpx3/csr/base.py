@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from sparse import COO, GCXS, SparseArray
 
 from rsciio_tpx3.csr import kernels, memory_limit
 from rsciio_tpx3.csr.dtypes import index_arrays, is_stored, native, native_type, unmasked, values_of_frames
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 __all__ = ["BaseFrames", "dense_all", "drop_zeros"]
@@ -27,12 +31,12 @@ class BaseFrames(GCXS):
 
     def __init__(
         self,
-        arg,
-        shape=None,
-        compressed_axes=None,
-        prune=False,
-        fill_value=None,
-        idx_dtype=None,
+        arg: Any,
+        shape: Sequence[int] | None = None,
+        compressed_axes: Sequence[int] | None = None,
+        prune: bool = False,
+        fill_value: Any = None,
+        idx_dtype: DTypeLike | None = None,
     ) -> None:
         if not isinstance(arg, tuple | list):
             arg, shape = _parts_of(arg, shape)
@@ -59,7 +63,7 @@ class BaseFrames(GCXS):
         if prune:
             drop_zeros(self)
 
-    def _set(self, data, indices, indptr, shape) -> None:
+    def _set(self, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, ...]) -> None:
         self.data = data if data.dtype.isnative else native(data)
         self.indices = indices
         self.indptr = indptr
@@ -69,13 +73,13 @@ class BaseFrames(GCXS):
         self._writeable = False
 
     @classmethod
-    def _make(cls, data, indices, indptr, shape):
+    def _make(cls, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, ...]) -> CSRFrames:
         """Wrap arrays that are known to fit: no check, a few microseconds."""
         new = cls.__new__(cls)
         new._set(data, indices, indptr, shape)
         return new
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> tuple:
         from dask.base import normalize_token
 
         parts = (self.data, self.indices, self.indptr, self.shape)
@@ -104,12 +108,12 @@ class BaseFrames(GCXS):
         return self.shape[-2] * self.shape[-1]
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes that the three arrays hold; the dense form has ``size * dtype.itemsize``."""
         return self.data.nbytes + self.indices.nbytes + self.indptr.nbytes
 
     @property
-    def itemsize(self):
+    def itemsize(self) -> int:
         return self.data.dtype.itemsize
 
     @property
@@ -119,7 +123,7 @@ class BaseFrames(GCXS):
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self) -> str:
@@ -155,7 +159,7 @@ class BaseFrames(GCXS):
     # -- from and to other arrays ----------------------------------------------------------------
 
     @classmethod
-    def from_dense(cls, array) -> CSRFrames:
+    def from_dense(cls, array: ArrayLike) -> CSRFrames:
         """Frames from a dense array.
 
         Parameters
@@ -192,28 +196,43 @@ class BaseFrames(GCXS):
         rows, pixels = np.nonzero(flat)
         indptr = np.zeros(n_frames + 1, dtype=np.int64)
         np.cumsum(np.bincount(rows, minlength=n_frames), out=indptr[1:])
-        indices = pixels.astype(_index_dtype(n_pixels), copy=False)
+        indices: np.ndarray = pixels.astype(_index_dtype(n_pixels), copy=False)
         return cls._make(flat[rows, pixels], indices, indptr, array.shape)
 
     @classmethod
-    def from_numpy(cls, x, compressed_axes=None, fill_value=None, idx_dtype=None):
+    def from_numpy(
+        cls,
+        x: ArrayLike,
+        compressed_axes: Sequence[int] | None = None,
+        fill_value: Any = None,
+        idx_dtype: DTypeLike | None = None,
+    ) -> CSRFrames:
         """`from_dense` under the name that `sparse` uses."""
         return cls.from_dense(x)
 
     @classmethod
-    def from_coo(cls, x, compressed_axes=None, idx_dtype=None):
+    def from_coo(
+        cls, x: COO, compressed_axes: Sequence[int] | None = None, idx_dtype: DTypeLike | None = None
+    ) -> CSRFrames:
         """From `sparse.COO`, under the name that `sparse` uses."""
         return cls(x)
 
     @classmethod
-    def from_scipy_sparse(cls, x, /, *, fill_value=None):
+    def from_scipy_sparse(cls, x: Any, /, *, fill_value: Any = None) -> CSRFrames:
         """Refused: a matrix does not tell the detector's shape; see `from_scipy`."""
         raise ValueError(
             "a scipy.sparse matrix has no detector axes: use CSRFrames.from_scipy(array, nav_shape, sig_shape)."
         )
 
     @classmethod
-    def from_iter(cls, x, shape=None, compressed_axes=None, fill_value=None, idx_dtype=None):
+    def from_iter(
+        cls,
+        x: Any,
+        shape: Sequence[int] | None = None,
+        compressed_axes: Sequence[int] | None = None,
+        fill_value: Any = None,
+        idx_dtype: DTypeLike | None = None,
+    ) -> CSRFrames:
         """From coordinates and values as :meth:`sparse.COO.from_iter` takes them."""
         return cls(COO.from_iter(x, shape, fill_value))
 
@@ -235,7 +254,7 @@ class BaseFrames(GCXS):
             out[self.rows(), self.indices] = self.data
         return out.reshape(self.shape)
 
-    def densified(self):
+    def densified(self) -> np.ndarray:
         """`todense` for operations that were not asked for it: within the memory limit.
 
         Raises
@@ -243,11 +262,11 @@ class BaseFrames(GCXS):
         DenseMemoryError
             If the dense array is larger than `rsciio_tpx3.csr.memory_limit` allows.
         """
-        if self.size * self.itemsize > memory_limit.NEVER_ASKED:
+        if self.size * self.itemsize > memory_limit.ALWAYS_ALLOWED:
             memory_limit.check(self.shape, self.dtype, "this operation on CSRFrames")
         return self.todense()
 
-    def frame(self, row: int):
+    def frame(self, row: int) -> np.ndarray:
         """One frame of the flat navigation range as a fresh ndarray, shape (height, width)."""
         out = np.zeros(self.n_pixels, dtype=self.dtype)
         start, stop = self.indptr[row], self.indptr[row + 1]
@@ -255,7 +274,7 @@ class BaseFrames(GCXS):
         return out.reshape(self.shape[-2:])
 
     @classmethod
-    def from_scipy(cls, array, nav_shape: tuple[int, ...], sig_shape: tuple[int, ...]) -> CSRFrames:
+    def from_scipy(cls, array: Any, nav_shape: tuple[int, ...], sig_shape: tuple[int, ...]) -> CSRFrames:
         """Frames from a scipy.sparse matrix with one row per frame.
 
         Parameters
@@ -291,7 +310,7 @@ class BaseFrames(GCXS):
             csr.sum_duplicates()
         return cls((csr.data, csr.indices, csr.indptr), shape=nav_shape + sig_shape)
 
-    def to_scipy(self):
+    def to_scipy(self) -> csr_array:
         """As `scipy.sparse.csr_array`, one row per frame, sharing the arrays.
 
         Returns
@@ -307,10 +326,10 @@ class BaseFrames(GCXS):
         parts = (self.data, self.indices, indptr)
         return csr_array(parts, shape=(self.n_frames, self.n_pixels), copy=False)
 
-    def to_scipy_sparse(self, /):
+    def to_scipy_sparse(self, /) -> csr_array:
         return self.to_scipy()
 
-    def to_gcxs(self):
+    def to_gcxs(self) -> GCXS:
         """As plain `sparse.GCXS` with the same arrays."""
         axes = self._compressed_axes if self.n_nav else None
         if self.n_nav == 0:
@@ -318,28 +337,28 @@ class BaseFrames(GCXS):
         parts = (self.data, self.indices, self.indptr)
         return GCXS(parts, shape=self.shape, compressed_axes=axes)
 
-    def tocoo(self):
+    def tocoo(self) -> COO:
         """As `sparse.COO` with one coordinate per axis."""
         pixels = self.indices.astype(np.int64, copy=False)
         coords = [*np.unravel_index(self.rows(), self.nav_shape)] if self.n_nav else []
         width = max(self.shape[-1], 1)
-        coords = np.stack([*coords, pixels // width, pixels % width])
-        return COO(coords, self.data, shape=self.shape, has_duplicates=False, sorted=True)
+        coords += [pixels // width, pixels % width]
+        return COO(np.stack(coords), self.data, shape=self.shape, has_duplicates=False, sorted=True)
 
-    def asformat(self, format, **kwargs):
+    def asformat(self, format: str, **kwargs: Any) -> SparseArray:
         if format in ("gcxs", "csr_frames"):
             return self
         return self.tocoo().asformat(format, **kwargs)
 
-    def todok(self):
+    def todok(self) -> SparseArray:
         return self.tocoo().asformat("dok")
 
-    def maybe_densify(self, max_size=1000, min_density=0.25):
+    def maybe_densify(self, max_size: int = 1000, min_density: float = 0.25) -> np.ndarray:
         if self.size <= max_size or self.density >= min_density:
             return self.todense()
         raise ValueError(f"{self.size} values are more than max_size={max_size}; todense() makes them anyway.")
 
-    def rows(self):
+    def rows(self) -> np.ndarray:
         """Row of every entry, shape (n_entries,), int64."""
         out = np.empty(self.data.size, dtype=np.int64)
         kernels.row_numbers(self.indptr, out)
@@ -347,12 +366,14 @@ class BaseFrames(GCXS):
 
     # -- changes of form -------------------------------------------------------------------------
 
-    def with_data(self, data):
+    def with_data(self, data: np.ndarray) -> CSRFrames:
         """The same pixels with other values, shape (n_entries,)."""
         return self._make(data, self.indices, self.indptr, self.shape)
 
-    def astype(self, dtype, order="K", casting="unsafe", subok=True, copy=True):
-        """The same pixels with values of another type, in this machine's byte order whichever is asked for.
+    def astype(
+        self, dtype: DTypeLike, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
+    ) -> CSRFrames | np.ndarray:
+        """The same pixels with values of another type, in this machine's byte order whichever is requested.
 
         Types that frames cannot have, such as long floats, make a dense array.
         """
@@ -363,7 +384,7 @@ class BaseFrames(GCXS):
             return self.densified().astype(dtype, casting=casting)
         return self.with_data(self.data.astype(dtype, casting=casting))
 
-    def copy(self, deep=True, order="C"):
+    def copy(self, deep: bool = True, order: str = "C") -> CSRFrames:
         """A copy that, unlike every other CSRFrames, accepts assignment to its elements."""
         parts = (self.data, self.indices, self.indptr)
         if deep:
@@ -372,13 +393,13 @@ class BaseFrames(GCXS):
         new._writeable = True
         return new
 
-    def __copy__(self):
+    def __copy__(self) -> CSRFrames:
         return self._make(self.data, self.indices, self.indptr, self.shape)
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict) -> CSRFrames:
         return self.copy()
 
-    def __setitem__(self, key, value) -> None:
+    def __setitem__(self, key: Any, value: Any) -> None:
         if not self._writeable:
             raise ValueError(
                 "CSRFrames cannot be changed in place, since chunks are shared. "
@@ -390,11 +411,11 @@ class BaseFrames(GCXS):
         self.data, self.indices, self.indptr = new.data, new.indices, new.indptr
 
 
-def _index_dtype(n_pixels: int):
+def _index_dtype(n_pixels: int) -> type:
     return np.int32 if n_pixels <= np.iinfo(np.int32).max else np.int64
 
 
-def dense_all(value):
+def dense_all(value: Any) -> Any:
     """`value` with every sparse array in it made dense, tuples, lists and dicts searched."""
     if isinstance(value, SparseArray):
         return value.densified() if isinstance(value, BaseFrames) else value.todense()
@@ -405,7 +426,9 @@ def dense_all(value):
     return value
 
 
-def _parts_of(array, shape):
+def _parts_of(
+    array: Any, shape: Sequence[int] | None
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], Sequence[int]]:
     """The three arrays and the shape of anything that holds frames."""
     if isinstance(array, BaseFrames):
         frames = array
@@ -423,7 +446,7 @@ def _parts_of(array, shape):
     return (frames.data, frames.indices, frames.indptr), shape
 
 
-def _from_coo(coo):
+def _from_coo(coo: COO) -> BaseFrames:
     if coo.ndim < 2:
         raise ValueError(f"an array of shape {coo.shape} has no two detector axes.")
     if coo.fill_value != 0:
@@ -440,7 +463,7 @@ def _from_coo(coo):
     return BaseFrames._make(coo.data[order], indices, indptr, coo.shape)
 
 
-def _check_lengths(data, indices, indptr, shape) -> None:
+def _check_lengths(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, ...]) -> None:
     n_frames = math.prod(shape[:-2])
     if data.ndim != 1 or indices.shape != data.shape or indptr.ndim != 1:
         raise ValueError(
@@ -456,7 +479,7 @@ def _check_lengths(data, indices, indptr, shape) -> None:
         )
 
 
-def drop_zeros(frames: CSRFrames):
+def drop_zeros(frames: CSRFrames) -> CSRFrames:
     """Remove stored zeros, in place: for arrays that nobody else has seen yet."""
     keep = frames.data != 0
     if keep.all():

@@ -1,6 +1,7 @@
 """Binning of frames: neighbouring positions and pixels added up, without a dense array."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,10 +9,10 @@ from rsciio_tpx3.csr import kernels
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import countable
 
-__all__ = ["bin_frames"]
+__all__ = ["add_groups", "bin_frames", "binned_pixels", "row_groups"]
 
 
-def bin_frames(frames: CSRFrames, factors, dtype: np.dtype | None = None):
+def bin_frames(frames: CSRFrames, factors: Sequence[int], dtype: np.dtype | None = None) -> CSRFrames:
     """Add up blocks of neighbouring elements along every axis.
 
     Parameters
@@ -44,14 +45,36 @@ def bin_frames(frames: CSRFrames, factors, dtype: np.dtype | None = None):
         raise ValueError(f"factors {factors} do not divide the shape {shape}; crop the axes to multiples first.")
     dtype = np.dtype(dtype) if dtype else np.sum(np.zeros(1, frames.dtype)).dtype
     new_shape = tuple(n // f for f, n in zip(factors, shape, strict=True))
+    rows, start = row_groups(frames.nav_shape, factors[:-2])
+    return add_groups(frames, rows, start, factors[-2:], dtype).reshape(new_shape)
+
+
+def add_groups(frames: CSRFrames, rows: np.ndarray, start: np.ndarray, factors: tuple, dtype: np.dtype) -> CSRFrames:
+    """Add up groups of frames, and blocks of their pixels.
+
+    Parameters
+    ----------
+    frames : CSRFrames
+    rows : numpy.ndarray of int64
+        Frames of one group after the other.
+    start : numpy.ndarray of int64, shape (n_groups + 1,)
+        Where each group starts in `rows`.
+    factors : tuple of int
+        Height and width of a block of pixels.
+    dtype : numpy.dtype
+        Of the sums.
+
+    Returns
+    -------
+    CSRFrames, shape (n_groups, height, width)
+    """
+    sig_shape = tuple(n // f for n, f in zip(frames.sig_shape, factors, strict=True))
     wide = np.float64 if dtype.kind == "f" else np.dtype(f"{dtype.kind}8")
-    rows, start = _groups(frames.nav_shape, factors[:-2])
-    pixel_map = _pixel_map(frames.sig_shape, factors[-2:]).astype(frames.indices.dtype)
     counts = np.zeros(start.size - 1, dtype=np.int64)
     out = np.empty(frames.data.size, dtype=wide)
     pixels = np.empty(frames.data.size, dtype=frames.indices.dtype)
-    scratch = np.zeros(max(math.prod(new_shape[-2:]), 1), dtype=wide)
-    mapped = pixel_map[frames.indices]
+    scratch = np.zeros(max(math.prod(sig_shape), 1), dtype=wide)
+    mapped = binned_pixels(frames, factors)
     data = countable(frames.data)
     if dtype.kind in "iu" and frames.dtype.kind not in ("b", dtype.kind):
         data = frames.data.astype(dtype)  # as NumPy: cast, then add
@@ -60,11 +83,21 @@ def bin_frames(frames: CSRFrames, factors, dtype: np.dtype | None = None):
     indptr = np.zeros(start.size, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
     data, indices = out[:n].copy(), pixels[:n].copy()
-    kernels.sort_rows(data, indices, indptr)
-    return CSRFrames._make(data.astype(dtype, copy=False), indices, indptr, new_shape)
+    kernels.sort_rows(data, indices, indptr)  # compiled loops know no half floats
+    return CSRFrames._make(data.astype(dtype, copy=False), indices, indptr, (start.size - 1, *sig_shape))
 
 
-def _groups(nav_shape, factors):
+def binned_pixels(frames: CSRFrames, factors: Sequence[int]) -> np.ndarray:
+    """The pixel of each entry on a detector with blocks of pixels added up: of the type that indices have."""
+    if tuple(factors) == (1, 1):
+        return frames.indices
+    (height, width), (by, bx) = frames.sig_shape, factors
+    y, x = np.arange(height) // by, np.arange(width) // bx
+    pixel_map = (y[:, None] * (width // bx) + x).ravel().astype(frames.indices.dtype)
+    return pixel_map[frames.indices]
+
+
+def row_groups(nav_shape: tuple[int, ...], factors: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Rows in the order of the groups that become one, and where each group starts."""
     n_frames, size = math.prod(nav_shape), math.prod(factors)
     split = [part for n, f in zip(nav_shape, factors, strict=True) for part in (n // f, f)]
@@ -72,9 +105,3 @@ def _groups(nav_shape, factors):
     rows = np.arange(n_frames).reshape(split).transpose(order)
     rows = np.ascontiguousarray(rows).reshape(-1)
     return rows, np.arange(0, n_frames + 1, size, dtype=np.int64)
-
-
-def _pixel_map(sig_shape, factors):
-    (height, width), (by, bx) = sig_shape, factors
-    y, x = np.arange(height) // by, np.arange(width) // bx
-    return (y[:, None] * (width // bx) + x).ravel()

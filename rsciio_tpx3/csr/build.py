@@ -6,8 +6,9 @@ into their rows is a friendly counting sort. Then a few rows at a time, as much 
 """
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.compiled import njit, njit_inner
 
 __all__ = ["csr_from_hits", "csr_from_keys", "key_type", "pixel_bits", "rows_from_keys"]
 
@@ -20,20 +21,20 @@ def pixel_bits(n_pixels: int) -> int:
     return max(1, int(n_pixels - 1).bit_length())
 
 
-def key_type(n_rows: int, n_pixels: int):
+def key_type(n_rows: int, n_pixels: int) -> np.dtype:
     """Smallest type that holds every key."""
     return np.dtype(np.uint32 if n_rows << pixel_bits(n_pixels) <= 1 << 32 else np.uint64)
 
 
 @njit(nogil=True, cache=True)
-def _count_rows(keys: np.ndarray, n_bits: int, count) -> None:
+def _count_rows(keys: np.ndarray, n_bits: int, count: np.ndarray) -> None:
     bits = np.uint64(n_bits)
     for i in range(len(keys)):
         count[np.uint64(keys[i]) >> bits] += 1
 
 
 @njit(nogil=True, cache=True)
-def _into_rows(keys: np.ndarray, n_bits: int, row_bits: int, place, out: np.ndarray) -> None:
+def _into_rows(keys: np.ndarray, n_bits: int, row_bits: int, place: np.ndarray, out: np.ndarray) -> None:
     """Put each key at the next free place of its row, without the row's higher bits."""
     bits, one = np.uint64(n_bits), np.uint64(1)
     mask = np.uint64((1 << (n_bits + row_bits)) - 1)
@@ -44,8 +45,8 @@ def _into_rows(keys: np.ndarray, n_bits: int, row_bits: int, place, out: np.ndar
         out[at] = key & mask
 
 
-@njit(nogil=True, cache=True)
-def _radix_pass(keys: np.ndarray, shift: int, count, out: np.ndarray) -> None:
+@njit_inner(nogil=True, cache=True)
+def _radix_pass(keys: np.ndarray, shift: int, count: np.ndarray, out: np.ndarray) -> None:
     """Sort by the digit above `shift`, keeping the order of equal digits."""
     low, mask, one = np.uint32(shift), np.uint32(len(count) - 1), np.uint32(1)
     count[:] = 0
@@ -65,8 +66,14 @@ def _radix_pass(keys: np.ndarray, shift: int, count, out: np.ndarray) -> None:
 
 @njit(nogil=True, cache=True)
 def _sorted_rows(
-    keys: np.ndarray, ends, n_bits: int, row_bits: int, indices: np.ndarray, data: np.ndarray, indptr: np.ndarray
-):
+    keys: np.ndarray,
+    ends: np.ndarray,
+    n_bits: int,
+    row_bits: int,
+    indices: np.ndarray,
+    data: np.ndarray,
+    indptr: np.ndarray,
+) -> tuple[int, int]:
     """Sort groups of ``2**row_bits`` rows, and write them with equal keys added up.
 
     `ends` are the ends of the rows in `keys`, which hold the row within its group above the pixel. `indices` may
@@ -115,7 +122,7 @@ def _sorted_rows(
     return np.int64(n), largest
 
 
-def _in_rows(hits, n_rows: int, n_bits: int, row_bits: int):
+def _in_rows(hits: np.ndarray, n_rows: int, n_bits: int, row_bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Keys in order of their rows, with `row_bits` bits of the row left; and where each row ends."""
     place = np.zeros(n_rows + 1, np.uint64)
     _count_rows(hits, n_bits, place[1:])
@@ -125,7 +132,9 @@ def _in_rows(hits, n_rows: int, n_bits: int, row_bits: int):
     return keys, place[:-1]
 
 
-def rows_from_keys(hits, n_rows: int, n_pixels: int, dtype):
+def rows_from_keys(
+    hits: np.ndarray, n_rows: int, n_pixels: int, dtype: DTypeLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """CSR arrays that are not canonical: each hit is an entry of 1, in the order in which they come.
 
     Parameters and results are those of `csr_from_keys`.
@@ -135,7 +144,9 @@ def rows_from_keys(hits, n_rows: int, n_pixels: int, dtype):
     return np.ones(len(hits), dtype), pixels.view(np.int32), indptr
 
 
-def csr_from_keys(hits, n_rows: int, n_pixels: int, dtype: np.dtype):
+def csr_from_keys(
+    hits: np.ndarray, n_rows: int, n_pixels: int, dtype: np.dtype
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Canonical CSR arrays of hits given by keys.
 
     Parameters
@@ -170,7 +181,9 @@ def csr_from_keys(hits, n_rows: int, n_pixels: int, dtype: np.dtype):
     return data, keys.view(np.int32), indptr
 
 
-def csr_from_hits(rows: np.ndarray, pixels: np.ndarray, n_rows: int, n_pixels: int, dtype: np.dtype):
+def csr_from_hits(
+    rows: np.ndarray, pixels: np.ndarray, n_rows: int, n_pixels: int, dtype: np.dtype
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Canonical CSR arrays of hits: rows sorted by pixel, several hits of a pixel added up.
 
     Parameters

@@ -18,7 +18,7 @@ __all__ = ["canonical_frames", "index_type", "native"]
 _ASCENDING, _REPEATS, _UNSORTED = 0, 1, 2
 
 
-def index_type(n_pixels: int):
+def index_type(n_pixels: int) -> np.dtype:
     """Smallest of int32 and int64 that holds every pixel number."""
     return np.dtype(np.int32 if n_pixels <= np.iinfo(np.int32).max else np.int64)
 
@@ -94,12 +94,12 @@ def _check_rows(indptr: np.ndarray, n_entries: int, where: str, start: int) -> N
         )
 
 
-def _first(wrong, indptr: np.ndarray, start: int):
+def _first(wrong: np.ndarray, indptr: np.ndarray, start: int) -> int:
     """Flat scan position of the first entry that is wrong."""
     return start + int(np.searchsorted(indptr, np.argmax(wrong), "right")) - 1
 
 
-def _inside(indices: np.ndarray, indptr: np.ndarray, sig_shape: tuple[int, ...], where: str, start: int):
+def _inside(indices: np.ndarray, indptr: np.ndarray, sig_shape: tuple[int, ...], where: str, start: int) -> np.ndarray:
     n_pixels = int(sig_shape[0]) * int(sig_shape[1])
     if len(indices):
         low, high = int(indices.min()), int(indices.max())
@@ -114,7 +114,7 @@ def _inside(indices: np.ndarray, indptr: np.ndarray, sig_shape: tuple[int, ...],
 
 
 @njit(nogil=True, cache=True)
-def _order(indices: np.ndarray, indptr: np.ndarray):
+def _order(indices: np.ndarray, indptr: np.ndarray) -> int:
     """Whether rows ascend, ascend with repeats, or neither."""
     found = _ASCENDING
     for row in range(len(indptr) - 1):
@@ -126,19 +126,23 @@ def _order(indices: np.ndarray, indptr: np.ndarray):
     return found
 
 
-def _widest(data: np.ndarray):
+def _widest(data: np.ndarray) -> np.ndarray:
     """The same values in a type in which sums do not overflow."""
     return data.astype({"b": np.uint64, "u": np.uint64, "i": np.int64}.get(data.dtype.kind, data.dtype))
 
 
-def _sorted_sums(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n_pixels: int):
+def _sorted_sums(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n_pixels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows sorted, repeated pixels added up."""
     rows = csr_array((data, indices.copy(), indptr.copy()), shape=(len(indptr) - 1, n_pixels))
     rows.sum_duplicates()
     return rows.data, rows.indices.astype(index_type(n_pixels), copy=False), rows.indptr.astype(np.int64)
 
 
-def _neighbour_sums(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n_pixels: int):
+def _neighbour_sums(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n_pixels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same for rows that are sorted already."""
     first = np.ones(len(indices), bool)
     first[1:] = indices[1:] != indices[:-1]
@@ -150,7 +154,7 @@ def _neighbour_sums(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n
 
 
 @njit(nogil=True, cache=True)
-def _count(indices: np.ndarray, indptr: np.ndarray):
+def _count(indices: np.ndarray, indptr: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Counts of pixels in rows that are sorted already."""
     counts = np.empty(len(indices), np.uint32)
     pixels = np.empty_like(indices)
@@ -170,7 +174,7 @@ def _count(indices: np.ndarray, indptr: np.ndarray):
     return counts[:n].copy(), pixels[:n].copy(), ends
 
 
-def _as_type(data: np.ndarray, indptr: np.ndarray, dtype, where: str, start: int):
+def _as_type(data: np.ndarray, indptr: np.ndarray, dtype: np.dtype, where: str, start: int) -> np.ndarray:
     if data.dtype == dtype:
         return data
     if dtype.kind in "iu" and data.dtype.kind in "iu" and len(data):
@@ -192,6 +196,6 @@ def _as_type(data: np.ndarray, indptr: np.ndarray, dtype, where: str, start: int
     return cast
 
 
-def _wider(low, high):
+def _wider(low: int, high: int) -> str:
     kinds = ("uint8", "uint16", "uint32", "uint64") if low >= 0 else ("int8", "int16", "int32", "int64")
     return next(k for k in kinds if np.iinfo(k).min <= low and high <= np.iinfo(k).max)

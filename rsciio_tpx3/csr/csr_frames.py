@@ -5,10 +5,15 @@ answered on the three arrays (`indexing`, `elementwise`, `reductions`, `function
 else is answered by NumPy on a dense copy of this one chunk, so no NumPy function fails.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
-from sparse import SparseArray
+from numpy.typing import DTypeLike
+from sparse import GCXS, SparseArray
 
 from rsciio_tpx3.csr.base import BaseFrames
 from rsciio_tpx3.csr.dask_register import register_with_dask
@@ -34,7 +39,7 @@ class CSRFrames(BaseFrames):
         in this machine's byte order, and ``indices`` int32 or int64. Dense arrays, `sparse` and
         `scipy.sparse` arrays are converted.
     shape : tuple of int
-        ``nav_shape + (height, width)``. May be left out when `arg` has a shape.
+        ``nav_shape + (height, width)``. May be omitted when `arg` has a shape.
 
     Attributes
     ----------
@@ -72,43 +77,43 @@ class CSRFrames(BaseFrames):
     # Above numpy.ma (15): mixed expressions come to us, and dask picks our functions.
     __array_priority__ = 20
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return _restore, (self.data, self.indices, self.indptr, self.shape)
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         return getitem(self, key)
 
-    def reshape(self, *shape, order="C", copy=None):
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
         if len(shape) == 1 and not np.isscalar(shape[0]):
             shape = tuple(shape[0])
         return reshape(self, shape, order=order)
 
-    def transpose(self, *axes):
+    def transpose(self, *axes: Any) -> CSRFrames | np.ndarray:
         if len(axes) == 1 and (axes[0] is None or not np.isscalar(axes[0])):
             axes = axes[0]
         return np.transpose(self, axes or None)
 
     @property
-    def T(self):
+    def T(self) -> CSRFrames | np.ndarray:
         return np.transpose(self)
 
     # -- NumPy's protocols -----------------------------------------------------------------------
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("CSRFrames have no dense memory to share; a copy is unavoidable.")
         dense = self.densified()
         return dense if dtype is None else dense.astype(dtype, copy=False)
 
-    def __array_function__(self, func, types, args, kwargs):
+    def __array_function__(self, func: Callable, types: Iterable[type], args: tuple, kwargs: dict) -> Any:
         if not all(issubclass(kind, np.ndarray | SparseArray) for kind in types):
             return NotImplemented
         return call(func, args, kwargs)
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return call_ufunc(ufunc, method, inputs, kwargs)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         # Whatever else an ndarray can do is done by a dense copy. Private names stay unknown:
         # array interfaces would hand out memory that we do not have.
         if name.startswith("_") or not hasattr(np.ndarray, name):
@@ -119,7 +124,7 @@ class CSRFrames(BaseFrames):
         return getattr(self.densified(), name)
 
     @property
-    def flags(self):
+    def flags(self) -> SimpleNamespace:
         """What dask asks after indexing: a view of a much larger chunk is copied then."""
         return SimpleNamespace(
             owndata=self.data.flags.owndata,
@@ -130,7 +135,7 @@ class CSRFrames(BaseFrames):
         )
 
     @property
-    def __array_namespace__(self):
+    def __array_namespace__(self) -> Any:
         # Inherited, it would send array-API callers to the functions of `sparse`, whose integer
         # sums are narrower than NumPy's. Without it they use NumPy, and that comes to us.
         raise AttributeError("CSRFrames follow NumPy's protocols; there is no array namespace.")
@@ -138,49 +143,51 @@ class CSRFrames(BaseFrames):
     def __bool__(self) -> bool:
         return bool(self.todense())
 
-    def _to_scalar(self, builtin):
+    def _to_scalar(self, builtin: Callable) -> Any:
         return builtin(self.todense())
 
-    def __matmul__(self, other):
+    def __matmul__(self, other: Any) -> Any:
         return np.matmul(self, other)
 
-    def dot(self, other):
+    def dot(self, other: Any) -> Any:
         return np.dot(self, other)
 
-    def flatten(self, order="C"):
+    def flatten(self, order: Any = "C") -> np.ndarray:
         return self.todense().flatten(order)
 
-    def round(self, decimals=0, out=None):
+    def round(self, decimals: int = 0, out: Any = None) -> Any:
         return np.round(self, decimals, out=out)
 
     round_ = round
 
-    def clip(self, min=None, max=None, out=None, **kwargs):
+    def clip(self, min: Any = None, max: Any = None, out: Any = None, **kwargs: Any) -> Any:
         return np.clip(self, min, max, out=out, **kwargs)
 
-    def conj(self):
+    def conj(self) -> Any:
         return np.conjugate(self)
 
     conjugate = conj
 
-    def isnan(self):
+    def isnan(self) -> Any:
         return np.isnan(self)
 
-    def isinf(self):
+    def isinf(self) -> Any:
         return np.isinf(self)
 
     @property
-    def real(self):
+    def real(self) -> CSRFrames:
         return self.with_data(np.ascontiguousarray(self.data.real))
 
     @property
-    def imag(self):
+    def imag(self) -> CSRFrames:
         return self.with_data(np.ascontiguousarray(self.data.imag))
 
-    def change_compressed_axes(self, new_compressed_axes):
+    def change_compressed_axes(self, new_compressed_axes: Sequence[int]) -> GCXS:
         return self.to_gcxs().change_compressed_axes(new_compressed_axes)
 
-    def reduce(self, method, axis=(0,), keepdims: bool = False, **kwargs):
+    def reduce(
+        self, method: np.ufunc, axis: int | Sequence[int] | None = (0,), keepdims: bool = False, **kwargs: Any
+    ) -> Any:
         return method.reduce(self, axis=axis, keepdims=keepdims, **kwargs)
 
 
@@ -190,7 +197,13 @@ def _add_reductions() -> None:
     for name in names:
         function = getattr(np, name)
 
-        def method(self, axis=None, *args, _function=function, **kwargs):
+        def method(
+            self: CSRFrames,
+            axis: int | Sequence[int] | None = None,
+            *args: Any,
+            _function: Callable = function,
+            **kwargs: Any,
+        ) -> Any:
             return _function(self, axis, *args, **kwargs)
 
         method.__name__ = name
@@ -199,10 +212,10 @@ def _add_reductions() -> None:
     CSRFrames.amax, CSRFrames.amin = CSRFrames.max, CSRFrames.min
 
 
-def _refuse_in_place():
+def _refuse_in_place() -> None:
     """In-place operators make a new array, as they do for every immutable Python object."""
 
-    def not_in_place(self, other):
+    def not_in_place(self: CSRFrames, other: Any) -> Any:
         return NotImplemented
 
     for name in "add sub mul truediv floordiv mod pow and or xor lshift rshift matmul".split():
@@ -213,7 +226,7 @@ _add_reductions()
 _refuse_in_place()
 
 
-def _restore(data, indices, indptr, shape):
+def _restore(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, ...]) -> CSRFrames:
     return CSRFrames._make(data, indices, indptr, shape)
 
 

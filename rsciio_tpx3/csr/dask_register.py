@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["register_with_dask"]
 
 
-def register_with_dask(kind) -> None:
+def register_with_dask(kind: type[CSRFrames]) -> None:
     """Enter `kind` into dask's tables; called when the class is made, in every process."""
     import dask.array  # noqa: F401  (fills its own tables first)
     from dask.array.backends import percentile_lookup
@@ -45,7 +46,7 @@ def register_with_dask(kind) -> None:
     to_numpy_dispatch.register(kind, lambda frames, **kwargs: frames.todense())
 
 
-def _concatenate(arrays, axis=0, **kwargs):
+def _concatenate(arrays: Iterable, axis: int = 0, **kwargs: Any) -> CSRFrames | np.ndarray:
     # dask joins lists of one in drop_axis and blockwise; NumPy would copy them.
     arrays = list(arrays)
     if len(arrays) == 1:
@@ -53,7 +54,7 @@ def _concatenate(arrays, axis=0, **kwargs):
     return np.concatenate(arrays, axis=axis, **kwargs)
 
 
-def _nannumel(frames: CSRFrames, **kwargs):
+def _nannumel(frames: CSRFrames, **kwargs: Any) -> np.ndarray:
     """How many elements are numbers: all but the entries that are NaN."""
     dtype = kwargs.pop("dtype", np.float64)
     all_elements = numel_of_array(frames, dtype=dtype, **kwargs)
@@ -62,8 +63,8 @@ def _nannumel(frames: CSRFrames, **kwargs):
     return (all_elements - np.asarray(np.sum(np.isnan(frames), **kwargs))).astype(dtype)
 
 
-def _densely(function):
-    def on_dense(*args, **kwargs):
+def _densely(function: Callable) -> Callable:
+    def on_dense(*args: Any, **kwargs: Any) -> Any:
         return function(*dense_all(args), **dense_all(kwargs))
 
     return on_dense

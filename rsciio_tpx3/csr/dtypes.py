@@ -6,7 +6,10 @@ NumPy makes of the square root of one-byte counts; frames keep them, and loops g
 other types are refused where frames are made, so that nothing fails later, far from the cause.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 __all__ = ["carried", "countable", "index_arrays", "is_stored", "native", "native_type", "unmasked", "values_of_frames"]
 
@@ -14,23 +17,23 @@ _STORED = frozenset("?bBhHiIlLqQefdFD")
 _INDEX_TYPES = (np.dtype(np.int32), np.dtype(np.int64))
 
 
-def is_stored(dtype) -> bool:
+def is_stored(dtype: DTypeLike) -> bool:
     """Whether frames may have values of this type, in either byte order."""
     return np.dtype(dtype).char in _STORED
 
 
-def native_type(dtype):
+def native_type(dtype: DTypeLike) -> np.dtype:
     """The type in this machine's byte order."""
     return np.dtype(dtype).newbyteorder("=")
 
 
-def native(array):
+def native(array: ArrayLike) -> np.ndarray:
     """The array in this machine's byte order, not copied where it is already."""
     array = np.asarray(array)
     return array if array.dtype.isnative else array.astype(native_type(array.dtype))
 
 
-def values_of_frames(array):
+def values_of_frames(array: ArrayLike) -> np.ndarray:
     """An array as values of frames: in this machine's byte order.
 
     Raises
@@ -47,13 +50,13 @@ def values_of_frames(array):
     return native(array)
 
 
-def unmasked(array) -> np.ndarray:
+def unmasked(array: ArrayLike) -> np.ndarray:
     """A dense array without the mask that NumPy's masked arrays carry.
 
     Raises
     ------
     ValueError
-        If any value is masked: frames have no masks, and a value that was to be left out would count again.
+        If any value is masked: frames have no masks, and a value that was to be excluded would count again.
     """
     if isinstance(array, np.ma.MaskedArray):
         n = np.ma.count_masked(array)
@@ -65,7 +68,7 @@ def unmasked(array) -> np.ndarray:
     return np.asarray(array)
 
 
-def _remedy(dtype) -> str:
+def _remedy(dtype: np.dtype) -> str:
     if dtype.char == "g":
         return "Convert them first, as with astype(float), where double precision is enough."
     if dtype.char == "G":
@@ -79,7 +82,7 @@ def _remedy(dtype) -> str:
     return "Convert them to numbers first."
 
 
-def index_arrays(indices, indptr):
+def index_arrays(indices: ArrayLike, indptr: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Pixel numbers as int32 or int64 and row pointers as int64, contiguous; copied only where they are something else.
 
     Raises
@@ -94,7 +97,7 @@ def index_arrays(indices, indptr):
     return _signed(indices, "indices", _INDEX_TYPES), _signed(indptr, "indptr", _INDEX_TYPES[1:])
 
 
-def _signed(array, name: str, types) -> np.ndarray:
+def _signed(array: np.ndarray, name: str, types: tuple[np.dtype, ...]) -> np.ndarray:
     if array.dtype not in types:  # false for the other byte order
         large = array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size
         if large and array.max() > np.iinfo(np.int64).max:
@@ -107,14 +110,14 @@ def _signed(array, name: str, types) -> np.ndarray:
     return np.ascontiguousarray(array)
 
 
-def countable(data):
+def countable(data: np.ndarray) -> np.ndarray:
     """Values as compiled loops add them up: bool as 0 and 1, half precision as single."""
     if data.dtype == np.bool_:
         return data.view(np.uint8)
     return data.astype(np.float32) if data.dtype == np.float16 else data
 
 
-def carried(data):
+def carried(data: np.ndarray) -> tuple[np.ndarray, Callable]:
     """Values as compiled loops move them, and how to get values back from what was moved.
 
     Half floats stay behind, and their places are moved.

@@ -7,9 +7,11 @@ in a list but asked of the function itself, with the very operands at hand, so t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 from sparse import SparseArray
 
 from rsciio_tpx3.csr import kernels
@@ -25,7 +27,7 @@ FILLED_SHARE = 1 / 8
 """Share of pixels without an entry that may get one, as by 0 / 0: the frames stay the smaller form up to there."""
 
 
-def call_ufunc(ufunc, method, inputs, kwargs):
+def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     """What ``__array_ufunc__`` of the frames answers: sparse where possible, else NumPy's."""
     out = kwargs.get("out") or ()
     if any(isinstance(o, BaseFrames) for o in out):
@@ -43,13 +45,13 @@ def call_ufunc(ufunc, method, inputs, kwargs):
     return getattr(ufunc, method)(*dense_all(tuple(inputs)), **dense_all(kwargs))
 
 
-def _is_ours(x):
+def _is_ours(x: Any) -> bool:
     """Whether NumPy or we know `x`; dask arrays and signals answer for themselves."""
     known = isinstance(x, np.ndarray | np.generic | SparseArray)
     return known or not hasattr(x, "__array_ufunc__")
 
 
-_FUNCTION_OF = {
+_FUNCTION_OF: dict[np.ufunc, Callable] = {
     np.add: np.sum,
     np.multiply: np.prod,
     np.maximum: np.max,
@@ -59,7 +61,7 @@ _FUNCTION_OF = {
 }
 
 
-def _reduce(ufunc, inputs, kwargs):
+def _reduce(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
     function = _FUNCTION_OF.get(ufunc)
     (frames,) = inputs
     kwargs = dict(kwargs)
@@ -72,12 +74,13 @@ def _reduce(ufunc, inputs, kwargs):
     return function(frames, **kwargs)
 
 
-def _on_entries(ufunc, inputs, kwargs):
+def _on_entries(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
     """The answer computed on stored entries, or NotImplemented if zeros do not stay zero."""
     ours = [x for x in inputs if isinstance(x, BaseFrames)]
     others = [x for x in inputs if not isinstance(x, BaseFrames)]
     if len(ours) == 2 and not others:
-        return _two(ufunc, *inputs, kwargs)
+        a, b = inputs
+        return _two(ufunc, a, b, kwargs)
     if len(ours) != 1 or any(isinstance(x, SparseArray) for x in others):
         return NotImplemented
     (frames,) = ours
@@ -96,9 +99,9 @@ def _on_entries(ufunc, inputs, kwargs):
 _UNCHANGED = np.zeros(0, bool)
 
 
-def _of_zero(ufunc, inputs, kwargs, shape):
+def _of_zero(ufunc: np.ufunc, inputs: tuple, kwargs: dict, shape: tuple[int, ...]) -> np.ndarray | None:
     """What the function makes of zeros: nothing else anywhere (an empty array), values for few of them, or None."""
-    zeros = (np.zeros(1, x.dtype) if isinstance(x, BaseFrames) else _asked(x, shape) for x in inputs)
+    zeros = (np.zeros(1, x.dtype) if isinstance(x, BaseFrames) else _example(x, shape) for x in inputs)
     result = ufunc(*zeros, **kwargs)
     if not is_stored(result.dtype):
         return None
@@ -112,7 +115,7 @@ def _of_zero(ufunc, inputs, kwargs, shape):
     return result if few and _is_image(result, shape) else None
 
 
-def _asked(x, shape):
+def _example(x: Any, shape: tuple[int, ...]) -> Any:
     """An operand as small as it tells the same, or examples of its values where it is there for its type alone."""
     if np.ndim(x) == 0:
         return x
@@ -120,7 +123,7 @@ def _asked(x, shape):
     return probe(x.dtype) if x.size == 0 else compact(x, shape)
 
 
-def probe(dtype) -> np.ndarray:
+def probe(dtype: DTypeLike) -> np.ndarray:
     """Values that tell what a function makes of zeros and an operand that is not known yet: 1, 0 and -1.
 
     A zero of the operand may give NaN (0 / 0), which is left to single chunks.
@@ -129,7 +132,7 @@ def probe(dtype) -> np.ndarray:
     return np.array([1, 0, -1] if dtype.kind in "ifc" else [1, 0, 2]).astype(dtype)
 
 
-def compact(x, shape):
+def compact(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The array without the repetitions of broadcasting along axes of `shape`, along which it broadcasts again."""
     first = x.ndim - len(shape)
     repeats = (
@@ -139,13 +142,13 @@ def compact(x, shape):
     return x[tuple(slice(0, 1) if again else slice(None) for again in repeats)]
 
 
-def _is_image(x, shape):
+def _is_image(x: np.ndarray, shape: tuple[int, ...]) -> bool:
     """Whether the array has one value for each frame, or one for each pixel of the detector."""
     x = x.reshape((1,) * (len(shape) - x.ndim) + x.shape)
     return x.shape[-2:] == (1, 1) or x.shape[:-2] == (1,) * (len(shape) - 2)
 
 
-def _with_filled(values, frames: CSRFrames, filled):
+def _with_filled(values: np.ndarray, frames: CSRFrames, filled: np.ndarray) -> CSRFrames:
     """Frames with other values, and with entries where zeros became something: whole frames, or pixels of all."""
     filled = filled.reshape((1,) * (len(frames.shape) - filled.ndim) + filled.shape)
     if filled.shape[-2:] == (1, 1):
@@ -166,7 +169,7 @@ def _with_filled(values, frames: CSRFrames, filled):
     return drop_zeros(frames._make(made, pixels, indptr, frames.shape))
 
 
-def _values_at(x, frames: CSRFrames):
+def _values_at(x: Any, frames: CSRFrames) -> Any:
     """What of the operand `x` meets each stored entry; None if it does not broadcast to us."""
     if np.ndim(x) == 0:
         return x
@@ -192,7 +195,7 @@ def _values_at(x, frames: CSRFrames):
     return x[tuple(place if n > 1 else 0 for place, n in zip(places, x.shape, strict=True))]
 
 
-def _two(ufunc, a, b, kwargs):
+def _two(ufunc: np.ufunc, a: CSRFrames, b: CSRFrames, kwargs: dict) -> Any:
     """Two stacks of equal shape, entry by entry of the union of their pixels."""
     if a.shape != b.shape:
         return NotImplemented
@@ -206,7 +209,9 @@ def _two(ufunc, a, b, kwargs):
     return drop_zeros(a._make(values, pixels, indptr, a.shape))
 
 
-def _union(frames: CSRFrames, indices, indptr):
+def _union(
+    frames: CSRFrames, indices: np.ndarray, indptr: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pixels of the frames and of other rows together: where each comes from in both (-1 for nowhere), and the rows."""
     room = frames.data.size + indices.size
     from_a, from_b = np.empty(room, np.int64), np.empty(room, np.int64)
@@ -218,13 +223,13 @@ def _union(frames: CSRFrames, indices, indptr):
     return from_a[:n], from_b[:n], pixels[:n].copy(), ends
 
 
-def _taken(data, entries):
+def _taken(data: np.ndarray, entries: np.ndarray) -> np.ndarray:
     out = np.zeros(entries.size, dtype=data.dtype)
     there = entries >= 0
     out[there] = data[entries[there]]
     return out
 
 
-def cleaned(values, frames: CSRFrames):
+def cleaned(values: np.ndarray, frames: CSRFrames) -> CSRFrames:
     """New frames without stored zeros; the pixels are shared where none appeared."""
     return drop_zeros(frames.with_data(values))

@@ -4,9 +4,15 @@ Whatever is not in the table, and whatever a function in it declines with NotImp
 computes on dense copies.
 """
 
+from __future__ import annotations
+
+import functools
 import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from rsciio_tpx3.csr import kernels, reductions
 from rsciio_tpx3.csr.base import BaseFrames, dense_all
@@ -14,12 +20,15 @@ from rsciio_tpx3.csr.dtypes import carried
 from rsciio_tpx3.csr.elementwise import cleaned
 from rsciio_tpx3.csr.indexing import take_rows
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+
 __all__ = ["call", "concatenate", "reshape"]
 
-_TABLE = {}
+_TABLE: dict[Callable, Callable] = {}
 
 
-def call(func, args, kwargs):
+def call(func: Callable, args: tuple, kwargs: dict) -> Any:
     """What ``__array_function__`` of the frames answers."""
     ours = _TABLE.get(func)
     if ours is not None:
@@ -29,8 +38,8 @@ def call(func, args, kwargs):
     return func(*dense_all(args), **dense_all(kwargs))
 
 
-def _answers(*functions):
-    def enter(ours):
+def _answers(*functions: Callable) -> Callable:
+    def enter(ours: Callable) -> Callable:
         for function in functions:
             _TABLE[function] = ours
         return ours
@@ -42,7 +51,7 @@ def _answers(*functions):
 
 
 @_answers(np.reshape)
-def reshape(a, shape, order="C", **kwargs):
+def reshape(a: Any, shape: Any, order: Any = "C", **kwargs: Any) -> Any:
     """A view with other navigation axes; anything that touches the detector axes is dense."""
     if not isinstance(a, BaseFrames):
         return NotImplemented
@@ -57,7 +66,7 @@ def reshape(a, shape, order="C", **kwargs):
 
 
 @_answers(np.transpose)
-def _transpose(a, axes=None):
+def _transpose(a: CSRFrames, axes: Sequence[int] | None = None) -> Any:
     ndim = len(a.shape)
     axes = tuple(range(ndim))[::-1] if axes is None else axes
     axes = reductions.axis_tuple(axes, ndim)
@@ -68,7 +77,7 @@ def _transpose(a, axes=None):
 
 
 @_answers(np.moveaxis)
-def _moveaxis(a, source, destination):
+def _moveaxis(a: CSRFrames, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     ndim = len(a.shape)
     order = np.moveaxis(np.empty((0,) * ndim), source, destination)  # checks the arguments
     source = reductions.axis_tuple(source, order.ndim)
@@ -80,50 +89,50 @@ def _moveaxis(a, source, destination):
 
 
 @_answers(np.swapaxes)
-def _swapaxes(a, axis1, axis2):
+def _swapaxes(a: CSRFrames, axis1: int, axis2: int) -> Any:
     axes = list(range(len(a.shape)))
     axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
     return np.transpose(a, tuple(axes))
 
 
 @_answers(np.rollaxis)
-def _rollaxis(a, axis, start=0):
+def _rollaxis(a: CSRFrames, axis: int, start: int = 0) -> Any:
     order = np.rollaxis(np.empty(tuple(range(len(a.shape)))), axis, start)
     return np.transpose(a, order.shape)
 
 
 @_answers(np.expand_dims)
-def _expand_dims(a, axis):
+def _expand_dims(a: CSRFrames, axis: int | Sequence[int]) -> Any:
     shape = np.expand_dims(_nothing_of_shape(a), axis).shape
     return reshape(a, shape) if shape[-2:] == a.sig_shape else NotImplemented
 
 
 @_answers(np.squeeze)
-def _squeeze(a, axis=None):
+def _squeeze(a: CSRFrames, axis: int | Sequence[int] | None = None) -> Any:
     return reshape(a, np.squeeze(_nothing_of_shape(a), axis).shape)
 
 
-def _nothing_of_shape(a):
+def _nothing_of_shape(a: CSRFrames) -> np.ndarray:
     """An array of this shape that takes no memory, to ask NumPy what becomes of the shape."""
     return np.broadcast_to(np.zeros((), dtype=np.bool_), a.shape)
 
 
 @_answers(np.atleast_1d, np.atleast_2d, np.atleast_3d)
-def _atleast(*arrays):
+def _atleast(*arrays: Any) -> Any:
     if len(arrays) != 1 or len(arrays[0].shape) < 3:
         return NotImplemented
     return arrays[0]
 
 
 @_answers(np.flip)
-def _flip(m, axis=None):
+def _flip(m: CSRFrames, axis: int | Sequence[int] | None = None) -> Any:
     axes = reductions.normalize_axes(axis, len(m.shape))
     turn = (slice(None, None, -1) if i in axes else slice(None) for i in range(len(m.shape)))
     return m[tuple(turn)]
 
 
 @_answers(np.broadcast_to)
-def _broadcast_to(array, shape, subok=False):
+def _broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     shape = (shape,) if np.isscalar(shape) else tuple(shape)
     if not isinstance(array, BaseFrames) or shape[-2:] != array.sig_shape:
         return NotImplemented
@@ -132,7 +141,7 @@ def _broadcast_to(array, shape, subok=False):
 
 
 @_answers(np.take)
-def _take(a, indices, axis=None, out=None, mode="raise"):
+def _take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
     if axis is None or out is not None or mode != "raise" or not isinstance(a, BaseFrames):
         return NotImplemented
     axis %= len(a.shape)
@@ -147,7 +156,7 @@ def _take(a, indices, axis=None, out=None, mode="raise"):
 
 
 @_answers(np.concatenate)
-def concatenate(arrays, axis=0, out=None, **kwargs):
+def concatenate(arrays: Iterable, axis: int | None = 0, out: Any = None, **kwargs: Any) -> Any:
     """Frames joined along any axis; dense if one of them is dense, or types differ."""
     arrays = list(arrays)
     if out is not None or kwargs or axis is None:
@@ -167,7 +176,7 @@ def concatenate(arrays, axis=0, out=None, **kwargs):
     return _join_rows(arrays, axis)
 
 
-def _join_rows(arrays, axis):
+def _join_rows(arrays: list[CSRFrames], axis: int) -> CSRFrames:
     total = sum(a.shape[axis] for a in arrays)
     shape = arrays[0].shape[:axis] + (total,) + arrays[0].shape[axis + 1 :]
     starts = np.cumsum([0] + [a.data.size for a in arrays])
@@ -183,30 +192,30 @@ def _join_rows(arrays, axis):
     return take_rows(stacked, np.concatenate(rows, axis))
 
 
-def _join_detectors(arrays, axis):
+def _join_detectors(arrays: list[CSRFrames], axis: int) -> CSRFrames:
     """Detector pieces side by side: each keeps its entries, at new pixel numbers."""
     along_y = axis == arrays[0].n_nav
     total = sum(a.shape[axis] for a in arrays)
     shape = arrays[0].shape[:axis] + (total,) + arrays[0].shape[axis + 1 :]
     width = shape[-1]
-    rows, pixels, offset = [], [], 0
+    all_rows, all_pixels, offset = [], [], 0
     for a in arrays:
         y, x = np.divmod(a.indices.astype(np.int64), max(a.shape[-1], 1))
         y, x = (y + offset, x) if along_y else (y, x + offset)
         offset += a.shape[axis]
-        rows.append(a.rows())
-        pixels.append(y * width + x)
-    rows, pixels = np.concatenate(rows), np.concatenate(pixels)
+        all_rows.append(a.rows())
+        all_pixels.append(y * width + x)
+    rows, pixels = np.concatenate(all_rows), np.concatenate(all_pixels)
     order = np.argsort(rows, kind="stable")
     data, back = carried(np.concatenate([a.data for a in arrays])[order])
     indices = pixels[order].astype(arrays[0].indices.dtype)
-    indptr = sum(a.indptr for a in arrays)
+    indptr = functools.reduce(np.add, (a.indptr for a in arrays))
     kernels.sort_rows(data, indices, indptr)
     return arrays[0]._make(back(data), indices, indptr, shape)
 
 
 @_answers(np.stack)
-def _stack(arrays, axis=0, out=None, **kwargs):
+def _stack(arrays: Iterable, axis: int = 0, out: Any = None, **kwargs: Any) -> Any:
     arrays = list(arrays)
     if out is not None or kwargs or not all(isinstance(a, BaseFrames) for a in arrays):
         return NotImplemented
@@ -221,7 +230,7 @@ def _stack(arrays, axis=0, out=None, **kwargs):
 
 
 @_answers(np.where)
-def _where(condition, *choice):
+def _where(condition: Any, *choice: Any) -> Any:
     """``where(mask, frames, 0)`` and ``where(mask, 0, frames)`` are products with a mask."""
     if len(choice) != 2 or isinstance(condition, BaseFrames):
         return NotImplemented
@@ -240,14 +249,14 @@ def _where(condition, *choice):
 
 
 @_answers(np.round, np.around)
-def _round(a, decimals=0, out=None):
+def _round(a: CSRFrames, decimals: int = 0, out: Any = None) -> Any:
     if out is not None or a.dtype.kind not in "iuf":
         return NotImplemented
     return cleaned(np.round(a.data, decimals), a)
 
 
 @_answers(np.clip)
-def _clip(a, *args, out=None, **kwargs):
+def _clip(a: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
     if out is not None or not isinstance(a, BaseFrames):
         return NotImplemented
     bounds = [*args, *kwargs.values()]
@@ -259,62 +268,64 @@ def _clip(a, *args, out=None, **kwargs):
 
 
 @_answers(np.nan_to_num)
-def _nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
+def _nan_to_num(
+    x: CSRFrames, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> CSRFrames:
     return cleaned(np.nan_to_num(x.data, nan=nan, posinf=posinf, neginf=neginf), x)
 
 
 @_answers(np.real)
-def _real(val):
+def _real(val: CSRFrames) -> CSRFrames:
     return val.real
 
 
 @_answers(np.copy)
-def _copy(a, order="K", subok=False):
+def _copy(a: CSRFrames, order: str = "K", subok: bool = False) -> CSRFrames:
     return a.copy()
 
 
 @_answers(np.shape)
-def _shape(a):
+def _shape(a: CSRFrames) -> tuple[int, ...]:
     return a.shape
 
 
 @_answers(np.ndim)
-def _ndim(a) -> int:
+def _ndim(a: CSRFrames) -> int:
     return len(a.shape)
 
 
 @_answers(np.size)
-def _size(a, axis=None):
+def _size(a: CSRFrames, axis: int | None = None) -> int:
     return a.size if axis is None else _nothing_of_shape(a).shape[axis]
 
 
 @_answers(np.result_type)
-def _result_type(*args):
+def _result_type(*args: Any) -> np.dtype:
     return np.result_type(*(_typed(a) for a in args))
 
 
 @_answers(np.can_cast)
-def _can_cast(from_, to, casting="safe"):
+def _can_cast(from_: CSRFrames, to: DTypeLike, casting: Any = "safe") -> bool:
     return np.can_cast(_typed(from_).dtype, to, casting)
 
 
 @_answers(np.iscomplexobj, np.isrealobj)
-def _declined(x):
+def _declined(x: Any) -> Any:
     return NotImplemented
 
 
 @_answers(np.iscomplexobj)
-def _iscomplexobj(x):
+def _iscomplexobj(x: CSRFrames) -> bool:
     return x.dtype.kind == "c"
 
 
-def _typed(a):
+def _typed(a: Any) -> Any:
     return np.empty((0,) * len(a.shape), a.dtype) if isinstance(a, BaseFrames) else a
 
 
 # zeros_like and its kin make buffers that the caller writes into, so they are ndarrays.
-def _like(function):
-    def ours(prototype, *args, **kwargs):
+def _like(function: Callable) -> Callable:
+    def ours(prototype: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(prototype, BaseFrames):
             return NotImplemented
         return function(_nothing_of_shape(prototype).view(), *args, **_full(prototype, kwargs))
@@ -322,7 +333,7 @@ def _like(function):
     return ours
 
 
-def _full(prototype, kwargs):
+def _full(prototype: CSRFrames, kwargs: dict) -> dict:
     kwargs = dict(kwargs)
     kwargs["dtype"] = kwargs.get("dtype") or prototype.dtype
     kwargs["order"] = "C"
@@ -336,85 +347,135 @@ for _function in (np.zeros_like, np.ones_like, np.empty_like):
 
 # -- reductions ----------------------------------------------------------------------------------
 
-_NOT_GIVEN = np._NoValue
+_NO_VALUE = np._NoValue
 
 
-def _plain(a, out, extras) -> bool:
-    """Whether a reduction was asked for without the options that only NumPy handles."""
-    asked = (v is not _NOT_GIVEN and v is not True for v in extras)
-    return isinstance(a, BaseFrames) and out is None and not any(asked)
+def _plain(a: Any, out: Any, extras: tuple) -> bool:
+    """Whether a reduction was requested without the options that only NumPy handles."""
+    unusual = (v is not _NO_VALUE and v is not True for v in extras)
+    return isinstance(a, BaseFrames) and out is None and not any(unusual)
 
 
-def _flag(keepdims) -> bool:
-    return keepdims is not _NOT_GIVEN and bool(keepdims)
+def _flag(keepdims: Any) -> bool:
+    return keepdims is not _NO_VALUE and bool(keepdims)
 
 
 @_answers(np.sum)
-def _sum(a, axis=None, dtype=None, out=None, keepdims=False, initial=_NOT_GIVEN, where=True):
-    if initial is not _NOT_GIVEN or not _plain(a, out, (where,)):
+def _sum(
+    a: Any,
+    axis: int | Sequence[int] | None = None,
+    dtype: DTypeLike | None = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = _NO_VALUE,
+    where: Any = True,
+) -> Any:
+    if initial is not _NO_VALUE or not _plain(a, out, (where,)):
         return NotImplemented
     return reductions.sum_over(a, axis, dtype, _flag(keepdims))
 
 
 @_answers(np.mean)
-def _mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=True):
+def _mean(
+    a: Any,
+    axis: int | Sequence[int] | None = None,
+    dtype: DTypeLike | None = None,
+    out: Any = None,
+    keepdims: Any = False,
+    *,
+    where: Any = True,
+) -> Any:
     if not _plain(a, out, (where,)):
         return NotImplemented
     return reductions.mean(a, axis, dtype, _flag(keepdims))
 
 
 @_answers(np.max)
-def _max(a, axis=None, out=None, keepdims=False, initial=_NOT_GIVEN, where=True):
-    if initial is not _NOT_GIVEN or not _plain(a, out, (where,)):
+def _max(
+    a: Any,
+    axis: int | Sequence[int] | None = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = _NO_VALUE,
+    where: Any = True,
+) -> Any:
+    if initial is not _NO_VALUE or not _plain(a, out, (where,)):
         return NotImplemented
     return reductions.extreme(a, True, axis, _flag(keepdims))
 
 
 @_answers(np.min)
-def _min(a, axis=None, out=None, keepdims=False, initial=_NOT_GIVEN, where=True):
-    if initial is not _NOT_GIVEN or not _plain(a, out, (where,)):
+def _min(
+    a: Any,
+    axis: int | Sequence[int] | None = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = _NO_VALUE,
+    where: Any = True,
+) -> Any:
+    if initial is not _NO_VALUE or not _plain(a, out, (where,)):
         return NotImplemented
     return reductions.extreme(a, False, axis, _flag(keepdims))
 
 
 @_answers(np.any)
-def _any(a, axis=None, out=None, keepdims=False, *, where=True):
+def _any(
+    a: Any, axis: int | Sequence[int] | None = None, out: Any = None, keepdims: Any = False, *, where: Any = True
+) -> Any:
     if not _plain(a, out, (where,)):
         return NotImplemented
     return reductions.logical(a, True, axis, _flag(keepdims))
 
 
 @_answers(np.all)
-def _all(a, axis=None, out=None, keepdims=False, *, where=True):
+def _all(
+    a: Any, axis: int | Sequence[int] | None = None, out: Any = None, keepdims: Any = False, *, where: Any = True
+) -> Any:
     if not _plain(a, out, (where,)):
         return NotImplemented
     return reductions.logical(a, False, axis, _flag(keepdims))
 
 
 @_answers(np.count_nonzero)
-def _count_nonzero(a, axis=None, *, keepdims=False):
+def _count_nonzero(a: CSRFrames, axis: int | Sequence[int] | None = None, *, keepdims: Any = False) -> Any:
     answer = reductions.sum_over(a.with_data(a.data != 0), axis, np.intp, _flag(keepdims))
     return answer if answer is NotImplemented or answer.ndim else int(answer)
 
 
 @_answers(np.var)
-def _var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **extras):
+def _var(
+    a: Any,
+    axis: int | Sequence[int] | None = None,
+    dtype: DTypeLike | None = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = False,
+    **extras: Any,
+) -> Any:
     if extras or not _plain(a, out, ()):
         return NotImplemented
     return reductions.var(a, axis, dtype, ddof, _flag(keepdims))
 
 
 @_answers(np.std)
-def _std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **extras):
+def _std(
+    a: Any,
+    axis: int | Sequence[int] | None = None,
+    dtype: DTypeLike | None = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = False,
+    **extras: Any,
+) -> Any:
     if extras or not _plain(a, out, ()):
         return NotImplemented
     return reductions.std(a, axis, dtype, ddof, _flag(keepdims))
 
 
-def _without_nan(ours):
+def _without_nan(ours: Callable) -> Callable:
     """The nan-function of a reduction: the same wherever there is no NaN to skip."""
 
-    def answer(a, *args, **kwargs):
+    def answer(a: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(a, BaseFrames) or np.isnan(a.data).any():
             return NotImplemented
         return ours(a, *args, **kwargs)

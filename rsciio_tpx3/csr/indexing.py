@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rsciio_tpx3.csr import kernels
 from rsciio_tpx3.csr.base import dense_all
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["crop", "getitem", "take_rows"]
 
+_RUN_ROWS = 4
+"""Rows of a run from which on a copy of each run takes less time than finding each entry."""
 
-def getitem(frames: CSRFrames, key):
+
+def getitem(frames: CSRFrames, key: Any) -> Any:
     """`frames[key]` as NumPy defines it.
 
-    A view where whole neighbouring frames are asked for, `CSRFrames` where both detector axes
+    A view where whole neighbouring frames are requested, `CSRFrames` where both detector axes
     stay, an ndarray where one frame or less is left.
     """
     if type(key) is not tuple:
@@ -35,23 +39,22 @@ def getitem(frames: CSRFrames, key):
         dense = frames.densified()[key]
         # dask learns from an array without elements what chunks will be, and asks for more axes
         # at its end also where the new ones are navigation axes (`dask.array.utils.meta_from_array`).
-        asked_by_dask = frames.size == 0 and key[0] is Ellipsis and all(k is None for k in key[1:])
-        return frames.from_dense(dense) if asked_by_dask else dense
+        requested_by_dask = frames.size == 0 and key[0] is Ellipsis and all(k is None for k in key[1:])
+        return frames.from_dense(dense) if requested_by_dask else dense
     nav_key, sig_key = parts
     if len(nav_key) == frames.n_nav and all(_is_integer(k) for k in nav_key):
         return _one_frame(frames, nav_key)[sig_key]
     rows = _rows_of(frames.nav_shape, nav_key)
-    cropped = crop(frames, rows, sig_key)
-    if cropped.n_nav == 0:
-        cropped = cropped.frame(0)
+    frames_left = crop(frames, rows, sig_key)
+    cropped = frames_left if frames_left.n_nav else frames_left.frame(0)
     if not any(_is_integer(k) for k in sig_key):
         return cropped
     # An integer drops its detector axis: what is left of it after the crop is one line or pixel.
-    drop = tuple(0 if _is_integer(k) else slice(None) for k in sig_key)
-    return np.asarray(cropped)[(Ellipsis, *drop)]
+    drop = (Ellipsis, *(0 if _is_integer(k) else slice(None) for k in sig_key))
+    return np.asarray(cropped)[drop]
 
 
-def take_rows(frames: CSRFrames, rows):
+def take_rows(frames: CSRFrames, rows: ArrayLike) -> CSRFrames:
     """The frames whose numbers are in `rows`, any shape; a view if they are neighbours."""
     rows = np.asarray(rows)
     shape = rows.shape + frames.shape[-2:]
@@ -67,12 +70,26 @@ def take_rows(frames: CSRFrames, rows):
     counts = (frames.indptr[1:] - frames.indptr[:-1])[flat]
     indptr = np.zeros(flat.size + 1, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
+    data, indices = _entries_of_rows(frames, flat, counts, indptr)
+    return frames._make(data, indices, indptr, shape)
+
+
+def _entries_of_rows(
+    frames: CSRFrames, rows: np.ndarray, counts: np.ndarray, indptr: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and pixels of rows in any order."""
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    if breaks.size * _RUN_ROWS < rows.size:  # runs of neighbours are copied as they are
+        first, last = rows[np.append(0, breaks)], rows[np.append(breaks, rows.size) - 1]
+        spans = [slice(a, b) for a, b in zip(frames.indptr[first].tolist(), frames.indptr[last + 1].tolist())]
+        data, indices = (np.concatenate([part[span] for span in spans]) for part in (frames.data, frames.indices))
+        return data, indices
     # Entry k of new row r comes from the start of the old row plus k.
-    entries = np.arange(indptr[-1]) + np.repeat(frames.indptr[flat] - indptr[:-1], counts)
-    return frames._make(frames.data[entries], frames.indices[entries], indptr, shape)
+    entries = np.arange(indptr[-1]) + np.repeat(frames.indptr[rows] - indptr[:-1], counts)
+    return frames.data[entries], frames.indices[entries]
 
 
-def crop(frames: CSRFrames, rows, sig_key):
+def crop(frames: CSRFrames, rows: ArrayLike, sig_key: tuple) -> CSRFrames:
     """Frames `rows` with slices (or integers, kept as length one) of the detector axes."""
     height, width = frames.shape[-2:]
     y_kept, x_kept = (np.atleast_1d(np.arange(n)[k]) for n, k in zip((height, width), sig_key, strict=True))
@@ -80,14 +97,15 @@ def crop(frames: CSRFrames, rows, sig_key):
         return take_rows(frames, rows)
     rows = np.asarray(rows)
     flat = np.ascontiguousarray(rows, dtype=np.int64).ravel()
-    y_of, x_of = _new_place(y_kept, height), _new_place(x_kept, width)
+    place = _places(y_kept, x_kept, (height, width))
     counts = np.zeros(flat.size, dtype=np.int64)
     values, back = carried(frames.data)
-    args = (values, frames.indices, frames.indptr, flat, width, y_of, x_of, x_kept.size)
-    n_kept = kernels.crop_rows(*args, counts, values[:0].copy(), frames.indices[:0].copy())
-    data = np.empty(n_kept, dtype=values.dtype)
-    indices = np.empty(n_kept, dtype=frames.indices.dtype)
-    kernels.crop_rows(*args, counts, data, indices)
+    room = int((frames.indptr[flat + 1] - frames.indptr[flat]).sum())
+    data, indices = np.empty(room, values.dtype), np.empty(room, frames.indices.dtype)
+    n_kept = kernels.crop_rows(values, frames.indices, frames.indptr, flat, place, counts, data, indices)
+    # given back to the system where they are, without a copy
+    data.resize(n_kept, refcheck=False)
+    indices.resize(n_kept, refcheck=False)
     indptr = np.zeros(flat.size + 1, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
     if _reverses(y_kept) or _reverses(x_kept):
@@ -95,7 +113,7 @@ def crop(frames: CSRFrames, rows, sig_key):
     return frames._make(back(data), indices, indptr, rows.shape + (y_kept.size, x_kept.size))
 
 
-def _split(key, n_nav):
+def _split(key: tuple, n_nav: int) -> tuple[tuple, tuple] | None:
     """Navigation and detector part of a key, or None where only NumPy knows what it means."""
     if any(_is_fancy(k) and np.ndim(k) > 1 for k in key):
         return None
@@ -117,13 +135,13 @@ def _split(key, n_nav):
     if len(sig) != 2 or not all(_is_integer(k) or isinstance(k, slice) for k in sig):
         return None
     fancy = any(_is_fancy(k) for k in nav)
-    # Beside an array an integer is an array too, and NumPy moves the axes of both to the front.
+    # Next to an array an integer is an array too, and NumPy moves the axes of both to the front.
     if fancy and any(_is_integer(k) for k in sig):
         return None
     return tuple(nav), sig
 
 
-def _rows_of(nav_shape, nav_key):
+def _rows_of(nav_shape: tuple[int, ...], nav_key: tuple) -> np.ndarray:
     """The numbers of the rows that the key asks for, in the shape that NumPy gives them."""
     if any(_is_fancy(k) for k in nav_key):
         return np.arange(math.prod(nav_shape)).reshape(nav_shape)[nav_key]
@@ -142,7 +160,7 @@ def _rows_of(nav_shape, nav_key):
     return rows
 
 
-def _picked(k, n):
+def _picked(k: Any, n: int) -> Any:
     """Places on an axis of length `n`: a number for an integer, an array for a slice."""
     if isinstance(k, slice):
         return np.arange(*k.indices(n))
@@ -151,7 +169,7 @@ def _picked(k, n):
     return int(k) % n
 
 
-def _one_frame(frames: CSRFrames, nav_key):
+def _one_frame(frames: CSRFrames, nav_key: tuple) -> np.ndarray:
     row = 0
     for k, n in zip(nav_key, frames.nav_shape, strict=True):
         row = row * n + _picked(k, n)
@@ -166,15 +184,16 @@ def _is_fancy(k: Any) -> bool:
     return not (k is None or k is Ellipsis or isinstance(k, slice) or _is_integer(k))
 
 
-def _is_whole(kept, n):
+def _is_whole(kept: np.ndarray, n: int) -> bool:
     return kept.size == n and (n == 0 or (kept[0] == 0 and not _reverses(kept)))
 
 
-def _reverses(kept):
+def _reverses(kept: np.ndarray) -> bool:
     return kept.size > 1 and kept[1] < kept[0]
 
 
-def _new_place(kept, n):
-    place = np.full(n, -1, dtype=np.int64)
-    place[kept] = np.arange(kept.size)
-    return place
+def _places(y_kept: np.ndarray, x_kept: np.ndarray, sig_shape: tuple[int, ...]) -> np.ndarray:
+    """The pixel that each pixel of the detector becomes in a cut-out; -1 outside of it."""
+    place = np.full(sig_shape, -1, dtype=np.int32 if math.prod(sig_shape) < 2**31 else np.int64)
+    place[np.ix_(y_kept, x_kept)] = np.arange(y_kept.size * x_kept.size).reshape(y_kept.size, x_kept.size)
+    return place.ravel()

@@ -73,7 +73,9 @@ def sum_rows(data: np.ndarray, indptr: np.ndarray, out: np.ndarray) -> None:
 
 
 @_jit
-def sum_lines(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: int, along_y, out: np.ndarray) -> None:
+def sum_lines(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: int, along_y: bool, out: np.ndarray
+) -> None:
     """Add up one detector axis: `out` is (rows, width) if `along_y`, else (rows, height)."""
     for row in range(indptr.size - 1):
         for entry in range(indptr[row], indptr[row + 1]):
@@ -82,7 +84,7 @@ def sum_lines(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: 
 
 
 @_jit
-def max_columns(data: np.ndarray, indices: np.ndarray, out: np.ndarray, stored) -> None:
+def max_columns(data: np.ndarray, indices: np.ndarray, out: np.ndarray, stored: np.ndarray) -> None:
     """Largest stored entry of each pixel, and how many entries each pixel has."""
     for entry in range(data.size):
         pixel = indices[entry]
@@ -102,7 +104,7 @@ def max_counts(data: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
 
 
 @_jit
-def min_columns(data: np.ndarray, indices: np.ndarray, out: np.ndarray, stored) -> None:
+def min_columns(data: np.ndarray, indices: np.ndarray, out: np.ndarray, stored: np.ndarray) -> None:
     """Smallest stored entry of each pixel, and how many entries each pixel has."""
     for entry in range(data.size):
         pixel = indices[entry]
@@ -137,7 +139,9 @@ def min_rows(data: np.ndarray, indptr: np.ndarray, out: np.ndarray) -> None:
 
 
 @_jit
-def squares_columns(data: np.ndarray, indices: np.ndarray, mean, out: np.ndarray, stored) -> None:
+def squares_columns(
+    data: np.ndarray, indices: np.ndarray, mean: np.ndarray, out: np.ndarray, stored: np.ndarray
+) -> None:
     """Squared distances of the stored entries from the mean of their pixel."""
     for entry in range(data.size):
         pixel = indices[entry]
@@ -157,7 +161,7 @@ def powers_columns(data: np.ndarray, indices: np.ndarray, sums: np.ndarray) -> N
 
 
 @_jit
-def powers_rows(data: np.ndarray, indptr: np.ndarray, total, squares) -> None:
+def powers_rows(data: np.ndarray, indptr: np.ndarray, total: np.ndarray, squares: np.ndarray) -> None:
     """Sums of the entries and of their squares for each row, int64."""
     for row in range(indptr.size - 1):
         one, two = np.int64(0), np.int64(0)
@@ -171,7 +175,7 @@ def powers_rows(data: np.ndarray, indptr: np.ndarray, total, squares) -> None:
 
 
 @_jit
-def squares_rows(data: np.ndarray, indptr: np.ndarray, mean, out: np.ndarray) -> None:
+def squares_rows(data: np.ndarray, indptr: np.ndarray, mean: np.ndarray, out: np.ndarray) -> None:
     """Squared distances of the stored entries from the mean of their row."""
     for row in range(indptr.size - 1):
         total = 0.0
@@ -187,33 +191,25 @@ def crop_rows(
     indices: np.ndarray,
     indptr: np.ndarray,
     rows: np.ndarray,
-    width: int,
-    y_of,
-    x_of,
-    new_width: int,
+    place: np.ndarray,
     counts: np.ndarray,
     out: np.ndarray,
     pixels: np.ndarray,
-):
+) -> int:
     """Keep the entries of `rows` whose pixel lies in a cut-out of the detector.
 
-    `y_of` and `x_of` map an old coordinate to the new one, or to -1 outside the cut-out. Returns
-    the number of entries; `counts` (rows,) takes those of each row. A first call with empty `out`
-    and `pixels` counts only.
+    `place`, shape (pixels,), is the pixel that each pixel becomes, or -1 outside the cut-out. `out` and `pixels` have
+    room for all entries of the rows. Returns the number of entries kept; `counts` (rows,) takes those of each row.
     """
     n_kept = 0
-    write = out.size > 0
     for k in range(rows.size):
         before = n_kept
         for entry in range(indptr[rows[k]], indptr[rows[k] + 1]):
-            pixel = indices[entry]
-            y = y_of[pixel // width]
-            x = x_of[pixel % width]
-            if y >= 0 and x >= 0:
-                if write:
-                    out[n_kept] = data[entry]
-                    pixels[n_kept] = y * new_width + x
-                n_kept += 1
+            pixel = place[np.uint64(indices[entry])]
+            # each is written, and written over where it was not to be kept, so that nothing has to be decided
+            out[n_kept] = data[entry]
+            pixels[n_kept] = pixel
+            n_kept += pixel >= 0
         counts[k] = n_kept - before
     return n_kept
 
@@ -223,13 +219,13 @@ def merge_rows(
     data: np.ndarray,
     indices: np.ndarray,
     indptr: np.ndarray,
-    group_rows,
-    group_start,
+    group_rows: np.ndarray,
+    group_start: np.ndarray,
     scratch: np.ndarray,
     counts: np.ndarray,
     out: np.ndarray,
     pixels: np.ndarray,
-):
+) -> int:
     """Add up groups of rows; `out` and `pixels` have room for all their entries.
 
     Group `g` holds ``group_rows[group_start[g]:group_start[g + 1]]``; `scratch` (pixels,) holds
@@ -274,7 +270,16 @@ def sort_rows(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray) -> None
 
 
 @_jit
-def align_rows(indices_a, indptr_a, indices_b, indptr_b, from_a, from_b, pixels: np.ndarray, counts: np.ndarray):
+def align_rows(
+    indices_a: np.ndarray,
+    indptr_a: np.ndarray,
+    indices_b: np.ndarray,
+    indptr_b: np.ndarray,
+    from_a: np.ndarray,
+    from_b: np.ndarray,
+    pixels: np.ndarray,
+    counts: np.ndarray,
+) -> int:
     """Walk two sorted arrays together and write the union of their pixels.
 
     `from_a` and `from_b` take the number of the entry in each array, or -1 where it has none.

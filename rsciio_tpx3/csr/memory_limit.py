@@ -9,7 +9,9 @@ is free.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from dask.utils import format_bytes, parse_bytes
@@ -21,7 +23,7 @@ __all__ = ["DenseMemoryError", "check", "get_limit", "save_limit", "set_limit"]
 
 VARIABLE = "HYPERSPY_SPARSE_MEMORY_LIMIT"
 
-NEVER_ASKED = 2**28
+ALWAYS_ALLOWED = 2**28
 """Bytes below which a chunk becomes dense without asking: twice the size that chunks aim at."""
 
 _limit = None
@@ -31,7 +33,7 @@ class DenseMemoryError(LimitError, MemoryError):
     """A step would make more of the data dense than the limit allows."""
 
 
-def set_limit(limit) -> None:
+def set_limit(limit: int | str | None) -> None:
     """Set the size that a signal may have to become dense, for this session.
 
     Parameters
@@ -51,8 +53,8 @@ def set_limit(limit) -> None:
     _limit = None if limit is None else _in_bytes(limit, "set_limit")
 
 
-def save_limit(limit) -> None:
-    """Keep the limit for later sessions, in a file beside HyperSpy's own preferences.
+def save_limit(limit: int | str | None) -> None:
+    """Keep the limit for later sessions, in a file next to HyperSpy's own preferences.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def save_limit(limit) -> None:
     write_text(path, text + "\n")
 
 
-def get_limit(limit=None):
+def get_limit(limit: int | str | None = None) -> int:
     """The limit in bytes that holds now; `limit`, where given, wins."""
     if limit is not None:
         return _in_bytes(limit, "memory_limit")
@@ -81,7 +83,7 @@ def get_limit(limit=None):
     return _free() // 2
 
 
-def check(shape, dtype, what, limit=None):
+def check(shape: Sequence[int], dtype: np.dtype, what: str, limit: int | str | None = None) -> None:
     """Raise `DenseMemoryError` if an array of this shape and type is above the limit."""
     needed = dtype.itemsize
     for n in shape:
@@ -100,7 +102,7 @@ def check(shape, dtype, what, limit=None):
     )
 
 
-def _in_bytes(limit, source):
+def _in_bytes(limit: Any, source: str) -> int:
     is_flag = isinstance(limit, (bool, np.bool_))
     try:
         # a masked or an infinite number, an array and an object raise errors of all kinds
@@ -109,25 +111,25 @@ def _in_bytes(limit, source):
         value = None
     if value is None:
         raise ValueError(
-            f'{source}: limit={_shown(limit)} is no size; write bytes as a whole number, or "8 GiB".'
+            f'{source}: limit={_shown(limit)} is not a size; write bytes as an integer, or "8 GiB".'
         ) from None
     if value < 0:
         raise ValueError(f"{source}: limit={_shown(limit)} is negative.")
     return value
 
 
-def _shown(limit) -> str:
+def _shown(limit: Any) -> str:
     try:
         return f"{limit!r:.80}"
     except Exception:
         return f"<{type(limit).__name__}>"
 
 
-def _file():
+def _file() -> Path:
     return Path("~/.hyperspy").expanduser() / "hyperspy_sparse_memory_limit"
 
 
-def _free():
+def _free() -> int:
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

@@ -8,9 +8,11 @@ makes them; float sums are accumulated in double precision.
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from rsciio_tpx3.csr import kernels
 from rsciio_tpx3.csr.dtypes import countable
@@ -21,17 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["extreme", "logical", "mean", "normalize_axes", "powers", "std", "sum_over", "var"]
 
 
-def normalize_axes(axis, ndim: int) -> tuple[int, ...]:
+def normalize_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """Sorted tuple of non-negative axes; None means all."""
     if axis is None:
         return tuple(range(ndim))
     return tuple(sorted(axis_tuple(axis, ndim)))
 
 
-def axis_tuple(axis, ndim: int):
+def axis_tuple(axis: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     """The axes in the order given, counted from the front; NumPy's error for a wrong one."""
-    axes = (axis,) if np.ndim(axis) == 0 else tuple(axis)
-    axes = tuple(operator.index(a) for a in axes)
+    named: Any = (axis,) if np.ndim(axis) == 0 else axis
+    axes = tuple(operator.index(a) for a in named)
     for a in axes:
         if not -ndim <= a < ndim:
             raise np.exceptions.AxisError(a, ndim)
@@ -41,7 +43,7 @@ def axis_tuple(axis, ndim: int):
     return axes
 
 
-def which(frames: CSRFrames, axes) -> str | None:
+def which(frames: CSRFrames, axes: tuple[int, ...]) -> str | None:
     """Which case of reduction `axes` is: "nav", "sig", "all", "line", "some nav", or None."""
     n = frames.n_nav
     nav, sig = tuple(range(n)), (n, n + 1)
@@ -58,7 +60,7 @@ def which(frames: CSRFrames, axes) -> str | None:
     return None
 
 
-def shaped(values, frames: CSRFrames, axes, keepdims: bool):
+def shaped(values: np.ndarray, frames: CSRFrames, axes: tuple[int, ...], keepdims: bool) -> Any:
     """Give the values the shape that NumPy's reduction has; a full reduction gives a scalar."""
     if keepdims:
         shape = tuple(1 if i in axes else n for i, n in enumerate(frames.shape))
@@ -68,7 +70,9 @@ def shaped(values, frames: CSRFrames, axes, keepdims: bool):
     return values if shape else values[()]
 
 
-def sum_over(frames: CSRFrames, axis=None, dtype=None, keepdims: bool = False):
+def sum_over(
+    frames: CSRFrames, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, keepdims: bool = False
+) -> Any:
     """Sum, or NotImplemented where only a dense copy can tell."""
     axes = normalize_axes(axis, len(frames.shape))
     out_dtype = np.sum(np.zeros(1, frames.dtype), dtype=dtype).dtype
@@ -88,7 +92,7 @@ def sum_over(frames: CSRFrames, axis=None, dtype=None, keepdims: bool = False):
     return shaped(values.astype(out_dtype), frames, axes, keepdims)
 
 
-def _sums(frames: CSRFrames, case, axes, data, wide):
+def _sums(frames: CSRFrames, case: str, axes: tuple[int, ...], data: np.ndarray, wide: DTypeLike) -> np.ndarray:
     if case == "nav":
         small = data.dtype == np.uint8 and data.size * 255 < 2**32
         out = np.zeros(frames.n_pixels, dtype=np.uint32 if small else wide)
@@ -105,7 +109,9 @@ def _sums(frames: CSRFrames, case, axes, data, wide):
     return out
 
 
-def _in_two_steps(ours, numpys, frames: CSRFrames, axes, keepdims: bool, **kwargs):
+def _in_two_steps(
+    ours: Callable, numpys: Callable, frames: CSRFrames, axes: tuple[int, ...], keepdims: bool, **kwargs: Any
+) -> Any:
     """Detector axes first, on the entries; then NumPy on the small dense rest."""
     sig = tuple(a for a in axes if a >= frames.n_nav)
     nav = tuple(a for a in axes if a < frames.n_nav)
@@ -118,7 +124,7 @@ def _in_two_steps(ours, numpys, frames: CSRFrames, axes, keepdims: bool, **kwarg
     return shaped(out, frames, axes, keepdims)
 
 
-def _merged(frames: CSRFrames, axes, data, wide, keepdims: bool):
+def _merged(frames: CSRFrames, axes: tuple[int, ...], data: np.ndarray, wide: DTypeLike, keepdims: bool) -> CSRFrames:
     """Sum over some navigation axes: still frames, with rows added up in groups."""
     nav = tuple(range(frames.n_nav))
     kept = tuple(a for a in nav if a not in axes)
@@ -151,7 +157,9 @@ def _merged(frames: CSRFrames, axes, data, wide, keepdims: bool):
     return frames._make(out, pixels, indptr, new_nav + frames.sig_shape)
 
 
-def mean(frames: CSRFrames, axis=None, dtype=None, keepdims: bool = False):
+def mean(
+    frames: CSRFrames, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, keepdims: bool = False
+) -> Any:
     axes = normalize_axes(axis, len(frames.shape))
     out_dtype = np.mean(np.zeros(1, frames.dtype), dtype=dtype).dtype
     if out_dtype.kind != "f" or frames.dtype.kind not in "biuf":
@@ -165,7 +173,7 @@ def mean(frames: CSRFrames, axis=None, dtype=None, keepdims: bool = False):
     return (total / n).astype(out_dtype)
 
 
-def extreme(frames: CSRFrames, largest: bool, axis=None, keepdims: bool = False):
+def extreme(frames: CSRFrames, largest: bool, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Any:
     """Maximum or minimum."""
     axes = normalize_axes(axis, len(frames.shape))
     case = which(frames, axes)
@@ -175,7 +183,7 @@ def extreme(frames: CSRFrames, largest: bool, axis=None, keepdims: bool = False)
     if case is None:
         numpys = np.max if largest else np.min
 
-        def ours(frames: CSRFrames, axis, keepdims: bool):
+        def ours(frames: CSRFrames, axis: int | Sequence[int] | None, keepdims: bool) -> Any:
             return extreme(frames, largest, axis, keepdims)
 
         return _in_two_steps(ours, numpys, frames, axes, keepdims)
@@ -205,14 +213,20 @@ def extreme(frames: CSRFrames, largest: bool, axis=None, keepdims: bool = False)
     return shaped(out, frames, axes, keepdims)
 
 
-def logical(frames: CSRFrames, any_of: bool, axis=None, keepdims: bool = False):
+def logical(frames: CSRFrames, any_of: bool, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Any:
     """`any` or `all`."""
     if frames.dtype.kind not in "biuf":
         return NotImplemented
     return extreme(frames.with_data(frames.data != 0), any_of, axis, keepdims)
 
 
-def var(frames: CSRFrames, axis=None, dtype=None, ddof=0, keepdims: bool = False):
+def var(
+    frames: CSRFrames,
+    axis: int | Sequence[int] | None = None,
+    dtype: DTypeLike | None = None,
+    ddof: Any = 0,
+    keepdims: bool = False,
+) -> Any:
     axes = normalize_axes(axis, len(frames.shape))
     out_dtype = np.var(np.zeros(1, frames.dtype), dtype=dtype).dtype
     case = which(frames, axes)
@@ -221,6 +235,7 @@ def var(frames: CSRFrames, axis=None, dtype=None, ddof=0, keepdims: bool = False
     if out_dtype.kind != "f" or not np.isscalar(ddof):
         return NotImplemented
     data = countable(frames.data)
+    out: np.ndarray
     n = int(np.prod([frames.shape[a] for a in axes]))
     average = np.atleast_1d(np.asarray(mean(frames, axes, dtype=np.float64))).reshape(-1)
     # Two passes: a mean of squares minus a squared mean would lose the digits of bright pixels.
@@ -238,11 +253,11 @@ def var(frames: CSRFrames, axis=None, dtype=None, ddof=0, keepdims: bool = False
         kernels.squares_rows(data, np.array([0, data.size]), average, out)
     out += (n - stored) * average**2
     with np.errstate(all="ignore"):
-        out = out / max(n - ddof, 0)
+        out = out / max(n - cast(Any, ddof), 0)
     return shaped(out.astype(out_dtype), frames, axes, keepdims)
 
 
-def powers(frames: CSRFrames, axes, keepdims: bool = True) -> tuple:
+def powers(frames: CSRFrames, axes: tuple[int, ...], keepdims: bool = True) -> tuple:
     """Exact sums of small integer counts and of their squares, as two int64 arrays.
 
     Over the navigation axes, the detector axes, or both.
@@ -263,6 +278,12 @@ def powers(frames: CSRFrames, axes, keepdims: bool = True) -> tuple:
     return tuple(shaped(values, frames, axes, keepdims) for values in (total, squares))
 
 
-def std(frames: CSRFrames, axis=None, dtype=None, ddof=0, keepdims: bool = False):
+def std(
+    frames: CSRFrames,
+    axis: int | Sequence[int] | None = None,
+    dtype: DTypeLike | None = None,
+    ddof: Any = 0,
+    keepdims: bool = False,
+) -> Any:
     answer = var(frames, axis, dtype, ddof, keepdims)
     return answer if answer is NotImplemented else np.sqrt(answer)

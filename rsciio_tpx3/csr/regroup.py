@@ -1,6 +1,7 @@
 """Rows of several chunks added up in other places."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 __all__ = ["add_rows"]
 
 
-def add_rows(chunks: list[CSRFrames], places, n_rows: int, dtype: np.dtype) -> CSRFrames:
+def add_rows(chunks: list[CSRFrames], places: Sequence[np.ndarray], n_rows: int, dtype: np.dtype) -> CSRFrames:
     """Add up frames of several chunks by place.
 
     Parameters
@@ -18,7 +19,7 @@ def add_rows(chunks: list[CSRFrames], places, n_rows: int, dtype: np.dtype) -> C
     chunks : list of CSRFrames
         Of one detector shape.
     places : list of numpy.ndarray of int64, one of shape (n_frames,) a chunk
-        Row of the result for each frame; negative for frames to be left out.
+        Row of the result for each frame; negative for frames to be excluded.
     n_rows : int
     dtype : numpy.dtype
         Of the result; has to hold the sums.

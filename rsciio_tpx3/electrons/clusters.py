@@ -1,8 +1,8 @@
 """Hits to electrons: an event source that looks like any other, but yields one entry a cluster.
 
 What a cluster is stands in `rsciio_tpx3.electrons.joining`. A query for the electrons of a span of time reads the hits
-of that span and of a margin on both sides. Clusters that last longer than `max_duration` are no electrons but chains of
-many, and are left out. With a margin of that duration and one window, every other cluster with a hit in the span is
+of that span and of a margin on both sides. Clusters that last longer than `max_duration` are not electrons but chains
+of many, and are excluded. With a margin of that duration and one window, every other cluster with a hit in the span is
 complete, and a chain is seen to be one: so the answer is exact, and the same for every way to cut a recording.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,9 +65,9 @@ class ClusterOptions:
     upsample : int
         Finer detector pixels along each axis, for the centroid.
     min_size, max_size, min_tot, max_tot : int or None
-        Clusters with fewer or more hits, or a smaller or larger summed ToT (steps of 25 ns), are left out.
+        Clusters with fewer or more hits, or a smaller or larger summed ToT (steps of 25 ns), are excluded.
     max_duration : int
-        Clusters that last longer are chains of many electrons, and are left out; ticks.
+        Clusters that last longer are chains of many electrons, and are excluded; ticks.
     """
 
     # Of pairs of neighbouring hits in four real recordings 96 to 100 % lie closer (docs/guide/hits_or_electrons.md).
@@ -83,19 +83,19 @@ class ClusterOptions:
     max_duration: int = 10 * TICKS_PER_SECOND // 10**6
 
     @property
-    def limits(self):
+    def limits(self) -> tuple[int, int, int, int, int]:
         """What `rsciio_tpx3.electrons.summaries.choose` compares with."""
         most = np.iinfo(np.int64).max
         largest = most if self.max_size is None else self.max_size
         return self.min_size, largest, self.min_tot, most if self.max_tot is None else self.max_tot, self.max_duration
 
     @property
-    def margin(self):
+    def margin(self) -> int:
         """Time around a span in which hits matter for it."""
         return self.max_duration + self.window + 1
 
 
-def find_electrons(hits: Hits, start: int, stop: int, grid: PixelGrid, options: ClusterOptions):
+def find_electrons(hits: Hits, start: int, stop: int, grid: PixelGrid, options: ClusterOptions) -> tuple[Hits, Tally]:
     """Electrons of a half-open span of time among hits of the span and its margins.
 
     Parameters
@@ -127,7 +127,7 @@ def find_electrons(hits: Hits, start: int, stop: int, grid: PixelGrid, options: 
     return Hits(pixel, hits.toa[hit[kept]], total, width, energy, found.size[kept]), tally
 
 
-def label_hits(hits: Hits, grid: PixelGrid, options: ClusterOptions):
+def label_hits(hits: Hits, grid: PixelGrid, options: ClusterOptions) -> tuple[Hits, np.ndarray, Summaries]:
     """Hits in order of time, the cluster of each, and the clusters' `rsciio_tpx3.electrons.summaries.Summaries`."""
     if hits.energy is None:
         toa, pixel, tot = time_sorted(hits.toa, hits.pixel, hits.tot)
@@ -138,7 +138,7 @@ def label_hits(hits: Hits, grid: PixelGrid, options: ClusterOptions):
     return hits, label, summarise(label, n, hits, options.position)
 
 
-def place_electrons(found: Summaries, kept: np.ndarray, hits: Hits, options: ClusterOptions):
+def place_electrons(found: Summaries, kept: np.ndarray, hits: Hits, options: ClusterOptions) -> tuple[np.ndarray, int]:
     """Pixel of some clusters, and the width of the detector it counts on.
 
     Parameters
@@ -154,7 +154,7 @@ def place_electrons(found: Summaries, kept: np.ndarray, hits: Hits, options: Clu
         return hits.pixel[getattr(found, options.position)[kept]], hits.width
     finer = options.upsample
     total, sum_y, sum_x = found.tot[kept], found.sum_y[kept], found.sum_x[kept]
-    # pixel k reaches from k - 1/2 to k + 1/2; whole numbers throughout, so that nothing is left to rounding
+    # pixel k reaches from k - 1/2 to k + 1/2; integers throughout, so that nothing is left to rounding
     weight = np.maximum(2 * total, 1)
     row, column = (2 * sum_y + total) * finer // weight, (2 * sum_x + total) * finer // weight
     weightless = total == 0
@@ -191,14 +191,16 @@ class ClusteredSource(EventSource):
         self.source = source = EventSource.adopt(source)
         self.options = options
         self.layout = source.layout
-        self.sig_shape = tuple(n * options.upsample for n in source.sig_shape)
+        height, width = source.sig_shape
+        self.sig_shape = height * options.upsample, width * options.upsample
         if self.sig_shape[0] * self.sig_shape[1] >= 2**31:
             raise ValueError(
                 f"cluster: upsample={options.upsample} makes a detector of {self.sig_shape[1]} x {self.sig_shape[0]} "
                 "pixels, more than can be numbered. Choose a smaller one."
             )
         self.grid = pixel_grid(source.layout)
-        self._tallies = {}
+        # of each part; all together, where they come from the cache, have no part
+        self._tallies: dict[tuple[int, int] | None, Tally] = {}
 
     def describe(self) -> dict:
         """As the hits'; see `EventSource.describe`."""
@@ -251,13 +253,13 @@ class ClusteredSource(EventSource):
         """The table of neighbours, and what corrections of the hits below hold."""
         return *self.source.shared_parts(), self.grid
 
-    def __dask_tokenize__(self):
+    def __dask_tokenize__(self) -> tuple:
         from dask.base import normalize_token
 
         return "rsciio_tpx3.ClusteredSource", normalize_token([self.source, self.options])
 
     @property
-    def cache(self):
+    def cache(self) -> Any:
         """The cache of the recording, see `rsciio_tpx3.cache.store`; None where none is wanted."""
         return self.source.cache
 
@@ -278,11 +280,11 @@ class ClusteredSource(EventSource):
         """
         return sum(self._tallies.values(), Tally())
 
-    def _whole(self):
+    def _whole(self) -> tuple[int, int]:
         low, high = self.source.index().hit_span
         return low, max(high + 1, low)
 
-    def labelled(self, start, stop):
+    def labelled(self, start: int, stop: int) -> Iterator[tuple[Hits, np.ndarray, Summaries]]:
         """Iterate over hits of a span in order of time, the cluster of each, and `summaries.Summaries`.
 
         For statistics: clusters at the borders of what is handed out at once may be cut.
@@ -290,12 +292,12 @@ class ClusteredSource(EventSource):
         for _, _, hits, _ in self._read_slices(start, stop):
             yield label_hits(hits, self.grid, self.options)
 
-    def _found(self, start, stop):
+    def _found(self, start: int, stop: int) -> Iterator[tuple[Hits, Tally]]:
         for begin, end, hits, left_out in self._read_slices(start, stop):
             electrons, tally = find_electrons(hits, begin, end, self.grid, self.options)
             yield electrons, tally + left_out
 
-    def _read_slices(self, start, stop):
+    def _read_slices(self, start: int, stop: int) -> Iterator[tuple[int, int, Hits, Tally]]:
         low, high = self._whole()
         spans = self._slices(max(start, low), min(stop, high))
         while spans:
@@ -307,15 +309,15 @@ class ClusteredSource(EventSource):
             elif len(found[0]) or found[1].left_out:
                 yield begin, end, *found
 
-    def _slices(self, start, stop):
+    def _slices(self, start: int, stop: int) -> list[tuple[int, int]]:
         """Spans with about as many hits as are clustered together, the first one last."""
         low, high = self._whole()
         length = (high - low) * SLICE_HITS // max(self.source.index().n_hits, 1)
         length = min(max(length, 4 * self.options.margin), _LONGEST_SLICE)
         return [(begin, min(begin + length, stop)) for begin in range(start, stop, length)][::-1]
 
-    def _read(self, start, stop):
-        """Hits of a span and its margins, and what corrections left out of the span; None where they are too many."""
+    def _read(self, start: int, stop: int) -> tuple[Hits, Tally] | None:
+        """Hits of a span and its margins, and what corrections excluded from the span; None where they are too many."""
         margin = self.options.margin
         parts, n, left_out = [], 0, Tally()
         for hits, tally in self.source.tallied_windows(start - margin, stop + margin, (start, stop)):
@@ -348,7 +350,7 @@ class ClusteredSource(EventSource):
         return {name: value for name, value in found.items() if value is not None}
 
 
-def _numbers(tally) -> dict:
+def _numbers(tally: Tally) -> dict:
     names = ("too_small", "too_large", "tot_too_low", "tot_too_high")
     left_out = {name: getattr(tally, name) for name in names if getattr(tally, name)}
     sizes = {} if tally.sizes is None else {str(i + 1): int(n) for i, n in enumerate(tally.sizes) if n}
@@ -384,7 +386,7 @@ def sampled_tally(source: EventSource, options: ClusterOptions, n_hits: int = 1 
     return sum((tally for piece in pieces for _, tally in clustered._found(*piece)), Tally())
 
 
-def sample_spans(index: EventIndex, n_hits, n_spans=8) -> list:
+def sample_spans(index: EventIndex, n_hits: int, n_spans: int = 8) -> list:
     """Spans of time, evenly spread, that hold about so many hits together if the rate is even."""
     low, high = index.hit_span[0], index.hit_span[1] + 1
     if index.n_hits <= n_hits:

@@ -29,7 +29,9 @@ _SAMPLES = 256
 _MOST_ALIVE = 55  # hits within the window before each, on average, from where on the table is faster
 
 
-def join_hits(toa: np.ndarray, pixel: np.ndarray, grid: PixelGrid, corners: bool, window: int):
+def join_hits(
+    toa: np.ndarray, pixel: np.ndarray, grid: PixelGrid, corners: bool, window: int
+) -> tuple[np.ndarray, int]:
     """Cluster number of each hit.
 
     Parameters
@@ -53,7 +55,7 @@ def join_hits(toa: np.ndarray, pixel: np.ndarray, grid: PixelGrid, corners: bool
     return _numbered(join(toa, pixel, grid.row_start, grid.column, grid.stride, corners, np.int64(window)))
 
 
-def _few_alive(toa, window):
+def _few_alive(toa: np.ndarray, window: int) -> bool:
     if len(toa) == 0 or toa[-1] - toa[0] > LONGEST or window > LONGEST:
         return False
     some = np.arange(0, len(toa), -(-len(toa) // _SAMPLES))
@@ -69,7 +71,7 @@ def join_by_table(
     stride: int,
     corners: bool,
     window: int,
-):
+) -> np.ndarray:
     """An earlier hit of the same cluster for each hit, or the hit itself; parameters as of `join_near_hits`."""
     width = len(column)
     inverse = 1.0 / width
@@ -105,7 +107,7 @@ def join_by_table(
 
 
 @njit(nogil=True, cache=True)
-def _numbered(parent: np.ndarray):
+def _numbered(parent: np.ndarray) -> tuple[np.ndarray, int]:
     """Roots to numbers, in place: parents come before their children, so one sweep is enough."""
     n_clusters = np.int32(0)
     for i in range(len(parent)):

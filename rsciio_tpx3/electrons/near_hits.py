@@ -8,7 +8,7 @@ order. Most have their nearest hit's other neighbours for neighbours, and those 
 
 import numpy as np
 
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.compiled import njit, njit_inner
 
 __all__ = ["LONGEST", "join_near_hits"]
 
@@ -20,7 +20,13 @@ _STEP = 4  # distances between two looks whether the window still reaches
 
 @njit(nogil=True, cache=True)
 def join_near_hits(
-    toa: np.ndarray, pixel: np.ndarray, row_start, column, stride: int, corners: bool, window: int
+    toa: np.ndarray,
+    pixel: np.ndarray,
+    row_start: np.ndarray,
+    column: np.ndarray,
+    stride: int,
+    corners: bool,
+    window: int,
 ) -> np.ndarray:
     """An earlier hit of the same cluster for each hit, or the hit itself.
 
@@ -51,9 +57,10 @@ def join_near_hits(
     reach = np.int32(1 if corners else 0)
     for first in range(0, n, _BLOCK):
         stop = min(first + _BLOCK, n)
-        end, alive = _reached(when, first, stop, 1, np.uint32(window))
+        # a literal 1 would be a type of its own, and compiled for itself
+        end, alive = _reached(when, first, stop, np.int64(1), np.uint32(window))
         own, near = joined[first:stop], nearest[: stop - first]
-        _compare(place, when, first, stop, 1, end, np.int32(stride), reach, np.uint32(window), own, near)
+        _compare(place, when, first, stop, np.int64(1), end, np.int32(stride), reach, np.uint32(window), own, near)
         _join_block(parent, joined, first, own, near)
         while alive:  # many hits within the window
             begin = end
@@ -66,9 +73,9 @@ def join_near_hits(
     return parent
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _places_and_times(
-    toa: np.ndarray, pixel: np.ndarray, row_start: np.ndarray, column: np.ndarray, place, when
+    toa: np.ndarray, pixel: np.ndarray, row_start: np.ndarray, column: np.ndarray, place: np.ndarray, when: np.ndarray
 ) -> None:
     """Place of each hit in the grid, and the lower half of its time: enough for differences."""
     width = len(column)
@@ -80,8 +87,8 @@ def _places_and_times(
         when[i] = np.uint32(toa[i])
 
 
-@njit(nogil=True, cache=True)
-def _reached(when, first, stop, begin, window: int):
+@njit_inner(nogil=True, cache=True)
+def _reached(when: np.ndarray, first: int, stop: int, begin: int, window: int) -> tuple[int, bool]:
     """Where distances from `begin` on end for a word of bits, and whether the window reaches beyond."""
     end, alive = begin, True
     while alive and end < begin + _DISTANCES:
@@ -96,16 +103,16 @@ def _reached(when, first, stop, begin, window: int):
     return end, alive
 
 
-@njit(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True)
 def _compare(
-    place,
-    when,
-    first,
-    stop,
-    begin,
-    end,
+    place: np.ndarray,
+    when: np.ndarray,
+    first: int,
+    stop: int,
+    begin: int,
+    end: int,
     stride: int,
-    reach,
+    reach: int,
     window: int,
     joined: np.ndarray,
     nearest: np.ndarray,
@@ -115,7 +122,7 @@ def _compare(
     Parameters
     ----------
     reach : {1, 0}
-        Places in the rows above and below, beside that straight across.
+        Places in the rows above and below, next to that straight across.
     joined : numpy.ndarray of uint32
         Set to the hits that each is joined with, the lowest bit for distance `begin`.
     nearest : numpy.ndarray of uint32
@@ -134,15 +141,15 @@ def _compare(
         bits, near = joined[from_hit - first :], nearest[from_hit - first :]
         for i in range(len(here)):
             apart = np.int32(abs(np.int32(here[i] - there[i])))
-            # beside each other in a row, or in rows above each other
+            # next to each other in a row, or in rows above each other
             beside = (apart <= 1) | (np.uint32(apart - row) <= spread)
             match = beside & (np.uint32(now[i] - then[i]) <= window)
             bits[i] = np.uint32((bits[i] << one) | np.uint32(match))
             near[i] = number if match else near[i]
 
 
-@njit(nogil=True, cache=True)
-def _join_block(parent: np.ndarray, joined, first, bits, nearest) -> None:
+@njit_inner(nogil=True, cache=True)
+def _join_block(parent: np.ndarray, joined: np.ndarray, first: int, bits: np.ndarray, nearest: np.ndarray) -> None:
     """Join each hit of a block with the nearest, and with those that are not known to be joined with that one."""
     one = np.uint32(1)
     for i in range(len(bits)):
@@ -153,11 +160,11 @@ def _join_block(parent: np.ndarray, joined, first, bits, nearest) -> None:
         # the bits without the lowest, and without the nearest hit's own
         rest = np.uint32(bits[i] & (bits[i] - one) & ~(joined[near] << nearest[i]))
         if rest:
-            _unite(parent, hit, 1, rest)
+            _unite(parent, hit, np.int64(1), rest)
 
 
-@njit(nogil=True, cache=True)
-def _unite(parent: np.ndarray, hit, distance, bits) -> None:
+@njit_inner(nogil=True, cache=True)
+def _unite(parent: np.ndarray, hit: int, distance: int, bits: int) -> None:
     """Join a hit with those so far before it and more, one for each bit that is set."""
     root = _root(parent, hit)
     while bits:
@@ -170,8 +177,8 @@ def _unite(parent: np.ndarray, hit, distance, bits) -> None:
         distance += 1
 
 
-@njit(nogil=True, cache=True)
-def _root(parent: np.ndarray, hit):
+@njit_inner(nogil=True, cache=True)
+def _root(parent: np.ndarray, hit: int) -> int:
     while parent[hit] != hit:
         parent[hit] = parent[parent[hit]]
         hit = parent[hit]

@@ -50,7 +50,7 @@ class Summaries(NamedTuple):
     energy: np.ndarray
 
 
-def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position) -> Summaries:
+def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position: str) -> Summaries:
     """Summaries of clusters.
 
     Parameters
@@ -67,7 +67,14 @@ def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position) -> Summa
     -------
     Summaries
     """
-    earliest, largest, size, tot, duration = _summaries(label, n_clusters, hits.toa, hits.tot)
+    # Arrays are made here: each that a compiled function makes takes as long to compile as its loop.
+    earliest, last = np.empty(n_clusters + 1, np.int32), np.empty(n_clusters, np.int32)
+    best = np.zeros(n_clusters, np.uint64)  # ToT above, and below it a number that falls from hit to hit
+    size, tot = np.zeros(n_clusters, np.int32), np.zeros(n_clusters, np.int64)
+    _summaries(label, hits.tot, earliest, last, best, size, tot)
+    earliest = earliest[:n_clusters]
+    largest = (np.uint64(0xFFFFFFFF) - (best & np.uint64(0xFFFFFFFF))).astype(np.int32)
+    duration = hits.toa[last] - hits.toa[earliest]
     sum_y = sum_x = np.empty(0, np.int64)
     if position == "earliest":
         _largest_of_equal_times(earliest, label, hits.toa, hits.tot)
@@ -78,11 +85,16 @@ def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position) -> Summa
 
 
 @njit(nogil=True, cache=True)
-def _summaries(label: np.ndarray, n_clusters: int, toa: np.ndarray, tot: np.ndarray):
+def _summaries(
+    label: np.ndarray,
+    tot: np.ndarray,
+    earliest: np.ndarray,
+    last: np.ndarray,
+    best: np.ndarray,
+    size: np.ndarray,
+    total: np.ndarray,
+) -> None:
     """The columns that are always wanted; the loop over hits decides nothing, so that no guess of it can be wrong."""
-    earliest, last = np.empty(n_clusters + 1, np.int32), np.empty(n_clusters, np.int32)
-    best = np.zeros(n_clusters, np.uint64)  # ToT above, and below it a number that falls from hit to hit
-    size, total = np.zeros(n_clusters, np.int32), np.zeros(n_clusters, np.int64)
     half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
     seen = np.uint64(0)
     for i in range(len(label)):
@@ -94,15 +106,10 @@ def _summaries(label: np.ndarray, n_clusters: int, toa: np.ndarray, tot: np.ndar
         best[c] = max(best[c], (np.uint64(tot[i]) << half) | (low - np.uint64(i)))
         size[c] += 1
         total[c] += np.int64(tot[i])
-    largest, duration = np.empty(n_clusters, np.int32), np.empty(n_clusters, np.int64)
-    for c in range(n_clusters):
-        largest[c] = low - (best[c] & low)
-        duration[c] = toa[last[c]] - toa[earliest[c]]
-    return earliest[:n_clusters], largest, size, total, duration
 
 
 @njit(nogil=True, cache=True)
-def _largest_of_equal_times(earliest, label: np.ndarray, toa: np.ndarray, tot: np.ndarray) -> None:
+def _largest_of_equal_times(earliest: np.ndarray, label: np.ndarray, toa: np.ndarray, tot: np.ndarray) -> None:
     """The clock's step makes times equal; the larger charge came first."""
     for i in range(len(label)):
         first = earliest[label[i]]
@@ -111,7 +118,9 @@ def _largest_of_equal_times(earliest, label: np.ndarray, toa: np.ndarray, tot: n
 
 
 @njit(nogil=True, cache=True)
-def _moments(label: np.ndarray, n_clusters: int, pixel: np.ndarray, tot: np.ndarray, width: int):
+def _moments(
+    label: np.ndarray, n_clusters: int, pixel: np.ndarray, tot: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Sums of row and column times ToT."""
     sum_y, sum_x = np.zeros(n_clusters, np.int64), np.zeros(n_clusters, np.int64)
     inverse = 1.0 / width

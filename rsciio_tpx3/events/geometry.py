@@ -1,7 +1,7 @@
 """Where a chip's pixel lies on the detector.
 
 A layout gives each chip one affine rule; the position is kept as one flat index
-``row * width + column``, so that a kernel needs three integers a chip and no table of pixels.
+``row * width + column``, so that a kernel needs three integers per chip and no table of pixels.
 
 Conventions: column x to the right, row y downwards as images are shown, both from 0. The chip's
 own (x, y) is the one of its pixel address. The quad arrangement is that of ASI's event converters
@@ -11,6 +11,7 @@ layout differs in orientation, which `orientation` or a table can express.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,21 +81,21 @@ class Layout:
         """Chip numbers the layout has a place for."""
         return tuple(int(chip) for chip in np.flatnonzero(self.rules[:, 0] >= 0))
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         # rules of 256 chips are 6 kB, and a layout travels with every task of a dask graph
         chips = self.chips
         own = {chip: tuple(self.rules[chip].tolist()) for chip in chips}
         return _of_rules, (self.name, self.sig_shape, own, self.gap, self.orientation)
 
 
-def _of_rules(name, sig_shape, own, gap, orientation) -> Layout:
+def _of_rules(name: str, sig_shape: tuple[int, int], own: dict[int, tuple], gap: int, orientation: str) -> Layout:
     rules = np.full((256, 3), -1, np.int64)
     for chip, rule in own.items():
         rules[chip] = rule
     return Layout(name, sig_shape, rules, gap, orientation)
 
 
-def _quad(gap):
+def _quad(gap: int) -> tuple[tuple[int, int], dict[int, tuple]]:
     far = 2 * CHIP_SIZE - 1 + gap
     low = CHIP_SIZE + gap
     # chip: ((x', y') matrix, shift); "2 1" above "3 0" where y points up
@@ -106,7 +107,7 @@ def _quad(gap):
     }
 
 
-def _strip(offsets, mirrored):
+def _strip(offsets: dict[int, int], mirrored: bool) -> tuple[tuple[int, int], dict[int, tuple]]:
     # TimeSTEM EELS camera, 1024 x 256
     if mirrored:
         chips = {c: (((-1, 0), (0, 1)), (o, 0)) for c, o in offsets.items()}
@@ -115,7 +116,7 @@ def _strip(offsets, mirrored):
     return (CHIP_SIZE, 4 * CHIP_SIZE), chips
 
 
-def _table(rows, gap=0):
+def _table(rows: Iterable[Mapping], gap: int = 0) -> tuple[tuple[int, int], dict[int, tuple]]:
     """Chips from a user's table: mappings with chip, x, y and orientation (readout order), moved apart by a gap."""
     chips = {}
     for row in rows:
@@ -128,12 +129,12 @@ def _table(rows, gap=0):
             )
         name = entry.get("orientation", "LtRTtB")
         if name not in _READOUT:
-            raise ValueError(f"layout: orientation {name!r} is none of {', '.join(_READOUT)}.")
+            raise ValueError(f"layout: orientation {name!r} is not valid: must be one of {', '.join(_READOUT)}.")
         if not all(is_whole(entry[key]) for key in ("chip", "x", "y")):
-            raise ValueError(f"layout: {row!r}: whole numbers are needed for chip, x and y.")
+            raise ValueError(f"layout: {row!r}: expected integers for chip, x and y.")
         chip = int(entry["chip"])
         if chip in chips or not 0 <= chip < 256:
-            raise ValueError(f"layout: chip {chip} is given twice, or is no number from 0 to 255.")
+            raise ValueError(f"layout: chip {chip} is given twice, or is not a number from 0 to 255.")
         matrix = np.array(_READOUT[name])
         # a mirrored axis starts at the far end of the chip's square
         place = np.array([int(entry["x"]), int(entry["y"])])
@@ -157,12 +158,12 @@ def _table(rows, gap=0):
     return (int(height), int(width)), chips
 
 
-def _extent(matrix, shift):
+def _extent(matrix: Sequence, shift: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     ends = np.array([[0, 0], [CHIP_SIZE - 1] * 2]) @ np.array(matrix).T + shift
     return ends.min(axis=0), ends.max(axis=0)
 
 
-def make_layout(layout="quad", gap: int = 0, orientation: str = "up") -> Layout:
+def make_layout(layout: str | Sequence[Mapping] = "quad", gap: int = 0, orientation: str = "up") -> Layout:
     """Detector layout from a name or from a table of chips.
 
     Parameters
@@ -193,7 +194,7 @@ def make_layout(layout="quad", gap: int = 0, orientation: str = "up") -> Layout:
     (516, 516)
     """
     if not is_whole(gap, 0):
-        raise ValueError(f"gap={gap!r}: a whole number of pixels, 0 or more, is needed.")
+        raise ValueError(f"gap={gap!r}: expected a non-negative integer number of pixels.")
     if not isinstance(layout, str):
         name, (shape, chips) = "table", _table(layout, int(gap))
     elif layout == "single":
@@ -205,16 +206,18 @@ def make_layout(layout="quad", gap: int = 0, orientation: str = "up") -> Layout:
     elif layout == "strip-reversed":
         name, (shape, chips) = layout, _strip({0: 255, 1: 1023, 2: 767, 3: 511}, mirrored=True)
     else:
-        raise ValueError(f"layout={layout!r} is none of {', '.join(map(repr, LAYOUTS))} and no table of chips.")
+        raise ValueError(
+            f"layout={layout!r} is not valid: must be one of {', '.join(map(repr, LAYOUTS))}, or a table of chips."
+        )
     if gap and name not in ("quad", "table"):
         raise ValueError(f"gap={gap} has a meaning for layout='quad' and for tables only; layout is {name!r}.")
     key = str(orientation).lower()
     if key not in ORIENTATIONS:
-        raise ValueError(f"orientation={orientation!r} is none of {', '.join(ORIENTATIONS)}.")
+        raise ValueError(f"orientation={orientation!r} is not valid: must be one of {', '.join(ORIENTATIONS)}.")
     return _oriented(name, shape, chips, int(gap), key)
 
 
-def _oriented(name, shape, chips, gap, orientation) -> Layout:
+def _oriented(name: str, shape: tuple[int, int], chips: dict[int, tuple], gap: int, orientation: str) -> Layout:
     turn = np.array(ORIENTATIONS[orientation])
     height, width = shape
     if max(height, width) > _MOST_SIDE:
@@ -233,8 +236,14 @@ def _oriented(name, shape, chips, gap, orientation) -> Layout:
     return Layout(name, (height, width), rules, gap, orientation)
 
 
-def layout_for(chips_present, layout=None, gap=0, orientation="up", doubtful=()):
-    """The layout asked for, or the one that the chips of a file suggest.
+def layout_for(
+    chips_present: Iterable[int],
+    layout: str | Sequence[Mapping] | None = None,
+    gap: int = 0,
+    orientation: str = "up",
+    doubtful: Iterable[int] = (),
+) -> Layout:
+    """The requested layout, or the one that the chips of a file suggest.
 
     Chip 0 alone makes a single detector, chips up to 3 a quad; more need a table.
     A 1 x 4 strip cannot be told from a quad, so it must be asked for.

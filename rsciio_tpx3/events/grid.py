@@ -1,4 +1,4 @@
-"""Which detector pixels exist, which are neighbours across chip borders, and which collect for the gap beside them."""
+"""Which detector pixels exist, which are neighbours across chip borders, and which collect for the gap next to them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REACH = 2  # pixels of a gap that one border pixel stands for: three times as w
 _WIDEST_GAP = 2 * _REACH
 
 
-def pixel_addresses(layout: Layout):
+def pixel_addresses(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     """Chip and place on it of every detector pixel.
 
     Parameters
@@ -42,7 +42,7 @@ def pixel_addresses(layout: Layout):
     return chip, address
 
 
-def collecting_pixels(layout: Layout):
+def collecting_pixels(layout: Layout) -> np.ndarray:
     """Flat index of the pixel that collects the charge at each detector pixel, -1 where there is none.
 
     The pixels at the inner chip borders are about three times as wide as the others, so that a layout with a gap shows
@@ -78,12 +78,12 @@ class PixelGrid:
     stride: int
 
     @property
-    def site(self):
+    def site(self) -> np.ndarray:
         """Place of each detector pixel in the flat grid, shape (height * width,)."""
         return (self.row_start[:, None] + self.column).ravel()
 
     @property
-    def n_sites(self):
+    def n_sites(self) -> int:
         """Places with the border."""
         return int(self.row_start[-1]) + 2 * self.stride
 
@@ -91,7 +91,7 @@ class PixelGrid:
 def pixel_grid(layout: Layout) -> PixelGrid:
     """The grid in which pixels on both sides of a chip border are neighbours.
 
-    Rows and columns without any pixel are left out where no more than four, or as many as the gap of the layout, lie
+    Rows and columns without any pixel are excluded where no more than four, or as many as the gap of the layout, lie
     together: there the sensor goes on. Wider ones keep chips apart.
 
     Returns
@@ -100,13 +100,13 @@ def pixel_grid(layout: Layout) -> PixelGrid:
     """
     exists = (pixel_addresses(layout)[0] >= 0).reshape(layout.sig_shape)
     widest = max(_WIDEST_GAP, layout.gap)
-    row, column = (_without_gaps(exists.any(axis=axis), widest) for axis in (1, 0))
+    row, column = (_without_gaps(np.any(exists, axis=axis), widest) for axis in (1, 0))
     stride = int(column[-1]) + 3
     return PixelGrid((row + 1) * stride, column + 1, stride)
 
 
-def _without_gaps(used, widest):
-    """New number of each row, when short runs of empty ones are left out."""
+def _without_gaps(used: np.ndarray, widest: int) -> np.ndarray:
+    """New number of each row, when short runs of empty ones are excluded."""
     kept = used.copy()
     borders = np.flatnonzero(np.diff(np.concatenate([[True], used, [True]]).astype(np.int8)))
     for first, stop in zip(borders[::2], borders[1::2]):

@@ -19,14 +19,14 @@ class Losses:
     on_loss : {"raise", "warn"}
     """
 
-    def __init__(self, on_loss) -> None:
+    def __init__(self, on_loss: str) -> None:
         if on_loss not in _ON_LOSS:
-            raise ValueError(f"on_loss={on_loss!r} is none of {', '.join(map(repr, _ON_LOSS))}.")
+            raise ValueError(f"on_loss={on_loss!r} is not valid: must be one of {', '.join(map(repr, _ON_LOSS))}.")
         self.on_loss = on_loss
         self.amounts: dict = {}
         self.found: list = []
 
-    def add(self, what, amount, text) -> None:
+    def add(self, what: str, amount: int, text: str) -> None:
         """Count a loss and say it once; raise `LossError` where losses are refused."""
         if self.on_loss == "raise":
             raise LossError(f'{text}\n    on_loss="warn" reads what is left and counts what is lost.')

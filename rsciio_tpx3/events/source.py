@@ -7,7 +7,7 @@ detector pixel, and trigger edges on the same clock. `rsciio_tpx3.testing.check_
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -51,29 +51,29 @@ class Hits:
     size: np.ndarray | None = None
 
     @property
-    def x(self):
+    def x(self) -> np.ndarray:
         """Detector column."""
         return self.pixel % self.width
 
     @property
-    def y(self):
+    def y(self) -> np.ndarray:
         """Detector row."""
         return self.pixel // self.width
 
     def __len__(self) -> int:
         return len(self.pixel)
 
-    def toa_and_pixel(self):
+    def toa_and_pixel(self) -> tuple[np.ndarray, np.ndarray]:
         """Times in ticks, and pixels."""
         return self.toa, self.pixel
 
-    def take(self, which):
+    def take(self, which: np.ndarray | slice) -> Hits:
         """The hits of an index array or mask."""
         columns = {name: getattr(self, name) for name in _COLUMNS}
         return replace(self, **{name: column[which] for name, column in columns.items() if column is not None})
 
     @classmethod
-    def joined(cls, parts, width):
+    def joined(cls, parts: Iterable[Hits], width: int) -> Hits:
         """All parts, one after the other; `width` is for when there are none."""
         parts = list(parts)
         if not parts:
@@ -90,14 +90,14 @@ _COLUMNS = ("pixel", "toa", "tot", "energy", "size")
 
 @dataclass(frozen=True)
 class CompactHits:
-    """Hits of a short stretch of time, 32 bits each, for compiled code; good until the next ones are asked for.
+    """Hits of a short stretch of time, 32 bits each, for compiled code; good until the next ones are requested.
 
     Attributes
     ----------
     origin, step, span : int
         The stretch: times ``origin + step * when`` ticks, `when` from 0 to below `span`.
     when : numpy.ndarray of int32, shape (n,)
-        Time of each entry. Those at `span` are no hits of the stretch: other packets, or outside of it.
+        Time of each entry. Those at `span` are not hits of the stretch: other packets, or outside of it.
     pixel : numpy.ndarray of int32, shape (n,)
         Flat detector index ``row * width + column``.
     width : int
@@ -111,7 +111,7 @@ class CompactHits:
     pixel: np.ndarray
     width: int
 
-    def toa_and_pixel(self):
+    def toa_and_pixel(self) -> tuple[np.ndarray, np.ndarray]:
         """Times in ticks and pixels of the hits, without the other entries."""
         kept = self.when < self.span
         return self.origin + self.step * self.when[kept].astype(np.int64), self.pixel[kept]
@@ -137,7 +137,7 @@ class Edges:
     def __len__(self) -> int:
         return len(self.ticks)
 
-    def select(self, name) -> Edges:
+    def select(self, name: str) -> Edges:
         """The edges of one kind, such as "tdc1-rise"."""
         keep = self.code == EDGE_CODES[name]
         return Edges(self.ticks[keep], self.code[keep], self.counter[keep])
@@ -148,13 +148,13 @@ class Edges:
         counts = {name: int((self.code == code).sum()) for name, code in EDGE_CODES.items()}
         return {name: n for name, n in counts.items() if n}
 
-    def without(self, names) -> Edges:
+    def without(self, names: Iterable[str]) -> Edges:
         """The edges of all other kinds."""
         keep = ~np.isin(self.code, [EDGE_CODES[name] for name in names])
         return Edges(self.ticks[keep], self.code[keep], self.counter[keep])
 
     @classmethod
-    def empty(cls):
+    def empty(cls) -> Edges:
         return cls(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.uint16))
 
 
@@ -187,7 +187,7 @@ class EventIndex:
     statistics: dict = field(default_factory=dict)
     losses: dict = field(default_factory=dict)
 
-    def without_edges(self):
+    def without_edges(self) -> EventIndex:
         """What a narrowed source keeps of it."""
         return replace(self, edges=Edges.empty(), statistics={}, losses={})
 
@@ -271,6 +271,23 @@ class EventSource(ABC):
         """The hits of `part` for compiled code; see `compact_windows`."""
         yield from self.part(piece)
 
+    def grown(self, until: int) -> tuple[Hashable, list[tuple[int, int]], list[tuple[int, int]]] | None:
+        """What has been there before of a recording that grows; None where nobody knows.
+
+        Parameters
+        ----------
+        until : int
+            A time that all hits of the first part must precede.
+
+        Returns
+        -------
+        key : hashable
+            The same as long as the recording goes on, and times are told as before.
+        first, rest : list of tuple of int
+            Ranges for `part`. The first ones begin with those of earlier calls with an earlier time.
+        """
+        return None
+
     def narrowed(self, spans: Iterable[tuple[int, int]]) -> EventSource:
         """A source for `windows` and `hits` inside these half-open spans of time alone.
 
@@ -284,11 +301,11 @@ class EventSource(ABC):
         return ()
 
     def tally(self) -> Tally:
-        """What the source, and those below it, left out in their last pass (`work` and `part`); see `Tally`."""
+        """What the source, and those below it, excluded in their last pass (`work` and `part`); see `Tally`."""
         return Tally()
 
     def tallied_windows(self, start: int, stop: int, span: tuple[int, int]) -> Iterator[tuple[Hits, Tally]]:
-        """`windows`, with a `Tally` of what was left out of times in `span` for each."""
+        """`windows`, with a `Tally` of what was excluded from times in `span` for each."""
         return ((hits, Tally()) for hits in self.windows(start, stop))
 
     def noted(self) -> dict:
@@ -319,7 +336,7 @@ class _Adopted(Adopted, EventSource):
     )
     together = ("work", "part")
 
-    def __init__(self, source) -> None:
+    def __init__(self, source: Any) -> None:
         super().__init__(source)
         self.sig_shape, self.layout = source.sig_shape, source.layout
         self.cache = getattr(source, "cache", None)
@@ -334,7 +351,7 @@ class _Adopted(Adopted, EventSource):
         yield from self.source.windows(start, stop)
 
 
-def check_inside(spans, start, stop) -> None:
+def check_inside(spans: Iterable[tuple[int, int]] | None, start: int, stop: int) -> None:
     """Raise unless a span of time lies in one of those that a source was narrowed to; None is all time."""
     if spans is not None and not any(low <= start and stop <= high for low, high in spans):
-        raise ValueError(f"Hits from {start} to {stop} were asked of a source that was narrowed to {spans}.")
+        raise ValueError(f"Hits from {start} to {stop} were requested from a source that was narrowed to {spans}.")

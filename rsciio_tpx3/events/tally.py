@@ -1,4 +1,4 @@
-"""What a pass over a recording counts beside its events: hits that made no event, and why.
+"""What a pass over a recording counts besides its events: hits that made no event, and why.
 
 Each source notes a `Tally` for each part that it is asked for. They add up over parts, and over a chain of sources, so
 that in the end every hit of a recording is accounted for.
@@ -28,13 +28,13 @@ class Tally:
     squares : int
         Sum of their squared numbers of hits.
     too_small, too_large, tot_too_low, tot_too_high : int
-        Clusters left out.
+        Clusters excluded.
     hits_left_out : int
         Their hits.
     sizes : numpy.ndarray of int64, shape (16,)
         Kept electrons by number of hits; the last entry holds all larger ones.
     left_out : dict
-        What corrections left out: name of the step and "hits_left_out" or "electrons_left_out", to a number. The hits
+        What corrections excluded: name of the step and "hits_left_out" or "electrons_left_out", to a number. The hits
         of such electrons are counted too.
     """
 
@@ -48,10 +48,10 @@ class Tally:
     tot_too_low: int = 0
     tot_too_high: int = 0
     hits_left_out: int = 0
-    sizes: np.ndarray = None
+    sizes: np.ndarray | None = None
     left_out: dict = field(default_factory=dict)
 
-    def __add__(self, other) -> Tally:
+    def __add__(self, other: Tally) -> Tally:
         sizes = other.sizes if self.sizes is None else self.sizes + (0 if other.sizes is None else other.sizes)
         mine, theirs = vars(self), vars(other)
         numbers = {name: mine[name] + theirs[name] for name in mine if name not in ("sizes", "left_out")}
@@ -60,7 +60,7 @@ class Tally:
         return Tally(**numbers, sizes=sizes, left_out=left_out)
 
     @property
-    def variance_over_mean(self):
+    def variance_over_mean(self) -> float | None:
         """Of the number of hits, if electrons come at random: mean square over mean of the cluster size."""
         return self.squares / self.hits_of_electrons if self.hits_of_electrons else None
 
@@ -69,6 +69,6 @@ class Tally:
         return {**vars(self), "sizes": None if self.sizes is None else self.sizes.tolist()}
 
     @classmethod
-    def of(cls, values):
+    def of(cls, values: dict) -> Tally:
         """The tally that `plain` told."""
         return cls(**{**values, "sizes": None if values["sizes"] is None else np.array(values["sizes"])})

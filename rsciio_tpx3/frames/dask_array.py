@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from dask.array import Array
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import dask.array as da
 
 
-__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "read_frames", "source_of", "sources_of", "to_dask",
-           "without_empty_chunks"]  # fmt: skip
+__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "are_runs", "is_in_memory", "read_frames", "source_of", "sources_of",
+           "to_dask", "without_empty_chunks"]  # fmt: skip
 
 _NAME = "csr-frames-"  # of the layer in the graph
 
@@ -66,8 +66,7 @@ def to_dask(frame_source: FrameSource, chunks: int | str | tuple = "auto") -> da
     --------
     >>> import numpy as np
     >>> from rsciio_tpx3 import to_dask
-    >>> from rsciio_tpx3.frames.memory_source import MemorySource
-    >>> counts = np.zeros((3, 5, 16, 12), dtype=np.uint8)
+    >>>     >>> counts = np.zeros((3, 5, 16, 12), dtype=np.uint8)
     >>> counts[1, 2, 3, 4] = 7
     >>> array = to_dask(MemorySource.from_dense(counts))
     >>> int(array.sum())
@@ -137,10 +136,23 @@ def source_of(array: da.Array) -> FrameSource | None:
     return _source_in(layers[array.name]) if array.name in layers and _is_ours(array.name) else None
 
 
-def sources_of(array: da.Array):
+def sources_of(array: da.Array) -> list[FrameSource]:
     """All `FrameSource` that a dask array reads, whatever was done to them."""
     found = (_source_in(layer) for name, layer in getattr(array.dask, "layers", {}).items() if _is_ours(name))
     return [source for source in found if source is not None]
+
+
+def is_in_memory(array: da.Array) -> bool:
+    """Whether no task of an array reads a file: all frames are in memory, or made of such."""
+    layers = getattr(array.dask, "layers", {})
+    return all(_holds_frames(layer) for name, layer in layers.items() if _is_ours(name))
+
+
+def _holds_frames(layer: Any) -> bool:
+    """Whether the tasks of a layer have their frames: of a source in memory, or kept by ``persist``."""
+    task = next(iter(layer.values()), None)
+    source = _source_in(layer)
+    return isinstance(getattr(task, "value", task), CSRFrames) or (source is not None and source.in_memory)
 
 
 def _is_ours(name: str) -> bool:
@@ -184,12 +196,14 @@ def _nav_chunks(
         raise refused("chunks", chunks, 'a number of scan lines, one size for each axis, or "auto" is expected')
     if isinstance(chunks, int | np.integer):
         lines = 1 if len(nav_shape) < 2 else int(chunks)
-        sizes = (1,) * max(len(nav_shape) - 2, 0) + (lines, nav_shape[-1])
-        chunks = sizes[-len(nav_shape) :] if len(nav_shape) > 1 else (int(chunks),)
+        each = (1,) * max(len(nav_shape) - 2, 0) + (lines, nav_shape[-1])
+        chunks = each[-len(nav_shape) :] if len(nav_shape) > 1 else (int(chunks),)
     chunks = tuple(chunks)
     given = chunks[: len(nav_shape)]
     tail = chunks[len(nav_shape) :]
-    sizes = tuple(_pieces(n, c) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, given, strict=False))
+    sizes = tuple(
+        _pieces(n, cast("int", c)) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, given, strict=False)
+    )
     if len(sizes) != len(nav_shape) or tuple(sum(s) for s in sizes) != nav_shape:
         raise ValueError(
             f"chunks={chunks!r} does not cover the navigation shape {nav_shape} (NumPy order). "
@@ -208,19 +222,24 @@ def _nav_chunks(
 
 def _contiguous(sizes: tuple, nav_shape: tuple[int, ...]) -> tuple:
     """Refuse chunks whose rows are not one span: the reader is asked for spans."""
-    split = [i for i, s in enumerate(sizes) if len(s) > 1]
-    below = sizes[: split[-1]] if split else ()
-    if len(nav_shape) > 1 and split and split[-1] == len(nav_shape) - 1:
+    if len(nav_shape) > 1 and len(sizes[-1]) > 1:
         raise ValueError(
             f"the last navigation axis ({nav_shape[-1]} positions) cannot be split: chunks are "
             "whole scan lines. Use more, shorter chunks along the axis before it."
         )
-    if any(max(s) > 1 for s in below):
+    if not are_runs(sizes):
         raise ValueError(
             f"chunks {sizes} are not single runs of scan lines: where one navigation axis is "
             "split, the axes before it need chunks of 1."
         )
     return sizes
+
+
+def are_runs(sizes: tuple) -> bool:
+    """Whether chunks of these sizes along the navigation axes are runs of rows, one after the other."""
+    split = [i for i, s in enumerate(sizes) if len(s) > 1]
+    below = sizes[: split[-1]] if split else ()
+    return all(max(s) <= 1 for s in below) and (len(sizes) == 1 or len(sizes[-1]) == 1)
 
 
 def _pieces(n: int, size: int) -> tuple[int, ...]:

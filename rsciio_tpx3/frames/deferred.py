@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 
-__all__ = ["WaitingFrames"]
+__all__ = ["DeferredFrames"]
 
 
-class WaitingFrames(FrameSource):
+class DeferredFrames(FrameSource):
     """A `FrameSource` that is read on first use.
 
     Parameters
@@ -41,14 +41,14 @@ class WaitingFrames(FrameSource):
     Attributes
     ----------
     about : dict
-        Notes of who loads: what the metadata were then, and which chunks were asked for.
+        Notes of who loads: what the metadata were then, and which chunks were requested.
     """
 
     def __init__(
         self,
         load: Callable,
         nav_shape: tuple[int, ...],
-        sig_shape: tuple[int, ...],
+        sig_shape: tuple[int, int],
         dtype: np.dtype,
         identity: object,
         most_events: int,
@@ -56,25 +56,25 @@ class WaitingFrames(FrameSource):
         self.nav_shape = nav_shape
         self.sig_shape = sig_shape
         self.dtype = dtype
-        self.about = {}
+        self.about: dict[str, Any] = {}
         self._load = load
         self._identity = identity
         self._most_events = most_events
-        self._found = None
-        self._failed = 0, None
+        self._found: tuple[FrameSource, dict] | None = None
+        self._failed: tuple[int, Exception | None] = 0, None
         self._lock = threading.Lock()
 
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
-        return "rsciio_tpx3.WaitingFrames", normalize_token(self._identity)
+        return "rsciio_tpx3.DeferredFrames", normalize_token(self._identity)
 
     @property
     def is_read(self) -> bool:
         """Whether the recording has been read already."""
         return self._found is not None
 
-    def read(self):
+    def read(self) -> tuple[FrameSource, dict]:
         """The frames and what was found out with them; reads the recording the first time.
 
         Raises
@@ -85,8 +85,9 @@ class WaitingFrames(FrameSource):
         failures = self._failed[0]
         with self._lock:
             if self._found is None:
-                if self._failed[0] > failures:  # while this thread waited; once more would fail once more
-                    raise self._failed[1]
+                failed, reason = self._failed
+                if reason is not None and failed > failures:  # while this thread waited; once more would fail once more
+                    raise reason
                 try:
                     frames, about = self._load()
                     self._refuse_other(frames)
@@ -104,7 +105,7 @@ class WaitingFrames(FrameSource):
 
     def row_events(self) -> np.ndarray | None:
         """Events of each position; before the recording has been read, as many as its size allows, spread evenly."""
-        if self.is_read:
+        if self._found is not None:
             return self._found[0].row_events()
         n_positions = math.prod(self.nav_shape)
         return np.full(n_positions, -(-self._most_events // max(n_positions, 1)), np.int64)
@@ -117,10 +118,10 @@ class WaitingFrames(FrameSource):
         """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
         return self.read()[0].for_rows(start, stop)
 
-    def _refuse_other(self, frames) -> None:
-        told, found = (*self.nav_shape, *self.sig_shape), (*frames.nav_shape, *frames.sig_shape)
-        if found != told or frames.dtype != self.dtype:
+    def _refuse_other(self, frames: FrameSource) -> None:
+        expected, found = (*self.nav_shape, *self.sig_shape), (*frames.nav_shape, *frames.sig_shape)
+        if found != expected or frames.dtype != self.dtype:
             raise ScanSyncError(
-                f"The recording makes an array of shape {found} and type {frames.dtype} (NumPy order), but {told} and "
-                f"{self.dtype} were told when it was loaded. Load it again, without the options that are not so."
+                f"The recording makes an array of shape {found} and type {frames.dtype} (NumPy order), but {expected} "
+                f"and {self.dtype} were given when it was loaded. Load it again, without the options that do not match."
             )

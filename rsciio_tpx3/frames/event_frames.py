@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.events.source import EventSource, Hits
 from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.frames.weighted import weighted_rows
+from rsciio_tpx3.scan.changes import difference
 from rsciio_tpx3.scan.scan import OUTSIDE_NAMES, count_positions, place_hits
 from rsciio_tpx3.scan.timetable import NOWHERE, add_counts, count_entries, make_timetable, position_keys
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+from rsciio_tpx3.utils.least_recent import LeastRecent
 from rsciio_tpx3.utils.progress import progress_bar
 from rsciio_tpx3.utils.scratch import Scratch
 from rsciio_tpx3.utils.threads import spread, thread_count
@@ -36,13 +39,13 @@ _TABLE_SHARE = 2  # intervals in a timetable for each hit, at the most
 
 
 def count_type(dwell: float, lines_per_row: int = 1) -> np.dtype:
-    """Smallest unsigned type that holds what one pixel can count at one scan position, in `dwell` ticks a line."""
+    """Smallest unsigned type that holds what one pixel can count at one scan position, in `dwell` ticks per line."""
     most = 2 * (dwell / _DEAD_TICKS + 1) * lines_per_row
     return np.dtype(next(t for t in ("u1", "u2", "u4") if most <= np.iinfo(t).max or t == "u4"))
 
 
 class EventFrames(FrameSource):
-    """CSR rows of the positions of a scan, decoded from events where they are asked for.
+    """CSR rows of the positions of a scan, decoded from events where they are requested.
 
     Parameters
     ----------
@@ -61,7 +64,7 @@ class EventFrames(FrameSource):
         self.values = values
         self.nav_shape = scan.nav_shape
         self.sig_shape = source.sig_shape
-        self._counts = None
+        self._counts: np.ndarray | None = None
 
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
@@ -70,7 +73,7 @@ class EventFrames(FrameSource):
         state = {name: value for name, value in self.__dict__.items() if name != "_counts"}
         return ("rsciio_tpx3.EventFrames", *(normalize_token(state[name]) for name in sorted(state)))
 
-    def row_events(self) -> np.ndarray:
+    def row_events(self) -> np.ndarray | None:
         """Hits per position, where `count` has been called; see `FrameSource.row_events`."""
         return self._counts
 
@@ -81,7 +84,7 @@ class EventFrames(FrameSource):
         """
         height, width = self.sig_shape
         if self.values != "counts":
-            # a sum may be zero: a hit without energy is no entry, as everywhere else
+            # a sum may be zero: a hit without energy is not an entry, as everywhere else
             return CSRFrames(weighted_rows(self, start, stop), shape=(stop - start, height, width), prune=True)
         n_rows, n_pixels = stop - start, height * width
         n, dtype = 0, key_type(n_rows, n_pixels)
@@ -98,7 +101,7 @@ class EventFrames(FrameSource):
         """What all rows need: the tables of corrections; see `FrameSource`."""
         return self.source.shared_parts()
 
-    def for_rows(self, start: int, stop: int) -> FrameSource:
+    def for_rows(self, start: int, stop: int) -> EventFrames:
         """The same for these rows alone, with the part of the index that they need; see `FrameSource`."""
         part = copy.copy(self)
         part.scan, spans = self.scan.for_rows(start, stop)
@@ -124,20 +127,52 @@ class EventFrames(FrameSource):
         outside : dict of str to int
             Reasons as in `rsciio_tpx3.scan.scan.OUTSIDE_NAMES`; zero where none.
         """
-        threads = threads or thread_count(8 * self.scan.n_positions)
+        counts, outside, pieces = self._counted_before()
+        self._count_into(counts, outside, pieces, show_progressbar, threads)
+        self._counts = counts
+        return counts, {name: int(outside[-code]) for code, name in OUTSIDE_NAMES.items()}
+
+    def _counted_before(self) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]]]:
+        """Counts of a recording that grows as far as they were made before, and what is to be counted yet.
+
+        Counted for good are hits before the last line: what they belong to was told by edges on both sides, and is
+        compared with what the edges tell now.
+        """
+        counts, outside = np.zeros(self.scan.n_positions, np.int64), np.zeros(1 - NOWHERE, np.int64)
         n_hits = self.source.index().n_hits
-        pieces = self.source.work(max(1, n_hits // _PART_HITS))
-        counts = np.zeros(self.scan.n_positions, np.int64)
-        outside = np.zeros(1 - NOWHERE, np.int64)
+        all_pieces = self.source.work(max(1, n_hits // _PART_HITS))
+        until = int(self.scan.start[-1]) if len(self.scan.start) else 0
+        grown = self.source.grown(until) if self.scan.time_axis is None else None
+        if grown is None:
+            return counts, outside, all_pieces
+        key, [(_, n)], rest = grown
+        known = _counted.look(key)
+        begin = 0
+        if known is not None and known.n_blocks <= n and difference(known.scan, self.scan, known.until) is None:
+            fits = min(len(counts), len(known.counts))
+            if not known.counts[fits:].any():
+                counts[:fits], outside[:] = known.counts[:fits], known.outside
+                begin = known.n_blocks
+        self._count_into(counts, outside, _cut(begin, n), False, None)
+        _counted.put(key, _Counted(self.scan, until, n, counts.copy(), outside.copy()))
+        return counts, outside, rest
+
+    def _count_into(
+        self,
+        counts: np.ndarray,
+        outside: np.ndarray,
+        pieces: list[tuple[int, int]],
+        show_progressbar: bool | None,
+        threads: int | None,
+    ) -> None:
+        threads = threads or thread_count(8 * self.scan.n_positions)
         threads = max(min(threads, len(pieces)), 1)
         with progress_bar(show_progressbar, total=len(pieces), desc="Counting hits per position") as bar:
-            # tables of the workers are small beside a recording, but not if each piece had its own
+            # tables of the workers are small compared with a recording, but not if each piece had its own
             groups = [pieces[i::threads] for i in range(threads)]
             for part_counts, part_outside in spread(partial(self._count_pieces, bar=bar), groups, threads):
                 counts += part_counts
                 outside += part_outside
-        self._counts = counts
-        return counts, {name: int(outside[-code]) for code, name in OUTSIDE_NAMES.items()}
 
     def _count_pieces(self, pieces: list[tuple[int, int]], bar: Any) -> tuple[np.ndarray, np.ndarray]:
         counts = np.zeros(self.scan.n_positions, np.int64)
@@ -145,7 +180,7 @@ class EventFrames(FrameSource):
         for piece in pieces:
             for hits in self.source.compact_part(piece):
                 table = _table_for(hits, self.scan)
-                if table is None:
+                if table is None or isinstance(hits, Hits):
                     toa, _ = hits.toa_and_pixel()
                     count_positions(_placed(toa, self.scan), counts, outside)
                 else:
@@ -154,6 +189,25 @@ class EventFrames(FrameSource):
                     add_counts(table.position, entries, counts, outside)
             bar.update()
         return counts, outside
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Counts of the first part of a recording that grows."""
+
+    scan: Scan
+    until: int
+    n_blocks: int
+    counts: np.ndarray
+    outside: np.ndarray
+
+
+_counted = LeastRecent(4)
+_CUT = 256  # blocks counted together, about as many hits as in other pieces
+
+
+def _cut(begin: int, end: int) -> list[tuple[int, int]]:
+    return [(first, min(first + _CUT, end)) for first in range(begin, end, _CUT)]
 
 
 def _table_for(hits: Hits | CompactHits, scan: Scan) -> Timetable | None:
@@ -166,7 +220,7 @@ def _table_for(hits: Hits | CompactHits, scan: Scan) -> Timetable | None:
 def _keys(hits: Hits | CompactHits, scan: Scan, first: int, n_rows: int, bits: int, keys: np.ndarray) -> int:
     """Write the keys of the hits at the positions from `first` on, and tell how many; see `build.csr_from_keys`."""
     table = _table_for(hits, scan)
-    if table is None:
+    if table is None or isinstance(hits, Hits):
         toa, pixel = hits.toa_and_pixel()
         row = _placed(toa, scan) - first
         kept = np.flatnonzero((row >= 0) & (row < n_rows))
@@ -177,7 +231,7 @@ def _keys(hits: Hits | CompactHits, scan: Scan, first: int, n_rows: int, bits: i
     return position_keys(hits.when, hits.pixel, table.begin, table.cell, table.shift, row, bits, keys)
 
 
-def _placed(toa, scan):
+def _placed(toa: np.ndarray, scan: Scan) -> np.ndarray:
     position = np.empty(len(toa), np.int64)
     place_hits(toa, *scan.columns(), position)
     return position

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class MemorySource(FrameSource):
     Parameters
     ----------
     frames : CSRFrames, shape nav_shape + (height, width)
+    token : str, optional
+        What these counts and no others are called, for dask's names of arrays; by default a hash of all of them.
 
     Examples
     --------
@@ -33,12 +36,14 @@ class MemorySource(FrameSource):
     ((2, 3), (2, 4, 5))
     """
 
-    def __init__(self, frames: CSRFrames) -> None:
+    in_memory = True
+
+    def __init__(self, frames: CSRFrames, token: str | None = None) -> None:
         self._frames = frames
         self.nav_shape = frames.nav_shape
-        self.sig_shape = frames.sig_shape
+        self.sig_shape = cast("tuple[int, int]", frames.sig_shape)
         self.dtype = frames.dtype
-        self._token = None
+        self._token = token
         self._first_row = 0
 
     @classmethod
@@ -55,7 +60,7 @@ class MemorySource(FrameSource):
         return self._token
 
     def row_events(self) -> np.ndarray:
-        """Entries per row; none of rows that `for_rows` left out. See `FrameSource`."""
+        """Entries per row; none of rows that `for_rows` excluded. See `FrameSource`."""
         entries = np.zeros(math.prod(self.nav_shape), np.int64)
         entries[self._first_row : self._first_row + self._frames.n_frames] = np.diff(self._frames.indptr)
         return entries
@@ -84,4 +89,4 @@ def frames_by_lines(array: np.ndarray) -> CSRFrames:
     array = unmasked(array)
     rows = max(_PART_BYTES // max(array.nbytes // max(len(array), 1), 1), 1)
     parts = [CSRFrames.from_dense(array[i : i + rows]) for i in range(0, len(array), rows)]
-    return np.concatenate(parts) if parts else CSRFrames.from_dense(array)
+    return cast("CSRFrames", np.concatenate(parts)) if parts else CSRFrames.from_dense(array)

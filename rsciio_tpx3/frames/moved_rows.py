@@ -61,7 +61,8 @@ def moved_rows(data: da.Array, grid: Grid, counts: np.ndarray) -> tuple[da.Array
     lines = _lines(placed, data.shape[-2:], dtype)
     name = f"aligned-{tokenize(data, rows, columns, grid.shape, lines)}"
     graph = _graph(name, data, rows, columns, grid.shape, lines, dtype)
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=[data])
+    # dask's arrays are collections, but its own types do not say so
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=[data])  # type: ignore[list-item]
     chunks = (lines, (grid.shape[1],), *data.chunks[-2:])
     return da.Array(layers, name, chunks, meta=empty_meta(dtype, 2), dtype=dtype), placed
 
@@ -89,7 +90,8 @@ def _graph(
 ) -> dict:
     """One sum for each chunk of the result, a few chunks of the data at a time."""
     frame_ends, line_ends = (np.cumsum((0, *sizes)) for sizes in data.chunks[:2])
-    graph, first = {}, 0
+    graph: dict[tuple, Task] = {}
+    first = 0
     for number, n in enumerate(lines):
         out = np.where((rows >= first) & (rows < first + n), rows - first, -1)
         parts = []

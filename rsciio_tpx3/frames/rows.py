@@ -74,11 +74,12 @@ class _Abridged:
         numbers = {id(part): number for number, part in enumerate(parts)}
         file = io.BytesIO()
         pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
-        pickler.persistent_id = lambda item: numbers.get(id(item))
+        # the stubs know both hooks as methods of subclasses only
+        pickler.persistent_id = lambda item: numbers.get(id(item))  # type: ignore[method-assign]
         pickler.dump(source)
         return cls(file.getvalue())
 
     def completed(self, parts: tuple) -> FrameSource:
         unpickler = pickle.Unpickler(io.BytesIO(self.data))
-        unpickler.persistent_load = parts.__getitem__
+        unpickler.persistent_load = parts.__getitem__  # type: ignore[method-assign]
         return unpickler.load()

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -35,8 +36,13 @@ READ_ENTRIES = 8 * 10**6
 def event_frames(source: EventSource, scan: Scan, dtype: np.dtype, values: str = "counts") -> FrameSource:
     """The `FrameSource` of an event source seen through a scan."""
     frames = EventFrames(source, scan, dtype, values)
-    time_last = scan.time_axis is not None and scan.time_axis.over == "dwell"
-    return SharedFrames(frames) if time_last or scan.passes > 1 else frames
+    return SharedFrames(frames) if _time_last(scan) or scan.passes > 1 else frames
+
+
+def _time_last(scan: Scan) -> bool:
+    """Whether the last axis of a scan is that of time bins inside the dwell time."""
+    time: Any = scan.time_axis
+    return time is not None and time.over == "dwell"
 
 
 class SharedFrames(FrameSource):
@@ -50,7 +56,7 @@ class SharedFrames(FrameSource):
 
     def __init__(self, events: EventFrames) -> None:
         scan = events.scan
-        time_last = scan.time_axis is not None and scan.time_axis.over == "dwell"
+        time_last = _time_last(scan)
         self.events = events
         self.scan = scan
         self.n_bins = scan.nav_shape[-1] if time_last else 1
@@ -64,7 +70,7 @@ class SharedFrames(FrameSource):
         return "rsciio_tpx3.SharedFrames", normalize_token(self.events)
 
     @property
-    def n_positions(self):
+    def n_positions(self) -> int:
         """Positions of one time bin."""
         return self.scan.n_positions // self.n_bins
 
@@ -73,7 +79,7 @@ class SharedFrames(FrameSource):
         counts = self.events.row_events()
         return None if counts is None else counts.reshape(-1, self.n_bins).T.ravel()
 
-    def count(self, show_progressbar: bool | None = None):
+    def count(self, show_progressbar: bool | None = None) -> tuple[np.ndarray | None, dict[str, int]]:
         """As `EventFrames.count`, with the time bins first."""
         _, outside = self.events.count(show_progressbar)
         return self.row_events(), outside
@@ -84,7 +90,7 @@ class SharedFrames(FrameSource):
         for b in range(start // n, max(-(-stop // n), start // n + 1)):
             first, last = max(start - b * n, 0), min(stop - b * n, n)
             parts.append(pick_rows(self.rows(first, last).read(), self.n_bins, 0, last - first, b, b + 1))
-        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return cast("CSRFrames", np.concatenate(parts)) if len(parts) > 1 else parts[0]
 
     def shared_parts(self) -> tuple:
         """What all rows need; see `FrameSource`."""
@@ -99,11 +105,11 @@ class SharedFrames(FrameSource):
         part.scan = part.events.scan
         return part
 
-    def rows(self, first, last):
+    def rows(self, first: int, last: int) -> Rows:
         """All bins of the positions ``first`` to ``last``, time fastest."""
         return Rows(self.events, first * self.n_bins, last * self.n_bins, whole=self)
 
-    def entries(self, first, last):
+    def entries(self, first: int, last: int) -> float:
         """Hits at a range of positions, about where they have not been counted."""
         counts = self.events.row_events()
         if counts is None:
@@ -116,7 +122,7 @@ def read_together(source: FrameSource) -> int:
     return source.n_bins if isinstance(source, SharedFrames) and len(source.nav_shape) > 2 else 1
 
 
-def pick_rows(frames: CSRFrames, n_bins: int, first, last, low, high) -> CSRFrames:
+def pick_rows(frames: CSRFrames, n_bins: int, first: int, last: int, low: int, high: int) -> CSRFrames:
     """Bins ``low`` to ``high`` of the positions ``first`` to ``last`` of a read, bins slowest."""
     if n_bins == 1:
         return frames[first:last]
@@ -124,7 +130,7 @@ def pick_rows(frames: CSRFrames, n_bins: int, first, last, low, high) -> CSRFram
     return take_rows(frames, rows.ravel())
 
 
-def shared_tasks(source: SharedFrames, name: str, spans, given: tuple = ()) -> dict:
+def shared_tasks(source: SharedFrames, name: str, spans: Sequence[tuple], given: tuple = ()) -> dict:
     """The tasks of all chunks of an array, with the reads that they share.
 
     Parameters
@@ -142,14 +148,14 @@ def shared_tasks(source: SharedFrames, name: str, spans, given: tuple = ()) -> d
     dict
     """
     n = source.n_positions
-    wanted = {}
+    wanted: dict[tuple[int, int], list] = {}
     for place, (start, stop, shape) in spans:
         bins = shape[0] if source.n_bins > 1 else 1
         low = start // n if source.n_bins > 1 else 0
         first = start - low * n
         size = (stop - start) // max(bins, 1)
         wanted.setdefault((first, first + size), []).append((place, low, low + bins, shape))
-    tasks = {}
+    tasks: dict[tuple, Task] = {}
     for number, group in enumerate(_groups(source, sorted(wanted))):
         begin, end = group[0][0], group[-1][1]
         read = (f"{name}-read", number)
@@ -162,9 +168,10 @@ def shared_tasks(source: SharedFrames, name: str, spans, given: tuple = ()) -> d
     return tasks
 
 
-def _groups(source, ranges):
+def _groups(source: SharedFrames, ranges: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
     """Neighbouring ranges of positions that are read together."""
-    groups, filled = [], math.inf
+    groups: list[list[tuple[int, int]]] = []
+    filled = math.inf
     for first, last in ranges:
         entries = source.entries(first, last)
         # lines of one frame lie apart in the file: reading them one by one reads nothing twice
@@ -176,7 +183,7 @@ def _groups(source, ranges):
     return groups
 
 
-def take_chunk(frames: CSRFrames, rows, shape):
+def take_chunk(frames: CSRFrames, rows: tuple[int, ...], shape: tuple[int, ...]) -> CSRFrames:
     """One chunk out of a read that it shares; `rows` are the arguments of `pick_rows`."""
     picked = pick_rows(frames, *rows)
     return CSRFrames._make(picked.data, picked.indices, picked.indptr, shape)

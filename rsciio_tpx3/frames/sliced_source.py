@@ -8,7 +8,7 @@ chunks that there are.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 
-__all__ = ["SlicedSource"]
+__all__ = ["ChosenSource", "SlicedSource", "read_rows"]
 
 # Reading what lies between the wanted positions costs less than many short reads, up to this ratio.
 _WORTHWHILE = 4
@@ -55,20 +55,26 @@ class SlicedSource(FrameSource):
         shape = tuple(source.nav_shape) + tuple(source.sig_shape)
         n_nav = len(source.nav_shape)
         if not _is_plain(key, shape) or any(not isinstance(k, slice) for k in key[n_nav:]):
-            raise ValueError(f"{key} is no cut-out of {shape}: needed are whole numbers and slices without a step.")
+            raise ValueError(f"{key} is not valid for shape {shape}: expected integers and slices without a step.")
         spans = [k.indices(n)[:2] if isinstance(k, slice) else (k, k + 1) for k, n in zip(key, shape, strict=True)]
         self._source = source = FrameSource.adopt(source)
         self._nav, self._sig = spans[:n_nav], spans[n_nav:]
         self._kept = [isinstance(k, slice) for k in key[:n_nav]]
         lengths = [max(stop - start, 0) for start, stop in spans]
         self.nav_shape = tuple(n for n, kept in zip(lengths, self._kept, strict=False) if kept)
-        self.sig_shape = tuple(lengths[n_nav:])
+        self.sig_shape = cast("tuple[int, int]", tuple(lengths[n_nav:]))
         self.dtype = source.dtype
+        self.in_memory = source.in_memory
 
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
         return "rsciio_tpx3.SlicedSource", normalize_token(self._source), self._nav, self._sig, self._kept
+
+    @property
+    def source(self) -> FrameSource:
+        """What this is a part of."""
+        return self._source
 
     def row_events(self) -> np.ndarray | None:
         """Entries of whole frames, an upper bound of those in the cut-out; see `FrameSource`."""
@@ -81,8 +87,7 @@ class SlicedSource(FrameSource):
     def frames(self, start: int, stop: int) -> CSRFrames:
         """Rows `start` to `stop` of the part; see `FrameSource`."""
         rows = self._rows(start, stop)
-        pieces = [self._read(run) for run in _runs(rows)]
-        frames = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        frames = read_rows(self._source, rows)
         return crop(frames, np.arange(rows.size), tuple(slice(*span) for span in self._sig))
 
     def shared_parts(self) -> tuple:
@@ -105,11 +110,77 @@ class SlicedSource(FrameSource):
         ]
         return np.ravel_multi_index(whole, self._source.nav_shape) if whole else np.arange(start, stop)
 
-    def _read(self, rows: np.ndarray) -> CSRFrames:
-        if rows.size == 0:
-            return self._source.frames(0, 0)
-        first = int(rows[0])
-        return take_rows(self._source.frames(first, int(rows[-1]) + 1), rows - first)
+    def over(self, source: FrameSource) -> SlicedSource:
+        """The same part of another source of the same shape."""
+        part = copy.copy(self)
+        part._source = source
+        return part
+
+
+class ChosenSource(FrameSource):
+    """Some rows of a source, as one row of positions.
+
+    Parameters
+    ----------
+    source : FrameSource
+    rows : numpy.ndarray of int64
+        Flat positions, ascending.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.frames.memory_source import MemorySource
+    >>> whole = MemorySource.from_dense(np.arange(24).reshape(3, 2, 2, 2))
+    >>> ChosenSource(whole, np.array([0, 3, 4])).frames(1, 3)[0]
+    array([[12, 13],
+           [14, 15]])
+    """
+
+    def __init__(self, source: FrameSource, rows: np.ndarray) -> None:
+        self.source, self.rows = FrameSource.adopt(source), np.asarray(rows, np.int64)
+        self.nav_shape, self.sig_shape, self.dtype = (self.rows.size,), source.sig_shape, source.dtype
+        self.in_memory = self.source.in_memory
+
+    def __dask_tokenize__(self) -> Any:
+        from dask.base import normalize_token
+
+        return "rsciio_tpx3.ChosenSource", normalize_token(self.source), normalize_token(self.rows)
+
+    def row_events(self) -> np.ndarray | None:
+        """Entries of the rows; see `FrameSource`."""
+        entries = self.source.row_events()
+        return None if entries is None else entries[self.rows]
+
+    def frames(self, start: int, stop: int) -> CSRFrames:
+        """Rows `start` to `stop` of those that were chosen; see `FrameSource`."""
+        return read_rows(self.source, self.rows[start:stop])
+
+    def shared_parts(self) -> tuple:
+        """What all rows need; see `FrameSource`."""
+        return self.source.shared_parts()
+
+    def for_rows(self, start: int, stop: int) -> FrameSource:
+        """The same for these rows alone; see `FrameSource`."""
+        part, rows = copy.copy(self), self.rows[start:stop]
+        if rows.size:
+            part.source = self.source.for_rows(int(rows[0]), int(rows[-1]) + 1)
+        return part
+
+    def over(self, source: FrameSource) -> ChosenSource:
+        """The same rows of another source of the same shape."""
+        return ChosenSource(source, self.rows)
+
+
+def read_rows(source: FrameSource, rows: np.ndarray) -> CSRFrames:
+    """Rows of a source in ascending order, in as few readings as are worth it."""
+    pieces = [_read(source, run) for run in _runs(rows)]
+    return pieces[0] if len(pieces) == 1 else cast("CSRFrames", np.concatenate(pieces))
+
+
+def _read(source: FrameSource, rows: np.ndarray) -> CSRFrames:
+    if rows.size == 0:
+        return source.frames(0, 0)
+    first = int(rows[0])
+    return take_rows(source.frames(first, int(rows[-1]) + 1), rows - first)
 
 
 def _is_plain(key: tuple, shape: tuple[int, ...]) -> bool:

@@ -29,8 +29,11 @@ class FrameSource(ABC):
         Detector ``(height, width)``.
     dtype : numpy.dtype
         Type of the counts.
+    in_memory : bool
+        Whether `frames` gives what is in memory already, so that it costs little; False where nothing else is said.
     """
 
+    in_memory: bool = False
     nav_shape: tuple[int, ...]
     sig_shape: tuple[int, int]
     dtype: np.dtype
@@ -100,7 +103,7 @@ class _Adopted(Adopted, FrameSource):
     required = ("nav_shape", "sig_shape", "dtype", "frames")
     optional = ("row_events", "row_counts", "for_rows", "shared_parts")
 
-    def __init__(self, source) -> None:
+    def __init__(self, source: Any) -> None:
         super().__init__(source)
         self.nav_shape, self.sig_shape, self.dtype = source.nav_shape, source.sig_shape, source.dtype
 

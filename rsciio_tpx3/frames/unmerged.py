@@ -14,7 +14,9 @@ import numpy as np
 
 from rsciio_tpx3.csr.canonical import canonical_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.frames.binned_source import BinnedSource
 from rsciio_tpx3.frames.event_frames import EventFrames
+from rsciio_tpx3.frames.sliced_source import ChosenSource, SlicedSource
 from rsciio_tpx3.frames.source import FrameSource
 
 __all__ = ["UnmergedFrames", "merged", "unmerged"]
@@ -57,12 +59,25 @@ class UnmergedFrames(FrameSource):
 
 def unmerged(source: FrameSource) -> FrameSource:
     """The same frames as a source of rows for sums of integers; `source` itself where that would be no faster."""
-    plain = type(source) is EventFrames and source.values == "counts"
-    return UnmergedFrames(source) if plain else source
+    if type(source) is EventFrames and source.values == "counts":
+        return UnmergedFrames(source)
+    if isinstance(source, SlicedSource | ChosenSource):
+        whole = unmerged(source.source)
+        return source if whole is source.source else source.over(whole)
+    if type(source) is BinnedSource and _as_wide_as_a_sum(source):
+        return BinnedSource(unmerged(source.source), source.factors, source.dtype, merged=False)
+    return source
 
 
-def merged(frames):
-    """Frames of an `unmerged` source as canonical `CSRFrames`."""
-    parts = frames.data, frames.indices, frames.indptr
-    found = canonical_frames(*parts, frames.sig_shape, frames.dtype, "a scan position of the recording")
+def _as_wide_as_a_sum(source: BinnedSource) -> bool:
+    """Whether binned integers are of the type of a sum: narrower ones overflow, and what they are made of does not."""
+    kind = source.source.dtype.kind
+    return kind in "ui" and source.dtype == np.dtype(f"{kind}8")
+
+
+def merged(frames: CSRFrames, dtype: np.dtype | None = None) -> CSRFrames:
+    """Frames of an `unmerged` source as canonical `CSRFrames`, of another type where the source has another one."""
+    dtype = frames.dtype if dtype is None else np.dtype(dtype)
+    parts = frames.data.astype(dtype, copy=False), frames.indices, frames.indptr
+    found = canonical_frames(*parts, frames.sig_shape, dtype, "a scan position of the recording")
     return CSRFrames._make(found.data, found.indices, found.indptr, frames.shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -21,7 +21,7 @@ _TOT_STEP = 96  # ticks of 25 ns
 
 
 def value_type(values: str, dwell: float, lines_per_row: int = 1, clustered: bool = False) -> np.dtype:
-    """Type that holds what one pixel can sum up at one scan position, in `dwell` ticks a line.
+    """Type that holds what one pixel can sum up at one scan position, in `dwell` ticks per line.
 
     A pixel is over threshold one hit at a time, so its summed ToT is bounded by the dwell time; an electron brings the
     ToT of its neighbours along.
@@ -36,7 +36,8 @@ def value_type(values: str, dwell: float, lines_per_row: int = 1, clustered: boo
 
 def weighted_rows(frames: EventFrames, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """CSR arrays of the flat positions ``start`` to ``stop`` of an `EventFrames` with values other than counts."""
-    rows, pixels, weights = [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
+    rows, pixels = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    parts: list[np.ndarray] = []
     for run in frames.scan.runs(start, stop):
         columns = run.columns()
         for hits in frames.source.windows(int(run.start[0]), int(run.stop.max())):
@@ -45,8 +46,9 @@ def weighted_rows(frames: EventFrames, start: int, stop: int) -> tuple[np.ndarra
             inside = np.flatnonzero((position >= start) & (position < stop))
             rows.append(position[inside] - start)
             pixels.append(hits.pixel[inside])
-            weights.append((hits.tot if frames.values == "tot" else hits.energy)[inside])
-    weights = np.concatenate(weights) if weights else np.empty(0, frames.dtype)
+            values = cast("np.ndarray", hits.tot if frames.values == "tot" else hits.energy)
+            parts.append(values[inside])
+    weights = np.concatenate(parts) if parts else np.empty(0, frames.dtype)
     n_pixels = frames.sig_shape[0] * frames.sig_shape[1]
     return csr_of_weights(np.concatenate(rows), np.concatenate(pixels), weights, stop - start, n_pixels, frames.dtype)
 

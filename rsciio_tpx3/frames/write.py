@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import dask
 import numpy as np
@@ -24,7 +24,7 @@ from rsciio_tpx3.utils.progress import progress_bar
 from rsciio_tpx3.utils.threads import thread_count
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
     import dask.array as da
 
@@ -128,16 +128,16 @@ def _total(values: np.ndarray) -> int:
 
 def _in_order(pool: Executor, work: Callable, tasks: Iterable, most: int) -> Iterator[tuple]:
     """Results in order of the tasks, at most `most` of them begun and not yet taken."""
-    waiting = deque()
+    pending: deque[Future] = deque()
     try:
         for task in tasks:
-            waiting.append(pool.submit(work, task))
-            if len(waiting) == most:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(pool.submit(work, task))
+            if len(pending) == most:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
-        for future in waiting:
+        for future in pending:
             future.cancel()
 
 
@@ -148,7 +148,8 @@ def spans_of(data: da.Array | FrameSource | CSRFrames | np.ndarray) -> tuple:
         return math.prod(source.nav_shape), _source_spans(source)
     if isinstance(data, Array):
         return math.prod(data.shape[:-2]), _dask_spans(data)
-    return math.prod(data.shape[:-2]), _array_spans(data)
+    array = cast("CSRFrames | np.ndarray", data)
+    return math.prod(array.shape[:-2]), _array_spans(array)
 
 
 def known_entries(data: da.Array | FrameSource | CSRFrames | np.ndarray) -> int | None:
@@ -192,7 +193,7 @@ class _Reader:
         return self.source.frames(self.start, self.stop)
 
 
-def _array_spans(array: np.ndarray) -> Iterator:
+def _array_spans(array: CSRFrames | np.ndarray) -> Iterator[Callable]:
     shape = tuple(array.shape)
     n_rows = math.prod(shape[:-2])
     flat = array.reshape((n_rows, *shape[-2:]))
@@ -215,7 +216,8 @@ def _dask_spans(array: da.Array) -> Iterator[_Slab]:
         # before chunks are put together, so that never more than one chunk for each thread is dense
         array = array.rechunk({array.ndim - 2: -1, array.ndim - 1: -1})
         meta = CSRFrames.from_dense(np.empty((0,) * array.ndim, array.dtype))
-        array = array.map_blocks(CSRFrames, dtype=array.dtype, meta=meta)
+        # dask's wrapper of the method has the types of the function, with one argument more
+        array = array.map_blocks(CSRFrames, dtype=array.dtype, meta=meta)  # type: ignore[call-arg, arg-type]
     axis = next((i for i, sizes in enumerate(array.chunks[:-2]) if max(sizes, default=0) > 1), array.ndim - 3)
     for lead in itertools.product(*(range(n) for n in shape[:axis])):
         start = 0
@@ -227,7 +229,7 @@ def _dask_spans(array: da.Array) -> Iterator[_Slab]:
 class _Slab:
     """A slice of a dask array, computed when it is its turn."""
 
-    def __init__(self, array: da.Array, key: tuple[slice, ...], sig_shape: tuple[int, ...]) -> None:
+    def __init__(self, array: da.Array, key: tuple[int | slice, ...], sig_shape: tuple[int, ...]) -> None:
         self.array, self.key, self.sig_shape = array, key, sig_shape
 
     def __call__(self) -> CSRFrames:

@@ -7,7 +7,7 @@ linear, not the angle: 50 mrad off the axis the angle is 0.08 % smaller than the
 
 A scale alone does not tell whether data were binned or their scale was measured anew: 2.06 times the nominal scale
 may be two pixels and 3 % of camera length. So each calibration notes what the axes were (`Noted`), and `place_of`
-finds from it what was done since: a binning is a whole number or its inverse, a crop a whole number of steps, and any
+finds from it what was done since: a binning is an integer or its inverse, a crop an integer number of steps, and any
 other factor is a measured scale. What cannot be decided is refused.
 """
 
@@ -76,9 +76,11 @@ def wavelength(beam_energy: float) -> float:
 
 
 def check_choice(calibrate: str | None) -> None:
-    """Refuse what is no way of calibration."""
+    """Refuse what is not a way of calibration."""
     if not isinstance(calibrate, (str, type(None))) or calibrate not in CALIBRATIONS:
-        raise ValueError(f"calibrate={calibrate!r} is none of 'auto', 'angle' (mrad), 'k' (1/nm), None.")
+        raise ValueError(
+            f"calibrate={calibrate!r} is not valid: must be one of 'auto', 'angle' (mrad), 'k' (1/nm), None."
+        )
 
 
 def detector_scale(values: dict, calibrate: str | None = "auto") -> tuple[float, str] | None:
@@ -99,7 +101,7 @@ def detector_scale(values: dict, calibrate: str | None = "auto") -> tuple[float,
     Raises
     ------
     ValueError
-        If a way is asked for by name and something that it needs is absent.
+        If a way is requested by name and something that it needs is absent.
     """
     check_choice(calibrate)
     lacking = _missing(values, calibrate)
@@ -107,7 +109,7 @@ def detector_scale(values: dict, calibrate: str | None = "auto") -> tuple[float,
         return None
     if lacking:
         raise ValueError(
-            f"calibrate={calibrate!r} needs {' and '.join(lacking)}, which no source tells. Pass for example "
+            f"calibrate={calibrate!r} needs {' and '.join(lacking)}, which no source gives. Pass for example "
             "metadata={'camera_length': '100 mm', 'beam_energy': '200 keV'}."
         )
     ratio = values["pixel_pitch"] / values["camera_length"]
@@ -266,12 +268,12 @@ def _from_note(axis: dict, noted: Noted, ratio: float) -> tuple | None:
     likely.sort()
     if not likely or likely[0][0] > _NEAR:
         return certain if certain and abs(math.log(abs(ratio * noted.pixels / certain[0]))) < _NEAR else None
-    # a place that fits is no proof: the zero may have been moved as well
+    # a place that fits is not proof: the zero may have been moved as well
     return None if sorted(rivals)[1:2] < [_CLEAR] and len(rivals) > 1 else likely[0][1:]
 
 
 def _binnings(ratio: float, size: int, before: int) -> Iterator[tuple[float, bool]]:
-    """Whole numbers of steps that may be one now, or their inverses; and whether the scale is exactly that."""
+    """Integer numbers of steps that may be one now, or their inverses; and whether the scale is exactly that."""
     if size < before:
         most = min(before // size, int(ratio * 2) + 1)
         near = range(max(1, int(ratio / 2)), max(1, most) + 1)
@@ -324,7 +326,7 @@ def detector_pixels(axis: dict, values: dict, name: str) -> tuple | None:
     ConflictError
         For an axis that is not uniform, and where it cannot be told whether data were binned or a scale was measured.
     """
-    check_uniform(axis, "the pixels of the detector cannot be told")
+    check_uniform(axis, "the pixels of the detector cannot be determined")
     kind = axis_kind(axis)
     if found := _noted(values, axis):
         noted, noted_kind = found
@@ -379,18 +381,18 @@ def _without_note(axis: dict, kind: str, values: dict, name: str) -> tuple | Non
     low = (abs(pixels) - 1) / 2
     center, zero = values.get(name), -axis["offset"] / axis["scale"]
     if center is not None and pixels * zero != 0:
-        # data that were cropped begin a whole number of pixels later
+        # data that were cropped begin an integer number of pixels later
         begin = center - pixels * zero if pixels > 0 else center - pixels * zero + (axis["size"] - 1) * pixels
         if abs(begin - low - round(begin - low)) < 1e-3 and begin > low - 1e-3:
             return pixels, center - pixels * zero
     return pixels, low if pixels > 0 else low - (axis["size"] - 1) * pixels
 
 
-def _undecided(axis: dict, scale, units) -> str:
+def _undecided(axis: dict, scale: float, units: str) -> str:
     return (
         f"axis {axis['name']!r} has {axis['size']} steps of {axis['scale']:.6g} {axis['units']}, where the "
         f"metadata expect "
-        f"{scale:.6g} {units}: this is no binning by a whole number, and it cannot be told which pixels of the "
+        f"{scale:.6g} {units}: this is not a binning by an integer, and it is not known which pixels of the "
         f"detector "
         "they are. Set scale, offset and units of the axis to 1, 0 and 'px' (or the binning and its middle) and "
         "calibrate "
@@ -419,7 +421,7 @@ def scan_positions(axis: dict, values: dict) -> float | None:
     values : dict
         By which it was made.
     """
-    check_uniform(axis, "the scan steps cannot be told")
+    check_uniform(axis, "the scan steps cannot be determined")
     kind, step = axis_kind(axis), values.get(f"scan_step_{axis['name']}")
     if kind not in ("pixels", "length"):
         return None
@@ -437,7 +439,7 @@ def scan_positions(axis: dict, values: dict) -> float | None:
         if abs(math.log(abs(ratio))) > _NEAR:
             raise ConflictError(
                 f"axis {axis['name']!r} has steps of {axis['scale']:.6g} {axis['units']}, where the metadata expect "
-                f"{step:.6g} nm: this is no binning by a whole number. Set scale and units of the axis to the "
+                f"{step:.6g} nm: this is not a binning by an integer. Set scale and units of the axis to the "
                 f"positions "
                 "in a step and '', and tell scan_step again."
             )
@@ -508,10 +510,10 @@ def with_note(
         axis = axes[i]
         plain = axis.get("units") in _PLAIN_UNITS
         known = scale is not None and (plain or calibrate != "auto" or about)
-        told = name in renew and values.get(name) is not None
-        if known or told:
+        requested = name in renew and values.get(name) is not None
+        if known or requested:
             places[i] = detector_pixels(axis, before, name)
-            _calibrate_detector(axis, scale if known else None, values.get(name), told, places[i])
+            _calibrate_detector(axis, scale if known else None, values.get(name), requested, places[i])
     if axes == old:
         return axes, None
     return axes, calibration_note(axes, [p or _known_place(a, before) for a, p in zip(axes, places)])
@@ -572,7 +574,7 @@ def _calibrate_detector(
         number, unit = axis["scale"] / pixels, axis["units"]
     else:
         number, unit = scale
-        # the kind that was asked for, in the unit that the axis has of it
+        # the kind that was requested, in the unit that the axis has of it
         if not plain and axis_kind(axis) == axis_kind({"units": unit}):
             number, unit = in_unit({"scale": number, "units": unit}, axis["units"]), axis["units"]
     axis.update(scale=number * pixels, offset=zero * number * pixels, units=unit)

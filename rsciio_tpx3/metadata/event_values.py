@@ -64,7 +64,7 @@ def event_values(source: EventSource, options: Any, corrections: dict, counts: n
 
 
 def _with_left_out(corrections: dict[str, dict], tally: Tally) -> dict[str, dict]:
-    """What each correction reports, with the numbers of hits and electrons that it left out."""
+    """What each correction reports, with the numbers of hits and electrons that it excluded."""
     found = {name: dict(report) for name, report in corrections.items()}
     for (name, what), number in tally.left_out.items():
         found[name][what] = number
@@ -91,7 +91,7 @@ def _noise(source: EventSource, options: Any) -> dict:
 _POISSON = {"gain_factor": 1.0, "gain_offset": 0.0, "correlation_factor": 1.0}
 
 
-def _check_factor(arrays, values: dict) -> None:
+def _check_factor(arrays: dict, values: dict) -> None:
     factor = values["factor"]
     require(factor is None or (isinstance(factor, (int, float)) and factor >= 1), "the factor is odd")
 

@@ -66,7 +66,7 @@ def libertem_parameters(signal: Any, complete: bool = False) -> dict:
     ------
     ValueError
         If scan steps, or detector pixels, differ in x and y, since the schema has one for both; if an axis runs
-        backwards, for which it has no words; or if something is missing that was asked for.
+        backwards, for which it has no words; or if something is missing that was requested.
     UnitError, ConflictError
         If the unit of an axis is not known, or its steps cannot be told; see
         `rsciio_tpx3.metadata.calibration.detector_pixels`.
@@ -116,7 +116,7 @@ def from_libertem(parameters: Any) -> dict:
     """
     try:
         given = dict(parameters)
-    except Exception:  # of whatever is no mapping
+    except Exception:  # of whatever is not a mapping
         raise TypeError(f"parameters={shown(parameters)}: a dictionary of LiberTEM's parameters is expected.") from None
     found = {name: given[key] for key, (name, _) in _LIBERTEM.items() if key in given}
     if "scan_pixel_pitch" in given:
@@ -155,7 +155,7 @@ def known_values(signal: Any) -> dict:
 
 def _take_step(values: dict, name: str, axis: dict) -> None:
     """The scan step of the data: positions may have been binned since, or their distance measured."""
-    check_uniform(axis, "the scan step cannot be told")
+    check_uniform(axis, "the scan step cannot be determined")
     kind = axis_kind(axis)
     if kind == "length":
         values[name] = abs(in_unit(axis, "nm"))
@@ -171,8 +171,8 @@ def _is_centred(axis: dict) -> bool:
         return False
 
 
-def _detector_axes(axes: list[dict]):
-    """The axes of the detector with the names of their centres; none where the signal is no picture."""
+def _detector_axes(axes: list[dict]) -> list[tuple[dict, str]]:
+    """The axes of the detector with the names of their centres; none where the signal is not a picture."""
     pair = [axis for axis in axes if not axis.get("navigate")][-2:]
     return list(zip(pair, ("center_y", "center_x"))) if len(pair) == 2 else []
 
@@ -239,7 +239,7 @@ def data_values(signal: Any) -> dict:
     return values
 
 
-def _parts(signal: Any):
+def _parts(signal: Any) -> tuple[dict, list[dict]]:
     """Metadata tree, and axes in NumPy order; a tree alone has none."""
     if not isinstance(signal, dict) and not _is_signal(signal):
         raise TypeError(f"signal={shown(signal)}: a signal, its dictionary, or a metadata tree is expected.")
@@ -323,7 +323,7 @@ def ro_crate(signal: Any, files: dict) -> dict:
 
 
 def write_ro_crate(signal: Any, *paths: Any, overwrite: bool = False) -> str:
-    """Write ``ro-crate-metadata.json`` beside files that hold a signal.
+    """Write ``ro-crate-metadata.json`` next to files that hold a signal.
 
     It appears when it is complete; an old one stays whole until then.
 

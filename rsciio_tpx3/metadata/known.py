@@ -16,31 +16,31 @@ from rsciio_tpx3.metadata.merge import by_trust, display, merge, steer
 from rsciio_tpx3.metadata.record import plain
 from rsciio_tpx3.metadata.sources.sidecars import find_sidecars, read_sidecar
 from rsciio_tpx3.metadata.user_input import read_mapping, read_tree
-from rsciio_tpx3.metadata.values import Told
+from rsciio_tpx3.metadata.values import SourceValues
 
-__all__ = ["Account", "first_piece", "gather", "steered"]
+__all__ = ["KnownMetadata", "first_piece", "gather", "steered"]
 
 
 @dataclass
-class Account:
+class KnownMetadata:
     """What the sources tell about one file, and what was decided.
 
     Attributes
     ----------
-    told : list of Told
+    sources : list of SourceValues
     calibrate : {"auto", "angle", "k", None}
     decided : set of str
         Options that the user gave.
-    told_by : dict
+    known_from : dict
         Option to the label of the sidecar that it was taken from.
     chips : list of dict or None
         Table of chips, where one was given or told.
     """
 
-    told: list
+    sources: list
     calibrate: str | None = "auto"
     decided: set = field(default_factory=set)
-    told_by: dict = field(default_factory=dict)
+    known_from: dict = field(default_factory=dict)
     chips: list | None = None
 
     def steer(self, **given: Any) -> dict:
@@ -56,16 +56,16 @@ class Account:
         dict
             Option to value; None where nobody tells.
         """
-        options, self.told_by = steer(self.told, given)
+        options, self.known_from = steer(self.sources, given)
         if options.get("layout") is not None and not isinstance(options["layout"], str):
             self.chips = [{str(key).lower(): item for key, item in chip.items()} for chip in options["layout"]]
         self.decided = {name for name, value in given.items() if value is not None}
         return options
 
     @property
-    def dwell_time(self):
+    def dwell_time(self) -> float | None:
         """Seconds on one position as the most trusted source has it, or None."""
-        sources = by_trust(self.told, "dwell_time")
+        sources = by_trust(self.sources, "dwell_time")
         return sources[0].values["dwell_time"] if sources else None
 
     def complete(self, signal: dict, label: str = "the recording") -> dict:
@@ -87,8 +87,8 @@ class Account:
         own = read_tree(tree, label, "recording")
         _add_shape(own, signal["axes"])
         self._refuse_what_was_not_done(own)
-        told = [own, *map(_with_named_layout, self.told)]
-        merged = merge(told, self.decided | set(self.told_by))
+        sources = [own, *map(_with_named_layout, self.sources)]
+        merged = merge(sources, self.decided | set(self.known_from))
         values = dict(merged.values)
         values.pop("navigation_shape", None)  # the axes have it, and keep it when the signal is cropped
         foreign = {name: source for name, source in merged.sources.items() if source != label and name in values}
@@ -97,7 +97,7 @@ class Account:
         new.update({f"{name}_error": error for name, error in merged.errors.items() if name in foreign})
         if "beam_energy" in foreign:
             new["wavelength"] = calibration.wavelength(values["beam_energy"]) * 1e10
-        new["metadata_sources"] = {**foreign, **self.told_by}
+        new["metadata_sources"] = {**foreign, **self.known_from}
         new["metadata_conflicts"] = {name: "; ".join(texts) for name, texts in merged.conflicts.items()}
         new["layout_table"] = self._layout_table(values.get("layout"))
         signal["axes"], note = calibration.with_note(signal["axes"], values, self.calibrate, set(foreign), own.values)
@@ -109,11 +109,11 @@ class Account:
             signal["original_metadata"] = known
         return signal
 
-    def _refuse_what_was_not_done(self, own: Told) -> None:
+    def _refuse_what_was_not_done(self, own: SourceValues) -> None:
         """A user's word about where hits lie that reading could not follow, such as for counted data."""
-        for source in self.told:
+        for source in self.sources:
             for name in STEERING if source.kind == "user" else ():
-                if name not in source.values or name not in own.values or name in self.told_by:
+                if name not in source.values or name not in own.values or name in self.known_from:
                     continue
                 if own.values[name] != source.values[name] and name not in self.decided:
                     raise MetadataConflictError(
@@ -122,7 +122,7 @@ class Account:
                         "reader's option."
                     )
 
-    def _layout_table(self, layout: Any):
+    def _layout_table(self, layout: Any) -> list[str] | None:
         """The chips of a table, as text that any file format can keep."""
         if layout != "table" or self.chips is None:
             return None
@@ -135,9 +135,9 @@ def gather(
     metadata: dict | None = None,
     metadata_from: Any = None,
     calibrate: str | None = "auto",
-    more: Sequence[Told] = (),
-) -> Account:
-    """What the user, and the files beside a recording, tell about it.
+    more: Sequence[SourceValues] = (),
+) -> KnownMetadata:
+    """What the user, and the files next to a recording, tell about it.
 
     Parameters
     ----------
@@ -148,45 +148,45 @@ def gather(
     metadata_from : path or signal, optional
         See `rsciio_tpx3.metadata.sources.signal_file.read_survey`.
     calibrate : {"auto", "angle", "k", None}
-    more : sequence of Told
+    more : sequence of SourceValues
         From the format itself, such as Pixet's items.
 
     Returns
     -------
-    Account
+    KnownMetadata
 
     Raises
     ------
     UnitError, ValueError
-        For what the user told. What is wrong in a file that was merely found is left out, with a warning.
+        For what the user told. What is wrong in a file that was merely found is excluded, with a warning.
     """
     calibration.check_choice(calibrate)
     named = metadata if isinstance(metadata, list) else [] if metadata is None else [metadata]
-    told, paths = [], set()
+    sources, paths = [], set()
     for item in named:
         if isinstance(item, dict):
-            told.append(read_mapping(item, "metadata=", "user"))
+            sources.append(read_mapping(item, "metadata=", "user"))
         elif isinstance(item, (str, os.PathLike)):
             paths.add(os.path.realpath(item))
-            told += read_sidecar(os.fspath(item))
+            sources += read_sidecar(os.fspath(item))
         else:
             raise TypeError(
-                f"metadata={item!r}: a dictionary such as {{'camera_length': '100 mm'}}, the path of a file, or a list "
-                "of these is needed. A signal goes to metadata_from."
+                f"metadata={item!r}: expected a dictionary such as {{'camera_length': '100 mm'}}, the path of a file, "
+                "or a list of these. A signal goes to metadata_from."
             )
     path = first_piece(filename)
     if os.path.isfile(path):
         found = [other for other in find_sidecars(os.fspath(path)) if os.path.realpath(other) not in paths]
-        told += [source for other in found for source in read_sidecar(other, strict=False)]
+        sources += [source for other in found for source in read_sidecar(other, strict=False)]
     if metadata_from is not None:
         from rsciio_tpx3.metadata.sources.signal_file import read_survey
 
-        told.append(read_survey(metadata_from))
-    return Account([*told, *more], calibrate)
+        sources.append(read_survey(metadata_from))
+    return KnownMetadata([*sources, *more], calibrate)
 
 
 def first_piece(filename: str | os.PathLike | Sequence, all_parts: bool = False) -> str | os.PathLike:
-    """The file beside which others are looked for: the first of an acquisition in pieces."""
+    """The file next to which others are looked for: the first of an acquisition in pieces."""
     if not isinstance(all_parts, (bool, np.bool_)):
         filename = all_parts
     return filename if isinstance(filename, (str, os.PathLike)) else next(iter(filename), "")
@@ -198,18 +198,18 @@ def steered(signal: str, navigation_shape: Any, pattern: Any, layout: Any, gap: 
     return {"navigation_shape": navigation_shape, **options} if signal == "scan" else options
 
 
-def _add_shape(own: Told, axes: list[dict]) -> None:
-    # frames over time, and time bins, are no part of the scan's shape
+def _add_shape(own: SourceValues, axes: list[dict]) -> None:
+    # frames over time, and time bins, are not part of the scan's shape
     nav = [axis for axis in axes[:-2] if not str(axis.get("name")).startswith("time")]
     if 2 <= len(nav) <= 3:
         own.values["navigation_shape"] = [int(axis["size"]) for axis in reversed(nav)]
 
 
-def _with_named_layout(source: Told) -> Told:
+def _with_named_layout(source: SourceValues) -> SourceValues:
     """A copy in which a table of chips is called by its name, as the recording has it."""
     if not isinstance(source.values.get("layout"), list):
         return source
-    return Told(source.kind, source.label, source.strict, {**source.values, "layout": "table"}, source.errors,
+    return SourceValues(source.kind, source.label, source.strict, {**source.values, "layout": "table"}, source.errors,
                 source.original)  # fmt: skip
 
 

@@ -8,7 +8,7 @@ stays absent.
 Units are those in which stock code reads the leaf: pyXem 0.21 takes `camera_length` and
 `physical_pixel_size` in metres, `convergence_angle` in mrad, `beam_energy` in kV and `wavelength` in angstrom
 (``pyxem.utils.calibration``); HyperSpy's guide agrees except for the camera length, which files read by
-RosettaSciIO have in mm. The unit therefore stands beside each value.
+RosettaSciIO have in mm. The unit therefore stands next to each value.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ _FOUND = {
     "scan_delay": (
         f"{_SCAN}.scan_delay",
         "s",
-        "Time by which the beam lags behind the edges, as it was told and taken off; absent where none was",
+        "Time by which the beam lags behind the edges, as it was given and taken off; absent where none was",
     ),
     "frames": (f"{_SCAN}.frames", None, "Passes over the scan field"),
     "frames_repaired": (f"{_SCAN}.frames_repaired", None, "Frame edges put back"),
@@ -194,7 +194,7 @@ _FOUND = {
     # electrons, corrections, noise
     "electrons_placed": (f"{_SCAN}.electrons_placed", None, "Electrons at scan positions"),
     "electrons_outside": (f"{_SCAN}.Electrons_outside", None, "Electrons without a scan position, by reason"),
-    "clusters": (f"{_DETECTOR}.Clusters", None, "How hits became electrons, and what was left out"),
+    "clusters": (f"{_DETECTOR}.Clusters", None, "How hits became electrons, and what was excluded"),
     "corrections": (f"{_DETECTOR}.Corrections", None, "Corrections of pixels, times and energies, in their order"),
     "noise": (
         "Signal.Noise_properties.Variance_linear_model",
@@ -391,7 +391,7 @@ def build(values: dict) -> dict:
     Parameters
     ----------
     values : dict
-        Keys of `LEAVES`, and ``<key>_error`` for measured values. None is left out; other keys, such
+        Keys of `LEAVES`, and ``<key>_error`` for measured values. None is omitted; other keys, such
         as messages to the user, are not metadata and are passed over.
 
     Returns

@@ -12,7 +12,7 @@ from rsciio_tpx3.metadata.mapping import LEAVES, STEERING
 
 if TYPE_CHECKING:
     from rsciio_tpx3.metadata.mapping import Leaf
-    from rsciio_tpx3.metadata.values import Told
+    from rsciio_tpx3.metadata.values import SourceValues
 
 
 __all__ = ["Merged", "by_trust", "display", "merge", "steer"]
@@ -43,17 +43,17 @@ class Merged:
     original: dict = field(default_factory=dict)
 
 
-def by_trust(told: list[Told], name: str) -> list[Told]:
+def by_trust(sources: list[SourceValues], name: str) -> list[SourceValues]:
     """Sources that tell a quantity, the most trusted first; equals in the order in which they came."""
     order = LEAVES[name].sources
     if "recording" not in order:
         # what a file of counted data kept from its own making is believed unless the user says otherwise
         order = (*order[:1], "recording", *order[1:])
-    able = [source for source in told if name in source.values]
+    able = [source for source in sources if name in source.values]
     return sorted(able, key=lambda source: order.index(source.kind))
 
 
-def _agree(name: str, first: Told, second: Told) -> bool:
+def _agree(name: str, first: SourceValues, second: SourceValues) -> bool:
     """Whether two sources tell the same, within their errors and the row's tolerance."""
     a, b = first.values[name], second.values[name]
     row = LEAVES[name]
@@ -83,12 +83,12 @@ def display(name: str, value: Any, error: float | None = None) -> str:
     return f"{text} {row.unit}" if row.unit else text
 
 
-def merge(told: list[Told], decided: Collection[str] = ()) -> Merged:
+def merge(sources: list[SourceValues], decided: Collection[str] = ()) -> Merged:
     """Choose by trust, and note what disagrees.
 
     Parameters
     ----------
-    told : list of Told
+    sources : list of SourceValues
     decided : container of str
         Quantities that the user has decided by an option: what others say about them is noted without a
         warning.
@@ -99,15 +99,15 @@ def merge(told: list[Told], decided: Collection[str] = ()) -> Merged:
     """
     merged = Merged()
     for name in LEAVES:
-        sources = by_trust(told, name)
-        if not sources:
+        trusted = by_trust(sources, name)
+        if not trusted:
             continue
-        best = sources[0]
+        best = trusted[0]
         merged.values[name] = best.values[name]
         merged.sources[name] = best.label
         if name in best.errors:
             merged.errors[name] = best.errors[name]
-        others = [other for other in sources[1:] if not _agree(name, best, other)]
+        others = [other for other in trusted[1:] if not _agree(name, best, other)]
         if others and name not in _NAMES_ONLY:
             merged.conflicts[name] = [f"{display(name, o.values[name])} ({o.label})" for o in others]
             log = _logger.info if name in decided else _logger.warning
@@ -115,7 +115,7 @@ def merge(told: list[Told], decided: Collection[str] = ()) -> Merged:
                 f"{name}: {display(name, best.values[name])} is taken from {best.label}; "
                 f"{' and '.join(merged.conflicts[name])} disagrees."
             )
-    for source in told:
+    for source in sources:
         if source.original:
             merged.original[source.label] = source.original
     return merged
@@ -125,12 +125,12 @@ def merge(told: list[Told], decided: Collection[str] = ()) -> Merged:
 _NAMES_ONLY = ("title",)
 
 
-def steer(told: list[Told], given: dict) -> tuple[dict, dict]:
+def steer(sources: list[SourceValues], given: dict) -> tuple[dict, dict]:
     """Options that decide where hits go, from the user or else from the sources.
 
     Parameters
     ----------
-    told : list of Told
+    sources : list of SourceValues
         Without what the recording itself tells: it has not been read yet.
     given : dict
         Option to what the user passed; None where nothing.
@@ -139,7 +139,7 @@ def steer(told: list[Told], given: dict) -> tuple[dict, dict]:
     -------
     options : dict
         Option to value, in the table's form (a shape is (x, y)); None where nobody tells.
-    told_by : dict
+    known_from : dict
         Option to the label of the source, for those that no option decided.
 
     Raises
@@ -147,12 +147,12 @@ def steer(told: list[Told], given: dict) -> tuple[dict, dict]:
     MetadataConflictError
         If sources disagree and the user has not decided, or the user said two things.
     """
-    options, told_by = dict(given), {}
+    options, known_from = dict(given), {}
     for name in (*STEERING, "dwell_time"):
         if name not in given:
             continue
-        sources = by_trust(told, name)
-        own = [source for source in sources if source.kind == "user"]
+        trusted = by_trust(sources, name)
+        own = [source for source in trusted if source.kind == "user"]
         if given[name] is not None:
             if own and not _same_option(name, own[0], given[name]):
                 raise MetadataConflictError(
@@ -160,10 +160,10 @@ def steer(told: list[Told], given: dict) -> tuple[dict, dict]:
                     "it once."
                 )
             continue
-        if not sources:
+        if not trusted:
             continue
-        best = sources[0]
-        others = [other for other in sources[1:] if not _agree(name, best, other)]
+        best = trusted[0]
+        others = [other for other in trusted[1:] if not _agree(name, best, other)]
         if others and not own and name in STEERING:
             said = "; ".join(f"{source.label}: {display(name, source.values[name])}" for source in (best, *others))
             raise MetadataConflictError(
@@ -171,14 +171,14 @@ def steer(told: list[Told], given: dict) -> tuple[dict, dict]:
                 f"metadata={{{name!r}: ...}}."
             )
         options[name] = best.values[name]
-        told_by[name] = best.label
+        known_from[name] = best.label
         _logger.info(f"{name}: {display(name, best.values[name])}, as {best.label} says.")
-    return options, told_by
+    return options, known_from
 
 
-def _same_option(name: str, source, given):
+def _same_option(name: str, source: SourceValues, given: Any) -> bool:
     from rsciio_tpx3.metadata.validation import check
-    from rsciio_tpx3.metadata.values import Told
+    from rsciio_tpx3.metadata.values import SourceValues
 
-    option = Told("user", "option", values={name: check(name, given)[0]})
+    option = SourceValues("user", "option", values={name: check(name, given)[0]})
     return _agree(name, source, option)

@@ -57,7 +57,7 @@ def reading_step(paths: Sequence, parameters: dict) -> dict:
         Files of the recording. A checksum of the whole takes as long as reading; it is noted by a conversion, and
         here that of both ends, see `rsciio_tpx3.utils.files.FileStamp.checksum_of_ends`.
     parameters : dict
-        What was asked for; None is left out.
+        What was requested; None is omitted.
 
     Returns
     -------

@@ -43,7 +43,7 @@ def plain(value: Any) -> Any:
     """A metadata value as JSON has it: dict, list, str, bool, int, float; None where it cannot be.
 
     NumPy numbers become Python's, tuples and small arrays lists; absent values and large arrays
-    are left out of the dict that holds them.
+    are excluded from the dict that holds them.
     """
     if isinstance(value, dict):
         kept = {str(key): plain(item) for key, item in value.items()}
@@ -140,7 +140,7 @@ def read_record(text: str | None, n_frames: int, sig_shape: tuple[int, ...], whe
         dtype = np.dtype(record["dtype"])
         for node in ("metadata", "original_metadata"):
             if not isinstance(record.get(node, {}), dict):
-                raise ValueError(f"{node} is {type(record[node]).__name__}, where keys with values are needed")
+                raise ValueError(f"{node} is {type(record[node]).__name__}, expected keys with values")
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Tpx3FormatError(
             f"the metadata that this package wrote into {where} cannot be read ({error}). Restore the file, or "
@@ -172,11 +172,11 @@ def _sound_axis(axis: dict) -> dict:
     return axis
 
 
-def warn_unused(text, where: str) -> None:
+def warn_unused(text: str | None, where: str) -> None:
     """Say that options leave out a record: scales of another shape, or of binned pixels, could not be right."""
     if text is not None:
         _logger.warning(
-            f"the axes and metadata that were saved in {where} belong to its own shape and are left out. Load it "
+            f"the axes and metadata that were saved in {where} belong to its own shape and are excluded. Load it "
             "without shape and offset to have them, or tell them by metadata=."
         )
 

@@ -13,13 +13,13 @@ from rsciio_tpx3.scan.sync import ScanOptions
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.fingerprints import fingerprint
 
-__all__ = ["asked_for"]
+__all__ = ["requested_options"]
 
 # the user's names; all others are the same
 _NAMES = {"nav_shape": "navigation_shape", "dwell": "dwell_time", "delay": "scan_delay"}
 
 
-def asked_for(about: dict, options: ScanOptions, events: Any, dtype: np.dtype) -> dict:
+def requested_options(about: dict, options: ScanOptions, events: Any, dtype: np.dtype) -> dict:
     """Options of a reading that are not the usual ones.
 
     Parameters
@@ -36,21 +36,21 @@ def asked_for(about: dict, options: ScanOptions, events: Any, dtype: np.dtype) -
         Names and values as the readers take them: times as text in seconds, shapes in (x, y) order, and instead of
         files and large arrays what `rsciio_tpx3.utils.fingerprints.fingerprint` says of them.
     """
-    asked = {_NAMES.get(name, name): _scan_word(name, value) for name, value in _unusual(options, ScanOptions())}
-    if asked.get("sync") == "frames":
-        asked["signal"] = asked.pop("sync")
+    requested = {_NAMES.get(name, name): _scan_word(name, value) for name, value in _unusual(options, ScanOptions())}
+    if requested.get("sync") == "frames":
+        requested["signal"] = requested.pop("sync")
     if events.cluster is not None:
         chosen = _unusual(events.cluster, type(events.cluster)())
-        asked["cluster"] = {name: _cluster_word(name, value) for name, value in chosen} or True
+        requested["cluster"] = {name: _cluster_word(name, value) for name, value in chosen} or True
     if events.corrections:
-        from rsciio_tpx3.corrections.options import account_of_correction
+        from rsciio_tpx3.corrections.options import report_of_correction
 
         given = events.corrections.items()
-        asked["corrections"] = {name: account_of_correction(name, value) for name, value in given}
+        requested["corrections"] = {name: report_of_correction(name, value) for name, value in given}
     if events.values != "counts":
-        asked["values"] = events.values
+        requested["values"] = events.values
     place = {name: about[name] for name in ("layout", "gap", "orientation")}
-    return {**asked, **place, **about.get("read_with", {}), "dtype": np.dtype(dtype).name}
+    return {**requested, **place, **about.get("read_with", {}), "dtype": np.dtype(dtype).name}
 
 
 def _unusual(options: object, usual: object) -> Iterator[tuple]:
@@ -71,7 +71,7 @@ def _scan_word(name: str, value: Any) -> Any:
     return value.words() if name in ("frames", "time_bins") else value
 
 
-def _cluster_word(name: str, value: Any):
+def _cluster_word(name: str, value: Any) -> Any:
     return _seconds(value) if name in ("window", "max_duration") else value
 
 

@@ -11,13 +11,13 @@ from rsciio_tpx3.metadata.merge import display
 
 if TYPE_CHECKING:
     from rsciio_tpx3.metadata.mapping import Leaf
-    from rsciio_tpx3.metadata.values import Told
+    from rsciio_tpx3.metadata.values import SourceValues
 
 
 __all__ = ["sidecar_text", "table_lines", "template_text"]
 
 _HEAD = """\
-# What is known about {what}. Save it beside the recording: as scan.metadata.toml for scan.tpx3, or as
+# What is known about {what}. Save it next to the recording: as scan.metadata.toml for scan.tpx3, or as
 # metadata.toml where the folder holds one recording only. Every line may be left out. A quantity needs its unit;
 # an error may be given as "100 +/- 2 mm".
 """
@@ -31,7 +31,7 @@ _PLACES = (
 )
 
 
-def _by_place():
+def _by_place() -> list[tuple[str, list[str]]]:
     """(heading, names) of what a person can tell, in the order in which a microscopist thinks."""
     places = {place: [] for place, _ in _PLACES}
     for name, row in LEAVES.items():
@@ -91,7 +91,7 @@ def sidecar_text(values: dict, what: str = "a recording", errors: dict | None = 
     return "\n".join(lines)
 
 
-def _quoted(example, row: Leaf):
+def _quoted(example: str, row: Leaf) -> str:
     try:
         value = json.loads(example)
     except ValueError:
@@ -101,7 +101,7 @@ def _quoted(example, row: Leaf):
     return json.dumps(value, ensure_ascii=False)
 
 
-def _written(name: str, value: Any, error: float | None):
+def _written(name: str, value: Any, error: float | None) -> str:
     """TOML has JSON's text, numbers, flags and lists; a quantity is text with its unit, and loses no digit."""
     row = LEAVES[name]
     if row.kind == "layout" and not isinstance(value, str):
@@ -113,18 +113,18 @@ def _written(name: str, value: Any, error: float | None):
     return json.dumps(f"{value!r}{f' +/- {error!r}' if error is not None else ''} {row.unit}", ensure_ascii=False)
 
 
-def _inline(chip):
+def _inline(chip: dict) -> str:
     return "{" + ", ".join(f"{key} = {json.dumps(item)}" for key, item in chip.items()) + "}"
 
 
-def table_lines(signal: Any, told: Told) -> Iterator:
+def table_lines(signal: Any, source_values: SourceValues) -> Iterator:
     """What `rsciio-tpx3 metadata` prints: value with unit and error, source, and conflicts.
 
     Parameters
     ----------
     signal : dict
         RosettaSciIO signal dictionary, completed.
-    told : Told
+    source_values : SourceValues
         What its tree says.
 
     Yields
@@ -133,10 +133,12 @@ def table_lines(signal: Any, told: Told) -> Iterator:
     """
     general = signal["metadata"].get("General", {})
     sources, conflicts = general.get("Metadata_sources", {}), general.get("Metadata_conflicts", {})
-    own = [name for name in told.values if name not in ("metadata_sources", "metadata_conflicts", "processing")]
+    own = [
+        name for name in source_values.values if name not in ("metadata_sources", "metadata_conflicts", "processing")
+    ]
     width = max(map(len, own), default=0)
     for name in own:
-        text = display(name, told.values[name], told.errors.get(name))
+        text = display(name, source_values.values[name], source_values.errors.get(name))
         yield f"  {name:{width}}  {text}{f'   [{sources[name]}]' if name in sources else ''}"
         if name in conflicts:
             yield f"  {'':{width}}  ! elsewhere: {conflicts[name]}"

@@ -1,7 +1,7 @@
 """What a person wrote: a dictionary, or a JSON, YAML or TOML file, flat or as HyperSpy's tree.
 
 A key may be the name of a row of the table, one of its other words, or its place in HyperSpy's tree, dotted or
-nested; case, blanks and hyphens do not matter. A unit stands in the text ("100 mm"), or beside a number as
+nested; case, blanks and hyphens do not matter. A unit stands in the text ("100 mm"), or next to a number as
 ``<key>_units``.
 """
 
@@ -22,7 +22,7 @@ from rsciio_tpx3.exceptions import MetadataConflictError
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.merge import display
 from rsciio_tpx3.metadata.validation import check
-from rsciio_tpx3.metadata.values import Told
+from rsciio_tpx3.metadata.values import SourceValues
 from rsciio_tpx3.utils.text_formats import check_depth
 from rsciio_tpx3.utils.units import is_number, shown, to_number
 
@@ -59,7 +59,7 @@ _MOST_SLIPS, _LONGEST_WORD = 100, 40
 _MOMENTS = ("start_time", "date_time", "datetime", "start")
 
 
-def _words():
+def _words() -> dict[str, str]:
     words = {}
     for name, row in LEAVES.items():
         for word in (name, *row.words, row.leaf):
@@ -71,14 +71,14 @@ _WORDS = _words()
 
 
 @dataclass
-class _Once(Told):
+class _Once(SourceValues):
     """Quantities of one source that may name each of them under several words, but not with several values."""
 
     doubtful: set = field(default_factory=set)
 
     def add(self, name: str, value: Any, bare: str | None = None, key: str | None = None) -> None:
-        """As `Told.add`; a second value must be the first one."""
-        again = Told(self.kind, self.label, self.strict)
+        """As `SourceValues.add`; a second value must be the first one."""
+        again = SourceValues(self.kind, self.label, self.strict)
         again.add(name, value, bare, key)
         if name not in again.values:
             return
@@ -87,7 +87,7 @@ class _Once(Told):
             self.errors.update(again.errors)
             return
         problem = (
-            f"{self.label}: {name} is told twice, as {display(name, self.values[name])} and, by {key or name}, as "
+            f"{self.label}: {name} is given twice, as {display(name, self.values[name])} and, by {key or name}, as "
             f"{display(name, again.values[name])}."
         )
         if LEAVES[name].kind == "text":
@@ -96,23 +96,23 @@ class _Once(Told):
             raise MetadataConflictError(f"{problem} Say it once.")
         elif name not in self.doubtful:
             self.doubtful.add(name)
-            _logger.warning(f"{problem} Both are left out.")
+            _logger.warning(f"{problem} Both are excluded.")
 
-    def decided(self) -> Told:
+    def decided(self) -> SourceValues:
         """Without what is doubtful."""
         for name in self.doubtful:
             self.values.pop(name, None)
             self.errors.pop(name, None)
-        return Told(self.kind, self.label, self.strict, self.values, self.errors, self.original)
+        return SourceValues(self.kind, self.label, self.strict, self.values, self.errors, self.original)
 
 
-def _equal(first: Any, second: Any):
+def _equal(first: Any, second: Any) -> bool:
     if isinstance(first, float) and isinstance(second, (int, float)):
         return math.isclose(first, second, rel_tol=1e-9)
     return first == second
 
 
-def read_mapping(mapping: dict, label: str, kind: str = "user", strict: bool = True) -> Told:
+def read_mapping(mapping: dict, label: str, kind: str = "user", strict: bool = True) -> SourceValues:
     """Quantities that a person told.
 
     Parameters
@@ -122,51 +122,51 @@ def read_mapping(mapping: dict, label: str, kind: str = "user", strict: bool = T
         For people: "metadata=", or the name of the file.
     kind : {"user", "written"}
     strict : bool
-        See `Told`.
+        See `SourceValues`.
 
     Returns
     -------
-    Told
+    SourceValues
         Keys that mean nothing to the table are in ``original`` only; one that looks like a slip of the pen
         is warned about.
     """
     check_depth(mapping)
-    told = _Once(kind, label, strict)
+    source_values = _Once(kind, label, strict)
     unknown = {}
     for name, key, value in _entries(mapping):
         if name in LEAVES:
-            told.add(name, value, key=key)
+            source_values.add(name, value, key=key)
         elif name in _PAIRS:
-            _add_pair(told, _PAIRS[name], value, key)
+            _add_pair(source_values, _PAIRS[name], value, key)
         elif name in _MOMENTS:
-            add_moment(told, value, key)
+            add_moment(source_values, value, key)
         elif value is not None:
             unknown[key] = value
     _warn_of_slips(unknown, label)
     if kind == "written":
-        told.original = mapping
+        source_values.original = mapping
     elif unknown:
-        told.original = unknown
-    return told.decided()
+        source_values.original = unknown
+    return source_values.decided()
 
 
-def read_tree(tree: dict, label: str, kind: str, strict: bool = False, bare: str | None = None) -> Told:
+def read_tree(tree: dict, label: str, kind: str, strict: bool = False, bare: str | None = None) -> SourceValues:
     """Quantities from a metadata tree of HyperSpy, at their own places only.
 
     Parameters
     ----------
     tree : dict
     label, kind, strict
-        See `Told`.
+        See `SourceValues`.
     bare : dict, optional
-        Name of a quantity to the unit of its number, where none stands beside it and `HYPERSPY_UNITS` does not
-        tell it. A number without a unit is left out otherwise, with a warning.
+        Name of a quantity to the unit of its number, where none stands next to it and `HYPERSPY_UNITS` does not
+        tell it. A number without a unit is excluded otherwise, with a warning.
 
     Returns
     -------
-    Told
+    SourceValues
     """
-    told = Told(kind, label, strict)
+    source_values = SourceValues(kind, label, strict)
     units = {**HYPERSPY_UNITS, **(bare or {})}
     for name, row in LEAVES.items():
         if kind not in row.sources and kind != "recording":
@@ -177,32 +177,32 @@ def read_tree(tree: dict, label: str, kind: str, strict: bool = False, bare: str
         if value is None:
             continue
         if row.unit is None or branch.get(f"{last}_units") == row.unit:
-            _add_as_it_is(told, name, value, branch.get(f"{last}_errors"), row)
+            _add_as_it_is(source_values, name, value, branch.get(f"{last}_errors"), row)
         else:
-            told.add(name, _with_unit(value, branch, last), units.get(name), key=row.leaf)
-    return told
+            source_values.add(name, _with_unit(value, branch, last), units.get(name), key=row.leaf)
+    return source_values
 
 
-def _add_as_it_is(told: Told, name: str, value: Any, error: float | None, row: Leaf) -> None:
+def _add_as_it_is(source_values: SourceValues, name: str, value: Any, error: float | None, row: Leaf) -> None:
     """Values in the table's own unit; what this package has told stays as it is to the letter, if it can be right."""
-    if told.kind == "recording":
+    if source_values.kind == "recording":
         try:
             # a file may have been damaged or edited since it was written
             if row.kind != "layout":
-                check(name, value, row.unit, f"{told.label}: {row.leaf}")
-            error = None if error is None else float(to_number(error, f"{told.label}: {row.leaf}_errors"))
+                check(name, value, row.unit, f"{source_values.label}: {row.leaf}")
+            error = None if error is None else float(to_number(error, f"{source_values.label}: {row.leaf}_errors"))
         except ValueError as problem:
-            _logger.warning(f"{problem} This value is left out.")
+            _logger.warning(f"{problem} This value is excluded.")
             return
-        told.values[name] = value
+        source_values.values[name] = value
         if error is not None:
-            told.errors[name] = error
+            source_values.errors[name] = error
     elif row.unit is None:
-        told.add(name, value, key=row.leaf)
+        source_values.add(name, value, key=row.leaf)
     else:
-        told.add(name, value, row.unit, key=row.leaf)
-        if error is not None and name in told.values:
-            told.errors[name] = float(error)
+        source_values.add(name, value, row.unit, key=row.leaf)
+        if error is not None and name in source_values.values:
+            source_values.errors[name] = float(error)
 
 
 def _branch(tree: dict, leaf: str) -> tuple:
@@ -244,7 +244,7 @@ def _with_unit(value: Any, mapping: dict, key: str) -> Any:
     return (value, str(unit)) if error is None else (value, error, str(unit))
 
 
-def _add_pair(told: _Once, names: tuple[str, ...], value: Any, key: str | None) -> None:
+def _add_pair(source_values: _Once, names: tuple[str, ...], value: Any, key: str | None) -> None:
     """Two values (x, y), or one for both."""
     if isinstance(value, (list, tuple)) and len(value) == 2:
         first, second = value
@@ -256,10 +256,10 @@ def _add_pair(told: _Once, names: tuple[str, ...], value: Any, key: str | None) 
         and (not isinstance(value[1], str) or (isinstance(value[0], str) and not is_number(value[0])))
     )
     for name, part in zip(names, value if two else (value, value)):
-        told.add(name, part, key=key)
+        source_values.add(name, part, key=key)
 
 
-def add_moment(told, value: Any, key: str | None) -> None:
+def add_moment(source_values: SourceValues, value: Any, key: str | None) -> None:
     """A date with its time, and its zone if it has one."""
     import datetime
 
@@ -267,17 +267,17 @@ def add_moment(told, value: Any, key: str | None) -> None:
         moment = datetime.datetime.fromisoformat(str(value)[:64].replace("Z", "+00:00"))
     except ValueError:
         problem = (
-            f"{told.label}: {key}={shown(value)} is no ISO date and time. Write for example "
+            f"{source_values.label}: {key}={shown(value)} is not an ISO date and time. Write for example "
             "'2024-05-03T14:03:27+02:00'."
         )
-        if told.strict:
+        if source_values.strict:
             raise ValueError(problem) from None
         _logger.warning(problem)
         return
-    told.add("date", moment.date().isoformat(), key=key)
-    told.add("time", moment.time().isoformat(), key=key)
+    source_values.add("date", moment.date().isoformat(), key=key)
+    source_values.add("time", moment.time().isoformat(), key=key)
     if moment.tzinfo is not None:
-        told.add("time_zone", moment.strftime("%z")[:3] + ":" + moment.strftime("%z")[3:5], key=key)
+        source_values.add("time_zone", moment.strftime("%z")[:3] + ":" + moment.strftime("%z")[3:5], key=key)
 
 
 def _warn_of_slips(unknown: dict, label: str) -> None:
@@ -287,6 +287,6 @@ def _warn_of_slips(unknown: dict, label: str) -> None:
         near = difflib.get_close_matches(word, _WORDS, n=1, cutoff=0.85)
         if near:
             _logger.warning(
-                f"{label}: {key!r} is no known quantity and was kept in original_metadata only. Did you mean "
+                f"{label}: {key!r} is not a known quantity and was kept in original_metadata only. Did you mean "
                 f"{_WORDS[near[0]]!r}?"
             )

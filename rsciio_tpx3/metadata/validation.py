@@ -73,7 +73,7 @@ def _checked(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     return _CHECKS[row.kind](row, value, bare, key)
 
 
-def _refused(row: Leaf, value: Any, key: str | None, why):
+def _refused(row: Leaf, value: Any, key: str | None, why: object) -> ValueError:
     hint = f" Write for example {row.example!r}." if row.example else ""
     return ValueError(f"{key}={shown(value)}: {why}.{hint}")
 
@@ -86,8 +86,8 @@ def _number(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     if not row.low <= number <= row.high:
         unit = f" {row.unit}" if row.unit else ""
         raise UnitError(
-            f"{key}={shown(value)} is {number:g}{unit}, which is outside physical sense: {row.low:g} to "
-            f"{row.high:g}{unit} is expected. Check the unit; write for example {row.example!r}."
+            f"{key}={shown(value)} is {number:g}{unit}, which is physically impossible: expected {row.low:g} to "
+            f"{row.high:g}{unit}. Check the unit; write for example {row.example!r}."
         )
     return number, error
 
@@ -98,7 +98,7 @@ def _plain_number(row: Leaf, value: Any, key: str | None) -> float:
         return float(to_number(value, key, row.example, magnified=True))
     except (UnitError, OverflowError) as error:
         words = f" ({error})" if "comma" in str(error) or "between digits" in str(error) else ""
-        raise _refused(row, value, key, f"a plain number without a unit is expected{words}") from None
+        raise _refused(row, value, key, f"expected a plain number without a unit{words}") from None
 
 
 def _whole(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
@@ -107,14 +107,14 @@ def _whole(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     else:
         number, _ = _number(row, value, bare, key)
     if number != int(number) or not row.low <= number <= row.high:
-        raise _refused(row, value, key, f"a whole number from {row.low:g} to {row.high:g} is expected")
+        raise _refused(row, value, key, f"expected an integer from {row.low:g} to {row.high:g}")
     return int(number), None
 
 
 def _text(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     if isinstance(value, (str, Real)) and not isinstance(value, bool):
         return str(value).strip(), None
-    raise _refused(row, value, key, "text is expected")
+    raise _refused(row, value, key, "expected text")
 
 
 def _flag(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
@@ -122,7 +122,7 @@ def _flag(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
         return bool(value), None
     if isinstance(value, str) and value[:100].strip().lower() in _FLAGS:
         return _FLAGS[value.strip().lower()], None
-    raise _refused(row, value, key, "true or false is expected")
+    raise _refused(row, value, key, "expected true or false")
 
 
 def _date(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
@@ -131,7 +131,7 @@ def _date(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
         text = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else value
         return getattr(datetime, row.kind).fromisoformat(text).isoformat(), None
     except (ValueError, TypeError):
-        raise _refused(row, value, key, f"an ISO {row.kind} is expected") from None
+        raise _refused(row, value, key, f"expected an ISO {row.kind}") from None
 
 
 def _shape(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
@@ -145,13 +145,11 @@ def _shape(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
             raise ValueError
         shape = [_size(part) for part in parts]
     except (TypeError, ValueError):
-        raise _refused(
-            row, value, key, "two or three whole numbers above 0 are expected, (x, y) or (x, y, frames)"
-        ) from None
+        raise _refused(row, value, key, "expected two or three positive integers, (x, y) or (x, y, frames)") from None
     return shape, None
 
 
-def _size(part):
+def _size(part: Any) -> int:
     """A number of positions, from a number or its text; "024" is the rest of a number with a comma in it."""
     if isinstance(part, str) and part.strip().startswith("0"):
         raise ValueError
@@ -164,7 +162,7 @@ def _size(part):
 def _choice(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
     word = str(value)[:100].strip().lower().replace("-", "_").replace(" ", "_")
     if word not in row.choices:
-        raise _refused(row, value, key, f"none of {', '.join(row.choices)}")
+        raise _refused(row, value, key, f"must be one of {', '.join(row.choices)}")
     return word, None
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.validation import check
 
-__all__ = ["Told"]
+__all__ = ["SourceValues"]
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Told:
+class SourceValues:
     """Quantities from one source.
 
     Attributes
@@ -23,7 +23,7 @@ class Told:
         For people, such as "scan.json (Serval)".
     strict : bool
         True raises for what cannot be right: the user named this source. False leaves it out with a
-        warning: a file found beside the recording must not keep anybody from their data.
+        warning: a file found next to the recording must not keep anybody from their data.
     values : dict
         Name of a quantity to plain value, as `rsciio_tpx3.metadata.validation.check` makes it.
     errors : dict
@@ -60,7 +60,7 @@ class Told:
         except ValueError as problem:
             if self.strict:
                 raise
-            _logger.warning(f"{problem} This value is left out; the rest of the file is used.")
+            _logger.warning(f"{problem} This value is excluded; the rest of the file is used.")
             return
         self.values[name] = plain
         if error is not None:
@@ -69,6 +69,6 @@ class Told:
     def _refuse_counted(self, name: str) -> None:
         if self.kind not in LEAVES[name].sources and self.kind != "recording":
             raise ValueError(
-                f"{self.label}: {name} is found by the reader, and cannot be told. Leave it out; General.notes has "
+                f"{self.label}: {name} is found by the reader, and cannot be given. Leave it out; General.notes has "
                 "room for remarks."
             )

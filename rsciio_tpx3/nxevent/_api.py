@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def file_reader(
 ) -> list[dict]:
     """Read an NXevent_data file as a 4D data set of sparse frames.
 
-    Opening reads where each position begins; events are unpacked where they are asked for.
+    Opening reads where each position begins; events are unpacked where they are requested.
 
     Parameters
     ----------
@@ -112,12 +113,12 @@ def file_reader(
     """
     check_one_file("filename", filename)
     refuse_unknown(kwds, file_reader, "NXevent_data files")
-    account = gather(filename, metadata, metadata_from, calibrate)
+    known = gather(filename, metadata, metadata_from, calibrate)
     if values not in ("auto", "counts", _HEIGHTS):
-        raise ValueError(f"values={values!r} is none of 'auto', 'counts', 'pulse_height'.")
+        raise ValueError(f"values={values!r} is not valid: must be one of 'auto', 'counts', 'pulse_height'.")
     guard_hdf5(guard, filename)
     found = _look(filename, dataset_path, allow_external)
-    account.told += [found["told"]] if found["told"] else []
+    known.sources += [found["source_values"]] if found["source_values"] else []
     where = repr(os.path.basename(filename))
     sig_shape = _signal_shape(found, signal_shape, where)
     given, record = numpy_order(navigation_shape), None
@@ -131,7 +132,7 @@ def file_reader(
         nav_shape = record["nav_shape"] if record else found["nav_shape"]
     if nav_shape is None:
         raise ValueError(
-            f"{os.path.basename(filename)!r} does not tell the shape of the scan. Pass navigation_shape=(x, y) for "
+            f"{os.path.basename(filename)!r} does not give the shape of the scan. Pass navigation_shape=(x, y) for "
             f"its {found['n_positions']} positions."
         )
     if values == "auto":
@@ -140,12 +141,12 @@ def file_reader(
         raise ValueError(f"values='pulse_height': {found['path']!r} of {where} has no pulse_height.")
     if dtype is None:
         dtype = found["height_type"] if values == _HEIGHTS else np.uint16
-        # the record has the type of what was written, not of times over threshold kept beside it
+        # the record has the type of what was written, not of times over threshold kept next to it
         if record and (values == _HEIGHTS) == (found["coding"] == _HEIGHTS):
             dtype = record["dtype"]
     merged = found["coding"] == _HEIGHTS
     if record and values == _HEIGHTS and not merged:
-        # the record is about the counts beside which they were kept
+        # the record is about the counts next to which they were kept
         record["metadata"].setdefault("Signal", {})["quantity"] = QUANTITY["tot"]
     source = NXEventSource(
         filename,
@@ -160,7 +161,7 @@ def file_reader(
         shape_given=given is not None,
     )
     return counted_signal(
-        source, record, foreign_metadata(filename), {"nxevent": {"group": found["path"]}}, lazy, chunks, account
+        source, record, foreign_metadata(filename), {"nxevent": {"group": found["path"]}}, lazy, chunks, known
     )
 
 
@@ -179,7 +180,7 @@ def _look(filename: str | os.PathLike, dataset_path: str | None, allow_external:
                 f"{path!r} of {name!r} has no {' and no '.join(missing)}: events cannot be assigned to positions."
             )
         if odd := [key for key, array in arrays.items() if not _is_list_of_numbers(array)]:
-            raise Tpx3FormatError(f"{odd[0]} in {path!r} of {name!r} is no list of whole numbers.")
+            raise Tpx3FormatError(f"{odd[0]} in {path!r} of {name!r} is not a list of integers.")
         height = find(group, "pulse_height", allow_external)
         own = _parameters(file, path, name)
         numbers, n_detectors = (None, 0) if own else detector_numbers(file, path, allow_external)
@@ -197,13 +198,13 @@ def _look(filename: str | os.PathLike, dataset_path: str | None, allow_external:
             "coding": own.get("coding", ""),
             "height_type": height.dtype.newbyteorder("=") if hasattr(height, "dtype") else None,
             "record": own.get("record"),
-            "told": None if own.get("record") else read_nexus(group, f"{name} (NeXus)", False, allow_external),
+            "source_values": None if own.get("record") else read_nexus(group, f"{name} (NeXus)", False, allow_external),
             "numbers": numbers,
         }
 
 
 def _is_list_of_numbers(array: h5py.Dataset) -> bool:
-    # some programs write whole numbers as floats, or as one column
+    # some programs write integers as floats, or as one column
     shape = getattr(array, "shape", None)
     return bool(shape) and math.prod(shape[1:]) == 1 and array.dtype.kind in "iuf"
 
@@ -239,9 +240,9 @@ def _parameters(file: h5py.Group, path: str | os.PathLike, name: str) -> dict:
         own[key] = value(item, _MOST_RECORD) if hasattr(item, "shape") else None
     if own.get("events") != path:
         return {}
-    told = own.pop(_SUM, None)
+    stored = own.pop(_SUM, None)
     # whoever took the record away, as its errors advise, changed the sum with it
-    if told is not None and "record" in own and told != _sum_of(own):
+    if stored is not None and "record" in own and stored != _sum_of(own):
         raise Tpx3FormatError(
             f"the parameters in {found.name} of {name!r} are not those that were written: their SHA-256 differs. The "
             "file is damaged; copy it again."
@@ -255,8 +256,8 @@ def _sum_of(own: dict) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def _refuse_changed(found: dict, record: dict | None, where: str):
-    """Raise where our own record and the shapes beside it tell different stories."""
+def _refuse_changed(found: dict, record: dict | None, where: str) -> None:
+    """Raise where our own record and the shapes next to it tell different stories."""
     if found["record"] is None or record is not None:
         return
     raise Tpx3FormatError(
@@ -294,12 +295,12 @@ def _group(file: h5py.Group, path: str | None, name: str, allow_external: bool) 
     )
 
 
-def _signal_shape(found: dict, given, where: str) -> tuple[int, ...]:
+def _signal_shape(found: dict, given: Sequence[int] | None, where: str) -> tuple[int, ...]:
     if given is not None:
         return tuple(int(n) for n in given)[::-1]
     if found["sig_shape"] is None:
         raise ValueError(
-            f"{found['path']!r} does not tell the shape of the detector. Pass signal_shape=(x, y) in pixels."
+            f"{found['path']!r} does not give the shape of the detector. Pass signal_shape=(x, y) in pixels."
         )
     if len(found["sig_shape"]) != 2:
         raise Tpx3FormatError(
@@ -331,7 +332,7 @@ def file_writer(
     values : {"auto", "counts", "pulse_height"}
         "counts" repeats a pixel by its count, as the standard has it; "pulse_height" writes each
         pixel once, with its value (summed time over threshold, weights, negative numbers). "auto" takes
-        counts for unsigned integers that are no times over threshold.
+        counts for unsigned integers that are not times over threshold.
     compression : {"blosc2", "gzip"}
         "blosc2" needs hdf5plugin to write and read; "gzip" needs nothing, and a third more space.
     keep : sequence of {"time", "tot"}
@@ -349,7 +350,7 @@ def file_writer(
     OSError
         If the disk has too little room.
     ValueError
-        If the signal has no two detector axes, or values that are no counts.
+        If the signal has no two detector axes, or values that are not counts.
 
     Examples
     --------
@@ -387,7 +388,7 @@ def _with_hits(data: da.Array, keep: tuple[str, ...]) -> tuple:
     keep = (keep,) if isinstance(keep, str) else tuple(keep)
     unknown = [name for name in keep if name not in ("time", "tot")]
     if unknown:
-        raise ValueError(f"keep={unknown[0]!r} is none of 'time', 'tot'.")
+        raise ValueError(f"keep={unknown[0]!r} is not valid: must be one of 'time', 'tot'.")
     if not keep:
         return data, ()
     return HitFrames(source_of(data) if isinstance(data, Array) else data), keep
@@ -399,9 +400,9 @@ def _repeats(values: str, signal: dict) -> bool:
         quantity = (signal.get("metadata") or {}).get("Signal", {}).get("quantity", "")
         return dtype.kind in "bu" and "Time over threshold" not in str(quantity)
     if values == "counts" and dtype.kind not in "biu":
-        raise ValueError(f'values="counts" needs whole numbers, found {dtype}. Save with values="pulse_height".')
+        raise ValueError(f'values="counts" needs integers, found {dtype}. Save with values="pulse_height".')
     if values not in ("counts", _HEIGHTS):
-        raise ValueError(f"values={values!r} is none of 'auto', 'counts', 'pulse_height'.")
+        raise ValueError(f"values={values!r} is not valid: must be one of 'auto', 'counts', 'pulse_height'.")
     return values == "counts"
 
 

@@ -2,8 +2,8 @@
 
 Source: the NeXus definition of the base class NXevent_data. A pulse of that definition is a scan
 position here: `event_index` (NX_INT, one a pulse) holds the first event of each position, `event_id`
-(NX_INT, one an event) the detector pixel ``y * width + x``, in which a pixel that counts n electrons is
-repeated n times. Values that are no counts go to `pulse_height` (NX_FLOAT, rank 2). The base classes
+(NX_INT, one per event) the detector pixel ``y * width + x``, in which a pixel that counts n electrons is
+repeated n times. Values that are not counts go to `pulse_height` (NX_FLOAT, rank 2). The base classes
 allow the group in an NXinstrument, and what only this package knows in NXparameters of an NXprocess.
 """
 
@@ -68,7 +68,7 @@ def packing(compression: str, n_bytes: int) -> dict:
     if compression == "gzip":
         return {"shuffle": True, "compression": "gzip", "compression_opts": 4, "fletcher32": True}
     if compression != "blosc2":
-        raise ValueError(f"compression={compression!r} is none of 'blosc2', 'gzip'.")
+        raise ValueError(f"compression={compression!r} is not valid: must be one of 'blosc2', 'gzip'.")
     require_plugin("to write with compression='blosc2'; compression='gzip' needs no plugin")
     # Higher levels look for repeats that counted pixels do not have: slower, and not smaller.
     options = (0, 0, 0, 0, 1, _BYTEDELTA, _ZSTD)

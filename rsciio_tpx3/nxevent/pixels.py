@@ -5,13 +5,20 @@ detector_number". Programs number pixels from 0 or 1, along x or y first, and ea
 before has ended. Where a detector tells, its `detector_number` is believed, and its order is that of the pixels.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
 from rsciio_tpx3.utils.hdf5.files import find, nexus_class, whole_numbers
+
+if TYPE_CHECKING:
+    import h5py
+
 
 __all__ = ["PixelNumbers", "detector_numbers"]
 
@@ -94,7 +101,7 @@ class PixelNumbers:
         return self._order[at]
 
 
-def detector_numbers(file, path: str, allow_external: bool = False) -> tuple[str | None, int]:
+def detector_numbers(file: h5py.File, path: str, allow_external: bool = False) -> tuple[str | None, int]:
     """Where the numbers of the pixels of some events are, and how many detectors there are that could have them.
 
     Parameters
@@ -125,11 +132,11 @@ def detector_numbers(file, path: str, allow_external: bool = False) -> tuple[str
     return None, 0
 
 
-def _named(group, allow_external: bool):
+def _named(group: h5py.Group, allow_external: bool) -> str | None:
     return next((name for name in _NAMES if find(group, name, allow_external) is not None), None)
 
 
-def _only_detector(entry, around, events, allow_external: bool):
+def _only_detector(entry: h5py.Group, around: str, events: str, allow_external: bool) -> tuple[str | None, int]:
     """The only NXdetector of an entry, or the one that has the name of the events (``bank1`` of ``bank1_events``)."""
     found = []
     for place in [entry, *_of_class(entry, "NXinstrument", allow_external)]:
@@ -147,7 +154,7 @@ def _only_detector(entry, around, events, allow_external: bool):
     return (found[0][1] if found else None), 0
 
 
-def _of_class(group, kind, allow_external: bool) -> Iterator:
+def _of_class(group: h5py.Group, kind: str, allow_external: bool) -> Iterator:
     for name in group:
         try:
             item = find(group, name, allow_external)

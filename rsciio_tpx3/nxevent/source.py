@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +92,7 @@ class NXEventSource(FrameSource):
         self._starts = self._pixels = None
         self._check(shape_given)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {**self.__dict__, "_starts": None, "_pixels": None}
 
     def __dask_tokenize__(self) -> Any:
@@ -215,7 +215,7 @@ class NXEventSource(FrameSource):
                 "of the positions, each has the events of the next: write it with a 0 in front and without its last."
             )
         if starts[0] != 0:
-            _logger.warning(f"{starts[0]} events in {where} come before the first position and are left out.")
+            _logger.warning(f"{starts[0]} events in {where} come before the first position and are excluded.")
 
     def _check_arrays(self, shape_given: bool) -> None:
         """Lengths, types and places of the arrays, asked before anything is read."""
@@ -227,21 +227,21 @@ class NXEventSource(FrameSource):
                 arrays["detector_number"] = find(file, self.numbers, self.allow_external)
             for name, array in arrays.items():
                 if not hasattr(array, "dtype") or array.shape is None or array.dtype.kind not in "iuf":
-                    raise Tpx3FormatError(f"{self._where(name)} is absent, or no list of numbers.")
+                    raise Tpx3FormatError(f"{self._where(name)} is absent, or not a list of numbers.")
             others = [stamp for array in arrays.values() for stamp in check_stored(array, self.allow_external)]
             self.others = tuple({stamp.path: stamp for stamp in others}.values())
             n_events, n_index = len(arrays["event_id"]), len(arrays["event_index"])
             if self.values != "counts" and arrays["pulse_height"].size != n_events:
                 raise Tpx3FormatError(
                     f"{self._where('pulse_height')} has {arrays['pulse_height'].size} values for {n_events} events; "
-                    "one for each is needed. The file is damaged."
+                    "expected one for each. The file is damaged."
                 )
-            told = find(group, "total_counts", self.allow_external)
-            told = whole(value(told)) if getattr(told, "shape", None) in ((), (1,)) else None
-            if told is not None and told != n_events:
+            stored = find(group, "total_counts", self.allow_external)
+            stored = whole(value(stored)) if getattr(stored, "shape", None) in ((), (1,)) else None
+            if stored is not None and stored != n_events:
                 _logger.warning(
-                    f"{self._where('total_counts')} is {told}, but there are {n_events} events: some may be no events, "
-                    "such as room that was not used, or be missing. All are read."
+                    f"{self._where('total_counts')} is {stored}, but there are {n_events} events: some may be no "
+                    "events, such as room that was not used, or be missing. All are read."
                 )
             size = self.stamp.size + sum(stamp.size for stamp in self.others)
             if not shape_given and n_index > _FREE_POSITIONS + size:
@@ -268,7 +268,7 @@ def _parts(starts: np.ndarray) -> Iterator[tuple[int, ...]]:
         first = max(last, first + 1)
 
 
-def _joined(frames, sig_shape: tuple[int, ...]):
+def _joined(frames: Sequence[CSRFrames], sig_shape: tuple[int, ...]) -> CSRFrames:
     """Frames of following parts as one."""
     ends = np.cumsum([0, *(part.data.size for part in frames)])
     indptr = np.concatenate([[0], *(part.indptr[1:] + end for part, end in zip(frames, ends))]).astype(np.int64)

@@ -64,11 +64,11 @@ def file_reader(
     Parameters
     ----------
     filename : str or Path
-        The TOML file; the arrays lie beside it.
+        The TOML file; the arrays lie next to it.
     <lazy>
     navigation_shape : tuple of int, optional
         Scan positions ``(x, y)`` or ``(x, y, frames)``, instead of those in the TOML. Positions
-        without a frame are blank, frames without a position left out, with a warning.
+        without a frame are blank, frames without a position excluded, with a warning.
     signal_shape : tuple of int, optional
         Detector ``(x, y)`` in pixels, instead of that in the TOML; as many pixels.
     sync_offset : int
@@ -102,7 +102,7 @@ def file_reader(
     """
     check_one_file("filename", filename)
     refuse_unknown(kwds, file_reader, "raw_csr data sets")
-    account = gather(filename, metadata, metadata_from, calibrate)
+    known = gather(filename, metadata, metadata_from, calibrate)
     about = read_description(filename, allow_external)
     in_parts = len(about.block_sums) == len(about.stamps)  # each part is verified when it is read
     if not in_parts and (not lazy or sum(stamp.size for stamp in about.stamps.values()) <= _QUICK_BYTES):
@@ -117,15 +117,13 @@ def file_reader(
         source = RawCsrSource(about, numpy_order(navigation_shape), signal_shape, sync_offset, dtype)
     else:
         source = RawCsrSource(about, record["nav_shape"], None, 0, record["dtype"] if dtype is None else dtype)
-    return counted_signal(
-        source, record, _metadata(about), {"raw_csr": {"params": about.params}}, lazy, chunks, account
-    )
+    return counted_signal(source, record, _metadata(about), {"raw_csr": {"params": about.params}}, lazy, chunks, known)
 
 
 def _two_numbers(signal_shape: tuple[int, ...]) -> tuple[int, ...]:
     shape = tuple(np.atleast_1d(signal_shape))
     if len(shape) != 2 or any(n != int(n) or n < 1 for n in shape):
-        raise ValueError(f"signal_shape={signal_shape!r}: two whole numbers above 0 are needed, (x, y).")
+        raise ValueError(f"signal_shape={signal_shape!r}: expected two positive integers, (x, y).")
     return tuple(int(n) for n in shape[::-1])
 
 
@@ -138,7 +136,7 @@ def _own_record(about: Description) -> dict | None:
     if record is None:
         _logger.warning(
             f"nav_shape or sig_shape in {about.path!r} were changed since it was written: its axes and metadata "
-            "are left out."
+            "are excluded."
         )
     return record
 
@@ -156,7 +154,7 @@ def _metadata(about: Description) -> dict:
 def file_writer(
     filename: str | os.PathLike, signal: dict, compact: bool = False, show_progressbar: bool | None = None, **kwds: Any
 ) -> None:
-    """Write a signal as a raw_csr data set: a TOML file and three raw arrays beside it.
+    """Write a signal as a raw_csr data set: a TOML file and three raw arrays next to it.
 
     LiberTEM (0.16) and Reader4D open it. The TOML appears last, when everything is on the disk, so
     an interrupted run never leaves a data set that opens. An old data set of the same name stays whole

@@ -4,8 +4,8 @@ A checksum of a whole file has to read all of it. The sum of a block adds up its
 last one filled with zeros), modulo 2**64, each mixed beforehand with its number in the file, as in SplitMix64. Mixing
 gives each word another number, so any one word that changes changes the sum; and it is not linear, so that two changes
 do not cancel (upper bits of two words did, in a sum of words times odd numbers). The loop takes two thirds of the time
-of zlib's CRC-32 where that is fast, and adds up blocks that become one. It is no cryptographic sum, and finds damage,
-not forgery; SHA-256 of the whole is kept beside it.
+of zlib's CRC-32 where that is fast, and adds up blocks that become one. It is not a cryptographic sum, and finds
+damage, not forgery; SHA-256 of the whole is kept next to it.
 
 Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014 (the constants are those of
 their 13th variant of the mixing function).
@@ -58,7 +58,7 @@ class BlockSums:
         """Bytes of whole blocks around those from `start` to `stop` in a file of `n_bytes`."""
         return start // self.size * self.size, min(-(-stop // self.size) * self.size, n_bytes)
 
-    def first_changed(self, words: np.ndarray, start: int):
+    def first_changed(self, words: np.ndarray, start: int) -> int | None:
         """First byte of the first block that is not what was written, or None.
 
         Parameters
@@ -80,7 +80,7 @@ class SummedBlocks:
     def __init__(self) -> None:
         self._rest, self._sums, self._n_words = b"", [], 0
 
-    def update(self, content) -> None:
+    def update(self, content: bytes | memoryview | np.ndarray) -> None:
         """Take the next bytes."""
         content = memoryview(content).cast("B")
         if self._rest:
@@ -113,7 +113,7 @@ class SummedBlocks:
 
 
 @njit(nogil=True, cache=True)
-def _sums(words, first, n_words):
+def _sums(words: np.ndarray, first: int, n_words: int) -> np.ndarray:
     """Sums of blocks of words, the first of which is word `first` of its file."""
     n = -(-len(words) // n_words)
     sums = np.zeros(n, np.uint64)

@@ -103,7 +103,7 @@ class Description:
                 raise changed_array(stamp, part, self.path, f"its SHA-256 differs from {part}_sha256")
 
 
-def changed_array(stamp, part, path: str | os.PathLike, what):
+def changed_array(stamp: FileStamp, part: str, path: str | os.PathLike, what: str) -> Tpx3FormatError:
     """The error for an array that is not what was written, as the TOML at `path` has it."""
     return Tpx3FormatError(
         f"{stamp.name!r} is not the file that was written: {what} in {os.path.basename(path)!r}. Copy the data set "
@@ -127,7 +127,7 @@ def read_description(path: str | os.PathLike, allow_external: bool = False) -> D
     Raises
     ------
     Tpx3FormatError
-        If it is no TOML, no raw_csr description, names a type or shape that is none, or an array elsewhere.
+        If it is not TOML or not a raw_csr description, names a type or shape that is none, or an array elsewhere.
     FileNotFoundError
         If one of the arrays is absent.
     """
@@ -145,8 +145,8 @@ def _read_description(path: str | os.PathLike, allow_external: bool) -> Descript
     if not isinstance(filetype, str) or filetype.lower() != "raw_csr":
         found = "no key 'filetype' in a table [params]" if filetype is None else f"params.filetype = {filetype!r}"
         raise Tpx3FormatError(
-            f"{os.path.basename(path)!r} is a TOML file but describes no counted data: found {found}, needed is "
-            'params.filetype = "raw_csr". Pass the .toml that lies beside the raw arrays, or add the key.'
+            f"{os.path.basename(path)!r} is a TOML file but does not describe counted data: found {found}, expected "
+            'params.filetype = "raw_csr". Pass the .toml that lies next to the raw arrays, or add the key.'
         )
     arrays = _table_of_arrays(tables, filetype, path)
     own = tables.get(OWN_TABLE)
@@ -195,12 +195,14 @@ def _parse(path: str | os.PathLike) -> dict:
             # editors on Windows put a byte-order mark before the text, which TOML does not know
             text = content.decode("utf-8-sig").replace("\r\n", "\n")
             if len(text) > 64 and _LONG_KEY.search(_TEXTS.sub("s", text)):
-                raise LimitError(f"{stamp.name!r} has a key of more than 64 parts: no description of arrays.")
+                raise LimitError(
+                    f"{stamp.name!r} has a key of more than 64 parts: this is not a description of arrays."
+                )
             return tomllib.loads(text)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             hint = " It is UTF-16; save it as UTF-8." if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
             raise Tpx3FormatError(
-                f"{stamp.name!r} is no valid TOML: {error}.{hint} Correct it, or pass the .toml that lies beside the "
+                f"{stamp.name!r} is not valid TOML: {error}.{hint} Correct it, or pass the .toml that lies next to the "
                 "arrays."
             ) from None
 
@@ -219,7 +221,7 @@ def _table_of_arrays(tables: dict, filetype: str, path: str | os.PathLike) -> di
 
 def _stamp(path: str | os.PathLike, part: str, name: str, allow_external: bool) -> FileStamp:
     if not isinstance(name, str) or not name or "\0" in name:
-        raise Tpx3FormatError(f"{os.path.basename(path)!r}: {part}_file = {name!r} is no file name.")
+        raise Tpx3FormatError(f"{os.path.basename(path)!r}: {part}_file = {name!r} is not a file name.")
     folder = os.path.dirname(path)
     full = os.path.join(folder, name)
     # links resolved: a name without a folder may lead anywhere too
@@ -252,7 +254,7 @@ def _dtype(path: str | os.PathLike, part: str, text: str) -> np.dtype:
     kinds = "biufc" if part == "data" else "iu"
     if dtype is None or dtype.kind not in kinds or not isinstance(text, str):
         raise Tpx3FormatError(
-            f"{os.path.basename(path)!r}: {part}_dtype = {text!r} is no type for {part}; a NumPy name such as "
+            f"{os.path.basename(path)!r}: {part}_dtype = {text!r} is not a type for {part}; a NumPy name such as "
             f"{'uint32' if part == 'data' else 'int64'!r} or '<i4' is needed."
         )
     return dtype
@@ -265,8 +267,7 @@ def _shape(path: str | os.PathLike, params: dict, key: str) -> tuple[int, ...] |
     whole = isinstance(value, list) and all(type(n) is int and 0 < n < _MOST_NUMBER for n in value)
     if not whole or (len(value) != 2 if key == "sig_shape" else not 1 <= len(value) <= 8):
         raise Tpx3FormatError(
-            f"{os.path.basename(path)!r}: {key} = {repr(value)[:200]}; two whole numbers above 0 are needed, [rows, "
-            "columns]."
+            f"{os.path.basename(path)!r}: {key} = {repr(value)[:200]}; expected two positive integers, [rows, columns]."
         )
     return tuple(value)
 

@@ -66,7 +66,7 @@ class RawCsrSink:
         self._end += len(data)
 
     def finish(self, params: dict, record: str) -> None:
-        """Close the arrays and write the TOML beside them, all still under provisional names."""
+        """Close the arrays and write the TOML next to them, all still under provisional names."""
         self.close()
         arrays = {}
         # names that nobody has: the old data set stays whole until the new TOML replaces its own
@@ -98,13 +98,13 @@ def _names(target: str) -> Iterator[list[str]]:
 
 
 def refuse_odd_name(target: str) -> None:
-    """Raise where no TOML file could name the arrays beside it."""
+    """Raise where no TOML file could name the arrays next to it."""
     name = os.path.basename(target)
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError(
-            f"{name!r} is no text in UTF-8, in which a TOML file names its arrays. Choose a name of letters that "
+            f"{name!r} is not UTF-8 text, in which a TOML file names its arrays. Choose a name of letters that "
             "Unicode has."
         ) from None
 

@@ -1,4 +1,4 @@
-"""Frames of a raw_csr data set, of which the part that is asked for is read.
+"""Frames of a raw_csr data set, of which the part that is requested is read.
 
 Read, not mapped into memory: a mapped file that another program cuts ends the process by a signal.
 """
@@ -40,7 +40,7 @@ class RawCsrSource(FrameSource):
         NumPy order; instead of those in the TOML. The number of detector pixels must stay.
     sync_offset : int
         Frames to skip at the beginning, or blank ones to put there where it is negative, as in
-        LiberTEM. Positions beyond the last frame are blank, frames beyond the last position left out.
+        LiberTEM. Positions beyond the last frame are blank, frames beyond the last position excluded.
     dtype : numpy.dtype, optional
         Type of the values; as in the file by default.
     verify : bool
@@ -86,7 +86,7 @@ class RawCsrSource(FrameSource):
         self._holds_counts = description.holds_counts and self._dtypes["data"].kind in "biu"
         self._entries = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {**self.__dict__, "_entries": None}
 
     def __dask_tokenize__(self) -> Any:
@@ -117,7 +117,7 @@ class RawCsrSource(FrameSource):
         Returns
         -------
         numpy.ndarray of int64, shape (n_positions,), or None
-            None where there are too many values, or they are no counts.
+            None where there are too many values, or they are not counts.
         """
         if not self._holds_counts or (self._stamps["data"].size > _QUICK_BYTES and not read):
             return None
@@ -210,7 +210,7 @@ class RawCsrSource(FrameSource):
         for part, stamp in self._stamps.items():
             if stamp.size % self._dtypes[part].itemsize:
                 raise Tpx3FormatError(
-                    f"{stamp.name!r} has {stamp.size} bytes, no multiple of the {self._dtypes[part].itemsize} of "
+                    f"{stamp.name!r} has {stamp.size} bytes, not a multiple of the {self._dtypes[part].itemsize} of "
                     f"{part}_dtype = {self._dtypes[part].name!r}. Correct the type in the TOML, or copy the file again."
                 )
         n_data, n_indices = self._length("data"), self._length("indices")
@@ -222,7 +222,7 @@ class RawCsrSource(FrameSource):
             )
         if self._length("indptr") < 2:
             raise Tpx3FormatError(
-                f"{self._stamps['indptr'].name!r} holds {self._length('indptr')} numbers; at least 2 are needed, one "
+                f"{self._stamps['indptr'].name!r} holds {self._length('indptr')} numbers; expected at least 2, one "
                 "more than there are frames."
             )
         return n_data
@@ -261,7 +261,7 @@ class RawCsrSource(FrameSource):
             )
         if rest:
             what = (
-                f"{rest} frames after the last position are left out"
+                f"{rest} frames after the last position are excluded"
                 if rest > 0
                 else f"the last {-rest} positions are blank"
             )

@@ -9,7 +9,7 @@ from rsciio_tpx3.reader.signal import frames_signal
 
 if TYPE_CHECKING:
     from rsciio_tpx3.frames.source import FrameSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
 
 
 __all__ = ["check_layout", "counted_signal"]
@@ -22,7 +22,7 @@ def counted_signal(
     original_metadata: dict,
     lazy: bool,
     chunks: int | str | tuple,
-    account: Account | None = None,
+    known: KnownMetadata | None = None,
 ) -> list[dict]:
     """RosettaSciIO's list of one signal dictionary for a source of counted frames.
 
@@ -35,7 +35,7 @@ def counted_signal(
         What our writer noted, as `metadata.record.read_record` gives it.
     metadata, original_metadata : dict
         For a file without a record.
-    lazy, chunks, account
+    lazy, chunks, known
         As in `rsciio_tpx3.reader.signal.frames_signal`.
 
     Returns
@@ -58,12 +58,12 @@ def counted_signal(
             navigator=None if picture is None else picture.reshape(source.nav_shape),
             navigator_holds=holds,
             sig_axes=axes[-2:] if axes else None,
-            account=account,
+            known=known,
         )
     ]
 
 
-def check_layout(signal: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+def check_layout(signal: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Shape of a signal dictionary's frames, refused unless the last two axes are the detector and all have a scale.
 
     Returns

@@ -10,12 +10,12 @@ import copy
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
-from rsciio_tpx3.frames.deferred import WaitingFrames
+from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.metadata.event_values import what_is_counted
 from rsciio_tpx3.metadata.mapping import build
 from rsciio_tpx3.reader.recording import described_files, detector_axes, event_signal, value_dtype
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
     from rsciio_tpx3.events.geometry import Layout
     from rsciio_tpx3.frames.source import FrameSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.reader.event_options import EventOptions
     from rsciio_tpx3.scan.options import ScanOptions
 
 
-__all__ = ["completed", "event_signal_when_needed", "told_array"]
+__all__ = ["completed", "event_signal_when_needed", "known_array"]
 
 
 def event_signal_when_needed(
-    open_source: Callable,
+    open_source: partial,
     unread: Callable,
     layout: Layout | None,
     options: ScanOptions,
@@ -64,16 +64,17 @@ def event_signal_when_needed(
     -------
     dict
     """
-    told = told_array(options, about["events"], layout, about["dtype"]) if lazy and layout is not None else None
-    files = unread() if told else None
-    if files:
-        return _waiting_signal(open_source, files, told, layout, options, **about)
+    if lazy and layout is not None:
+        expected = known_array(options, about["events"], layout, about["dtype"])
+        files = unread() if expected else None
+        if expected and files:
+            return _deferred_signal(open_source, files, expected, layout, options, **about)
     return event_signal(open_source(), options, lazy, **about)
 
 
-def told_array(
-    options: ScanOptions, events: EventOptions, layout: Layout | None, dtype: DTypeLike | None = None
-) -> tuple[tuple[int, ...], tuple[int, ...], np.dtype] | None:
+def known_array(
+    options: ScanOptions, events: EventOptions, layout: Layout, dtype: DTypeLike | None = None
+) -> tuple[tuple[int, ...], tuple[int, int], np.dtype] | None:
     """Shape and type of the array of a scan, where the options tell them without a look at the recording.
 
     Parameters
@@ -91,41 +92,44 @@ def told_array(
     """
     frames = options.frames
     one = isinstance(frames.chosen, int)
+    nav_shape = options.nav_shape
     # frames that are added up, cut or chosen by a list need to know which there are, and so do axes of time
-    shaped = options.nav_shape is not None and (one or (frames.chosen is None and len(options.nav_shape) == 3))
-    if not shaped or frames.summed or options.time_bins is not None or options.sync == "frames" or events.corrections:
+    if nav_shape is None or not (one or (frames.chosen is None and len(nav_shape) == 3)):
+        return None
+    if frames.summed or options.time_bins is not None or options.sync == "frames" or events.corrections:
         return None
     if dtype is None and options.dwell is None:
         return None
-    dtype = value_dtype(dtype, float(options.dwell or math.inf), options.lines_per_row, events)
+    held = value_dtype(dtype, float(options.dwell or math.inf), options.lines_per_row, events)
     fine = 1 if events.cluster is None else events.cluster.upsample
-    nav_shape = options.nav_shape[-2:] if one else options.nav_shape
+    nav_shape = nav_shape[-2:] if one else nav_shape
     refuse_many_positions(
         math.prod(nav_shape),
         f"navigation_shape={nav_shape[::-1]}",
         'Take some of the frames (frames=slice(0, 10)), add them up (frames="sum"), or take a coarser shape.',
     )
-    return nav_shape, tuple(n * fine for n in layout.sig_shape), dtype
+    height, width = layout.sig_shape
+    return nav_shape, (height * fine, width * fine), held
 
 
-def _waiting_signal(
-    open_source: Callable,
+def _deferred_signal(
+    open_source: partial,
     files: Iterable,
-    told: tuple | None,
-    layout: Layout | None,
+    expected: tuple[tuple[int, ...], tuple[int, int], np.dtype],
+    layout: Layout,
     options: ScanOptions,
     events: EventOptions,
-    account: Account | None,
+    known: KnownMetadata,
     dtype: DTypeLike | None,
     chunks: int | str | tuple,
     show_progressbar: bool | None,
 ) -> dict:
-    nav_shape, sig_shape, dtype = told
-    load = partial(_load, open_source, files, options, dtype, show_progressbar, events, account)
+    nav_shape, sig_shape, held = expected
+    load = partial(_load, open_source, files, options, held, show_progressbar, events, known)
     # whatever may change a frame: how files are opened and read, the detector, and what sidecars tell of the scan
     opened = open_source.args, sorted(open_source.keywords.items())
-    identity = [files, opened, layout.__reduce__()[1], options, events, dtype.str, account.dwell_time]
-    frames = WaitingFrames(load, nav_shape, sig_shape, dtype, identity, sum(file.size for file in files) // 8)
+    identity = [files, opened, layout.__reduce__()[1], options, events, held.str, known.dwell_time]
+    frames = DeferredFrames(load, nav_shape, sig_shape, held, identity, sum(file.size for file in files) // 8)
     about = described_files([file.path for file in files])
     signal = frames_signal(
         frames,
@@ -135,7 +139,7 @@ def _waiting_signal(
         lazy=True,
         chunks=chunks,
         sig_axes=detector_axes(sig_shape, events),
-        account=account,
+        known=known,
     )
     frames.about = {"metadata": copy.deepcopy(signal["metadata"]), "chunks": chunks}
     signal["post_process"] = [partial(_finish, frames=frames)]
@@ -148,7 +152,7 @@ def completed(signal: Any) -> dict:
     For programs that need the metadata at once. In HyperSpy the signals complete themselves.
     """
     frames = source_of(signal["data"])
-    if not isinstance(frames, WaitingFrames):
+    if not isinstance(frames, DeferredFrames):
         return signal
     source, about = frames.read()
     return {**signal, **about, "data": to_dask(source, chunks=frames.about["chunks"])}
@@ -161,16 +165,17 @@ def _load(
     dtype: DTypeLike | None,
     show_progressbar: bool | None,
     events: EventOptions,
-    account: Account | None,
+    known: KnownMetadata | None,
 ) -> tuple[FrameSource, dict]:
     """The frames, and the signal dictionary of an ordinary loading."""
     for file in files:
         file.check()
     signal = event_signal(
         open_source(), options, lazy=True, dtype=dtype, show_progressbar=show_progressbar, events=events,
-        account=account,
+        known=known,
     )  # fmt: skip
-    return source_of(signal["data"]), {name: signal[name] for name in ("metadata", "original_metadata")}
+    frames = cast("FrameSource", source_of(signal["data"]))
+    return frames, {name: signal[name] for name in ("metadata", "original_metadata")}
 
 
 def _finish(signal: Any, frames: Any) -> Any:

@@ -1,6 +1,6 @@
 """What an event format declares, and the one assembly that makes a reader of it.
 
-A format says what its source is called, which options it takes, and what lies beside its files; everything else (scan,
+A format says what its source is called, which options it takes, and what lies next to its files; everything else (scan,
 electrons, metadata, laziness, following a growing file, documentation) is the same for all of them, and is here.
 """
 
@@ -23,10 +23,11 @@ from rsciio_tpx3.reader.event_options import event_options
 from rsciio_tpx3.reader.options import OPTIONS, check_options, documented, names_of, refuse_unknown
 from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.reader.signal import followed
+from rsciio_tpx3.utils.logs import follow_host
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.scan.options import ScanOptions
 
 
@@ -55,7 +56,7 @@ class EventFormat:
     file : callable
         What the source takes of the user's `filename`; refuses what it cannot be.
     sidecars : callable
-        ``sidecars(filename)`` gives `Told` of files beside it that only this format has.
+        ``sidecars(filename)`` gives `SourceValues` of files next to it that only this format has.
     defaults : dict
         Of options that are not as usual.
     texts : dict
@@ -103,30 +104,31 @@ def read_events(form: EventFormat, filename: str | os.PathLike | Sequence, optio
     list of dict
         One RosettaSciIO signal dictionary.
     """
+    follow_host()
     filename = form.file(filename)
     # before the recording is read: a wrong option should not cost a person the time of a pass
     known, scan, about = _decided(form, filename, options)
     events = event_options(**_those(options, "events"))
     follow = options.get("follow", False)
-    told = about.get("layout") is not None and not follow
+    has_layout = about.get("layout") is not None and not follow
     signal = event_signal_when_needed(
         partial(form.source, filename, **about),
         partial(form.unread, filename, **about),
-        form.layout(about["layout"], about.get("gap", 0), about.get("orientation", "up")) if told else None,
+        form.layout(about["layout"], about.get("gap", 0), about.get("orientation", "up")) if has_layout else None,
         scan,
         options["lazy"],
         chunks=options["chunks"],
         dtype=options["dtype"],
         show_progressbar=options.get("show_progressbar"),
         events=events,
-        account=known,
+        known=known,
     )
     return [followed(signal, filename, form.name, dict(options)) if follow else signal]
 
 
 def open_events(
     form: EventFormat, filename: str | os.PathLike | Sequence, options: Mapping[str, Any]
-) -> tuple[EventSource, ScanOptions, Account]:
+) -> tuple[EventSource, ScanOptions, KnownMetadata]:
     """The source of a recording with its scan options, for those who want no frames.
 
     Parameters
@@ -141,8 +143,8 @@ def open_events(
     source : EventSource
         Of plain hits.
     scan : ScanOptions
-    known : Account
-        What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reader.scan.told_scan`.
+    known : KnownMetadata
+        What the user and other files tell; it has a say in the scan, see `rsciio_tpx3.reader.scan.known_scan`.
     """
     taken = {name for name in form.options if OPTIONS[name].group != "array"}
     unknown = {name: value for name, value in options.items() if name not in taken}
@@ -157,15 +159,23 @@ def open_events(
 
 def _decided(
     form: EventFormat, filename: str | os.PathLike | Sequence, options: Mapping[str, Any]
-) -> tuple[Account, ScanOptions, dict]:
+) -> tuple[KnownMetadata, ScanOptions, dict]:
     """What is known, the scan options, and those of the source: sidecars may decide on scan and detector."""
     first = first_piece(filename, options.get("all_parts", False))
     known = gather(first, **_those(options, "metadata"), more=form.sidecars(first))
     place = options.get("layout"), options.get("gap", 0), options.get("orientation")
-    told = known.steer(**steered(options["signal"], options["navigation_shape"], options["pattern"], *place))
-    words = {**_those(options, "scan"), "navigation_shape": told.get("navigation_shape"), "pattern": told["pattern"]}
+    steered_to = known.steer(**steered(options["signal"], options["navigation_shape"], options["pattern"], *place))
+    words = {
+        **_those(options, "scan"),
+        "navigation_shape": steered_to.get("navigation_shape"),
+        "pattern": steered_to["pattern"],
+    }
     scan = replace(scan_options(**words), follow=options.get("follow", False))
-    decided = {"layout": told["layout"], "gap": told["gap"] or 0, "orientation": told["orientation"] or "up"}
+    decided = {
+        "layout": steered_to["layout"],
+        "gap": steered_to["gap"] or 0,
+        "orientation": steered_to["orientation"] or "up",
+    }
     about = {name: decided.get(name, options[name]) for name in form.source_options}
     return known, scan, about
 
@@ -192,6 +202,9 @@ def reader_functions(form: EventFormat, module: str) -> tuple:
         filename, unknown = given.pop("filename"), given.pop("kwds", {})
         check_options({"filename": filename, **given})
         refuse_unknown(unknown, file_reader, form.what)
+        # hs.load keeps `show_progressbar` to itself (for stacks of files), so there is a name that reaches us
+        if given.get("progress") is not None:
+            given["show_progressbar"] = given["progress"]
         return read_events(form, filename, {**form.options, **given})
 
     def available_signals(filename: str | os.PathLike | Sequence, **options: Any) -> list[dict]:
@@ -201,7 +214,8 @@ def reader_functions(form: EventFormat, module: str) -> tuple:
     def file_info(filename: str | os.PathLike | Sequence, **options: Any) -> dict:
         return event_info(*open_events(form, filename, options), form.name)
 
-    signature = file_reader.__signature__ = _signature(form)
+    # `inspect` looks for a signature there, types of functions have none
+    signature = file_reader.__signature__ = _signature(form)  # type: ignore[attr-defined]
     file_reader.__doc__ = _documented(form)
     available_signals.__doc__, file_info.__doc__ = _AVAILABLE, _INFO
     for function in (file_reader, available_signals, file_info):
@@ -215,7 +229,8 @@ def _with_signature_of(names: tuple[str, ...]) -> Callable:
         """Stands for the reader of a format, whose options are compared with what was given."""
 
     kind = inspect.Parameter.KEYWORD_ONLY
-    reader.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    signature = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    reader.__signature__ = signature  # type: ignore[attr-defined]  # as in `reader_functions`
     return reader
 
 
@@ -259,7 +274,7 @@ Returns
 -------
 list of dict
     Each with ``signal`` (what to pass), ``ready`` (whether it loads as it is), and either ``navigation_shape``,
-    ``sync`` and ``tdc``, or ``needs``: what has to be told and why.
+    ``sync`` and ``tdc``, or ``needs``: what has to be given and why.
 
 Examples
 --------

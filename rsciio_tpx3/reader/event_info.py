@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
-from rsciio_tpx3.reader.scan import told_scan
+from rsciio_tpx3.reader.scan import known_scan
 from rsciio_tpx3.scan.edges import regular_pulses
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import format_seconds
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import Edges, EventIndex, EventSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.scan.options import ScanOptions
 
 
 __all__ = ["event_info", "signal_offers"]
 
 
-def event_info(source: EventSource, scan: ScanOptions, account: Account, name: str) -> dict:
+def event_info(source: EventSource, scan: ScanOptions, known: KnownMetadata, name: str) -> dict:
     """`file_info` of a recording.
 
     Parameters
     ----------
     source : EventSource
     scan : ScanOptions
-    account : Account
+    known : KnownMetadata
     name : str
         Of the format.
 
@@ -50,13 +50,13 @@ def event_info(source: EventSource, scan: ScanOptions, account: Account, name: s
         "first": ticks_to_seconds(index.span[0]),
         "last": ticks_to_seconds(index.span[1]),
         "losses": index.losses,
-        "signals": signal_offers(index, scan, account),
+        "signals": signal_offers(index, scan, known),
     }
 
 
 def _edge_summary(edges: Edges) -> dict:
     intervals = np.diff(edges.ticks)
-    summary = {"number": len(edges), "first": ticks_to_seconds(edges.ticks[0])}
+    summary: dict[str, Any] = {"number": len(edges), "first": ticks_to_seconds(edges.ticks[0])}
     if len(intervals):
         pulses = regular_pulses(edges.ticks, edges.counter.astype(np.int64))
         summary.update(
@@ -68,13 +68,13 @@ def _edge_summary(edges: Edges) -> dict:
     return summary
 
 
-def signal_offers(index: EventIndex, options: ScanOptions, account: Account | None = None) -> list[dict]:
+def signal_offers(index: EventIndex, options: ScanOptions, known: KnownMetadata | None = None) -> list[dict]:
     """What a recording can be loaded as; see `rsciio_tpx3.tpx3.available_signals`."""
-    offers = []
+    offers: list[dict] = []
     if len(index.edges):
-        offer = {"signal": "scan"}
+        offer: dict[str, Any] = {"signal": "scan"}
         try:
-            scan = told_scan(index, options, account)
+            scan = known_scan(index, options, known)
         except (ScanSyncError, MetadataConflictError) as error:
             offer.update(ready=False, needs=str(error))
         else:

@@ -38,7 +38,7 @@ class EventOptions:
     values : {"counts", "tot", "energy"}
     """
 
-    cluster: object = None
+    cluster: ClusterOptions | None = None
     corrections: dict = field(default_factory=dict)
     values: str = "counts"
 
@@ -60,7 +60,7 @@ def event_options(cluster: Any = None, corrections: Any = None, values: str = "c
         If a file of a correction does not exist.
     """
     if values not in VALUES:
-        raise ValueError(f"values={values!r} is none of {', '.join(map(repr, VALUES))}.")
+        raise ValueError(f"values={values!r} is not valid: must be one of {', '.join(map(repr, VALUES))}.")
     if corrections is not None:
         from rsciio_tpx3.corrections.options import check_corrections
 
@@ -74,7 +74,7 @@ def event_options(cluster: Any = None, corrections: Any = None, values: str = "c
 
 
 def prepare_events(source: EventSource, options: EventOptions) -> tuple[EventSource, dict]:
-    """The source with corrections and clusters as asked for.
+    """The source with corrections and clusters as requested.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def prepare_events(source: EventSource, options: EventOptions) -> tuple[EventSou
     report : dict
         What each correction did, for the metadata.
     """
-    steps = []
+    steps: list = []
     if options.corrections:
         from rsciio_tpx3.corrections.fit import hit_steps, wide_pixel_step
         from rsciio_tpx3.corrections.steps import CorrectedSource
@@ -112,7 +112,7 @@ def _cluster_options(cluster: Any) -> ClusterOptions | None:
 
     given = {} if cluster is True else cluster
     if not isinstance(given, dict):
-        raise TypeError(f"cluster={cluster!r}: True, or a dictionary such as {{'window': '100 ns'}}, is needed.")
+        raise TypeError(f"cluster={cluster!r}: expected True, or a dictionary such as {{'window': '100 ns'}}.")
     known = ClusterOptions.__dataclass_fields__
     unknown = set(given) - set(known)
     if unknown:
@@ -127,17 +127,19 @@ def _cluster_options(cluster: Any) -> ClusterOptions | None:
     words = {"position": POSITIONS, "time": TIMES, "neighbours": (8, 4)}
     for name, allowed in words.items():
         if name in given and given[name] not in allowed:
-            raise ValueError(f"cluster: {name}={given[name]!r} is none of {', '.join(map(repr, allowed))}.")
+            raise ValueError(
+                f"cluster: {name}={given[name]!r} is not valid: must be one of {', '.join(map(repr, allowed))}."
+            )
     lowest = {"upsample": 1, "min_size": 1, "max_size": 1, "min_tot": 0, "max_tot": 0}
     for name, least in lowest.items():
         value = given.get(name, least)
         if value is None and name.startswith("max"):
             continue
         if not isinstance(value, (Integral, np.integer)) or isinstance(value, bool) or value < least:
-            raise ValueError(f"cluster: {name}={value!r}: a whole number from {least} on is needed.")
+            raise ValueError(f"cluster: {name}={value!r}: expected an integer from {least} on.")
     if given.get("upsample", 1) > 1 and given.get("position") != "centroid":
         raise ValueError(
-            f"cluster: upsample={given['upsample']} needs position='centroid': the pixel of one hit is no finer "
+            f"cluster: upsample={given['upsample']} needs position='centroid': the pixel of one hit is not finer "
             "than the detector."
         )
     options = ClusterOptions(**{**given, **ticks})
@@ -145,8 +147,8 @@ def _cluster_options(cluster: Any) -> ClusterOptions | None:
     return options
 
 
-def _check_limits(options, given) -> None:
-    """Refuse limits that leave nothing, or join what is left out for being joined."""
+def _check_limits(options: ClusterOptions, given: dict) -> None:
+    """Refuse limits that leave nothing, or join what is excluded for being joined."""
     for least, most in (("min_size", "max_size"), ("min_tot", "max_tot")):
         low, high = getattr(options, least), getattr(options, most)
         if high is not None and low > high:
@@ -159,6 +161,6 @@ def _check_limits(options, given) -> None:
         default = "" if "max_duration" in given else " (the default)"
         raise ValueError(
             f"cluster: window={window!r} is not shorter than max_duration={longest!r}{default}: two hits of a window "
-            "would make a cluster that is left out for lasting too long. Pass a shorter window (the hits of an "
+            "would make a cluster that is excluded for lasting too long. Pass a shorter window (the hits of an "
             "electron come within some 200 ns), or a max_duration of several windows."
         )

@@ -30,7 +30,7 @@ __all__ = [
 
 def frames(name: str, value: Any) -> None:
     if isinstance(value, np.ndarray) and value.ndim > 1:
-        raise refused(name, value, "a frame number, a slice or a flat list of numbers is expected")
+        raise refused(name, value, "expected a frame number, a slice or a flat list of numbers")
     chosen = frame_choice(value).chosen
     numbers = (
         (chosen.start, chosen.stop, chosen.step)
@@ -49,7 +49,7 @@ def layout(name: str, value: Any) -> None:
 
 def bins(name: str, value: Any) -> None:
     """The number; what else stands in a dictionary is checked by `rsciio_tpx3.reader.scan.scan_options`."""
-    number = value.get("number") if isinstance(value, dict) else value
+    number: Any = value.get("number") if isinstance(value, dict) else value
     if is_integer(number) and not 1 <= number < MOST:
         raise refused(name, value, "a number of bins from 1 on is expected")
 
@@ -64,11 +64,11 @@ def chunks(name: str, value: Any) -> None:
         raise refused(name, value, 'a number of scan lines, one size for each axis, or "auto" is expected')
 
 
-def _is_size(n: Any):
+def _is_size(n: Any) -> bool:
     return is_integer(n) and (n == -1 or 1 <= n < MOST)
 
 
-def positions(name: str, value: Any):
+def positions(name: str, value: Any) -> None:
     if value is None:
         return
     if isinstance(value, (str, os.PathLike)):
@@ -78,7 +78,7 @@ def positions(name: str, value: Any):
     except ValueError:
         numbers = np.zeros((0, 0))
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-        raise refused(name, value, "a flat list of whole numbers, or the name of a file of them, is expected")
+        raise refused(name, value, "expected a flat list of integers, or the name of a file of them")
 
 
 def automatic_flag(name: str, value: Any) -> None:
@@ -97,7 +97,7 @@ def source(name: str, value: Any) -> None:
     if value is None or _is_signal(value):
         return
     if not isinstance(value, (str, os.PathLike)):
-        raise refused(name, value, "a file that tells about the microscope, or a signal, is expected")
+        raise refused(name, value, "expected a file that describes the microscope, or a signal")
     readable(name, value)
 
 
@@ -123,13 +123,13 @@ def kept_columns(name: str, value: Any) -> None:
     if not isinstance(parts, (tuple, list, set, frozenset)) or not all(
         isinstance(part, str) and part in ("time", "tot") for part in parts
     ):
-        raise ValueError(f"{name}={shown(value)} is none of 'time', 'tot', or a list of these.")
+        raise ValueError(f"{name}={shown(value)} is not valid: must be one of 'time', 'tot', or a list of these.")
 
 
 def stempy_version(name: str, value: Any) -> None:
     word = isinstance(value, str) and value == "auto"
     if not word and not (is_integer(value) and value in (1, 2, 3)):
-        raise ValueError(f"{name}={shown(value)} is none of 'auto', 1, 2, 3.")
+        raise ValueError(f"{name}={shown(value)} is not valid: must be one of 'auto', 1, 2, 3.")
 
 
 def anything(name: str, value: Any) -> None:

@@ -108,7 +108,7 @@ OPTIONS: Mapping[str, Option] = {
             "navigation_shape",
             None,
             "scan",
-            shape("two or three whole numbers above 0 are needed, (x, y) or (x, y, frames)", lengths=(2, 3)),
+            shape("expected two or three positive integers, (x, y) or (x, y, frames)", lengths=(2, 3)),
             "tuple of int, optional",
             "Scan positions as ``(x, y)`` or ``(x, y, frames)``. Found from the trigger edges where they tell "
             "it. It may differ from what was set at the microscope: a line is sampled with as many columns as "
@@ -160,7 +160,7 @@ OPTIONS: Mapping[str, Option] = {
             "scan",
             word,
             '{"raster", "serpentine"}',
-            "Whether every other line runs backwards; raster unless a sidecar tells otherwise.",
+            "Whether every other line runs backwards; raster unless a sidecar says otherwise.",
         ),
         Option(
             "positions",
@@ -252,7 +252,7 @@ OPTIONS: Mapping[str, Option] = {
             "source",
             layout,
             '{"single", "quad", "strip", "strip-reversed"} or list of dict, optional',
-            "Arrangement of the chips; from the chips in the file by default (a strip must be asked for).",
+            "Arrangement of the chips; from the chips in the file by default (a strip must be requested).",
         ),
         Option(
             "gap",
@@ -260,7 +260,7 @@ OPTIONS: Mapping[str, Option] = {
             "source",
             whole(0, 64, none=True),
             "int",
-            "Extra pixels between the chips of a quad: 0, 2 or 4; 0 unless a sidecar tells otherwise.",
+            "Extra pixels between the chips of a quad: 0, 2 or 4; 0 unless a sidecar says otherwise.",
         ),
         Option(
             "orientation",
@@ -269,7 +269,7 @@ OPTIONS: Mapping[str, Option] = {
             word,
             "str",
             'Turn of the whole detector: "up", "left", "down", "right", and with "_mirrored"; "up" unless a '
-            "sidecar tells otherwise.",
+            "sidecar says otherwise.",
         ),
         Option(
             "cluster",
@@ -347,7 +347,7 @@ OPTIONS: Mapping[str, Option] = {
             sources,
             "dict, path, or list of these, optional",
             'What you know about the microscope, with units: ``{"beam_energy": "200 keV", "camera_length": '
-            '"100 mm", "scan_step": "0.05 nm"}``, or a JSON, YAML or TOML file of such keys. Files beside the '
+            '"100 mm", "scan_step": "0.05 nm"}``, or a JSON, YAML or TOML file of such keys. Files next to the '
             "recording are found by their name. See the guide on metadata.",
         ),
         Option(
@@ -356,7 +356,7 @@ OPTIONS: Mapping[str, Option] = {
             "metadata",
             source,
             "path or signal, optional",
-            "A file or signal whose microscope node is copied, such as an image recorded beside it.",
+            "A file or signal whose microscope node is copied, such as an image recorded next to it.",
         ),
         Option(
             "calibrate",
@@ -399,7 +399,7 @@ OPTIONS: Mapping[str, Option] = {
             "source",
             flag,
             "bool",
-            "The recording is still being written. What is there now is loaded; an incomplete end is no "
+            "The recording is still being written. What is there now is loaded; an incomplete end is not "
             "damage, and the file may grow. `hyperspy_sparse.refresh` gives a new signal with what came "
             "since.",
         ),
@@ -409,11 +409,18 @@ OPTIONS: Mapping[str, Option] = {
             "source",
             flag,
             "bool, optional",
-            "None shows a bar for work that takes longer than two seconds.",
+            "None shows a bar for work that takes longer than two seconds, unless HyperSpy's preference "
+            "(``hs.preferences.General.show_progressbar``) is without.",
         ),
         Option(
-            "signal_shape", None, "file", shape("two whole numbers above 0 are needed, (x, y) in pixels", lengths=(2,))
+            "progress",
+            None,
+            "array",
+            flag,
+            "bool, optional",
+            "The same as `show_progressbar`, by a name that reaches the reader: ``hs.load`` keeps the other one.",
         ),
+        Option("signal_shape", None, "file", shape("expected two positive integers, (x, y) in pixels", lengths=(2,))),
         Option("sync_offset", 0, "file", whole(-(1 << 48), 1 << 48)),
         Option("dataset_path", None, "file", path_in_file),
         Option("keep_flyback", True, "file", flag),
@@ -432,8 +439,8 @@ OPTIONS: Mapping[str, Option] = {
             "file",
             seconds_or_flag,
             "bool or float",
-            "Read the structure of the file in another process first, which is stopped after 60 s (or so many): some "
-            "damaged files keep the HDF5 library busy for ever. `rsciio_tpx3.convert.check` always does.",
+            "Read the structure of the file in another process first, which is stopped after 60 s (or that many "
+            "seconds): some damaged files keep the HDF5 library busy forever. `rsciio_tpx3.convert.check` always does.",
         ),
     )
 }
@@ -510,7 +517,7 @@ def checks_arguments(function: Callable) -> Callable:
     return _checked_by(_OF_WRITERS, function)
 
 
-def _checked_by(checks: dict, function: Callable) -> Callable:
+def _checked_by(checks: Mapping[str, Callable], function: Callable) -> Callable:
     signature = inspect.signature(function)
     kept = {name for name, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD}
 

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from rsciio_tpx3.frames.weighted import value_type
 from rsciio_tpx3.metadata.event_values import event_values
 from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
 from rsciio_tpx3.metadata.provenance import reading_step
-from rsciio_tpx3.metadata.requested import asked_for
+from rsciio_tpx3.metadata.requested import requested_options
 from rsciio_tpx3.reader.event_options import EventOptions, prepare_events
 from rsciio_tpx3.reader.report import report_left_out
-from rsciio_tpx3.reader.scan import told_scan
+from rsciio_tpx3.reader.scan import known_scan
 from rsciio_tpx3.reader.signal import axis, frames_signal, position_axes
 from rsciio_tpx3.scan.options import EDGELESS
 from rsciio_tpx3.utils.clock import ticks_to_seconds
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from rsciio_tpx3.events.source import EventSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.scan.options import ScanOptions
     from rsciio_tpx3.scan.scan import Scan
 
@@ -57,7 +57,7 @@ def event_signal(
     dtype: DTypeLike | None = None,
     show_progressbar: bool | None = None,
     events: EventOptions | None = None,
-    account: Account | None = None,
+    known: KnownMetadata | None = None,
 ) -> dict:
     """Signal dictionary of an event source seen through a scan.
 
@@ -71,7 +71,7 @@ def event_signal(
         As in `rsciio_tpx3.tpx3.file_reader`.
     events : rsciio_tpx3.reader.event_options.EventOptions, optional
         Clusters, corrections and values; plain hits by default.
-    account : Account, optional
+    known : KnownMetadata, optional
         What the user and other files tell.
 
     Returns
@@ -80,7 +80,7 @@ def event_signal(
     """
     events = events or EventOptions()
     source, corrections = prepare_events(source, events)
-    scan = told_scan(source.index(), options, account)
+    scan = known_scan(source.index(), options, known)
     for message in scan.report["messages"]:
         _logger.warning(message)
     dtype = value_dtype(dtype, scan.longest_dwell, options.lines_per_row * scan.passes, events)
@@ -94,13 +94,15 @@ def event_signal(
     return frames_signal(
         frames,
         _nav_axes(scan),
-        _metadata(source, scan, asked_for(source.describe(), options, events, frames.dtype), options.delay, values),
+        _metadata(
+            source, scan, requested_options(source.describe(), options, events, frames.dtype), options.delay, values
+        ),
         _original_metadata(source),
         lazy=lazy,
         chunks=chunks,
         navigator=counts.reshape(frames.nav_shape),
         sig_axes=detector_axes(source.sig_shape, events),
-        account=account,
+        known=known,
     )
 
 
@@ -122,7 +124,7 @@ def _warn_of_far_hits(scan: Scan, counts: np.ndarray) -> None:
             part = "tenth" if n_full <= len(in_groups) // 10 else f"{each * n_full:,}"
             _logger.warning(
                 f"All but {beyond} of {total} hits lie in the {side} {part} of {n:,} frames: the others may have wrong "
-                "times, and make the recording seem longer than it was. Check it, or tell the number of frames."
+                "times, and make the recording seem longer than it was. Check it, or give the number of frames."
             )
             return
     occupied = int(np.count_nonzero(in_groups))
@@ -130,7 +132,7 @@ def _warn_of_far_hits(scan: Scan, counts: np.ndarray) -> None:
     if scan.report["sync"] == "shared-clock" and occupied < 0.1 * len(in_groups) * -math.expm1(-total / len(in_groups)):
         _logger.warning(
             f"Only {each * occupied:,} of {n:,} frames have hits ({total:,} in all): times may be wrong, of packets "
-            "from before a reset for example, or the scan was short. Check it, or tell the number of frames."
+            "from before a reset for example, or the scan was short. Check it, or give the number of frames."
         )
 
 
@@ -146,7 +148,8 @@ def _groups_of_most(counts: np.ndarray, total: int) -> int:
 
 def _nav_axes(scan: Scan) -> list[dict]:
     """Axes in NumPy order; a time axis comes first, so that HyperSpy shows x and y."""
-    time, sizes, extra = scan.time_axis, list(scan.nav_shape), []
+    time: Any = scan.time_axis
+    sizes, extra = list(scan.nav_shape), []
     if time is not None:
         del sizes[0 if time.over == "recording" else -1]
         extra = [axis(f"time in {time.over}", time.number, True, time.width, time.first, "s")]
@@ -185,8 +188,8 @@ def value_dtype(dtype: DTypeLike | None, dwell: float, lines_per_row: int, event
     kind, example = ("f", "float32") if events.values == "energy" else ("u", "uint16")
     if dtype.kind != kind:
         raise ValueError(
-            f"dtype={dtype} cannot hold {events.values}: "
-            f"{'a floating-point' if kind == 'f' else 'an unsigned integer'} type such as {example!r} is needed."
+            f"dtype={dtype} cannot hold {events.values}: expected "
+            f"{'a floating-point' if kind == 'f' else 'an unsigned integer'} type such as {example!r}."
         )
     return dtype
 
@@ -204,7 +207,7 @@ def described_files(paths: Sequence) -> dict:
     }
 
 
-def _metadata(source: EventSource, scan: Scan, asked: dict, delay: Fraction, values: dict) -> dict:
+def _metadata(source: EventSource, scan: Scan, requested: dict, delay: Fraction, values: dict) -> dict:
     about = source.describe()
     index = source.index()
     return build(
@@ -215,7 +218,7 @@ def _metadata(source: EventSource, scan: Scan, asked: dict, delay: Fraction, val
             "chips": list(index.chips),
             "losses": index.losses,
             "scan_delay": ticks_to_seconds(float(delay)) if delay else None,
-            "processing": {"reading_0": reading_step(about["paths"], asked)},
+            "processing": {"reading_0": reading_step(about["paths"], requested)},
             **values,
         }
     )

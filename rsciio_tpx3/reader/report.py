@@ -47,7 +47,7 @@ def report_left_out(
     outside : dict
         Events without a position, by reason.
     chosen : bool
-        Whether frames were chosen, so that the hits of others are expected to be left out.
+        Whether frames were chosen, so that the hits of others are expected to be excluded.
     frames : int
         Frames of the scan that were recorded.
     lines : int
@@ -64,10 +64,10 @@ def _report_corrections(tally: Tally) -> None:
         if number and what == "hits_left_out":
             electrons = tally.left_out.get((name, "electrons_left_out"))
             of = "" if electrons is None else f" of {counted(electrons, 'electron')}"
-            _logger.info(f"The correction {name.lower()} left out {counted(number, 'hit')}{of}.")
+            _logger.info(f"The correction {name.lower()} excluded {counted(number, 'hit')}{of}.")
 
 
-def _report_clusters(options, tally) -> None:
+def _report_clusters(options: ClusterOptions, tally: Tally) -> None:
     if not tally.hits_chained + tally.hits_left_out:
         return
     window, longest = (format_seconds(ticks_to_seconds(n)) for n in (options.window, options.max_duration))
@@ -78,7 +78,7 @@ def _report_clusters(options, tally) -> None:
         parts = [f"{tally.hits_left_out:,} in {', '.join(parts)}"]
     if tally.hits_chained:
         parts.insert(0, f"{tally.hits_chained:,} in chains that last longer than max_duration={longest!r}")
-    message = f"Clustering left out {tally.hits_chained + tally.hits_left_out:,} of {counted(tally.hits, 'hit')}: "
+    message = f"Clustering excluded {tally.hits_chained + tally.hits_left_out:,} of {counted(tally.hits, 'hit')}: "
     message += "; ".join(parts) + "."
     # who sets a limit knows of it; a default that takes hits away is news
     surprising = options.max_duration == ClusterOptions.max_duration and tally.hits_chained > _NOTICED * tally.hits
@@ -97,11 +97,11 @@ def _report_outside(
     total = int(counts.sum()) + lost
     if lost:
         parts = ", ".join(f"{n} {name}" for name, n in outside.items() if n)
-        # flyback is what a scan has; more than half the hits elsewhere is a scan misread, or frames not asked for
+        # flyback is what a scan has; more than half the hits elsewhere is a scan misread, or frames not requested
         log = _logger.warning if lost > 0.5 * total and not chosen else _logger.info
         log(f"{lost} of {total} {what} have no scan position: {parts}.")
     many = _OF_A_FRAME * (total - lost) / max(frames, 1)
-    # the flyback of the last line is none of its own accord: few hits there, by chance some more, are no line
+    # the flyback of the last line is none of its own accord: few hits there, by chance some more, are not a line
     back = outside.get(OUTSIDE_NAMES[FLYBACK], 0) / max(lines - 1, 1)
     spare = {OUTSIDE_NAMES[AFTER]: back + 3 * math.sqrt(back)}
     ends = {name: n for name, n in outside.items() if name in _ENDS and n > many + spare.get(name, 0)}

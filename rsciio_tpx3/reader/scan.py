@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -24,15 +24,15 @@ from rsciio_tpx3.utils.units import shown, to_ticks
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventIndex
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
     from rsciio_tpx3.scan.scan import Scan
 
 
 __all__ = [
     "numpy_order",
     "scan_options",
-    "told_options",
-    "told_scan",
+    "with_known_dwell",
+    "known_scan",
 ]
 
 
@@ -42,7 +42,7 @@ def numpy_order(navigation_shape: tuple[int, ...] | None) -> tuple[int, ...] | N
         return None
     check_options({"navigation_shape": navigation_shape})
     shape = tuple(int(n) for n in navigation_shape[::-1])
-    # frames may be added up or left out; positions of one frame may not
+    # frames may be added up or excluded; positions of one frame may not
     refuse_many_positions(
         math.prod(shape[-2:]), f"navigation_shape={tuple(shape[::-1])}", "Take a coarser shape of one frame."
     )
@@ -59,7 +59,7 @@ def scan_options(**given: Any) -> ScanOptions:
     Parameters
     ----------
     **given
-        Options of the group "scan" in `rsciio_tpx3.reader.options.OPTIONS`; those left out have their default.
+        Options of the group "scan" in `rsciio_tpx3.reader.options.OPTIONS`; those omitted have their default.
 
     Returns
     -------
@@ -67,8 +67,10 @@ def scan_options(**given: Any) -> ScanOptions:
     """
     signal = given.get("signal", OPTIONS["signal"].default)
     if signal not in ("scan", "frames"):
-        raise ValueError(f"signal={shown(signal)} is none of 'scan', 'frames'; see available_signals(file).")
-    words = {}
+        raise ValueError(
+            f"signal={shown(signal)} is not valid: must be one of 'scan', 'frames'; see available_signals(file)."
+        )
+    words: dict[str, Any] = {}
     for name in names_of("scan"):
         field, value = _FIELDS.get(name, name), given.get(name)
         if value is not None and field in ScanOptions.__dataclass_fields__:
@@ -84,7 +86,7 @@ def _plain(name: str, value: Any) -> Any:
     return _ticks(name, value, kind.example, kind.allow_negative) if isinstance(kind, time) else value
 
 
-def _time_bins(value: Any):
+def _time_bins(value: Any) -> TimeBins | None:
     """``time_bins`` as the user wrote it: a number of bins inside the dwell time, or a dictionary."""
     if value is None or isinstance(value, TimeBins):
         return value
@@ -93,12 +95,12 @@ def _time_bins(value: Any):
     if isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64)):
         return TimeBins("dwell", int(value))
     raise ValueError(
-        f'time_bins={shown(value)}: a number of bins inside the dwell time, {{"over": "recording", "number": 10}} or '
-        '{"over": "recording", "width": "1 s"} is needed.'
+        f"time_bins={shown(value)}: expected a number of bins inside the dwell time, "
+        '{"over": "recording", "number": 10} or {"over": "recording", "width": "1 s"}.'
     )
 
 
-def _ticks(name: str, value: Any, example: str = "0.5 us", allow_negative: bool = False):
+def _ticks(name: str, value: Any, example: str = "0.5 us", allow_negative: bool = False) -> Fraction | None:
     if value is None:
         return None
     ticks = to_ticks(value, name, example, allow_negative)
@@ -109,7 +111,7 @@ def _ticks(name: str, value: Any, example: str = "0.5 us", allow_negative: bool 
     return ticks.limit_denominator(10**6)
 
 
-def _read_positions(positions: Any):
+def _read_positions(positions: Any) -> np.ndarray | None:
     if positions is None:
         return None
     if not isinstance(positions, (str, os.PathLike)):
@@ -117,13 +119,13 @@ def _read_positions(positions: Any):
             return np.asarray(positions)
         except (TypeError, ValueError):
             raise ValueError(
-                f"positions={shown(positions)}: a list of whole numbers, the flat position of each pulse, is needed."
+                f"positions={shown(positions)}: expected a list of integers, the flat position of each pulse."
             ) from None
     try:
         path = need_file(positions)
     except (FileNotFoundError, Tpx3FormatError) as error:
-        raise type(error)(f"positions={shown(positions)}: a file of whole numbers is expected; {error}") from None
-    with format_errors(path, "scan positions (a .npy file, or text of whole numbers)"):
+        raise type(error)(f"positions={shown(positions)}: expected a file of integers; {error}") from None
+    with format_errors(path, "scan positions (a .npy file, or text of integers)"):
         return load_npy(path) if has_ending(path, ".npy") else np.loadtxt(path, dtype=np.int64, ndmin=1)
 
 
@@ -137,15 +139,15 @@ _READ = {
 """What is made of options that are neither times nor taken as they are given."""
 
 
-def told_scan(index: EventIndex, options: ScanOptions, account: Account | None = None) -> Scan:
+def known_scan(index: EventIndex, options: ScanOptions, known: KnownMetadata | None = None) -> Scan:
     """The scan of a recording, where a sidecar may have told what the user has not.
 
     Parameters
     ----------
     index : EventIndex
     options : ScanOptions
-        With the shape that the account steered to.
-    account : Account, optional
+        With the shape that the sources steered to.
+    known : KnownMetadata, optional
 
     Returns
     -------
@@ -158,22 +160,22 @@ def told_scan(index: EventIndex, options: ScanOptions, account: Account | None =
     MetadataConflictError
         If a sidecar's rows are not those of the recorded frames.
     """
-    if account is None:
+    if known is None:
         return build_scan(index, options)
-    options = told_options(index, options, account)
+    options = with_known_dwell(index, options, known)
     try:
         scan = build_scan(index, options)
     except ScanSyncError as error:
-        told = ", ".join(f"{name} from {label}" for name, label in account.told_by.items())
-        raise (ScanSyncError(f"{error} ({told}; an option decides otherwise)") if told else error) from None
-    if "navigation_shape" in account.told_by:
-        _check_told_rows(index, options, account.told_by["navigation_shape"])
+        labels = ", ".join(f"{name} from {label}" for name, label in known.known_from.items())
+        raise (ScanSyncError(f"{error} ({labels}; an option decides otherwise)") if labels else error) from None
+    if "navigation_shape" in known.known_from:
+        _check_known_rows(index, options, known.known_from["navigation_shape"])
     return scan
 
 
-def told_options(index: EventIndex, options: ScanOptions, account: Account | None) -> ScanOptions:
+def with_known_dwell(index: EventIndex, options: ScanOptions, known: KnownMetadata) -> ScanOptions:
     """Scan options with the dwell time that a sidecar tells, where neither the user nor the edges do."""
-    dwell = account.dwell_time
+    dwell = known.dwell_time
     if dwell is not None and options.dwell is None and options.active_fraction is None and options.sync != "frames":
         # edges that measure the dwell time are believed before any file
         if choose_sync(index, options)[0] not in ("line-gate", "pixel-trigger"):
@@ -181,18 +183,19 @@ def told_options(index: EventIndex, options: ScanOptions, account: Account | Non
     return options
 
 
-def _check_told_rows(index: EventIndex, options: ScanOptions, label: str) -> None:
+def _check_known_rows(index: EventIndex, options: ScanOptions, label: str) -> None:
     """Refuse a sidecar's shape that the edges contradict: its lines would end up in wrong rows."""
-    # frames that are added up or left out, and time bins, would hide how many frames of how many rows were recorded
+    # frames that are added up or excluded, and time bins, would hide how many frames of how many rows were recorded
     recorded = replace(options, nav_shape=None, frames=FrameChoice(), time_bins=None)
     try:
         found = build_scan(index, recorded)
     except ScanSyncError:
         return  # the edges do not tell the rows
     frames = found.nav_shape[0] if len(found.nav_shape) == 3 else 1
-    rows, told = found.nav_shape[-2], options.nav_shape[-2]
-    if rows != told and (frames > 1 or told < rows < 2 * told):
+    known_shape = cast("tuple[int, ...]", options.nav_shape)
+    rows, known_rows = found.nav_shape[-2], known_shape[-2]
+    if rows != known_rows and (frames > 1 or known_rows < rows < 2 * known_rows):
         raise MetadataConflictError(
-            f"{label} tells {told} rows of scan positions, but the trigger edges show {counted(frames, 'frame')} of "
-            f"{rows}. Decide by navigation_shape=({options.nav_shape[-1]}, {rows}), or what the scan really was."
+            f"{label} gives {known_rows} rows of scan positions, but the trigger edges show {counted(frames, 'frame')} "
+            f"of {rows}. Decide by navigation_shape=({known_shape[-1]}, {rows}), or what the scan really was."
         )

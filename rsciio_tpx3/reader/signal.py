@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsciio_tpx3.frames.dask_array import to_dask
+from rsciio_tpx3.frames.in_memory import held_in_memory
 from rsciio_tpx3.utils.extensions import extension
 
 if TYPE_CHECKING:
     from rsciio_tpx3.frames.source import FrameSource
-    from rsciio_tpx3.metadata.known import Account
+    from rsciio_tpx3.metadata.known import KnownMetadata
 
 
 __all__ = [
@@ -35,7 +36,7 @@ def frames_signal(
     navigator: np.ndarray | None = None,
     navigator_holds: str = "Counts",
     sig_axes: list[dict] | None = None,
-    account: Account | None = None,
+    known: KnownMetadata | None = None,
 ) -> dict:
     """Signal dictionary of any `FrameSource`.
 
@@ -51,7 +52,7 @@ def frames_signal(
         Counts of each position, where they are known already.
     navigator_holds : {"Counts", "Entries"}
         "Entries" where only the number of pixels that counted is known.
-    account : Account, optional
+    known : KnownMetadata, optional
         What the user and other files tell.
 
     Returns
@@ -62,7 +63,7 @@ def frames_signal(
     if sig_axes is None:
         sig_axes = [axis(name, size, navigate=False, units="px") for name, size in zip(("ky", "kx"), frames.sig_shape)]
     signal = {
-        "data": data if lazy else data.persist(),
+        "data": data if lazy else held_in_memory(data),
         "axes": [*nav_axes, *sig_axes],
         "metadata": metadata,
         "original_metadata": original_metadata,
@@ -70,16 +71,16 @@ def frames_signal(
         "attributes": {"_lazy": True},
         "post_process": [partial(_finish, navigator=navigator, holds=navigator_holds)],
     }
-    return signal if account is None else account.complete(signal)
+    return signal if known is None else known.complete(signal)
 
 
-def _finish(signal: Any, navigator: np.ndarray, holds: str) -> Any:
+def _finish(signal: Any, navigator: np.ndarray | None, holds: str) -> Any:
     """Runs inside HyperSpy only: the sparse class, and the navigator that is known already."""
     finish_loading = extension("finish_loading")
     return signal if finish_loading is None else finish_loading(signal, navigator, holds)
 
 
-def followed(signal: dict, filename: str | os.PathLike | Sequence, file_format: str, options: dict):
+def followed(signal: dict, filename: str | os.PathLike | Sequence, file_format: str, options: dict) -> dict:
     """The dictionary of a recording that is still being written, which remembers how to load it again.
 
     Parameters
@@ -96,7 +97,7 @@ def followed(signal: dict, filename: str | os.PathLike | Sequence, file_format: 
     return {**signal, "post_process": [*signal["post_process"], step]}
 
 
-def _remember(signal: Any, filename: str | os.PathLike | Sequence, file_format, options):
+def _remember(signal: Any, filename: str | os.PathLike | Sequence, file_format: str, options: dict) -> Any:
     """Runs inside HyperSpy only: how to load it again, for `hyperspy_sparse.refresh`."""
     remember = extension("remember_recording")
     return signal if remember is None else remember(signal, filename, file_format, options)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, ScanSyncError
 from rsciio_tpx3.scan.edges import gap_messages, period_report, period_text, pulses_of
-from rsciio_tpx3.scan.lines import lines_of_frame, scan_of_lines
+from rsciio_tpx3.scan.lines import lines_of_shape, scan_of_lines
 from rsciio_tpx3.scan.options import need
 from rsciio_tpx3.scan.scan import MOST_LINES, Scan, refuse_many_positions
 from rsciio_tpx3.utils.clock import LATEST, ticks_to_seconds
@@ -26,7 +28,13 @@ _SEGMENT_UNITS = 1 << 61  # longest segment of several frames, in parts of a tic
 _MOST_SEGMENTS = 1 << 16
 
 
-def _clocked_lines(options: ScanOptions, starts, report, messages=(), numbers: np.ndarray | None = None):
+def _clocked_lines(
+    options: ScanOptions,
+    starts: tuple[np.ndarray, np.ndarray, int],
+    report: dict,
+    messages: Sequence[str] = (),
+    numbers: np.ndarray | None = None,
+) -> Scan:
     """Lines that follow from the dwell time alone, from the (exact) start of each frame.
 
     Parameters
@@ -38,18 +46,18 @@ def _clocked_lines(options: ScanOptions, starts, report, messages=(), numbers: n
     """
     whole, rest, den = starts
     numbers = np.arange(len(whole)) if numbers is None else numbers
-    ny, nx = options.nav_shape[-2:]
-    n_lines = lines_of_frame(options)
-    period = nx * options.dwell + options.line_flyback
-    common = math.lcm(den, period.denominator, options.dwell.denominator)
+    ny, nx = options.known_nav_shape[-2:]
+    n_lines = lines_of_shape(options)
+    period = nx * options.known_dwell + options.line_flyback
+    common = math.lcm(den, period.denominator, options.known_dwell.denominator)
     _refuse_fine(common)
     rest, den = rest * (common // den), common
     line_whole, line_rest = _multiples(np.arange(n_lines), period, den)
     frames = np.repeat(numbers, n_lines)
     rows = np.tile(np.arange(n_lines), len(whole))
     start, phase = _first_ticks(np.add.outer(whole, line_whole).ravel(), np.add.outer(rest, line_rest).ravel(), den)
-    num = np.full(len(start), int(options.dwell * den), np.int64)
-    length = nx * options.dwell
+    num = np.full(len(start), int(options.known_dwell * den), np.int64)
+    length = nx * options.known_dwell
     # the exact start is start - phase / den
     stop, _ = _first_ticks(start + int(length // 1), int(length % 1 * den) - phase, den)
     # a frame that was cut short by the next one's pulse: its later lines were never scanned
@@ -57,30 +65,30 @@ def _clocked_lines(options: ScanOptions, starts, report, messages=(), numbers: n
     scanned = start < np.repeat(next_frame, n_lines)
     if not scanned.all():
         cut = counted(int((~scanned).sum()), "line")
-        messages = [*messages, f"{cut} would begin after the next frame's edge: left out."]
+        messages = [*messages, f"{cut} would begin after the next frame's edge: excluded."]
         start, stop, phase, num, frames, rows = (a[scanned] for a in (start, stop, phase, num, frames, rows))
     report.update(
-        dwell_time=ticks_to_seconds(float(options.dwell)),
+        dwell_time=ticks_to_seconds(float(options.known_dwell)),
         line_period=ticks_to_seconds(float(period)),
         lines_found=len(start),
     )
     return scan_of_lines(options, frames, rows, n_lines, nx, start, stop, phase, num, den, report, list(messages))
 
 
-def _multiples(n, step, den):
-    """The times ``n * step`` as whole ticks and the rest in 1/den ticks; `step` is a whole number of these."""
+def _multiples(n: np.ndarray, step: Fraction, den: int) -> tuple[np.ndarray, np.ndarray]:
+    """The times ``n * step`` as whole ticks and the rest in 1/den ticks; `step` is an integer number of these."""
     each_whole, each_rest = divmod(int(step * den), den)
     carry, rest = np.divmod(n * each_rest, den)
     return n * each_whole + carry, rest
 
 
-def _first_ticks(whole, rest, den):
+def _first_ticks(whole: Any, rest: Any, den: int) -> tuple[Any, Any]:
     """The first whole tick of each exact time ``whole + rest / den``, and how far it lies after it in 1/den ticks."""
     after = -rest % den
     return whole + (rest + after) // den, after
 
 
-def _refuse_fine(den) -> None:
+def _refuse_fine(den: int) -> None:
     """Stop where products of tick fractions and line numbers would not fit into 64 bits."""
     if den > _FINEST:
         raise ScanSyncError(
@@ -89,36 +97,36 @@ def _refuse_fine(den) -> None:
         )
 
 
-def _refuse_endless(n_frames, frame, options: ScanOptions, what) -> None:
+def _refuse_endless(n_frames: int, frame: Fraction, options: ScanOptions, what: str) -> None:
     """Stop before a mistyped time makes tables that fill the memory, or numbers that 64 bits do not hold."""
-    ny, nx = options.nav_shape[-2:]
+    ny, nx = options.known_nav_shape[-2:]
     if n_frames * frame + options.line_flyback + abs(options.delay) >= LATEST:
         raise LimitError(
             f"{counted(n_frames, 'frame')} of {_seconds(frame)} last longer than the clock can count "
             f"({_seconds(LATEST)}). {what}"
         )
     refuse_many_positions(n_frames * ny * nx, f"{counted(n_frames, 'frame')} of {nx} x {ny} positions", what)
-    n_lines = n_frames * lines_of_frame(options)
+    n_lines = n_frames * lines_of_shape(options)
     if n_lines > MOST_LINES:
         raise LimitError(
-            f"{counted(n_frames, 'frame')} of {lines_of_frame(options):,} lines ({ny} rows, lines_per_row="
+            f"{counted(n_frames, 'frame')} of {lines_of_shape(options):,} lines ({ny} rows, lines_per_row="
             f"{options.lines_per_row}, skip_lines={options.skip_lines}) are more than {MOST_LINES:,} lines. {what}"
         )
 
 
-def shared_clock_scan(index: EventIndex, options: ScanOptions):
+def shared_clock_scan(index: EventIndex, options: ScanOptions) -> Scan:
     need(options, "shared-clock", "nav_shape", "dwell")
-    frame = lines_of_frame(options) * (options.nav_shape[-1] * options.dwell + options.line_flyback)
+    frame = lines_of_shape(options) * (options.known_nav_shape[-1] * options.known_dwell + options.line_flyback)
     frame += options.frame_flyback
-    n_frames, last = options.nav_shape[0] if len(options.nav_shape) == 3 else 1, index.hit_span[1]
-    if len(options.nav_shape) == 2:
+    n_frames, last = options.known_nav_shape[0] if len(options.known_nav_shape) == 3 else 1, index.hit_span[1]
+    if len(options.known_nav_shape) == 2:
         n_frames = max(1, math.ceil((last + 1 - options.delay) / frame))
     _refuse_endless(
         n_frames,
         frame,
         options,
         f"A frame takes {_seconds(frame)}, and the last hit came at {_seconds(last)}: where that is one wrong time, or "
-        "the recording went on after the scan, tell the number of frames by navigation_shape=(x, y, frames); otherwise "
+        "the recording went on after the scan, give the number of frames by navigation_shape=(x, y, frames); otherwise "
         "check navigation_shape and dwell_time.",
     )
     den = math.lcm(frame.denominator, options.delay.denominator)
@@ -128,9 +136,9 @@ def shared_clock_scan(index: EventIndex, options: ScanOptions):
     return _clocked_lines(options, (whole + late_whole, rest + late_rest, den), {})
 
 
-def frame_trigger_scan(index: EventIndex, options: ScanOptions, tdc):
+def frame_trigger_scan(index: EventIndex, options: ScanOptions, tdc: str) -> Scan:
     need(options, "frame-trigger", "nav_shape", "dwell")
-    frame = lines_of_frame(options) * (options.nav_shape[-1] * options.dwell + options.line_flyback)
+    frame = lines_of_shape(options) * (options.known_nav_shape[-1] * options.known_dwell + options.line_flyback)
     pulses = pulses_of(index.edges, tdc, options.first_line, float(frame))
     numbers = np.flatnonzero(~pulses.lost)
     kept = pulses.ticks[numbers]
@@ -175,7 +183,7 @@ def frames_over_time(index: EventIndex, options: ScanOptions) -> Scan:
     den, num = options.frame_time.denominator, options.frame_time.numerator
     _refuse_fine(den)
     # One segment holds several frames where there are many: a table with a line for each frame would cost 41 bytes a
-    # frame. Segments stay short beside the recording, since a chunk reads those that it touches.
+    # frame. Segments stay short compared with the recording, since a chunk reads those that it touches.
     most_columns = max(_SEGMENT_UNITS // num, 1)
     columns = min(max(1, -(-n // _MOST_SEGMENTS)), most_columns, n)
     number = np.arange(0, n + columns, columns, dtype=np.int64)
@@ -196,5 +204,5 @@ def frames_over_time(index: EventIndex, options: ScanOptions) -> Scan:
     )
 
 
-def _seconds(ticks):
+def _seconds(ticks: float | Fraction) -> str:
     return format_seconds(ticks_to_seconds(float(ticks)))

@@ -13,8 +13,9 @@ borders           raster whose beam is blanked, parked or jumps between lines: a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from rsciio_tpx3.events.source import EventSource
+    from rsciio_tpx3.scan.line_profiles import LineProfiles
     from rsciio_tpx3.scan.options import ScanOptions
     from rsciio_tpx3.scan.scan import Scan
 
@@ -75,7 +77,7 @@ class ScanDelay:
     def __repr__(self) -> str:
         return f"<ScanDelay: {format_seconds(self.delay)} +- {format_seconds(self.error)}, {self.method}>"
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Any:
         """Draw the curve with the delay that was found.
 
         Parameters
@@ -123,7 +125,7 @@ def delay_of_scan(
         If the curve has no clear maximum, or the scan has no lines.
     """
     if method not in METHODS:
-        raise ValueError(f"method={method!r} is none of {', '.join(map(repr, METHODS))}.")
+        raise ValueError(f"method={method!r} is not valid: must be one of {', '.join(map(repr, METHODS))}.")
     options = _every_line(options)
     scan = build_scan(source.index(), options)
     serpentine = bool((scan.step < 0).any())
@@ -153,7 +155,7 @@ def delay_of_scan(
     )
 
 
-def _every_line(options: ScanOptions):
+def _every_line(options: ScanOptions) -> ScanOptions:
     """The scan with each line in a row of its own and all frames, in which directions are not mixed."""
     shape = options.nav_shape
     if shape is not None and options.lines_per_row > 1:
@@ -161,7 +163,7 @@ def _every_line(options: ScanOptions):
     return replace(options, nav_shape=shape, lines_per_row=1, time_bins=None, frames=FrameChoice())
 
 
-def _check(scan: Scan, method, serpentine) -> None:
+def _check(scan: Scan, method: str, serpentine: bool) -> None:
     if len(scan.nav_shape) == 1 or scan.n_columns == 1:
         raise ScanSyncError(
             "A delay shows in lines: positions with an edge of their own, and frames over time, have none."
@@ -175,7 +177,7 @@ def _check(scan: Scan, method, serpentine) -> None:
         raise ScanSyncError(f"method={method!r} does not fit a {pattern} scan; leave it out, or correct pattern=.")
 
 
-def _methods(method, serpentine, flyback: float) -> list:
+def _methods(method: str, serpentine: bool, flyback: float) -> list:
     if method != "auto":
         return [method]
     if serpentine:
@@ -183,7 +185,7 @@ def _methods(method, serpentine, flyback: float) -> list:
     return ["retrace", "borders"] if flyback >= 2 * _NEAR else ["borders"]
 
 
-def _maximum(method, profiles, positions, flyback: float, offset) -> ScanDelay:
+def _maximum(method: str, profiles: LineProfiles, positions: int, flyback: float, offset: float) -> ScanDelay:
     """The best delay by one method; refuses a curve without a clear maximum."""
     m = profiles.per_position
     shifts = np.arange(-positions * m, positions * m + 1)
@@ -218,19 +220,19 @@ def _maximum(method, profiles, positions, flyback: float, offset) -> ScanDelay:
     )
 
 
-def _t(values) -> float:
+def _t(values: np.ndarray) -> float:
     """Mean in standard errors."""
     return float(values.mean() / max(values.std(ddof=1) / np.sqrt(len(values)), 1e-12))
 
 
-def _apex(x, y, best, width):
+def _apex(x: np.ndarray, y: np.ndarray, best: int, width: int) -> float:
     """Top of the parabola through the points around a maximum."""
     near = slice(best - width, best + width + 1)
     a, b, _ = np.polyfit(x[near] - x[best], y[near], 2)
     return x[best] + (np.clip(-b / (2 * a), -width, width) if a < 0 else 0.0)
 
 
-def _forward_backward(profiles, shifts, flyback: float):
+def _forward_backward(profiles: LineProfiles, shifts: np.ndarray, flyback: float) -> tuple[np.ndarray, np.ndarray]:
     """Correlation of neighbouring lines, the one in reverse, by groups of rows."""
     n, pairs = profiles.n_positions * profiles.per_position, []
     rows = np.arange(len(profiles.backwards) - 1)
@@ -243,12 +245,14 @@ def _forward_backward(profiles, shifts, flyback: float):
     return _grouped_correlation(np.stack(pairs, axis=-1))
 
 
-def _retrace(profiles, shifts, flyback: float):
+def _retrace(profiles: LineProfiles, shifts: np.ndarray, flyback: float) -> tuple[np.ndarray, np.ndarray]:
     """Correlation of each line with the flyback after it, in reverse and stretched to the line."""
     return _retrace_in(profiles, shifts, flyback, 0.0, 1.0)
 
 
-def _retrace_in(profiles, shifts, flyback: float, low, high):
+def _retrace_in(
+    profiles: LineProfiles, shifts: Iterable[int], flyback: float, low: float, high: float
+) -> tuple[np.ndarray, np.ndarray]:
     """The same in a part of the flyback: 0 is its beginning, 1 its end."""
     n, m = profiles.n_positions * profiles.per_position, profiles.per_position
     bins = np.linspace(low, high, max(int(flyback * (high - low)), 4) + 1)
@@ -262,14 +266,14 @@ def _retrace_in(profiles, shifts, flyback: float, low, high):
     return _grouped_correlation(np.stack(pairs, axis=-1))
 
 
-def _check_retrace(profiles, best, flyback: float) -> None:
+def _check_retrace(profiles: LineProfiles, best: int, flyback: float) -> None:
     """Refuse an agreement that comes from the ends of the flyback alone, as where the beam rests."""
     _, inner = _retrace_in(profiles, [best], flyback, 0.1, 0.9)
     if _t(inner[:, 0]) < 3 or _motion(profiles, best, flyback) < 5:
         raise ScanSyncError("the flyback does not look like the line in reverse")
 
 
-def _borders(profiles, shifts, flyback: float):
+def _borders(profiles: LineProfiles, shifts: np.ndarray, flyback: float) -> tuple[np.ndarray, np.ndarray]:
     """Change of the columns at the start and the end of the scan, above what noise makes."""
     n = profiles.n_positions * profiles.per_position
     change = _change(profiles)
@@ -280,7 +284,7 @@ def _borders(profiles, shifts, flyback: float):
     return curves, curves
 
 
-def _check_borders(profiles, best, flyback: float) -> None:
+def _check_borders(profiles: LineProfiles, best: int, flyback: float) -> None:
     """Refuse a change that is broad, or no larger than those the specimen makes, or a beam that moves."""
     w, n = _NEAR * profiles.per_position, profiles.n_positions * profiles.per_position
     ends = [0, n] if flyback >= 2 * _NEAR else [0]
@@ -296,7 +300,7 @@ def _check_borders(profiles, best, flyback: float) -> None:
         raise ScanSyncError("the beam moves in the flyback, so nothing need change where the scan begins")
 
 
-def _motion(profiles, best, flyback: float):
+def _motion(profiles: LineProfiles, best: int, flyback: float) -> float:
     """Contrast within the middle of the flyback, in standard deviations of a resting or blanked beam."""
     n, m = profiles.n_positions * profiles.per_position, profiles.per_position
     places = np.linspace(0.2, 0.8, max(int(0.6 * flyback), 2) + 1) * flyback * m
@@ -307,12 +311,12 @@ def _motion(profiles, best, flyback: float):
     return structure / max(scatter, 1.0)
 
 
-def _change(profiles):
+def _change(profiles: LineProfiles) -> Callable:
     """How much the columns on both sides of a border differ, in each row, in units of the counts."""
     w = _NEAR * profiles.per_position
     cumulated = _cumulated(profiles)
 
-    def change(at):
+    def change(at: np.ndarray) -> np.ndarray:
         left = cumulated[..., at] - cumulated[..., at - w]
         right = cumulated[..., at + w] - cumulated[..., at]
         return ((left - right) ** 2 - (left + right)).sum(axis=0) / np.maximum((left + right).sum(axis=0), 1)
@@ -324,7 +328,7 @@ _CURVES = {"forward-backward": _forward_backward, "retrace": _retrace, "borders"
 _CHECKS = {"retrace": _check_retrace, "borders": _check_borders}
 
 
-def _at(cumulated, x):
+def _at(cumulated: np.ndarray, x: np.ndarray) -> np.ndarray:
     """A cumulated profile between its columns."""
     x = np.clip(x, 0, cumulated.shape[-1] - 1)
     low = np.minimum(x.astype(np.int64), cumulated.shape[-1] - 2)
@@ -332,7 +336,7 @@ def _at(cumulated, x):
     return cumulated[..., low] * (1 - part) + cumulated[..., low + 1] * part
 
 
-def _products(a, b) -> np.ndarray:
+def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Sums over columns and channels that a correlation is made of, for each row: (5, rows).
 
     Counts scatter by their own number: taken from the squares, else a window with more noise in it
@@ -345,7 +349,7 @@ def _products(a, b) -> np.ndarray:
     return np.stack([ab, aa - noise[0], bb - noise[1], aa, bb])
 
 
-def _grouped_correlation(products):
+def _grouped_correlation(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Correlation by groups of rows, from products of shape (5, rows, shifts).
 
     Returns
@@ -362,10 +366,10 @@ def _grouped_correlation(products):
     return np.divide(ab, scale, out=np.zeros_like(ab), where=scale > 0), ab / own
 
 
-def _groups(n):
+def _groups(n: int) -> list[np.ndarray]:
     """Rows in groups of neighbours."""
     return np.array_split(np.arange(n), _GROUPS)
 
 
-def _cumulated(profiles):
+def _cumulated(profiles: LineProfiles) -> np.ndarray:
     return np.cumsum(np.pad(profiles.counts, ((0, 0), (0, 0), (1, 0))), axis=-1)

@@ -10,6 +10,7 @@ pulses, put back) or it is the flyback between two frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ __all__ = [
 _LONG = 1.5  # of the period: anything longer holds missing pulses or a frame flyback
 _FIT = 0.25  # of the period: how well missing pulses must explain a long gap
 _OUT_OF_STEP = 0.05  # of the period: an edge too many that no line has sent
-_STRAYS = 2  # edges alone in pauses for each whole frame: more are no accident
+_STRAYS = 2  # edges alone in pauses for each whole frame: more are not an accident
 _FEW_LESS = 0.95
 _COUNTER = 4096
 _MOST_PUT_BACK = 2 * 10**6
@@ -64,7 +65,7 @@ class Pulses:
         Pulses kept as recorded, put back, dropped as glitches, and part of bursts.
     counter_usable : bool
         Whether the edges are numbered; without it missing ones cannot be told from pauses.
-    told : bool
+    confirmed : bool
         Whether the interval agrees with something that was known, and not only with the other intervals.
     doubtful : numpy.ndarray of bool, shape (n,)
         Where nobody knows how many pulses lie between a pulse and the one before it.
@@ -87,9 +88,9 @@ class Pulses:
     spurious: int
     burst: int
     counter_usable: bool = True
-    told: bool = False
-    doubtful: np.ndarray | None = None
-    marked: np.ndarray | None = None
+    confirmed: bool = False
+    doubtful: np.ndarray = None  # type: ignore[assignment]  # never None once `__post_init__` has run
+    marked: np.ndarray = None  # type: ignore[assignment]
     unexplained: int = 0
     moved: int = 0
 
@@ -107,7 +108,7 @@ class Pulses:
         return np.bincount(self.run) if len(self.run) else np.zeros(0, np.int64)
 
 
-def other_direction(tdc: str):
+def other_direction(tdc: str) -> str:
     """The opposite edge of the same input."""
     return tdc[:5] + ("fall" if tdc.endswith("rise") else "rise")
 
@@ -116,7 +117,7 @@ def period_text(pulses: Pulses) -> str:
     return format_seconds(ticks_to_seconds(pulses.period)) if np.isfinite(pulses.period) else "an unknown time"
 
 
-def pulses_of(edges: Edges, tdc: str, first: int = 0, least=0, in_run=()) -> Pulses:
+def pulses_of(edges: Edges, tdc: str, first: int = 0, least: float = 0, in_run: Sequence[int] = ()) -> Pulses:
     """The pulses of one edge kind, with what its counter says is missing.
 
     Parameters
@@ -143,11 +144,11 @@ def pulses_of(edges: Edges, tdc: str, first: int = 0, least=0, in_run=()) -> Pul
     if len(ticks) == 0:
         raise ScanSyncError(f"first_line={first} passes over all {counted(len(own), f'{tdc} edge')}.")
     pulses = regular_pulses(ticks, counter, least, in_run, both=other_direction(tdc) in edges.kinds)
-    if pulses.burst > 0.5 * len(ticks) and not pulses.told:
+    if pulses.burst > 0.5 * len(ticks) and not pulses.confirmed:
         raise ScanSyncError(
             f"{pulses.burst} of {len(ticks)} {tdc} edges come far quicker than the rest, which come every "
             f"{period_text(pulses)}: either they are bursts and mark no line, or they are the lines. Pass "
-            "navigation_shape=(x, y) with dwell_time, which tell how long a line is; first_line=n passes over n edges "
+            "navigation_shape=(x, y) with dwell_time, which give how long a line is; first_line=n passes over n edges "
             "from before the scan."
         )
     return pulses
@@ -157,7 +158,7 @@ def regular_pulses(
     edges: np.ndarray,
     counter: np.ndarray | None = None,
     least: float = 0,
-    in_run: tuple[int, ...] = (),
+    in_run: Sequence[int] = (),
     both: bool | None = None,
 ) -> Pulses:
     """Sort out a series of edges of one kind.
@@ -182,7 +183,7 @@ def regular_pulses(
     """
     number, usable = _numbers(counter, len(edges), both)
     uncounted = int(number[-1]) + 1 - len(edges)
-    period, told = _period(edges, number, least, in_run)
+    period, confirmed = _period(edges, number, least, in_run)
     sorted_out = _sort_out(edges, number, period)
     edges, intervals, missing, explained = (sorted_out[name] for name in ("edges", "intervals", "missing", "explained"))
     if missing.sum() > _MOST_PUT_BACK:
@@ -220,7 +221,7 @@ def regular_pulses(
             spurious=sorted_out["spurious"],
             burst=sorted_out["burst"],
             counter_usable=usable,
-            told=told,
+            confirmed=confirmed,
         ),
         in_run,
     )
@@ -234,7 +235,7 @@ def regular_pulses(
     return replace(pulses, ticks=ticks, moved=moved)
 
 
-def _without_strays(pulses: Pulses, in_run):
+def _without_strays(pulses: Pulses, in_run: Sequence[int]) -> Pulses:
     """Leave out edges in the pause between whole runs: alone, or as one too many, out of step, at the end of a run."""
     lengths = pulses.run_lengths
     n_whole = np.isin(lengths, in_run).sum()
@@ -273,15 +274,15 @@ def _without_strays(pulses: Pulses, in_run):
     )
 
 
-def _kept(doubtful, stray):
-    """`Pulses.doubtful` of those that are kept: what was doubtful before one left out is so before the next."""
+def _kept(doubtful: np.ndarray, stray: np.ndarray) -> np.ndarray:
+    """`Pulses.doubtful` of those that are kept: what was doubtful before one excluded is so before the next."""
     kept = np.flatnonzero(~stray)
     if len(kept) == 0:
         return doubtful[:0]
     return np.logical_or.reduceat(doubtful, np.append(0, kept[:-1] + 1))
 
 
-def _sort_out(edges, number, period) -> dict:
+def _sort_out(edges: np.ndarray, number: np.ndarray, period: float) -> dict:
     """What edges and gaps are, if lines (or pixels) come every `period`.
 
     Returns
@@ -301,7 +302,7 @@ def _sort_out(edges, number, period) -> dict:
     after_burst = np.concatenate([[False], burst[:-1]])[~burst][1:]
     edges, number = edges[~burst], number[~burst]
     intervals = np.diff(edges)
-    # what is missing in a burst is no line
+    # what is missing in a burst is not a line
     missing = np.where(after_burst | (intervals <= _LONG * period), 0, np.diff(number) - 1)
     # more than the gap has room for: the counter leaped, or what is missing was a burst
     doubtful = (missing + 1) * period > intervals + _FIT * period
@@ -321,7 +322,7 @@ def _sort_out(edges, number, period) -> dict:
     }
 
 
-def _period(edges, number, least, in_run):
+def _period(edges: np.ndarray, number: np.ndarray, least: float, in_run: Sequence[int]) -> tuple[float, bool]:
     """The interval from line to line, and whether anything known tells that it is this one."""
     intervals, steps = np.diff(edges), np.diff(number)
     if len(steps) and (steps > 1).all():
@@ -336,10 +337,10 @@ def _period(edges, number, least, in_run):
     most = max((fit for fit, _ in fitting), default=0)
     best = [kind for fit, kind in fitting if fit > _FEW_LESS * most]
     best = [kind for kind in best if kind.number == max(k.number for k in best)]
-    return line_interval(best or kinds, least, told=bool(best))
+    return line_interval(best or kinds, least, confirmed=bool(best))
 
 
-def _fit(edges, number, period, in_run) -> int:
+def _fit(edges: np.ndarray, number: np.ndarray, period: float, in_run: Sequence[int]) -> int:
     """Pulses in frames that are as long as they should be, if lines come every `period`; 0 if most are not.
 
     The first run and the last may be shorter, and a few others. Pulses missing at a border belong to either side.
@@ -363,7 +364,7 @@ def _fit(edges, number, period, in_run) -> int:
     return 0
 
 
-def _numbers(counter, n, both=None):
+def _numbers(counter: np.ndarray | None, n: int, both: bool | None = None) -> tuple[np.ndarray, bool]:
     """Running number of each pulse by the counter, and whether the counter can be used.
 
     A whole turn of 4096 cannot be seen: a long pause is far likelier than so many lost edges.
@@ -381,7 +382,7 @@ def _numbers(counter, n, both=None):
     return np.concatenate([[0], np.cumsum(np.maximum(step // usual, 1))]), True
 
 
-def _glitches(edges, number, period):
+def _glitches(edges: np.ndarray, number: np.ndarray, period: float) -> np.ndarray:
     """Edges that split one ordinary interval in two, or bounce after the last one before a pause."""
     glitch = np.zeros(len(edges), bool)
     if len(edges) < 3:
@@ -389,10 +390,10 @@ def _glitches(edges, number, period):
     intervals = np.diff(edges)
     off = np.abs(intervals - period)
     off_whole = np.abs(edges[2:] - edges[:-2] - period)
-    # the edge left out is the one whose absence makes an interval more regular
+    # the edge excluded is the one whose absence makes an interval more regular
     split = (off_whole < 0.02 * period) & (off[:-1] > off_whole) & (off[1:] > off_whole)
     split[1:] &= ~split[:-1]
-    # the last pulse of a burst is no glitch, although a burst's last interval and a line add up to a line
+    # the last pulse of a burst is not a glitch, although a burst's last interval and a line add up to a line
     short = intervals < SHORT * period
     split[1:] &= ~(short[1:-1] & short[:-2])
     glitch[1:-1] = split
@@ -401,14 +402,14 @@ def _glitches(edges, number, period):
     return glitch
 
 
-def _before_pause(edges, number, period, which):
+def _before_pause(edges: np.ndarray, number: np.ndarray, period: float, which: np.ndarray) -> np.ndarray:
     """Whether the interval after each edge is longer than the pulses missing in it explain, or no edge follows."""
     following = np.minimum(which + 1, len(edges) - 1)
     steps = number[following] - number[which]
     return (edges[following] - edges[which] > (steps + _LONG - 1) * period) | (following == which)
 
 
-def _bursts(edges, number, period):
+def _bursts(edges: np.ndarray, number: np.ndarray, period: float) -> np.ndarray:
     """Pulses followed by a short interval; the last one of all, or before a pause, belongs to what came before it."""
     short = np.diff(edges) < SHORT * period
     after = np.flatnonzero(short) + 1
@@ -427,12 +428,12 @@ def period_report(pulses: Pulses, what: str) -> dict:
     }
 
 
-def gap_messages(pulses: Pulses, what: str):
+def gap_messages(pulses: Pulses, what: str) -> list[str]:
     """What the user has to be told about repaired, lost and spurious edges."""
     messages = []
     if not pulses.counter_usable:
         messages.append(
-            f"The counter of the {what} edges has no regular step: a missing edge cannot be told from a pause."
+            f"The counter of the {what} edges has no regular step: a missing edge cannot be told apart from a pause."
         )
     if pulses.repaired:
         messages.append(
@@ -441,7 +442,7 @@ def gap_messages(pulses: Pulses, what: str):
         )
     if pulses.lost.any():
         messages.append(
-            f"{counted(int(pulses.lost.sum()), what)} missing where the gap does not tell when they were scanned: the "
+            f"{counted(int(pulses.lost.sum()), what)} missing where the gap does not show when they were scanned: the "
             "positions stay empty."
         )
     if pulses.unexplained:
@@ -455,9 +456,9 @@ def gap_messages(pulses: Pulses, what: str):
             "put in step."
         )
     if pulses.burst and what != "line":
-        messages.append(f"{counted(pulses.burst, 'edge')} far quicker than {what}s come: left out.")
+        messages.append(f"{counted(pulses.burst, 'edge')} far quicker than {what}s come: excluded.")
     if pulses.spurious:
         messages.append(
-            f"{counted(pulses.spurious, 'edge')} inside a {what}, or alone in a pause, taken as a glitch and left out."
+            f"{counted(pulses.spurious, 'edge')} inside a {what}, or alone in a pause, taken as a glitch and excluded."
         )
     return messages

@@ -24,13 +24,13 @@ _AGREE = 0.6  # of the frame edges must do so
 _LEAST_LINES = 2  # in a frame
 
 
-def frame_edge_kind(edges, tdc):
+def frame_edge_kind(edges: Edges, tdc: str) -> str | None:
     """The edges on the input that `tdc` is not of, such as "tdc2-rise"; None where there are none."""
     kinds = [kind for kind in edges.kinds if kind[:4] != tdc[:4]]
     return next((kind for kind in kinds if kind.endswith("rise")), kinds[0] if kinds else None)
 
 
-def frame_edges(edges: Edges, kind: str, pulses: Pulses, lines: int | None = None):
+def frame_edges(edges: Edges, kind: str, pulses: Pulses, lines: int | None = None) -> tuple[np.ndarray, int]:
     """Pulses that begin a frame by the edges of another input.
 
     Parameters
@@ -74,8 +74,8 @@ def frame_edges(edges: Edges, kind: str, pulses: Pulses, lines: int | None = Non
     return begins, len(ticks)
 
 
-def _one_begins(begin, pulses: Pulses, lines):
-    """Whether one edge alone stands where a frame may begin: none is beside it to compare with."""
+def _one_begins(begin: int, pulses: Pulses, lines: int | None) -> bool:
+    """Whether one edge alone stands where a frame may begin: none is next to it to compare with."""
     if begin == 0 or pulses.run[begin] != pulses.run[begin - 1]:
         return True
     if lines is None:
@@ -84,7 +84,9 @@ def _one_begins(begin, pulses: Pulses, lines):
     return begin % lines == 0 or (len(pulses) % lines != 0 and begin < lines and len(pulses) - begin <= lines)
 
 
-def marked_by_frame_edges(edges, tdc, pulses: Pulses, lines=None):
+def marked_by_frame_edges(
+    edges: Edges, tdc: str, pulses: Pulses, lines: int | None = None
+) -> tuple[Pulses, dict, list[str]]:
     """The pulses with runs that begin where the other input says, and what there is to say about it.
 
     Returns

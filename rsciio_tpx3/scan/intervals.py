@@ -16,7 +16,7 @@ import numpy as np
 
 __all__ = ["SHORT", "IntervalKind", "holds", "kinds_of_intervals", "line_interval"]
 
-SHORT = 0.25  # of the interval from line to line: anything closer is no line of its own
+SHORT = 0.25  # of the interval from line to line: anything closer is not a line of its own
 _ALIKE = 1.3  # intervals of one kind follow each other this closely when sorted
 _PARTS = 10  # times as many: what is so rare and so near are parts of the other kind
 _SHARE = 0.7  # of the number of another kind: lines are as frequent as pauses, even if some are missing
@@ -44,7 +44,7 @@ class IntervalKind:
 def kinds_of_intervals(intervals: np.ndarray) -> list[IntervalKind]:
     """The kinds of intervals in a series, shortest first.
 
-    Kinds of one, or of less than a hundredth of all, are left out where a larger one exists: they are
+    Kinds of one, or of less than a hundredth of all, are excluded where a larger one exists: they are
     parts of intervals that a glitch has split, single pauses, and missing edges. So are those that would make
     a more frequent kind neither lines nor bursts, such as two lines where each other edge is missing, and parts of
     lines that edges too many have split.
@@ -78,19 +78,19 @@ def kinds_of_intervals(intervals: np.ndarray) -> list[IntervalKind]:
     return [kind for kind in kinds if not any(_made_of(kind, other) for other in kinds)]
 
 
-def _made_of(kind, other):
+def _made_of(kind: IntervalKind, other: IntervalKind) -> bool:
     """Whether intervals are some of the other kind with edges missing between them, or parts of it that edges split."""
     if other.length < kind.length:
         return SHORT * kind.length < other.length and other.number > kind.number
     return kind.length < other.length < kind.length / SHORT and other.number > _PARTS * kind.number
 
 
-def holds(kind, least):
+def holds(kind: IntervalKind, least: float) -> bool:
     """Whether an interval is long enough for what it must hold."""
     return kind.length > _NEARLY * least
 
 
-def line_interval(kinds: list[IntervalKind], least: float = 0, told: bool = False):
+def line_interval(kinds: list[IntervalKind], least: float = 0, confirmed: bool = False) -> tuple[float, bool]:
     """The interval from line to line.
 
     Parameters
@@ -99,14 +99,14 @@ def line_interval(kinds: list[IntervalKind], least: float = 0, told: bool = Fals
         At least one; shortest first.
     least : float
         Ticks that a line takes at least; 0 where unknown.
-    told : bool
+    confirmed : bool
         Whether `kinds` were already chosen by something known.
 
     Returns
     -------
     length : float
         Ticks.
-    told : bool
+    confirmed : bool
         Whether something known has chosen it.
     """
     in_rows = [kind for kind in kinds if kind.in_rows]
@@ -119,5 +119,5 @@ def line_interval(kinds: list[IntervalKind], least: float = 0, told: bool = Fals
         return holding.length, True
     if in_rows:
         # a burst may have more pulses than a frame has lines: longer intervals count more
-        return max(in_rows, key=lambda kind: kind.number * np.sqrt(kind.length)).length, told
-    return max(kinds, key=lambda kind: (kind.number, kind.length)).length, told
+        return max(in_rows, key=lambda kind: kind.number * np.sqrt(kind.length)).length, confirmed
+    return max(kinds, key=lambda kind: (kind.number, kind.length)).length, confirmed

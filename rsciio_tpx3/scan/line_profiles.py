@@ -9,6 +9,7 @@ is absorbed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -118,7 +119,7 @@ def line_profiles(
     return LineProfiles(counts, -first, per_position, nx, backwards, dwell / per_position)
 
 
-def _pattern(source: EventSource):
+def _pattern(source: EventSource) -> np.ndarray:
     """The sum of the first hits, enough of them to part the detector."""
     size, n = source.sig_shape[0] * source.sig_shape[1], 0
     pattern = np.zeros(size, np.int64)
@@ -131,8 +132,13 @@ def _pattern(source: EventSource):
     return pattern.reshape(source.sig_shape)
 
 
-def _counted(source: EventSource, pieces, columns, rows):
-    *scan, low, high, mask = columns
+def _counted(
+    source: EventSource,
+    pieces: Iterable[tuple[int, int]],
+    columns: tuple,
+    rows: int,
+) -> np.ndarray:
+    scan, (low, high, mask) = columns[:-3], columns[-3:]
     counts = np.zeros((2, rows, high - low), np.int64)
     for piece in pieces:
         for hits in source.part(piece):
@@ -144,15 +150,15 @@ def _counted(source: EventSource, pieces, columns, rows):
 def _add_hits(
     toa: np.ndarray,
     pixel: np.ndarray,
-    start,
-    phase,
-    num,
-    row,
-    den,
+    start: np.ndarray,
+    phase: np.ndarray,
+    num: np.ndarray,
+    row: np.ndarray,
+    den: int,
     per_position: int,
-    low,
-    high,
-    mask,
+    low: int,
+    high: int,
+    mask: np.ndarray,
     counts: np.ndarray,
 ) -> None:
     """Count each hit to its line, and to the lines before and after where it is near enough."""

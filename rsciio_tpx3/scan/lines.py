@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import counted, format_seconds
 
 if TYPE_CHECKING:
-    from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.events.source import Edges, EventIndex
     from rsciio_tpx3.scan.edges import Pulses
     from rsciio_tpx3.scan.options import ScanOptions
 
@@ -29,6 +29,7 @@ __all__ = [
     "line_pulses",
     "line_scan",
     "lines_of_frame",
+    "lines_of_shape",
     "marks_frames",
     "out_of_step_message",
     "scan_of_lines",
@@ -41,10 +42,10 @@ _END_FITS = 0.002  # of a line: how far its end may be out of place although no 
 _END_SPREADS = 12  # times the median distance from the typical length
 
 
-def line_scan(index: EventIndex, options: ScanOptions, sync, tdc) -> Scan:
+def line_scan(index: EventIndex, options: ScanOptions, sync: str, tdc: str) -> Scan:
     """The `Scan` of a recording whose lines are marked by edges of kind `tdc`."""
     pulses = line_pulses(index.edges, options, sync, tdc)
-    first_messages = []
+    first_messages: list[str] = []
     if sync == "line-gate" and options.first_line == 0:
         pulses, first_messages = _with_first_line(index, pulses, tdc)
     pulses, frame_report, frame_messages = marked_by_frame_edges(index.edges, tdc, pulses, lines_of_frame(options))
@@ -95,17 +96,20 @@ def line_scan(index: EventIndex, options: ScanOptions, sync, tdc) -> Scan:
     )
 
 
-def lines_of_frame(options: ScanOptions):
-    """Trigger lines in a frame of the shape asked for; None where none is."""
-    if options.nav_shape is None:
-        return None
-    return options.nav_shape[-2] * options.lines_per_row + sum(options.skip_lines)
+def lines_of_frame(options: ScanOptions) -> int | None:
+    """Trigger lines in a frame of the requested shape; None where none is."""
+    return None if options.nav_shape is None else lines_of_shape(options)
 
 
-def line_pulses(edges, options: ScanOptions, sync, tdc):
+def lines_of_shape(options: ScanOptions) -> int:
+    """The same for a scan that needs its shape."""
+    return options.known_nav_shape[-2] * options.lines_per_row + sum(options.skip_lines)
+
+
+def line_pulses(edges: Edges, options: ScanOptions, sync: str, tdc: str) -> Pulses:
     """The `Pulses` of lines, by what is known of their length and number."""
     n_lines = lines_of_frame(options)
-    least = 0
+    least: float = 0
     ends = edges.select(other_direction(tdc)).ticks
     if sync == "line-gate" or (sync == "periodic-line" and len(ends)):
         least = _high_time(edges.select(tdc).ticks, ends)
@@ -114,7 +118,7 @@ def line_pulses(edges, options: ScanOptions, sync, tdc):
     return pulses_of(edges, tdc, options.first_line, least, (n_lines,) if n_lines else ())
 
 
-def _high_time(starts, ends) -> float:
+def _high_time(starts: np.ndarray, ends: np.ndarray) -> float:
     """How long the signal is high for half of the time that it is high: a line, however many pulses a burst has."""
     following = np.searchsorted(ends, starts, "right")
     known = following < len(ends)
@@ -125,14 +129,14 @@ def _high_time(starts, ends) -> float:
     return float(high[np.searchsorted(np.cumsum(high), high.sum() / 2)]) if len(high) else 0.0
 
 
-def gate_length(starts, ends) -> float:
+def gate_length(starts: np.ndarray, ends: np.ndarray) -> float:
     """Typical time from a line's start to the end that follows it, ticks; 0 where none follows."""
     following = np.searchsorted(ends, starts, "right")
     inside = following < len(ends)
     return float(np.median(ends[following[inside]] - starts[inside])) if inside.any() else 0.0
 
 
-def _with_first_line(index: EventIndex, pulses: Pulses, tdc):
+def _with_first_line(index: EventIndex, pulses: Pulses, tdc: str) -> tuple[Pulses, list[str]]:
     """Put back the first line's start where only its end was recorded, if the recording had begun by then."""
     ends = index.edges.select(other_direction(tdc)).ticks
     start = pulses.ticks
@@ -156,7 +160,9 @@ def _with_first_line(index: EventIndex, pulses: Pulses, tdc):
     ), []
 
 
-def _line_times(index: EventIndex, pulses: Pulses, sync, tdc):
+def _line_times(
+    index: EventIndex, pulses: Pulses, sync: str, tdc: str
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Start and usable length of each line, ticks."""
     start = pulses.ticks
     ends = index.edges.select(other_direction(tdc)).ticks
@@ -185,7 +191,7 @@ def _line_times(index: EventIndex, pulses: Pulses, sync, tdc):
     )
 
 
-def _nearest(values, wanted):
+def _nearest(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Index of the value nearest to each wanted one; `values` ascend."""
     right = np.clip(np.searchsorted(values, wanted), 1, max(len(values) - 1, 1))
     left = right - 1
@@ -193,14 +199,14 @@ def _nearest(values, wanted):
     return np.where(wanted - values[left] <= values[right] - wanted, left, right)
 
 
-def _fitted(pulses: Pulses):
+def _fitted(pulses: Pulses) -> np.ndarray:
     """Line starts on a straight line through the pulses of each run: period common, offset its own."""
     origin, offset = _fit(pulses)
     return origin + np.round(offset).astype(np.int64)
 
 
-def _fit(pulses: Pulses):
-    """The fitted times as a whole number near them and a float to be added."""
+def _fit(pulses: Pulses) -> tuple[np.ndarray, np.ndarray]:
+    """The fitted times as an integer near them and a float to be added."""
     number = np.arange(len(pulses), dtype=np.float64)
     kept = ~pulses.lost
     run = _stretches(pulses)
@@ -217,7 +223,7 @@ def _fit(pulses: Pulses):
     return origin[run], mean_y[run] + slope * (number - mean_x[run])
 
 
-def _stretches(pulses: Pulses):
+def _stretches(pulses: Pulses) -> np.ndarray:
     """Numbers of the stretches of pulses in one step: runs, cut where the step changes without a mark."""
     border, known = np.zeros(len(pulses), bool), np.flatnonzero(~pulses.lost)
     border[known] = slips(pulses.ticks[known], pulses.period)
@@ -237,11 +243,11 @@ def _jitter_report(pulses: Pulses) -> dict:
     return {"line_jitter": jitter, "line_jitter_error": jitter / float(np.sqrt(2 * free))}
 
 
-def _frame_rows(pulses: Pulses, options: ScanOptions):
+def _frame_rows(pulses: Pulses, options: ScanOptions) -> tuple[np.ndarray, np.ndarray, int, list[str]]:
     """Frame and row of each line, and the number of lines in a frame.
 
     Frame marks (a burst, or a gap no missing pulse explains) decide where they are regular; the
-    shape asked for must agree with them. Lines before the first mark are the end of a frame that
+    shape requested must agree with them. Lines before the first mark are the end of a frame that
     began before the recording; a later frame that lacks lines was stopped, and lacks its last ones.
     """
     wanted = lines_of_frame(options)
@@ -257,7 +263,7 @@ def _frame_rows(pulses: Pulses, options: ScanOptions):
         marked = int(lengths[0])
     elif len(lengths) == 1:
         marked = None
-    elif len(lengths) == 2 and wanted is not None and (len(pulses) <= wanted or options.nav_shape[:-2] == (1,)):
+    elif len(lengths) == 2 and wanted is not None and (len(pulses) <= wanted or options.known_nav_shape[:-2] == (1,)):
         marked = None
         messages.append(
             f"The scan pauses once, after {int(lengths[0])} lines; {len(pulses)} lines make no more than one frame of "
@@ -285,8 +291,8 @@ def _frame_rows(pulses: Pulses, options: ScanOptions):
             "Pass navigation_shape=(x, y)."
         )
     if marked is None:
-        number = np.arange(len(pulses))
-        return number // wanted, number % wanted, wanted, messages
+        number, whole = np.arange(len(pulses)), lines_of_shape(options)
+        return number // whole, number % whole, whole, messages
     if wanted is not None and wanted != marked:
         raise _shape_error(options, marked, wanted, len(lengths))
     if len(lengths) == 1:
@@ -296,7 +302,7 @@ def _frame_rows(pulses: Pulses, options: ScanOptions):
     return found.frame, found.within, marked, messages + found.messages
 
 
-def out_of_step_message(pulses: Pulses, within, what) -> list:
+def out_of_step_message(pulses: Pulses, within: np.ndarray, what: str) -> list:
     """What there is to say where pulses inside a frame (or line) change their step, and nothing has mended that."""
     odd = np.diff(_stretches(pulses), prepend=0) > 0
     odd[1:] &= np.diff(pulses.run) == 0
@@ -309,7 +315,7 @@ def out_of_step_message(pulses: Pulses, within, what) -> list:
     ]
 
 
-def _cut_where_out_of_step(pulses: Pulses, run, whole):
+def _cut_where_out_of_step(pulses: Pulses, run: np.ndarray, whole: int) -> np.ndarray:
     """Runs longer than a frame are cut where the lines change their step: a mark that was lost has left that."""
     border = np.diff(run, prepend=run[0]) > 0
     too_long = (np.bincount(run) > whole)[run]
@@ -317,7 +323,7 @@ def _cut_where_out_of_step(pulses: Pulses, run, whole):
     return np.cumsum(border | (cut & too_long))
 
 
-def marks_frames(lengths, wanted, too_long: bool = True) -> bool:
+def marks_frames(lengths: np.ndarray, wanted: int, too_long: bool = True) -> bool:
     """Whether runs between marks are frames (or lines) of the length wanted, but for some that are doubtful.
 
     `too_long`: some may be longer, since a mark was lost or edges came before the scan.
@@ -328,7 +334,7 @@ def marks_frames(lengths, wanted, too_long: bool = True) -> bool:
     return bool(too_long and is_whole.any() and 2 * is_whole.sum() >= len(lengths))
 
 
-def whole_runs(pulses: Pulses, wanted):
+def whole_runs(pulses: Pulses, wanted: int | None) -> np.ndarray:
     """Run of each pulse, where marks are frame marks: what belongs together is put together.
 
     A pulse missing at the border of two frames may be the last of one or the first of the next: it is moved
@@ -349,19 +355,19 @@ def whole_runs(pulses: Pulses, wanted):
             end[k] -= spare
     if wanted in lengths:
         pair = np.concatenate([[False], lengths[1:] + lengths[:-1] == wanted])
-        for k in np.flatnonzero(pair):
-            pair[k] = not pair[k - 1]
+        for at in np.flatnonzero(pair):
+            pair[at] = not pair[at - 1]
         lengths = np.add.reduceat(lengths, np.flatnonzero(~pair))
     return np.repeat(np.arange(len(lengths)), lengths)
 
 
-def some(lengths) -> str:
+def some(lengths: np.ndarray) -> str:
     shown = ", ".join(str(n) for n in lengths[:6])
     return shown + (", ..." if len(lengths) > 6 else "")
 
 
-def _shape_error(options: ScanOptions, marked, wanted, n_frames):
-    x, y = options.nav_shape[-1], options.nav_shape[-2]
+def _shape_error(options: ScanOptions, marked: int, wanted: int, n_frames: int) -> ScanSyncError:
+    y, x = options.known_nav_shape[-2:]
     advice = [f"navigation_shape=({x}, {marked})"]
     if marked % y == 0:
         advice.append(f"lines_per_row={marked // y} to add up {marked // y} lines to a row")
@@ -373,7 +379,9 @@ def _shape_error(options: ScanOptions, marked, wanted, n_frames):
     )
 
 
-def _columns(options: ScanOptions, gated, pulses: Pulses, length, n_rows: int):
+def _columns(
+    options: ScanOptions, gated: bool, pulses: Pulses, length: np.ndarray, n_rows: int
+) -> tuple[int, np.ndarray, int, list[str]]:
     """Columns in a line and the dwell time as ``num / den`` for each line.
 
     `gated`: whether the edges tell for how long the beam scans, and not only the period.
@@ -384,9 +392,7 @@ def _columns(options: ScanOptions, gated, pulses: Pulses, length, n_rows: int):
     dwell = options.dwell
     if options.active_fraction is not None and (gated or (dwell is not None and nx is not None)):
         known = "both edges of a line are recorded" if gated else "dwell_time and navigation_shape are given"
-        raise ScanSyncError(
-            f"active_fraction={options.active_fraction} has nothing to tell where {known}: leave it out."
-        )
+        raise ScanSyncError(f"active_fraction={options.active_fraction} is not used where {known}: omit it.")
     if gated:
         if nx is None and dwell is not None:
             nx = max(1, int(round(float(np.median(length)) / float(dwell))))
@@ -403,9 +409,10 @@ def _columns(options: ScanOptions, gated, pulses: Pulses, length, n_rows: int):
         _need_dwell(options, pulses, f"each of {n_rows} rows")
         if not np.isfinite(pulses.period):
             raise ScanSyncError(
-                "A single line edge tells no line period for active_fraction. "
+                "A single line edge gives no line period for active_fraction. "
                 + (COMES_LATER if options.follow else 'Pass dwell_time="1 us" instead.')
             )
+        nx = options.known_nav_shape[-1]
         dwell = Fraction(pulses.period) * Fraction(str(options.active_fraction)) / nx
         dwell = dwell.limit_denominator(10**6)  # keeps products small, and is off by less than 1e-12 ticks
     elif nx is None:
@@ -425,18 +432,18 @@ def _columns(options: ScanOptions, gated, pulses: Pulses, length, n_rows: int):
     return nx, np.full(n, dwell.numerator, np.int64), dwell.denominator, messages
 
 
-def _need_dwell(options: ScanOptions, pulses: Pulses, row) -> None:
+def _need_dwell(options: ScanOptions, pulses: Pulses, row: str) -> None:
     """Refuse to go on where neither edges nor options tell the time on a position."""
     if options.dwell is None and (options.active_fraction is None or options.nav_shape is None):
         raise ScanSyncError(
             f"The edges mark where {row} begins, every {period_text(pulses)}, but not how long "
             'the beam stays on a position. Pass navigation_shape and dwell_time="1 us", or '
-            "navigation_shape and active_fraction=0.9 (the share of the period that is no flyback); if each edge "
+            "navigation_shape and active_fraction=0.9 (the share of the period that is not flyback); if each edge "
             'is one probe position, sync="pixel-trigger".'
         )
 
 
-def _rows_of(n_lines: int, options: ScanOptions):
+def _rows_of(n_lines: int, options: ScanOptions) -> int:
     """Rows that the lines of a frame make."""
     n_rows = (n_lines - sum(options.skip_lines)) // options.lines_per_row
     if n_rows < 1:
@@ -448,7 +455,18 @@ def _rows_of(n_lines: int, options: ScanOptions):
 
 
 def scan_of_lines(
-    options: ScanOptions, frames, rows, n_lines: int, nx: int, start, stop, phase, num, den, report, messages
+    options: ScanOptions,
+    frames: np.ndarray,
+    rows: np.ndarray,
+    n_lines: int,
+    nx: int,
+    start: np.ndarray,
+    stop: np.ndarray,
+    phase: np.ndarray,
+    num: np.ndarray,
+    den: int,
+    report: dict,
+    messages: list[str],
 ) -> Scan:
     """Put lines into frames and rows: the one place that knows raster and serpentine."""
     first = options.skip_lines[0]
@@ -457,7 +475,7 @@ def scan_of_lines(
     n_frames = found_frames
     if options.nav_shape is not None and len(options.nav_shape) == 3:
         n_frames = options.nav_shape[0]
-    nav_shape = (n_frames, n_rows, nx)
+    nav_shape: tuple[int, ...] = (n_frames, n_rows, nx)
     if n_frames == 1 and (options.nav_shape is None or len(options.nav_shape) == 2):
         nav_shape = (n_rows, nx)
     row = (rows - first) // options.lines_per_row
@@ -473,7 +491,7 @@ def scan_of_lines(
             f"{scanned} of {expected} lines were recorded: the positions of the others are empty.",
         ]
     if found_frames > n_frames:
-        messages = [*messages, f"{found_frames} frames were recorded, {n_frames} asked for: the rest is left out."]
+        messages = [*messages, f"{found_frames} frames were recorded, {n_frames} requested: the rest is excluded."]
     report.update(
         lines_expected=expected,
         lines_placed=scanned,
@@ -487,7 +505,7 @@ def scan_of_lines(
         report["flyback_time_error"] = math.hypot(of_line, nx * of_dwell)
     order = np.argsort(start, kind="stable")
     start, stop = start[order], stop[order].copy()
-    # a line ends where the next begins, whatever was asked for: no hit has two places
+    # a line ends where the next begins, whatever was requested: no hit has two places
     stop[:-1] = np.minimum(stop[:-1], start[1:])
     return Scan(
         nav_shape=tuple(int(n) for n in nav_shape),

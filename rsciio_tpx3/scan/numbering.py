@@ -76,7 +76,9 @@ def number_runs(pulses: Pulses, run: np.ndarray, whole: int, what: str, segment:
 class _Runs:
     """Runs of pulses, and what their borders tell."""
 
-    def __init__(self, pulses: Pulses, lengths, begin, end, whole, follow) -> None:
+    def __init__(
+        self, pulses: Pulses, lengths: np.ndarray, begin: np.ndarray, end: np.ndarray, whole: int, follow: bool
+    ) -> None:
         self.pulses, self.lengths, self.begin, self.end, self.whole = pulses, lengths, begin, end, whole
         self.lost_before = np.concatenate([[False], pulses.lost[end[:-1] - 1]])
         self.good = (~pulses.doubtful[begin] & ~self.lost_before) | pulses.marked[begin]
@@ -87,10 +89,10 @@ class _Runs:
             self.lone[[0, -1]] = lengths[[0, -1]] == 1
         self.every, self.reference = self._clock()
 
-    def time(self, k) -> float:
+    def time(self, k: int) -> float:
         return float(self.pulses.ticks[self.begin[k]])
 
-    def _clock(self):
+    def _clock(self) -> tuple[float, float]:
         """Time from frame to frame where it is regular, and the beginning of one; else 0."""
         is_whole = self.lengths == self.whole
         pairs = np.flatnonzero(is_whole[:-1] & is_whole[1:] & self.good[1:])
@@ -100,15 +102,15 @@ class _Runs:
             return 0.0, 0.0
         return float(np.median(spacing)), float(starts[pairs[0]])
 
-    def _right_is_good(self, k):
+    def _right_is_good(self, k: int) -> bool:
         return k + 1 < len(self.lengths) and bool(self.good[k + 1])
 
-    def frames_in(self, k):
+    def frames_in(self, k: int) -> int:
         """More than one where a mark between whole frames is missing."""
         n = int(self.lengths[k])
         return n // self.whole if n % self.whole == 0 else 1
 
-    def place(self, k, before):
+    def place(self, k: int, before: tuple[int, float, int, int] | None) -> tuple[int, int | None]:
         """Frame in which a run begins, and its first pulse's number there; None for that where nothing tells it."""
         n, whole = int(self.lengths[k]), self.whole
         if before is None:
@@ -116,9 +118,9 @@ class _Runs:
         number, begins, count, frames = before
         if self.lost_before[k] and not self.good[k] and not self.lone[k]:
             # the counter goes on: believed where it agrees with the next mark
-            offset = count % whole
-            if not self._right_is_good(k) or (offset + n) % whole == 0:
-                return number + count // whole, offset
+            counted_on = count % whole
+            if not self._right_is_good(k) or (counted_on + n) % whole == 0:
+                return number + count // whole, counted_on
         offset = self.offset(k)
         if offset is None:
             return number, None
@@ -126,7 +128,7 @@ class _Runs:
         later = self.time(k) - offset * self.pulses.period - begins
         return number + frames - 1 + self.frames_between(k, later), offset
 
-    def offset(self, k):
+    def offset(self, k: int) -> int | None:
         """Number of the run's first pulse in its frame, by its marks; None where nothing tells it."""
         n, whole = int(self.lengths[k]), self.whole
         if self.lone[k]:
@@ -148,7 +150,7 @@ class _Runs:
             return whole - n
         return 0 if self.lengths[k - 1] % whole == 0 else None
 
-    def _by_time(self, k):
+    def _by_time(self, k: int) -> int | None:
         """The same by the time at which frames begin; None where they do so irregularly, or the run fits no place."""
         if not self.every:
             return None
@@ -161,7 +163,7 @@ class _Runs:
             return None
         return row
 
-    def frames_between(self, k, later):
+    def frames_between(self, k: int, later: float) -> int:
         """Frames from the one of the run before to this one's, which begins `later`."""
         if self.good[k]:
             return 1
@@ -169,7 +171,7 @@ class _Runs:
             return 0
         return max(1, round(later / self.every)) if self.every else 1
 
-    def messages(self, frame, within, what, segment):
+    def messages(self, frame: np.ndarray, within: np.ndarray, what: str, segment: str) -> list[str]:
         lengths, whole, messages = self.lengths, self.whole, []
         if len(lengths) > 1 and lengths[0] < whole and not self.lone[0]:
             n = int(lengths[0])
@@ -190,7 +192,7 @@ class _Runs:
         absent = int(((within < 0) & ~self.pulses.lost).sum())
         if absent:
             messages.append(
-                f"{counted(absent, 'edge')} beyond the {what}s, or where no mark tells the number: left out. "
+                f"{counted(absent, 'edge')} beyond the {what}s, or where no mark tells the number: excluded. "
                 "(first_line=n passes over n edges before the scan.)"
             )
         return messages

@@ -79,14 +79,16 @@ class ScanOptions:
     def __post_init__(self) -> None:
         for name, allowed in (("sync", ("auto", *SYNCS)), ("tdc", ("auto", *EDGE_CODES)), ("pattern", PATTERNS)):
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r} is none of {', '.join(map(repr, allowed))}.")
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is not valid: must be one of {', '.join(map(repr, allowed))}."
+                )
         if self.active_fraction is not None and not 0 < self.active_fraction <= 1:
             raise ValueError(f"active_fraction={self.active_fraction!r} must lie above 0 and not above 1.")
         whole = (self.lines_per_row, self.first_line, *self.skip_lines)
         if len(self.skip_lines) != 2 or any(not isinstance(n, (int, np.integer)) for n in whole):
             raise ValueError(
                 f"lines_per_row={self.lines_per_row!r}, first_line={self.first_line!r}, "
-                f"skip_lines={self.skip_lines!r}: whole numbers are needed, and two for skip_lines, such as (0, 1)."
+                f"skip_lines={self.skip_lines!r}: expected integers, and two for skip_lines, such as (0, 1)."
             )
         if self.lines_per_row < 1 or min(whole) < 0:
             raise ValueError("lines_per_row must be 1 or more, first_line and skip_lines 0 or more.")
@@ -95,10 +97,24 @@ class ScanOptions:
         if self.positions is not None and self.sync not in ("auto", "pixel-trigger"):
             raise ValueError(f"positions lists pixel pulses; it means nothing for sync={self.sync!r}.")
 
+    @property
+    def known_nav_shape(self) -> tuple[int, ...]:
+        """`nav_shape` where a scan cannot do without, which `need` has looked at before."""
+        if self.nav_shape is None:
+            raise ScanSyncError("navigation_shape is needed: no edge gives it.")
+        return self.nav_shape
 
-def need(options: ScanOptions, sync: str, *names) -> None:
+    @property
+    def known_dwell(self) -> Fraction:
+        """`dwell` where a scan cannot do without, which `need` has looked at before."""
+        if self.dwell is None:
+            raise ScanSyncError("dwell_time is needed: no edge gives it.")
+        return self.dwell
+
+
+def need(options: ScanOptions, sync: str, *names: str) -> None:
     """Refuse to go on without options that no edge can replace."""
     text = {"nav_shape": "navigation_shape", "dwell": "dwell_time"}
     missing = [text.get(name, name) for name in names if getattr(options, name) is None]
     if missing:
-        raise ScanSyncError(f"sync={sync!r} needs {' and '.join(missing)}: no edge tells it.")
+        raise ScanSyncError(f"sync={sync!r} needs {' and '.join(missing)}: no edge gives it.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,23 +16,23 @@ from rsciio_tpx3.scan.scan import Scan
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 
 if TYPE_CHECKING:
-    from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.events.source import Edges, EventIndex
     from rsciio_tpx3.scan.edges import Pulses
     from rsciio_tpx3.scan.options import ScanOptions
 
 __all__ = ["pixel_pulses", "pixel_trigger_scan"]
 
 
-def pixel_pulses(edges, options: ScanOptions, tdc):
+def pixel_pulses(edges: Edges, options: ScanOptions, tdc: str) -> Pulses:
     """The `Pulses` of probe positions, by what is known of their time and number."""
-    in_run = ()
+    in_run: tuple[int, ...] = ()
     if options.nav_shape is not None and options.positions is None:
         ny, nx = options.nav_shape[-2:]
         in_run = nx, nx * ny
     return pulses_of(edges, tdc, options.first_line, float(options.dwell or 0), in_run)
 
 
-def pixel_trigger_scan(index: EventIndex, options: ScanOptions, tdc) -> Scan:
+def pixel_trigger_scan(index: EventIndex, options: ScanOptions, tdc: str) -> Scan:
     pulses = pixel_pulses(index.edges, options, tdc)
     n = len(pulses)
     nx, n_positions, position, nav_shape, messages = _pulse_positions(pulses, options)
@@ -78,7 +78,7 @@ def pixel_trigger_scan(index: EventIndex, options: ScanOptions, tdc) -> Scan:
     )
 
 
-def _pulse_positions(pulses: Pulses, options: ScanOptions):
+def _pulse_positions(pulses: Pulses, options: ScanOptions) -> tuple:
     """Flat position of each pulse over all frames, and the scan's shape."""
     if options.positions is not None:
         need(options, "pixel-trigger with positions", "nav_shape")
@@ -94,13 +94,13 @@ def _pulse_positions(pulses: Pulses, options: ScanOptions):
     column, line = number % nx, number // nx
     if options.pattern == "serpentine":
         column = np.where(line % ny % 2 == 1, nx - 1 - column, column)
-    nav_shape = (n_frames, ny, nx)
+    nav_shape: tuple[int, ...] = (n_frames, ny, nx)
     if n_frames == 1 and (options.nav_shape is None or len(options.nav_shape) == 2):
         nav_shape = (ny, nx)
     return nx, n_frames * frame, line * nx + column, tuple(int(v) for v in nav_shape), messages
 
 
-def _numbers_by_runs(pulses: Pulses, nx: int, ny: int, follow):
+def _numbers_by_runs(pulses: Pulses, nx: int, ny: int, follow: bool) -> tuple:
     """Number of each pulse in a scan without gaps, as the pauses after lines or frames tell it; -1 for none."""
     for whole in (nx * ny, nx):
         run = whole_runs(pulses, whole)
@@ -119,7 +119,7 @@ def _numbers_by_runs(pulses: Pulses, nx: int, ny: int, follow):
     return np.where(placed, number * whole + found.within, -1), messages
 
 
-def _line_numbers(pulses: Pulses, found, ny: int, follow):
+def _line_numbers(pulses: Pulses, found: Any, ny: int, follow: bool) -> tuple:
     """Number of each line over all frames, where pauses between frames tell it (-1 for none), and what is to be said.
 
     As found where no pause tells more.
@@ -144,7 +144,7 @@ def _line_numbers(pulses: Pulses, found, ny: int, follow):
     return number, in_frame.messages
 
 
-def _counted_on(pulses: Pulses, nx: int):
+def _counted_on(pulses: Pulses, nx: int) -> tuple:
     """Numbers where no pause tells a line or frame of this shape."""
     lengths = pulses.run_lengths
     inner = lengths[1:-1]
@@ -162,7 +162,7 @@ def _counted_on(pulses: Pulses, nx: int):
     return np.arange(len(pulses)), messages
 
 
-def _raster_of_runs(pulses: Pulses, lengths):
+def _raster_of_runs(pulses: Pulses, lengths: np.ndarray) -> tuple:
     """Columns and rows from the flybacks between pulses."""
     whole = lengths[:-1] if len(lengths) > 1 else lengths
     if len(lengths) == 1 or not (whole == whole[0]).all() or lengths[-1] > whole[0]:
@@ -182,12 +182,12 @@ def _raster_of_runs(pulses: Pulses, lengths):
     return nx, int(per_frame[0])
 
 
-def _listed_positions(number, options: ScanOptions):
-    positions = np.asarray(options.positions)
-    ny, nx = options.nav_shape[-2:]
+def _listed_positions(number: np.ndarray, options: ScanOptions) -> tuple:
+    positions, requested = np.asarray(options.positions), options.known_nav_shape
+    ny, nx = requested[-2:]
     if positions.dtype.kind not in "iu" or (positions.ndim != 1 and positions.shape != (ny, nx)):
         raise ScanSyncError(
-            f"positions must be a list of whole numbers, one flat position y * {nx} + x a pulse; found "
+            f"positions must be a list of integers, one flat position y * {nx} + x per pulse; found "
             f"{positions.dtype} of shape {positions.shape}."
         )
     positions = positions.astype(np.int64).ravel()
@@ -204,9 +204,9 @@ def _listed_positions(number, options: ScanOptions):
     visit[order] = np.arange(len(positions)) - np.repeat(first, np.diff(np.append(first, len(positions))))
     per_list = int(visit.max()) + 1
     n_frames = per_list * -(-len(number) // len(positions))
-    if len(options.nav_shape) == 3:
-        n_frames = options.nav_shape[0]
+    if len(requested) == 3:
+        n_frames = requested[0]
     entry, repetition = number % len(positions), number // len(positions)
     flat = (repetition * per_list + visit[entry]) * (nx * ny) + positions[entry]
-    nav_shape = (ny, nx) if n_frames == 1 and len(options.nav_shape) == 2 else (n_frames, ny, nx)
+    nav_shape = (ny, nx) if n_frames == 1 and len(requested) == 2 else (n_frames, ny, nx)
     return nx, n_frames * nx * ny, flat, tuple(int(v) for v in nav_shape), []

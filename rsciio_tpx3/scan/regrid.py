@@ -7,6 +7,7 @@ event.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,14 @@ class Grid:
         If there are more cells than a scan may have positions.
     """
 
-    def __init__(self, shifts: np.ndarray, nav_shape: tuple[int, ...], upsampling: int, first, shape) -> None:
+    def __init__(
+        self,
+        shifts: np.ndarray,
+        nav_shape: Sequence[int],
+        upsampling: int,
+        first: Sequence[int],
+        shape: Sequence[int],
+    ) -> None:
         self.shifts = np.asarray(shifts, float)
         self.nav_shape = tuple(nav_shape)
         self.upsampling = int(upsampling)
@@ -55,7 +63,7 @@ class Grid:
                 "(s.inav)."
             )
 
-    def cells(self, axis) -> np.ndarray:
+    def cells(self, axis: int) -> np.ndarray:
         """Cell of the middle of each position along an axis, for each frame; -1 outside the grid.
 
         Returns
@@ -65,7 +73,7 @@ class Grid:
         cells = _cells(self.shifts[:, axis], self.nav_shape[axis], self.upsampling) - self.first[axis]
         return np.where((cells >= 0) & (cells < self.shape[axis]), cells, -1)
 
-    def visits(self):
+    def visits(self) -> np.ndarray:
         """How many positions of all frames fall into each cell, shape `shape`."""
         along = []
         for axis in (0, 1):
@@ -76,16 +84,16 @@ class Grid:
         return np.einsum("fy,fx->yx", *along)
 
 
-def _cells(shifts, n, upsampling):
+def _cells(shifts: np.ndarray, n: int, upsampling: int) -> np.ndarray:
     return np.floor((np.arange(n) + 0.5 + shifts[:, None]) * upsampling).astype(np.int64)
 
 
-def scan_grid(shifts, nav_shape, upsampling=1) -> Grid:
+def scan_grid(shifts: np.ndarray, nav_shape: Sequence[int], upsampling: int = 1) -> Grid:
     """The grid of the unshifted scan."""
     return Grid(shifts, nav_shape, upsampling, (0, 0), [n * upsampling for n in nav_shape])
 
 
-def common_grid(shifts, nav_shape, upsampling=1) -> Grid:
+def common_grid(shifts: np.ndarray, nav_shape: Sequence[int], upsampling: int = 1) -> Grid:
     """The part of the field that every frame has seen.
 
     Raises

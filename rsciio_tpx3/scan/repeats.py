@@ -7,7 +7,7 @@ of frames that are added up share theirs. What decodes and counts hits needs to 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,17 +28,17 @@ class FrameChoice:
     Attributes
     ----------
     summed : bool or None
-        None leaves it to what else is asked for: separate, unless time takes the place of the frames.
+        None leaves it to what else is requested: separate, unless time takes the place of the frames.
     chosen : None, int, slice or tuple of int
         Frame numbers from 0; None for all. An integer makes a scan without a frame axis.
     """
 
     summed: bool | None = None
-    chosen: object = None
+    chosen: int | slice | tuple[int, ...] | None = None
 
-    def words(self):
+    def words(self) -> Any:
         """The choice as `frame_choice` takes it, in plain text and numbers."""
-        chosen = self.chosen
+        chosen: Any = self.chosen
         if isinstance(chosen, slice):
             parts = [chosen.start, chosen.stop, *([] if chosen.step is None else [chosen.step])]
             chosen = ":".join("" if part is None else str(part) for part in parts)
@@ -48,7 +48,7 @@ class FrameChoice:
         return word if chosen is None else [word, chosen]
 
 
-def frame_choice(frames) -> FrameChoice:
+def frame_choice(frames: Any) -> FrameChoice:
     """The user's word for ``frames`` as a `FrameChoice`; see `rsciio_tpx3.tpx3.file_reader`."""
     if isinstance(frames, str) and frames in ("separate", "sum"):
         return FrameChoice(frames == "sum")
@@ -59,7 +59,7 @@ def frame_choice(frames) -> FrameChoice:
     return FrameChoice() if frames is None else FrameChoice(None, _chosen(frames, frames))
 
 
-def _chosen(value, given):
+def _chosen(value: Any, given: Any) -> int | slice | tuple[int, ...]:
     if isinstance(value, bool):
         raise _misread(given)
     if is_whole(value) and not isinstance(value, (float, np.floating)):
@@ -83,10 +83,10 @@ def _chosen(value, given):
     return tuple(int(n) for n in numbers)
 
 
-def _misread(given) -> ValueError:
+def _misread(given: Any) -> ValueError:
     return ValueError(
-        f'frames={shown(given)} is none of "separate", "sum", a frame number, a slice such as slice(0, 10) or "0:10", '
-        'a list of numbers, or ("sum", one of these).'
+        f'frames={shown(given)} is not valid: must be "separate", "sum", a frame number, a slice such as '
+        'slice(0, 10) or "0:10", a list of numbers, or ("sum", one of these).'
     )
 
 
@@ -106,7 +106,7 @@ def with_frames(scan: Scan, choice: FrameChoice, summed: bool) -> Scan:
     Scan
         ``report["frames_used"]`` lists the frame numbers where not all frames are a position of
         their own; ``report["frames"]`` counts those used, as do the numbers of lines expected, placed and
-        left out.
+        excluded.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def with_frames(scan: Scan, choice: FrameChoice, summed: bool) -> Scan:
     )
 
 
-def _used_segments(scan: Scan, used, n_frames, n_used):
+def _used_segments(scan: Scan, used: np.ndarray, n_frames: int, n_used: int) -> dict[str, int]:
     """The report's numbers of lines and pulses in the scan, for the frames that are used alone."""
     report, found = scan.report, {}
     for what in ("lines", "pulses"):
@@ -158,8 +158,8 @@ def _used_segments(scan: Scan, used, n_frames, n_used):
     return found
 
 
-def _numbers(chosen, n_frames):
-    """Frame numbers from 0, in the order asked for."""
+def _numbers(chosen: int | slice | tuple[int, ...] | None, n_frames: int) -> np.ndarray:
+    """Frame numbers from 0, in the order requested."""
     if chosen is None:
         return np.arange(n_frames)
     if isinstance(chosen, slice):

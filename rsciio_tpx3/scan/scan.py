@@ -11,12 +11,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, ScanSyncError
 from rsciio_tpx3.utils.compiled import njit
 from rsciio_tpx3.utils.packing import pack, unpack
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.scan.time_bins import TimeAxis
 
 __all__ = [
     "AFTER",
@@ -36,6 +40,7 @@ __all__ = [
 
 # Why a hit has no position; as negative positions.
 BEFORE, FLYBACK, AFTER, LEFT_OUT = -1, -2, -3, -4
+# These are keys of the metadata (Hits_outside.in_lines_left_out_of_the_scan) and of the cache: their words must stay.
 OUTSIDE_NAMES = {
     BEFORE: "before the first line",
     FLYBACK: "in flyback",
@@ -76,7 +81,7 @@ class Scan:
     n_columns : int
         Positions in a segment; later hits belong to the flyback.
     base : numpy.ndarray of int64, shape (n_segments,)
-        Flat position of the segment's first column; negative for a segment left out of the scan.
+        Flat position of the segment's first column; negative for a segment excluded from the scan.
     step : numpy.ndarray of int8, shape (n_segments,)
         1, or -1 where the line is scanned backwards.
     report : dict
@@ -99,7 +104,7 @@ class Scan:
     step: np.ndarray
     report: dict = field(default_factory=dict)
     passes: int = 1
-    time_axis: object = None
+    time_axis: TimeAxis | None = None
 
     def __post_init__(self) -> None:
         if len(self.start) and (self.largest_number >= LARGEST or self.n_positions >= 2**40):
@@ -121,7 +126,7 @@ class Scan:
         return math.prod(int(n) for n in self.nav_shape)
 
     @property
-    def longest_dwell(self):
+    def longest_dwell(self) -> float:
         """Longest time on one position in one pass, ticks."""
         return float(self.num.max(initial=1)) / self.den
 
@@ -158,7 +163,7 @@ class Scan:
         return [self._slice(run[0], run[-1] + 1) for run in np.split(at, cut + 1)]
 
     @cached_property
-    def _by_position(self):
+    def _by_position(self) -> tuple[np.ndarray, np.ndarray]:
         """Segments with hits to expect, in order of their lowest position: a chunk finds its own by bisection."""
         lowest = np.where(self.step > 0, self.base, self.base - self.n_columns + 1)
         used = np.flatnonzero((self.base >= 0) & (self.stop > self.start))
@@ -171,15 +176,15 @@ class Scan:
         state["stop"] = self.stop - self.start
         return {name: pack(state[name]) if name in _COLUMNS else state[name] for name in state}
 
-    def __setstate__(self, state) -> None:
+    def __setstate__(self, state: dict) -> None:
         columns = {name: unpack(value) for name, value in state.items() if name in _COLUMNS}
         columns["stop"] += columns["start"]
         self.__dict__.update(state, **columns)
 
-    def _slice(self, first, last):
+    def _slice(self, first: int, last: int) -> Scan:
         return replace(self, **{name: getattr(self, name)[first:last] for name in _COLUMNS}, report={})
 
-    def for_rows(self, start, stop):
+    def for_rows(self, start: int, stop: int) -> tuple[Scan, list[tuple[int, int]]]:
         """The part of the scan that a range of flat positions needs, and when it was scanned.
 
         Returns
@@ -192,20 +197,20 @@ class Scan:
         runs = self.runs(start, stop)
         parts = {name: [getattr(self, name)[:0]] for name in _COLUMNS}
         for run in runs:
-            # an empty segment, left out of the scan, keeps the stretches apart for `runs`
+            # an empty segment, excluded from the scan, keeps the stretches apart for `runs`
             end = {"start": run.stop[-1], "stop": run.stop[-1], "phase": 0, "num": 1, "base": _APART, "step": 1}
             for name, columns in parts.items():
                 column = getattr(run, name)
                 columns += [column, np.array([end[name]], column.dtype)]
-        kept = {name: np.concatenate(columns) for name, columns in parts.items()}
+        kept: dict[str, Any] = {name: np.concatenate(columns) for name, columns in parts.items()}
         return replace(self, **kept, report={}), [run.span for run in runs]
 
     @property
-    def span(self):
+    def span(self) -> tuple[int, int]:
         """Half-open span of time from the first segment to the end of the last one that ends."""
         return int(self.start[0]), int(self.stop.max())
 
-    def span_of(self, start, stop):
+    def span_of(self, start: int, stop: int) -> tuple[int, int]:
         """The part of `span` in which a range of flat positions was scanned: less than a line for a part of a line."""
         if len(self.start) != 1:
             return self.span
@@ -216,7 +221,7 @@ class Scan:
         low, high = (begin + -((int(self.phase[0]) - n * int(self.num[0])) // self.den) for n in edges)
         return max(low, begin), min(high, end)
 
-    def columns(self):
+    def columns(self) -> tuple:
         """The arrays in the order that the kernels take them."""
         return (self.start, self.stop, self.phase, self.num, self.base, self.step, self.den, self.n_columns)
 
@@ -262,7 +267,7 @@ def place_hits(
     num: np.ndarray,
     base: np.ndarray,
     step: np.ndarray,
-    den,
+    den: int,
     n_columns: int,
     out: np.ndarray,
 ) -> None:

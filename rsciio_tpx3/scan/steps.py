@@ -1,4 +1,4 @@
-"""Which edges of a regular train keep step: what stands between two that do is no line.
+"""Which edges of a regular train keep step: what stands between two that do is not a line.
 
 A scan generator that runs on a clock sends its edges at equal distances. An edge out of step, whose train goes on
 in step without it, is a glitch; where the place of a line in such a train is empty and an edge stands near it, that
@@ -21,7 +21,7 @@ _AHEAD = 4  # periods looked ahead for edges that keep a step
 _LOOKS = 300  # edges looked at in doing so: time stays linear whatever the recording holds
 
 
-def scatter(edges, period):
+def scatter(edges: np.ndarray, period: float) -> float:
     """Robust standard deviation of the intervals that are about one period, ticks; infinite where there are none."""
     off = np.diff(edges) - period
     near = off[np.abs(off) < _NEAR * period]
@@ -30,7 +30,7 @@ def scatter(edges, period):
     return 1.4826 * float(np.median(np.abs(near - np.median(near))))
 
 
-def keeps_step(edges, period):
+def keeps_step(edges: np.ndarray, period: float) -> float | None:
     """How far an edge may stand from its place in the train, ticks; None where the train keeps no step."""
     if not np.isfinite(period) or len(edges) < 4:
         return None
@@ -53,7 +53,7 @@ def slips(ticks: np.ndarray, period: float) -> np.ndarray:
     Returns
     -------
     numpy.ndarray of bool, shape (n,)
-        Whether the interval before a pulse is no whole number of periods; False where the train keeps no step.
+        Whether the interval before a pulse is not an integer number of periods; False where the train keeps no step.
     """
     found = np.zeros(len(ticks), bool)
     tolerance = keeps_step(ticks, period)
@@ -65,7 +65,7 @@ def slips(ticks: np.ndarray, period: float) -> np.ndarray:
     return found
 
 
-def ends_in_step(ticks: np.ndarray, run: np.ndarray, period: float):
+def ends_in_step(ticks: np.ndarray, run: np.ndarray, period: float) -> tuple[np.ndarray, int]:
     """Put the first and the last edge of a run in step with the others, where they alone are not.
 
     Parameters
@@ -98,7 +98,9 @@ def ends_in_step(ticks: np.ndarray, run: np.ndarray, period: float):
     return ticks, moved
 
 
-def out_of_step(edges: np.ndarray, number: np.ndarray, period: float, tolerance: float, short: float):
+def out_of_step(
+    edges: np.ndarray, number: np.ndarray, period: float, tolerance: float, short: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Edges out of step in a train that goes on without them.
 
     Parameters
@@ -113,7 +115,7 @@ def out_of_step(edges: np.ndarray, number: np.ndarray, period: float, tolerance:
     glitch : numpy.ndarray of bool, shape (n,)
     number : numpy.ndarray of int64, shape (n,)
         Running numbers without the edges that mark nothing. One that came too early or too late keeps its number:
-        with it left out, its line is missing, and its place is known.
+        with it excluded, its line is missing, and its place is known.
     """
     glitch, renumbered = np.zeros(len(edges), bool), number.copy()
     if np.any(np.abs(np.diff(edges) - period) > tolerance):
@@ -122,7 +124,7 @@ def out_of_step(edges: np.ndarray, number: np.ndarray, period: float, tolerance:
 
 
 @njit(cache=True)
-def _support(edges, i, period, tolerance):
+def _support(edges: np.ndarray, i: int, period: float, tolerance: float) -> int:
     """How many of the next places in step with edge `i` hold an edge."""
     found, place = 0, 1
     for j in range(i + 1, min(i + 1 + _LOOKS, len(edges))):
@@ -138,12 +140,29 @@ def _support(edges, i, period, tolerance):
 
 
 @njit(cache=True)
-def _is_out(edges, good, e, anchored, period, tolerance, short):
+def _misfit(edges: np.ndarray, i: int, period: float, tolerance: float) -> float:
+    """How far the edge one period after edge `i` is from its place, ticks; infinite where there is none."""
+    least = np.inf
+    for j in range(i + 1, min(i + 1 + _LOOKS, len(edges))):
+        off = edges[j] - edges[i] - period
+        if off > tolerance:
+            break
+        if off >= -tolerance:
+            least = min(least, abs(off))
+    return least
+
+
+@njit(cache=True)
+def _is_out(
+    edges: np.ndarray, good: int, e: int, anchored: bool, period: float, tolerance: float, short: float
+) -> bool:
     """Whether edge `e` is out of step with `good`, while the train goes on in step with `good`."""
     apart = edges[e] - edges[good]
     own, of_e = _support(edges, good, period, tolerance), _support(edges, e, period, tolerance)
     if own >= 1 and own >= of_e:
-        return True
+        # the last edges of a burst and the line after it may all be near enough: the one that fits best is the line
+        near = not anchored and own == of_e and apart <= 2 * tolerance
+        return not (near and _misfit(edges, e, period, tolerance) < _misfit(edges, good, period, tolerance))
     if own or of_e or not anchored or apart > 0.5 * period:
         return False  # the end of a train out of step may be its last line: its number decides
     # before a pause, or at the end: nothing goes on. Two quick ones are a burst, whose beginning may be missing
@@ -156,7 +175,15 @@ def _is_out(edges, good, e, anchored, period, tolerance, short):
 
 
 @njit(cache=True)
-def _walk(edges, number, period, tolerance, short, glitch, renumbered) -> None:
+def _walk(
+    edges: np.ndarray,
+    number: np.ndarray,
+    period: float,
+    tolerance: float,
+    short: float,
+    glitch: np.ndarray,
+    renumbered: np.ndarray,
+) -> None:
     good, before, pending, anchored = 0, -1, 0, False
     for e in range(1, len(edges)):
         apart = edges[e] - edges[good]

@@ -14,8 +14,9 @@ frames         no scan: a stack of frames of equal length over time
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.scan.clocked import frame_trigger_scan, frames_over_time, shared_clock_scan
 from rsciio_tpx3.scan.edges import other_direction, period_text
 from rsciio_tpx3.scan.frame_edges import frame_edge_kind, frame_edges
-from rsciio_tpx3.scan.lines import gate_length, line_pulses, line_scan, lines_of_frame, marks_frames
+from rsciio_tpx3.scan.lines import gate_length, line_pulses, line_scan, lines_of_frame, lines_of_shape, marks_frames
 from rsciio_tpx3.scan.options import COMES_LATER, EDGELESS, ScanOptions
 from rsciio_tpx3.scan.pixel_pulses import pixel_pulses, pixel_trigger_scan
 from rsciio_tpx3.scan.repeats import with_frames
@@ -34,7 +35,9 @@ from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.text import format_seconds
 
 if TYPE_CHECKING:
-    from rsciio_tpx3.events.source import EventIndex
+    from fractions import Fraction
+
+    from rsciio_tpx3.events.source import Edges, EventIndex
     from rsciio_tpx3.scan.scan import Scan
 
 __all__ = ["ScanOptions", "build_scan", "choose_sync"]
@@ -63,7 +66,7 @@ def build_scan(index: EventIndex, options: ScanOptions) -> Scan:
     Raises
     ------
     ScanSyncError
-        If the edges are absent, do not fit the shape asked for, or do not tell enough; or if the delay moves
+        If the edges are absent, do not fit the requested shape, or do not tell enough; or if the delay moves
         the scan out of the recording.
     LimitError
         If there would be more positions or lines than can be counted.
@@ -102,20 +105,20 @@ def _refuse_delay_beyond(scan: Scan, options: ScanOptions, index: EventIndex) ->
         )
 
 
-def _seconds(ticks):
+def _seconds(ticks: float | Fraction) -> str:
     return format_seconds(ticks_to_seconds(float(ticks)))
 
 
-def _arranged(scan: Scan, options: ScanOptions, hit_span):
-    """The scan with the frames and the time axis that were asked for."""
+def _arranged(scan: Scan, options: ScanOptions, hit_span: tuple[int, int]) -> Scan:
+    """The scan with the frames and the time axis that were requested."""
     bins = options.time_bins
     # time over the recording takes the place of the frames, unless they are wanted too
     scan = with_frames(scan, options.frames, summed=bins is not None and bins.over == "recording")
     return scan if bins is None else with_time_bins(scan, bins, hit_span)
 
 
-def choose_sync(index: EventIndex, options: ScanOptions):
-    """Convention and edge kind: as asked for, or as the edges suggest without guessing.
+def choose_sync(index: EventIndex, options: ScanOptions) -> tuple[str, Any]:
+    """Convention and edge kind: as requested, or as the edges suggest without guessing.
 
     Both directions of one input make a line gate; one direction is a line start, unless the pulses can only
     be pixel triggers.
@@ -128,7 +131,7 @@ def choose_sync(index: EventIndex, options: ScanOptions):
         if options.follow:
             raise ScanSyncError(f"No trigger edge has come so far. {COMES_LATER}")
         raise ScanSyncError(
-            "No trigger edges in the recording: nothing tells where a line begins. Record TDC1 or TDC2 "
+            "No trigger edges in the recording: nothing shows where a line begins. Record TDC1 or TDC2 "
             '(Serval setting Tdc), or load a stack of frames over time with signal="frames", '
             'frame_time="1 ms"; where scan and detector share a clock, pass sync="shared-clock" with '
             "navigation_shape and dwell_time."
@@ -143,19 +146,19 @@ def choose_sync(index: EventIndex, options: ScanOptions):
         _check_gate(index.edges, options, tdc)
         return "line-gate", tdc
     if options.follow and kinds[tdc] == 1:
-        raise ScanSyncError(f"Only one trigger edge has come so far: it does not tell what it marks. {COMES_LATER}")
+        raise ScanSyncError(f"Only one trigger edge has come so far: it does not show what it marks. {COMES_LATER}")
     return ("pixel-trigger" if _looks_like_pixels(index, options, tdc) else "line-start"), tdc
 
 
-def _without_stray_kinds(index: EventIndex, options: ScanOptions):
-    """The index without edges of a kind or input that has a few alone, beside a whole train; and what to say of it.
+def _without_stray_kinds(index: EventIndex, options: ScanOptions) -> tuple[EventIndex, list[str]]:
+    """The index without edges of a kind or input that has a few alone, next to a whole train; and what to say of it.
 
     One glitch, or one flipped bit that makes a rise a fall or moves it to the other input, changes no convention.
     """
     kinds = index.edges.kinds
     if options.sync in EDGELESS or options.follow or len(kinds) < 2:
         return index, []
-    main = options.tdc if options.tdc in kinds else max(kinds, key=kinds.get)
+    main = options.tdc if options.tdc in kinds else max(kinds, key=lambda name: kinds[name])
     few = [name for name, n in kinds.items() if n <= _MOST_STRAYS and n * _FOR_EACH_STRAY <= kinds[main]]
     stray = [name for name in few if name[:4] == main[:4] and options.sync != "line-gate"]
     others = [name for name in few if name[:4] != main[:4]]
@@ -165,12 +168,12 @@ def _without_stray_kinds(index: EventIndex, options: ScanOptions):
     if not stray:
         return index, []
     what = ", ".join(f"{kinds[name]} {name}" for name in stray)
-    message = f"Edges that mark nothing ({what}, beside {kinds[main]} {main}) are taken for glitches, and left out."
+    message = f"Edges that mark nothing ({what}, next to {kinds[main]} {main}) are taken for glitches, and excluded."
     return replace(index, edges=_uncounted(index.edges, stray, main)), [message]
 
 
-def _uncounted(edges, stray, main):
-    """The edges without strays, and without their numbers where they stand beside the lines of their input."""
+def _uncounted(edges: Edges, stray: Iterable[str], main: str) -> Edges:
+    """The edges without strays, and without their numbers where they stand next to the lines of their input."""
     counter = edges.counter.astype(np.int64)
     own = edges.select(main).ticks
     period = float(np.median(np.diff(own)))
@@ -186,7 +189,7 @@ def _uncounted(edges, stray, main):
     return renumbered.without(stray)
 
 
-def _begin_frames(edges, options: ScanOptions, main):
+def _begin_frames(edges: Edges, options: ScanOptions, main: str) -> bool:
     """Whether the edges on the other input stand where frames of lines begin."""
     kind = frame_edge_kind(edges, main)
     if kind is None:
@@ -199,7 +202,7 @@ def _begin_frames(edges, options: ScanOptions, main):
     return len(frame_edges(edges, kind, pulses, lines_of_frame(options))[0]) > 0
 
 
-def _refuse_half_a_gate(kinds, options: ScanOptions, tdc: str):
+def _refuse_half_a_gate(kinds: dict[str, int], options: ScanOptions, tdc: str) -> None:
     other = other_direction(tdc)
     if options.sync != "line-gate" or other in kinds:
         return
@@ -211,7 +214,7 @@ def _refuse_half_a_gate(kinds, options: ScanOptions, tdc: str):
     )
 
 
-def _choose_tdc(index: EventIndex, kinds, options: ScanOptions):
+def _choose_tdc(index: EventIndex, kinds: dict[str, int], options: ScanOptions) -> str:
     if options.tdc != "auto":
         if options.tdc not in kinds:
             if options.follow:
@@ -231,7 +234,7 @@ def _choose_tdc(index: EventIndex, kinds, options: ScanOptions):
     return rise if rise in kinds else f"{inputs[0]}-fall"
 
 
-def _lines_with_frame_edges(edges, options: ScanOptions, inputs):
+def _lines_with_frame_edges(edges: Edges, options: ScanOptions, inputs: Iterable[str]) -> str | None:
     """The edges that mark lines, where those on the other input mark the frames of them; else None."""
     for one in inputs if options.sync in ("auto", "line-gate", "line-start", "periodic-line") else ():
         kind = next(name for name in (f"{one}-rise", f"{one}-fall") if name in edges.kinds)
@@ -240,13 +243,13 @@ def _lines_with_frame_edges(edges, options: ScanOptions, inputs):
             pulses = line_pulses(edges, options, gate, kind)
         except ScanSyncError:
             continue
-        frames, _ = frame_edges(edges, frame_edge_kind(edges, kind), pulses, lines_of_frame(options))
+        frames, _ = frame_edges(edges, cast(str, frame_edge_kind(edges, kind)), pulses, lines_of_frame(options))
         if len(frames):
             return kind
     return None
 
 
-def _looks_like_pixels(index: EventIndex, options: ScanOptions, tdc: str):
+def _looks_like_pixels(index: EventIndex, options: ScanOptions, tdc: str) -> bool:
     """True where the pulses come as the pixels of the scan shape do, and cannot be lines.
 
     A recording that stopped early, or is still being written, has fewer pulses than positions.
@@ -255,7 +258,7 @@ def _looks_like_pixels(index: EventIndex, options: ScanOptions, tdc: str):
         return False
     pulses = pixel_pulses(index.edges, options, tdc)
     ny, nx = options.nav_shape[-2:]
-    lengths, n_lines = pulses.run_lengths, lines_of_frame(options)
+    lengths, n_lines = pulses.run_lengths, lines_of_shape(options)
     # as many pulses in a line as lines in a frame: groups of that size may be either
     may_be = {nx, nx * ny} - {n_lines}
     if options.dwell is not None:
@@ -268,11 +271,11 @@ def _looks_like_pixels(index: EventIndex, options: ScanOptions, tdc: str):
     return any(marks_frames(lengths, n, too_long=False) for n in may_be)
 
 
-def _counted(kinds) -> str:
+def _counted(kinds: dict[str, int]) -> str:
     return ", ".join(f"{n} {name}" for name, n in kinds.items())
 
 
-def _check_gate(edges, options: ScanOptions, tdc: str) -> None:
+def _check_gate(edges: Edges, options: ScanOptions, tdc: str) -> None:
     """Refuse to take a short trigger pulse for the time of a line."""
     pulses = line_pulses(edges, options, "line-gate", tdc)
     length = gate_length(pulses.ticks[~pulses.lost], edges.select(other_direction(tdc)).ticks)

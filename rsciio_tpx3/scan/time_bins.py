@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class TimeBins:
 
     def __post_init__(self) -> None:
         if not isinstance(self.over, str) or self.over not in OVER:
-            raise ValueError(f"time_bins over {self.over!r} is none of {', '.join(map(repr, OVER))}.")
+            raise ValueError(f"time_bins over {self.over!r} is not valid: must be one of {', '.join(map(repr, OVER))}.")
         if (self.number is None) == (self.width is None):
             raise ValueError("time_bins needs either a number of bins or their width.")
         if self.width is not None and self.over == "dwell":
@@ -57,12 +57,12 @@ class TimeBins:
             )
         number = self.number
         if number is not None and (not is_whole(number, 1, math.inf)):
-            raise ValueError(f"time_bins: {number!r} is no number of bins; a whole number above 0 is needed.")
+            raise ValueError(f"time_bins: {number!r} is not valid: expected a positive integer.")
 
     def words(self) -> dict:
         """As the option is written, in plain text and numbers."""
         if self.width is None:
-            return {"over": self.over, "number": int(self.number)}
+            return {"over": self.over, "number": int(cast(int, self.number))}
         return {"over": self.over, "width": f"{float(self.width / TICKS_PER_SECOND)!r} s"}
 
 
@@ -76,7 +76,7 @@ class TimeAxis:
     width: float
 
 
-def with_time_bins(scan: Scan, bins: TimeBins, hit_span: tuple[int, ...]) -> Scan:
+def with_time_bins(scan: Scan, bins: TimeBins, hit_span: tuple[int, int]) -> Scan:
     """The scan with a time axis.
 
     Parameters
@@ -98,14 +98,14 @@ def with_time_bins(scan: Scan, bins: TimeBins, hit_span: tuple[int, ...]) -> Sca
         If there would be more positions than can be counted.
     """
     if bins.over == "dwell":
-        scan = _inside_dwell(scan, int(bins.number))
+        scan = _inside_dwell(scan, int(cast(int, bins.number)))
     else:
         scan = _over_recording(scan, bins, hit_span)
-    about = {"time_bins_over": bins.over, "time_bin": scan.time_axis.width}
+    about = {"time_bins_over": bins.over, "time_bin": cast(TimeAxis, scan.time_axis).width}
     return replace(scan, report={**scan.report, **about})
 
 
-def _inside_dwell(scan: Scan, n):
+def _inside_dwell(scan: Scan, n: int) -> Scan:
     _refuse_endless(scan, n)
     if scan.largest_number * n >= LARGEST:
         raise LimitError(
@@ -124,7 +124,7 @@ def _inside_dwell(scan: Scan, n):
     )
 
 
-def _positions_of_backward_lines(scan: Scan):
+def _positions_of_backward_lines(scan: Scan) -> Scan:
     """Lines that run backwards, as one segment a position: time runs forward inside each."""
     backwards = np.flatnonzero((scan.step < 0) & (scan.base >= 0))
     if len(backwards) == 0:
@@ -160,18 +160,20 @@ def _positions_of_backward_lines(scan: Scan):
     # of segments that start together the last one has the hits, as before
     line = np.concatenate([forwards, np.broadcast_to(backwards[:, None], start.shape)[kept]])
     order = np.lexsort((line, joined["start"]))
-    return replace(scan, **{name: values[order] for name, values in joined.items()})
+    in_order: dict[str, Any] = {name: values[order] for name, values in joined.items()}
+    return replace(scan, **in_order)
 
 
-def _over_recording(scan: Scan, bins, hit_span):
+def _over_recording(scan: Scan, bins: TimeBins, hit_span: tuple[int, int]) -> Scan:
     used = (scan.base >= 0) & (scan.stop > scan.start)
     first = int(scan.start[used].min()) if used.any() else 0
     end = min(int(scan.stop[used].max(initial=first)), int(hit_span[1]) + 1)
     end = max(end, first + int(bins.number or 1))  # a bin has a tick at least
-    if bins.number is not None:
-        n, width = int(bins.number), Fraction(end - first, int(bins.number))
-    else:
+    if bins.width is not None:
         n, width = math.ceil((end - first) / bins.width), bins.width
+    else:
+        n = int(cast(int, bins.number))
+        width = Fraction(end - first, n)
     if width < 1:
         raise ScanSyncError(
             f"time_bins of {format_seconds(ticks_to_seconds(float(width)))} are shorter than the detector's clock "
@@ -197,7 +199,7 @@ def _over_recording(scan: Scan, bins, hit_span):
     )
 
 
-def _cut(scan: Scan, used, borders) -> dict:
+def _cut(scan: Scan, used: np.ndarray, borders: np.ndarray) -> dict:
     """Segments cut at the borders; the part in bin k has its positions there."""
     low = np.zeros(len(scan.start), np.int64)
     high = np.zeros(len(scan.start), np.int64)
@@ -224,7 +226,7 @@ def _cut(scan: Scan, used, borders) -> dict:
     }
 
 
-def _refuse_endless(scan: Scan, n) -> None:
+def _refuse_endless(scan: Scan, n: int) -> None:
     refuse_many_positions(
         scan.n_positions * n,
         f"time_bins: {n:,} bins at {scan.n_positions:,} positions",

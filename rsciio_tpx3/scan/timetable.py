@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["NOWHERE", "Timetable", "add_counts", "count_entries", "make_timetable", "position_keys"]
 
 NOWHERE = -5
-"""Position of what is no hit of the stretch; other negative positions are those of `scan.OUTSIDE_NAMES`."""
+"""Position of what is not a hit of the stretch; other negative positions are those of `scan.OUTSIDE_NAMES`."""
 
 _MOST_CELLS = 1 << 16
 
@@ -78,10 +78,22 @@ def make_timetable(scan: Scan, origin: int, step: int, span: int, most: int) -> 
     return Timetable(begin[: n + 1], position[:n], cell, shift)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _intervals(
-    start, stop, phase, num, base, direction, den, n_columns: int, origin, step, span, begin: np.ndarray, position
-):
+    start: np.ndarray,
+    stop: np.ndarray,
+    phase: np.ndarray,
+    num: np.ndarray,
+    base: np.ndarray,
+    direction: np.ndarray,
+    den: int,
+    n_columns: int,
+    origin: int,
+    step: int,
+    span: int,
+    begin: np.ndarray,
+    position: np.ndarray,
+) -> int:
     """Fill `begin` and `position`; returns the number of intervals, or -1 where they do not fit."""
     room = len(position) - 1
     last = len(start) - 1
@@ -136,7 +148,7 @@ def _intervals(
 
 
 @njit(nogil=True, cache=True)
-def _cells(begin: np.ndarray, shift: int, cell) -> None:
+def _cells(begin: np.ndarray, shift: int, cell: np.ndarray) -> None:
     k = 0
     for c in range(len(cell)):
         while begin[k + 1] <= c << shift:
@@ -145,7 +157,7 @@ def _cells(begin: np.ndarray, shift: int, cell) -> None:
 
 
 @njit(nogil=True, cache=True)
-def count_entries(when: np.ndarray, begin: np.ndarray, cell, shift: int, entries) -> None:
+def count_entries(when: np.ndarray, begin: np.ndarray, cell: np.ndarray, shift: int, entries: np.ndarray) -> None:
     """Count the times in each interval of a table.
 
     Parameters
@@ -168,7 +180,7 @@ def count_entries(when: np.ndarray, begin: np.ndarray, cell, shift: int, entries
 
 
 @njit(nogil=True, cache=True)
-def add_counts(position, entries, counts: np.ndarray, outside) -> None:
+def add_counts(position: np.ndarray, entries: np.ndarray, counts: np.ndarray, outside: np.ndarray) -> None:
     """Add the entries of intervals to the counts of their positions, or of the reasons why they have none.
 
     The parameters are those of `count_entries` and `rsciio_tpx3.scan.scan.count_positions`.
@@ -182,7 +194,14 @@ def add_counts(position, entries, counts: np.ndarray, outside) -> None:
 
 @njit(nogil=True, cache=True)
 def position_keys(
-    when: np.ndarray, pixel: np.ndarray, begin: np.ndarray, cell, shift: int, row, bits: int, keys: np.ndarray
+    when: np.ndarray,
+    pixel: np.ndarray,
+    begin: np.ndarray,
+    cell: np.ndarray,
+    shift: int,
+    row: np.ndarray,
+    bits: int,
+    keys: np.ndarray,
 ) -> int:
     """Row and pixel of each hit as one number, ``row << bits | pixel``.
 
@@ -192,7 +211,7 @@ def position_keys(
     begin, cell, shift
         Of the `Timetable`.
     row : numpy.ndarray of int64, one for each interval
-        Row from 0, or negative for what is left out.
+        Row from 0, or negative for what is excluded.
     bits : int
         Bits of a pixel number.
     keys : numpy.ndarray of uint32 or uint64, shape (n,) or more

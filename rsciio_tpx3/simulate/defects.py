@@ -1,11 +1,18 @@
 """Pixels that never answer, and pixels that answer without an electron."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.simulate.hits import Hits
 from rsciio_tpx3.utils.clock import PIXEL_TICKS, TICKS_PER_SECOND
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.simulate.hits import PixelTable
+
 
 __all__ = ["Defects", "with_defects"]
 
@@ -34,7 +41,7 @@ class Defects:
     hot: object = ()
     hot_rate: float = 10_000.0
 
-    def check(self, table):
+    def check(self, table: PixelTable) -> None:
         """Refuse pixels that the detector does not have."""
         for name in ("dead", "hot"):
             pixels = np.asarray(getattr(self, name), np.int64)
@@ -42,12 +49,12 @@ class Defects:
             outside[~outside] = table.collector[pixels[~outside]] != pixels[~outside]
             if outside.any():
                 raise ValueError(
-                    f"defects: {name} pixel {pixels[outside][0]} is no pixel of the detector "
-                    f"{table.sig_shape}; flat indices y * width + x of real pixels are needed."
+                    f"defects: {name} pixel {pixels[outside][0]} is not a pixel of the detector "
+                    f"{table.sig_shape}; expected flat indices y * width + x of its pixels."
                 )
 
 
-def with_defects(hits, defects, start, stop, rng):
+def with_defects(hits: Hits, defects: Defects, start: int, stop: int, rng: np.random.Generator) -> Hits:
     """Take dead pixels out of the hits of a line, and put the hits of hot ones in.
 
     Parameters

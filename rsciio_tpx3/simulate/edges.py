@@ -1,5 +1,6 @@
 """The trigger edges that a scan sends to the detector's TDC inputs, and what goes wrong with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,15 +37,22 @@ class Edges:
     missing: np.ndarray
     invalid: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.time)
 
-    def of_kind(self, name):
+    def of_kind(self, name: str) -> np.ndarray:
         """Times of one kind, such as "tdc1-rise", the missing ones included."""
         return self.time[self.kind == EDGE_CODES[name]]
 
 
-def make_edges(scan, *, missing=(), invalid=(), first_counter=1, seed=0):
+def make_edges(
+    scan: Scan,
+    *,
+    missing: Sequence[int] | float = (),
+    invalid: Sequence[int] | float = (),
+    first_counter: int = 1,
+    seed: int = 0,
+) -> Edges:
     """The edges of a scan.
 
     Parameters
@@ -68,7 +76,7 @@ def make_edges(scan, *, missing=(), invalid=(), first_counter=1, seed=0):
         If the edge kind is unknown, or an edge number does not exist.
     """
     if scan.tdc not in EDGE_CODES:
-        raise ValueError(f"tdc={scan.tdc!r} is none of {', '.join(EDGE_CODES)}.")
+        raise ValueError(f"tdc={scan.tdc!r} is not valid: must be one of {', '.join(EDGE_CODES)}.")
     rng = np.random.default_rng([seed, 2])
     first, second = _times(scan)
     tdc, direction = scan.tdc.split("-")
@@ -86,7 +94,7 @@ def make_edges(scan, *, missing=(), invalid=(), first_counter=1, seed=0):
     return Edges(time, kind, first_counter + np.arange(len(time)), gone, wrong)
 
 
-def _times(scan: Scan):
+def _times(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
     """Times of the starting edges and of the opposite ones, bursts included."""
     starts = scan.line_starts
     columns, dwell = scan.nav_shape[1], scan.dwell
@@ -113,11 +121,11 @@ def _times(scan: Scan):
     return first, second
 
 
-def _chosen(what, n, rng, name):
+def _chosen(what: Sequence[int] | float, n: int, rng: np.random.Generator, name: str) -> np.ndarray:
     mask = np.zeros(n, bool)
     if isinstance(what, float):
         if not 0 <= what < 1:
-            raise ValueError(f"{name}={what!r}: a share from 0 to 1, or edge numbers, is needed.")
+            raise ValueError(f"{name}={what!r}: expected a share from 0 to 1, or edge numbers.")
         mask[1:-1] = rng.random(max(n - 2, 0)) < what
         return mask
     numbers = np.atleast_1d(np.asarray(what, np.int64)) if np.size(what) else np.empty(0, np.int64)

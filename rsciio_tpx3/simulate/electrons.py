@@ -1,10 +1,17 @@
 """Electrons: how many at each position, where on the detector, and when."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.utils.clock import PIXEL_TICKS
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.simulate.scan import Scan
+
 
 __all__ = ["Electrons", "line_electrons", "line_generator"]
 
@@ -29,12 +36,22 @@ class Electrons:
     x: np.ndarray
 
 
-def line_generator(seed, frame, line):
+def line_generator(seed: int, frame: int, line: int) -> np.random.Generator:
     """Random numbers of one line, so that no result depends on how lines are grouped."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 3, frame, line])))
 
 
-def line_electrons(scan, source, dose, frame, line, rng, *, flyback=False, drift=(0.0, 0.0)):
+def line_electrons(
+    scan: Scan,
+    source: Any,
+    dose: float,
+    frame: int,
+    line: int,
+    rng: np.random.Generator,
+    *,
+    flyback: bool | str = False,
+    drift: tuple[float, float] = (0.0, 0.0),
+) -> Electrons:
     """Draw the electrons of one line.
 
     Parameters

@@ -12,9 +12,12 @@ References
    and sparse readout, JINST 9 (2014) C05013.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import erf
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +26,12 @@ from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import collecting_pixels, pixel_addresses
 from rsciio_tpx3.simulate.times import exact_ticks
 from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.compiled import njit, njit_inner
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.geometry import Layout
+    from rsciio_tpx3.simulate.electrons import Electrons
+
 
 __all__ = ["HitModel", "Hits", "PixelTable", "make_hits"]
 
@@ -81,11 +89,11 @@ class HitModel:
     dead_time: object = "475 ns"
     column_offset: object = field(default=None, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.cloud <= 0.6:
-            raise ValueError(f"cloud={self.cloud!r}: more than 0 and at most 0.6 pixels are needed.")
+            raise ValueError(f"cloud={self.cloud!r}: expected more than 0 and at most 0.6 pixels.")
         if self.response is not None and not isinstance(self.response, dict):
-            raise TypeError(f"response={type(self.response).__name__}: a dictionary of a, b, c and t is needed.")
+            raise TypeError(f"response={type(self.response).__name__}: expected a dictionary of a, b, c and t.")
         if not 0 < self.threshold < self.energy:
             raise ValueError(
                 f"threshold={self.threshold!r} keV must lie between 0 and the energy of an electron, "
@@ -94,26 +102,26 @@ class HitModel:
         _ = self._ticks  # refuses what has no unit before any work
 
     @classmethod
-    def exact(cls, **options):
+    def exact(cls, **options: Any) -> HitModel:
         """One electron, one hit, at its own time: every effect off but those in `options`."""
         off = {"charge_sharing": False, "wander": 0.0, "walk": 0, "jitter": 0, "dead_time": None}
         return cls(**(off | options))
 
     # read once and not for each line: parsing a unit costs more than many hits
     @cached_property
-    def _ticks(self):
+    def _ticks(self) -> tuple[float, float, float | None, np.ndarray]:
         """Walk, jitter and dead time in ticks, and the offsets of chips and columns."""
         offsets = np.zeros((256, CHIP_SIZE), np.int64)
         if self.column_offset is not None:
             offsets[:] = np.asarray(self.column_offset, np.int64)
         if np.any(offsets % PIXEL_TICKS):
-            raise ValueError("column_offset: whole counts of 6 ticks (1.5625 ns) are needed.")
+            raise ValueError("column_offset: expected whole counts of 6 ticks (1.5625 ns).")
         dead = None if self.dead_time is None else float(exact_ticks(self.dead_time, "dead_time"))
         walk, jitter = (float(exact_ticks(getattr(self, name), name)) for name in ("walk", "jitter"))
         return walk, jitter, dead, offsets
 
     @property
-    def margin(self):
+    def margin(self) -> int:
         """How much earlier than its electron a hit can be, in ticks."""
         _, jitter, _, offsets = self._ticks
         return int(np.ceil(_JITTER_LIMIT * jitter)) + max(0, -int(offsets.min())) + PIXEL_TICKS
@@ -150,7 +158,7 @@ class PixelTable:
         Chip and ``y * 256 + x`` on it of a real pixel, 0 elsewhere.
     """
 
-    def __init__(self, layout, response=None):
+    def __init__(self, layout: Layout, response: dict | None = None) -> None:
         self.response = None if response is None else read_calibration(response, layout)[0]
         self.sig_shape = layout.sig_shape
         self.collector = collecting_pixels(layout)
@@ -158,18 +166,23 @@ class PixelTable:
         self.chip = np.maximum(chip, 0).astype(np.uint8)
 
 
-@njit(nogil=True, cache=True)
-def pixels_under(collector, height, width, y, x):
+def pixels_under(collector: np.ndarray, height: int, width: int, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Flat index of the pixel that collects at each point, -1 outside the detector."""
+    row, column = np.floor(y), np.floor(x)
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     pixel = np.full(len(y), -1, np.int64)
-    for i in range(len(y)):
-        row, column = int(np.floor(y[i])), int(np.floor(x[i]))
-        if 0 <= row < height and 0 <= column < width:
-            pixel[i] = collector[row * width + column]
+    pixel[inside] = collector[(row[inside] * width + column[inside]).astype(np.int64)]
     return pixel
 
 
-def make_hits(model, table, electrons, under, rng, busy):
+def make_hits(
+    model: HitModel,
+    table: PixelTable,
+    electrons: Electrons,
+    under: np.ndarray,
+    rng: np.random.Generator,
+    busy: np.ndarray,
+) -> Hits:
     """Hits of the electrons of one line.
 
     Parameters
@@ -205,16 +218,23 @@ def make_hits(model, table, electrons, under, rng, busy):
     if np.any(time[1:] < time[:-1]):  # walk and jitter swap neighbours
         hits = _taken(hits, np.argsort(time, kind="stable"))
     if model.dead_time is not None:
-        dead = model._ticks[2]
-        hits = _taken(hits, _alive(hits.time, hits.pixel, hits.tot, dead, busy))
+        dead, keep = model._ticks[2], np.zeros(len(hits.time), np.bool_)
+        hits = _taken(hits, _alive(hits.time, hits.pixel, hits.tot, dead, busy, keep))
     return hits
 
 
-def _taken(hits, which):
+def _taken(hits: Hits, which: np.ndarray) -> Hits:
     return Hits(hits.pixel[which], hits.time[which], hits.tot[which], hits.electron[which])
 
 
-def _times(model, table, time, pixel, charge, rng):
+def _times(
+    model: HitModel,
+    table: PixelTable,
+    time: np.ndarray,
+    pixel: np.ndarray,
+    charge: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Times on the pixel clock; exact where there is neither walk nor jitter."""
     walk, jitter, _, offsets = model._ticks
     late = walk * model.threshold / charge
@@ -227,31 +247,51 @@ def _times(model, table, time, pixel, charge, rng):
     return np.maximum(time, 0)
 
 
-def _shared(model, table, electrons, rng):
+def _shared(
+    model: HitModel, table: PixelTable, electrons: Electrons, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n = len(electrons.time)
     pixel, owner = np.empty(9 * n, np.int64), np.empty(9 * n, np.int64)
     charge = np.empty(9 * n)
     found = _share_charge(
         rng, electrons.y, electrons.x, *table.sig_shape, table.collector, model.cloud, model.wander,
         model.energy, model.energy_spread, model.threshold, pixel, charge, owner,
+        np.empty(15), np.empty(9, np.int64),
     )  # fmt: skip
     return pixel[:found].copy(), charge[:found].copy(), owner[:found].copy()
 
 
-@njit(nogil=True, cache=True)
-def _below(distance, cloud):
+@njit_inner(nogil=True, cache=True)
+def _below(distance: float, cloud: float) -> float:
     """Share of a normal distribution below a border."""
     return 0.5 * (1.0 + erf(distance / (cloud * np.sqrt(2.0))))
 
 
 @njit(nogil=True, cache=True)
 def _share_charge(
-    rng, y, x, height, width, collector, cloud, wander, energy, spread, threshold, pixel, charge, owner
-):  # fmt: skip
-    """Split each electron's charge over 3 x 3 pixels; write those above threshold."""
+    rng: np.random.Generator,
+    y: np.ndarray,
+    x: np.ndarray,
+    height: int,
+    width: int,
+    collector: np.ndarray,
+    cloud: float,
+    wander: float,
+    energy: float,
+    spread: float,
+    threshold: float,
+    pixel: np.ndarray,
+    charge: np.ndarray,
+    owner: np.ndarray,
+    parts: np.ndarray,
+    pixels: np.ndarray,
+) -> int:
+    """Split each electron's charge over 3 x 3 pixels; write those above threshold.
+
+    `parts`, shape (15,), and `pixels`, shape (9,), are room to work in.
+    """
     found = 0
-    part_y, part_x = np.empty(3), np.empty(3)
-    pixels, charges = np.empty(9, np.int64), np.empty(9)
+    part_y, part_x, charges = parts[:3], parts[3:6], parts[6:]
     for i in range(len(y)):
         cy, cx = y[i] + wander * rng.normal(), x[i] + wander * rng.normal()
         total = energy + spread * rng.normal()
@@ -272,7 +312,7 @@ def _share_charge(
                 if target < 0:
                     continue
                 share = total * part_y[dy] * part_x[dx]
-                # a wide border pixel collects what falls into the gap beside it
+                # a wide border pixel collects what falls into the gap next to it
                 k = 0
                 while k < used and pixels[k] != target:
                     k += 1
@@ -288,9 +328,10 @@ def _share_charge(
 
 
 @njit(nogil=True, cache=True)
-def _alive(time, pixel, tot, dead, busy):
-    """Which hits, in time order, find their pixel ready."""
-    keep = np.zeros(len(time), np.bool_)
+def _alive(
+    time: np.ndarray, pixel: np.ndarray, tot: np.ndarray, dead: float, busy: np.ndarray, keep: np.ndarray
+) -> np.ndarray:
+    """Which hits, in time order, find their pixel ready: set in `keep`, which is all false."""
     for i in range(len(time)):
         if time[i] >= busy[pixel[i]]:
             keep[i] = True

@@ -1,18 +1,26 @@
 """How many of the electrons that really were there clustering finds, and how well it knows their places."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.electrons.clusters import label_hits, place_electrons
 from rsciio_tpx3.utils.sorting import time_order
 
+if TYPE_CHECKING:
+    from rsciio_tpx3.electrons.clusters import ClusteredSource
+    from rsciio_tpx3.simulate.truth import Truth
+
+
 __all__ = ["Matching", "match_electrons"]
 
 
 @dataclass(frozen=True)
 class Matching:
-    """Clusters beside the truth. An exact cluster holds all hits of one electron and no other hit.
+    """Clusters compared with the truth. An exact cluster holds all hits of one electron and no other hit.
 
     Attributes
     ----------
@@ -29,22 +37,22 @@ class Matching:
     errors: np.ndarray = field(repr=False)
 
     @property
-    def efficiency(self):
+    def efficiency(self) -> float:
         """Share of the electrons that are an exact cluster."""
         return self.exact / self.electrons
 
     @property
-    def purity(self):
+    def purity(self) -> float:
         """Share of the clusters that are exact."""
         return self.exact / self.clusters
 
     @property
-    def error(self):
+    def error(self) -> float:
         """Root mean square of the errors along one axis, in pixels."""
         return float(np.sqrt(np.mean(self.errors**2)))
 
 
-def match_electrons(truth, source):
+def match_electrons(truth: Truth, source: ClusteredSource) -> Matching:
     """Compare the clusters of a simulated recording with its truth.
 
     Parameters
@@ -65,7 +73,7 @@ def match_electrons(truth, source):
     """
     hits, options = source.source.hits(), source.options
     if not np.array_equal(hits.pixel, truth.hit_pixel):
-        raise ValueError("These are not the hits of the truth: another file, another layout, or pixels left out.")
+        raise ValueError("These are not the hits of the truth: another file, another layout, or excluded pixels.")
     electron = truth.hit_electron[time_order(hits.toa, hits.pixel, hits.tot)]
     hits, label, found = label_hits(hits, source.grid, options)
     lowest = np.full(len(found.size), np.iinfo(np.int64).max)

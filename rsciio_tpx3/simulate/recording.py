@@ -1,9 +1,12 @@
 """From a recipe to files on disk: the public functions of the simulator."""
 
+from __future__ import annotations
+
 from contextlib import closing
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +25,18 @@ from rsciio_tpx3.simulate.truth import Collector, Truth
 from rsciio_tpx3.utils.clock import PIXEL_TICKS, TDC_PERIOD
 from rsciio_tpx3.utils.files import PartialFiles
 
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Collection, Sequence
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from rsciio_tpx3.events.geometry import Layout
+    from rsciio_tpx3.simulate.defects import Defects
+    from rsciio_tpx3.simulate.scan import Scan
+
+
 __all__ = ["demo", "recording"]
 
 _OLD_CLOCK = 568 * TDC_PERIOD + 12 * 12345  # high word 568, as in the real file
@@ -30,16 +45,43 @@ _BEFORE = 3_840_000  # the shutter opens 1 ms before the scan, or at time zero
 
 
 def recording(
-    path, nav_shape=None, *, intensity=None, electrons_per_position=None, layout="quad", gap=0,
-    orientation="up", hits="exact", defects=None, drift=None, flyback_electrons=False, missing_edges=(),
-    invalid_edges=(), edge_chips=(0,), disorder="0.4 ms", chunk_time="0.1 ms", max_words=1119,
-    global_time=None, control_words=True, chunk_counts=False, lost_chunks=0.0, swapped_chunks=0.0,
-    stale_start=False, headerless=False, start_stamp=None, n_files=1, empty_files=(),
-    keep_truth=True, piece_hits=200_000, progress=None, seed=0, **scan_options,
-):  # fmt: skip
+    path: str | os.PathLike,
+    nav_shape: tuple[int, int] | None = None,
+    *,
+    intensity: Any = None,
+    electrons_per_position: float | None = None,
+    layout: str | Sequence[dict] = "quad",
+    gap: int = 0,
+    orientation: str = "up",
+    hits: str | HitModel = "exact",
+    defects: Defects | None = None,
+    drift: ArrayLike | None = None,
+    flyback_electrons: bool | str = False,
+    missing_edges: Sequence[int] | float = (),
+    invalid_edges: Sequence[int] | float = (),
+    edge_chips: Sequence[int] = (0,),
+    disorder: Any = "0.4 ms",
+    chunk_time: Any = "0.1 ms",
+    max_words: int = 1119,
+    global_time: Any = None,
+    control_words: bool = True,
+    chunk_counts: bool = False,
+    lost_chunks: float | Sequence[tuple[int, int]] = 0.0,
+    swapped_chunks: float = 0.0,
+    stale_start: bool = False,
+    headerless: bool = False,
+    start_stamp: int | None = None,
+    n_files: int = 1,
+    empty_files: Sequence[int] = (),
+    keep_truth: bool | str | os.PathLike = True,
+    piece_hits: int = 200_000,
+    progress: Callable[[float], object] | None = None,
+    seed: int = 0,
+    **scan_options: Any,
+) -> Truth:
     """Simulate a recording, write it, and return what really happened.
 
-    Times are strings with a unit ("0.5 us") or whole numbers of ticks of 260.41666 ps.
+    Times are strings with a unit ("0.5 us") or integer numbers of ticks of 260.41666 ps.
 
     Parameters
     ----------
@@ -50,10 +92,10 @@ def recording(
     intensity : array-like or Specimen, optional
         A 4D intensity ``[y, x, detector y, detector x]`` (numpy, or any object with `shape` that
         gives one line at a time by ``intensity[y]``; smaller patterns lie in the middle of the
-        detector), or an object with the methods of `Specimen`. The built-in specimen if left out.
+        detector), or an object with the methods of `Specimen`. The built-in specimen if omitted.
     electrons_per_position : float, optional
         Mean dose. With an array, its intensities are scaled to it on average, and are the
-        expected electrons themselves when it is left out; with the specimen 100 when left out.
+        expected electrons themselves when it is omitted; with the specimen 100 when omitted.
     layout, gap, orientation
         Detector, see `rsciio_tpx3.events.geometry.make_layout`.
     hits : {"exact", "realistic"} or HitModel
@@ -78,7 +120,7 @@ def recording(
     max_words : int
         Longest chunk.
     global_time : time, optional
-        Interval of global-time pairs; none when left out.
+        Interval of global-time pairs; none when omitted.
     control_words : bool
         Shutter, heartbeat and end-of-readout words.
     chunk_counts : bool
@@ -179,7 +221,14 @@ def recording(
     )  # fmt: skip
 
 
-def demo(path, *, nav_shape=(128, 128), electrons_per_position=150, progress=None, seed=7):
+def demo(
+    path: str | os.PathLike,
+    *,
+    nav_shape: tuple[int, int] = (128, 128),
+    electrons_per_position: float = 150,
+    progress: Callable[[float], object] | None = None,
+    seed: int = 7,
+) -> Truth:
     """The recording that ``rsciio-tpx3 demo`` shows: the specimen on a quad detector.
 
     Line gate, 512 x 512 pixels, realistic hits, edges copied on all chips, global time, flyback
@@ -208,53 +257,59 @@ def demo(path, *, nav_shape=(128, 128), electrons_per_position=150, progress=Non
 class _Plan:
     """Everything needed to make the lines one after the other."""
 
-    scan: object
-    source: object
+    scan: Scan
+    source: Any
     dose: float
     model: HitModel
     table: PixelTable
-    defects: object
+    defects: Defects | None
     late: int
-    flyback: bool
-    drift: object
+    flyback: bool | str
+    drift: ArrayLike | None
     seed: int
 
-    def run(self, writer, collector, piece_hits, progress):
+    def run(
+        self, writer: StreamWriter, collector: Collector, piece_hits: int, progress: Callable[[float], object] | None
+    ) -> None:
         """Make the lines, and hand them to the writer in pieces."""
         scan = self.scan
         busy = np.zeros(self.table.collector.size if self.model.dead_time is not None else 0, np.int64)
-        waiting, n_waiting, n_electrons = [], 0, 0
+        pending, n_pending, n_electrons = [], 0, 0
         for number in range(scan.n_frames * scan.n_lines):
             hits, electrons = self._line(*divmod(number, scan.n_lines), busy, n_electrons)
             n_electrons += len(electrons["electron_time"])
             collector.add(**electrons)
-            waiting.append(hits)
-            n_waiting += len(hits["leaves"])
+            pending.append(hits)
+            n_pending += len(hits["leaves"])
             last = number + 1 == scan.n_frames * scan.n_lines
-            if n_waiting >= piece_hits or last:
-                self._hand_over(writer, collector, waiting, None if last else number + 1)
-                waiting, n_waiting = [], 0
+            if n_pending >= piece_hits or last:
+                self._hand_over(writer, collector, pending, None if last else number + 1)
+                pending, n_pending = [], 0
                 if progress is not None:
                     progress((number + 1) / (scan.n_frames * scan.n_lines))
 
-    def _hand_over(self, writer, collector, waiting, next_line):
+    def _hand_over(
+        self, writer: StreamWriter, collector: Collector, pending: list[dict[str, np.ndarray]], next_line: int | None
+    ) -> None:
         until = None
         if next_line is not None:
             frame, line = divmod(next_line, self.scan.n_lines)
             until = max(int(self.scan.line_starts[frame, line]) - self.model.margin, 0)
-        columns = {name: np.concatenate([part[name] for part in waiting]) for name in waiting[0]}
+        columns = {name: np.concatenate([part[name] for part in pending]) for name in pending[0]}
         own = [columns.pop(name) for name in ("leaves", "chip", "address")]
         time, tot = columns["hit_time"], columns["hit_tot"]
         written = writer.feed(*own, time, tot, columns, until)
         collector.add(**written)
 
-    def _drawn_in(self, frame, line, time):
+    def _drawn_in(self, frame: int, line: int, time: np.ndarray) -> np.ndarray:
         """Positions in whose dwell times of this line were drawn, -1 in flyback."""
         step = np.searchsorted(self.scan.borders(frame, line) * PIXEL_TICKS, time, side="right") - 1
         positions = np.append(frame * self.scan.n_positions + self.scan.line_positions(line), -1)
         return positions[step]
 
-    def _line(self, frame, line, busy, first_electron):
+    def _line(
+        self, frame: int, line: int, busy: np.ndarray, first_electron: int
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         rng = line_generator(self.seed, frame, line)
         drift = (0.0, 0.0) if self.drift is None else tuple(np.asarray(self.drift, float)[frame])
         electrons = line_electrons(
@@ -290,11 +345,13 @@ class _Plan:
         }
 
 
-def _source(intensity, nav_shape, sig_shape, dose):
+def _source(
+    intensity: Any, nav_shape: tuple[int, int] | None, sig_shape: tuple[int, int], dose: float | None
+) -> tuple[Any, float]:
     """Where electrons come from, and how many for brightness 1."""
     if intensity is None:
         if nav_shape is None:
-            raise ValueError("nav_shape is needed: the scan (y, x), such as (64, 64).")
+            raise ValueError("nav_shape is missing: give the scan (y, x), such as (64, 64).")
         return specimen(nav_shape, sig_shape), 100.0 if dose is None else float(dose)
     if hasattr(intensity, "draw"):
         source, dose = intensity, 100.0 if dose is None else float(dose)
@@ -311,40 +368,53 @@ def _source(intensity, nav_shape, sig_shape, dose):
     return source, dose
 
 
-def _hit_model(hits):
+def _hit_model(hits: str | HitModel) -> HitModel:
     if isinstance(hits, HitModel):
         return hits
     models = {"exact": HitModel.exact, "realistic": HitModel}
     if hits not in models:
-        raise ValueError(f"hits={hits!r} is none of 'exact', 'realistic', and no HitModel.")
+        raise ValueError(f"hits={hits!r} is not valid: must be 'exact', 'realistic' or a HitModel.")
     return models[hits]()
 
 
 def _check(
-    scan, chips, edge_chips, n_files, empty_files, max_words, headerless, drift, flyback, stale, lost, swapped
-):  # fmt: skip
+    scan: Scan,
+    chips: Sequence[int],
+    edge_chips: Sequence[int],
+    n_files: int,
+    empty_files: Sequence[int],
+    max_words: int,
+    headerless: bool,
+    drift: ArrayLike | None,
+    flyback: bool | str,
+    stale: bool,
+    lost: float | Sequence[tuple[int, int]],
+    swapped: float,
+) -> None:
     unknown = sorted(set(edge_chips) - set(chips))
     if unknown or not len(edge_chips):
-        raise ValueError(f"edge_chips={edge_chips!r}: one or more of the chips {chips} are needed.")
+        raise ValueError(f"edge_chips={edge_chips!r}: expected one or more of the chips {chips}.")
     if n_files < 1 or not set(empty_files) < set(range(n_files)):
         raise ValueError(
-            f"n_files={n_files!r}, empty_files={empty_files!r}: numbers below n_files are needed, and "
+            f"n_files={n_files!r}, empty_files={empty_files!r}: expected file numbers below n_files, and "
             "one file that is not empty."
         )
     for name, share in (("lost_chunks", lost), ("swapped_chunks", swapped)):
         if isinstance(share, Real) and not 0 <= share <= 1:
-            raise ValueError(f"{name}={share!r}: a share from 0 to 1 is needed.")
+            raise ValueError(f"{name}={share!r}: expected a share from 0 to 1.")
     if not 2 <= max_words <= 8191:
         raise ValueError(f"max_words={max_words!r}: 2 to 8191 words fit a chunk.")
     if headerless and (n_files > 1 or stale):
         raise ValueError("headerless: one file without a stale start is what such readouts write.")
     if flyback not in (True, False, "retrace"):
-        raise ValueError(f"flyback_electrons={flyback!r} is none of True, False, 'retrace'.")
+        raise ValueError(f"flyback_electrons={flyback!r} is not valid: must be one of True, False, 'retrace'.")
     if drift is not None and np.shape(drift) != (scan.n_frames, 2):
-        raise ValueError(f"drift has shape {np.shape(drift)}; ({scan.n_frames}, 2) is needed.")
+        raise ValueError(f"drift has shape {np.shape(drift)}; expected ({scan.n_frames}, 2).")
 
 
-def _parts(path, scan, late, slot, n_files, empty):
+def _parts(
+    path: Path, scan: Scan, late: int, slot: int, n_files: int, empty: Collection[int]
+) -> tuple[tuple[int, ...], list[Path], list[int]]:
     """First slot of each file with data, names of all files, and which of them have data."""
     used = [i for i in range(n_files) if i not in empty]
     # slots may swap in pairs, so files end between pairs
@@ -356,7 +426,7 @@ def _parts(path, scan, late, slot, n_files, empty):
     return first, [path.with_name(name) for name in names], used
 
 
-def _write_stale(writer, collector, detector, edge):
+def _write_stale(writer: StreamWriter, collector: Collector, detector: Layout, edge: str) -> int:
     for chip, words in stale_words(detector.chips, edge, 1, _OLD_CLOCK):
         writer.write_chunk(chip, words)
     pixel = detector.rules[detector.chips[0], 0]

@@ -5,14 +5,23 @@ positions are exact rationals; position k of a line owns the half-open span
 ``start + k * dwell <= t < start + (k + 1) * dwell``.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.simulate.times import exact_ticks, whole_ticks
 from rsciio_tpx3.utils.clock import PIXEL_TICKS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
 
 __all__ = ["PATTERNS", "SYNC_KINDS", "Scan", "make_scan"]
 
@@ -76,31 +85,31 @@ class Scan:
     burst: tuple
 
     @property
-    def n_positions(self):
+    def n_positions(self) -> int:
         """Positions of one frame."""
         return self.nav_shape[0] * self.nav_shape[1]
 
     @property
-    def n_lines(self):
+    def n_lines(self) -> int:
         """Lines of one frame; for a list of positions, groups of a line's length."""
         return self.line_starts.shape[1]
 
     @property
-    def start(self):
+    def start(self) -> int:
         """Start of the first position."""
         return int(self.line_starts[0, 0])
 
     @property
-    def end(self):
+    def end(self) -> int:
         """First tick after the last frame with its flyback."""
         return int(ceil(self.line_starts[-1, 0] + self.frame_pitch))
 
-    def line_positions(self, line):
+    def line_positions(self, line: int) -> np.ndarray:
         """Flat positions in the order in which the beam visits them in one line of a frame."""
         columns = self.nav_shape[1]
         return self.order[line * columns : (line + 1) * columns]
 
-    def borders(self, frame, line):
+    def borders(self, frame: int, line: int) -> np.ndarray:
         """Borders of the steps of a line, first pixel-clock count at or after each.
 
         Parameters
@@ -118,7 +127,7 @@ class Scan:
         base, rest = divmod(int(self.line_starts[frame, line]), PIXEL_TICKS)
         return base - (-(exact + rest * den) // (den * PIXEL_TICKS))
 
-    def next_line(self, frame, line):
+    def next_line(self, frame: int, line: int) -> int:
         """First pixel-clock count of the next line; after the last one, of the frame to come."""
         if line + 1 < self.n_lines:
             ticks = int(self.line_starts[frame, line + 1])
@@ -130,10 +139,24 @@ class Scan:
 
 
 def make_scan(
-    nav_shape, *, dwell_time="10 us", sync="line-gate", tdc="tdc1-rise", both_edges=None,
-    line_flyback=None, frame_flyback=None, n_frames=1, pattern="raster", start_time=None,
-    line_jitter=0, edge_jitter=0, scan_delay=0, positions=None, frame_burst=None, seed=0,
-):  # fmt: skip
+    nav_shape: Sequence[int],
+    *,
+    dwell_time: Any = "10 us",
+    sync: str = "line-gate",
+    tdc: str = "tdc1-rise",
+    both_edges: bool | None = None,
+    line_flyback: Any = None,
+    frame_flyback: Any = None,
+    n_frames: int = 1,
+    pattern: str = "raster",
+    start_time: Any = None,
+    line_jitter: Any = 0,
+    edge_jitter: Any = 0,
+    scan_delay: Any = 0,
+    positions: ArrayLike | None = None,
+    frame_burst: tuple[int, Any] | None = None,
+    seed: int = 0,
+) -> Scan:
     """Plan a scan.
 
     Parameters
@@ -152,18 +175,18 @@ def make_scan(
         Kind of the edge that starts a line, position or frame.
     both_edges : bool, optional
         Record the opposite edge as well: at the line end, or in the middle of a position or of a
-        frame trigger's first position. When left out, true for the line gate only.
+        frame trigger's first position. When omitted, true for the line gate only.
     line_flyback : time, optional
-        From the end of a line to the next start; a fifth of the line when left out, none for pixel
+        From the end of a line to the next start; a fifth of the line when omitted, none for pixel
         trigger and shared clock.
     frame_flyback : time, optional
-        Extra time after the last line of a frame; when left out, as long as the burst.
+        Extra time after the last line of a frame; when omitted, as long as the burst.
     n_frames : int
         Passes over the same scan.
     pattern : {"raster", "serpentine"}
         Serpentine: every second line runs backwards.
     start_time : time, optional
-        Start of the first position on the detector's clock; 1 ms when left out, 0 for a shared
+        Start of the first position on the detector's clock; 1 ms when omitted, 0 for a shared
         clock. "26.84 s" puts the rollover of the pixel clock into the recording.
     line_jitter : time
         Standard deviation of the line starts, which the edges follow.
@@ -221,15 +244,23 @@ def make_scan(
     )  # fmt: skip
 
 
-def _check(nav_shape, sync, pattern, n_frames, positions, jitter, burst):
+def _check(
+    nav_shape: Sequence[int],
+    sync: str,
+    pattern: str,
+    n_frames: int,
+    positions: ArrayLike | None,
+    jitter: int,
+    burst: tuple[int, int],
+) -> None:
     if len(nav_shape) != 2 or min(nav_shape) < 1:
-        raise ValueError(f"nav_shape={nav_shape!r}: two positive numbers (y, x) are needed.")
+        raise ValueError(f"nav_shape={nav_shape!r}: expected two positive numbers (y, x).")
     if sync not in SYNC_KINDS:
-        raise ValueError(f"sync={sync!r} is none of {', '.join(SYNC_KINDS)}.")
+        raise ValueError(f"sync={sync!r} is not valid: must be one of {', '.join(SYNC_KINDS)}.")
     if pattern not in PATTERNS:
-        raise ValueError(f"pattern={pattern!r} is none of {', '.join(PATTERNS)}.")
+        raise ValueError(f"pattern={pattern!r} is not valid: must be one of {', '.join(PATTERNS)}.")
     if n_frames < 1:
-        raise ValueError(f"n_frames={n_frames!r}: at least one frame is needed.")
+        raise ValueError(f"n_frames={n_frames!r}: expected at least one frame.")
     if positions is not None and sync != "pixel-trigger":
         raise ValueError(f"positions needs sync='pixel-trigger'; sync is {sync!r}.")
     if jitter and sync in ("shared-clock", "frame-trigger", "periodic-line"):
@@ -238,17 +269,17 @@ def _check(nav_shape, sync, pattern, n_frames, positions, jitter, burst):
         raise ValueError(f"frame_burst: sync={sync!r} has no line edges for it to interrupt.")
 
 
-def _burst(frame_burst):
+def _burst(frame_burst: tuple[int, Any] | None) -> tuple[int, int]:
     if frame_burst is None:
         return 0, 0
     number, interval = frame_burst
     interval = whole_ticks(interval, "frame_burst")
     if number < 1 or interval < 2:
-        raise ValueError(f"frame_burst={frame_burst!r}: a number and an interval above 0 are needed.")
+        raise ValueError(f"frame_burst={frame_burst!r}: expected a number and an interval above 0.")
     return int(number), interval
 
 
-def _line_times(columns, dwell, sync, flyback):
+def _line_times(columns: int, dwell: Fraction, sync: str, flyback: Any) -> tuple[Fraction, Fraction, Fraction]:
     """Dwell time, active time and pitch of a line, as exactly as the edges can tell them."""
     if sync in ("line-gate", "periodic-line"):
         dwell = Fraction(round(dwell * columns), columns)
@@ -261,12 +292,12 @@ def _line_times(columns, dwell, sync, flyback):
     return dwell, active, pitch if sync == "frame-trigger" else _rounded(pitch, sync, dwell)
 
 
-def _rounded(duration, sync, dwell):
+def _rounded(duration: Fraction, sync: str, dwell: Fraction) -> Fraction:
     """A pause ends with an edge, thus on a whole tick, or on a step of the shared clock."""
     return ceil(duration / dwell) * dwell if sync == "shared-clock" else Fraction(ceil(duration))
 
 
-def _order(nav_shape, pattern, positions):
+def _order(nav_shape: Sequence[int], pattern: str, positions: ArrayLike | None) -> np.ndarray:
     n_positions = nav_shape[0] * nav_shape[1]
     if positions is None:
         order = np.arange(n_positions).reshape(nav_shape)
@@ -277,11 +308,11 @@ def _order(nav_shape, pattern, positions):
     if pattern != "raster":
         raise ValueError("positions already gives the order; leave pattern='raster'.")
     if order.ndim != 1 or not len(order) or order.min() < 0 or order.max() >= n_positions:
-        raise ValueError(f"positions: flat indices from 0 to {n_positions - 1} are needed for nav_shape {nav_shape}.")
+        raise ValueError(f"positions: expected flat indices from 0 to {n_positions - 1} for nav_shape {nav_shape}.")
     return order
 
 
-def _start(start_time, sync, least):
+def _start(start_time: Any, sync: str, least: int) -> int:
     if start_time is None:
         return 0 if sync == "shared-clock" else max(whole_ticks(3_840_000, "start_time"), least)
     start = whole_ticks(start_time, "start_time")
@@ -290,7 +321,9 @@ def _start(start_time, sync, least):
     return start
 
 
-def _line_starts(start, n_frames, lines, pitch, frame_pitch, dwell):
+def _line_starts(
+    start: int, n_frames: int, lines: int, pitch: Fraction, frame_pitch: Fraction, dwell: Fraction
+) -> tuple[np.ndarray, np.ndarray]:
     frames, line = np.arange(n_frames)[:, None], np.arange(lines)
     if pitch.denominator == frame_pitch.denominator == 1:
         starts = start + frames * int(frame_pitch) + line * int(pitch)

@@ -1,6 +1,10 @@
-"""The words of a stream that are no hits: edges, global time, shutter, heartbeat, acknowledgements."""
+"""The words of a stream that are not hits: edges, global time, shutter, heartbeat, acknowledgements."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +18,12 @@ from rsciio_tpx3.tpx3.packets import (
     encode_tdc_invalid,
 )
 from rsciio_tpx3.utils.clock import COARSE_TICKS, TICKS_PER_SECOND
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from rsciio_tpx3.simulate.edges import Edges
+
 
 __all__ = ["END_OF_READOUT", "ServiceWords", "service_words", "stale_words"]
 
@@ -40,13 +50,25 @@ class ServiceWords:
     word: np.ndarray
     edge: np.ndarray
 
-    def before(self, time):
+    def before(self, time: int) -> int:
         """How many words leave before a time."""
         return int(np.searchsorted(self.time, time))
 
 
-def service_words(edges, chips, start, end, *, edge_chips, disorder, global_time, control_words, part_ends, rng):
-    """All words that are no hits.
+def service_words(
+    edges: Edges,
+    chips: Sequence[int],
+    start: int,
+    end: int,
+    *,
+    edge_chips: Sequence[int],
+    disorder: int,
+    global_time: int | None,
+    control_words: bool,
+    part_ends: Sequence[int],
+    rng: np.random.Generator,
+) -> ServiceWords:
+    """All words that are not hits.
 
     Parameters
     ----------
@@ -82,13 +104,17 @@ def service_words(edges, chips, start, end, *, edge_chips, disorder, global_time
     return ServiceWords(*(column[order] for column in columns))
 
 
-def _group(time, chip, word, edge=-1):
+def _group(
+    time: ArrayLike, chip: int, word: ArrayLike, edge: ArrayLike = -1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     time, word = np.atleast_1d(np.asarray(time, np.int64)), np.atleast_1d(word)
     edge = np.broadcast_to(np.asarray(edge, np.int64), time.shape)
     return time, np.full(len(time), chip, np.int64), word, edge
 
 
-def _edge_groups(edges, edge_chips, disorder, rng):
+def _edge_groups(
+    edges: Edges, edge_chips: Sequence[int], disorder: int, rng: np.random.Generator
+) -> list[tuple[np.ndarray, ...]]:
     words = encode_tdc(edges.kind, edges.counter, edges.time)
     # a failed interpolation repeats the coarse time of the edge before
     stale = np.concatenate([edges.time[:1], edges.time[:-1]])
@@ -102,7 +128,9 @@ def _edge_groups(edges, edge_chips, disorder, rng):
     return groups
 
 
-def _global_groups(chips, start, end, interval, part_ends):
+def _global_groups(
+    chips: Sequence[int], start: int, end: int, interval: int, part_ends: Sequence[int]
+) -> list[tuple[np.ndarray, ...]]:
     times = np.arange(start, end, interval, dtype=np.int64)
     groups = []
     for n, chip in enumerate(chips):
@@ -121,7 +149,7 @@ def _global_groups(chips, start, end, interval, part_ends):
     return groups
 
 
-def _shutter_groups(chips, start, end):
+def _shutter_groups(chips: Sequence[int], start: int, end: int) -> list[tuple[np.ndarray, ...]]:
     beats = np.arange(start + TICKS_PER_SECOND, end, TICKS_PER_SECOND, dtype=np.int64)
     groups = []
     for chip in chips:
@@ -131,7 +159,7 @@ def _shutter_groups(chips, start, end):
     return groups
 
 
-def stale_words(chips, edge, counter, old_time):
+def stale_words(chips: Sequence[int], edge: str, counter: int, old_time: int) -> list[tuple[int, np.ndarray]]:
     """What is left in the buffers from before a clock reset, as in a real file.
 
     Parameters

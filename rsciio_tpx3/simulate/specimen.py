@@ -5,14 +5,21 @@ rings, diffuse background), all moved together by a local field. An electron cho
 a place in it, so the cost is that of the electrons, and no 4D array exists at any size.
 
 The numbers are chosen to look like a 4D STEM recording of a thin film with a heavy particle and to
-be easy to tell apart in virtual images; they are no fit to a material.
+be easy to tell apart in virtual images; they are not a fit to a material.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsciio_tpx3.utils.compiled import njit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 __all__ = ["PHASES", "Specimen", "specimen"]
 
@@ -51,22 +58,24 @@ class Specimen:
     deflection: float
 
     @property
-    def _unit(self):
+    def _unit(self) -> float:
         return float(min(self.sig_shape))
 
-    def coordinates(self, positions, shift=(0.0, 0.0)):
+    def coordinates(
+        self, positions: np.ndarray, shift: tuple[float, float] = (0.0, 0.0)
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Place in the field of view, 0..1 down and right, of flat positions moved by `shift`."""
         rows, columns = np.divmod(np.asarray(positions, np.int64), self.nav_shape[1])
         down = (rows + 0.5 + shift[0]) / self.nav_shape[0]
         return down, (columns + 0.5 + shift[1]) / self.nav_shape[1]
 
-    def phase(self, positions=None, shift=(0.0, 0.0)):
+    def phase(self, positions: np.ndarray | None = None, shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
         """Which of `PHASES` the beam is on.
 
         Parameters
         ----------
         positions : array of int, optional
-            Flat positions; the whole scan when left out.
+            Flat positions; the whole scan when omitted.
         shift : tuple of float
             Drift ``(y, x)`` in scan positions.
 
@@ -77,7 +86,7 @@ class Specimen:
         """
         return self._shaped(positions, lambda p: _phase(*self.coordinates(p, shift)))
 
-    def field(self, positions=None, shift=(0.0, 0.0)):
+    def field(self, positions: np.ndarray | None = None, shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
         """Shift of the pattern by the local field, ``(y, x)`` in detector pixels.
 
         Parameters are those of `phase`.
@@ -88,17 +97,17 @@ class Specimen:
         """
         return self._shaped(positions, lambda p: self.deflection * _field(*self.coordinates(p, shift)))
 
-    def _shaped(self, positions, function):
+    def _shaped(self, positions: np.ndarray | None, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         if positions is not None:
             return function(positions)
         values = function(np.arange(self.nav_shape[0] * self.nav_shape[1]))
         return values.reshape(self.nav_shape + values.shape[1:])
 
-    def brightness(self, positions, shift=(0.0, 0.0)):
+    def brightness(self, positions: np.ndarray, shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
         """Relative number of electrons that leave the specimen: 1 everywhere, none is absorbed."""
         return np.ones(len(positions))
 
-    def shares(self, positions, shift=(0.0, 0.0)):
+    def shares(self, positions: np.ndarray, shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
         """Share of bright-field disk, Bragg disks, rings and background, shape (n, 4)."""
         down, right = self.coordinates(positions, shift)
         phase = _phase(down, right)
@@ -110,7 +119,13 @@ class Specimen:
         halo = np.where(phase == 1, scattered * (1 - diffuse), 0.0)
         return np.stack([1.0 - scattered, ordered, halo, scattered * diffuse], axis=1)
 
-    def draw(self, positions, counts, rng, shift=(0.0, 0.0)):
+    def draw(
+        self,
+        positions: np.ndarray,
+        counts: np.ndarray,
+        rng: np.random.Generator,
+        shift: tuple[float, float] = (0.0, 0.0),
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Where on the detector electrons arrive.
 
         Parameters
@@ -135,7 +150,7 @@ class Specimen:
         )  # fmt: skip
         return y, x
 
-    def pattern(self, position, oversample=2):
+    def pattern(self, position: int, oversample: int = 2) -> np.ndarray:
         """The expected pattern of one position, for one electron in all.
 
         Parameters
@@ -170,7 +185,7 @@ class Specimen:
         return dense.reshape(height, oversample, width, oversample).mean(axis=(1, 3))
 
 
-def specimen(nav_shape, sig_shape, deflection=None):
+def specimen(nav_shape: tuple[int, int], sig_shape: tuple[int, int], deflection: float | None = None) -> Specimen:
     """The built-in specimen.
 
     Vacuum at the left, an amorphous film at the bottom, two grains above it that differ by 30
@@ -183,7 +198,7 @@ def specimen(nav_shape, sig_shape, deflection=None):
         Scan and detector ``(y, x)``.
     deflection : float, optional
         Shift by the field of a domain in detector pixels; 0.009 of the shorter detector side when
-        left out.
+        omitted.
 
     Returns
     -------
@@ -203,18 +218,18 @@ def specimen(nav_shape, sig_shape, deflection=None):
     """
     for name, shape in (("nav_shape", nav_shape), ("sig_shape", sig_shape)):
         if len(shape) != 2 or min(shape) < 1:
-            raise ValueError(f"{name}={shape!r}: two positive numbers (y, x) are needed.")
+            raise ValueError(f"{name}={shape!r}: expected two positive numbers (y, x).")
     if deflection is None:
         deflection = 0.009 * min(sig_shape)
     return Specimen(tuple(int(n) for n in nav_shape), tuple(int(n) for n in sig_shape), float(deflection))
 
 
-def _from_particle(down, right):
+def _from_particle(down: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     y, x = down - _PARTICLE[0], right - _PARTICLE[1]
     return y, x, np.hypot(y, x) / _PARTICLE[2]
 
 
-def _phase(down, right):
+def _phase(down: np.ndarray, right: np.ndarray) -> np.ndarray:
     phase = np.where(right < 0.50 + 0.3 * (down - 0.3), 2, 3)
     phase[_from_particle(down, right)[2] < 1] = 4
     phase[(phase != 4) & (down > 0.63 + 0.05 * np.sin(7 * right))] = 1
@@ -222,14 +237,14 @@ def _phase(down, right):
     return phase
 
 
-def _thickness(down, right, phase):
+def _thickness(down: np.ndarray, right: np.ndarray, phase: np.ndarray) -> np.ndarray:
     distance = _from_particle(down, right)[2]
     dome = 0.8 + 0.8 * np.sqrt(np.clip(1 - distance**2, 0, 1))
     wedge, waves = 0.5 + 0.9 * right, 0.75 + 0.15 * np.sin(25 * (down + 0.4 * right))
     return np.select([phase == 4, phase == 2, phase == 3, phase == 1], [dome, wedge, waves, 0.8])
 
 
-def _field(down, right):
+def _field(down: np.ndarray, right: np.ndarray) -> np.ndarray:
     """In units of the deflection: the domains, and a radial field with its peak at the rim."""
     wall = np.tanh((right - 0.42 - 0.25 * np.sin(3 * down)) / 0.04)
     inside = _phase(down, right) > 0
@@ -239,7 +254,7 @@ def _field(down, right):
     return np.stack([0.45 * domain + 0.7 * strength * y, 0.9 * domain + 0.7 * strength * x], axis=1)
 
 
-def _lattices():
+def _lattices() -> np.ndarray:
     """Bragg reflections of each crystal: (y, x, cumulated intensity), in units of the detector."""
     h, k = (m.ravel() for m in np.mgrid[-3:4, -3:4])
     h, k = h[(h != 0) | (k != 0)], k[(h != 0) | (k != 0)]
@@ -253,19 +268,30 @@ def _lattices():
     return out
 
 
-def _disk(radius, unit):
+def _disk(radius: np.ndarray, unit: float) -> np.ndarray:
     edge = _DISK_RADIUS * unit
     return (radius < edge) / (np.pi * edge**2)
 
 
-def _background(radius, unit):
+def _background(radius: np.ndarray, unit: float) -> np.ndarray:
     # screened Rutherford form: falls with the fourth power of the angle
     a = _DIFFUSE_RADIUS * unit
     return a**2 / (np.pi * (a**2 + radius**2) ** 2)
 
 
 @njit(nogil=True, cache=True)
-def _draw(rng, counts, shares, crystal, centre, lattices, rings, unit, y, x):
+def _draw(
+    rng: np.random.Generator,
+    counts: np.ndarray,
+    shares: np.ndarray,
+    crystal: np.ndarray,
+    centre: np.ndarray,
+    lattices: np.ndarray,
+    rings: np.ndarray,
+    unit: float,
+    y: np.ndarray,
+    x: np.ndarray,
+) -> None:
     i = 0
     for p in range(len(counts)):
         for _ in range(counts[p]):
@@ -277,7 +303,11 @@ def _draw(rng, counts, shares, crystal, centre, lattices, rings, unit, y, x):
                 if u >= shares[p, 0]:
                     table = lattices[crystal[p]]
                     v = rng.random()
-                    k = np.searchsorted(table[:, 2], v, side="right")
+                    k = 0
+                    while (
+                        k < len(table) - 1 and table[k, 2] <= v
+                    ):  # a few dozen: NumPy's search takes as long to compile as all else here
+                        k += 1
                     y0 += table[k, 0] * unit
                     x0 += table[k, 1] * unit
             elif u < shares[p, 2]:  # an amorphous ring

@@ -6,9 +6,12 @@ that never exceeds the disorder. Nothing here depends on how the words were hand
 any size give the same bytes.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +22,13 @@ from rsciio_tpx3.tpx3.packets import (
     encode_header,
     encode_hits,
 )
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from rsciio_tpx3.simulate.service import ServiceWords
+
 
 __all__ = ["PART_NAME", "StreamLayout", "StreamWriter"]
 
@@ -81,7 +91,7 @@ class StreamWriter:
     service : ServiceWords
     """
 
-    def __init__(self, paths, layout, service):
+    def __init__(self, paths: Sequence[str | os.PathLike], layout: StreamLayout, service: ServiceWords | None) -> None:
         self._paths = [Path(path) for path in paths]
         self._layout, self._service = layout, service
         self._hits = None  # columns that wait, first the time at which they leave
@@ -96,7 +106,7 @@ class StreamWriter:
         self.n_lost_hits = self.n_packets = 0
         self._next_part(0)
 
-    def write_chunk(self, chip, words):
+    def write_chunk(self, chip: int, words: np.ndarray) -> None:
         """Write one chunk at once, outside the order of time."""
         if self._layout.headerless:
             payload = words
@@ -109,7 +119,16 @@ class StreamWriter:
         self.n_packets += len(words) + self._counted
         payload.tofile(self._file)
 
-    def feed(self, leaves, chip, address, time, tot, columns, until):
+    def feed(
+        self,
+        leaves: np.ndarray,
+        chip: np.ndarray,
+        address: np.ndarray,
+        time: np.ndarray,
+        tot: np.ndarray,
+        columns: dict[str, np.ndarray],
+        until: int | None,
+    ) -> dict[str, np.ndarray]:
         """Take hits, and write what surely is complete.
 
         Parameters
@@ -141,20 +160,20 @@ class StreamWriter:
         order = self._write(ready, part)
         return {name: ready[name][order] for name in columns}
 
-    def finish(self):
+    def finish(self) -> None:
         """Close the last file."""
         self._next_part(len(self._paths))
 
-    def close(self):
+    def close(self) -> None:
         """Close the file that is open, as it is."""
         if self._file is not None:
             self._file.close()
 
     @property
-    def _counted(self):
+    def _counted(self) -> int:
         return int(self._layout.chunk_counts and not self._layout.headerless)
 
-    def _write(self, hits, words_of):
+    def _write(self, hits: dict[str, np.ndarray], words_of: slice) -> np.ndarray:
         """Write ready hits and service words; the order of the hits that are in the file."""
         service, slot_time = self._service, self._layout.slot
         leaves = np.concatenate([hits["leaves"], service.time[words_of]])
@@ -182,7 +201,7 @@ class StreamWriter:
         self.n_lost_hits += len(hits["chip"]) - len(hit_order)
         return hit_order
 
-    def _write_sorted(self, order, slots, chips, words):
+    def _write_sorted(self, order: np.ndarray, slots: np.ndarray, chips: np.ndarray, words: np.ndarray) -> np.ndarray:
         """Cut sorted words into chunks and write them; the order in the file."""
         layout = self._layout
         starts, lengths = _cut(slots, chips, layout.max_words - self._counted)
@@ -198,7 +217,7 @@ class StreamWriter:
         self._write_chunks(chip[sequence], numbers[sequence], lengths[sequence], words[order])
         return order
 
-    def _number(self, chip):
+    def _number(self, chip: np.ndarray) -> np.ndarray:
         numbers = np.empty(len(chip), np.int64)
         for c in np.unique(chip):
             here = np.flatnonzero(chip == c)
@@ -206,7 +225,7 @@ class StreamWriter:
             self._numbers[c] += len(here)
         return numbers
 
-    def _is_lost(self, chip, numbers):
+    def _is_lost(self, chip: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         if self._explicit is None:
             lost = _random(self._layout.seed + _LOST, chip, numbers) < self._layout.lost
         else:
@@ -215,7 +234,7 @@ class StreamWriter:
         self.lost_chunks += list(zip(chip[lost].tolist(), numbers[lost].tolist(), strict=True))
         return lost
 
-    def _write_chunks(self, chip, numbers, lengths, words):
+    def _write_chunks(self, chip: np.ndarray, numbers: np.ndarray, lengths: np.ndarray, words: np.ndarray) -> None:
         self.n_packets += len(words) + self._counted * len(chip)
         if self._layout.headerless:
             words.tofile(self._file)
@@ -230,7 +249,7 @@ class StreamWriter:
             out[heads + 1] = encode_chunk_count(numbers)
         out.tofile(self._file)
 
-    def _next_part(self, part):
+    def _next_part(self, part: int) -> None:
         """Close files up to `part` and open it; files that get no data are closed properly too."""
         while self._part < part:
             if self._file is not None:
@@ -244,7 +263,7 @@ class StreamWriter:
                 np.array([self._layout.start_stamp], np.uint64).tofile(self._file)
 
 
-def _cut(slots, chips, size):
+def _cut(slots: np.ndarray, chips: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Starts and lengths of chunks: one slot of one chip each, of at most `size` words."""
     change = np.flatnonzero((np.diff(slots) != 0) | (np.diff(chips) != 0)) + 1
     groups = np.concatenate([[0], change])
@@ -255,13 +274,13 @@ def _cut(slots, chips, size):
     return groups[group] + nth * size, np.minimum(lengths[group] - nth * size, size)
 
 
-def _ranges(starts, lengths):
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """All indices of the ranges, one after the other."""
     shift = starts - (np.cumsum(lengths) - lengths)
     return np.arange(lengths.sum()) + np.repeat(shift, lengths)
 
 
-def _random(seed, a, b):
+def _random(seed: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """One number from 0 to 1 for each pair, by the splitmix64 finaliser; independent of any order."""
     with np.errstate(over="ignore"):
         z = np.asarray(b, np.uint64) * np.uint64(0x9E3779B97F4A7C15)

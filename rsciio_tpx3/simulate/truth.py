@@ -1,7 +1,8 @@
-"""What really happened in a simulated recording, kept beside the file."""
+"""What really happened in a simulated recording, kept next to the file."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,20 +87,20 @@ class Truth:
     lost_chunks: tuple
 
     @property
-    def n_positions(self):
+    def n_positions(self) -> int:
         """Positions of all frames."""
         return int(np.prod(self.nav_shape))
 
-    def _columns(self, what):
+    def _columns(self, what: str) -> tuple[np.ndarray, np.ndarray]:
         if what not in ("hits", "electrons"):
-            raise ValueError(f"what={what!r} is none of 'hits', 'electrons'.")
+            raise ValueError(f"what={what!r} is not valid: must be one of 'hits', 'electrons'.")
         if len(self.hit_position) != self.n_hits or len(self.electron_position) != self.n_electrons:
             raise ValueError("The columns of this recording were not kept; simulate it with keep_truth=True.")
         if what == "hits":
             return self.hit_position, self.hit_pixel
         return self.electron_position, self.electron_pixel
 
-    def counts(self, what="hits"):
+    def counts(self, what: str = "hits") -> np.ndarray:
         """Number of hits or electrons on the detector at each position.
 
         Parameters
@@ -114,7 +115,7 @@ class Truth:
         inside = position[(position >= 0) & (pixel >= 0)]
         return np.bincount(inside, minlength=self.n_positions).reshape(self.nav_shape)
 
-    def csr(self, what="hits", values="counts"):
+    def csr(self, what: str = "hits", values: str = "counts") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All frames as one CSR matrix with sorted indices and merged entries.
 
         Parameters
@@ -159,7 +160,7 @@ class Collector:
         A folder takes one raw file a column, which `finish` maps into memory.
     """
 
-    def __init__(self, keep):
+    def __init__(self, keep: bool | str | Path) -> None:
         self._types = HIT_COLUMNS | ELECTRON_COLUMNS
         self._keep = keep is True or not isinstance(keep, bool)
         self._folder = None if isinstance(keep, bool) else Path(keep)
@@ -170,10 +171,10 @@ class Collector:
             self._files = {name: open(self._path(name), "wb") for name in self._types}
         self.n_hits = self.n_electrons = 0
 
-    def _path(self, name):
+    def _path(self, name: str) -> Path:
         return self._folder / f"{name}.{np.dtype(self._types[name]).name}"
 
-    def add(self, **columns):
+    def add(self, **columns: Any) -> None:
         """Append arrays to the columns of the same names."""
         self.n_hits += len(columns.get("hit_time", ()))
         self.n_electrons += len(columns.get("electron_time", ()))
@@ -184,13 +185,13 @@ class Collector:
             elif self._keep:
                 self._parts[name].append(values)
 
-    def finish(self):
+    def finish(self) -> dict[str, np.ndarray]:
         """All columns by name."""
         for file in self._files.values():
             file.close()
         return {name: self._column(name, dtype) for name, dtype in self._types.items()}
 
-    def _column(self, name, dtype):
+    def _column(self, name: str, dtype: type) -> np.ndarray:
         if self._folder is not None:
             empty = self._path(name).stat().st_size == 0  # which cannot be mapped
             return np.empty(0, dtype) if empty else np.memmap(self._path(name), dtype, "r")

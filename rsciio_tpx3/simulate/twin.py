@@ -5,8 +5,11 @@ arrays have x before y. temgym-core counts in metres and radians, with z along t
 the descriptions are plain numbers, to be passed to their classes.
 """
 
+from __future__ import annotations
+
 import os
 import re
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,14 +21,20 @@ from rsciio_tpx3.simulate.recording import recording
 from rsciio_tpx3.simulate.scan import SYNC_KINDS
 from rsciio_tpx3.utils.files import write_text
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rsciio_tpx3.simulate.truth import Truth
+
+
 __all__ = ["abtem_setup", "on_detector", "recording_like", "temgym_setup"]
 
 _CHIP = re.compile(r"chip (\d+): x (\d+), y (\d+), (\w+)")
-# what belongs to one recording and is no part of a set-up
+# what belongs to one recording and is not part of a set-up
 _OF_ONE_RECORDING = ("date", "time", "time_zone", "title", "notes")
 
 
-def abtem_setup(signal):
+def abtem_setup(signal: Any) -> dict[str, dict]:
     """Arguments for abTEM that describe the set-up of a signal.
 
     Parameters
@@ -74,7 +83,7 @@ def abtem_setup(signal):
     }
 
 
-def temgym_setup(signal):
+def temgym_setup(signal: Any) -> dict[str, dict]:
     """Arguments for temgym-core that describe the set-up of a signal.
 
     Parameters
@@ -119,7 +128,9 @@ def temgym_setup(signal):
     }
 
 
-def on_detector(signal, patterns, sampling, center=None):
+def on_detector(
+    signal: Any, patterns: np.ndarray, sampling: Sequence[float], center: Sequence[float] | None = None
+) -> np.ndarray:
     """Simulated patterns as the pixels of a real detector see them.
 
     Parameters
@@ -153,13 +164,15 @@ def on_detector(signal, patterns, sampling, center=None):
     return made
 
 
-def recording_like(path, signal, intensity=None, overwrite=False, **options):
+def recording_like(
+    path: str | os.PathLike, signal: Any, intensity: Any = None, overwrite: bool = False, **options: Any
+) -> Truth:
     """Simulate a recording with the set-up and the metadata of a real one.
 
     Parameters
     ----------
     path : path-like
-        Of the new recording. A file of the metadata is written beside it, which loading finds.
+        Of the new recording. A file of the metadata is written next to it, which loading finds.
     signal : HyperSpy signal or RosettaSciIO signal dictionary
         The real one.
     intensity : array-like, optional
@@ -177,7 +190,7 @@ def recording_like(path, signal, intensity=None, overwrite=False, **options):
     Raises
     ------
     FileExistsError
-        If the recording or the file beside it exists, and `overwrite` is False.
+        If the recording or the file next to it exists, and `overwrite` is False.
     """
     beside = sidecar_path(path)
     for name in (os.fspath(path), beside):
@@ -201,7 +214,7 @@ def recording_like(path, signal, intensity=None, overwrite=False, **options):
     return truth
 
 
-def _known(signal, purpose):
+def _known(signal: Any, purpose: str) -> dict:
     refuse_reversed(signal)
     values = data_values(signal)
     lacking = missing(values, purpose)
@@ -212,15 +225,15 @@ def _known(signal, purpose):
     return values
 
 
-def _shapes(signal):
+def _shapes(signal: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """((ny, nx), (height, width)); of several frames over a scan, the scan."""
     shape = (signal["data"] if isinstance(signal, dict) else signal.data).shape
     if len(shape) < 4:
-        raise ValueError(f"a scan with two axes is needed; the data have the shape {shape}.")
+        raise ValueError(f"expected a scan with two axes; the data have the shape {shape}.")
     return tuple(shape[-4:-2]), tuple(shape[-2:])
 
 
-def _angles(values, sig_shape):
+def _angles(values: dict, sig_shape: tuple[int, ...]) -> list[np.ndarray]:
     """Scattering angle of each row and column in mrad, linear as the calibrated axes are."""
     scale = np.arctan(values["pixel_pitch"] / values["camera_length"]) * 1e3
     return [
@@ -228,11 +241,11 @@ def _angles(values, sig_shape):
     ]
 
 
-def _layout(values):
+def _layout(values: dict) -> str | list[dict]:
     """Name, or table of chips, of the detector."""
     if values.get("layout") != "table":
         return values.get("layout", "quad")
     rows = [_CHIP.match(text) for text in values.get("layout_table", ())]
     if not rows or None in rows:
-        raise ValueError("the detector's layout is a table that the metadata do not tell. Pass layout=[...].")
+        raise ValueError("the detector's layout is a table that the metadata do not give. Pass layout=[...].")
     return [{"chip": int(m[1]), "x": int(m[2]), "y": int(m[3]), "orientation": m[4]} for m in rows]

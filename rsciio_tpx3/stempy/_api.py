@@ -40,7 +40,7 @@ _RECORD = "rsciio_tpx3/record"
 _RECORD_SUM = "rsciio_tpx3/sha256"
 _MOST_RECORD = 1 << 26
 _MOST_NUMBER = 1 << 31  # of pixels or positions along one side
-_MOST_ROWS = 32  # rows a position that version 3 should have: every one costs 16 bytes, empty or not
+_MOST_ROWS = 32  # rows per position that version 3 should have: every one costs 16 bytes, empty or not
 
 
 @checks_options
@@ -82,7 +82,7 @@ def file_reader(
     Raises
     ------
     Tpx3FormatError
-        If the file is no stempy file, its rows do not fit its scan or lie in other files, or it is damaged.
+        If the file is not a stempy file, its rows do not fit its scan or lie in other files, or it is damaged.
     LossError
         If a part of the rows was never written, or is cut off.
     LimitError
@@ -95,7 +95,7 @@ def file_reader(
     """
     check_one_file("filename", filename)
     refuse_unknown(kwds, file_reader, "stempy files")
-    account = gather(filename, metadata, metadata_from, calibrate)
+    known = gather(filename, metadata, metadata_from, calibrate)
     guard_hdf5(guard, filename)
     found = _look(filename, allow_external)
     sig_shape = found["sig_shape"]
@@ -103,7 +103,7 @@ def file_reader(
         sig_shape = tuple(int(n) for n in signal_shape)[::-1]
     if sig_shape is None:
         raise ValueError(
-            f"{os.path.basename(filename)!r} does not tell the shape of the detector. Pass signal_shape=(x, y)."
+            f"{os.path.basename(filename)!r} does not give the shape of the detector. Pass signal_shape=(x, y)."
         )
     n_positions, record = math.prod(found["scan_shape"]), None
     if keep_flyback and signal_shape is None:
@@ -128,7 +128,7 @@ def file_reader(
         {"stempy": found["metadata"]},
         lazy,
         chunks,
-        account,
+        known,
     )
 
 
@@ -143,16 +143,18 @@ def _look(filename: str | os.PathLike, allow_external: bool) -> dict:
         missing = [n for n, item in ((FRAMES, frames), (POSITIONS, positions)) if not hasattr(item, "dtype")]
         if missing:
             raise Tpx3FormatError(
-                f"{stamp.name!r} has no {' and no '.join(missing)}: it holds no counted data of stempy. Files with "
+                f"{stamp.name!r} has no {' and no '.join(missing)}: it is not counted data of stempy. Files with "
                 "uncounted frames are read by stempy itself."
             )
         version = whole(attribute(file, "version")) if "version" in file.attrs else 1
         if version not in (1, 2, 3):
             raise Tpx3FormatError(f"{stamp.name!r} has version {version}; versions 1, 2 and 3 are known.")
         if h5py.check_vlen_dtype(frames.dtype) is None:
-            raise Tpx3FormatError(f"{FRAMES} of {stamp.name!r} is no list of rows but {frames.dtype} {frames.shape}.")
+            raise Tpx3FormatError(
+                f"{FRAMES} of {stamp.name!r} is not a list of rows but {frames.dtype} {frames.shape}."
+            )
         if frames.ndim != 1:
-            raise Tpx3FormatError(f"{FRAMES} of {stamp.name!r} has shape {frames.shape}; a list of rows is needed.")
+            raise Tpx3FormatError(f"{FRAMES} of {stamp.name!r} has shape {frames.shape}; expected a list of rows.")
         scan = _pair(positions, stamp.name)
         if scan is None:
             raise Tpx3FormatError(f"{POSITIONS} of {stamp.name!r} has no attributes Nx and Ny: the scan is not known.")
@@ -174,7 +176,7 @@ def _pair(item: h5py.Dataset, name: str) -> tuple[int, ...] | None:
     if any(n is None or not 0 <= n < _MOST_NUMBER for n in found):
         raise Tpx3FormatError(
             f"attributes Nx and Ny of {item.name} in {name!r} are {attribute(item, 'Nx')!r:.80} and "
-            f"{attribute(item, 'Ny')!r:.80}; whole numbers are needed. The file is damaged."
+            f"{attribute(item, 'Ny')!r:.80}; expected integers. The file is damaged."
         )
     return found
 
@@ -185,14 +187,14 @@ def _metadata(file: h5py.Group, allow_external: bool) -> dict[str, dict[str, int
         item = find(file, "metadata", allow_external)
         return {} if item is None else plain(tree(item, allow_external))
     except Exception as error:
-        _logger.warning(f"metadata of {os.path.basename(file.filename)!r} are left out: {error}")
+        _logger.warning(f"metadata of {os.path.basename(file.filename)!r} are excluded: {error}")
         return {}
 
 
 def _record(file: h5py.Group, name: str) -> str | None:
     """What our writer noted, or None; refused where it is not what was written."""
     try:
-        record, told = (find(file, path) for path in (_RECORD, _RECORD_SUM))
+        record, stored = (find(file, path) for path in (_RECORD, _RECORD_SUM))
     except LossError:
         raise
     except Tpx3FormatError:
@@ -200,7 +202,7 @@ def _record(file: h5py.Group, name: str) -> str | None:
     if not hasattr(record, "dtype"):
         return None
     record = value(record, _MOST_RECORD)
-    if hasattr(told, "dtype") and value(told) != _sum_of(record):
+    if hasattr(stored, "dtype") and value(stored) != _sum_of(record):
         raise Tpx3FormatError(f"{_RECORD} of {name!r} is not what was written: its SHA-256 differs. Copy it again.")
     return record
 
@@ -236,7 +238,7 @@ def file_writer(
     Raises
     ------
     ValueError
-        If values are no counts, or the signal has no two detector axes.
+        If values are not counts, or the signal has no two detector axes.
 
     Examples
     --------
@@ -246,7 +248,7 @@ def file_writer(
     import h5py
 
     if version not in ("auto", 1, 2, 3):
-        raise ValueError(f"version={version!r} is none of 'auto', 1, 2, 3.")
+        raise ValueError(f"version={version!r} is not valid: must be one of 'auto', 1, 2, 3.")
     nav_shape, sig_shape = check_layout(signal)
     data = signal["data"]
     highest = _highest(data, show_progressbar) if version in ("auto", 3) else 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,8 +66,8 @@ def row_lengths(path: str | os.PathLike, name: str, allow_external: bool = False
                 "holds. It is damaged; copy it again."
             )
         # what the library says of a few rows holds what was read against the file
-        asked = {0, len(lengths) // 2, len(lengths) - 1} if len(lengths) else set()
-        return lengths if all(len(dataset[row]) == lengths[row] for row in asked) else None
+        sampled = {0, len(lengths) // 2, len(lengths) - 1} if len(lengths) else set()
+        return lengths if all(len(dataset[row]) == lengths[row] for row in sampled) else None
 
 
 def _pieces(file: h5py.Group, dataset: h5py.Dataset) -> list[tuple[int, int, int]] | None:
@@ -82,7 +82,7 @@ def _pieces(file: h5py.Group, dataset: h5py.Dataset) -> list[tuple[int, int, int
         return None if offset is None or dataset.external else [(0, offset, len(dataset))]
     found = []
 
-    def note(chunk) -> None:
+    def note(chunk: Any) -> None:
         found.append((chunk.chunk_offset[0], chunk.byte_offset, math.prod(dataset.chunks)))
 
     if hasattr(h5py.h5d.DatasetID, "chunk_iter"):

@@ -59,8 +59,8 @@ class StempySink:
         low, high = (int(data.min()), int(data.max())) if len(data) else (0, 0)
         if data.dtype.kind not in "biu" or low < 0 or high > np.iinfo(np.int32).max:
             raise ValueError(
-                f"stempy files hold counted electrons; found values of type {data.dtype} from {low} to {high}. Counts "
-                "of 0 and more are needed; save other values as raw_csr."
+                f"stempy files hold counted electrons; found values of type {data.dtype} from {low} to {high}. "
+                "Expected counts of 0 or more; save other values as raw_csr."
             )
         counts = data.astype(np.int32)
         rows = np.arange(frames.n_frames)
@@ -70,7 +70,7 @@ class StempySink:
             return listed, rows, frames.n_frames, row_sums(listed)
         layers = range(self._k if self.version == 3 else max(high, 1))
         if self.version == 3 and high > self._k:
-            raise ValueError(f"a pixel counts {high}, more than the {self._k} rows a position that were announced.")
+            raise ValueError(f"a pixel counts {high}, more than the {self._k} rows per position that were announced.")
         parts, owners = [], []
         for layer in layers:
             # the n-th row of a position lists the pixels that count n or more
@@ -137,7 +137,7 @@ def sum_of_lengths(lengths: ArrayLike, before: int = 0) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _layer(counts, indices, indptr, layer):
+def _layer(counts: np.ndarray, indices: np.ndarray, indptr: np.ndarray, layer: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels that count more than `layer`, and where each row of them begins."""
     kept = np.empty(len(indices), np.uint32)
     ends = np.empty(len(indptr), np.int64)

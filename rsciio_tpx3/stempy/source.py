@@ -46,7 +46,7 @@ class _Rows:
         self._sums = find(file, ROW_SUMS)
         self._name = name
         if self._sums is not None and getattr(self._sums, "shape", None) != self._frames.shape:
-            # a program that appended or left out rows does not know of them
+            # a program that appended or removed rows does not know of them
             self._sums = None
 
     def __getitem__(self, span: slice) -> np.ndarray:
@@ -73,7 +73,7 @@ class StempySource(FrameSource):
         ``(y, x)`` of the whole scan in the file.
     sig_shape : tuple of int
     dtype : numpy.dtype, optional
-        Of the counts; by default the smallest unsigned one that the number of rows a position allows,
+        Of the counts; by default the smallest unsigned one that the number of rows per position allows,
         or uint16 where rows may repeat a pixel.
     keep_flyback : bool
         False leaves out the last scan column.
@@ -120,7 +120,7 @@ class StempySource(FrameSource):
         self.dtype = np.dtype(dtype if dtype is not None else np.min_scalar_type(largest))
         self._electrons = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {**self.__dict__, "_electrons": None}
 
     def __dask_tokenize__(self) -> Any:
@@ -181,8 +181,8 @@ class StempySource(FrameSource):
         with open_hdf5(self.stamp, EXPECTED) as file:
             sums = find(file, ROW_SUMS)
             known = getattr(sums, "shape", None) == lengths.shape
-            told = whole(attribute(sums, SUM_OF_LENGTHS)) if known else None
-        if told is not None and told != sum_of_lengths(lengths):
+            stored = whole(attribute(sums, SUM_OF_LENGTHS)) if known else None
+        if stored is not None and stored != sum_of_lengths(lengths):
             raise Tpx3FormatError(
                 f"{FRAMES} of {self.stamp.name!r} has rows of other lengths than were written: their checksum differs. "
                 "The file is damaged; copy it again."
@@ -223,14 +223,14 @@ class StempySource(FrameSource):
             n_rows, listed = len(frames), None
             if n_positions > _FREE_POSITIONS + self.stamp.size + sum(stamp.size for stamp in others):
                 raise LimitError(
-                    f"attributes Nx and Ny of {POSITIONS} in {self.stamp.name!r} tell {n_positions} scan positions, "
+                    f"attributes Nx and Ny of {POSITIONS} in {self.stamp.name!r} give {n_positions} scan positions, "
                     f"out of all proportion to a file of {self.stamp.size} bytes. One of them is damaged."
                 )
             if self.version < 3:
                 if positions.shape != (n_rows,):
                     raise Tpx3FormatError(
                         f"{self.stamp.name!r} lists {positions.size} scan positions of type {positions.dtype} for "
-                        f"{n_rows} rows; one whole number a row is needed."
+                        f"{n_rows} rows; expected one integer per row."
                     )
                 others += check_stored(positions, self.allow_external)
                 listed = positions[()]
@@ -248,7 +248,7 @@ class StempySource(FrameSource):
         if listed is None:
             if n_positions == 0 or n_rows % n_positions:
                 raise Tpx3FormatError(
-                    f"{self.stamp.name!r} has {n_rows} rows, no multiple of its {n_positions} scan positions. The "
+                    f"{self.stamp.name!r} has {n_rows} rows, not a multiple of its {n_positions} scan positions. The "
                     "attributes Nx and Ny of scan_positions may be wrong, or the file is cut."
                 )
             self._rows_of_a_position = n_rows // n_positions

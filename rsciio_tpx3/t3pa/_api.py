@@ -16,7 +16,8 @@ from rsciio_tpx3.utils.follow import stamp_of
 from rsciio_tpx3.utils.paths import need_file
 
 if TYPE_CHECKING:
-    from rsciio_tpx3.metadata.values import Told
+    from rsciio_tpx3.metadata.values import SourceValues
+    from rsciio_tpx3.utils.files import FileStamp
 
 
 __all__ = ["FORMAT", "available_signals", "file_info", "file_reader"]
@@ -35,14 +36,16 @@ def _one_file(filename: str | os.PathLike) -> str:
     return need_file(filename)
 
 
-def _pixet_items(filename: str | os.PathLike) -> list[Told] | tuple:
+def _pixet_items(filename: str | os.PathLike) -> list[SourceValues] | tuple:
     """What Pixet's own sidecars tell."""
     path = os.fspath(filename)
     items = read_sidecars(path)
     return [read_items(items, f"{os.path.basename(path)}.info, .dsc (Pixet)")] if items else ()
 
 
-def _unread(filename: str | os.PathLike, layout, toa_bits, measurement, cache, **_: Any):
+def _unread(
+    filename: str | os.PathLike, layout: Any, toa_bits: int | None, measurement: int | None, cache: bool | str, **_: Any
+) -> list[FileStamp] | None:
     """The file as it is now, if its index is not in the cache; see `EventFormat`."""
     stamp = stamp_of(filename)
     open_records(stamp)  # says so where it is none of these formats
@@ -95,27 +98,27 @@ FORMAT = EventFormat(
         "orientation": (
             "str",
             'Turn of the detector: "up", "left", "down", "right", and with "_mirrored"; "up" unless a '
-            "sidecar tells otherwise.",
+            "sidecar says otherwise.",
         ),
         "follow": (
             "bool",
             "The file is still being written. What is there now is loaded; a row or record that is not yet "
-            "whole is no damage, and the file may grow. `hyperspy_sparse.refresh` gives a new signal with "
+            "whole is not damage, and the file may grow. `hyperspy_sparse.refresh` gives a new signal with "
             "what came since.",
         ),
     },
     summary="Read an Advacam hit list as a 4D STEM data set of sparse frames.",
     filename_text=(
         "str or Path",
-        "A `.t3pa` or `.t3p` file. Sidecars beside it (``.info``, ``.dsc``) are read too.",
+        "A `.t3pa` or `.t3p` file. Sidecars next to it (``.info``, ``.dsc``) are read too.",
     ),
     notes="Hit lists have no trigger edges: scan unit and detector run from one clock and start together, so the "
     "position follows from the dwell time. Options that need trigger edges say so.",
     raises={
-        "Tpx3FormatError": "If the file is no hit list, is damaged, or is a `.t3r`.",
+        "Tpx3FormatError": "If the file is not a hit list, is damaged, or is a `.t3r`.",
         "ScanSyncError": "If shape or dwell time are missing.",
         "UnitError": "If a time or another quantity has no unit, or a wrong one.",
-        "MetadataConflictError": "If files beside the recording disagree on what decides where hits go.",
+        "MetadataConflictError": "If files next to the recording disagree on what decides where hits go.",
     },
     example=""">>> import hyperspy.api as hs
 >>> s = hs.load("scan.t3pa", navigation_shape=(256, 256), dwell_time="6 us")  # doctest: +SKIP""",

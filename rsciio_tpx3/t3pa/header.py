@@ -75,7 +75,7 @@ def read_form(file: BinaryIO, end: int, name: str) -> TextForm | None:
     Raises
     ------
     Tpx3FormatError
-        If this is no text, or its columns are not known.
+        If this is not text, or its columns are not known.
     """
     begin, names = _skip_names(file, end, name)
     rows = _first_rows(file, begin, end, name)
@@ -96,14 +96,14 @@ def _line(file: BinaryIO, end: int, name: str) -> bytes:
         raise Tpx3FormatError(f"{name!r} is text of 16 bits a letter (UTF-16). Save it as plain text or UTF-8.")
     if b"\0" in line:
         raise Tpx3FormatError(
-            f"{name!r} is no text (byte {start + line.index(0)} is 0): a .t3pa file begins with a line of names. "
+            f"{name!r} is not text (byte {start + line.index(0)} is 0): a .t3pa file begins with a line of names. "
             "Binary lists end in .t3p."
         )
     if len(line) == LONGEST_LINE:
         ends = " Its lines end with CR alone: save it with LF or CRLF." if b"\r" in line[:-1] else ""
         raise Tpx3FormatError(
-            f"{name!r} is no text of rows: the line at byte {start} is longer than {LONGEST_LINE} bytes, where a .t3pa "
-            f"file has at most six numbers on a line.{ends}"
+            f"{name!r} is not a table of rows: the line at byte {start} is longer than {LONGEST_LINE} bytes, where a "
+            f".t3pa file has at most six numbers on a line.{ends}"
         )
     return line
 
@@ -117,14 +117,16 @@ def _skip_names(file: BinaryIO, end: int, name: str) -> tuple:
         text = line.removeprefix(_BYTE_ORDER_MARK).decode("latin-1").strip() if begin == 0 else line.decode("latin-1")
         text = text.strip()
         if not line or text[:1].isdigit():
-            # a mark before the first digit is no part of the number
+            # a mark before the first digit is not part of the number
             marked = begin == 0 and line.startswith(_BYTE_ORDER_MARK)
             return begin + len(_BYTE_ORDER_MARK) * marked, names
         if text:
             names = _split_names(text) or names
         if text and not text.startswith("#"):
             return file.tell(), names or [text[:40]]
-    raise Tpx3FormatError(f"{name!r} has more than {_MOST_COMMENTS} lines before its first row: this is no .t3pa file.")
+    raise Tpx3FormatError(
+        f"{name!r} has more than {_MOST_COMMENTS} lines before its first row: this is not a .t3pa file."
+    )
 
 
 def _split_names(text: str) -> list[str]:

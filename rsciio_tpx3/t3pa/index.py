@@ -159,7 +159,7 @@ class _Pass:
             self.counts[key] += n
 
     def _first_reference(self, bits: int, toa: int) -> int:
-        """Where the first hit of a block is looked for by a clock: beside the hit before it, or in the first turn."""
+        """Where the first hit of a block is looked for by a clock: next to the hit before it, or in the first turn."""
         first = self.reference[bits]
         return int(toa % (1 << min(bits, _MOST_BITS))) * COARSE_TICKS if first is None else first
 
@@ -218,7 +218,7 @@ class _Pass:
             self.steps_back = (self.steps_back + (before[back] - toa[back]).tolist())[-_MOST_STEPS:]
 
     def refuse_other_kinds(self, name: str) -> None:
-        """Raise where most rows are no hits, or where a column means something else."""
+        """Raise where most rows are not hits, or where a column means something else."""
         counts = self.counts
         unknown, in_overflow = counts["rows_unknown"], counts["chip_in_overflow"]
         if in_overflow > 0.9 * unknown and not self.by_chip:
@@ -230,9 +230,9 @@ class _Pass:
         good = counts["hits"] + counts["service_rows"]
         if bad > good:
             raise Tpx3FormatError(
-                f"{name!r} is no hit list of a known form: {bad} of its {bad + good} rows or records are neither hits "
-                f"nor known service rows. The first is this one: {self.first_damaged or self.first_odd} Its columns "
-                "may be in another order, or its records of another size."
+                f"{name!r} is not a hit list of a known form: {bad} of its {bad + good} rows or records are neither "
+                f"hits nor known service rows. The first is this one: {self.first_damaged or self.first_odd} Its "
+                "columns may be in another order, or its records of another size."
             )
 
     def report(self, losses: Losses, records: BinaryRecords | TextRecords) -> None:
@@ -263,8 +263,8 @@ class _Pass:
         if n:
             losses.add(
                 "rows_of_wrong_time", n,
-                f"{counted(n, 'hit')} of {name!r} have a time that is more than a second from those beside them, which "
-                f"agree: {self.first_odd} Such a time is damaged.",
+                f"{counted(n, 'hit')} of {name!r} have a time that is more than a second from those next to them, "
+                f"which agree: {self.first_odd} Such a time is damaged.",
             )  # fmt: skip
 
     def report_steps_back(self, losses: Losses, bits: int, name: str) -> None:
@@ -281,7 +281,7 @@ class _Pass:
 
 
 def _described(rows: Columns, i: int) -> str:
-    """A row that is no hit: where it is, what it holds, and what is possible."""
+    """A row that is not a hit: where it is, what it holds, and what is possible."""
     values = (("Matrix Index", rows.pixel), ("ToA", rows.toa), ("ToT", rows.tot), ("FToA", rows.ftoa))
     text = ", ".join(f"{name} {column[i]}" for name, column in values)
     return (

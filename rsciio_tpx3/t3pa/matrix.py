@@ -41,8 +41,8 @@ def matrix_layout(layout: Any, orientation: str = "up") -> Layout:
         return make_layout(layout, orientation=orientation)
     if layout not in SIDES:
         raise ValueError(
-            f"layout={layout!r} is none of 'single' (256 x 256), 'quad' (a matrix of 512 x 512), "
-            f"{', '.join(map(repr, _BY_CHIP))}, and no table of chips."
+            f"layout={layout!r} is not valid: must be one of 'single' (256 x 256), 'quad' (a matrix of 512 x 512), "
+            f"{', '.join(map(repr, _BY_CHIP))}, or a table of chips."
         )
     chips = [{"chip": y * 2 + x, "x": x * CHIP_SIZE, "y": y * CHIP_SIZE} for y in (0, 1) for x in (0, 1)]
     return make_layout("single" if layout == "single" else chips, orientation=orientation)
@@ -99,24 +99,24 @@ def matrix_name(layout: Any, sidecar: dict, found: dict, n_hits: int, losses: Lo
     if is_by_chip(layout):
         _need_places(layout, found["largest_pixel"], name)
         return layout
-    told = layout or {side: key for key, side in SIDES.items()}.get(sidecar.get("width"))
-    matrix_layout(told or "single")  # refuses what is none
+    chosen = layout or {side: key for key, side in SIDES.items()}.get(sidecar.get("width"))
+    matrix_layout(chosen or "single")  # refuses what is none
     above, width = found["above_one_chip"], _width(found)
     few = 0 < above <= max(1, _FEW * n_hits) and n_hits > 1 and width != 2 * CHIP_SIZE
-    if told is None:
-        told = "quad" if above and not (few and width == CHIP_SIZE) else "single"
-        _ask(told, above, width, name)
-    elif told == "quad" and above and width == CHIP_SIZE:
+    if chosen is None:
+        chosen = "quad" if above and not (few and width == CHIP_SIZE) else "single"
+        _ask(chosen, above, width, name)
+    elif chosen == "quad" and above and width == CHIP_SIZE:
         _logger.warning(
             f"{name!r}: neighbouring hits differ by 256 in their matrix index, as where pixels are numbered chip by "
-            f"chip; it is read as a matrix of 512 columns, as told. {PLACE_OF_CHIPS}"
+            f"chip; it is read as a matrix of 512 columns, as requested. {PLACE_OF_CHIPS}"
         )
-    if told == "single" and above:
+    if chosen == "single" and above:
         _outside(above, found["largest_pixel"], few, losses, name)
-    return told
+    return chosen
 
 
-def _need_places(layout: Any, largest_pixel, name: str) -> None:
+def _need_places(layout: Any, largest_pixel: int, name: str) -> None:
     highest = largest_pixel >> 16
     if highest not in matrix_layout(layout).chips:
         raise ConflictError(f"layout has no place for chip {highest}, whose hits are in {name!r}. {PLACE_OF_CHIPS}")

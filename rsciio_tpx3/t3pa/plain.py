@@ -4,7 +4,9 @@ Almost all blocks are such. What is neither is left to `rsciio_tpx3.t3pa.rows` a
 is; both give the same for a block that both can read. Columns are taken as they lie in the file, of any integer type.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,6 +23,10 @@ from rsciio_tpx3.t3pa.rows import (
 )
 from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, nearest_period
 from rsciio_tpx3.utils.compiled import njit
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.t3pa.records import Columns
+
 
 __all__ = ["Survey", "plain_hits", "steady_shift", "survey"]
 
@@ -54,7 +60,9 @@ class Survey(NamedTuple):
     high: int
 
 
-def survey(rows, own, most_pixel, by_chip, packed, last_toa):
+def survey(
+    rows: Columns, own: slice, most_pixel: int, by_chip: bool, packed: bool, last_toa: int | None
+) -> Survey | None:
     """The `Survey` of a stretch of rows, or None where a row is odd, time leaps or goes back, or there is no hit.
 
     Parameters
@@ -73,7 +81,9 @@ def survey(rows, own, most_pixel, by_chip, packed, last_toa):
     return Survey(counts, *seen.tolist())
 
 
-def plain_hits(rows, own, most_pixel, by_chip, packed, table):
+def plain_hits(
+    rows: Columns, own: slice, most_pixel: int, by_chip: bool, packed: bool, table: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int, int] | None:
     """Hits of a stretch of rows with times before the rollovers are added, or None where time leaps.
 
     Parameters
@@ -81,7 +91,7 @@ def plain_hits(rows, own, most_pixel, by_chip, packed, table):
     rows, own, most_pixel, by_chip, packed
         As in `survey`.
     table : numpy.ndarray of int32
-        Flat pixel of each matrix index. Hits beyond it are left out.
+        Flat pixel of each matrix index. Hits beyond it are excluded.
 
     Returns
     -------
@@ -96,7 +106,7 @@ def plain_hits(rows, own, most_pixel, by_chip, packed, table):
     return None if n_hits < 0 else (*(column[:n_hits] for column in out), *seen.tolist())
 
 
-def steady_shift(first, least, most, bits, reference):
+def steady_shift(first: int, least: int, most: int, bits: int, reference: int) -> int | None:
     """Ticks to add to all times of a block; None where the clock may have started again within it.
 
     Parameters
@@ -115,12 +125,24 @@ def steady_shift(first, least, most, bits, reference):
     return max(nearest_period(first, reference, period) - first, 0) if most - least < period // 2 else None
 
 
-def _columns(rows, own):
+def _columns(rows: Columns, own: slice) -> list[np.ndarray]:
     return [getattr(rows, name)[own] for name in ("pixel", "toa", "tot", "ftoa", "overflow")]
 
 
 @njit(nogil=True, cache=True)
-def _survey(pixels, toas, tots, ftoas, overflows, most_pixel, by_chip, packed, last_toa, counts, seen):
+def _survey(
+    pixels: np.ndarray,
+    toas: np.ndarray,
+    tots: np.ndarray,
+    ftoas: np.ndarray,
+    overflows: np.ndarray,
+    most_pixel: int,
+    by_chip: bool,
+    packed: bool,
+    last_toa: int,
+    counts: np.ndarray,
+    seen: np.ndarray,
+) -> bool:
     largest_pixel, n_hits, last_pixel, before_row = np.int64(-1), 0, np.int64(-1), np.int64(-1)
     first, least, most, low, high = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     for i in range(len(pixels)):
@@ -160,8 +182,20 @@ def _survey(pixels, toas, tots, ftoas, overflows, most_pixel, by_chip, packed, l
 
 @njit(nogil=True, cache=True)
 def _take(
-    pixels, toas, tots, ftoas, overflows, most_pixel, by_chip, packed, table, out_pixel, out_toa, out_tot, seen
-):  # fmt: skip
+    pixels: np.ndarray,
+    toas: np.ndarray,
+    tots: np.ndarray,
+    ftoas: np.ndarray,
+    overflows: np.ndarray,
+    most_pixel: int,
+    by_chip: bool,
+    packed: bool,
+    table: np.ndarray,
+    out_pixel: np.ndarray,
+    out_toa: np.ndarray,
+    out_tot: np.ndarray,
+    seen: np.ndarray,
+) -> int:
     n_hits, before_row = 0, np.int64(-1)
     first, least, most = np.int64(0), np.int64(0), np.int64(0)
     for i in range(len(pixels)):

@@ -50,7 +50,7 @@ def record_type(first: np.ndarray, size: int, name: str) -> np.dtype:
     (second, *_), (best, itemsize, dtype) = scored[-2:]
     if best[0] < _LEAST_SHARE:
         raise Tpx3FormatError(
-            f"{name!r} has {size} bytes that are no records of 16 or 12 bytes (or 24, padded) with a time over "
+            f"{name!r} has {size} bytes that are not records of 16 or 12 bytes (or 24, padded) with a time over "
             f"threshold below 1024 and a fine time below 32: at most {max(best[0], 0):.0%} of its first records are "
             "hits. The file is damaged or of another format, or the program that wrote it padded its records otherwise."
         )

@@ -51,7 +51,7 @@ class Columns:
     index : numpy.ndarray of int64 or None
         Row number within a measurement.
     damaged : int
-        Lines that are no rows.
+        Lines that are not rows.
     first_damaged : str
         Where the first of them is, and what was found there.
     """
@@ -78,7 +78,7 @@ def open_records(stamp: FileStamp) -> BinaryRecords | TextRecords:
     Raises
     ------
     Tpx3FormatError
-        If it is no hit list.
+        If it is not a hit list.
     """
     ending = os.path.splitext(stamp.path)[1].lower()
     if ending == ".t3r":
@@ -96,7 +96,7 @@ def _read(stamp: FileStamp, start: int, stop: int) -> np.ndarray:
     return found
 
 
-def _too_early(stamp):
+def _too_early(stamp: FileStamp) -> Tpx3FormatError:
     return Tpx3FormatError(f"{stamp.name!r}: {stamp.size} bytes. Nothing was written yet: load it again in a moment.")
 
 
@@ -112,7 +112,7 @@ class BinaryRecords:
 
     def __init__(self, stamp: FileStamp) -> None:
         self.stamp = stamp
-        if stamp.growing and stamp.size < _TELLING_BYTES:
+        if stamp.followed and stamp.size < _TELLING_BYTES:
             raise _too_early(stamp)
         self.dtype = record_type(_read(stamp, 0, min(stamp.size, _SAMPLE_BYTES)), stamp.size, stamp.name)
 
@@ -120,10 +120,10 @@ class BinaryRecords:
     def cut(self) -> tuple[int, str]:
         """Bytes of a last record that is not whole, and the words for it."""
         rest, size = self.stamp.size % self.dtype.itemsize, self.dtype.itemsize
-        if not rest or self.stamp.growing:
+        if not rest or self.stamp.followed:
             return 0, ""
         return rest, (
-            f"{self.stamp.name!r} has {self.stamp.size} bytes, and these are no records of 16 or 12 bytes without a "
+            f"{self.stamp.name!r} has {self.stamp.size} bytes, and these are not records of 16 or 12 bytes without a "
             f"rest: its records have {size}, and {rest} bytes of the last one are there. The copy was cut."
         )
 
@@ -141,7 +141,7 @@ class BinaryRecords:
 
 
 class TextRecords:
-    """Rows of whole numbers, parted by white space, commas or semicolons, under a line of names or none.
+    """Rows of integers, separated by white space, commas or semicolons, under a line of names or none.
 
     Parameters
     ----------
@@ -153,12 +153,12 @@ class TextRecords:
     def __init__(self, stamp: FileStamp) -> None:
         self.stamp = stamp
         end = stamp.size
-        if stamp.growing:
+        if stamp.followed:
             end = self._last_line_end(0)
         with stamp.open() as file:
             form = read_form(file, end, stamp.name)
         if form is None:
-            if stamp.growing:
+            if stamp.followed:
                 raise _too_early(stamp)
             raise Tpx3FormatError(f"{stamp.name!r} has no rows: nothing was recorded, or the copy failed.")
         self.begin, self.columns, self._separator = form.begin, form.columns, form.separator
@@ -170,7 +170,7 @@ class TextRecords:
     @property
     def cut(self) -> tuple[int, str]:
         """Bytes of a last row that may not be whole, and the words for it."""
-        if self.end == self.stamp.size or self.stamp.growing:
+        if self.end == self.stamp.size or self.stamp.followed:
             return 0, ""
         return self.stamp.size - self.end, (
             f"the last row of {self.stamp.name!r}, at byte {self.end}, does not end with its line: its last number may "
@@ -208,7 +208,7 @@ class TextRecords:
         if length == LONGEST_LINE and at + length < self.end:
             raise Tpx3FormatError(
                 f"byte {at} of {self.stamp.name!r}: no line ends within {LONGEST_LINE} bytes, where rows of numbers "
-                "were due. The file is damaged, or no hit list from here on."
+                "were due. The file is damaged, or not a hit list from here on."
             )
         return at + length
 
@@ -231,16 +231,18 @@ class TextRecords:
     def _damage(self, text: np.ndarray, start: int, at: int) -> str:
         line = bytes(text[max(0, at - 60) : at + 60])
         return (
-            f"byte {start + at} of {self.stamp.name!r}: a row of {len(self.columns)} whole numbers was due, found "
+            f"byte {start + at} of {self.stamp.name!r}: expected a row of {len(self.columns)} integers, found "
             f"{line!r}. The file is damaged or cut; remove that line to read the rest."
         )
 
 
 @njit(nogil=True, cache=True)
-def _parse(text, separator, wanted, out, place):
-    """Whole numbers of every row to columns: the number of rows, of other lines, and where the first of these is.
+def _parse(
+    text: np.ndarray, separator: int, wanted: np.ndarray, out: np.ndarray, place: np.ndarray
+) -> tuple[int, int, int]:
+    """Integers of every row to columns: the number of rows, of other lines, and where the first of these is.
 
-    A column that is not wanted may hold anything. A line ends with LF, CR or both: a row beside a single CR, which a
+    A column that is not wanted may hold anything. A line ends with LF, CR or both: a row next to a single CR, which a
     damaged or edited file has, must not be taken for a part of its neighbour.
     """
     n_columns, n = len(wanted), len(text)
@@ -300,7 +302,7 @@ def _parse(text, separator, wanted, out, place):
 
 
 @njit(nogil=True, cache=True)
-def _plain_row(text, i, separator, wanted, out, row):
+def _plain_row(text: np.ndarray, i: int, separator: int, wanted: np.ndarray, out: np.ndarray, row: int) -> int:
     """Read a row as programs write it: numbers with one separator between. Where its line ends, -1 if it is another."""
     n, last = len(text), len(wanted) - 1
     for column in range(last + 1):
@@ -324,7 +326,7 @@ def _plain_row(text, i, separator, wanted, out, row):
 
 
 @njit(nogil=True, cache=True)
-def _n_digits(text, start, stop):
+def _n_digits(text: np.ndarray, start: int, stop: int) -> int:
     """Digits of a number without the zeros before it."""
     while start < stop and text[start] == 48:
         start += 1

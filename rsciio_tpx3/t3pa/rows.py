@@ -105,7 +105,18 @@ def judged(
 
 
 @njit(nogil=True, cache=True)
-def _judge(pixel, toa, tot, ftoa, overflow, most_pixel, by_chip, packed, kind, counts) -> None:
+def _judge(
+    pixel: np.ndarray,
+    toa: np.ndarray,
+    tot: np.ndarray,
+    ftoa: np.ndarray,
+    overflow: np.ndarray,
+    most_pixel: int,
+    by_chip: bool,
+    packed: bool,
+    kind: np.ndarray,
+    counts: np.ndarray,
+) -> None:
     n = len(pixel)
     leaps = False  # whether any time is far from the one before: mostly none is
     for i in range(n):
@@ -135,21 +146,21 @@ def _judge(pixel, toa, tot, ftoa, overflow, most_pixel, by_chip, packed, kind, c
 
 
 @njit(nogil=True, cache=True)
-def is_good(pixel, toa, tot, ftoa, most_pixel):
+def is_good(pixel: int, toa: int, tot: int, ftoa: int, most_pixel: int) -> bool:
     """Whether the numbers of a row are within the limits of a hit."""
     return 0 <= pixel < most_pixel and 0 <= toa <= _MOST_COARSE and 0 <= tot <= 1023 and 0 <= ftoa <= 31
 
 
 @njit(nogil=True, cache=True)
-def add_service(pixel, counts) -> None:
+def add_service(pixel: int, counts: np.ndarray) -> None:
     """Count a service row that tells of a gap."""
     counts[5] += pixel == _GAP_START
     counts[6] += pixel == _GAP_END
 
 
 @njit(nogil=True, cache=True)
-def add_neighbours(pixel, toa, last_pixel, last_toa, counts) -> None:
-    """Count a hit, beside the one before it, by what it tells about the width of the matrix."""
+def add_neighbours(pixel: int, toa: int, last_pixel: int, last_toa: int, counts: np.ndarray) -> None:
+    """Count a hit, compared with the one before it, by what it tells about the width of the matrix."""
     if abs(toa - last_toa) <= _TOGETHER:
         apart = abs(pixel - last_pixel)
         counts[9] += 255 <= apart <= 257
@@ -157,7 +168,7 @@ def add_neighbours(pixel, toa, last_pixel, last_toa, counts) -> None:
 
 
 @njit(nogil=True, cache=True)
-def kind_of(pixel, toa, tot, ftoa, overflow, good, by_chip, packed):
+def kind_of(pixel: int, toa: int, tot: int, ftoa: int, overflow: int, good: bool, by_chip: bool, packed: bool) -> int:
     """`HIT`, or what else a row is that has Overflow, pixel 0, or a number beyond the limits of a hit."""
     if overflow != 0:
         if overflow == _TRIGGER or (overflow == 1 and pixel in (_GAP_START, _GAP_END, _CORRUPTED)):
@@ -170,7 +181,7 @@ def kind_of(pixel, toa, tot, ftoa, overflow, good, by_chip, packed):
 
 
 @njit(nogil=True, cache=True)
-def _is_far(toa, kind, i) -> bool:
+def _is_far(toa: np.ndarray, kind: np.ndarray, i: int) -> bool:
     """Whether the time of a hit is far from four hits around it that agree, and no rollover explains it."""
     n = len(toa)
     first = min(max(i - 2, 0), n - 5)

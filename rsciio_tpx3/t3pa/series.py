@@ -42,7 +42,7 @@ class SeriesFinder:
 
 
 @njit(nogil=True, cache=True)
-def _find(index, toa, state, found):
+def _find(index: np.ndarray, toa: np.ndarray, state: np.ndarray, found: np.ndarray) -> int:
     low, high, rows, before, ahead = state
     n, n_found = len(index), 0
     for i in range(n):
@@ -74,7 +74,7 @@ def _find(index, toa, state, found):
 
 
 @njit(nogil=True, cache=True)
-def _wraps(number, high, step) -> bool:
+def _wraps(number: int, high: int, step: int) -> bool:
     """Whether the number began again for its 24 bits: close to both ends, and time goes on."""
     if not (number < _FAR and _NUMBERS - _FAR <= high < _NUMBERS):
         return False
@@ -87,7 +87,7 @@ def _wraps(number, high, step) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _begins(number, follows, low, high, rows, goes_back):
+def _begins(number: int, follows: int, low: int, high: int, rows: int, goes_back: bool) -> bool:
     """Whether a number that is not above all before it is the first of another measurement."""
     if low == high == number and (follows == number or (follows == _NONE and rows > 1)):
         return False  # a column of one number tells nothing

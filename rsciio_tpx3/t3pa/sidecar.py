@@ -1,4 +1,4 @@
-"""What Pixet writes beside a recording: ``.info`` and ``.dsc`` files.
+"""What Pixet writes next to a recording: ``.info`` and ``.dsc`` files.
 
 Items of four lines: ``"Name" ("description"):``, ``type[n]``, the values, and an empty line. Source:
 Advacam's Pixet manuals. Old files have a decimal comma.

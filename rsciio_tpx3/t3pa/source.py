@@ -1,4 +1,4 @@
-"""Hits of an Advacam recording: blocks found by one pass, parsed again where they are asked for."""
+"""Hits of an Advacam recording: blocks found by one pass, parsed again where they are requested."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
 from rsciio_tpx3.utils.follow import stamp_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rsciio_tpx3.cache.store import RecordingCache
     from rsciio_tpx3.events.source import EventIndex
     from rsciio_tpx3.t3pa.records import Columns
     from rsciio_tpx3.utils.files import FileStamp
@@ -40,7 +43,7 @@ class AdvacamSource(EventSource):
     ----------
     path : str or Path
     layout : {"single", "quad", "strip", "strip-reversed"} or sequence of dict, optional
-        "single" and "quad" are one matrix, 256 or 512 pixels wide; from the `.dsc` beside the file, or else the
+        "single" and "quad" are one matrix, 256 or 512 pixels wide; from the `.dsc` next to the file, or else the
         pixels that occur. The others place the chips of a device that numbers pixels chip by chip; a table is that of
         `rsciio_tpx3.events.geometry.make_layout`.
     orientation : str
@@ -53,7 +56,7 @@ class AdvacamSource(EventSource):
     cache : bool or "auto"
         Keep the index in the user's cache folder, see `rsciio_tpx3.cache.store`; "auto" from 256 MB on.
     follow : bool
-        The file is still being written: whole records are read, an incomplete one at the end is no damage, and
+        The file is still being written: whole records are read, an incomplete one at the end is not damage, and
         the file may grow after it was opened.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
@@ -64,7 +67,7 @@ class AdvacamSource(EventSource):
     Raises
     ------
     Tpx3FormatError
-        If the file is no hit list, is damaged, or holds several measurements and none is chosen.
+        If the file is not a hit list, is damaged, or holds several measurements and none is chosen.
     ConflictError
         If the file does not tell how its pixels are numbered, or contradicts what is told.
     """
@@ -82,7 +85,9 @@ class AdvacamSource(EventSource):
         on_loss: str = "raise",
     ) -> None:
         if toa_bits not in (None, *TOA_BITS):
-            raise ValueError(f"toa_bits={toa_bits!r} is none of 28 (AdvaPIX quad), 30 (AdvaPIX), 64 (MiniPIX).")
+            raise ValueError(
+                f"toa_bits={toa_bits!r} is not valid: must be one of 28 (AdvaPIX quad), 30 (AdvaPIX), 64 (MiniPIX)."
+            )
         self.stamp = stamp_of(path, follow)
         self._records = open_records(self.stamp)
         self.sidecar = read_sidecars(self.stamp.path)
@@ -105,7 +110,7 @@ class AdvacamSource(EventSource):
             index, blocks, found = build_index(self._records, losses, **about, show_progressbar=show_progressbar)
             return index, {"blocks": blocks}, {"found": found, "damage": losses.found}
 
-        def usable(values) -> bool:
+        def usable(values: dict) -> bool:
             # where losses are refused, the pass itself says what is wrong and where
             return not (values["damage"] and losses.on_loss == "raise")
 
@@ -134,7 +139,7 @@ class AdvacamSource(EventSource):
                 losses={**index.losses, "hits_outside": lost},
             )
 
-    def _check(self, arrays, values, index) -> None:
+    def _check(self, arrays: dict[str, np.ndarray], values: dict, index: dict) -> None:
         """Raise ValueError unless what was kept can be of this file; see `rsciio_tpx3.cache.recall.recalled_index`."""
         blocks = arrays["blocks"]
         require(blocks.dtype == BLOCK and blocks.ndim == 1, "blocks of another type")
@@ -204,7 +209,7 @@ class AdvacamSource(EventSource):
         for block in blocks[blocks["n_hits"] > 0]:
             yield self._hits(block)
 
-    def narrowed(self, spans):
+    def narrowed(self, spans: Iterable[tuple[int, int]]) -> AdvacamSource:
         """A source with the blocks of these spans of time alone; see `EventSource.narrowed`."""
         part = copy.copy(self)
         wanted = np.zeros(len(self._blocks), bool)
@@ -214,7 +219,7 @@ class AdvacamSource(EventSource):
         part._index, part.cache, part._spans = self._index.without_edges(), None, tuple(spans)
         return part
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {name: value for name, value in self.__dict__.items() if name != "_table"}
 
     def __setstate__(self, state: dict) -> None:
@@ -222,7 +227,7 @@ class AdvacamSource(EventSource):
         # a table of all pixels would be the largest thing in a task, and is made in no time
         self._set_table()
 
-    def _hits(self, block) -> Hits:
+    def _hits(self, block: np.void) -> Hits:
         rows = self._records.read(int(block["start"]), int(block["stop"]))
         own, reference = slice(int(block["skip"]), int(block["skip"] + block["keep"])), int(block["reference"])
         most = MOST_BY_CHIP if self._by_chip else MOST_MATRIX
@@ -266,7 +271,9 @@ def _between(blocks: np.ndarray, start: int, stop: int) -> np.ndarray:
     return (blocks["n_hits"] > 0) & (blocks["high"] >= start) & (blocks["low"] < stop)
 
 
-def cache_of(stamp: FileStamp, toa_bits: int | None, measurement: int | None, wanted: bool | str, layout: Any = None):
+def cache_of(
+    stamp: FileStamp, toa_bits: int | None, measurement: int | None, wanted: bool | str, layout: Any = None
+) -> RecordingCache | None:
     """The cache of a file, see `rsciio_tpx3.cache.recall.cache_for`: its index depends on how rows are read."""
     about = {"toa_bits": toa_bits, "measurement": measurement, "by_chip": is_by_chip(layout)}
     return cache_for([stamp], wanted, about)

@@ -1,10 +1,12 @@
 """Which parts of a damaged file can be trusted.
 
-Chunks follow each other by their size fields. Where a size leads to a word that is no header, either
+Chunks follow each other by their size fields. Where a size leads to a word that is not a header, either
 the size is wrong or words are missing, and the words of that chunk may be those of another chip. A
-hit at a wrong place is worse than a missing one, so the whole chunk is left out, up to the next
+hit at a wrong place is worse than a missing one, so the whole chunk is excluded, up to the next
 header that two chunks in a row confirm.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["likely_headers", "left_out", "trusted_ranges"]
 
-_MOST_CHIPS = 16  # no device has more; a word that claims so is no header
+_MOST_CHIPS = 16  # no device has more; a word that claims so is not a header
 
 
 @njit(nogil=True, cache=True)
@@ -48,14 +50,14 @@ def likely_headers(words: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarra
 
 
 @njit(nogil=True, cache=True)
-def _index_of(at, word, begin):
+def _index_of(at: np.ndarray, word: int, begin: int) -> int:
     """Number of the header at this word, from `begin` on; -1 where there is none."""
     i = begin + np.searchsorted(at[begin:], word)
     return i if i < len(at) and at[i] == word else -1
 
 
 @njit(nogil=True, cache=True)
-def _follow(at, size, i):
+def _follow(at: np.ndarray, size: np.ndarray, i: int) -> tuple[int, int]:
     """Follow the chain from header number `i`; returns the last one and the word that its size leads to."""
     while True:
         end = at[i] + 1 + size[i]
@@ -66,7 +68,7 @@ def _follow(at, size, i):
 
 
 @njit(nogil=True, cache=True)
-def _next_header(at, size, word, n_words):
+def _next_header(at: np.ndarray, size: np.ndarray, word: int, n_words: int) -> int:
     """The first header from a word on whose chunk is followed by another or ends the file; their number if none."""
     i = np.searchsorted(at, word)
     while i < len(at):
@@ -77,7 +79,7 @@ def _next_header(at, size, word, n_words):
     return len(at)
 
 
-def trusted_ranges(at: np.ndarray, size: np.ndarray, n_words: int):
+def trusted_ranges(at: np.ndarray, size: np.ndarray, n_words: int) -> list[tuple[int, int]]:
     """Find the stretches of a file whose chunks confirm each other.
 
     Parameters
@@ -111,6 +113,6 @@ def trusted_ranges(at: np.ndarray, size: np.ndarray, n_words: int):
     return [(int(a), int(b)) for a, b in ranges]
 
 
-def left_out(ranges, n_words):
+def left_out(ranges: Sequence[tuple[int, int]], n_words: int) -> int:
     """Words of a file that lie in no range."""
     return n_words - int(np.sum([b - a for a, b in ranges], dtype=np.int64))

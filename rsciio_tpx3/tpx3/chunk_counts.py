@@ -8,7 +8,7 @@ where it is short, or no single flipped bit makes it. A loss after the very firs
 
 import numpy as np
 
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.compiled import njit, njit_inner
 
 __all__ = ["N_FIELDS", "lost_chunks", "note_chunk", "swapped_chunks"]
 
@@ -22,7 +22,7 @@ N_FIELDS = 7
 
 
 @njit(nogil=True, cache=True)
-def note_chunk(table, count) -> None:
+def note_chunk(table: np.ndarray, count: int) -> None:
     """Note the next chunk's number in the table of its chip, which begins with zeros."""
     if table[_STEADY] < 2:
         _note_first(table, count)
@@ -40,8 +40,8 @@ def note_chunk(table, count) -> None:
         table[_DOUBT] = count
 
 
-@njit(nogil=True, cache=True)
-def _note_first(table, count) -> None:
+@njit_inner(nogil=True, cache=True)
+def _note_first(table: np.ndarray, count: int) -> None:
     """Find two numbers in a row, or three near each other; a first one that stands alone is passed over."""
     step = count - table[_HIGH]
     begun = table[_N] > 0
@@ -58,8 +58,8 @@ def _note_first(table, count) -> None:
     table[_HIGH] = count
 
 
-@njit(nogil=True, cache=True)
-def _decide(table, count) -> None:
+@njit_inner(nogil=True, cache=True)
+def _decide(table: np.ndarray, count: int) -> None:
     """Whether the number before was right: if so, chunks are missing, or the counter began anew."""
     doubt, table[_DOUBT] = table[_DOUBT], -1
     forward = doubt > table[_HIGH]
@@ -80,7 +80,7 @@ def lost_chunks(tables: np.ndarray) -> dict:
     return {chip: number for chip, number in lost.items() if number}
 
 
-def _lost_of_chip(n, low, high, back, lost, doubt, steady):
+def _lost_of_chip(n: int, low: int, high: int, back: int, lost: int, doubt: int, steady: int) -> int:
     if steady < 2:
         return lost
     if doubt > high and (doubt - high <= _NEAR or (doubt ^ (high + 1)).bit_count() > 1):

@@ -22,14 +22,14 @@ _RATIO = 8  # a leap stands out where it is larger by this than the steps around
 
 
 @njit(nogil=True, cache=True)
-def _offset(a, b, period):
+def _offset(a: int, b: int, period: int) -> int:
     """How far `a` lies after `b` on a clock that wraps, from minus to plus half a period."""
     half = period // 2
     return (a - b + half) % period - half
 
 
 @njit(nogil=True, cache=True)
-def _goes_on(ticks, inner, j, reference, period, most):
+def _goes_on(ticks: np.ndarray, inner: np.ndarray, j: int, reference: int, period: int, most: int) -> bool:
     """Whether most of the times from `j` on follow the reference, and each other, by small steps."""
     near, n, followed = 0, 0, True
     for k in range(j, len(ticks)):
@@ -48,10 +48,12 @@ def _goes_on(ticks, inner, j, reference, period, most):
 
 
 @njit(nogil=True, cache=True)
-def _comes_back(ticks, inner, counts, i, reference, period, leap):
+def _comes_back(
+    ticks: np.ndarray, inner: np.ndarray, counts: np.ndarray, i: int, reference: int, period: int, leap: int
+) -> int:
     """Number of times from `i` on after which the clock is near `reference` again, and stays; 0 where it is not.
 
-    Blocks of many hits are not left out: they go round the clock, and come by the same time again.
+    Blocks of many hits are not excluded: they go round the clock, and come by the same time again.
     """
     for j in range(i + 1, min(i + 1 + _LONGEST, len(ticks))):
         if counts[j - 1] >= _MANY:
@@ -63,7 +65,7 @@ def _comes_back(ticks, inner, counts, i, reference, period, leap):
 
 
 @njit(nogil=True, cache=True)
-def _number_alone(ticks, inner, counts, i, period, leap):
+def _number_alone(ticks: np.ndarray, inner: np.ndarray, counts: np.ndarray, i: int, period: int, leap: int) -> int:
     """Number of times from `i` on that nothing goes on from, although what follows them goes on; 0 where it does."""
     if counts[i] >= _MANY or _goes_on(ticks, inner, i + 1, ticks[i], period, leap // _RATIO):
         return 0
@@ -74,7 +76,7 @@ def _number_alone(ticks, inner, counts, i, period, leap):
 
 
 @njit(nogil=True, cache=True)
-def _steady_start(ticks, inner, period):
+def _steady_start(ticks: np.ndarray, inner: np.ndarray, period: int) -> int:
     """The first of the times that most of those after it agree with; 0 where the stream is too sparse to tell."""
     for s in range(min(len(ticks) - _AROUND, _FIRST)):
         if _goes_on(ticks, inner, s + 1, ticks[s], period, period // (2 * _RATIO)):
@@ -155,7 +157,7 @@ def out_of_place(
 
 
 @njit(nogil=True, cache=True)
-def _most_below(ticks, j, limit):
+def _most_below(ticks: np.ndarray, j: int, limit: int) -> bool:
     """Whether most of the times from `j` on lie below a limit."""
     below, n = 0, min(len(ticks) - j, _AROUND)
     for k in range(j, j + n):

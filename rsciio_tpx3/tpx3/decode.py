@@ -50,7 +50,7 @@ def decode_block(
     -------
     int
         Hits written, or -1 where there are more than the space holds. A hit of a chip without a place
-        in the layout is left out.
+        in the layout is excluded.
     """
     n = 0
     i = 0
@@ -134,7 +134,7 @@ def compact_blocks(
     Returns
     -------
     int
-        Entries written: one for each packet, at `span` where it is no hit of the stretch.
+        Entries written: one for each packet, at `span` where it is not a hit of the stretch.
     """
     half, mask = np.int64(PIXEL_STEPS // 2), np.int64(PIXEL_STEPS - 1)
     n = 0

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +67,12 @@ class Part:
         return self.stamp.name
 
     @property
-    def growing(self):
-        """Whether more may follow: an incomplete end is no damage."""
-        return self.stamp.growing
+    def followed(self) -> bool:
+        """Whether more may follow: an incomplete end is not damage."""
+        return self.stamp.followed
 
 
-def expand_parts(filename: str | os.PathLike, all_parts: bool = False) -> tuple[list[str], list[int]]:
+def expand_parts(filename: str | os.PathLike, all_parts: bool | Sequence = False) -> tuple[list[str], list[int]]:
     """Paths of one acquisition, in order.
 
     Parameters
@@ -80,7 +80,7 @@ def expand_parts(filename: str | os.PathLike, all_parts: bool = False) -> tuple[
     filename : str, Path or a sequence of them
         A sequence is one acquisition cut into pieces, in order of time.
     all_parts : bool or sequence of str
-        True: every file beside `filename` whose name differs in the running number only.
+        True: every file next to `filename` whose name differs in the running number only.
         A sequence: these files.
 
     Returns
@@ -104,13 +104,13 @@ def expand_parts(filename: str | os.PathLike, all_parts: bool = False) -> tuple[
         raise ValueError("No file given: the list of files is empty.")
     for path in paths:
         if not os.path.isfile(path):
-            raise FileNotFoundError(f"{os.fspath(path)!r} does not exist or is no file.")
+            raise FileNotFoundError(f"{os.fspath(path)!r} does not exist or is not a file.")
     if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise ValueError("A file is named twice among the pieces of one acquisition; its hits would count double.")
     return [os.path.abspath(path) for path in paths], []
 
 
-def _numbered(path: str | os.PathLike):
+def _numbered(path: Path) -> tuple[list[str], list[int]]:
     match = _NUMBERED.match(path.name)
     if not match:
         raise ValueError(
@@ -146,7 +146,7 @@ def open_parts(paths: list[str], follow: bool = False) -> list[Part]:
     Raises
     ------
     Tpx3FormatError
-        If a file is no Timepix3 stream, or all are empty.
+        If a file is not a Timepix3 stream, or all are empty.
     """
     parts, first = [], 0
     for path in paths:
@@ -184,7 +184,7 @@ def _sniff(path: str | os.PathLike, size: int) -> tuple[int, bool]:
     with open(path, "rb") as file:
         start = file.read(8)
     raise Tpx3FormatError(
-        f"{os.path.basename(path)!r} is no Timepix3 recording: it begins with {start!r}. A .tpx3 file "
+        f"{os.path.basename(path)!r} is not a Timepix3 recording: it begins with {start!r}. A .tpx3 file "
         "begins with b'TPX3', one without chunk headers with a packet. Check the file, or pass "
         "file_format for the format it has."
     )
@@ -253,7 +253,7 @@ def read_ahead(part: Part, start: int, stop: int, step: int) -> Iterator[tuple[n
     Yields
     ------
     words : numpy.ndarray of uint64
-        Good until the next ones are asked for.
+        Good until the next ones are requested.
     first : int
         Number of the first of them.
     """

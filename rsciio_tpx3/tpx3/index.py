@@ -26,12 +26,14 @@ from rsciio_tpx3.utils.clock import PIXEL_PERIOD, ticks_to_seconds
 from rsciio_tpx3.utils.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rsciio_tpx3.events.losses import Losses
     from rsciio_tpx3.tpx3.files import Part
     from rsciio_tpx3.tpx3.unwrap import Excluded
 
 
-__all__ = ["build_index", "doubtful_chips", "warn_of_losses", "without_chips"]
+__all__ = ["build_index", "doubtful_chips", "refuse_unknown", "summary", "warn_of_losses", "without_chips"]
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ _logger = logging.getLogger(__name__)
 _FEW_UNKNOWN = 64
 _SHARE_UNKNOWN = 0.001
 _FEW_CHUNKS = 32  # of a file that is too short to call one of them wrong
-_TOLD_PAUSES = 8  # as many are named
+_NAMED_PAUSES = 8  # as many are named
 _OUT_OF_TIME = "whose time contradicts the times before and after"
 
 
@@ -79,13 +81,13 @@ def build_index(
             end = _pass(parts, [_trusted(part, losses) for part in parts], stream, bar, losses)
     stream.finish(end)
     for part in parts:
-        if part.size % 8 and not part.growing:
+        if part.size % 8 and not part.followed:
             losses.add(
                 "bytes_cut",
                 part.size % 8,
-                f"{part.name!r} ends inside a word: {part.size} bytes are no multiple of 8.",
+                f"{part.name!r} ends inside a word: {part.size} bytes are not a multiple of 8.",
             )
-    _count_unknown(stream, losses, parts[0].name)
+    refuse_unknown(stream, losses, parts[0].name)
     blocks, marks, excluded = place_in_time(stream.blocks, stream.marks, keep_before_reset)
     index = _summary(stream, blocks, marks, excluded, losses.amounts)
     warn_of_losses(index, parts, losses)
@@ -125,7 +127,7 @@ def without_chips(index: EventIndex, chips: set, name: str) -> EventIndex:
     hits = sum(n for chip, n in index.statistics["hits_by_chip"].items() if int(chip) in chips)
     _logger.warning(
         f"{name!r}: a single chunk says that it is of chip {' or '.join(map(str, chips))}, and no other does: its "
-        f"header must be damaged, and its {counted(hits, 'hit')} left out. layout='quad', 'strip' or a table with that "
+        f"header must be damaged, and its {counted(hits, 'hit')} excluded. layout='quad', 'strip' or a table with that "
         "chip would keep them."
     )
     return replace(
@@ -142,7 +144,7 @@ def _unknown(stream: StreamPass) -> dict:
     return {int(top): int(tops[top]) for top in np.flatnonzero(tops) if top not in KNOWN_TOPS}
 
 
-def _count_unknown(stream: StreamPass, losses: Losses, name: str) -> None:
+def refuse_unknown(stream: StreamPass, losses: Losses, name: str) -> None:
     """Refuse a recording of which a noticeable part cannot be understood."""
     unknown = _unknown(stream)
     n, n_all = sum(unknown.values()), int(stream.top_counts.sum() + stream.chip_hits.sum())
@@ -158,7 +160,9 @@ def _count_unknown(stream: StreamPass, losses: Losses, name: str) -> None:
         )
 
 
-def _pass(parts: list[Part], ranges, stream: StreamPass, bar: Any, losses: Losses):
+def _pass(
+    parts: list[Part], ranges: list[list[tuple[int, int]]] | None, stream: StreamPass, bar: Any, losses: Losses
+) -> int | None:
     """Feed all files to the pass; the last word reached, or None for damage that needs a closer look."""
     reached = 0
     for i, part in enumerate(parts):
@@ -169,7 +173,7 @@ def _pass(parts: list[Part], ranges, stream: StreamPass, bar: Any, losses: Losse
             if not _feed(part, start, stop, stream, bar) and ranges is None:
                 return None
             reached = stop
-        if stream.words_left and not part.headerless and not part.growing:
+        if stream.words_left and not part.headerless and not part.followed:
             if ranges is None and losses.on_loss == "warn":
                 return None  # cut, or a size field that swallows what follows
             losses.add(
@@ -195,7 +199,7 @@ def _feed(part: Part, start: int, stop: int, stream: StreamPass, bar: Any) -> bo
     return True
 
 
-def _trusted(part, losses):
+def _trusted(part: Part, losses: Losses) -> list[tuple[int, int]]:
     """Ranges of words of a file whose chunks confirm each other; the rest is counted."""
     if part.n_words == 0 or part.headerless:
         return [(part.skip, part.n_words)] if part.n_words else []
@@ -210,14 +214,41 @@ def _trusted(part, losses):
             "bytes_skipped",
             lost * 8,
             f"{part.name!r} is damaged from byte {at * 8} on: a size field there does not lead to a chunk header, or "
-            f"bytes are missing. {counted(lost, 'word')} of {part.n_words} cannot be trusted and are left out.",
+            f"bytes are missing. {counted(lost, 'word')} of {part.n_words} cannot be trusted and are excluded.",
         )
     return ranges
 
 
 def _summary(stream: StreamPass, blocks: np.ndarray, marks: np.ndarray, excluded: Excluded, damage: dict) -> EventIndex:
+    hit_span = _span(blocks, marks[:0]) if blocks["n_hits"].any() else (0, -1)
+    spans = _span(blocks, marks), hit_span
+    return summary(stream, _merged_edges(marks), int(blocks["n_hits"].sum()), spans, excluded, damage)
+
+
+def summary(
+    stream: StreamPass,
+    merged: tuple[Edges, int, int],
+    n_hits: int,
+    spans: tuple[tuple[int, ...], tuple[int, ...]],
+    excluded: Excluded,
+    damage: dict,
+) -> EventIndex:
+    """The `EventIndex` of a pass.
+
+    Parameters
+    ----------
+    stream : StreamPass
+    merged : tuple of (Edges, int, int)
+        Edges of all chips, and how many have no time, or repeat.
+    n_hits : int
+    spans : tuple of (int, int)
+        First and last time of anything, and of hits.
+    excluded : rsciio_tpx3.tpx3.unwrap.Excluded
+    damage : dict
+        What `Losses` counted.
+    """
     chips = np.flatnonzero(stream.chip_chunks + stream.chip_hits)
-    edges, untimed, repeated = _merged_edges(marks)
+    edges, untimed, repeated = merged
     losses = dict(damage)
     losses.update(
         chunks_lost=sum(stream.lost_chunks.values()),
@@ -230,9 +261,9 @@ def _summary(stream: StreamPass, blocks: np.ndarray, marks: np.ndarray, excluded
     )
     return EventIndex(
         edges=edges,
-        n_hits=int(blocks["n_hits"].sum()),
-        span=_span(blocks, marks),
-        hit_span=_span(blocks, marks[:0]) if blocks["n_hits"].any() else (0, -1),
+        n_hits=n_hits,
+        span=spans[0],
+        hit_span=spans[1],
         chips=tuple(int(chip) for chip in chips),
         statistics=_statistics(stream) | _pauses(excluded.pauses_uncertain),
         losses={name: amount for name, amount in losses.items() if amount},
@@ -289,11 +320,11 @@ def _statistics(stream: StreamPass) -> dict:
 
 def _pauses(pauses: tuple) -> dict:
     """When the pauses begin whose turns no clock tells, and how long they read, in seconds."""
-    seconds = [[ticks_to_seconds(ticks) for ticks in pause] for pause in pauses[:_TOLD_PAUSES]]
+    seconds = [[ticks_to_seconds(ticks) for ticks in pause] for pause in pauses[:_NAMED_PAUSES]]
     return {"pauses_uncertain": seconds} if seconds else {}
 
 
-def _pauses_message(pauses, name: str) -> str:
+def _pauses_message(pauses: Sequence[Sequence[float]], name: str) -> str:
     places = ", ".join(f"{long:.6g} s from {begin:.6g} s on" for begin, long in pauses)
     return (
         f"{name!r}: nothing was recorded for {places}, and no clock tells across the pause how often that of the hits "
@@ -306,13 +337,13 @@ def _pauses_message(pauses, name: str) -> str:
 def _loss_messages(losses: dict, name: str) -> list:
     texts = {
         "chunks_lost": ("chunk", "missing by the detector's own count: lost before the file was written"),
-        "hits_before_reset": ("hit", "from before the detector's clock was reset, and left out"),
+        "hits_before_reset": ("hit", "from before the detector's clock was reset, and excluded"),
         "marks_before_reset": (
             "clock or trigger packet",
-            "from before the detector's clock was reset, and left out",
+            "from before the detector's clock was reset, and excluded",
         ),
-        "hits_out_of_time": ("hit", f"{_OUT_OF_TIME}, and left out"),
-        "edges_out_of_time": ("trigger edge", f"{_OUT_OF_TIME}, and left out"),
+        "hits_out_of_time": ("hit", f"{_OUT_OF_TIME}, and excluded"),
+        "edges_out_of_time": ("trigger edge", f"{_OUT_OF_TIME}, and excluded"),
         "clock_words_out_of_time": ("clock packet", f"{_OUT_OF_TIME}, and not used"),
         "edges_without_time": ("trigger edge", "without a valid time"),
         "edges_repeated": (
@@ -320,6 +351,6 @@ def _loss_messages(losses: dict, name: str) -> list:
             "twice on the same chip: a piece may have been given twice, and its hits count double",
         ),
         "unknown_packets": ("packet", "of a type that no Timepix3 stream has, and passed over"),
-        "hits_without_time": ("pixel packet", "of count mode, which has no time, and left out"),
+        "hits_without_time": ("pixel packet", "of count mode, which has no time, and excluded"),
     }
     return [f"{name!r}: {counted(losses[key], noun)} {what}." for key, (noun, what) in texts.items() if key in losses]

@@ -4,6 +4,9 @@ The table of blocks is 0.1 % of the file. A task needs those of its own time, an
 than the search by time does: neighbours are joined as long as one read serves them.
 """
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 
 from rsciio_tpx3.utils.clock import PIXEL_PERIOD
@@ -13,7 +16,7 @@ __all__ = ["blocks_between", "joined"]
 _MOST_WORDS = 1 << 18  # of a joined block: as much as is read at a time
 
 
-def blocks_between(tables, spans):
+def blocks_between(tables: Any, spans: Iterable[tuple[int, int]]) -> np.ndarray:
     """Blocks that can hold hits of some spans of time, in order, each once.
 
     Parameters
@@ -33,7 +36,7 @@ def blocks_between(tables, spans):
     return blocks[kept]
 
 
-def joined(blocks: np.ndarray, borders=()) -> np.ndarray:
+def joined(blocks: np.ndarray, borders: Sequence[int] = ()) -> np.ndarray:
     """Join blocks that follow each other in one file and lie near in time.
 
     What is decoded from the result is the same: a block's packets are read in one go from where it
@@ -65,7 +68,7 @@ def joined(blocks: np.ndarray, borders=()) -> np.ndarray:
     return _sums(blocks, np.union1d(begins, np.flatnonzero(wide[groups])))
 
 
-def _sums(blocks, begins):
+def _sums(blocks: np.ndarray, begins: np.ndarray) -> np.ndarray:
     """One block for each group of neighbours that begins at these numbers."""
     ends = np.append(begins[1:], len(blocks))
     groups = np.repeat(np.arange(len(begins)), ends - begins)

@@ -7,11 +7,19 @@ Sources: ASI SERVAL manual 3.1 and TPX3Cam manual 2.4 (file format appendices), 
 lanl/HERMES, tpx3awkward, pymepix and real files; ``docs/formats/tpx3.md`` has the bit tables.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rsciio_tpx3.events.edge_kinds import EDGE_CODES, EDGE_NAMES
 from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, TDC_TICKS
 from rsciio_tpx3.utils.compiled import njit
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 
 __all__ = [
     "CHUNK_COUNT",
@@ -91,26 +99,26 @@ _inline = njit(nogil=True, cache=True, inline="always")
 
 
 @_inline
-def is_header(word):
+def is_header(word: np.uint64) -> bool:
     """True where the low half is the magic; to be trusted only when the size chain leads here."""
     return (word & np.uint64(0xFFFFFFFF)) == np.uint64(HEADER_MAGIC)
 
 
 @_inline
-def header_chip(word):
+def header_chip(word: np.uint64) -> np.int64:
     """Chip index, bits 39-32."""
     return np.int64((word >> np.uint64(32)) & np.uint64(0xFF))
 
 
 @_inline
-def header_words(word):
-    """Number of payload words: bits 63-48 give bytes. -1 where they are no whole number of words."""
+def header_words(word: np.uint64) -> np.int64:
+    """Number of payload words: bits 63-48 give bytes. -1 where they are not an integer number of words."""
     size = np.int64(word >> np.uint64(48))
     return size >> 3 if (size & 7) == 0 else np.int64(-1)
 
 
 @_inline
-def pixel_address(word):
+def pixel_address(word: np.uint64) -> np.int64:
     """Chip-local pixel as ``y * 256 + x``.
 
     Double column, super pixel and pixel of the 16-bit address (bits 59-44):
@@ -123,7 +131,7 @@ def pixel_address(word):
 
 
 @_inline
-def pixel_steps(word):
+def pixel_steps(word: np.uint64) -> np.int64:
     """Time of arrival in steps of 1.5625 ns, wrapped at 2**34.
 
     ((SPIDR << 14) + ToA) * 16 - FToA; up to 15 steps below zero at time zero.
@@ -134,56 +142,56 @@ def pixel_steps(word):
 
 
 @_inline
-def pixel_ticks(word):
+def pixel_ticks(word: np.uint64) -> np.int64:
     """Time of arrival in ticks, wrapped at `clock.PIXEL_PERIOD`; up to 15 steps below zero at time zero."""
     return pixel_steps(word) * PIXEL_TICKS
 
 
 @_inline
-def pixel_tot(word):
+def pixel_tot(word: np.uint64) -> np.int64:
     """Time over threshold in steps of 25 ns, 0..1023."""
     return np.int64((word >> np.uint64(20)) & np.uint64(0x3FF))
 
 
 @_inline
-def tdc_edge(word):
+def tdc_edge(word: np.uint64) -> np.int64:
     """Input and direction: one of `EDGE_CODES`."""
     return np.int64((word >> np.uint64(56)) & np.uint64(0xF))
 
 
 @_inline
-def is_edge(code):
+def is_edge(code: int) -> bool:
     """Whether these four bits are one of `EDGE_CODES`: all of them have bits 3 and 1, and no other code has."""
     return (code & 0xA) == 0xA
 
 
 @_inline
-def edge_input(code):
+def edge_input(code: np.int64 | np.ndarray) -> np.int64 | np.ndarray:
     """Input of an edge code: 0 for TDC1 (0xF, 0xA), 1 for TDC2 (0xE, 0xB)."""
     return (code ^ (code >> 2)) & 1
 
 
 @_inline
-def tdc_counter(word):
+def tdc_counter(word: np.uint64) -> np.int64:
     """Number of this edge on its input, modulo 4096; counts every recorded edge."""
     return np.int64((word >> np.uint64(44)) & np.uint64(0xFFF))
 
 
 @_inline
-def tdc_coarse(word):
+def tdc_coarse(word: np.uint64) -> np.int64:
     """35 bits of 3.125 ns."""
     return np.int64((word >> np.uint64(9)) & np.uint64(0x7FFFFFFFF))
 
 
 @_inline
-def tdc_fine(word):
+def tdc_fine(word: np.uint64) -> np.int64:
     """Interpolation step 1..12; 0 marks a word whose whole time is invalid."""
     return np.int64((word >> np.uint64(5)) & np.uint64(0xF))
 
 
 @_inline
-def tdc_ticks(word):
-    """Time in ticks, wrapped at `clock.TDC_PERIOD`; -1 where the fine field is no valid step."""
+def tdc_ticks(word: np.uint64) -> np.int64:
+    """Time in ticks, wrapped at `clock.TDC_PERIOD`; -1 where the fine field is not a valid step."""
     fine = tdc_fine(word)
     if fine < 1 or fine > 12:
         return np.int64(-1)
@@ -191,18 +199,18 @@ def tdc_ticks(word):
 
 
 @_inline
-def control_ticks(word):
+def control_ticks(word: np.uint64) -> np.int64:
     """Time of a shutter or heartbeat word (0x5F, 0x5A, 0x5C), wrapped at `clock.CONTROL_PERIOD`."""
     return np.int64((word >> np.uint64(12)) & np.uint64(0x3FFFFFFFF)) * COARSE_TICKS
 
 
-def encode_header(chip, n_words):
+def encode_header(chip: ArrayLike, n_words: ArrayLike) -> np.ndarray:
     """Chunk header for `n_words` payload words of one chip."""
     chip, n_words = np.asarray(chip, np.uint64), np.asarray(n_words, np.uint64)
     return np.uint64(HEADER_MAGIC) | (chip << np.uint64(32)) | (n_words << np.uint64(51))
 
 
-def encode_hits(address, ticks, tot):
+def encode_hits(address: ArrayLike, ticks: ArrayLike, tot: ArrayLike) -> np.ndarray:
     """Pixel words.
 
     Parameters
@@ -229,7 +237,7 @@ def encode_hits(address, ticks, tot):
     return word.astype(np.uint64)
 
 
-def encode_tdc(edge, counter, ticks):
+def encode_tdc(edge: ArrayLike, counter: ArrayLike, ticks: ArrayLike) -> np.ndarray:
     """TDC words.
 
     Parameters
@@ -250,19 +258,19 @@ def encode_tdc(edge, counter, ticks):
     return (word | (coarse << 9) | (fine << 5)).astype(np.uint64)
 
 
-def encode_tdc_invalid(edge, counter, ticks):
+def encode_tdc_invalid(edge: ArrayLike, counter: ArrayLike, ticks: ArrayLike) -> np.ndarray:
     """TDC words whose fine field is 0; `ticks` gives their (in real data stale) coarse time."""
     return encode_tdc(edge, counter, ticks) & ~np.uint64(0xF << 5)
 
 
-def encode_control(code, chip_id, ticks):
+def encode_control(code: ArrayLike, chip_id: ArrayLike, ticks: ArrayLike) -> np.ndarray:
     """TPX3 control words: a 16-bit code such as 0x71B0, the chip's identifier, SPIDR time."""
     spidr = ((np.asarray(ticks, np.int64) // COARSE_TICKS) >> 14) & 0xFFFF
     word = (np.asarray(code, np.int64) << 48) | (np.asarray(chip_id, np.int64) << 16) | spidr
     return word.astype(np.uint64)
 
 
-def encode_global(ticks):
+def encode_global(ticks: ArrayLike) -> np.ndarray:
     """The pair of global-time words (low, high) for each time: shape (n, 2)."""
     steps = np.atleast_1d(np.asarray(ticks, np.int64)) // COARSE_TICKS
     spidr = (steps >> 14) & 0xFFFF
@@ -271,12 +279,12 @@ def encode_global(ticks):
     return np.stack([low, high], axis=1).astype(np.uint64)
 
 
-def encode_chunk_count(count):
+def encode_chunk_count(count: ArrayLike) -> np.ndarray:
     """The 0x50 words with the running number of a chip's chunk."""
     return ((np.int64(CHUNK_COUNT) << 56) | np.asarray(count, np.int64)).astype(np.uint64)
 
 
-def encode_spidr_time(identifier, ticks):
+def encode_spidr_time(identifier: int, ticks: ArrayLike) -> np.ndarray:
     """Shutter and heartbeat words (0x5F, 0x5A, 0x5C)."""
     steps = (np.asarray(ticks, np.int64) // COARSE_TICKS) & 0x3FFFFFFFF
     return ((np.int64(identifier) << 56) | (steps << 12)).astype(np.uint64)

@@ -56,13 +56,13 @@ def check_pieces(parts: list[Part], losses: Losses) -> None:
         if _anew(ends, begins):
             clock = max((set(ends) & set(begins)) - {_COUNTER}, key=_PERIODS.get)
             raise ConflictError(
-                f"{after.name!r} is no piece of the recording that {before.name!r} is of: its clock begins anew, at "
+                f"{after.name!r} is not a piece of the recording that {before.name!r} is of: its clock begins anew, at "
                 f"{format_seconds(begins[clock])}, where the other ends at {format_seconds(ends[clock])} ({clock}). "
                 "They are two acquisitions with clocks of their own: load each by itself."
             )
 
 
-def _times(part, last):
+def _times(part: Part, last: bool) -> dict[str, float]:
     """Median time of each clock in the first or last words of a file, in s within its period, and an edge's number."""
     n = min(_LOOK_WORDS, part.n_words)
     words = np.fromfile(part.path, "<u8", n, offset=8 * (part.n_words - n if last else 0))
@@ -84,21 +84,21 @@ def _times(part, last):
     return times
 
 
-def _bits(words, first, n):
+def _bits(words: np.ndarray, first: int, n: int) -> np.ndarray:
     return (words >> np.uint64(first)) & np.uint64((1 << n) - 1)
 
 
-def _hit_times(words):
+def _hit_times(words: np.ndarray) -> np.ndarray:
     return (_bits(words, 0, 16) << np.uint64(14)) + _bits(words, 30, 14)
 
 
-def _median(times, period):
+def _median(times: np.ndarray, period: float) -> float:
     """Of times on a circle, which may lie on both sides of a rollover."""
     around = (times - times[len(times) // 2] + period / 2) % period
     return float((np.median(around) + times[len(times) // 2] - period / 2) % period)
 
 
-def _anew(ends, begins):
+def _anew(ends: dict[str, float], begins: dict[str, float]) -> bool:
     """Whether all clocks stand at their start where a file begins, and do not go on from the end of the other."""
     known = (set(ends) & set(begins)) - {_COUNTER}
     if not known or any(begins[clock] > _START for clock in known):
@@ -111,6 +111,6 @@ def _anew(ends, begins):
     return _COUNTER in ends and _COUNTER in begins and back > _COPIES
 
 
-def _around(step, period):
+def _around(step: float, period: float) -> float:
     """A step on a circle, the shorter way."""
     return (step + period / 2) % period - period / 2

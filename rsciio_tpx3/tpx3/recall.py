@@ -8,6 +8,7 @@ import numpy as np
 
 from rsciio_tpx3.cache.recall import recalled_index
 from rsciio_tpx3.cache.store import require
+from rsciio_tpx3.tpx3.growing import grown_blocks
 from rsciio_tpx3.tpx3.index import build_index, warn_of_losses
 from rsciio_tpx3.tpx3.stream import BLOCK
 from rsciio_tpx3.utils.clock import PIXEL_PERIOD
@@ -39,15 +40,19 @@ def recalled_blocks(
     """
 
     def make() -> tuple[EventIndex, dict[str, np.ndarray], dict[str, list]]:
+        grown = None if keep_before_reset else grown_blocks(parts, losses)
+        if grown is not None:
+            warn_of_losses(grown[0], parts, losses)
+            return grown[0], {"blocks": grown[1]}, {"damage": []}
         before = len(losses.found)
         index, blocks = build_index(parts, losses, show_progressbar, keep_before_reset)
         return index, {"blocks": blocks}, {"damage": losses.found[before:]}
 
-    def usable(values) -> bool:
+    def usable(values: dict) -> bool:
         # where losses are refused, the pass itself says what is wrong and where
         return not (values["damage"] and losses.on_loss == "raise")
 
-    def check(arrays, values, index) -> None:
+    def check(arrays: dict[str, np.ndarray], values: dict, index: dict) -> None:
         for what, amount, text in values["damage"]:
             require(isinstance(what, str) and isinstance(amount, int) and isinstance(text, str), "losses are odd")
         check_blocks(arrays["blocks"], parts, index)
@@ -60,7 +65,7 @@ def recalled_blocks(
     return index, arrays["blocks"]
 
 
-def check_blocks(blocks: np.ndarray, parts, index: dict) -> None:
+def check_blocks(blocks: np.ndarray, parts: list[Part], index: dict) -> None:
     """Raise ValueError unless blocks can be those of these files: compiled code reads where they say.
 
     Parameters

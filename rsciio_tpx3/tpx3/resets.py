@@ -69,7 +69,9 @@ def after_last_reset(
     return begin, np.unique(np.concatenate([*denied, np.empty(0, np.int64)]))
 
 
-def _is_shown(kind, ticks, leaps_near, before, old, new):
+def _is_shown(
+    kind: np.ndarray, ticks: np.ndarray, leaps_near: np.ndarray, before: np.ndarray, old: int, new: int
+) -> bool:
     """Whether other clocks than the one global time before a fall show it."""
     phase = nearest_period(ticks[new], ticks[old], PIXEL_PERIOD) - ticks[old]
     if abs(phase) > TICKS_PER_SECOND:
@@ -78,11 +80,11 @@ def _is_shown(kind, ticks, leaps_near, before, old, new):
     return len(before) > 1 and not others.any()
 
 
-def _any_between(counts, near) -> bool:
+def _any_between(counts: list[tuple], near: slice) -> bool:
     return any(near.start <= new and old < near.stop for old, new, *_ in counts)
 
 
-def _counter_leaps(marks, at_mark, kind):
+def _counter_leaps(marks: np.ndarray, at_mark: np.ndarray, kind: np.ndarray) -> list[tuple]:
     """Where the trigger counter goes on by a number that the time between does not explain, or begins anew.
 
     Returns
@@ -111,7 +113,7 @@ def _counter_leaps(marks, at_mark, kind):
     return [(int(places[i]), int(places[i + 1]), bool(falls[i]), i < _EARLY * len(edges), bool(anew[i])) for i in leaps]
 
 
-def _explained(step, pause, ordinary):
+def _explained(step: np.ndarray, pause: np.ndarray, ordinary: np.ndarray) -> np.ndarray:
     """Whether as many edges as the counter leaps by may have been lost in the time that passed."""
     forward = pause % TDC_PERIOD
     nearest = (pause + TDC_PERIOD // 2) % TDC_PERIOD - TDC_PERIOD // 2
@@ -125,7 +127,7 @@ def _explained(step, pause, ordinary):
     return fits & (forward >= 0.9 * shortest * step)
 
 
-def _after_counter_leap(counts, kind, ticks, leaps):
+def _after_counter_leap(counts: list[tuple], kind: np.ndarray, ticks: np.ndarray, leaps: np.ndarray) -> int:
     """The item where edges begin anew by counter and time; else 0."""
     for old, new, falls, early, anew in counts[::-1]:
         if not (early or anew):
@@ -138,7 +140,7 @@ def _after_counter_leap(counts, kind, ticks, leaps):
     return 0
 
 
-def _below_zero(kind, ticks, old, new) -> bool:
+def _below_zero(kind: np.ndarray, ticks: np.ndarray, old: int, new: int) -> bool:
     """Whether control words, whose clock is wide and begins at zero, leave no time for what came before."""
     control = np.flatnonzero(kind[old:] == KIND_CONTROL)
     if len(control) == 0 or (kind[:old] == KIND_CONTROL).any():
@@ -148,7 +150,7 @@ def _below_zero(kind, ticks, old, new) -> bool:
 
 
 @njit(cache=True)
-def _period(kind):
+def _period(kind: int) -> int:
     if kind == 0:
         return PIXEL_PERIOD
     if kind == KIND_CONTROL:
@@ -157,7 +159,7 @@ def _period(kind):
 
 
 @njit(cache=True)
-def _first_nearer(kind, ticks, old, new):
+def _first_nearer(kind: np.ndarray, ticks: np.ndarray, old: int, new: int) -> int:
     """First item after `old` whose time fits the clock read at `new` better than that at `old`."""
     for i in range(old + 1, new):
         if kind[i] < 0 or kind[i] == KIND_GLOBAL:

@@ -17,7 +17,9 @@ _UNUSUAL = 16  # times the mean step between hits: by chance once in ten million
 _ENOUGH = 8  # times of a section that tell a mean step
 
 
-def uncertain_pauses(starts: np.ndarray, ends: np.ndarray, counts: np.ndarray, wide: np.ndarray):
+def uncertain_pauses(
+    starts: np.ndarray, ends: np.ndarray, counts: np.ndarray, wide: np.ndarray
+) -> list[tuple[int, int]]:
     """Find pauses that may hide turns of the clock of hits.
 
     Parameters
@@ -43,16 +45,16 @@ def uncertain_pauses(starts: np.ndarray, ends: np.ndarray, counts: np.ndarray, w
     bounds = np.concatenate([[0], at + 1])
     anchored = np.logical_or.reduceat(wide[order], bounds)
     mean = _mean_steps(np.add.reduceat(counts[order], bounds), until[np.append(at, -1)] - starts[bounds])
-    told_before = np.logical_or.accumulate(anchored)[:-1]
-    told_after = np.logical_or.accumulate(anchored[::-1])[::-1][1:]
+    known_before = np.logical_or.accumulate(anchored)[:-1]
+    known_after = np.logical_or.accumulate(anchored[::-1])[::-1][1:]
     # what lies between two that are told has room to move only in a pause of a whole turn
     room = (gaps[at] >= PIXEL_PERIOD) & ~(anchored[:-1] & anchored[1:])
     unusual = (gaps[at] > _UNUSUAL * np.maximum(mean[:-1], mean[1:])) | (gaps[at] > PIXEL_PERIOD // 2)
-    found = at[unusual & (room | ~told_before | ~told_after)]
+    found = at[unusual & (room | ~known_before | ~known_after)]
     return [(int(until[i]), int(gaps[i])) for i in found]
 
 
-def _mean_steps(n, span):
+def _mean_steps(n: np.ndarray, span: np.ndarray) -> np.ndarray:
     """Mean step between the times of each section; those of few times take the most of the others."""
     mean = np.where(n >= _ENOUGH, span / np.maximum(n - 1, 1), -1.0)
     return np.where(mean < 0, mean.max(), mean)

@@ -1,4 +1,4 @@
-"""The `.tpx3` event source: blocks found by one pass, hits decoded where they are asked for."""
+"""The `.tpx3` event source: blocks found by one pass, hits decoded where they are requested."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rsciio_tpx3.events.source import CompactHits, EventSource, Hits, check_insi
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
+from rsciio_tpx3.tpx3.growing import grown_key
 from rsciio_tpx3.tpx3.index import doubtful_chips, without_chips
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
 from rsciio_tpx3.tpx3.pieces import check_pieces
@@ -26,6 +27,10 @@ from rsciio_tpx3.utils.scratch import Scratch
 from rsciio_tpx3.utils.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+    from rsciio_tpx3.cache.store import RecordingCache
+    from rsciio_tpx3.events.geometry import Layout
     from rsciio_tpx3.events.source import EventIndex
     from rsciio_tpx3.tpx3.files import Part
 
@@ -48,7 +53,7 @@ class _Tables:
 
 
 def files_of(
-    filename: str | os.PathLike, all_parts: bool = False, on_loss: str = "raise", follow: bool = False
+    filename: str | os.PathLike, all_parts: bool | Sequence = False, on_loss: str = "raise", follow: bool = False
 ) -> tuple[list[Part], Losses]:
     """The files of an acquisition as they are now, and what is missing among them; the parameters of `Tpx3Source`.
 
@@ -71,7 +76,9 @@ def files_of(
     return parts, losses
 
 
-def cache_of(parts: list[Part], losses: Losses, wanted: str, before_reset: str = "exclude"):
+def cache_of(
+    parts: list[Part], losses: Losses, wanted: bool | str, before_reset: str = "exclude"
+) -> RecordingCache | None:
     """The cache of an acquisition, see `rsciio_tpx3.cache.recall.cache_for`: it depends on what is missing already."""
     if before_reset not in _BEFORE_RESET:
         raise ValueError(f"before_reset={before_reset!r} is not valid: must be one of 'exclude', 'keep'.")
@@ -96,7 +103,7 @@ class Tpx3Source(EventSource):
     cache : bool or "auto"
         Keep the index in the user's cache folder, see `rsciio_tpx3.cache.store`; "auto" from 256 MB on.
     follow : bool
-        The last file is still being written: what is there is read, an incomplete end is no damage, and the
+        The last file is still being written: what is there is read, an incomplete end is not damage, and the
         file may grow after it was opened.
     show_progressbar : bool or None
         None shows a bar when the pass takes longer than two seconds.
@@ -116,10 +123,10 @@ class Tpx3Source(EventSource):
     def __init__(
         self,
         filename: str | os.PathLike,
-        layout=None,
+        layout: Any = None,
         gap: int = 0,
         orientation: str = "up",
-        all_parts: bool = False,
+        all_parts: bool | Sequence = False,
         on_loss: str = "raise",
         cache: bool | str = False,
         follow: bool = False,
@@ -132,10 +139,30 @@ class Tpx3Source(EventSource):
         keep = before_reset == "keep"
         self._index, blocks = recalled_blocks(self.parts, losses, self.cache, show_progressbar, keep)
         self._tables = _search_tables(blocks)
+        self._grown = None if keep else grown_key(self.parts)
         doubtful = () if follow else doubtful_chips(self._index)  # others are still to come
         self.layout = layout_for(self._index.chips, layout, gap, orientation, doubtful)
         self._index = without_chips(self._index, set(doubtful) - set(self.layout.chips), self.parts[0].name)
         self.sig_shape = self.layout.sig_shape
+
+    @classmethod
+    def of_blocks(cls, parts: list[Part], index: EventIndex, blocks: np.ndarray, layout: Layout) -> Tpx3Source:
+        """A source of a pass that was made by others, as of a part of the blocks.
+
+        Parameters
+        ----------
+        parts : list of rsciio_tpx3.tpx3.files.Part
+        index : EventIndex
+            Its `hit_span` must cover the blocks.
+        blocks : numpy.ndarray of `stream.BLOCK`
+            In absolute time.
+        layout : Layout
+        """
+        source = cls.__new__(cls)
+        source.parts, source._spans, source.cache, source._index, source._grown = parts, None, None, index, None
+        source._tables = _search_tables(blocks)
+        source.layout, source.sig_shape = layout, layout.sig_shape
+        return source
 
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
@@ -176,7 +203,15 @@ class Tpx3Source(EventSource):
         borders = np.linspace(0, n, min(max(n_parts, 1), max(n, 1)) + 1).astype(int)
         return [(int(a), int(b)) for a, b in zip(borders[:-1], borders[1:])]
 
-    def part(self, piece) -> Iterator:
+    def grown(self, until: int) -> tuple[Hashable, list[tuple[int, int]], list[tuple[int, int]]] | None:
+        """Blocks that precede a time, and the others; see `EventSource.grown`."""
+        if self._grown is None:
+            return None
+        n = len(self._tables.blocks)
+        first = int(np.searchsorted(self._tables.latest_until, until))
+        return (*self._grown, self.layout.rules.tobytes()), [(0, first)], [(first, n)]
+
+    def part(self, piece: tuple[int, ...]) -> Iterator:
         """Iterate over all `Hits` of one of the ranges of `work`."""
         first, last = self._index.hit_span
         yield from self._decode(*piece, first, last + 1)
@@ -211,7 +246,7 @@ class Tpx3Source(EventSource):
                         n = compact_blocks(words, blocks[own], rules, first, span, when, pixel)
                         yield CompactHits(first * PIXEL_TICKS, PIXEL_TICKS, span, when[:n], pixel[:n], width)
 
-    def narrowed(self, spans):
+    def narrowed(self, spans: Iterable[tuple[int, int]]) -> Tpx3Source:
         """A small source for these spans of time alone; see `EventSource.narrowed`."""
         part = copy.copy(self)
         blocks = joined(blocks_between(self._tables, spans), [part.first_word for part in self.parts])

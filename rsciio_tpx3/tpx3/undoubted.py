@@ -11,13 +11,13 @@ from rsciio_tpx3.tpx3.stream import COUNTER_LEAP, KIND_CONTROL, KIND_GLOBAL
 from rsciio_tpx3.utils.clock import PIXEL_PERIOD, TICKS_PER_SECOND, nearest_period
 from rsciio_tpx3.utils.compiled import njit
 
-__all__ = ["place_undoubted"]
+__all__ = ["Walk", "place_undoubted"]
 
 _NO_WORD = np.iinfo(np.int64).max
 _LONGEST_STEP = PIXEL_PERIOD // 4  # from one time to the next in the stream
 
 
-def place_undoubted(blocks, marks, no_time):
+def place_undoubted(blocks: np.ndarray, marks: np.ndarray, no_time: int) -> tuple[np.ndarray, np.ndarray, int] | None:
     """Absolute times of blocks and marks, and the longest step between them; None where anything is doubtful.
 
     Parameters
@@ -31,20 +31,75 @@ def place_undoubted(blocks, marks, no_time):
     of_blocks, of_marks : numpy.ndarray of int64
     longest : int
     """
-    of_blocks, of_marks = blocks["first"].copy(), np.empty(len(marks), np.int64)
-    longest = _walk(blocks, marks, of_blocks, of_marks, no_time)
-    return None if longest < 0 else (of_blocks, of_marks, longest)
+    walk = Walk(no_time)
+    placed = walk.go_on(blocks, marks)
+    return None if placed is None else (*placed, walk.longest)
 
 
-@njit(cache=True)
-def _walk(blocks, marks, of_blocks, of_marks, no_time):
-    """Follow marks, first and last hits of blocks in stream order; the longest step, or -1 for a doubt."""
+class Walk:
+    """The walk over a recording that grows: each call goes on where the last one ended.
+
+    Parameters
+    ----------
+    no_time : int
+        For marks without one.
+
+    Attributes
+    ----------
+    shift : int
+        What was added to the times of the last call. The first word of a wider clock changes it for all times before.
+    """
+
+    def __init__(self, no_time: int) -> None:
+        self._no_time = no_time
+        self._state = np.zeros(_N_STATE, np.int64)
+        self._state[_KEY] = -1
+        self._last = np.full((256, 2), no_time, np.int64)
+        self.shift = 0
+
+    @property
+    def longest(self) -> int:
+        """Longest step from one time to the next in the stream, ticks."""
+        return int(self._state[_LONGEST])
+
+    def go_on(self, blocks: np.ndarray, marks: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Absolute times of what follows in the stream; None where anything is doubtful, and then the walk is over."""
+        of_blocks, of_marks = blocks["first"].copy(), np.empty(len(marks), np.int64)
+        if not _walk(blocks, marks, of_blocks, of_marks, self._no_time, self._state, self._last):
+            return None
+        known, turns = self._state[_KNOWN : _KNOWN + 3], self._state[_TURNS : _TURNS + 3]
+        rank = 2 if known[2] else (1 if known[1] else 0)
+        if any(known[k] and (turns[rank] - turns[k]) % width for k, width in ((0, 4), (1, 16))):
+            return None
+        self.shift = int(turns[rank]) * PIXEL_PERIOD
+        of_marks[of_marks != self._no_time] += self.shift
+        of_blocks[blocks["n_hits"] > 0] += self.shift
+        return of_blocks, of_marks
+
+
+# Fields of the state that goes from call to call.
+_REFERENCE, _BEGUN, _LONGEST, _LATEST, _KEY, _COUNTER, _READ, _KNOWN, _TURNS, _N_STATE = 0, 1, 2, 3, 4, 5, 6, 7, 10, 13
+
+
+@njit(cache=True, error_model="numpy")
+def _walk(
+    blocks: np.ndarray,
+    marks: np.ndarray,
+    of_blocks: np.ndarray,
+    of_marks: np.ndarray,
+    no_time: int,
+    state: np.ndarray,
+    last: np.ndarray,
+) -> bool:
+    """Follow marks, first and last hits of blocks in stream order; False for a doubt.
+
+    `last`: latest edge of each chip and input.
+    """
     i = b = e = 0
-    reference, begun, longest = np.int64(0), False, np.int64(0)
-    told, turns = np.zeros(3, np.bool_), np.zeros(3, np.int64)  # by edges, control words, global times
-    last = np.full((256, 2), no_time, np.int64)
-    latest = np.int64(0)  # global time
-    key, counter, read = -1, np.int64(0), np.int64(0)  # of the edges of one chip and input
+    reference, begun, longest = state[_REFERENCE], state[_BEGUN] > 0, state[_LONGEST]
+    known, turns = state[_KNOWN : _KNOWN + 3], state[_TURNS : _TURNS + 3]  # by edges, control words, global times
+    latest = state[_LATEST]  # global time
+    key, counter, read = state[_KEY], state[_COUNTER], state[_READ]  # of the edges of one chip and input
     while True:
         while b < len(blocks) and blocks[b].n_hits == 0:
             b += 1
@@ -66,11 +121,12 @@ def _walk(blocks, marks, of_blocks, of_marks, no_time):
             ticks = blocks[b].first
         else:
             ticks = blocks[e].first + blocks[e].last
-        turned = nearest_period(ticks, reference, PIXEL_PERIOD) if begun else ticks % PIXEL_PERIOD
+        # a hit of the first 25 ns may lie below zero, and stays there: no turn before the first is missing
+        turned = nearest_period(ticks, reference, PIXEL_PERIOD) if begun else min(ticks, ticks % PIXEL_PERIOD)
         if begun:
             step = abs(turned - reference)
             if step > _LONGEST_STEP:
-                return np.int64(-1)
+                return False
             longest = max(longest, step)
         reference, begun = turned, True
         if not of_mark:
@@ -83,39 +139,30 @@ def _walk(blocks, marks, of_blocks, of_marks, no_time):
         of_marks[i] = turned
         kind, chip = np.int64(marks[i].kind), np.int64(marks[i].chip)
         rank = 2 if kind == KIND_GLOBAL else (1 if kind == KIND_CONTROL else 0)
-        told_now = (ticks - turned) // PIXEL_PERIOD
-        if not told[rank]:
-            told[rank], turns[rank] = True, told_now
-        elif (told_now - turns[rank]) % (4, 16, 1)[rank] != 0 or (rank == 2 and told_now != turns[rank]):
-            return np.int64(-1)
+        turn_now = (ticks - turned) // PIXEL_PERIOD
+        if known[rank] == 0:
+            known[rank], turns[rank] = 1, turn_now
+        elif (turn_now - turns[rank]) % (4, 16, 1)[rank] != 0 or (rank == 2 and turn_now != turns[rank]):
+            return False
         if rank == 2:
             if ticks < latest - TICKS_PER_SECOND:
-                return np.int64(-1)
+                return False
             latest = max(latest, ticks)
         elif rank == 0:
             which = edge_input(kind)
             if turned < last[chip, which]:
-                return np.int64(-1)
+                return False
             last[chip, which] = turned
             number = np.int64(marks[i].counter)
             if key == 2 * chip + which:
                 leap = (number - counter) & 0xFFF
                 if COUNTER_LEAP < leap < 4096 - COUNTER_LEAP or (leap != 1 and ticks < read):
-                    return np.int64(-1)
+                    return False
             if key < 0:
                 key = 2 * chip + which
             if key == 2 * chip + which:
                 counter, read = number, ticks
         i += 1
-    rank = 2 if told[2] else (1 if told[1] else 0)
-    if told[0] and (turns[rank] - turns[0]) % 4 != 0:
-        return np.int64(-1)
-    if told[1] and (turns[rank] - turns[1]) % 16 != 0:
-        return np.int64(-1)
-    for j in range(len(of_marks)):
-        if of_marks[j] != no_time:
-            of_marks[j] += turns[rank] * PIXEL_PERIOD
-    for j in range(len(blocks)):
-        if blocks[j].n_hits > 0:
-            of_blocks[j] += turns[rank] * PIXEL_PERIOD
-    return longest
+    state[_REFERENCE], state[_BEGUN], state[_LONGEST], state[_LATEST] = reference, begun, longest, latest
+    state[_KEY], state[_COUNTER], state[_READ] = key, counter, read
+    return True

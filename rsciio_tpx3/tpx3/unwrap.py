@@ -17,7 +17,7 @@ one may be wrong:
 Most recordings have nothing to decide, see `undoubted`.
 
 When the detector's clock was reset while data of the run before were still in the pipeline, its time steps
-back for good; see `resets`. What came before is told by the nearer of the two clocks, and left out or kept.
+back for good; see `resets`. What came before is told by the nearer of the two clocks, and excluded or kept.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from rsciio_tpx3.tpx3.undoubted import place_undoubted
 from rsciio_tpx3.utils.clock import CONTROL_PERIOD, PIXEL_PERIOD, TDC_PERIOD, TICKS_PER_SECOND, nearest_period
 from rsciio_tpx3.utils.compiled import njit
 
-__all__ = ["NO_TIME", "Excluded", "place_in_time"]
+__all__ = ["NO_TIME", "Excluded", "pauses_of", "place_in_time"]
 
 NO_TIME = np.iinfo(np.int64).min  # ticks of a mark whose packet carries no valid time
 
@@ -95,11 +95,13 @@ def place_in_time(
     if undoubted is None:
         return _place_with_care(blocks, marks, keep_before_reset)
     blocks["first"], marks["ticks"], longest = undoubted
-    pauses = _uncertain_pauses(blocks, marks) if longest > SHORTEST else ()
+    pauses = pauses_of(blocks, marks) if longest > SHORTEST else ()
     return blocks, marks, Excluded(pauses_uncertain=pauses)
 
 
-def _place_with_care(blocks, marks, keep_before_reset):
+def _place_with_care(
+    blocks: np.ndarray, marks: np.ndarray, keep_before_reset: bool
+) -> tuple[np.ndarray, np.ndarray, Excluded]:
     place, kind, ticks, block = _items(blocks, marks)
     at_mark, at_block = place[: len(marks)], place[len(marks) :]
     begin, wrong, alone = _clean(kind, ticks, block, blocks, marks, at_mark)
@@ -120,12 +122,13 @@ def _place_with_care(blocks, marks, keep_before_reset):
         int(blocks["n_hits"][wrong_block].sum()),
         int((wrong_mark & (marks["kind"] > KIND_CONTROL)).sum()),
         int((wrong_mark & (marks["kind"] <= KIND_CONTROL)).sum()),
-        _uncertain_pauses(blocks[leading], marks[kept_mark]),
+        pauses_of(blocks[leading], marks[kept_mark]),
     )
     return blocks[kept_block], marks[kept_mark], excluded
 
 
-def _uncertain_pauses(blocks, marks):
+def pauses_of(blocks: np.ndarray, marks: np.ndarray) -> tuple[tuple[int, int], ...]:
+    """Pauses whose turns no clock tells, of blocks and marks in absolute time; see `Excluded`."""
     full = blocks[blocks["n_hits"] > 0]
     timed = marks["ticks"][marks["ticks"] != NO_TIME]
     wide = np.zeros(len(full) + len(timed), bool)
@@ -136,7 +139,7 @@ def _uncertain_pauses(blocks, marks):
     return tuple(uncertain_pauses(starts, ends, counts, wide))
 
 
-def _items(blocks, marks):
+def _items(blocks: np.ndarray, marks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Marks and blocks in stream order as columns: place of each mark and block, kind, time and number of the block.
 
     A block stands where its first hit does, since the marks before it tell the time by then, and once more where it
@@ -154,7 +157,9 @@ def _items(blocks, marks):
     return place[: len(marks) + len(blocks)], kind[order], ticks[order], block[order]
 
 
-def _clean(kind, ticks, block, blocks, marks, at_mark):
+def _clean(
+    kind: np.ndarray, ticks: np.ndarray, block: np.ndarray, blocks: np.ndarray, marks: np.ndarray, at_mark: np.ndarray
+) -> tuple[int, np.ndarray, np.ndarray]:
     """Place what follows the last reset, in place; where it begins, what is out of place, and what leads nobody."""
     wrong = np.zeros(len(kind), bool)
     of_global = np.flatnonzero(kind == KIND_GLOBAL)
@@ -177,7 +182,15 @@ def _clean(kind, ticks, block, blocks, marks, at_mark):
     return begin, wrong, alone
 
 
-def _place_before(kind, ticks, block, blocks, marks, at_mark, begin):
+def _place_before(
+    kind: np.ndarray,
+    ticks: np.ndarray,
+    block: np.ndarray,
+    blocks: np.ndarray,
+    marks: np.ndarray,
+    at_mark: np.ndarray,
+    begin: int,
+) -> np.ndarray:
     """Place what precedes a reset, in place, so that it ends before what follows; what in it is out of place."""
     old = slice(0, begin)
     sure = marks[at_mark < begin], at_mark[at_mark < begin]
@@ -194,7 +207,9 @@ def _place_before(kind, ticks, block, blocks, marks, at_mark, begin):
     return wrong
 
 
-def _phases_out(kind, ticks, block, blocks, wrong):
+def _phases_out(
+    kind: np.ndarray, ticks: np.ndarray, block: np.ndarray, blocks: np.ndarray, wrong: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mark in `wrong` what is out of place among times of its own kind, and of all; how the phase steps and leaps.
 
     Returns
@@ -220,7 +235,16 @@ def _phases_out(kind, ticks, block, blocks, wrong):
     return steps, leaps, alone
 
 
-def _place(kind, ticks, block, wrong, steps, leaps, alone, one_chip) -> None:
+def _place(
+    kind: np.ndarray,
+    ticks: np.ndarray,
+    block: np.ndarray,
+    wrong: np.ndarray,
+    steps: np.ndarray,
+    leaps: np.ndarray,
+    alone: np.ndarray,
+    one_chip: bool,
+) -> None:
     """Replace wrapped by absolute times, in place; what contradicts the wide clocks is marked in `wrong`."""
     wide = np.flatnonzero((kind > 0) & ~wrong)
     turned = _follow(kind, ticks, block, wrong | alone, leaps & (steps > _PAUSE), one_chip and len(wide) == 0)
@@ -233,7 +257,9 @@ def _place(kind, ticks, block, wrong, steps, leaps, alone, one_chip) -> None:
 
 
 @njit(cache=True)
-def _follow(kind, ticks, block, aside, leaps, in_order):
+def _follow(
+    kind: np.ndarray, ticks: np.ndarray, block: np.ndarray, aside: np.ndarray, leaps: np.ndarray, in_order: bool
+) -> np.ndarray:
     """Times continued from one to the next by the period of hits alone, beginning at any turn.
 
     Those set aside lead nobody. Where the hits come `in_order`, those of one chip, a leap goes forward.
@@ -247,7 +273,7 @@ def _follow(kind, ticks, block, aside, leaps, in_order):
         if first < 0:
             if aside[i]:
                 continue
-            first, turned[i] = i, ticks[i] % PIXEL_PERIOD
+            first, turned[i] = i, min(ticks[i], ticks[i] % PIXEL_PERIOD)  # those of the first 25 ns stay below zero
         elif aside[i] and before >= 0 and aside[before] and block[i] >= 0 and block[i] == block[before]:
             turned[i] = nearest_period(ticks[i], turned[before], PIXEL_PERIOD)  # one block, one turn
         else:
@@ -265,19 +291,19 @@ def _follow(kind, ticks, block, aside, leaps, in_order):
 
 
 @njit(cache=True)
-def _same(turns, other, width):
+def _same(turns: int, other: int, width: int) -> bool:
     """Whether two numbers of turns agree on a clock that counts `width` of them, or all where it is 0."""
     return turns == other if width == 0 else (turns - other) % width == 0
 
 
 @njit(cache=True)
-def _wider(width, other):
+def _wider(width: int, other: int) -> bool:
     """Whether a clock counts more turns than another; 0 counts all of them."""
     return other != 0 and (width == 0 or width > other)
 
 
 @njit(cache=True)
-def _largest_step(steps, after, until):
+def _largest_step(steps: np.ndarray, after: int, until: int) -> int:
     """The item with the largest step among those after one item and until another: where a pause was, if any."""
     found = -1
     for i in range(after + 1, until + 1):
@@ -287,7 +313,7 @@ def _largest_step(steps, after, until):
 
 
 @njit(cache=True)
-def _leapt(leaps, after, until) -> bool:
+def _leapt(leaps: np.ndarray, after: int, until: int) -> bool:
     """Whether the phase leapt after one item and until another."""
     for i in range(after + 1, until + 1):
         if leaps[i]:
@@ -296,7 +322,9 @@ def _leapt(leaps, after, until) -> bool:
 
 
 @njit(cache=True)
-def _support(wide, width, turns, leaps, k, old, new):
+def _support(
+    wide: np.ndarray, width: np.ndarray, turns: np.ndarray, leaps: np.ndarray, k: int, old: int, new: int
+) -> tuple[int, int, int]:
     """How many of the next clocks at least as wide as number `k` agree with the old and with the new turns.
 
     Those after another leap say nothing: there may have been turns in it.
@@ -316,7 +344,9 @@ def _support(wide, width, turns, leaps, k, old, new):
 
 
 @njit(cache=True)
-def _turns(wide: np.ndarray, width: np.ndarray, turns: np.ndarray, steps: np.ndarray, leaps: np.ndarray):
+def _turns(
+    wide: np.ndarray, width: np.ndarray, turns: np.ndarray, steps: np.ndarray, leaps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """How many turns are to be added, and from which item on; and the wide clocks that the others contradict.
 
     Parameters
@@ -364,7 +394,7 @@ def _turns(wide: np.ndarray, width: np.ndarray, turns: np.ndarray, steps: np.nda
 
 
 @njit(cache=True)
-def _agree_otherwise(wide, width, turns, leaps, k) -> bool:
+def _agree_otherwise(wide: np.ndarray, width: np.ndarray, turns: np.ndarray, leaps: np.ndarray, k: int) -> bool:
     """Whether most of the next clocks as wide as number `k` tell one and the same number of turns, another one."""
     for j in range(k + 1, min(k + 1 + 4 * _AHEAD, len(turns))):
         if _leapt(leaps, wide[j - 1], wide[j]):
@@ -377,12 +407,12 @@ def _agree_otherwise(wide, width, turns, leaps, k) -> bool:
 
 
 @njit(cache=True)
-def _nearest_turns(difference, width):
+def _nearest_turns(difference: int, width: int) -> int:
     """The smallest number of turns that agrees with the difference on a clock of this width."""
     return difference if width == 0 else (difference + width // 2) % width - width // 2
 
 
-def _outvoted(n_hits, wrong):
+def _outvoted(n_hits: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     """Blocks out of place among so many hits that the few in them must be wrong; others stay near where they are."""
     sure = np.concatenate([[0], np.cumsum(np.where(wrong, 0, n_hits))])
     at = np.arange(len(n_hits))
@@ -390,7 +420,7 @@ def _outvoted(n_hits, wrong):
     return wrong & (around >= _OUTVOTED * n_hits)
 
 
-def _edges_out_of_turn(marks, kept):
+def _edges_out_of_turn(marks: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Numbers of the edges whose time is not between those of their neighbours by number, on their own chip."""
     found = []
     edges = np.flatnonzero((marks["kind"] > KIND_CONTROL) & (marks["ticks"] != NO_TIME) & kept)

@@ -8,7 +8,7 @@ import errno
 import math
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -57,10 +57,10 @@ def check_one_file(name: str, value: Any) -> None:
         With the option's name.
     """
     if not isinstance(value, (str, os.PathLike)):
-        raise refused(name, value, "the name of one file is expected, as text or a Path")
+        raise refused(name, value, "expected the name of one file, as text or a Path")
     path = os.fspath(value)
     if not isinstance(path, str) or not path or not is_text(path):
-        raise refused(name, value, "this is no name of a file: text is expected")
+        raise refused(name, value, "expected the name of a file, as text")
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -86,7 +86,7 @@ def check_target(name: str, value: Any) -> None:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         if path.endswith(("/", os.sep)):
-            raise refused(name, value, "this is a folder; the name of a file in it is expected") from None
+            raise refused(name, value, "this is a folder; expected the name of a file in it") from None
         return
     except OSError as error:
         raise type(error)(
@@ -97,13 +97,13 @@ def check_target(name: str, value: Any) -> None:
         raise refused(name, value, f"this is {what}, which is not replaced by a file. Choose another name")
 
 
-def check_word_of(*words) -> Callable[[str, Any], None]:
+def check_word_of(*words: str) -> Callable[[str, Any], None]:
     """A check of an option that is one of some words."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, str) or value not in words:
             expected = ", ".join(map(repr, words))
-            raise ValueError(f"{name}={shown(value)} is none of {expected}.")
+            raise ValueError(f"{name}={shown(value)} is not valid: must be one of {expected}.")
 
     return check
 
@@ -115,13 +115,13 @@ def check_flag(name: str, value: Any) -> None:
 
 
 def check_word(name: str, value: Any) -> None:
-    """Refuse what is no text; None stands for the default."""
+    """Refuse what is not text; None stands for the default."""
     if value is not None and not isinstance(value, str):
         raise refused(name, value, "a word is expected, in quotes; the documentation lists them")
 
 
 def check_table(name: str, value: Any) -> None:
-    """Refuse what is no dictionary of options by name; None stands for none."""
+    """Refuse what is not a dictionary of options by name; None stands for none."""
     if value is None:
         return
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
@@ -143,7 +143,8 @@ def is_whole_number(value: Any) -> bool:
         return False
     if isinstance(value, (Integral, np.integer)):
         return True
-    return isinstance(value, (Real, np.floating)) and math.isfinite(value) and value == int(value)
+    number: Any = value
+    return isinstance(value, (Real, np.floating)) and math.isfinite(value) and number == int(number)
 
 
 def is_real(value: Any) -> bool:
@@ -157,7 +158,7 @@ def is_text(path: str) -> bool:
         return False
 
 
-def shape(expected: str, lengths) -> Callable[[str, Any], None]:
+def shape(expected: str, lengths: Collection[int]) -> Callable[[str, Any], None]:
     def check(name: str, value: Any) -> None:
         if value is None:
             return
@@ -186,7 +187,7 @@ def whole(low: int, high: int, none: bool = False) -> Callable[[str, Any], None]
         if value is None and none:
             return
         if not is_integer(value) or not low <= value <= high:
-            raise refused(name, value, f"whole numbers are needed, here one from {low} to {high}")
+            raise refused(name, value, f"expected an integer from {low} to {high}")
 
     return check
 
@@ -194,7 +195,7 @@ def whole(low: int, high: int, none: bool = False) -> Callable[[str, Any], None]
 def pair_of_lines(name: str, value: Any) -> None:
     parts = value if isinstance(value, (tuple, list)) or np.ndim(value) == 1 else [value]
     if any(not is_integer(n) or abs(n) >= MOST for n in parts):
-        raise refused(name, value, "whole numbers are needed, and two for skip_lines, such as (0, 1)")
+        raise refused(name, value, "expected integers, and two for skip_lines, such as (0, 1)")
 
 
 def fraction(name: str, value: Any) -> None:
@@ -227,12 +228,12 @@ def dtype(name: str, value: Any) -> None:
         raise refused(name, value, "a type of numbers is expected, such as 'uint16'")
 
 
-def files(name: str, value: Any):
+def files(name: str, value: Any) -> None:
     """One file, or several that are one acquisition; whether there is any, the readers say."""
     if isinstance(value, (str, os.PathLike)):
         return check_one_file(name, value)
     if not isinstance(value, (list, tuple)):
-        raise refused(name, value, "the name of a file, or a list of these, is expected")
+        raise refused(name, value, "expected the name of a file, or a list of these")
     if not value:
         raise ValueError(f"{name}: No file given: the list of files is empty.")
     for part in value:
@@ -244,7 +245,7 @@ def parts(name: str, value: Any) -> None:
         return
     named = isinstance(value, (list, tuple)) and len(value) > 0
     if not named or not all(isinstance(part, (str, os.PathLike)) for part in value):
-        raise refused(name, value, "True, False, or a list of files is needed")
+        raise refused(name, value, "expected True, False, or a list of files")
 
 
 def readable(name: str, path: str | os.PathLike) -> None:

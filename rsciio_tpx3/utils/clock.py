@@ -1,7 +1,7 @@
 """The one unit of time, and how wrapped counters become one time without rollovers.
 
 All times inside the package are int64 *ticks* of 1/12 of 3.125 ns (260.41666 ps). It is the
-finest step of any Timepix3 clock: a TDC stamp is a whole number of ticks, a pixel stamp (1.5625 ns)
+finest step of any Timepix3 clock: a TDC stamp is an integer number of ticks, a pixel stamp (1.5625 ns)
 is 6 of them, so hits and edges compare exactly as integers; int64 holds 76 years.
 
 Sources: ASI SERVAL manual 3.1 and TPX3Cam manual 2.4 (clock frequencies, counter widths).
@@ -42,7 +42,7 @@ LATEST = 1 << 60
 """Longest time that an option may give, ticks (9.5 years): sums and differences with times of hits stay in 64 bits."""
 
 
-def ticks_to_seconds(ticks) -> float:
+def ticks_to_seconds(ticks: float) -> float:
     """Ticks as float seconds; for display and metadata only."""
     return float(ticks) / TICKS_PER_SECOND
 

@@ -6,6 +6,7 @@ named points; here is where it says so, and nobody below needs to import it.
 
 import importlib
 import logging
+from collections.abc import Callable
 from importlib.metadata import entry_points
 
 __all__ = ["GROUP", "POINTS", "extend", "extension"]
@@ -17,7 +18,9 @@ POINTS = {
     "finish_loading": "(signal, navigator, holds): the signal that HyperSpy made of our dictionary, as it should be",
     "finish_later": "(signal, frames): the same for a recording that is read at the first computation",
     "remember_recording": "(signal, filename, file_format, options): for loading a growing recording again",
+    "show_progressbar": "(): whether the user's preferences want progress bars",
     "plot_scan_delay": "(found, ax): draw a `ScanDelay`",
+    "compile_signals": "(path): use the methods of signals on a recording, so that they are compiled",
     "demo": "(files, folder, options): the pictures of ``rsciio-tpx3 demo``",
 }
 """The points there are, what each is called with, and what for."""
@@ -35,7 +38,7 @@ def extend(**functions: str) -> None:
     _known.update(functions)
 
 
-def extension(name: str):
+def extension(name: str) -> Callable | None:
     """The function for a point; None where no package offers one, or a package that it needs is not installed."""
     if name not in POINTS:
         raise ValueError(f"{name!r} is not valid: must be one of {sorted(POINTS)}.")

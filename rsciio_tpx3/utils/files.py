@@ -6,7 +6,10 @@ compares it before it reads. Size and time of change can be set back by whoever 
 what the system notes of each file, its number and the time of its last change of any kind, cannot.
 """
 
+from __future__ import annotations
+
 import hashlib
+import io
 import logging
 import os
 import platform
@@ -14,8 +17,11 @@ import re
 import shutil
 import stat
 import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, BinaryIO
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 
@@ -60,7 +66,7 @@ class FileStamp:
     few_ends: str = field(default="", kw_only=True)
 
     @classmethod
-    def of(cls, path):
+    def of(cls, path: str | os.PathLike) -> FileStamp:
         """Stamp of a file that must exist."""
         path = os.path.abspath(path)
         try:
@@ -78,11 +84,11 @@ class FileStamp:
         return os.path.basename(self.path)
 
     @property
-    def growing(self) -> bool:
-        """Whether more may follow: an incomplete end is no damage."""
+    def followed(self) -> bool:
+        """Whether more may follow: an incomplete end is not damage."""
         return False
 
-    def checksum_of_ends(self):
+    def checksum_of_ends(self) -> str:
         """BLAKE2b of the first and the last 64 KiB: tells most files apart, in no time whatever their size."""
         found = hashlib.blake2b(digest_size=16)
         with open(self.path, "rb") as file:
@@ -91,16 +97,16 @@ class FileStamp:
             found.update(file.read(_END_BYTES))
         return found.hexdigest()
 
-    def fits(self, file):
+    def fits(self, file: BinaryIO) -> bool:
         """Whether an open file is the one it was."""
         return self._is(os.fstat(file.fileno()), file)
 
     @property
-    def identity(self):
+    def identity(self) -> tuple[int, int, int, int]:
         """What tells this file from any other that has its name, as plain values: also what a cache has to compare."""
         return self.size, self.mtime_ns, self.ctime_ns, self.inode
 
-    def _is(self, state, file):
+    def _is(self, state: os.stat_result, file: BinaryIO) -> bool:
         now = _identity(state)
         if self.machine != platform.node():
             return now[:2] == self.identity[:2]
@@ -109,14 +115,14 @@ class FileStamp:
         same_but_ctime = (*now[:2], now[3]) == (self.size, self.mtime_ns, self.inode)
         return same_but_ctime and few_ends(file, self.size) == self.few_ends
 
-    def open(self):
+    def open(self) -> io.FileIO:
         """The file to `fill` from; closing it is the caller's."""
         try:
             return open(self.path, "rb", buffering=0)
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.path!r} does not exist.") from None
 
-    def fill(self, file, start: int, space) -> None:
+    def fill(self, file: io.FileIO, start: int, space: Any) -> None:
         """Read from byte `start` of the open file into all of a buffer.
 
         Raises
@@ -149,7 +155,7 @@ class FileStamp:
                 )
 
 
-def few_ends(file, size):
+def few_ends(file: BinaryIO, size: int) -> str:
     """Checksum of the first and last 4 KiB of the part of an open file that was there at some time."""
     found = hashlib.blake2b(digest_size=16)
     for start in (0, max(size - _FEW_BYTES, 0)):
@@ -158,7 +164,7 @@ def few_ends(file, size):
     return found.hexdigest()
 
 
-def _identity(state):
+def _identity(state: os.stat_result) -> tuple[int, int, int, int]:
     """`FileStamp.identity` of what `os.stat` tells."""
     return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
@@ -178,10 +184,11 @@ class PartialFiles:
     def __init__(self, target: str | os.PathLike) -> None:
         self.target = os.path.abspath(target)
         self._token = uuid.uuid4().hex[:8]
-        self._pairs, self._claimed = [], []
+        self._pairs: list[tuple[str, str]] = []
+        self._claimed: list[str] = []
         _report_leftovers(self.target)
 
-    def path(self, final=None):
+    def path(self, final: str | os.PathLike | None = None) -> str:
         """Provisional path for a file that is to become `final` (the target by default)."""
         final = self.target if final is None else os.path.abspath(final)
         partial = f"{final}.{self._token}{PARTIAL}"
@@ -199,7 +206,7 @@ class PartialFiles:
             os.replace(partial, final)
         self._pairs = []
 
-    def claim(self, names) -> list[str]:
+    def claim(self, names: Iterable[list[str]]) -> list[str]:
         """Take final names that nobody has, for all files but the target.
 
         Another process may write the same target at the same time: were both to take a name because it is free, the
@@ -225,10 +232,12 @@ class PartialFiles:
                 return wanted
         raise FileExistsError(f"no free names for the files of {self.target!r}.")
 
-    def __enter__(self):
+    def __enter__(self) -> PartialFiles:
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         left = [partial for partial, _ in self._pairs]
         if self._pairs:
             # the names that were taken, and the files that have them already: nothing refers to these
@@ -252,9 +261,9 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         files.commit()
 
 
-def _made_new(paths) -> bool:
+def _made_new(paths: Iterable[str]) -> bool:
     """Make empty files; False, and none made, where a name is taken."""
-    made = []
+    made: list[str] = []
     for path in paths:
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -266,12 +275,12 @@ def _made_new(paths) -> bool:
     return True
 
 
-def _to_disk(path) -> None:
+def _to_disk(path: str) -> None:
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 
 
-def _report_leftovers(target) -> None:
+def _report_leftovers(target: str) -> None:
     folder, name = os.path.split(target)
     stem = os.path.splitext(name)[0]
     if not os.path.isdir(folder):
@@ -284,7 +293,7 @@ def _report_leftovers(target) -> None:
         )
 
 
-def need_space(target, n_bytes: int) -> None:
+def need_space(target: str | os.PathLike, n_bytes: int) -> None:
     """Raise OSError unless the disk of `target` has `n_bytes` free."""
     free = shutil.disk_usage(os.path.dirname(os.path.abspath(target))).free
     if n_bytes > free:
@@ -295,7 +304,7 @@ def need_space(target, n_bytes: int) -> None:
 
 
 @contextmanager
-def system_errors(target):
+def system_errors(target: str | os.PathLike) -> Iterator[None]:
     """Turn what HDF5 says of a disk that is full, or gone, into the system's own error with the file's name.
 
     Raises

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +12,12 @@ _BLOCK = 1 << 22
 _MOST_NUMBERS = 1024  # of a table that is written down as it is
 
 
-def fingerprint(given):
+def fingerprint(user_input: Any) -> Any:
     """What a user gave to an option, as plain text and numbers that tell it from anything else.
 
     Parameters
     ----------
-    given : object
+    user_input : object
         Text, a number, a `pathlib.Path` of a file, an array or rows of numbers, or a dictionary or list of these.
 
     Returns
@@ -25,15 +26,15 @@ def fingerprint(given):
         Text and numbers, and tables of no more than 1024 of these, as they are. A file is a dictionary of ``file``, its
         name, and ``sha256``; a larger array one of ``shape``, ``dtype`` and ``sha256``.
     """
-    if isinstance(given, os.PathLike):
-        return {"file": os.path.basename(given), "sha256": sha256(given)}
-    if isinstance(given, dict):
-        return {str(name): fingerprint(value) for name, value in given.items()}
-    if isinstance(given, (list, tuple)) and any(isinstance(item, (str, os.PathLike)) for item in given):
-        return [fingerprint(item) for item in given]
-    if given is None or isinstance(given, (str, bool, int, float)):
-        return given
-    numbers = np.asarray(given)
+    if isinstance(user_input, os.PathLike):
+        return {"file": os.path.basename(user_input), "sha256": sha256(user_input)}
+    if isinstance(user_input, dict):
+        return {str(name): fingerprint(value) for name, value in user_input.items()}
+    if isinstance(user_input, (list, tuple)) and any(isinstance(item, (str, os.PathLike)) for item in user_input):
+        return [fingerprint(item) for item in user_input]
+    if user_input is None or isinstance(user_input, (str, bool, int, float)):
+        return user_input
+    numbers = np.asarray(user_input)
     if numbers.size <= _MOST_NUMBERS:
         return numbers.tolist()
     digest = hashlib.sha256(np.ascontiguousarray(numbers).tobytes()).hexdigest()

@@ -5,17 +5,20 @@ recording takes its name: its bytes at old offsets would give frames that look r
 what was there at opening are compared whenever the file is opened to be read.
 """
 
+from __future__ import annotations
+
 import os
 import platform
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from rsciio_tpx3.utils.files import FileStamp, few_ends
 
-__all__ = ["GrowingStamp", "stamp_of"]
+__all__ = ["FollowStamp", "stamp_of"]
 
 
 @dataclass(frozen=True)
-class GrowingStamp(FileStamp):
+class FollowStamp(FileStamp):
     """The part of a file that was there when it was opened.
 
     Attributes
@@ -27,17 +30,17 @@ class GrowingStamp(FileStamp):
     ends: str
 
     @property
-    def growing(self) -> bool:
+    def followed(self) -> bool:
         return True
 
     @classmethod
-    def of(cls, path):
+    def of(cls, path: str | os.PathLike) -> FollowStamp:
         """Stamp of what is there now."""
         now = FileStamp.of(path)
         with open(now.path, "rb") as file:
             return cls(now.path, *now.identity, now.machine, few_ends(file, now.size))
 
-    def fits(self, file):
+    def fits(self, file: BinaryIO) -> bool:
         """Whether the file is the one it was; it may be longer by now."""
         now = os.fstat(file.fileno())
         same = now.st_ino == self.inode or self.machine != platform.node()
@@ -46,4 +49,4 @@ class GrowingStamp(FileStamp):
 
 def stamp_of(path: str | os.PathLike, follow: bool = False) -> FileStamp:
     """Stamp of a file that must exist, as one that is still being written where `follow` says so."""
-    return (GrowingStamp if follow else FileStamp).of(path)
+    return (FollowStamp if follow else FileStamp).of(path)

@@ -1,4 +1,4 @@
-"""Columns of whole numbers in few bytes, for what travels in tasks or stays in a cache.
+"""Columns of integers in few bytes, for what travels in tasks or stays in a cache.
 
 Tables of a scan are nearly regular: equal dwell times, line starts at equal distances but for some
 ticks, rows one after the other. The differences of neighbours then fit a byte or two.
@@ -35,7 +35,7 @@ def pack(column: np.ndarray) -> tuple:
     return column.dtype.str, len(column), first, low, rest
 
 
-def unpack(packed):
+def unpack(packed: tuple) -> np.ndarray:
     """The column that `pack` was given."""
     dtype, n, first, low, rest = packed
     column = np.full(n, low, np.int64)

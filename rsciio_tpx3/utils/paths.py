@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def need_file(path: str | os.PathLike) -> str:
     FileNotFoundError
         If there is nothing.
     Tpx3FormatError
-        If it is no file.
+        If it is not a file.
     """
     path = os.fspath(path)
     try:
@@ -34,14 +35,14 @@ def need_file(path: str | os.PathLike) -> str:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path!r} does not exist.") from None
     except ValueError as error:  # a name with a NUL byte
-        raise FileNotFoundError(f"{path!r} is no name of a file: {error}.") from None
+        raise FileNotFoundError(f"{path!r} is not the name of a file: {error}.") from None
     if not stat.S_ISREG(mode):
         what = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
         raise Tpx3FormatError(f"{path!r} is {what}, where a file is expected. Pass the file in it, or copy it to one.")
     return path
 
 
-def has_ending(path: str | os.PathLike, ending) -> bool:
+def has_ending(path: str | os.PathLike, ending: str) -> bool:
     """Whether the name of a file ends so, in small letters or capitals."""
     return os.path.splitext(os.fspath(path))[1].lower() == ending
 
@@ -52,7 +53,7 @@ def load_npy(path: str | os.PathLike) -> np.ndarray:
     return np.array(np.load(path, mmap_mode="r"))
 
 
-def names_in(folder: str, wanted) -> list[str]:
+def names_in(folder: str, wanted: Iterable[str]) -> list[str]:
     """Those of some names that are files in a folder, as they are spelled there: programs differ in capitals.
 
     Parameters

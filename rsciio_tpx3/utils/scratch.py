@@ -4,9 +4,13 @@ Fresh memory is not free: the system clears each page when it is first touched, 
 each other's way there. What only one step needs while it works is therefore kept for the next one.
 """
 
+from __future__ import annotations
+
 import threading
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 __all__ = ["Scratch"]
 
@@ -31,19 +35,19 @@ class Scratch:
     (3,)
     """
 
-    def __enter__(self):
+    def __enter__(self) -> Scratch:
         kept = _kept()
         self._bytes = kept.pop() if kept else np.empty(0, np.uint8)
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: Any) -> None:
         kept = _kept()
         # the last one in is the first one out, so that who took turns finds what had grown for it
         if len(self._bytes) <= _MOST_BYTES and len(kept) < _MOST_KEPT:
             kept.append(self._bytes)
-        self._bytes = None
+        del self._bytes
 
-    def array(self, n: int, dtype) -> np.ndarray:
+    def array(self, n: int, dtype: DTypeLike) -> np.ndarray:
         """An array of `n` items. A larger one of the same context begins with what stood in the one before."""
         n_bytes = n * np.dtype(dtype).itemsize
         if n_bytes > len(self._bytes):
@@ -53,7 +57,7 @@ class Scratch:
         return self._bytes[:n_bytes].view(dtype)
 
 
-def _kept():
+def _kept() -> list[np.ndarray]:
     if not hasattr(_of_thread, "kept"):
         _of_thread.kept = []
     return _of_thread.kept

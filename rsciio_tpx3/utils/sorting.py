@@ -6,7 +6,7 @@ known of a hit where it fits: then sorted hits are read off their words, and not
 
 import numpy as np
 
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.compiled import njit, njit_inner
 
 __all__ = ["order_of", "time_order", "time_sorted"]
 
@@ -54,7 +54,7 @@ def time_order(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray) -> np.ndarra
     return order
 
 
-def time_sorted(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray):
+def time_sorted(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hits in that order, where nothing else goes with them.
 
     Parameters
@@ -81,14 +81,14 @@ def time_sorted(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray):
     return columns
 
 
-def _range(keys: np.ndarray):
+def _range(keys: np.ndarray) -> tuple[int, int]:
     """Lowest key, and the bits that hold the others above it."""
     lowest = int(keys.min())
     return np.int64(lowest), (int(keys.max()) - lowest).bit_length()
 
 
 @njit(nogil=True, cache=True)
-def _indexed(keys: np.ndarray, lowest: int):
+def _indexed(keys: np.ndarray, lowest: int) -> np.ndarray:
     """Words of key and index."""
     words = np.empty(len(keys), np.uint64)
     for i in range(len(keys)):
@@ -97,7 +97,9 @@ def _indexed(keys: np.ndarray, lowest: int):
 
 
 @njit(nogil=True, cache=True)
-def _packed(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray, lowest: int, pixel_bits: int, tot_bits: int):
+def _packed(
+    toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray, lowest: int, pixel_bits: int, tot_bits: int
+) -> np.ndarray:
     """Words of time, pixel and time over threshold: their order as numbers is the order of the hits."""
     words = np.empty(len(toa), np.uint64)
     above, middle = np.uint64(pixel_bits + tot_bits), np.uint64(tot_bits)
@@ -141,7 +143,7 @@ def _order_equal_times(order: np.ndarray, times: np.ndarray, pixel: np.ndarray, 
 
 
 @njit(nogil=True, cache=True)
-def _sorted_words(words: np.ndarray, shift: int, n_bits: int):
+def _sorted_words(words: np.ndarray, shift: int, n_bits: int) -> np.ndarray:
     """Words in order of the bits from `shift` on, equal ones in the order they came.
 
     They are dealt into buckets by their highest bits, and each bucket is then sorted within the cache.
@@ -155,8 +157,9 @@ def _sorted_words(words: np.ndarray, shift: int, n_bits: int):
     end = np.zeros((1 << high_bits) + 1, np.uint32)
     for i in range(n):
         end[(words[i] >> above) + np.uint64(1)] += one
-    largest = end.max()
+    largest = end[0]
     for b in range(1, len(end)):
+        largest = max(largest, end[b])
         end[b] += end[b - 1]
     dealt = np.empty(n, np.uint64)
     for i in range(n):
@@ -175,8 +178,10 @@ def _sorted_words(words: np.ndarray, shift: int, n_bits: int):
     return dealt
 
 
-@njit(nogil=True, cache=True)
-def _sort_bucket(words: np.ndarray, spare: np.ndarray, shift: int, n_passes: int, digit, count) -> None:
+@njit_inner(nogil=True, cache=True)
+def _sort_bucket(
+    words: np.ndarray, spare: np.ndarray, shift: int, n_passes: int, digit: int, count: np.ndarray
+) -> None:
     """Sort in place by the lowest bits of the key, digit by digit."""
     n = len(words)
     if n < 2:
@@ -185,7 +190,8 @@ def _sort_bucket(words: np.ndarray, spare: np.ndarray, shift: int, n_passes: int
     now, then = words, spare[:n]
     for p in range(n_passes):
         low = np.uint64(shift + p * digit)
-        count[:] = 0
+        for d in range(len(count)):
+            count[d] = 0
         for i in range(n):
             count[(now[i] >> low) & mask] += one
         total = np.uint32(0)
@@ -199,4 +205,5 @@ def _sort_bucket(words: np.ndarray, spare: np.ndarray, shift: int, n_passes: int
             count[d] += one
         now, then = then, now
     if n_passes % 2:
-        words[:] = now
+        for i in range(n):
+            words[i] = now[i]

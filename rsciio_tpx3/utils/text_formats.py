@@ -7,6 +7,8 @@ names of a TOML table are walked once for each of their parts. Each is asked abo
 import json
 import os
 import re
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from rsciio_tpx3.exceptions import FormatError, LimitError, format_errors
 
@@ -43,7 +45,7 @@ def load_text_file(path: str | os.PathLike) -> dict:
     return parse_text(read_text(path), os.path.splitext(name)[1].lower(), name)
 
 
-def read_text(path: str | os.PathLike, otherwise: str | None = None):
+def read_text(path: str | os.PathLike, otherwise: str | None = None) -> str:
     """The text of a description, which is asked for its length before it is read.
 
     Parameters
@@ -73,7 +75,7 @@ def read_text(path: str | os.PathLike, otherwise: str | None = None):
         ) from None
 
 
-def parse_text(text: str, ending, name: str) -> dict:
+def parse_text(text: str, ending: str, name: str) -> dict:
     """A mapping from text.
 
     Parameters
@@ -88,7 +90,7 @@ def parse_text(text: str, ending, name: str) -> dict:
     dict
     """
     if ending not in _ENDINGS:
-        raise FormatError(f"{name!r} cannot be read: its ending is none of .json, .yaml, .toml.")
+        raise FormatError(f"{name!r} cannot be read: its ending must be one of .json, .yaml, .toml.")
     expected = {".json": "JSON", ".toml": "TOML"}.get(ending, "YAML")
     try:
         with format_errors(name, expected, FormatError):
@@ -98,11 +100,11 @@ def parse_text(text: str, ending, name: str) -> dict:
         words = str(error) if repr(name) in str(error) else f"{name!r} cannot be read as {expected}: {error}"
         raise type(error)(f"{words.rstrip('.')}. Correct it, or move it away.") from None
     if not isinstance(found, dict):
-        raise FormatError(f"{name!r} holds {type(found).__name__}, where keys with values are needed.")
+        raise FormatError(f"{name!r} holds {type(found).__name__}, expected keys with values.")
     return found
 
 
-def check_depth(value):
+def check_depth(value: Any) -> None:
     """Refuse what is nested deeper than anything that describes a recording, without a call for each level.
 
     Raises
@@ -124,20 +126,20 @@ def check_depth(value):
     raise LimitError(f"brackets or tables are nested more than {_MOST_DEPTH} deep")
 
 
-def _json(text: str):
+def _json(text: str) -> Any:
     return json.loads(text, object_pairs_hook=_without_doubles)
 
 
-def _without_doubles(pairs):
-    found = {}
+def _without_doubles(pairs: Iterable[tuple[str, Any]]) -> dict:
+    found: dict = {}
     for key, value in pairs:
         if key in found and found[key] != value:
-            raise FormatError(f"the key {str(key)[:80]!r} is told twice, with different values")
+            raise FormatError(f"the key {str(key)[:80]!r} is given twice, with different values")
         found[key] = value
     return found
 
 
-def _toml(text: str):
+def _toml(text: str) -> dict:
     try:
         import tomllib
     except ModuleNotFoundError:  # Python 3.10
@@ -152,7 +154,7 @@ def _toml(text: str):
 # -- YAML ----------------------------------------------------------------------------------------------
 
 
-def _yaml(text: str):
+def _yaml(text: str) -> Any:
     import yaml
 
     loader = _yaml_loader()
@@ -160,12 +162,13 @@ def _yaml(text: str):
     return yaml.load(text, loader)
 
 
-def _check_events(events, length) -> None:
+def _check_events(events: Iterable, length: int) -> None:
     """Refuse what stands for much more than it holds; nothing is built yet.
 
     `extent` counts the characters and nodes that each open collection stands for, with what its aliases repeat.
     """
-    extent, named, most = [0], {}, 2 * length + 1000
+    named: dict[str, int] = {}
+    extent, most = [0], 2 * length + 1000
     anchors = [None]
     for event in events:
         kind = type(event).__name__
@@ -200,12 +203,14 @@ def _check_events(events, length) -> None:
             )
 
 
-def _yaml_loader():
-    """YAML 1.2 in that a time of day and a zone are no numbers of base 60 (14:03:27 is 50607 in YAML 1.1)."""
+def _yaml_loader() -> type:
+    """YAML 1.2 in that a time of day and a zone are not numbers of base 60 (14:03:27 is 50607 in YAML 1.1)."""
     import yaml
 
     # the parser in C is ten times faster, and the same otherwise
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(parser):
         yaml_implicit_resolvers = {
             first: [(tag, _without_colon(rule) if tag.endswith((":int", ":float")) else rule) for tag, rule in rules]
             for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -215,18 +220,18 @@ def _yaml_loader():
     return Loader
 
 
-def _yaml_mapping(loader, node):
-    seen = {}
+def _yaml_mapping(loader: Any, node: Any) -> Iterator[dict]:
+    seen: dict[str, tuple] = {}
     for key, value in node.value:
         if key.value == "<<" or not isinstance(key.value, str):
             continue
         if key.value in seen and (type(value), value.value) != seen[key.value]:
-            raise FormatError(f"the key {key.value[:80]!r} is told twice (line {key.start_mark.line + 1})")
+            raise FormatError(f"the key {key.value[:80]!r} is given twice (line {key.start_mark.line + 1})")
         seen[key.value] = type(value), value.value
-    found = {}
+    found: dict = {}
     yield found
     found.update(loader.construct_mapping(node))
 
 
-def _without_colon(rule):
+def _without_colon(rule: re.Pattern) -> re.Pattern:
     return re.compile(rf"(?!.*:)(?:{rule.pattern})", rule.flags)

@@ -1,6 +1,6 @@
 """How many threads a pass over a recording has; the one place that asks for the number of cores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -60,7 +60,7 @@ def add_up(count: Callable, pieces: list, table_bytes: int) -> np.ndarray:
     return total
 
 
-def spread(work: Callable, items: list, threads: int):
+def spread(work: Callable, items: list, threads: int) -> Iterator:
     """What `work` gives for each item, in order, by so many threads; a single item needs none to be started.
 
     To start and end a thread takes some milliseconds on a busy machine, as much as the rest of opening a small file.

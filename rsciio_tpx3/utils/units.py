@@ -53,7 +53,7 @@ def shown(value: Any) -> str:
     """A value for a message: what a file holds may be long."""
     try:
         text = repr(value)
-    except ValueError:  # a whole number of more digits than Python writes
+    except ValueError:  # an integer of more digits than Python writes
         return f"<{type(value).__name__} of very many digits>"
     except Exception:  # of an object that cannot even say what it is
         return f"<{type(value).__name__}>"
@@ -135,9 +135,10 @@ _LONG_PREFIXES = {"atto": -18, "femto": -15, "pico": -12, "nano": -9, "micro": -
                   "deci": -1, "kilo": 3, "mega": 6, "giga": 9, "tera": 12}  # fmt: skip
 
 
-def _table():
+def _table() -> tuple[dict[str, Unit], dict[str, Unit]]:
     """Symbols and names, with every prefix, to units."""
-    symbols, names = {}, {}
+    symbols: dict[str, Unit] = {}
+    names: dict[str, Unit] = {}
     for rows, prefixed in ((_PREFIXED, True), (_ALONE, False)):
         for short, long, factor, dimension in rows:
             for prefix, power in ({"": 0} | (_PREFIXES if prefixed else {})).items():
@@ -230,14 +231,17 @@ def _without_tex(text: str) -> str:
 
 def _powers(text: str) -> list[tuple[str, int]]:
     """(name, power) of each factor; empty for what the grammar has not."""
-    tokens, place = [], 0
+    tokens: list[tuple[str, str]] = []
+    powers: list[tuple[str, int]] = []
+    place = 0
     while place < len(text):
         found = _TOKEN.match(text, place)
         if found is None:
             return []
-        tokens.append((found.lastgroup, found[found.lastgroup]))
+        kind = found.lastgroup or ""
+        tokens.append((kind, found[kind]))
         place = found.end()
-    powers, sign, i = [], 1, 0
+    sign, i = 1, 0
     if tokens[:2] == [("number", "1"), ("sign", "/")]:
         sign, i = -1, 2
     while i < len(tokens):
@@ -288,7 +292,7 @@ def _near(name: str) -> str:
 # -- numbers -------------------------------------------------------------------------------------------
 
 
-def to_number(value, name: str = "value", example: str = "", magnified: bool = False) -> Fraction:
+def to_number(value: Any, name: str = "value", example: str = "", magnified: bool = False) -> Fraction:
     """A plain number, exactly, from a number or its text.
 
     Parameters
@@ -356,14 +360,14 @@ def _exact(number: Any, value: Any, name: str, example: str) -> Fraction:
         return Fraction(text)
     except (ValueError, TypeError, OverflowError, ZeroDivisionError):
         raise UnitError(
-            f"{name}={shown(value)}: {shown(number)} is no finite number of sensible size.{_hint(example)}"
+            f"{name}={shown(value)}: {shown(number)} is not a finite number of sensible size.{_hint(example)}"
         ) from None
 
 
-def _refuse_text(text: str, value: Any, name: str, example: str):
+def _refuse_text(text: str, value: Any, name: str, example: str) -> None:
     """What no quantity looks like, before a pattern meets it: those try each place of a long text anew."""
     if len(text) > _LONGEST_TEXT:
-        raise UnitError(f"{name}={shown(value)} is no number of sensible size.{_hint(example)}")
+        raise UnitError(f"{name}={shown(value)} is not a number of sensible size.{_hint(example)}")
     found = _SEPARATED.search(text)
     if found is None:
         return
@@ -385,7 +389,7 @@ def _hint(example: str) -> str:
 # -- quantities ----------------------------------------------------------------------------------------
 
 
-def to_ticks(value, name: str = "time", example: str = "0.5 us", allow_negative: bool = False) -> Fraction:
+def to_ticks(value: Any, name: str = "time", example: str = "0.5 us", allow_negative: bool = False) -> Fraction:
     """A time as an exact number of clock ticks.
 
     Parameters
@@ -452,7 +456,7 @@ def _seconds(value: Any, name: str, example: str) -> Fraction:
 
 
 def to_plain(
-    value, unit: str, name: str = "value", example: str = "", also: Sequence[str] = (), bare: str | None = None
+    value: Any, unit: str, name: str = "value", example: str = "", also: Sequence[str] = (), bare: str | None = None
 ) -> tuple[float, float | None]:
     """A quantity as a plain number in a given unit, with its error where it has one.
 
@@ -478,7 +482,7 @@ def to_plain(
     Raises
     ------
     UnitError
-        Without a unit, with an unknown one or one of another dimension, for NaN and what is no number.
+        Without a unit, with an unknown one or one of another dimension, for NaN and what is not a number.
 
     Examples
     --------
@@ -492,10 +496,11 @@ def to_plain(
     try:
         wanted = next((other for other in also if _same_dimension(found, other)), unit)
         result = _converted(number, found, wanted)
-        error = None if error is None else float(abs(_converted(number + error, found, wanted) - result))
-        return float(result), error
+        if error is None:
+            return float(result), None
+        return float(result), float(abs(_converted(number + error, found, wanted) - result))
     except OverflowError:
-        raise UnitError(f"{name}={shown(value)} is no finite number of sensible size.{_hint(example)}") from None
+        raise UnitError(f"{name}={shown(value)} is not a finite number of sensible size.{_hint(example)}") from None
     except UnitError as problem:
         raise UnitError(
             f"{name}={shown(value)}: {_WHAT.get(unit, unit)} is expected, {problem}. Write for example {example!r}."
@@ -572,7 +577,9 @@ def _split(value: Any, unit: str, name: str, example: str, bare: str | None) -> 
     return number, error, str(found)
 
 
-def _split_text(text: str, value: Any, unit: str, name: str, example: str, bare: str | None):
+def _split_text(
+    text: str, value: Any, unit: str, name: str, example: str, bare: str | None
+) -> tuple[Any, Any, str | None]:
     """A number, perhaps an error, and the unit behind them; brackets may hold both numbers."""
     _refuse_text(text, value, name, example)
     rest = text.strip()
@@ -582,8 +589,8 @@ def _split_text(text: str, value: Any, unit: str, name: str, example: str, bare:
     if number is not None:
         rest, quotient = rest[number.end() :], _DIVISOR.match(rest, number.end())
         if quotient:  # an exact time, such as "103074260778 / 3840000000 s"
-            number, rest = _quotient(number[0], quotient[1], value, name, example), quotient.string[quotient.end() :]
-            return number, None, rest.strip() or bare
+            exact, rest = _quotient(number[0], quotient[1], value, name, example), quotient.string[quotient.end() :]
+            return exact, None, rest.strip() or bare
         sign = _ERROR_SIGN.match(rest)
         error = _PLAIN.match(rest, sign.end()) if sign else None
         rest = rest[error.end() :] if error else rest
@@ -608,7 +615,7 @@ def _quotient(number: str, divisor: str, value: Any, name: str, example: str) ->
     return _exact(number, value, name, example) / below
 
 
-def _of_pint(value: Any):
+def _of_pint(value: Any) -> tuple[float, str]:
     """Number and unit of a quantity made with pint; units of ours by their names, others in base units."""
     try:
         parse_unit(str(value.units))

@@ -133,7 +133,7 @@ def test_nothing_is_kept_unless_wanted_or_worth_it(recording, folder, passes, mo
     monkeypatch.setattr(kept_index, "_WORTH_BYTES", 1000)
     _load(recording, cache="auto")
     assert len(list(folder.iterdir())) == 3
-    with pytest.raises(ValueError, match='none of True, False, "auto"'):
+    with pytest.raises(ValueError, match='must be one of True, False, "auto"'):
         _load(recording, cache="always")
 
 

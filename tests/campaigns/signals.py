@@ -39,7 +39,7 @@ OURS = (ConflictError, FormatError, LimitError, UnitError)
 TYPES = ("uint8", "uint16", "uint32", "int32", "int64", "float32", "float64", "bool")
 NAMES = ("t", "y", "x", "ky", "kx")
 LARGEST = 60_000
-"""Elements above which a step that makes the signal larger is left out."""
+"""Elements above which a step that makes the signal larger is excluded."""
 
 
 class Mismatch(Exception):

@@ -209,7 +209,7 @@ def test_a_pixel_configuration_leaves_its_pixels_out(tmp_path, walking):
 @pytest.mark.parametrize(
     "config, words",
     [
-        (np.zeros(65536, np.uint8), "has 65536 bytes; 262144 are needed, one for each pixel of 4 chips"),
+        (np.zeros(65536, np.uint8), "has 65536 bytes; expected 262144, one for each pixel of 4 chips"),
         (np.zeros(4 * 65536 + 1, np.uint8), "has 262145 bytes"),
         (np.full(4 * 65536, 0x41, np.uint8), "masks 100% .* uses the bits 0b01000001"),
         (np.full(4 * 65536, 0x80, np.uint8), "bits 6 and 7 are not used"),
@@ -250,24 +250,24 @@ def test_the_configuration_of_pixet_holds_the_matrices(tmp_path):
         np.testing.assert_array_equal(getattr(found, letter), getattr(expected, letter))
     assert account["chip"] == "J07-W0167" and account["pixels_without_calibration"] == 0
     # one chip does not tell about four
-    with pytest.raises(ValueError, match=r"\(chips, 256, 256\), is needed"):
+    with pytest.raises(ValueError, match=r"expected .* or \(chips, 256, 256\)"):
         read_calibration(file, make_layout("quad"))
 
 
 def test_other_configurations_of_pixet_are_refused_with_help(tmp_path):
     matrices, layout, file = some_matrices(), make_layout("single"), tmp_path / "other.xml"
     write_pixet_xml(file, matrices, ("J07-W0167", "K01-W0002"))
-    with pytest.raises(Tpx3FormatError, match="2 calibrated chips: J07-W0167, K01-W0002; one is needed"):
+    with pytest.raises(Tpx3FormatError, match="2 calibrated chips: J07-W0167, K01-W0002; expected one"):
         read_calibration(file, layout)
     write_pixet_xml(file, matrices, kind="<f4")
-    with pytest.raises(Tpx3FormatError, match="caliba has 262144 bytes; 524288 are needed, a double"):
+    with pytest.raises(Tpx3FormatError, match="caliba has 262144 bytes; expected 524288, a double"):
         read_calibration(file, layout)
     write_pixet_xml(file, {letter: matrices[letter] for letter in "abc"})
     with pytest.raises(Tpx3FormatError, match="calibt has 0 bytes"):
         read_calibration(file, layout)
     for text, words in (
-        ("<Config><J07-W0167/></Config>", "0 calibrated chips; one"),
-        ("ToT;keV", "is no XML"),
+        ("<Config><J07-W0167/></Config>", "0 calibrated chips; expected one"),
+        ("ToT;keV", "is not XML"),
         ("<C><J07-W0167><caliba>*</caliba></J07-W0167></C>", "is not base64"),
     ):
         file.write_text(text)
@@ -422,10 +422,10 @@ def test_corrections_are_recorded_and_off_unless_asked_for(walking):
     "corrections, error, words",
     [
         ({"walk": True}, TypeError, "unknown name 'walk'. Known are mask"),
-        ({"wide_pixels": "smear"}, ValueError, "wide_pixels='smear' is none of"),
+        ({"wide_pixels": "smear"}, ValueError, "wide_pixels='smear' is not valid: must be one of"),
         ({"wide_pixels": "spread"}, ValueError, "pass gap=4"),
-        ({"columns": "fase"}, ValueError, "columns='fase' is no rule \\(phase"),
-        ({"columns": ["phase", "find"]}, ValueError, "columns='find' is no rule .* not 'find' alone"),
+        ({"columns": "fase"}, ValueError, "columns='fase' is not a rule \\(phase"),
+        ({"columns": ["phase", "find"]}, ValueError, "columns='find' is not a rule .* not 'find' alone"),
         ({"columns": (np.zeros(99), "ns")}, ValueError, "shape \\(99,\\)"),
         ({"columns": (np.ones(256), "ms")}, ValueError, "check the unit"),
         ({"time_walk": [(1, 2, 3)]}, ValueError, "rows of ToT"),
@@ -435,7 +435,7 @@ def test_corrections_are_recorded_and_off_unless_asked_for(walking):
         ({"mask": {"contrast": 0.1}}, ValueError, "contrast of 1 or more"),
         ({"columns": (np.where(COLUMNS == 5, np.nan, 3.0), "ns")}, ValueError, "1 of the delays are not"),
         ({"time_walk": [(0, np.nan), (9, 2)]}, ValueError, "delays from nan to nan ns"),
-        ({"time_walk": [(0, 1e9), (9, 2)]}, ValueError, "no more than 4000 ns are needed. Check the unit"),
+        ({"time_walk": [(0, 1e9), (9, 2)]}, ValueError, "no more than 4000 ns. Check the unit"),
         ({"time_walk": [(0, 9), (np.nan, 5), (9, 2)]}, ValueError, "increasing"),
         ({"energy": [(0, 1), (9, np.nan), (20, 6)]}, ValueError, "numbers that are not finite"),
     ],
@@ -459,29 +459,49 @@ def unread(monkeypatch):
 @pytest.mark.parametrize(
     "corrections, error, words",
     [
-        (True, TypeError, 'corrections=True: a dictionary of names .* such as {"mask": "find"'),
-        ("mask", TypeError, "corrections='mask': a dictionary .* are mask, columns, time_walk, energy, wide_pixels"),
+        (True, TypeError, 'corrections=True: expected a dictionary of names .* such as {"mask": "find"'),
+        (
+            "mask",
+            TypeError,
+            "corrections='mask': expected a dictionary .* are mask, columns, time_walk, energy, wide_pixels",
+        ),
         ({3: 1}, TypeError, "unknown name '3'"),
         ({"mask": "hot"}, FileNotFoundError, "mask='hot': there is no such file. mask=\"find\" looks for hot pixels"),
         ({"mask": "no.bpc"}, FileNotFoundError, "mask='no.bpc': there is no such file"),
         ({"mask": {"hot": 3}}, TypeError, "unknown parameter 'hot'. Known are probability, contrast"),
-        ({"mask": {"contrast": "high"}}, ValueError, "contrast='high': a probability between 0 and 1"),
-        ({"mask": 5}, ValueError, "mask has shape \\(\\); that of the detector, \\(y, x\\), is needed"),
-        ({"mask": ["hot", "dead"]}, ValueError, "mask: what was given holds no table of numbers"),
-        ({"columns": True}, TypeError, "columns=True says nothing of delays: \"find\", 'phase'"),
+        ({"mask": {"contrast": "high"}}, ValueError, "contrast='high': expected a probability between 0 and 1"),
+        ({"mask": 5}, ValueError, "mask has shape \\(\\); expected that of the detector, \\(y, x\\)"),
+        ({"mask": ["hot", "dead"]}, ValueError, "mask: what was given is not a table of numbers"),
+        ({"columns": True}, TypeError, "columns=True says nothing of delays: expected \"find\", 'phase'"),
         ({"columns": np.zeros(256)}, UnitError, "delays of shape \\(256,\\) have no unit. Write \\(array, 'ns'\\)"),
         ({"columns": (np.zeros(256), "m")}, UnitError, "no unit of time"),
-        ({"columns": "fase"}, ValueError, "columns='fase' is no rule \\(phase"),
-        ({"columns": ["phase", 3]}, TypeError, "cannot be read: \"find\", 'phase'"),
+        ({"columns": "fase"}, ValueError, "columns='fase' is not a rule \\(phase"),
+        ({"columns": ["phase", 3]}, TypeError, "cannot be read: expected \"find\", 'phase'"),
         ({"time_walk": "find"}, FileNotFoundError, "time_walk='find': there is no such file. time_walk=True fits"),
-        ({"time_walk": [(40, 1), (5, 9)]}, ValueError, "ToT of 5 follows one of 40; rows with increasing ToT .* Sort"),
-        ({"energy": True}, TypeError, "energy=True: a recording does not tell its energies. A folder with caliba"),
-        ({"energy": "keV.txt"}, FileNotFoundError, "energy='keV.txt': there is no such file. A folder with caliba"),
+        (
+            {"time_walk": [(40, 1), (5, 9)]},
+            ValueError,
+            "ToT of 5 follows one of 40; expected rows with increasing ToT .* Sort",
+        ),
+        ({"energy": True}, TypeError, "energy=True: a recording does not give its energies. Give a folder with caliba"),
+        (
+            {"energy": "keV.txt"},
+            FileNotFoundError,
+            "energy='keV.txt': there is no such file. Give a folder with caliba",
+        ),
         ({"energy": "."}, FileNotFoundError, "no file caliba.txt in '.'; caliba, calibb, calibc and calibt are needed"),
         ({"energy": {"a": "a.txt", "b": 0, "c": 0, "t": 0}}, FileNotFoundError, "energy: a='a.txt': there is no such"),
-        ({"energy": [(60, 206), (0, 6)]}, ValueError, "a ToT of 0 follows one of 60; rows with increasing ToT .* Sort"),
-        ({"energy": [(60, 206, 1), (0, 6, 2)]}, ValueError, "shape \\(2, 3\\); rows of ToT .* and energy \\(keV\\)"),
-        ({"wide_pixels": True}, ValueError, "wide_pixels=True is none of 'leave'"),
+        (
+            {"energy": [(60, 206), (0, 6)]},
+            ValueError,
+            "a ToT of 0 follows one of 60; expected rows with increasing ToT .* Sort",
+        ),
+        (
+            {"energy": [(60, 206, 1), (0, 6, 2)]},
+            ValueError,
+            "shape \\(2, 3\\); expected rows of ToT .* and energy \\(keV\\)",
+        ),
+        ({"wide_pixels": True}, ValueError, "wide_pixels=True is not valid: must be one of 'leave'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_the_recording_is_read(unread, tmp_path, monkeypatch, corrections, error,
@@ -496,7 +516,7 @@ def test_what_cannot_be_meant_is_refused_before_the_recording_is_read(unread, tm
 def test_a_file_that_is_no_table_is_refused_before_the_recording_is_read(unread, tmp_path, name, content):
     for path in (tmp_path / "other.txt", tmp_path / "other.npy"):
         path.write_bytes(content)
-        with pytest.raises(Tpx3FormatError, match=rf"corrections: {name}.*other\..* needed"):
+        with pytest.raises(Tpx3FormatError, match=rf"corrections: {name}.*other\..* Give an array"):
             rsciio_tpx3.file_reader(unread, corrections={name: path})
 
 

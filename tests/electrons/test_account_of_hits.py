@@ -139,9 +139,9 @@ def test_a_pass_counts_anew():
 def test_the_log_says_once_what_clustering_left_out(recording, caplog, cluster, level, words):
     caplog.set_level(logging.INFO, "rsciio_tpx3")
     _, found, _ = account(recording[0], cluster=cluster, corrections={"columns": "phase"})
-    [record] = [r for r in caplog.records if "Clustering left out" in r.message]
+    [record] = [r for r in caplog.records if "Clustering excluded" in r.message]
     lost = found.get("hits_in_chains", 0) + found.get("hits_left_out", 0)
-    assert record.levelname == level and f"left out {lost:,} of {recording[1].n_hits:,} hits" in record.message
+    assert record.levelname == level and f"excluded {lost:,} of {recording[1].n_hits:,} hits" in record.message
     assert re.search(words, record.message)
     assert "The correction" not in caplog.text
 
@@ -151,6 +151,6 @@ def test_the_log_says_what_corrections_left_out(recording, caplog):
     mask, masked = mask_of(truth)
     caplog.set_level(logging.INFO, "rsciio_tpx3")
     _, _, found = account(path, cluster=True, corrections={"mask": mask, "wide_pixels": "delete"})
-    assert f"The correction mask left out {masked:,} hits." in caplog.text
+    assert f"The correction mask excluded {masked:,} hits." in caplog.text
     electrons, hits = (found["Wide_pixels"][f"{what}_left_out"] for what in ("electrons", "hits"))
-    assert f"The correction wide_pixels left out {hits:,} hits of {electrons:,} electrons." in caplog.text
+    assert f"The correction wide_pixels excluded {hits:,} hits of {electrons:,} electrons." in caplog.text

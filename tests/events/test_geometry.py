@@ -68,7 +68,7 @@ def test_table_with_readout_orders():
         ([{"chip": 0, "x": 0, "y": 0}, {"chip": 0, "x": 256, "y": 0}], "given twice"),
         ([{"chip": 0, "x": 0, "y": 0}, {"chip": 1, "x": 100, "y": 0}], "share pixels"),
         ([{"chip": 0, "x": -1, "y": 0}], "below pixel 0"),
-        ([{"chip": 0, "x": 0, "y": 0, "orientation": "LtR"}], "is none of"),
+        ([{"chip": 0, "x": 0, "y": 0, "orientation": "LtR"}], "is not valid: must be"),
     ],
 )
 def test_wrong_tables_are_explained(table, words):

@@ -238,11 +238,11 @@ def test_an_unfinished_file_is_damaged_without_follow_and_damage_stays_damage_wi
     binary.write_bytes(binary.read_bytes()[:-5])
     with pytest.raises(Tpx3FormatError, match="damaged or cut"):
         load(text)
-    with pytest.raises(Tpx3FormatError, match="no records of 16 or 12 bytes"):
+    with pytest.raises(Tpx3FormatError, match="not records of 16 or 12 bytes"):
         load(binary)
     assert load(text, follow=True) and load(binary, follow=True)
     text.write_bytes(content[:800].replace(b"\n7\t", b"\n") + content[800:-5])
-    with pytest.raises(Tpx3FormatError, match="a row of 6 whole numbers"):
+    with pytest.raises(Tpx3FormatError, match="a row of 6 integers"):
         load(text, follow=True)
 
 

@@ -144,7 +144,7 @@ def test_odd_names_make_a_toml_that_can_be_read(tmp_path, dense, name):
 
 
 def test_a_name_that_is_no_text_is_refused_before_writing(tmp_path, dense):
-    with pytest.raises(ValueError, match="no text in UTF-8"):
+    with pytest.raises(ValueError, match="not UTF-8 text"):
         raw_csr.file_writer(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.toml"), signal_dict(lazy(dense)))
     assert list(tmp_path.iterdir()) == []
 

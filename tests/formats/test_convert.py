@@ -107,11 +107,11 @@ def test_what_cannot_end_well_is_refused_before_it_starts(tmp_path, toml):
         convert(toml, toml, overwrite=True)
     with pytest.raises(FileNotFoundError, match="no.toml"):
         convert(tmp_path / "no.toml", tmp_path / "x.nxevent")
-    with pytest.raises(ValueError, match="tells no format"):
+    with pytest.raises(ValueError, match="fits no format"):
         convert(toml, tmp_path / "x.qqq")
     with pytest.raises(ValueError, match="Did you mean 'NXevent'"):
         convert(toml, tmp_path / "x.h5", to_format="nxevents")
-    with pytest.raises(ValueError, match="no counted format that can be written"):
+    with pytest.raises(ValueError, match="not a counted format that can be written"):
         convert(toml, tmp_path / "x.tpx3")
     with pytest.raises(FileNotFoundError, match="Make it first"):
         convert(toml, tmp_path / "nowhere" / "x.nxevent")
@@ -227,7 +227,7 @@ def test_the_command_line_converts_and_checks(tmp_path, recording, capsys):
     (tmp_path / "z.toml").write_text("[a]\n")
     capsys.readouterr()
     assert command("check", tmp_path / "x.toml", tmp_path / "z.toml") == 1
-    assert "describes no counted data" in capsys.readouterr().out
+    assert "does not describe counted data" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -245,17 +245,17 @@ def test_file_type_is_compared_without_case(tmp_path, dense):
         ('filetype = "raw_csr"', "", "no key 'filetype'"),
         ("[raw_csr]", "[other]", r"no table \[raw_csr\]"),
         ("nav_shape = [5, 7]", "nav_shape = [5, 8]", "describes 35 frames but nav_shape .5, 8. needs 40"),
-        ("nav_shape = [5, 7]", "nav_shape = [5, -7]", "whole numbers above 0"),
+        ("nav_shape = [5, 7]", "nav_shape = [5, -7]", "positive integers"),
         ("nav_shape = [5, 7]", "", r"no nav_shape. Pass navigation_shape"),
         ("sig_shape = [11, 13]", "", r"no sig_shape. Pass signal_shape"),
         ("sig_shape = [11, 13]", "sig_shape = [11, 12]", "pixels 0 to 131"),
-        ('indices_dtype = "int32"', 'indices_dtype = "int33"', "no type for indices"),
-        ('indices_dtype = "int32"', 'indices_dtype = "float32"', "no type for indices"),
+        ('indices_dtype = "int32"', 'indices_dtype = "int33"', "not a type for indices"),
+        ('indices_dtype = "int32"', 'indices_dtype = "float32"', "not a type for indices"),
         ('indices_dtype = "int32"', 'indices_dtype = "int16"', "One of the types"),
         ('indices_dtype = "int32"', 'indices_dtype = ">i4"', "byte order"),
         ('indptr_dtype = "int64"', 'indptr_dtype = "int32"', "number of entries"),
         ('"values.raw"', '"value.raw"', "does not exist"),
-        ("[params]", "[params", "no valid TOML"),
+        ("[params]", "[params", "not valid TOML"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, dense, old, new, words):
@@ -277,7 +277,7 @@ def test_damage_in_the_arrays_is_found(tmp_path, dense):
     write_by_hand(tmp_path, dense)
     with open(tmp_path / "values.raw", "ab") as file:
         file.write(b"x")
-    with pytest.raises(Tpx3FormatError, match="no multiple of the 4"):
+    with pytest.raises(Tpx3FormatError, match="not a multiple of the 4"):
         loaded(path)
 
 
@@ -359,7 +359,7 @@ def test_hyperspy_saves_and_loads(tmp_path, dense):
 def test_a_toml_that_is_something_else_gets_a_clear_error(tmp_path):
     hs = pytest.importorskip("hyperspy.api")
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n')
-    with pytest.raises(Tpx3FormatError, match="describes no counted data"):
+    with pytest.raises(Tpx3FormatError, match="does not describe counted data"):
         hs.load(tmp_path / "pyproject.toml")
 
 

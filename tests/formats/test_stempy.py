@@ -117,7 +117,7 @@ def test_version_2_rows_belong_to_listed_positions_in_any_order(tmp_path):
     "change, words",
     [
         (dict(version=4), "versions 1, 2 and 3 are known"),
-        (dict(version=3), "no multiple of its 6 scan positions"),
+        (dict(version=3), "not a multiple of its 6 scan positions"),
         (dict(version=2, positions=[0, 1, 2, 3, 6]), "the scan has positions 0 to 5"),
         (dict(version=2, positions=[0, 1]), "2 scan positions .* for 5 rows"),
         (dict(version=2, frame=None), "Pass signal_shape"),

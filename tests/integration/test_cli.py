@@ -44,8 +44,8 @@ def test_demo_on_a_file_of_ones_own(recording, tmp_path, capsys):
     out = tmp_path / "results"
     assert main(["demo", str(recording), "--output", str(out), "-o", "navigation_shape=20,24"]) == 0
     text = capsys.readouterr().out
-    assert "20 x 24 positions, line-gate" in text
-    assert "dwell time     20 us" in text
+    assert "20 x 24 positions, 512 x 512 pixels" in text and "line-gate" in text
+    assert "dwell time 20 us" in text
     assert (out / "scan.png").stat().st_size > 10_000
 
 
@@ -71,3 +71,10 @@ def test_convert_and_check(recording, tmp_path, capsys):
     assert "good, RawCSR, 24 x 20 x 512 x 512" in capsys.readouterr().out
     (tmp_path / "broken.toml").write_text("[params]\nfiletype = 'other'\n")
     assert main(["check", str(tmp_path / "broken.toml")]) == 1
+
+
+def test_compiling_beforehand_leaves_nothing_to_compile(capsys):
+    assert main(["compile"]) == 0
+    capsys.readouterr()
+    assert main(["compile"]) == 0
+    assert capsys.readouterr().out.startswith("everything was compiled already")

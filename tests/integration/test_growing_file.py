@@ -291,3 +291,29 @@ def test_refresh_forgets_losses_that_were_none(tmp_path):
     path.write_bytes(content)
     later = refresh(signal)
     assert later.metadata.get_item(f"{detector}.Losses").as_dictionary() == {"seen_by": "me"}
+
+
+def test_loading_again_counts_what_is_new_alone(tmp_path, finished, monkeypatch):
+    from rsciio_tpx3.frames.event_frames import EventFrames
+
+    path, content, _ = finished
+    growing, counted = tmp_path / "growing.tpx3", []
+    original = EventFrames._count_into
+
+    def count_into(self, counts, outside, pieces, *rest):
+        counted.append(sum(b - a for a, b in pieces))
+        original(self, counts, outside, pieces, *rest)
+
+    monkeypatch.setattr(EventFrames, "_count_into", count_into)
+    for share in np.linspace(0.4, 1, 9):
+        growing.write_bytes(content[: int(share * len(content))])
+        navigator = _frames(_load(growing)).sum(axis=(-1, -2))
+        signal = _load(growing)  # and once more, with nothing new
+        np.testing.assert_array_equal(_frames(signal).sum(axis=(-1, -2)), navigator)
+        scan = signal["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]
+        assert scan["hits_placed"] == navigator.sum()
+    assert counted[-2] == 0
+    whole = file_reader(path, navigation_shape=(NX, NY), **QUIET)[0]["metadata"]["Acquisition_instrument"]["TEM"][
+        "Scan"
+    ]
+    assert (scan["hits_placed"], scan.get("Hits_outside")) == (whole["hits_placed"], whole.get("Hits_outside"))

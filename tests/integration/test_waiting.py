@@ -13,9 +13,9 @@ from rsciio_tpx3 import file_reader, simulate
 from rsciio_tpx3.convert import convert
 from rsciio_tpx3.exceptions import ScanSyncError, Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
-from rsciio_tpx3.frames.deferred import WaitingFrames
+from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.frames.event_frames import EventFrames
-from rsciio_tpx3.reader import deferred as waiting
+from rsciio_tpx3.reader import deferred
 from rsciio_tpx3.t3pa.source import AdvacamSource
 from rsciio_tpx3.tpx3.packets import encode_header, encode_hits
 
@@ -45,7 +45,7 @@ def _dense(signal):
 
 def test_what_is_told_in_full_is_not_read(path, reads):
     s = hs.load(path, **QUIET, **TOLD)
-    assert isinstance(source_of(s.data), WaitingFrames) and reads == []
+    assert isinstance(source_of(s.data), DeferredFrames) and reads == []
     assert s.axes_manager.shape == (NX, NY, FRAMES, 512, 512)
     part, total = s.inav[2:5, :, 1], s.data.sum(axis=(0, 1, 2))
     assert repr(s) and repr(part) and reads == []
@@ -206,8 +206,8 @@ def test_a_navigator_of_one_s_own_stays_and_other_axes_get_none(path):
 
 def test_threads_that_wait_share_a_failure(path, monkeypatch):
     single = hs.load(path, **QUIET, **{**TOLD, "layout": "single"}, chunks=1)
-    opened, begin = [], waiting.event_signal
-    monkeypatch.setattr(waiting, "event_signal", lambda *args, **kwargs: opened.append(1) or begin(*args, **kwargs))
+    opened, begin = [], deferred.event_signal
+    monkeypatch.setattr(deferred, "event_signal", lambda *args, **kwargs: opened.append(1) or begin(*args, **kwargs))
     for tries in (1, 2):
         with pytest.raises(ValueError, match="has no place for chip"):
             single.data.sum().compute(scheduler="threads", num_workers=4)

@@ -29,7 +29,7 @@ def test_scales_follow_from_the_geometry():
     assert detector_scale(values, None) is None and detector_scale({"camera_length": 0.1}) is None
     with pytest.raises(ValueError, match="'k' needs beam_energy"):
         detector_scale({"camera_length": 0.1, "pixel_pitch": 55e-6}, "k")
-    with pytest.raises(ValueError, match="none of 'auto', 'angle'"):
+    with pytest.raises(ValueError, match="must be one of 'auto', 'angle'"):
         detector_scale(values, "mrad")
 
 
@@ -118,7 +118,7 @@ def test_set_microscope_finds_the_beam():
     [
         ({"camera_length": 100}, "has no unit"),
         ({"camera_length": "100 keV"}, "a length is expected"),
-        ({"convergence_angle": "5 rad"}, "outside physical sense"),
+        ({"convergence_angle": "5 rad"}, "physically impossible"),
     ],
 )
 def test_set_microscope_refuses_what_the_table_refuses(told, message):
@@ -132,11 +132,11 @@ def test_set_microscope_refuses_what_the_table_refuses(told, message):
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        ({"camera_lenght": "1 m"}, "no quantity that can be set"),
-        ({"fluffiness": None}, "no quantity that can be set"),
+        ({"camera_lenght": "1 m"}, "not a quantity that can be set"),
+        ({"fluffiness": None}, "not a quantity that can be set"),
         ({"hits_total": 3}, "found by the reader"),
         ({"orientation": "left"}, "Load again"),
-        ({"center": "middle"}, "none of 'detector', 'beam'"),
+        ({"center": "middle"}, "must be one of 'detector', 'beam'"),
         ({"calibrate": "k"}, "needs camera_length and pixel_pitch and beam_energy"),
     ],
 )

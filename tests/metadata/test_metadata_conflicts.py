@@ -12,35 +12,38 @@ from rsciio_tpx3 import available_signals, simulate
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.merge import merge
-from rsciio_tpx3.metadata.values import Told
+from rsciio_tpx3.metadata.values import SourceValues
 from rsciio_tpx3.raw_csr import file_reader as read_raw_csr
 from rsciio_tpx3.tpx3 import file_reader
 
 
 @pytest.mark.parametrize("name", [name for name, row in LEAVES.items() if len(row.sources) > 1])
 def test_the_table_s_order_decides(name):
-    told = [Told(kind, kind, values={name: f"of {kind}"}) for kind in reversed(LEAVES[name].sources)]
-    merged = merge(told)
+    sources = [SourceValues(kind, kind, values={name: f"of {kind}"}) for kind in reversed(LEAVES[name].sources)]
+    merged = merge(sources)
     assert merged.sources[name] == LEAVES[name].sources[0] == "user"
     if name != "title":
-        assert len(merged.conflicts[name]) == len(told) - 1
+        assert len(merged.conflicts[name]) == len(sources) - 1
 
 
 def test_equals_and_what_lies_within_errors_are_no_conflict():
-    def told(kind, value, error=None):
+    def sources(kind, value, error=None):
         errors = {} if error is None else {"camera_length": error}
-        return Told(kind, kind, values={"camera_length": value}, errors=errors)
+        return SourceValues(kind, kind, values={"camera_length": value}, errors=errors)
 
-    assert not merge([told("user", 0.1), told("survey", 0.10005)]).conflicts
-    assert not merge([told("user", 0.1, 0.002), told("survey", 0.105)]).conflicts
-    assert merge([told("user", 0.1, 0.001), told("survey", 0.105)]).conflicts
-    names = [Told(kind, kind, values={"microscope": text}) for kind, text in (("user", "Titan"), ("survey", "titan "))]
+    assert not merge([sources("user", 0.1), sources("survey", 0.10005)]).conflicts
+    assert not merge([sources("user", 0.1, 0.002), sources("survey", 0.105)]).conflicts
+    assert merge([sources("user", 0.1, 0.001), sources("survey", 0.105)]).conflicts
+    names = [
+        SourceValues(kind, kind, values={"microscope": text})
+        for kind, text in (("user", "Titan"), ("survey", "titan "))
+    ]
     assert not merge(names).conflicts
 
 
 def test_one_warning_names_both(caplog):
-    told = (("serval", "s.json", 100.0), ("user", "metadata=", 150.0))
-    merge([Told(kind, label, values={"bias_voltage": value}) for kind, label, value in told])
+    sources = (("serval", "s.json", 100.0), ("user", "metadata=", 150.0))
+    merge([SourceValues(kind, label, values={"bias_voltage": value}) for kind, label, value in sources])
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage() == "bias_voltage: 150 V is taken from metadata=; 100 V (s.json) disagrees."
@@ -101,10 +104,10 @@ def test_a_user_who_says_two_things_is_asked(scan):
 
 def test_rows_that_the_edges_contradict_are_refused(scan):
     serval(scan, Width=11, Height=8)
-    with pytest.raises(MetadataConflictError, match=r"scan.json \(Serval\) tells 8 rows.*2 frames of 7"):
+    with pytest.raises(MetadataConflictError, match=r"scan.json \(Serval\) gives 8 rows.*2 frames of 7"):
         load(scan)
     offer = next(offer for offer in available_signals(str(scan)) if offer["signal"] == "scan")
-    assert not offer["ready"] and "tells 8 rows" in offer["needs"]
+    assert not offer["ready"] and "gives 8 rows" in offer["needs"]
     assert load(scan, navigation_shape=(11, 7))["data"].shape == (2, 7, 11, 256, 256)
 
 
@@ -113,7 +116,7 @@ def test_rows_that_the_edges_contradict_are_refused(scan):
 )
 def test_rows_are_compared_whatever_becomes_of_frames_and_times(scan, options):
     serval(scan, Width=11, Height=8)
-    with pytest.raises(MetadataConflictError, match=r"tells 8 rows.*2 frames of 7"):
+    with pytest.raises(MetadataConflictError, match=r"gives 8 rows.*2 frames of 7"):
         load(scan, **options)
     serval(scan, Width=11, Height=7)
     assert load(scan, **options)["data"].shape[-4:-2] == (7, 11)
@@ -180,4 +183,4 @@ def test_a_shape_that_leaves_out_what_was_saved_says_so(tmp_path, caplog, ending
     hs.load(tmp_path / f"x.{ending}")
     assert not caplog.records
     t = hs.load(tmp_path / f"x.{ending}", navigation_shape=(5, 7))
-    assert "are left out" in caplog.text and t.axes_manager.signal_axes[0].units == "px"
+    assert "are excluded" in caplog.text and t.axes_manager.signal_axes[0].units == "px"

@@ -177,13 +177,13 @@ def test_each_reader_s_camera_length_has_its_own_unit(reader, number):
     from rsciio_tpx3.metadata.sources import signal_file as survey
 
     tree = {"Acquisition_instrument": {"TEM": {"camera_length": number, "beam_energy": 80}}}
-    told = survey._told(tree, "x", survey._BY_READER[reader], True)
+    told = survey._source_values(tree, "x", survey._BY_READER[reader], True)
     assert told.values == {"camera_length": 0.1, "beam_energy": 80.0}
 
 
 def test_a_survey_that_knows_no_microscope_says_so(tmp_path):
     hs.signals.Signal2D(np.zeros((3, 4))).save(tmp_path / "empty.hspy")
-    with pytest.raises(ValueError, match="tells nothing about a microscope"):
+    with pytest.raises(ValueError, match="says nothing about a microscope"):
         read_survey(tmp_path / "empty.hspy")
     with pytest.raises(FileNotFoundError, match="none.dm4"):
         read_survey(tmp_path / "none.dm4")
@@ -242,7 +242,7 @@ def test_pieces_share_a_sidecar_and_strangers_do_not(tmp_path, caplog):
     (tmp_path / "other.tpx3").write_text("")
     found = [path.rsplit("/", 1)[-1] for path in find_sidecars(str(tmp_path / "scan_000000.tpx3"))]
     assert found == ["scan.json"]
-    assert "metadata.toml beside 'scan_000000.tpx3' is passed over" in caplog.text
+    assert "metadata.toml next to 'scan_000000.tpx3' is ignored" in caplog.text
 
 
 def test_what_lies_beside_a_recording_is_used_and_named(scan, caplog):
@@ -286,7 +286,7 @@ def test_a_user_s_slip_is_refused_and_a_found_file_s_left_out(scan, caplog):
         value(signal, "beam_energy") == 200.0
         and "camera_length" not in signal["metadata"]["Acquisition_instrument"]["TEM"]
     )
-    assert "scan.metadata.toml: camera_length=100 has no unit" in caplog.text and "left out" in caplog.text
+    assert "scan.metadata.toml: camera_length=100 has no unit" in caplog.text and "excluded" in caplog.text
     with pytest.raises(UnitError, match="has no unit"):
         load(scan, metadata=str(scan.with_suffix(".metadata.toml")))
 
@@ -380,7 +380,7 @@ def test_a_time_in_yaml_is_a_time(tmp_path):
 
 @pytest.mark.parametrize("told", [{"time": 12}, {"time": 1714}, {"date": 20240503}])
 def test_a_number_is_no_date_and_no_time_of_day(scan, told):
-    with pytest.raises(ValueError, match="an ISO (date|time) is expected"):
+    with pytest.raises(ValueError, match="expected an ISO (date|time)"):
         file_reader(scan, lazy=True, metadata=told)
 
 

@@ -29,7 +29,7 @@ def _needed():
     """Every file of the packages that is not compiled."""
     for package in ("rsciio_tpx3", "hyperspy_sparse"):
         for path in (ROOT / package).rglob("*"):
-            if path.suffix in (".py", ".yaml"):
+            if path.suffix in (".py", ".pyi", ".yaml") or path.name == "py.typed":
                 yield path.relative_to(ROOT).as_posix()
 
 
@@ -44,6 +44,9 @@ def test_both_archives_hold_every_module_and_specification(archives):
     assert needed <= in_wheel
     assert needed <= in_source
     assert any(name.endswith("/LICENSE") for name in in_wheel)
+    kit = {path.relative_to(ROOT).as_posix() for path in (ROOT / "conformance").rglob("*.*") if path.suffix != ".pyc"}
+    assert kit <= in_source
+    assert not any(name.startswith("conformance") for name in in_wheel)
 
 
 @pytest.mark.slow

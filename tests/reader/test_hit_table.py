@@ -99,7 +99,7 @@ def test_a_file_beside_the_recording_has_the_same_say_as_when_loading(tmp_path):
                        electrons_per_position=5)  # fmt: skip
     (tmp_path / "gates.metadata.toml").write_text("navigation_shape = [11, 8]")
     for call in (partial(read_hits, scan=True), rsciio_tpx3.find_scan_delay):
-        with pytest.raises(rsciio_tpx3.MetadataConflictError, match="tells 8 rows.*2 frames of 7"):
+        with pytest.raises(rsciio_tpx3.MetadataConflictError, match="gives 8 rows.*2 frames of 7"):
             call(gates)
 
 
@@ -200,7 +200,7 @@ def test_arrow_without_pyarrow_says_what_to_install(monkeypatch):
 
 @pytest.mark.parametrize(
     ("options", "error", "words"),
-    [({"start": 5}, ValueError, "start=5 has no unit"), ({"batch_size": 0}, ValueError, "above 0"),
+    [({"start": 5}, ValueError, "start=5 has no unit"), ({"batch_size": 0}, ValueError, "expected a positive integer"),
      ({"navigation_shape": (3, 4)}, TypeError, r"scan=\{'navigation_shape'"),
      ({"values": "tot"}, TypeError, "a table of hits has all"),
      ({"layuot": "quad"}, TypeError, "Did you mean layout"), ({"scan": {"tdc": "tdc2-rise"}}, ValueError, "no such")],

@@ -102,9 +102,9 @@ def test_some_frames_are_added_up(repeated, whole):
 
 @pytest.mark.parametrize(
     ("frames", "words"),
-    [("all", "is none of"), ([0, 0], "names a frame twice"), ([4], "no frame 4"),
-     (slice(9, 12), "none of the 4 frames"), (1.5, "is none of"),
-     ("x:y", "is none of"), ([], "is none of"), (True, "is none of")],
+    [("all", "is not valid: must be"), ([0, 0], "names a frame twice"), ([4], "no frame 4"),
+     (slice(9, 12), "none of the 4 frames"), (1.5, "is not valid: must be"),
+     ("x:y", "is not valid: must be"), ([], "is not valid: must be"), (True, "is not valid: must be")],
 )  # fmt: skip
 def test_frames_that_do_not_exist_are_refused(repeated, frames, words):
     _, path, options = repeated
@@ -288,10 +288,10 @@ def test_a_stack_over_time_has_no_frames_to_choose_but_bins(repeated):
 
 @pytest.mark.parametrize(
     ("bins", "words"),
-    [(0, "bins from 1 on"), (2.5, "number of bins inside"), ({"over": "line", "number": 2}, "none of 'dwell'"),
+    [(0, "bins from 1 on"), (2.5, "number of bins inside"), ({"over": "line", "number": 2}, "must be one of 'dwell'"),
      ({"over": "dwell", "width": "1 us"}, "given by their number"), ({"over": "recording"}, "either"),
      ({"over": "recording", "width": 5}, "no unit"), ({"over": "recording", "width": "1 ps"}, "shorter than"),
-     (10**9, "more than"), ({"number": 3}, "is needed")],
+     (10**9, "more than"), ({"number": 3}, "expected a number of bins")],
 )  # fmt: skip
 def test_time_bins_that_make_no_sense_are_refused(repeated, bins, words):
     _, path, options = repeated

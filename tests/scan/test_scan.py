@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rsciio_tpx3.events.source import Edges, EventIndex
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.scan.scan import AFTER, BEFORE, FLYBACK, LEFT_OUT, Scan, count_positions, place_hits
+from rsciio_tpx3.scan.scan import AFTER, BEFORE, FLYBACK, LEFT_OUT, OUTSIDE_NAMES, Scan, count_positions, place_hits
 from rsciio_tpx3.scan.sync import ScanOptions, build_scan
 
 
@@ -184,3 +184,12 @@ def test_frame_trigger_needs_what_no_edge_tells():
     index = _index([(i * 100_000, RISE) for i in range(3)])
     with pytest.raises(ScanSyncError, match="needs navigation_shape and dwell_time"):
         build_scan(index, ScanOptions(sync="frame-trigger"))
+
+
+def test_names_of_what_is_outside_stay_since_they_are_keys_of_the_metadata():
+    assert list(OUTSIDE_NAMES.values()) == [
+        "before the first line",
+        "in flyback",
+        "after the last line",
+        "in lines left out of the scan",
+    ]

@@ -101,7 +101,7 @@ def test_delay_beyond_the_range_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "sharpness"}, "none of 'auto'"),
+        ({"method": "sharpness"}, "must be one of 'auto'"),
         ({"method": "forward-backward"}, "does not fit a raster"),
         ({"pattern": "serpentine", "method": "borders"}, "does not fit a serpentine"),
         ({"span": "1 ms"}, "too short to look"),

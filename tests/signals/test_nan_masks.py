@@ -7,6 +7,8 @@ import pytest
 
 from hyperspy_sparse import nan_masks
 from rsciio_tpx3 import CSRFrames
+from rsciio_tpx3.csr import indexing
+from rsciio_tpx3.frames import sliced_source
 
 ROIS = {
     "circle": lambda: hs.roi.CircleROI(0.0, 0.0, 0.4),
@@ -27,7 +29,7 @@ def never_dense(monkeypatch):
 
 @pytest.mark.parametrize("roi", ROIS)
 @pytest.mark.parametrize("axes", [NAV, DETECTOR])
-@pytest.mark.parametrize("name", ["nansum", "nanmean"])
+@pytest.mark.parametrize("name", ["nansum", "nanmean", "sum", "mean", "max", "min", "var", "std"])
 def test_a_reduction_in_a_region(sparse_signal, dense_signal, never_dense, roi, axes, name):
     def of(signal):
         return getattr(ROIS[roi]()(signal, axes=DETECTOR), name)(axes)
@@ -37,6 +39,51 @@ def test_a_reduction_in_a_region(sparse_signal, dense_signal, never_dense, roi, 
         np.testing.assert_allclose(ours.data.compute(), theirs.data.compute(), rtol=1e-12)
     assert ours.data.dtype == theirs.data.dtype
     assert ours.axes_manager.as_dictionary() == theirs.axes_manager.as_dictionary()
+
+
+@pytest.mark.parametrize("region", ["detector", "scan"])
+@pytest.mark.parametrize("name", ["nanmax", "nanmin", "nanvar", "nanstd"])
+def test_a_reduction_over_axes_along_which_the_mask_is_the_same(sparse_signal, dense_signal, never_dense, region, name):
+    def of(signal):
+        roi = ROIS["annulus"]() if region == "detector" else hs.roi.CircleROI(3.0, 1.5, 0.6)
+        part = roi(signal, axes=DETECTOR if region == "detector" else NAV)
+        return getattr(part, name)(NAV if region == "detector" else DETECTOR)
+
+    ours, theirs = of(sparse_signal), of(dense_signal)
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(ours.data.compute(), theirs.data.compute(), rtol=1e-12)
+    assert ours.data.dtype == theirs.data.dtype and np.isnan(ours.data.compute()).any()
+
+
+@pytest.mark.parametrize("made", ["lines", "polygon", "circle"])
+@pytest.mark.parametrize("name", ["nansum", "nanmean", "nanmax", "nanmin", "nanvar", "nanstd"])
+def test_a_region_of_the_scan_reads_its_positions_alone(sparse_signal, dense_signal, never_dense, made, name):
+    rois = {
+        "lines": hs.roi.CircleROI(3.0, 1.5, 1.1),
+        "circle": hs.roi.CircleROI(3.0, 1.5, 0.6),
+        "polygon": hs.roi.PolygonROI([(2.0, 1.0), (4.0, 1.0), (2.0, 2.0)]),
+    }
+
+    def of(signal):
+        return getattr(rois[made](signal, axes=NAV), name)(NAV)
+
+    ours, theirs = of(sparse_signal), of(dense_signal)
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(ours.data.compute(), theirs.data.compute(), rtol=1e-12)
+    assert ours.data.dtype == theirs.data.dtype
+    assert ours.axes_manager.as_dictionary() == theirs.axes_manager.as_dictionary()
+
+
+def test_a_region_needs_no_cut_out_while_the_whole_is_there(sparse_signal, dense_signal, monkeypatch):
+    roi, cropped = ROIS["annulus"](), []
+    crop = indexing.crop
+    monkeypatch.setattr(sliced_source, "crop", lambda *args: (cropped.append(1), crop(*args))[1])
+    expected = roi(dense_signal, axes=DETECTOR).nansum(DETECTOR).data.compute()
+    part = roi(sparse_signal, axes=DETECTOR)
+    np.testing.assert_array_equal(part.nansum(DETECTOR).data.compute(), expected)
+    assert not cropped
+    del sparse_signal._data  # fixtures are held elsewhere
+    np.testing.assert_array_equal(roi(part, axes=DETECTOR).nansum(DETECTOR).data.compute(), expected)
 
 
 def test_a_region_that_moves_is_followed(sparse_signal, dense_signal, never_dense):

@@ -168,7 +168,7 @@ def test_above_the_limit_every_way_to_densify_is_refused(sparse_signal, small_li
 def test_a_chunk_does_not_fill_the_memory_unasked(monkeypatch, small_limit):
     from rsciio_tpx3.csr import memory_limit
 
-    monkeypatch.setattr(memory_limit, "NEVER_ASKED", 0)
+    monkeypatch.setattr(memory_limit, "ALWAYS_ALLOWED", 0)
     frames = CSRFrames.from_dense(np.eye(60, dtype=np.uint8).reshape(3, 20, 10, 6))
     for step in (np.asarray, np.median, lambda f: f + 1, lambda f: f.ravel()):
         with pytest.raises(hyperspy_sparse.DenseMemoryError, match="3 x 20 x 10 x 6 uint8"):

@@ -190,7 +190,7 @@ def test_dead_pixels_are_silent_and_hot_ones_fire_without_electrons(tmp_path):
 
 
 def test_faulty_pixel_outside_the_detector_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="hot pixel 65536 is no pixel"):
+    with pytest.raises(ValueError, match="hot pixel 65536 is not a pixel"):
         simulated(tmp_path, defects=simulate.Defects(hot=[1, 65536]))
 
 

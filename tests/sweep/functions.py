@@ -38,7 +38,9 @@ NOT_CALLED = {
     *("register", "cache_folder", "clear_cache", "add_check_parser", "add_convert_parser", "event_info"),
     *("check_events", "refuse_reversed", "register_kernel"),
     # need programs that may be absent
-    *("to_libertem", "to_py4dstem", "to_quantem"),
+    *("to_libertem", "to_py4dstem", "to_quantem", "to_quantem_direct"),
+    # wait for a program at the other end of a connection
+    *("live", "serve"),
     # writes into the preferences of whoever runs it
     "save_limit",
 }
@@ -270,6 +272,7 @@ def calls(folder):
         "signal.compute": {"self": _signal, **quiet},
         "signal.to_dense": {"self": _signal, **quiet},
     }
+    given.update(_of_phases())
     free = dict.fromkeys(
         (f"rsciio_tpx3.{name}" for name in ("available_signals", "file_info", "find_scan_delay", "read_hits")), of_scan
     )
@@ -299,6 +302,34 @@ def calls(folder):
 def _all(batches):
     for _ in batches:
         pass
+
+
+def _of_phases():
+    """What scans of thin specimens are given to, and the other functions that are young."""
+    halves = {"one": lambda: _phase("obf", 1), "other": lambda: _phase("obf", 2)}
+    return {
+        "rsciio_tpx3.set_log_level": {"level": "WARNING"},
+        "hyperspy_sparse.recording_summary": {"signal": _signal},
+        "hyperspy_sparse.select": {"signal": _signal, "mask": lambda: np.eye(3, 4, dtype=bool)},
+        "hyperspy_sparse.tilted_images": {"signal": _scan, "across": 4},
+        "hyperspy_sparse.phase": {"signal": _scan, "across": 4},
+        "hyperspy_sparse.fit_aberrations": {"signal": _scan, "across": 4, "rotation": "0 deg", "flip": False},
+        "hyperspy_sparse.split_electrons": {"signal": _scan},
+        "hyperspy_sparse.fourier_ring_correlation": halves,
+        "hyperspy_sparse.error_map": halves,
+    }
+
+
+def _scan(seed=0):
+    from hyperspy_sparse import data
+
+    return data.phase_object(electrons=20, seed=seed)
+
+
+def _phase(method, seed):
+    import hyperspy_sparse
+
+    return hyperspy_sparse.phase(_scan(seed), method, across=4)
 
 
 def _unlimited(_):

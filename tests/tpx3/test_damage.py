@@ -20,7 +20,7 @@ def _source(path, **options):
 def test_file_that_is_something_else(tmp_path):
     path = tmp_path / "picture.tpx3"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(200)))
-    with pytest.raises(Tpx3FormatError, match="is no Timepix3 recording: it begins with b'.x89PNG"):
+    with pytest.raises(Tpx3FormatError, match="is not a Timepix3 recording: it begins with b'.x89PNG"):
         _source(path)
 
 
@@ -165,15 +165,15 @@ def test_no_edges_says_what_can_be_done(write_stream):
     [
         ({"navigation_shap": (3, 3)}, "Did you mean navigation_shape"),
         ({"dwell_time": 0.5}, "has no unit"),
-        ({"signal": "movie"}, "none of 'scan', 'frames'"),
-        ({"sync": "magic"}, "none of 'auto', 'line-gate'"),
+        ({"signal": "movie"}, "must be one of 'scan', 'frames'"),
+        ({"sync": "magic"}, "must be one of 'auto', 'line-gate'"),
         ({"navigation_shape": (3,)}, r"\(x, y\)"),
-        ({"navigation_shape": (3, 0)}, "above 0"),
+        ({"navigation_shape": (3, 0)}, "positive integers"),
         ({"active_fraction": 1.5}, "not above 1"),
-        ({"on_loss": "ignore"}, "none of 'raise', 'warn'"),
+        ({"on_loss": "ignore"}, "must be one of 'raise', 'warn'"),
         ({"gap": -1}, "from 0 to 64"),
-        ({"layout": "hexagon"}, "no table of chips"),
-        ({"orientation": "sideways"}, "none of up"),
+        ({"layout": "hexagon"}, "or a table of chips"),
+        ({"orientation": "sideways"}, "must be one of up"),
         ({"signal": "frames"}, 'frame_time="1 ms"'),
         ({"signal": "frames", "frame_time": "1 ms", "dtype": "float32"}, "unsigned integer"),
     ],

@@ -1,14 +1,15 @@
 """The pass over packet words, which looks at hits in runs, against a walk word by word in plain Python."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsciio_tpx3.events.geometry import make_layout
-from rsciio_tpx3.tpx3 import packets
+from rsciio_tpx3.tpx3 import Tpx3Source, packets
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.stream import StreamPass
-from rsciio_tpx3.utils.clock import PIXEL_PERIOD, PIXEL_TICKS
+from rsciio_tpx3.utils.clock import PIXEL_PERIOD, PIXEL_TICKS, TICKS_PER_SECOND
 
 
 def _stream(rng, n_chunks, share_of_others, far):
@@ -135,3 +136,13 @@ def test_hits_of_a_block_are_those_of_a_walk_word_by_word(seed, share_of_others,
         kept = when[:n] < last - first
         np.testing.assert_array_equal((first + when[:n][kept].astype(np.int64)) * PIXEL_TICKS, toa[inside])
         np.testing.assert_array_equal(flat[:n][kept], pixel[inside])
+
+
+@pytest.mark.parametrize("pause", [0, 10], ids=["nothing doubtful", "a long step"])
+def test_first_hits_of_the_clock_lie_below_zero_and_stay_there(write_stream, pause):
+    fast = [0xB000000000000000 | fine << 16 for fine in (15, 3, 0)]
+    later = packets.encode_hits([5, 6], np.array([96, 192]) + pause * TICKS_PER_SECOND, [1, 2]).tolist()
+    source = Tpx3Source(write_stream([(0, [*fast, *later])]), on_loss="warn")
+    ticks = np.sort(source.hits().toa)
+    np.testing.assert_array_equal(ticks[:3], [-90, -18, 0])
+    np.testing.assert_array_equal(ticks[3:] - pause * TICKS_PER_SECOND, [96, 192])

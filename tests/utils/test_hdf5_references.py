@@ -101,7 +101,7 @@ def test_texts_in_records_are_counted_and_rows_in_rows_refused(tmp_path):
             with pytest.raises(LimitError, match="claims to have 6 bytes"):
                 ask(*what, 5)
         assert value(file["record"])[0]["a"] == "xyz"
-        with pytest.raises(LimitError, match="cannot be told"):
+        with pytest.raises(LimitError, match="cannot be determined"):
             limit_values(file["nested"], 1000)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.corrections.bad_pixels import count_pixels
-from rsciio_tpx3.reader.scan import told_scan
+from rsciio_tpx3.reader.scan import known_scan
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.line_profiles import line_profiles
 from rsciio_tpx3.tpx3.source import Tpx3Source
@@ -30,11 +30,11 @@ def test_any_number_of_threads_counts_the_same(tmp_path, monkeypatch, cores):
     truth = simulate.recording(
         path, (11, 13), layout="single", dwell_time="20 us", electrons_per_position=300, chunk_counts=True, seed=8
     )
-    source, options, account = open_recording(path, {"layout": "single"})
+    source, options, known = open_recording(path, {"layout": "single"})
     assert len(source.work(1)) > 2
     expected = np.bincount(truth.hit_pixel, minlength=256**2).reshape(256, 256)
     np.testing.assert_array_equal(count_pixels(source), expected)
-    scan = told_scan(source.index(), options, account)
+    scan = known_scan(source.index(), options, known)
     profiles = line_profiles(source, scan, 0, 0, 1)
     assert profiles.counts.sum() == (truth.hit_position >= 0).sum()
     rows = np.bincount(truth.hit_position[truth.hit_position >= 0] // 13, minlength=11)

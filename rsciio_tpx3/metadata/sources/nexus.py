@@ -1,4 +1,4 @@
-"""Metadata as fields of NeXus, beside the record in our own words that restores everything.
+"""Metadata as fields of NeXus, next to the record in our own words that restores everything.
 
 Fields follow NXem's base classes (NXebeam_column, NXem_optical_system, NXscan_controller) and NXdetector as in the
 NeXus definitions of 2026.01; which row has which field is in `rsciio_tpx3.metadata.mapping`. What has no field there is
@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata.calibration import detector_pixels
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.user_input import read_tree
-from rsciio_tpx3.metadata.values import Told
+from rsciio_tpx3.metadata.values import SourceValues
 from rsciio_tpx3.utils.hdf5.files import attribute, find, nexus_class, value
 from rsciio_tpx3.utils.units import convert
 
@@ -90,7 +90,7 @@ def nexus_fields(metadata: dict, axes: Sequence[dict] = ()) -> dict:
     return fields
 
 
-def _pixels(axes, values: dict):
+def _pixels(axes: list[dict], values: dict) -> Sequence[float] | None:
     """Detector pixels in a pixel of the data, (y, x); None, with a warning, where they cannot be told."""
     plain = [{**axis, "units": axis.get("units") or ""} for axis in axes[-2:]] if len(axes) > 1 else []
     names = ("center_y", "center_x")
@@ -98,7 +98,7 @@ def _pixels(axes, values: dict):
         return [abs(detector_pixels(axis, values, name)[0]) for axis, name in zip(plain, names)] or (1, 1)
     except (ConflictError, UnitError) as problem:
         # the data are written all the same, without a size that might be wrong
-        _logger.warning(f"x_pixel_size and y_pixel_size are left out: {problem}")
+        _logger.warning(f"x_pixel_size and y_pixel_size are excluded: {problem}")
         return None
 
 
@@ -120,23 +120,23 @@ def write_nexus(entry: h5py.Group, metadata: dict, axes: list[dict]) -> None:
         entry["start_time"] = f"{general['date']}T{general['time']}{zone if zone[:1] in ('+', '-') else ''}"
 
 
-def read_nexus(group: h5py.Group, label: str, strict: bool = False, allow_external: bool = False) -> Told:
+def read_nexus(group: h5py.Group, label: str, strict: bool = False, allow_external: bool = False) -> SourceValues:
     """Quantities from the fields of the NXentry around a group, by whatever program it was written.
 
     Parameters
     ----------
     group : h5py.Group
     label, strict
-        See `Told`.
+        See `SourceValues`.
     allow_external : bool
         Whether fields may lie in other files.
 
     Returns
     -------
-    Told
-        Fields that cannot be read are left out, with a warning: they must not keep anybody from the events.
+    SourceValues
+        Fields that cannot be read are excluded, with a warning: they must not keep anybody from the events.
     """
-    told = Told("nexus", label, strict)
+    source_values = SourceValues("nexus", label, strict)
     entry = group
     while nexus_class(entry) != "NXentry" and entry.name not in ("/", None):
         entry = entry.parent
@@ -148,22 +148,22 @@ def read_nexus(group: h5py.Group, label: str, strict: bool = False, allow_extern
         unit = attribute(field, "units") or None
         if found is not None:
             known = row.unit is None or not isinstance(unit, str)
-            told.add(name, found if known else (found, unit), key=path)
+            source_values.add(name, found if known else (found, unit), key=path)
     for name in ("title", "start_time"):
         field = _field(entry, name, allow_external, label)
         found = None if field is None else _value(field, label)
         if not found or not isinstance(found, str):
             continue
         if name == "title":
-            told.add(name, found, key=name)
+            source_values.add(name, found, key=name)
         else:
             from rsciio_tpx3.metadata.user_input import add_moment
 
-            add_moment(told, found, name)
-    return told
+            add_moment(source_values, found, name)
+    return source_values
 
 
-def _place(entry, row: Leaf, allow_external: bool, label: str):
+def _place(entry: Any, row: Leaf, allow_external: bool, label: str) -> tuple[str | None, Any]:
     """Path and field of a row in an instrument; None twice where it has not."""
     if row.nexus is None:
         return None, None
@@ -175,19 +175,19 @@ def _place(entry, row: Leaf, allow_external: bool, label: str):
     return None, None
 
 
-def _field(entry, path: str, allow_external: bool, label: str):
+def _field(entry: Any, path: str, allow_external: bool, label: str) -> Any:
     try:
         found = find(entry, path, allow_external)
     except Exception as error:  # damage, or a link to another file
-        _logger.warning(f"{label}: {path} is left out: {error}")
+        _logger.warning(f"{label}: {path} is excluded: {error}")
         return None
     return found if hasattr(found, "dtype") and found.shape is not None else None
 
 
-def _value(field, label: str):
+def _value(field: Any, label: str) -> Any:
     try:
         found = value(field)
     except Exception as error:
-        _logger.warning(f"{label}: {field.name} is left out: {error}")
+        _logger.warning(f"{label}: {field.name} is excluded: {error}")
         return None
     return found[0] if isinstance(found, list) and len(found) == 1 else found

@@ -2,7 +2,7 @@
 
 import datetime
 
-from rsciio_tpx3.metadata.values import Told
+from rsciio_tpx3.metadata.values import SourceValues
 
 __all__ = ["read_items"]
 
@@ -19,7 +19,7 @@ _CHIPS = {1: "Medipix2 MXR", 2: "Timepix", 3: "Medipix3", 4: "Timepix3", 5: "Tim
 _LAYOUTS = {(256, 256): "single", (512, 512): "quad"}
 
 
-def read_items(items: dict, label: str, strict: bool = False) -> Told:
+def read_items(items: dict, label: str, strict: bool = False) -> SourceValues:
     """Quantities of the items of Pixet's sidecars.
 
     Parameters
@@ -27,25 +27,25 @@ def read_items(items: dict, label: str, strict: bool = False) -> Told:
     items : dict
         From `rsciio_tpx3.t3pa.sidecar.read_sidecars`.
     label, strict
-        See `Told`.
+        See `SourceValues`.
 
     Returns
     -------
-    Told
+    SourceValues
     """
-    told = Told("pixet", label, strict, original=items)
+    source_values = SourceValues("pixet", label, strict, original=items)
     for item, (name, unit) in _ITEMS.items():
-        told.add(name, items.get(item), unit, key=item)
+        source_values.add(name, items.get(item), unit, key=item)
     if items.get("Pixet version"):
-        told.add("detector_software", f"Pixet {items['Pixet version']}", key="Pixet version")
+        source_values.add("detector_software", f"Pixet {items['Pixet version']}", key="Pixet version")
     chip = items.get("Mpx type")
-    told.add("detector_type", _CHIPS.get(chip) if isinstance(chip, int) else None, key="Mpx type")
-    told.add("layout", _LAYOUTS.get((items.get("width"), items.get("height"))), key="width, height")
+    source_values.add("detector_type", _CHIPS.get(chip) if isinstance(chip, int) else None, key="Mpx type")
+    source_values.add("layout", _LAYOUTS.get((items.get("width"), items.get("height"))), key="width, height")
     start = items.get("Start time", items.get("Acq Serie Start time"))
     if isinstance(start, (int, float)) and 0 < start < _END_OF_CALENDAR:
         # Unix seconds
         moment = datetime.datetime.fromtimestamp(start, datetime.timezone.utc)
-        told.add("date", moment.date().isoformat(), key="Start time")
-        told.add("time", moment.time().isoformat(timespec="microseconds"), key="Start time")
-        told.add("time_zone", "UTC", key="Start time")
-    return told
+        source_values.add("date", moment.date().isoformat(), key="Start time")
+        source_values.add("time", moment.time().isoformat(timespec="microseconds"), key="Start time")
+        source_values.add("time_zone", "UTC", key="Start time")
+    return source_values

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rsciio_tpx3.events.geometry import make_layout
-from rsciio_tpx3.metadata.values import Told
+from rsciio_tpx3.metadata.values import SourceValues
 
 __all__ = ["is_serval", "read_serval"]
 
@@ -42,21 +42,21 @@ def is_serval(mapping: dict) -> bool:
     return len(_SIGNS & {key for key, _ in _walk(mapping)}) >= 2
 
 
-def read_serval(mapping: dict, label: str, strict: bool = True) -> list[Told]:
+def read_serval(mapping: dict, label: str, strict: bool = True) -> list[SourceValues]:
     """Quantities of a Serval JSON.
 
     Parameters
     ----------
     mapping : dict
     label, strict
-        See `Told`.
+        See `SourceValues`.
 
     Returns
     -------
-    list of Told
+    list of SourceValues
         What was set and, apart from it, what was measured (health) where both tell a value.
     """
-    told = Told("serval", label, strict, original=mapping)
+    source_values = SourceValues("serval", label, strict, original=mapping)
     health = _first(mapping, "Health")
     config = _without(mapping, "Health") if health is not None else mapping
     for name, (keys, unit) in _VALUES.items():
@@ -64,28 +64,30 @@ def read_serval(mapping: dict, label: str, strict: bool = True) -> list[Told]:
             value = _first(config, key)
             value = _first(health or {}, key) if value is None else value
             if value is not None:
-                told.add(name, value, unit, key=key)
+                source_values.add(name, value, unit, key=key)
                 break
-    _add_text(told, mapping)
-    _add_chips(told, mapping)
-    _add_scan(told, mapping)
-    _add_start(told, mapping)
-    _add_layout(told, mapping)
-    measured = Told("serval", f"{label}, health", strict)
+    _add_text(source_values, mapping)
+    _add_chips(source_values, mapping)
+    _add_scan(source_values, mapping)
+    _add_start(source_values, mapping)
+    _add_layout(source_values, mapping)
+    measured = SourceValues("serval", f"{label}, health", strict)
     measured.add("bias_voltage", _first(health or {}, "BiasVoltage"), "V", key="BiasVoltage")
-    return [measured, told] if measured.values else [told]
+    return [measured, source_values] if measured.values else [source_values]
 
 
-def _add_text(told: Told, mapping: dict) -> None:
+def _add_text(source_values: SourceValues, mapping: dict) -> None:
     version = _first(mapping, "SoftwareVersion") or _first(mapping, "SW_version")
     if version is not None:
-        told.add("detector_software", f"Serval {version}", key="SoftwareVersion")
+        source_values.add("detector_software", f"Serval {version}", key="SoftwareVersion")
     kind = _first(mapping, "DetectorType")
     if isinstance(kind, str):
-        told.add("detector_type", "Timepix3" if kind.lower() in ("tpx3", "timepix3") else kind, key="DetectorType")
+        source_values.add(
+            "detector_type", "Timepix3" if kind.lower() in ("tpx3", "timepix3") else kind, key="DetectorType"
+        )
 
 
-def _add_chips(told: Told, mapping: dict) -> None:
+def _add_chips(source_values: SourceValues, mapping: dict) -> None:
     boards = _first(mapping, "Boards")
     chips = [chip for board in _list(boards) for chip in _list(_first(board, "Chips"))]
     named = [_first(chip, "Name") or _first(chip, "Id") for chip in chips if isinstance(chip, dict)]
@@ -93,22 +95,22 @@ def _add_chips(told: Told, mapping: dict) -> None:
     if named and None not in named and all(isinstance(n, int) for n in order):
         named = [name for _, name in sorted(zip(order, named), key=lambda pair: pair[0])]
     if named and None not in named:
-        told.add("chip_ids", named, key="Boards.Chips")
+        source_values.add("chip_ids", named, key="Boards.Chips")
     for name, key in (("threshold_coarse", "Vthreshold_coarse"), ("threshold_fine", "Vthreshold_fine")):
-        told.add(name, [value for k, value in _walk(mapping) if k == key.lower()], key=key)
+        source_values.add(name, [value for k, value in _walk(mapping) if k == key.lower()], key=key)
 
 
-def _add_scan(told: Told, mapping: dict) -> None:
+def _add_scan(source_values: SourceValues, mapping: dict) -> None:
     scan = _first(_first(mapping, "Stem") or {}, "Scan")
     if not isinstance(scan, dict):
         return
     shape = [_first(scan, "Width"), _first(scan, "Height")]
     if None not in shape:
-        told.add("navigation_shape", shape, key="Stem.Scan.Width, Height")
-    told.add("dwell_time", _first(scan, "DwellTime"), "s", key="Stem.Scan.DwellTime")
+        source_values.add("navigation_shape", shape, key="Stem.Scan.Width, Height")
+    source_values.add("dwell_time", _first(scan, "DwellTime"), "s", key="Stem.Scan.DwellTime")
 
 
-def _add_start(told: Told, mapping: dict) -> None:
+def _add_start(source_values: SourceValues, mapping: dict) -> None:
     start = _first(mapping, "StartDateTime")
     if not isinstance(start, (int, float)) or isinstance(start, bool) or start <= 0:
         return
@@ -116,14 +118,14 @@ def _add_start(told: Told, mapping: dict) -> None:
         # milliseconds since 1970, UTC
         moment = datetime.datetime.fromtimestamp(start / 1000, datetime.timezone.utc)
     except (ValueError, OverflowError, OSError):
-        told.add("date", start, key="StartDateTime")  # which refuses it
+        source_values.add("date", start, key="StartDateTime")  # which refuses it
         return
-    told.add("date", moment.date().isoformat(), key="StartDateTime")
-    told.add("time", moment.time().isoformat(timespec="milliseconds"), key="StartDateTime")
-    told.add("time_zone", "UTC", key="StartDateTime")
+    source_values.add("date", moment.date().isoformat(), key="StartDateTime")
+    source_values.add("time", moment.time().isoformat(timespec="milliseconds"), key="StartDateTime")
+    source_values.add("time_zone", "UTC", key="StartDateTime")
 
 
-def _add_layout(told: Told, mapping: dict) -> None:
+def _add_layout(source_values: SourceValues, mapping: dict) -> None:
     """The arrangement of the chips and the turn of the whole, as this package names them.
 
     ``Original`` is turned by the orientation; ``Rotated`` is what comes out, and is the proof that the two
@@ -134,19 +136,19 @@ def _add_layout(told: Told, mapping: dict) -> None:
     turn = orientation.lower() if isinstance(orientation, str) else None
     original, rotated = (_table(_first(mapping, key)) for key in ("Original", "Rotated"))
     if original is None and rotated is None:
-        told.add("orientation", turn, key="DetectorOrientation")
+        source_values.add("orientation", turn, key="DetectorOrientation")
         return
     if original is not None and (rotated is None or _same(original, turn, rotated)):
-        told.add("layout", original, key="Layout.Original")
-        told.add("orientation", turn, key="DetectorOrientation")
+        source_values.add("layout", original, key="Layout.Original")
+        source_values.add("orientation", turn, key="DetectorOrientation")
         return
     if original is not None:
         _logger.warning(
-            f"{told.label}: the layout after rotation is not the original one turned {orientation!r}. The rotated "
-            "one is taken as it is."
+            f"{source_values.label}: the layout after rotation is not the original one turned {orientation!r}. The "
+            "rotated one is taken as it is."
         )
-    told.add("layout", rotated, key="Layout.Rotated")
-    told.add("orientation", "up", key="Layout.Rotated")
+    source_values.add("layout", rotated, key="Layout.Rotated")
+    source_values.add("orientation", "up", key="Layout.Rotated")
 
 
 def _table(layout: dict) -> list[dict]:

@@ -1,6 +1,6 @@
-"""Which files beside a recording tell about it, found by name, and what each of them is.
+"""Which files next to a recording tell about it, found by name, and what each of them is.
 
-Beside ``scan.tpx3`` (or ``scan_000000.tpx3``, the first of numbered pieces) these are looked for:
+Next to ``scan.tpx3`` (or ``scan_000000.tpx3``, the first of numbered pieces) these are looked for:
 
 - ``scan.metadata.toml``, ``.yaml``, ``.yml`` or ``.json``, written by hand (and ``scan_000000.metadata.toml``);
 - ``scan.json`` and ``scan.tpx3.json``: Serval, Tp3_tools, or written by hand, as the keys tell;
@@ -18,7 +18,7 @@ from rsciio_tpx3.metadata.sources.emat import is_notes, read_notes
 from rsciio_tpx3.metadata.sources.nion import is_tp3_tools, read_tp3_tools
 from rsciio_tpx3.metadata.sources.serval import is_serval, read_serval
 from rsciio_tpx3.metadata.user_input import read_mapping
-from rsciio_tpx3.metadata.values import Told
+from rsciio_tpx3.metadata.values import SourceValues
 from rsciio_tpx3.utils.paths import names_in
 from rsciio_tpx3.utils.text_formats import load_text_file
 
@@ -58,7 +58,7 @@ def sidecar_path(path: str | os.PathLike) -> str:
 
 
 def find_sidecars(path: str | os.PathLike) -> list[str]:
-    """Files beside a recording that may tell about it.
+    """Files next to a recording that may tell about it.
 
     Parameters
     ----------
@@ -82,20 +82,20 @@ def find_sidecars(path: str | os.PathLike) -> list[str]:
     shared = [n for n in shared if n.lower() != _NOTES or is_notes(os.path.join(folder, n))]
     if shared and (others := _other_acquisitions(folder, name, stem)):
         _logger.warning(
-            f"{', '.join(shared)} beside {name!r} is passed over: the folder holds other acquisitions too, such as "
+            f"{', '.join(shared)} next to {name!r} is ignored: the folder holds other acquisitions too, such as "
             f"{others[0]!r}. Pass metadata={shared[0]!r} with its folder if it belongs to this one."
         )
         shared = []
     return found + [os.path.join(folder, n) for n in shared]
 
 
-def _other_acquisitions(folder, name: str, stem):
+def _other_acquisitions(folder: str, name: str, stem: str) -> list[str]:
     ending = os.path.splitext(name)[1].lower()
     alike = [n for n in _names(folder) if os.path.splitext(n)[1].lower() == ending and ".metadata." not in f".{n}"]
     return [n for n in alike if n != name and not _is_piece(n, stem, os.path.splitext(n)[1])]
 
 
-def read_sidecar(path: str | os.PathLike, strict: bool = True) -> list[Told]:
+def read_sidecar(path: str | os.PathLike, strict: bool = True) -> list[SourceValues]:
     """What a file written by a program or a person tells.
 
     Parameters
@@ -103,11 +103,12 @@ def read_sidecar(path: str | os.PathLike, strict: bool = True) -> list[Told]:
     path : str
         Of a `.json`, `.yaml`, `.toml`, or `.txt` file.
     strict : bool
-        See `rsciio_tpx3.metadata.values.Told`; False also passes over a file that cannot be read, with a warning.
+        See `rsciio_tpx3.metadata.values.SourceValues`; False also passes over a file that cannot be read, with a
+        warning.
 
     Returns
     -------
-    list of Told
+    list of SourceValues
     """
     name = os.path.basename(path)
     try:
@@ -120,14 +121,14 @@ def read_sidecar(path: str | os.PathLike, strict: bool = True) -> list[Told]:
         _logger.warning(f"{problem} The recording is read without it.")
     except Exception as problem:
         # nobody can foresee what a file of this name holds, and it must not keep anybody from their data
-        told = f"{name!r} cannot be understood ({type(problem).__name__}: {problem})."
+        problem_text = f"{name!r} cannot be understood ({type(problem).__name__}: {problem})."
         if strict:
-            raise FormatError(f"{told} Correct it, or leave it out.") from problem
-        _logger.warning(f"{told} The recording is read without it.")
-    return [Told("written", name, strict)]
+            raise FormatError(f"{problem_text} Correct it, or leave it out.") from problem
+        _logger.warning(f"{problem_text} The recording is read without it.")
+    return [SourceValues("written", name, strict)]
 
 
-def _understood(mapping: dict, name: str, strict: bool) -> list[Told]:
+def _understood(mapping: dict, name: str, strict: bool) -> list[SourceValues]:
     if is_serval(mapping):
         return read_serval(mapping, f"{name} (Serval)", strict)
     if is_tp3_tools(mapping):

@@ -2,7 +2,7 @@
 
 RosettaSciIO puts plain numbers into HyperSpy's tree. For most leaves its readers agree on the unit; for those
 where they do not, the unit of each reader was read off its source (RosettaSciIO 0.15), and a number of another
-reader counts only if its unit stands beside it.
+reader counts only if its unit stands next to it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rsciio_tpx3.exceptions import format_errors
 from rsciio_tpx3.metadata.user_input import read_tree
 
 if TYPE_CHECKING:
-    from rsciio_tpx3.metadata.values import Told
+    from rsciio_tpx3.metadata.values import SourceValues
 
 
 __all__ = ["find_reader", "read_survey"]
@@ -31,7 +31,7 @@ _BY_READER = {
 }
 
 
-def read_survey(source: Any, strict: bool = True) -> Told:
+def read_survey(source: Any, strict: bool = True) -> SourceValues:
     """Quantities of the microscope node of a file or signal.
 
     Parameters
@@ -39,11 +39,11 @@ def read_survey(source: Any, strict: bool = True) -> Told:
     source : str, Path or HyperSpy signal
         A file that RosettaSciIO or this package can read, or a data item of Swift.
     strict : bool
-        See `Told`.
+        See `SourceValues`.
 
     Returns
     -------
-    Told
+    SourceValues
 
     Raises
     ------
@@ -53,7 +53,7 @@ def read_survey(source: Any, strict: bool = True) -> Told:
     if hasattr(source, "metadata") and hasattr(source, "axes_manager"):
         tree = source.metadata.as_dictionary()
         title = tree.get("General", {}).get("title") or type(source).__name__
-        return _told(tree, f"signal {title!r}", {}, strict)
+        return _source_values(tree, f"signal {title!r}", {}, strict)
     path = os.fspath(source)
     if not os.path.exists(path):
         raise FileNotFoundError(f"metadata_from={path!r} does not exist.")
@@ -63,26 +63,26 @@ def read_survey(source: Any, strict: bool = True) -> Told:
         return read_swift(path, strict)
     plugin, trees = _trees(path)
     tree = next((tree for tree in trees if tree.get("Acquisition_instrument")), {})
-    return _told(tree, f"{os.path.basename(path)} ({plugin})", _BY_READER.get(plugin, {}), strict)
+    return _source_values(tree, f"{os.path.basename(path)} ({plugin})", _BY_READER.get(plugin, {}), strict)
 
 
-def _told(tree: dict, label: str, bare: dict, strict: bool):
+def _source_values(tree: dict, label: str, bare: dict, strict: bool) -> SourceValues:
     instrument = dict(tree.get("Acquisition_instrument") or {})
     # readers of scanning microscopes may call it SEM, as pyXem takes for granted too
     if "TEM" not in instrument and "SEM" in instrument:
         instrument["TEM"] = instrument.pop("SEM")
     if not instrument.get("TEM"):
         raise ValueError(
-            f"metadata_from: {label} tells nothing about a microscope (Acquisition_instrument.TEM is absent). Pass "
+            f"metadata_from: {label} says nothing about a microscope (Acquisition_instrument.TEM is absent). Pass "
             "what you know in metadata=, such as {'camera_length': '100 mm'}."
         )
     copied = {"Acquisition_instrument": instrument, "Sample": tree.get("Sample") or {}}
-    told = read_tree(copied, label, "survey", False, bare)
-    told.original = instrument
-    return told
+    source_values = read_tree(copied, label, "survey", False, bare)
+    source_values.original = instrument
+    return source_values
 
 
-def _trees(path: str | os.PathLike):
+def _trees(path: str | os.PathLike) -> tuple[str, list[dict]]:
     """Name of the reader, and the metadata of all signals in a file."""
     plugin = find_reader(path, "metadata_from=")
     reader = importlib.import_module(plugin["api"]).file_reader
@@ -90,7 +90,7 @@ def _trees(path: str | os.PathLike):
         return plugin["name"], [signal.get("metadata") or {} for signal in reader(path, lazy=True)]
 
 
-def find_reader(path: str | os.PathLike, option):
+def find_reader(path: str | os.PathLike, option: str) -> dict:
     """RosettaSciIO's specification of the one reader that takes a file by its ending.
 
     Raises

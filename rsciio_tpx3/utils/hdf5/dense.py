@@ -9,8 +9,12 @@ Source: HDF5 file format specification 3.0, sections III.A.2 (B-trees, version 2
 (attribute info message).
 """
 
+from __future__ import annotations
+
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 
@@ -40,7 +44,7 @@ _MASK = 0xFFFFFFFF
 # -- tables --------------------------------------------------------------------------------------
 
 
-def check_tables(file, places, size, name):
+def check_tables(file: BinaryIO, places: dict[bytes, list[int]], size: int, name: str) -> None:
     """Raise Tpx3FormatError for a B-tree or a heap that declares what its file cannot have, or no heap can be.
 
     To ask an object for its number of attributes reads these already, so this comes before anything else.
@@ -66,19 +70,19 @@ def check_tables(file, places, size, name):
             _check_heap(head, name)
 
 
-def _sealed(head):
+def _sealed(head: bytes) -> bytes:
     """The bytes of a structure with the right checksum; none where the library refuses it, or it is something else."""
     right = len(head) > 4 and lookup3(head[:-4]) == struct.unpack("<I", head[-4:])[0]
     return head if right else b""
 
 
-def _heap_size(head):
+def _heap_size(head: bytes) -> int:
     """Bytes of a heap's head with its checksum; it is longer where the heap is packed."""
     (packed,) = struct.unpack_from("<H", head, 7) if len(head) > 8 else (0,)
     return _HEAP_SIZE + 4 + (12 + packed if packed else 0)
 
 
-def _check_tree(head, name, size):
+def _check_tree(head: bytes, name: str, size: int) -> None:
     node, record = struct.unpack_from("<IH", head, 6)
     (n_records,) = struct.unpack_from("<Q", head, 26)
     # too small a node is as bad: the room for entries is a difference of unsigned numbers
@@ -92,7 +96,7 @@ def _check_tree(head, name, size):
         )
 
 
-def _check_heap(head, name):
+def _check_heap(head: bytes, name: str) -> None:
     """The library takes the logarithms of these numbers, and ends the process where they are 0."""
     id_length, most_object = struct.unpack_from("<H", head, 5)[0], struct.unpack_from("<I", head, 10)[0]
     width, start, most_direct, bits, first_rows = struct.unpack_from("<HQQHH", head, 110)
@@ -130,8 +134,8 @@ class _Heap:
     huge: int
 
     @classmethod
-    def of(cls, head):
-        """None where it is no heap, or one that is packed, as those of attributes never are."""
+    def of(cls, head: bytes) -> _Heap | None:
+        """None where it is not a heap, or one that is packed, as those of attributes never are."""
         if len(head) != _HEAP_SIZE or head[:5] != _HEAP + b"\0":
             return None
         (packed,), (huge,) = struct.unpack_from("<H", head, 7), struct.unpack_from("<Q", head, 22)
@@ -141,20 +145,20 @@ class _Heap:
             return None
         return cls(-(-bits // 8), width, start, most_direct, root, n_rows, huge)
 
-    def row_size(self, row):
+    def row_size(self, row: int) -> int:
         return self.start << max(row - 1, 0)
 
     @property
-    def head_size(self):
+    def head_size(self) -> int:
         """Bytes before what a block holds, but for the checksum of a direct one."""
         return 13 + self.place_width
 
-    def rows_of(self, size):
+    def rows_of(self, size: int) -> int:
         """Rows of an indirect block that stands for so many bytes."""
         return max(size.bit_length() - (self.start * self.width).bit_length() + 1, 0)
 
 
-def blocks(read, info):
+def blocks(read: Callable, info: bytes) -> Iterator[bytes]:
     """Content of the blocks of a heap of attributes, in no order.
 
     Parameters
@@ -179,23 +183,23 @@ def blocks(read, info):
     heap = None if address == _UNDEFINED else _Heap.of(read(address, _HEAP_SIZE))
     if heap is None:
         return
-    waiting, n_blocks, n_bytes = list(_huge(heap, read)), 0, 0
+    pending, n_blocks, n_bytes = list(_huge(heap, read)), 0, 0
     if heap.root != _UNDEFINED:
-        waiting.append((heap.root, heap.n_rows, heap.start))
-    while waiting:
-        address, n_rows, size = waiting.pop()
+        pending.append((heap.root, heap.n_rows, heap.start))
+    while pending:
+        address, n_rows, size = pending.pop()
         n_blocks += 1
         n_bytes += 0 if n_rows else size
         if n_blocks > _MOST_BLOCKS or n_bytes > _MOST_BYTES:
             raise Tpx3FormatError("its attributes lie in more blocks than metadata may have")
         if n_rows:
-            waiting += _children(heap, read, address, n_rows)
+            pending += _children(heap, read, address, n_rows)
         else:
             # a large attribute lies alone, without a head
             yield read(address, size)
 
 
-def _huge(heap, read):
+def _huge(heap: _Heap, read: Callable) -> Iterator[tuple[int, int, int]]:
     """Address, 0 and size of each attribute above 4 KiB, as far as they are listed in one node."""
     head = b"" if heap.huge == _UNDEFINED else read(heap.huge, _TREE_SIZE)
     if len(head) < _TREE_SIZE or head[:4] != _TREE or head[5] != _HUGE_RECORDS:
@@ -207,7 +211,7 @@ def _huge(heap, read):
             yield struct.unpack_from("<Q", content, at)[0], 0, struct.unpack_from("<Q", content, at + 8)[0]
 
 
-def _children(heap, read, address, n_rows):
+def _children(heap: _Heap, read: Callable, address: int, n_rows: int) -> Iterator[tuple[int, int, int]]:
     """Address, rows (0 for a direct block) and size of what an indirect block leads to."""
     content = read(address, heap.head_size + 8 * n_rows * heap.width)
     if content[:4] != b"FHIB":
@@ -222,11 +226,11 @@ def _children(heap, read, address, n_rows):
 # -- checksum ------------------------------------------------------------------------------------
 
 
-def _turn(x, n):
+def _turn(x: int, n: int) -> int:
     return (x << n | x >> 32 - n) & _MASK
 
 
-def lookup3(content):
+def lookup3(content: bytes) -> int:
     """Checksum of structures in the newer file format: Bob Jenkins' lookup3 (2006), "hashlittle" from 0.
 
     Parameters

@@ -8,18 +8,25 @@ without a word; here it is asked about it first.
 Source: HDF5 file format specification 3.0 (links, data layout, filter pipeline); h5py's low-level interface.
 """
 
+from __future__ import annotations
+
 import itertools
 import logging
 import math
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, LossError, Tpx3FormatError, format_errors
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.references import StoredAttributes, check_references, limit_attribute, limit_values
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = [
     "attribute",
@@ -60,7 +67,7 @@ _ALLOW = (
 
 
 @contextmanager
-def open_hdf5(stamp, expected):
+def open_hdf5(stamp: FileStamp, expected: str) -> Iterator[h5py.File]:
     """An `h5py.File` for reading; errors of the library name the file.
 
     Parameters
@@ -83,7 +90,7 @@ def open_hdf5(stamp, expected):
     with format_errors(stamp.path, f"{expected} (HDF5)"):
         if not h5py.is_hdf5(stamp.path):
             raise Tpx3FormatError(
-                f"{stamp.name!r} is no HDF5 file, so no {expected}. Check the file, or pass file_format."
+                f"{stamp.name!r} is not an HDF5 file, so not {expected}. Check the file, or pass file_format."
             )
         with h5py.File(stamp.path, "r") as file:
             yield file
@@ -92,7 +99,7 @@ def open_hdf5(stamp, expected):
 # -- finding objects ---------------------------------------------------------------------------
 
 
-def find(group, path, allow_external=False, _links=0):
+def find(group: h5py.Group, path: str, allow_external: bool = False, _links: int = 0) -> Any:
     """The object at a path, or None where there is none.
 
     Parameters
@@ -144,7 +151,7 @@ def find(group, path, allow_external=False, _links=0):
 # or the numbers of the pixels, must not vanish so
 
 
-def _link(group, name):
+def _link(group: h5py.Group, name: str) -> Any:
     """A link as h5py has it, or None where a group has none.
 
     h5py's own `get` opens what the link leads to, also in another file, before it tells that it is a link.
@@ -165,7 +172,7 @@ def _link(group, name):
     return h5py.HardLink()
 
 
-def _opened(group, name):
+def _opened(group: h5py.Group, name: str) -> Any:
     """What a hard link leads to."""
     try:
         return group[name]
@@ -173,7 +180,7 @@ def _opened(group, name):
         raise _damaged(group, repr(name), "opened", error) from error
 
 
-def _damaged(group, what, done, error):
+def _damaged(group: h5py.Group, what: str, done: str, error: Exception) -> LossError:
     words = " ".join(str(error).split())[:200]
     return LossError(
         f"{group.name} of {os.path.basename(group.file.filename)!r}: {what} cannot be {done} ({words}). The file is "
@@ -181,7 +188,7 @@ def _damaged(group, what, done, error):
     )
 
 
-def _linked(group, name, link, allow_external):
+def _linked(group: h5py.Group, name: str, link: Any, allow_external: bool) -> Any:
     """The object behind an external link."""
     where = f"{group.name.rstrip('/')}/{name} of {os.path.basename(group.file.filename)!r} is an external link to"
     if not allow_external:
@@ -194,7 +201,9 @@ def _linked(group, name, link, allow_external):
         ) from error
 
 
-def groups_of_class(file, kind, allow_external=False):
+def groups_of_class(
+    file: h5py.Group, kind: str, allow_external: bool = False
+) -> tuple[dict[str, h5py.Group], list[str]]:
     """Groups with an attribute ``NX_class``, each once, wherever they lie.
 
     Parameters
@@ -216,9 +225,9 @@ def groups_of_class(file, kind, allow_external=False):
 
     found, outside, seen = {}, [], set()
     # depth counts the links, so that a circle of hard links, or of files, ends
-    waiting = [("/", file["/"], 0)]
-    while waiting:
-        path, group, depth = waiting.pop()
+    pending = [("/", file["/"], 0)]
+    while pending:
+        path, group, depth = pending.pop()
         key = _identity(group)
         if key in seen:
             continue
@@ -240,11 +249,11 @@ def groups_of_class(file, kind, allow_external=False):
                     _logger.warning(f"{below} of {file.file.filename!r} cannot be opened and is passed over: damage.")
                 item = below_is is h5py.Group and group.get(name)
             if isinstance(item, h5py.Group):
-                waiting.append((below, item, depth + 1))
+                pending.append((below, item, depth + 1))
     return found, outside
 
 
-def nexus_class(item):
+def nexus_class(item: h5py.Group | h5py.Dataset) -> str | None:
     """The NeXus class of a group, however its text was written: padded, as bytes, or as a list of one; or None."""
     found = attribute(item, "NX_class")
     if isinstance(found, list) and len(found) == 1:
@@ -252,7 +261,7 @@ def nexus_class(item):
     return found.strip(" \0") if isinstance(found, str) else None
 
 
-def _identity(item):
+def _identity(item: h5py.Group | h5py.Dataset) -> tuple[int, int]:
     """What two paths to one object have in common."""
     import h5py
 
@@ -263,43 +272,45 @@ def _identity(item):
 # -- small values ------------------------------------------------------------------------------
 
 
-def text(found):
+def text(found: Any) -> Any:
     """Bytes as text; the rest as it is."""
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else found
 
 
-def attribute(item, name, stored=None):
+def attribute(item: h5py.Group | h5py.Dataset, name: str, stored: StoredAttributes | None = None) -> Any:
     """Value of an attribute as Python has it; None where it is absent, empty, too large or cannot be read."""
     try:
         if name not in item.attrs:
             return None
         about = item.attrs.get_id(name)
         if math.prod(about.shape or ()) * about.dtype.itemsize > _MOST_ATTRIBUTE:
-            _logger.warning(f"attribute {name!r} of {item.name} in {item.file.filename!r} is too large and left out.")
+            _logger.warning(f"attribute {name!r} of {item.name} in {item.file.filename!r} is too large and excluded.")
             return None
         limit_attribute(item, name, _MOST_ATTRIBUTE, about, stored)
         return _plain(item.attrs[name])
     except Exception as error:  # of a dozen types, and no attribute is worth the data
-        return _left_out(item, name, error)
+        _left_out(item, name, error)
+        return None
 
 
-def attributes(item, most=_MOST_ITEMS):
+def attributes(item: h5py.Group | h5py.Dataset, most: int = _MOST_ITEMS) -> dict[str, Any]:
     """Names and values of the attributes of an object, `attribute` of each; no more than `most` of them."""
     try:
         names = list(itertools.islice(item.attrs, most + 1))
     except Exception as error:
-        return _left_out(item, "(all)", error) or {}
+        _left_out(item, "(all)", error)
+        return {}
     if len(names) > most:
-        _logger.warning(f"{item.name} in {item.file.filename!r} has more than {most} attributes; the rest is left out.")
+        _logger.warning(f"{item.name} in {item.file.filename!r} has more than {most} attributes; the rest is excluded.")
     stored = StoredAttributes(item)
     return {name: attribute(item, name, stored) for name in names[:most]}
 
 
-def _left_out(item, name, error):
-    _logger.warning(f"attribute {name!r} of {item.name} cannot be read ({error}) and is left out.")
+def _left_out(item: h5py.Group | h5py.Dataset, name: str, error: Exception) -> None:
+    _logger.warning(f"attribute {name!r} of {item.name} cannot be read ({error}) and is excluded.")
 
 
-def value(dataset, most=_MOST_BYTES):
+def value(dataset: h5py.Dataset, most: int = _MOST_BYTES) -> Any:
     """Value of a small data set as Python has it, its size asked before it is read.
 
     Parameters
@@ -342,7 +353,7 @@ def value(dataset, most=_MOST_BYTES):
     return found
 
 
-def limit_size(dataset, most, remedy="It is too much for what it should be."):
+def limit_size(dataset: h5py.Dataset, most: int, remedy: str = "It is too much for what it should be.") -> None:
     """Raise LimitError where a data set, or the part of it that is unpacked at once, has more bytes than `most`."""
     shape = dataset.chunks or ()
     n_bytes = max(math.prod(dataset.shape or ()), math.prod(shape)) * dataset.dtype.itemsize
@@ -352,7 +363,7 @@ def limit_size(dataset, most, remedy="It is too much for what it should be."):
         )
 
 
-def _plain(found):
+def _plain(found: Any) -> Any:
     """A value of h5py as Python has it."""
     import h5py
 
@@ -375,7 +386,7 @@ def _plain(found):
     return text(found)
 
 
-def whole(found):
+def whole(found: Any) -> int | None:
     """A number without a fraction as an int, also where it is text, a float, or a list of one; else None."""
     while isinstance(found, (list, tuple, np.ndarray)) and len(found) == 1:
         found = found[0]
@@ -387,7 +398,7 @@ def whole(found):
     return int(found) if np.isfinite(found) and found == int(found) else None
 
 
-def whole_numbers(array, what):
+def whole_numbers(array: np.ndarray, what: str) -> np.ndarray:
     """An array of numbers without fractions as int64, of whatever type and byte order they are.
 
     Parameters
@@ -403,7 +414,7 @@ def whole_numbers(array, what):
     array = np.asarray(array).ravel()
     if array.dtype.kind == "f":
         if len(array) and not (np.isfinite(array).all() and (array == np.floor(array)).all()):
-            raise Tpx3FormatError(f"{what} holds {array.dtype} values that are no whole numbers.")
+            raise Tpx3FormatError(f"{what} holds {array.dtype} values that are not integers.")
         too_large = len(array) and np.abs(array).max() >= 2.0**53
     else:
         too_large = array.dtype == np.uint64 and len(array) and int(array.max()) > np.iinfo(np.int64).max
@@ -412,8 +423,8 @@ def whole_numbers(array, what):
     return array.astype(np.int64)
 
 
-def tree(item, allow_external=False):
-    """Groups, values and attributes below an object as nested dictionaries; what cannot be understood is left out.
+def tree(item: h5py.Group | h5py.Dataset, allow_external: bool = False) -> dict:
+    """Groups, values and attributes below an object as nested dictionaries; what cannot be understood is excluded.
 
     Metadata must never keep anybody from the data, so one warning names what was passed over.
 
@@ -431,7 +442,7 @@ def tree(item, allow_external=False):
     found = state.visit(item, 0)
     if state.passed:
         names = ", ".join(state.passed[:5]) + (", ..." if len(state.passed) > 5 else "")
-        _logger.warning(f"{len(state.passed)} entries below {item.name} cannot be read and are left out: {names}.")
+        _logger.warning(f"{len(state.passed)} entries below {item.name} cannot be read and are excluded: {names}.")
     return found
 
 
@@ -443,10 +454,11 @@ class _Walk:
     n_items: int = 0
     n_bytes: int = 0
 
-    def __post_init__(self):
-        self.passed, self.seen = [], set()
+    def __post_init__(self) -> None:
+        self.passed: list[str] = []
+        self.seen: set[tuple[int, int]] = set()
 
-    def visit(self, item, depth):
+    def visit(self, item: h5py.Group | h5py.Dataset, depth: int) -> Any:
         import h5py
 
         if isinstance(item, h5py.Dataset):
@@ -476,7 +488,9 @@ class _Walk:
 # -- arrays of events ----------------------------------------------------------------------------
 
 
-def check_stored(dataset, allow_external=False, file_size=None, _depth=0):
+def check_stored(
+    dataset: h5py.Dataset, allow_external: bool = False, file_size: int | None = None, _depth: int = 0
+) -> list[FileStamp]:
     """Raise unless all that a data set declares is stored, where it may be read from, and in proportion to its file.
 
     Costs a look at the list of its chunks: 10 ms for 8000 of them.
@@ -505,7 +519,7 @@ def check_stored(dataset, allow_external=False, file_size=None, _depth=0):
     """
     name = f"{dataset.name} of {os.path.basename(dataset.file.filename)!r}"
     if dataset.shape is None:
-        raise Tpx3FormatError(f"{name} is an empty data set (of the kind 'null'), where a list of numbers is needed.")
+        raise Tpx3FormatError(f"{name} is an empty data set (of the kind 'null'); expected a list of numbers.")
     if dataset.size == 0:
         return []
     check_references(dataset)
@@ -524,12 +538,12 @@ def check_stored(dataset, allow_external=False, file_size=None, _depth=0):
     return []
 
 
-def _item_bytes(dataset):
+def _item_bytes(dataset: h5py.Dataset) -> int:
     # in the file: a row of any length has 16 there, and the 8 of a pointer in memory
     return dataset.id.get_type().get_size()
 
 
-def _check_chunks(dataset, name, file_size):
+def _check_chunks(dataset: h5py.Dataset, name: str, file_size: int) -> None:
     import h5py
 
     n_bytes = math.prod(dataset.chunks) * _item_bytes(dataset)
@@ -543,7 +557,7 @@ def _check_chunks(dataset, name, file_size):
     corners, ranges = set(), []
     sizes = dataset.id.get_create_plist().get_nfilters() > 0
 
-    def look(chunk):
+    def look(chunk: Any) -> bool | None:
         nonlocal count, masked
         count += 1
         masked += bool(chunk.filter_mask)
@@ -581,11 +595,11 @@ def _check_chunks(dataset, name, file_size):
         )
     if masked:
         # h5py and HDF5 leave out filters of single parts only where packing makes them longer, and only by a filter
-        # that declares itself optional; a checksum never is left out
+        # that declares itself optional; a checksum is never left out
         _check_masks(dataset, name)
 
 
-def _check_masks(dataset, name):
+def _check_masks(dataset: h5py.Dataset, name: str) -> None:
     """Refuse parts that lack a filter which is not optional, among them the checksum."""
     import h5py
 
@@ -596,7 +610,7 @@ def _check_masks(dataset, name):
         if code == h5py.h5z.FILTER_FLETCHER32 or not flags & h5py.h5z.FLAG_OPTIONAL:
             required |= 1 << i
 
-    def look(chunk):
+    def look(chunk: Any) -> None:
         if chunk.filter_mask & required:
             raise Tpx3FormatError(f"{name} has a part without the checksum or packing of the others: it is damaged.")
 
@@ -604,7 +618,7 @@ def _check_masks(dataset, name):
         look(dataset.id.get_chunk_info(i))
 
 
-def _check_external(dataset, name, allow_external):
+def _check_external(dataset: h5py.Dataset, name: str, allow_external: bool) -> list[FileStamp]:
     files = list(dict.fromkeys(text(part[0]) for part in dataset.external))
     if not allow_external:
         raise Tpx3FormatError(f"{name} is in external storage: in the other file {files[0]!r}. {_ALLOW}")
@@ -619,7 +633,7 @@ def _check_external(dataset, name, allow_external):
     return [FileStamp.of(part) for part in needed]
 
 
-def _check_virtual(dataset, name, allow_external, depth):
+def _check_virtual(dataset: h5py.Dataset, name: str, allow_external: bool, depth: int) -> list[FileStamp]:
     import h5py
 
     if depth > 4:
@@ -655,7 +669,7 @@ def _check_virtual(dataset, name, allow_external, depth):
     return stamps
 
 
-def _check_part(part, source, gone, allow_external, depth):
+def _check_part(part: h5py.Dataset, source: Any, gone: Any, allow_external: bool, depth: int) -> list[FileStamp]:
     """One source of a virtual data set: that it is there, long enough, and stored."""
     import h5py
 
@@ -671,6 +685,6 @@ def _check_part(part, source, gone, allow_external, depth):
     return check_stored(part, allow_external, _depth=depth + 1)
 
 
-def _beside(path, other):
+def _beside(path: str, other: str) -> str:
     """Where HDF5 looks for the source of a virtual data set."""
     return other if os.path.isabs(other) else os.path.join(os.path.dirname(os.path.abspath(path)), other)

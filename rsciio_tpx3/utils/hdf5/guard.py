@@ -6,15 +6,22 @@ reading of these tables, and a call into it cannot be interrupted; a process can
 each step, so that the time limit is one of a step, whatever the size of the file.
 """
 
+from __future__ import annotations
+
 import math
 import os
 import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["guard_hdf5"]
 
@@ -26,7 +33,7 @@ _STEP_BYTES = 1 << 24
 _MOST_MEMORY = 2 << 30  # of the other process, and ten times the size of the file
 
 
-def guard_hdf5(guard, path):
+def guard_hdf5(guard: bool | float, path: str) -> None:
     """Raise if a process that reads a file from end to end does not end well.
 
     Parameters
@@ -60,12 +67,12 @@ def guard_hdf5(guard, path):
     # an error that the library can tell is told again, in better words, by the reader itself
 
 
-def _watched(command, environment, seconds):
+def _watched(command: list[str], environment: dict[str, str], seconds: float) -> tuple[int | None, str]:
     """Exit status of a process, None if it was silent for too long and was ended; and what it last said it does."""
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True, errors="replace"
     ) as process:
-        said = queue.SimpleQueue()
+        said: queue.SimpleQueue = queue.SimpleQueue()
         threading.Thread(target=_listen, args=(process.stdout, said), daemon=True).start()
         doing = "its structure"
         try:
@@ -78,7 +85,7 @@ def _watched(command, environment, seconds):
             process.kill()
 
 
-def _listen(stream, said):
+def _listen(stream: Iterable[str], said: queue.SimpleQueue) -> None:
     for line in stream:
         said.put(line)
     said.put(None)
@@ -87,14 +94,15 @@ def _listen(stream, said):
 # -- the other process -------------------------------------------------------------------------------
 
 
-def _visit(path):
+def _visit(path: str) -> None:
     """Read whatever is in a file, each part once."""
     import h5py
 
     with h5py.File(path, "r") as file:
-        waiting, seen = [file["/"]], set()
-        while waiting and len(seen) < _MOST_OBJECTS:
-            item = waiting.pop()
+        pending: list = [file["/"]]
+        seen: set[tuple[int, int]] = set()
+        while pending and len(seen) < _MOST_OBJECTS:
+            item = pending.pop()
             about = h5py.h5o.get_info(item.id)
             if (about.fileno, about.addr) in seen:
                 continue
@@ -107,14 +115,14 @@ def _visit(path):
             elif isinstance(item, h5py.Group):
                 for name in item:
                     if isinstance(item.get(name, getlink=True), h5py.HardLink):
-                        _quietly(_append, waiting, item, name)
+                        _quietly(_append, pending, item, name)
 
 
-def _append(waiting, group, name):
-    waiting.append(group[name])
+def _append(pending: list, group: h5py.Group, name: str) -> None:
+    pending.append(group[name])
 
 
-def _read(dataset, file_size):
+def _read(dataset: h5py.Dataset, file_size: int) -> None:
     """The list of parts of a data set, and its values, some MiB at a time."""
     if dataset.chunks is not None:
         count = dataset.id.get_num_chunks()
@@ -131,20 +139,20 @@ def _read(dataset, file_size):
         _quietly(_take, dataset, start, start + step)
 
 
-def _take(dataset, start, stop):
+def _take(dataset: h5py.Dataset, start: int, stop: int) -> None:
     dataset[start:stop]
 
 
-def _is_in_proportion(dataset, file_size):
+def _is_in_proportion(dataset: h5py.Dataset, file_size: int) -> bool:
     from rsciio_tpx3.utils.hdf5.files import FREE_BYTES, PROPORTION
 
     n_stored = dataset.id.get_storage_size()
     part = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-    # a list that was declared and never written is no work, but may have 2**60 steps
+    # a list that was declared and never written is not work, but may have 2**60 steps
     return n_stored > 0 and part <= FREE_BYTES + PROPORTION * file_size
 
 
-def _rows_at_once(dataset):
+def _rows_at_once(dataset: h5py.Dataset) -> int:
     """Rows along the first axis that make a step, in whole parts."""
     # a row of any length, or a text, may be some thousand numbers
     item = _STEP_BYTES >> 12 if dataset.dtype.hasobject else dataset.dtype.itemsize
@@ -153,18 +161,18 @@ def _rows_at_once(dataset):
     return max(_STEP_BYTES // row // part, 1) * part
 
 
-def _say(word):
+def _say(word: str) -> None:
     print(" ".join(word.split())[:200], flush=True)
 
 
-def _quietly(action, *args):
+def _quietly(action: Callable, *args: Any) -> Any:
     try:
         action(*args)
-    except Exception:  # what the library can tell is no concern here
+    except Exception:  # what the library can tell is not a concern here
         pass
 
 
-def _limit_memory(path):
+def _limit_memory(path: str) -> None:
     """Let an absurd request of the library end in an error, where the system can."""
     try:
         import resource
@@ -176,13 +184,13 @@ def _limit_memory(path):
         resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
-def _main(path):
+def _main(path: str) -> None:
     _quietly(_limit_memory, path)
     _quietly(_load_filters)
     _quietly(_visit, path)
 
 
-def _load_filters():
+def _load_filters() -> None:
     import hdf5plugin  # noqa: F401
 
 

@@ -5,12 +5,20 @@ before) busy for ever, and a reference that tells a length of 4 GiB makes it tak
 reading the bytes. Source: HDF5 file format specification 3.0, section III.E, and variable-length types.
 """
 
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, BinaryIO
+
 import numpy as np
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.utils.compiled import njit
 from rsciio_tpx3.utils.hdf5.dense import TABLES, check_tables
 from rsciio_tpx3.utils.hdf5.marks import marks_in
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.utils.files import FileStamp
 
 __all__ = ["check_heaps"]
 
@@ -23,7 +31,7 @@ _MOST_HEAPS = 16  # whose references are looked for; metadata lie in the first o
 _SEARCHED_BYTES = 1 << 20  # and are referred to from the beginning of the file
 
 
-def check_heaps(stamp):
+def check_heaps(stamp: FileStamp) -> None:
     """Raise Tpx3FormatError if the library would get stuck in a heap of a file, or ask for gigabytes for a table.
 
     Parameters
@@ -37,13 +45,14 @@ def check_heaps(stamp):
         found = marks_in(file, stamp.size, (_BEGINNING, *TABLES))
         check_tables(file, {mark: found[mark] for mark in TABLES}, stamp.size, stamp.name)
         heaps = [at for at in found[_BEGINNING] if _byte_at(file, at + len(_BEGINNING)) == _VERSION]
-        content = _beginning(file, heaps, stamp.size) if heaps else None
+        if not heaps:
+            return
+        content = _beginning(file, heaps, stamp.size)
     objects = {at: _objects(content, at, stamp) for at in heaps}
-    if heaps:
-        _check_references(content, {at: objects[at] for at in heaps[:_MOST_HEAPS]}, stamp)
+    _check_references(content, {at: objects[at] for at in heaps[:_MOST_HEAPS]}, stamp)
 
 
-def _beginning(file, heaps, size):
+def _beginning(file: io.FileIO, heaps: list[int], size: int) -> np.ndarray:
     """The file as far as its heaps and the references to them reach."""
     stop = size
     if len(heaps) <= _FEW_HEAPS:
@@ -60,17 +69,17 @@ def _beginning(file, heaps, size):
     return content
 
 
-def _byte_at(file, at):
+def _byte_at(file: BinaryIO, at: int) -> bytes:
     file.seek(at)
     return file.read(1)
 
 
-def _length_at(file, at):
+def _length_at(file: BinaryIO, at: int) -> int:
     file.seek(at)
     return int.from_bytes(file.read(8), "little")
 
 
-def _objects(content, at, stamp):
+def _objects(content: np.ndarray, at: int, stamp: FileStamp) -> tuple[np.ndarray, np.ndarray]:
     """Number and size of each object of a heap."""
     name = stamp.name
     room = min(_number(content, at + 8, 8), len(content)) // 16 if at + 16 <= stamp.size else 0
@@ -87,7 +96,7 @@ def _objects(content, at, stamp):
     return numbers[:n], sizes[:n]
 
 
-def _check_references(content, heaps, stamp):
+def _check_references(content: np.ndarray, heaps: dict[int, tuple[np.ndarray, np.ndarray]], stamp: FileStamp) -> None:
     """Refuse a reference to an object of a heap that tells more bytes than the whole file has.
 
     Other things than a length may stand before the address: a kind of layout, or the reference before. These are small
@@ -105,12 +114,12 @@ def _check_references(content, heaps, stamp):
             )
 
 
-def _number(content, at, n_bytes):
+def _number(content: np.ndarray, at: int, n_bytes: int) -> int:
     return int.from_bytes(content[at : at + n_bytes].tobytes(), "little")
 
 
 @njit(nogil=True, cache=True)
-def _whole(content, at, n_bytes):
+def _whole(content: np.ndarray, at: int, n_bytes: int) -> int:
     found = np.uint64(0)
     for i in range(n_bytes):
         found |= np.uint64(content[at + i]) << np.uint64(8 * i)
@@ -118,7 +127,7 @@ def _whole(content, at, n_bytes):
 
 
 @njit(nogil=True, cache=True)
-def _walk(content, at, n_bytes, numbers, sizes):
+def _walk(content: np.ndarray, at: int, n_bytes: int, numbers: np.ndarray, sizes: np.ndarray) -> tuple[int, int]:
     """Fill in the objects of a heap: how many there are, and the byte of one that is damaged, or -1.
 
     The byte is that of the heap itself if its end is beyond the `n_bytes` of the file.
@@ -145,8 +154,8 @@ def _walk(content, at, n_bytes, numbers, sizes):
 
 
 @njit(nogil=True, cache=True)
-def _long_references(content, heaps, n_bytes):
-    """Where the address of a heap stands after a length beyond the file, and is no part of a virtual data set."""
+def _long_references(content: np.ndarray, heaps: np.ndarray, n_bytes: int) -> np.ndarray:
+    """Where the address of a heap stands after a length beyond the file, and is not part of a virtual data set."""
     found, n = np.empty(len(content), np.int64), 0
     # every address is below 16 MiB: its five upper bytes are zero
     for at in range(4, len(content) - 7):

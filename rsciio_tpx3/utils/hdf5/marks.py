@@ -60,7 +60,7 @@ def _steps(table: np.ndarray) -> np.ndarray:
 
 
 @njit(nogil=True, cache=True)
-def _next(content, at, table, absent, steps):
+def _next(content: np.ndarray, at: int, table: np.ndarray, absent: np.ndarray, steps: np.ndarray) -> tuple[int, int]:
     """The next place with a mark, and which one it is; -1 where there is none."""
     while at + _LETTERS <= len(content):
         letter = content[at + _LETTERS - 1]

@@ -7,15 +7,22 @@ references are found. Source: HDF5 file format specification 3.0, sections IV.A.
 (attribute message), and variable-length data types.
 """
 
+from __future__ import annotations
+
 import math
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.utils.hdf5.dense import ATTRIBUTE_INFO, blocks
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["StoredAttributes", "check_references", "has_references", "limit_attribute", "limit_values"]
 
@@ -29,7 +36,7 @@ _COMPACT = 0
 _RUN = re.compile(rb"[^\0]{1,4096}(?=\0)")
 
 
-def has_references(kind):
+def has_references(kind: h5py.h5t.TypeID) -> bool:
     """Whether values of a type lie elsewhere, and their size is not known from it.
 
     Parameters
@@ -49,7 +56,9 @@ def has_references(kind):
     return found == kinds.ARRAY and has_references(kind.get_super())
 
 
-def limit_attribute(item, name, most, about=None, stored=None):
+def limit_attribute(
+    item: h5py.Group | h5py.Dataset, name: str, most: int, about: Any = None, stored: StoredAttributes | None = None
+) -> None:
     """Raise LimitError if an attribute claims more bytes than `most`, or claims them in a way that cannot be seen.
 
     Parameters
@@ -60,7 +69,7 @@ def limit_attribute(item, name, most, about=None, stored=None):
     about : h5py.h5a.AttrID, optional
         Of the attribute, where it is known.
     stored : StoredAttributes, optional
-        Of the item, where several are asked for.
+        Of the item, where several are requested.
     """
     about = about or item.attrs.get_id(name)
     kind, n = about.get_type(), math.prod(about.shape or ())
@@ -70,7 +79,7 @@ def limit_attribute(item, name, most, about=None, stored=None):
     _check_kinds(kind, where)
     found = list((stored or StoredAttributes(item)).values(name.encode("utf-8", "surrogateescape")))
     if not found:
-        raise LimitError(f"{where} is kept in a way that does not tell its size before it is read.")
+        raise LimitError(f"{where} is kept in a way that does not show its size before it is read.")
     for values in found:
         _limit(values[: n * _stored_size(kind)], kind, most, where)
 
@@ -83,10 +92,12 @@ class StoredAttributes:
     item : h5py.Group or h5py.Dataset
     """
 
-    def __init__(self, item):
-        self._item, self._header, self._places = item, None, None
+    def __init__(self, item: h5py.Group | h5py.Dataset) -> None:
+        self._item = item
+        self._header: list[tuple[int, bytes]] | None = None
+        self._places: dict[bytes, list[tuple[bytes, int]]] | None = None
 
-    def values(self, name):
+    def values(self, name: bytes) -> Iterator[bytes]:
         """What an attribute holds; in a heap of its own also what it held before, where that can still be seen.
 
         Parameters
@@ -112,10 +123,11 @@ class StoredAttributes:
                     if values is not None:
                         yield values
 
-    def _found(self):
+    def _found(self) -> dict[bytes, list[tuple[bytes, int]]]:
         """Block and place of each run of bytes without a zero, which a name is; one pass, however many there are."""
-        places, file = {}, self._item.file
-        for kind, info in self._header:
+        places: dict[bytes, list[tuple[bytes, int]]] = {}
+        file = self._item.file
+        for kind, info in self._header or ():
             if kind != ATTRIBUTE_INFO or len(info) < 18:
                 continue
             for block in blocks(lambda at, n: _read(file, at, n), info):
@@ -126,7 +138,7 @@ class StoredAttributes:
         return places
 
 
-def limit_values(dataset, most):
+def limit_values(dataset: h5py.Dataset, most: int) -> None:
     """The same for all values of a data set of texts or rows of any length; those packed by unknown filters are let be.
 
     Parameters
@@ -146,7 +158,7 @@ def limit_values(dataset, most):
         claimed += _limit(part, kind, most - claimed, where)
 
 
-def check_references(dataset):
+def check_references(dataset: h5py.Dataset) -> None:
     """Raise LimitError where values of any length are of a kind that the library does not know.
 
     Parameters
@@ -158,7 +170,7 @@ def check_references(dataset):
         _check_kinds(kind, _Where(dataset, "{} of {!r}"))
 
 
-def _check_kinds(kind, where):
+def _check_kinds(kind: h5py.h5t.TypeID, where: object) -> None:
     """Refuse values of any length that are neither rows nor texts.
 
     HDF5 (2.0 and before) does not look, and ends the process at the first value: it calls what it has for rows or
@@ -183,14 +195,14 @@ def _check_kinds(kind, where):
 class _Where:
     """Words for errors, made when there is one: h5py takes longer for the names than the check takes."""
 
-    def __init__(self, item, words):
+    def __init__(self, item: h5py.Group | h5py.Dataset, words: str) -> None:
         self._item, self._words = item, words
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self._words.format(self._item.name, self._item.file.filename)
 
 
-def _stored_size(kind):
+def _stored_size(kind: h5py.h5t.TypeID) -> int:
     """Bytes of a value in the file; `get_size` tells those in memory, where a reference is a pointer."""
     import h5py
 
@@ -205,7 +217,7 @@ def _stored_size(kind):
     return _REFERENCE
 
 
-def _places(kind, where, at=0):
+def _places(kind: h5py.h5t.TypeID, where: _Where, at: int = 0) -> Iterator[tuple[int, int]]:
     """Where in a record its references are, and how many bytes an item of each takes (1 for a letter of a text)."""
     import h5py
 
@@ -224,12 +236,12 @@ def _places(kind, where, at=0):
         for i in range(min(math.prod(kind.get_array_dims()), _MOST_HEADER)):
             yield from _places(below, where, at + i * _stored_size(below))
     elif has_references(kind.get_super()):
-        raise LimitError(f"{where} has rows of any length within rows, whose size cannot be told.")
+        raise LimitError(f"{where} has rows of any length within rows, whose size cannot be determined.")
     else:
         yield at, kind.get_super().get_size()
 
 
-def _limit(content, kind, most, where):
+def _limit(content: bytes, kind: h5py.h5t.TypeID, most: int, where: _Where) -> int:
     """Bytes that records claim, refused above `most`."""
     size, claimed = _stored_size(kind), 0
     rows = np.frombuffer(content[: len(content) // size * size], np.uint8).reshape(-1, size)
@@ -246,12 +258,12 @@ def _limit(content, kind, most, where):
 # -- bytes of a file -------------------------------------------------------------------------------
 
 
-def _usual(file):
+def _usual(file: h5py.File) -> bool:
     """Whether addresses in a file have 8 bytes, as in all but those made for very small machines."""
     return tuple(file.id.get_create_plist().get_sizes()) == (8, 8)
 
 
-def _read(file, begin, n):
+def _read(file: h5py.File, begin: int, n: int) -> bytes:
     if begin >= 1 << 62:
         return b""
     with open(file.filename, "rb", buffering=0) as opened:
@@ -259,7 +271,7 @@ def _read(file, begin, n):
         return opened.read(n)
 
 
-def _messages(item):
+def _messages(item: h5py.Group | h5py.Dataset) -> Iterator[tuple[int, bytes]]:
     """Kind and content of each message in the header of an object."""
     import h5py
 
@@ -269,15 +281,15 @@ def _messages(item):
     begin = h5py.h5o.get_info(item.id).addr
     head = _read(file, begin, 32)
     if head[:5] == b"OHDR\x02" and len(head) == 32:
-        waiting, form = [_first_part_2(begin, head)], _split_2
+        pending, form = [_first_part_2(begin, head)], _split_2
         marked = bool(head[5] & 4)
     elif head[:1] == b"\x01" and len(head) == 32:
-        waiting, form, marked = [(begin + 16, struct.unpack_from("<I", head, 8)[0])], _split_1, False
+        pending, form, marked = [(begin + 16, struct.unpack_from("<I", head, 8)[0])], _split_1, False
     else:
         return
     n_parts = 0
-    while waiting and n_parts < _MOST_PARTS:
-        at, size = waiting.pop()
+    while pending and n_parts < _MOST_PARTS:
+        at, size = pending.pop()
         n_parts += 1
         for kind, data in form(_read(file, at, min(size, _MOST_HEADER)), marked):
             if kind == _CONTINUATION and len(data) >= 16:
@@ -285,18 +297,18 @@ def _messages(item):
                 if next_at < 1 << 62 and form is _split_2:
                     next_at, next_size = next_at + 4, max(next_size, 8) - 8  # its mark and its checksum
                 if next_at < 1 << 62:
-                    waiting.append((next_at, next_size))
+                    pending.append((next_at, next_size))
             yield kind, data
 
 
-def _first_part_2(begin, head):
+def _first_part_2(begin: int, head: bytes) -> tuple[int, int]:
     flags = head[5]
     at = 6 + 16 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
     width = 1 << (flags & 3)
     return begin + at + width, int.from_bytes(head[at : at + width], "little")
 
 
-def _split_1(content, marked):
+def _split_1(content: bytes, marked: bool) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + 8 <= len(content):
         kind, size = struct.unpack_from("<HH", content, at)
@@ -304,7 +316,7 @@ def _split_1(content, marked):
         at += 8 + size
 
 
-def _split_2(content, marked):
+def _split_2(content: bytes, marked: bool) -> Iterator[tuple[int, bytes]]:
     at, head = 0, 6 if marked else 4
     while at + head <= len(content):
         kind, size = struct.unpack_from("<BH", content, at)
@@ -312,7 +324,7 @@ def _split_2(content, marked):
         at += head + size
 
 
-def _attribute_data(content, wanted):
+def _attribute_data(content: bytes, wanted: bytes) -> bytes | None:
     """What follows name, type and shape in an attribute message; None for an attribute of another name."""
     if len(content) < 8:
         return None
@@ -327,7 +339,7 @@ def _attribute_data(content, wanted):
     return content[at + sum(padded) :]
 
 
-def _is_misfit(kind):
+def _is_misfit(kind: bytes) -> bool:
     """Whether the type of a value of any length, as it lies in the file, has another size than a reference has.
 
     The library reads that many bytes and takes what lies behind them for an address and a length.
@@ -335,7 +347,7 @@ def _is_misfit(kind):
     return len(kind) == 8 and kind[0] & 0x0F == _ANY_LENGTH and struct.unpack_from("<I", kind, 4)[0] != _REFERENCE
 
 
-def _parts(dataset):
+def _parts(dataset: h5py.Dataset) -> Iterator[bytes]:
     """The references of a data set as they lie, part by part."""
     file = dataset.file
     if not _usual(file) or dataset.external or dataset.is_virtual:
@@ -355,7 +367,7 @@ def _parts(dataset):
             yield data[4:]
 
 
-def _unpacked(dataset, chunk):
+def _unpacked(dataset: h5py.Dataset, chunk: Any) -> bytes | None:
     """A part as it was before it was packed; None for filters that are not known here."""
     import h5py
 

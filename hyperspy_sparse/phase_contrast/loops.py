@@ -1,0 +1,260 @@
+"""The loops of phase contrast, compiled by Numba; plain arrays in, results written to the last arguments.
+
+Scattering vectors are angles here (wavelength times spatial frequency, rad), so that aberrations need no other unit
+than that of the lengths. An aberration function is eight Cartesian coefficients, see `optics.cartesian`.
+"""
+
+import numpy as np
+
+from rsciio_tpx3.utils.compiled import njit
+
+__all__ = [
+    "ICOM",
+    "PARALLAX",
+    "SSB",
+    "WEIGHTED",
+    "accumulate",
+    "aperture",
+    "chi",
+    "log_likelihood",
+    "filtered_means",
+    "lenses",
+    "moments",
+    "slope",
+    "tilted_sums",
+]
+
+_jit = njit(nogil=True, cache=True, error_model="numpy")
+_inline = njit(nogil=True, cache=True, error_model="numpy", inline="always")
+
+SSB, WEIGHTED, PARALLAX, ICOM = 0, 1, 2, 3
+"""Which weights `accumulate` gives a tilted image."""
+
+_NO_WEIGHT = 1e-6  # of |gamma|: below it the two sidebands cancel, and their phase is rounding
+
+
+@_jit
+def tilted_sums(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, labels: np.ndarray, out: np.ndarray) -> None:
+    """Add each entry to ``out[label of its pixel, row]``; pixels of no group have the last label.
+
+    The row runs fastest: neighbouring positions share a cache line of each image, so that all images together
+    need no more than the first cache.
+    """
+    for row in range(indptr.size - 1):
+        for entry in range(indptr[row], indptr[row + 1]):
+            out[labels[np.uint64(indices[entry])], row] += data[entry]
+
+
+@_inline
+def chi(x: float, y: float, c: np.ndarray) -> float:
+    """Aberration phase in rad at the angles (x, y); `c` as in `optics.cartesian`."""
+    xx, yy, xy = x * x, y * y, x * y
+    square = xx + yy
+    first = 0.5 * (c[0] * square + c[1] * (xx - yy) + 2 * c[2] * xy)
+    second = (square * (c[3] * x + c[4] * y) + c[5] * x * (xx - 3 * yy) + c[6] * y * (3 * xx - yy)) / 3
+    return first + second + 0.25 * c[7] * square * square
+
+
+@_inline
+def slope(x: float, y: float, c: np.ndarray) -> tuple[float, float]:
+    """Derivatives of `chi` along x and y."""
+    xx, yy, xy = x * x, y * y, x * y
+    square, coma = xx + yy, c[3] * x + c[4] * y
+    along_x = c[0] * x + c[1] * x + c[2] * y + (2 * x * coma + square * c[3]) / 3
+    along_y = c[0] * y - c[1] * y + c[2] * x + (2 * y * coma + square * c[4]) / 3
+    along_x += c[5] * (xx - yy) + 2 * c[6] * xy + c[7] * square * x
+    along_y += c[6] * (xx - yy) - 2 * c[5] * xy + c[7] * square * y
+    return along_x, along_y
+
+
+@_inline
+def aperture(x: float, y: float, limit: float, edge: float) -> float:
+    """1 inside the aperture, 0 outside, linear across an edge of this width (0 for a sharp one)."""
+    radius = np.sqrt(x * x + y * y)
+    if edge == 0.0:
+        return 1.0 if radius <= limit else 0.0
+    return min(max((limit - radius) / edge + 0.5, 0.0), 1.0)
+
+
+@_inline
+def _gamma(
+    x: float, y: float, qx: float, qy: float, here: float, c: np.ndarray, sharp: bool, limit: float, edge: float
+) -> complex:
+    """Transfer of an object frequency into the tilted image of (x, y): ``P(k-Q) P*(k) - P*(k+Q) P(k)``.
+
+    `here` is the aberration phase at k; `sharp` says that there are no aberrations.
+    """
+    minus = aperture(x - qx, y - qy, limit, edge)
+    plus = aperture(x + qx, y + qy, limit, edge)
+    if sharp:
+        return complex(minus - plus, 0.0)
+    real, imaginary = 0.0, 0.0
+    if minus > 0.0:
+        phase = here - chi(x - qx, y - qy, c)
+        real += minus * np.cos(phase)
+        imaginary += minus * np.sin(phase)
+    if plus > 0.0:
+        phase = chi(x + qx, y + qy, c) - here
+        real -= plus * np.cos(phase)
+        imaginary -= plus * np.sin(phase)
+    return complex(real, imaginary)
+
+
+@_jit
+def accumulate(
+    spectra: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    fraction: np.ndarray,
+    qx: np.ndarray,
+    qy: np.ndarray,
+    place: np.ndarray,
+    mirrored: np.ndarray,
+    c: np.ndarray,
+    limit: float,
+    edge: float,
+    way: int,
+    first: int,
+    last: int,
+    sums: np.ndarray,
+    power: np.ndarray,
+) -> None:
+    """Add the weighted spectra of some tilted images to the spectrum of the phase.
+
+    Parameters
+    ----------
+    spectra : numpy.ndarray of complex64, shape (images, pixels of the half plane)
+    x, y, fraction : numpy.ndarray of float64, shape (images,)
+        Angle of each image, and its share of the electrons.
+    qx, qy : numpy.ndarray of float64, shape (frequencies,)
+    place, mirrored : numpy.ndarray, shape (frequencies,)
+        Where the spectra have a frequency, and whether it is the complex conjugate there.
+    c, limit, edge
+        See `chi` and `aperture`.
+    way : int
+        `SSB`, `WEIGHTED` (optimum bright field and least squares), `PARALLAX` or `ICOM`.
+    first, last : int
+        Range of frequencies.
+    sums, power : numpy.ndarray of complex128 and float64, shape (frequencies,)
+    """
+    sharp = not np.any(c)
+    for image in range(x.size):
+        ax, ay, share, spectrum = x[image], y[image], fraction[image], spectra[image]
+        here = chi(ax, ay, c)
+        along_x, along_y = slope(ax, ay, c)
+        for i in range(first, last):
+            if way == PARALLAX:
+                turn = along_x * qx[i] + along_y * qy[i]
+                weight = complex(np.cos(turn), -np.sin(turn))
+            elif way == ICOM:
+                weight = complex(0.0, -(ax * qx[i] + ay * qy[i]) / (qx[i] * qx[i] + qy[i] * qy[i]))
+            else:
+                gamma = _gamma(ax, ay, qx[i], qy[i], here, c, sharp, limit, edge)
+                square = gamma.real * gamma.real + gamma.imag * gamma.imag
+                if square < _NO_WEIGHT * _NO_WEIGHT:
+                    continue
+                power[i] += share * square
+                # -i times the complex conjugate
+                weight = complex(-gamma.imag, -gamma.real)
+                if way == SSB:
+                    weight /= np.sqrt(square)
+            value = spectrum[place[i]]
+            if mirrored[i]:
+                value = np.conj(value)
+            sums[i] += weight * value
+
+
+@_jit
+def lenses(
+    x: np.ndarray,
+    y: np.ndarray,
+    fraction: np.ndarray,
+    cell: np.ndarray,
+    qx: np.ndarray,
+    qy: np.ndarray,
+    c: np.ndarray,
+    limit: float,
+    edge: float,
+    minus: np.ndarray,
+    plus: np.ndarray,
+) -> None:
+    """Both overlaps of the aperture with itself, weighted by the share of the electrons, on the grid of the groups.
+
+    ``minus[i, cell] = P(k-Q) P*(k)`` and ``plus[i, cell] = P*(k+Q) P(k)``; both hold zeros before.
+    """
+    for i in range(qx.size):
+        for image in range(x.size):
+            here = chi(x[image], y[image], c)
+            ax, ay = x[image] - qx[i], y[image] - qy[i]
+            part = aperture(ax, ay, limit, edge) * fraction[image]
+            if part > 0.0:
+                phase = here - chi(ax, ay, c)
+                minus[i, cell[image]] = complex(part * np.cos(phase), part * np.sin(phase))
+            ax, ay = x[image] + qx[i], y[image] + qy[i]
+            part = aperture(ax, ay, limit, edge) * fraction[image]
+            if part > 0.0:
+                phase = chi(ax, ay, c) - here
+                plus[i, cell[image]] = complex(part * np.cos(phase), part * np.sin(phase))
+
+
+@_jit
+def log_likelihood(
+    spectra: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    fraction: np.ndarray,
+    qx: np.ndarray,
+    qy: np.ndarray,
+    c: np.ndarray,
+    limit: float,
+    edge: float,
+    eps: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Logarithm of the likelihood of aberrations for a weak phase object of known power, at each frequency.
+
+    `spectra` has the frequency first, shape (frequencies, images), in units in which the noise of all electrons
+    together has variance 1; `eps` is noise power over signal power. The object itself is integrated out: were the
+    best one taken at each frequency instead, those that hold noise alone would speak as loudly as the others.
+    """
+    sharp = not np.any(c)
+    here = np.empty(x.size)
+    for image in range(x.size):
+        here[image] = chi(x[image], y[image], c)
+    for i in range(qx.size):
+        real, imaginary, power = 0.0, 0.0, 0.0
+        for image in range(x.size):
+            gamma = _gamma(x[image], y[image], qx[i], qy[i], here[image], c, sharp, limit, edge)
+            power += fraction[image] * (gamma.real * gamma.real + gamma.imag * gamma.imag)
+            value = spectra[i, image]
+            real += gamma.real * value.real + gamma.imag * value.imag
+            imaginary += gamma.real * value.imag - gamma.imag * value.real
+        out[i] = (real * real + imaginary * imaginary) / (power + eps[i]) - np.log1p(power / eps[i])
+
+
+@_jit
+def filtered_means(seen: np.ndarray, known: np.ndarray, eps: float, out: np.ndarray) -> None:
+    """Mean of ``seen * conj(known) / (|known|^2 + eps)`` of each row: Wiener's filter at lag 0."""
+    for row in range(seen.shape[0]):
+        real, imaginary = 0.0, 0.0
+        for i in range(seen.shape[1]):
+            a, b = known[row, i], seen[row, i]
+            weight = 1.0 / (a.real * a.real + a.imag * a.imag + eps)
+            real += (b.real * a.real + b.imag * a.imag) * weight
+            imaginary += (b.imag * a.real - b.real * a.imag) * weight
+        out[row] = complex(real, imaginary) / seen.shape[1]
+
+
+@_jit
+def moments(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: int, out: np.ndarray) -> None:
+    """Add counts, and counts times row and column of their pixel, to ``out[:, row]``."""
+    for row in range(indptr.size - 1):
+        total, down, right = np.int64(0), np.int64(0), np.int64(0)
+        for entry in range(indptr[row], indptr[row + 1]):
+            y, value = indices[entry] // width, np.int64(data[entry])
+            total += value
+            down += value * y
+            right += value * (indices[entry] - y * width)
+        out[0, row] += total
+        out[1, row] += down
+        out[2, row] += right

@@ -1,0 +1,216 @@
+"""Sums, means, extremes and variances over the scan, the detector or both: a task for each block, and one to join them.
+
+dask's own reductions ask NumPy what an empty array would give, several times for each call, and stack the images of all
+blocks to add them up. Both take longer than the events themselves where those are in memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+
+from hyperspy_sparse.blocks import in_blocks
+from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.csr.reductions import powers
+from rsciio_tpx3.utils.dask_private import List, Task, TaskRef
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+
+__all__ = ["REDUCED", "moments", "reduced"]
+
+REDUCED = "_reduced-"
+"""How the names of layers begin that this module makes; their chunks are NumPy's."""
+
+TOGETHER = 8
+"""Partial results, each perhaps an image of the detector, that one task joins."""
+
+
+def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None:
+    """A reduction over the navigation axes, the detector axes or all of them.
+
+    Parameters
+    ----------
+    name : str
+        Of NumPy's function: "sum", "mean", "max" or "amax", "min" or "amin", "var", "std"; with "nan" before it or not.
+    data : dask.array.Array of CSRFrames
+        Of integers, or of floats for "var" and "std".
+    axes : tuple of int
+        Ascending.
+
+    Returns
+    -------
+    dask.array.Array
+        In the type that NumPy gives it; None where something else has to do it.
+    """
+    plain = {"amax": "max", "amin": "min"}.get(name, name).removeprefix("nan")
+    if plain in ("std", "var"):
+        return moments(data, axes, np.var(np.zeros(1, data.dtype)).dtype, plain == "std")
+    if data.dtype.kind not in "ui" or not data.size:
+        return None
+    function = getattr(np, plain)
+    dtype = function(np.zeros(1, data.dtype)).dtype
+    if plain in ("max", "min"):
+        join = np.maximum if plain == "max" else np.minimum
+        return _made(in_blocks(data), axes, dtype, (_plain_part, function), (_joined, join), (_as_they_are,))
+    n = math.prod(data.shape[axis] for axis in axes) if plain == "mean" else None
+    return _made(in_blocks(data, additive=True), axes, dtype, (_plain_part, np.sum), (_joined, np.add), (_divided, n))
+
+
+def moments(data: da.Array, axes: tuple[int, ...], dtype: DTypeLike, std: bool) -> da.Array | None:
+    """Variance or standard deviation over `axes` without a dense chunk; None for an array without elements.
+
+    Counts of one byte are added up with their squares as integers, which is exact and takes one
+    pass. For other types each block gives number, mean and sum of squared distances; pairs of
+    blocks are merged by the update of Chan, Golub and LeVeque [1]_, which keeps the digits.
+
+    References
+    ----------
+    .. [1] T. F. Chan, G. H. Golub, R. J. LeVeque, Stanford STAN-CS-79-773 (1979).
+    """
+    if not data.size:
+        return None
+    n = math.prod(data.shape[a] for a in axes)
+    # The numerator is below (255 n)**2, and has to fit into 63 bits.
+    exact = data.dtype.kind in "bui" and data.dtype.itemsize == 1 and n < 2**23
+    steps = (_powers, _joined_powers) if exact else (_moments, _joined_moments)
+    return _made(in_blocks(data), axes, np.dtype(dtype), (steps[0],), (steps[1],), (_spread, exact, std))
+
+
+def _made(blocks: da.Array, axes: tuple[int, ...], dtype: np.dtype, part: tuple, join: tuple, finish: tuple) -> Any:
+    """The dask array of a reduction: its steps are functions, each with what it takes besides partial results."""
+    n_nav = blocks.ndim - 2
+    nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
+    if blocks.numblocks[-2:] != (1, 1) or axes not in (nav, sig, nav + sig) or not n_nav:
+        return None
+    name = f"{REDUCED}{tokenize(blocks.name, axes, dtype, part, join, finish)}"
+    kept = sig if axes == nav else nav if axes == sig else ()
+    make = _partial_results if kept == nav else _tree
+    layer = make(blocks, name, axes, dtype, part, join, finish)
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=[blocks])
+    chunks = tuple(blocks.chunks[axis] for axis in kept)
+    return da.Array(graph, name, chunks, meta=np.empty((0,) * len(kept), dtype))
+
+
+def _places(blocks: da.Array) -> Any:
+    return itertools.product(*(range(n) for n in blocks.numblocks[:-2]))
+
+
+def _partial_results(
+    blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: tuple, join: tuple, finish: tuple
+) -> dict:
+    """Over the detector: each block has its own part of the answer."""
+    layer = {}
+    for place in _places(blocks):
+        key = (name, *place)
+        layer[key] = Task(key, _part_and_finish, TaskRef((blocks.name, *place, 0, 0)), axes, part, finish, dtype)
+    return layer
+
+
+def _tree(blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: tuple, join: tuple, finish: tuple) -> dict:
+    """Over the scan: partial results of all blocks, a few at a time."""
+    layer, keys = {}, []
+    for place in _places(blocks):
+        key = (f"{name}-part", *place)
+        layer[key] = Task(key, _part, TaskRef((blocks.name, *place, 0, 0)), axes, part)
+        keys.append(key)
+    level = 0
+    while len(keys) > TOGETHER:
+        groups = [keys[i : i + TOGETHER] for i in range(0, len(keys), TOGETHER)]
+        keys = [(f"{name}-joined-{level}", i) for i in range(len(groups))]
+        for key, group in zip(keys, groups, strict=True):
+            layer[key] = Task(key, _join, List(*map(TaskRef, group)), join)
+        level += 1
+    last = (name, 0, 0) if len(axes) == blocks.ndim - 2 else (name,)
+    layer[last] = Task(last, _join_and_finish, List(*map(TaskRef, keys)), join, finish, dtype)
+    return layer
+
+
+def _part(chunk: CSRFrames, axes: tuple[int, ...], part: tuple) -> Any:
+    function, *given = part
+    return function(chunk, axes, *given)
+
+
+def _join(parts: list, join: tuple) -> Any:
+    function, *given = join
+    return function(parts, *given)
+
+
+def _finished(result: Any, finish: tuple, dtype: np.dtype) -> np.ndarray:
+    function, *given = finish
+    return np.asarray(function(result, *given)).astype(dtype, copy=False)
+
+
+def _part_and_finish(
+    chunk: CSRFrames, axes: tuple[int, ...], part: tuple, finish: tuple, dtype: np.dtype
+) -> np.ndarray:
+    return _finished(_part(chunk, axes, part), finish, dtype)
+
+
+def _join_and_finish(parts: list, join: tuple, finish: tuple, dtype: np.dtype) -> np.ndarray:
+    return _finished(_join(parts, join), finish, dtype)
+
+
+# -- steps -----------------------------------------------------------------------------------------
+
+
+def _plain_part(chunk: CSRFrames, axes: tuple[int, ...], function: Callable) -> np.ndarray:
+    return np.asarray(function(chunk, axis=axes))
+
+
+def _joined(parts: list, ufunc: np.ufunc) -> np.ndarray:
+    if len(parts) == 1:
+        return parts[0]
+    total = ufunc(parts[0], parts[1])  # dask may keep the parts: they are not written into
+    for part in parts[2:]:
+        total = ufunc(total, part, out=total) if isinstance(total, np.ndarray) else ufunc(total, part)
+    return total
+
+
+def _as_they_are(result: np.ndarray) -> np.ndarray:
+    return result
+
+
+def _divided(total: np.ndarray, n: int | None) -> np.ndarray:
+    return total if n is None else np.asarray(total, np.float64) / n
+
+
+def _powers(chunk: CSRFrames, axes: tuple[int, ...]) -> tuple:
+    """Number, sum and sum of squares."""
+    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
+    return math.prod(chunk.shape[a] for a in axes), *powers(frames, axes, False)
+
+
+def _joined_powers(parts: list) -> tuple:
+    return tuple(sum(values) for values in zip(*parts, strict=True))
+
+
+def _moments(chunk: CSRFrames, axes: tuple[int, ...]) -> tuple:
+    """Number, mean and sum of squared distances from it."""
+    n = math.prod(chunk.shape[a] for a in axes)
+    return n, np.mean(chunk, axis=axes, dtype=np.float64), np.var(chunk, axis=axes, dtype=np.float64) * n
+
+
+def _joined_moments(parts: list) -> tuple:
+    n, mean, squares = 0, 0.0, 0.0
+    for n_b, mean_b, squares_b in parts:
+        apart = mean_b - mean
+        total = n + n_b
+        mean = mean + apart * (n_b / total)
+        squares = squares + squares_b + apart**2 * (n * n_b / total)
+        n = total
+    return n, mean, squares
+
+
+def _spread(parts: tuple, exact: bool, std: bool) -> np.ndarray:
+    n, first, second = parts
+    spread = (n * second - first**2) / n**2 if exact else second / n
+    return np.sqrt(spread) if std else spread

@@ -1,0 +1,592 @@
+"""Follow a recording while it is written: sums of all positions, in time that grows with what is new.
+
+Time is the measure of progress. Before `drawn_until` every hit that has come was added up once, by the scan as the
+edges tell it now; what comes late is added when it comes, and where later edges tell another scan, the hits in question
+are taken back and placed anew. So the sums are always those of the hits that have come.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+
+from rsciio_tpx3.events.geometry import layout_for
+from rsciio_tpx3.exceptions import ConflictError, ScanSyncError
+from rsciio_tpx3.frames.event_frames import EventFrames, count_type
+from rsciio_tpx3.live.lines import STEADY, final_until, one_line, spliced, whole_lines_until
+from rsciio_tpx3.live.sums import Sums
+from rsciio_tpx3.live.watermark import Watermark
+from rsciio_tpx3.reader.options import check_options, names_of
+from rsciio_tpx3.reader.scan import scan_options
+from rsciio_tpx3.scan.changes import difference
+from rsciio_tpx3.scan.sync import build_scan
+from rsciio_tpx3.tpx3.files import open_parts
+from rsciio_tpx3.tpx3.growing import GrowingPass
+from rsciio_tpx3.tpx3.source import Tpx3Source
+from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+from rsciio_tpx3.utils.units import to_ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
+    from rsciio_tpx3.events.geometry import Layout
+    from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.scan.scan import Scan
+    from rsciio_tpx3.tpx3.files import Part
+
+__all__ = ["Following", "LineRows", "RowAccumulator"]
+
+Mask: TypeAlias = "np.ndarray | Callable[[tuple[int, int]], np.ndarray]"
+"""Pixels of a virtual detector, or what tells them once the detector is known."""
+
+_logger = logging.getLogger(__name__)
+
+_REREAD_BLOCKS = 512  # 32 MiB of the file: as much may be placed anew at any time
+_NEVER, _FAR = np.iinfo(np.int64).min // 2, np.iinfo(np.int64).max // 2
+_DETECTOR: dict[str, Any] = {"layout": None, "gap": 0, "orientation": "up"}
+_TAKEN = (*names_of("scan"), *_DETECTOR)
+
+
+@dataclass(frozen=True)
+class LineRows:
+    """Rows of a line that is complete, for accumulators that need whole patterns.
+
+    Attributes
+    ----------
+    start, stop : int
+        Half-open range of flat positions, C order over (frames, y, x).
+    nav_shape : tuple of int
+        As known so far.
+    frames : CSRFrames
+        Shape ``(stop - start, height, width)``.
+    """
+
+    start: int
+    stop: int
+    nav_shape: tuple[int, ...]
+    frames: CSRFrames
+
+
+class RowAccumulator(Protocol):
+    """What `Following.plug` takes: anything that adds up patterns, such as a reconstruction of the phase."""
+
+    def add(self, rows: LineRows) -> object:
+        """Take the rows of a line, each line once, in the order of time."""
+
+
+@dataclass
+class _Drawn:
+    """What the sums hold: hits before a time, placed by a scan."""
+
+    until: int = _NEVER
+    scan: Scan | None = None
+    blocks: int = 0  # blocks whose late hits were looked for
+    version: int = 0
+    since_reread: int = 0  # blocks that came since hits were placed anew
+    handed: int = 0  # segments handed to accumulators of rows
+    detectors: list[np.ndarray] = field(default_factory=list)
+
+
+class Following:
+    """Sums of a ``.tpx3`` file that is still being written; `update` takes what has come since.
+
+    Parameters
+    ----------
+    path : str or Path
+        May not be there yet, or be empty.
+    disorder : str
+        Time that hits are allowed to be late on their chip, at least. Later ones are counted (`late_hits`), and added.
+    **options
+        Of the reader of ``.tpx3`` files, those about scan and detector: `navigation_shape` (x, y), `dwell_time`,
+        `sync`, `tdc`, `layout`, `gap` and others.
+
+    Attributes
+    ----------
+    sums : Sums or None
+        None until the detector's chips are known.
+    scan : Scan or None
+        None until the edges tell one; `reason` says what is missing.
+    reason : str
+    drawn_until, final_until : int
+        Ticks: hits before are in the sums; lines that end before can no longer change.
+    late_hits : int
+        Hits that came after their time was drawn.
+    withdrawn : int
+        How often something that was called final was read differently afterwards.
+    finished : bool
+
+    Raises
+    ------
+    ValueError
+        For options that a view of hits does not have, or a scan whose shape is not given.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.live import Following
+    >>> following = Following("scan.tpx3", navigation_shape=(256, 256))  # doctest: +SKIP
+    >>> following.update()  # doctest: +SKIP
+    True
+    >>> following.counts()  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | os.PathLike, *, disorder: Any = "1 ms", **options: Any) -> None:
+        self.path = os.path.abspath(path)
+        unknown = sorted(set(options) - set(_TAKEN))
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]!r} is not an option of a live view, which shows hits at scan positions: it takes "
+                f"{', '.join(_TAKEN)}. Electrons, corrections and energies come with loading the file."
+            )
+        check_options(options)
+        if options.get("signal") != "frames" and options.get("navigation_shape") is None:
+            raise ValueError(
+                "navigation_shape=(x, y) is missing: while a scan runs, its edges cannot tell how many lines it has."
+            )
+        self._options = replace(scan_options(**{k: v for k, v in options.items() if k not in _DETECTOR}), follow=True)
+        if len(self._options.nav_shape or ()) == 3 or self._options.time_bins is not None:
+            raise ValueError(
+                "a live view has one scan field of (x, y) positions and all its frames: leave the number of frames, "
+                "and time_bins, to loading the file."
+            )
+        self._detector = {name: options.get(name) or default for name, default in _DETECTOR.items()}
+        self._least_late = round(to_ticks(disorder, "disorder", "1 ms"))
+        self._plugged: list[RowAccumulator] = []
+        self._masks: list[Mask] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self.sums: Sums | None = None
+        self.scan: Scan | None = None
+        self.layout: Layout | None = None
+        self.reason = "nothing has come yet"
+        self.finished = False
+        self.late_hits = self.withdrawn = 0
+        self.final_until = _NEVER
+        self._pass: GrowingPass | None = None
+        self._watermark = Watermark(least=self._least_late)
+        self._seen = 0, 0  # blocks and marks that the watermark knows
+        self._drawn = _Drawn()
+        self._parts: list[Part] = []
+        self._index: EventIndex | None = None
+        self._edges = -1
+
+    # -- going on --------------------------------------------------------------------------------------
+
+    def update(self, ended: bool = False) -> bool:
+        """Take what has come since.
+
+        Parameters
+        ----------
+        ended : bool
+            Nothing more will come: what is there is all.
+
+        Returns
+        -------
+        bool
+            Whether anything changed.
+
+        Raises
+        ------
+        Tpx3FormatError
+            If the file is damaged, or not a Timepix3 stream.
+        ScanSyncError
+            Only where it has `ended`: if the edges do not tell the scan.
+        """
+        if self.finished or not self._read(ended):
+            return False
+        self._find_scan(ended)
+        if self.scan is not None and (ended or self._begun):
+            self._find_layout()
+            if self.sums is not None:
+                self._draw(ended)
+        self.finished = ended
+        return True
+
+    def _read(self, ended: bool) -> bool:
+        """Pass over the new words; whether there are any."""
+        if not os.path.exists(self.path) or os.path.getsize(self.path) < 8:
+            return False
+        self._parts = open_parts([self.path], follow=True)
+        part = self._parts[0]
+        if self._pass is None:
+            self._pass = GrowingPass(part.headerless)
+            self._watermark = Watermark(part.headerless, self._least_late)
+        if self._pass.words >= part.n_words and not ended:
+            return False
+        version = self._pass.version
+        self._pass.go_on(part, self._watermark.look)
+        if self._pass.version != version:
+            self._watermark.forget()
+        blocks, marks = self._pass.blocks, self._pass.marks
+        # what care had to leave out is not new
+        b, m = (min(known, len(rows)) for known, rows in zip(self._seen, (blocks, marks)))
+        self._watermark.settle(blocks[b:], marks[m:])
+        self._seen = len(blocks), len(marks)
+        self._index = self._pass.index()
+        return True
+
+    @property
+    def _begun(self) -> bool:
+        """Whether hits can be drawn: then each chip has sent something, and the detector is known."""
+        complete, index = self._watermark.complete, self._index
+        return complete is not None and index is not None and index.n_hits > 0 and complete > index.hit_span[0]
+
+    def _find_layout(self) -> None:
+        index = self._index
+        if index is None or not index.chips:
+            return
+        if self.layout is None or not set(index.chips) <= set(self.layout.chips):
+            self.layout = layout_for(index.chips, **self._detector)
+            self.sums = Sums(self.layout.sig_shape)
+            self._drawn = _Drawn()
+            self.final_until = _NEVER
+            for mask in self._masks:
+                self.sums.add_detector(self._fitting(mask))
+
+    def _find_scan(self, ended: bool) -> None:
+        """The scan by the edges that have come; one that is not told yet leaves the last one."""
+        index = self._index
+        if index is None:
+            return
+        options = replace(self._options, follow=not ended)
+        # the clock alone tells a scan without edges, and how many frames it has the last hit
+        if len(index.edges) == self._edges and not ended and options.sync not in ("shared-clock", "frames"):
+            return
+        try:
+            self.scan = build_scan(index, options)
+            self.reason = ""
+        except (ScanSyncError, ConflictError) as error:
+            if ended:
+                raise
+            self.reason = str(error)
+        self._edges = len(index.edges)
+
+    def _draw(self, ended: bool) -> None:
+        """Bring the sums up to the time before which everything has come."""
+        drawn, scan, sums, growing = self._drawn, self.scan, self.sums, self._pass
+        assert scan is not None and sums is not None and growing is not None
+        if drawn.version != growing.version:
+            # times that were told before are told differently: the clock was reset
+            sums.clear()
+            self._retract(_NEVER)
+            self._drawn = drawn = _Drawn(version=growing.version)
+        complete = self._watermark.complete
+        until = _FAR if ended else (_NEVER if complete is None else complete + min(round(self._options.delay), 0))
+        if not ended:
+            until = whole_lines_until(scan, until, scan.report["sync"])
+        until = max(until, drawn.until)
+        sums.resize(max(scan.n_positions, sums.n_positions))
+        self._add_late(drawn)
+        self._place_anew(drawn, scan, ended)
+        placed = scan if drawn.scan is None else spliced(drawn.scan, scan, drawn.until)
+        self._add(drawn.until, until, placed)
+        drawn.scan, drawn.until = placed, until
+        if ended:
+            sums.resize(scan.n_positions)
+        final = _FAR if ended else final_until(scan, self._options, until, until if complete is None else complete)
+        changes = None if ended else difference(placed, scan, until)
+        if final is not None and changes is not None:
+            final = min(final, changes)
+        self.final_until = max(self.final_until, _NEVER if final is None else final)
+        self._hand_out(drawn, ended)
+
+    def _blocks_from(self, start: int) -> np.ndarray:
+        """Blocks that may have hits from this time on."""
+        assert self._pass is not None
+        return self._pass.blocks[self._pass.first_block(start) :]
+
+    def _add_late(self, drawn: _Drawn) -> None:
+        """Add hits of new blocks that belong to a time that was drawn already."""
+        assert self._pass is not None
+        new = self._pass.blocks[drawn.blocks :]
+        drawn.since_reread += len(new)
+        drawn.blocks += len(new)
+        if drawn.scan is None or len(new) == 0:
+            return
+        late = new[(new["n_hits"] > 0) & (new["first"] + new["low"] < drawn.until)]
+        if len(late):
+            before = self._total
+            self._go_through(late, _NEVER, drawn.until, drawn.scan)
+            self.late_hits += self._total - before
+
+    @property
+    def _total(self) -> int:
+        assert self.sums is not None
+        return self.sums.placed + self.sums.outside
+
+    def _place_anew(self, drawn: _Drawn, scan: Scan, ended: bool) -> None:
+        """Take hits back whose positions later edges tell differently, and add them where they belong.
+
+        All that was drawn may have to be read for that: not more often than as much has come.
+        """
+        if drawn.scan is None:
+            return
+        since = difference(drawn.scan, scan, drawn.until)
+        if since is None:
+            return
+        if since < self.final_until:
+            self._retract(since)
+        if not ended and self._blocks_since(since) > max(_REREAD_BLOCKS, drawn.since_reread):
+            return
+        self._add(since, drawn.until, drawn.scan, -1)
+        self._add(since, drawn.until, scan)
+        drawn.scan, drawn.since_reread = scan, 0
+
+    def _retract(self, since: int) -> None:
+        if self.final_until > since:
+            self.withdrawn += 1
+            self.final_until = since
+            _logger.warning(
+                "what came later tells that lines which had been taken as final were read wrongly: they are drawn anew."
+            )
+
+    def _blocks_since(self, start: int) -> int:
+        assert self._pass is not None
+        return len(self._pass.blocks) - self._pass.first_block(start)
+
+    def _add(self, start: int, stop: int, scan: Scan, sign: int = 1, only: int | None = None) -> None:
+        """Add the hits of a half-open span of time, or take them back."""
+        if stop > start:
+            self._go_through(self._blocks_from(start), start, stop, scan, sign, only)
+
+    def _go_through(
+        self, blocks: np.ndarray, start: int, stop: int, scan: Scan, sign: int = 1, only: int | None = None
+    ) -> None:
+        assert self._index is not None and self.layout is not None and self.sums is not None
+        source = Tpx3Source.of_blocks(self._parts, self._index, blocks, self.layout)
+        first, last = self._index.hit_span
+        for hits in source.compact_windows(max(start, first), min(stop, last + 1)):
+            self.sums.add(hits, scan, sign, only)
+
+    # -- virtual detectors -------------------------------------------------------------------------------
+
+    def add_detector(self, mask: Mask) -> int:
+        """Add a virtual detector, and find its image of what has been drawn; its number.
+
+        Parameters
+        ----------
+        mask : numpy.ndarray of bool, shape (height, width), or callable
+            That gives it for ``(height, width)``, which may not be known yet.
+
+        Raises
+        ------
+        ValueError
+            If the mask has another shape than the detector; at the next `update` where that is not known yet.
+        LimitError
+            If there are too many.
+        """
+        if self.sums is not None:
+            self.sums.add_detector(self._fitting(mask))
+        self._masks.append(mask)
+        self._draw_detector(len(self._masks) - 1)
+        return len(self._masks) - 1
+
+    def move_detector(self, number: int, mask: Mask) -> None:
+        """Give a virtual detector another mask, and draw its image anew, by reading the recording again."""
+        if self.sums is not None:
+            self.sums.move_detector(number, self._fitting(mask))
+        self._masks[number] = mask
+        self._draw_detector(number)
+
+    def _draw_detector(self, number: int) -> None:
+        if self.sums is not None and self._drawn.scan is not None:
+            self._add(_NEVER, self._drawn.until, self._drawn.scan, only=number)
+
+    def _fitting(self, mask: Mask) -> np.ndarray:
+        assert self.layout is not None
+        mask = np.array(mask(self.layout.sig_shape) if callable(mask) else mask, bool)
+        if mask.shape != self.layout.sig_shape:
+            raise ValueError(
+                f"a virtual detector has a mask of shape {mask.shape}, the detector is {self.layout.sig_shape} (y, x), "
+                f"by the chips {self._index.chips if self._index else ()}. Pass layout and gap if these are not right."
+            )
+        return mask
+
+    # -- accumulators of others --------------------------------------------------------------------------
+
+    def plug(self, accumulator: RowAccumulator) -> None:
+        """Hand the rows of every line to an accumulator, once the line is complete and some more have followed.
+
+        Parameters
+        ----------
+        accumulator : object
+            Its method ``add(rows)`` is called with `LineRows`, each line once, in the order of time.
+        """
+        if self._drawn.handed:
+            raise RuntimeError("lines have been handed out already: plug accumulators in before the recording begins.")
+        self._plugged.append(accumulator)
+
+    def _hand_out(self, drawn: _Drawn, ended: bool) -> None:
+        scan, index = drawn.scan, self._index
+        if not self._plugged or scan is None or index is None or self.layout is None:
+            return
+        done = int(np.searchsorted(scan.stop, drawn.until, "right"))
+        done = len(scan.start) if ended else min(done, len(scan.start) - STEADY)
+        for k in range(drawn.handed, done):
+            base, n = int(scan.base[k]), scan.n_columns
+            if base < 0 or scan.stop[k] <= scan.start[k]:
+                continue
+            start = base if scan.step[k] > 0 else base - n + 1
+            part = one_line(scan, k)
+            source = Tpx3Source.of_blocks(self._parts, index, self._blocks_from(int(part.start[0])), self.layout)
+            frames = EventFrames(source, part, count_type(scan.longest_dwell)).frames(start, start + n)
+            for accumulator in self._plugged:
+                accumulator.add(LineRows(start, start + n, scan.nav_shape, frames))
+        drawn.handed = max(drawn.handed, done)
+
+    # -- what can be seen --------------------------------------------------------------------------------
+
+    @property
+    def drawn_until(self) -> int:
+        return self._drawn.until
+
+    @property
+    def nav_shape(self) -> tuple[int, ...] | None:
+        """``(frames, y, x)``, or ``(frames,)`` over time; None where nothing is known."""
+        if self.scan is None or self.sums is None:
+            return None
+        shape = self.scan.nav_shape
+        if len(shape) == 1:
+            return (max(shape[0], self.sums.n_positions),)
+        field = shape[-2] * shape[-1]
+        return (-(-self.sums.n_positions // field), *shape[-2:])
+
+    @property
+    def frame(self) -> int:
+        """Number of the running frame."""
+        scan = self._drawn.scan
+        if scan is None or len(scan.nav_shape) == 1:
+            return 0
+        begun = scan.base[(scan.base >= 0) & (scan.start < max(self._drawn.until, _NEVER + 1))]
+        return int(begun[-1]) // (scan.nav_shape[-2] * scan.nav_shape[-1]) if len(begun) else 0
+
+    def counts(self) -> np.ndarray:
+        """Hits at each position: int64, shape `nav_shape`."""
+        return self._image(self._known.counts)
+
+    def virtual_image(self, number: int) -> np.ndarray:
+        """Hits in a virtual detector at each position: int64, shape `nav_shape`."""
+        return self._image(self._known.detector(number))
+
+    def center_of_mass(self) -> np.ndarray:
+        """Mean place (x, y) of the hits at each position, in pixels: float64, shape ``nav_shape + (2,)``; or NaN."""
+        counts = self._known.counts[:, None]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self._image(self._known.moments[:, ::-1] / np.where(counts == 0, np.nan, counts))
+
+    def sum_pattern(self) -> np.ndarray:
+        """Hits of all positions in each pixel: int64, shape (height, width)."""
+        return self._known.pattern.reshape(self._known.sig_shape)
+
+    @property
+    def _known(self) -> Sums:
+        if self.sums is None or self.scan is None:
+            raise ScanSyncError(f"There is nothing to show yet: {self.reason}.")
+        return self.sums
+
+    def _image(self, column: np.ndarray) -> np.ndarray:
+        shape = self.nav_shape
+        assert shape is not None
+        return column.reshape(*shape, *column.shape[1:]).copy()
+
+    def frame_of(self, images: np.ndarray, which: str = "latest") -> np.ndarray:
+        """One frame of an image of all of them.
+
+        Parameters
+        ----------
+        images : numpy.ndarray, shape `nav_shape` and more
+            As `counts` and the others give them.
+        which : {"latest", "running", "complete", "sum"}
+            The running frame where it was drawn and the one before where it was not yet; the running one, or the last
+            one that is complete, alone; or all added up.
+        """
+        n = self.frame
+        if which == "sum":
+            return images.sum(axis=0)
+        if which == "running":
+            return images[n]
+        if which not in ("latest", "complete"):
+            raise ValueError(f"frame={which!r} is not valid: must be one of 'latest', 'running', 'complete', 'sum'.")
+        drawn = self._drawn_positions(n)
+        if which == "complete":
+            return images[n if drawn.all() else n - 1] if n or drawn.all() else np.zeros_like(images[0])
+        if n == 0:
+            return images[0]
+        return np.where(drawn.reshape(drawn.shape + (1,) * (images.ndim - 3)), images[n], images[n - 1])
+
+    def _drawn_positions(self, frame: int) -> np.ndarray:
+        shape = self.nav_shape
+        assert shape is not None
+        return self._positions_until(self._drawn.until).reshape(shape)[frame]
+
+    @property
+    def cut(self) -> bool:
+        """Whether the file ends inside a chunk, as far as it has come."""
+        if self._pass is None or not self._parts:
+            return False
+        part = self._parts[0]
+        return part.size % 8 != 0 or (not part.headerless and self._pass.stream.words_left > 0)
+
+    @property
+    def lines_drawn(self) -> int:
+        """Lines that lie in the time that was drawn."""
+        return self._lines(self._drawn.until)
+
+    @property
+    def lines_final(self) -> int:
+        """Lines that can no longer change."""
+        return self._lines(self.final_until)
+
+    def _lines(self, until: int) -> int:
+        scan = self._drawn.scan
+        return 0 if scan is None else int(np.count_nonzero((scan.base >= 0) & (scan.stop <= until)))
+
+    @property
+    def final(self) -> np.ndarray:
+        """Which positions can no longer change: bool, shape `nav_shape`."""
+        return self._image(self._positions_until(self.final_until))
+
+    def _positions_until(self, until: int) -> np.ndarray:
+        """Whether all lines of a position end before a time."""
+        found = np.zeros(self._known.n_positions, bool)
+        scan = self._drawn.scan
+        if scan is not None:
+            known = (scan.base >= 0) & (scan.stop <= until)
+            columns = scan.step[known, None] * np.arange(scan.n_columns)
+            at = scan.base[known, None] + columns
+            found[at[at < len(found)]] = True
+        return found
+
+    @property
+    def losses(self) -> dict:
+        """What was lost, by name, as in the metadata; and ``late_hits``, which are not lost."""
+        index = self._index
+        found = dict(index.losses) if index is not None else {}
+        return found | ({"late_hits": self.late_hits} if self.late_hits else {})
+
+    @property
+    def hits(self) -> dict[int, int]:
+        """Hits so far by chip."""
+        return dict(self._index.statistics["hits_by_chip"]) if self._index is not None else {}
+
+    @property
+    def disorder(self) -> dict[int, float]:
+        """How late hits came on each chip, in seconds."""
+        return {chip: float(self._watermark.disorder[chip]) / TICKS_PER_SECOND for chip in self.hits}
+
+    @property
+    def notes(self) -> list[str]:
+        """Chips that are not waited for, edges that are missing, a scan that is not told yet: as sentences."""
+        notes = [self.reason] if self.reason else []
+        silent = self._watermark.silent
+        if silent:
+            chips = ", ".join(map(str, silent))
+            notes.append(
+                f"chip {chips} has sent nothing for more than a second: lines are drawn without waiting for it."
+            )
+        return notes + (list(self.scan.report["messages"]) if self.scan is not None else [])

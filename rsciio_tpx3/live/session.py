@@ -1,0 +1,320 @@
+"""Record and follow at once: two threads that do not wait for each other, and pictures made at most so often."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rsciio_tpx3.exceptions import ConflictError, FormatError, ScanSyncError
+from rsciio_tpx3.live.following import Following
+from rsciio_tpx3.live.recorder import ENDED, Recorded, Recorder
+from rsciio_tpx3.live.warm_up import warm_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from rsciio_tpx3.live.following import Mask, RowAccumulator
+
+__all__ = ["Session", "View"]
+
+_logger = logging.getLogger(__name__)
+
+_LOOK = 0.02  # s between looks at a file that has not grown
+_RATE_OVER = 0.5  # s
+
+
+class View:
+    """An array that is made again and again of what has come.
+
+    Attributes
+    ----------
+    array : numpy.ndarray or None
+        The last one; None where nothing could be made yet.
+    version : int
+        Counts them.
+    """
+
+    def __init__(self, make: Callable[[Following], np.ndarray]) -> None:
+        self._make = make
+        self.array: np.ndarray | None = None
+        self.version = 0
+
+    def renew(self, following: Following) -> None:
+        """Make the array of what is there now."""
+        try:
+            self.array = self._make(following)
+        except ScanSyncError:
+            return
+        self.version += 1
+
+
+class Session:
+    """Record a stream and follow what is recorded, or follow a file that somebody else writes.
+
+    The recorder has its own thread and waits for nobody. Another thread follows the file, and after that makes the
+    arrays of the `views`, at most every `every` seconds.
+
+    Parameters
+    ----------
+    source : str or Path
+        An address, see `rsciio_tpx3.live.parse_address`; or a file that grows.
+    record : str or Path, optional
+        Where to record to: needed with an address.
+    measurements, wait, overwrite
+        Of `rsciio_tpx3.live.Recorder`.
+    every : float
+        Seconds between two versions of a view.
+    **options
+        Of `Following`.
+
+    Attributes
+    ----------
+    following : Following
+        Of the last measurement.
+    recorder : Recorder or None
+    error : Exception or None
+        Why following ended early; recording goes on.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.live import Session
+    >>> with Session("tcp://localhost:8085", "scan.tpx3", navigation_shape=(512, 512)) as session:  # doctest: +SKIP
+    ...     session.wait()
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike,
+        record: str | os.PathLike | None = None,
+        *,
+        measurements: int | None = 1,
+        wait: float | None = None,
+        overwrite: bool = False,
+        every: float = 0.05,
+        **options: Any,
+    ) -> None:
+        self.recorder: Recorder | None = None
+        address = isinstance(source, str) and "://" in source
+        if address and record is None:
+            raise ValueError(f"record= is missing: name the file that {source} is to be recorded to.")
+        if not address and record is not None:
+            raise ValueError(
+                f"record={os.fspath(record)!r} has no meaning where a file, {os.fspath(source)!r}, is followed."
+            )
+        if address:
+            assert record is not None
+            self.recorder = Recorder(str(source), record, measurements=measurements, wait=wait, overwrite=overwrite)
+        self._path = Path(source if record is None else record).absolute()
+        self._options, self._every = options, every
+        self.following = Following(self._path, **options)
+        self._files = 0
+        self.error: Exception | None = None
+        self.views: list[View] = []
+        self._masks: list[Mask] = []
+        self._plugged: list[RowAccumulator] = []
+        self._requests: queue.Queue[Callable[[], object]] = queue.Queue()
+        self._stopped, self._done = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._rate_from: tuple[float, dict[int, int]] = (0.0, {})
+        self.rates: dict[int, float] = {}
+
+    # -- life ------------------------------------------------------------------------------------------
+
+    def start(self) -> Session:
+        """Begin to record and to follow."""
+        if self.recorder is not None:
+            self.recorder.start()
+        self._thread = threading.Thread(target=self._run, name="rsciio_tpx3-following", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End recording; what was recorded is drawn to its end."""
+        if self.recorder is not None:
+            self.recorder.stop()
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until everything is recorded and drawn; False where the time was too short."""
+        return self._done.wait(timeout)
+
+    def __enter__(self) -> Session:
+        return self.start()
+
+    def __exit__(self, *error: Any) -> None:
+        self.stop()
+
+    @property
+    def finished(self) -> bool:
+        """Whether no more will come, and all is drawn."""
+        return self._done.is_set()
+
+    # -- what is wanted --------------------------------------------------------------------------------
+
+    def view(self, make: Callable[[Following], np.ndarray]) -> View:
+        """Have an array made after each step."""
+        view = View(make)
+        self.views.append(view)
+        self._do(lambda: view.renew(self.following))
+        return view
+
+    def add_detector(self, mask: Mask) -> int:
+        """Add a virtual detector; see `Following.add_detector`."""
+        self._masks.append(mask)
+        number = len(self._masks) - 1
+        self._do(lambda: self.following.add_detector(mask))
+        return number
+
+    def move_detector(self, number: int, mask: Mask) -> None:
+        """Move a virtual detector; its image is drawn anew."""
+        self._masks[number] = mask
+        self._do(lambda: self.following.move_detector(number, mask))
+
+    def plug(self, accumulator: RowAccumulator) -> None:
+        """Hand every line to an accumulator; see `Following.plug`."""
+        self._plugged.append(accumulator)
+        self._do(lambda: self.following.plug(accumulator))
+
+    def _do(self, request: Callable[[], object]) -> None:
+        """Have something done between two steps, by the thread that follows; or now, where it does not run."""
+        with self._lock:
+            if self._thread is not None and not self._done.is_set():
+                self._requests.put(request)
+                return
+        request()
+        self._show()
+
+    # -- what can be seen ------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """Of the recorder; "following" or "finished" of a file that somebody else writes."""
+        if self.recorder is not None:
+            return self.recorder.state
+        return "finished" if self.finished else "following"
+
+    @property
+    def rate(self) -> float:
+        """Hits per second, of all chips."""
+        return sum(self.rates.values())
+
+    @property
+    def path(self) -> str:
+        """The file of the last measurement."""
+        return self.following.path
+
+    @property
+    def recorded(self) -> list[Recorded]:
+        """The files, with their states."""
+        return self.recorder.files if self.recorder is not None else []
+
+    # -- the thread ------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        shown = 0.0
+        try:
+            if self.recorder is not None:
+                warm_up()
+            while True:
+                changed = self._answer()
+                ended = self._ended()
+                changed |= self._step(ended)
+                now = time.monotonic()
+                if (changed and now - shown >= self._every) or ended:
+                    self._show()
+                    shown = now
+                if ended and not self._next_file():
+                    break
+                if not changed and not ended:
+                    time.sleep(_LOOK)
+        finally:
+            with self._lock:
+                self._answer()
+                self._show()
+                self._done.set()
+
+    def _answer(self) -> bool:
+        """Do what was asked for meanwhile; whether there was anything."""
+        answered = False
+        while True:
+            try:
+                request = self._requests.get_nowait()
+            except queue.Empty:
+                return answered
+            answered = True
+            try:
+                request()
+            except (ValueError, RuntimeError) as error:
+                self._fail(error)
+
+    def _ended(self) -> bool:
+        """Whether nothing more will come into the file that is followed."""
+        if self.recorder is None:
+            return self._stopped.is_set()
+        files = self.recorder.files
+        if len(files) > self._files:
+            return files[self._files].state != "receiving"
+        return self.recorder.finished
+
+    def _step(self, ended: bool) -> bool:
+        if self.recorder is not None and len(self.recorder.files) <= self._files:
+            return False  # a file of that name may be there, of somebody else
+        if self.error is not None:
+            return False
+        try:
+            changed = self.following.update(ended)
+        except (FormatError, ConflictError, ValueError, OSError) as error:
+            self._fail(error)
+            return False
+        self._note_rates()
+        return changed
+
+    def _fail(self, error: Exception) -> None:
+        self.error = error
+        _logger.error(f"{error}\n    Nothing more is drawn; the recording goes on.")
+
+    def _show(self) -> None:
+        for view in self.views:
+            view.renew(self.following)
+
+    def _note_rates(self) -> None:
+        now, (then, before) = time.monotonic(), self._rate_from
+        if now - then >= _RATE_OVER:
+            hits = self.following.hits
+            if then:
+                self.rates = {chip: (n - before.get(chip, 0)) / (now - then) for chip, n in hits.items()}
+            self._rate_from = now, hits
+
+    def _next_file(self) -> bool:
+        """Go on with the next measurement; False where there will be none."""
+        if self.recorder is None:
+            return False
+        while len(self.recorder.files) <= self._files + 1:
+            if self.recorder.finished and len(self.recorder.files) <= self._files + 1:
+                return False
+            self._answer()
+            time.sleep(_LOOK)
+        self._files += 1
+        self.following = Following(self.recorder.files[self._files].path, **self._options)
+        self.error = None
+        for mask in self._masks:
+            self.following.add_detector(mask)
+        for accumulator in self._plugged:
+            self.following.plug(accumulator)
+        return True
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last file ends where the sender ended, with a whole chunk, and has no damage that was seen."""
+        ended = all(one.state == ENDED for one in self.recorded[self._files : self._files + 1])
+        return ended and self.error is None and not self.following.cut

@@ -1,0 +1,281 @@
+"""What is added up while a recording comes in: counts, moments and virtual detectors of each position, and the pattern.
+
+All are sums over hits, in integers. So hits may come in any order, and what was placed wrongly can be taken back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rsciio_tpx3.events.source import CompactHits, Hits
+from rsciio_tpx3.exceptions import LimitError
+from rsciio_tpx3.scan.scan import place_hits
+from rsciio_tpx3.scan.timetable import make_timetable
+from rsciio_tpx3.utils.compiled import njit
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.scan.scan import Scan
+
+__all__ = ["MOST_BYTES", "MOST_DETECTORS", "Sums"]
+
+MOST_DETECTORS = 32
+MOST_BYTES = 1 << 31
+"""Memory that the sums may take."""
+
+_COUNTS, _SUM_Y, _SUM_X, _DETECTORS = range(4)  # columns of the table of positions
+
+# Hits are added up for each stay of the beam at a position, two numbers in each 64-bit word: number and sum of rows;
+# sum of columns and hits in the first detector; then two more detectors in each word. A stay in one piece of a
+# recording has fewer than 2**17 hits, and a side fewer than 2**14 pixels.
+_MOST_HITS = 1 << 17
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_FLUSH = 1 << 31  # hits, after which counts of 32 bits are moved: the small table stays in the cache
+
+
+class Sums:
+    """Sums of the hits at each scan position, and of all hits at positions in each pixel.
+
+    Parameters
+    ----------
+    sig_shape : tuple of int
+        Detector ``(height, width)``.
+    n_positions : int
+
+    Attributes
+    ----------
+    outside : int
+        Hits without a position.
+
+    Raises
+    ------
+    LimitError
+        If the sums would take more memory than `MOST_BYTES`.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.live.sums import Sums
+    >>> sums = Sums((13, 17), 77)
+    >>> sums.counts.shape, sums.pattern.shape
+    ((77,), (221,))
+    """
+
+    def __init__(self, sig_shape: tuple[int, int], n_positions: int = 0) -> None:
+        n_pixels = sig_shape[0] * sig_shape[1]
+        self.sig_shape = sig_shape
+        self._refuse(n_positions, 0)
+        self._labels = np.zeros(n_pixels, np.uint32)  # a bit for each detector
+        self._pattern, self._recent = np.zeros(n_pixels, np.int64), np.zeros(n_pixels, np.uint32)
+        self._n_recent = 0
+        self._table = np.zeros((n_positions, _DETECTORS), np.int64)
+        self.outside = 0
+
+    @property
+    def n_positions(self) -> int:
+        return len(self._table)
+
+    @property
+    def n_detectors(self) -> int:
+        return self._table.shape[1] - _DETECTORS
+
+    @property
+    def pattern(self) -> np.ndarray:
+        """Hits in each pixel, of all positions: int64, shape (height * width,)."""
+        return self._pattern + self._recent
+
+    @property
+    def placed(self) -> int:
+        """Hits at positions."""
+        return int(self.counts.sum())
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Hits at each position: int64, shape (n_positions,)."""
+        return self._table[:, _COUNTS]
+
+    @property
+    def moments(self) -> np.ndarray:
+        """Sums of the rows and of the columns of the hits at each position: int64, shape (n_positions, 2), (y, x)."""
+        return self._table[:, _SUM_Y : _SUM_X + 1]
+
+    def detector(self, number: int) -> np.ndarray:
+        """Hits in a virtual detector at each position: int64, shape (n_positions,)."""
+        return self._table[:, _DETECTORS + number]
+
+    def resize(self, n_positions: int) -> None:
+        """Make room for more positions, as when another frame begins."""
+        if n_positions != self.n_positions:
+            self._refuse(n_positions, self.n_detectors)
+            table = np.zeros((n_positions, self._table.shape[1]), np.int64)
+            n = min(n_positions, self.n_positions)
+            table[:n] = self._table[:n]
+            self._table = table
+
+    def add_detector(self, mask: np.ndarray) -> int:
+        """Add a virtual detector; its number. It sees the hits that are added from now on.
+
+        Parameters
+        ----------
+        mask : numpy.ndarray of bool, shape (height, width)
+        """
+        if self.n_detectors == MOST_DETECTORS:
+            raise LimitError(f"There are {MOST_DETECTORS} virtual detectors already, which are as many as can be.")
+        self._refuse(self.n_positions, self.n_detectors + 1)
+        self._table = np.concatenate([self._table, np.zeros((self.n_positions, 1), np.int64)], axis=1)
+        self.move_detector(self.n_detectors - 1, mask)
+        return self.n_detectors - 1
+
+    def move_detector(self, number: int, mask: np.ndarray) -> None:
+        """Give a virtual detector another mask, and begin its sums anew."""
+        mask = np.asarray(mask)
+        if mask.shape != self.sig_shape or mask.dtype != bool:
+            raise ValueError(
+                f"mask: expected an array of bool of shape {self.sig_shape} (y, x), got {mask.dtype} of {mask.shape}."
+            )
+        self._labels &= ~np.uint32(1 << number)
+        self._labels |= mask.ravel().astype(np.uint32) << np.uint32(number)
+        self.detector(number)[:] = 0
+
+    def clear(self) -> None:
+        """Begin anew, with the same detectors."""
+        self._table[:] = 0
+        self._pattern[:] = 0
+        self._recent[:] = 0
+        self.outside = self._n_recent = 0
+
+    def _refuse(self, n_positions: int, n_detectors: int) -> None:
+        needed = 8 * n_positions * (_DETECTORS + n_detectors)
+        if needed > MOST_BYTES:
+            raise LimitError(
+                f"Sums of {n_positions:,} positions with {n_detectors} virtual detectors take {needed / 2**30:.1f} "
+                f'GiB, more than {MOST_BYTES / 2**30:.0f}. Add frames up (frames="sum"), or use fewer detectors.'
+            )
+
+    def add(self, hits: Hits | CompactHits, scan: Scan, sign: int = 1, only: int | None = None) -> None:
+        """Add hits, or take them back.
+
+        Parameters
+        ----------
+        hits : Hits or CompactHits
+        scan : Scan
+        sign : {1, -1}
+        only : int, optional
+            Add to this virtual detector alone.
+        """
+        if len(scan.start) == 0:
+            return
+        position, entries, in_pixels = self._entries(hits, scan, new=sign > 0 and only is None)
+        inside = (position >= 0) & (position < self.n_positions)
+        if only is None:
+            self.outside += sign * int((entries[~inside, 0] >> _HALF).sum())
+            if in_pixels is not None:
+                self._pattern += sign * in_pixels.astype(np.int64)
+        first, last = (0, self.n_detectors) if only is None else (only, only + 1)
+        _take_apart(position, inside, entries, self._table, sign, first, last, only is None)
+
+    def _entries(self, hits: Hits | CompactHits, scan: Scan, new: bool) -> tuple:
+        """Words that are added up for each of some stays, their positions, and the hits in each pixel.
+
+        Those of hits that are `new` are added to what was found recently: None.
+        """
+        table, n_words = None, 2 + max(self.n_detectors - 1, 0) // 2 + max(self.n_detectors - 1, 0) % 2
+        if isinstance(hits, CompactHits) and len(hits.when) < _MOST_HITS:
+            table = make_timetable(scan, hits.origin, hits.step, hits.span, most=2 * len(hits.when) + 64)
+        if table is None or isinstance(hits, Hits):
+            # each hit has a stay of its own: slow, and rare
+            toa, pixel = hits.toa_and_pixel()
+            position = np.empty(len(toa), np.int64)
+            place_hits(toa, *scan.columns(), position)
+            when = np.arange(len(toa), dtype=np.int32)
+            begin, cell, shift = np.append(when, np.iinfo(np.int32).max), when, 0
+        else:
+            when, pixel = hits.when, hits.pixel
+            begin, cell, shift, position = table.begin, table.cell, table.shift, table.position
+        in_pixels = self._recent if new else np.zeros(len(self._recent), np.uint32)
+        if new:
+            self._n_recent += len(when)
+            if self._n_recent >= _FLUSH:
+                self._pattern += self._recent
+                self._recent[:], self._n_recent = 0, len(when)
+        entries = np.zeros((len(position), n_words), np.uint64)
+        inside = (position >= 0) & (position < self.n_positions)
+        width = self.sig_shape[1]
+        _add_up(when, pixel, begin, cell, shift, inside, self._labels, width, in_pixels, entries)
+        # the last interval of a timetable holds what is no hit of this stretch
+        n = len(position) if table is None else len(position) - 1
+        return position[:n], entries[:n], None if new else in_pixels
+
+
+@njit(nogil=True, cache=True)
+def _add_up(
+    when: np.ndarray,
+    pixel: np.ndarray,
+    begin: np.ndarray,
+    cell: np.ndarray,
+    shift: int,
+    inside: np.ndarray,
+    labels: np.ndarray,
+    width: int,
+    in_pixels: np.ndarray,
+    entries: np.ndarray,
+) -> None:
+    """Add hits up for each interval of a timetable, and count those at positions in each pixel.
+
+    Parameters
+    ----------
+    when, pixel : numpy.ndarray of int32, shape (n,)
+    begin, cell, shift
+        Of a `rsciio_tpx3.scan.timetable.Timetable`.
+    inside : numpy.ndarray of bool, shape (n_intervals,)
+        Whether an interval has a position.
+    labels, in_pixels : numpy.ndarray of uint32, shape (n_pixels,)
+    width : int
+        Of the detector.
+    entries : numpy.ndarray of uint64, shape (n_intervals, n_words)
+    """
+    # unsigned places, since NumPy would count negative ones from the end; views of rows would cost more than the sums
+    bits, one, one_hit = np.uint32(shift), np.uint32(1), np.uint64(1) << _HALF
+    wide, n_words = np.uint64(width), np.uint64(entries.shape[1])
+    flat = entries.reshape(-1)
+    # a product instead of a division: exact, since pixels are below 2**28
+    magic = np.uint64((1 << 40) // width + 1)
+    for i in range(len(when)):
+        k = np.uint32(cell[np.uint32(when[i]) >> bits])
+        k += when[i] >= begin[k + one]
+        while when[i] >= begin[k + one]:
+            k += one
+        p, to = np.uint64(pixel[i]), np.uint64(k) * n_words
+        y = (p * magic) >> np.uint64(40)
+        label = np.uint64(labels[p])
+        flat[to] += one_hit | y
+        flat[to + np.uint64(1)] += ((p - y * wide) << _HALF) | (label & np.uint64(1))
+        in_pixels[p] += np.uint32(inside[k])
+        for c in range(2, n_words):
+            pair = label >> np.uint64(2 * c - 3)
+            flat[to + np.uint64(c)] += (pair & np.uint64(1)) | ((pair & np.uint64(2)) << np.uint64(31))
+
+
+@njit(nogil=True, cache=True)
+def _take_apart(
+    position: np.ndarray,
+    inside: np.ndarray,
+    entries: np.ndarray,
+    table: np.ndarray,
+    sign: int,
+    first: int,
+    last: int,
+    whole: bool,
+) -> None:
+    """Add the numbers in the words of each stay to those of its position."""
+    for k in range(len(position)):
+        if not inside[k]:
+            continue
+        row = table[position[k]]
+        if whole:
+            row[_COUNTS] += sign * np.int64(entries[k, 0] >> _HALF)
+            row[_SUM_Y] += sign * np.int64(entries[k, 0] & _LOW)
+            row[_SUM_X] += sign * np.int64(entries[k, 1] >> _HALF)
+        for d in range(first, last):
+            word = entries[k, (d + 3) // 2 if d else 1] >> np.uint64(32 if d and d % 2 == 0 else 0)
+            row[_DETECTORS + d] += sign * np.int64(word & _LOW)

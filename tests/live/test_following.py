@@ -1,0 +1,282 @@
+"""What is drawn while a recording grows is what the finished file has; what is called final never changes."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rsciio_tpx3 import file_reader, simulate
+from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.live import watermark
+from rsciio_tpx3.live.chunk_times import chunk_times
+from rsciio_tpx3.live.following import Following
+
+NY, NX = 13, 7
+BASIC = {"electrons_per_position": 25, "dwell_time": "40 us", "chunk_counts": True, "disorder": "0.3 ms"}
+DWELL = {"dwell_time": "40 us"}
+PERIODIC = {**DWELL, "sync": "periodic-line"}
+TRIGGER = {"sync": "frame-trigger", "line_flyback": "12 us"}
+CLOCK = {"sync": "shared-clock", "line_flyback": "12 us"}
+KINDS = {
+    "line-gate": ({}, {}),
+    "line-gate, three frames": ({"n_frames": 3}, {}),
+    "line-gate, serpentine": ({"pattern": "serpentine", "edge_chips": (0, 1, 2, 3)}, {"pattern": "serpentine"}),
+    "line-gate, lost edges": ({"missing_edges": [5, 16], "invalid_edges": [9], "n_frames": 2}, {}),
+    "line-gate, lost and swapped chunks": ({"lost_chunks": 0.1, "swapped_chunks": 0.1, "n_frames": 3}, {}),
+    "line-gate, global time, clock reset": ({"stale_start": True, "global_time": "1 ms"}, {}),
+    "line-start": ({"sync": "line-start", "n_frames": 2}, DWELL),
+    "line-start, active fraction": ({"sync": "line-start"}, {"active_fraction": 0.8}),
+    "periodic-line": ({"sync": "periodic-line", "edge_jitter": "0.1 us", "n_frames": 2}, PERIODIC),
+    "pixel-trigger": ({"sync": "pixel-trigger", "n_frames": 2}, {"sync": "pixel-trigger"}),
+    "frame-trigger": ({**TRIGGER, "n_frames": 3}, {**DWELL, **TRIGGER}),
+    "shared-clock": ({**CLOCK, "n_frames": 3, "frame_flyback": "0 us"}, {**DWELL, **CLOCK}),
+    "frames added up": ({"n_frames": 3}, {"frames": "sum"}),
+    "frames over time": ({}, {"signal": "frames", "frame_time": "1 ms"}),
+    "delay": ({"scan_delay": "30 us"}, {"scan_delay": "30 us"}),
+}  # fmt: skip
+FINAL = {"line-gate, three frames", "line-start", "pixel-trigger", "frame-trigger", "shared-clock", "frames over time"}
+
+
+class Rows:
+    """Keeps the rows of lines, as an accumulator of phases would add them up."""
+
+    def __init__(self):
+        self.lines = []
+
+    def add(self, rows):
+        self.lines.append(rows)
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def case(request, tmp_path_factory):
+    """Bytes of a recording, options to load it, and the finished signal in plain arrays."""
+    path = tmp_path_factory.mktemp("follow") / "scan.tpx3"
+    of_recording, of_reader = KINDS[request.param]
+    simulate.recording(path, (NY, NX), seed=6, **{**BASIC, **of_recording})
+    options = dict(of_reader)
+    if options.get("signal") != "frames":
+        options["navigation_shape"] = (NX, NY)
+    return request.param, path, options, Expected(path, options)
+
+
+class Expected:
+    """The finished signal, and what is added up of it, by plain NumPy."""
+
+    def __init__(self, path, options):
+        self.signal = file_reader(path, lazy=False, show_progressbar=False, **options)[0]
+        frames = self.signal["data"].compute(scheduler="sync")
+        self.shape = frames.shape[:-2]
+        self.frames = frames.reshape((-1, *frames.shape[-2:]))
+        row = np.repeat(np.arange(len(self.frames)), np.diff(self.frames.indptr))
+        y, x = np.divmod(self.frames.indices, self.frames.shape[-1])
+        inside = _mask(self.frames.shape[-2:])[y, x]
+        columns = [np.ones_like(x), y, x, inside]
+        weights = self.frames.data.astype(np.int64)
+        sums = [np.bincount(row, weights * column, len(self.frames)) for column in columns]
+        self.sums = np.stack(sums, axis=1).astype(np.int64)
+        self.pattern = np.asarray(self.frames.sum(axis=0))
+
+    @property
+    def losses(self):
+        return self.signal["metadata"]["Acquisition_instrument"]["TEM"]["Detector"].get("Losses", {})
+
+
+def _mask(shape):
+    y, x = np.indices(shape)
+    return np.hypot(y - shape[0] * 0.4, x - shape[1] * 0.55) < shape[0] / 5
+
+
+def _grow(path, content, cuts, options, tmp, rows=None):
+    """A `Following` after each cut of the file, and at the end."""
+    growing = tmp / "growing.tpx3"
+    growing.write_bytes(b"")
+    following = Following(growing, **options)
+    if rows is not None:
+        following.plug(rows)
+    following.add_detector(_mask((512, 512)))
+    for cut in cuts:
+        with open(growing, "ab") as file:
+            file.write(content[growing.stat().st_size : cut])
+        following.update()
+        yield following
+    with open(growing, "ab") as file:
+        file.write(content[growing.stat().st_size :])
+    following.update(ended=True)
+    yield following
+
+
+def _sums(following):
+    columns = [following.counts()[..., None], following.sums.moments, following.virtual_image(0)[..., None]]
+    return np.concatenate([column.reshape(-1, column.shape[-1]) for column in columns], axis=1)
+
+
+def _check(following, expected):
+    """Compare positions that are final with those of the finished file; how many there are."""
+    if following.scan is None or following.sums is None:
+        return 0
+    final = np.flatnonzero(following.final.ravel())
+    assert final.max(initial=-1) < len(expected.sums)
+    np.testing.assert_array_equal(_sums(following)[final], expected.sums[final])
+    return len(final)
+
+
+def _check_end(following, expected):
+    assert following.finished
+    assert following.withdrawn == 0
+    np.testing.assert_array_equal(_sums(following), expected.sums)
+    assert following.counts().size == np.prod(expected.shape)
+    np.testing.assert_array_equal(following.sum_pattern(), expected.pattern)
+    assert {k: v for k, v in following.losses.items() if k != "late_hits"} == expected.losses
+    left_out = following.losses.get("hits_before_reset", 0)
+    assert following.counts().sum() + following.sums.outside == sum(following.hits.values()) - left_out
+
+
+@settings(max_examples=4, deadline=None)
+@given(data=st.data())
+def test_final_lines_are_those_of_the_finished_file(case, tmp_path_factory, data):
+    name, path, options, expected = case
+    content = path.read_bytes()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), min_size=2, max_size=25)))
+    rows = Rows() if name not in ("frames over time", "frames added up") else None
+    known, following = 0, None
+    for following in _grow(path, content, cuts, options, tmp_path_factory.mktemp("cuts"), rows):
+        now = _check(following, expected)
+        assert now >= known
+        known = now
+        assert following.late_hits == 0
+    _check_end(following, expected)
+    if rows is not None and "periodic" not in name and "fraction" not in name:
+        _check_rows(rows, expected.frames)
+
+
+def _check_rows(rows, frames):
+    """Every line that was handed out is that of the file, and no line came twice."""
+    starts = [one.start for one in rows.lines]
+    assert len(starts) == len(set(starts))
+    for one in rows.lines:
+        np.testing.assert_array_equal(np.asarray(one.frames), np.asarray(frames[one.start : one.stop]))
+    assert sum(one.frames.data.sum() for one in rows.lines) == frames.data.sum()
+
+
+def test_lines_appear_while_the_recording_grows(case, tmp_path):
+    name, path, options, expected = case
+    content = path.read_bytes()
+    cuts = np.linspace(0, len(content), 40).astype(int)
+    drawn, final = [], []
+    for following in _grow(path, content, cuts, options, tmp_path):
+        drawn.append(following.lines_drawn)
+        final.append(_check(following, expected))
+    assert drawn == sorted(drawn) or "lost edges" in name  # a line that was put back moves those behind it
+    n_lines = following.lines_drawn
+    # all conventions show lines soon; those that can tell also which are final
+    assert sum(0.2 * n_lines < n < 0.8 * n_lines for n in drawn) > 6
+    if name in FINAL:
+        assert max(final[:-1]) > 0
+
+
+def test_one_byte_at_a_time(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(
+        path,
+        (3, 2),
+        electrons_per_position=4,
+        dwell_time="40 us",
+        n_frames=2,
+        layout="single",
+        disorder="20 us",
+        seed=2,
+    )
+    options = {"navigation_shape": (2, 3)}
+    expected = Expected(path, options)
+    content = path.read_bytes()
+    growing = tmp_path / "growing.tpx3"
+    growing.write_bytes(b"")
+    following = Following(growing, **options)
+    with open(growing, "ab", buffering=0) as file:
+        for byte in content:
+            file.write(bytes([byte]))
+            following.update()
+    following.update(ended=True)
+    np.testing.assert_array_equal(following.counts().ravel(), expected.sums[:, 0])
+    assert following.withdrawn == 0
+
+
+def test_hits_later_than_allowed_are_counted_and_added(tmp_path, monkeypatch):
+    monkeypatch.setattr(watermark, "_MOST_DISORDER", 0)  # or what is seen would be allowed
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(path, (NY, NX), **{**BASIC, "disorder": "0.9 ms"}, seed=2)
+    options = {"navigation_shape": (NX, NY), "disorder": "1 us"}
+    content = path.read_bytes()
+    cuts = np.linspace(0, len(content), 300).astype(int)
+    *_, following = _grow(path, content, cuts, options, tmp_path)
+    del options["disorder"]
+    expected = Expected(path, options)
+    assert following.late_hits > 0
+    assert following.losses["late_hits"] == following.late_hits
+    assert max(following.disorder.values()) == pytest.approx(0.9e-3, rel=0.2)
+    np.testing.assert_array_equal(following.counts().ravel(), expected.sums[:, 0])
+
+
+def test_a_silent_chip_is_left_out_with_a_note_and_comes_back(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(path, (NY, NX), electrons_per_position=60, dwell_time="40 ms", chunk_time="5 ms", seed=2)
+    content = path.read_bytes()
+    start = chunk_times(path).start
+    of_chip = [content[a + 4] for a in start[:-1]]
+    late = [i for i, chip in enumerate(of_chip) if chip == 2][5:]
+    kept = [i for i in range(len(of_chip)) if i not in set(late)]
+    parts = [content[start[i] : start[i + 1]] for i in kept]
+    growing = tmp_path / "growing.tpx3"
+    growing.write_bytes(b"".join(parts))
+    following = Following(growing, navigation_shape=(NX, NY))
+    following.update()
+    assert "chip 2 has sent nothing for more than a second" in following.notes[0]
+    assert following.lines_drawn > NY // 2
+    with open(growing, "ab") as file:
+        file.write(b"".join(content[start[i] : start[i + 1]] for i in late))
+    following.update(ended=True)
+    assert following.late_hits > 0
+    expected = Expected(path, {"navigation_shape": (NX, NY)})
+    np.testing.assert_array_equal(following.counts().ravel(), expected.sums[:, 0])
+
+
+def test_detectors_may_be_moved_while_it_runs(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(path, (NY, NX), **BASIC, seed=2, n_frames=2)
+    content = path.read_bytes()
+    expected = Expected(path, {"navigation_shape": (NX, NY)})
+    growing = tmp_path / "growing.tpx3"
+    growing.write_bytes(content[: len(content) // 3])
+    following = Following(growing, navigation_shape=(NX, NY))
+    first = following.add_detector(np.ones((512, 512), bool))
+    following.update()
+    second = following.add_detector(_mask((512, 512)))
+    np.testing.assert_array_equal(following.virtual_image(first), following.counts())
+    assert 0 < following.virtual_image(second).sum() < following.counts().sum()
+    growing.write_bytes(content[: len(content) // 2])
+    following.update()
+    following.move_detector(first, ~_mask((512, 512)))
+    both = following.virtual_image(first) + following.virtual_image(second)
+    np.testing.assert_array_equal(both, following.counts())
+    growing.write_bytes(content)
+    following.update(ended=True)
+    np.testing.assert_array_equal(following.virtual_image(second).ravel(), expected.sums[:, 3])
+    assert following.frame == 1
+    with pytest.raises(ValueError, match=r"mask of shape \(3, 3\), the detector is \(512, 512\)"):
+        following.add_detector(np.ones((3, 3), bool))
+
+
+def test_what_cannot_be_followed_is_said(tmp_path):
+    with pytest.raises(ValueError, match="navigation_shape="):
+        Following(tmp_path / "a.tpx3")
+    with pytest.raises(ValueError, match="'cluster' is not an option of a live view"):
+        Following(tmp_path / "a.tpx3", navigation_shape=(2, 3), cluster=True)
+    with pytest.raises(ValueError, match="number of frames"):
+        Following(tmp_path / "a.tpx3", navigation_shape=(2, 3, 4))
+    following = Following(tmp_path / "a.tpx3", navigation_shape=(2, 3))
+    assert not following.update()
+    with pytest.raises(ScanSyncError, match="nothing has come yet"):
+        following.counts()
+    with pytest.raises(RuntimeError, match="before the recording begins"):
+        following._drawn.handed = 1
+        following.plug(Rows())

@@ -1,0 +1,113 @@
+"""Sums of hits: the same integers as by NumPy, however many detectors, and whatever is taken back."""
+
+import numpy as np
+import pytest
+
+from rsciio_tpx3.events.source import CompactHits, Hits
+from rsciio_tpx3.exceptions import LimitError
+from rsciio_tpx3.live import sums as module
+from rsciio_tpx3.live.sums import Sums
+from rsciio_tpx3.scan.scan import Scan
+
+SIG, NAV = (13, 17), (5, 7)
+N = NAV[0] * NAV[1]
+
+
+def _scan(dwell=100):
+    start = np.arange(NAV[0]) * (NAV[1] * dwell + 90) + 600
+    whole, none = np.full(NAV[0], dwell), np.zeros(NAV[0], np.int64)
+    base = np.arange(NAV[0]) * NAV[1]
+    return Scan(NAV, start, start + NAV[1] * dwell, none, whole, 1, NAV[1], base, np.ones(NAV[0], np.int8))
+
+
+@pytest.fixture(params=["compact", "plain"])
+def hits(request):
+    rng = np.random.default_rng(3)
+    when = rng.integers(0, 800, 4000).astype(np.int32)
+    pixel = rng.integers(0, SIG[0] * SIG[1], len(when)).astype(np.int32)
+    compact = CompactHits(540, 6, 790, np.minimum(when, 790), pixel, SIG[1])
+    if request.param == "compact":
+        return compact
+    return Hits(*compact.toa_and_pixel()[::-1], np.zeros(0, np.uint16), SIG[1])
+
+
+def _expected(hits, masks, scan):
+    toa, pixel = hits.toa_and_pixel()
+    line = np.searchsorted(scan.start, toa, "right") - 1
+    column = np.where(line >= 0, (toa - scan.start[line]) // scan.num[0], -1)
+    inside = (line >= 0) & (column >= 0) & (column < NAV[1])
+    position, pixel = (line * NAV[1] + column)[inside], pixel[inside]
+    y, x = np.divmod(pixel, SIG[1])
+    columns = [np.ones_like(y), y, x, *(mask[y, x] for mask in masks)]
+    of_positions = [np.bincount(position, column, N).astype(np.int64) for column in columns]
+    return np.stack(of_positions, axis=1), np.bincount(pixel, minlength=SIG[0] * SIG[1]), int((~inside).sum())
+
+
+def _found(sums):
+    of_detectors = [sums.detector(d)[:, None] for d in range(sums.n_detectors)]
+    return np.concatenate([sums.counts[:, None], sums.moments, *of_detectors], axis=1)
+
+
+@pytest.mark.parametrize("n_detectors", [0, 1, 2, 3, 4, 32])
+def test_sums_are_those_of_numpy(hits, n_detectors):
+    masks = np.random.default_rng(1).random((n_detectors, *SIG)) < 0.4
+    sums, scan = Sums(SIG, N), _scan()
+    for mask in masks:
+        sums.add_detector(mask)
+    for times in (1, 2):
+        sums.add(hits, scan)
+        table, pattern, outside = _expected(hits, masks, scan)
+        np.testing.assert_array_equal(_found(sums), times * table)
+        np.testing.assert_array_equal(sums.pattern, times * pattern)
+        assert sums.outside == times * outside > 0
+    other = _scan(dwell=77)
+    sums.add(hits, scan, -1)
+    sums.add(hits, scan, -1)
+    assert not _found(sums).any() and not sums.pattern.any() and sums.outside == 0
+    sums.add(hits, other)
+    np.testing.assert_array_equal(_found(sums), _expected(hits, masks, other)[0])
+
+
+def test_a_detector_that_is_moved_is_added_alone(hits):
+    sums, scan = Sums(SIG), _scan()
+    masks = np.random.default_rng(1).random((2, *SIG)) < 0.4
+    sums.add_detector(masks[0])
+    sums.add_detector(masks[0])
+    sums.resize(N)
+    sums.add(hits, scan)
+    before = _found(sums)[:, :4].copy()
+    sums.move_detector(1, masks[1])
+    sums.add(hits, scan, only=1)
+    np.testing.assert_array_equal(_found(sums)[:, :4], before)
+    np.testing.assert_array_equal(_found(sums), _expected(hits, masks, scan)[0])
+    np.testing.assert_array_equal(sums.pattern, _expected(hits, masks, scan)[1])
+
+
+def test_counts_of_32_bits_are_moved_in_time(hits, monkeypatch):
+    monkeypatch.setattr(module, "_FLUSH", 6000)
+    sums, scan = Sums(SIG, N), _scan()
+    for _ in range(5):
+        sums.add(hits, scan)
+    np.testing.assert_array_equal(sums.pattern, 5 * _expected(hits, [], scan)[1])
+
+
+def test_positions_that_are_added_keep_what_is_there(hits):
+    sums, scan = Sums(SIG, N), _scan()
+    sums.add(hits, scan)
+    before = sums.counts.copy()
+    sums.resize(2 * N)
+    np.testing.assert_array_equal(sums.counts, np.concatenate([before, np.zeros(N, int)]))
+    sums.clear()
+    assert sums.placed == sums.outside == 0
+
+
+def test_what_takes_too_much_memory_is_refused_before():
+    with pytest.raises(LimitError, match='frames="sum"'):
+        Sums(SIG, 10**8)
+    sums = Sums(SIG, N)
+    with pytest.raises(ValueError, match=r"bool of shape \(13, 17\)"):
+        sums.add_detector(np.ones((17, 13), bool))
+    for _ in range(module.MOST_DETECTORS - 1):
+        sums.add_detector(np.ones(SIG, bool))
+    with pytest.raises(LimitError, match="32 virtual detectors already"):
+        sums.add_detector(np.ones(SIG, bool))

@@ -1,0 +1,110 @@
+"""Signals whose frames are in memory: the same results as read from the file, and kernels of a few large blocks."""
+
+import dask
+import hyperspy.api as hs
+import numpy as np
+import pytest
+
+from hyperspy_sparse import blocks, navigator, select
+from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.frames.memory_source import MemorySource
+
+NAV, SIG = (0, 1), (2, 3)
+RING = hs.roi.CircleROI(-0.05, 0.0, 0.5, 0.2)
+
+METHODS = {
+    "sum": lambda s: s.sum(axis=NAV),
+    "counts": lambda s: s.sum(axis=SIG),
+    "everything": lambda s: s.sum(axis=NAV + SIG),
+    "maximum": lambda s: s.max(axis=NAV),
+    "variance": lambda s: s.var(axis=NAV),
+    "spread of a frame": lambda s: s.std(axis=SIG),
+    "ring": lambda s: s.get_integrated_intensity(RING),
+    "mass": lambda s: s.get_direct_beam_position(method="center_of_mass"),
+    "part": lambda s: s.inav[1:4, 1:].sum(axis=NAV),
+    "cut-out": lambda s: s.isig[2:9, 3:].var(axis=NAV),
+    "binned maximum": lambda s: s.rebin(scale=(1, 1, 4, 2)).max(axis=NAV),
+    "binned mass": lambda s: s.rebin(scale=(5, 1, 1, 2)).get_direct_beam_position(method="center_of_mass"),
+    "binned ring": lambda s: s.rebin(scale=(1, 3, 2, 2)).get_integrated_intensity(RING),
+    "binned in bytes": lambda s: s.rebin(scale=(1, 3, 4, 4), dtype="same").sum(axis=NAV),
+    "binned": lambda s: s.rebin(scale=(5, 3, 4, 2)).sum(axis=NAV),
+}
+
+
+@pytest.fixture
+def files(sparse_signal, tmp_path):
+    """The same frames from a file: read lazily, read at once, and read lazily and kept."""
+    path = tmp_path / "scan.toml"
+    sparse_signal.save(path)
+    kept = hs.load(path, lazy=True, chunks=1)
+    kept.persist()
+    return {"lazy": hs.load(path, lazy=True, chunks=1), "loaded": hs.load(path, chunks=1), "kept": kept}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_results_are_those_of_the_file(files, name):
+    results = {}
+    for kind, signal in files.items():
+        result = METHODS[name](signal)
+        result = result if isinstance(result, hs.signals.BaseSignal) else hs.signals.BaseSignal(result)
+        if result._lazy:
+            result.compute(show_progressbar=False)
+        results[kind] = result
+    for kind in ("loaded", "kept"):
+        assert type(results[kind]) is type(results["lazy"])
+        assert results[kind].data.dtype == results["lazy"].data.dtype
+        np.testing.assert_array_equal(results[kind].data, results["lazy"].data)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_results_are_those_of_dense_data(files, dense_signal, name):
+    ours, theirs = (METHODS[name](s) for s in (files["loaded"], dense_signal))
+    for result in (ours, theirs):
+        if getattr(result, "_lazy", False):
+            result.compute(show_progressbar=False)
+    ours, theirs = (getattr(result, "data", result) for result in (ours, theirs))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12 if np.asarray(theirs).dtype.kind == "f" else 0)
+
+
+@pytest.mark.parametrize("kind", ["loaded", "kept"])
+def test_kernels_cut_one_piece_in_blocks_of_their_own(files, kind):
+    signal = files[kind]
+    assert isinstance(source_of(signal.data), MemorySource)
+    assert signal.data.chunks == files["lazy"].data.chunks
+    assert blocks.in_blocks(signal.data).npartitions < signal.data.npartitions
+
+
+def test_counts_that_the_navigator_has_are_known_after_persist(files):
+    lazy = files["lazy"]
+    assert navigator.counts_of(lazy) is not None
+    lazy.persist()
+    np.testing.assert_array_equal(navigator.counts_of(lazy), lazy.sum(axis=SIG).T.data)
+
+
+SCAN_REGION = hs.roi.CircleROI(3.0, 1.5, 1.1)
+ANYWHERE = {
+    **{
+        name: METHODS[name]
+        for name in ("sum", "counts", "variance", "ring", "mass", "cut-out", "binned", "binned ring")
+    },
+    "region": lambda s: SCAN_REGION(s, axes=("x", "y")).nansum(axis=("x", "y")),
+    "chosen": lambda s: select(s, np.arange(15).reshape(3, 5) % 4 == 1).max(axis="position"),
+}
+
+
+@pytest.mark.slow  # starts processes and a cluster
+def test_threads_processes_and_a_cluster_find_the_same(files):
+    distributed = pytest.importorskip("distributed")
+    expected = {name: dask.compute(method(files["lazy"]).data)[0] for name, method in ANYWHERE.items()}
+    for signal in files.values():
+        for scheduler in ("threads", "sync", "processes"):
+            found = dask.compute(*(method(signal).data for method in ANYWHERE.values()), scheduler=scheduler)
+            for name, values in zip(ANYWHERE, found, strict=True):
+                np.testing.assert_array_equal(values, expected[name], err_msg=f"{name}, {scheduler}")
+    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None):
+        kept = files["lazy"].deepcopy()
+        kept.persist()
+        for signal in (*files.values(), kept):
+            found = dask.compute(*(method(signal).data for method in ANYWHERE.values()))
+            for name, values in zip(ANYWHERE, found, strict=True):
+                np.testing.assert_array_equal(values, expected[name], err_msg=f"{name}, cluster")
