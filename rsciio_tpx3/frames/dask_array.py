@@ -66,7 +66,8 @@ def to_dask(frame_source: FrameSource, chunks: int | str | tuple = "auto") -> da
     --------
     >>> import numpy as np
     >>> from rsciio_tpx3 import to_dask
-    >>>     >>> counts = np.zeros((3, 5, 16, 12), dtype=np.uint8)
+    >>> from rsciio_tpx3.frames.memory_source import MemorySource
+    >>> counts = np.zeros((3, 5, 16, 12), dtype=np.uint8)
     >>> counts[1, 2, 3, 4] = 7
     >>> array = to_dask(MemorySource.from_dense(counts))
     >>> int(array.sum())

@@ -14,6 +14,7 @@ _PACKAGES = ("rsciio_tpx3", "hyperspy_sparse")
 _HOST = "hyperspy"
 
 _chosen = False
+_followed = logging.NOTSET  # the level that was taken from the host: another one is the user's, who set it by logging
 
 
 class _WithLevelAndName(logging.StreamHandler):
@@ -73,11 +74,13 @@ def set_log_level(level: int | str) -> None:
 
 def follow_host() -> None:
     """Take HyperSpy's level where it shows more than warnings, unless the user has set ours."""
+    global _followed
     if _chosen or _HOST not in logging.root.manager.loggerDict:
         return
     host = logging.getLogger(_HOST).level
     level = host if 0 < host < logging.WARNING else logging.NOTSET
     for name in _PACKAGES:
         logger = logging.getLogger(name)
-        if logger.level != level:
+        if logger.level in (logging.NOTSET, _followed) and logger.level != level:
             logger.setLevel(level)
+    _followed = level

@@ -206,7 +206,9 @@ def test_stopping_while_it_waits_or_receives_keeps_what_came(tmp_path, sent):
 def test_a_killed_recorder_leaves_what_it_received(tmp_path, sent, kill):
     path, content = sent
     with Replay(path, speed=None, faults=Faults(stall=(30_001, 60))) as replay:
-        code = f"from rsciio_tpx3.live import record; record({replay.receiver!r}, {str(tmp_path / 'a.tpx3')!r})"
+        # what starts in the background inherits that interrupts are ignored
+        code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        code += f"from rsciio_tpx3.live import record; record({replay.receiver!r}, {str(tmp_path / 'a.tpx3')!r})"
         process = subprocess.Popen([sys.executable, "-c", code])
         until = time.monotonic() + 60
         while time.monotonic() < until:

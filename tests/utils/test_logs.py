@@ -13,9 +13,9 @@ from rsciio_tpx3.utils import logs
 @pytest.fixture(autouse=True)
 def levels_as_before():
     loggers = [logging.getLogger(name) for name in ("rsciio_tpx3", "hyperspy_sparse", "hyperspy")]
-    before, chosen = [logger.level for logger in loggers], logs._chosen
+    before, state = [logger.level for logger in loggers], (logs._chosen, logs._followed)
     yield
-    logs._chosen = chosen
+    logs._chosen, logs._followed = state
     for logger, level in zip(loggers, before, strict=True):
         logger.setLevel(level)
 
@@ -46,6 +46,14 @@ def test_a_level_that_was_set_is_not_changed_by_hyperspys():
     logging.getLogger("hyperspy").setLevel("DEBUG")
     logs.follow_host()
     assert _effective() == {logging.ERROR}
+
+
+def test_a_level_that_was_set_by_logging_is_not_changed_by_hyperspys():
+    logs._chosen = False
+    logging.getLogger("rsciio_tpx3").setLevel("INFO")
+    logging.getLogger("hyperspy").setLevel("WARNING")
+    logs.follow_host()
+    assert logging.getLogger("rsciio_tpx3").level == logging.INFO
 
 
 @pytest.mark.parametrize("level, error", [("LOUD", ValueError), (None, TypeError), (True, TypeError), (1.5, TypeError)])
