@@ -15,6 +15,7 @@ from hyperspy_sparse.arguments import needs_signal
 from hyperspy_sparse.expansion import entries_of, sparse_bytes
 from rsciio_tpx3.frames.dask_array import is_in_memory, source_of
 from rsciio_tpx3.metadata.mapping import LEAVES
+from rsciio_tpx3.utils.checks import check_flag
 from rsciio_tpx3.utils.text import format_seconds
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ def recording_summary(signal: BaseSignal, read: bool = True) -> Summary:
     >>> hyperspy_sparse.recording_summary(s).in_memory
     True
     """
+    check_flag("read", read)
     if read:
         from hyperspy_sparse.deferred import read_recording
 

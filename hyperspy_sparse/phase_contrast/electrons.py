@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hyperspy.signals import BaseSignal as HyperSpySignal
 
 from hyperspy_sparse.phase_contrast.tilted import check_scan
 from hyperspy_sparse.signals import finish_loading
@@ -277,8 +278,13 @@ def error_map(one: BaseSignal, other: BaseSignal, width: float = 4.0) -> BaseSig
 
 
 def _pictures(one: BaseSignal, other: BaseSignal) -> tuple[np.ndarray, np.ndarray]:
-    shapes = [signal.data.shape for signal in (one, other)]
-    if shapes[0] != shapes[1] or len(shapes[0]) != 2 or min(shapes[0]) < 4:
-        raise ValueError(f"two pictures of the same shape are needed; these have {shapes[0]} and {shapes[1]}.")
+    for name, picture in (("one", one), ("other", other)):
+        if not isinstance(picture, HyperSpySignal) or len(picture.data.shape) != 2 or min(picture.data.shape) < 4:
+            raise ValueError(f"{name}={shown(picture)}: expected a signal with a picture, such as `phase` gives it.")
+    if one.data.shape != other.data.shape:
+        raise ValueError(
+            f"one and other are pictures of the shapes {one.data.shape} and {other.data.shape}: expected halves of one "
+            "scan, see split_electrons."
+        )
     a, b = (np.asarray(signal.data, np.float64) for signal in (one, other))
     return a, b

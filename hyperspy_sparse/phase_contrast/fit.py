@@ -20,6 +20,7 @@ from hyperspy_sparse.phase_contrast.transform import (
     phase_of_images,
     workspace,
 )
+from rsciio_tpx3.utils.checks import check_flag
 from rsciio_tpx3.utils.threads import spread, thread_count
 from rsciio_tpx3.utils.units import shown
 
@@ -123,6 +124,7 @@ def fit_aberrations(
     <Signal2D, title: Phase (least squares), dimensions: (|44, 36)>
     """
     names = _parameters(orders)
+    check_flag("show_progressbar", show_progressbar)
     what = "fit_aberrations"
     stack, groups, optics = stack_and_optics(signal, what, across, center, radius, {}, rotation, flip)
     shape = stack.data.shape[-2:]

@@ -22,6 +22,7 @@ from hyperspy_sparse.phase_contrast.tilted import (
 )
 from hyperspy_sparse.phase_contrast.transform import METHODS, phase_of_images, workspace
 from rsciio_tpx3 import __version__
+from rsciio_tpx3.utils.checks import check_flag
 from rsciio_tpx3.utils.integers import is_whole
 from rsciio_tpx3.utils.units import shown
 
@@ -122,6 +123,7 @@ def phase(
     <Signal2D, title: Phase (single side band), dimensions: (|44, 36)>
     """
     _check(method, upsampling, eps)
+    check_flag("show_progressbar", show_progressbar)
     stack, groups, optics = stack_and_optics(
         signal, f"phase(method={method!r})", across, center, radius, aberrations, rotation, flip
     )
