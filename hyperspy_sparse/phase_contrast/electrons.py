@@ -283,8 +283,8 @@ def _pictures(one: BaseSignal, other: BaseSignal) -> tuple[np.ndarray, np.ndarra
             raise ValueError(f"{name}={shown(picture)}: expected a signal with a picture, such as `phase` gives it.")
     if one.data.shape != other.data.shape:
         raise ValueError(
-            f"one and other have the shapes {one.data.shape} and {other.data.shape}: expected pictures of the same shape, "
-            "halves of one scan; see split_electrons."
+            f"one and other have the shapes {one.data.shape} and {other.data.shape}: expected pictures of "
+            "the same shape, halves of one scan; see split_electrons."
         )
     a, b = (np.asarray(signal.data, np.float64) for signal in (one, other))
     return a, b
