@@ -202,10 +202,11 @@ def computed_images(stack: BaseSignal, show_progressbar: bool | None = None) -> 
     """The images in memory, shape (groups, ny, nx)."""
     if not stack._lazy:
         return np.asarray(stack.data)
-    from hyperspy.defaults_parser import preferences
     from tqdm.dask import TqdmCallback
 
-    show = preferences.General.show_progressbar if show_progressbar is None else show_progressbar
+    from hyperspy_sparse import preferences
+
+    show = preferences.show_progressbar() if show_progressbar is None else show_progressbar
     # a copy of the signal to call its `compute` would take as long as all the rest of a small scan
     with TqdmCallback() if show else nullcontext():
         return np.asarray(stack.data.compute())
