@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import dask.array as da
 
 
-__all__ = ["entries_of", "sparse_bytes", "warn_once"]
+__all__ = ["bytes_of_entries", "entries_of", "sparse_bytes", "warn_once"]
 
 _logger = logging.getLogger(__name__)
 
@@ -60,8 +60,11 @@ def sparse_bytes(data: da.Array) -> int | None:
     are of the pixels; frames in memory are counted.
     """
     entries = entries_of(data)
-    if entries is None:
-        return None
+    return None if entries is None else bytes_of_entries(data, entries)
+
+
+def bytes_of_entries(data: da.Array, entries: int) -> int:
+    """The size of so many entries in the rows of an array."""
     return int(entries * (data.dtype.itemsize + _PIXEL_NUMBER)) + math.prod(data.shape[:-2]) * _ROW_POINTER
 
 

@@ -12,7 +12,7 @@ from dask.utils import format_bytes
 
 from hyperspy_sparse import navigator
 from hyperspy_sparse.arguments import needs_signal
-from hyperspy_sparse.expansion import entries_of, sparse_bytes
+from hyperspy_sparse.expansion import bytes_of_entries, entries_of
 from rsciio_tpx3.frames.dask_array import is_in_memory, source_of
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.utils.checks import check_flag
@@ -214,10 +214,11 @@ def recording_summary(signal: BaseSignal, read: bool = True) -> Summary:
     data = signal._data
     waiting = vars(signal).get("_deferred_frames") is not None
     known = {} if waiting else _of_metadata(signal)
+    entries = None if waiting else entries_of(data)
     return Summary(
-        entries=None if waiting else entries_of(data),
+        entries=entries,
         in_memory=is_in_memory(data),
-        sparse_size=None if waiting else sparse_bytes(data),
+        sparse_size=None if entries is None else bytes_of_entries(data, entries),
         dense_size=math.prod(data.shape) * data.dtype.itemsize,
         waiting=waiting,
         _counts=None if waiting else _counts_of(signal),
