@@ -15,6 +15,7 @@ from rsciio_tpx3.frames.write import write
 from rsciio_tpx3.live.addresses import Address
 from rsciio_tpx3.live.csr_stream import AcquisitionEnd, AcquisitionStart, ScanEnd, ScanStart, pack_frames
 from rsciio_tpx3.live.sockets import accept, listener, shut
+from rsciio_tpx3.live.worker import Worker
 
 if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -27,7 +28,7 @@ CHUNK_BYTES = 16 * 1024 * 24
 """What LiberTEM-live holds in one piece by default: ``bytes_per_chunk`` (16 KiB) times ``chunks_per_stack`` (24)."""
 
 
-class CsrServer:
+class CsrServer(Worker):
     """Serve frames as LiberTEM's stream of CSR frames: an acquisition on every connection.
 
     Use as a context, or call `start` and `stop`.
@@ -105,16 +106,6 @@ class CsrServer:
         shut(self._sock)
         if self._thread is not None:
             self._thread.join()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until everything is sent; False where the time was too short."""
-        return self._done.wait(timeout)
-
-    def __enter__(self) -> CsrServer:
-        return self.start()
-
-    def __exit__(self, *error: Any) -> None:
-        self.stop()
 
     def _run(self) -> None:
         assert self._bound is not None

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rsciio_tpx3.live.addresses import Address, parse_address
 from rsciio_tpx3.live.ring import Ring
 from rsciio_tpx3.live.sockets import accept, connect, listener, shut
+from rsciio_tpx3.live.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ class Recorded:
     reason: str = ""
 
 
-class Recorder:
+class Recorder(Worker):
     """Record what a detector sends, one file for each connection.
 
     A connection is a measurement, with a clock that starts anew: the second one goes to ``name_1``, never behind the
@@ -156,16 +157,6 @@ class Recorder:
         shut(self._sock)
         if self._thread is not None:
             self._thread.join()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until all measurements are recorded; False where the time was too short."""
-        return self._done.wait(timeout)
-
-    def __enter__(self) -> Recorder:
-        return self.start()
-
-    def __exit__(self, *error: Any) -> None:
-        self.stop()
 
     # -- what can be seen ------------------------------------------------------------------------------
 

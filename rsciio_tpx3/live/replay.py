@@ -18,6 +18,7 @@ import numpy as np
 from rsciio_tpx3.live.addresses import Address, parse_address
 from rsciio_tpx3.live.chunk_times import chunk_times
 from rsciio_tpx3.live.sockets import accept, connect, listener, shut
+from rsciio_tpx3.live.worker import Worker
 from rsciio_tpx3.utils.paths import need_file
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Faults:
     seed: int = 0
 
 
-class Replay:
+class Replay(Worker):
     """Serve a ``.tpx3`` file as the raw stream of Serval.
 
     Use as a context, or call `start` and `stop`.
@@ -131,22 +132,6 @@ class Replay:
         self._thread = threading.Thread(target=self._run, name="rsciio_tpx3-replay", daemon=True)
         self._thread.start()
         return self
-
-    def stop(self) -> None:
-        """Break off."""
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until everything is sent; False where the time was too short."""
-        return self._done.wait(timeout)
-
-    def __enter__(self) -> Replay:
-        return self.start()
-
-    def __exit__(self, *error: Any) -> None:
-        self.stop()
 
     @property
     def receiver(self) -> str:

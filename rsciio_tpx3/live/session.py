@@ -14,6 +14,7 @@ from rsciio_tpx3.exceptions import ConflictError, FormatError, ScanSyncError
 from rsciio_tpx3.live.following import Following
 from rsciio_tpx3.live.recorder import ENDED, Recorded, Recorder
 from rsciio_tpx3.live.warm_up import warm_up
+from rsciio_tpx3.live.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ class View:
         self.version += 1
 
 
-class Session:
+class Session(Worker):
     """Record a stream and follow what is recorded, or follow a file that somebody else writes.
 
     The recorder has its own thread and waits for nobody. Another thread follows the file, and after that makes the
@@ -140,19 +141,7 @@ class Session:
         """End recording; what was recorded is drawn to its end."""
         if self.recorder is not None:
             self.recorder.stop()
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until everything is recorded and drawn; False where the time was too short."""
-        return self._done.wait(timeout)
-
-    def __enter__(self) -> Session:
-        return self.start()
-
-    def __exit__(self, *error: Any) -> None:
-        self.stop()
+        super().stop()
 
     @property
     def finished(self) -> bool:
