@@ -1,5 +1,7 @@
 """Paths of the real recordings, and small streams written packet by packet."""
 
+import logging
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -7,6 +9,7 @@ from real_files import DATA
 
 from rsciio_tpx3.tpx3 import packets
 from rsciio_tpx3.tpx3.files import WordReader
+from rsciio_tpx3.utils import logs
 
 # Timings decide no test; the first call of a kernel compiles it.
 settings.register_profile("untimed", deadline=None)
@@ -23,6 +26,20 @@ def pytest_configure(config):
     if is_controller and getattr(config.option, "numprocesses", None):
         import orix.quaternion.symmetry  # noqa: F401
         import pyxem.signals  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def log_levels():
+    """Give every test the levels of a new process: what another one chose, as an example or the sweep, is undone."""
+    loggers = [logging.getLogger(name) for name in ("rsciio_tpx3", "hyperspy_sparse", "hyperspy")]
+    levels, state = [logger.level for logger in loggers], (logs._chosen, logs._followed)
+    for logger in loggers[:2]:
+        logger.setLevel(logging.NOTSET)
+    logs._chosen, logs._followed = False, logging.NOTSET
+    yield
+    logs._chosen, logs._followed = state
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

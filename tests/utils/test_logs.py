@@ -10,16 +10,6 @@ import rsciio_tpx3
 from rsciio_tpx3.utils import logs
 
 
-@pytest.fixture(autouse=True)
-def levels_as_before():
-    loggers = [logging.getLogger(name) for name in ("rsciio_tpx3", "hyperspy_sparse", "hyperspy")]
-    before, state = [logger.level for logger in loggers], (logs._chosen, logs._followed)
-    yield
-    logs._chosen, logs._followed = state
-    for logger, level in zip(loggers, before, strict=True):
-        logger.setLevel(level)
-
-
 def _effective():
     names = ("rsciio_tpx3.tpx3.source", "hyperspy_sparse.mixin")
     return {logging.getLogger(name).getEffectiveLevel() for name in names}
@@ -32,7 +22,6 @@ def test_one_call_sets_the_level_of_both_packages(level, number):
 
 
 def test_hyperspys_level_reaches_our_loggers_where_it_shows_more():
-    logs._chosen = False
     logging.getLogger("hyperspy").setLevel("DEBUG")
     logs.follow_host()
     assert _effective() == {logging.DEBUG}
@@ -49,7 +38,6 @@ def test_a_level_that_was_set_is_not_changed_by_hyperspys():
 
 
 def test_a_level_that_was_set_by_logging_is_not_changed_by_hyperspys():
-    logs._chosen = False
     logging.getLogger("rsciio_tpx3").setLevel("INFO")
     logging.getLogger("hyperspy").setLevel("WARNING")
     logs.follow_host()
