@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hyperspy.axes import UniformDataAxis
 
 from hyperspy_sparse import deferred as _deferred
 from hyperspy_sparse import navigator
@@ -83,8 +84,6 @@ def _frames(data: da.Array, rows: np.ndarray) -> da.Array:
 
 def _one_axis(signal: BaseSignal, size: int) -> BaseSignal:
     """The signal with one navigation axis of this size; its data have to follow."""
-    from hyperspy.axes import UniformDataAxis
-
     line = (slice(None), *(0,) * (signal.axes_manager.navigation_dimension - 1))
     part = signal.inav[line]
     part.navigator = None

@@ -1,25 +1,30 @@
 """A loaded signal in LiberTEM, py4DSTEM and quantem, and LiberTEM's results as signals.
 
-Each package is imported where it is used.
+Each function imports the program that it is for: none of them is a dependency.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hyperspy.signals import BaseSignal, Signal2D
 
 from hyperspy_sparse.arguments import needs_signal
 from hyperspy_sparse.axes import require_uniform
+from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
 from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.metadata.calibration import axis_kind, check_uniform, in_unit
+from rsciio_tpx3.raw_csr import RawCsrSource, file_writer
 from rsciio_tpx3.utils.checks import check_flag
 from rsciio_tpx3.utils.integers import is_whole
-from rsciio_tpx3.utils.units import shown
+from rsciio_tpx3.utils.units import parse_unit, shown
 
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
@@ -72,15 +77,11 @@ def to_libertem(signal: BaseSignal, context: Any) -> Any:
 
 
 def _raw_csr_path(source: FrameSource | None) -> str | None:
-    from rsciio_tpx3.raw_csr import RawCsrSource
-
     whole = isinstance(source, RawCsrSource) and source.sync_offset == 0
     return source.path if whole and source.n_rows == np.prod(source.nav_shape) else None
 
 
 def _temporary(signal: BaseSignal) -> tuple[str, tempfile.TemporaryDirectory]:
-    from rsciio_tpx3.raw_csr import file_writer
-
     folder = tempfile.TemporaryDirectory(prefix="hyperspy_sparse_")
     path = os.path.join(folder.name, "frames.toml")
     # small types stay small: nobody but LiberTEM reads it
@@ -125,8 +126,6 @@ def run_udf(
     >>> hyperspy_sparse.interop.arrays.run_udf(s, SumUDF())["intensity"]  # doctest: +SKIP
     <Signal2D, title: Simulated disks, dimensions: (|32, 32)>
     """
-    import contextlib
-
     import libertem.api as lt
     from libertem.udf.base import UDF
 
@@ -173,8 +172,6 @@ def _as_signal(signal: BaseSignal, buffer: Any) -> Any:
 
 def _new(signal: BaseSignal, values: np.ndarray, axes: Any) -> BaseSignal:
     """A signal with these axes; further axes of the values are signal axes after them."""
-    from hyperspy.signals import BaseSignal, Signal2D
-
     described = [{k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"} for axis in axes]
     extra = values.shape[len(axes) :]
     if not extra and len(axes) >= 2:
@@ -346,8 +343,6 @@ def direct_arguments(
 
     Its detector has its origin in the corner, as after ``ifftshift``; images are in the order of the mask's pixels.
     """
-    from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
-
     if not is_whole(across, 1) or int(across) % 2 == 0:
         raise ValueError(f"across={shown(across)}: expected an odd number of groups along a diameter, such as 15.")
     what = "to_quantem_direct"
@@ -402,9 +397,6 @@ _THEIRS = {"k": ("1/angstrom", "A^-1"), "length": ("nm", "nm"), "angle": ("mrad"
 
 def _in_their_units(axis: Any) -> tuple[float, float, str]:
     """Scale, offset and unit of an axis: reciprocal lengths in 1/angstrom, lengths in nm; angles as they are."""
-    from rsciio_tpx3.metadata.calibration import axis_kind, check_uniform, in_unit
-    from rsciio_tpx3.utils.units import parse_unit
-
     about = {key: getattr(axis, key, None) for key in ("name", "scale", "offset", "units")}
     about["units"] = about["units"] if isinstance(about["units"], str) else ""
     check_uniform(about, "the other program has a scale for each axis")

@@ -136,7 +136,7 @@ def to_napari(signal: BaseSignal, viewer: Any = None, **options: Any) -> Any:
     if isinstance(data, FrameView):
         about["contrast_limits"] = (0, max(1, data[_brightest(signal)].max()))
     if viewer is None:
-        import napari
+        import napari  # not a dependency
 
         viewer = napari.Viewer()
     layer = viewer.add_image(data, **{**about, **options})

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from advacam_files import HEADER, OLD_RECORD, RECORD, expected_ticks, hits, write_binary, write_text
 
+from hyperspy_sparse import refresh
 from rsciio_tpx3.cache import recall as kept_index
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.event_frames import EventFrames
@@ -275,7 +276,6 @@ def test_records_of_16_and_12_bytes_are_told_apart_while_they_grow(tmp_path, dty
 
 def test_refresh_gives_a_new_signal_with_the_rest(tmp_path):
     hs = pytest.importorskip("hyperspy.api")
-    from hyperspy_sparse import refresh
 
     for kind in ("text", "binary"):
         path = written(tmp_path, kind, hits(2000, last=LAST), "g")

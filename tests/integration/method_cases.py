@@ -5,7 +5,10 @@ can judge, with the reason. A method in neither turns up as untested. The signal
 (y, x) = (3, 5) and detector (ky, kx) = (16, 12); a call whose name starts with ``f_`` gets floats.
 """
 
+import os
+
 import hyperspy.api as hs
+import matplotlib.pyplot as plt
 import numpy as np
 import scipy.ndimage
 from hyperspy.axes import UniformDataAxis
@@ -95,8 +98,6 @@ def peak_array(s):
 
 def shown(s, **kwargs):
     """What a plot shows at two positions."""
-    import matplotlib.pyplot as plt
-
     s.plot(**kwargs)
     images = [np.asarray(s._plot.signal_plot.ax.images[0].get_array())]
     s.axes_manager.indices = (3, 2)
@@ -110,8 +111,6 @@ def shown(s, **kwargs):
 
 def drawn(s, name, **kwargs):
     """Lines and images of the figures that a method draws; components are unique up to their sign."""
-    import matplotlib.pyplot as plt
-
     plt.close("all")
     getattr(s, name)(**kwargs)
     axes = [ax for number in plt.get_fignums() for ax in plt.figure(number).axes]
@@ -123,8 +122,6 @@ def drawn(s, name, **kwargs):
 
 def exported(s, name, tmp_path):
     """Names of the files that a method writes."""
-    import os
-
     folder = tmp_path / f"{type(s).__name__}"
     folder.mkdir(exist_ok=True)
     before = os.getcwd()
@@ -832,8 +829,6 @@ def beam_shift(s):
 
 
 def plotted_intensity(s):
-    import matplotlib.pyplot as plt
-
     s.plot()
     s.plot_integrated_intensity(hs.roi.CircleROI(0.0, 0.0, 0.4))
     plt.close("all")

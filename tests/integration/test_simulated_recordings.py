@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rsciio_tpx3 import file_reader, simulate
+from rsciio_tpx3.tpx3 import packets
+from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 
 QUIET = {"lazy": True, "show_progressbar": False}
 
@@ -390,9 +392,6 @@ def test_a_series_with_long_pauses_between_frames(tmp_path, sync, pause):
 
 
 def test_hits_far_apart_keep_their_time_where_edges_go_on(tmp_path):
-    from rsciio_tpx3.tpx3 import packets
-    from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
-
     path = tmp_path / "slow.tpx3"
     ticks = np.arange(200) * (TICKS_PER_SECOND // 5)
     edges = packets.encode_tdc(packets.EDGE_CODES["tdc1-rise"], np.arange(200), ticks)

@@ -14,6 +14,7 @@ import pytest
 
 import hyperspy_sparse
 from hyperspy_sparse import set_microscope
+from hyperspy_sparse.interop.exchange import _in_their_units
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata.calibration import axis_kind, detector_pixels, detector_scale, scan_positions, wavelength
 from rsciio_tpx3.metadata.export import data_values, known_values, libertem_parameters
@@ -314,8 +315,6 @@ def test_axis_kinds():
 
 @pytest.mark.parametrize("unit, factor", SPELLINGS["nm^-1"])
 def test_other_programs_get_reciprocal_axes_in_their_unit(unit, factor):
-    from hyperspy_sparse.interop.exchange import _in_their_units
-
     s = set_microscope(signal(), **TOLD, calibrate="k")
     axis = s.axes_manager.signal_axes[0]
     right = axis.scale / 10

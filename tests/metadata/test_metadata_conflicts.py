@@ -9,6 +9,7 @@ import pytest
 from metadata_cases import at
 
 from rsciio_tpx3 import available_signals, simulate
+from rsciio_tpx3.convert import convert
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.merge import merge
@@ -155,8 +156,6 @@ def test_a_stack_of_frames_needs_no_shape_of_a_scan(scan):
 
 
 def test_counted_data_cannot_be_turned_by_a_word(scan, tmp_path, caplog):
-    from rsciio_tpx3.convert import convert
-
     convert(scan, tmp_path / "counted.toml", reader_options={"navigation_shape": (11, 7)}, show_progressbar=False)
     with pytest.raises(MetadataConflictError, match="orientation is left, but .* holds up"):
         read_raw_csr(str(tmp_path / "counted.toml"), lazy=True, metadata={"orientation": "left"})

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import hyperspy_sparse
+import rsciio_tpx3
 from rsciio_tpx3 import simulate
 
 ROOT = Path(__file__).parents[2]
@@ -51,8 +53,6 @@ def test_both_archives_hold_every_module_and_specification(archives):
 
 @pytest.mark.slow
 def test_both_archives_have_the_version_of_the_package(archives):
-    import rsciio_tpx3
-
     wheel, source = archives
     assert wheel.name == f"rsciio_tpx3-{rsciio_tpx3.__version__}-py3-none-any.whl"
     assert source.name == f"rsciio_tpx3-{rsciio_tpx3.__version__}.tar.gz"
@@ -82,9 +82,6 @@ def test_installed_wheel_is_found_by_hyperspy(archives, tmp_path):
 
 
 def test_licence_and_version_agree_everywhere():
-    import hyperspy_sparse
-    import rsciio_tpx3
-
     assert hyperspy_sparse.__version__ == rsciio_tpx3.__version__
     project = (ROOT / "pyproject.toml").read_text()
     citation = (ROOT / "CITATION.cff").read_text()

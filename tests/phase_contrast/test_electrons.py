@@ -5,13 +5,17 @@ import hyperspy.api as hs
 import numpy as np
 import phase_object as po
 import pytest
+from hyperspy.signals import LazySignal2D
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 import hyperspy_sparse
+from hyperspy_sparse.interop.exchange import direct_arguments
 from hyperspy_sparse.phase_contrast import LineAccumulator
 from hyperspy_sparse.phase_contrast.groups import Disk, make_groups
 from hyperspy_sparse.phase_contrast.optics import Known, find_optics
+from hyperspy_sparse.signals import finish_loading
 from rsciio_tpx3 import CSRFrames, simulate, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
@@ -19,10 +23,6 @@ NAV, SIG = (5, 7), (13, 9)
 
 
 def _signal(counts, chunks="auto"):
-    from hyperspy.signals import LazySignal2D
-
-    from hyperspy_sparse.signals import finish_loading
-
     return finish_loading(LazySignal2D(to_dask(MemorySource.from_dense(counts), chunks=chunks)))
 
 
@@ -84,7 +84,6 @@ def _picture(values, step=0.1):
 
 def test_ring_correlation_is_one_for_signal_and_none_for_noise():
     rng = np.random.default_rng(0)
-    from scipy.ndimage import gaussian_filter
 
     signal = gaussian_filter(rng.normal(size=(96, 80)), 3) * 20
     one, other = (_picture(signal + rng.normal(size=signal.shape)) for _ in range(2))
@@ -173,8 +172,6 @@ def test_rows_of_something_else_are_refused():
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_tilted_images_for_quantem_lie_where_its_mask_says(flip):
-    from hyperspy_sparse.interop.exchange import direct_arguments
-
     s = hyperspy_sparse.data.phase_object((12, 14))
     about = direct_arguments(s, 9, {"C10": "-3 nm"}, None, flip, False)
     stack = hyperspy_sparse.tilted_images(s, 9)

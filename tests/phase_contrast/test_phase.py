@@ -5,11 +5,12 @@ import logging
 import numpy as np
 import phase_object as po
 import pytest
+import scipy.fft
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hyperspy_sparse
-from hyperspy_sparse.phase_contrast import phase, tilted_images
+from hyperspy_sparse.phase_contrast import phase, tilted_images, transform
 from hyperspy_sparse.phase_contrast.groups import Disk, make_groups
 from hyperspy_sparse.phase_contrast.optics import Optics
 from hyperspy_sparse.phase_contrast.transform import METHODS, phase_of_images
@@ -226,7 +227,6 @@ def _wigner_twin(images, groups, optics, eps):
     """The four-dimensional deconvolution on the grid of the groups, as one reads it in papers."""
     lam, (ny, nx) = optics.wavelength, images.shape[1:]
     side = 4 * (max(np.abs(groups.row).max(), np.abs(groups.column).max()) + 1)
-    import scipy.fft
 
     side = scipy.fft.next_fast_len(int(side))
     ky, kx = optics.angles(groups.y, groups.x)
@@ -263,8 +263,6 @@ def test_wigner_deconvolution_is_its_formula(experiment):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_number_of_threads_changes_nothing(method, monkeypatch):
-    from hyperspy_sparse.phase_contrast import transform
-
     groups = make_groups(Disk(7.2, 6.7, 5.3), (15, 13), 5)
     images = np.random.default_rng(0).poisson(3.0, (len(groups), 10, 9)).astype(np.uint16)
     optics = Optics(200.0, 20.0, (0.05, 0.04), 20 / 5.3, 10.0, False, {"C10": 5.0})

@@ -1,6 +1,7 @@
 """Kind: limits are tested after the work, or tables cost far more than what they stand for."""
 
 import math
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -93,8 +94,6 @@ def test_clocked_lines_are_exact(seed):
     ids=str,
 )
 def test_limits_are_asked_before_tables_are_made(options, span):
-    import tracemalloc
-
     tracemalloc.start()
     try:
         with pytest.raises(LimitError):

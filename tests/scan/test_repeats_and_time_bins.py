@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from rsciio_tpx3 import file_reader, simulate
-from rsciio_tpx3.scan.scan import Scan
+from rsciio_tpx3.frames.event_frames import EventFrames
+from rsciio_tpx3.scan.scan import Scan, place_hits
 from rsciio_tpx3.scan.time_bins import TimeBins, with_time_bins
 
 FRAMES, NY, NX = 4, 6, 7
@@ -197,8 +198,6 @@ def test_any_line_cut_short_or_bent_keeps_each_hit_in_one_bin():
 
 
 def _placed(scan, times):
-    from rsciio_tpx3.scan.scan import place_hits
-
     out = np.empty(len(times), np.int64)
     place_hits(times, *scan.columns(), out)
     return out
@@ -219,8 +218,6 @@ def test_threads_and_processes_give_the_same(repeated, whole):
 @pytest.fixture
 def reads(monkeypatch):
     """Ranges of positions that were read, in order."""
-    from rsciio_tpx3.frames.event_frames import EventFrames
-
     made, read = [], EventFrames.frames
 
     def counted(frames, start, stop):

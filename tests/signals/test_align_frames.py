@@ -8,6 +8,7 @@ import pytest
 import hyperspy_sparse
 from hyperspy_sparse import Drift, align_frames, find_drift
 from rsciio_tpx3 import simulate
+from rsciio_tpx3.frames import moved_rows
 
 FRAMES, NY, NX = 5, 40, 48
 # where each frame looks; its picture is displaced by the opposite, which is what find_drift gives as HyperSpy does
@@ -169,8 +170,6 @@ def test_threads_and_processes_give_the_same(drifting):
 
 
 def test_sums_are_made_of_few_chunks_at_a_time(drifting, monkeypatch):
-    from rsciio_tpx3.frames import moved_rows
-
     _, path, options = drifting
     monkeypatch.setattr(moved_rows, "READ_ENTRIES", 20_000)
     held = []

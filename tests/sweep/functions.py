@@ -12,10 +12,18 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dask.array as da
+import hyperspy.api as hs
 import numpy as np
 
+import hyperspy_sparse
+from hyperspy_sparse import data, mixin, set_limit
+from rsciio_tpx3 import simulate
+from rsciio_tpx3.cli.main import _parser, main
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.frames.dask_array import to_dask
+from rsciio_tpx3.frames.memory_source import MemorySource
 
 __all__ = ["Call", "Command", "calls", "command", "commands", "make_files", "options_of", "public_functions", "tidy"]
 
@@ -109,8 +117,6 @@ def options_of(function):
 
 def public_functions():
     """Name and function of all that is public, each once, as the modules' own lists have it; and methods of signals."""
-    from hyperspy_sparse import mixin
-
     seen = set()
     for module in map(importlib.import_module, _MODULES):
         for name in module.__all__:
@@ -133,13 +139,14 @@ def _compute(signals):
 
 
 def _dictionary():
-    from rsciio_tpx3.frames.dask_array import to_dask
-    from rsciio_tpx3.frames.memory_source import MemorySource
-
     dense = np.random.default_rng(1).poisson(0.3, (3, 4, 5, 6)).astype(np.uint8)
     axes = [{"name": name, "size": n, "navigate": i < 2} for i, (name, n) in enumerate(zip("yxqp", dense.shape))]
-    data = to_dask(MemorySource(CSRFrames.from_dense(dense)))
-    return {"data": data, "axes": axes, "metadata": {}, "original_metadata": {}}
+    return {
+        "data": to_dask(MemorySource(CSRFrames.from_dense(dense))),
+        "axes": axes,
+        "metadata": {},
+        "original_metadata": {},
+    }
 
 
 def _frames():
@@ -147,17 +154,10 @@ def _frames():
 
 
 def _signal():
-    from hyperspy_sparse import data
-
     return data.disks((3, 4), (8, 9), 20)
 
 
 def _series():
-    import dask.array as da
-    import hyperspy.api as hs
-
-    import hyperspy_sparse
-
     counts = np.random.default_rng(0).poisson(1, (2, 9, 10, 8, 7)).astype(np.uint8)
     s = hyperspy_sparse.to_sparse(hs.signals.Signal2D(da.from_array(counts)).as_lazy())
     for axis, name in zip(s.axes_manager._axes, ("frame", "y", "x")):
@@ -166,8 +166,6 @@ def _series():
 
 
 def _loaded(path):
-    import hyperspy.api as hs
-
     return hs.load(path, lazy=True)
 
 
@@ -190,8 +188,6 @@ class _Layer:
 
 def make_files(folder):
     """Small files of every format in a folder."""
-    from rsciio_tpx3 import simulate
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     simulate.recording(folder / "a.tpx3", (6, 11), electrons_per_position=5, seed=1)
@@ -321,32 +317,22 @@ def _of_phases():
 
 
 def _scan(seed=0):
-    from hyperspy_sparse import data
-
     return data.phase_object(electrons=20, seed=seed)
 
 
 def _phase(method, seed):
-    import hyperspy_sparse
-
     return hyperspy_sparse.phase(_scan(seed), method, across=4)
 
 
 def _unlimited(_):
-    from hyperspy_sparse import set_limit
-
     set_limit(None)
 
 
 def _roi():
-    import hyperspy.api as hs
-
     return hs.roi.CircleROI(4, 4, 3)
 
 
 def _memory():
-    from rsciio_tpx3.frames.memory_source import MemorySource
-
     return MemorySource(CSRFrames.from_dense(np.eye(4, dtype=np.uint8).reshape(2, 2, 2, 2)))
 
 
@@ -403,8 +389,6 @@ def _text_of(value):
 @functools.cache
 def _parsers():
     """Options of each command: a new one is swept by itself."""
-    from rsciio_tpx3.cli.main import _parser
-
     [commands] = [action for action in _parser()._actions if isinstance(action.choices, dict)]
     return {
         name: [action for action in parser._actions if action.option_strings]
@@ -426,8 +410,6 @@ def commands(folder):
 
 def command(*words):
     """Exit code and words of the command line."""
-    from rsciio_tpx3.cli.main import main
-
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

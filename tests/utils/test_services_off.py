@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import pytest
+import tqdm
 
 from rsciio_tpx3.utils import compiled, progress
 
@@ -13,8 +14,6 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs forks and folders w
 
 
 def test_bars_that_are_off_are_no_bars_of_tqdm():
-    import tqdm
-
     with progress.progress_bar(False, total=3, desc="Counting") as bar:
         bar.update()
         bar.reset()
