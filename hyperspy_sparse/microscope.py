@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from hyperspy_sparse.axes import are_uniform, require_uniform
+from hyperspy_sparse.arguments import are_uniform, require_uniform
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata import calibration
 from rsciio_tpx3.metadata.mapping import LEAVES, missing

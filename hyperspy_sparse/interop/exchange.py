@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hyperspy.signals import BaseSignal, Signal2D
 
-from hyperspy_sparse.arguments import needs_signal
-from hyperspy_sparse.axes import require_uniform
+from hyperspy_sparse.arguments import needs_signal, require_uniform
 from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hyperspy_sparse import frame_cache as frames
-from hyperspy_sparse.arguments import needs_signal
-from hyperspy_sparse.axes import require_uniform
+from hyperspy_sparse.arguments import needs_signal, require_uniform
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
 from rsciio_tpx3.utils.units import parse_unit, shown

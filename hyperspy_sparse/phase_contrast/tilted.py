@@ -13,8 +13,7 @@ from dask.utils import format_bytes
 from hyperspy.signals import LazySignal2D
 
 from hyperspy_sparse import blocks
-from hyperspy_sparse.arguments import need_signal
-from hyperspy_sparse.axes import require_uniform
+from hyperspy_sparse.arguments import need_signal, require_uniform
 from hyperspy_sparse.deferred import read_recording
 from hyperspy_sparse.navigator import counts_of
 from hyperspy_sparse.phase_contrast import loops

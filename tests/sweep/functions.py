@@ -217,14 +217,39 @@ def calls(folder):
     """
     folder = Path(folder)
     path = {name: str(folder / file) for name, file in _READ.items()}
-    functions = dict(public_functions())
-    quiet, scan = {"show_progressbar": False}, {"navigation_shape": (11, 6)}
     reading = {name: options_of(importlib.import_module(f"rsciio_tpx3.{name}").file_reader) for name in _FORMATS}
     of_scan = tuple(name for name in reading["tpx3"] if name not in ("filename", "lazy", "signal"))
-    events = {"filename": path["tpx3"]}
-    given = {
-        "rsciio_tpx3.file_reader": {**events, "lazy": True, **quiet, **scan},
-        "t3pa.file_reader": {"filename": path["t3pa"], "lazy": True, "dwell_time": "10 us", **quiet, **scan},
+    free = dict.fromkeys(
+        (f"rsciio_tpx3.{name}" for name in ("available_signals", "file_info", "find_scan_delay", "read_hits")), of_scan
+    )
+    arguments = {**_of_recordings(folder, path), **_of_files(folder, path), **_of_signals(folder, path), **_of_phases()}
+    found = {}
+    for name, function in dict(public_functions()).items():
+        module, _, kind = name.rpartition(".")
+        if kind == "file_writer":
+            target = str(folder / f"out{Path(_READ[module]).suffix}")
+            own = {"filename": target, "signal": _dictionary, "show_progressbar": False}
+        elif kind == "file_reader":
+            own = arguments.get(name, {"filename": path.get(module), "lazy": True})
+        elif name in arguments:
+            own = arguments[name]
+        else:
+            continue
+        # a delay that cannot be found with this option
+        answers = (ScanSyncError,) if kind == "find_scan_delay" else ()
+        found[name] = Call(function, own, free.get(name, ()), _USES.get(kind), answers)
+    return found
+
+
+_QUIET = {"show_progressbar": False}
+
+
+def _of_recordings(folder, path):
+    """What the readers of recordings take; other readers do with the name of a file."""
+    scan, events = {"navigation_shape": (11, 6)}, {"filename": path["tpx3"]}
+    return {
+        "rsciio_tpx3.file_reader": {**events, "lazy": True, **_QUIET, **scan},
+        "t3pa.file_reader": {"filename": path["t3pa"], "lazy": True, "dwell_time": "10 us", **_QUIET, **scan},
         "rsciio_tpx3.available_signals": events,
         "rsciio_tpx3.file_info": events,
         "tpx3.available_signals": events,
@@ -237,16 +262,33 @@ def calls(folder):
             "span": "40 us",
             "navigation_shape": (40, 18),
         },
+    }
+
+
+def _of_files(folder, path):
+    """What functions on counted files and on their metadata take."""
+    return {
         "rsciio_tpx3.to_dask": {"frame_source": _memory},
-        "convert.check": {"path": path["raw_csr"], **quiet},
-        "convert.convert": {"source": path["raw_csr"], "target": str(folder / "c.nxevent"), "overwrite": True, **quiet},
-        "raw_csr.check_file": {"filename": path["raw_csr"], **quiet},
+        "convert.check": {"path": path["raw_csr"], **_QUIET},
+        "convert.convert": {
+            "source": path["raw_csr"],
+            "target": str(folder / "c.nxevent"),
+            "overwrite": True,
+            **_QUIET,
+        },
+        "raw_csr.check_file": {"filename": path["raw_csr"], **_QUIET},
         "metadata.export.write_ro_crate": {"signal": dict, "paths": (path["raw_csr"],), "overwrite": True},
         "metadata.export.ro_crate": {"signal": dict, "files": {"a": 1}},
         "metadata.export.from_libertem": {"parameters": dict},
         "metadata.export.libertem_parameters": {"signal": dict},
         "metadata.export.known_values": {"signal": dict},
         "metadata.export.data_values": {"signal": dict},
+    }
+
+
+def _of_signals(folder, path):
+    """What functions and methods of signals take."""
+    return {
         "hyperspy_sparse.convert": {"array": _frames, "backend": "numpy"},
         "hyperspy_sparse.align_frames": {"signal": _series},
         "hyperspy_sparse.find_drift": {"signal": _series},
@@ -265,34 +307,9 @@ def calls(folder):
         "signal.rebin": {"self": _signal, "scale": (1, 1, 3, 2)},
         "signal.get_integrated_intensity": {"self": _signal, "roi": _roi},
         "signal.get_virtual_image": {"self": _signal, "rois": lambda: [_roi()]},
-        "signal.compute": {"self": _signal, **quiet},
-        "signal.to_dense": {"self": _signal, **quiet},
+        "signal.compute": {"self": _signal, **_QUIET},
+        "signal.to_dense": {"self": _signal, **_QUIET},
     }
-    given.update(_of_phases())
-    free = dict.fromkeys(
-        (f"rsciio_tpx3.{name}" for name in ("available_signals", "file_info", "find_scan_delay", "read_hits")), of_scan
-    )
-    found = {}
-    for name, function in functions.items():
-        module, _, kind = name.rpartition(".")
-        use = None
-        if kind == "file_writer":
-            target = str(folder / f"out{Path(_READ[module]).suffix}")
-            own = {"filename": target, "signal": _dictionary, "show_progressbar": False}
-        elif kind == "file_reader":
-            own, use = given.get(name, {"filename": path.get(module), "lazy": True}), _compute
-        elif name in given:
-            own = given[name]
-        else:
-            continue
-        if kind == "set_limit":
-            use = _unlimited
-        if kind == "read_hits":
-            use = _all
-        # a delay that cannot be found with this option
-        answers = (ScanSyncError,) if kind == "find_scan_delay" else ()
-        found[name] = Call(function, own, free.get(name, ()), use, answers)
-    return found
 
 
 def _all(batches):
@@ -326,6 +343,10 @@ def _phase(method, seed):
 
 def _unlimited(_):
     set_limit(None)
+
+
+_USES = {"file_reader": _compute, "read_hits": _all, "set_limit": _unlimited}
+"""What is done with the result of functions of this name."""
 
 
 def _roi():
