@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.utils.hdf5.files import identity
+from rsciio_tpx3.utils.hdf5.objects import identity
 
 if TYPE_CHECKING:
     import h5py
