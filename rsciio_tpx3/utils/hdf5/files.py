@@ -339,7 +339,12 @@ def value(dataset: h5py.Dataset, most: int = _MOST_BYTES) -> Any:
     texts = h5py.check_vlen_dtype(dataset.dtype) or h5py.check_string_dtype(dataset.dtype)
     if not shape or texts is None or dataset.size <= 1:
         return _plain(dataset[()])
-    # one by one: many references to one long text take little room in a file
+    # one by one: many references to one long text take little room in a file, and empty ones none
+    if dataset.size > _MOST_ITEMS:
+        raise LimitError(
+            f"{dataset.name} of {dataset.file.filename!r} holds {dataset.size} texts or rows; expected at most "
+            f"{_MOST_ITEMS} in a value of metadata."
+        )
     found, n_bytes = [], 0
     for place in np.ndindex(shape):
         found.append(_plain(dataset[place]))
