@@ -153,7 +153,7 @@ def find_drift(
     (x, nx), (y, ny) = ((axis.name, axis.size) for axis in signal.axes_manager.navigation_axes[:2])
     if min(ny, nx) < 8:
         raise ValueError(
-            f"Frames of {nx} x {ny} positions ({x}, {y}) are too small to find a shift: at least 8 are needed "
+            f"Frames of {nx} x {ny} positions ({x}, {y}) are too small to find a shift: expected at least 8 "
             "along each axis."
         )
     mask = _dark_field(signal) if detector is None else mask_of(signal, detector)[0]

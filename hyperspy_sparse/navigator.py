@@ -44,8 +44,8 @@ def picture(signal: BaseSignal, values: np.ndarray, holds: str = COUNTS) -> Base
 
 
 def _described(axis: Any, in_picture: bool) -> dict:
-    kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
-    return {**kept, "navigate": not in_picture}
+    described = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
+    return {**described, "navigate": not in_picture}
 
 
 def attach(signal: BaseSignal, values: np.ndarray, holds: str = COUNTS) -> None:

@@ -130,9 +130,9 @@ def run_udf(
 
     _need_sparse(signal)
     if not isinstance(udf, UDF):
-        raise TypeError(f"udf={shown(udf)}: an object of a UDF of LiberTEM is needed, such as SumUDF().")
+        raise TypeError(f"udf={shown(udf)}: expected an object of a UDF of LiberTEM, such as SumUDF().")
     if context is not None and not isinstance(context, lt.Context):
-        raise TypeError(f"context={shown(context)}: a context of LiberTEM is needed, or None for one in this process.")
+        raise TypeError(f"context={shown(context)}: expected a context of LiberTEM, or None for one in this process.")
     check_flag("progress", progress)
     roi = _checked_roi(roi, signal.data.shape[:-2])
     with contextlib.ExitStack() as stack:
@@ -338,7 +338,7 @@ def to_quantem_direct(
 def direct_arguments(
     signal: BaseSignal, across: int, aberrations: Any, rotation: Any, flip: Any, show_progressbar: bool | None
 ) -> dict:
-    """What quantem's direct ptychography is told, as plain arrays and numbers.
+    """Arguments of quantem's direct ptychography, as plain arrays and numbers.
 
     Its detector has its origin in the corner, as after ``ifftshift``; images are in the order of the mask's pixels.
     """

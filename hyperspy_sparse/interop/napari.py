@@ -120,7 +120,7 @@ def to_napari(signal: BaseSignal, viewer: Any = None, **options: Any) -> Any:
     >>> hyperspy_sparse.interop.arrays.to_napari(s, colormap="magma")  # doctest: +SKIP
     """
     if viewer is not None and not hasattr(viewer, "add_image"):
-        raise TypeError(f"viewer={shown(viewer)}: a viewer of napari is needed, or None for a new one.")
+        raise TypeError(f"viewer={shown(viewer)}: expected a viewer of napari, or None for a new one.")
     data = FrameView(signal) if has_sparse_chunks(signal) else signal.data
     axes = signal.axes_manager
     ordered = (*axes.navigation_axes[::-1], *axes.signal_axes[::-1])

@@ -49,6 +49,7 @@ def test_binary_records_of_16_and_12_bytes_are_told_apart(tmp_path, dtype):
     same(AdvacamSource(write_binary(tmp_path / "a.t3p", c, dtype)), c)
 
 
+@pytest.mark.slow
 def test_blocks_cut_anywhere_give_the_same_hits(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "_TEXT_BLOCK", 997)
     monkeypatch.setattr(records, "_BINARY_BLOCK", 23)

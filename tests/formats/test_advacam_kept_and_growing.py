@@ -263,6 +263,7 @@ def test_records_too_few_to_tell_their_length_are_said(tmp_path, n_bytes):
         load(path, follow=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [RECORD, OLD_RECORD])
 def test_records_of_16_and_12_bytes_are_told_apart_while_they_grow(tmp_path, dtype):
     for seed in range(40):

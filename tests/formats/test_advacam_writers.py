@@ -149,6 +149,7 @@ def test_a_quad_that_shows_no_neighbours_is_said_to_be_a_guess(tmp_path, caplog)
 # -- records ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [RECORD, OLD_RECORD, PADDED])
 @pytest.mark.parametrize("seed", range(5))
 def test_records_of_every_size_and_number_cut_anywhere_are_never_others(tmp_path, dtype, seed):

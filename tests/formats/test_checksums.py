@@ -26,6 +26,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_no_changed_byte_reads_as_other_counts(tmp_path, way):
     module, name, options = WAYS[way]
@@ -165,6 +166,7 @@ def _write_slowly(path, level, is_seen):
             break
 
 
+@pytest.mark.slow
 def test_two_writers_of_one_target_never_mix(tmp_path):
     path = tmp_path / "a.toml"
     raw_csr.file_writer(path, signal_dict(np.full((3, 4, 5, 6), 1, "u2")))

@@ -26,6 +26,7 @@ def values(path, **options):
     return np.asarray(file_reader(path, lazy=True, **options)[0]["data"].compute(scheduler="sync"))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 7), st.integers(1, 8)),
@@ -124,6 +125,7 @@ def nexus_complaints(path):
     return [line for line in found.splitlines() if "NX" in line or "entry" in line]
 
 
+@pytest.mark.slow
 def test_a_validator_of_nexus_finds_nothing_to_mend(tmp_path, dense):
     if find_spec("nexusformat") is None:  # not imported here: it changes how NumPy prints arrays
         pytest.skip("nexusformat is not installed")
@@ -172,6 +174,7 @@ def test_events_of_another_program_in_any_order_are_counted(tmp_path):
         values(tmp_path / "x.h5", navigation_shape=(3, 2), signal_shape=(3, 3))
 
 
+@pytest.mark.slow
 def test_a_file_is_read_in_a_fresh_process(tmp_path, dense):
     file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)))
     path = str(tmp_path / "x.nxevent")
@@ -312,6 +315,7 @@ print(int(file_reader(sys.argv[2])[0]["data"].sum().compute()))
 """
 
 
+@pytest.mark.slow
 def test_without_hdf5plugin_the_message_helps_and_gzip_works(tmp_path, dense):
     file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)))
     arguments = [sys.executable, "-c", _WITHOUT_PLUGIN, tmp_path / "x.nxevent", tmp_path / "y.nxevent"]

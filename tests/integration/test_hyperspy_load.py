@@ -48,6 +48,7 @@ def test_hyperspy_alone_finds_the_reader_and_the_class(recording, lazy):
     assert shape == [5, 7]
 
 
+@pytest.mark.slow
 def test_reader_needs_no_hyperspy(recording):
     path, _ = recording
     out = _fresh(
@@ -60,6 +61,7 @@ def test_reader_needs_no_hyperspy(recording):
     )
 
 
+@pytest.mark.slow
 def test_registering_costs_no_import_of_readers():
     out = _fresh(
         "import sys, hyperspy_sparse\n"
@@ -68,6 +70,7 @@ def test_registering_costs_no_import_of_readers():
     assert out.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_reader_is_registered_once_and_in_the_open_dialogs_list():
     out = _fresh(
         "import hyperspy.api as hs, rsciio, rsciio_tpx3\n"

@@ -283,6 +283,7 @@ def test_frames_over_time_without_edges(tmp_path):
     assert (time["name"], time["units"], time["scale"]) == ("time", "s", 1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sync=st.sampled_from(sorted(TOLD)),
@@ -306,6 +307,7 @@ def test_any_recording(tmp_path, sync, ny, nx, n_frames, layout, dwell, start, s
     _assert_equal(signal, truth)
 
 
+@pytest.mark.slow
 def test_graph_pickles_holds_no_handle_and_runs_elsewhere(tmp_path):
     path = tmp_path / "scan.tpx3"
     truth = simulate.recording(path, (6, 8), electrons_per_position=50, seed=15)

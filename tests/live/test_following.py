@@ -131,6 +131,7 @@ def _check_end(following, expected):
     assert following.counts().sum() + following.sums.outside == sum(following.hits.values()) - left_out
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_final_lines_are_those_of_the_finished_file(case, tmp_path_factory, data):

@@ -57,6 +57,7 @@ def path(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibrate", ["angle", "k"])
 def test_pyxem_finds_the_same_camera_length(path, calibrate):
     s = hs.load(path, lazy=True, metadata=KNOWN, calibrate=calibrate)

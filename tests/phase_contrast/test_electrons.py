@@ -30,6 +30,7 @@ def _dense(signal):
     return np.asarray(signal.data.compute().todense()).astype(np.int64)
 
 
+@pytest.mark.slow
 @given(mean=st.sampled_from([0.02, 0.5, 3, 40, 900]), seed=st.integers(0, 2**63 - 1), chunk=st.integers(1, 5))
 def test_halves_add_up_to_the_whole_and_do_not_depend_on_chunks(mean, seed, chunk):
     counts = np.random.default_rng(seed).poisson(mean, (*NAV, *SIG)).astype(np.uint16)
@@ -55,6 +56,7 @@ def test_counts_are_binomial_and_independent(n):
     assert abs(po.correlation(one, others)) < 5 / np.sqrt(many)
 
 
+@pytest.mark.slow
 def test_a_recording_is_split_alike_by_threads_and_processes(tmp_path):
     path = tmp_path / "scan.tpx3"
     simulate.recording(path, (9, 14), dwell_time="5 us", electrons_per_position=40, layout="single")
@@ -103,6 +105,7 @@ def test_ring_correlation_is_one_for_signal_and_none_for_noise():
         hyperspy_sparse.error_map(one, other.data)
 
 
+@pytest.mark.slow
 def test_error_map_of_a_phase_is_the_scatter_of_the_phase():
     scans = [hyperspy_sparse.data.phase_object((24, 28), electrons=100, seed=seed) for seed in range(12)]
     phases = np.array([hyperspy_sparse.phase(s).data for s in scans])
@@ -114,6 +117,7 @@ def test_error_map_of_a_phase_is_the_scatter_of_the_phase():
 # -- line by line --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 999), cuts=st.lists(st.integers(0, 35), max_size=6))
 def test_lines_add_up_to_the_whole_in_any_order(seed, cuts):
     rng = np.random.default_rng(seed)

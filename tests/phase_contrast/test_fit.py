@@ -9,6 +9,8 @@ from hyperspy_sparse.phase_contrast import fit, fit_aberrations, phase, tilted_i
 from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
 from hyperspy_sparse.phase_contrast.optics import cartesian
 
+pytestmark = pytest.mark.slow
+
 NAV, FINE = (96, 90), (0.3, 0.32)
 
 
@@ -32,7 +34,6 @@ def _scan(aberrations, rotation, flip, electrons=200, **metadata):
     return signal
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("aberrations", "rotation", "flip"),
     [
@@ -63,7 +64,6 @@ def test_defocus_and_orientation_are_found_at_200_electrons_per_position(aberrat
     assert right > 0.3 and right > po.correlation(phase(signal, "obf").data, true) + 0.1
 
 
-@pytest.mark.slow
 def test_what_is_known_chooses_between_the_twins():
     defocus = {"C10": -150.0}
     for known, sign in (({"overfocus": "10 nm"}, 1), ({"overfocus": "-10 nm"}, -1), ({"scan_rotation": "170 deg"}, 1)):

@@ -35,6 +35,7 @@ def _stack(across=16, electrons=4e5, metadata=None, **options):
     return tilted_images(signal, across, **disk)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270, 37])
 def test_known_phase_comes_back_for_every_orientation_of_scan_and_detector(rotation, flip):
@@ -69,6 +70,7 @@ def test_aberrations_are_taken_out_in_the_coordinates_of_the_scan(rotation, flip
         assert np.std(other - right) > 0.1 * np.std(true), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_parallax_moves_images_the_way_a_defocused_probe_sees_them(sign):
     step = (0.45, 0.4)
@@ -211,6 +213,7 @@ def experiments(draw):
     return images, groups, optics
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(experiments(), st.sampled_from(["ssb", "obf", "ls", "icom", "parallax"]))
 def test_each_linear_method_is_its_formula(experiment, method):
@@ -251,6 +254,7 @@ def _wigner_twin(images, groups, optics, eps):
     return np.angle(np.fft.ifft2(wave))
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(experiments())
 def test_wigner_deconvolution_is_its_formula(experiment):

@@ -157,6 +157,7 @@ def test_recordings_of_several_frames_give_the_same_as_their_dense_form(recorded
     np.testing.assert_array_equal(np.asarray(again.data), _reference(dense[1], again))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["sync", "threads", "processes"])
 def test_every_scheduler_gives_the_same(counts, scheduler):
     stack = hyperspy_sparse.tilted_images(_signal(counts, 2), 5, **DISK)

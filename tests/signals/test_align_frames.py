@@ -97,6 +97,7 @@ def _first(added, upsampling):
     return [int(np.floor((0.5 + added[:, i].max()) * upsampling)) for i in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upsampling", [1, 3])
 @pytest.mark.parametrize("field", ["common", "scan"])
 @pytest.mark.parametrize("chunks", [1, 7, NY])

@@ -47,6 +47,7 @@ def both(function, dense, **options):
         return ours, np.stack([function(frame.copy(), **options) for frame in dense])
 
 
+@pytest.mark.slow
 @quick
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @given(stacks(), st.none() | masks)
@@ -94,6 +95,7 @@ def rings(draw):
     return {"indexes": indexes, "factors": factors, "factor_slices": np.cumsum([0, *sizes])}
 
 
+@pytest.mark.slow
 @quick
 @given(stacks((np.uint8, np.float64)), rings(), st.none() | masks, st.booleans())
 def test_radial_integration(dense, options, mask, mean):
@@ -126,6 +128,7 @@ def boxes(draw):
     }
 
 
+@pytest.mark.slow
 @quick
 @given(stacks((np.uint8, np.float64)), boxes(), st.none() | masks, st.booleans())
 def test_azimuthal_integration(dense, options, mask, mean):

@@ -84,6 +84,7 @@ def test_plotting_after_a_crop_makes_a_new_navigator(sparse_signal, counts):
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_what_stays_sparse_keeps_the_class_and_the_rest_is_stock(sparse_signal):
     twin = type(sparse_signal)
     s = sparse_signal
@@ -200,6 +201,7 @@ def test_the_two_extension_files_are_the_same():
     assert root.read_text() == packaged.read_text()
 
 
+@pytest.mark.slow
 def test_importing_the_package_does_not_import_hyperspy():
     code = "import sys, hyperspy_sparse; sys.exit('hyperspy' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -180,6 +180,7 @@ def test_damaged_hit_at_a_pause_leads_nobody(write_stream, pause, beside, bit):
     assert len(pixel) >= len(times) - 1
 
 
+@pytest.mark.slow
 def test_random_damage_is_never_wrong_without_a_word(tmp_path):
     found = [
         (clocks, fault, seed, clock.run(clocks, fault, seed, tmp_path)[0])

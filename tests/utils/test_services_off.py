@@ -20,6 +20,7 @@ def test_bars_that_are_off_are_no_bars_of_tqdm():
     assert not isinstance(bar, tqdm.std.tqdm)
 
 
+@pytest.mark.slow
 @posix
 def test_no_bar_waits_for_a_lock_that_a_killed_fork_holds():
     script = """
