@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hyperspy.axes import UniformDataAxis
 
-from hyperspy_sparse import deferred as _deferred
-from hyperspy_sparse import navigator
+from hyperspy_sparse import deferred, navigator
 from hyperspy_sparse.arguments import need_signal
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 from rsciio_tpx3.frames.shared_reads import SharedFrames
@@ -51,7 +50,7 @@ def select(signal: BaseSignal, mask: Any) -> BaseSignal:
     True
     """
     need_signal(signal)
-    _deferred.read_recording(signal)
+    deferred.read_recording(signal)
     chosen = _mask(signal, mask)
     rows = np.flatnonzero(chosen)
     counts = navigator.counts_of(signal)
