@@ -209,7 +209,7 @@ def test_a_writer_does_not_remove_an_array_that_took_an_old_name(tmp_path, monke
 
 
 @pytest.mark.parametrize("part", ["indptr", "indices", "values"])
-def test_a_file_that_is_cut_or_replaced_is_told_and_kills_nobody(tmp_path, dense, part):
+def test_a_file_that_is_cut_or_replaced_is_reported_and_kills_nobody(tmp_path, dense, part):
     path = tmp_path / "a.toml"
     raw_csr.file_writer(path, signal_dict(lazy(dense)))
     array = tmp_path / f"a.{part}.raw"

@@ -149,7 +149,7 @@ def test_lines_that_are_kept_stay_small(recording, monkeypatch):
     assert len(kept._kept) == 0
 
 
-def test_lines_of_very_different_doses_are_told_apart(monkeypatch):
+def test_lines_of_very_different_doses_are_distinguished(monkeypatch):
     """The first line alone, and the first lines together, begin at the same row."""
     doses = np.array([0, 0.5, 0.5, 0.5, 9, 9])[:, None, None, None]
     counts = np.random.default_rng(2).poisson(doses, (6, 5, 3, 4)).astype(np.uint8)

@@ -199,7 +199,7 @@ def test_disorder_swapped_chunks_and_pieces_change_nothing(tmp_path):
     assert len(signal["metadata"]["General"]["original_files"]) == 5
 
 
-def test_stale_start_is_left_out_and_counted(tmp_path):
+def test_stale_start_is_excluded_and_counted(tmp_path):
     path = tmp_path / "scan.tpx3"
     truth = simulate.recording(path, (5, 7), stale_start=True, global_time="0.2 ms", electrons_per_position=30, seed=11)
     signal = _read(path, navigation_shape=(7, 5))

@@ -218,7 +218,7 @@ def test_hits_later_than_allowed_are_counted_and_added(tmp_path, monkeypatch):
     np.testing.assert_array_equal(following.counts().ravel(), expected.sums[:, 0])
 
 
-def test_a_silent_chip_is_left_out_with_a_note_and_comes_back(tmp_path):
+def test_a_silent_chip_is_excluded_with_a_note_and_comes_back(tmp_path):
     path = tmp_path / "scan.tpx3"
     simulate.recording(path, (NY, NX), electrons_per_position=60, dwell_time="40 ms", chunk_time="5 ms", seed=2)
     content = path.read_bytes()

@@ -74,7 +74,7 @@ def test_serval_4_tells_the_scan_whatever_the_case_of_its_keys():
     assert expected.items() <= told.values.items()
 
 
-def test_every_row_that_a_program_should_tell_is_told_by_its_file(tmp_path):
+def test_every_row_that_a_program_should_report_is_in_its_file(tmp_path):
     serval = [told for name in ("serval3", "serval4") for told in read_sidecar(str(SIDECARS / f"{name}.json"))]
     pixet = read_items(read_sidecars(str(SIDECARS / "adv.t3pa")), "x")
     found = {
@@ -277,7 +277,7 @@ def test_a_named_survey_and_a_dictionary(scan, tmp_path):
     assert signal["original_metadata"]["metadata_sources"]["metadata="] == {"fluffiness": 3}
 
 
-def test_a_user_s_slip_is_refused_and_a_found_file_s_left_out(scan, caplog):
+def test_a_user_s_slip_is_refused_and_a_found_file_s_excluded(scan, caplog):
     with pytest.raises(UnitError, match="metadata=: camera_length=100 has no unit"):
         load(scan, metadata={"camera_length": 100})
     scan.with_suffix(".metadata.toml").write_text('camera_length = 100\nbeam_energy = "200 keV"')

@@ -312,7 +312,7 @@ def test_what_is_missing_is_named_with_the_line_that_sets_it(scan, name, monkeyp
         hyperspy_sparse.phase(s)
 
 
-def test_a_scan_without_steps_is_told_so():
+def test_a_scan_without_steps_is_reported():
     s = hyperspy_sparse.data.phase_object((8, 9))
     for axis in s.axes_manager.navigation_axes:
         axis.units, axis.scale = "", 1.0

@@ -97,7 +97,7 @@ def test_frames_keep_their_own_triggers_however_they_pause(pauses):
 
 @pytest.mark.parametrize("told", ["dwell", "gate", "rows"])
 @pytest.mark.parametrize("pause", ["0 us", "1 ms", "1 s"])
-def test_a_burst_is_told_from_lines_by_any_one_thing_known(told, pause):
+def test_a_burst_is_distinguished_from_lines_by_any_one_thing_known(told, pause):
     for rows in (3, 17, 200):
         sync = "line-gate" if told == "gate" else "line-start"
         burst = {} if pause == "0 us" else {"frame_flyback": pause}

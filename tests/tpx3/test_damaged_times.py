@@ -72,7 +72,7 @@ def test_first_and_last_global_time_may_be_the_wrong_one(write_stream):
             assert len(toa) == len(times)
 
 
-def test_wrong_edge_is_left_out_and_counted(write_stream):
+def test_wrong_edge_is_excluded_and_counted(write_stream):
     _, words = _words(20)
     at = np.flatnonzero(words >> np.uint64(60) == 0x6)
     wrong = words.copy()
