@@ -128,6 +128,7 @@ def test_the_time_of_a_line_given_as_dwell_time_makes_no_pixel_triggers(n_frames
         build_scan(_index(make_edges(plan)), _options(plan, dwell=plan.line_pitch))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     sync=st.sampled_from(SYNCS),
@@ -148,6 +149,7 @@ def test_missing_edges_cost_their_own_line_at_most(sync, rows, n_frames, pause, 
     assert len(truth) - len(found) <= edges.missing.sum()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     sync=st.sampled_from(SYNCS),

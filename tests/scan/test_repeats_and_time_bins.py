@@ -69,6 +69,7 @@ def test_sum_of_frames_is_the_sum_over_the_frame_axis(repeated, whole, chunks):
     assert (scan["frames"], scan["frames_summed"], scan["frames_used"]) == (FRAMES, FRAMES, [0, 1, 2, 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("frames", "numbers", "first_step"),
     [([2, 0], [2, 0], (2, -2)), (slice(1, None, 2), [1, 3], (1, 2)), ("0:3", [0, 1, 2], (0, 1)), ([-1], [3], (3, 1)),
@@ -229,6 +230,7 @@ def reads(monkeypatch):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("extra", "number"), [({"time_bins": 5}, FRAMES * NY), ({"frames": "sum"}, 1)])
 def test_every_position_is_read_once_for_all_bins_and_chunks(repeated, reads, extra, number):
     _, path, options = repeated

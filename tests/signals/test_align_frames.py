@@ -31,6 +31,7 @@ def _note(signal):
     return signal.metadata.Acquisition_instrument.TEM.Scan.Drift
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", ["mean", "first", "previous"])
 def test_found_drift_is_the_true_one_within_its_error(drifting, reference):
     _, path, options = drifting
