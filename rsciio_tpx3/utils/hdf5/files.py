@@ -23,6 +23,8 @@ import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, LossError, Tpx3FormatError, format_errors
 from rsciio_tpx3.utils.files import FileStamp
+from rsciio_tpx3.utils.hdf5.chunk_index import has_hidden_chunks
+from rsciio_tpx3.utils.hdf5.objects import identity
 from rsciio_tpx3.utils.hdf5.references import StoredAttributes, check_references, limit_attribute, limit_values
 
 if TYPE_CHECKING:
@@ -228,7 +230,7 @@ def groups_of_class(
     pending = [("/", file["/"], 0)]
     while pending:
         path, group, depth = pending.pop()
-        key = _identity(group)
+        key = identity(group)
         if key in seen:
             continue
         seen.add(key)
@@ -259,14 +261,6 @@ def nexus_class(item: h5py.Group | h5py.Dataset) -> str | None:
     if isinstance(found, list) and len(found) == 1:
         found = found[0]
     return found.strip(" \0") if isinstance(found, str) else None
-
-
-def _identity(item: h5py.Group | h5py.Dataset) -> tuple[int, int]:
-    """What two paths to one object have in common."""
-    import h5py
-
-    about = h5py.h5o.get_info(item.id)
-    return about.fileno, about.addr
 
 
 # -- small values ------------------------------------------------------------------------------
@@ -328,8 +322,8 @@ def value(dataset: h5py.Dataset, most: int = _MOST_BYTES) -> Any:
     ------
     LimitError
         If it is too large.
-    Tpx3FormatError
-        If it lies in another file.
+    Tpx3FormatError, LossError
+        If it lies in another file, or some of its parts are lost.
     """
     import h5py
 
@@ -340,6 +334,8 @@ def value(dataset: h5py.Dataset, most: int = _MOST_BYTES) -> Any:
         return None
     limit_size(dataset, most)
     limit_values(dataset, most)
+    if dataset.chunks is not None and dataset.id.get_num_chunks():  # what was never set at all has its default
+        check_stored(dataset)
     texts = h5py.check_vlen_dtype(dataset.dtype) or h5py.check_string_dtype(dataset.dtype)
     if not shape or texts is None or dataset.size <= 1:
         return _plain(dataset[()])
@@ -456,7 +452,7 @@ class _Walk:
 
     def __post_init__(self) -> None:
         self.passed: list[str] = []
-        self.seen: set[tuple[int, int]] = set()
+        self.seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
 
     def visit(self, item: h5py.Group | h5py.Dataset, depth: int) -> Any:
         import h5py
@@ -465,9 +461,9 @@ class _Walk:
             found = value(item, _MOST_BYTES - self.n_bytes)
             self.n_bytes += item.size * item.dtype.itemsize if item.shape is not None else 0
             return found
-        if _identity(item) in self.seen or depth > _MOST_DEPTH:
+        if identity(item) in self.seen or depth > _MOST_DEPTH:
             raise ValueError("a group holds itself")
-        self.seen.add(_identity(item))
+        self.seen.add(identity(item))
         found = attributes(item, max(_MOST_ITEMS - self.n_items, 0))
         self.n_items += len(found)
         for name in item:
@@ -592,6 +588,11 @@ def _check_chunks(dataset: h5py.Dataset, name: str, file_size: int) -> None:
         raise LossError(
             f"{expected - count} of the {expected} parts of {name} were never written, or are lost: they would read "
             "as zeros. Copy the file again, or end the program that writes it."
+        )
+    if has_hidden_chunks(dataset):
+        raise Tpx3FormatError(
+            f"the index of the parts of {name} contradicts itself: some are not found by it, and would read as zeros. "
+            "The file is damaged; copy it again."
         )
     if masked:
         # h5py and HDF5 leave out filters of single parts only where packing makes them longer, and only by a filter
