@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import dask
 import numpy as np
 from dask.base import tokenize
+from pyxem.signals import DiffractionVectors
+from tqdm.dask import TqdmCallback
 
 from hyperspy_sparse import blocks, preferences
 from hyperspy_sparse.arguments import need_signal
@@ -132,8 +134,6 @@ def find_disks(
         dtype=object,
         meta=np.empty((0,) * n_nav, object),
     )
-    from tqdm.dask import TqdmCallback
-
     show = preferences.show_progressbar() if show_progressbar is None else show_progressbar
     with TqdmCallback() if show else nullcontext():
         return _as_vectors(signal, found.compute(), finder)
@@ -243,8 +243,6 @@ def _block(chunk: Any, finder: DiskFinder) -> np.ndarray:
 
 def _as_vectors(signal: BaseSignal, found: np.ndarray, finder: DiskFinder) -> BaseSignal:
     """pyXem's vectors of positions in pixels, as its own `from_peaks` makes them one by one."""
-    from pyxem.signals import DiffractionVectors
-
     axes = signal.axes_manager.signal_axes[::-1]
     scales = np.array([*(axis.scale for axis in axes), 1.0])
     offsets = np.array([*(axis.offset for axis in axes), 0.0])

@@ -8,7 +8,11 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from dask.base import get_scheduler
+from hyperspy.signals import Signal2D
+from tqdm.dask import TqdmCallback
 
+from hyperspy_sparse import preferences
 from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.phase_contrast.groups import make_groups
 from hyperspy_sparse.phase_contrast.optics import Known, Optics, find_optics, given_optics
@@ -226,11 +230,6 @@ def computed_images(stack: ScanImages, show_progressbar: bool | None = None) -> 
     """The images in memory, shape (groups, ny, nx)."""
     if isinstance(stack.data, np.ndarray):
         return stack.data
-    from dask.base import get_scheduler
-    from tqdm.dask import TqdmCallback
-
-    from hyperspy_sparse import preferences
-
     show = preferences.show_progressbar() if show_progressbar is None else show_progressbar
     # threads take longer to start than a single block to be read; a cluster or a choice of the user stays
     alone = {"scheduler": "synchronous"} if stack.data.npartitions == 1 and get_scheduler() is None else {}
@@ -240,8 +239,6 @@ def computed_images(stack: ScanImages, show_progressbar: bool | None = None) -> 
 
 def scan_picture(stack: ScanImages, values: np.ndarray, upsampling: int, title: str, quantity: str) -> BaseSignal:
     """A signal in memory with the scan axes of a stack as signal axes; their steps divided by `upsampling`."""
-    from hyperspy.signals import Signal2D
-
     axes = []
     for axis in stack.axes:
         kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
