@@ -39,6 +39,7 @@ MODULES = {
     "clusters": ("Hits to electrons", ["--millions", "3"], []),
     "electrons": ("How well electrons are found", [], []),
     "phase": ("Phase", ["--rounds", "2"], ["--large"]),
+    "diffraction": ("Disks and variance", ["--frames", "8", "--rounds", "1"], []),
     "repeated_scans": ("Repeated scans", ["--frames", "8"], ["--accuracy"]),
     "convert_large": ("Converting", ["{recording}"], ["{recording}"]),
     "format_sizes": ("Formats", ["8"], ["16"]),

@@ -17,7 +17,7 @@ __all__ = ["Kernel", "find_kernel", "known_kernels", "register_kernel"]
 _TABLE: dict[Callable, tuple] = {}
 
 # Ours are entered on the first question, because they import pyXem, which takes seconds.
-_BUILT_IN = ["hyperspy_sparse.kernels.center_of_mass", "hyperspy_sparse.kernels.integration"]
+_BUILT_IN = [f"hyperspy_sparse.kernels.{name}" for name in ("center_of_mass", "integration", "ring_moments")]
 
 
 class Kernel:

@@ -25,13 +25,14 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import countable
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.event_frames import EventFrames
+from rsciio_tpx3.metadata.provenance import note_analysis
 from rsciio_tpx3.utils.units import to_plain
 
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
 
 
-__all__ = ["NODE", "check_memory", "check_scan", "disk_of", "groups_of_stack", "stack_of", "tilted_images"]
+__all__ = ["NODE", "check_memory", "check_scan", "disk_of", "groups_of_stack", "stack_of", "summed", "tilted_images"]
 
 NODE = "Tilted_images"
 """Where the metadata of a stack tell about its groups."""
@@ -134,7 +135,7 @@ def disk_of(signal: BaseSignal, center: Any = None, radius: Any = None) -> Disk:
 
 def stack_of(signal: BaseSignal, groups: Groups) -> BaseSignal:
     """The lazy signal of the tilted images of these groups."""
-    data = _summed(signal, groups)
+    data = summed(signal, groups)
     nav_axes = signal.axes_manager.navigation_axes[::-1]
     described = [{"name": "group", "size": len(groups), "navigate": True}]
     for axis in nav_axes:
@@ -145,7 +146,9 @@ def stack_of(signal: BaseSignal, groups: Groups) -> BaseSignal:
     # further scan axes come first: what is left to the user is one group of one frame
     order = (*range(1, len(nav_axes) - 1), 0, len(nav_axes) - 1, len(nav_axes))
     stack = LazySignal2D(data.transpose(order), axes=[described[i] for i in order])
-    tree = signal.metadata.as_dictionary()
+    disk = groups.disk
+    settings = {"groups": len(groups), "width": groups.width, "center": [disk.x, disk.y], "radius": disk.radius}
+    tree = note_analysis(signal.metadata.as_dictionary(), "tilted images", "hyperspy_sparse", settings)
     stack.metadata.add_dictionary(
         {key: tree[key] for key in ("Acquisition_instrument", "Sample", "General") if key in tree}
     )
@@ -190,7 +193,7 @@ def groups_of_stack(stack: BaseSignal) -> Groups | None:
     return Groups(np.empty((0, 0), np.int16), y, x, pixels, row, column, float(node["width"]), disk)
 
 
-def _summed(signal: BaseSignal, groups: Groups) -> da.Array:
+def summed(signal: BaseSignal, groups: Groups) -> da.Array:
     """Dask array of shape (groups,) + nav_shape, cut along the scan."""
     data = signal.data
     dtype = _sum_type(signal)

@@ -1,11 +1,11 @@
 """Phases against a wave simulation that shares nothing with them, and each method against its formula in NumPy."""
 
+import json
 import logging
 
 import numpy as np
 import phase_object as po
 import pytest
-import scipy.fft
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -230,8 +230,7 @@ def _wigner_twin(images, groups, optics, eps):
     """The four-dimensional deconvolution on the grid of the groups, as one reads it in papers."""
     lam, (ny, nx) = optics.wavelength, images.shape[1:]
     side = 4 * (max(np.abs(groups.row).max(), np.abs(groups.column).max()) + 1)
-
-    side = scipy.fft.next_fast_len(int(side))
+    side = int(side)
     ky, kx = optics.angles(groups.y, groups.x)
     alpha, edge = optics.semi_angle * 1e-3, groups.width * optics.pixel_angle * 1e-3
     total = images.sum(dtype=float)
@@ -389,3 +388,15 @@ def test_a_stack_gives_what_the_signal_gives(scan):
     stack = tilted_images(scan)
     stack.compute()
     np.testing.assert_array_equal(phase(stack).data, phase(scan).data)
+
+
+def test_results_say_in_the_log_how_they_were_made():
+    scan = hyperspy_sparse.data.phase_object((12, 14), electrons=30)
+    stack = tilted_images(scan, across=4)
+    picture = phase(stack, "ls", aberrations={"C10": "-3 nm"}, eps=0.5)
+    log = picture.metadata.General.Processing
+    assert log.analysis_0.operation == "tilted images" and log.analysis_1.operation == "phase"
+    assert json.loads(log.analysis_0.parameters)["groups"] == len(stack.metadata.Tilted_images.y)
+    made_with = json.loads(log.analysis_1.parameters)
+    assert (made_with["method"], made_with["eps"], made_with["Aberrations"]["C10"]) == ("ls", 0.5, -3)
+    assert not scan.metadata.has_item("General.Processing.analysis_0")

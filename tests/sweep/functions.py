@@ -324,6 +324,7 @@ def _of_phases():
         "rsciio_tpx3.set_log_level": {"level": "WARNING"},
         "hyperspy_sparse.recording_summary": {"signal": _signal},
         "hyperspy_sparse.select": {"signal": _signal, "mask": lambda: np.eye(3, 4, dtype=bool)},
+        "hyperspy_sparse.find_disks": {"signal": _scan, "radius": 4},
         "hyperspy_sparse.tilted_images": {"signal": _scan, "across": 4},
         "hyperspy_sparse.phase": {"signal": _scan, "across": 4},
         "hyperspy_sparse.fit_aberrations": {"signal": _scan, "across": 4, "rotation": "0 deg", "flip": False},
