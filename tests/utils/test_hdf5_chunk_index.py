@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
 from rsciio_tpx3.utils.hdf5.chunk_index import has_hidden_chunks
 from rsciio_tpx3.utils.hdf5.files import check_stored, value
 
@@ -67,3 +67,10 @@ def test_a_small_value_of_which_a_part_is_hidden_is_refused(tmp_path):
     (tmp_path / "a.h5").write_bytes(content[:first] + struct.pack("<Q", 4096) + content[first + 8 :])
     with h5py.File(tmp_path / "a.h5") as file, pytest.raises(Tpx3FormatError, match="damaged"):
         value(file["a"])
+
+
+def test_a_million_empty_texts_are_refused_before_they_are_read(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a", (1 << 20,), h5py.string_dtype(), chunks=(1 << 16,))
+        with pytest.raises(LimitError, match="1048576 texts"):
+            value(file["a"])

@@ -11,14 +11,11 @@ Source: HDF5 file format specification 3.0, sections III.A.1 (version 1 B-trees)
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
 
 from rsciio_tpx3.utils.hdf5.references import LAYOUT, messages, read_at
-
-if TYPE_CHECKING:
-    import h5py
 
 __all__ = ["has_hidden_chunks"]
 

@@ -17,8 +17,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, LossError, Tpx3FormatError, format_errors
@@ -26,9 +27,6 @@ from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.chunk_index import has_hidden_chunks
 from rsciio_tpx3.utils.hdf5.objects import identity
 from rsciio_tpx3.utils.hdf5.references import StoredAttributes, check_references, limit_attribute, limit_values
-
-if TYPE_CHECKING:
-    import h5py
 
 __all__ = [
     "attribute",
@@ -87,8 +85,6 @@ def open_hdf5(stamp: FileStamp, expected: str) -> Iterator[h5py.File]:
     Tpx3FormatError
         For anything that the library says about the content.
     """
-    import h5py
-
     with format_errors(stamp.path, f"{expected} (HDF5)"):
         if not h5py.is_hdf5(stamp.path):
             raise Tpx3FormatError(
@@ -125,8 +121,6 @@ def find(group: h5py.Group, path: str, allow_external: bool = False, _links: int
     LossError
         If there is an object that is damaged.
     """
-    import h5py
-
     if _links > _MOST_LINKS:
         raise Tpx3FormatError(f"soft links at {path!r} of '{group.file.filename}' go round in a circle.")
     node = group.file["/"] if path.startswith("/") else group
@@ -158,8 +152,6 @@ def _link(group: h5py.Group, name: str) -> Any:
 
     h5py's own `get` opens what the link leads to, also in another file, before it tells that it is a link.
     """
-    import h5py
-
     links, stored = group.id.links, name.encode("utf-8", "surrogateescape")
     try:
         if not links.exists(stored):
@@ -223,8 +215,6 @@ def groups_of_class(
     outside : list of str
         Links into other files that were passed over, for messages.
     """
-    import h5py
-
     found, outside, seen = {}, [], set()
     # depth counts the links, so that a circle of hard links, or of files, ends
     pending = [("/", file["/"], 0)]
@@ -325,8 +315,6 @@ def value(dataset: h5py.Dataset, most: int = _MOST_BYTES) -> Any:
     Tpx3FormatError, LossError
         If it lies in another file, or some of its parts are lost.
     """
-    import h5py
-
     if dataset.external or dataset.is_virtual:
         raise Tpx3FormatError(f"{dataset.name} of {dataset.file.filename!r} lies in other files. {_ALLOW}")
     shape = dataset.shape
@@ -339,7 +327,12 @@ def value(dataset: h5py.Dataset, most: int = _MOST_BYTES) -> Any:
     texts = h5py.check_vlen_dtype(dataset.dtype) or h5py.check_string_dtype(dataset.dtype)
     if not shape or texts is None or dataset.size <= 1:
         return _plain(dataset[()])
-    # one by one: many references to one long text take little room in a file
+    # one by one: many references to one long text take little room in a file, and empty ones none
+    if dataset.size > _MOST_ITEMS:
+        raise LimitError(
+            f"{dataset.name} of {dataset.file.filename!r} holds {dataset.size} texts or rows; expected at most "
+            f"{_MOST_ITEMS} in a value of metadata."
+        )
     found, n_bytes = [], 0
     for place in np.ndindex(shape):
         found.append(_plain(dataset[place]))
@@ -361,8 +354,6 @@ def limit_size(dataset: h5py.Dataset, most: int, remedy: str = "It is too much f
 
 def _plain(found: Any) -> Any:
     """A value of h5py as Python has it."""
-    import h5py
-
     if isinstance(found, h5py.Empty):
         return None
     if isinstance(found, np.void) and found.dtype.names:
@@ -455,8 +446,6 @@ class _Walk:
         self.seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
 
     def visit(self, item: h5py.Group | h5py.Dataset, depth: int) -> Any:
-        import h5py
-
         if isinstance(item, h5py.Dataset):
             found = value(item, _MOST_BYTES - self.n_bytes)
             self.n_bytes += item.size * item.dtype.itemsize if item.shape is not None else 0
@@ -540,8 +529,6 @@ def _item_bytes(dataset: h5py.Dataset) -> int:
 
 
 def _check_chunks(dataset: h5py.Dataset, name: str, file_size: int) -> None:
-    import h5py
-
     n_bytes = math.prod(dataset.chunks) * _item_bytes(dataset)
     if n_bytes > FREE_BYTES + PROPORTION * file_size:
         raise LimitError(
@@ -602,8 +589,6 @@ def _check_chunks(dataset: h5py.Dataset, name: str, file_size: int) -> None:
 
 def _check_masks(dataset: h5py.Dataset, name: str) -> None:
     """Refuse parts that lack a filter which is not optional, among them the checksum."""
-    import h5py
-
     create = dataset.id.get_create_plist()
     required = 0
     for i in range(create.get_nfilters()):
@@ -635,8 +620,6 @@ def _check_external(dataset: h5py.Dataset, name: str, allow_external: bool) -> l
 
 
 def _check_virtual(dataset: h5py.Dataset, name: str, allow_external: bool, depth: int) -> list[FileStamp]:
-    import h5py
-
     if depth > 4:
         raise Tpx3FormatError(f"{name} is a virtual data set of virtual data sets without end.")
     covered, stamps = 0, []
@@ -672,8 +655,6 @@ def _check_virtual(dataset: h5py.Dataset, name: str, allow_external: bool, depth
 
 def _check_part(part: h5py.Dataset, source: Any, gone: Any, allow_external: bool, depth: int) -> list[FileStamp]:
     """One source of a virtual data set: that it is there, long enough, and stored."""
-    import h5py
-
     if not isinstance(part, h5py.Dataset):
         raise LossError(f"{gone}: it would read as zeros.")
     selected = source.src_space

@@ -6,18 +6,13 @@ ever where damage has made them a circle (HDF5 1.14 and 2.0).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import h5py
+import h5py
 
 __all__ = ["address", "identity"]
 
 
 def identity(item: h5py.Group | h5py.Dataset) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What two paths to one object have in common."""
-    import h5py
-
     about = h5py.h5g.get_objinfo(item.id)
     return about.fileno, about.objno
 

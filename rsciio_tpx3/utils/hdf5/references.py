@@ -14,16 +14,14 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.utils.hdf5.dense import ATTRIBUTE_INFO, blocks
 from rsciio_tpx3.utils.hdf5.objects import address
-
-if TYPE_CHECKING:
-    import h5py
 
 __all__ = [
     "LAYOUT",
@@ -53,8 +51,6 @@ def has_references(kind: h5py.h5t.TypeID) -> bool:
     ----------
     kind : h5py.h5t.TypeID
     """
-    import h5py
-
     kinds = h5py.h5t
     found = kind.get_class()
     if found == kinds.STRING:
@@ -186,8 +182,6 @@ def _check_kinds(kind: h5py.h5t.TypeID, where: object) -> None:
     HDF5 (2.0 and before) does not look, and ends the process at the first value: it calls what it has for rows or
     texts, which for these is nothing.
     """
-    import h5py
-
     kinds = h5py.h5t
     found = kind.get_class()
     if found == kinds.VLEN:
@@ -214,8 +208,6 @@ class _Where:
 
 def _stored_size(kind: h5py.h5t.TypeID) -> int:
     """Bytes of a value in the file; `get_size` tells those in memory, where a reference is a pointer."""
-    import h5py
-
     kinds = h5py.h5t
     if not has_references(kind):
         return kind.get_size()
@@ -229,8 +221,6 @@ def _stored_size(kind: h5py.h5t.TypeID) -> int:
 
 def _places(kind: h5py.h5t.TypeID, where: _Where, at: int = 0) -> Iterator[tuple[int, int]]:
     """Where in a record its references are, and how many bytes an item of each takes (1 for a letter of a text)."""
-    import h5py
-
     kinds = h5py.h5t
     if not has_references(kind):
         return
@@ -378,8 +368,6 @@ def _parts(dataset: h5py.Dataset) -> Iterator[bytes]:
 
 def _unpacked(dataset: h5py.Dataset, chunk: Any) -> bytes | None:
     """A part as it was before it was packed; None for filters that are not known here."""
-    import h5py
-
     create, width = dataset.id.get_create_plist(), _stored_size(dataset.id.get_type())
     size = math.prod(dataset.chunks) * width
     _, content = dataset.id.read_direct_chunk(chunk.chunk_offset)
