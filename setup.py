@@ -1,7 +1,7 @@
-"""What pyproject.toml cannot say: the description for the package index, which does not know the folders of this repository.
+"""What pyproject.toml cannot say: the description for the package index, which has no folders beside it.
 
-There a link to ``docs/guide/load.md`` or a picture of ``docs/images`` leads nowhere. They become addresses below the
-address ``Source`` of ``[project.urls]`` in pyproject.toml; as long as that has none, links become their words, and pictures go.
+There a link to ``docs/guide/load.md`` or a picture of ``docs/images`` leads nowhere. They become addresses below
+``Source`` of ``[project.urls]`` in pyproject.toml; as long as there is none, links become their words, and pictures go.
 """
 
 import re
