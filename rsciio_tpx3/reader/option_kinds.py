@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rsciio_tpx3.corrections.options import with_paths as changed_corrections
-from rsciio_tpx3.metadata.calibration import check_choice
+from rsciio_tpx3.metadata.scales import check_choice
 from rsciio_tpx3.metadata.validation import check as check_quantity
 from rsciio_tpx3.scan.repeats import frame_choice
 from rsciio_tpx3.utils.checks import MOST, is_integer, readable, refused
