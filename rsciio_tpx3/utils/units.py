@@ -175,7 +175,7 @@ def to_ticks(value: Any, name: str = "time", example: str = "0.5 us", allow_nega
         raise UnitError(f"{name}={shown(value)} must be longer than zero. Write for example {example!r}.")
     if abs(ticks) > _LONGEST_TIME * TICKS_PER_SECOND:
         raise UnitError(
-            f"{name}={shown(value)} is longer than any recording: less than 30 years is expected. Write for example "
+            f"{name}={shown(value)} is longer than any recording: expected less than 30 years. Write for example "
             f"{example!r}."
         )
     if 0 < ticks < _SHORTEST_TIME and not allow_negative:
@@ -194,7 +194,7 @@ def _seconds(value: Any, name: str, example: str) -> Fraction:
         )
     number, error, found = _split(value, "s", name, example, None)
     if error is not None:
-        raise UnitError(f"{name}={shown(value)}: a time without an error is expected. Write for example {example!r}.")
+        raise UnitError(f"{name}={shown(value)}: expected a time without an error. Write for example {example!r}.")
     try:
         unit = parse_unit(found)
         if not _same_dimension(found, "s"):
@@ -254,7 +254,7 @@ def to_plain(
         raise UnitError(f"{name}={shown(value)} is not a finite number of sensible size.{_hint(example)}") from None
     except UnitError as problem:
         raise UnitError(
-            f"{name}={shown(value)}: {_WHAT.get(unit, unit)} is expected, {problem}. Write for example {example!r}."
+            f"{name}={shown(value)}: expected {_WHAT.get(unit, unit)}, {problem}. Write for example {example!r}."
         ) from None
 
 
