@@ -18,7 +18,8 @@ from rsciio_tpx3.metadata.axis_history import detector_pixels
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.user_input import add_moment, read_tree
 from rsciio_tpx3.metadata.values import SourceValues
-from rsciio_tpx3.utils.hdf5.files import find, nexus_class
+from rsciio_tpx3.utils.hdf5.contents import nexus_class
+from rsciio_tpx3.utils.hdf5.files import find
 from rsciio_tpx3.utils.hdf5.values import attribute, value
 from rsciio_tpx3.utils.units import convert
 

@@ -1,7 +1,7 @@
 """HDF5 files that came from somewhere: opening one, and finding what is in it without following what leads elsewhere.
 
-Small values are read in `rsciio_tpx3.utils.hdf5.values`, and whether all that a data set declares is stored is asked in
-`rsciio_tpx3.utils.hdf5.storage`.
+Above it are: whether all that a data set declares is stored (`rsciio_tpx3.utils.hdf5.storage`), small values
+(`values`), and walks through all of a file (`contents`).
 
 Source: HDF5 file format specification 3.0 (links); h5py's low-level interface.
 """
@@ -12,21 +12,24 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import h5py
 
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError, format_errors
 from rsciio_tpx3.utils.files import FileStamp
-from rsciio_tpx3.utils.hdf5.values import MOST_BYTES, MOST_ITEMS, OTHER_FILES, attribute, attributes, value
 
-__all__ = ["find", "groups_of_class", "identity", "nexus_class", "open_hdf5", "tree"]
+__all__ = ["OTHER_FILES", "find", "link_of", "open_hdf5", "text"]
 
 _logger = logging.getLogger(__name__)
 
+OTHER_FILES = (
+    "Files are not followed out of the one that was opened, since a file from elsewhere could show any of yours as "
+    "counts. Pass allow_external=True where they lie apart on purpose."
+)
+"""The end of messages on what lies in other files."""
+
 _MOST_LINKS = 32  # soft links that lead to soft links: more are a loop
-_MOST_DEPTH = 64  # groups in groups, and virtual data sets of virtual data sets
 
 
 @contextmanager
@@ -89,7 +92,7 @@ def find(group: h5py.Group, path: str, allow_external: bool = False, _links: int
             continue
         if not isinstance(node, h5py.Group):
             return None
-        link = _link(node, part)
+        link = link_of(node, part)
         if link is None:
             return None
         if isinstance(link, h5py.SoftLink):
@@ -107,7 +110,7 @@ def find(group: h5py.Group, path: str, allow_external: bool = False, _links: int
 # or the numbers of the pixels, must not vanish so
 
 
-def _link(group: h5py.Group, name: str) -> Any:
+def link_of(group: h5py.Group, name: str) -> Any:
     """A link as h5py has it, or None where a group has none.
 
     h5py's own `get` opens what the link leads to, also in another file, before it tells that it is a link.
@@ -155,129 +158,6 @@ def _linked(group: h5py.Group, name: str, link: Any, allow_external: bool) -> An
         ) from error
 
 
-def groups_of_class(
-    file: h5py.Group, kind: str, allow_external: bool = False
-) -> tuple[dict[str, h5py.Group], list[str]]:
-    """Groups with an attribute ``NX_class``, each once, wherever they lie.
-
-    Parameters
-    ----------
-    file : h5py.Group
-    kind : str
-        Value of ``NX_class``.
-    allow_external : bool
-        Whether groups in other files count too.
-
-    Returns
-    -------
-    found : dict of str to h5py.Group
-        By the path that leads there.
-    outside : list of str
-        Links into other files that were passed over, for messages.
-    """
-    found, outside, seen = {}, [], set()
-    # depth counts the links, so that a circle of hard links, or of files, ends
-    pending = [("/", file["/"], 0)]
-    while pending:
-        path, group, depth = pending.pop()
-        key = identity(group)
-        if key in seen:
-            continue
-        seen.add(key)
-        if nexus_class(group) == kind:
-            found[path] = group
-        for name in sorted(group, reverse=True):
-            link, below = _link(group, name), f"{path.rstrip('/')}/{name}"
-            if link is None or isinstance(link, h5py.SoftLink) or depth >= _MOST_DEPTH:
-                continue  # its end is reached without it, or not at all
-            if isinstance(link, h5py.ExternalLink):
-                if not allow_external:
-                    outside.append(f"{below} -> {link.filename}")
-                    continue
-                item = group.get(name)
-            else:
-                below_is = group.get(name, getclass=True)
-                if below_is is None:
-                    _logger.warning(f"{below} of {file.file.filename!r} cannot be opened and is passed over: damage.")
-                item = below_is is h5py.Group and group.get(name)
-            if isinstance(item, h5py.Group):
-                pending.append((below, item, depth + 1))
-    return found, outside
-
-
-def nexus_class(item: h5py.Group | h5py.Dataset) -> str | None:
-    """The NeXus class of a group, however its text was written: padded, as bytes, or as a list of one; or None."""
-    found = attribute(item, "NX_class")
-    if isinstance(found, list) and len(found) == 1:
-        found = found[0]
-    return found.strip(" \0") if isinstance(found, str) else None
-
-
-def identity(item: h5py.Group | h5py.Dataset) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What two paths to one object have in common.
-
-    Not of `h5py.h5o.get_info`, which measures the tree of a group as well: it follows the links between neighbours, and
-    goes round for ever where damage has made them a circle (HDF5 1.14).
-    """
-    about = h5py.h5g.get_objinfo(item.id)
-    return about.fileno, about.objno
-
-
-def tree(item: h5py.Group | h5py.Dataset, allow_external: bool = False) -> dict:
-    """Groups, values and attributes below an object as nested dictionaries; what cannot be understood is excluded.
-
-    Metadata must never keep anybody from the data, so one warning names what was passed over.
-
-    Parameters
-    ----------
-    item : h5py.Group or h5py.Dataset
-    allow_external : bool
-
-    Returns
-    -------
-    object
-        A dictionary for a group; a plain value for a data set.
-    """
-    state = _Walk(allow_external)
-    found = state.visit(item, 0)
-    if state.passed:
-        names = ", ".join(state.passed[:5]) + (", ..." if len(state.passed) > 5 else "")
-        _logger.warning(f"{len(state.passed)} entries below {item.name} cannot be read and are excluded: {names}.")
-    return found
-
-
-@dataclass
-class _Walk:
-    """How far a walk through metadata has come."""
-
-    allow_external: bool
-    n_items: int = 0
-    n_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        self.passed: list[str] = []
-        self.seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
-
-    def visit(self, item: h5py.Group | h5py.Dataset, depth: int) -> Any:
-        if isinstance(item, h5py.Dataset):
-            found = value(item, MOST_BYTES - self.n_bytes)
-            self.n_bytes += item.size * item.dtype.itemsize if item.shape is not None else 0
-            return found
-        if identity(item) in self.seen or depth > _MOST_DEPTH:
-            raise ValueError("a group holds itself")
-        self.seen.add(identity(item))
-        found = attributes(item, max(MOST_ITEMS - self.n_items, 0))
-        self.n_items += len(found)
-        for name in item:
-            self.n_items += 1
-            if self.n_items > MOST_ITEMS:
-                self.passed.append(f"{item.name}/{name} and what follows")
-                break
-            try:
-                below = find(item, name, self.allow_external)
-                if below is None:
-                    raise ValueError("a link to nothing")
-                found[name] = self.visit(below, depth + 1)
-            except Exception as error:  # as for attributes
-                self.passed.append(f"{item.name.rstrip('/')}/{name} ({' '.join(str(error).split())[:100]})")
-        return found
+def text(found: Any) -> Any:
+    """Bytes as text; the rest as it is."""
+    return found.decode("utf-8", "replace") if isinstance(found, bytes) else found

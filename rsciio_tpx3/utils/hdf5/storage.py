@@ -16,9 +16,9 @@ import h5py
 
 from rsciio_tpx3.exceptions import LimitError, LossError, Tpx3FormatError
 from rsciio_tpx3.utils.files import FileStamp
-from rsciio_tpx3.utils.hdf5.files import find
+from rsciio_tpx3.utils.hdf5.chunk_index import has_hidden_chunks
+from rsciio_tpx3.utils.hdf5.files import OTHER_FILES, find, text
 from rsciio_tpx3.utils.hdf5.references import check_references
-from rsciio_tpx3.utils.hdf5.values import OTHER_FILES, text
 
 __all__ = ["FREE_BYTES", "PROPORTION", "check_stored"]
 
@@ -131,6 +131,11 @@ def _check_chunks(dataset: h5py.Dataset, name: str, file_size: int) -> None:
         raise LossError(
             f"{expected - count} of the {expected} parts of {name} were never written, or are lost: they would read "
             "as zeros. Copy the file again, or end the program that writes it."
+        )
+    if has_hidden_chunks(dataset):
+        raise Tpx3FormatError(
+            f"the index of the parts of {name} contradicts itself: some are not found by it, and would read as zeros. "
+            "The file is damaged; copy it again."
         )
     if masked:
         # h5py and HDF5 leave out filters of single parts only where packing makes them longer, and only by a filter

@@ -14,16 +14,16 @@ import h5py
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
+from rsciio_tpx3.utils.hdf5.files import OTHER_FILES, text
 from rsciio_tpx3.utils.hdf5.references import StoredAttributes, limit_attribute, limit_values
+from rsciio_tpx3.utils.hdf5.storage import check_stored
 
 __all__ = [
-    "OTHER_FILES",
     "MOST_BYTES",
     "MOST_ITEMS",
     "attribute",
     "attributes",
     "limit_size",
-    "text",
     "value",
     "whole",
     "whole_numbers",
@@ -38,17 +38,6 @@ MOST_ITEMS = 10_000
 """Values of metadata in one file."""
 
 _MOST_ATTRIBUTE = 1 << 20
-
-OTHER_FILES = (
-    "Files are not followed out of the one that was opened, since a file from elsewhere could show any of yours as "
-    "counts. Pass allow_external=True where they lie apart on purpose."
-)
-"""The end of messages on what lies in other files."""
-
-
-def text(found: Any) -> Any:
-    """Bytes as text; the rest as it is."""
-    return found.decode("utf-8", "replace") if isinstance(found, bytes) else found
 
 
 def attribute(item: h5py.Group | h5py.Dataset, name: str, stored: StoredAttributes | None = None) -> Any:
@@ -102,8 +91,8 @@ def value(dataset: h5py.Dataset, most: int = MOST_BYTES) -> Any:
     ------
     LimitError
         If it is too large.
-    Tpx3FormatError
-        If it lies in another file.
+    Tpx3FormatError, LossError
+        If it lies in another file, or some of its parts are lost.
     """
     if dataset.external or dataset.is_virtual:
         raise Tpx3FormatError(f"{dataset.name} of {dataset.file.filename!r} lies in other files. {OTHER_FILES}")
@@ -112,10 +101,17 @@ def value(dataset: h5py.Dataset, most: int = MOST_BYTES) -> Any:
         return None
     limit_size(dataset, most)
     limit_values(dataset, most)
+    if dataset.chunks is not None and dataset.id.get_num_chunks():  # what was never set at all has its default
+        check_stored(dataset)
     texts = h5py.check_vlen_dtype(dataset.dtype) or h5py.check_string_dtype(dataset.dtype)
     if not shape or texts is None or dataset.size <= 1:
         return _plain(dataset[()])
-    # one by one: many references to one long text take little room in a file
+    # one by one: many references to one long text take little room in a file, and empty ones none
+    if dataset.size > MOST_ITEMS:
+        raise LimitError(
+            f"{dataset.name} of {dataset.file.filename!r} holds {dataset.size} texts or rows; expected at most "
+            f"{MOST_ITEMS} in a value of metadata."
+        )
     found, n_bytes = [], 0
     for place in np.ndindex(shape):
         found.append(_plain(dataset[place]))
