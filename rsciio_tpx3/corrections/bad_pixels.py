@@ -155,7 +155,7 @@ def read_mask(user_input: Any, layout: Layout) -> np.ndarray:
     mask = mask_array(user_input)
     if mask.shape != tuple(layout.sig_shape):
         raise ValueError(
-            f"corrections: mask has shape {mask.shape}; expected that of the detector, (y, x) = "
+            f"corrections: mask has shape {mask.shape}; expected the detector's (y, x) = "
             f"{tuple(layout.sig_shape)}, True where a pixel is excluded."
         )
     return mask
