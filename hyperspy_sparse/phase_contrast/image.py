@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hyperspy_sparse.phase_contrast.groups import Groups
 
 
-__all__ = ["computed_images", "phase", "scan_picture", "stack_and_optics"]
+__all__ = ["check_settings", "computed_images", "phase", "scan_picture", "stack_and_optics"]
 
 _logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def phase(
     >>> hyperspy_sparse.phase(s, method="ssb")
     <Signal2D, title: Phase (single side band), dimensions: (|44, 36)>
     """
-    _check(method, upsampling, eps)
+    check_settings(method, upsampling, eps)
     check_flag("show_progressbar", show_progressbar)
     stack, groups, optics = stack_and_optics(
         signal, f"phase(method={method!r})", across, center, radius, aberrations, rotation, flip
@@ -145,7 +145,8 @@ def phase(
     return picture
 
 
-def _check(method: Any, upsampling: Any, eps: Any) -> None:
+def check_settings(method: Any, upsampling: Any, eps: Any) -> None:
+    """Refuse settings of `phase` that are not valid."""
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method={shown(method)} is not valid: must be one of {', '.join(map(repr, METHODS))}.")
     if not is_whole(upsampling, 1, 64):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import threading
@@ -29,6 +30,7 @@ _logger = logging.getLogger(__name__)
 
 _LOOK = 0.02  # s between looks at a file that has not grown
 _RATE_OVER = 0.5  # s
+_SHARE = 3  # times as long as it took to make, a view waits until it is made again
 
 
 class View:
@@ -44,16 +46,33 @@ class View:
 
     def __init__(self, make: Callable[[Following], np.ndarray]) -> None:
         self._make = make
+        self._due = 0.0
         self.array: np.ndarray | None = None
         self.version = 0
 
-    def renew(self, following: Following) -> None:
-        """Make the array of what is there now."""
+    def renew(self, following: Following, now: bool = True) -> bool:
+        """Make the array of what is there; one that takes long is made more seldom, unless it must be `now`.
+
+        Returns
+        -------
+        bool
+            False where it is to be made later.
+        """
+        begin = time.monotonic()
+        if self._due == math.inf or (not now and begin < self._due):
+            return self._due == math.inf
         try:
             self.array = self._make(following)
-        except ScanSyncError:
-            return
-        self.version += 1
+            self.version += 1
+        except ScanSyncError:  # nothing has come that could be shown
+            pass
+        except Exception as error:  # of somebody else's code, which must not end what others see
+            self._due = math.inf
+            _logger.exception(f"a view is not made any more, since that failed: {error!r}")
+            return True
+        end = time.monotonic()
+        self._due = end + _SHARE * (end - begin)
+        return True
 
 
 class Session(Worker):
@@ -174,6 +193,11 @@ class Session(Worker):
         self._plugged.append(accumulator)
         self._do(lambda: self.following.plug(accumulator))
 
+    def unplug(self, accumulator: RowAccumulator) -> None:
+        """Hand no more lines to an accumulator."""
+        self._plugged = [plugged for plugged in self._plugged if plugged is not accumulator]
+        self._do(lambda: self.following.unplug(accumulator))
+
     def _do(self, request: Callable[[], object]) -> None:
         """Have something done between two steps, by the thread that follows; or now, where it does not run."""
         with self._lock:
@@ -210,7 +234,7 @@ class Session(Worker):
     # -- the thread ------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        shown = 0.0
+        shown, stale = 0.0, False
         try:
             if self.recorder is not None:
                 warm_up()
@@ -218,9 +242,9 @@ class Session(Worker):
                 changed = self._answer()
                 ended = self._ended()
                 changed |= self._step(ended)
-                now = time.monotonic()
-                if (changed and now - shown >= self._every) or ended:
-                    self._show()
+                now, stale = time.monotonic(), stale or changed
+                if ended or (stale and now - shown >= self._every):
+                    stale = not self._show(ended)
                     shown = now
                 if ended and not self._next_file():
                     break
@@ -228,8 +252,8 @@ class Session(Worker):
                     time.sleep(_LOOK)
         finally:
             with self._lock:
-                self._answer()
-                self._show()
+                if self._answer():
+                    self._show()
                 self._done.set()
 
     def _answer(self) -> bool:
@@ -272,9 +296,9 @@ class Session(Worker):
         self.error = error
         _logger.error(f"{error}\n    Nothing more is drawn; the recording goes on.")
 
-    def _show(self) -> None:
-        for view in self.views:
-            view.renew(self.following)
+    def _show(self, now: bool = True) -> bool:
+        """Renew the views; whether all of them show what is there."""
+        return all([view.renew(self.following, now) for view in self.views])
 
     def _note_rates(self) -> None:
         now, (then, before) = time.monotonic(), self._rate_from
@@ -299,6 +323,7 @@ class Session(Worker):
         for mask in self._masks:
             self.following.add_detector(mask)
         for accumulator in self._plugged:
+            getattr(accumulator, "clear", _nothing)()
             self.following.plug(accumulator)
         return True
 
@@ -307,3 +332,7 @@ class Session(Worker):
         """Whether the last file ends where the sender ended, with a whole chunk, and has no damage that was seen."""
         ended = all(one.state == ENDED for one in self.recorded[self._files : self._files + 1])
         return ended and self.error is None and not self.following.cut
+
+
+def _nothing() -> None:
+    pass

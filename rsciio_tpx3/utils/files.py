@@ -149,7 +149,7 @@ class FileStamp:
         if not os.path.exists(self.path):
             raise Tpx3FormatError(f"{self.path!r} was removed or replaced after it was opened. Load it again.")
         with open(self.path, "rb", buffering=0) as file:
-            if not self._is(os.fstat(file.fileno()), file):
+            if not self.fits(file):
                 raise Tpx3FormatError(
                     f"{self.path!r} was changed after it was opened ({self.size} bytes then). Load it again."
                 )
