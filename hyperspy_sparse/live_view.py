@@ -56,10 +56,11 @@ def live(
     ----------
     source : str or Path
         ``tcp://host:port`` of a detector's server that listens (Serval's destination ``tcp://listen@host:port``), or
-        ``tcp://connect@host:port`` where we listen and the server connects. Or a ``.tpx3`` file that somebody else
-        writes.
+        ``tcp://connect@host:port`` where we listen and the server connects. ``csr://host:port`` of a sender of
+        counted frames, such as Accos. Or a ``.tpx3`` file that somebody else writes.
     record : str or Path
-        The file to record to; needed with an address. A second measurement gets ``name_1``.
+        The file to record to; needed with an address. A second measurement gets ``name_1``. Frames go to a raw_csr
+        data set, of which this is the TOML; each scan is a measurement.
     navigation_shape : tuple of int
         Scan positions (x, y) of one frame.
     measurements : int or None
@@ -142,12 +143,15 @@ class Live:
             source, record, measurements=measurements, wait=wait, overwrite=overwrite, every=every / 2, **options
         )
         self._load_options = {name: value for name, value in options.items() if name != "disorder"}
-        self._shape = tuple(int(n) for n in navigation_shape[::-1])
+        self._shape = int(navigation_shape[1]), int(navigation_shape[0])
         self._shown: list[_Shown] = []
         self._every, self._drawn_at = every, 0.0
         self._serval = Serval(serval) if isinstance(serval, str) else serval
-        if self._serval is not None and self.session.recorder is None:
-            raise ValueError("serval= has no meaning where a file is followed: give an address to record from.")
+        if self._serval is not None and (self.session.recorder is None or self.session.of_frames):
+            raise ValueError(
+                "serval= has no meaning where a file is followed, or frames are received: give an address "
+                "(tcp://) to record from."
+            )
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -430,9 +434,9 @@ class Live:
 
     @property
     def _known_shape(self) -> tuple[int, int] | None:
-        following = self.session.following
-        if following.layout is not None:
-            return following.layout.sig_shape
+        known = self.session.following.sig_shape
+        if known is not None or self.session.of_frames:
+            return known
         options = self._load_options
         if options.get("layout") is None:
             return None
@@ -456,6 +460,8 @@ class Live:
         """The recording so far as the usual lazy sparse signal; after the end, what `hyperspy.api.load` gives."""
         import hyperspy.api as hs
 
+        if self.session.of_frames:
+            return hs.load(self.session.path, lazy=True)
         options = dict(self._load_options, lazy=True)
         if not self.session.finished:
             options["follow"] = True
@@ -529,6 +535,7 @@ class _Shown:
 def _give_way() -> None:
     """Let windows answer to the mouse and redraw; without windows, let time pass."""
     plt = sys.modules.get("matplotlib.pyplot")
-    for number in plt.get_fignums() if plt is not None else ():
-        plt.figure(number).canvas.flush_events()
+    if plt is not None:
+        for number in plt.get_fignums():
+            plt.figure(number).canvas.flush_events()
     time.sleep(_PAUSE)

@@ -148,7 +148,7 @@ class FollowedImages:
     def _drawn_positions(self, frame: int) -> np.ndarray:
         shape = self.nav_shape
         assert shape is not None
-        return self._positions_until(self._drawn.until).reshape(shape)[frame]
+        return self._positions_until(self.drawn_until).reshape(shape)[frame]
 
     @property
     def cut(self) -> bool:

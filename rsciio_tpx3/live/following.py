@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,17 +31,13 @@ from rsciio_tpx3.tpx3.source import Tpx3Source
 from rsciio_tpx3.utils.units import to_ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rsciio_tpx3.events.geometry import Layout
     from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.live.sums import Mask
     from rsciio_tpx3.scan.scan import Scan
     from rsciio_tpx3.tpx3.files import Part
 
 __all__ = ["Following", "LineRows", "RowAccumulator"]
-
-Mask: TypeAlias = "np.ndarray | Callable[[tuple[int, int]], np.ndarray]"
-"""Pixels of a virtual detector, or what tells them once the detector is known."""
 
 _logger = logging.getLogger(__name__)
 
@@ -376,6 +372,11 @@ class Following(FollowedImages):
                 f"by the chips {self._index.chips if self._index else ()}. Pass layout and gap if these are not right."
             )
         return mask
+
+    @property
+    def sig_shape(self) -> tuple[int, int] | None:
+        """Of the detector, ``(height, width)``; None where its chips are not known yet."""
+        return None if self.layout is None else self.layout.sig_shape
 
     @property
     def notes(self) -> list[str]:

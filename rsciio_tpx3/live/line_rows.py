@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from dataclasses import replace
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventSource
     from rsciio_tpx3.scan.scan import Scan
 
-__all__ = ["Handing", "LineRows", "RowAccumulator", "complete_segments"]
+__all__ = ["Handing", "LineRows", "Plugged", "RowAccumulator", "complete_segments"]
 
 _logger = logging.getLogger(__name__)
 
@@ -49,6 +50,10 @@ class LineRows:
     def frames(self) -> CSRFrames:
         return self._read()
 
+    def undecoded(self) -> LineRows:
+        """The same rows without their frames, for those who keep them for later."""
+        return LineRows(self.start, self.stop, self.nav_shape, self._read)
+
 
 class RowAccumulator(Protocol):
     """What `Following.plug` takes: anything that adds up patterns, such as a reconstruction of the phase.
@@ -68,8 +73,8 @@ def complete_segments(scan: Scan, until: int, ended: bool) -> int:
     return min(int(np.searchsorted(scan.stop, until, "right")), len(scan.start) - STEADY)
 
 
-class Handing:
-    """One accumulator, and which lines it was handed.
+class Plugged:
+    """An accumulator of somebody else, whose failures end nothing but itself.
 
     Parameters
     ----------
@@ -78,23 +83,48 @@ class Handing:
     Attributes
     ----------
     accumulator : RowAccumulator
-    behind : bool
-        Whether there are more lines for it than it could take in one step.
+    failed : bool
     note : str
         What the user should know of it; empty where all is well.
     """
 
     def __init__(self, accumulator: RowAccumulator) -> None:
-        self.accumulator = accumulator
+        self.accumulator, self.failed, self.note = accumulator, False, ""
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Calls of the accumulator: one that fails gets no more lines."""
+        try:
+            yield
+        except Exception as error:
+            self.failed = True
+            self.note = f"{type(self.accumulator).__name__} gets no more lines, since it failed: {error!r}"
+            _logger.exception(self.note)
+
+    def end(self) -> None:
+        """Tell that nothing more will come."""
+        getattr(self.accumulator, "end", _nothing)()
+
+
+class Handing(Plugged):
+    """One accumulator, and which lines of a scan it was handed.
+
+    Attributes
+    ----------
+    behind : bool
+        Whether there are more lines for it than it could take in one step.
+    """
+
+    def __init__(self, accumulator: RowAccumulator) -> None:
+        super().__init__(accumulator)
         self.behind = True
         self._scan: Scan | None = None
         self._until = NEVER  # lines that begin before were handed out
-        self._differs = self._failed = False
-        self.note = ""
+        self._differs = False
 
     def begin_again(self) -> None:
         """What was handed out is no longer so."""
-        if self._scan is None or self._failed:
+        if self._scan is None or self.failed:
             return
         self._scan, self._until, self._differs = None, NEVER, False
         clear = getattr(self.accumulator, "clear", None)
@@ -121,24 +151,20 @@ class Handing:
         source_from : callable
             Gives a source of all hits from a time on.
         """
-        if self._failed:
+        self.behind = False
+        if self.failed:
             return
         if self._scan is not None and not self._differs:
             self._differs = difference(self._scan, scan, self._until) is not None
-        if ended and self._differs:
-            self.begin_again()
-        try:
+        with self.guarded():
+            if ended and self._differs:
+                self.begin_again()
             self._hand_out(scan, stop, ended, source_from)
             if ended:
-                getattr(self.accumulator, "end", _nothing)()
-        except Exception as error:  # of somebody else's code, which must not end what is drawn for others
-            self._failed, self.behind = True, False
-            self.note = f"{type(self.accumulator).__name__} gets no more lines, since it failed: {error!r}"
-            _logger.exception(self.note)
+                self.end()
 
     def _hand_out(self, scan: Scan, stop: int, ended: bool, source_from: Callable[[int], EventSource]) -> None:
         first = int(np.searchsorted(scan.start, self._until))
-        self.behind = False
         if first >= stop:
             return
         begin, source = time.monotonic(), source_from(int(scan.start[first]))

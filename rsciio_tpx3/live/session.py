@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.exceptions import ConflictError, FormatError, ScanSyncError
+from rsciio_tpx3.live.csr_recorder import CsrRecorder
 from rsciio_tpx3.live.following import Following
+from rsciio_tpx3.live.following_rows import FollowingRows
 from rsciio_tpx3.live.recorder import ENDED, Recorded, Recorder
 from rsciio_tpx3.live.warm_up import warm_up
 from rsciio_tpx3.live.worker import Worker
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from rsciio_tpx3.live.following import Mask, RowAccumulator
+    from rsciio_tpx3.live.following import RowAccumulator
+    from rsciio_tpx3.live.sums import Mask
 
 __all__ = ["Session", "View"]
 
@@ -44,13 +47,13 @@ class View:
         Counts them.
     """
 
-    def __init__(self, make: Callable[[Following], np.ndarray]) -> None:
+    def __init__(self, make: Callable[[Any], np.ndarray]) -> None:
         self._make = make
         self._due = 0.0
         self.array: np.ndarray | None = None
         self.version = 0
 
-    def renew(self, following: Following, now: bool = True) -> bool:
+    def renew(self, following: Following | FollowingRows, now: bool = True) -> bool:
         """Make the array of what is there; one that takes long is made more seldom, unless it must be `now`.
 
         Returns
@@ -92,12 +95,14 @@ class Session(Worker):
     every : float
         Seconds between two versions of a view.
     **options
-        Of `Following`.
+        Of `Following`; of a stream or a data set of frames ``navigation_shape`` alone.
 
     Attributes
     ----------
-    following : Following
+    following : Following or FollowingRows
         Of the last measurement.
+    of_frames : bool
+        Whether frames come, and not hits.
     recorder : Recorder or None
     error : Exception or None
         Why following ended early; recording goes on.
@@ -130,10 +135,19 @@ class Session(Worker):
             )
         if address:
             assert record is not None
-            self.recorder = Recorder(str(source), record, measurements=measurements, wait=wait, overwrite=overwrite)
+            of_frames = str(source).startswith("csr:")
+            make = CsrRecorder if of_frames else Recorder
+            self.recorder = make(str(source), record, measurements=measurements, wait=wait, overwrite=overwrite)
         self._path = Path(source if record is None else record).absolute()
+        self.of_frames = isinstance(self.recorder, CsrRecorder) or self._path.suffix.lower() == ".toml"
+        if self.of_frames and self._path.suffix.lower() != ".toml":
+            raise ValueError(
+                f"record={os.fspath(self._path.name)!r}: frames are recorded as a raw_csr data set. Give its TOML a "
+                f"name such as {self._path.with_suffix('.toml').name!r}."
+            )
+        self._follow: Any = FollowingRows if self.of_frames else Following
         self._options, self._every = options, every
-        self.following = Following(self._path, **options)
+        self.following: Following | FollowingRows = self._follow(self._path, **options)
         self._files = 0
         self.error: Exception | None = None
         self.views: list[View] = []
@@ -169,7 +183,7 @@ class Session(Worker):
 
     # -- what is wanted --------------------------------------------------------------------------------
 
-    def view(self, make: Callable[[Following], np.ndarray]) -> View:
+    def view(self, make: Callable[[Any], np.ndarray]) -> View:
         """Have an array made after each step."""
         view = View(make)
         self.views.append(view)
@@ -236,7 +250,7 @@ class Session(Worker):
     def _run(self) -> None:
         shown, stale = 0.0, False
         try:
-            if self.recorder is not None:
+            if self.recorder is not None and not self.of_frames:
                 warm_up()
             while True:
                 changed = self._answer()
@@ -318,7 +332,7 @@ class Session(Worker):
             self._answer()
             time.sleep(_LOOK)
         self._files += 1
-        self.following = Following(self.recorder.files[self._files].path, **self._options)
+        self.following = self._follow(self.recorder.files[self._files].path, **self._options)
         self.error = None
         for mask in self._masks:
             self.following.add_detector(mask)

@@ -5,7 +5,7 @@ All are sums over hits, in integers. So hits may come in any order, and what was
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -16,9 +16,14 @@ from rsciio_tpx3.scan.timetable import make_timetable
 from rsciio_tpx3.utils.compiled import njit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rsciio_tpx3.scan.scan import Scan
 
-__all__ = ["MOST_BYTES", "MOST_DETECTORS", "Sums"]
+__all__ = ["MOST_BYTES", "MOST_DETECTORS", "Mask", "Sums"]
+
+Mask: TypeAlias = "np.ndarray | Callable[[tuple[int, int]], np.ndarray]"
+"""Pixels of a virtual detector, or what tells them once the detector is known."""
 
 MOST_DETECTORS = 32
 MOST_BYTES = 1 << 31

@@ -257,7 +257,7 @@ class RawCsrSource(FrameSource):
         rest = self.n_rows - self.sync_offset - n_positions
         if description.unfinished and rest < 0:
             _logger.warning(
-                f"{os.path.basename(name)!r} is still being recorded, or its recording was interrupted: {self.n_rows:,} "
+                f"{os.path.basename(name)!r} is still being recorded, or that was interrupted: {self.n_rows:,} "
                 f"of {n_positions:,} positions are there, the others are blank."
             )
             rest = 0
