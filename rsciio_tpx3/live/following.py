@@ -28,6 +28,7 @@ from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.tpx3.files import open_parts
 from rsciio_tpx3.tpx3.growing import GrowingPass
 from rsciio_tpx3.tpx3.source import Tpx3Source
+from rsciio_tpx3.utils.threads import thread_count
 from rsciio_tpx3.utils.units import to_ticks
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ __all__ = ["Following", "LineRows", "RowAccumulator"]
 _logger = logging.getLogger(__name__)
 
 _REREAD_BLOCKS = 512  # 32 MiB of the file: as much may be placed anew at any time
+_BLOCKS_PER_THREAD = 64  # 4 MiB: of less, starting a thread takes longer than the work
+_MOST_THREADS = 4
 _FAR = np.iinfo(np.int64).max // 2
 _DETECTOR: dict[str, Any] = {"layout": None, "gap": 0, "orientation": "up"}
 _TAKEN = (*names_of("scan"), *_DETECTOR)
@@ -326,8 +329,9 @@ class Following(FollowedImages):
         assert self._index is not None and self.layout is not None and self.sums is not None
         source = Tpx3Source.of_blocks(self._parts, self._index, blocks, self.layout)
         first, last = self._index.hit_span
-        for hits in source.compact_windows(max(start, first), min(stop, last + 1)):
-            self.sums.add(hits, scan, sign, only)
+        cuts = _cuts(blocks, max(start, first), min(stop, last + 1))
+        parts = [source.compact_windows(begin, end) for begin, end in zip(cuts[:-1], cuts[1:])]
+        self.sums.add_all(parts, scan, sign, only)
 
     # -- virtual detectors -------------------------------------------------------------------------------
 
@@ -412,3 +416,10 @@ class Following(FollowedImages):
             handing.go_on(
                 scan, stop, ended, lambda start: Tpx3Source.of_blocks(parts, bare, self._blocks_from(start), layout)
             )
+
+
+def _cuts(blocks: np.ndarray, start: int, stop: int) -> list[int]:
+    """Times that cut a span into parts of about as many hits, one for each thread."""
+    n = min(thread_count(), _MOST_THREADS, max(len(blocks) // _BLOCKS_PER_THREAD, 1))
+    inner = np.sort(blocks["first"][np.arange(1, n) * len(blocks) // n])
+    return [start, *np.clip(inner, start, max(start, stop)).tolist(), max(start, stop)]

@@ -294,7 +294,7 @@ class RowSums(Sums):
         if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < n_pixels:
             raise FormatError(f"an entry lies outside of the detector of {n_pixels} pixels.")
         add_frames(
-            data, indices, ends, self._table[first : first + len(ends) - 1], self._labels, self._pattern,
+            data, indices, ends, self._table[first : first + len(ends) - 1], self.labels, self._pattern,
             self.sig_shape[1], -1 if only is None else only,
         )  # fmt: skip
 
