@@ -38,7 +38,11 @@ _COUNTS, _SUM_Y, _SUM_X, _DETECTORS = range(4)  # columns of the table of positi
 # recording has fewer than 2**17 hits, and a side fewer than 2**14 pixels.
 _MOST_HITS = 1 << 17
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
-_FLUSH = 1 << 31  # hits, after which counts of 32 bits are moved: the small table stays in the cache
+
+# Each pixel has one word, so that a hit needs one look into memory: bits of its detectors above, and below the hits
+# that are not in the pattern yet. The fewer bytes, the more of the table stays in the cache.
+_NARROW, _WIDE = (np.uint32, 24), (np.uint64, 32)
+_NARROW_DETECTORS = 8
 
 
 class Sums:
@@ -72,8 +76,7 @@ class Sums:
         n_pixels = sig_shape[0] * sig_shape[1]
         self.sig_shape = sig_shape
         self._refuse(n_positions, 0)
-        # above, a bit for each detector; below, hits that are not in the pattern yet: one word, one look into memory
-        self._pixels = np.zeros(n_pixels, np.uint64)
+        self._pixels, self._bits = np.zeros(n_pixels, _NARROW[0]), _NARROW[1]
         self._pattern = np.zeros(n_pixels, np.int64)
         self._n_recent = 0
         self._lock = threading.Lock()
@@ -91,12 +94,16 @@ class Sums:
     @property
     def pattern(self) -> np.ndarray:
         """Hits in each pixel, of all positions: int64, shape (height * width,)."""
-        return self._pattern + (self._pixels & _LOW).astype(np.int64)
+        return self._pattern + self._counted(self._pixels)
 
     @property
     def labels(self) -> np.ndarray:
         """A bit for each virtual detector of every pixel: uint32, shape (height * width,)."""
-        return (self._pixels >> _HALF).astype(np.uint32)
+        return (self._pixels >> self._pixels.dtype.type(self._bits)).astype(np.uint32)
+
+    def _counted(self, pixels: np.ndarray) -> np.ndarray:
+        """Hits in words of pixels."""
+        return (pixels & pixels.dtype.type((1 << self._bits) - 1)).astype(np.int64)
 
     @property
     def placed(self) -> int:
@@ -137,6 +144,9 @@ class Sums:
             raise LimitError(f"There are {MOST_DETECTORS} virtual detectors already, which are as many as can be.")
         self._refuse(self.n_positions, self.n_detectors + 1)
         self._table = np.concatenate([self._table, np.zeros((self.n_positions, 1), np.int64)], axis=1)
+        if self.n_detectors > _NARROW_DETECTORS and self._bits == _NARROW[1]:
+            labels, self._pattern = self.labels, self.pattern
+            self._pixels, self._bits, self._n_recent = labels.astype(_WIDE[0]) << _HALF, _WIDE[1], 0
         self.move_detector(self.n_detectors - 1, mask)
         return self.n_detectors - 1
 
@@ -147,16 +157,17 @@ class Sums:
             raise ValueError(
                 f"mask: expected an array of bool of shape {self.sig_shape} (y, x), got {mask.dtype} of {mask.shape}."
             )
-        bit = np.uint64(number) + _HALF
-        self._pixels &= ~(np.uint64(1) << bit)
-        self._pixels |= mask.ravel().astype(np.uint64) << bit
+        word = self._pixels.dtype.type
+        bit = word(number + self._bits)
+        self._pixels &= ~(word(1) << bit)
+        self._pixels |= mask.ravel().astype(word) << bit
         self.detector(number)[:] = 0
 
     def clear(self) -> None:
         """Begin anew, with the same detectors."""
         self._table[:] = 0
         self._pattern[:] = 0
-        self._pixels &= ~_LOW
+        self._pixels = self._uncounted()
         self.outside = self._n_recent = 0
 
     def _refuse(self, n_positions: int, n_detectors: int) -> None:
@@ -186,7 +197,7 @@ class Sums:
         """Add the hits of several parts of a recording, each part by a thread of its own; as `add`."""
         if len(scan.start) == 0:
             return
-        lanes = [_Lane(self._pixels & ~_LOW) for _ in parts]
+        lanes = [_Lane(self._uncounted()) for _ in parts]
         if sign > 0 and only is None:
             lanes[0] = _Lane(self._pixels, self._n_recent)
 
@@ -194,7 +205,7 @@ class Sums:
             for hits in parts[number]:
                 self._add_window(hits, scan, sign, only, lanes[number])
 
-        for _ in spread(work, range(len(parts)), len(parts)):
+        for _ in spread(work, list(range(len(parts))), len(parts)):
             pass
         for lane in lanes:
             if lane.pixels is self._pixels:
@@ -202,22 +213,33 @@ class Sums:
             elif only is None:
                 self._flush(lane, sign)
 
+    def _uncounted(self) -> np.ndarray:
+        """Words of pixels without hits."""
+        word = self._pixels.dtype.type
+        return self._pixels & ~word((1 << self._bits) - 1)
+
     def _add_window(self, hits: Hits | CompactHits, scan: Scan, sign: int, only: int | None, lane: _Lane) -> None:
+        most = (1 << self._bits) - 1
+        if isinstance(hits, Hits) and len(hits) > most:
+            for first in range(0, len(hits), most):
+                self._add_window(hits.take(slice(first, first + most)), scan, sign, only, lane)
+            return
+        if lane.n_hits + len(hits.pixel) > most:
+            with self._lock:
+                self._flush(lane, 0 if only is not None else sign)
+        lane.n_hits += len(hits.pixel)
         position, entries = self._entries(hits, scan, lane.pixels)
         inside = (position >= 0) & (position < self.n_positions)
         first, last = (0, self.n_detectors) if only is None else (only, only + 1)
-        lane.n_hits += len(hits.pixel)
         with self._lock:
             if only is None:
                 self.outside += sign * int((entries[~inside, 0] >> _HALF).sum())
-            if lane.n_hits >= _FLUSH and only is None:
-                self._flush(lane, sign)
             _take_apart(position, inside, entries, self._table, sign, first, last, only is None)
 
     def _flush(self, lane: _Lane, sign: int) -> None:
-        """Move counts of 32 bits to the pattern."""
-        self._pattern += sign * (lane.pixels & _LOW).astype(np.int64)
-        lane.pixels &= ~_LOW
+        """Move hits to the pattern, or away from it."""
+        self._pattern += sign * self._counted(lane.pixels)
+        lane.pixels &= ~lane.pixels.dtype.type((1 << self._bits) - 1)
         lane.n_hits = 0
 
     def _entries(self, hits: Hits | CompactHits, scan: Scan, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -237,7 +259,7 @@ class Sums:
             begin, cell, shift, position = table.begin, table.cell, table.shift, table.position
         entries = np.zeros((len(position), n_words), np.uint64)
         inside = (position >= 0) & (position < self.n_positions)
-        _add_up(when, pixel, begin, cell, shift, inside, pixels, self.sig_shape[1], entries)
+        _add_up(when, pixel, begin, cell, shift, inside, pixels, self._bits, self.sig_shape[1], entries)
         # the last interval of a timetable holds what is no hit of this stretch
         n = len(position) if table is None else len(position) - 1
         return position[:n], entries[:n]
@@ -259,6 +281,7 @@ def _add_up(
     shift: int,
     inside: np.ndarray,
     pixels: np.ndarray,
+    count_bits: int,
     width: int,
     entries: np.ndarray,
 ) -> None:
@@ -271,16 +294,17 @@ def _add_up(
         Of a `rsciio_tpx3.scan.timetable.Timetable`.
     inside : numpy.ndarray of bool, shape (n_intervals,)
         Whether an interval has a position.
-    pixels : numpy.ndarray of uint64, shape (n_pixels,)
-        Bits of detectors above, hits below.
+    pixels : numpy.ndarray of uint32 or uint64, shape (n_pixels,)
+        Bits of detectors above the hits, for which there are `count_bits`.
     width : int
         Of the detector.
     entries : numpy.ndarray of uint64, shape (n_intervals, n_words)
     """
     # unsigned places, since NumPy would count negative ones from the end; views of rows would cost more than the sums
     bits, one, one_hit = np.uint32(shift), np.uint32(1), np.uint64(1) << _HALF
-    wide, n_words = np.uint64(width), np.uint64(entries.shape[1])
+    wide, n_words, more = np.uint64(width), np.uint64(entries.shape[1]), entries.shape[1] - 2
     flat = entries.reshape(-1)
+    below = np.uint64(count_bits)
     # a product instead of a division: exact, since pixels are below 2**28
     magic = np.uint64((1 << 40) // width + 1)
     for i in range(len(when)):
@@ -290,14 +314,15 @@ def _add_up(
             k += one
         p, to = np.uint64(pixel[i]), np.uint64(k) * n_words
         y = (p * magic) >> np.uint64(40)
-        word = pixels[p]
+        word = np.uint64(pixels[p])
         pixels[p] = word + np.uint64(inside[k])
-        label = word >> _HALF
+        label = word >> below
         flat[to] += one_hit | y
         flat[to + np.uint64(1)] += ((p - y * wide) << _HALF) | (label & np.uint64(1))
-        for c in range(2, n_words):
-            pair = label >> np.uint64(2 * c - 3)
-            flat[to + np.uint64(c)] += (pair & np.uint64(1)) | ((pair & np.uint64(2)) << np.uint64(31))
+        if more > 0:  # or a loop of no turns takes as long as all the rest
+            for c in range(more):
+                pair = label >> np.uint64(2 * c + 1)
+                flat[to + np.uint64(c + 2)] += (pair & np.uint64(1)) | ((pair & np.uint64(2)) << np.uint64(31))
 
 
 @njit(nogil=True, cache=True)
