@@ -17,16 +17,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, LossError, Tpx3FormatError, format_errors
 from rsciio_tpx3.utils.files import FileStamp
+from rsciio_tpx3.utils.hdf5.chunk_index import has_hidden_chunks
+from rsciio_tpx3.utils.hdf5.objects import identity
 from rsciio_tpx3.utils.hdf5.references import StoredAttributes, check_references, limit_attribute, limit_values
-
-if TYPE_CHECKING:
-    import h5py
 
 __all__ = [
     "attribute",
@@ -85,8 +85,6 @@ def open_hdf5(stamp: FileStamp, expected: str) -> Iterator[h5py.File]:
     Tpx3FormatError
         For anything that the library says about the content.
     """
-    import h5py
-
     with format_errors(stamp.path, f"{expected} (HDF5)"):
         if not h5py.is_hdf5(stamp.path):
             raise Tpx3FormatError(
@@ -123,8 +121,6 @@ def find(group: h5py.Group, path: str, allow_external: bool = False, _links: int
     LossError
         If there is an object that is damaged.
     """
-    import h5py
-
     if _links > _MOST_LINKS:
         raise Tpx3FormatError(f"soft links at {path!r} of '{group.file.filename}' go round in a circle.")
     node = group.file["/"] if path.startswith("/") else group
@@ -156,8 +152,6 @@ def _link(group: h5py.Group, name: str) -> Any:
 
     h5py's own `get` opens what the link leads to, also in another file, before it tells that it is a link.
     """
-    import h5py
-
     links, stored = group.id.links, name.encode("utf-8", "surrogateescape")
     try:
         if not links.exists(stored):
@@ -221,14 +215,12 @@ def groups_of_class(
     outside : list of str
         Links into other files that were passed over, for messages.
     """
-    import h5py
-
     found, outside, seen = {}, [], set()
     # depth counts the links, so that a circle of hard links, or of files, ends
     pending = [("/", file["/"], 0)]
     while pending:
         path, group, depth = pending.pop()
-        key = _identity(group)
+        key = identity(group)
         if key in seen:
             continue
         seen.add(key)
@@ -259,14 +251,6 @@ def nexus_class(item: h5py.Group | h5py.Dataset) -> str | None:
     if isinstance(found, list) and len(found) == 1:
         found = found[0]
     return found.strip(" \0") if isinstance(found, str) else None
-
-
-def _identity(item: h5py.Group | h5py.Dataset) -> tuple[int, int]:
-    """What two paths to one object have in common."""
-    import h5py
-
-    about = h5py.h5o.get_info(item.id)
-    return about.fileno, about.addr
 
 
 # -- small values ------------------------------------------------------------------------------
@@ -328,11 +312,9 @@ def value(dataset: h5py.Dataset, most: int = _MOST_BYTES) -> Any:
     ------
     LimitError
         If it is too large.
-    Tpx3FormatError
-        If it lies in another file.
+    Tpx3FormatError, LossError
+        If it lies in another file, or some of its parts are lost.
     """
-    import h5py
-
     if dataset.external or dataset.is_virtual:
         raise Tpx3FormatError(f"{dataset.name} of {dataset.file.filename!r} lies in other files. {_ALLOW}")
     shape = dataset.shape
@@ -340,10 +322,17 @@ def value(dataset: h5py.Dataset, most: int = _MOST_BYTES) -> Any:
         return None
     limit_size(dataset, most)
     limit_values(dataset, most)
+    if dataset.chunks is not None and dataset.id.get_num_chunks():  # what was never set at all has its default
+        check_stored(dataset)
     texts = h5py.check_vlen_dtype(dataset.dtype) or h5py.check_string_dtype(dataset.dtype)
     if not shape or texts is None or dataset.size <= 1:
         return _plain(dataset[()])
-    # one by one: many references to one long text take little room in a file
+    # one by one: many references to one long text take little room in a file, and empty ones none
+    if dataset.size > _MOST_ITEMS:
+        raise LimitError(
+            f"{dataset.name} of {dataset.file.filename!r} holds {dataset.size} texts or rows; expected at most "
+            f"{_MOST_ITEMS} in a value of metadata."
+        )
     found, n_bytes = [], 0
     for place in np.ndindex(shape):
         found.append(_plain(dataset[place]))
@@ -365,8 +354,6 @@ def limit_size(dataset: h5py.Dataset, most: int, remedy: str = "It is too much f
 
 def _plain(found: Any) -> Any:
     """A value of h5py as Python has it."""
-    import h5py
-
     if isinstance(found, h5py.Empty):
         return None
     if isinstance(found, np.void) and found.dtype.names:
@@ -456,18 +443,16 @@ class _Walk:
 
     def __post_init__(self) -> None:
         self.passed: list[str] = []
-        self.seen: set[tuple[int, int]] = set()
+        self.seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
 
     def visit(self, item: h5py.Group | h5py.Dataset, depth: int) -> Any:
-        import h5py
-
         if isinstance(item, h5py.Dataset):
             found = value(item, _MOST_BYTES - self.n_bytes)
             self.n_bytes += item.size * item.dtype.itemsize if item.shape is not None else 0
             return found
-        if _identity(item) in self.seen or depth > _MOST_DEPTH:
+        if identity(item) in self.seen or depth > _MOST_DEPTH:
             raise ValueError("a group holds itself")
-        self.seen.add(_identity(item))
+        self.seen.add(identity(item))
         found = attributes(item, max(_MOST_ITEMS - self.n_items, 0))
         self.n_items += len(found)
         for name in item:
@@ -544,8 +529,6 @@ def _item_bytes(dataset: h5py.Dataset) -> int:
 
 
 def _check_chunks(dataset: h5py.Dataset, name: str, file_size: int) -> None:
-    import h5py
-
     n_bytes = math.prod(dataset.chunks) * _item_bytes(dataset)
     if n_bytes > FREE_BYTES + PROPORTION * file_size:
         raise LimitError(
@@ -593,6 +576,11 @@ def _check_chunks(dataset: h5py.Dataset, name: str, file_size: int) -> None:
             f"{expected - count} of the {expected} parts of {name} were never written, or are lost: they would read "
             "as zeros. Copy the file again, or end the program that writes it."
         )
+    if has_hidden_chunks(dataset):
+        raise Tpx3FormatError(
+            f"the index of the parts of {name} contradicts itself: some are not found by it, and would read as zeros. "
+            "The file is damaged; copy it again."
+        )
     if masked:
         # h5py and HDF5 leave out filters of single parts only where packing makes them longer, and only by a filter
         # that declares itself optional; a checksum is never left out
@@ -601,8 +589,6 @@ def _check_chunks(dataset: h5py.Dataset, name: str, file_size: int) -> None:
 
 def _check_masks(dataset: h5py.Dataset, name: str) -> None:
     """Refuse parts that lack a filter which is not optional, among them the checksum."""
-    import h5py
-
     create = dataset.id.get_create_plist()
     required = 0
     for i in range(create.get_nfilters()):
@@ -634,8 +620,6 @@ def _check_external(dataset: h5py.Dataset, name: str, allow_external: bool) -> l
 
 
 def _check_virtual(dataset: h5py.Dataset, name: str, allow_external: bool, depth: int) -> list[FileStamp]:
-    import h5py
-
     if depth > 4:
         raise Tpx3FormatError(f"{name} is a virtual data set of virtual data sets without end.")
     covered, stamps = 0, []
@@ -671,8 +655,6 @@ def _check_virtual(dataset: h5py.Dataset, name: str, allow_external: bool, depth
 
 def _check_part(part: h5py.Dataset, source: Any, gone: Any, allow_external: bool, depth: int) -> list[FileStamp]:
     """One source of a virtual data set: that it is there, long enough, and stored."""
-    import h5py
-
     if not isinstance(part, h5py.Dataset):
         raise LossError(f"{gone}: it would read as zeros.")
     selected = source.src_space
