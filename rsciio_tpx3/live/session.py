@@ -186,8 +186,13 @@ class Session(Worker):
     def view(self, make: Callable[[Any], np.ndarray]) -> View:
         """Have an array made after each step."""
         view = View(make)
-        self.views.append(view)
-        self._do(lambda: view.renew(self.following))
+
+        def begin() -> None:
+            # in turn: what it shows, such as a virtual detector, may have been asked for just before
+            self.views.append(view)
+            view.renew(self.following)
+
+        self._do(begin)
         return view
 
     def add_detector(self, mask: Mask) -> int:
