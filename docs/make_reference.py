@@ -13,6 +13,9 @@ import math
 import re
 from pathlib import Path
 
+from rsciio_tpx3.metadata.mapping import LEAVES
+from rsciio_tpx3.tpx3 import file_reader
+
 DOCS = Path(__file__).parent
 
 # module: (what it is for, names; None for all public ones)
@@ -91,7 +94,6 @@ def reference():
         lines.append("")
     lines += ["## Options of `hs.load`", "", "For `.tpx3` files; explained in [Loading](../guide/load.md).", ""]
     lines += ["| Option | Default |", "|---|---|"]
-    from rsciio_tpx3.tpx3 import file_reader
 
     for parameter in inspect.signature(file_reader).parameters.values():
         if parameter.name != "filename" and parameter.kind is not parameter.VAR_KEYWORD:
@@ -101,8 +103,6 @@ def reference():
 
 def metadata_table():
     """The table of metadata, one row a quantity: what can be told, then what reading finds."""
-    from rsciio_tpx3.metadata.mapping import LEAVES
-
     told = [
         "| Name | Place in the tree | Unit | Allowed | Example | Sources, most trusted first | Required for | Meaning |"
     ]

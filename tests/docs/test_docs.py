@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from rsciio import IO_PLUGINS
 
+from rsciio_tpx3 import file_reader, simulate
+from rsciio_tpx3.cli.main import main
 from rsciio_tpx3.corrections.fit import MAKERS
 from rsciio_tpx3.corrections.options import CORRECTIONS
 
@@ -179,9 +181,6 @@ def test_generated_parts_are_up_to_date(page):
 
 
 def test_info_on_the_page_is_what_the_command_prints(tmp_path, monkeypatch, capsys):
-    from rsciio_tpx3 import simulate
-    from rsciio_tpx3.cli.main import main
-
     monkeypatch.chdir(tmp_path)
     simulate.recording("scan.tpx3", (24, 32), dwell_time="5 us", electrons_per_position=20)
     assert main(["info", "scan.tpx3"]) == 0
@@ -194,8 +193,6 @@ def test_info_on_the_page_is_what_the_command_prints(tmp_path, monkeypatch, caps
 
 
 def test_the_real_raster_is_as_the_guide_tells(real):
-    from rsciio_tpx3 import file_reader
-
     pytest.importorskip("hyperspy")
     [found] = file_reader(
         real("timestem_raster_000000"), lazy=True, all_parts=True, layout="strip", navigation_shape=(64, 513),

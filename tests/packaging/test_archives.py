@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import hyperspy_sparse
+import rsciio_tpx3
 from rsciio_tpx3 import simulate
 
 ROOT = Path(__file__).parents[2]
@@ -90,8 +92,6 @@ def test_links_become_addresses_where_the_source_has_one():
 
 @pytest.mark.slow
 def test_both_archives_have_the_version_of_the_package(archives):
-    import rsciio_tpx3
-
     wheel, source = archives
     assert wheel.name == f"rsciio_tpx3-{rsciio_tpx3.__version__}-py3-none-any.whl"
     assert source.name == f"rsciio_tpx3-{rsciio_tpx3.__version__}.tar.gz"
@@ -121,9 +121,6 @@ def test_installed_wheel_is_found_by_hyperspy(archives, tmp_path):
 
 
 def test_licence_and_version_agree_everywhere():
-    import hyperspy_sparse
-    import rsciio_tpx3
-
     assert hyperspy_sparse.__version__ == rsciio_tpx3.__version__
     project = (ROOT / "pyproject.toml").read_text()
     citation = (ROOT / "CITATION.cff").read_text()
