@@ -11,7 +11,7 @@ from hyperspy_sparse.phase_contrast import phase
 @pytest.fixture(scope="module")
 def counts():
     patterns, _ = po.patterns(nav_shape=(30, 34), n=64)
-    return np.random.default_rng(0).poisson(400 * patterns).astype(np.uint16)
+    return np.rint(4e5 * patterns).astype(np.uint32)  # no noise to speak of
 
 
 KERNELS = {"ssb": "ssb", "obf": "obf", "icom": "icom"}
@@ -25,7 +25,8 @@ def test_quantem_makes_the_same_of_the_same_images(counts, method):
     direct.reconstruct(deconvolution_kernel=KERNELS[method], verbose=False)
     theirs = np.asarray(direct.obj).squeeze()
     ours = phase(signal, method, across=13, show_progressbar=False).data
-    assert po.correlation(theirs, ours) > 0.99
+    # the edge of its aperture is sharp, ours is as wide as a group
+    assert po.correlation(theirs, ours) > 0.995
 
 
 def test_parallax_of_libertem_moves_images_the_same_way():
