@@ -15,6 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import matplotlib
+import matplotlib.pyplot as plt
+
+from benchmarks import recordings
 from benchmarks.measure import machine, seconds
 
 ROOT = Path(__file__).parents[1]
@@ -63,8 +67,6 @@ def run(name, arguments, notes):
 
 def collect(chosen, quick, folder):
     """Sections (heading, text, seconds) and the notes of all modules."""
-    from benchmarks import recordings
-
     notes, sections = Path(folder) / "notes.jsonl", []
     recording = os.path.join(folder, "recording.tpx3")
     for name in chosen:
@@ -108,10 +110,7 @@ _AXES = {
 
 def draw(notes, path):
     """The curves of all modules in one figure; True if there were any."""
-    import matplotlib
-
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
 
     curves = {}
     for note in notes:

@@ -13,9 +13,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import hyperspy.api as hs
 import numpy as np
 
+import hyperspy_sparse
 from benchmarks.measure import fresh, point, table, target, turns
+from hyperspy_sparse.phase_contrast import loops
+from hyperspy_sparse.phase_contrast.groups import Disk, make_groups
+from rsciio_tpx3 import simulate
+from rsciio_tpx3.metadata.calibration import wavelength
 
 SCAN, PIXELS, STEP, ALPHA = (64, 64), 128, 0.3, 20.0  # positions, angstrom, mrad
 DOSES = (10, 50, 200, 1000)
@@ -24,8 +30,6 @@ METHODS = ("ssb", "obf", "ls", "wdd", "icom")
 
 def simulated(defocus=0.0):
     """Patterns (sum 1) of a phase object whose period is the scan, the phase at the positions, and mrad per pixel."""
-    from rsciio_tpx3.metadata.calibration import wavelength
-
     length, n = wavelength(200) * 1e10, PIXELS
     side = SCAN[0] * STEP
     fine = side / n
@@ -47,10 +51,6 @@ def simulated(defocus=0.0):
 
 
 def sparse_signal(counts):
-    import hyperspy.api as hs
-
-    import hyperspy_sparse
-
     signal = hs.signals.Signal2D(counts)
     for axis in signal.axes_manager.navigation_axes:
         axis.scale, axis.units = STEP / 10, "nm"
@@ -67,8 +67,6 @@ def correlation(one, other):
 
 def truths(patterns, phase, peers):
     """Correlation with the true phase over dose, ours and the peers', from the same electrons."""
-    import hyperspy_sparse
-
     rows = []
     for dose in (0, *DOSES):
         counts = (
@@ -178,8 +176,6 @@ print(min(times))
 
 
 def small(patterns, angle, peers, rounds):
-    import hyperspy_sparse
-
     counts = np.random.default_rng(1).poisson(50 * patterns).astype(np.uint8)
     signal = sparse_signal(counts)
     disk = {"center": (PIXELS / 2, PIXELS / 2), "radius": ALPHA / angle}
@@ -238,9 +234,6 @@ def growth(rounds):
 
 def kernel_speed(rounds):
     """Events a second of the one loop, on one core."""
-    from hyperspy_sparse.phase_contrast import loops
-    from hyperspy_sparse.phase_contrast.groups import Disk, make_groups
-
     rng, rows, each = np.random.default_rng(0), 16_384, 200
     radius, angle = 85 * np.sqrt(rng.random(rows * each)), rng.random(rows * each) * 2 * np.pi
     pixel = np.rint(256 + radius * np.sin(angle)).astype(np.int64) * 512 + np.rint(256 + radius * np.cos(angle)).astype(
@@ -289,8 +282,6 @@ result = min(all_of_it(sys.argv[2]) for _ in range(3))
 
 
 def large(folder):
-    from rsciio_tpx3 import simulate
-
     path = Path(folder) / "large.tpx3"
     begin = time.perf_counter()
     simulate.recording(path, intensity=_Disk(), electrons_per_position=50, dwell_time="2 us", layout="quad")

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from hyperspy.signals import LazySignal2D
 
+from hyperspy_sparse.microscope import set_microscope
+from hyperspy_sparse.signals import finish_loading
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
+from rsciio_tpx3.metadata.calibration import wavelength
 
 if TYPE_CHECKING:
     from hyperspy_sparse.signals import LazySparseElectronDiffraction2D
@@ -52,10 +56,6 @@ def disks(
     >>> s.metadata.Simulation.center_y.shape
     (6, 8)
     """
-    from hyperspy.signals import LazySignal2D
-
-    from hyperspy_sparse.signals import finish_loading
-
     rng = np.random.default_rng(seed)
     along_y, along_x = (np.linspace(-0.5, 0.5, n) * shift if n > 1 else np.zeros(1) for n in nav_shape)
     center_y = np.broadcast_to((sig_shape[0] - 1) / 2 + along_y[:, None], nav_shape)
@@ -107,12 +107,6 @@ def phase_object(
     >>> s.metadata.Simulation.phase.shape
     (20, 24)
     """
-    from hyperspy.signals import LazySignal2D
-
-    from hyperspy_sparse.microscope import set_microscope
-    from hyperspy_sparse.signals import finish_loading
-    from rsciio_tpx3.metadata.calibration import wavelength
-
     if len(nav_shape) != 2 or not all(1 < n <= 48 for n in nav_shape):
         raise ValueError(f"nav_shape={nav_shape!r}: expected two numbers (y, x) from 2 to 48.")
     n, pixel, step, semi_angle = 64, 0.03, 0.04, 20e-3  # nm, rad

@@ -241,9 +241,9 @@ def scan_picture(stack: ScanImages, values: np.ndarray, upsampling: int, title: 
     """A signal in memory with the scan axes of a stack as signal axes; their steps divided by `upsampling`."""
     axes = []
     for axis in stack.axes:
-        kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
-        kept.update(size=axis.size * upsampling, scale=axis.scale / upsampling)
-        axes.append({**kept, "navigate": False})
+        described = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
+        described.update(size=axis.size * upsampling, scale=axis.scale / upsampling)
+        axes.append({**described, "navigate": False})
     picture = Signal2D(values, axes=axes)
     tree = stack.metadata
     picture.metadata.add_dictionary(

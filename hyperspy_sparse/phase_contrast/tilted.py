@@ -13,8 +13,7 @@ from dask.utils import format_bytes
 from hyperspy.signals import LazySignal2D
 
 from hyperspy_sparse import blocks
-from hyperspy_sparse.arguments import need_signal
-from hyperspy_sparse.axes import require_uniform
+from hyperspy_sparse.arguments import need_signal, require_uniform
 from hyperspy_sparse.deferred import read_recording
 from hyperspy_sparse.navigator import counts_of
 from hyperspy_sparse.phase_contrast import loops
@@ -107,10 +106,10 @@ def check_scan(signal: BaseSignal, what: str) -> None:
         raise ValueError(f"{what}: {signal} has no sparse frames; hyperspy_sparse.to_sparse(signal) makes them.")
     read_recording(signal)
     if signal.data.dtype.kind not in "biuf":
-        raise ValueError(f"{what}: values of type {signal.data.dtype} are no counts; real numbers are needed.")
+        raise ValueError(f"{what}: values of type {signal.data.dtype} are not counts: expected real numbers.")
     axes = signal.axes_manager
     if axes.navigation_dimension < 2:
-        raise ValueError(f"{what}: {signal} has {axes.navigation_dimension} scan axes; a scan (x, y) is needed.")
+        raise ValueError(f"{what}: {signal} has {axes.navigation_dimension} scan axes: expected a scan (x, y).")
     require_uniform(axes._axes, what)
 
 
@@ -140,8 +139,8 @@ def stack_of(signal: BaseSignal, groups: Groups) -> BaseSignal:
     nav_axes = signal.axes_manager.navigation_axes[::-1]
     described = [{"name": "group", "size": len(groups), "navigate": True}]
     for axis in nav_axes:
-        kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
-        described.append({**kept, "navigate": True})
+        own = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
+        described.append({**own, "navigate": True})
     for axis in described[-2:]:
         axis["navigate"] = False
     # further scan axes come first: what is left to the user is one group of one frame

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hyperspy_sparse
-from hyperspy_sparse.phase_contrast import phase, tilted_images
+from hyperspy_sparse.phase_contrast import phase, tilted_images, transform
 from hyperspy_sparse.phase_contrast.groups import Disk, make_groups
 from hyperspy_sparse.phase_contrast.optics import Optics
 from hyperspy_sparse.phase_contrast.transform import METHODS, phase_of_images
@@ -35,6 +35,7 @@ def _stack(across=16, electrons=4e5, metadata=None, **options):
     return tilted_images(signal, across, **disk)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270, 37])
 def test_known_phase_comes_back_for_every_orientation_of_scan_and_detector(rotation, flip):
@@ -69,6 +70,7 @@ def test_aberrations_are_taken_out_in_the_coordinates_of_the_scan(rotation, flip
         assert np.std(other - right) > 0.1 * np.std(true), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_parallax_moves_images_the_way_a_defocused_probe_sees_them(sign):
     step = (0.45, 0.4)
@@ -211,6 +213,7 @@ def experiments(draw):
     return images, groups, optics
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(experiments(), st.sampled_from(["ssb", "obf", "ls", "icom", "parallax"]))
 def test_each_linear_method_is_its_formula(experiment, method):
@@ -250,6 +253,7 @@ def _wigner_twin(images, groups, optics, eps):
     return np.angle(np.fft.ifft2(wave))
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(experiments())
 def test_wigner_deconvolution_is_its_formula(experiment):
@@ -262,8 +266,6 @@ def test_wigner_deconvolution_is_its_formula(experiment):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_number_of_threads_changes_nothing(method, monkeypatch):
-    from hyperspy_sparse.phase_contrast import transform
-
     groups = make_groups(Disk(7.2, 6.7, 5.3), (15, 13), 5)
     images = np.random.default_rng(0).poisson(3.0, (len(groups), 10, 9)).astype(np.uint16)
     optics = Optics(200.0, 20.0, (0.05, 0.04), 20 / 5.3, 10.0, False, {"C10": 5.0})
@@ -309,7 +311,7 @@ def test_what_is_missing_is_named_with_the_line_that_sets_it(scan, name, monkeyp
         hyperspy_sparse.phase(s)
 
 
-def test_a_scan_without_steps_is_told_so():
+def test_a_scan_without_steps_is_reported():
     s = hyperspy_sparse.data.phase_object((8, 9))
     for axis in s.axes_manager.navigation_axes:
         axis.units, axis.scale = "", 1.0
