@@ -14,19 +14,19 @@ def counts():
     return np.rint(4e5 * patterns).astype(np.uint32)  # no noise to speak of
 
 
-KERNELS = {"ssb": "ssb", "obf": "obf", "icom": "icom"}
+# optimum bright field has the edge of the aperture in its weights: that of quantem is sharp, ours as wide as a group
+ALIKE = {"ssb": 0.9999, "obf": 0.998, "icom": 0.9999}
 
 
-@pytest.mark.parametrize("method", KERNELS)
+@pytest.mark.parametrize("method", ALIKE)
 def test_quantem_makes_the_same_of_the_same_images(counts, method):
     pytest.importorskip("quantem.diffractive_imaging", reason="quantem is not installed")
     signal = po.as_signal(counts)
     direct = exchange.to_quantem_direct(signal, across=13)
-    direct.reconstruct(deconvolution_kernel=KERNELS[method], verbose=False)
+    direct.reconstruct(deconvolution_kernel=method, verbose=False)
     theirs = np.asarray(direct.obj).squeeze()
     ours = phase(signal, method, across=13, show_progressbar=False).data
-    # the edge of its aperture is sharp, ours is as wide as a group
-    assert po.correlation(theirs, ours) > 0.995
+    assert po.correlation(theirs, ours) > ALIKE[method]
 
 
 def test_parallax_of_libertem_moves_images_the_same_way():
