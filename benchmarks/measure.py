@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 
-__all__ = ["fresh", "machine", "note_target", "peak_memory", "point", "seconds", "table", "target", "turns"]
+__all__ = ["fresh", "machine", "note_target", "peak_memory", "point", "processor_seconds", "seconds", "table", "target",
+           "turns"]  # fmt: skip
 
 
 def seconds(function):
@@ -22,7 +23,14 @@ def seconds(function):
     return time.perf_counter() - begin
 
 
-def turns(functions, rounds=5, choose=statistics.median):
+def processor_seconds(function):
+    """Processor time of one call, of all threads, user and system: what other programs do matters little."""
+    begin = time.process_time()
+    function()
+    return time.process_time() - begin
+
+
+def turns(functions, rounds=5, choose=statistics.median, clock=seconds):
     """Seconds of each of several functions that take turns, after one round that is not counted.
 
     Parameters
@@ -31,6 +39,8 @@ def turns(functions, rounds=5, choose=statistics.median):
     rounds : int
     choose : callable
         Median, or `min`.
+    clock : callable
+        `seconds` or `processor_seconds`.
 
     Returns
     -------
@@ -39,7 +49,7 @@ def turns(functions, rounds=5, choose=statistics.median):
     times = {name: [] for name in functions}
     for turn in range(rounds + 1):
         for name, function in functions.items():
-            took = seconds(function)
+            took = clock(function)
             if turn:
                 times[name].append(took)
     return {name: choose(values) for name, values in times.items()}
