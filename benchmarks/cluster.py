@@ -15,10 +15,10 @@ import os
 import pickle
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
-import tomllib
 import warnings
 from pathlib import Path
 
@@ -35,11 +35,13 @@ _BY_THREADS = """
 import sys, time
 import dask
 from benchmarks import cluster
-with dask.config.set(num_workers=int(sys.argv[4])):
-    begin = time.perf_counter()
-    found = cluster.STEPS[sys.argv[2]](cluster.load(sys.argv[1], sys.argv[2]), sys.argv[3])
-    result = time.perf_counter() - begin
-cluster.np.savez(sys.argv[3] + ".npz", **found)
+result = {}
+dask.config.set(num_workers=int(sys.argv[3]))
+for step in sys.argv[4:]:
+    begin = time.perf_counter(), time.process_time()
+    found = cluster.STEPS[step](cluster.load(sys.argv[1], step), sys.argv[2])
+    result[step] = time.perf_counter() - begin[0], time.process_time() - begin[1]
+    cluster.np.savez(f"{sys.argv[2]} {step}.npz", **found)
 """
 
 
@@ -50,7 +52,7 @@ def load(path, step):
     warnings.simplefilter("ignore")
     hs.preferences.General.show_progressbar = False
     options = {"cluster": True} if step == "electrons (clusters), sum pattern" else {}
-    return hs.load(path, navigation_shape=NAV[::-1], lazy=True, show_progressbar=False, **options)
+    return hs.load(path, navigation_shape=NAV[::-1], lazy=True, progress=False, **options)
 
 
 def _sum(signal):
@@ -86,12 +88,11 @@ def _converted(signal, name):
     """Convert to raw_csr; the checksums of its arrays stand for the 5 bytes an entry that they are made of."""
     target_ = Path(f"{name}.toml")
     signal.save(target_, overwrite=True, show_progressbar=False)
-    found = tomllib.loads(target_.read_text())
-    for key, file in found["raw_csr"].items():
-        if key.endswith("_file"):
-            (target_.parent / file).unlink()
-    own = found["rsciio_tpx3"]
-    return {part: np.array(own[f"{part}_sha256"]) for part in ("indptr", "indices", "data")}
+    lines = [line.partition(" = ") for line in target_.read_text().splitlines()]
+    found = {key: value.strip('"') for key, _, value in lines}
+    for part in ("indptr", "indices", "data"):
+        (target_.parent / found[f"{part}_file"]).unlink()
+    return {part: np.array(found[f"{part}_sha256"]) for part in ("indptr", "indices", "data")}
 
 
 STEPS = {
@@ -144,19 +145,17 @@ class Cluster:
         """Results of a step, and its figures."""
         self.client.run(_forget_peak)
         before, spilled = self.counter.tasks, sum(self.client.run(_spilled).values())
-        began, processor = time.perf_counter(), time.process_time()
-        signal = load(path, step)
-        opened, loading = time.perf_counter(), time.process_time()
-        found = STEPS[step](signal, name)
+        began = time.perf_counter()
+        frames = load(path, step)
+        opened = time.process_time()
+        found = STEPS[step](frames, name)
         ended, processed = time.perf_counter(), time.process_time()
         tasks = self.counter.tasks - before
         return found, {
             "seconds": ended - began,
-            "opening": opened - began,
-            "opening, processor": loading - processor,
             "tasks": tasks,
-            "per task": (processed - loading) / max(tasks, 1),
-            "size": _size_of_task(getattr(STEPS[step], "lazy", None), signal),
+            "per task": (processed - opened) / max(tasks, 1),
+            "size": _size_of_task(getattr(STEPS[step], "lazy", None), frames),
             "peak": max(self.client.run(_peak).values()),
             "spilled": sum(self.client.run(_spilled).values()) - spilled,
         }
@@ -203,7 +202,7 @@ def _spilled(dask_worker):
 
 def equal(found, expected):
     """Whether all arrays are the same: to the last count where they are integers, floats to rounding of their sums."""
-    if set(found) != set(expected.files):
+    if set(found) != set(expected):
         return False
     return all(
         np.allclose(value, expected[name], rtol=1e-12, atol=0, equal_nan=True)
@@ -216,48 +215,47 @@ def equal(found, expected):
 def measure(path, steps, n_workers, memory, folder, loss):
     """Rows of the table, and of the one of losses."""
     rows, lost = [], []
-    threads = {}
-    for step in steps:
-        took, _ = fresh(_BY_THREADS, path, step, os.path.join(folder, "threads"), n_workers)
-        with np.load(os.path.join(folder, "threads.npz")) as file:
-            threads[step] = took, Expected({name: file[name] for name in file.files})
+    name = os.path.join(folder, "threads")
+    threads, _ = fresh(_BY_THREADS, path, name, n_workers, *steps)
+    _say("threads: " + ", ".join(f"{step} {took:.1f} s" for step, (took, _) in threads.items()))
     with Cluster(n_workers, memory, folder) as cluster:
         cluster.client.run(_warm)
         for step in steps:
-            seconds, expected = threads[step]
+            with np.load(f"{name} {step}.npz") as file:
+                expected = {key: file[key] for key in file.files}
+            seconds = threads[step]
             found, figures = cluster.run(step, path, os.path.join(folder, "cluster"))
             rows.append((step, seconds, figures, equal(found, expected)))
+            _say(f"{step}: {figures}, equal {rows[-1][-1]}")
             if loss and figures["tasks"] >= 6:
                 cluster.kill_one_at(figures["tasks"] // 3)
                 found, again = cluster.run(step, path, os.path.join(folder, "cluster"))
                 lost.append((step, figures["seconds"], again["seconds"], len(cluster.killed), equal(found, expected)))
+                _say(f"{step}, a worker killed: {again}, equal {lost[-1][-1]}")
                 cluster.client.wait_for_workers(n_workers, timeout=60)
                 cluster.client.run(_warm)
     return rows, lost
 
 
-class Expected(dict):
-    """Arrays by name, as `numpy.load` has them."""
-
-    @property
-    def files(self):
-        return list(self)
-
-
 def _warm():
-    """Import what a step needs, so that its memory and time are not those of imports."""
-    import hyperspy.api  # noqa: F401
+    """Import what most tasks need, so that their time is not that of imports."""
+    import hyperspy_sparse.kernels.table  # noqa: F401
+    import rsciio_tpx3.tpx3  # noqa: F401
 
-    import hyperspy_sparse.mixin  # noqa: F401
+
+def _say(text):
+    print(text, file=sys.stderr, flush=True)  # how far it is; the results page takes what is printed to stdout
 
 
 def show(rows, lost, size, n_workers):
     table(
-        ["step", "cluster, s", f"{n_workers} threads, s", "tasks", "scheduler and client, ms a task", "bytes a task",
+        ["step", "cluster, s", f"{n_workers} threads, s", "their processor time, s", "tasks",
+         "scheduler and client, ms a task", "bytes a task",
          "peak of a worker, MiB", "spilled, MB", "equal"],
         [
-            [step, f"{f['seconds']:.1f}", f"{threads:.1f}", f["tasks"], f"{f['per task'] * 1e3:.2f}",
-             "" if f["size"] is None else f"{f['size']:.0f}", f"{f['peak']:.0f}", f"{f['spilled'] / 1e6:.0f}",
+            [step, f"{f['seconds']:.1f}", *(f"{took:.1f}" for took in threads), f["tasks"],
+             f"{f['per task'] * 1e3:.2f}",
+             "" if f["size"] is None else f"{f['size']:,.0f}", f"{f['peak']:.0f}", f"{f['spilled'] / 1e6:.0f}",
              "yes" if same else "**no**"]
             for step, threads, f, same in rows
         ],
