@@ -79,3 +79,16 @@ def test_a_module_that_fails_is_named_and_stops_nothing(tmp_path, monkeypatch, c
     assert "did not finish" in sections[0][2] and notes == []
     assert sys.executable not in sections[0][2]
     capsys.readouterr()
+
+
+def test_the_results_page_shows_no_progress_bars():
+    from benchmarks import __main__ as suite
+
+    dask = (
+        "[        ] | 0% Completed | 189.21 us\r[####    ] | 50% Completed | 1 s\r[########] | 100% Completed | 100 ms"
+    )
+    tqdm = "Indexing:   0%|          | 1.05M/250M\rIndexing: 100%|##########| 250M/250M [00:05<00:00, 46.0MB/s]"
+    text = f"before\n{dask}\n\n\n\n| share | 12 % |\n{tqdm}\nafter 100 % of it\r\n"
+    assert suite.without_progress(text) == "before\n\n| share | 12 % |\nafter 100 % of it\n"
+    page = suite.page([("signals", "Analyses", "## 128 x 128\n\n# Other", 1.0)], [], 1.0, False)
+    assert "\n### 128 x 128\n" in page and "\n### Other" in page
