@@ -233,7 +233,7 @@ def measure(path, steps, n_workers, memory, folder, loss):
                 found, again = cluster.run(step, path, os.path.join(folder, "cluster"))
                 lost.append((step, figures["seconds"], again["seconds"], len(cluster.killed), equal(found, expected)))
                 _say(f"{step}, a worker killed: {again}, equal {lost[-1][-1]}")
-                cluster.client.wait_for_workers(n_workers, timeout=60)
+                cluster.client.wait_for_workers(n_workers, timeout=600)
                 cluster.client.run(_warm)
     return rows, lost
 
