@@ -9,6 +9,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,7 @@ MODULES = {
     "compiling": ("Compiling", [], []),
     "out_of_core": ("Larger than memory", ["--steps", "load", "sum pattern"], []),
     "scaling": ("Scaling", ["--packets", "1e7"], []),
+    "cluster": ("A cluster", ["--size", "0.25", "--steps", "centre of mass", "conversion"], ["--size", "4"]),
     "profiles": ("Where the time goes", ["--packets", "2e6", "--lines", "4"], []),
 }
 LIMIT = 900  # seconds after which a module is given up
@@ -62,7 +64,18 @@ def run(name, arguments, notes):
     except subprocess.TimeoutExpired:
         return "", f"not finished after {LIMIT} s"
     lines = done.stderr.strip().splitlines()
-    return done.stdout.strip(), (lines[-1] if lines else f"exit {done.returncode}") if done.returncode else None
+    return without_progress(done.stdout).strip(), (
+        lines[-1] if lines else f"exit {done.returncode}"
+    ) if done.returncode else None
+
+
+_BAR = re.compile(r"^.*(\[[#= >]*\] \|\s*\d+% Completed|\d+%\|).*$\n?", re.MULTILINE)
+
+
+def without_progress(text):
+    """Printed text without progress bars, those of dask and of tqdm: of a line that was drawn anew, its last state."""
+    drawn = (line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", _BAR.sub("", "\n".join(drawn)))
 
 
 def collect(chosen, quick, folder):
@@ -99,19 +112,19 @@ def targets_table(notes):
     return "\n".join(rows)
 
 
+# figure: (title, across, up, logarithmic)
 _AXES = {
-    "packets": ("Packets in the recording", "Time (s)", True),
-    "memory": ("Packets in the recording", "Peak memory beyond the imports (MiB)", True),
-    "dose": ("Hits at a position", "Million hits per second", True),
-    "positions": ("Scan positions", "Million hits per second", True),
-    "workers": ("Workers", "Times faster than one", False),
+    "packets": ("Time grows with the recording", "Packets in the recording", "Time (s)", True),
+    "memory": ("Memory hardly does", "Packets in the recording", "Peak beyond the imports (MiB)", True),
+    "dose": ("Speed at any dose", "Hits at a position", "Million hits per second", True),
+    "positions": ("Speed at any number of positions", "Scan positions", "Million hits per second", True),
+    "workers": ("Two workers", "Workers", "Times faster than one", False),
 }
 
 
 def draw(notes, path):
     """The curves of all modules in one figure; True if there were any."""
     matplotlib.use("Agg")
-
     curves = {}
     for note in notes:
         if note["kind"] == "point":
@@ -120,23 +133,34 @@ def draw(notes, path):
     if not shown:
         return False
     rows = -(-len(shown) // 2)
-    fig, axes = plt.subplots(rows, 2, figsize=(9, 3.6 * rows), squeeze=False, layout="constrained")
+    fig, axes = plt.subplots(rows, 2, figsize=(11, 4.2 * rows), squeeze=False, layout="constrained")
     for ax in axes.flat[len(shown) :]:
         ax.set_visible(False)
     for ax, name in zip(axes.flat, shown):
-        across, up, logarithmic = _AXES[name]
+        title, across, up, logarithmic = _AXES[name]
         for series, points in curves[name].items():
-            ax.plot(*zip(*sorted(points)), "o-", ms=4, lw=1.2, label=series)
+            ax.plot(*zip(*sorted(points)), "o-", ms=5, lw=1.6, label=series)
         if logarithmic:
             ax.set_xscale("log")
             ax.set_yscale("log")
+            low, high = ax.get_ylim()
+            if high < 30 * low:  # a flat curve looks like one
+                ax.set_ylim(low / 3, high * 3)
         else:
             ax.plot([1, 2], [1, 2], ":", color="0.6", label="ideal")
             ax.set_xticks([1, 2])
+            ax.set_ylim(0.9, 2.1)
+        ax.set_title(title, fontsize=12)
         ax.set_xlabel(across)
         ax.set_ylabel(up)
-        ax.grid(alpha=0.3)
-        ax.legend(fontsize=7, frameon=False)
+        ax.grid(alpha=0.3, which="major")
+        # beside the curves, in their order at the right end, so that no line is hidden
+        handles, labels = ax.get_legend_handles_labels()
+        order = sorted(range(len(handles)), key=lambda i: -handles[i].get_ydata()[-1])
+        ax.legend(
+            [handles[i] for i in order], [labels[i] for i in order], fontsize=9, frameon=False,
+            loc="center left", bbox_to_anchor=(1, 0.5),
+        )  # fmt: skip
     fig.savefig(path, dpi=110)
     plt.close(fig)
     return True
@@ -164,7 +188,8 @@ def page(sections, notes, took, figure):
             "",
         ]
     for name, heading, text, _ in sections:
-        lines += [f"## {heading}", "", f"`python -m benchmarks.{name}`", "", text.replace("\n# ", "\n### "), ""]
+        # headings of a module stand below its own
+        lines += [f"## {heading}", "", f"`python -m benchmarks.{name}`", "", re.sub(r"(?m)^##? ", "### ", text), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

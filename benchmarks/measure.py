@@ -13,7 +13,8 @@ import sys
 import time
 from importlib.metadata import version
 
-__all__ = ["fresh", "machine", "note_target", "peak_memory", "point", "seconds", "table", "target", "turns"]
+__all__ = ["fresh", "machine", "note_target", "peak_memory", "point", "processor_seconds", "seconds", "table", "target",
+           "turns"]  # fmt: skip
 
 
 def seconds(function):
@@ -23,7 +24,14 @@ def seconds(function):
     return time.perf_counter() - begin
 
 
-def turns(functions, rounds=5, choose=statistics.median):
+def processor_seconds(function):
+    """Processor time of one call, of all threads, user and system: what other programs do matters little."""
+    begin = time.process_time()
+    function()
+    return time.process_time() - begin
+
+
+def turns(functions, rounds=5, choose=statistics.median, clock=seconds):
     """Seconds of each of several functions that take turns, after one round that is not counted.
 
     Parameters
@@ -32,6 +40,8 @@ def turns(functions, rounds=5, choose=statistics.median):
     rounds : int
     choose : callable
         Median, or `min`.
+    clock : callable
+        `seconds` or `processor_seconds`.
 
     Returns
     -------
@@ -40,7 +50,7 @@ def turns(functions, rounds=5, choose=statistics.median):
     times = {name: [] for name in functions}
     for turn in range(rounds + 1):
         for name, function in functions.items():
-            took = seconds(function)
+            took = clock(function)
             if turn:
                 times[name].append(took)
     return {name: choose(values) for name, values in times.items()}

@@ -10,7 +10,6 @@ sorted: they are read in two thirds of the time, and once for all such sums.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from rsciio_tpx3.frames.dask_array import are_runs, empty_meta, source_of, sourc
 from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together
 from rsciio_tpx3.frames.unmerged import merged, unmerged
+from rsciio_tpx3.utils.threads import cluster_threads
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -123,7 +123,7 @@ def _entries_of(source: FrameSource) -> float:
 def _wanted(total: float, source: FrameSource) -> int:
     """Entries that one block should have."""
     if getattr(source, "values", None) == "counts":  # of a recording; sums of other values take more memory
-        return decoded_entries(total, _workers())
+        return decoded_entries(total, cluster_threads())
     most = BLOCK_ENTRIES if source.in_memory else DECODED_ENTRIES
     return _shared(total, most, _cores())
 
@@ -169,18 +169,7 @@ def _joined(data: da.Array, bytes_per_frame: int = 0) -> da.Array:
 
 def _cores() -> int:
     """Threads that will work: those of the cluster where one is connected, else of this machine."""
-    return _workers() or CPU_COUNT
-
-
-def _workers() -> int:
-    """Threads of the cluster that is connected; 0 where none is."""
-    distributed = sys.modules.get("distributed")
-    if distributed is None:
-        return 0
-    try:
-        return sum(distributed.get_client().nthreads().values())
-    except ValueError:  # no cluster
-        return 0
+    return cluster_threads() or CPU_COUNT
 
 
 def apply_kernel(

@@ -18,10 +18,11 @@ import numpy as np
 from dask.array import Array
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.frames.dask_array import source_of, to_dask
+from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.utils.progress import progress_bar
-from rsciio_tpx3.utils.threads import thread_count
+from rsciio_tpx3.utils.threads import cluster_is_elsewhere, cluster_threads, thread_count
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -36,6 +37,8 @@ SPAN_ENTRIES = 750_000
 
 SPAN_ROWS = 1 << 16
 _DENSE_SPAN_BYTES = 128 * 2**20
+_MOST_AWAY = 16
+"""Spans that a cluster has in work at once: each comes here, with up to 80 MB, and is written in its turn."""
 
 
 @runtime_checkable
@@ -68,6 +71,9 @@ def write(
 ) -> dict:
     """Stream frames into a sink.
 
+    Where a `dask.distributed` cluster is connected, its workers read what a dask array holds, and the frames come here
+    to be written; a worker that is lost costs the time to read its spans again.
+
     Parameters
     ----------
     data : dask.array.Array, FrameSource, CSRFrames or numpy.ndarray
@@ -76,7 +82,8 @@ def write(
     show_progressbar : bool, optional
         None shows a bar, with frames a second, when it takes longer than two seconds.
     threads : int, optional
-        Spans in work at once; by default as many as `rsciio_tpx3.utils.threads.thread_count` says.
+        Spans in work at once; by default as many as `rsciio_tpx3.utils.threads.thread_count` says, or as the cluster
+        has threads, up to 16.
     description : str
         For the bar.
 
@@ -97,7 +104,8 @@ def write(
     120 entries
     {'frames': 6, 'entries': 120, 'total': 120}
     """
-    threads = threads or thread_count()
+    away = min(cluster_threads(), _MOST_AWAY) if cluster_is_elsewhere() else 0
+    threads = threads or away or thread_count()
     n_rows, tasks = spans_of(data)
     done = {"frames": 0, "entries": 0, "total": 0}
 
@@ -144,12 +152,25 @@ def _in_order(pool: Executor, work: Callable, tasks: Iterable, most: int) -> Ite
 def spans_of(data: da.Array | FrameSource | CSRFrames | np.ndarray) -> tuple:
     """Number of frames, and functions that read one span of flat rows each, in order."""
     source = _direct_source(data)
+    if source is not None and isinstance(data, Array) and not source.in_memory and cluster_is_elsewhere():
+        data, source = _for_workers(source), None
     if source is not None:
         return math.prod(source.nav_shape), _source_spans(source)
     if isinstance(data, Array):
         return math.prod(data.shape[:-2]), _dask_spans(data)
     array = cast("CSRFrames | np.ndarray", data)
     return math.prod(array.shape[:-2]), _array_spans(array)
+
+
+def _for_workers(source: FrameSource) -> da.Array:
+    """An array with a chunk for each span that a worker reads."""
+    if isinstance(source, DeferredFrames):
+        source, _ = source.read()  # here, and once
+    entries = source.row_events()
+    if entries is None or len(source.nav_shape) != 2:
+        return to_dask(source)
+    n_lines, total = source.nav_shape[0], max(int(np.sum(entries)), 1)
+    return to_dask(source, chunks=min(max(SPAN_ENTRIES * n_lines // total, 1), max(n_lines, 1)))
 
 
 def known_entries(data: da.Array | FrameSource | CSRFrames | np.ndarray) -> int | None:

@@ -7,6 +7,7 @@ is therefore kept for the next one (`Scratch`).
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import numpy as np
 from dask.system import CPU_COUNT
 from numpy.typing import DTypeLike
 
-__all__ = ["Scratch", "add_up", "spread", "thread_count"]
+__all__ = ["Scratch", "add_up", "cluster_is_elsewhere", "cluster_threads", "spread", "thread_count"]
 
 _MOST = 8  # each holds some decoded hits, and one disk feeds all
 _TABLE_BYTES = 512 * 2**20
@@ -48,6 +49,31 @@ def thread_count(table_bytes: int = 0) -> int:
     1
     """
     return max(1, min(CPU_COUNT, _MOST, _TABLE_BYTES // max(table_bytes, 1)))
+
+
+def cluster_threads() -> int:
+    """Threads of all workers of the `dask.distributed` cluster that is connected; 0 where none is."""
+    distributed = sys.modules.get("distributed")  # a program that is connected has imported it
+    if distributed is None:
+        return 0
+    try:
+        return sum(distributed.get_client().nthreads().values())
+    except ValueError:  # no cluster
+        return 0
+
+
+def cluster_is_elsewhere() -> bool:
+    """Whether a cluster is connected whose workers are other processes than this one.
+
+    False inside of a worker too: a task that waited for others of its own cluster could keep the thread they need.
+    """
+    if not cluster_threads():
+        return False
+    try:
+        sys.modules["distributed"].get_worker()
+    except ValueError:  # none here
+        return True
+    return False
 
 
 def add_up(count: Callable, pieces: list, table_bytes: int) -> np.ndarray:

@@ -35,6 +35,22 @@ def test_recordings_have_the_hits_they_should_where_they_should(tmp_path):
     assert pattern[236:276, 236:276].sum() > 0.4 * pattern.sum()
 
 
+def test_a_recording_of_repeated_lines_is_as_regular(tmp_path):
+    from benchmarks import recordings
+    from rsciio_tpx3 import file_reader
+
+    # 29 s: the clock of the hits, of 26.8 s, begins anew in between
+    path = recordings.write(tmp_path / "scan.tpx3", 70_000, (70_000, 3), different=1)
+    assert recordings.write(tmp_path / "other.tpx3", 9_000, (11, 7), different=3)
+    for name, shape in ((path, (3, 70_000)), (tmp_path / "other.tpx3", (7, 11))):
+        [found] = file_reader(name, navigation_shape=shape, lazy=True, cache=False, show_progressbar=False)
+        scan = found["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]
+        assert (scan["lines_found"], scan["lines_repaired"]) == (shape[1], 0)
+        counts = np.asarray(found["data"].sum(axis=(2, 3)).compute())
+        assert counts.sum() > 0.8 * scan["hits_total"]
+        assert (counts.sum(axis=1) == counts.sum(axis=1)[0]).all() or counts.std() < 0.05 * counts.mean()
+
+
 def test_every_benchmark_that_the_suite_names_is_there_or_may_come():
     missing = {name for name in suite.MODULES if importlib.util.find_spec(f"benchmarks.{name}") is None}
     assert missing <= {"clusters"}
@@ -63,3 +79,16 @@ def test_a_module_that_fails_is_named_and_stops_nothing(tmp_path, monkeypatch, c
     assert "did not finish" in sections[0][2] and notes == []
     assert sys.executable not in sections[0][2]
     capsys.readouterr()
+
+
+def test_the_results_page_shows_no_progress_bars():
+    from benchmarks import __main__ as suite
+
+    dask = (
+        "[        ] | 0% Completed | 189.21 us\r[####    ] | 50% Completed | 1 s\r[########] | 100% Completed | 100 ms"
+    )
+    tqdm = "Indexing:   0%|          | 1.05M/250M\rIndexing: 100%|##########| 250M/250M [00:05<00:00, 46.0MB/s]"
+    text = f"before\n{dask}\n\n\n\n| share | 12 % |\n{tqdm}\nafter 100 % of it\r\n"
+    assert suite.without_progress(text) == "before\n\n| share | 12 % |\nafter 100 % of it\n"
+    page = suite.page([("signals", "Analyses", "## 128 x 128\n\n# Other", 1.0)], [], 1.0, False)
+    assert "\n### 128 x 128\n" in page and "\n### Other" in page
