@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.measure import point, table, target, turns
 
-RADIUS, SIDE = 12.0, 512
+RADIUS, SPACING, SIDE = 12.0, 7.0, 512  # pixels; 21 or so disks
 DOSES = (50, 200, 1000, 5000, 50_000)
 
 
@@ -24,7 +24,7 @@ def crystal(electrons, frames):
     """Signal of disks, and their true places (disks, 2) in pixels for each column of the scan."""
     import hyperspy_sparse as hss
 
-    signal = hss.data.strained_crystal((1, frames), (SIDE, SIDE), electrons, radius=RADIUS)
+    signal = hss.data.strained_crystal((1, frames), (SIDE, SIDE), electrons, radius=RADIUS, spacing=SPACING)
     simulated = signal.metadata.Simulation
     return signal, np.stack([simulated.center_y, simulated.center_x], axis=-1)
 
@@ -33,7 +33,7 @@ def differences(found, true):
     """Of found places from the nearest true one within 3 pixels, and how many are farther off."""
     near, false = [], 0
     for places, there in zip(found, true):
-        if len(places) == 0:
+        if len(places) == 0 or len(there) == 0:
             continue
         apart = np.linalg.norm(places[:, None] - there, axis=-1)
         ok = apart.min(axis=1) < 3
@@ -50,9 +50,11 @@ def pixels_of(vectors, signal):
 
 def pyxem_way(dense):
     """Template matching, peaks, and their centre of mass, as pyXem's examples have it."""
+    dense = dense.deepcopy()
+    dense.change_dtype("float32")  # its centre of mass divides in place
     matched = dense.template_match_disk(int(RADIUS), show_progressbar=False)
     vectors = matched.get_diffraction_vectors(
-        method="local_max", min_distance=int(RADIUS), threshold_rel=0.3, show_progressbar=False
+        method="local_max", min_distance=int(RADIUS), threshold_rel=0.5, show_progressbar=False
     )
     return vectors.subpixel_refine(dense, "center-of-mass", square_size=2 * int(RADIUS) + 4, show_progressbar=False)
 
@@ -105,10 +107,11 @@ def disks(frames, rounds, folder):
             "mean": lambda signal=signal: hss.find_disks(
                 signal, RADIUS, refine="center_of_mass", show_progressbar=False
             ),
+            "match": lambda dense=dense: dense.template_match_disk(int(RADIUS), show_progressbar=False),
             "pyxem": lambda dense=dense, little=little: little.update(found=pyxem_way(dense)),
         }
         times = turns(ways, rounds)
-        ours, theirs = times["ours"] / frames, times["pyxem"] / 2
+        ours, theirs, match = times["ours"] / frames, times["pyxem"] / 2, times["match"] / 2
         point("disks", "find_disks", dose, ours)
         point("disks", "pyXem", dose, theirs)
         found = {name: pixels_of(ways[name](), signal) for name in ("ours", "mean")}
@@ -119,8 +122,8 @@ def disks(frames, rounds, folder):
         other = blobfinder(np.asarray(signal.to_dense().data[0]), true, folder)
         rows.append(
             [
-                f"{dose:,}", f"{1e3 * ours:.2f}", f"{1e3 * theirs:.0f}",
-                "" if other is None else f"{1e3 * other[0]:.1f}", f"{theirs / ours:.0f}",
+                f"{dose:,}", f"{1e3 * ours:.2f}", f"{1e3 * match:.0f}", f"{1e3 * theirs:.0f}",
+                "" if other is None else f"{1e3 * other[0]:.1f}", f"{match / ours:.0f}",
                 rms["ours"], rms["mean"], rms["pyxem"],
                 "" if other is None else f"{np.sqrt((differences(other[1], true)[0] ** 2).mean()):.3f}",
                 f"{np.median(np.linalg.norm(both, axis=1)):.3f}" if len(both) else "",
@@ -128,9 +131,24 @@ def disks(frames, rounds, folder):
             ]
         )  # fmt: skip
         if dose <= 200:
-            ratio = theirs / ours
-            target(f"Disks at {dose} electrons, beside pyXem", "10 times faster", f"{ratio:.0f} times", ratio >= 10)
-    head = ["electrons", "ms", "pyXem, ms", "blobfinder, ms", "times pyXem", "error, px", "by mean", "pyXem"]
+            ratio = match / ours
+            target(
+                f"Disks at {dose} electrons, beside pyXem's template matching alone",
+                "10 times faster",
+                f"{ratio:.0f} times",
+                ratio >= 10,
+            )
+    head = [
+        "electrons",
+        "ms",
+        "template matching, ms",
+        "all of pyXem, ms",
+        "blobfinder, ms",
+        "times matching",
+        "error, px",
+        "by mean",
+        "pyXem",
+    ]
     head += ["blobfinder", "ours from pyXem", "false", "false, pyXem"]
     print(f"\nDisks of {RADIUS:.0f} px radius, {SIDE} x {SIDE} pixels, per pattern:\n")
     table(head, rows)

@@ -145,6 +145,7 @@ def strained_crystal(
     electrons: float = 400.0,
     strain: float = 0.04,
     radius: float = 6.0,
+    spacing: float = 3.5,
     seed: int = 0,
 ) -> LazySparseElectronDiffraction2D:
     """Disks of a square lattice that is stretched more and more along the scan, counted electron by electron.
@@ -158,7 +159,9 @@ def strained_crystal(
     strain : float
         Of the specimen along x, from minus to plus half of this along the second scan axis.
     radius : float
-        Of the disks in pixels; the lattice is three and a half times as wide, and turned by 8 degrees.
+        Of the disks in pixels.
+    spacing : float
+        Of the lattice, in radii; it is turned by 8 degrees.
     seed : int
         For the random numbers.
 
@@ -182,7 +185,7 @@ def strained_crystal(
     rng = np.random.default_rng(seed)
     strains = np.linspace(-0.5, 0.5, nav_shape[1]) * strain if nav_shape[1] > 1 else np.zeros(1)
     middle = (sig_shape[0] - 1) / 2, (sig_shape[1] - 1) / 2
-    steps = np.stack(np.mgrid[-9:10, -9:10], axis=-1).reshape(-1, 2) * 3.5 * radius
+    steps = np.stack(np.mgrid[-9:10, -9:10], axis=-1).reshape(-1, 2) * spacing * radius
     cosine, sine = np.cos(np.radians(8)), np.sin(np.radians(8))
     y, x = cosine * steps[:, 0] + sine * steps[:, 1], cosine * steps[:, 1] - sine * steps[:, 0]
     inside = np.hypot(y, x) < min(middle) - radius - 2

@@ -7,9 +7,8 @@ import io
 import os
 import sys
 import time
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hyperspy.api as hs
 import matplotlib
@@ -76,16 +75,18 @@ def run(files: Sequence[str] = (), folder: str | os.PathLike = ".", options: dic
     return path
 
 
-def compile_signals(path: str | os.PathLike) -> None:
+def compile_signals(path: str | os.PathLike, **options: Any) -> None:
     """Use the methods of sparse signals on a small recording, so that their functions are compiled and kept.
 
     Parameters
     ----------
     path : path-like
-        A recording whose scan is found by itself.
+        A recording.
+    **options
+        Of ``hs.load``, where its scan is not found by itself.
     """
     for lazy in (True, False):
-        signal = hs.load(path, lazy=lazy, progress=False)
+        signal = hs.load(path, lazy=lazy, progress=False, **options)
         with contextlib.redirect_stdout(io.StringIO()):
             analyse(signal)
         for result in (signal.rebin(scale=(2, 2, 2, 2)), signal.max(axis=(0, 1)), signal.var(axis=(0, 1))):
@@ -113,9 +114,7 @@ def _simulated(path: Path) -> str:
 def _load(files: list[str], options: dict) -> BaseSignal:
     if len(files) > 1:
         options["all_parts"] = files
-    with _step(f"Loading with hs.load({os.path.basename(files[0])!r})"), warnings.catch_warnings():
-        # pyXem 0.21 imports a name that HyperSpy 2.5 has moved: a note to developers, in the middle of our lines
-        warnings.filterwarnings("ignore", message=".*_get_block_pattern. has moved")
+    with _step(f"Loading with hs.load({os.path.basename(files[0])!r})"):
         return hs.load(files[0], lazy=True, **options)
 
 

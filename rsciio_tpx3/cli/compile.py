@@ -7,7 +7,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from rsciio_tpx3 import file_reader, raw_csr, simulate
+from rsciio_tpx3 import file_reader, nxevent, raw_csr, simulate
 from rsciio_tpx3.utils.compiling import announce
 from rsciio_tpx3.utils.extensions import extension
 
@@ -52,10 +52,11 @@ def compile_usual() -> int:
         options = {"navigation_shape": (16, 16), "cache": False, "progress": False}
         signal = file_reader(path, **options)[0]
         file_reader(path, cluster=True, **options)
-        counted = os.path.join(folder, "scan.toml")
-        raw_csr.file_writer(counted, signal, show_progressbar=False)
-        raw_csr.file_reader(counted)
+        for name, counted in (("scan.toml", raw_csr), ("scan.nxevent", nxevent)):
+            counted.file_writer(os.path.join(folder, name), signal, show_progressbar=False)
+            [again] = counted.file_reader(os.path.join(folder, name))
+            again["data"].sum(axis=(0, 1)).compute(scheduler="synchronous")
         analyse = extension("compile_signals")
         if analyse is not None:
-            analyse(path)
+            analyse(path, navigation_shape=options["navigation_shape"])
     return announce().compiled - before

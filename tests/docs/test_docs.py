@@ -166,6 +166,15 @@ def test_every_picture_is_used():
     assert not unused
 
 
+def test_nothing_that_examples_write_is_kept():
+    files = subprocess.run(["git", "ls-files", "docs"], cwd=ROOT, capture_output=True, text=True)
+    if files.returncode:
+        pytest.skip("not a git checkout")
+    kinds = {"gallery": {".py", ".rst"}, "tutorials": {".md", ".ipynb"}}
+    for path in map(Path, files.stdout.splitlines()):
+        assert path.suffix in kinds.get(path.parts[1], {path.suffix}), f"{path} is made by an example"
+
+
 def _script(name):
     spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)

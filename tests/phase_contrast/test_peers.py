@@ -11,21 +11,22 @@ from hyperspy_sparse.phase_contrast import phase
 @pytest.fixture(scope="module")
 def counts():
     patterns, _ = po.patterns(nav_shape=(30, 34), n=64)
-    return np.random.default_rng(0).poisson(400 * patterns).astype(np.uint16)
+    return np.rint(4e5 * patterns).astype(np.uint32)  # no noise to speak of
 
 
-KERNELS = {"ssb": "ssb", "obf": "obf", "icom": "icom"}
+# optimum bright field has the edge of the aperture in its weights: that of quantem is sharp, ours as wide as a group
+ALIKE = {"ssb": 0.9999, "obf": 0.998, "icom": 0.9999}
 
 
-@pytest.mark.parametrize("method", KERNELS)
+@pytest.mark.parametrize("method", ALIKE)
 def test_quantem_makes_the_same_of_the_same_images(counts, method):
     pytest.importorskip("quantem.diffractive_imaging", reason="quantem is not installed")
     signal = po.as_signal(counts)
     direct = exchange.to_quantem_direct(signal, across=13)
-    direct.reconstruct(deconvolution_kernel=KERNELS[method], verbose=False)
+    direct.reconstruct(deconvolution_kernel=method, verbose=False)
     theirs = np.asarray(direct.obj).squeeze()
     ours = phase(signal, method, across=13, show_progressbar=False).data
-    assert po.correlation(theirs, ours) > 0.99
+    assert po.correlation(theirs, ours) > ALIKE[method]
 
 
 def test_parallax_of_libertem_moves_images_the_same_way():
