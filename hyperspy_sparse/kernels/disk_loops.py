@@ -83,6 +83,7 @@ def _highest(scores: np.ndarray, least: int, margin: int) -> tuple[np.ndarray, n
     places, values = np.empty((64, 2), np.int64), np.empty(64, np.int64)
     n = 0
     for y in range(margin, height - margin):
+        # Most lines have no score that is high enough, and their pixels need no look at neighbours.
         highest = np.int32(0)
         for x in range(width):
             highest = max(highest, scores[y, x])
@@ -92,6 +93,7 @@ def _highest(scores: np.ndarray, least: int, margin: int) -> tuple[np.ndarray, n
             value = scores[y, x]
             if value < least:
                 continue
+            # Equal neighbours are all taken: `_apart` makes one place of them.
             top = True
             for j in range(max(y - 1, 0), min(y + 2, height)):
                 for i in range(max(x - 1, 0), min(x + 2, width)):
@@ -146,6 +148,7 @@ def _background(
     """
     reach = sectors.shape[0] // 2
     counts, area = np.zeros(SECTORS), np.zeros(SECTORS)
+    # Pixels of each sector that lie on the detector, then electrons in them.
     for dy in range(max(-reach, -y0), min(reach, shape[0] - 1 - y0) + 1):
         for dx in range(max(-reach, -x0), min(reach, shape[1] - 1 - x0) + 1):
             sector = sectors[dy + reach, dx + reach]
@@ -219,11 +222,13 @@ def _edge_fit(
     y, x = place[0], place[1]
     b = max(background / brightness, _LEAST_BACKGROUND)
     for turn in range(_ROUNDS):
+        # A blurred edge at first: a sharp one has no slope where a start that is off by a pixel needs it.
         s = max(scale, _BLURRED) if turn < _BROAD_ROUNDS else scale
         up, right = 0.0, 0.0
         for i in range(n.size):
             dy, dx = ys[i] - y, xs[i] - x
             distance = np.sqrt(dy * dy + dx * dx)
+            # Where the model is flat, an electron tells nothing about the centre, which has no direction itself.
             if distance < radius - 7 * s or distance > radius + 12 * s or distance == 0.0:
                 continue
             t = 1 / (1 + np.exp((distance - radius) / s))
@@ -233,6 +238,7 @@ def _edge_fit(
         known = np.pi * radius * brightness / s * (0.5 + b - b * (1 + b) * np.log((1 + b) / b))
         step_y, step_x = up / known, right / known
         length = np.sqrt(step_y * step_y + step_x * step_x)
+        # The slope holds nearby only: no step is longer than a pixel.
         if length > 1.0:
             step_y, step_x = step_y / length, step_x / length
         y, x = y + step_y, x + step_x
@@ -308,6 +314,7 @@ def find_in_frames(
     dense_from : int
         Entries of a frame from which `dense_scores` is used.
     """
+    # Space that all frames share, and the area of the disk as it was rasterised.
     height, width = shape
     reach, wide = half.size // 2, sectors.shape[0] // 2
     work = np.empty((height + 1, width + 2 * reach), np.int32)
@@ -324,17 +331,21 @@ def find_in_frames(
         total = 0
         for entry in range(values.size):
             total += np.int64(values[entry])
+        # A frame with fewer electrons than a disk cannot have one.
         if total < least:
             continue
+        # Score of every pixel, in the way that takes less time; both give the same integers.
         if pixels.size < dense_from:
             sparse_scores(values, pixels, width, half, work, scores)
         else:
             dense_scores(values, pixels, width, half, work, scores)
+        # Candidates: the highest scores that are far enough apart, brightest first.
         places, tops = _highest(scores, least, margin)
         if tops.size == 0:
             continue
         middles, tops = _apart(places, tops, distance)
         level = _everywhere(values, pixels, shape, 4 * reach)
+        # First entry of each line of the detector: the surroundings of a place are then a few slices of the frame.
         line = 0
         for entry in range(pixels.size):
             while line <= pixels[entry] // width:
@@ -344,6 +355,7 @@ def find_in_frames(
             starts[line] = pixels.size
             line += 1
         for i in range(tops.size):
+            # Entries around this candidate.
             y0, x0 = int(round(middles[i, 0])), int(round(middles[i, 1]))
             low, high = starts[max(y0 - wide, 0)], starts[min(y0 + wide + 1, height)]
             ys, xs, n = np.empty(high - low, np.int64), np.empty(high - low, np.int64), np.empty(high - low)
@@ -354,6 +366,7 @@ def find_in_frames(
                     ys[near], xs[near], n[near] = pixels[entry] // width, x, values[entry]
                     near += 1
             ys, xs, n = ys[:near], xs[:near], n[:near]
+            # Its electrons above what the background and brighter disks would give: is that more than their noise?
             background = max(_background(y0, x0, ys, xs, n, sectors, shape), level)
             expected = background * n_pixels
             # the shoulder of a brighter disk is none of its own
@@ -362,6 +375,7 @@ def find_in_frames(
             excess = tops[i] - expected
             if excess < significance * np.sqrt(expected + 1 + (_NOT_ROUND * others) ** 2):
                 continue
+            # Centre to a fraction of a pixel.
             y, x = middles[i, 0], middles[i, 1]
             if way == 1:
                 y, x = _edge_fit(middles[i], ys, xs, n, radius, scale, excess / n_pixels, background)
@@ -370,6 +384,7 @@ def find_in_frames(
             # a fit that ran away has found something else
             if (y - middles[i, 0]) ** 2 + (x - middles[i, 1]) ** 2 > 0.25 * radius * radius:
                 y, x = middles[i, 0], middles[i, 1]
+            # How many disks there are is known at the end only: the table is doubled as needed.
             if n_found == len(found):
                 more = np.empty((2 * n_found, 3))
                 more[:n_found] = found

@@ -80,6 +80,7 @@ def center_of_mass(
     for row in range(indptr.size - 1):
         start, stop = indptr[row], indptr[row + 1]
         cut = -1.0
+        # Not NaN: the mean is over all pixels of the frame, and needs a pass of its own.
         if threshold == threshold:
             total = 0.0
             for entry in range(start, stop):
@@ -98,6 +99,7 @@ def center_of_mass(
             mass += value
             along_x += value * (pixel - y * width)
             along_y += value * y
+        # NaN for a frame without entries: the error model is NumPy's, and nothing is raised.
         out[row, 0] = along_x / mass
         out[row, 1] = along_y / mass
 
@@ -190,17 +192,20 @@ def ring_pairs(
     nobody, single, pairs = np.empty(n_columns), np.empty(n_columns), np.empty(n_columns, np.bool_)
     product, inner = np.empty((n_columns, n_nodes)), np.empty((n_columns, n_nodes))
     for row in range(indptr.size - 1):
+        # First pass: electrons expected in each ring, and the chance that none, or one, is kept.
         expected[:], whole[:], nobody[:], single[:], pairs[:] = 0.0, 0.0, 1.0, 0.0, False
         for entry in range(indptr[row], indptr[row + 1]):
             pixel, n = np.uint64(indices[entry]), data[entry] / gain
             for k in range(start[pixel], start[pixel + np.uint64(1)]):
                 w, c = weight[k], column[k]
                 expected[c] += w * n
+                # Those that are certainly kept are counted apart: 1 - w, a divisor below, is zero for them.
                 if w > 1 - 1e-9:
                     whole[c] += n
                 else:
                     nobody[c] *= (1 - w) ** n
                     single[c] += n * w / (1 - w)
+                # A pair is of electrons in one pixel.
                 if n > 1:
                     pairs[c] = True
         any_pairs = False
@@ -214,9 +219,11 @@ def ring_pairs(
         if not any_pairs:
             continue
         for entry in range(indptr[row], indptr[row + 1]):
+            # Second pass: the integrand at the nodes, in rings that have pairs.
             pixel, n = np.uint64(indices[entry]), data[entry] / gain
             for k in range(start[pixel], start[pixel + np.uint64(1)]):
                 w, c = weight[k], column[k]
+                # A single electron that is certainly kept is in no pair, and its factor comes at the end.
                 if not pairs[c] or (w > 1 - 1e-9 and n <= 1):
                     continue
                 w, width = min(w, 1.0), min(1.0, _FAR / expected[c])
@@ -230,5 +237,6 @@ def ring_pairs(
             if pairs[c]:
                 width = min(1.0, _FAR / expected[c])
                 for i in range(n_nodes):
+                    # The factors of all that are certainly kept, as one power.
                     s = width * (nodes[i] + 0.5)
                     out[row, 0, c] += width * steps[i] * s * product[c, i] * (1 - s) ** whole[c] * inner[c, i]

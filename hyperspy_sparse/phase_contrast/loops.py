@@ -144,13 +144,16 @@ def accumulate(
         along_x, along_y = slope(ax, ay, c)
         for i in range(first, last):
             if way == PARALLAX:
+                # Each image is moved back by the slope of the aberrations at its angle.
                 turn = along_x * qx[i] + along_y * qy[i]
                 weight = complex(np.cos(turn), -np.sin(turn))
             elif way == ICOM:
+                # The angle is the gradient of the phase: a division by the frequency integrates it.
                 weight = complex(0.0, -(ax * qx[i] + ay * qy[i]) / (qx[i] * qx[i] + qy[i] * qy[i]))
             else:
                 gamma = _gamma(ax, ay, qx[i], qy[i], here, c, sharp, limit, edge)
                 square = gamma.real * gamma.real + gamma.imag * gamma.imag
+                # The image does not transfer this frequency: it would add noise only.
                 if square < _NO_WEIGHT * _NO_WEIGHT:
                     continue
                 power[i] += share * square
@@ -158,6 +161,7 @@ def accumulate(
                 weight = complex(-gamma.imag, -gamma.real)
                 if way == SSB:
                     weight /= np.sqrt(square)
+            # Spectra are of real images and have half a plane: the other half is the complex conjugate.
             value = spectrum[place[i]]
             if mirrored[i]:
                 value = np.conj(value)
@@ -296,21 +300,25 @@ def deconvolved(
     here = np.empty(x.size)
     for image in range(x.size):
         here[image] = chi(x[image], y[image], c)
+    # Space that all frequencies share; float32, since it is what the spectra have.
     real, imaginary = np.empty((side, side), np.float32), np.empty((side, side), np.float32)
     half = np.empty((2, side, padded), np.float32)
     seen_real, seen_imaginary = np.empty((padded, padded), np.float32), np.empty((padded, padded), np.float32)
     known_real, known_imaginary = np.empty((padded, padded), np.float32), np.empty((padded, padded), np.float32)
     for i in range(qx.size):
+        # What was seen at this frequency, by angle, and its transform.
         real[:] = 0
         imaginary[:] = 0
         for image in range(x.size):
             real[row[image], column[image]] = spectra[i, image].real
             imaginary[row[image], column[image]] = spectra[i, image].imag
         _transform(real, imaginary, cosine, sine, half, seen_real, seen_imaginary)
+        # What the lens alone would give for one of the two terms: it is divided out.
         _lens(i, -1.0, row, column, x, y, here, fraction, qx, qy, c, sharp, limit, edge, real, imaginary)
         _transform(real, imaginary, cosine, sine, half, known_real, known_imaginary)
         a, b = _filtered(seen_real, seen_imaginary, known_real, known_imaginary, eps)
         minus[i] = complex(a, b)
+        # The same for the opposite frequency, whose term is found as its complex conjugate.
         _lens(i, 1.0, row, column, x, y, here, fraction, qx, qy, c, sharp, limit, edge, real, imaginary)
         _transform(real, imaginary, cosine, sine, half, known_real, known_imaginary)
         a, b = _filtered(seen_real, seen_imaginary, known_real, known_imaginary, eps)

@@ -63,6 +63,7 @@ def _sorted_rows(
     and the largest count.
     """
     n_rows, n_group = len(ends), 1 << row_bits
+    # Groups are sorted one after the other, so one buffer of the longest serves them all.
     longest = 0
     begin = np.int64(0)
     for first in range(0, n_rows, n_group):
@@ -70,6 +71,7 @@ def _sorted_rows(
         longest = max(longest, end - begin)
         begin = end
     other = np.empty(longest, keys.dtype)
+    # As few passes as `_DIGIT` allows, then digits as equal as can be: fewer counters to clear in each.
     n_passes = -(-(n_bits + row_bits) // _DIGIT)
     digit = -(-(n_bits + row_bits) // n_passes)
     count = np.empty(1 << digit, np.uint32)
@@ -80,12 +82,14 @@ def _sorted_rows(
     begin = np.int64(0)
     for first in range(0, n_rows, n_group):
         end = np.int64(ends[min(first + n_group, n_rows) - 1])
+        # Row and pixel are sorted as one key, lowest digit first; the two buffers change roles with each pass.
         now, then = keys[begin:end], other[: end - begin]
         begin = end
         if len(now) > 1:
             for p in range(n_passes):
                 radix_pass(now, p * digit, count, then)
                 now, then = then, now
+        # Differs from the first key in every bit, so that the first hit begins an entry.
         before = ~now[0] if len(now) else np.uint32(0)
         c = np.uint32(0)
         row_ends = indptr[first + 1 : first + n_group + 1]
@@ -99,6 +103,7 @@ def _sorted_rows(
             data[n - one] = c
             row_ends[key >> bits] = n
             before = key
+    # Rows without hits wrote no end: theirs is the end of the row before.
     for r in range(1, len(indptr)):
         indptr[r] = max(indptr[r], indptr[r - 1])
     return np.int64(n), largest

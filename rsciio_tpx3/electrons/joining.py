@@ -75,6 +75,7 @@ def join_by_table(
     """An earlier hit of the same cluster for each hit, or the hit itself; parameters as of `join_near_hits`."""
     width = len(column)
     inverse = 1.0 / width
+    # By pixel. -1 is below every `oldest`, so that "no hit yet" needs no test of its own.
     last_hit = np.full(row_start[-1] + 2 * stride, np.int32(-1))
     parent = np.empty(len(toa), np.int32)
     oldest = np.int32(0)  # the first hit within the window: comparing numbers of hits spares a table of times
@@ -93,6 +94,7 @@ def join_by_table(
                 j = last_hit[first + np.uint64(place)]
                 if j < oldest or not (corners or line == 1 or place == 1):
                     continue
+                # To the root of its cluster, halving the path on the way: later searches are short.
                 while parent[np.uint64(j)] != j:
                     parent[np.uint64(j)] = parent[np.uint64(parent[np.uint64(j)])]
                     j = parent[np.uint64(j)]

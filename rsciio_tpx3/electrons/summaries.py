@@ -171,9 +171,11 @@ def choose(
     n = 0
     for c in range(len(hit)):
         time = toa[hit[c]]
+        # Clusters of another span are counted there, and chains beyond the longest duration nowhere.
         if time < start or time >= stop or found.duration[c] > max_duration:
             continue
         size, tot = np.int64(found.size[c]), found.tot[c]
+        # Places in `counts` are those of `CHOICES`: one limit for each cluster that fails, the first of them.
         if size < min_size:
             counts[3] += 1
         elif size > max_size:

@@ -308,15 +308,18 @@ def _add_up(
     # a product instead of a division: exact, since pixels are below 2**28
     magic = np.uint64((1 << 40) // width + 1)
     for i in range(len(when)):
+        # The interval. One step without a branch, since hardly any cell holds more than one border.
         k = np.uint32(cell[np.uint32(when[i]) >> bits])
         k += when[i] >= begin[k + one]
         while when[i] >= begin[k + one]:
             k += one
         p, to = np.uint64(pixel[i]), np.uint64(k) * n_words
         y = (p * magic) >> np.uint64(40)
+        # The count of a pixel is in the low bits of its word, the detectors that it belongs to are above.
         word = np.uint64(pixels[p])
         pixels[p] = word + np.uint64(inside[k])
         label = word >> below
+        # Two sums share a word: hits above rows, then columns above the first detector, then pairs of detectors.
         flat[to] += one_hit | y
         flat[to + np.uint64(1)] += ((p - y * wide) << _HALF) | (label & np.uint64(1))
         if more > 0:  # or a loop of no turns takes as long as all the rest

@@ -52,6 +52,7 @@ def _runs(words: np.ndarray, base: int, state: np.ndarray, runs: np.ndarray) -> 
             chip, left, times = header_chip(words[i]), header_words(words[i]), 0
             i += 1
             continue
+        # The window may end within the chunk: what is left of it is a run of the next window.
         size = min(left, len(words) - i)
         run = words[i : i + size]
         n_hits, first = np.int64(0), np.int64(0)
@@ -63,6 +64,7 @@ def _runs(words: np.ndarray, base: int, state: np.ndarray, runs: np.ndarray) -> 
         for word in run[max(len(run) - _ENDS, 0) :] if few else run:
             if (word >> np.uint64(60)) == np.uint64(TYPE_PIXEL):
                 if n_hits == 0:
+                    # Times relative to the first hit, within half a period of it: a rollover in the run does not show.
                     first = pixel_steps(word)
                     shift = half - first
                 last = ((pixel_steps(word) + shift) & mask) - half

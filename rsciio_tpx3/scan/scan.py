@@ -286,12 +286,14 @@ def place_hits(
     scalars, since a call that takes the arrays costs more than the arithmetic (reference counting).
     """
     last = len(start) - 1
+    # -2: nothing was searched for yet; -1: before the first segment.
     s = np.int64(-2)
     begin = end = following = np.int64(0)
     for i in range(len(toa)):
         t = toa[i]
         if s == -2 or t < begin or t >= following:
             s = search(t, start)
+            # On the outer sides there is no next segment: the largest numbers save a search for every such hit.
             begin = start[s] if s >= 0 else np.iinfo(np.int64).min
             following = start[s + 1] if s < last else np.iinfo(np.int64).max
             if s >= 0:
@@ -306,6 +308,7 @@ def place_hits(
         if first < 0:
             out[i] = LEFT_OUT
             continue
+        # In parts of a tick of which a dwell time has an integer number: no error grows along a line.
         scaled = (t - begin) * den + offset
         # an integer division costs as much as all the rest: guess in floating point, then make it exact
         column = np.int64(scaled * inverse)
@@ -314,6 +317,7 @@ def place_hits(
             column -= 1
         elif rest >= dwell:
             column += 1
+        # The segment may last longer than its columns: the beam then is on its way back.
         if column >= n_columns:
             out[i] = AFTER if s == last else FLYBACK
         else:

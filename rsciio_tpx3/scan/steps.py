@@ -184,11 +184,13 @@ def _walk(
     glitch: np.ndarray,
     renumbered: np.ndarray,
 ) -> None:
+    # The last edge believed and the one before it; glitches since; whether `good` came one period after another.
     good, before, pending, anchored = 0, -1, 0, False
     for e in range(1, len(edges)):
         apart = edges[e] - edges[good]
         steps = int(np.rint(apart / period))
         in_step = steps >= 1 and abs(apart - steps * period) <= tolerance
+        # Only an edge nearer than a line and a half can be one too many; over longer gaps the numbers decide.
         if not in_step and apart < 1.5 * period:
             if _is_out(edges, good, e, anchored, period, tolerance, short):
                 glitch[e] = True
@@ -210,6 +212,7 @@ def _walk(
                     apart = edges[e] - edges[good]
                     steps = int(np.rint(apart / period))
                     in_step = steps >= 1 and abs(apart - steps * period) <= tolerance
+        # Lines since `good`: glitches between may have been numbered as lines or not, and time decides which.
         counted = number[e] - number[good]
         plain = max(counted - pending, 1)
         if in_step and (steps == 1 or (pending and plain <= steps <= counted)):

@@ -106,6 +106,7 @@ def _intervals(
         n, s = 1, np.int64(0)
     while s <= last and start[s] < end:
         following = start[s + 1] if s < last else np.iinfo(np.int64).max
+        # The part of the segment that lies in the stretch.
         first, final = max(start[s], origin), min(stop[s], following, end)
         after = AFTER if s == last else FLYBACK
         if first < final:
@@ -116,6 +117,7 @@ def _intervals(
                 position[n] = LEFT_OUT
                 n += 1
             else:
+                # Columns of its first and its last tick; all beyond `n_columns` are one interval without a position.
                 column = ((first - start[s]) * den + phase[s]) // num[s]
                 final_column = min(((final - 1 - start[s]) * den + phase[s]) // num[s], n_columns)
                 position[n] = base[s] + direction[s] * column if column < n_columns else after
@@ -135,6 +137,7 @@ def _intervals(
                     if rest >= unit:
                         rest -= unit
                         whole += 1
+        # From the end of the segment to the next one, or to the end of the stretch.
         pause = max(stop[s], origin)
         if pause < min(following, end):
             if n >= room:
@@ -142,6 +145,7 @@ def _intervals(
             begin[n], position[n] = -((origin - pause) // step), after
             n += 1
         s += 1
+    # Hits from the end of the stretch on; the border after them is above every time and ends each search.
     begin[n], position[n] = span, NOWHERE
     begin[n + 1] = np.iinfo(np.int32).max
     return n + 1

@@ -148,6 +148,7 @@ def _survey(
     for i in range(len(pixels)):
         pixel, toa, tot, ftoa = np.int64(pixels[i]), np.int64(toas[i]), np.int64(tots[i]), np.int64(ftoas[i])
         overflow = np.int64(overflows[i])
+        # A leap is a damaged time or a rollover: `rows.judged` looks at the rows around it to tell which.
         if i > 0 and abs(toa - before_row) > FAR_STEPS:
             return False
         before_row = toa
@@ -160,8 +161,10 @@ def _survey(
                 continue
             if kind != HIT:
                 return False
+        # Further back than rows are out of order.
         if toa < last_toa - _SECOND:
             return False
+        # The fine time counts from the hit to the next coarse step: it is taken off.
         ticks = toa * COARSE_TICKS - ftoa * PIXEL_TICKS
         if n_hits == 0:
             first = least = most = toa
@@ -173,6 +176,7 @@ def _survey(
         counts[8] += pixel >= ONE_CHIP
         largest_pixel = max(largest_pixel, pixel)
         last_pixel, last_toa = pixel, toa
+    # In the order of `Survey`, without its counts.
     counts[HIT] = n_hits
     seen[0], seen[1], seen[2] = largest_pixel, most, last_toa
     seen[3], seen[4] = first * COARSE_TICKS, last_toa * COARSE_TICKS
@@ -201,9 +205,11 @@ def _take(
     for i in range(len(pixels)):
         pixel, toa, tot, ftoa = np.int64(pixels[i]), np.int64(toas[i]), np.int64(tots[i]), np.int64(ftoas[i])
         overflow = np.int64(overflows[i])
+        # The same limit as in `_survey`, and before anything is written for the row.
         if i > 0 and abs(toa - before_row) > FAR_STEPS:
             return -1
         before_row = toa
+        # By far the most rows pass without a call of `kind_of`.
         good = is_good(pixel, toa, tot, ftoa, most_pixel)
         plain = good and overflow == 0 and pixel > 0
         if not plain and kind_of(pixel, toa, tot, ftoa, overflow, good, by_chip, packed) != HIT:

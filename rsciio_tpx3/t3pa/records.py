@@ -250,12 +250,14 @@ def _parse(
     all_wanted = wanted.min() >= 0
     i = 0
     while i < n:
+        # The short way. What it does not take is read once more from the same byte by the long way.
         if all_wanted and row < out.shape[1]:
             end = _plain_row(text, i, separator, wanted, out, row)
             if end >= 0:
                 place[row] = i
                 row, i = row + 1, end
                 continue
+        # The long way: value by value, with any blanks, up to the end of the line.
         column, begin, bad = 0, i, np.int64(-1)
         while i < n and text[i] != _NEWLINE and text[i] != _RETURN:
             c = text[i]
@@ -264,9 +266,11 @@ def _parse(
                 continue
             if column == 0:
                 begin = i
+            # One value too many.
             if column == n_columns:
                 bad = i
                 break
+            # Text, or a number of any length: passed over up to the next blank or separator.
             if wanted[column] < 0:
                 while i < n and text[i] > 32 and text[i] != separator:
                     i += 1
@@ -279,6 +283,7 @@ def _parse(
                     break
                 value = value * 10 + np.int64(digit)
                 i += 1
+            # 18 digits always fit in int64. With more, `value` may have overflowed, unless they are zeros in front.
             too_long = i - start > 18 and _n_digits(text, start, i) > 18
             if i == start or too_long or (i < n and text[i] > 32 and text[i] != separator):
                 bad = i
@@ -286,12 +291,14 @@ def _parse(
             if row < out.shape[1]:
                 out[wanted[column], row] = value
             column += 1
+        # Too few values. A line of none is empty, and not damaged.
         if bad < 0 and 0 < column < n_columns:
             bad = min(i, n - 1)
         if bad >= 0:
             damaged += 1
             if first < 0:
                 first = bad
+            # Values behind the fault are not looked at: the next line is read for itself.
             while i < n and text[i] != _NEWLINE and text[i] != _RETURN:
                 i += 1
         elif column == n_columns:

@@ -118,6 +118,7 @@ def _judge(
     counts: np.ndarray,
 ) -> None:
     n = len(pixel)
+    # Each row by itself.
     leaps = False  # whether any time is far from the one before: mostly none is
     for i in range(n):
         leaps |= i > 0 and abs(toa[i] - toa[i - 1]) > FAR_STEPS
@@ -131,10 +132,12 @@ def _judge(
             add_service(pixel[i], counts)
         elif kind[i] == UNKNOWN:
             counts[7] += (pixel[i] >> _CHIP_BITS) == overflow[i]
+    # Then hits by the rows around them, whose kinds must be known by now.
     if leaps:
         for i in range(n):
             if kind[i] == HIT and _is_far(toa, kind, i):
                 kind[i] = _FAR
+    # Counts at the end, when no kind changes any more; neighbours are hits, whatever rows lie between.
     last = -1
     for i in range(n):
         counts[kind[i]] += 1

@@ -43,6 +43,8 @@ class SeriesFinder:
 
 @njit(nogil=True, cache=True)
 def _find(index: np.ndarray, toa: np.ndarray, state: np.ndarray, found: np.ndarray) -> int:
+    # Numbers go up by one for each row, a little out of order. Where one falls, the
+    # counter may have wrapped, or a measurement begun.
     low, high, rows, before, ahead = state
     n, n_found = len(index), 0
     for i in range(n):

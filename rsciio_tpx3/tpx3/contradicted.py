@@ -118,6 +118,7 @@ def out_of_place(
     if n == 0:
         return out, steps, leaps, alone
     start = _steady_start(ticks, inner, period)
+    # Nothing before these tells their course: they are compared with the first time that others agree with.
     for i in range(start):
         out[i] = abs(_offset(ticks[i], ticks[start], period)) > least
     recent = np.zeros(_AROUND, np.int64)
@@ -126,6 +127,7 @@ def out_of_place(
     i = start + 1
     while i < n:
         step = abs(_offset(ticks[i], reference, period))
+        # The last hit of a block goes on from its first, however long that took: it leads, and is not judged.
         if inner[i]:
             if counts[i] >= _MANY:  # as many steps, none of them large
                 recent[:2], n_recent = step // counts[i], 2
@@ -133,10 +135,12 @@ def out_of_place(
             i += 1
             continue
         if step > _SMALL:
+            # A step stands out where most of those around it are much smaller; two are the least to compare with.
             smaller = 0
             for r in recent[:n_recent]:
                 smaller += r * _RATIO < step
             if n_recent > 1 and 2 * smaller > n_recent:
+                # A return is looked for first: it proves the times between wrong, and a pause has none.
                 m = _comes_back(ticks, inner, counts, i, reference, period, step) if step > least else 0
                 if m:
                     out[i : i + m] = True
@@ -149,6 +153,7 @@ def out_of_place(
                     continue
                 leaps[i] = True
         steps[i] = step
+        # Once full, not always the oldest is replaced: any eight recent steps tell what is usual.
         recent[i % _AROUND if n_recent == _AROUND else n_recent] = step
         n_recent = min(n_recent + 1, _AROUND)
         reference = ticks[i]
@@ -191,6 +196,7 @@ def global_falls(ticks: np.ndarray, tolerance: int) -> tuple[np.ndarray, np.ndar
         if last < 0:
             last = i
             continue
+        # The last time that was believed leads; other chips may be late by `tolerance`.
         reference = ticks[last]
         if ticks[i] > reference + tolerance:
             # too high if the clock soon reads less again, but no less than before

@@ -187,6 +187,7 @@ def _near_hits(words: np.ndarray, first: int, last: int) -> tuple[int, int, int,
     n = len(words)
     walked = False
     while True:
+        # All words at once: the bits that differ from a hit's, and the span of the times.
         other = np.uint64(0)
         low, high = np.int64(PIXEL_STEPS), np.int64(-1)
         for i in range(n):
@@ -194,10 +195,12 @@ def _near_hits(words: np.ndarray, first: int, last: int) -> tuple[int, int, int,
             d = (pixel_steps(words[i]) + shift) & mask
             low = min(low, d)
             high = max(high, d)
+        # No step can be a leap where all times, and the one before them, span no more than that.
         together = max(high, last + half) - min(low, last + half) <= leap
         if other == 0 and low >= half - quarter and high <= half + quarter and (together or walked):
             break
         n = 0
+        # Word by word up to the first that does not belong; the next turn takes the span of those before it.
         before = last
         for word in words:
             d = ((pixel_steps(word) + shift) & mask) - half
@@ -230,6 +233,7 @@ def _note_packet(
         mark_kind = tdc_edge(word)
         ticks = tdc_ticks(word)
         counter = tdc_counter(word)
+        # An edge whose time is damaged stays a mark, but moves no clock.
         if ticks >= 0:
             leap = _note_clock(state, np.int64(_CLOCK_TDC), ticks, np.int64(TDC_PERIOD))
             which = _COUNTER_TDC1 + edge_input(mark_kind)
@@ -243,6 +247,7 @@ def _note_packet(
             low_words[chip] = np.int64((word >> np.uint64(16)) & np.uint64(0xFFFFFFFF))
         elif identifier == GLOBAL_HIGH and low_words[chip] >= 0:
             high = np.int64((word >> np.uint64(16)) & np.uint64(0xFFFF))
+            # A pair of words: used up, so that a second high word without its low one makes no time.
             ticks = ((high << 32) | low_words[chip]) * GLOBAL_TICKS
             low_words[chip] = -1
             mark_kind = np.int64(KIND_GLOBAL)
@@ -294,6 +299,7 @@ def _pass(
                 break
             chip, left = header_chip(word), size
             chip_chunks[chip] += 1
+            # Long blocks end where a chunk begins: the next one then has its header, and needs nothing from before.
             if base + i - state[_B_START] >= BLOCK_WORDS:
                 n_blocks = _close(state, base + i, blocks, n_blocks)
                 state[_B_CHIP], state[_B_LEFT] = chip, 0
@@ -313,6 +319,7 @@ def _pass(
                     n_blocks = _close(state, base + i + j, blocks, n_blocks)
                     state[_B_CHIP], state[_B_LEFT] = chip, left - j
                     continue
+                # The block goes on: its span, relative to its first hit, is widened.
                 chip_hits[chip] += taken
                 state[_B_HITS] += taken
                 state[_B_LAST] = last * PIXEL_TICKS
@@ -322,10 +329,12 @@ def _pass(
                 piece = _PIECES[0] if taken < piece and j < len(run) else min(2 * piece, _PIECES[1])
                 continue
             top_counts[np.int64(word >> np.uint64(48))] += 1
+            # A view, filled in for a mark only; the next packet takes the same place otherwise.
             m = marks[n_marks]
             found = _note_packet(word, kind, chip, state, low_words, chunk_counts, m)
             if found:
                 if found == _LEAPT:
+                    # Hits after the leap need another reference: the block ends before this packet.
                     n_blocks = _close(state, base + i + j, blocks, n_blocks)
                     state[_B_CHIP], state[_B_LEFT] = chip, left - j
                 m.word = base + i + j

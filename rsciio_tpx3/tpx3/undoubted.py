@@ -101,6 +101,7 @@ def _walk(
     latest = state[_LATEST]  # global time
     key, counter, read = state[_KEY], state[_COUNTER], state[_READ]  # of the edges of one chip and input
     while True:
+        # Three lists, merged by place in the stream: marks, first hits of blocks, and last hits where there are others.
         while b < len(blocks) and blocks[b].n_hits == 0:
             b += 1
         while e < len(blocks) and blocks[e].n_hits < 2:
@@ -136,23 +137,29 @@ def _walk(
             else:
                 e += 1
             continue
+        # A mark's clock counts turns too, modulo 4 (edges) or 16 (control words), or all of them (global times).
         of_marks[i] = turned
         kind, chip = np.int64(marks[i].kind), np.int64(marks[i].chip)
         rank = 2 if kind == KIND_GLOBAL else (1 if kind == KIND_CONTROL else 0)
         turn_now = (ticks - turned) // PIXEL_PERIOD
+        # The difference from the turns followed must stay what it was at the first word of that kind.
         if known[rank] == 0:
             known[rank], turns[rank] = 1, turn_now
         elif (turn_now - turns[rank]) % (4, 16, 1)[rank] != 0 or (rank == 2 and turn_now != turns[rank]):
             return False
         if rank == 2:
+            # Other chips' words may be late, but not by a second: then the clock may have been reset.
             if ticks < latest - TICKS_PER_SECOND:
                 return False
             latest = max(latest, ticks)
         elif rank == 0:
             which = edge_input(kind)
+            # Edges of one input leave the chip in order.
             if turned < last[chip, which]:
                 return False
             last[chip, which] = turned
+            # The counter is followed for one input, the first seen. Where it does not go on by one, edges were lost,
+            # or the clock began again: of the latter a smaller reading is a sign.
             number = np.int64(marks[i].counter)
             if key == 2 * chip + which:
                 leap = (number - counter) & 0xFFF

@@ -283,6 +283,7 @@ def _follow(
         if not aside[i]:
             reference = turned[i]
         before = i
+    # Those set aside before the first: backwards from it.
     reference = turned[max(first, 0)]
     for i in range(first - 1, -1, -1):
         if kind[i] >= 0:
@@ -371,6 +372,8 @@ def _turns(
                 out[k] = True
                 continue
             since = max(agreed.max(), at - _BACK)
+            # Turns within the range of the clock before are missing since it last agreed, likely at the longest step;
+            # multiples of its range are missing from the beginning on.
             rest = _nearest_turns(turns[k] - now, known)
             if rest:
                 shift[_largest_step(steps, since, at)] += rest
@@ -383,12 +386,14 @@ def _turns(
                 paused, pause = _leapt(leaps, since, at), _largest_step(steps, since, at)
                 if paused and w:
                     step %= w  # a pause goes forward, however long
+                # Either a turn went by unseen, or this reading is wrong: the clocks that come next decide.
                 for_old, for_new, _ = _support(wide, width, turns, leaps, k, now, now + step)
                 if for_new < for_old or (for_new == for_old and not paused):
                     out[k] = True
                     continue
                 shift[pause] += step
                 now += step
+        # Agreement with a clock is agreement with the narrower ones too.
         agreed[rank:] = at
     return shift, out
 

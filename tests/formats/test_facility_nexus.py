@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from test_files_of_others import EVENTS, events_of, values, write_nexus
+from test_foreign_files import EVENTS, events_of, values, write_nexus
 
 from rsciio_tpx3 import nxevent
 from rsciio_tpx3.exceptions import FormatError

@@ -1,4 +1,4 @@
-"""A pass that is carried on tells what a pass over the whole tells, wherever the file ended in between."""
+"""A continued pass finds what a pass over the whole finds, wherever the file ended in between."""
 
 from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""A recording whose array is told in full is read at the first computation, and then it is like any other."""
+"""A recording whose array is fully described is read at the first computation, and then it is like any other."""
 
 import os
 import pickle

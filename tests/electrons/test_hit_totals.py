@@ -1,4 +1,4 @@
-"""Every hit of a recording is at a position, outside the scan, or counted among what was left out."""
+"""Every hit of a recording is at a position, outside the scan, or counted among those excluded."""
 
 import logging
 import re

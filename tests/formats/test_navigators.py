@@ -1,4 +1,4 @@
-"""The picture that a counted file brings to navigate by says what it holds: counts, or entries where those are dear."""
+"""The navigator that a counted file brings along says what it holds: counts, or entries where counts are costly."""
 
 import numpy as np
 import pytest

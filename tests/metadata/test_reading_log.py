@@ -1,4 +1,4 @@
-"""The log of a reading is enough to ask for the same again, and to see whether files and tables are the same."""
+"""The log of a reading is enough to repeat it, and to see whether files and tables are the same."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What is typed or passed for metadata: nothing that was told is dropped, and a wrong word is refused by its option.
+"""Metadata that is typed or passed: no value of it is dropped, and an invalid one is refused by the name of its option.
 
 Kind: options that meet odd values, and tools whose messages must be true.
 """

@@ -1,4 +1,4 @@
-"""Kind: state that remembers too much, so that a result depends on what was computed before it."""
+"""Kind: state that outlives its use, so that a result depends on what was computed before it."""
 
 import random
 
