@@ -3,7 +3,7 @@
 The sender is another process of this machine, on loopback. Rates: how fast a recording is taken, without a display and
 with counts, one virtual image, centre of mass and sum pattern; the file is compared byte for byte. Latency: from the
 moment at which the last hit of a line is sent until its pixels are in the image. Refresh: 80 MB new, after files of
-several sizes.
+several sizes. ``--memory 10`` sends one measurement in ten minutes.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from rsciio_tpx3.live.csr_recorder import receiver_of
 from rsciio_tpx3.live.csr_stream import AcquisitionStart, ArrayChunk, read_stream, received_frames
 from rsciio_tpx3.tpx3 import Tpx3Source
 
-__all__ = ["latency", "main", "rate", "refresh"]
+__all__ = ["latency", "main", "memory", "rate", "refresh"]
 
 NAV = (512, 512)
 NEW = 80_000_000
@@ -153,6 +153,23 @@ def refresh(path, first):
     return took
 
 
+def memory(path, seconds, step=20):
+    """MiB of a session with all displays, every so many seconds while a recording is sent in so long."""
+    from rsciio_tpx3.live.chunk_times import chunk_times
+
+    target, found = os.path.join(os.path.dirname(path), "received.tpx3"), []
+    with _session(target, "all") as session:
+        port = session.recorder.address.port
+        process = _sender(path, f"tcp://127.0.0.1:{port}", float(chunk_times(path).seconds[-1]) / seconds)
+        _go(process)
+        while not session.wait(min(step, seconds / 10)):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            found.append(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024)
+    _said(process)
+    os.remove(target)
+    return found
+
+
 def csr_rate(n_positions=256, counts=50):
     """Million entries per second of CSR frames from another process, with a ring detector, on one thread."""
     code = (
@@ -192,11 +209,18 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a recording of 20 million hits, not of 120")
     parser.add_argument("--packets", type=float, help="of the recording")
+    parser.add_argument("--memory", type=float, metavar="MINUTES", help="of one measurement that lasts so long, alone")
     args = parser.parse_args(arguments)
     n = int(args.packets or (2e7 if args.quick else 1.2e8))
     with tempfile.TemporaryDirectory() as folder:
         path = recordings.write(str(Path(folder) / "sent.tpx3"), n, NAV)
         size = os.path.getsize(path)
+        if args.memory:
+            used = memory(path, 60 * args.memory)
+            print("MiB:", *(f"{one:.0f}" for one in used))
+            grown = max(used[len(used) // 2 :]) - max(used[: len(used) // 2])
+            target("Memory of a long measurement, second half less first", "constant", f"{grown:.0f} MiB", grown < 10)
+            return
         rate(path, None, "all")  # compiled code, and the file in memory
         _print_rates(path, size)
         _print_latency(path)

@@ -146,7 +146,7 @@ class Live:
         self._load_options = {name: value for name, value in options.items() if name != "disorder"}
         self._shape = int(navigation_shape[1]), int(navigation_shape[0])
         self._shown: list[_Shown] = []
-        self._every, self._drawn_at = every, 0.0
+        self._every, self._pause, self._drawn_at = every, every, 0.0
         self._serval = Serval(serval) if isinstance(serval, str) else serval
         if self._serval is not None and (self.session.recorder is None or self.session.of_frames):
             raise ValueError(
@@ -220,13 +220,16 @@ class Live:
 
     def refresh(self) -> None:
         """Bring all signals up to date, and redraw their plots; `run` and ``await`` do it all the time."""
+        begin = time.monotonic()
         for shown in self._shown:
             shown.refresh()
         self._drawn_at = time.monotonic()
+        # half of the time is for the mouse, and for the cells of a notebook
+        self._pause = max(self._every, self._drawn_at - begin)
 
     def _refresh_in_time(self) -> None:
         """The same, where the last time is long enough ago: drawing takes longer than adding up."""
-        if time.monotonic() - self._drawn_at >= self._every:
+        if time.monotonic() - self._drawn_at >= self._pause:
             self.refresh()
 
     # -- pictures --------------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ class Following(FollowedImages):
         Returns
         -------
         bool
-            Whether anything changed.
+            Whether anything changed, accumulators included.
 
         Raises
         ------
@@ -158,9 +158,10 @@ class Following(FollowedImages):
         if self.finished:
             return False
         if not self._read(ended):
-            if any(handing.behind for handing in self._plugged):
+            behind = any(handing.behind for handing in self._plugged)
+            if behind:
                 self._hand_out(self._drawn, False)
-            return False
+            return behind
         self._find_scan(ended)
         if self.scan is not None and (ended or self._begun):
             self._find_layout()

@@ -1,5 +1,7 @@
 """What is drawn while a recording grows is what the finished file has; what is called final never changes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from rsciio_tpx3.live import line_rows, watermark
 from rsciio_tpx3.live.chunk_times import chunk_times
 from rsciio_tpx3.live.following import Following
 from rsciio_tpx3.live.integrated import integrated
+from rsciio_tpx3.live.sums import Sums
 
 NY, NX = 13, 7
 BASIC = {"electrons_per_position": 25, "dwell_time": "40 us", "chunk_counts": True, "disorder": "0.3 ms"}
@@ -301,7 +304,8 @@ def test_an_accumulator_gets_all_lines_whenever_it_is_plugged_in(tmp_path, kind,
     following.update()
     assert len(middle.lines) == 1
     while following._plugged[0].behind:
-        assert not following.update()  # nothing has come, and lines are handed out all the same
+        assert following.update()  # nothing has come, and lines are handed out all the same
+    assert not following.update()
     assert len(middle.lines) > NY
     growing.write_bytes(content)
     following.update(ended=True)
@@ -350,3 +354,67 @@ def test_surface_of_the_centre_of_mass(tmp_path):
     both = following.integrated_center_of_mass("sum")
     counts = following.counts()[..., None]
     np.testing.assert_allclose(both, integrated((com * counts).sum(axis=0) / counts.sum(axis=0)), atol=1e-9)
+
+
+def test_a_hundred_frames(tmp_path):
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(path, (5, 4), **{**BASIC, "electrons_per_position": 8}, n_frames=100, seed=3)
+    options = {"navigation_shape": (4, 5)}
+    expected = Expected(path, options)
+    assert expected.shape == (100, 5, 4)
+    content, rows, known = path.read_bytes(), Rows(), 0
+    cuts = np.linspace(0, len(content), 23).astype(int)[:-1]
+    for following in _grow(path, content, cuts, options, tmp_path, rows):
+        now = _check(following, expected)
+        assert now >= known
+        known = now
+    _check_end(following, expected)
+    _check_rows(rows, expected.frames)
+    assert following.frame == 99
+    np.testing.assert_array_equal(following.frame_of(following.counts(), "sum").ravel(),
+                                  expected.sums[:, 0].reshape(100, 20).sum(axis=0))  # fmt: skip
+
+
+def test_a_refresh_costs_what_is_new_whatever_is_there(tmp_path, monkeypatch):
+    """Words that are looked at, hits that are decoded, and bytes of state beyond the tables, of pieces of one size."""
+    path = tmp_path / "scan.tpx3"
+    simulate.recording(path, (NY, NX), **{**BASIC, "electrons_per_position": 60}, n_frames=60, seed=3)
+    content = path.read_bytes()
+    growing = tmp_path / "growing.tpx3"
+    growing.write_bytes(b"")
+    following = Following(growing, navigation_shape=(NX, NY), layout="quad")
+    looked, added = [], []
+    look, add = watermark.Watermark.look, Sums.add_all
+
+    def looking(self, words, base):
+        looked.append(len(words))
+        look(self, words, base)
+
+    monkeypatch.setattr(watermark.Watermark, "look", looking)
+
+    def counted(self, parts, scan, sign=1, only=None):
+        parts = [list(map(_copied, part)) for part in parts]
+        added.append(sum(len(hits.when) for part in parts for hits in part))
+        add(self, parts, scan, sign, only)
+
+    monkeypatch.setattr(Sums, "add_all", counted)
+    cuts = np.linspace(0, len(content), 31).astype(int)
+    words, hits = [], []
+    for start, stop in zip(cuts[:-1], cuts[1:]):
+        with open(growing, "ab") as file:
+            file.write(content[start:stop])
+        looked.clear(), added.clear()
+        following.update()
+        words.append(sum(looked))
+        hits.append(sum(added))
+    assert max(words) <= 1.01 * max(words[:5]) and sum(words) == len(content) // 8
+    # some blocks of 64 kB are decoded twice, at the border of what is drawn
+    assert max(hits[10:]) < 8 * 8192 + 3 * max(words)
+    table = following.sums._table.nbytes + following.sums._pattern.nbytes + following.sums._pixels.nbytes
+    assert table < 8 * 8 * following.sums.n_positions + 12 * 512 * 512 + 1
+    # an entry for each block, and one for each edge and each of its copies
+    assert len(following._pass.blocks) < len(content) / 8 / 8192 * 4 + 400
+
+
+def _copied(hits):
+    return replace(hits, when=hits.when.copy(), pixel=hits.pixel.copy())
