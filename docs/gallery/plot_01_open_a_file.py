@@ -13,7 +13,7 @@ from rsciio_tpx3 import simulate
 
 # %%
 # A simulated recording stands for yours. It has vacuum at the left, two grains, an amorphous film and a heavy particle.
-film = simulate.specimen((60, 72), (256, 256))
+film = simulate.specimen((60, 72), (256, 256), beyond=0.3)
 simulate.recording("film.tpx3", intensity=film, layout="single", dwell_time="5 us", electrons_per_position=150)
 
 # %%

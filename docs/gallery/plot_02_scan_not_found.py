@@ -14,7 +14,7 @@ from rsciio_tpx3 import simulate
 
 # %%
 # One pulse at the start of each line: it tells when a line begins, and not how fast the beam moves.
-film = simulate.specimen((48, 64), (256, 256))
+film = simulate.specimen((48, 64), (256, 256), beyond=0.3)
 simulate.recording(
     "lines.tpx3",
     intensity=film,

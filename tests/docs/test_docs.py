@@ -166,6 +166,13 @@ def test_every_picture_is_used():
     assert not unused
 
 
+@pytest.mark.parametrize("folder", ["guide", "formats", "explanation", "contributing", "upstream"])
+def test_every_page_is_in_the_list_of_its_folder(folder):
+    listed = (DOCS / folder / "index.md").read_text(encoding="utf-8").split()
+    pages = {page.stem for page in (DOCS / folder).glob("*.md")} - {"index"}
+    assert pages <= set(listed), f"add to the toctree of docs/{folder}/index.md: {sorted(pages - set(listed))}"
+
+
 def test_nothing_that_examples_write_is_kept():
     files = subprocess.run(["git", "ls-files", "docs"], cwd=ROOT, capture_output=True, text=True)
     if files.returncode:
