@@ -11,10 +11,10 @@ from rsciio_tpx3.utils.units import shown
 __all__ = ["need_signal", "needs_signal"]
 
 
-def need_signal(signal: BaseSignal) -> None:
-    """Raise TypeError for what is not a signal of HyperSpy."""
+def need_signal(signal: BaseSignal, name: str = "signal") -> None:
+    """Raise TypeError for what is not a signal of HyperSpy; `name` is that of the argument."""
     if not isinstance(signal, BaseSignal):
-        raise TypeError(f"signal={shown(signal)}: expected a signal, such as hs.load returns it.")
+        raise TypeError(f"{name}={shown(signal)}: expected a signal, such as hs.load returns it.")
 
 
 def needs_signal(function: Callable) -> Callable:

@@ -8,7 +8,10 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hyperspy.signals import Signal2D
+from tqdm.dask import TqdmCallback
 
+from hyperspy_sparse import preferences
 from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.phase_contrast.groups import make_groups
 from hyperspy_sparse.phase_contrast.optics import Known, Optics, find_optics, given_optics
@@ -202,9 +205,6 @@ def computed_images(stack: BaseSignal, show_progressbar: bool | None = None) -> 
     """The images in memory, shape (groups, ny, nx)."""
     if not stack._lazy:
         return np.asarray(stack.data)
-    from tqdm.dask import TqdmCallback
-
-    from hyperspy_sparse import preferences
 
     show = preferences.show_progressbar() if show_progressbar is None else show_progressbar
     # a copy of the signal to call its `compute` would take as long as all the rest of a small scan
@@ -214,8 +214,6 @@ def computed_images(stack: BaseSignal, show_progressbar: bool | None = None) -> 
 
 def scan_picture(stack: BaseSignal, values: np.ndarray, upsampling: int, title: str, quantity: str) -> BaseSignal:
     """A signal in memory with the scan axes of a stack as signal axes; their steps divided by `upsampling`."""
-    from hyperspy.signals import Signal2D
-
     axes = []
     for axis in stack.axes_manager.signal_axes[::-1]:
         kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}

@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from dask.utils import format_bytes
+from hyperspy.signals import LazySignal2D
 
 from hyperspy_sparse import blocks
 from hyperspy_sparse.arguments import need_signal
@@ -134,8 +135,6 @@ def disk_of(signal: BaseSignal, center: Any = None, radius: Any = None) -> Disk:
 
 def stack_of(signal: BaseSignal, groups: Groups) -> BaseSignal:
     """The lazy signal of the tilted images of these groups."""
-    from hyperspy.signals import LazySignal2D
-
     data = _summed(signal, groups)
     nav_axes = signal.axes_manager.navigation_axes[::-1]
     described = [{"name": "group", "size": len(groups), "navigate": True}]

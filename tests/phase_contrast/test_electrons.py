@@ -100,6 +100,8 @@ def test_ring_correlation_is_one_for_signal_and_none_for_noise():
         hyperspy_sparse.error_map(one, _picture(signal[1:]))
     with pytest.raises(ValueError, match="width=0"):
         hyperspy_sparse.error_map(one, other, 0)
+    with pytest.raises(TypeError, match="(?s)other=.*expected a signal"):
+        hyperspy_sparse.error_map(one, other.data)
 
 
 def test_error_map_of_a_phase_is_the_scatter_of_the_phase():

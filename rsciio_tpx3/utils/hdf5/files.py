@@ -34,6 +34,7 @@ __all__ = [
     "check_stored",
     "groups_of_class",
     "find",
+    "identity",
     "limit_size",
     "nexus_class",
     "open_hdf5",
@@ -228,7 +229,7 @@ def groups_of_class(
     pending = [("/", file["/"], 0)]
     while pending:
         path, group, depth = pending.pop()
-        key = _identity(group)
+        key = identity(group)
         if key in seen:
             continue
         seen.add(key)
@@ -261,12 +262,16 @@ def nexus_class(item: h5py.Group | h5py.Dataset) -> str | None:
     return found.strip(" \0") if isinstance(found, str) else None
 
 
-def _identity(item: h5py.Group | h5py.Dataset) -> tuple[int, int]:
-    """What two paths to one object have in common."""
+def identity(item: h5py.Group | h5py.Dataset) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What two paths to one object have in common.
+
+    Not of `h5py.h5o.get_info`, which measures the tree of a group as well: it follows the links between neighbours, and
+    goes round for ever where damage has made them a circle (HDF5 1.14).
+    """
     import h5py
 
-    about = h5py.h5o.get_info(item.id)
-    return about.fileno, about.addr
+    about = h5py.h5g.get_objinfo(item.id)
+    return about.fileno, about.objno
 
 
 # -- small values ------------------------------------------------------------------------------
@@ -465,9 +470,9 @@ class _Walk:
             found = value(item, _MOST_BYTES - self.n_bytes)
             self.n_bytes += item.size * item.dtype.itemsize if item.shape is not None else 0
             return found
-        if _identity(item) in self.seen or depth > _MOST_DEPTH:
+        if identity(item) in self.seen or depth > _MOST_DEPTH:
             raise ValueError("a group holds itself")
-        self.seen.add(_identity(item))
+        self.seen.add(identity(item))
         found = attributes(item, max(_MOST_ITEMS - self.n_items, 0))
         self.n_items += len(found)
         for name in item:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.utils.hdf5.files import identity
 
 if TYPE_CHECKING:
     import h5py
@@ -100,13 +101,13 @@ def _visit(path: str) -> None:
 
     with h5py.File(path, "r") as file:
         pending: list = [file["/"]]
-        seen: set[tuple[int, int]] = set()
+        seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
         while pending and len(seen) < _MOST_OBJECTS:
             item = pending.pop()
-            about = h5py.h5o.get_info(item.id)
-            if (about.fileno, about.addr) in seen:
+            key = identity(item)
+            if key in seen:
                 continue
-            seen.add((about.fileno, about.addr))
+            seen.add(key)
             _say("its structure")
             for name in item.attrs:
                 _quietly(item.attrs.get, name)
