@@ -16,6 +16,7 @@ DOCS = Path(__file__).parent
 MODULES = {
     "rsciio_tpx3": ("Files to arrays, without HyperSpy", None),
     "hyperspy_sparse": ("Arrays to signals", None),
+    "hyperspy_sparse.gui": ("Dialogs, as objects and as widgets", None),
     "rsciio_tpx3.simulate": ("Recordings whose truth is known", None),
     "rsciio_tpx3.simulate.twin": ("A real set-up in the words of simulations, and back", None),
     "rsciio_tpx3.tpx3": ("The reader of `.tpx3` files; its functions are also in `rsciio_tpx3`", None),

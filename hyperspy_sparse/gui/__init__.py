@@ -8,6 +8,8 @@ import importlib
 
 _PUBLIC = {
     "Load": "hyperspy_sparse.gui.load",
+    "Recording": "hyperspy_sparse.gui.recording",
+    "ScanDelayTool": "hyperspy_sparse.gui.scan_delay",
     "Tool": "hyperspy_sparse.gui.tool",
 }
 

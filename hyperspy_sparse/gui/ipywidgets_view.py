@@ -37,6 +37,7 @@ def show(obj: Tool, display: bool = True, **kwargs: Any) -> dict | None:
     dict or None
     """
     view = ToolView(obj)
+    obj.shown()
     if not display:
         return {"widget": view.box, "wdict": view.widgets}
     show_in_notebook(view.box)
@@ -77,7 +78,9 @@ class ToolView:
 
     def _choices(self) -> list[w.Widget]:
         """The first group as it is, the others to unfold."""
-        groups = {name: w.VBox([self._widget(field) for field in fields]) for name, fields in self.tool.groups().items()}
+        groups = {
+            name: w.VBox([self._widget(field) for field in fields]) for name, fields in self.tool.groups().items()
+        }
         first, *others = groups
         if not others:
             return [groups[first]]

@@ -1,6 +1,6 @@
 """The dialog for loading: every option of the reader, and at once what it makes of the recording.
 
-Options, their values and their documentation come from `rsciio_tpx3.reader.options.OPTIONS`; which of them a file takes,
+Options, their values and documentation come from `rsciio_tpx3.reader.options.OPTIONS`; which of them a file takes,
 and their defaults, from the signature of its reader.
 """
 
@@ -22,10 +22,12 @@ from hyperspy.ui_registry import add_gui_method
 
 from hyperspy_sparse.gui.registry import toolkey
 from hyperspy_sparse.gui.tool import Action, Field, Tool
+from hyperspy_sparse.gui.trigger_edges import describe_edges, draw_edges
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.formats import FORMATS, format_of, module_of, name_of, size_of
+from rsciio_tpx3.formats import EVENT_FORMATS, FORMATS, format_of, module_of, name_of, size_of
 from rsciio_tpx3.information import available_signals
-from rsciio_tpx3.reader.options import OPTIONS, check_options
+from rsciio_tpx3.reader.options import OPTIONS, check_options, names_of
+from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.utils.text import format_seconds
 
 if TYPE_CHECKING:
@@ -33,9 +35,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hyperspy_sparse.summary import Summary
+    from rsciio_tpx3.events.source import Edges
     from rsciio_tpx3.reader.options import Option
 
-__all__ = ["Load"]
+__all__ = ["Load", "without_advice"]
 
 FOLLOWED_BYTES = 1 << 28
 """Size up to which a preview follows every choice by itself; above, it waits for its button."""
@@ -48,6 +51,7 @@ _QUANTITIES = {
 """What most people know about their microscope; all else goes into a file for `metadata`."""
 
 _FIRST = ("signal", "navigation_shape", "dwell_time", "frame_time", "sync", "tdc", "frames")
+_LABELS = {"tdc": "TDC edges", "toa_bits": "ToA bits", "signal": "Load as", "navigation_shape": "Scan shape (x, y)"}
 _GROUPS = {
     "scan": "Scan",
     "source": "Detector and file",
@@ -70,7 +74,7 @@ def _choices(option: Option) -> tuple:
 
 
 def _field(option: Option) -> Field:
-    label = option.name.replace("_", " ").capitalize()
+    label = _LABELS.get(option.name, option.name.replace("_", " ").capitalize())
     group = "" if option.name in _FIRST else _GROUPS[option.group]
     choices = _choices(option)
     kind = "choice" if choices else "flag" if option.kind == "bool" else "value"
@@ -81,13 +85,15 @@ def _field(option: Option) -> Field:
 def _fields() -> tuple[Field, ...]:
     rows = [_field(option) for option in OPTIONS.values() if option.name not in _NOT_OFFERED]
     first = [row for name in _FIRST for row in rows if row.name == name]
+    rows.sort(key=lambda row: list(_GROUPS.values()).index(row.group) if row.group else -1)
     events = Field("events", "Events", "choice", "Hits as they are, or one electron for each cluster of hits.",
                    ("hits", "electrons"))  # fmt: skip
     known = [Field(name, label, "text", f"Such as {example!r}.", group="Metadata", placeholder=example)
              for name, (label, example) in _QUANTITIES.items()]  # fmt: skip
     file = Field("filename", "File", "file", "A recording (.tpx3, .t3pa, .t3p) or a file of counts.")
     rest = [row for row in rows if row not in first]
-    return (file, *first, events, *known, *rest)
+    at = next(i for i, row in enumerate(rest) if row.group == "Metadata")
+    return (file, *first, events, *rest[:at], *known, *rest[at:])
 
 
 @add_gui_method(toolkey("Load"))
@@ -157,7 +163,7 @@ class Load(Tool):
     def __init__(self, filename: str | os.PathLike = "", **options: Any) -> None:
         super().__init__()
         self._defaults: dict[str, Any] = {}
-        self._unplaced: str | None = None
+        self._unplaced: Edges | None = None
         self.hidden = list(OPTIONS)
         if filename:
             self.filename = os.fspath(filename)
@@ -201,6 +207,10 @@ class Load(Tool):
         unused = {"frame_time"} if self.signal != "frames" else set(_FIRST) - {"signal", "frame_time"}
         hidden = [name for name in OPTIONS if name not in taken or name in unused]
         self.hidden = hidden + ["events"] * ("cluster" not in taken)
+
+    def shown(self) -> None:
+        """In widgets the preview follows each choice, where the file is small."""
+        self.follow_choices = True
 
     # -- what was chosen ------------------------------------------------------------------------------
 
@@ -261,13 +271,20 @@ class Load(Tool):
         self.summary, self._unplaced = None, None
         try:
             self.summary = self._read(lazy=True).recording
-        except ScanSyncError as error:
-            self._unplaced = str(error)
+        except ScanSyncError:
+            self._unplaced = self._edges()
             raise
         finally:
-            self.report = str(self.summary) if self.summary is not None else ""
+            edges = self._unplaced
+            self.report = str(self.summary or ("" if edges is None else describe_edges(edges)))
             self.drawn = True
         return self.summary
+
+    def _edges(self) -> Edges | None:
+        """Trigger edges of the file, whatever its scan is; None for counts."""
+        detector = {name: value for name, value in self.chosen().items() if name in names_of("source")}
+        is_recording = format_of(self.filename) in EVENT_FORMATS
+        return open_recording(self.filename, detector)[0].index().edges if is_recording else None
 
     def load(self) -> BaseSignal:
         """Load the signal, and keep it as `signal_loaded`.
@@ -285,13 +302,15 @@ class Load(Tool):
             raise FileNotFoundError(f"There is no file {self.filename!r}. Choose a recording.")
         options = self.chosen()
         check_options(options)
-        with _without_advice():
+        with without_advice():
             return hs.load(self.filename, **{**options, **more})
 
     def draw(self, figure: Figure) -> None:
         """Draw the counts of each position and where the events went; without a scan, the trigger edges."""
         if self.summary is not None:
             self.summary.draw(figure)
+        elif self._unplaced is not None:
+            draw_edges(self._unplaced, figure)
 
     def recordings(self) -> list[str]:
         """Files in the folder of the present one that can be loaded, for a list to choose from."""
@@ -307,7 +326,7 @@ for _option in OPTIONS.values():
 
 
 @contextmanager
-def _without_advice() -> Iterator[None]:
+def without_advice() -> Iterator[None]:
     """HyperSpy logs what a reader refuses, and asks for a report to others; the dialog shows it itself."""
     logger = logging.getLogger("hyperspy.io")
     level = logger.level

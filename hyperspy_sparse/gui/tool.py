@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import traits.api as t
 
+from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.gui.registry import register
+from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.cli.options import EXPECTED, one_line, parsed_value
 
 if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
     from matplotlib.figure import Figure
 
-__all__ = ["Action", "Field", "Tool", "as_text", "from_text"]
+__all__ = ["Action", "Field", "Tool", "as_text", "from_text", "need_sparse"]
 
 KINDS = ("text", "value", "flag", "choice", "number", "slider", "file")
 
@@ -92,6 +95,9 @@ class Tool(t.HasTraits):
     hidden = t.List(t.Str())
     drawn = t.Event()
 
+    def shown(self) -> None:
+        """What to do when widgets show the dialog; nothing by default."""
+
     def draw(self, figure: Figure) -> None:
         """Draw the result into an empty figure."""
 
@@ -135,6 +141,13 @@ class Tool(t.HasTraits):
         for field in self.fields:
             found.setdefault(field.group, []).append(field)
         return found
+
+
+def need_sparse(signal: BaseSignal) -> None:
+    """Refuse what is not a signal with sparse frames."""
+    need_signal(signal)
+    if not has_sparse_chunks(signal):
+        raise ValueError(f"{signal!r} has no sparse frames: load a recording, or convert it with to_sparse.")
 
 
 def as_text(value: Any) -> str:

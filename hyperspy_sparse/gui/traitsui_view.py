@@ -43,6 +43,7 @@ def show(obj: Tool, display: bool = True, **kwargs: Any) -> Any:
         Where matplotlib does not draw with Qt, as in a notebook: HyperSpy then leaves this toolkit out.
     """
     panel = Panel(tool=obj)
+    obj.shown()
     given = {"view": panel.traits_view(), "context": {"object": obj, "panel": panel}}
     if not display:
         return panel, given
@@ -54,7 +55,9 @@ def _need_qt() -> None:
     import matplotlib
 
     if matplotlib.get_backend().lower() not in ("qtagg", "qt5agg", "qtcairo", "qt5cairo"):
-        raise NotImplementedError("windows need matplotlib's backend for Qt: %matplotlib qt, or matplotlib.use('qtagg')")
+        raise NotImplementedError(
+            "windows need matplotlib's backend for Qt: %matplotlib qt, or matplotlib.use('qtagg')"
+        )
 
 
 class _FigureEditor(Editor):
@@ -117,8 +120,8 @@ class Panel(t.HasTraits):
         right = tu.VGroup(
             tu.UItem("panel.figure", editor=_FigureEditorFactory(), visible_when="panel.has_picture", resizable=True),
             tu.UItem("object.problem", visible_when="object.problem", style_sheet="color: #b00020", **text),
-            tu.UItem("object.report", visible_when="object.report", **text),
-            tu.UItem("object.code", visible_when="object.code", **text),
+            tu.UItem("object.report", visible_when="object.report", style_sheet=_FIXED, **text),
+            tu.UItem("object.code", visible_when="object.code", style_sheet=_FIXED, **text),
         )
         return tu.View(
             tu.HSplit(tu.VGroup(left, buttons), right), title=self.tool.title, resizable=True, width=1100, height=560
@@ -148,6 +151,7 @@ def _slider(field: Field) -> tu.RangeEditor:
     return tu.RangeEditor(low=field.limits[0], high=field.limits[1], mode="slider", format_str="%.4g")
 
 
+_FIXED = "font-family: monospace"
 _ENTER = {"auto_set": False, "enter_set": True}
 
 _EDITORS = {
