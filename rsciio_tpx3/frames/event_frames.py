@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.csr.build import csr_from_keys, key_type, pixel_bits, rows_from_keys
 from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -67,8 +68,6 @@ class EventFrames(FrameSource):
         self._counts: np.ndarray | None = None
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         # everything but the counts, which follow from the rest
         state = {name: value for name, value in self.__dict__.items() if name != "_counts"}
         return ("rsciio_tpx3.EventFrames", *(normalize_token(state[name]) for name in sorted(state)))

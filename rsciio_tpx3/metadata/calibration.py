@@ -18,6 +18,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
+from scipy.constants import c, electron_mass, elementary_charge, h
+
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata.mapping import missing
 from rsciio_tpx3.utils.units import parse_unit
@@ -68,11 +70,8 @@ def wavelength(beam_energy: float) -> float:
     >>> round(wavelength(200) * 1e12, 3)
     2.508
     """
-    # imported here: most calls of the reader need no constants
-    from scipy.constants import c, e, h, m_e
-
-    energy = beam_energy * 1e3 * e
-    return h / math.sqrt(2 * m_e * energy * (1 + energy / (2 * m_e * c**2)))
+    energy = beam_energy * 1e3 * elementary_charge
+    return h / math.sqrt(2 * electron_mass * energy * (1 + energy / (2 * electron_mass * c**2)))
 
 
 def check_choice(calibrate: str | None) -> None:

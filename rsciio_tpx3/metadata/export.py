@@ -7,6 +7,7 @@ import os
 from typing import Any
 from urllib.parse import quote
 
+from rsciio_tpx3 import __version__
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.formats import files_of
 from rsciio_tpx3.metadata.calibration import (
@@ -281,8 +282,6 @@ def ro_crate(signal: Any, files: dict) -> dict:
     dict
         JSON-LD, for ``ro-crate-metadata.json``. Each known quantity is a PropertyValue with its unit.
     """
-    from rsciio_tpx3 import __version__
-
     if not isinstance(files, dict) or not all(isinstance(name, str) for name in files):
         raise TypeError(f"files={shown(files)}: a dictionary of names to sizes is expected.")
     values = known_values(signal)

@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from rsciio_tpx3 import __version__
 from rsciio_tpx3.metadata.record import plain
 from rsciio_tpx3.utils.files import FileStamp
 
@@ -29,8 +30,6 @@ def provenance(
     -------
     dict
     """
-    from rsciio_tpx3 import __version__
-
     files = []
     for path in inputs:
         entry = {"name": os.path.basename(path), "size": os.path.getsize(path)}
@@ -48,7 +47,7 @@ def provenance(
     }
 
 
-def reading_step(paths: Sequence, parameters: dict) -> dict:
+def reading_step(paths: Sequence, parameters: dict, loaded_by: Mapping[str, str] | None = None) -> dict:
     """A note on how frames were made from events, for General.Processing.
 
     Parameters
@@ -58,19 +57,20 @@ def reading_step(paths: Sequence, parameters: dict) -> dict:
         here that of both ends, see `rsciio_tpx3.utils.files.FileStamp.checksum_of_ends`.
     parameters : dict
         What was requested; None is omitted.
+    loaded_by : dict of str to str, optional
+        Parameter to the sidecar that told it.
 
     Returns
     -------
     dict
     """
-    from rsciio_tpx3 import __version__
-
     given = {key: value for key, value in parameters.items() if value is not None}
     return {
         "operation": "events to frames",
         "software": "rsciio_tpx3",
         "version": __version__,
         "parameters": json.dumps(plain(given)),
+        **({"parameters_from": json.dumps(dict(loaded_by))} if loaded_by else {}),
         "inputs": [
             {"name": stamp.name, "size": stamp.size, "blake2b_of_ends": stamp.checksum_of_ends()}
             for stamp in map(FileStamp.of, paths)

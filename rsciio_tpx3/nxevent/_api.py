@@ -11,9 +11,11 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 from dask.array import Array
 
+from rsciio_tpx3 import __version__
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.write import known_entries, write
@@ -37,7 +39,6 @@ from rsciio_tpx3.utils.hdf5.heaps import check_heaps
 
 if TYPE_CHECKING:
     import dask.array as da
-    import h5py
 
 
 __all__ = ["file_reader", "file_writer"]
@@ -357,8 +358,6 @@ def file_writer(
     >>> s.save("scan.nxevent")  # doctest: +SKIP
     """
     refuse_unknown(kwds, file_writer, "NXevent_data files")
-    import h5py
-
     nav_shape, sig_shape = check_layout(signal)
     repeat = _repeats(values, signal)
     data, keep = _with_hits(signal["data"], keep)
@@ -421,8 +420,6 @@ def _note(entry: h5py.Group, own: dict) -> None:
 
 def _entry(file: h5py.Group, signal: dict, sig_shape: tuple[int, ...], compression: str) -> h5py.Group:
     """The NXentry with title, instrument and axes."""
-    from rsciio_tpx3 import __version__
-
     file.attrs["NX_class"] = "NXroot"
     file.attrs["default"] = ENTRY
     entry = _nexus_group(file, ENTRY, "NXentry")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.csr.canonical import canonical_frames, native
 from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -96,8 +97,6 @@ class NXEventSource(FrameSource):
         return {**self.__dict__, "_starts": None, "_pixels": None}
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         state = self.__getstate__()
         return ("rsciio_tpx3.NXEventSource", *(normalize_token(state[key]) for key in sorted(state)))
 

@@ -1,10 +1,12 @@
 """Kinds of values that options of readers and writers take, besides those of `rsciio_tpx3.utils.checks`."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from rsciio_tpx3.corrections.options import with_paths as changed_corrections
 from rsciio_tpx3.metadata.calibration import check_choice
 from rsciio_tpx3.metadata.validation import check as check_quantity
 from rsciio_tpx3.scan.repeats import frame_choice
@@ -16,6 +18,8 @@ __all__ = [
     "automatic_flag",
     "bins",
     "calibration",
+    "changed_corrections",
+    "changed_paths",
     "chunks",
     "frames",
     "kept_columns",
@@ -130,6 +134,13 @@ def stempy_version(name: str, value: Any) -> None:
     word = isinstance(value, str) and value == "auto"
     if not word and not (is_integer(value) and value in (1, 2, 3)):
         raise ValueError(f"{name}={shown(value)} is not valid: must be one of 'auto', 1, 2, 3.")
+
+
+def changed_paths(value: Any, change: Callable[[Any], Any]) -> Any:
+    """An option that is a path, or a list of these, with another path for each."""
+    if isinstance(value, (str, os.PathLike)):
+        return change(value)
+    return [changed_paths(item, change) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def anything(name: str, value: Any) -> None:

@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.csr.canonical import canonical_frames
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
@@ -124,8 +125,6 @@ class StempySource(FrameSource):
         return {**self.__dict__, "_electrons": None}
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         state = self.__getstate__()
         return ("rsciio_tpx3.StempySource", *(normalize_token(state[key]) for key in sorted(state)))
 

@@ -17,16 +17,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, LossError, Tpx3FormatError, format_errors
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.references import StoredAttributes, check_references, limit_attribute, limit_values
-
-if TYPE_CHECKING:
-    import h5py
 
 __all__ = [
     "attribute",
@@ -86,8 +84,6 @@ def open_hdf5(stamp: FileStamp, expected: str) -> Iterator[h5py.File]:
     Tpx3FormatError
         For anything that the library says about the content.
     """
-    import h5py
-
     with format_errors(stamp.path, f"{expected} (HDF5)"):
         if not h5py.is_hdf5(stamp.path):
             raise Tpx3FormatError(
@@ -124,8 +120,6 @@ def find(group: h5py.Group, path: str, allow_external: bool = False, _links: int
     LossError
         If there is an object that is damaged.
     """
-    import h5py
-
     if _links > _MOST_LINKS:
         raise Tpx3FormatError(f"soft links at {path!r} of '{group.file.filename}' go round in a circle.")
     node = group.file["/"] if path.startswith("/") else group
@@ -157,8 +151,6 @@ def _link(group: h5py.Group, name: str) -> Any:
 
     h5py's own `get` opens what the link leads to, also in another file, before it tells that it is a link.
     """
-    import h5py
-
     links, stored = group.id.links, name.encode("utf-8", "surrogateescape")
     try:
         if not links.exists(stored):
@@ -222,8 +214,6 @@ def groups_of_class(
     outside : list of str
         Links into other files that were passed over, for messages.
     """
-    import h5py
-
     found, outside, seen = {}, [], set()
     # depth counts the links, so that a circle of hard links, or of files, ends
     pending = [("/", file["/"], 0)]
@@ -268,8 +258,6 @@ def identity(item: h5py.Group | h5py.Dataset) -> tuple[tuple[int, ...], tuple[in
     Not of `h5py.h5o.get_info`, which measures the tree of a group as well: it follows the links between neighbours, and
     goes round for ever where damage has made them a circle (HDF5 1.14).
     """
-    import h5py
-
     about = h5py.h5g.get_objinfo(item.id)
     return about.fileno, about.objno
 
@@ -336,8 +324,6 @@ def value(dataset: h5py.Dataset, most: int = _MOST_BYTES) -> Any:
     Tpx3FormatError
         If it lies in another file.
     """
-    import h5py
-
     if dataset.external or dataset.is_virtual:
         raise Tpx3FormatError(f"{dataset.name} of {dataset.file.filename!r} lies in other files. {_ALLOW}")
     shape = dataset.shape
@@ -370,8 +356,6 @@ def limit_size(dataset: h5py.Dataset, most: int, remedy: str = "It is too much f
 
 def _plain(found: Any) -> Any:
     """A value of h5py as Python has it."""
-    import h5py
-
     if isinstance(found, h5py.Empty):
         return None
     if isinstance(found, np.void) and found.dtype.names:
@@ -461,11 +445,9 @@ class _Walk:
 
     def __post_init__(self) -> None:
         self.passed: list[str] = []
-        self.seen: set[tuple[int, int]] = set()
+        self.seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
 
     def visit(self, item: h5py.Group | h5py.Dataset, depth: int) -> Any:
-        import h5py
-
         if isinstance(item, h5py.Dataset):
             found = value(item, _MOST_BYTES - self.n_bytes)
             self.n_bytes += item.size * item.dtype.itemsize if item.shape is not None else 0
@@ -549,8 +531,6 @@ def _item_bytes(dataset: h5py.Dataset) -> int:
 
 
 def _check_chunks(dataset: h5py.Dataset, name: str, file_size: int) -> None:
-    import h5py
-
     n_bytes = math.prod(dataset.chunks) * _item_bytes(dataset)
     if n_bytes > FREE_BYTES + PROPORTION * file_size:
         raise LimitError(
@@ -606,8 +586,6 @@ def _check_chunks(dataset: h5py.Dataset, name: str, file_size: int) -> None:
 
 def _check_masks(dataset: h5py.Dataset, name: str) -> None:
     """Refuse parts that lack a filter which is not optional, among them the checksum."""
-    import h5py
-
     create = dataset.id.get_create_plist()
     required = 0
     for i in range(create.get_nfilters()):
@@ -639,8 +617,6 @@ def _check_external(dataset: h5py.Dataset, name: str, allow_external: bool) -> l
 
 
 def _check_virtual(dataset: h5py.Dataset, name: str, allow_external: bool, depth: int) -> list[FileStamp]:
-    import h5py
-
     if depth > 4:
         raise Tpx3FormatError(f"{name} is a virtual data set of virtual data sets without end.")
     covered, stamps = 0, []
@@ -676,8 +652,6 @@ def _check_virtual(dataset: h5py.Dataset, name: str, allow_external: bool, depth
 
 def _check_part(part: h5py.Dataset, source: Any, gone: Any, allow_external: bool, depth: int) -> list[FileStamp]:
     """One source of a virtual data set: that it is there, long enough, and stored."""
-    import h5py
-
     if not isinstance(part, h5py.Dataset):
         raise LossError(f"{gone}: it would read as zeros.")
     selected = source.src_space

@@ -14,15 +14,13 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.utils.hdf5.dense import ATTRIBUTE_INFO, blocks
-
-if TYPE_CHECKING:
-    import h5py
 
 __all__ = ["StoredAttributes", "check_references", "has_references", "limit_attribute", "limit_values"]
 
@@ -43,8 +41,6 @@ def has_references(kind: h5py.h5t.TypeID) -> bool:
     ----------
     kind : h5py.h5t.TypeID
     """
-    import h5py
-
     kinds = h5py.h5t
     found = kind.get_class()
     if found == kinds.STRING:
@@ -176,8 +172,6 @@ def _check_kinds(kind: h5py.h5t.TypeID, where: object) -> None:
     HDF5 (2.0 and before) does not look, and ends the process at the first value: it calls what it has for rows or
     texts, which for these is nothing.
     """
-    import h5py
-
     kinds = h5py.h5t
     found = kind.get_class()
     if found == kinds.VLEN:
@@ -204,8 +198,6 @@ class _Where:
 
 def _stored_size(kind: h5py.h5t.TypeID) -> int:
     """Bytes of a value in the file; `get_size` tells those in memory, where a reference is a pointer."""
-    import h5py
-
     kinds = h5py.h5t
     if not has_references(kind):
         return kind.get_size()
@@ -219,8 +211,6 @@ def _stored_size(kind: h5py.h5t.TypeID) -> int:
 
 def _places(kind: h5py.h5t.TypeID, where: _Where, at: int = 0) -> Iterator[tuple[int, int]]:
     """Where in a record its references are, and how many bytes an item of each takes (1 for a letter of a text)."""
-    import h5py
-
     kinds = h5py.h5t
     if not has_references(kind):
         return
@@ -273,8 +263,6 @@ def _read(file: h5py.File, begin: int, n: int) -> bytes:
 
 def _messages(item: h5py.Group | h5py.Dataset) -> Iterator[tuple[int, bytes]]:
     """Kind and content of each message in the header of an object."""
-    import h5py
-
     file = item.file
     if not _usual(file):
         return
@@ -369,8 +357,6 @@ def _parts(dataset: h5py.Dataset) -> Iterator[bytes]:
 
 def _unpacked(dataset: h5py.Dataset, chunk: Any) -> bytes | None:
     """A part as it was before it was packed; None for filters that are not known here."""
-    import h5py
-
     create, width = dataset.id.get_create_plist(), _stored_size(dataset.id.get_type())
     size = math.prod(dataset.chunks) * width
     _, content = dataset.id.read_direct_chunk(chunk.chunk_offset)
