@@ -26,8 +26,12 @@ from hyperspy_sparse.gui.trigger_edges import describe_edges, draw_edges
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.formats import EVENT_FORMATS, FORMATS, format_of, module_of, name_of, size_of
 from rsciio_tpx3.information import available_signals
+from rsciio_tpx3.metadata.known import read_sources
+from rsciio_tpx3.metadata.sources.sidecars import sidecar_path
 from rsciio_tpx3.reader.options import OPTIONS, check_options, names_of
+from rsciio_tpx3.reader.sidecar_options import options_of_sidecars, sidecar_of_options
 from rsciio_tpx3.recording import open_recording
+from rsciio_tpx3.utils.files import write_text
 from rsciio_tpx3.utils.text import format_seconds
 
 if TYPE_CHECKING:
@@ -61,6 +65,7 @@ _GROUPS = {
     "file": "Reading",
 }
 _NOT_OFFERED = ("show_progressbar", "progress", "guard")  # of the program that loads, not of the recording
+_NOT_WRITTEN = ("lazy", "metadata", "cluster")  # who loads decides; the file has its keys; written by its own rule
 _EXAMPLES = {"navigation_shape": "256, 256", "dwell_time": "0.5 us", "frame_time": "1 ms", "scan_delay": "1.2 us"}
 
 
@@ -139,15 +144,15 @@ class Load(Tool):
     >>> load.events = "electrons"
     >>> load.code.split(", ", 1)[1]
     'navigation_shape=(8, 6), cluster=True)'
-    >>> load.load()
-    <LazySparseElectronDiffraction2D, title: scan, dimensions: (8, 6|256, 256)>
-        ...
+    >>> load.load().axes_manager.navigation_shape
+    (8, 6)
     """
 
     title = "Load a recording"
     fields = _fields()
     actions = (
         Action("preview", "Preview", "Read the recording with these choices and show the counts of each position."),
+        Action("write_sidecar", "Remember", "Write the choices next to the recording: hs.load then makes them itself."),
         Action("load", "Load", "Load the signal; it is kept as .signal_loaded."),
     )
     figure_size = (8.0, 3.6)
@@ -162,7 +167,8 @@ class Load(Tool):
 
     def __init__(self, filename: str | os.PathLike = "", **options: Any) -> None:
         super().__init__()
-        self._defaults: dict[str, Any] = {}
+        self._usual: dict[str, Any] = {}  # defaults of the reader
+        self._defaults: dict[str, Any] = {}  # those of this file, for which a sidecar has a word
         self._unplaced: Edges | None = None
         self.hidden = list(OPTIONS)
         if filename:
@@ -186,13 +192,23 @@ class Load(Tool):
             return
         parameters = inspect.signature(reader).parameters
         before = self._defaults
-        self._defaults = {name: parameters[name].default for name in OPTIONS if name in parameters}
-        for name, default in self._defaults.items():
-            if getattr(self, name) == before.get(name, OPTIONS[name].default):
-                setattr(self, name, default)  # a format may have another default
-        self._hide()
+        self._usual = {name: parameters[name].default for name in OPTIONS if name in parameters}
+        self._defaults = dict(self._usual)
         if os.path.isfile(self.filename):
+            self.press("_ask_sidecars")
+        for name, default in self._defaults.items():
+            if _same(getattr(self, name), before.get(name, OPTIONS[name].default)):
+                setattr(self, name, default)  # a format may have another default, and a sidecar too
+        self._hide()
+        if os.path.isfile(self.filename) and not self.problem:
             self.press("look")
+
+    def _ask_sidecars(self) -> None:
+        """What a file next to the recording tells is the default, since loading takes it too."""
+        folder = format_of(self.filename)
+        if folder in EVENT_FORMATS:
+            told = options_of_sidecars(read_sources(self.filename), self._usual, {}, f"{name_of(folder)} files")[0]
+            self._defaults.update(told)
 
     def look(self) -> list[dict]:
         """Ask the file what it can be loaded as, with the present choices; fills `offers`, and `report` with words."""
@@ -223,9 +239,9 @@ class Load(Tool):
             Option to value.
         """
         found = {name: getattr(self, name) for name in self._defaults if name not in self.hidden}
+        found.pop("cluster", None)
         found = {name: value for name, value in found.items() if not _same(value, self._defaults[name])}
-        if self.events == "electrons" and "cluster" in self._defaults:
-            found.setdefault("cluster", True)
+        found.update(self._cluster(self._defaults))
         known = {name: getattr(self, name) for name in _QUANTITIES if getattr(self, name).strip()}
         if known:
             named = found.get("metadata", [])
@@ -234,6 +250,17 @@ class Load(Tool):
         if os.path.splitext(self.filename)[1].lower() not in FORMATS[folder].endings:
             found["file_format"] = name_of(folder)
         return found
+
+    def _cluster(self, defaults: dict[str, Any]) -> dict[str, Any]:
+        """The option for electrons, where it is not the default."""
+        if "cluster" not in defaults:
+            return {}
+        value = (self.cluster or True) if self.events == "electrons" else None if defaults["cluster"] is None else False
+        return {} if _same(value, defaults["cluster"]) else {"cluster": value}
+
+    @t.observe("cluster")
+    def _electrons(self, event: Any) -> None:
+        self.events = "electrons" if event.new else "hits"
 
     @t.observe("+option, events, beam_energy, camera_length, scan_step, filename")
     def _changed(self, event: Any = None) -> None:
@@ -304,6 +331,40 @@ class Load(Tool):
         check_options(options)
         with without_advice():
             return hs.load(self.filename, **{**options, **more})
+
+    def write_sidecar(self, overwrite: bool = False) -> str:
+        """Write the choices next to the recording, so that `hs.load` makes them by itself.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Replace a file that is there.
+
+        Returns
+        -------
+        str
+            Path of the file, such as ``scan.metadata.toml``: quantities, and a table ``[load]`` of options.
+
+        Raises
+        ------
+        FileExistsError
+            If the file is there and `overwrite` is not set.
+        ValueError
+            If a choice cannot be written, or the format of the file has no sidecars.
+        """
+        if format_of(self.filename) not in EVENT_FORMATS:
+            raise ValueError(f"{self.filename!r} holds counts: a file of options is for recordings.")
+        path = sidecar_path(self.filename)
+        if os.path.exists(path) and not overwrite:
+            raise FileExistsError(f"{path!r} is there already. Edit it, remove it, or pass overwrite=True.")
+        known = {name: getattr(self, name) for name in _QUANTITIES if getattr(self, name).strip()}
+        options = {name: getattr(self, name) for name in self._usual if name not in (*self.hidden, *_NOT_WRITTEN)}
+        options = {name: value for name, value in options.items() if not _same(value, self._usual[name])}
+        options.update(self._cluster(self._usual))
+        check_options(options)
+        write_text(path, sidecar_of_options(options, known, os.path.dirname(os.path.abspath(path))))
+        self.report = f"{path} is written: hs.load({self.filename!r}) now makes these choices by itself."
+        return path
 
     def draw(self, figure: Figure) -> None:
         """Draw the counts of each position and where the events went; without a scan, the trigger edges."""

@@ -10,6 +10,7 @@ import pytest
 
 import rsciio_tpx3
 from hyperspy_sparse.gui import Load
+from rsciio_tpx3 import simulate
 from rsciio_tpx3.convert import convert
 from rsciio_tpx3.reader.options import OPTIONS
 
@@ -75,6 +76,30 @@ def test_options_of_other_formats_are_hidden(recording, tmp_path):
     assert {"dwell_time", "events", "cluster"} <= set(load.hidden)
     assert load.press("preview").event == "counts" or load.summary.total
     assert load.recordings() == [str(counts)]
+
+
+def test_choices_that_are_written_hold_for_every_later_load(tmp_path):
+    file = tmp_path / "day.tpx3"
+    simulate.recording(file, (6, 8), dwell_time="5 us", electrons_per_position=4, seed=1)
+    load = Load(file, navigation_shape=(8, 3), lines_per_row=2, cluster={"window": "100 ns"}, scan_step="0.1 nm")
+    expected = load.load()
+    path = load.write_sidecar()
+    assert path == str(tmp_path / "day.metadata.toml") and "now makes these choices" in load.report
+    again = hs.load(file)
+    assert again.axes_manager.navigation_shape == (8, 3) and again.axes_manager[0].scale == pytest.approx(0.1)
+    np.testing.assert_array_equal(again.data.compute().todense(), expected.data.compute().todense())
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        load.write_sidecar()
+    # the dialog begins where loading would
+    later = Load(file)
+    assert later.chosen() == {} and later.lines_per_row == 2 and later.events == "electrons"
+    later.events = "hits"
+    assert later.chosen() == {"cluster": False}
+    later.write_sidecar(overwrite=True)
+    assert Load(file).events == "hits" and Load(file).lines_per_row == 2
+    later.positions = str(tmp_path.parent)
+    with pytest.raises((ValueError, OSError)):
+        later.write_sidecar(overwrite=True)
 
 
 def test_widgets_of_jupyter_and_the_object_follow_each_other(recording, widgets):
