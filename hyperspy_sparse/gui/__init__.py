@@ -7,10 +7,12 @@ nothing of them is imported before a dialog is shown.
 import importlib
 
 _PUBLIC = {
+    "Electrons": "hyperspy_sparse.gui.electrons",
     "Load": "hyperspy_sparse.gui.load",
     "Recording": "hyperspy_sparse.gui.recording",
     "ScanDelayTool": "hyperspy_sparse.gui.scan_delay",
     "Tool": "hyperspy_sparse.gui.tool",
+    "VirtualDetectors": "hyperspy_sparse.gui.virtual_detectors",
 }
 
 __all__ = list(_PUBLIC)

@@ -83,7 +83,6 @@ class ScanDelayTool(Tool):
     delay = t.Float()
     method = t.Enum(*METHODS)
     range = t.Tuple(t.Float(), t.Float())
-    range_low, range_high = t.Property(t.Float()), t.Property(t.Float())
     found = t.Any()
 
     def __init__(self, filename: str | os.PathLike, span: Any = None, **options: Any) -> None:
@@ -93,12 +92,6 @@ class ScanDelayTool(Tool):
         self.range = tuple(seconds * 1e6 for seconds in self._profiles.span)
         self.delay = sum(self.range) / 2
         self._moved()
-
-    def _get_range_low(self) -> float:
-        return self.range[0]
-
-    def _get_range_high(self) -> float:
-        return self.range[1]
 
     @property
     def scan_delay(self) -> str:

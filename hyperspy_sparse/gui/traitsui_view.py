@@ -96,11 +96,21 @@ class Panel(t.HasTraits):
         for action in tool.actions:
             self.add_trait(action.name, t.Button(action.label))
             self.observe(partial(self._press, action.name), action.name)
+        for field in tool.fields:
+            if isinstance(field.limits, str):
+                self._limit(field.limits)
+                tool.observe(partial(self._limit, field.limits), field.limits)
         tool.observe(self._draw, "drawn")
         self._draw()
 
     def _press(self, name: str, event: Any) -> None:
         self.tool.press(name)
+
+    def _limit(self, name: str, event: Any = None) -> None:
+        """Both ends of a range by names of their own, as sliders ask for them."""
+        for end, value in zip(("low", "high"), getattr(self.tool, name)):
+            self.add_trait(f"{name}_{end}", t.Float())
+            setattr(self, f"{name}_{end}", value)
 
     def _draw(self, event: Any = None) -> None:
         self.figure.clear()
@@ -146,7 +156,7 @@ def _choice(field: Field) -> tu.EnumEditor:
 
 def _slider(field: Field) -> tu.RangeEditor:
     if isinstance(field.limits, str):
-        low, high = (f"object.{field.limits}_{end}" for end in ("low", "high"))
+        low, high = (f"panel.{field.limits}_{end}" for end in ("low", "high"))
         return tu.RangeEditor(low_name=low, high_name=high, mode="slider", format_str="%.4g")
     return tu.RangeEditor(low=field.limits[0], high=field.limits[1], mode="slider", format_str="%.4g")
 
