@@ -19,6 +19,7 @@ if ETSConfig.toolkit in ("", "qt"):
     ETSConfig.toolkit = "qt"
 
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg  # noqa: E402  (after the toolkit is chosen)
+from pyface.qt import QtCore, QtWidgets  # noqa: E402
 from traitsui.qt.editor import Editor  # noqa: E402
 
 __all__ = ["Panel", "show"]
@@ -77,6 +78,25 @@ class _FigureEditorFactory(BasicEditorFactory):
     klass = _FigureEditor
 
 
+class _WordsEditor(Editor):
+    """Text that wraps, and that can be selected."""
+
+    def init(self, parent: Any) -> None:
+        self.control = QtWidgets.QLabel()
+        self.control.setWordWrap(self.factory.wraps)
+        self.control.setStyleSheet(self.factory.style)
+        self.control.setTextInteractionFlags(QtCore.Qt.TextInteractionFlag.TextSelectableByMouse)
+
+    def update_editor(self) -> None:
+        self.control.setText(self.str_value)
+
+
+class _WordsEditorFactory(BasicEditorFactory):
+    klass = _WordsEditor
+    style = t.Str()
+    wraps = t.Bool(True)
+
+
 class Panel(t.HasTraits):
     """A dialog with what a window needs besides: a button for each action, and the figure on its canvas.
 
@@ -121,17 +141,19 @@ class Panel(t.HasTraits):
 
     def traits_view(self) -> tu.View:
         """The window: choices to the left, with a tab for each group; picture and report to the right."""
-        groups = [tu.VGroup(*map(_item, fields), label=name or "Main") for name, fields in self.tool.groups().items()]
+        named = self.tool.groups()
+        main = "Main" if len(named) > 1 else ""
+        groups = [tu.VGroup(*map(_item, fields), label=name or main) for name, fields in named.items()]
         left = tu.Group(*groups, layout="tabbed") if len(groups) > 1 else groups[0]
         for group in groups:
-            group.show_border, group.scrollable = len(groups) == 1, True
+            group.scrollable = True
         buttons = tu.HGroup(*(tu.UItem(f"panel.{action.name}", tooltip=action.help) for action in self.tool.actions))
-        text = {"editor": tu.TextEditor(multi_line=True), "style": "readonly"}
         right = tu.VGroup(
             tu.UItem("panel.figure", editor=_FigureEditorFactory(), visible_when="panel.has_picture", resizable=True),
-            tu.UItem("object.problem", visible_when="object.problem", style_sheet="color: #b00020", **text),
-            tu.UItem("object.report", visible_when="object.report", style_sheet=_FIXED, **text),
-            tu.UItem("object.code", visible_when="object.code", style_sheet=_FIXED, **text),
+            *(
+                tu.UItem(f"object.{name}", editor=_WordsEditorFactory(style=style), visible_when=f"object.{name}")
+                for name, style in (("problem", "color: #b00020"), ("report", _FIXED), ("code", _FIXED))
+            ),
         )
         return tu.View(
             tu.HSplit(tu.VGroup(left, buttons), right), title=self.tool.title, resizable=True, width=1100, height=560

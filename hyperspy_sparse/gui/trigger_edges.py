@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from rsciio_tpx3.scan.intervals import kinds_of_intervals
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
@@ -89,7 +90,7 @@ def _draw_intervals(edges: Edges, ax: Axes) -> None:
     lengths = {name: np.diff(edges.select(name).ticks) / TICKS_PER_SECOND for name in edges.kinds}
     lengths = {name: values[values > 0] for name, values in lengths.items()}
     every = np.concatenate([*lengths.values(), []])
-    ax.set(title="Intervals", xlabel="interval / s", ylabel="number")
+    ax.set(title="Intervals", xlabel="interval", ylabel="number")
     if not len(every):
         return
     low, high = every.min() / 1.5, every.max() * 1.5
@@ -97,6 +98,9 @@ def _draw_intervals(edges: Edges, ax: Axes) -> None:
     for name, values in lengths.items():
         ax.hist(values, bins, histtype="stepfilled", alpha=0.6, color=_COLOURS[name], label=name)
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(0.5, None))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+    ax.xaxis.set_major_formatter(EngFormatter("s", places=0))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.legend(fontsize=8)
 
 

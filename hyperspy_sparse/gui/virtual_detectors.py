@@ -243,7 +243,8 @@ class VirtualDetectors(Tool):
                 if radius is not t.Undefined and radius > 0:
                     ax.add_patch(Circle((region.cx, region.cy), radius, fill=False, color=colour, linewidth=width))
         units = "" if x.units is t.Undefined or not x.units else f" / {x.units}"
-        ax.set(title="Sum of all patterns (log)", xlabel=f"{x.name}{units}", ylabel=f"{y.name}{units}")
+        ax.set_title("Sum of all patterns (log)", fontsize=10)
+        ax.set(xlabel=f"{x.name}{units}", ylabel=f"{y.name}{units}")
         ax.set(xlim=extent[:2], ylim=extent[2:])
 
 
