@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hyperspy.axes import UniformDataAxis
 
-from hyperspy_sparse import deferred as _deferred
-from hyperspy_sparse import navigator
+from hyperspy_sparse import deferred, navigator
 from hyperspy_sparse.arguments import need_signal
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 from rsciio_tpx3.frames.shared_reads import SharedFrames
@@ -50,7 +50,7 @@ def select(signal: BaseSignal, mask: Any) -> BaseSignal:
     True
     """
     need_signal(signal)
-    _deferred.read_recording(signal)
+    deferred.read_recording(signal)
     chosen = _mask(signal, mask)
     rows = np.flatnonzero(chosen)
     counts = navigator.counts_of(signal)
@@ -83,8 +83,6 @@ def _frames(data: da.Array, rows: np.ndarray) -> da.Array:
 
 def _one_axis(signal: BaseSignal, size: int) -> BaseSignal:
     """The signal with one navigation axis of this size; its data have to follow."""
-    from hyperspy.axes import UniformDataAxis
-
     line = (slice(None), *(0,) * (signal.axes_manager.navigation_dimension - 1))
     part = signal.inav[line]
     part.navigator = None

@@ -153,10 +153,10 @@ def fit_aberrations(
 
 
 def _parameters(orders: Any) -> list[str]:
-    given = (orders,) if isinstance(orders, str) else orders
-    if not isinstance(given, (tuple, list)) or any(name not in _ORDERS for name in given):
+    requested = (orders,) if isinstance(orders, str) else orders
+    if not isinstance(requested, (tuple, list)) or any(name not in _ORDERS for name in requested):
         raise ValueError(f"orders={shown(orders)}: expected some of {', '.join(_ORDERS)}.")
-    return [part for name in _ORDERS if name in ("C10", *given) for part in _ORDERS[name]]
+    return [part for name in _ORDERS if name in ("C10", *requested) for part in _ORDERS[name]]
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class _Problem:
         images, independent = _windowed(images)
         frequencies = Frequencies.of(images.shape[1:], optics, 1, limit)
         if len(frequencies) < 20:
-            raise ValueError("fit_aberrations: the scan is too small. Some 16 x 16 positions are needed.")
+            raise ValueError("fit_aberrations: the scan is too small: expected 16 x 16 positions or more.")
         spectra = gathered_spectra(images, electrons, frequencies, slice(None))[:, used]
         power = (np.abs(spectra) ** 2 / fraction[used]).sum(axis=1)
         low = np.hypot(frequencies.y, frequencies.x) < limit / 2
@@ -400,8 +400,8 @@ def _errors(values: dict, free: list[str], covariance: np.ndarray) -> dict[str, 
     """Standard deviations of the polar quantities and of the rotation."""
 
     def polar(point: np.ndarray) -> np.ndarray:
-        told = {**values, **dict(zip(free, point))}
-        return np.array([*_polar(told).values(), told["rotation"]])
+        at_point = {**values, **dict(zip(free, point))}
+        return np.array([*_polar(at_point).values(), at_point["rotation"]])
 
     at = np.array([values[name] for name in free])
     steps = np.sqrt(np.abs(np.diag(covariance))) * 1e-3 + 1e-12

@@ -8,7 +8,7 @@ from rsciio_tpx3 import __version__
 from rsciio_tpx3.metadata.record import plain
 from rsciio_tpx3.utils.files import FileStamp
 
-__all__ = ["provenance", "reading_step", "with_step"]
+__all__ = ["note_analysis", "provenance", "reading_step", "with_step"]
 
 
 def provenance(
@@ -78,11 +78,48 @@ def reading_step(paths: Sequence, parameters: dict, loaded_by: Mapping[str, str]
     }
 
 
+def note_analysis(metadata: dict, operation: str, software: str, parameters: dict) -> dict:
+    """A copy of the metadata with an analysis added to General.Processing, as ``analysis_0`` and so on.
+
+    Parameters
+    ----------
+    metadata : dict
+    operation, software : str
+    parameters : dict
+        What it was made with; None is omitted.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.metadata.provenance import note_analysis
+    >>> noted = note_analysis({}, "tilted images", "hyperspy_sparse", {"across": 16})
+    >>> noted["General"]["Processing"]["analysis_0"]["parameters"]
+    '{"across": 16}'
+    """
+    from rsciio_tpx3 import __version__
+
+    given = {key: value for key, value in parameters.items() if value is not None}
+    note = {
+        "operation": operation,
+        "software": software,
+        "version": __version__,
+        "parameters": json.dumps(plain(given)),
+    }
+    return _added(metadata, "analysis", note)
+
+
 def with_step(metadata: dict, note: dict) -> dict:
-    """A copy of the metadata with the note added to General.Processing."""
+    """A copy of the metadata with the note of a conversion added to General.Processing."""
+    return _added(metadata, "conversion", note)
+
+
+def _added(metadata: dict, kind: str, note: dict) -> dict:
     metadata = dict(metadata or {})
     general = metadata["General"] = dict(metadata.get("General", {}))
     steps = general["Processing"] = dict(general.get("Processing", {}))
-    number = sum(name.startswith("conversion_") for name in steps)
-    steps[f"conversion_{number}"] = note
+    number = sum(name.startswith(f"{kind}_") for name in steps)
+    steps[f"{kind}_{number}"] = note
     return metadata

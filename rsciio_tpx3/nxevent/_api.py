@@ -305,7 +305,7 @@ def _signal_shape(found: dict, given: Sequence[int] | None, where: str) -> tuple
         )
     if len(found["sig_shape"]) != 2:
         raise Tpx3FormatError(
-            f"{where} tells the shape {found['sig_shape']} of its detector, where two numbers are needed. Copy it "
+            f"{where} tells the shape {found['sig_shape']} of its detector: expected two numbers. Copy it "
             "again, or pass signal_shape=(x, y) in pixels."
         )
     return found["sig_shape"]

@@ -71,7 +71,7 @@ def test_tables_of_gigabytes_are_refused_before_they_are_made(path, place, form,
         check_heaps(FileStamp.of(path))
 
 
-def test_texts_of_gigabytes_in_a_heap_are_left_out(path, caplog):
+def test_texts_of_gigabytes_in_a_heap_are_excluded(path, caplog):
     content = bytearray(path.read_bytes())
     at, n_changed = content.find(b"FHDB"), 0
     while at >= 0:

@@ -24,6 +24,8 @@ import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError, LossError, Tpx3FormatError, format_errors
 from rsciio_tpx3.utils.files import FileStamp
+from rsciio_tpx3.utils.hdf5.chunk_index import has_hidden_chunks
+from rsciio_tpx3.utils.hdf5.objects import identity
 from rsciio_tpx3.utils.hdf5.references import StoredAttributes, check_references, limit_attribute, limit_values
 
 __all__ = [
@@ -32,7 +34,6 @@ __all__ = [
     "check_stored",
     "groups_of_class",
     "find",
-    "identity",
     "limit_size",
     "nexus_class",
     "open_hdf5",
@@ -252,16 +253,6 @@ def nexus_class(item: h5py.Group | h5py.Dataset) -> str | None:
     return found.strip(" \0") if isinstance(found, str) else None
 
 
-def identity(item: h5py.Group | h5py.Dataset) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What two paths to one object have in common.
-
-    Not of `h5py.h5o.get_info`, which measures the tree of a group as well: it follows the links between neighbours, and
-    goes round for ever where damage has made them a circle (HDF5 1.14).
-    """
-    about = h5py.h5g.get_objinfo(item.id)
-    return about.fileno, about.objno
-
-
 # -- small values ------------------------------------------------------------------------------
 
 
@@ -321,8 +312,8 @@ def value(dataset: h5py.Dataset, most: int = _MOST_BYTES) -> Any:
     ------
     LimitError
         If it is too large.
-    Tpx3FormatError
-        If it lies in another file.
+    Tpx3FormatError, LossError
+        If it lies in another file, or some of its parts are lost.
     """
     if dataset.external or dataset.is_virtual:
         raise Tpx3FormatError(f"{dataset.name} of {dataset.file.filename!r} lies in other files. {_ALLOW}")
@@ -331,10 +322,17 @@ def value(dataset: h5py.Dataset, most: int = _MOST_BYTES) -> Any:
         return None
     limit_size(dataset, most)
     limit_values(dataset, most)
+    if dataset.chunks is not None and dataset.id.get_num_chunks():  # what was never set at all has its default
+        check_stored(dataset)
     texts = h5py.check_vlen_dtype(dataset.dtype) or h5py.check_string_dtype(dataset.dtype)
     if not shape or texts is None or dataset.size <= 1:
         return _plain(dataset[()])
-    # one by one: many references to one long text take little room in a file
+    # one by one: many references to one long text take little room in a file, and empty ones none
+    if dataset.size > _MOST_ITEMS:
+        raise LimitError(
+            f"{dataset.name} of {dataset.file.filename!r} holds {dataset.size} texts or rows; expected at most "
+            f"{_MOST_ITEMS} in a value of metadata."
+        )
     found, n_bytes = [], 0
     for place in np.ndindex(shape):
         found.append(_plain(dataset[place]))
@@ -577,6 +575,11 @@ def _check_chunks(dataset: h5py.Dataset, name: str, file_size: int) -> None:
         raise LossError(
             f"{expected - count} of the {expected} parts of {name} were never written, or are lost: they would read "
             "as zeros. Copy the file again, or end the program that writes it."
+        )
+    if has_hidden_chunks(dataset):
+        raise Tpx3FormatError(
+            f"the index of the parts of {name} contradicts itself: some are not found by it, and would read as zeros. "
+            "The file is damaged; copy it again."
         )
     if masked:
         # h5py and HDF5 leave out filters of single parts only where packing makes them longer, and only by a filter

@@ -21,7 +21,8 @@ from typing import Any
 import h5py
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.utils.hdf5.files import FREE_BYTES, PROPORTION, identity
+from rsciio_tpx3.utils.hdf5.files import FREE_BYTES, PROPORTION
+from rsciio_tpx3.utils.hdf5.objects import identity
 
 try:
     import resource
