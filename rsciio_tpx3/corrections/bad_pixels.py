@@ -155,8 +155,8 @@ def read_mask(user_input: Any, layout: Layout) -> np.ndarray:
     mask = mask_array(user_input)
     if mask.shape != tuple(layout.sig_shape):
         raise ValueError(
-            f"corrections: mask has shape {mask.shape}; the detector's (y, x) = {tuple(layout.sig_shape)} is expected, "
-            "True where a pixel is excluded."
+            f"corrections: mask has shape {mask.shape}; expected the detector's (y, x) = "
+            f"{tuple(layout.sig_shape)}, True where a pixel is excluded."
         )
     return mask
 

@@ -19,7 +19,7 @@ from dask.base import normalize_token
 from rsciio_tpx3.events.source import EventSource, Hits
 from rsciio_tpx3.events.tally import Tally
 from rsciio_tpx3.utils.compiled import njit
-from rsciio_tpx3.utils.packed import Packed
+from rsciio_tpx3.utils.packing import Packed
 
 if TYPE_CHECKING:
     from rsciio_tpx3.corrections.energy import PixelCalibration, TableCalibration

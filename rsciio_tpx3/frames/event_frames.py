@@ -21,8 +21,7 @@ from rsciio_tpx3.scan.timetable import NOWHERE, add_counts, count_entries, make_
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.least_recent import LeastRecent
 from rsciio_tpx3.utils.progress import progress_bar
-from rsciio_tpx3.utils.scratch import Scratch
-from rsciio_tpx3.utils.threads import spread, thread_count
+from rsciio_tpx3.utils.threads import Scratch, spread, thread_count
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import CompactHits

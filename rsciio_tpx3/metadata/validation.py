@@ -60,7 +60,7 @@ def check(name: str, value: Any, bare: str | None = None, key: str | None = None
     try:
         return _checked(row, value, bare, key)
     except (TypeError, AttributeError, ArithmeticError):
-        raise _refused(row, value, key, "a value of another kind is expected") from None
+        raise _refused(row, value, key, "expected a value of another kind") from None
 
 
 def _checked(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:

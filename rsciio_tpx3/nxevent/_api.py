@@ -33,9 +33,12 @@ from rsciio_tpx3.reader.options import checks_arguments, checks_options, refuse_
 from rsciio_tpx3.reader.scan import numpy_order
 from rsciio_tpx3.utils.checks import check_one_file
 from rsciio_tpx3.utils.files import FileStamp, PartialFiles, need_space, system_errors
-from rsciio_tpx3.utils.hdf5.files import check_stored, find, groups_of_class, open_hdf5, value, whole
+from rsciio_tpx3.utils.hdf5.contents import groups_of_class
+from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
 from rsciio_tpx3.utils.hdf5.guard import guard_hdf5
 from rsciio_tpx3.utils.hdf5.heaps import check_heaps
+from rsciio_tpx3.utils.hdf5.storage import check_stored
+from rsciio_tpx3.utils.hdf5.values import value, whole
 
 if TYPE_CHECKING:
     import dask.array as da

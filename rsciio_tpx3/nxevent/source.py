@@ -18,7 +18,9 @@ from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.nxevent.layout import load_plugin, require_plugin
 from rsciio_tpx3.nxevent.pixels import PixelNumbers
 from rsciio_tpx3.utils.files import FileStamp
-from rsciio_tpx3.utils.hdf5.files import check_stored, find, open_hdf5, value, whole, whole_numbers
+from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
+from rsciio_tpx3.utils.hdf5.storage import check_stored
+from rsciio_tpx3.utils.hdf5.values import value, whole, whole_numbers
 
 if TYPE_CHECKING:
     import h5py

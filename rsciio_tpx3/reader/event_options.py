@@ -6,16 +6,14 @@ hits -> corrections of pixel, time and energy -> clusters -> wide pixels      (e
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from rsciio_tpx3.corrections.fit import hit_steps, wide_pixel_step
 from rsciio_tpx3.corrections.options import check_corrections
 from rsciio_tpx3.corrections.steps import CorrectedSource
 from rsciio_tpx3.electrons.clusters import POSITIONS, TIMES, ClusteredSource, ClusterOptions
 from rsciio_tpx3.utils.clock import ticks_to_seconds
+from rsciio_tpx3.utils.integers import is_integer
 from rsciio_tpx3.utils.text import format_seconds
 from rsciio_tpx3.utils.units import to_ticks
 
@@ -130,7 +128,7 @@ def _cluster_options(cluster: Any) -> ClusterOptions | None:
         value = given.get(name, least)
         if value is None and name.startswith("max"):
             continue
-        if not isinstance(value, (Integral, np.integer)) or isinstance(value, bool) or value < least:
+        if not is_integer(value) or value < least:
             raise ValueError(f"cluster: {name}={value!r}: expected an integer from {least} on.")
     if given.get("upsample", 1) > 1 and given.get("position") != "centroid":
         raise ValueError(

@@ -22,9 +22,11 @@ from rsciio_tpx3.stempy.sink import StempySink
 from rsciio_tpx3.stempy.source import EXPECTED, FRAMES, POSITIONS, StempySource
 from rsciio_tpx3.utils.checks import check_one_file
 from rsciio_tpx3.utils.files import FileStamp, PartialFiles, need_space, system_errors
-from rsciio_tpx3.utils.hdf5.files import attribute, find, open_hdf5, tree, value, whole
+from rsciio_tpx3.utils.hdf5.contents import tree
+from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
 from rsciio_tpx3.utils.hdf5.guard import guard_hdf5
 from rsciio_tpx3.utils.hdf5.heaps import check_heaps
+from rsciio_tpx3.utils.hdf5.values import attribute, value, whole
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -21,7 +21,9 @@ from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.stempy.row_lengths import row_lengths
 from rsciio_tpx3.stempy.sink import ROW_SUMS, SUM_OF_LENGTHS, row_sums, sum_of_lengths
 from rsciio_tpx3.utils.files import FileStamp
-from rsciio_tpx3.utils.hdf5.files import attribute, check_stored, find, open_hdf5, whole, whole_numbers
+from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
+from rsciio_tpx3.utils.hdf5.storage import check_stored
+from rsciio_tpx3.utils.hdf5.values import attribute, whole, whole_numbers
 
 if TYPE_CHECKING:
     import h5py

@@ -24,8 +24,8 @@ from rsciio_tpx3.tpx3.narrow import blocks_between, joined
 from rsciio_tpx3.tpx3.pieces import check_pieces
 from rsciio_tpx3.tpx3.recall import recalled_blocks
 from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
-from rsciio_tpx3.utils.scratch import Scratch
 from rsciio_tpx3.utils.text import counted
+from rsciio_tpx3.utils.threads import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence

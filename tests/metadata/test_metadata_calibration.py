@@ -118,7 +118,7 @@ def test_set_microscope_finds_the_beam():
     ("told", "message"),
     [
         ({"camera_length": 100}, "has no unit"),
-        ({"camera_length": "100 keV"}, "a length is expected"),
+        ({"camera_length": "100 keV"}, "expected a length"),
         ({"convergence_angle": "5 rad"}, "physically impossible"),
     ],
 )

@@ -8,7 +8,8 @@ import pytest
 
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
 from rsciio_tpx3.utils.hdf5.chunk_index import has_hidden_chunks
-from rsciio_tpx3.utils.hdf5.files import check_stored, value
+from rsciio_tpx3.utils.hdf5.storage import check_stored
+from rsciio_tpx3.utils.hdf5.values import value
 
 
 def _written(path, shape=(300,), chunks=(7,), **options):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from rsciio_tpx3.exceptions import LimitError
-from rsciio_tpx3.utils.hdf5.files import attribute, check_stored, value
 from rsciio_tpx3.utils.hdf5.references import check_references, limit_attribute, limit_values
+from rsciio_tpx3.utils.hdf5.storage import check_stored
+from rsciio_tpx3.utils.hdf5.values import attribute, value
 
 h5py = pytest.importorskip("h5py")
 

@@ -9,7 +9,8 @@ from rsciio_tpx3.utils.lazy import loaded
 
 _PUBLIC = {
     "check_heaps": "rsciio_tpx3.utils.hdf5.heaps",
-    "groups_of_class": "rsciio_tpx3.utils.hdf5.files",
+    "find": "rsciio_tpx3.utils.hdf5.files",
+    "groups_of_class": "rsciio_tpx3.utils.hdf5.contents",
     "open_hdf5": "rsciio_tpx3.utils.hdf5.files",
 }
 

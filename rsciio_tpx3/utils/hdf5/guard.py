@@ -21,8 +21,8 @@ from typing import Any
 import h5py
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.utils.hdf5.files import FREE_BYTES, PROPORTION
 from rsciio_tpx3.utils.hdf5.objects import identity
+from rsciio_tpx3.utils.hdf5.storage import FREE_BYTES, PROPORTION
 
 try:
     import resource
