@@ -13,8 +13,7 @@ from pyxem.signals import DiffractionVectors
 from tqdm.dask import TqdmCallback
 
 from hyperspy_sparse import blocks, preferences
-from hyperspy_sparse.arguments import need_signal
-from hyperspy_sparse.axes import require_uniform
+from hyperspy_sparse.arguments import need_signal, require_uniform
 from hyperspy_sparse.deferred import read_recording
 from hyperspy_sparse.kernels import disk_loops
 from hyperspy_sparse.phase_contrast.groups import find_disk
