@@ -9,6 +9,7 @@ import importlib
 _PUBLIC = {
     "Electrons": "hyperspy_sparse.gui.electrons",
     "Load": "hyperspy_sparse.gui.load",
+    "Preferences": "hyperspy_sparse.gui.preferences",
     "Recording": "hyperspy_sparse.gui.recording",
     "ScanDelayTool": "hyperspy_sparse.gui.scan_delay",
     "Tool": "hyperspy_sparse.gui.tool",

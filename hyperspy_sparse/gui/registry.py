@@ -11,7 +11,7 @@ from hyperspy import ui_registry
 
 __all__ = ["KEYS", "TOOLKITS", "register", "toolkey"]
 
-KEYS = ("Load", "Recording", "ScanDelay", "Electrons", "VirtualDetectors")
+KEYS = ("Load", "Recording", "ScanDelay", "Electrons", "VirtualDetectors", "Preferences")
 """Names of the dialogs; a key of HyperSpy's has the package before it."""
 
 TOOLKITS = {
