@@ -96,7 +96,7 @@ class ToolView:
         read, write = (from_text, as_text) if field.kind == "value" else (_same, _same)
 
         def to_tool(change: dict) -> None:
-            if not self._setting:
+            if not self._setting and not _is_snapped(made, getattr(tool, field.name)):
                 self._set(field.name, read(change["new"]))
 
         def to_widget(event: Any = None) -> None:
@@ -180,6 +180,11 @@ class ToolView:
         hidden = set(self.tool.hidden)
         for field in self.tool.fields:
             self.widgets[field.name].layout.display = "none" if field.name in hidden else None
+
+
+def _is_snapped(widget: w.Widget, value: Any) -> bool:
+    """Whether a slider merely stands at its step next to the value: browsers round what they are handed."""
+    return isinstance(widget, w.FloatSlider) and abs(widget.value - value) < 0.6 * widget.step
 
 
 def _same(value: Any) -> Any:

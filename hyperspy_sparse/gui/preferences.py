@@ -29,8 +29,8 @@ class Preferences(Tool):
 
     A setting is taken from what was set in this session, else from its environment variable
     (``HYPERSPY_SPARSE_MEMORY_LIMIT``, ``RSCIIO_TPX3_CACHE``, ``RSCIIO_TPX3_LOG_LEVEL``), else from what was saved, else
-    it is the usual one. `hyperspy_sparse.set_limit`, `hyperspy_sparse.save_limit` and `rsciio_tpx3.set_log_level` do the
-    same for one of them.
+    it is the usual one. `hyperspy_sparse.set_limit`, `hyperspy_sparse.save_limit` and `rsciio_tpx3.set_log_level` do
+    the same for one of them.
 
     Attributes
     ----------
