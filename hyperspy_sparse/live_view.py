@@ -18,6 +18,9 @@ import numpy as np
 from hyperspy.roi import BaseROI
 from hyperspy.signals import Signal2D
 
+from hyperspy_sparse.live_phase import LivePhase, PluggedLines
+from hyperspy_sparse.phase_contrast.lines import LineAccumulator
+from hyperspy_sparse.phase_contrast.optics import read_rotation
 from hyperspy_sparse.virtual_detectors import mask_of
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.live import Session
@@ -25,6 +28,7 @@ from rsciio_tpx3.live.serval import Serval
 from rsciio_tpx3.reader.event_options import EventOptions
 from rsciio_tpx3.reader.recording import detector_axes
 from rsciio_tpx3.reader.signal import axis
+from rsciio_tpx3.utils.checks import check_flag
 
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
@@ -53,10 +57,11 @@ def live(
     ----------
     source : str or Path
         ``tcp://host:port`` of a detector's server that listens (Serval's destination ``tcp://listen@host:port``), or
-        ``tcp://connect@host:port`` where we listen and the server connects. Or a ``.tpx3`` file that somebody else
-        writes.
+        ``tcp://connect@host:port`` where we listen and the server connects. ``csr://host:port`` of a sender of
+        counted frames, such as Accos. Or a ``.tpx3`` file that somebody else writes.
     record : str or Path
-        The file to record to; needed with an address. A second measurement gets ``name_1``.
+        The file to record to; needed with an address. A second measurement gets ``name_1``. Frames go to a raw_csr
+        data set, of which this is the TOML; each scan is a measurement.
     navigation_shape : tuple of int
         Scan positions (x, y) of one frame.
     measurements : int or None
@@ -139,12 +144,15 @@ class Live:
             source, record, measurements=measurements, wait=wait, overwrite=overwrite, every=every / 2, **options
         )
         self._load_options = {name: value for name, value in options.items() if name != "disorder"}
-        self._shape = tuple(int(n) for n in navigation_shape[::-1])
+        self._shape = int(navigation_shape[1]), int(navigation_shape[0])
         self._shown: list[_Shown] = []
         self._every, self._drawn_at = every, 0.0
         self._serval = Serval(serval) if isinstance(serval, str) else serval
-        if self._serval is not None and self.session.recorder is None:
-            raise ValueError("serval= has no meaning where a file is followed: give an address to record from.")
+        if self._serval is not None and (self.session.recorder is None or self.session.of_frames):
+            raise ValueError(
+                "serval= has no meaning where a file is followed, or frames are received: give an address "
+                "(tcp://) to record from."
+            )
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -292,24 +300,111 @@ class Live:
         axes = detector_axes(shape, EventOptions())
         return self._signal("sum pattern", np.zeros(shape, np.int64), axes, lambda following: following.sum_pattern())
 
-    def plug(self, accumulator: RowAccumulator) -> None:
+    def integrated_center_of_mass(
+        self, frame: str = "latest", rotation: str | None = None, flip: bool = False
+    ) -> Signal2D:
+        """The surface whose slope is the centre of mass, as a signal that is kept up to date.
+
+        Parameters
+        ----------
+        frame : str
+            See `counts`.
+        rotation : quantity, optional
+            Turn of the scan against the detector, such as "-12.5 deg"; positive from x to y. None by default.
+        flip : bool
+            Whether the detector is mirrored top to bottom before it is turned.
+
+        Returns
+        -------
+        hyperspy.api.signals.Signal2D
+            Detector pixels times scan steps, mean 0; positions that have not come have the mean slope.
+        """
+        check_flag("flip", flip)
+        angle = read_rotation(rotation) or 0.0
+        return self._image(
+            "integrated centre of mass",
+            frame,
+            lambda following: following.integrated_center_of_mass(frame, angle, flip),
+            of_all=False,
+        )
+
+    def phase(
+        self,
+        method: str = "icom",
+        *,
+        aberrations: dict | None = None,
+        rotation: str | None = None,
+        flip: bool | None = None,
+        across: int = 16,
+        eps: float | None = None,
+        center: tuple[float, float] | None = None,
+        radius: float | None = None,
+        wait: float | None = None,
+        **microscope: Any,
+    ) -> Signal2D:
+        """Phase of a thin specimen, as a signal that is kept up to date; all frames are added up.
+
+        It is made anew when it took less than a quarter of the time since, and at the end.
+
+        Parameters
+        ----------
+        method, aberrations, rotation, flip, across, eps, center, radius
+            Of `hyperspy_sparse.phase`.
+        wait : float, optional
+            Seconds to wait for the first line, which tells the detector.
+        **microscope
+            Of `hyperspy_sparse.set_microscope`: ``beam_energy="200 keV"``, ``scan_step="0.05 nm"``,
+            ``convergence_angle="20 mrad"``, as far as no file next to the recording tells it.
+
+        Returns
+        -------
+        hyperspy.api.signals.Signal2D
+            rad, mean 0. Its tilted images grow as lines become complete; positions to come have the mean of the others.
+
+        Raises
+        ------
+        ValueError
+            If something is missing (the message says what), or nothing has come yet.
+        """
+        found = LivePhase.of(
+            self, method, self._shape, across=across, eps=eps, center=center, radius=radius, aberrations=aberrations,
+            rotation=rotation, flip=flip, wait=wait, microscope=microscope,
+        )  # fmt: skip
+        self.session.plug(found)
+        axes = [axis(name, size, False) for name, size in zip(("y", "x"), self._shape)]
+        return self._signal(f"phase ({method})", np.zeros(self._shape), axes, lambda _: found.picture())
+
+    def plug(self, accumulator: RowAccumulator | LineAccumulator) -> None:
         """Hand the patterns of every line to an accumulator, such as a reconstruction of the phase.
 
         Parameters
         ----------
-        accumulator : object
-            Its method ``add(rows)`` is called with `rsciio_tpx3.live.following.LineRows`, once for each line, in the
-            order of time, from the thread that follows. Plug it in before anything has come.
+        accumulator : LineAccumulator or object
+            A `hyperspy_sparse.LineAccumulator` of the shape of the scan. Or an object whose method ``add(rows)`` is
+            called with `rsciio_tpx3.live.following.LineRows`, once for each line, in the order of time, from the
+            thread that follows; it gets all lines from the first one on whenever it is plugged in.
         """
+        if isinstance(accumulator, LineAccumulator):
+            if accumulator.seen.shape != self._shape:
+                raise ValueError(
+                    f"the accumulator has positions of shape {accumulator.seen.shape} (y, x), the scan {self._shape}."
+                )
+            accumulator = PluggedLines(accumulator)
         self.session.plug(accumulator)
 
     def _image(
-        self, title: str, frame: str, make: Callable[[Following], np.ndarray], components: int | None = None
+        self,
+        title: str,
+        frame: str,
+        make: Callable[[Following], np.ndarray],
+        components: int | None = None,
+        of_all: bool = True,
     ) -> Signal2D:
+        """A picture of one frame; `make` makes it `of_all` frames, or of this one."""
         if frame not in FRAMES:
             raise ValueError(f"frame={frame!r} is not valid: must be one of {', '.join(map(repr, FRAMES))}.")
         axes = [axis(name, size, False) for name, size in zip(("y", "x"), self._shape)]
-        data = np.zeros(self._shape, np.int64)
+        data = np.zeros(self._shape, np.int64 if of_all else np.float64)
         if components is not None:
             axes = [axis("component", components, True), *axes]
             data = np.full((components, *self._shape), np.nan)
@@ -318,7 +413,7 @@ class Live:
             images = following.frame_of(make(following), frame)
             return images if components is None else np.moveaxis(images, -1, 0)
 
-        return self._signal(title, data, axes, one)
+        return self._signal(title, data, axes, one if of_all else make)
 
     def _signal(
         self, title: str, data: np.ndarray, axes: list[dict], make: Callable[[Following], np.ndarray]
@@ -340,9 +435,9 @@ class Live:
 
     @property
     def _known_shape(self) -> tuple[int, int] | None:
-        following = self.session.following
-        if following.layout is not None:
-            return following.layout.sig_shape
+        known = self.session.following.sig_shape
+        if known is not None or self.session.of_frames:
+            return known
         options = self._load_options
         if options.get("layout") is None:
             return None
@@ -364,6 +459,8 @@ class Live:
     @property
     def signal(self) -> BaseSignal:
         """The recording so far as the usual lazy sparse signal; after the end, what `hyperspy.api.load` gives."""
+        if self.session.of_frames:
+            return hs.load(self.session.path, lazy=True)
         options = dict(self._load_options, lazy=True)
         if not self.session.finished:
             options["follow"] = True
@@ -437,6 +534,7 @@ class _Shown:
 def _give_way() -> None:
     """Let windows answer to the mouse and redraw; without windows, let time pass."""
     plt = sys.modules.get("matplotlib.pyplot")
-    for number in plt.get_fignums() if plt is not None else ():
-        plt.figure(number).canvas.flush_events()
+    if plt is not None:
+        for number in plt.get_fignums():
+            plt.figure(number).canvas.flush_events()
     time.sleep(_PAUSE)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from hyperspy_sparse.phase_contrast.groups import Groups
 
 
-__all__ = ["ScanImages", "computed_images", "phase", "scan_picture", "stack_and_optics"]
+__all__ = ["ScanImages", "check_settings", "computed_images", "phase", "scan_picture", "stack_and_optics"]
 
 _logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def phase(
     >>> hyperspy_sparse.phase(s, method="ssb")
     <Signal2D, title: Phase (single side band), dimensions: (|44, 36)>
     """
-    _check(method, upsampling, eps)
+    check_settings(method, upsampling, eps)
     check_flag("show_progressbar", show_progressbar)
     stack, groups, optics = stack_and_optics(
         signal, f"phase(method={method!r})", across, center, radius, aberrations, rotation, flip
@@ -152,7 +152,8 @@ def phase(
     return picture
 
 
-def _check(method: Any, upsampling: Any, eps: Any) -> None:
+def check_settings(method: Any, upsampling: Any, eps: Any) -> None:
+    """Refuse settings of `phase` that are not valid."""
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method={shown(method)} is not valid: must be one of {', '.join(map(repr, METHODS))}.")
     if not is_whole(upsampling, 1, 64):

@@ -85,6 +85,10 @@ class LineAccumulator:
     def counts(self) -> np.ndarray:
         return self._moments[0]
 
+    def clear(self) -> None:
+        """Forget what was added."""
+        self._sums[:], self._moments[:], self.seen[:] = 0, 0, False
+
     def add(self, frames: CSRFrames, first: int) -> None:
         """Add rows of a scan.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -10,36 +11,23 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.exceptions import FormatError, LimitError
 from rsciio_tpx3.live.addresses import parse_address
-from rsciio_tpx3.live.csr_stream import (  # fmt: skip
-    AcquisitionEnd,
-    AcquisitionStart,
-    ArrayChunk,
-    ScanEnd,
-    ScanStart,
-    read_stream,
-    received_frames,
-)
-from rsciio_tpx3.live.sockets import accept, connect, listener
-from rsciio_tpx3.metadata.record import default_axes, make_record
-from rsciio_tpx3.raw_csr.sink import RawCsrSink
-from rsciio_tpx3.reader.signal import axis
-from rsciio_tpx3.utils.files import PartialFiles
-from rsciio_tpx3.utils.text import counted
+from rsciio_tpx3.live.csr_scan import ReceivedScan, ReceivedScans
+from rsciio_tpx3.live.csr_stream import read_stream
+from rsciio_tpx3.live.recorder import ENDED, FULL, LOST, Recorded, Recorder
+from rsciio_tpx3.live.ring import Ring
+from rsciio_tpx3.live.sockets import accept, connect, listener, shut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rsciio_tpx3.csr.csr_frames import CSRFrames
     from rsciio_tpx3.live.addresses import Address
 
-__all__ = ["receiver_of", "record_csr"]
+__all__ = ["CsrRecorder", "numbered", "receiver_of", "record_csr"]
 
 _logger = logging.getLogger(__name__)
-
-_VALUES = {2: np.uint8, 3: np.uint16, 4: np.uint32, 5: np.uint64}
 
 
 def record_csr(
@@ -85,7 +73,7 @@ def record_csr(
     Notes
     -----
     A scan that is cancelled, or whose connection is lost, is kept: positions that did not come are empty, and a warning
-    says so. While a scan runs its arrays have provisional names, which end in ``.partial``.
+    says so. The data set can be loaded from its first frames on, also where its recorder is killed.
 
     Examples
     --------
@@ -96,34 +84,18 @@ def record_csr(
     target = Path(path).absolute()
     if target.exists() and not overwrite:
         raise FileExistsError(f"{str(target)!r} is there already: choose another name, or overwrite=True.")
-    found: list[str] = []
+    received = ReceivedScans(lambda number: numbered(target, number), look)
     with _connected(address, wait) as sock:
-        scan = None
         try:
             for header, content in read_stream(receiver_of(sock)):
-                if isinstance(header, AcquisitionStart):
-                    start = header
-                elif isinstance(header, ScanStart):
-                    scan = _Scan(_numbered(target, len(found)), start, content)
-                elif isinstance(header, ArrayChunk) and scan is not None:
-                    frames = received_frames(header, content, start)
-                    if look is not None:
-                        look(frames, scan.n_rows)
-                    scan.append(frames)
-                elif isinstance(header, (ScanEnd, AcquisitionEnd)) and scan is not None:
-                    found.append(scan.finish())
-                    scan = None
-                    if len(found) == scans:
-                        break
+                received.take(header, content)
+                if scans is not None and len(received.finished) >= scans:
+                    break
         except (EOFError, OSError) as error:
             _logger.warning(f"{address}: {error}. What came is kept.")
-        except BaseException:
-            if scan is not None:
-                scan.drop()
-            raise
-        if scan is not None:
-            found.append(scan.finish())
-    return found
+        finally:
+            received.finish()
+    return received.finished
 
 
 @contextlib.contextmanager
@@ -157,81 +129,84 @@ def receiver_of(sock: socket.socket) -> Callable[[int], bytes]:
     return receive
 
 
-def _numbered(path: Path, number: int) -> Path:
+def numbered(path: Path, number: int) -> Path:
+    """Path of a scan: the second one is ``name_1``."""
     return path if number == 0 else path.with_name(f"{path.stem}_{number}{path.suffix}")
 
 
-class _Scan:
-    """A data set that is being received."""
+class CsrRecorder(Recorder):
+    """Record scans that are sent as CSR frames, while somebody else follows them: a data set for each.
 
-    def __init__(self, path: Path, start: AcquisitionStart, metadata: dict) -> None:
-        self.path, self.start, self.metadata = path, start, metadata
-        self.n_rows = 0
-        self._files = PartialFiles(path)
-        self._sink: RawCsrSink | None = None
-        self._value_type = np.dtype(np.uint32)
+    As a `Recorder`, with `measurements` counting scans: one thread receives, another takes the stream apart and writes
+    raw_csr arrays. A data set can be loaded from its first frames on, and says that it is unfinished.
+    """
 
-    @property
-    def _most(self) -> int:
-        return self.start.nav_y * self.start.nav_x
+    SCHEMES = ("csr",)
+    _received: ReceivedScans | None = None
 
-    def append(self, frames: CSRFrames) -> None:
-        """Take the next frames; those beyond the scan are excluded."""
-        if self._sink is None:
-            self._begin(frames.dtype)
-        n = min(len(frames), self._most - self.n_rows)
-        if n < len(frames):
-            _logger.warning(
-                f"{counted(len(frames) - n, 'frame')} beyond the scan of {self._most:,} positions: excluded."
-            )
-            frames = frames[:n]
-        if n and self._sink is not None:
-            if (
-                frames.dtype.itemsize > self._value_type.itemsize
-                and frames.data.max(initial=0) > np.iinfo(self._value_type).max
-            ):
-                raise ValueError(f"values do not fit the type of the first chunk, {self._value_type}.")
-            self._sink.append(self._sink.prepare(frames))
-            self.n_rows += n
+    def _one(self, sock: socket.socket) -> int:
+        """Record one connection; how many scans came."""
+        first = self._begun(sock)
+        before = len(self.files)
+        with contextlib.closing(sock):
+            if first:
+                self._ring = Ring(self._ring_bytes)
+                writer = threading.Thread(target=self._take_apart, args=(self._ring,), daemon=True)
+                writer.start()
+                state, reason = self._receive(sock, self._ring, memoryview(first))
+                writer.join()
+                self._close_ring()
+                self._finish(state, reason)
+        if self.files and self.files[-1].state == FULL:
+            raise OSError(errno.EIO, self.files[-1].reason)
+        return len(self.files) - before
 
-    def _begin(self, dtype: np.dtype) -> None:
-        self._value_type = np.dtype(dtype)
-        self._sink = RawCsrSink(self._files, (self.start.sig_y, self.start.sig_x), self._value_type, True)
+    def _take_apart(self, ring: Ring) -> None:
+        received = self._received = ReceivedScans(self._path_of, self._note_rows, self._new_scan)
+        try:
+            for header, content in read_stream(ring.take):
+                received.take(header, content)
+                self._note_written(received)
+                if self._enough():
+                    break
+        except (EOFError, FormatError, LimitError, ValueError) as error:
+            if not self._stopped.is_set():
+                self._finish(LOST, f"{self.address}: {error}. What came is kept.")
+        except OSError as error:
+            self._finish(FULL, f"{str(self.path)!r} could not be written any further ({error.strerror or error}).")
+        finally:
+            # the sender may go on for long
+            ring.break_off()
+            shut(self._sock)
 
-    def finish(self) -> str:
-        """Write what did not come as empty frames, and give the data set its name."""
-        missing = self._most - self.n_rows
-        if self._sink is None:
-            self._begin(self._value_type)
-        assert self._sink is not None
-        if missing:
-            _logger.warning(
-                f"{self.path.name!r}: {self.n_rows:,} of {self._most:,} positions came; the others are empty."
-            )
-            self._sink.append((np.empty(0, self._sink.dtypes["data"]), np.empty(0, self._sink.dtypes["indices"]),
-                               np.zeros(missing, np.int64)))  # fmt: skip
-        nav, sig = (self.start.nav_y, self.start.nav_x), (self.start.sig_y, self.start.sig_x)
-        axes = [*default_axes(nav), *(axis(name, size, False, units="px") for name, size in zip(("ky", "kx"), sig))]
-        signal = {
-            "data": np.empty(0, self._value_type),
-            "axes": axes,
-            "metadata": {"General": {"title": self.path.stem}},
-            "original_metadata": {"csr_stream": {"metadata": self.metadata, "sequence": self.start.sequence}},
-        }
-        params = {
-            "filetype": "raw_csr",
-            "nav_shape": list(nav),
-            "sig_shape": list(sig),
-            "values_role": "itot" if self.start.format == 1 else "count",
-        }
-        with self._files:
-            self._sink.finish(params, make_record(signal))
-            self._files.commit()
-        return str(self.path)
+    def _enough(self) -> bool:
+        return self.measurements is not None and len(self.files) >= self.measurements and not self._receiving
 
-    def drop(self) -> None:
-        """Remove what was written."""
-        if self._sink is not None:
-            self._sink.close()
-        with self._files:
-            pass
+    def _path_of(self, number: int) -> Path:
+        return self._next_path()
+
+    def _new_scan(self, scan: ReceivedScan) -> None:
+        self.files.append(Recorded(str(scan.path)))
+
+    def _note_rows(self, frames: CSRFrames, first: int) -> None:
+        self._note(frames.indices.nbytes + frames.data.nbytes)
+
+    def _note_written(self, received: ReceivedScans) -> None:
+        if not self._receiving:
+            return
+        if received.scan is not None and str(received.scan.path) == self.files[-1].path:
+            self.files[-1].bytes = received.scan.n_bytes
+        elif self.files[-1].path in received.finished:
+            self.files[-1].state = ENDED
+
+    def _finish(self, state: str, reason: str) -> None:
+        """Finish a scan that was not: its positions that did not come are empty."""
+        if self._received is not None and self._received.scan is not None:
+            with contextlib.suppress(OSError):
+                self._received.finish()
+        if self._receiving:
+            # a stream that ends in a scan was cut, whoever ended it
+            self.files[-1].state = LOST if state == ENDED else state
+            self.files[-1].reason = reason or f"the stream ended inside the scan of {self.files[-1].path!r}."
+        if reason:
+            _logger.warning(reason)

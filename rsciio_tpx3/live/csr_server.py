@@ -20,7 +20,7 @@ from rsciio_tpx3.live.worker import Worker
 if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
-__all__ = ["CHUNK_BYTES", "CsrServer"]
+__all__ = ["CHUNK_BYTES", "CsrServer", "Sender"]
 
 _logger = logging.getLogger(__name__)
 
@@ -81,6 +81,9 @@ class CsrServer(Worker):
         self._value_type = np.dtype(data.dtype)
         if self._value_type.kind != "u" or self._value_type.itemsize > 4:
             raise LimitError(f"values of type {self._value_type} cannot be sent: expected uint8, uint16 or uint32.")
+        self._prepare(host, port, chunk_bytes, times)
+
+    def _prepare(self, host: str, port: int, chunk_bytes: int, times: int | None) -> None:
         self.address = Address("csr", host, port, True)
         self._chunk_bytes, self._times = chunk_bytes, times
         self.sent = 0
@@ -122,24 +125,26 @@ class CsrServer(Worker):
             self._done.set()
 
     def _acquisition(self, sock: socket.socket) -> None:
-        ny, nx, height, width = self._shape[-4:]
         with sock:
             try:
-                sock.sendall(AcquisitionStart(ny, nx, height, width).pack())
-                write(self._data, _Sender(sock, ny * nx, self._value_type, self._chunk_bytes), False)
-                sock.sendall(AcquisitionEnd().pack())
+                self._send(sock)
             except ConnectionError as error:
                 _logger.warning(f"the receiver has gone ({error.strerror or error}); the next one may connect.")
-                return
-            self.sent += 1
+
+    def _send(self, sock: socket.socket) -> None:
+        ny, nx, height, width = self._shape[-4:]
+        sock.sendall(AcquisitionStart(ny, nx, height, width).pack())
+        write(self._data, Sender(sock, ny * nx, self._value_type, self._chunk_bytes), False)
+        sock.sendall(AcquisitionEnd().pack())
+        self.sent += 1
 
 
-class _Sender:
+class Sender:
     """A `FrameSink` that sends chunks of whole frames; a scan begins and ends with its frames."""
 
     def __init__(self, sock: socket.socket, per_scan: int, dtype: np.dtype, chunk_bytes: int) -> None:
         self._sock, self._per_scan, self._value_type, self._most = sock, per_scan, dtype, chunk_bytes
-        self._row = 0
+        self.row = 0  # the next one
 
     def prepare(self, frames: CSRFrames) -> CSRFrames:
         return frames
@@ -150,7 +155,7 @@ class _Sender:
         lengths = 4 + np.diff(prepared.indptr) * each
         first, n = 0, len(lengths)
         while first < n:
-            scan, place = divmod(self._row, self._per_scan)
+            scan, place = divmod(self.row, self._per_scan)
             if place == 0:
                 self._sock.sendall(ScanStart(scan).pack())
             end = min(n, first + self._per_scan - place)
@@ -162,7 +167,7 @@ class _Sender:
                 )
             rows = take_rows(prepared, np.arange(first, last)) if last - first < n else prepared
             self._sock.sendall(pack_frames(rows, self._value_type))
-            self._row += last - first
-            if self._row % self._per_scan == 0:
+            self.row += last - first
+            if self.row % self._per_scan == 0:
                 self._sock.sendall(ScanEnd(scan).pack())
             first = last

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.live.integrated import integrated
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ class Drawn:
     blocks: int = 0  # blocks whose late hits were looked for
     version: int = 0
     since_reread: int = 0  # blocks that came since hits were placed anew
-    handed: int = 0  # segments handed to accumulators of rows
 
 
 class FollowedImages:
@@ -88,6 +88,23 @@ class FollowedImages:
         with np.errstate(invalid="ignore", divide="ignore"):
             return self._image(self._known.moments[:, ::-1] / np.where(counts == 0, np.nan, counts))
 
+    def integrated_center_of_mass(self, frame: str = "latest", rotation: float = 0.0, flip: bool = False) -> np.ndarray:
+        """The surface whose slope is the centre of mass, of one frame: float64, shape (y, x), pixels times positions.
+
+        Parameters
+        ----------
+        frame : str
+            See `frame_of`; where "sum", centres of mass are those of the hits of all frames.
+        rotation, flip
+            Of the scan against the detector, see `rsciio_tpx3.live.integrated`.
+        """
+        if frame != "sum":
+            return integrated(self.frame_of(self.center_of_mass(), frame), rotation, flip)
+        counts = self.counts().sum(axis=0)[..., None]
+        moments = self._image(self._known.moments[:, ::-1]).sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return integrated(moments / np.where(counts == 0, np.nan, counts), rotation, flip)
+
     def sum_pattern(self) -> np.ndarray:
         """Hits of all positions in each pixel: int64, shape (height, width)."""
         return self._known.pattern.reshape(self._known.sig_shape)
@@ -131,7 +148,7 @@ class FollowedImages:
     def _drawn_positions(self, frame: int) -> np.ndarray:
         shape = self.nav_shape
         assert shape is not None
-        return self._positions_until(self._drawn.until).reshape(shape)[frame]
+        return self._positions_until(self.drawn_until).reshape(shape)[frame]
 
     @property
     def cut(self) -> bool:

@@ -10,20 +10,14 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.exceptions import ConflictError, ScanSyncError
 from rsciio_tpx3.live.followed_images import NEVER, Drawn, FollowedImages
-from rsciio_tpx3.live.line_rows import (
-    LineRows,
-    RowAccumulator,
-    complete_segments,
-    rows_of_segment,
-    segments_of_positions,
-)
+from rsciio_tpx3.live.line_rows import Handing, LineRows, RowAccumulator, complete_segments
 from rsciio_tpx3.live.lines import final_until, spliced, whole_lines_until
 from rsciio_tpx3.live.sums import Sums
 from rsciio_tpx3.live.watermark import Watermark
@@ -34,24 +28,23 @@ from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.tpx3.files import open_parts
 from rsciio_tpx3.tpx3.growing import GrowingPass
 from rsciio_tpx3.tpx3.source import Tpx3Source
+from rsciio_tpx3.utils.threads import thread_count
 from rsciio_tpx3.utils.units import to_ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rsciio_tpx3.events.geometry import Layout
     from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.live.sums import Mask
     from rsciio_tpx3.scan.scan import Scan
     from rsciio_tpx3.tpx3.files import Part
 
 __all__ = ["Following", "LineRows", "RowAccumulator"]
 
-Mask: TypeAlias = "np.ndarray | Callable[[tuple[int, int]], np.ndarray]"
-"""Pixels of a virtual detector, or what tells them once the detector is known."""
-
 _logger = logging.getLogger(__name__)
 
 _REREAD_BLOCKS = 512  # 32 MiB of the file: as much may be placed anew at any time
+_BLOCKS_PER_THREAD = 64  # 4 MiB: of less, starting a thread takes longer than the work
+_MOST_THREADS = 4
 _FAR = np.iinfo(np.int64).max // 2
 _DETECTOR: dict[str, Any] = {"layout": None, "gap": 0, "orientation": "up"}
 _TAKEN = (*names_of("scan"), *_DETECTOR)
@@ -120,7 +113,7 @@ class Following(FollowedImages):
             )
         self._detector = {name: options.get(name) or default for name, default in _DETECTOR.items()}
         self._least_late = round(to_ticks(disorder, "disorder", "1 ms"))
-        self._plugged: list[RowAccumulator] = []
+        self._plugged: list[Handing] = []
         self._masks: list[Mask] = []
         self._begin()
 
@@ -162,7 +155,11 @@ class Following(FollowedImages):
         ScanSyncError
             Only where it has `ended`: if the edges do not tell the scan.
         """
-        if self.finished or not self._read(ended):
+        if self.finished:
+            return False
+        if not self._read(ended):
+            if any(handing.behind for handing in self._plugged):
+                self._hand_out(self._drawn, False)
             return False
         self._find_scan(ended)
         if self.scan is not None and (ended or self._begun):
@@ -208,7 +205,7 @@ class Following(FollowedImages):
         if self.layout is None or not set(index.chips) <= set(self.layout.chips):
             self.layout = layout_for(index.chips, **self._detector)
             self.sums = Sums(self.layout.sig_shape)
-            self._drawn = Drawn()
+            self._begin_drawing(Drawn())
             self.final_until = NEVER
             for mask in self._masks:
                 self.sums.add_detector(self._fitting(mask))
@@ -239,7 +236,7 @@ class Following(FollowedImages):
             # times that were told before are told differently: the clock was reset
             sums.clear()
             self._retract(NEVER)
-            self._drawn = drawn = Drawn(version=growing.version)
+            drawn = self._begin_drawing(Drawn(version=growing.version))
         complete = self._watermark.complete
         until = _FAR if ended else (NEVER if complete is None else complete + min(round(self._options.delay), 0))
         if not ended:
@@ -259,6 +256,13 @@ class Following(FollowedImages):
             final = min(final, changes)
         self.final_until = max(self.final_until, NEVER if final is None else final)
         self._hand_out(drawn, ended)
+
+    def _begin_drawing(self, drawn: Drawn) -> Drawn:
+        """Nothing is drawn, and no line was handed out."""
+        self._drawn = drawn
+        for handing in self._plugged:
+            handing.begin_again()
+        return drawn
 
     def _blocks_from(self, start: int) -> np.ndarray:
         """Blocks that may have hits from this time on."""
@@ -325,8 +329,9 @@ class Following(FollowedImages):
         assert self._index is not None and self.layout is not None and self.sums is not None
         source = Tpx3Source.of_blocks(self._parts, self._index, blocks, self.layout)
         first, last = self._index.hit_span
-        for hits in source.compact_windows(max(start, first), min(stop, last + 1)):
-            self.sums.add(hits, scan, sign, only)
+        cuts = _cuts(blocks, max(start, first), min(stop, last + 1))
+        parts = [source.compact_windows(begin, end) for begin, end in zip(cuts[:-1], cuts[1:])]
+        self.sums.add_all(parts, scan, sign, only)
 
     # -- virtual detectors -------------------------------------------------------------------------------
 
@@ -372,6 +377,16 @@ class Following(FollowedImages):
             )
         return mask
 
+    @property
+    def sig_shape(self) -> tuple[int, int] | None:
+        """Of the detector, ``(height, width)``; None where its chips are not known yet."""
+        return None if self.layout is None else self.layout.sig_shape
+
+    @property
+    def notes(self) -> list[str]:
+        """As of `FollowedImages`, and what there is to say of accumulators."""
+        return super().notes + [handing.note for handing in self._plugged if handing.note]
+
     # -- accumulators of others --------------------------------------------------------------------------
 
     def plug(self, accumulator: RowAccumulator) -> None:
@@ -380,20 +395,31 @@ class Following(FollowedImages):
         Parameters
         ----------
         accumulator : object
-            Its method ``add(rows)`` is called with `LineRows`, each line once, in the order of time.
+            Its method ``add(rows)`` is called with `LineRows`, each line once, in the order of time, from the first
+            line on whenever it is plugged in. See `RowAccumulator` for what else it may have.
         """
-        if self._drawn.handed:
-            raise RuntimeError("lines have been handed out already: plug accumulators in before the recording begins.")
-        self._plugged.append(accumulator)
+        self._plugged.append(Handing(accumulator))
+        if self.finished:
+            self._hand_out(self._drawn, True)
+
+    def unplug(self, accumulator: RowAccumulator) -> None:
+        """Hand no more lines to it."""
+        self._plugged = [handing for handing in self._plugged if handing.accumulator is not accumulator]
 
     def _hand_out(self, drawn: Drawn, ended: bool) -> None:
         scan, index = drawn.scan, self._index
         if not self._plugged or scan is None or index is None or self.layout is None:
             return
+        parts, layout, bare = self._parts, self.layout, index.without_edges()
         stop = complete_segments(scan, drawn.until, ended)
-        for number in segments_of_positions(scan, drawn.handed, stop):
-            blocks = self._blocks_from(int(scan.start[number]))
-            rows = rows_of_segment(Tpx3Source.of_blocks(self._parts, index, blocks, self.layout), scan, number)
-            for accumulator in self._plugged:
-                accumulator.add(rows)
-        drawn.handed = max(drawn.handed, stop)
+        for handing in self._plugged:
+            handing.go_on(
+                scan, stop, ended, lambda start: Tpx3Source.of_blocks(parts, bare, self._blocks_from(start), layout)
+            )
+
+
+def _cuts(blocks: np.ndarray, start: int, stop: int) -> list[int]:
+    """Times that cut a span into parts of about as many hits, one for each thread."""
+    n = min(thread_count(), _MOST_THREADS, max(len(blocks) // _BLOCKS_PER_THREAD, 1))
+    inner = np.sort(blocks["first"][np.arange(1, n) * len(blocks) // n])
+    return [start, *np.clip(inner, start, max(start, stop)).tolist(), max(start, stop)]

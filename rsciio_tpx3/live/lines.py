@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.scan.options import ScanOptions
     from rsciio_tpx3.scan.scan import Scan
 
-__all__ = ["STEADY", "final_until", "one_line", "spliced", "whole_lines_until"]
+__all__ = ["STEADY", "final_until", "spliced", "whole_lines_until"]
 
 STEADY = 8
 """Lines that must follow before one is called final: whether an edge is a glitch is told by those around it."""
@@ -34,12 +34,6 @@ def spliced(one: Scan, other: Scan, at: int) -> Scan:
         name: np.concatenate([getattr(one, name)[:n], getattr(other, name)[m:]]) for name in COLUMNS
     }
     return replace(other, **both)
-
-
-def one_line(scan: Scan, number: int) -> Scan:
-    """One segment of a scan alone."""
-    part: dict[str, Any] = {name: getattr(scan, name)[number : number + 1] for name in COLUMNS}
-    return replace(scan, **part, report={})
 
 
 def whole_lines_until(scan: Scan, until: int, sync: str) -> int:

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rsciio_tpx3.live.addresses import Address, parse_address
 from rsciio_tpx3.live.ring import Ring
@@ -106,6 +106,8 @@ class Recorder(Worker):
     ...     recorder.wait()
     """
 
+    SCHEMES: ClassVar[tuple[str, ...]] = ("tcp",)
+
     def __init__(
         self,
         address: str | Address,
@@ -116,7 +118,7 @@ class Recorder(Worker):
         overwrite: bool = False,
         ring_bytes: int = RING_BYTES,
     ) -> None:
-        self.address = parse_address(address)
+        self.address = parse_address(address, self.SCHEMES)
         self.path = Path(path).absolute()
         if measurements is not None and measurements < 1:
             raise ValueError(f"measurements={measurements!r}: expected 1 or more, or None to go on until stopped.")
@@ -233,18 +235,28 @@ class Recorder(Worker):
             )
         return sock
 
-    def _one(self, sock: socket.socket) -> bool:
-        """Record one connection; False where it was closed before a byte came, which is not a measurement."""
+    def _begun(self, sock: socket.socket) -> Any:
+        """The first byte of a connection; nothing where it was closed before, which is not a measurement."""
         self._sock, first = sock, b""
         if self._stopped.is_set():  # set while the connection was made: nobody shuts it then
             shut(sock)
+        with contextlib.suppress(OSError):
+            first = sock.recv(1)
+        if not first:
+            # a port that is only tried, or Serval's listener between two measurements
+            self._stopped.wait(0.05)
+        return first
+
+    def _close_ring(self) -> None:
+        self._peak, self._waits = self.ring_peak, self.ring_waits
+        self._ring = Ring(0)
+
+    def _one(self, sock: socket.socket) -> int:
+        """Record one connection; how many measurements it was."""
+        first = self._begun(sock)
         with contextlib.closing(sock):
-            with contextlib.suppress(OSError):
-                first = sock.recv(1)
             if not first:
-                # a port that is only tried, or Serval's listener between two measurements
-                self._stopped.wait(0.05)
-                return False
+                return 0
             path = self._next_path()
             about = Recorded(str(path))
             with open(path, "wb", buffering=0) as file:
@@ -254,15 +266,14 @@ class Recorder(Worker):
                 writer.start()
                 state, reason = self._receive(sock, self._ring, memoryview(first))
                 writer.join()
-            self._peak, self._waits = self.ring_peak, self.ring_waits
-            self._ring = Ring(0)
+            self._close_ring()
         if about.state == "receiving":
             about.state, about.reason = state, reason
         if about.reason:
             _logger.warning(about.reason)
         if about.state == FULL:
             raise OSError(errno.EIO, about.reason)
-        return True
+        return 1
 
     def _next_path(self) -> Path:
         number = len(self.files)
@@ -292,7 +303,7 @@ class Recorder(Worker):
         except OSError as error:
             if not self._stopped.is_set():
                 reason = f"the connection to {self.address} was lost ({error.strerror or error}): what came is recorded"
-                return LOST, f"{reason} in {self.files[-1].path!r}."
+                return LOST, f"{reason} in {self.files[-1].path!r}." if self.files else f"{reason}."
         finally:
             ring.end()
         return (STOPPED if self._stopped.is_set() else ENDED), ""

@@ -75,6 +75,17 @@ class Ring:
             self._tail += n
             self._changed.notify_all()
 
+    def take(self, n: int) -> bytes:
+        """The next `n` bytes, as they come; fewer at the end."""
+        found = bytearray()
+        while len(found) < n:
+            piece = self.waiting()[: n - len(found)]
+            if not piece:
+                break
+            found += piece
+            self.emptied(len(piece))
+        return bytes(found)
+
     def end(self) -> None:
         """No bytes will follow."""
         with self._changed:

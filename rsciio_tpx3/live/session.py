@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import threading
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.exceptions import ConflictError, FormatError, ScanSyncError
+from rsciio_tpx3.live.csr_recorder import CsrRecorder
 from rsciio_tpx3.live.following import Following
+from rsciio_tpx3.live.following_rows import FollowingRows
 from rsciio_tpx3.live.recorder import ENDED, Recorded, Recorder
 from rsciio_tpx3.live.warm_up import warm_up
 from rsciio_tpx3.live.worker import Worker
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from rsciio_tpx3.live.following import Mask, RowAccumulator
+    from rsciio_tpx3.live.following import RowAccumulator
+    from rsciio_tpx3.live.sums import Mask
 
 __all__ = ["Session", "View"]
 
@@ -29,6 +33,7 @@ _logger = logging.getLogger(__name__)
 
 _LOOK = 0.02  # s between looks at a file that has not grown
 _RATE_OVER = 0.5  # s
+_SHARE = 3  # times as long as it took to make, a view waits until it is made again
 
 
 class View:
@@ -42,18 +47,35 @@ class View:
         Counts them.
     """
 
-    def __init__(self, make: Callable[[Following], np.ndarray]) -> None:
+    def __init__(self, make: Callable[[Any], np.ndarray]) -> None:
         self._make = make
+        self._due = 0.0
         self.array: np.ndarray | None = None
         self.version = 0
 
-    def renew(self, following: Following) -> None:
-        """Make the array of what is there now."""
+    def renew(self, following: Following | FollowingRows, now: bool = True) -> bool:
+        """Make the array of what is there; one that takes long is made more seldom, unless it must be `now`.
+
+        Returns
+        -------
+        bool
+            False where it is to be made later.
+        """
+        begin = time.monotonic()
+        if self._due == math.inf or (not now and begin < self._due):
+            return self._due == math.inf
         try:
             self.array = self._make(following)
-        except ScanSyncError:
-            return
-        self.version += 1
+            self.version += 1
+        except ScanSyncError:  # nothing has come that could be shown
+            pass
+        except Exception as error:  # of somebody else's code, which must not end what others see
+            self._due = math.inf
+            _logger.exception(f"a view is not made any more, since that failed: {error!r}")
+            return True
+        end = time.monotonic()
+        self._due = end + _SHARE * (end - begin)
+        return True
 
 
 class Session(Worker):
@@ -73,12 +95,14 @@ class Session(Worker):
     every : float
         Seconds between two versions of a view.
     **options
-        Of `Following`.
+        Of `Following`; of a stream or a data set of frames ``navigation_shape`` alone.
 
     Attributes
     ----------
-    following : Following
+    following : Following or FollowingRows
         Of the last measurement.
+    of_frames : bool
+        Whether frames come, and not hits.
     recorder : Recorder or None
     error : Exception or None
         Why following ended early; recording goes on.
@@ -111,10 +135,19 @@ class Session(Worker):
             )
         if address:
             assert record is not None
-            self.recorder = Recorder(str(source), record, measurements=measurements, wait=wait, overwrite=overwrite)
+            of_frames = str(source).startswith("csr:")
+            make = CsrRecorder if of_frames else Recorder
+            self.recorder = make(str(source), record, measurements=measurements, wait=wait, overwrite=overwrite)
         self._path = Path(source if record is None else record).absolute()
+        self.of_frames = isinstance(self.recorder, CsrRecorder) or self._path.suffix.lower() == ".toml"
+        if self.of_frames and self._path.suffix.lower() != ".toml":
+            raise ValueError(
+                f"record={os.fspath(self._path.name)!r}: frames are recorded as a raw_csr data set. Give its TOML a "
+                f"name such as {self._path.with_suffix('.toml').name!r}."
+            )
+        self._follow: Any = FollowingRows if self.of_frames else Following
         self._options, self._every = options, every
-        self.following = Following(self._path, **options)
+        self.following: Following | FollowingRows = self._follow(self._path, **options)
         self._files = 0
         self.error: Exception | None = None
         self.views: list[View] = []
@@ -150,11 +183,16 @@ class Session(Worker):
 
     # -- what is wanted --------------------------------------------------------------------------------
 
-    def view(self, make: Callable[[Following], np.ndarray]) -> View:
+    def view(self, make: Callable[[Any], np.ndarray]) -> View:
         """Have an array made after each step."""
         view = View(make)
-        self.views.append(view)
-        self._do(lambda: view.renew(self.following))
+
+        def begin() -> None:
+            # in turn: what it shows, such as a virtual detector, may have been asked for just before
+            self.views.append(view)
+            view.renew(self.following)
+
+        self._do(begin)
         return view
 
     def add_detector(self, mask: Mask) -> int:
@@ -173,6 +211,11 @@ class Session(Worker):
         """Hand every line to an accumulator; see `Following.plug`."""
         self._plugged.append(accumulator)
         self._do(lambda: self.following.plug(accumulator))
+
+    def unplug(self, accumulator: RowAccumulator) -> None:
+        """Hand no more lines to an accumulator."""
+        self._plugged = [plugged for plugged in self._plugged if plugged is not accumulator]
+        self._do(lambda: self.following.unplug(accumulator))
 
     def _do(self, request: Callable[[], object]) -> None:
         """Have something done between two steps, by the thread that follows; or now, where it does not run."""
@@ -210,17 +253,17 @@ class Session(Worker):
     # -- the thread ------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        shown = 0.0
+        shown, stale = 0.0, False
         try:
-            if self.recorder is not None:
+            if self.recorder is not None and not self.of_frames:
                 warm_up()
             while True:
                 changed = self._answer()
                 ended = self._ended()
                 changed |= self._step(ended)
-                now = time.monotonic()
-                if (changed and now - shown >= self._every) or ended:
-                    self._show()
+                now, stale = time.monotonic(), stale or changed
+                if ended or (stale and now - shown >= self._every):
+                    stale = not self._show(ended)
                     shown = now
                 if ended and not self._next_file():
                     break
@@ -228,8 +271,8 @@ class Session(Worker):
                     time.sleep(_LOOK)
         finally:
             with self._lock:
-                self._answer()
-                self._show()
+                if self._answer():
+                    self._show()
                 self._done.set()
 
     def _answer(self) -> bool:
@@ -272,9 +315,9 @@ class Session(Worker):
         self.error = error
         _logger.error(f"{error}\n    Nothing more is drawn; the recording goes on.")
 
-    def _show(self) -> None:
-        for view in self.views:
-            view.renew(self.following)
+    def _show(self, now: bool = True) -> bool:
+        """Renew the views; whether all of them show what is there."""
+        return all([view.renew(self.following, now) for view in self.views])
 
     def _note_rates(self) -> None:
         now, (then, before) = time.monotonic(), self._rate_from
@@ -294,11 +337,12 @@ class Session(Worker):
             self._answer()
             time.sleep(_LOOK)
         self._files += 1
-        self.following = Following(self.recorder.files[self._files].path, **self._options)
+        self.following = self._follow(self.recorder.files[self._files].path, **self._options)
         self.error = None
         for mask in self._masks:
             self.following.add_detector(mask)
         for accumulator in self._plugged:
+            getattr(accumulator, "clear", _nothing)()
             self.following.plug(accumulator)
         return True
 
@@ -307,3 +351,7 @@ class Session(Worker):
         """Whether the last file ends where the sender ended, with a whole chunk, and has no damage that was seen."""
         ended = all(one.state == ENDED for one in self.recorded[self._files : self._files + 1])
         return ended and self.error is None and not self.following.cut
+
+
+def _nothing() -> None:
+    pass

@@ -5,7 +5,8 @@ All are sums over hits, in integers. So hits may come in any order, and what was
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -14,11 +15,17 @@ from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.scan.scan import place_hits
 from rsciio_tpx3.scan.timetable import make_timetable
 from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.threads import spread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from rsciio_tpx3.scan.scan import Scan
 
-__all__ = ["MOST_BYTES", "MOST_DETECTORS", "Sums"]
+__all__ = ["MOST_BYTES", "MOST_DETECTORS", "Mask", "Sums"]
+
+Mask: TypeAlias = "np.ndarray | Callable[[tuple[int, int]], np.ndarray]"
+"""Pixels of a virtual detector, or what tells them once the detector is known."""
 
 MOST_DETECTORS = 32
 MOST_BYTES = 1 << 31
@@ -31,7 +38,11 @@ _COUNTS, _SUM_Y, _SUM_X, _DETECTORS = range(4)  # columns of the table of positi
 # recording has fewer than 2**17 hits, and a side fewer than 2**14 pixels.
 _MOST_HITS = 1 << 17
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
-_FLUSH = 1 << 31  # hits, after which counts of 32 bits are moved: the small table stays in the cache
+
+# Each pixel has one word, so that a hit needs one look into memory: bits of its detectors above, and below the hits
+# that are not in the pattern yet. The fewer bytes, the more of the table stays in the cache.
+_NARROW, _WIDE = (np.uint32, 24), (np.uint64, 32)
+_NARROW_DETECTORS = 8
 
 
 class Sums:
@@ -65,9 +76,10 @@ class Sums:
         n_pixels = sig_shape[0] * sig_shape[1]
         self.sig_shape = sig_shape
         self._refuse(n_positions, 0)
-        self._labels = np.zeros(n_pixels, np.uint32)  # a bit for each detector
-        self._pattern, self._recent = np.zeros(n_pixels, np.int64), np.zeros(n_pixels, np.uint32)
+        self._pixels, self._bits = np.zeros(n_pixels, _NARROW[0]), _NARROW[1]
+        self._pattern = np.zeros(n_pixels, np.int64)
         self._n_recent = 0
+        self._lock = threading.Lock()
         self._table = np.zeros((n_positions, _DETECTORS), np.int64)
         self.outside = 0
 
@@ -82,7 +94,16 @@ class Sums:
     @property
     def pattern(self) -> np.ndarray:
         """Hits in each pixel, of all positions: int64, shape (height * width,)."""
-        return self._pattern + self._recent
+        return self._pattern + self._counted(self._pixels)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """A bit for each virtual detector of every pixel: uint32, shape (height * width,)."""
+        return (self._pixels >> self._pixels.dtype.type(self._bits)).astype(np.uint32)
+
+    def _counted(self, pixels: np.ndarray) -> np.ndarray:
+        """Hits in words of pixels."""
+        return (pixels & pixels.dtype.type((1 << self._bits) - 1)).astype(np.int64)
 
     @property
     def placed(self) -> int:
@@ -123,6 +144,9 @@ class Sums:
             raise LimitError(f"There are {MOST_DETECTORS} virtual detectors already, which are as many as can be.")
         self._refuse(self.n_positions, self.n_detectors + 1)
         self._table = np.concatenate([self._table, np.zeros((self.n_positions, 1), np.int64)], axis=1)
+        if self.n_detectors > _NARROW_DETECTORS and self._bits == _NARROW[1]:
+            labels, self._pattern = self.labels, self.pattern
+            self._pixels, self._bits, self._n_recent = labels.astype(_WIDE[0]) << _HALF, _WIDE[1], 0
         self.move_detector(self.n_detectors - 1, mask)
         return self.n_detectors - 1
 
@@ -133,15 +157,17 @@ class Sums:
             raise ValueError(
                 f"mask: expected an array of bool of shape {self.sig_shape} (y, x), got {mask.dtype} of {mask.shape}."
             )
-        self._labels &= ~np.uint32(1 << number)
-        self._labels |= mask.ravel().astype(np.uint32) << np.uint32(number)
+        word = self._pixels.dtype.type
+        bit = word(number + self._bits)
+        self._pixels &= ~(word(1) << bit)
+        self._pixels |= mask.ravel().astype(word) << bit
         self.detector(number)[:] = 0
 
     def clear(self) -> None:
         """Begin anew, with the same detectors."""
         self._table[:] = 0
         self._pattern[:] = 0
-        self._recent[:] = 0
+        self._pixels = self._uncounted()
         self.outside = self._n_recent = 0
 
     def _refuse(self, n_positions: int, n_detectors: int) -> None:
@@ -163,22 +189,61 @@ class Sums:
         only : int, optional
             Add to this virtual detector alone.
         """
+        self.add_all([[hits]], scan, sign, only)
+
+    def add_all(
+        self, parts: Sequence[Iterable[Hits | CompactHits]], scan: Scan, sign: int = 1, only: int | None = None
+    ) -> None:
+        """Add the hits of several parts of a recording, each part by a thread of its own; as `add`."""
         if len(scan.start) == 0:
             return
-        position, entries, in_pixels = self._entries(hits, scan, new=sign > 0 and only is None)
+        lanes = [_Lane(self._uncounted()) for _ in parts]
+        if sign > 0 and only is None:
+            lanes[0] = _Lane(self._pixels, self._n_recent)
+
+        def work(number: int) -> None:
+            for hits in parts[number]:
+                self._add_window(hits, scan, sign, only, lanes[number])
+
+        for _ in spread(work, list(range(len(parts))), len(parts)):
+            pass
+        for lane in lanes:
+            if lane.pixels is self._pixels:
+                self._n_recent = lane.n_hits
+            elif only is None:
+                self._flush(lane, sign)
+
+    def _uncounted(self) -> np.ndarray:
+        """Words of pixels without hits."""
+        word = self._pixels.dtype.type
+        return self._pixels & ~word((1 << self._bits) - 1)
+
+    def _add_window(self, hits: Hits | CompactHits, scan: Scan, sign: int, only: int | None, lane: _Lane) -> None:
+        most = (1 << self._bits) - 1
+        if isinstance(hits, Hits) and len(hits) > most:
+            for first in range(0, len(hits), most):
+                self._add_window(hits.take(slice(first, first + most)), scan, sign, only, lane)
+            return
+        if lane.n_hits + len(hits.pixel) > most:
+            with self._lock:
+                self._flush(lane, 0 if only is not None else sign)
+        lane.n_hits += len(hits.pixel)
+        position, entries = self._entries(hits, scan, lane.pixels)
         inside = (position >= 0) & (position < self.n_positions)
-        if only is None:
-            self.outside += sign * int((entries[~inside, 0] >> _HALF).sum())
-            if in_pixels is not None:
-                self._pattern += sign * in_pixels.astype(np.int64)
         first, last = (0, self.n_detectors) if only is None else (only, only + 1)
-        _take_apart(position, inside, entries, self._table, sign, first, last, only is None)
+        with self._lock:
+            if only is None:
+                self.outside += sign * int((entries[~inside, 0] >> _HALF).sum())
+            _take_apart(position, inside, entries, self._table, sign, first, last, only is None)
 
-    def _entries(self, hits: Hits | CompactHits, scan: Scan, new: bool) -> tuple:
-        """Words that are added up for each of some stays, their positions, and the hits in each pixel.
+    def _flush(self, lane: _Lane, sign: int) -> None:
+        """Move hits to the pattern, or away from it."""
+        self._pattern += sign * self._counted(lane.pixels)
+        lane.pixels &= ~lane.pixels.dtype.type((1 << self._bits) - 1)
+        lane.n_hits = 0
 
-        Those of hits that are `new` are added to what was found recently: None.
-        """
+    def _entries(self, hits: Hits | CompactHits, scan: Scan, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions of some stays, and the words that are added up for each; hits in `pixels` are counted."""
         table, n_words = None, 2 + max(self.n_detectors - 1, 0) // 2 + max(self.n_detectors - 1, 0) % 2
         if isinstance(hits, CompactHits) and len(hits.when) < _MOST_HITS:
             table = make_timetable(scan, hits.origin, hits.step, hits.span, most=2 * len(hits.when) + 64)
@@ -192,19 +257,19 @@ class Sums:
         else:
             when, pixel = hits.when, hits.pixel
             begin, cell, shift, position = table.begin, table.cell, table.shift, table.position
-        in_pixels = self._recent if new else np.zeros(len(self._recent), np.uint32)
-        if new:
-            self._n_recent += len(when)
-            if self._n_recent >= _FLUSH:
-                self._pattern += self._recent
-                self._recent[:], self._n_recent = 0, len(when)
         entries = np.zeros((len(position), n_words), np.uint64)
         inside = (position >= 0) & (position < self.n_positions)
-        width = self.sig_shape[1]
-        _add_up(when, pixel, begin, cell, shift, inside, self._labels, width, in_pixels, entries)
+        _add_up(when, pixel, begin, cell, shift, inside, pixels, self._bits, self.sig_shape[1], entries)
         # the last interval of a timetable holds what is no hit of this stretch
         n = len(position) if table is None else len(position) - 1
-        return position[:n], entries[:n], None if new else in_pixels
+        return position[:n], entries[:n]
+
+
+class _Lane:
+    """What one thread adds to: words of pixels, and how many hits they hold."""
+
+    def __init__(self, pixels: np.ndarray, n_hits: int = 0) -> None:
+        self.pixels, self.n_hits = pixels, n_hits
 
 
 @njit(nogil=True, cache=True)
@@ -215,9 +280,9 @@ def _add_up(
     cell: np.ndarray,
     shift: int,
     inside: np.ndarray,
-    labels: np.ndarray,
+    pixels: np.ndarray,
+    count_bits: int,
     width: int,
-    in_pixels: np.ndarray,
     entries: np.ndarray,
 ) -> None:
     """Add hits up for each interval of a timetable, and count those at positions in each pixel.
@@ -229,15 +294,17 @@ def _add_up(
         Of a `rsciio_tpx3.scan.timetable.Timetable`.
     inside : numpy.ndarray of bool, shape (n_intervals,)
         Whether an interval has a position.
-    labels, in_pixels : numpy.ndarray of uint32, shape (n_pixels,)
+    pixels : numpy.ndarray of uint32 or uint64, shape (n_pixels,)
+        Bits of detectors above the hits, for which there are `count_bits`.
     width : int
         Of the detector.
     entries : numpy.ndarray of uint64, shape (n_intervals, n_words)
     """
     # unsigned places, since NumPy would count negative ones from the end; views of rows would cost more than the sums
     bits, one, one_hit = np.uint32(shift), np.uint32(1), np.uint64(1) << _HALF
-    wide, n_words = np.uint64(width), np.uint64(entries.shape[1])
+    wide, n_words, more = np.uint64(width), np.uint64(entries.shape[1]), entries.shape[1] - 2
     flat = entries.reshape(-1)
+    below = np.uint64(count_bits)
     # a product instead of a division: exact, since pixels are below 2**28
     magic = np.uint64((1 << 40) // width + 1)
     for i in range(len(when)):
@@ -247,13 +314,15 @@ def _add_up(
             k += one
         p, to = np.uint64(pixel[i]), np.uint64(k) * n_words
         y = (p * magic) >> np.uint64(40)
-        label = np.uint64(labels[p])
+        word = np.uint64(pixels[p])
+        pixels[p] = word + np.uint64(inside[k])
+        label = word >> below
         flat[to] += one_hit | y
         flat[to + np.uint64(1)] += ((p - y * wide) << _HALF) | (label & np.uint64(1))
-        in_pixels[p] += np.uint32(inside[k])
-        for c in range(2, n_words):
-            pair = label >> np.uint64(2 * c - 3)
-            flat[to + np.uint64(c)] += (pair & np.uint64(1)) | ((pair & np.uint64(2)) << np.uint64(31))
+        if more > 0:  # or a loop of no turns takes as long as all the rest
+            for c in range(more):
+                pair = label >> np.uint64(2 * c + 1)
+                flat[to + np.uint64(c + 2)] += (pair & np.uint64(1)) | ((pair & np.uint64(2)) << np.uint64(31))
 
 
 @njit(nogil=True, cache=True)

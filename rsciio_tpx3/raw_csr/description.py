@@ -18,9 +18,10 @@ import numpy as np
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError, format_errors
 from rsciio_tpx3.raw_csr.block_sums import BlockSums
 from rsciio_tpx3.utils.files import FileStamp
+from rsciio_tpx3.utils.follow import FollowStamp
 from rsciio_tpx3.utils.text_formats import tomllib
 
-__all__ = ["OWN_TABLE", "Description", "changed_array", "disk_type", "read_description", "toml_text"]
+__all__ = ["OWN_TABLE", "Description", "changed_array", "disk_type", "read_description", "toml_text", "whole_rows"]
 
 _logger = logging.getLogger(__name__)
 
@@ -73,6 +74,11 @@ class Description:
     def values_role(self) -> str:
         """What the values are, in Reader4D's words: "count", "itot" and others."""
         return str(self.params.get("values_role", "count")).lower()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it is still being recorded, or its recorder was killed: then what is there counts."""
+        return "unfinished" in self.own
 
     @property
     def holds_counts(self) -> bool:
@@ -158,8 +164,33 @@ def _read_description(path: str | os.PathLike, allow_external: bool) -> Descript
         name = arrays.get(f"{part}_file", name)
         stamps[part] = _stamp(path, part, name, allow_external)
         dtypes[part] = _dtype(path, part, arrays.get(f"{part}_dtype", dtype))
+    if "unfinished" in own:
+        stamps = whole_rows(stamps, dtypes)
     shapes = (_shape(path, params, key) for key in ("nav_shape", "sig_shape"))
     return Description(path, *shapes, stamps, dtypes, params, own)
+
+
+def whole_rows(stamps: dict[str, FileStamp], dtypes: dict[str, np.dtype]) -> dict[str, FileStamp]:
+    """Stamps of as many rows as have all their entries, of arrays that may be growing.
+
+    Entries are written before the row that they belong to is, so only the end may be missing, of what was interrupted.
+    """
+    size = {part: os.path.getsize(stamp.path) // dtypes[part].itemsize for part, stamp in stamps.items()}
+    n_entries, n_rows = min(size["data"], size["indices"]), size["indptr"]
+    step = 1 << 16
+    ends = np.zeros(1, dtypes["indptr"])
+    with open(stamps["indptr"].path, "rb") as file:
+        while n_rows:
+            first = max(n_rows - step, 0)
+            file.seek(first * ends.itemsize)
+            ends = np.frombuffer(file.read((n_rows - first) * ends.itemsize), ends.dtype)
+            whole = np.flatnonzero(ends <= n_entries)
+            if len(whole):
+                n_rows, n_entries = first + int(whole[-1]) + 1, int(ends[whole[-1]])
+                break
+            n_rows = first
+    used = {"indptr": n_rows, "indices": n_entries, "data": n_entries}
+    return {part: FollowStamp.of(stamp.path, used[part] * dtypes[part].itemsize) for part, stamp in stamps.items()}
 
 
 def _check_keys(name: str, arrays: dict[str, str], own: dict[str, str]) -> None:

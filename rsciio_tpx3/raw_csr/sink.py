@@ -29,7 +29,7 @@ class RawCsrSink:
 
     Parameters
     ----------
-    files : PartialFiles
+    files : PartialFiles, or what has its methods
         Its target is the TOML.
     sig_shape : tuple of int
     dtype : numpy.dtype
@@ -47,6 +47,7 @@ class RawCsrSink:
         }
         refuse_odd_name(files.target)
         names = next(_names(files.target))
+        files.reserve(_names(files.target))
         self._open = {part: _Summed(files.path(path)) for part, path in zip(_SUFFIXES, names)}
         self._end = 0
         self._open["indptr"].write(np.zeros(1, np.int64))
@@ -68,13 +69,20 @@ class RawCsrSink:
     def finish(self, params: dict, record: str) -> None:
         """Close the arrays and write the TOML next to them, all still under provisional names."""
         self.close()
+        sums = {f"{part}_sha256": file.sum.hexdigest() for part, file in self._open.items()}
+        sums |= {f"{part}_sums": file.blocks.finish().text() for part, file in self._open.items()}
+        self._write(params, record, sums)
+
+    def describe(self, params: dict, record: str) -> None:
+        """Write the TOML of a data set that goes on growing, for those who read it meanwhile."""
+        self._write(params, record, {"unfinished": "rows of indptr count, as far as all their entries are there"})
+
+    def _write(self, params: dict, record: str, sums: dict[str, str]) -> None:
         arrays = {}
         # names that nobody has: the old data set stays whole until the new TOML replaces its own
         for part, path in zip(_SUFFIXES, self._files.claim(_names(self._files.target))):
             arrays[f"{part}_file"] = os.path.basename(path)
             arrays[f"{part}_dtype"] = _type_name(self.dtypes[part])
-        sums = {f"{part}_sha256": file.sum.hexdigest() for part, file in self._open.items()}
-        sums |= {f"{part}_sums": file.blocks.finish().text() for part, file in self._open.items()}
         with open(self._files.path(), "w", encoding="utf-8", newline="\n") as file:
             file.write(toml_text(params, arrays, record, sums))
 

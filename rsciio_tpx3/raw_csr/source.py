@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -253,6 +254,12 @@ class RawCsrSource(FrameSource):
             )
         n_positions = math.prod(shape)
         rest = self.n_rows - self.sync_offset - n_positions
+        if description.unfinished and rest < 0:
+            _logger.warning(
+                f"{os.path.basename(name)!r} is still being recorded, or that was interrupted: {self.n_rows:,} "
+                f"of {n_positions:,} positions are there, the others are blank."
+            )
+            rest = 0
         if given is None and self.sync_offset == 0 and rest:
             raise ValueError(
                 f"indptr describes {self.n_rows} frames but nav_shape {tuple(shape)} needs {n_positions}. Pass "

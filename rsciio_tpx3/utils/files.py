@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 
-__all__ = ["PARTIAL", "FileStamp", "PartialFiles", "few_ends", "need_space", "system_errors", "write_text"]
+__all__ = ["PARTIAL", "FileStamp", "PartialFiles", "few_ends", "made_new", "need_space", "system_errors", "write_text"]
 
 _logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class FileStamp:
         if not os.path.exists(self.path):
             raise Tpx3FormatError(f"{self.path!r} was removed or replaced after it was opened. Load it again.")
         with open(self.path, "rb", buffering=0) as file:
-            if not self._is(os.fstat(file.fileno()), file):
+            if not self.fits(file):
                 raise Tpx3FormatError(
                     f"{self.path!r} was changed after it was opened ({self.size} bytes then). Load it again."
                 )
@@ -206,6 +206,9 @@ class PartialFiles:
             os.replace(partial, final)
         self._pairs = []
 
+    def reserve(self, names: Iterable[list[str]]) -> None:
+        """Nothing: names are taken when all is written."""
+
     def claim(self, names: Iterable[list[str]]) -> list[str]:
         """Take final names that nobody has, for all files but the target.
 
@@ -226,7 +229,7 @@ class PartialFiles:
         target = [pair for pair in self._pairs if pair[1] == self.target]
         others = [pair for pair in self._pairs if pair[1] != self.target]
         for wanted in names:
-            if _made_new(wanted):
+            if made_new(wanted):
                 self._pairs = target + [(partial, final) for (partial, _), final in zip(others, wanted)]
                 self._claimed = list(wanted)
                 return wanted
@@ -261,7 +264,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         files.commit()
 
 
-def _made_new(paths: Iterable[str]) -> bool:
+def made_new(paths: Iterable[str]) -> bool:
     """Make empty files; False, and none made, where a name is taken."""
     made: list[str] = []
     for path in paths:

@@ -34,11 +34,12 @@ class FollowStamp(FileStamp):
         return True
 
     @classmethod
-    def of(cls, path: str | os.PathLike) -> FollowStamp:
-        """Stamp of what is there now."""
+    def of(cls, path: str | os.PathLike, size: int | None = None) -> FollowStamp:
+        """Stamp of what is there now, or of its first bytes."""
         now = FileStamp.of(path)
+        size = now.size if size is None else min(size, now.size)
         with open(now.path, "rb") as file:
-            return cls(now.path, *now.identity, now.machine, few_ends(file, now.size))
+            return cls(now.path, size, *now.identity[1:], now.machine, few_ends(file, size))
 
     def fits(self, file: BinaryIO) -> bool:
         """Whether the file is the one it was; it may be longer by now."""

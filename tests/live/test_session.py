@@ -135,3 +135,25 @@ def test_compiled_code_is_loaded_by_lines_like_any(monkeypatch):
     monkeypatch.setattr(Following, "update", update)
     warm_up.warm_up.__wrapped__()
     assert seen == [(True, None), (True, 24)]
+
+
+def test_a_view_of_a_detector_that_was_just_added(tmp_path, sent, monkeypatch):
+    path, expected = sent
+    answer = Session._answer
+    monkeypatch.setattr(Session, "_answer", lambda self: (time.sleep(0.05), answer(self))[1])  # asked for meanwhile
+    with Session(path, **SHAPE) as session:
+        for _ in range(5):
+            number = session.add_detector(lambda shape: np.ones(shape, bool))
+            view = session.view(lambda following, number=number: following.virtual_image(number))
+            time.sleep(0.03)
+    np.testing.assert_array_equal(view.array, expected)
+
+
+def test_a_view_that_fails_ends_nothing_else(tmp_path, sent, caplog):
+    path, expected = sent
+    with Session(path, **SHAPE) as session:
+        failing = session.view(lambda following: following.counts() / [])
+        counts = session.view(lambda following: following.counts())
+    np.testing.assert_array_equal(counts.array, expected)
+    assert failing.array is None
+    assert caplog.text.count("a view is not made any more") == 1

@@ -84,11 +84,31 @@ def test_a_detector_that_is_moved_is_added_alone(hits):
 
 
 def test_counts_of_32_bits_are_moved_in_time(hits, monkeypatch):
-    monkeypatch.setattr(module, "_FLUSH", 6000)
+    monkeypatch.setattr(module, "_NARROW", (np.uint32, 12))  # 4095 hits
     sums, scan = Sums(SIG, N), _scan()
     for _ in range(5):
         sums.add(hits, scan)
     np.testing.assert_array_equal(sums.pattern, 5 * _expected(hits, [], scan)[1])
+    sums.add(hits, scan, -1)
+    np.testing.assert_array_equal(sums.pattern, 4 * _expected(hits, [], scan)[1])
+
+
+@pytest.mark.parametrize("n_detectors", [1, 9])
+def test_parts_are_added_by_threads(hits, n_detectors):
+    masks = np.random.default_rng(1).random((n_detectors, *SIG)) < 0.4
+    sums, scan = Sums(SIG, N), _scan()
+    for mask in masks[:-1]:
+        sums.add_detector(mask)
+    sums.add(hits, scan)
+    sums.add_detector(masks[-1])  # the ninth needs wider words
+    sums.add(hits, scan, only=n_detectors - 1)
+    sums.add_all([[hits, hits], [hits], [hits]], scan)
+    table, pattern, outside = _expected(hits, masks, scan)
+    np.testing.assert_array_equal(_found(sums), 5 * table)
+    np.testing.assert_array_equal(sums.pattern, 5 * pattern)
+    sums.add_all([[hits], [hits]], scan, -1)
+    np.testing.assert_array_equal(sums.pattern, 3 * pattern)
+    assert sums.outside == 3 * outside
 
 
 def test_positions_that_are_added_keep_what_is_there(hits):
