@@ -79,13 +79,13 @@ def follow_host() -> None:
         return
     from rsciio_tpx3.utils.settings import setting  # this module is loaded with the package, and that costs nothing
 
-    if level := setting("log_level"):
+    if saved := setting("log_level"):
         try:
             for name in _PACKAGES:
-                logging.getLogger(name).setLevel(level.upper())
+                logging.getLogger(name).setLevel(saved.upper())
         except ValueError:
             logging.getLogger(__name__).warning(
-                f"log_level={level!r} of your preferences is not a level; see the guide."
+                f"log_level={saved!r} of your preferences is not a level; see the guide."
             )
         return
     if _HOST not in logging.root.manager.loggerDict:
