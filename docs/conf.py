@@ -66,6 +66,7 @@ suppress_warnings = ["config.cache", "myst-nb.lexer"]
 # --- tutorials -------------------------------------------------------------------------------------------------------
 nb_execution_mode = "cache" if RUN else "off"
 nb_execution_timeout = 600
+nb_execution_in_temp = True  # what they write stays out of the pages
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
@@ -135,6 +136,8 @@ html_theme_options = {
     "show_toc_level": 2,
     "show_nav_level": 1,
     "navigation_with_keys": False,
+    # the list of modules is at the left already
+    "secondary_sidebar_items": {"**": ["page-toc"], "reference/index": [], "auto_gallery/index": []},
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 
 __all__ = ["analyse", "figure", "run"]
+
+_SCAN = (128, 128)  # (x, y) of the simulated recording
 
 
 def run(files: Sequence[str] = (), folder: str | os.PathLike = ".", options: dict | None = None) -> Path:
@@ -58,8 +62,12 @@ def run(files: Sequence[str] = (), folder: str | os.PathLike = ".", options: dic
     matplotlib.use("Agg")  # a figure in a file needs no window, and there may be no screen
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    files = list(files) or [_simulated(folder / "rsciio_tpx3_demo.tpx3")]
-    signal = _load(files, dict(options or {}))
+    options = dict(options or {})
+    if not files:
+        files = [_simulated(folder / "rsciio_tpx3_demo.tpx3")]
+        options = {"navigation_shape": _SCAN, **options}
+    files = list(files)
+    signal = _load(files, options)
     _describe(signal, sum(os.path.getsize(file) for file in files))
     results = analyse(signal)
     path = folder / f"{Path(files[0]).stem}.png"
@@ -90,12 +98,14 @@ def _step(text: str) -> Iterator[None]:
     print(f"{text} ...", end=" ", flush=True)
     start = time.perf_counter()
     yield
-    print(f"{time.perf_counter() - start:.1f} s", flush=True)
+    # on a screen a bar may have been drawn over the line: the whole of it once more
+    again = f"\r{text} ... " if sys.stdout.isatty() else ""
+    print(f"{again}{time.perf_counter() - start:.1f} s", flush=True)
 
 
 def _simulated(path: Path) -> str:
-    with _step("Simulating a 4D STEM recording of 128 x 128 positions on a quad detector"):
-        simulate.demo(path)
+    with _step(f"Simulating a 4D STEM recording of {_SCAN[0]} x {_SCAN[1]} positions on a quad detector"):
+        simulate.demo(path, nav_shape=_SCAN[::-1])
     print(f"Recording: {path.resolve()}")
     return str(path)
 
@@ -103,7 +113,9 @@ def _simulated(path: Path) -> str:
 def _load(files: list[str], options: dict) -> BaseSignal:
     if len(files) > 1:
         options["all_parts"] = files
-    with _step(f"Loading with hs.load({os.path.basename(files[0])!r})"):
+    with _step(f"Loading with hs.load({os.path.basename(files[0])!r})"), warnings.catch_warnings():
+        # pyXem 0.21 imports a name that HyperSpy 2.5 has moved: a note to developers, in the middle of our lines
+        warnings.filterwarnings("ignore", message=".*_get_block_pattern. has moved")
         return hs.load(files[0], lazy=True, **options)
 
 

@@ -77,31 +77,30 @@ def _add(pixel: np.ndarray, counts: np.ndarray) -> None:
 def find_bad_pixels(counts: np.ndarray, layout: Layout, probability: float = 1e-3, contrast: float = 3.0) -> BadPixels:
     """Hot and dead pixels of a picture of counts.
 
-        Parameters
-        ----------
-        counts : numpy.ndarray of int, shape (height, width)
-            As from `count_pixels`.
-        layout : rsciio_tpx3.events.geometry.Layout
-        probability : float
-            Of a wrong finding among all pixels, if neighbours differ by no more than `contrast`.
-        contrast : float
-            Ratio of neighbouring intensities that real patterns may have.
+    Parameters
+    ----------
+    counts : numpy.ndarray of int, shape (height, width)
+        As from `count_pixels`.
+    layout : rsciio_tpx3.events.geometry.Layout
+    probability : float
+        Of a wrong finding among all pixels, if neighbours differ by no more than `contrast`.
+    contrast : float
+        Ratio of neighbouring intensities that real patterns may have.
 
-        Returns
-        -------
-        BadPixels
+    Returns
+    -------
+    BadPixels
 
-        Examples
-        --------
-        >>> import numpy as np
-    import scipy  # its parts are loaded when they are used first: they cost more than most recordings do
-        >>> from rsciio_tpx3.corrections.bad_pixels import find_bad_pixels
-        >>> from rsciio_tpx3.events.geometry import make_layout
-        >>> counts = np.full((256, 256), 100)
-        >>> counts[3, 5], counts[200, 9] = 900, 0
-        >>> found = find_bad_pixels(counts, make_layout("single"))
-        >>> np.argwhere(found.hot).tolist(), np.argwhere(found.dead).tolist()
-        ([[3, 5]], [[200, 9]])
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsciio_tpx3.corrections.bad_pixels import find_bad_pixels
+    >>> from rsciio_tpx3.events.geometry import make_layout
+    >>> counts = np.full((256, 256), 100)
+    >>> counts[3, 5], counts[200, 9] = 900, 0
+    >>> found = find_bad_pixels(counts, make_layout("single"))
+    >>> np.argwhere(found.hot).tolist(), np.argwhere(found.dead).tolist()
+    ([[3, 5]], [[200, 9]])
     """
     check_limits(probability, contrast)
     grid = pixel_grid(layout)

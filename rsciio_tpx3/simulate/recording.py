@@ -232,7 +232,7 @@ def demo(
     """The recording that ``rsciio-tpx3 demo`` shows: the specimen on a quad detector.
 
     Line gate, 512 x 512 pixels, realistic hits, edges copied on all chips, global time, flyback
-    with the beam on.
+    with the beam on. Heavy parts scatter past the detector, so that the counts of the positions show the specimen.
 
     Parameters
     ----------
@@ -246,8 +246,9 @@ def demo(
     -------
     Truth
     """
+    film = specimen(nav_shape, (512, 512), beyond=0.3)
     return recording(
-        path, nav_shape, electrons_per_position=electrons_per_position, dwell_time="20 us",
+        path, intensity=film, electrons_per_position=electrons_per_position, dwell_time="20 us",
         hits="realistic", edge_chips=(0, 1, 2, 3), global_time="10 ms", chunk_counts=True,
         flyback_electrons=True, progress=progress, seed=seed,
     )  # fmt: skip

@@ -51,11 +51,14 @@ class Specimen:
         Scan and detector ``(y, x)``.
     deflection : float
         Largest part of the shift of the pattern by the local field, in detector pixels.
+    beyond : float
+        Share of the scattered electrons of the heaviest part that go past the detector; less for lighter ones.
     """
 
     nav_shape: tuple
     sig_shape: tuple
     deflection: float
+    beyond: float = 0.0
 
     @property
     def _unit(self) -> float:
@@ -104,15 +107,18 @@ class Specimen:
         return values.reshape(self.nav_shape + values.shape[1:])
 
     def brightness(self, positions: np.ndarray, shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
-        """Relative number of electrons that leave the specimen: 1 everywhere, none is absorbed."""
-        return np.ones(len(positions))
+        """Relative number of electrons towards the detector: none is absorbed, some are scattered past it."""
+        down, right = self.coordinates(positions, shift)
+        phase = _phase(down, right)
+        scattered = _scattered(_thickness(down, right, phase) * _ATOMIC[phase])
+        return 1.0 - self.beyond * scattered * _ATOMIC[phase] / _ATOMIC.max()
 
     def shares(self, positions: np.ndarray, shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
         """Share of bright-field disk, Bragg disks, rings and background, shape (n, 4)."""
         down, right = self.coordinates(positions, shift)
         phase = _phase(down, right)
         strength = _thickness(down, right, phase) * _ATOMIC[phase]
-        scattered = 1.0 - np.exp(-0.75 * strength)
+        scattered = _scattered(strength)
         # Z contrast: heavy atoms scatter a larger share to high angles
         diffuse = np.clip(0.16 + 0.16 * _ATOMIC[phase], 0.0, 0.8)
         ordered = np.where(phase >= 2, scattered * (1 - diffuse), 0.0)
@@ -182,10 +188,12 @@ class Specimen:
             gauss = np.exp(-0.5 * distance**2) / (np.sqrt(2 * np.pi) * width * unit)
             dense += share[2] * part * gauss / (2 * np.pi * radius)
         height, width = self.sig_shape
-        return dense.reshape(height, oversample, width, oversample).mean(axis=(1, 3))
+        return self.brightness(positions)[0] * dense.reshape(height, oversample, width, oversample).mean(axis=(1, 3))
 
 
-def specimen(nav_shape: tuple[int, int], sig_shape: tuple[int, int], deflection: float | None = None) -> Specimen:
+def specimen(
+    nav_shape: tuple[int, int], sig_shape: tuple[int, int], deflection: float | None = None, beyond: float = 0.0
+) -> Specimen:
     """The built-in specimen.
 
     Vacuum at the left, an amorphous film at the bottom, two grains above it that differ by 30
@@ -199,6 +207,9 @@ def specimen(nav_shape: tuple[int, int], sig_shape: tuple[int, int], deflection:
     deflection : float, optional
         Shift by the field of a domain in detector pixels; 0.009 of the shorter detector side when
         omitted.
+    beyond : float
+        Share of the scattered electrons of the heaviest part that go past the detector, and are in no file; less for
+        lighter parts. With 0 the counts of all positions are alike, and show nothing.
 
     Returns
     -------
@@ -207,7 +218,7 @@ def specimen(nav_shape: tuple[int, int], sig_shape: tuple[int, int], deflection:
     Raises
     ------
     ValueError
-        If a shape does not consist of two positive numbers.
+        If a shape does not consist of two positive numbers, or `beyond` is not from 0 to 1.
 
     Examples
     --------
@@ -221,7 +232,15 @@ def specimen(nav_shape: tuple[int, int], sig_shape: tuple[int, int], deflection:
             raise ValueError(f"{name}={shape!r}: expected two positive numbers (y, x).")
     if deflection is None:
         deflection = 0.009 * min(sig_shape)
-    return Specimen(tuple(int(n) for n in nav_shape), tuple(int(n) for n in sig_shape), float(deflection))
+    if not 0 <= beyond <= 1:
+        raise ValueError(f"beyond={beyond!r}: expected a share from 0 to 1.")
+    shapes = (tuple(int(n) for n in shape) for shape in (nav_shape, sig_shape))
+    return Specimen(*shapes, float(deflection), float(beyond))
+
+
+def _scattered(strength: np.ndarray) -> np.ndarray:
+    """Share of the electrons that a part of the specimen scatters."""
+    return 1.0 - np.exp(-0.75 * strength)
 
 
 def _from_particle(down: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

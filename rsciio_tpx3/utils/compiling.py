@@ -47,7 +47,8 @@ class Announcement(event.Listener):
             if self._bar is None:
                 _logger.debug("Compiling functions; the results are kept for the next use.")
                 about = "Compiling for the first use of this installation"
-                self._bar = progress_bar(None, desc=about, unit=" functions", leave=False)
+                bar_format = "{desc}: {n_fmt} functions, {elapsed}"
+                self._bar = progress_bar(None, desc=about, bar_format=bar_format, leave=False)
 
     def on_end(self, event: event.Event) -> None:
         """Count the function, and take the bar away when no other one follows."""

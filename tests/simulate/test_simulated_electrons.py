@@ -225,3 +225,26 @@ def test_demo_shows_several_phases(tmp_path):
     assert truth.sig_shape == (512, 512) and truth.nav_shape == (1, 9, 12)
     assert np.all(truth.counts() > 0) and np.all(truth.edge_copies == 4)
     assert np.any(truth.hit_position < 0)
+
+
+def test_counts_of_the_demo_show_the_specimen(tmp_path):
+    truth = simulate.demo(tmp_path / "demo.tpx3", nav_shape=(24, 30), electrons_per_position=60)
+    phases = simulate.specimen((24, 30), (512, 512)).phase()
+    mean = {name: truth.counts()[0][phases == number].mean() for number, name in enumerate(simulate.PHASES)}
+    assert mean["heavy particle"] < 0.8 * mean["vacuum"]
+    assert mean["heavy particle"] < 0.9 * mean["grain A"] and mean["grain A"] < 0.97 * mean["vacuum"]
+
+
+def test_electrons_past_the_detector_are_missing_from_pattern_and_brightness():
+    plain, film = (simulate.specimen((7, 11), (96, 128), beyond=beyond) for beyond in (0.0, 0.5))
+    positions = np.arange(77)
+    shares = film.brightness(positions)
+    assert (
+        np.all(plain.brightness(positions) == 1)
+        and shares.min() < 0.7
+        and np.all(shares[film.phase().ravel() == 0] == 1)
+    )
+    heavy = int(np.argmin(shares))
+    np.testing.assert_allclose(film.pattern(heavy), shares[heavy] * plain.pattern(heavy))
+    with pytest.raises(ValueError, match="a share from 0 to 1"):
+        simulate.specimen((7, 11), (96, 128), beyond=2)
