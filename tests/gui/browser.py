@@ -1,4 +1,4 @@
-"""The dialogs in a real browser, and how long figures of a notebook take: ``python -m tests.gui.browser FOLDER``.
+"""The dialogs in a real browser: ``python -m tests.gui.browser FOLDER`` takes screenshots of them.
 
 Not part of the default test run. It needs JupyterLab, ipympl and selenium (``pip install jupyterlab ipympl selenium``),
 and Chromium with its driver (``apt-get install chromium chromium-driver``). It starts a server on this machine, opens a
