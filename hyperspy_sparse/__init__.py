@@ -48,7 +48,7 @@ _PUBLIC = {
     "set_limit": "rsciio_tpx3.csr.memory_limit",
 }
 
-_MODULES = ("data",)
+_MODULES = ("data", "gui")
 
 __all__ = ["__version__", *_PUBLIC, *_MODULES]
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from hyperspy_sparse import data as data
+from hyperspy_sparse import gui as gui
 from hyperspy_sparse.alignment import align_frames as align_frames
 from hyperspy_sparse.deferred import read_recording as read_recording
 from hyperspy_sparse.disk_positions import find_disks as find_disks

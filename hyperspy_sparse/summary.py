@@ -155,7 +155,13 @@ class Summary:
         -------
         matplotlib.figure.Figure
         """
-        figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+        figure = plt.figure(figsize=(10, 4), layout="constrained")
+        self.draw(figure)
+        return figure
+
+    def draw(self, figure: Figure) -> None:
+        """The same as `plot`, in a figure that is there."""
+        axes = figure.subplots(1, 2)
         if self._counts is not None:
             image = np.atleast_2d(self._counts)
             image = image.reshape(-1, *image.shape[-2:]).sum(axis=0)
@@ -174,7 +180,6 @@ class Summary:
         axes[1].margins(x=0.25)
         axes[1].invert_yaxis()
         axes[1].set(title=f"Where the {self.event} went", xlabel=self.event)
-        return figure
 
 
 @needs_signal

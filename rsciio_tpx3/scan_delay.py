@@ -11,15 +11,19 @@ import numpy as np
 from rsciio_tpx3.reader.options import check_by
 from rsciio_tpx3.reader.scan import known_scan, with_known_dwell
 from rsciio_tpx3.recording import open_recording
-from rsciio_tpx3.scan.delay import METHODS, delay_of_scan
+from rsciio_tpx3.scan.delay import METHODS, delay_of_scan, delay_profiles
 from rsciio_tpx3.utils.checks import check_word_of, refused, time
 from rsciio_tpx3.utils.units import to_ticks
 
 if TYPE_CHECKING:
-    from rsciio_tpx3.scan.delay import ScanDelay
+    from fractions import Fraction
+
+    from rsciio_tpx3.events.source import EventSource
+    from rsciio_tpx3.scan.delay import DelayProfiles, ScanDelay
+    from rsciio_tpx3.scan.options import ScanOptions
 
 
-__all__ = ["find_scan_delay"]
+__all__ = ["find_scan_delay", "scan_delay_profiles"]
 
 
 def find_scan_delay(
@@ -80,11 +84,33 @@ def find_scan_delay(
     True
     """
     check_by(_CHECKS, {"span": span, "method": method, "mask": mask})
+    return delay_of_scan(*_opened(filename, options, span), method, mask)
+
+
+def scan_delay_profiles(
+    filename: str | os.PathLike | Sequence, *, span: Any = None, mask: np.ndarray | None = None, **options: Any
+) -> DelayProfiles:
+    """The pass that `find_scan_delay` makes, kept: pictures for every delay follow without another one.
+
+    Parameters are those of `find_scan_delay`.
+
+    Returns
+    -------
+    DelayProfiles
+        For `rsciio_tpx3.scan.delay.best_delay`, and with a method ``image``.
+    """
+    check_by(_CHECKS, {"span": span, "mask": mask})
+    return delay_profiles(*_opened(filename, options, span), mask=mask)
+
+
+def _opened(
+    filename: str | os.PathLike | Sequence, options: dict, span: Any
+) -> tuple[EventSource, ScanOptions, Fraction | None]:
+    """Source and scan options of a recording, and the span in ticks."""
     source, scan_options, known = open_recording(filename, options, "find_scan_delay")
     scan_options = with_known_dwell(source.index(), scan_options, known)
     known_scan(source.index(), scan_options, known)  # refuses rows that the edges contradict
-    span = None if span is None else to_ticks(span, "span", "5 us")
-    return delay_of_scan(source, scan_options, span, method, mask)
+    return source, scan_options, None if span is None else to_ticks(span, "span", "5 us")
 
 
 def _check_mask(name: str, value: Any) -> None:

@@ -34,6 +34,7 @@ import rsciio_tpx3.cache
 from rsciio_tpx3.events.tally import Tally
 from rsciio_tpx3.formats import EVENT_FORMATS
 from rsciio_tpx3.scan.scan import OUTSIDE_NAMES
+from rsciio_tpx3.utils.settings import setting
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventSource
@@ -58,6 +59,8 @@ _SPARE_BYTES = 1 << 24  # entries of small recordings: names, statistics, correc
 def cache_folder() -> Path:
     """Where entries are kept: a folder of its own in the user's cache folder, or in that of ``RSCIIO_TPX3_CACHE``.
 
+    The preferences may name another one, see `hyperspy_sparse.gui.Preferences`.
+
     Without a home folder it lies where the system keeps temporary files.
 
     Returns
@@ -71,7 +74,7 @@ def cache_folder() -> Path:
     >>> cache_folder().name
     'rsciio_tpx3'
     """
-    given = os.environ.get("RSCIIO_TPX3_CACHE")
+    given = setting("cache_folder")
     if given:
         return Path(given) / _FOLDER
     # without HOME and account, newer platformdirs raise, and older ones name a folder "~" in the working folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rsciio_tpx3.cli.options import EXPECTED, add_files, add_option, one_line
+from rsciio_tpx3.cli.options import EXPECTED, add_files, add_reader_options, one_line, reader_options
 from rsciio_tpx3.convert import check
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     add_files(parser, 1, "files to check, each by itself")
     parser.add_argument("--format", dest="file_format", help="where the ending does not show it")
-    add_option(parser, "--option", "reader", "such as navigation_shape=256,256")
+    add_reader_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=_run_check)
     return parser
@@ -33,7 +33,7 @@ def _run_check(args: argparse.Namespace) -> int:
     failed = 0
     for path in args.files:
         try:
-            found = check(path, args.file_format, False if args.quiet else None, **dict(args.option))
+            found = check(path, args.file_format, False if args.quiet else None, **reader_options(args))
         except EXPECTED as error:
             print(f"{path}: {one_line(error)}")
             failed = 1

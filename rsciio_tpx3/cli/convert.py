@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rsciio_tpx3.cli.options import add_files, add_option, whole_numbers
+from rsciio_tpx3.cli.options import add_files, add_option, add_reader_options, reader_options
 from rsciio_tpx3.convert import convert
 
 if TYPE_CHECKING:
@@ -29,11 +29,7 @@ def add_convert_parser(subparsers: Any) -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--from", dest="from_format", help="format of the input, where its ending does not show it")
     parser.add_argument("--to", dest="to_format", help="format of the output, where its ending does not show it")
-    parser.add_argument(
-        "--navigation-shape", type=whole_numbers, metavar="X,Y", help="scan positions: X,Y or X,Y,FRAMES"
-    )
-    parser.add_argument("--dwell-time", help='time on one position, such as "0.5 us"')
-    add_option(parser, "--option", "reader", "such as sync=line-start or chunks=8")
+    add_reader_options(parser)
     add_option(parser, "--write-option", "writer", "such as compact=true")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     parser.add_argument("--verify", action="store_true", help="read the output back and compare every value")
@@ -44,11 +40,7 @@ def add_convert_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def _run_convert(args: argparse.Namespace) -> int:
-    options = dict(args.option)
-    if args.navigation_shape:
-        options["navigation_shape"] = args.navigation_shape
-    if args.dwell_time is not None:
-        options["dwell_time"] = args.dwell_time
+    options = reader_options(args)
     *inputs, output = args.files
     try:
         report = convert(

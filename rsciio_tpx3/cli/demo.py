@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rsciio_tpx3.cli.options import add_files, add_option
+from rsciio_tpx3.cli.options import add_files, add_reader_options, reader_options
 from rsciio_tpx3.utils.extensions import extension
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def add_demo_parser(subparsers: Any) -> argparse.ArgumentParser:
         "demo", help="from a recording to pictures with pyXem; without FILE a recording is simulated first"
     )
     add_files(parser, 0, "several are pieces of one acquisition")
-    add_option(parser, "--option", "reader", "such as -o dwell_time='1 us' -o navigation_shape=256,256")
+    add_reader_options(parser)
     parser.add_argument("--output", default=".", metavar="FOLDER", help="where to put the results (here)")
     parser.set_defaults(run=_demo)
     return parser
@@ -30,4 +30,4 @@ def _demo(arguments: argparse.Namespace) -> None:
     run = extension("demo")
     if run is None:
         raise ImportError("the demo needs HyperSpy and pyXem. Install them by: pip install hyperspy pyxem")
-    run(arguments.files, arguments.output, dict(arguments.option))
+    run(arguments.files, arguments.output, reader_options(arguments))

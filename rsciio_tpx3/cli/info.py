@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import rsciio_tpx3
-from rsciio_tpx3.cli.options import add_files, add_option
-from rsciio_tpx3.utils.paths import need_file
+from rsciio_tpx3.cli.options import add_files, add_reader_options, reader_options, recordings
 from rsciio_tpx3.utils.text import counted, format_seconds
 
 if TYPE_CHECKING:
@@ -21,22 +20,20 @@ __all__ = ["add_info_parser"]
 def add_info_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Add ``info`` to the command line; ``args.run(args)`` does it."""
     parser = subparsers.add_parser("info", help="print what is in a file of hits or counts, without decoding it")
-    add_files(parser, 1, "several are pieces of one acquisition")
-    add_option(parser, "--option", "reader", "such as -o dwell_time='1 us' -o navigation_shape=256,256")
+    add_files(parser, 1, "several are pieces of one acquisition, unless --each")
+    parser.add_argument("--each", action="store_true", help="each FILE is a recording of its own")
+    add_reader_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON for other programs")
     parser.set_defaults(run=_info)
     return parser
 
 
 def _info(arguments: argparse.Namespace) -> None:
-    for path in arguments.files:
-        need_file(path)
-    files = arguments.files if len(arguments.files) > 1 else arguments.files[0]
-    info = rsciio_tpx3.file_info(files, **dict(arguments.option))
+    found = [rsciio_tpx3.file_info(files, **reader_options(arguments)) for files in recordings(arguments)]
     if arguments.json:
-        print(json.dumps(info, indent=2))
+        print(json.dumps(found if arguments.each else found[0], indent=2))
     else:
-        print("\n".join(_info_lines(info)))
+        print("\n".join(line for info in found for line in _info_lines(info)))
 
 
 def _info_lines(info: dict) -> Iterator[str]:

@@ -10,9 +10,12 @@ import rsciio_tpx3
 from rsciio_tpx3.cli.options import EXPECTED, one_line
 from rsciio_tpx3.utils.logs import set_log_level
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "build_parser", "main"]
 
-COMMANDS = ("info", "demo", "metadata", "convert", "check", "compile", "record", "watch", "replay")
+COMMANDS = (
+    "info", "demo", "metadata", "convert", "check", "hits", "delay", "record", "watch", "replay", "compile", "cache",
+    "completion",
+)  # fmt: skip
 """In the order in which help lists them; each is a module of this package with a function ``add_<command>_parser``."""
 
 _logger = logging.getLogger(__name__)
@@ -24,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     # HyperSpy logs a traceback of what a reader refuses, and asks for reports to others; here it is said on a line
     logging.getLogger("hyperspy.io").setLevel(logging.CRITICAL)
-    arguments = _parser(_wanted(sys.argv[1:] if argv is None else argv)).parse_args(argv)
+    arguments = build_parser(_wanted(sys.argv[1:] if argv is None else argv)).parse_args(argv)
     if arguments.verbose:
         set_log_level("INFO" if arguments.verbose == 1 else "DEBUG")
     try:
@@ -54,7 +57,8 @@ def _wanted(argv: Sequence[str]) -> Sequence[str]:
     return [first] if first in COMMANDS else COMMANDS
 
 
-def _parser(wanted: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+def build_parser(wanted: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of the command line, with some of its commands."""
     parser = argparse.ArgumentParser(
         prog="rsciio-tpx3", description="Timepix3 event recordings as sparse 4D STEM data."
     )
@@ -66,6 +70,8 @@ def _parser(wanted: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     for command in wanted:
         module = importlib.import_module(f"rsciio_tpx3.cli.{command}")
         getattr(module, f"add_{command}_parser")(commands)
+    for made in commands.choices.values():  # -v as well behind the command as before it
+        made.add_argument("-v", "--verbose", action="count", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from rsciio_tpx3.cli.options import add_files, add_option, parsed_value
+from rsciio_tpx3.cli.options import add_files, add_reader_options, parsed_value, reader_options
 from rsciio_tpx3.metadata.record import plain
 from rsciio_tpx3.metadata.sources.signal_file import find_reader
 from rsciio_tpx3.metadata.template import sidecar_text, table_lines, template_text
@@ -33,7 +33,7 @@ def add_metadata_parser(subparsers: Any) -> None:
         help="what you know, such as --set camera_length='100 mm'",
     )  # fmt: skip
     parser.add_argument("--from", dest="survey", metavar="FILE", help="a file whose microscope node is copied")
-    add_option(parser, "--option", "reader", "such as -o navigation_shape=256,256")
+    add_reader_options(parser)
     parser.set_defaults(run=_run)
 
 
@@ -64,7 +64,7 @@ def _quantity(text: str) -> tuple[str, Any]:
 
 
 def _read(arguments: argparse.Namespace) -> dict:
-    options = dict(arguments.option)
+    options = reader_options(arguments)
     if arguments.user_input:
         named = options.get("metadata") or []
         options["metadata"] = [dict(arguments.user_input), *(named if isinstance(named, list) else [named])]

@@ -13,15 +13,21 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from rsciio_tpx3.reader.options import OPTIONS, list_of_words
+from rsciio_tpx3.utils.paths import need_file
+
 __all__ = [
     "EXPECTED",
     "add_files",
     "add_option",
+    "add_reader_options",
     "add_recording",
     "joined_numbers",
     "one_line",
     "parsed_value",
+    "reader_options",
     "recording_options",
+    "recordings",
     "whole_numbers",
     "whole_or_all",
 ]
@@ -37,12 +43,65 @@ _LONGEST_MESSAGE = 2000
 _WORDS = {"true": True, "false": False, "null": None}
 
 
-def add_option(parser: argparse.ArgumentParser, flag: str, whose: str, example: str) -> None:
+def add_option(parser: argparse._ActionsContainer, flag: str, whose: str, example: str) -> None:
     """Let a command take options by name, any number of times; a list of (name, value) results."""
     flags = ("-o", flag) if flag == "--option" else (flag,)
     parser.add_argument(
         *flags, action="append", default=[], metavar="NAME=VALUE", type=_parse, help=f"for the {whose}, {example}"
     )
+
+
+_NOT_OFFERED = (
+    "show_progressbar",
+    "progress",
+    "lazy",
+    "follow",
+    "guard",
+    "metadata",
+)  # of programs, or with words of its own
+_SHAPES = ("navigation_shape", "signal_shape")
+
+
+def add_reader_options(parser: argparse.ArgumentParser, *groups: str) -> None:
+    """Let a command take the options of readers: each by its own name, as the table of options has them, and by ``-o``.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    *groups : str
+        Of `rsciio_tpx3.reader.options.OPTIONS`; all by default.
+    """
+    heading = parser.add_argument_group("options of the reader", "The same as in hs.load; -o takes all others.")
+    for option in OPTIONS.values():
+        if option.name in _NOT_OFFERED or (groups and option.group not in groups):
+            continue
+        kind = whole_numbers if option.name in _SHAPES else parsed_value
+        words = list_of_words(option)
+        shown = "X,Y" if option.name in _SHAPES else "VALUE" if not words else "{" + ",".join(words) + "}"
+        added = heading.add_argument(
+            f"--{option.name.replace('_', '-')}", dest=f"reader_{option.name}", type=kind, default=argparse.SUPPRESS,
+            metavar=shown.replace("%", "%%"), help=option.text.replace("%", "%%") or None,
+        )  # fmt: skip
+        added.words = words  # for completion: they are checked by the reader, in its words
+    add_option(heading, "--option", "reader", "such as -o dwell_time='1 us' -o navigation_shape=256,256")
+
+
+def reader_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Options of the reader from those of a command; one that is given in both ways is refused."""
+    found = {key.removeprefix("reader_"): value for key, value in vars(arguments).items() if key.startswith("reader_")}
+    for name, value in arguments.option:
+        if name in found:
+            raise ValueError(f"{name} is given twice, by its own name and by -o. Leave one of them out.")
+        found[name] = value
+    return found
+
+
+def recordings(arguments: argparse.Namespace) -> list[str | list[str]]:
+    """The recordings of a command: all files are one, in pieces, or with ``--each`` one each."""
+    files = arguments.files
+    for path in files:
+        need_file(path)
+    return list(files) if arguments.each else [files if len(files) > 1 else files[0]]
 
 
 def _parse(text: str) -> tuple[str, Any]:

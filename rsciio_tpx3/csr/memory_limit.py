@@ -17,11 +17,11 @@ import numpy as np
 from dask.utils import format_bytes, parse_bytes
 
 from rsciio_tpx3.exceptions import LimitError
-from rsciio_tpx3.utils.files import write_text
+from rsciio_tpx3.utils.settings import VARIABLES, file_of_settings, save_settings, setting
 
 __all__ = ["DenseMemoryError", "check", "get_limit", "save_limit", "set_limit"]
 
-VARIABLE = "HYPERSPY_SPARSE_MEMORY_LIMIT"
+VARIABLE = VARIABLES["memory_limit"]
 
 ALWAYS_ALLOWED = 2**28
 """Bytes below which a chunk becomes dense without asking: twice the size that chunks aim at."""
@@ -61,13 +61,8 @@ def save_limit(limit: int | str | None) -> None:
     limit : int, str or None
         As in `set_limit`; None forgets the saved value.
     """
-    path = _file()
-    if limit is None:
-        path.unlink(missing_ok=True)
-        return
-    text = str(_in_bytes(limit, "save_limit"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text + "\n")
+    save_settings(memory_limit=None if limit is None else str(_in_bytes(limit, "save_limit")))
+    _file().unlink(missing_ok=True)  # where earlier versions kept it
 
 
 def get_limit(limit: int | str | None = None) -> int:
@@ -76,8 +71,8 @@ def get_limit(limit: int | str | None = None) -> int:
         return _in_bytes(limit, "memory_limit")
     if _limit is not None:
         return _limit
-    if os.environ.get(VARIABLE):
-        return _in_bytes(os.environ[VARIABLE], VARIABLE)
+    if (text := setting("memory_limit")) is not None:
+        return _in_bytes(text, VARIABLE if os.environ.get(VARIABLE) else str(file_of_settings()))
     if _file().exists():
         return _in_bytes(_file().read_text().strip(), str(_file()))
     return _free() // 2

@@ -59,6 +59,7 @@ __all__ = [
     "checks_arguments",
     "checks_options",
     "documented",
+    "list_of_words",
     "names_of",
     "nearest_option",
     "refuse_unknown",
@@ -456,6 +457,13 @@ OPTIONS: Mapping[str, Option] = {
     )
 }
 """Every option by its name, in the order in which readers take them."""
+
+
+def list_of_words(option: Option) -> tuple[str, ...]:
+    """Words that an option takes, where its documentation lists them all, such as ``{"raise", "warn"}``; else none."""
+    listed = re.match(r"\{(.*?)\}(, optional)?$", option.kind)
+    found = re.findall(r'"([^"]*)"', listed[1]) if listed else []
+    return tuple(found)
 
 
 def names_of(*groups: str) -> tuple[str, ...]:

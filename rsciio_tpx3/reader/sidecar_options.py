@@ -6,12 +6,15 @@ lie in its own folder.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rsciio_tpx3.reader.event_options import event_options
 from rsciio_tpx3.reader.options import OPTIONS, check_options, names_of, nearest_option
@@ -20,7 +23,7 @@ from rsciio_tpx3.utils.units import shown
 if TYPE_CHECKING:
     from rsciio_tpx3.metadata.values import SourceValues
 
-__all__ = ["options_of_sidecars"]
+__all__ = ["options_of_sidecars", "sidecar_of_options"]
 
 _logger = logging.getLogger(__name__)
 
@@ -96,7 +99,7 @@ def _checked(source: SourceValues, options: Mapping[str, Any], what: str) -> dic
     return values
 
 
-def _with_paths(name: str, value: Any, check: partial) -> Any:
+def _with_paths(name: str, value: Any, check: Callable) -> Any:
     paths = OPTIONS[name].paths
     return value if paths is None else paths(value, partial(check, name))
 
@@ -129,3 +132,62 @@ def _named(label: str) -> Iterator[None]:
         raise type(error)(f"{label}, table [load]: {error}") from None
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{label}, table [load]: {error}") from None
+
+
+def sidecar_of_options(options: Mapping[str, Any], quantities: Mapping[str, str], folder: str) -> str:
+    """The text of a sidecar in TOML that tells these options, for `options_of_sidecars` to read again.
+
+    Parameters
+    ----------
+    options : dict
+        Option to value.
+    quantities : dict
+        What is known about the microscope, as text with units.
+    folder : str
+        In which the file will be; what options name has to lie in it.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        For a value that TOML has no words for, or a path that leads out of the folder.
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.reader.sidecar_options import sidecar_of_options
+    >>> print(sidecar_of_options({"navigation_shape": (32, 24)}, {"beam_energy": "200 keV"}, "."))
+    beam_energy = "200 keV"
+    <BLANKLINE>
+    [load]
+    navigation_shape = [32, 24]
+    <BLANKLINE>
+    """
+    root = os.path.realpath(folder)
+
+    def relative(name: str, path: str) -> str:
+        # as the reader will see it: relative to the file, with slashes
+        return os.path.relpath(_inside(root, name, os.path.abspath(path)), root).replace(os.sep, "/")
+
+    lines = [f"{name} = {json.dumps(text, ensure_ascii=False)}" for name, text in quantities.items()]
+    lines += ["", "[load]"] if lines else ["[load]"]
+    for name, value in options.items():
+        lines.append(f"{name} = {_toml(name, _with_paths(name, value, relative))}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(name: str, value: Any) -> str:
+    """A value in TOML, on one line."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (bool, str)):  # JSON has the same words for these
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(_toml(name, item) for item in value)}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(str(key))} = {_toml(name, item)}" for key, item in value.items()) + "}"
+    raise ValueError(f"{name}={shown(value)} has no form in a file; pass it to hs.load.")

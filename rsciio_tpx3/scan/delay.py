@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.scan.options import ScanOptions
     from rsciio_tpx3.scan.scan import Scan
 
-__all__ = ["METHODS", "ScanDelay", "delay_of_scan"]
+__all__ = ["METHODS", "DelayProfiles", "ScanDelay", "best_delay", "delay_of_scan", "delay_profiles"]
 
 METHODS = ("auto", "forward-backward", "retrace", "borders")
 _GROUPS = 8  # of rows, whose agreement with each other gives the errors
@@ -126,6 +126,100 @@ def delay_of_scan(
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not valid: must be one of {', '.join(map(repr, METHODS))}.")
+    return best_delay(delay_profiles(source, options, span, method, mask), method)
+
+
+def best_delay(found: DelayProfiles, method: str = "auto") -> ScanDelay:
+    """The delay for which the picture agrees with itself best; raises as `delay_of_scan`."""
+    reasons = []
+    for name in _methods(method, found.serpentine, found.flyback):
+        try:
+            return _maximum(name, found.profiles, found.positions, found.flyback, found.offset)
+        except ScanSyncError as error:
+            reasons.append(f"{name}: {error}")
+    raise ScanSyncError(
+        "The delay cannot be found: the agreement has no clear maximum (" + "; ".join(reasons) + ").\n    It takes "
+        "contrast along the lines. Give a larger span, a mask of the detector with more contrast, or the delay itself."
+    )
+
+
+@dataclass(frozen=True)
+class DelayProfiles:
+    """A scan in fine steps of time, from which its picture follows for every delay that is looked at.
+
+    Attributes
+    ----------
+    profiles : LineProfiles
+    positions : int
+        Dwell times to either side that are looked at.
+    flyback : float
+        Dwell times between two lines.
+    serpentine : bool
+    offset : float
+        Ticks: the delay that the options have, where the search begins.
+    """
+
+    profiles: LineProfiles
+    positions: int
+    flyback: float
+    serpentine: bool
+    offset: float
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """First and last delay that is looked at, in seconds."""
+        return self._seconds(-self._steps), self._seconds(self._steps)
+
+    @property
+    def _steps(self) -> int:
+        return self.positions * self.profiles.per_position
+
+    def _seconds(self, steps: float) -> float:
+        return (self.offset + steps * self.profiles.step) / TICKS_PER_SECOND
+
+    def image(self, delay: float) -> np.ndarray:
+        """Counts per position for a delay, to the nearest quarter of a dwell time.
+
+        Parameters
+        ----------
+        delay : float
+            Seconds, within `span`.
+
+        Returns
+        -------
+        numpy.ndarray of int64, shape (rows, columns)
+            Rows of all frames are added up.
+        """
+        profiles = self.profiles
+        shift = round((delay * TICKS_PER_SECOND - self.offset) / profiles.step)
+        if abs(shift) > self._steps:
+            low, high = map(format_seconds, self.span)
+            raise ValueError(f"delay={format_seconds(delay)} was not looked at: it must lie between {low} and {high}.")
+        begin = profiles.before + shift
+        fine = profiles.counts.sum(axis=0)[:, begin : begin + profiles.n_positions * profiles.per_position]
+        image = fine.reshape(len(fine), profiles.n_positions, profiles.per_position).sum(axis=-1)
+        image[profiles.backwards] = image[profiles.backwards, ::-1]
+        return image
+
+
+def delay_profiles(
+    source: EventSource,
+    options: ScanOptions,
+    span: Fraction | None = None,
+    method: str = "auto",
+    mask: np.ndarray | None = None,
+) -> DelayProfiles:
+    """One pass over a recording, for its delay and its pictures; parameters as in `delay_of_scan`.
+
+    Returns
+    -------
+    DelayProfiles
+
+    Raises
+    ------
+    ScanSyncError
+        If the scan has no lines, or lines too short for the span.
+    """
     options = _every_line(options)
     scan = build_scan(source.index(), options)
     serpentine = bool((scan.step < 0).any())
@@ -143,16 +237,7 @@ def delay_of_scan(
     margin = positions + 2 * _NEAR
     # the flyback belongs to the end of the line before it
     profiles = line_profiles(source, scan, margin, margin + int(np.ceil(flyback)), _PER_POSITION, mask)
-    reasons = []
-    for name in _methods(method, serpentine, flyback):
-        try:
-            return _maximum(name, profiles, positions, flyback, float(options.delay))
-        except ScanSyncError as error:
-            reasons.append(f"{name}: {error}")
-    raise ScanSyncError(
-        "The delay cannot be found: the agreement has no clear maximum (" + "; ".join(reasons) + ").\n    It takes "
-        "contrast along the lines. Give a larger span, a mask of the detector with more contrast, or the delay itself."
-    )
+    return DelayProfiles(profiles, positions, flyback, serpentine, float(options.delay))
 
 
 def _every_line(options: ScanOptions) -> ScanOptions:

@@ -73,9 +73,22 @@ def set_log_level(level: int | str) -> None:
 
 
 def follow_host() -> None:
-    """Take HyperSpy's level where it shows more than warnings, unless the user has set ours."""
+    """Take the level of the preferences, else HyperSpy's where it shows more than warnings; one that was set stays."""
     global _followed
-    if _chosen or _HOST not in logging.root.manager.loggerDict:
+    if _chosen:
+        return
+    from rsciio_tpx3.utils.settings import setting  # this module is loaded with the package, and that costs nothing
+
+    if saved := setting("log_level"):
+        try:
+            for name in _PACKAGES:
+                logging.getLogger(name).setLevel(saved.upper())
+        except ValueError:
+            logging.getLogger(__name__).warning(
+                f"log_level={saved!r} of your preferences is not a level; see the guide."
+            )
+        return
+    if _HOST not in logging.root.manager.loggerDict:
         return
     host = logging.getLogger(_HOST).level
     level = host if 0 < host < logging.WARNING else logging.NOTSET

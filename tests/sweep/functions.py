@@ -19,7 +19,7 @@ import numpy as np
 import hyperspy_sparse
 from hyperspy_sparse import data, mixin, set_limit
 from rsciio_tpx3 import simulate
-from rsciio_tpx3.cli.main import _parser, main
+from rsciio_tpx3.cli.main import build_parser, main
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.frames.dask_array import to_dask
@@ -378,7 +378,11 @@ class Command:
 
     def options(self):
         """Each option of the command's own parser, and each that ``-o`` may pass on to a reader."""
-        own = [max(action.option_strings, key=len) for action in _parsers()[self.name] if action.nargs != 0]
+        own = [
+            max(action.option_strings, key=len)
+            for action in _parsers()[self.name]
+            if action.nargs != 0 and not action.dest.startswith("reader_")  # these are passed by -o
+        ]
         return [*own, *(f"--option {name}" for name in _SOME_OF_READERS)]
 
     def run(self, name, value):
@@ -411,7 +415,7 @@ def _text_of(value):
 @functools.cache
 def _parsers():
     """Options of each command: a new one is swept by itself."""
-    [commands] = [action for action in _parser()._actions if isinstance(action.choices, dict)]
+    [commands] = [action for action in build_parser()._actions if isinstance(action.choices, dict)]
     return {
         name: [action for action in parser._actions if action.option_strings]
         for name, parser in commands.choices.items()

@@ -1,0 +1,107 @@
+"""The panel of a recording: where its events went; and its trigger edges, where the scan is not found."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import hyperspy.api as hs
+import traits.api as t
+from hyperspy.ui_registry import add_gui_method
+
+from hyperspy_sparse.gui.load import without_advice
+from hyperspy_sparse.gui.registry import toolkey
+from hyperspy_sparse.gui.tool import Field, Tool, need_sparse
+from hyperspy_sparse.gui.trigger_edges import describe_edges, draw_edges
+from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
+from rsciio_tpx3.reader.options import OPTIONS
+from rsciio_tpx3.recording import open_recording
+
+if TYPE_CHECKING:
+    from hyperspy.signal import BaseSignal
+    from matplotlib.figure import Figure
+
+
+__all__ = ["Recording"]
+
+_ACCOUNT, _EDGES = "account", "trigger edges"
+
+
+@add_gui_method(toolkey("Recording"))
+class Recording(Tool):
+    """What a recording holds and where its events went; its trigger edges in a picture.
+
+    Parameters
+    ----------
+    source : signal, str or Path
+        A sparse signal, or a recording by its name: also one whose scan is not found.
+    **options
+        Of the reader, where a file is given.
+
+    Attributes
+    ----------
+    show : {"account", "trigger edges"}
+        Which picture.
+    summary : Summary or None
+        The account, see `hyperspy_sparse.recording_summary`; None where the scan is not found.
+    problem : str
+        Why the scan is not found.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a signal, or a signal that is not sparse.
+
+    Examples
+    --------
+    >>> import hyperspy_sparse
+    >>> panel = hyperspy_sparse.gui.Recording(hyperspy_sparse.data.disks())
+    >>> print(panel.report)
+    sparse     4,089 entries in memory: 20.34 kiB, dense 48.00 kiB
+    """
+
+    title = "Recording"
+    figure_size = (8.0, 3.6)
+    fields = (
+        Field("show", "Show", "choice", "Where the events went, or the marks by which the scan is found.", "pictures"),
+    )
+
+    show = t.Str(_ACCOUNT)
+    pictures = t.List(t.Str())
+    summary = t.Any()
+
+    def __init__(self, source: BaseSignal | str | os.PathLike, **options: Any) -> None:
+        super().__init__()
+        self._edges: Any = None
+        if isinstance(source, (str, os.PathLike)):
+            self._open(source, options)
+        else:
+            need_sparse(source)
+            self.summary = source.recording
+        known = {_ACCOUNT: self.summary, _EDGES: self._edges}
+        self.pictures = [name for name, thing in known.items() if thing is not None]
+        self.show = self.pictures[0]
+        self._say()
+
+    def _open(self, filename: str | os.PathLike, options: dict) -> None:
+        told = {name: value for name, value in options.items() if OPTIONS[name].group not in ("array", "file")}
+        self._edges = open_recording(filename, told, "The panel of trigger edges")[0].index().edges
+        try:
+            with without_advice():
+                self.summary = hs.load(os.fspath(filename), lazy=True, **options).recording
+        except (ScanSyncError, MetadataConflictError) as error:
+            self.problem = str(error)
+
+    @t.observe("show")
+    def _say(self, event: Any = None) -> None:
+        account = self.show == _ACCOUNT and self.summary is not None
+        edges = self._edges
+        self.report = str(self.summary) if account else "" if edges is None else describe_edges(edges)
+        self.drawn = True
+
+    def draw(self, figure: Figure) -> None:
+        """Draw the account, or the edges."""
+        if self.show == _EDGES and self._edges is not None:
+            draw_edges(self._edges, figure)
+        elif self.summary is not None:
+            self.summary.draw(figure)
