@@ -76,6 +76,15 @@ PRIVATE_NAMES = (
     PrivateName("_sort_axes", _AXES, (), "axes in the order of an array that operators broadcast"),
     PrivateName("_get_array_slices", "hyperspy.misc.slicing:FancySlicing", ("slices",), "HyperSpy's slices as NumPy's"),
     PrivateName("_get_index", "hyperspy.axes:BaseDataAxis", ("value",), "the index of a value, as HyperSpy rounds it"),
+    PrivateName(
+        "_line_profile_coordinates",
+        "hyperspy.roi:Line2DROI",
+        ("src", "dst", "linewidth"),
+        "where a line is sampled, as HyperSpy places the samples",
+    ),
+    PrivateName(
+        "_parse_axes", "hyperspy.roi:BaseInteractiveROI", ("axes", "axes_manager"), "the axes that a region is over"
+    ),
     PrivateName("_signal_dimension", _BASE, None, "the dimension that a class is registered for"),
     PrivateName(
         "_get_slices_and_factors",
