@@ -77,6 +77,30 @@ PRIVATE_NAMES = (
     PrivateName("_get_array_slices", "hyperspy.misc.slicing:FancySlicing", ("slices",), "HyperSpy's slices as NumPy's"),
     PrivateName("_get_index", "hyperspy.axes:BaseDataAxis", ("value",), "the index of a value, as HyperSpy rounds it"),
     PrivateName(
+        "_decomposition_svd_matrix",
+        _LAZY,
+        ("svd_solver", "centre", "output_dimension", "navigation_mask", "signal_mask"),
+        "the randomised solver, which multiplies dense chunks: here products of the entries",
+    ),
+    PrivateName(
+        "_decomposition_reproject_navigation",
+        _LAZY,
+        ("reproject", "algorithm", "svd_solver", "loadings", "factors", "mean", "centre", "_D_unfolded", "sig_mask_1d"),
+        "the same for loadings of masked positions",
+    ),
+    PrivateName(
+        "_decomposition_reproject_signal",
+        _LAZY,
+        ("algorithm", "svd_solver", "reproject", "loadings", "factors", "mean", "centre", "_D_unfolded", "nav_mask_1d"),
+        "the same for factors of masked pixels, which HyperSpy collects densely",
+    ),
+    PrivateName(
+        "_block_iterator", _LAZY, ("flat_signal", "get", "navigation_mask", "signal_mask"), "rows for scikit-learn"
+    ),
+    PrivateName("_root_aG", _LAZY, None, "roots of the counts by which results are scaled back"),
+    PrivateName("_root_bH", _LAZY, None, "the same for pixels"),
+    PrivateName("_unfolded4decomposition", _LAZY, None, "a signal whose frames stay frames was not unfolded"),
+    PrivateName(
         "_line_profile_coordinates",
         "hyperspy.roi:Line2DROI",
         ("src", "dst", "linewidth"),

@@ -1,9 +1,9 @@
 """`Line2DROI`, HyperSpy's profile along a line, on sparse frames.
 
-HyperSpy interpolates pixel by pixel: over the scan that is an image of the scan for each pixel of the detector, a quarter
-of a million of them, and all of them dense. A profile is a sum, though: frames along the line, each made of the few
-around its place on the scan. So the frames are read, weighted, added up, and stay sparse. Over the detector it is the
-same with pixels.
+HyperSpy interpolates pixel by pixel: over the scan that is an image of the scan for each pixel of the detector, a
+quarter of a million of them, and all of them dense. A profile is a sum, though: frames along the line, each made of
+the few around its place on the scan. So the frames are read, weighted, added up, and stay sparse. Over the detector
+it is the same with pixels.
 
 HyperSpy's interpolation (`scipy.ndimage.map_coordinates`) is linear along each axis, and is asked for its weights by
 unit vectors; so they are its own for all orders, at the edges as well. It rounds counts to integers, sample by sample,

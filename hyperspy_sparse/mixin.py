@@ -37,6 +37,7 @@ from hyperspy_sparse import frame_cache as frames
 from hyperspy_sparse import line_profiles as line_profiles  # HyperSpy's Line2DROI finds it there
 from hyperspy_sparse import virtual_detectors as detectors
 from hyperspy_sparse.calibration_cache import remember_geometries
+from hyperspy_sparse.decomposition import DecompositionMixin
 from hyperspy_sparse.summary import Summary, recording_summary
 from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, keep_twin, sparsified
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
@@ -80,7 +81,7 @@ def _frame_by_frame(
     return out
 
 
-class SparseFramesMixin:
+class SparseFramesMixin(DecompositionMixin):
     """Methods of the sparse signal classes; stands before the host's class."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -201,6 +202,15 @@ class SparseFramesMixin:
             if shifted.is_shifted(part._data):
                 keep_twin(part)
         return result
+
+    def change_dtype(self, dtype: Any, rechunk: bool = False) -> None:
+        data = self._data
+        super().change_dtype(dtype, rechunk=rechunk)
+        same_chunks = recipes.is_frames(data) and recipes.is_frames(self._data) and self._data.chunks == data.chunks
+        if same_chunks and self._data.dtype != data.dtype:
+            self._data = operands.cast(data, self._data.dtype)
+
+    change_dtype.__doc__ = LazySignal.change_dtype.__doc__
 
     def crop(self, axis: Any, start: Any = None, end: Any = None, convert_units: bool = False) -> None:
         place, data = self.axes_manager[axis].index_in_array, self._data
@@ -518,7 +528,9 @@ class SparseFramesMixin:
         """
         deferred.read_recording(self)
         before = self.data.name
-        self.data = recipes.held(self.data, **kwargs) if shifted.is_shifted(self.data) else held_in_memory(self.data, **kwargs)
+        self.data = (
+            recipes.held(self.data, **kwargs) if shifted.is_shifted(self.data) else held_in_memory(self.data, **kwargs)
+        )
         navigator.renamed(self, before)
         self.events.data_changed.trigger(obj=self)
 

@@ -6,9 +6,11 @@ axes are taken from HyperSpy's broadcasting, done on stand-ins without data, and
 broadcasts chunk by chunk. The left operand decides on the class and the metadata of the result, as in HyperSpy.
 """
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -21,7 +23,11 @@ from rsciio_tpx3.csr.dtypes import is_stored
 from rsciio_tpx3.csr.elementwise import FILLED_SHARE, compact, probe
 from rsciio_tpx3.frames.dask_array import empty_meta, without_empty_chunks
 
-__all__ = ["binary", "operate"]
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+
+__all__ = ["Cast", "binary", "cast", "operate"]
 
 _EXACT_SHARE = 16
 """An operand in memory this many times smaller than the frames is asked as a whole what becomes of zeros."""
@@ -211,6 +217,24 @@ def operate(function: Callable, *operands: Any) -> da.Array:
     else:
         made = _frames(made) if _zeros_stay(function, small, largest) else _dense(made)
     return recipes.attach(made, recipes.Recipe(operate, function, tuple(small)))
+
+
+class Cast:
+    """A function of one element: the same in another type."""
+
+    __name__ = "astype"
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
+
+    def __call__(self, values: Any) -> Any:
+        return values.astype(self.dtype)
+
+
+def cast(data: da.Array, dtype: DTypeLike) -> da.Array:
+    """Frames in another type, which know what they were; of the chunks of `data`."""
+    dtype = np.dtype(dtype)
+    return recipes.attach(data.astype(dtype), recipes.Recipe(operate, Cast(dtype), (data,)))
 
 
 def _checked(made: da.Array, function: Callable, operands: Sequence) -> da.Array:

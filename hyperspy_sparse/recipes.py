@@ -49,7 +49,7 @@ def attach(array: Any, recipe: Recipe) -> Any:
     """The array, which knows from now on how it was made."""
     shapes = [x.shape for x in recipe.operands if is_frames(x)]
     if isinstance(array, da.Array) and array.ndim > 2 and all(shape == array.shape for shape in shapes):
-        array._recipe = recipe
+        array._recipe = array.name, recipe
     return array
 
 
@@ -63,19 +63,27 @@ def held(array: da.Array, **options: Any) -> da.Array:
     **options
         Passed to :meth:`dask.array.Array.persist`.
     """
-    operands = (x.persist(**options) if isinstance(x, da.Array) and not is_frames(x) else x for x in array._recipe.operands)
-    return array._recipe.again([held_in_memory(x, **options) if is_frames(x) else x for x in operands])
+    recipe = recipe_of(array)
+    if recipe is None:
+        return array.persist(**options)
+    operands = (x.persist(**options) if isinstance(x, da.Array) and not is_frames(x) else x for x in recipe.operands)
+    return recipe.again([held_in_memory(x, **options) if is_frames(x) else x for x in operands])
 
 
 def recipe_of(array: Any) -> Recipe | None:
     """How an array was made; None where that is not known."""
-    return vars(array).get("_recipe") if isinstance(array, da.Array) else None
+    if not isinstance(array, da.Array):
+        return None
+    # dask changes the array object itself, and its name, where elements are set
+    name, recipe = vars(array).get("_recipe", (None, None))
+    return recipe if name == array.name else None
 
 
 def hand_on(before: Any, after: Any) -> None:
     """What is known of an array is true for its copy, too."""
-    if recipe_of(before) is not None:
-        after._recipe = before._recipe
+    recipe = recipe_of(before)
+    if recipe is not None:
+        attach(after, recipe)
 
 
 def is_frames(x: Any) -> bool:

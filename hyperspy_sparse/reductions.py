@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 
-__all__ = ["REDUCED", "moments", "reduced", "weighted"]
+__all__ = ["REDUCED", "moments", "reduced", "spans_of", "weighted"]
 
 REDUCED = "_reduced-"
 """How the names of layers begin that this module makes; their chunks are NumPy's."""
@@ -122,11 +122,11 @@ def weighted(frames: da.Array, weights: np.ndarray, axes: tuple[int, ...], dtype
     if axes != tuple(range(frames.ndim - 2)):
         part: Any = (_weighted_part, weights)
     else:
-        part = {place: (_weighted_part, weights[spans]) for place, spans in _spans(blocks)}
+        part = {place: (_weighted_part, weights[spans]) for place, spans in spans_of(blocks)}
     return _made(blocks, axes, np.dtype(dtype), part, (_joined, np.add), (_as_they_are,))
 
 
-def _spans(blocks: da.Array) -> Any:
+def spans_of(blocks: da.Array) -> Any:
     """Places of blocks, and the part of the scan that each of them is."""
     ends = [np.concatenate([[0], np.cumsum(sizes)]).tolist() for sizes in blocks.chunks[:-2]]
     for place in _places(blocks):

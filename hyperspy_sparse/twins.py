@@ -2,9 +2,9 @@
 
 The rule that everything else may rely on: a sparse class has a dask array of `CSRFrames` whose last
 two axes are the signal axes, or such frames next to a mask of NaN, as HyperSpy's regions leave them (see
-`nan_masks`); a stock class has dense data. HyperSpy changes data, axes and class of
-a signal one after the other, so the rule is restored where the last of the three is changed, see
-`settle`.
+`nan_masks`), or plus or minus an image (see `shifted`); a stock class has dense data. HyperSpy changes data,
+axes and class of a signal one after the other, so the rule is restored where the last of the three is changed,
+see `settle`.
 """
 
 from __future__ import annotations

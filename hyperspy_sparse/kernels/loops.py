@@ -4,7 +4,8 @@ import numpy as np
 
 from rsciio_tpx3.utils.compiled import njit
 
-__all__ = ["center_of_mass", "center_of_mass_of_bytes", "label_sums", "line_point", "weighted_sums"]
+__all__ = ["center_of_mass", "center_of_mass_of_bytes", "label_sums", "line_point", "times_columns", "times_rows",
+           "weighted_sums"]  # fmt: skip
 
 _jit = njit(nogil=True, cache=True, error_model="numpy")
 
@@ -55,6 +56,41 @@ def weighted_sums(
             value = float(counts[entry])
             for k in range(start[pixel], start[pixel + np.uint64(1)]):
                 sums[column[k]] += value * weight[k]
+
+
+@_jit
+def times_columns(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, scale: np.ndarray, columns: np.ndarray, out: np.ndarray
+) -> None:
+    """Product of the frames, each times its `scale`, with ``columns`` (pixels, n): ``out`` is (rows, n), zeros."""
+    for row in range(indptr.size - 1):
+        factor = scale[row]
+        if factor == 0:
+            continue
+        sums = out[row]
+        for entry in range(indptr[row], indptr[row + 1]):
+            value, taken = float(data[entry]), columns[indices[entry]]
+            for k in range(sums.size):
+                sums[k] += value * taken[k]
+        for k in range(sums.size):
+            sums[k] *= factor
+
+
+@_jit
+def times_rows(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, scale: np.ndarray, rows: np.ndarray, out: np.ndarray
+) -> None:
+    """Product of the turned frames, each times its `scale`, with `rows` (rows, n), added to ``out`` (pixels, n)."""
+    scaled = np.empty(rows.shape[1])
+    for row in range(indptr.size - 1):
+        if scale[row] == 0:
+            continue
+        for k in range(scaled.size):
+            scaled[k] = rows[row, k] * scale[row]
+        for entry in range(indptr[row], indptr[row + 1]):
+            value, sums = float(data[entry]), out[indices[entry]]
+            for k in range(scaled.size):
+                sums[k] += value * scaled[k]
 
 
 @_jit

@@ -34,7 +34,9 @@ ends = st.floats(-0.2, 1.2).map(lambda share: round(share, 3))
 
 
 @SLOW
-@given(st.tuples(ends, ends, ends, ends), st.sampled_from([0, 0.5, 1.0, 1.6]), st.integers(0, 3), st.sampled_from("uif"))
+@given(
+    st.tuples(ends, ends, ends, ends), st.sampled_from([0, 0.5, 1.0, 1.6]), st.integers(0, 3), st.sampled_from("uif")
+)
 def test_lines_over_the_scan_equal_hyperspys(sparse_signal, counts, place, width, order, kind):
     counts = counts.astype({"u": np.uint8, "i": np.int16, "f": np.float64}[kind])
     sparse = sparse_signal if kind == "u" else hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts))

@@ -11,7 +11,11 @@ from hyperspy_sparse import shifted
 from hyperspy_sparse.mixin import SparseFramesMixin
 from rsciio_tpx3 import CSRFrames
 
-AXES = {"scan": (("x", "y"), (0, 1)), "detector": (("kx", "ky"), (2, 3)), "both": (("x", "y", "kx", "ky"), (0, 1, 2, 3))}
+AXES = {
+    "scan": (("x", "y"), (0, 1)),
+    "detector": (("kx", "ky"), (2, 3)),
+    "both": (("x", "y", "kx", "ky"), (0, 1, 2, 3)),
+}
 NAMES = "sum mean max min var std nansum nanmean nanmax nanvar".split()
 
 

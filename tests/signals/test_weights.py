@@ -72,7 +72,7 @@ FORMS = {
     "array on the left": lambda s, w: w[..., None, None] * s,
     "signal": lambda s, w: s * scan_image(w),
     "lazy signal": lambda s, w: s * scan_image(w).as_lazy(),
-    "signal on the left": lambda s, w: (scan_image(w) * s),
+    "signal on the left": lambda s, w: scan_image(w) * s,
     "numpy function": lambda s, w: np.multiply(s, w[..., None, None]),
     "divided": lambda s, w: s / scan_image(1 / w),
     "divided by an array": lambda s, w: s / (1 / w)[..., None, None],
