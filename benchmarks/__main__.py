@@ -15,6 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import matplotlib
+import matplotlib.pyplot as plt
+
+from benchmarks import recordings
 from benchmarks.measure import machine, seconds
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +39,7 @@ MODULES = {
     "clusters": ("Hits to electrons", ["--millions", "3"], []),
     "electrons": ("How well electrons are found", [], []),
     "phase": ("Phase", ["--rounds", "2"], ["--large"]),
+    "diffraction": ("Disks and variance", ["--frames", "8", "--rounds", "1"], []),
     "repeated_scans": ("Repeated scans", ["--frames", "8"], ["--accuracy"]),
     "convert_large": ("Converting", ["{recording}"], ["{recording}"]),
     "format_sizes": ("Formats", ["8"], ["16"]),
@@ -62,8 +67,6 @@ def run(name, arguments, notes):
 
 def collect(chosen, quick, folder):
     """Sections (heading, text, seconds) and the notes of all modules."""
-    from benchmarks import recordings
-
     notes, sections = Path(folder) / "notes.jsonl", []
     recording = os.path.join(folder, "recording.tpx3")
     for name in chosen:
@@ -107,10 +110,7 @@ _AXES = {
 
 def draw(notes, path):
     """The curves of all modules in one figure; True if there were any."""
-    import matplotlib
-
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
 
     curves = {}
     for note in notes:

@@ -24,14 +24,16 @@ from functools import partial
 import numpy as np
 
 from benchmarks.measure import peak_memory
+from rsciio_tpx3 import simulate
+from rsciio_tpx3.electrons.clusters import SLICE_HITS, find_electrons
+from rsciio_tpx3.reader.event_options import event_options, prepare_events
+from rsciio_tpx3.tpx3 import Tpx3Source
 
 ROUNDS = 5
 
 
 def contenders(path):
     """What is timed: name to a function and the hits it handles."""
-    from rsciio_tpx3.electrons.clusters import find_electrons
-
     words = np.fromfile(path, "<u8")
     plain, clustered = _sources(path)
     options, grid = clustered.options, clustered.grid
@@ -55,17 +57,12 @@ def contenders(path):
 
 
 def _sources(path):
-    from rsciio_tpx3.reader.event_options import event_options, prepare_events
-    from rsciio_tpx3.tpx3 import Tpx3Source
-
     plain = Tpx3Source(path, show_progressbar=False)
     return plain, prepare_events(plain, event_options(cluster=True))[0]
 
 
 def _spans(index, most=16):
     """At most sixteen spans of so many hits as are clustered together: those of all would fill the memory."""
-    from rsciio_tpx3.electrons.clusters import SLICE_HITS
-
     low, high = index.hit_span
     step = max(1, (high + 1 - low) * SLICE_HITS // max(index.n_hits, 1))
     return [(low + i * step, low + (i + 1) * step) for i in range(most) if low + i * step <= high]
@@ -73,7 +70,7 @@ def _spans(index, most=16):
 
 def _tpx3awkward(slices):
     try:
-        import pandas
+        import pandas  # not a dependency, nor is the other
         from tpx3awkward import cluster_decoded_df
     except ImportError:
         return {}
@@ -147,8 +144,6 @@ def main():
         return
     with tempfile.TemporaryDirectory() as folder:
         for millions in arguments.millions:
-            from rsciio_tpx3 import simulate
-
             path = os.path.join(folder, "scan.tpx3")
             side = round((millions * 1e6 / 3.13 / 100) ** 0.5)
             simulate.recording(

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 
+from rsciio_tpx3 import simulate
+
 _CONVERT = """
 import resource, sys, time
 from rsciio_tpx3.convert import convert
@@ -62,8 +64,6 @@ def run(code, *arguments):
 
 
 def simulated(path):
-    from rsciio_tpx3 import simulate
-
     simulate.recording(path, (512, 512), electrons_per_position=950, dwell_time="5 us", keep_truth=False)
     return path
 

@@ -12,16 +12,20 @@ import sys
 import tempfile
 import time
 
+import hyperspy.api as hs
 import numpy as np
+
+from hyperspy_sparse import to_sparse  # noqa: F401  (the sparse classes)
+from hyperspy_sparse.signals import finish_loading
+from rsciio_tpx3 import CSRFrames, to_dask
+from rsciio_tpx3.csr.build import csr_from_hits
+from rsciio_tpx3.frames.memory_source import MemorySource
 
 SIDE = 512
 
 
 def counted(positions, electrons, flat, seed=0):
     """CSRFrames of shape (positions, positions, 512, 512), with a mean number of electrons in each."""
-    from rsciio_tpx3 import CSRFrames
-    from rsciio_tpx3.csr.build import csr_from_hits
-
     rng = np.random.default_rng(seed)
     n = positions * positions
     counts = rng.poisson(electrons, n)
@@ -72,13 +76,6 @@ def size(folder, name):
 
 
 def main(arguments):
-    import hyperspy.api as hs
-
-    from hyperspy_sparse import to_sparse  # noqa: F401  (the sparse classes)
-    from hyperspy_sparse.signals import finish_loading
-    from rsciio_tpx3 import to_dask
-    from rsciio_tpx3.frames.memory_source import MemorySource
-
     hs.preferences.General.show_progressbar = False
     flat = "--flat" in arguments
     positions = int(next((a for a in arguments if a.isdigit()), 32))

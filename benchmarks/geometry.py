@@ -14,16 +14,16 @@ import statistics
 import time
 import warnings
 
+import hyperspy.api as hs
 import numpy as np
+from pyxem.utils.calibration import Calibration
+
+from hyperspy_sparse import calibration_cache
+from hyperspy_sparse.calibration_cache import CachingCalibration
 
 
 def calibrations(size):
     """pyXem's calibration and ours, of the same detector with the beam off its centre."""
-    import hyperspy.api as hs
-    from pyxem.utils.calibration import Calibration
-
-    from hyperspy_sparse.calibration_cache import CachingCalibration
-
     made = {}
     for name, cls in (("pyXem", Calibration), ("ours", CachingCalibration)):
         signal = hs.signals.Signal2D(np.zeros((size, size), np.uint8))
@@ -36,8 +36,6 @@ def calibrations(size):
 
 def measure(made, name, arguments, rounds):
     """Median processor seconds of each, and the largest difference of the weights."""
-    from hyperspy_sparse import calibration_cache
-
     took, found = {key: [] for key in made}, {}
     for turn in range(rounds + 1):
         for key, calibration in made.items():

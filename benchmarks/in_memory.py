@@ -16,17 +16,20 @@ import time
 from functools import partial
 from pathlib import Path
 
+import hyperspy.api as hs
+import numba
 import numpy as np
 
 from benchmarks.measure import table, target
 from benchmarks.signals import SIG, calibrated, frames_of, sparse_signal
+from hyperspy_sparse import reductions, slicing
+from rsciio_tpx3.frames.dask_array import source_of
 
 NAV_AXES, SIG_AXES = (0, 1), (2, 3)
 
 
 def loops():
     """The plain loops; compiled here and not kept."""
-    import numba
 
     @numba.njit
     def sums(data, indices, indptr, out):
@@ -89,8 +92,6 @@ def plain(frames):
 
 def methods():
     """The same as a user calls it."""
-    import hyperspy.api as hs
-
     disk = hs.roi.CircleROI(0, 0, 0.6, 0.2)
     return {
         "sum pattern": lambda s: s.sum(axis=NAV_AXES).compute(),
@@ -104,8 +105,6 @@ def methods():
 
 def signals(path):
     """The signal of a file, in memory or not, and parts of it."""
-    import hyperspy.api as hs
-
     loaded, lazy = (calibrated(hs.load(path, lazy=lazy)) for lazy in (False, True))
     side = loaded.axes_manager.navigation_shape[0]
     return {
@@ -119,8 +118,6 @@ def signals(path):
 
 def ring_moves(signal, n=6):
     """Calls that move a ring over the detector and take the image under it, one step each; nothing is drawn."""
-    import hyperspy.api as hs
-
     roi = hs.roi.CircleROI(0, 0, 0.6, 0.2)
     part = roi.interactive(signal, navigation_signal=None, axes=signal.axes_manager.signal_axes)
     image = hs.interactive(
@@ -137,8 +134,6 @@ def ring_moves(signal, n=6):
 
 def parts_of_calls(signal):
     """Calls on a small signal, where the events cost nothing, and what they are made of."""
-    from hyperspy_sparse import reductions, slicing
-
     data, key = signal.data, (4, 3, slice(None), slice(None))
     total, one = reductions.reduced("sum", data, NAV_AXES), data[key]
     signal.axes_manager.indices = (3, 4)
@@ -173,9 +168,6 @@ def main():
     parser.add_argument("--electrons", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    import hyperspy.api as hs
-
-    from rsciio_tpx3.frames.dask_array import source_of
 
     hs.preferences.General.show_progressbar = False
     with tempfile.TemporaryDirectory() as folder:

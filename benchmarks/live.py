@@ -21,6 +21,11 @@ import numpy as np
 
 from benchmarks import recordings
 from benchmarks.measure import table, target
+from rsciio_tpx3.live import Following, Recorder, Session
+from rsciio_tpx3.live.chunk_times import chunk_times
+from rsciio_tpx3.live.csr_recorder import receiver_of
+from rsciio_tpx3.live.csr_stream import AcquisitionStart, ArrayChunk, read_stream, received_frames
+from rsciio_tpx3.tpx3 import Tpx3Source
 
 __all__ = ["latency", "main", "rate", "refresh"]
 
@@ -63,8 +68,6 @@ def _disk(shape):
 
 
 def _session(target, display, **options):
-    from rsciio_tpx3.live import Session
-
     session = Session(
         "tcp://connect@127.0.0.1:0", target, navigation_shape=NAV[::-1], layout="quad", overwrite=True, **options
     )
@@ -82,8 +85,6 @@ def rate(path, speed=None, display="all"):
     folder = os.path.dirname(path)
     target = os.path.join(folder, "received.tpx3")
     if display == "none":
-        from rsciio_tpx3.live import Recorder
-
         session = recorder = Recorder("tcp://connect@127.0.0.1:0", target, overwrite=True)
     else:
         session = _session(target, display)
@@ -108,9 +109,6 @@ def rate(path, speed=None, display="all"):
 
 def latency(path, speed, every=0.1):
     """Seconds from the last hit of each line on the wire to its pixels in the image."""
-    from rsciio_tpx3.live.chunk_times import chunk_times
-    from rsciio_tpx3.tpx3 import Tpx3Source
-
     target = os.path.join(os.path.dirname(path), "received.tpx3")
     index = Tpx3Source(path, cache=True).index()
     ends = index.edges.select("tdc1-fall").ticks
@@ -139,8 +137,6 @@ def _note(seen, following):
 
 def refresh(path, first):
     """Seconds of an update with 80 MB new after so many bytes, and of the same by loading all again."""
-    from rsciio_tpx3.live import Following
-
     growing = os.path.join(os.path.dirname(path), "growing.tpx3")
     with open(path, "rb") as content, open(growing, "wb", buffering=0) as file:
         following = Following(growing, navigation_shape=NAV[::-1], layout="quad")
@@ -159,9 +155,6 @@ def refresh(path, first):
 
 def csr_rate(n_positions=256, counts=50):
     """Million entries per second of CSR frames from another process, with a ring detector, on one thread."""
-    from rsciio_tpx3.live.csr_recorder import receiver_of
-    from rsciio_tpx3.live.csr_stream import AcquisitionStart, ArrayChunk, read_stream, received_frames
-
     code = (
         "import sys, numpy as np; from rsciio_tpx3.csr.csr_frames import CSRFrames\n"
         "from rsciio_tpx3.frames.memory_source import MemorySource; from rsciio_tpx3.live.csr_server import CsrServer\n"

@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 __all__ = ["fresh", "machine", "note_target", "peak_memory", "point", "seconds", "table", "target", "turns"]
 
@@ -65,7 +66,7 @@ def peak_memory():
         with open("/proc/self/status") as file:  # getrusage counts what the process that started this one had
             return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
     except OSError:
-        import resource
+        import resource  # Windows has none
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -104,8 +105,6 @@ def _note(**fields):
 
 def machine():
     """The machine in a line: processor, cores, memory, system and versions; no names of hosts or folders."""
-    from importlib.metadata import version
-
     model = platform.processor() or platform.machine()
     memory = None
     try:

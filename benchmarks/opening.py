@@ -20,6 +20,12 @@ import numpy as np
 
 from benchmarks import recordings
 from benchmarks.measure import fresh, point, seconds, table, target, turns
+from rsciio_tpx3 import file_reader
+from rsciio_tpx3.cache.store import RecordingCache
+from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.tpx3 import Tpx3Source
+from rsciio_tpx3.tpx3.stream import BLOCK, BLOCK_WORDS
+from rsciio_tpx3.utils.files import FileStamp
 
 NAV = (512, 512)
 TEN_GB = 10e9
@@ -61,10 +67,6 @@ result = [pattern(sys.argv[1], (512, 512)), before]
 
 def one_size(folder, n_packets):
     """All figures of one recording, as a dict."""
-    from rsciio_tpx3 import file_reader
-    from rsciio_tpx3.frames.dask_array import source_of
-    from rsciio_tpx3.tpx3 import Tpx3Source
-
     path = recordings.write(os.path.join(folder, f"{n_packets}.tpx3"), n_packets, NAV)
     size = os.path.getsize(path)
     words = np.fromfile(path, "<u8", min(size // 8, 1 << 27))  # at most 1 GB in memory
@@ -100,10 +102,6 @@ def one_size(folder, n_packets):
 
 def _long_table(path, folder):
     """Seconds to load a table of as many blocks as 10 GB have, from the cache."""
-    from rsciio_tpx3.cache.store import RecordingCache
-    from rsciio_tpx3.tpx3.stream import BLOCK, BLOCK_WORDS
-    from rsciio_tpx3.utils.files import FileStamp
-
     os.environ["RSCIIO_TPX3_CACHE"] = str(folder)
     kept = RecordingCache([FileStamp.of(path)], {})
     kept.save("long", {"blocks": np.zeros(int(TEN_GB / 8 / BLOCK_WORDS), BLOCK)}, {})

@@ -31,6 +31,9 @@ SCAN = (128, 128)
 SIDE = 256
 CASES = {}
 
+# What is compared is imported by the cases: the process that takes turns loads none of it, and a checkout may lack
+# what another case needs.
+
 
 def case(name, repeats=1):
     """Register a case: a function of (folder, scale) that makes ready and returns what is timed."""

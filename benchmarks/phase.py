@@ -13,9 +13,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import hyperspy.api as hs
 import numpy as np
 
+import hyperspy_sparse
 from benchmarks.measure import fresh, point, table, target, turns
+from hyperspy_sparse.phase_contrast import loops
+from hyperspy_sparse.phase_contrast.groups import Disk, make_groups
+from rsciio_tpx3 import simulate
+from rsciio_tpx3.metadata.calibration import wavelength
 
 SCAN, PIXELS, STEP, ALPHA = (64, 64), 128, 0.3, 20.0  # positions, angstrom, mrad
 DOSES = (10, 50, 200, 1000)
@@ -24,8 +30,6 @@ METHODS = ("ssb", "obf", "ls", "wdd", "icom")
 
 def simulated(defocus=0.0):
     """Patterns (sum 1) of a phase object whose period is the scan, the phase at the positions, and mrad per pixel."""
-    from rsciio_tpx3.metadata.calibration import wavelength
-
     length, n = wavelength(200) * 1e10, PIXELS
     side = SCAN[0] * STEP
     fine = side / n
@@ -47,10 +51,6 @@ def simulated(defocus=0.0):
 
 
 def sparse_signal(counts):
-    import hyperspy.api as hs
-
-    import hyperspy_sparse
-
     signal = hs.signals.Signal2D(counts)
     for axis in signal.axes_manager.navigation_axes:
         axis.scale, axis.units = STEP / 10, "nm"
@@ -67,8 +67,6 @@ def correlation(one, other):
 
 def truths(patterns, phase, peers):
     """Correlation with the true phase over dose, ours and the peers', from the same electrons."""
-    import hyperspy_sparse
-
     rows = []
     for dose in (0, *DOSES):
         counts = (
@@ -85,11 +83,32 @@ def truths(patterns, phase, peers):
             row.append(f"{correlation(peer.phase(counts), phase):.3f}" if dose else "")
         rows.append(row)
         if not dose:
-            for method, least in (("ls", 0.995), ("wdd", 0.995), ("ssb", 0.98)):
+            for method, least in (("ls", 0.995), ("wdd", 0.995)):
                 reached = correlation(found[method], phase)
                 target(f"Phase without noise, {method}", f"above {least}", f"{reached:.4f}", reached > least)
+            # damping fine and coarse detail is what this method is; how well it does that is the question
+            damped, reached = damped_by_ssb(phase), correlation(found["ssb"], phase)
+            same, most = correlation(found["ssb"], damped), correlation(damped, phase)
+            target("Phase without noise, ssb, beside its transfer function", "above 0.995", f"{same:.4f}", same > 0.995)
+            print(f"ssb reaches {reached:.4f} of the phase; its transfer function lets {most:.4f} through.\n")
     print("\nCorrelation with the true phase, by electrons per position:\n")
     table(["electrons", *METHODS, *(peer.name for peer in peers)], rows)
+
+
+def damped_by_ssb(phase):
+    """The phase times ``sum_k A(k) |A(k - Q) - A(k + Q)|``, from the definition, pixel by pixel of an aperture."""
+    from rsciio_tpx3.metadata.calibration import wavelength
+
+    length = wavelength(200) * 1e10
+    fine = np.linspace(-ALPHA, ALPHA, 61)
+    y, x = (axis.ravel() for axis in np.meshgrid(fine, fine, indexing="ij"))
+    y, x = y[np.hypot(y, x) <= ALPHA], x[np.hypot(y, x) <= ALPHA]
+    qy, qx = (1e3 * length * np.fft.fftfreq(n, STEP) for n in phase.shape)
+    transfer = np.zeros(phase.shape)
+    for i, j in np.ndindex(*phase.shape):
+        minus, plus = (np.hypot(y - s * qy[i], x - s * qx[j]) <= ALPHA for s in (1, -1))
+        transfer[i, j] = (minus ^ plus).mean()
+    return np.fft.ifft2(np.fft.fft2(phase - phase.mean()) * transfer).real
 
 
 class Peer:
@@ -157,8 +176,6 @@ print(min(times))
 
 
 def small(patterns, angle, peers, rounds):
-    import hyperspy_sparse
-
     counts = np.random.default_rng(1).poisson(50 * patterns).astype(np.uint8)
     signal = sparse_signal(counts)
     disk = {"center": (PIXELS / 2, PIXELS / 2), "radius": ALPHA / angle}
@@ -181,11 +198,42 @@ def small(patterns, angle, peers, rounds):
     table(["", "time"], rows)
 
 
+def growth(rounds):
+    """How tilted images, and the phase of them, grow with electrons, positions and groups: processor time."""
+    import hyperspy_sparse
+    from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
+
+    def signal(side, electrons):
+        disk = np.hypot(*(np.mgrid[:PIXELS, :PIXELS] - PIXELS / 2)) <= 20.4
+        pixels = np.random.default_rng(0).choice(np.flatnonzero(disk), (side, side, electrons))
+        counts = np.zeros((side, side, PIXELS * PIXELS), np.uint8)
+        for row in range(side):
+            for column in range(side):
+                counts[row, column] = np.bincount(pixels[row, column], minlength=PIXELS**2)
+        return sparse_signal(counts.reshape(side, side, PIXELS, PIXELS))
+
+    def measured(side=64, electrons=50, across=16):
+        scan = signal(side, electrons)
+        disk = {"center": (PIXELS / 2, PIXELS / 2), "radius": 20.4}
+        images = stack_and_optics(scan, "", across, disk["center"], disk["radius"], None, None, None)[0]
+        stack = hyperspy_sparse.tilted_images(scan, across=across, **disk)
+        stack.compute(show_progressbar=False)
+        ways = {
+            "images": lambda: computed_images(images, False),
+            "ssb": lambda: hyperspy_sparse.phase(stack, "ssb"),
+        }
+        times = turns(ways, rounds, min)
+        return [len(stack.data), *(f"{1e3 * times[name]:.1f}" for name in ways)]
+
+    rows = [[f"{e} electrons", *measured(electrons=e)] for e in (5, 50, 500)]
+    rows += [[f"{n} x {n} positions", *measured(side=n)] for n in (32, 128)]
+    rows += [[f"{a} groups across", *measured(across=a)] for a in (4, 8, 32)]
+    print("\n64 x 64 positions, 50 electrons, 16 groups across, but:\n")
+    table(["", "groups", "tilted images, ms", "ssb of them, ms"], rows)
+
+
 def kernel_speed(rounds):
     """Events a second of the one loop, on one core."""
-    from hyperspy_sparse.phase_contrast import loops
-    from hyperspy_sparse.phase_contrast.groups import Disk, make_groups
-
     rng, rows, each = np.random.default_rng(0), 16_384, 200
     radius, angle = 85 * np.sqrt(rng.random(rows * each)), rng.random(rows * each) * 2 * np.pi
     pixel = np.rint(256 + radius * np.sin(angle)).astype(np.int64) * 512 + np.rint(256 + radius * np.cos(angle)).astype(
@@ -234,8 +282,6 @@ result = min(all_of_it(sys.argv[2]) for _ in range(3))
 
 
 def large(folder):
-    from rsciio_tpx3 import simulate
-
     path = Path(folder) / "large.tpx3"
     begin = time.perf_counter()
     simulate.recording(path, intensity=_Disk(), electrons_per_position=50, dwell_time="2 us", layout="quad")
@@ -273,6 +319,7 @@ def main():
             print(f"Not compared, as no environment is named for them: {', '.join(missing)}")
         peers = [peer for peer in peers if peer.python]
         kernel_speed(arguments.rounds)
+        growth(arguments.rounds)
         small(patterns, angle, peers, arguments.rounds)
         truths(patterns, phase, peers)
         if arguments.large:

@@ -13,14 +13,15 @@ import os
 import pstats
 import tempfile
 
+import dask
+import hyperspy.api as hs
+
 from benchmarks import recordings
 from benchmarks.measure import seconds
 
 
 def jobs(path, folder):
     """Name to function without parameters."""
-    import hyperspy.api as hs
-
     hs.preferences.General.show_progressbar = False
     quiet = {"show_progressbar": False, "lazy": True, "cache": False}
 
@@ -44,8 +45,6 @@ def jobs(path, folder):
 
 
 def profile(name, function, lines):
-    import dask
-
     with dask.config.set(scheduler="sync"):
         function()
         plain = seconds(function)

@@ -23,6 +23,11 @@ from functools import partial
 import numpy as np
 
 from benchmarks.measure import table, target, turns
+from rsciio_tpx3 import simulate
+from rsciio_tpx3.frames.event_frames import EventFrames, count_type
+from rsciio_tpx3.reader.scan import scan_options
+from rsciio_tpx3.scan.sync import build_scan
+from rsciio_tpx3.tpx3 import Tpx3Source
 
 ROUNDS = 5
 PIECE_HITS = 2**20
@@ -53,11 +58,6 @@ def published_readers(path):
 
 def contenders(path):
     """What is timed of this package: name to function without parameters; and the number of words."""
-    from rsciio_tpx3.frames.event_frames import EventFrames, count_type
-    from rsciio_tpx3.reader.scan import scan_options
-    from rsciio_tpx3.scan.sync import build_scan
-    from rsciio_tpx3.tpx3 import Tpx3Source
-
     words = np.fromfile(path, "<u8")
     source = Tpx3Source(path, show_progressbar=False)
     scan = build_scan(source.index(), scan_options())
@@ -133,8 +133,6 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.file
         if path is None:
-            from rsciio_tpx3 import simulate
-
             path = os.path.join(folder, "scan.tpx3")
             simulate.demo(path)
         rows, absent = measure(path, arguments.rounds)

@@ -11,6 +11,11 @@ import os
 
 import numpy as np
 
+from rsciio_tpx3.events.geometry import make_layout
+from rsciio_tpx3.events.grid import pixel_addresses
+from rsciio_tpx3.tpx3.packets import EDGE_CODES, encode_header, encode_hits, encode_tdc
+from rsciio_tpx3.utils.clock import PIXEL_TICKS, TICKS_PER_SECOND
+
 __all__ = ["write"]
 
 RATE = 20e6  # hits per second, as a quad at a comfortable beam current
@@ -33,10 +38,6 @@ def write(path, n_packets, nav_shape=(256, 256), seed=0):
     -------
     path : str
     """
-    from rsciio_tpx3.events.geometry import make_layout
-    from rsciio_tpx3.tpx3.packets import EDGE_CODES, encode_header, encode_hits, encode_tdc
-    from rsciio_tpx3.utils.clock import PIXEL_TICKS, TICKS_PER_SECOND
-
     rng = np.random.default_rng(seed)
     chip_of, address_of = _places(make_layout("quad"), rng)
     n_lines = nav_shape[0]
@@ -58,14 +59,12 @@ def write(path, n_packets, nav_shape=(256, 256), seed=0):
             # random gaps, and words that overtake each other by some microseconds
             times = start + (times + rng.integers(0, 64, per_line))[jitter] // PIXEL_TICKS * PIXEL_TICKS
             words = encode_hits(address_of[place], times, 5 + (place & 31))
-            _in_chunks(words, chip_of[place], edges, encode_header).tofile(file)
+            _in_chunks(words, chip_of[place], edges).tofile(file)
     return os.fspath(path)
 
 
 def _places(layout, rng, n=1 << 20):
     """Chip and address of many electrons, drawn from the pattern."""
-    from rsciio_tpx3.events.grid import pixel_addresses
-
     kind, side = rng.random(n), layout.sig_shape[0]
     radius, angle = 24 * np.sqrt(rng.random(n)), rng.random(n) * 2 * np.pi
     y, x = side / 2 + radius * np.sin(angle), side / 2 + radius * np.cos(angle)
@@ -82,7 +81,7 @@ def _disorder(n, rng):
     return np.argsort(np.arange(n) + rng.integers(0, 128, n), kind="stable")
 
 
-def _in_chunks(words, chip, edges, encode_header):
+def _in_chunks(words, chip, edges):
     """Words of a line as chunks: for every slot one of each chip, the edges in the first and the last."""
     slot = np.arange(len(words)) // _SLOT_HITS
     n_slots = int(slot[-1]) + 1

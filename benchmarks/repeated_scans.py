@@ -12,9 +12,13 @@ import argparse
 import os
 import tempfile
 
+import hyperspy.api as hs
 import numpy as np
 
+import hyperspy_sparse
+import rsciio_tpx3
 from benchmarks.measure import table, turns
+from rsciio_tpx3 import find_scan_delay, simulate
 
 ROUNDS = 3
 SHAPE = (256, 256)  # (y, x)
@@ -22,17 +26,12 @@ SHAPE = (256, 256)  # (y, x)
 
 def contenders(path, n_frames):
     """What is timed: name to function without parameters."""
-    import rsciio_tpx3
 
     def load(**options):
         options = {"navigation_shape": (*SHAPE[::-1], n_frames), "show_progressbar": False, **options}
         return rsciio_tpx3.file_reader(path, **options)[0]
 
     def align(lazy):
-        import hyperspy.api as hs
-
-        import hyperspy_sparse
-
         s = hs.load(path, navigation_shape=(*SHAPE[::-1], n_frames), lazy=lazy, show_progressbar=False)
         aligned = hyperspy_sparse.align_frames(s, np.random.default_rng(0).normal(0, 3, (n_frames, 2)))
         aligned.data.persist()
@@ -55,8 +54,6 @@ def contenders(path, n_frames):
 
 
 def speed(folder, n_frames):
-    from rsciio_tpx3 import simulate
-
     path = os.path.join(folder, "scan.tpx3")
     truth = simulate.recording(
         path, SHAPE, n_frames=n_frames, dwell_time="1 us", frame_flyback="2 ms", electrons_per_position=4,
@@ -77,8 +74,6 @@ def speed(folder, n_frames):
 
 def delays(folder):
     """Errors of the delay, in positions, for each kind of scan and dose."""
-    from rsciio_tpx3 import find_scan_delay, simulate
-
     path = os.path.join(folder, "delay.tpx3")
     kinds = [("serpentine", False), ("raster", False), ("raster", True), ("raster", "retrace")]
     print("| pattern | beam in the flyback | electrons per position | found | rms error | stated | beyond 3 errors |")
@@ -102,11 +97,6 @@ def delays(folder):
 
 def drifts(folder):
     """Errors of the drift, in positions, for each reference and dose."""
-    import hyperspy.api as hs
-
-    import hyperspy_sparse
-    from rsciio_tpx3 import simulate
-
     path = os.path.join(folder, "drift.tpx3")
     true = np.cumsum(np.random.default_rng(5).normal(0, 1, (10, 2)), axis=0)
     print("| reference | electrons per position and frame | found | rms error | stated | beyond 3 errors |")

@@ -15,15 +15,19 @@ import statistics
 import tempfile
 import time
 
+import dask
+import hyperspy.api as hs
+from dask.distributed import Client, LocalCluster
+
 from benchmarks import recordings
 from benchmarks.measure import point, seconds, table, target
+from hyperspy_sparse import blocks
+from hyperspy_sparse.blocks import in_blocks
 
 HUNDRED_GB = 100e9
 
 
 def analyses(signal):
-    import hyperspy.api as hs
-
     ring = hs.roi.CircleROI(256, 256, 60, 20)
     return {
         "sum pattern": signal.sum(axis=(0, 1)).data,
@@ -34,12 +38,6 @@ def analyses(signal):
 
 def with_workers(path, n, rounds=3):
     """Median seconds of each analysis on a cluster of n workers, with its tasks for each block."""
-    import dask
-    import hyperspy.api as hs
-    from dask.distributed import Client, LocalCluster
-
-    from hyperspy_sparse.blocks import in_blocks
-
     options = {"threads_per_worker": 1, "memory_limit": "2 GiB", "dashboard_address": ":0"}
     with LocalCluster(n_workers=n, **options) as cluster, Client(cluster):
         signal = hs.load(path, navigation_shape=(256, 256), lazy=True, cache=False, chunks=4, show_progressbar=False)
@@ -48,16 +46,14 @@ def with_workers(path, n, rounds=3):
             array.compute()  # compiled, imported, in the page cache
             times = [seconds(array.compute) for _ in range(rounds)]
             (made,) = dask.optimize(array)
-            blocks = math.prod(in_blocks(signal.data).numblocks)
-            found[name] = statistics.median(times), len(dict(made.__dask_graph__())) / blocks
+            n_blocks = math.prod(in_blocks(signal.data).numblocks)
+            found[name] = statistics.median(times), len(dict(made.__dask_graph__())) / n_blocks
         task = signal.data.dask.layers[signal.data.name][(signal.data.name, 0, 0, 0, 0)]
         return found, _scheduling(), len(pickle.dumps(task))
 
 
 def _scheduling(n=2000):
     """Seconds of processor time, of scheduler and client in this process, for a task that does nothing."""
-    import dask
-
     for _ in range(2):
         total = dask.delayed(len)([dask.delayed(_nothing, pure=False)(i) for i in range(n)])
         begin = time.process_time()
@@ -71,9 +67,6 @@ def _nothing(i):
 
 def on_threads(path, threads):
     """Seconds of each analysis with so many threads in this process."""
-    import dask
-    import hyperspy.api as hs
-
     with dask.config.set(scheduler="threads", num_workers=threads):
         signal = hs.load(path, navigation_shape=(256, 256), lazy=True, cache=False, show_progressbar=False)
         found = {}
@@ -111,8 +104,6 @@ def main():
 
 def _predict(took, tasks_of_block, size, per_task, task_bytes):
     """The same analysis of 100 GB on n workers, from one worker's speed and the scheduler's time for a task."""
-    from hyperspy_sparse import blocks
-
     rate, hits = size / took, HUNDRED_GB / 8
     print(
         f"One worker decodes and analyses {rate / 1e6:.0f} MB/s. The scheduler needs {per_task * 1e3:.2f} ms for a\n"

@@ -16,15 +16,27 @@ returns rows, and `targets`.
 
 import argparse
 import importlib.util
+import logging
 import tempfile
 import time
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+import dask
+import hyperspy.api as hs
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
+import scipy.sparse
+from hyperspy.signals import LazySignal2D
 
+import hyperspy_sparse
 from benchmarks.measure import note_target, peak_memory
+from hyperspy_sparse import finish_loading
+from hyperspy_sparse.calibration_cache import CachingCalibration
+from rsciio_tpx3 import CSRFrames, to_dask
+from rsciio_tpx3.frames.memory_source import MemorySource
 
 SIG = (512, 512)
 
@@ -62,8 +74,6 @@ class Notes(NamedTuple):
 
 def frames_of(nav, electrons, seed=0):
     """Counted frames with a wide bright disk: every electron in one pixel."""
-    from rsciio_tpx3 import CSRFrames
-
     rng = np.random.default_rng(seed)
     n_frames, n_pixels = nav * nav, SIG[0] * SIG[1]
     parts, per_row = [], []
@@ -88,12 +98,6 @@ def calibrated(signal):
 
 
 def sparse_signal(frames):
-    from hyperspy.signals import LazySignal2D
-
-    from hyperspy_sparse import finish_loading
-    from rsciio_tpx3 import to_dask
-    from rsciio_tpx3.frames.memory_source import MemorySource
-
     signal = LazySignal2D(to_dask(MemorySource(frames)))
     signal.set_signal_type("electron_diffraction")
     return calibrated(finish_loading(signal))
@@ -101,10 +105,6 @@ def sparse_signal(frames):
 
 def dense_signal(frames, n, folder):
     """The first n x n positions as a lazy .zspy."""
-    import hyperspy.api as hs
-
-    from hyperspy_sparse.calibration_cache import CachingCalibration
-
     path = Path(folder) / f"part_{frames.nnz}.zspy"
     sparse_signal(frames[:n, :n]).save(path, overwrite=True)
     signal = hs.load(path, lazy=True)
@@ -115,8 +115,6 @@ def dense_signal(frames, n, folder):
 
 def methods():
     """Name, and the call as a user makes it."""
-    import hyperspy.api as hs
-
     disk = hs.roi.CircleROI(0, 0, 0.6, 0.2)
     rings = [hs.roi.CircleROI(0, 0, 0.1 * i + 0.1, 0.1 * i) for i in range(16)]
     nav, sig = (0, 1), (2, 3)
@@ -135,10 +133,6 @@ def methods():
 
 def own_methods():
     """What pyXem has no method for."""
-    import hyperspy.api as hs
-
-    import hyperspy_sparse
-
     rings = {f"{i}": hs.roi.CircleROI(0, 0, 0.1 * i + 0.1, 0.1 * i) for i in range(16)}
     one = {"0": rings["5"]}
 
@@ -154,8 +148,6 @@ def own_methods():
 
 def plain(frames):
     """The bare scipy or NumPy calculation on the same arrays."""
-    import scipy.sparse
-
     matrix = frames.to_scipy()
     y, x = np.mgrid[: SIG[0], : SIG[1]] - 255.5
     radius = np.hypot(y, x).ravel() * 0.01
@@ -186,9 +178,7 @@ def others(frames, folder):
 
 def libertem_calls(frames, folder):
     """LiberTEM's analyses on raw_csr files of the same frames, inline executor."""
-    import logging
-
-    import libertem.api as lt
+    import libertem.api as lt  # not a dependency of what is measured
     from libertem.udf.masks import ApplyMasksUDF
     from libertem.udf.sum import SumUDF
 
@@ -227,7 +217,7 @@ data_dtype = "<u1"
 
 def stempy_calls(frames):
     """stempy's images on its own sparse array of the same frames."""
-    import stempy.image
+    import stempy.image  # no wheels for every Python
     from stempy.io import SparseArray
 
     starts = frames.indptr
@@ -256,8 +246,6 @@ def medians(calls, rounds):
 
 def one_frame(frames, n=300):
     """Seconds for one frame: from the source, and as plotting asks for it, sparse and dense in memory."""
-    import hyperspy.api as hs
-
     signal = sparse_signal(frames)
     signal.persist()
     few = frames[:16, :16]
@@ -278,9 +266,6 @@ def one_frame(frames, n=300):
 
 def moves(signal, n=20):
     """Median seconds of a move of the navigator, and of a detector in a plot; drawn without a screen."""
-    import hyperspy.api as hs
-    import matplotlib.pyplot as plt
-
     side = signal.axes_manager.navigation_shape[0]
     signal.plot()
     roi = hs.roi.CircleROI(0, 0, 0.6, 0.2)
@@ -329,8 +314,6 @@ def measure(nav, electrons, rounds=5, dense_n=16, dense_rounds=1):
     rows : list of Row
     notes : Notes
     """
-    import dask
-
     frames = frames_of(nav, electrons)
     signal = sparse_signal(frames)
     start = time.perf_counter()
@@ -464,9 +447,6 @@ def main():
 
 def prepare():
     """Settings that keep other things from being measured."""
-    import hyperspy.api as hs
-    import matplotlib
-
     warnings.simplefilter("ignore")
     matplotlib.use("agg")
     hs.preferences.General.show_progressbar = False

@@ -101,6 +101,11 @@ def _functions(tree):
     return [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
 
 
+def _docstring_lines(function):
+    text = ast.get_docstring(function, clean=False)
+    return text.count("\n") + 1 if text else 0
+
+
 def _arguments(function):
     all_arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
     return [a for a in all_arguments if a.arg not in ("self", "cls")]
@@ -137,6 +142,7 @@ def figures(root):
     trees = {name: ast.parse(text) for name, text in texts.items()}
     functions = [f for tree in trees.values() for f in _functions(tree)]
     lengths = [f.end_lineno - f.lineno + 1 for f in functions]
+    code = [n - _docstring_lines(f) for n, f in zip(lengths, functions, strict=True)]
     arguments = [a for f in functions for a in _arguments(f)]
     lines = sum(text.count("\n") for text in texts.values())
     imports = [entry for path in known.values() for entry in imports_of(path)]
@@ -148,6 +154,7 @@ def figures(root):
         "median lines of a function": statistics.median(lengths),
         "largest function": max(lengths),
         "functions above 60 lines": sum(n > 60 for n in lengths),
+        "the same without docstrings": sum(n > 60 for n in code),
         "arguments annotated, %": round(100 * sum(a.annotation is not None for a in arguments) / len(arguments), 1),
         "imports inside functions": sum(inside for *_, inside in imports),
         "imports against the layers": len(against_layers(root)),

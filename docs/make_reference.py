@@ -2,13 +2,19 @@
 
 The page ``reference/index.md`` from docstrings, and the table of metadata in ``guide/metadata.md`` from
 `rsciio_tpx3.metadata.mapping.LEAVES`. A test compares the pages with what this would write.
+
+The site shows the same page, with links to a page for each name (`with_links`, `write_lists`; see ``conf.py``).
 """
 
+import functools
 import importlib
 import inspect
 import math
 import re
 from pathlib import Path
+
+from rsciio_tpx3.metadata.mapping import LEAVES
+from rsciio_tpx3.tpx3 import file_reader
 
 DOCS = Path(__file__).parent
 
@@ -16,6 +22,8 @@ DOCS = Path(__file__).parent
 MODULES = {
     "rsciio_tpx3": ("Files to arrays, without HyperSpy", None),
     "hyperspy_sparse": ("Arrays to signals", None),
+    "hyperspy_sparse.mixin": ("What sparse signals have beside all of HyperSpy's and pyXem's methods", None),
+    "hyperspy_sparse.data": ("Small signals whose truth is known", None),
     "rsciio_tpx3.simulate": ("Recordings whose truth is known", None),
     "rsciio_tpx3.simulate.twin": ("A real set-up in the words of simulations, and back", None),
     "rsciio_tpx3.tpx3": ("The reader of `.tpx3` files; its functions are also in `rsciio_tpx3`", None),
@@ -24,6 +32,7 @@ MODULES = {
     "rsciio_tpx3.stempy": ("Counted data of stempy and the 4D Camera", None),
     "rsciio_tpx3.nxevent": ("Counted data for keeping", None),
     "rsciio_tpx3.convert": ("From one file of counted data to another", ["check", "convert"]),
+    "rsciio_tpx3.live": ("A recording that is still being sent", None),
     "rsciio_tpx3.events.source": ("What an event format has to offer", None),
     "rsciio_tpx3.reader.event_format": ("What an event format declares", None),
     "rsciio_tpx3.testing": ("Whether a source keeps its contract", None),
@@ -85,7 +94,6 @@ def reference():
         lines.append("")
     lines += ["## Options of `hs.load`", "", "For `.tpx3` files; explained in [Loading](../guide/load.md).", ""]
     lines += ["| Option | Default |", "|---|---|"]
-    from rsciio_tpx3.tpx3 import file_reader
 
     for parameter in inspect.signature(file_reader).parameters.values():
         if parameter.name != "filename" and parameter.kind is not parameter.VAR_KEYWORD:
@@ -95,8 +103,6 @@ def reference():
 
 def metadata_table():
     """The table of metadata, one row a quantity: what can be told, then what reading finds."""
-    from rsciio_tpx3.metadata.mapping import LEAVES
-
     told = [
         "| Name | Place in the tree | Unit | Allowed | Example | Sources, most trusted first | Required for | Meaning |"
     ]
@@ -134,6 +140,48 @@ def renewed(page, text):
         text,
         flags=re.DOTALL,
     )
+
+
+def _has_page(module, public):
+    """Functions and classes have a page for themselves in the site; values have their row in the table."""
+    thing = getattr(module, public)
+    return inspect.isclass(thing) or inspect.isroutine(thing)
+
+
+def with_links(text):
+    """The page of public names as the site shows it: each name leads to its own page."""
+    parts = re.split(r"^(## .+)$", text, flags=re.MULTILINE)
+    for place in range(1, len(parts), 2):
+        name = parts[place][3:]
+        if name in MODULES:  # the last table is of options
+            module = importlib.import_module(name)
+            link = functools.partial(_linked, name, module)
+            parts[place + 1] = re.sub(r"^\| `(\w+)` \|", link, parts[place + 1], flags=re.MULTILINE)
+    pages = "\n".join(f"api/{name}" for name in MODULES)
+    return "".join(parts) + f"\n```{{toctree}}\n:hidden:\n:maxdepth: 2\n\n{pages}\n```\n"
+
+
+def _linked(name, module, row):
+    return f"| [`{row[1]}`](api/generated/{name}.{row[1]}.rst) |" if _has_page(module, row[1]) else row[0]
+
+
+def write_lists(folder):
+    """Write a list of names for each module, of which ``sphinx.ext.autosummary`` makes the pages.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made where it is missing. Lists that are as they should be are not touched, so that Sphinx need not read them.
+    """
+    folder.mkdir(exist_ok=True)
+    for name, (purpose, names) in MODULES.items():
+        module = importlib.import_module(name)
+        public = [public for public in public_names(module, names) if _has_page(module, public)]
+        lines = [name, "=" * len(name), "", f"{purpose.replace('`', '``')}.", "", f".. currentmodule:: {name}", ""]
+        lines += [".. autosummary::", "   :toctree: generated", "", *(f"   {one}" for one in public)]
+        path, text = folder / f"{name}.rst", "\n".join(lines) + "\n"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
 
 
 def main():

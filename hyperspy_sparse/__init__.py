@@ -30,6 +30,7 @@ _PUBLIC = {
     "Drift": "hyperspy_sparse.drift",
     "align_frames": "hyperspy_sparse.alignment",
     "set_microscope": "hyperspy_sparse.microscope",
+    "find_disks": "hyperspy_sparse.disk_positions",
     "LineAccumulator": "hyperspy_sparse.phase_contrast",
     "error_map": "hyperspy_sparse.phase_contrast",
     "fit_aberrations": "hyperspy_sparse.phase_contrast",

@@ -5,6 +5,7 @@ from typing import Any
 from hyperspy_sparse import data as data
 from hyperspy_sparse.alignment import align_frames as align_frames
 from hyperspy_sparse.deferred import read_recording as read_recording
+from hyperspy_sparse.disk_positions import find_disks as find_disks
 from hyperspy_sparse.drift import Drift as Drift
 from hyperspy_sparse.drift import find_drift as find_drift
 from hyperspy_sparse.follow import refresh as refresh

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperspy_sparse.axes import require_uniform
+from hyperspy_sparse.arguments import require_uniform
 from hyperspy_sparse.drift import Drift, check_frames, find_drift
 from hyperspy_sparse.navigator import COUNTS, counts_of
 from hyperspy_sparse.signals import finish_loading

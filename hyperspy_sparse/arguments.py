@@ -1,4 +1,4 @@
-"""What the functions on signals take, refused by name before any work."""
+"""Which signals and axes the functions on signals take; others are refused by name before any work."""
 
 import functools
 from collections.abc import Callable
@@ -8,13 +8,13 @@ from hyperspy.signals import BaseSignal
 
 from rsciio_tpx3.utils.units import shown
 
-__all__ = ["need_signal", "needs_signal"]
+__all__ = ["are_uniform", "need_signal", "needs_signal", "require_uniform"]
 
 
-def need_signal(signal: BaseSignal) -> None:
-    """Raise TypeError for what is not a signal of HyperSpy."""
+def need_signal(signal: BaseSignal, name: str = "signal") -> None:
+    """Raise TypeError for what is not a signal of HyperSpy; `name` is that of the argument."""
     if not isinstance(signal, BaseSignal):
-        raise TypeError(f"signal={shown(signal)}: expected a signal, such as hs.load returns it.")
+        raise TypeError(f"{name}={shown(signal)}: expected a signal, such as hs.load returns it.")
 
 
 def needs_signal(function: Callable) -> Callable:
@@ -36,3 +36,30 @@ def needs_signal(function: Callable) -> Callable:
         return function(signal, *args, **kwds)
 
     return checked
+
+
+def are_uniform(axes: Any) -> bool:
+    """Whether all of these axes have a scale and an offset."""
+    return all(axis.is_uniform for axis in axes)
+
+
+def require_uniform(axes: Any, what: str) -> None:
+    """Refuse axes that have no scale, in HyperSpy's words.
+
+    Parameters
+    ----------
+    axes : iterable of hyperspy.axes.BaseDataAxis
+    what : str
+        Who needs them, to begin a sentence.
+
+    Raises
+    ------
+    NotImplementedError
+        If one of the axes lists its values, or computes them.
+    """
+    others = [str(axis.name) for axis in axes if not axis.is_uniform]
+    if others:
+        raise NotImplementedError(
+            f"{what} cannot operate on a non-uniform axis, and {', '.join(others)} of this signal is one. Interpolate "
+            'first: s = s.interpolate_on_axis("uniform", axis).'
+        )

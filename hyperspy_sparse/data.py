@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from hyperspy.signals import LazySignal2D
 
+from hyperspy_sparse.microscope import set_microscope
+from hyperspy_sparse.signals import finish_loading
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
+from rsciio_tpx3.metadata.calibration import wavelength
 
 if TYPE_CHECKING:
     from hyperspy_sparse.signals import LazySparseElectronDiffraction2D
 
 
-__all__ = ["disks", "phase_object"]
+__all__ = ["disks", "phase_object", "strained_crystal"]
 
 
 def disks(
@@ -52,10 +56,6 @@ def disks(
     >>> s.metadata.Simulation.center_y.shape
     (6, 8)
     """
-    from hyperspy.signals import LazySignal2D
-
-    from hyperspy_sparse.signals import finish_loading
-
     rng = np.random.default_rng(seed)
     along_y, along_x = (np.linspace(-0.5, 0.5, n) * shift if n > 1 else np.zeros(1) for n in nav_shape)
     center_y = np.broadcast_to((sig_shape[0] - 1) / 2 + along_y[:, None], nav_shape)
@@ -107,12 +107,6 @@ def phase_object(
     >>> s.metadata.Simulation.phase.shape
     (20, 24)
     """
-    from hyperspy.signals import LazySignal2D
-
-    from hyperspy_sparse.microscope import set_microscope
-    from hyperspy_sparse.signals import finish_loading
-    from rsciio_tpx3.metadata.calibration import wavelength
-
     if len(nav_shape) != 2 or not all(1 < n <= 48 for n in nav_shape):
         raise ValueError(f"nav_shape={nav_shape!r}: expected two numbers (y, x) from 2 to 48.")
     n, pixel, step, semi_angle = 64, 0.03, 0.04, 20e-3  # nm, rad
@@ -145,6 +139,75 @@ def phase_object(
     return set_microscope(signal, beam_energy="200 keV", convergence_angle="20 mrad")
 
 
+def strained_crystal(
+    nav_shape: tuple[int, int] = (7, 9),
+    sig_shape: tuple[int, int] = (104, 96),
+    electrons: float = 400.0,
+    strain: float = 0.04,
+    radius: float = 6.0,
+    seed: int = 0,
+) -> LazySparseElectronDiffraction2D:
+    """Disks of a square lattice that is stretched more and more along the scan, counted electron by electron.
+
+    Parameters
+    ----------
+    nav_shape, sig_shape : (int, int)
+        Scan and detector in NumPy order.
+    electrons : float
+        Mean number of each pattern; a tenth of them are a background.
+    strain : float
+        Of the specimen along x, from minus to plus half of this along the second scan axis.
+    radius : float
+        Of the disks in pixels; the lattice is three and a half times as wide, and turned by 8 degrees.
+    seed : int
+        For the random numbers.
+
+    Returns
+    -------
+    LazySparseElectronDiffraction2D
+        With ``metadata.Simulation.strain`` (columns of the scan), and ``center_y`` and ``center_x`` of all disks in
+        pixels, shape (columns, disks).
+
+    Examples
+    --------
+    >>> import hyperspy_sparse
+    >>> s = hyperspy_sparse.data.strained_crystal()
+    >>> s.metadata.Simulation.strain.shape
+    (9,)
+    """
+    from hyperspy.signals import LazySignal2D
+
+    from hyperspy_sparse.signals import finish_loading
+
+    rng = np.random.default_rng(seed)
+    strains = np.linspace(-0.5, 0.5, nav_shape[1]) * strain if nav_shape[1] > 1 else np.zeros(1)
+    middle = (sig_shape[0] - 1) / 2, (sig_shape[1] - 1) / 2
+    steps = np.stack(np.mgrid[-9:10, -9:10], axis=-1).reshape(-1, 2) * 3.5 * radius
+    cosine, sine = np.cos(np.radians(8)), np.sin(np.radians(8))
+    y, x = cosine * steps[:, 0] + sine * steps[:, 1], cosine * steps[:, 1] - sine * steps[:, 0]
+    inside = np.hypot(y, x) < min(middle) - radius - 2
+    y, x = y[inside], x[inside]
+    # distances in the pattern are reciprocal to those in the specimen
+    center_y = np.broadcast_to(middle[0] + y, (len(strains), len(y)))
+    center_x = middle[1] + x / (1 + strains[:, None])
+    weight = np.exp(-np.hypot(y, x) / (0.6 * min(middle)))
+    counts = rng.poisson(electrons, nav_shape)
+    column = np.repeat(np.tile(np.arange(nav_shape[1]), nav_shape[0]), counts.ravel())
+    disk = rng.choice(len(y), len(column), p=weight / weight.sum())
+    distance, angle = radius * np.sqrt(rng.random(len(column))), rng.random(len(column)) * 2 * np.pi
+    hit_y = center_y[column, disk] + distance * np.sin(angle)
+    hit_x = center_x[column, disk] + distance * np.cos(angle)
+    astray = rng.random(len(column)) < 0.1
+    hit_y[astray], hit_x[astray] = (rng.random(astray.sum()) * n - 0.5 for n in sig_shape)
+    frames = _counted(counts, hit_y, hit_x, sig_shape)
+    signal = LazySignal2D(to_dask(MemorySource(frames)), axes=_axes(nav_shape, sig_shape))
+    signal.metadata.General.title = "Simulated crystal"
+    truth = {"strain": strains, "center_y": center_y.copy(), "center_x": center_x}
+    signal.metadata.set_item("Simulation", truth)
+    signal.set_signal_type("electron_diffraction")
+    return finish_loading(signal, navigator=frames.sum(axis=(2, 3)))
+
+
 def _peaks(y: np.ndarray, x: np.ndarray, field: tuple[float, float]) -> np.ndarray:
     """The phase of `phase_object` in rad on a grid."""
     total = np.zeros((len(y), len(x)))
@@ -165,8 +228,14 @@ def _drawn(
     on_ring = rng.random(n) < 0.2
     distance[on_ring] = 2 * radius + rng.normal(0, radius / 10, on_ring.sum())
     angle = rng.random(n) * 2 * np.pi
-    y = np.rint(center_y.ravel()[row] + distance * np.sin(angle)).astype(np.int64)
-    x = np.rint(center_x.ravel()[row] + distance * np.cos(angle)).astype(np.int64)
+    y, x = center_y.ravel()[row] + distance * np.sin(angle), center_x.ravel()[row] + distance * np.cos(angle)
+    return _counted(counts, y, x, sig_shape)
+
+
+def _counted(counts: np.ndarray, y: np.ndarray, x: np.ndarray, sig_shape: tuple[int, ...]) -> CSRFrames:
+    """Frames of electrons at these places, `counts` of which belong to each position."""
+    row = np.repeat(np.arange(counts.size), counts.ravel())
+    y, x = np.rint(y).astype(np.int64), np.rint(x).astype(np.int64)
     inside = (y >= 0) & (y < sig_shape[0]) & (x >= 0) & (x < sig_shape[1])
     n_pixels = sig_shape[0] * sig_shape[1]
     place = (row * n_pixels + y * sig_shape[1] + x)[inside]

@@ -9,10 +9,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hyperspy.api as hs
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 from dask.utils import format_bytes
+from matplotlib.colors import LogNorm, hsv_to_rgb
+from matplotlib.patches import Circle
 
+from hyperspy_sparse.calibration_cache import remember_geometries
+from hyperspy_sparse.microscope import beam_disk
 from hyperspy_sparse.summary import recording_summary
+from rsciio_tpx3 import simulate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,8 +55,6 @@ def run(files: Sequence[str] = (), folder: str | os.PathLike = ".", options: dic
     >>> from hyperspy_sparse import demo
     >>> demo.run(folder="results")  # doctest: +SKIP
     """
-    import matplotlib
-
     matplotlib.use("Agg")  # a figure in a file needs no window, and there may be no screen
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,8 +76,6 @@ def compile_signals(path: str | os.PathLike) -> None:
     path : path-like
         A recording whose scan is found by itself.
     """
-    import hyperspy.api as hs
-
     for lazy in (True, False):
         signal = hs.load(path, lazy=lazy, progress=False)
         with contextlib.redirect_stdout(io.StringIO()):
@@ -90,8 +94,6 @@ def _step(text: str) -> Iterator[None]:
 
 
 def _simulated(path: Path) -> str:
-    from rsciio_tpx3 import simulate
-
     with _step("Simulating a 4D STEM recording of 128 x 128 positions on a quad detector"):
         simulate.demo(path)
     print(f"Recording: {path.resolve()}")
@@ -99,8 +101,6 @@ def _simulated(path: Path) -> str:
 
 
 def _load(files: list[str], options: dict) -> BaseSignal:
-    import hyperspy.api as hs
-
     if len(files) > 1:
         options["all_parts"] = files
     with _step(f"Loading with hs.load({os.path.basename(files[0])!r})"):
@@ -135,10 +135,6 @@ def analyse(signal: BaseSignal) -> dict:
         ``profile``: mean counts of a pixel by distance from the centre; ``centre`` (x, y) and
         ``radii``: of the bright-field disk, and inner and outer of the annulus, pixels.
     """
-    import hyperspy.api as hs
-
-    from hyperspy_sparse.microscope import beam_disk
-
     if signal.axes_manager.navigation_dimension > 2:
         with _step("Adding up the frames"):
             signal = signal.sum(axis=tuple(signal.axes_manager.navigation_axes[2:]))
@@ -170,10 +166,6 @@ def analyse(signal: BaseSignal) -> dict:
 
 def _radial_profile(results: dict) -> tuple[np.ndarray, np.ndarray]:
     """Mean counts of a pixel by radius, from the sum pattern."""
-    import hyperspy.api as hs
-
-    from hyperspy_sparse.calibration_cache import remember_geometries
-
     pattern = results["pattern"]
     mean = hs.signals.Signal2D(pattern / max(1, results["counts"].size))
     mean.set_signal_type("electron_diffraction")
@@ -199,10 +191,6 @@ def _image(signal: BaseSignal) -> np.ndarray:
 
 def figure(results: dict, title: str) -> Figure:
     """One figure of the results of `analyse`."""
-    import matplotlib.pyplot as plt
-    from matplotlib.colors import LogNorm
-    from matplotlib.patches import Circle
-
     fig, axes = plt.subplots(2, 3, figsize=(12, 7.6), layout="constrained")
     fig.suptitle(title)
     pattern = results["pattern"]
@@ -234,8 +222,6 @@ def _aspect(image: np.ndarray) -> str:
 
 def _draw_shift(fig: Figure, ax: Axes, shift: np.ndarray) -> None:
     """Direction as hue, length as brightness, with the wheel that tells which is which."""
-    from matplotlib.colors import hsv_to_rgb
-
     shift = np.nan_to_num(shift.reshape((-1,) + shift.shape[-2:]) if shift.ndim == 2 else shift)
     largest = np.percentile(np.hypot(shift[..., 0], shift[..., 1]), 99) or 1.0
     ax.imshow(_colours(shift[..., 0], shift[..., 1], largest, hsv_to_rgb), aspect=_aspect(shift))

@@ -9,6 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
+from scipy.ndimage import shift as moved
+from skimage.registration import phase_cross_correlation
 
 from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.deferred import read_recording
@@ -150,7 +153,7 @@ def find_drift(
     (x, nx), (y, ny) = ((axis.name, axis.size) for axis in signal.axes_manager.navigation_axes[:2])
     if min(ny, nx) < 8:
         raise ValueError(
-            f"Frames of {nx} x {ny} positions ({x}, {y}) are too small to find a shift: at least 8 are needed "
+            f"Frames of {nx} x {ny} positions ({x}, {y}) are too small to find a shift: expected at least 8 "
             "along each axis."
         )
     mask = _dark_field(signal) if detector is None else mask_of(signal, detector)[0]
@@ -274,16 +277,11 @@ def _added(images: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _moved(image: np.ndarray, shift: np.ndarray) -> tuple:
-    from scipy.ndimage import shift as moved
-
     return moved(image, shift, order=1, cval=0.0), moved(np.ones_like(image), shift, order=1, cval=0.0)
 
 
 def _shift(reference: np.ndarray, moving: np.ndarray, near: np.ndarray, upsample: int, smoothing: float) -> np.ndarray:
     """What to add to positions in `moving` to find them in `reference`; `near` is where to begin."""
-    from scipy.ndimage import gaussian_filter
-    from skimage.registration import phase_cross_correlation
-
     shape, shift = np.array(reference.shape), np.asarray(near, float)
     for _ in range(4):
         whole = np.rint(shift).astype(int)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import hyperspy.api as hs
+
 from hyperspy_sparse.arguments import needs_signal
 
 if TYPE_CHECKING:
@@ -52,8 +54,6 @@ def refresh(signal: BaseSignal) -> BaseSignal:
     >>> s = hs.load("scan.tpx3", navigation_shape=(256, 256), follow=True)  # doctest: +SKIP
     >>> s = hyperspy_sparse.refresh(s)  # doctest: +SKIP
     """
-    import hyperspy.api as hs
-
     if not hasattr(signal, "_followed"):
         raise ValueError(
             f"{signal!r} was not loaded with follow=True, or is not the signal that hs.load gave: there is nothing "

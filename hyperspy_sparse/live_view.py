@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+import hyperspy.api as hs
 import numpy as np
 from hyperspy.roi import BaseROI
 from hyperspy.signals import Signal2D
@@ -363,8 +364,6 @@ class Live:
     @property
     def signal(self) -> BaseSignal:
         """The recording so far as the usual lazy sparse signal; after the end, what `hyperspy.api.load` gives."""
-        import hyperspy.api as hs
-
         options = dict(self._load_options, lazy=True)
         if not self.session.finished:
             options["follow"] = True

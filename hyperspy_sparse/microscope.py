@@ -6,8 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
-from hyperspy_sparse.axes import are_uniform, require_uniform
+from hyperspy_sparse.arguments import are_uniform, require_uniform
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata import calibration
 from rsciio_tpx3.metadata.mapping import LEAVES, missing
@@ -220,8 +221,6 @@ def beam_disk(pattern: np.ndarray) -> tuple[tuple[float, float], float]:
     (float, float), float
         Pixels.
     """
-    from scipy import ndimage
-
     smooth = ndimage.gaussian_filter(pattern, 1.5)
     labels, _ = ndimage.label(smooth > 0.5 * smooth.max())
     disk = labels == labels[np.unravel_index(np.argmax(smooth), smooth.shape)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hyperspy.api import signals
 
 from rsciio_tpx3.utils.units import shown
 
@@ -23,8 +24,6 @@ def picture(signal: BaseSignal, values: np.ndarray, holds: str = COUNTS) -> Base
 
     One navigation axis gives a `Signal1D`, two a `Signal2D`, more a stack of images.
     """
-    from hyperspy.api import signals
-
     axes = signal.axes_manager.navigation_axes[::-1]
     try:
         values = np.asarray(values)
@@ -45,8 +44,8 @@ def picture(signal: BaseSignal, values: np.ndarray, holds: str = COUNTS) -> Base
 
 
 def _described(axis: Any, in_picture: bool) -> dict:
-    kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
-    return {**kept, "navigate": not in_picture}
+    described = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
+    return {**described, "navigate": not in_picture}
 
 
 def attach(signal: BaseSignal, values: np.ndarray, holds: str = COUNTS) -> None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import dask
 import numpy as np
+from hyperspy.signals import LazySignal1D, LazySignal2D
 
 from hyperspy_sparse import noise
 from hyperspy_sparse.arguments import need_signal
+from hyperspy_sparse.virtual_detectors import mask_of, masked_sums
 from rsciio_tpx3.utils.units import shown
 
 if TYPE_CHECKING:
@@ -124,8 +126,6 @@ def virtual_images(signal: BaseSignal, detectors: Any) -> BaseSignal:
     >>> hyperspy_sparse.virtual_images(s, rings)
     <LazySignal2D, title: Virtual images, dimensions: (4|8, 6)>
     """
-    from hyperspy.signals import LazySignal1D, LazySignal2D
-
     need_signal(signal)
     if isinstance(detectors, (str, bytes)) or not np.iterable(detectors):
         raise ValueError(f"detectors={shown(detectors)}: regions or masks are expected, in a list or by their names.")
@@ -149,8 +149,6 @@ def virtual_images(signal: BaseSignal, detectors: Any) -> BaseSignal:
 
 def _sums(signal: BaseSignal, detectors: Any) -> tuple[da.Array, list[int]]:
     """Sums of every frame under every detector, and the pixels that each detector has."""
-    from hyperspy_sparse.virtual_detectors import mask_of, masked_sums
-
     masks = [mask_of(signal, detector)[0] for detector in detectors]
     dtype = np.sum(np.zeros(1, signal.data.dtype)).dtype
     return masked_sums(signal.data, masks, dtype), [np.count_nonzero(mask) for mask in masks]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import matplotlib.pyplot as plt
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -14,9 +16,7 @@ __all__ = ["new_axes", "plot_scan_delay"]
 
 
 def new_axes() -> Axes:
-    """Axes of a figure of their own; matplotlib is loaded by those who draw."""
-    import matplotlib.pyplot as plt
-
+    """Axes of a figure of their own."""
     return plt.subplots(layout="constrained")[1]
 
 

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsciio import IO_PLUGINS
+
 from hyperspy_sparse.twins import choose_class, densified
 from rsciio_tpx3.utils.checks import check_flag, check_one_file, check_word
 
@@ -29,8 +31,6 @@ def check_arguments(
 
 def keeps_frames(filename: str | os.PathLike | None, extension: str | None, file_format: str | None) -> bool:
     """Whether the format that this will be saved in is one of ours."""
-    from rsciio import IO_PLUGINS
-
     ours = [plugin for plugin in IO_PLUGINS if plugin["api"].startswith("rsciio_tpx3.")]
     if file_format is not None:
         wanted = str(file_format).lower()

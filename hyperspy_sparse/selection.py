@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
+from hyperspy.axes import UniformDataAxis
 
-from hyperspy_sparse import deferred as _deferred
-from hyperspy_sparse import navigator, recipes
+from hyperspy_sparse import deferred, navigator, recipes
 from hyperspy_sparse.arguments import need_signal
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 from rsciio_tpx3.frames.shared_reads import SharedFrames
@@ -51,10 +51,8 @@ def select(signal: BaseSignal, mask: Any) -> BaseSignal:
     >>> hyperspy_sparse.select(s, counts >= np.median(counts)).axes_manager.navigation_shape[0] >= 24
     True
     """
-    from hyperspy.axes import UniformDataAxis
-
     need_signal(signal)
-    _deferred.read_recording(signal)
+    deferred.read_recording(signal)
     chosen = _mask(signal, mask)
     rows = np.flatnonzero(chosen)
     counts = navigator.counts_of(signal)

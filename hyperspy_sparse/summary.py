@@ -7,11 +7,13 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import matplotlib.pyplot as plt
 import numpy as np
 from dask.utils import format_bytes
 
 from hyperspy_sparse import navigator
 from hyperspy_sparse.arguments import needs_signal
+from hyperspy_sparse.deferred import read_recording
 from hyperspy_sparse.expansion import bytes_of_entries, entries_of
 from rsciio_tpx3.frames.dask_array import is_in_memory, source_of
 from rsciio_tpx3.metadata.mapping import LEAVES
@@ -153,8 +155,6 @@ class Summary:
         -------
         matplotlib.figure.Figure
         """
-        import matplotlib.pyplot as plt
-
         figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
         if self._counts is not None:
             image = np.atleast_2d(self._counts)
@@ -208,8 +208,6 @@ def recording_summary(signal: BaseSignal, read: bool = True) -> Summary:
     """
     check_flag("read", read)
     if read:
-        from hyperspy_sparse.deferred import read_recording
-
         read_recording(signal)
     data = signal._data
     waiting = vars(signal).get("_deferred_frames") is not None

@@ -3,10 +3,9 @@
 Public names are imported on first use, so that ``import rsciio_tpx3`` costs next to nothing.
 """
 
-import importlib
-
 from rsciio_tpx3._moved import find_moved
 from rsciio_tpx3._register import register
+from rsciio_tpx3.utils.lazy import loaded
 from rsciio_tpx3.utils.logs import set_up
 
 __version__ = "0.1.0"
@@ -42,9 +41,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return loaded(__name__, _PUBLIC, name)
 
 
 set_up()

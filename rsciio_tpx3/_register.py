@@ -6,6 +6,9 @@ folder, and whoever brings another format appends to it.
 
 from pathlib import Path
 
+import yaml
+from rsciio import IO_PLUGINS
+
 # for files of other programs in endings that belong to nobody: where two readers or more have one already, HyperSpy
 # asks which to take and lists them, and ours has to be in that list. Saving stays with the format that has the ending.
 _SHARED = {"nxevent": ("NXevent_h5", "Counted events as NeXus NXevent_data"), "stempy": ("stempy_h5", "stempy")}
@@ -24,9 +27,6 @@ def register() -> None:
     >>> [plugin["name"] for plugin in rsciio.IO_PLUGINS if "tpx3" in plugin["file_extensions"]]
     ['TPX3']
     """
-    import yaml
-    from rsciio import IO_PLUGINS
-
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     known = {plugin["api"] for plugin in IO_PLUGINS}
     # found as RosettaSciIO finds its own: rsciio_tpx3.formats has a table of them, but importing it takes time

@@ -16,7 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import rsciio
 
+import rsciio_tpx3
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.formats import EVENT_FORMATS, checksums, events_inside, files_of, size_of
@@ -203,10 +205,6 @@ def check(
 
 def _plugin(path: str | os.PathLike, name: str | None, option: str, writes: bool = False) -> dict:
     """RosettaSciIO's specification of a format, by name or by the ending of a file; `option` is where to name it."""
-    import rsciio
-
-    import rsciio_tpx3
-
     rsciio_tpx3.register()
     plugins = rsciio.IO_PLUGINS
     if name is not None:
@@ -246,8 +244,6 @@ def _refuse(inputs: list, target: str, overwrite: bool, writer: dict) -> None:
     if os.path.exists(target) and not overwrite:
         raise FileExistsError(f"{target!r} exists. Write to another name, or pass overwrite=True (--overwrite).")
     if not writer["writes"] or not writer["api"].startswith("rsciio_tpx3."):
-        import rsciio
-
         ours = [p for p in rsciio.IO_PLUGINS if p["api"].startswith("rsciio_tpx3.") and p["writes"]]
         raise ValueError(
             f"{writer['name']} is not a counted format that can be written; those are "

@@ -7,7 +7,9 @@ from types import ModuleType
 from typing import NamedTuple
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.utils import hdf5
 from rsciio_tpx3.utils.checks import files as check_files
+from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.fingerprints import sha256
 
 __all__ = [
@@ -103,16 +105,12 @@ def events_inside(path: str | os.PathLike) -> str | None:
     """
     if not _is_hdf5(path):
         return None
-    from rsciio_tpx3.utils.files import FileStamp
-    from rsciio_tpx3.utils.hdf5.files import groups_of_class, open_hdf5
-    from rsciio_tpx3.utils.hdf5.heaps import check_heaps
-
     stamp = FileStamp.of(path)
-    check_heaps(stamp)
-    with open_hdf5(stamp, "file of counted events") as file:
+    hdf5.check_heaps(stamp)
+    with hdf5.open_hdf5(stamp, "file of counted events") as file:
         if "electron_events" in file:
             return "stempy"
-        return "nxevent" if groups_of_class(file, "NXevent_data")[0] else None
+        return "nxevent" if hdf5.groups_of_class(file, "NXevent_data")[0] else None
 
 
 def module_of(name: str) -> ModuleType:

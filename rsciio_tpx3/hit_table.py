@@ -18,8 +18,9 @@ from rsciio_tpx3.reader.options import check_by, names_of
 from rsciio_tpx3.reader.scan import known_scan
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.scan import place_hits
-from rsciio_tpx3.utils.checks import check_table, is_whole_number, time
+from rsciio_tpx3.utils.checks import check_table, time
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+from rsciio_tpx3.utils.integers import is_whole
 from rsciio_tpx3.utils.sorting import time_order
 from rsciio_tpx3.utils.units import shown, to_ticks
 
@@ -94,7 +95,7 @@ def read_hits(
     dict_keys(['x', 'y', 'toa', 'tot', 'scan_y', 'scan_x'])
     """
     check_by(_CHECKS, {"start": start, "stop": stop, "scan": scan if isinstance(scan, dict) else None})
-    if not is_whole_number(batch_size) or batch_size < 1:
+    if not is_whole(batch_size, 1, math.inf):
         raise ValueError(f"batch_size={shown(batch_size)}: expected a positive integer.")
     span = [
         None if value is None else math.ceil(to_ticks(value, name, "1 ms", allow_negative=True))

@@ -94,7 +94,7 @@ def _check_mask(name: str, value: Any) -> None:
     except (ValueError, TypeError):  # lists of unlike lengths, and objects that are neither true nor false
         mask = np.zeros(0)
     if mask is not None and mask.ndim != 2:
-        raise refused(name, value, "an array of bool of the shape (height, width) of the detector is expected")
+        raise refused(name, value, "expected an array of bool of the shape (height, width) of the detector")
 
 
 _CHECKS = {"span": time("5 us"), "method": check_word_of(*METHODS), "mask": _check_mask}

@@ -11,6 +11,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).parents[1]
 
 WINGS = [
@@ -69,10 +74,6 @@ def check_spelling(fix: bool) -> int:
 
 def _mypy_table() -> dict | None:
     """``[tool.mypy]`` of the project."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"].get("mypy")
 
 

@@ -7,7 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hyperspy.api as hs
 import matplotlib
+from matplotlib.colors import LogNorm
+from scan_figures import align_figure, delay_figure, time_figure
+
+from hyperspy_sparse import demo
 
 matplotlib.use("Agg")
 
@@ -491,10 +496,6 @@ def csr_figure(_):
 
 def analysis_figures(folder):
     """The overview of the start page, and the results of the first analysis."""
-    import hyperspy.api as hs
-
-    from hyperspy_sparse import demo
-
     path = folder / "film.tpx3"
     film = simulate.specimen((64, 64), (512, 512))
     truth = simulate.recording(path, (64, 64), intensity=film, dwell_time="10 us", electrons_per_position=300)
@@ -503,10 +504,10 @@ def analysis_figures(folder):
     demo.figure(results, "A simulated film, 64 x 64 positions, 300 electrons each").savefig(
         IMAGES / "first_analysis.png", dpi=90
     )
-    draw_overview(truth, str(path), results, demo)
+    draw_overview(truth, str(path), results)
 
 
-def draw_overview(truth, path, results, demo):
+def draw_overview(truth, path, results):
     source = Tpx3Source(path, show_progressbar=False)
     edges, hits = source.index().edges, source.hits()
     rises = edges.select("tdc1-rise").ticks
@@ -522,7 +523,6 @@ def draw_overview(truth, path, results, demo):
         ax.axvline(ms(t), color=RED, lw=1)
     ax.set(xlim=(-0.05, ms(last)), ylim=(0, 512), xlabel="time / ms", ylabel="detector x")
     ax.set_title("In the file: hits of single electrons (blue), trigger edges (red)", fontsize=10, loc="left")
-    from matplotlib.colors import LogNorm
 
     axes["pattern"].imshow(results["pattern"] + 1, norm=LogNorm(), cmap="magma")
     axes["pattern"].set_title("sum of all diffraction patterns", fontsize=10)
@@ -536,8 +536,6 @@ def draw_overview(truth, path, results, demo):
 
 
 def repeated_figures(folder):
-    from scan_figures import align_figure, delay_figure, time_figure
-
     for draw in (delay_figure, align_figure, time_figure):
         draw(folder, save)
 

@@ -1,8 +1,10 @@
 """Pictures of the guide on repeated scans: the delay of the scan, and frames aligned."""
 
+import hyperspy.api as hs
 import matplotlib.pyplot as plt
 import numpy as np
 
+import hyperspy_sparse
 from rsciio_tpx3 import find_scan_delay, simulate
 
 GREY = "#4a5568"
@@ -10,8 +12,6 @@ GREY = "#4a5568"
 
 def delay_figure(folder, save):
     """One scan with too small a delay and with the right one, and the curves of the three methods."""
-    import hyperspy.api as hs
-
     path = folder / "delay.tpx3"
     base = {"dwell_time": "5 us", "scan_delay": "18 us", "electrons_per_position": 150, "layout": "single"}
     roi = hs.roi.CircleROI(127.5, 127.5, 120, 22)
@@ -35,10 +35,6 @@ def delay_figure(folder, save):
 
 def align_figure(folder, save):
     """Twelve frames of a drifting specimen: found against true drift, and what the sum gains by it."""
-    import hyperspy.api as hs
-
-    import hyperspy_sparse
-
     path = folder / "drift.tpx3"
     n = 12
     true = np.cumsum(np.random.default_rng(4).normal((0.9, -0.7), 0.5, (n, 2)), axis=0)

@@ -10,6 +10,7 @@ import scipy.sparse
 from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.interop.exchange import run_udf, to_libertem, to_py4dstem, to_quantem, to_quantem_direct
 from hyperspy_sparse.interop.napari import FrameView, to_napari
+from hyperspy_sparse.signals import as_sparse_twin
 from hyperspy_sparse.twins import has_sparse_chunks, sparsified
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import is_stored
@@ -67,8 +68,6 @@ def to_sparse(signal: BaseSignal) -> BaseSignal:
     <LazySparseSignal2D, title: , dimensions: (3, 2|3, 2)>
         sparse     6 entries in memory: 78 B, dense 36 B
     """
-    from hyperspy_sparse.signals import as_sparse_twin
-
     need_signal(signal)
     am = signal.axes_manager
     if am.signal_dimension != 2 or am.navigation_dimension < 1 or signal.ragged:

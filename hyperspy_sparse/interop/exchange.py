@@ -1,25 +1,29 @@
 """A loaded signal in LiberTEM, py4DSTEM and quantem, and LiberTEM's results as signals.
 
-Each package is imported where it is used.
+Each function imports the program that it is for: none of them is a dependency.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hyperspy.signals import BaseSignal, Signal2D
 
-from hyperspy_sparse.arguments import needs_signal
-from hyperspy_sparse.axes import require_uniform
+from hyperspy_sparse.arguments import needs_signal, require_uniform
+from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
 from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.metadata.calibration import axis_kind, check_uniform, in_unit
+from rsciio_tpx3.raw_csr import RawCsrSource, file_writer
 from rsciio_tpx3.utils.checks import check_flag
 from rsciio_tpx3.utils.integers import is_whole
-from rsciio_tpx3.utils.units import shown
+from rsciio_tpx3.utils.units import parse_unit, shown
 
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
@@ -72,15 +76,11 @@ def to_libertem(signal: BaseSignal, context: Any) -> Any:
 
 
 def _raw_csr_path(source: FrameSource | None) -> str | None:
-    from rsciio_tpx3.raw_csr import RawCsrSource
-
     whole = isinstance(source, RawCsrSource) and source.sync_offset == 0
     return source.path if whole and source.n_rows == np.prod(source.nav_shape) else None
 
 
 def _temporary(signal: BaseSignal) -> tuple[str, tempfile.TemporaryDirectory]:
-    from rsciio_tpx3.raw_csr import file_writer
-
     folder = tempfile.TemporaryDirectory(prefix="hyperspy_sparse_")
     path = os.path.join(folder.name, "frames.toml")
     # small types stay small: nobody but LiberTEM reads it
@@ -125,16 +125,14 @@ def run_udf(
     >>> hyperspy_sparse.interop.arrays.run_udf(s, SumUDF())["intensity"]  # doctest: +SKIP
     <Signal2D, title: Simulated disks, dimensions: (|32, 32)>
     """
-    import contextlib
-
     import libertem.api as lt
     from libertem.udf.base import UDF
 
     _need_sparse(signal)
     if not isinstance(udf, UDF):
-        raise TypeError(f"udf={shown(udf)}: an object of a UDF of LiberTEM is needed, such as SumUDF().")
+        raise TypeError(f"udf={shown(udf)}: expected an object of a UDF of LiberTEM, such as SumUDF().")
     if context is not None and not isinstance(context, lt.Context):
-        raise TypeError(f"context={shown(context)}: a context of LiberTEM is needed, or None for one in this process.")
+        raise TypeError(f"context={shown(context)}: expected a context of LiberTEM, or None for one in this process.")
     check_flag("progress", progress)
     roi = _checked_roi(roi, signal.data.shape[:-2])
     with contextlib.ExitStack() as stack:
@@ -173,8 +171,6 @@ def _as_signal(signal: BaseSignal, buffer: Any) -> Any:
 
 def _new(signal: BaseSignal, values: np.ndarray, axes: Any) -> BaseSignal:
     """A signal with these axes; further axes of the values are signal axes after them."""
-    from hyperspy.signals import BaseSignal, Signal2D
-
     described = [{k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"} for axis in axes]
     extra = values.shape[len(axes) :]
     if not extra and len(axes) >= 2:
@@ -342,12 +338,10 @@ def to_quantem_direct(
 def direct_arguments(
     signal: BaseSignal, across: int, aberrations: Any, rotation: Any, flip: Any, show_progressbar: bool | None
 ) -> dict:
-    """What quantem's direct ptychography is told, as plain arrays and numbers.
+    """Arguments of quantem's direct ptychography, as plain arrays and numbers.
 
     Its detector has its origin in the corner, as after ``ifftshift``; images are in the order of the mask's pixels.
     """
-    from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
-
     if not is_whole(across, 1) or int(across) % 2 == 0:
         raise ValueError(f"across={shown(across)}: expected an odd number of groups along a diameter, such as 15.")
     what = "to_quantem_direct"
@@ -402,9 +396,6 @@ _THEIRS = {"k": ("1/angstrom", "A^-1"), "length": ("nm", "nm"), "angle": ("mrad"
 
 def _in_their_units(axis: Any) -> tuple[float, float, str]:
     """Scale, offset and unit of an axis: reciprocal lengths in 1/angstrom, lengths in nm; angles as they are."""
-    from rsciio_tpx3.metadata.calibration import axis_kind, check_uniform, in_unit
-    from rsciio_tpx3.utils.units import parse_unit
-
     about = {key: getattr(axis, key, None) for key in ("name", "scale", "offset", "units")}
     about["units"] = about["units"] if isinstance(about["units"], str) else ""
     check_uniform(about, "the other program has a scale for each axis")

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hyperspy_sparse import frame_cache as frames
-from hyperspy_sparse.arguments import needs_signal
-from hyperspy_sparse.axes import require_uniform
+from hyperspy_sparse.arguments import needs_signal, require_uniform
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
 from rsciio_tpx3.utils.units import parse_unit, shown
@@ -121,7 +120,7 @@ def to_napari(signal: BaseSignal, viewer: Any = None, **options: Any) -> Any:
     >>> hyperspy_sparse.interop.arrays.to_napari(s, colormap="magma")  # doctest: +SKIP
     """
     if viewer is not None and not hasattr(viewer, "add_image"):
-        raise TypeError(f"viewer={shown(viewer)}: a viewer of napari is needed, or None for a new one.")
+        raise TypeError(f"viewer={shown(viewer)}: expected a viewer of napari, or None for a new one.")
     data = FrameView(signal) if has_sparse_chunks(signal) else signal.data
     axes = signal.axes_manager
     ordered = (*axes.navigation_axes[::-1], *axes.signal_axes[::-1])
@@ -136,7 +135,7 @@ def to_napari(signal: BaseSignal, viewer: Any = None, **options: Any) -> Any:
     if isinstance(data, FrameView):
         about["contrast_limits"] = (0, max(1, data[_brightest(signal)].max()))
     if viewer is None:
-        import napari
+        import napari  # not a dependency
 
         viewer = napari.Viewer()
     layer = viewer.add_image(data, **{**about, **options})

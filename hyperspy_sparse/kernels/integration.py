@@ -58,8 +58,8 @@ def _prepare_1d(
     mask: np.ndarray | None = None,
     mean: bool = False,
 ) -> dict | None:
-    kept = _unmasked(mask, sig_shape)
-    if kept is False or dtype.kind not in "uif":
+    unmasked = _unmasked(mask, sig_shape)
+    if unmasked is False or dtype.kind not in "uif":
         return None
     indexes, factors = np.asarray(indexes), np.asarray(factors, dtype=np.float64)
     slices = np.asarray(factor_slices, dtype=np.int64)
@@ -73,8 +73,8 @@ def _prepare_1d(
     pixel = y * sig_shape[1] + x
     column = np.repeat(np.arange(n_bins), np.diff(slices))
     weight = factors[:n]
-    if kept is not None:
-        weight = weight * kept[pixel]
+    if unmasked is not None:
+        weight = weight * unmasked[pixel]
     if mean:
         # As pyXem divides: by the unmasked area, plus the smallest step so that 0 / 0 is 0.
         area = np.bincount(column, weight, minlength=n_bins) + np.finfo(np.float32).eps
@@ -94,9 +94,9 @@ def _prepare_2d(
     mask: np.ndarray | None = None,
     mean: bool = False,
 ) -> dict | None:
-    kept = _unmasked(mask, sig_shape)
+    unmasked = _unmasked(mask, sig_shape)
     n_bins = int(npt_rad) * int(npt_azim)
-    if kept is False or dtype.kind not in "uif" or len(factors_slice) != n_bins:
+    if unmasked is False or dtype.kind not in "uif" or len(factors_slice) != n_bins:
         return None
     factors = np.asarray(factors, dtype=np.float64)
     boxes = np.asarray(slices, dtype=np.int64)
@@ -117,8 +117,8 @@ def _prepare_2d(
         area = np.bincount(column, weight, minlength=n_bins).astype(float)
         area[area == 0] = np.inf  # pyXem gives 0 for a bin without area
         weight = weight / area[column]
-    if kept is not None:
-        weight = weight * kept[pixel]
+    if unmasked is not None:
+        weight = weight * unmasked[pixel]
     weights = PixelWeights.build(pixel, column, weight, sig_shape, n_bins)
     return {"weights": weights, "shape": (int(npt_rad), int(npt_azim))}
 

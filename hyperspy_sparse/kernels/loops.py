@@ -4,8 +4,17 @@ import numpy as np
 
 from rsciio_tpx3.utils.compiled import njit
 
-__all__ = ["center_of_mass", "center_of_mass_of_bytes", "label_sums", "line_point", "times_columns", "times_rows",
-           "weighted_sums"]  # fmt: skip
+__all__ = [
+    "center_of_mass",
+    "center_of_mass_of_bytes",
+    "label_sums",
+    "line_point",
+    "ring_moments",
+    "ring_pairs",
+    "times_columns",
+    "times_rows",
+    "weighted_sums",
+]
 
 _jit = njit(nogil=True, cache=True, error_model="numpy")
 
@@ -235,3 +244,95 @@ def center_of_mass_of_bytes(
             along_y += part_y
         out[row, 0] = along_x / mass
         out[row, 1] = along_y / mass
+
+
+@_jit
+def ring_moments(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    start: np.ndarray,
+    column: np.ndarray,
+    weight: np.ndarray,
+    gain: float,
+    out: np.ndarray,
+) -> None:
+    """Add ``w n``, ``w**2 n`` and ``w n (n - 1)`` of each entry to ``out[row, 1:, column]``, n being value / gain."""
+    for row in range(indptr.size - 1):
+        for entry in range(indptr[row], indptr[row + 1]):
+            pixel, n = np.uint64(indices[entry]), data[entry] / gain
+            for k in range(start[pixel], start[pixel + np.uint64(1)]):
+                w = weight[k]
+                out[row, 1, column[k]] += w * n
+                out[row, 2, column[k]] += w * w * n
+                out[row, 3, column[k]] += w * n * (n - 1)
+
+
+_FAR = 40.0  # electrons times node: what lies beyond weighs exp(-40)
+
+
+@_jit
+def ring_pairs(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    start: np.ndarray,
+    column: np.ndarray,
+    weight: np.ndarray,
+    gain: float,
+    nodes: np.ndarray,
+    steps: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """What `ring_moments.ring_pairs` gives, without the area.
+
+    With M electrons of a ring kept, each with chance w, ``1 / (M (M - 1))`` for a pair that is kept is the integral
+    over s from 0 to 1 of s times the product over all others of ``1 - w s``: the lots need not be drawn.
+    """
+    n_columns, n_nodes = out.shape[2], nodes.size
+    expected, whole = np.empty(n_columns), np.empty(n_columns)
+    nobody, single, pairs = np.empty(n_columns), np.empty(n_columns), np.empty(n_columns, np.bool_)
+    product, inner = np.empty((n_columns, n_nodes)), np.empty((n_columns, n_nodes))
+    for row in range(indptr.size - 1):
+        expected[:], whole[:], nobody[:], single[:], pairs[:] = 0.0, 0.0, 1.0, 0.0, False
+        for entry in range(indptr[row], indptr[row + 1]):
+            pixel, n = np.uint64(indices[entry]), data[entry] / gain
+            for k in range(start[pixel], start[pixel + np.uint64(1)]):
+                w, c = weight[k], column[k]
+                expected[c] += w * n
+                if w > 1 - 1e-9:
+                    whole[c] += n
+                else:
+                    nobody[c] *= (1 - w) ** n
+                    single[c] += n * w / (1 - w)
+                if n > 1:
+                    pairs[c] = True
+        any_pairs = False
+        for c in range(n_columns):
+            if pairs[c]:
+                any_pairs = True
+                product[c], inner[c] = 1.0, 0.0
+            # chance that at least two are kept
+            missing = nobody[c] * (1 + single[c]) if whole[c] == 0 else nobody[c] if whole[c] == 1 else 0.0
+            out[row, 1, c] = max(1 - missing, 0.0) if whole[c] + single[c] > 0 else 0.0
+        if not any_pairs:
+            continue
+        for entry in range(indptr[row], indptr[row + 1]):
+            pixel, n = np.uint64(indices[entry]), data[entry] / gain
+            for k in range(start[pixel], start[pixel + np.uint64(1)]):
+                w, c = weight[k], column[k]
+                if not pairs[c] or (w > 1 - 1e-9 and n <= 1):
+                    continue
+                w, width = min(w, 1.0), min(1.0, _FAR / expected[c])
+                for i in range(n_nodes):
+                    rest = 1 - w * width * (nodes[i] + 0.5)
+                    if w <= 1 - 1e-9:
+                        product[c, i] *= rest**n
+                    if n > 1:
+                        inner[c, i] += w * n * (n - 1) / (rest * rest)
+        for c in range(n_columns):
+            if pairs[c]:
+                width = min(1.0, _FAR / expected[c])
+                for i in range(n_nodes):
+                    s = width * (nodes[i] + 0.5)
+                    out[row, 0, c] += width * steps[i] * s * product[c, i] * (1 - s) ** whole[c] * inner[c, i]

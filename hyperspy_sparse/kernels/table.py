@@ -17,7 +17,7 @@ __all__ = ["Kernel", "find_kernel", "known_kernels", "register_kernel"]
 _TABLE: dict[Callable, tuple] = {}
 
 # Ours are entered on the first question, because they import pyXem, which takes seconds.
-_BUILT_IN = ["hyperspy_sparse.kernels.center_of_mass", "hyperspy_sparse.kernels.integration"]
+_BUILT_IN = [f"hyperspy_sparse.kernels.{name}" for name in ("center_of_mass", "integration", "ring_moments")]
 
 
 class Kernel:
@@ -148,8 +148,8 @@ def find_kernel(image_function: Callable, sig_shape: tuple[int, ...], dtype: np.
     if prepare is None:
         return Kernel(kernel, options, additive is not None and additive(**options))
     question = *entry, tuple(sig_shape), np.dtype(dtype)
-    for earlier, given, answer in _PREPARED:
-        if earlier == question and _same_options(given, options):
+    for earlier, options_then, answer in _PREPARED:
+        if earlier == question and _same_options(options_then, options):
             return answer
     prepared = prepare(sig_shape, dtype, **options)
     if prepared is None:
@@ -180,8 +180,8 @@ def _kept(options: dict) -> dict:
     return {k: v.copy() if isinstance(v, np.ndarray) and _can_change(v) else v for k, v in options.items()}
 
 
-def _same_options(given: dict, options: dict) -> bool:
-    return given.keys() == options.keys() and all(_same(v, options[k]) for k, v in given.items())
+def _same_options(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(_same(v, other[k]) for k, v in one.items())
 
 
 def _same(one: object, other: object) -> bool:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from hyperspy.signals import BaseSignal as HyperSpySignal
+from dask.base import normalize_token
+from hyperspy.signals import Signal1D
+from scipy.ndimage import gaussian_filter
+from scipy.signal.windows import tukey
 
+from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.phase_contrast.tilted import check_scan
 from hyperspy_sparse.signals import finish_loading
 from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -96,8 +100,6 @@ class HalfFrames(FrameSource):
         self.nav_shape, self.sig_shape, self.dtype = source.nav_shape, source.sig_shape, source.dtype
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         return "hyperspy_sparse.HalfFrames", self.seed, self.which, normalize_token(self.source)
 
     def row_events(self) -> np.ndarray | None:
@@ -203,6 +205,8 @@ def fourier_ring_correlation(one: BaseSignal, other: BaseSignal) -> BaseSignal:
 
     Raises
     ------
+    TypeError
+        If one of them is not a signal.
     ValueError
         If the pictures differ in shape or have navigation axes.
 
@@ -221,9 +225,6 @@ def fourier_ring_correlation(one: BaseSignal, other: BaseSignal) -> BaseSignal:
     >>> hyperspy_sparse.fourier_ring_correlation(*(hyperspy_sparse.phase(half) for half in halves))
     <Signal1D, title: Fourier ring correlation, dimensions: (|19)>
     """
-    from hyperspy.signals import Signal1D
-    from scipy.signal.windows import tukey
-
     a, b = _pictures(one, other)
     window = np.multiply.outer(*(tukey(n, 0.25) for n in a.shape))
     a, b = (np.fft.fft2((picture - picture.mean()) * window) for picture in (a, b))
@@ -265,8 +266,6 @@ def error_map(one: BaseSignal, other: BaseSignal, width: float = 4.0) -> BaseSig
     >>> hyperspy_sparse.error_map(*(hyperspy_sparse.phase(half) for half in halves))
     <Signal2D, title: Error of Phase (single side band), dimensions: (|44, 36)>
     """
-    from scipy.ndimage import gaussian_filter
-
     a, b = _pictures(one, other)
     if isinstance(width, bool) or not isinstance(width, (int, float, np.number)) or not 0 < width < np.inf:
         raise ValueError(f"width={shown(width)}: expected a positive number of pixels.")
@@ -279,7 +278,8 @@ def error_map(one: BaseSignal, other: BaseSignal, width: float = 4.0) -> BaseSig
 
 def _pictures(one: BaseSignal, other: BaseSignal) -> tuple[np.ndarray, np.ndarray]:
     for name, picture in (("one", one), ("other", other)):
-        if not isinstance(picture, HyperSpySignal) or len(picture.data.shape) != 2 or min(picture.data.shape) < 4:
+        need_signal(picture, name)
+        if len(picture.data.shape) != 2 or min(picture.data.shape) < 4:
             raise ValueError(f"{name}={shown(picture)}: expected a signal with a picture, such as `phase` gives it.")
     if one.data.shape != other.data.shape:
         raise ValueError(

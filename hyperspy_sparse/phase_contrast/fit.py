@@ -9,6 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.linalg import polar
+from scipy.ndimage import gaussian_filter
+from scipy.optimize import minimize
+from scipy.signal.windows import tukey
 
 from hyperspy_sparse.phase_contrast import loops
 from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
@@ -149,10 +153,10 @@ def fit_aberrations(
 
 
 def _parameters(orders: Any) -> list[str]:
-    given = (orders,) if isinstance(orders, str) else orders
-    if not isinstance(given, (tuple, list)) or any(name not in _ORDERS for name in given):
+    requested = (orders,) if isinstance(orders, str) else orders
+    if not isinstance(requested, (tuple, list)) or any(name not in _ORDERS for name in requested):
         raise ValueError(f"orders={shown(orders)}: expected some of {', '.join(_ORDERS)}.")
-    return [part for name in _ORDERS if name in ("C10", *given) for part in _ORDERS[name]]
+    return [part for name in _ORDERS if name in ("C10", *requested) for part in _ORDERS[name]]
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,7 @@ class _Problem:
         images, independent = _windowed(images)
         frequencies = Frequencies.of(images.shape[1:], optics, 1, limit)
         if len(frequencies) < 20:
-            raise ValueError("fit_aberrations: the scan is too small. Some 16 x 16 positions are needed.")
+            raise ValueError("fit_aberrations: the scan is too small: expected 16 x 16 positions or more.")
         spectra = gathered_spectra(images, electrons, frequencies, slice(None))[:, used]
         power = (np.abs(spectra) ** 2 / fraction[used]).sum(axis=1)
         low = np.hypot(frequencies.y, frequencies.x) < limit / 2
@@ -263,8 +267,6 @@ class _Problem:
 
     def climbed(self, start: _Found, free: list[str], each: int) -> _Found:
         """The summit near a start, after at most `each` steps for every free parameter."""
-        from scipy.optimize import minimize
-
         scales = np.array([self._scale(name) for name in free])
         first = np.array([start.values.get(name, 0.0) for name in free]) / scales
         options = {
@@ -313,8 +315,6 @@ class _Problem:
 
 def _windowed(images: np.ndarray) -> tuple[np.ndarray, float]:
     """Images that fade to their mean at the borders, which do not match; and the share of frequencies independent."""
-    from scipy.signal.windows import tukey
-
     window = np.multiply.outer(*(tukey(n, _FADE) for n in images.shape[1:])).astype(np.float32)
     power = (window**2).mean()
     mean = images.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
@@ -400,8 +400,8 @@ def _errors(values: dict, free: list[str], covariance: np.ndarray) -> dict[str, 
     """Standard deviations of the polar quantities and of the rotation."""
 
     def polar(point: np.ndarray) -> np.ndarray:
-        told = {**values, **dict(zip(free, point))}
-        return np.array([*_polar(told).values(), told["rotation"]])
+        at_point = {**values, **dict(zip(free, point))}
+        return np.array([*_polar(at_point).values(), at_point["rotation"]])
 
     at = np.array([values[name] for name in free])
     steps = np.sqrt(np.abs(np.diag(covariance))) * 1e-3 + 1e-12
@@ -416,8 +416,6 @@ def _curl_witness(images: np.ndarray, groups: Groups, optics: Optics, flip: bool
     With the detector turned by an angle the curl is ``cos * across - sin * along``, so its power is a quadratic form
     of (cos, sin), whose smaller eigenvalue is what is looked for. In real space: the borders of a scan do not match.
     """
-    from scipy.ndimage import gaussian_filter
-
     y, x = replace(optics, rotation=0.0, flip=flip).to_scan(groups.y, groups.x)
     down, right = (np.tensordot(axis, images, 1) for axis in (y, x))
     # noise is finer than what the aperture resolves
@@ -439,8 +437,6 @@ def _shift_witness(problem: _Problem, found: _Found) -> dict[str, float]:
     An image is displaced by minus the slope of the aberration phase at its angle over 2 pi: linear in the angle for
     C10 and C12, ``slope = S R(-rotation) k`` with a symmetric S, which the polar decomposition takes apart.
     """
-    from scipy.linalg import polar
-
     optics = replace(problem.optics, rotation=found.values["rotation"], flip=found.flip)
     y, x = optics.angles(problem.groups.y, problem.groups.x)
     slope_x, slope_y = loops.slope.py_func(x, y, _coefficients(found.values, optics.wavelength))

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from rsciio_tpx3.utils.integers import is_whole
 from rsciio_tpx3.utils.units import shown
@@ -64,8 +65,6 @@ def find_disk(pattern: np.ndarray) -> Disk:
     >>> round(disk.y, 1), round(disk.x, 1), round(disk.radius, 1)
     (25.4, 18.6, 9.0)
     """
-    from scipy import ndimage
-
     pattern = np.asarray(pattern, np.float64)
     if not pattern.max(initial=0) > 0:
         raise ValueError("the sum pattern has no counts, so there is no bright-field disk. Check the loaded data.")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from dask.base import get_scheduler
+from hyperspy.signals import Signal2D
+from tqdm.dask import TqdmCallback
 
+from hyperspy_sparse import preferences
 from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.phase_contrast.groups import make_groups
 from hyperspy_sparse.phase_contrast.optics import Known, Optics, find_optics, given_optics
@@ -18,10 +22,11 @@ from hyperspy_sparse.phase_contrast.tilted import (
     check_scan,
     disk_of,
     groups_of_stack,
-    stack_of,
+    summed,
 )
 from hyperspy_sparse.phase_contrast.transform import METHODS, phase_of_images, workspace
 from rsciio_tpx3 import __version__
+from rsciio_tpx3.metadata.provenance import note_analysis
 from rsciio_tpx3.utils.checks import check_flag
 from rsciio_tpx3.utils.integers import is_whole
 from rsciio_tpx3.utils.units import shown
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
     from hyperspy_sparse.phase_contrast.groups import Groups
 
 
-__all__ = ["computed_images", "phase", "scan_picture", "stack_and_optics"]
+__all__ = ["ScanImages", "computed_images", "phase", "scan_picture", "stack_and_optics"]
 
 _logger = logging.getLogger(__name__)
 
@@ -138,10 +143,12 @@ def phase(
     check_memory(needed, f"phase of {shape[1]} x {shape[0]} positions in {len(groups)} groups", hint)
     images = computed_images(stack, show_progressbar)
     values, used = phase_of_images(images, groups, optics, method, int(upsampling), eps)
+    settings = _settings(method, groups, optics, int(upsampling), used)
+    stack = stack._replace(metadata=note_analysis(stack.metadata, "phase", "hyperspy_sparse", settings))
     picture = scan_picture(stack, values, int(upsampling), _TITLES[method], "Phase (rad)")
     if method == "parallax":
         picture.metadata.Signal.quantity = "Phase contrast"
-    picture.metadata.set_item("Phase", _settings(method, groups, optics, int(upsampling), used))
+    picture.metadata.set_item("Phase", settings)
     return picture
 
 
@@ -168,7 +175,7 @@ def stack_and_optics(
     aberrations: Any,
     rotation: Any,
     flip: Any,
-) -> tuple[BaseSignal, Groups, Optics]:
+) -> tuple[ScanImages, Groups, Optics]:
     """Tilted images of a signal, or those that it is; their groups; and the geometry."""
     need_signal(signal)
     groups = groups_of_stack(signal)
@@ -182,7 +189,8 @@ def stack_and_optics(
             )
         known = Known.of(signal, signal.metadata.get_item(NODE).as_dictionary())
         known.require(what)
-        return signal, groups, find_optics(known, groups.disk.radius, aberrations, rotation, flip)
+        images = ScanImages(signal.data, signal.axes_manager.signal_axes[::-1], signal.metadata.as_dictionary())
+        return images, groups, find_optics(known, groups.disk.radius, aberrations, rotation, flip)
     check_scan(signal, what)
     if signal.axes_manager.navigation_dimension > 2:
         raise ValueError(
@@ -195,34 +203,49 @@ def stack_and_optics(
     given_optics(known, aberrations, rotation, flip)
     disk = disk_of(signal, center, radius)
     groups = make_groups(disk, signal.data.shape[-2:], across)
-    return stack_of(signal, groups), groups, find_optics(known, disk.radius, aberrations, rotation, flip)
+    images = ScanImages(
+        summed(signal, groups), signal.axes_manager.navigation_axes[::-1], signal.metadata.as_dictionary()
+    )
+    return images, groups, find_optics(known, disk.radius, aberrations, rotation, flip)
 
 
-def computed_images(stack: BaseSignal, show_progressbar: bool | None = None) -> np.ndarray:
+class ScanImages(NamedTuple):
+    """Tilted images without the signal around them, which takes as long to make as all the rest of a small scan.
+
+    Attributes
+    ----------
+    data : dask.array.Array or numpy.ndarray, shape (groups, ny, nx)
+    axes : tuple of hyperspy.axes.UniformDataAxis
+        Of the scan, (y, x).
+    metadata : dict
+        Of the signal.
+    """
+
+    data: Any
+    axes: tuple
+    metadata: dict
+
+
+def computed_images(stack: ScanImages, show_progressbar: bool | None = None) -> np.ndarray:
     """The images in memory, shape (groups, ny, nx)."""
-    if not stack._lazy:
-        return np.asarray(stack.data)
-    from tqdm.dask import TqdmCallback
-
-    from hyperspy_sparse import preferences
-
+    if isinstance(stack.data, np.ndarray):
+        return stack.data
     show = preferences.show_progressbar() if show_progressbar is None else show_progressbar
-    # a copy of the signal to call its `compute` would take as long as all the rest of a small scan
+    # threads take longer to start than a single block to be read; a cluster or a choice of the user stays
+    alone = {"scheduler": "synchronous"} if stack.data.npartitions == 1 and get_scheduler() is None else {}
     with TqdmCallback() if show else nullcontext():
-        return np.asarray(stack.data.compute())
+        return np.asarray(stack.data.compute(**alone))
 
 
-def scan_picture(stack: BaseSignal, values: np.ndarray, upsampling: int, title: str, quantity: str) -> BaseSignal:
+def scan_picture(stack: ScanImages, values: np.ndarray, upsampling: int, title: str, quantity: str) -> BaseSignal:
     """A signal in memory with the scan axes of a stack as signal axes; their steps divided by `upsampling`."""
-    from hyperspy.signals import Signal2D
-
     axes = []
-    for axis in stack.axes_manager.signal_axes[::-1]:
-        kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
-        kept.update(size=axis.size * upsampling, scale=axis.scale / upsampling)
-        axes.append({**kept, "navigate": False})
+    for axis in stack.axes:
+        described = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
+        described.update(size=axis.size * upsampling, scale=axis.scale / upsampling)
+        axes.append({**described, "navigate": False})
     picture = Signal2D(values, axes=axes)
-    tree = stack.metadata.as_dictionary()
+    tree = stack.metadata
     picture.metadata.add_dictionary(
         {key: tree[key] for key in ("Acquisition_instrument", "Sample", "General") if key in tree}
     )

@@ -16,15 +16,15 @@ __all__ = [
     "accumulate",
     "aperture",
     "chi",
+    "deconvolved",
     "log_likelihood",
-    "filtered_means",
-    "lenses",
     "moments",
     "slope",
     "tilted_sums",
 ]
 
 _jit = njit(nogil=True, cache=True, error_model="numpy")
+_fast = njit(nogil=True, cache=True, error_model="numpy", fastmath=True)  # sums of single precision in any order
 _inline = njit(nogil=True, cache=True, error_model="numpy", inline="always")
 
 SSB, WEIGHTED, PARALLAX, ICOM = 0, 1, 2, 3
@@ -165,36 +165,156 @@ def accumulate(
 
 
 @_jit
-def lenses(
+def _lens(
+    i: int,
+    sign: float,
+    row: np.ndarray,
+    column: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    here: np.ndarray,
+    fraction: np.ndarray,
+    qx: np.ndarray,
+    qy: np.ndarray,
+    c: np.ndarray,
+    sharp: bool,
+    limit: float,
+    edge: float,
+    real: np.ndarray,
+    imaginary: np.ndarray,
+) -> None:
+    """An overlap of the aperture with itself, weighted by the share of the electrons, on the grid of the groups.
+
+    ``P(k-Q) P*(k)`` for sign -1 and ``P*(k+Q) P(k)`` for sign 1; `here` is the aberration phase at each k.
+    """
+    real[:] = 0
+    imaginary[:] = 0
+    for image in range(x.size):
+        ax, ay = x[image] + sign * qx[i], y[image] + sign * qy[i]
+        part = aperture(ax, ay, limit, edge) * fraction[image]
+        if part > 0.0:
+            if sharp:
+                real[row[image], column[image]] = part
+            else:
+                phase = sign * (chi(ax, ay, c) - here[image])
+                real[row[image], column[image]] = part * np.cos(phase)
+                imaginary[row[image], column[image]] = part * np.sin(phase)
+
+
+@_fast
+def _transform(
+    real: np.ndarray,
+    imaginary: np.ndarray,
+    cosine: np.ndarray,
+    sine: np.ndarray,
+    half: np.ndarray,
+    out_real: np.ndarray,
+    out_imaginary: np.ndarray,
+) -> None:
+    """Fourier transform of a small square that is padded to twice its side, as sums of rows of a table.
+
+    The padding is not multiplied, and rows of 32 numbers fit the registers: a third of the time of a transform of
+    the padded square. `cosine` and `sine`, shape (side, padded), are of ``exp(-2 pi i j k / padded)``; `half`, shape
+    (2, side, padded), is to work in.
+    """
+    half_real, half_imaginary = half[0], half[1]
+    half_real[:] = 0
+    half_imaginary[:] = 0
+    side, padded = cosine.shape
+    for row in range(side):
+        for k in range(side):
+            a, b = real[row, k], imaginary[row, k]
+            if a != 0 or b != 0:
+                for j in range(padded):
+                    half_real[row, j] += a * cosine[k, j] - b * sine[k, j]
+                    half_imaginary[row, j] += a * sine[k, j] + b * cosine[k, j]
+    out_real[:] = 0
+    out_imaginary[:] = 0
+    for i in range(padded):
+        for row in range(side):
+            a, b = cosine[row, i], sine[row, i]
+            for j in range(padded):
+                out_real[i, j] += a * half_real[row, j] - b * half_imaginary[row, j]
+                out_imaginary[i, j] += a * half_imaginary[row, j] + b * half_real[row, j]
+
+
+@_fast
+def _filtered(
+    seen_real: np.ndarray,
+    seen_imaginary: np.ndarray,
+    known_real: np.ndarray,
+    known_imaginary: np.ndarray,
+    eps: np.float32,
+) -> tuple[float, float]:
+    """Mean of ``seen * conj(known) / (|known|^2 + eps)``: Wiener's filter at lag 0."""
+    real, imaginary = np.float32(0), np.float32(0)
+    for i in range(seen_real.shape[0]):
+        for j in range(seen_real.shape[1]):
+            a, b = known_real[i, j], known_imaginary[i, j]
+            weight = np.float32(1) / (a * a + b * b + eps)
+            real += (seen_real[i, j] * a + seen_imaginary[i, j] * b) * weight
+            imaginary += (seen_imaginary[i, j] * a - seen_real[i, j] * b) * weight
+    return real / seen_real.size, imaginary / seen_real.size
+
+
+@_jit
+def deconvolved(
+    spectra: np.ndarray,
+    row: np.ndarray,
+    column: np.ndarray,
     x: np.ndarray,
     y: np.ndarray,
     fraction: np.ndarray,
-    cell: np.ndarray,
     qx: np.ndarray,
     qy: np.ndarray,
     c: np.ndarray,
     limit: float,
     edge: float,
+    cosine: np.ndarray,
+    sine: np.ndarray,
+    eps: np.float32,
     minus: np.ndarray,
     plus: np.ndarray,
 ) -> None:
-    """Both overlaps of the aperture with itself, weighted by the share of the electrons, on the grid of the groups.
+    """Wigner distribution deconvolution: the object's terms at some frequencies and at their opposites.
 
-    ``minus[i, cell] = P(k-Q) P*(k)`` and ``plus[i, cell] = P*(k+Q) P(k)``; both hold zeros before.
+    Parameters
+    ----------
+    spectra : numpy.ndarray of complex64, shape (frequencies, images)
+    row, column : numpy.ndarray of int64, shape (images,)
+        Place of each image in the square grid of groups.
+    x, y, fraction, qx, qy, c, limit, edge
+        See `accumulate`.
+    cosine, sine : numpy.ndarray of float32, shape (side, padded)
+        See `_transform`.
+    eps : float32
+    minus, plus : numpy.ndarray of complex128, shape (frequencies,)
+        ``T(Q) T*(0)`` and ``T(-Q) T*(0)``.
     """
+    side, padded = cosine.shape
+    sharp = not np.any(c)
+    here = np.empty(x.size)
+    for image in range(x.size):
+        here[image] = chi(x[image], y[image], c)
+    real, imaginary = np.empty((side, side), np.float32), np.empty((side, side), np.float32)
+    half = np.empty((2, side, padded), np.float32)
+    seen_real, seen_imaginary = np.empty((padded, padded), np.float32), np.empty((padded, padded), np.float32)
+    known_real, known_imaginary = np.empty((padded, padded), np.float32), np.empty((padded, padded), np.float32)
     for i in range(qx.size):
+        real[:] = 0
+        imaginary[:] = 0
         for image in range(x.size):
-            here = chi(x[image], y[image], c)
-            ax, ay = x[image] - qx[i], y[image] - qy[i]
-            part = aperture(ax, ay, limit, edge) * fraction[image]
-            if part > 0.0:
-                phase = here - chi(ax, ay, c)
-                minus[i, cell[image]] = complex(part * np.cos(phase), part * np.sin(phase))
-            ax, ay = x[image] + qx[i], y[image] + qy[i]
-            part = aperture(ax, ay, limit, edge) * fraction[image]
-            if part > 0.0:
-                phase = chi(ax, ay, c) - here
-                plus[i, cell[image]] = complex(part * np.cos(phase), part * np.sin(phase))
+            real[row[image], column[image]] = spectra[i, image].real
+            imaginary[row[image], column[image]] = spectra[i, image].imag
+        _transform(real, imaginary, cosine, sine, half, seen_real, seen_imaginary)
+        _lens(i, -1.0, row, column, x, y, here, fraction, qx, qy, c, sharp, limit, edge, real, imaginary)
+        _transform(real, imaginary, cosine, sine, half, known_real, known_imaginary)
+        a, b = _filtered(seen_real, seen_imaginary, known_real, known_imaginary, eps)
+        minus[i] = complex(a, b)
+        _lens(i, 1.0, row, column, x, y, here, fraction, qx, qy, c, sharp, limit, edge, real, imaginary)
+        _transform(real, imaginary, cosine, sine, half, known_real, known_imaginary)
+        a, b = _filtered(seen_real, seen_imaginary, known_real, known_imaginary, eps)
+        plus[i] = complex(a, -b)
 
 
 @_jit
@@ -230,19 +350,6 @@ def log_likelihood(
             real += gamma.real * value.real + gamma.imag * value.imag
             imaginary += gamma.real * value.imag - gamma.imag * value.real
         out[i] = (real * real + imaginary * imaginary) / (power + eps[i]) - np.log1p(power / eps[i])
-
-
-@_jit
-def filtered_means(seen: np.ndarray, known: np.ndarray, eps: float, out: np.ndarray) -> None:
-    """Mean of ``seen * conj(known) / (|known|^2 + eps)`` of each row: Wiener's filter at lag 0."""
-    for row in range(seen.shape[0]):
-        real, imaginary = 0.0, 0.0
-        for i in range(seen.shape[1]):
-            a, b = known[row, i], seen[row, i]
-            weight = 1.0 / (a.real * a.real + a.imag * a.imag + eps)
-            real += (b.real * a.real + b.imag * a.imag) * weight
-            imaginary += (b.imag * a.real - b.real * a.imag) * weight
-        out[row] = complex(real, imaginary) / seen.shape[1]
 
 
 @_jit

@@ -10,10 +10,10 @@ import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from dask.utils import format_bytes
+from hyperspy.signals import LazySignal2D
 
 from hyperspy_sparse import blocks
-from hyperspy_sparse.arguments import need_signal
-from hyperspy_sparse.axes import require_uniform
+from hyperspy_sparse.arguments import need_signal, require_uniform
 from hyperspy_sparse.deferred import read_recording
 from hyperspy_sparse.navigator import counts_of
 from hyperspy_sparse.phase_contrast import loops
@@ -25,13 +25,14 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import countable
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.event_frames import EventFrames
+from rsciio_tpx3.metadata.provenance import note_analysis
 from rsciio_tpx3.utils.units import to_plain
 
 if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
 
 
-__all__ = ["NODE", "check_memory", "check_scan", "disk_of", "groups_of_stack", "stack_of", "tilted_images"]
+__all__ = ["NODE", "check_memory", "check_scan", "disk_of", "groups_of_stack", "stack_of", "summed", "tilted_images"]
 
 NODE = "Tilted_images"
 """Where the metadata of a stack tell about its groups."""
@@ -105,10 +106,10 @@ def check_scan(signal: BaseSignal, what: str) -> None:
         raise ValueError(f"{what}: {signal} has no sparse frames; hyperspy_sparse.to_sparse(signal) makes them.")
     read_recording(signal)
     if signal.data.dtype.kind not in "biuf":
-        raise ValueError(f"{what}: values of type {signal.data.dtype} are no counts; real numbers are needed.")
+        raise ValueError(f"{what}: values of type {signal.data.dtype} are not counts: expected real numbers.")
     axes = signal.axes_manager
     if axes.navigation_dimension < 2:
-        raise ValueError(f"{what}: {signal} has {axes.navigation_dimension} scan axes; a scan (x, y) is needed.")
+        raise ValueError(f"{what}: {signal} has {axes.navigation_dimension} scan axes: expected a scan (x, y).")
     require_uniform(axes._axes, what)
 
 
@@ -134,20 +135,20 @@ def disk_of(signal: BaseSignal, center: Any = None, radius: Any = None) -> Disk:
 
 def stack_of(signal: BaseSignal, groups: Groups) -> BaseSignal:
     """The lazy signal of the tilted images of these groups."""
-    from hyperspy.signals import LazySignal2D
-
-    data = _summed(signal, groups)
+    data = summed(signal, groups)
     nav_axes = signal.axes_manager.navigation_axes[::-1]
     described = [{"name": "group", "size": len(groups), "navigate": True}]
     for axis in nav_axes:
-        kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
-        described.append({**kept, "navigate": True})
+        own = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
+        described.append({**own, "navigate": True})
     for axis in described[-2:]:
         axis["navigate"] = False
     # further scan axes come first: what is left to the user is one group of one frame
     order = (*range(1, len(nav_axes) - 1), 0, len(nav_axes) - 1, len(nav_axes))
     stack = LazySignal2D(data.transpose(order), axes=[described[i] for i in order])
-    tree = signal.metadata.as_dictionary()
+    disk = groups.disk
+    settings = {"groups": len(groups), "width": groups.width, "center": [disk.x, disk.y], "radius": disk.radius}
+    tree = note_analysis(signal.metadata.as_dictionary(), "tilted images", "hyperspy_sparse", settings)
     stack.metadata.add_dictionary(
         {key: tree[key] for key in ("Acquisition_instrument", "Sample", "General") if key in tree}
     )
@@ -192,7 +193,7 @@ def groups_of_stack(stack: BaseSignal) -> Groups | None:
     return Groups(np.empty((0, 0), np.int16), y, x, pixels, row, column, float(node["width"]), disk)
 
 
-def _summed(signal: BaseSignal, groups: Groups) -> da.Array:
+def summed(signal: BaseSignal, groups: Groups) -> da.Array:
     """Dask array of shape (groups,) + nav_shape, cut along the scan."""
     data = signal.data
     dtype = _sum_type(signal)

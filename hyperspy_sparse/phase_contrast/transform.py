@@ -53,8 +53,7 @@ METHODS = ("ssb", "obf", "ls", "wdd", "parallax", "icom")
 _BATCH = 16  # images that are transformed together, and more of small ones
 _BATCH_PIXELS = 2**20
 _FOR_THREADS = 10**6  # weights below which threads take longer to start than the work
-_WDD_BYTES = 256 * 2**20  # spectra of all groups that are held at a time
-_WDD_CELLS = 4 * 10**6  # complex numbers in each array of the deconvolution
+_WDD_BYTES = 128 * 2**20  # spectra of all groups that are held at a time
 _LEAST_EPS, _MOST_EPS = 1e-4, 10.0
 _ENOUGH = 100  # frequencies whose mean power is known to 10 %
 
@@ -133,7 +132,7 @@ def normalised_spectra(images: np.ndarray, electrons: float) -> Iterator[tuple[i
     together = max(_BATCH, _BATCH_PIXELS // n)
     for first in range(0, len(images), together):
         batch = images[first : first + together].astype(np.float32)
-        spectra = scipy.fft.rfft2(batch, workers=thread_count() if batch.size > _BATCH_PIXELS // 2 else 1)
+        spectra = scipy.fft.rfft2(batch, workers=thread_count() if batch.size > _BATCH_PIXELS else 1)
         spectra *= np.float32(1 / (n * electrons))
         yield first, spectra.reshape(len(batch), -1)
 
@@ -298,30 +297,46 @@ def _wigner(
     the object. With the overlap centred on Q/2 the term ``T(Q) T*(0)`` stands at lag 0, with the one centred on -Q/2
     the conjugate of ``T(-Q) T*(0)``; so one half plane of frequencies gives the whole spectrum.
     """
-    side = _grid_side(groups)
-    cell = ((groups.row % side) * side + groups.column % side).astype(np.int64)
     ny, nx = frequencies.shape
     wave = np.zeros((ny, nx), np.complex128)
-    at_zero = np.zeros((1, side * side), np.complex64)
-    at_zero[0, cell] = view.fraction
-    wave[0, 0] = _deconvolved(at_zero, at_zero, side, eps)[0]
+    grid = _Grid.of(groups)
+    wave[0, 0] = grid.at_zero(view.fraction, eps)
     wide = nx // 2 + 1
     rows, columns = frequencies.place // wide, frequencies.place % wide
     held = max(_WDD_BYTES // (8 * len(groups)), 1)
     for first in range(0, len(frequencies), held):
         part = slice(first, min(first + held, len(frequencies)))
         spectra = gathered_spectra(images, electrons, frequencies, part)
-        plus, minus = _object_terms(spectra, cell, side, view, frequencies, part, eps)
-        wave[rows[part], columns[part]] = plus
+        minus, plus = _object_terms(spectra, grid, view, frequencies, part, eps)
+        wave[rows[part], columns[part]] = minus
         # on the lines that are their own mirror image both say the same
-        wave[-rows[part] % ny, -columns[part] % nx] = minus
+        wave[-rows[part] % ny, -columns[part] % nx] = plus
     return np.angle(scipy.fft.ifft2(wave, workers=thread_count()))
 
 
-def _grid_side(groups: Groups) -> int:
-    """Cells of the grid of the deconvolution: twice the disk, so that nothing wraps around."""
-    reach = int(max(np.abs(groups.row).max(), np.abs(groups.column).max())) + 1
-    return scipy.fft.next_fast_len(4 * reach)
+@dataclass(frozen=True)
+class _Grid:
+    """The square of groups, and the table that takes it to Fourier space on twice its side: nothing wraps around."""
+
+    row: np.ndarray
+    column: np.ndarray
+    cosine: np.ndarray
+    sine: np.ndarray
+
+    @classmethod
+    def of(cls, groups: Groups) -> _Grid:
+        reach = int(max(np.abs(groups.row).max(), np.abs(groups.column).max())) + 1
+        angle = -2 * np.pi * np.outer(np.arange(2 * reach), np.arange(4 * reach)) / (4 * reach)
+        table = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+        return cls(groups.row + reach, groups.column + reach, *table)
+
+    def at_zero(self, fraction: np.ndarray, eps: float) -> float:
+        """The mean of the object: what is seen there is the aperture itself."""
+        side, padded = self.cosine.shape
+        cells = np.zeros((padded, padded))
+        cells[self.row, self.column] = fraction
+        power = np.abs(np.fft.fft2(cells)) ** 2
+        return float((power / (power + eps)).mean())
 
 
 def gathered_spectra(images: np.ndarray, electrons: float, frequencies: Frequencies, part: slice) -> np.ndarray:
@@ -335,35 +350,22 @@ def gathered_spectra(images: np.ndarray, electrons: float, frequencies: Frequenc
 
 
 def _object_terms(
-    spectra: np.ndarray, cell: np.ndarray, side: int, view: _View, frequencies: Frequencies, part: slice, eps: float
+    spectra: np.ndarray, grid: _Grid, view: _View, frequencies: Frequencies, part: slice, eps: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """``T(Q) T*(0)`` and ``T(-Q) T*(0)`` at some frequencies."""
     qx, qy = frequencies.x[part], frequencies.y[part]
-    step = max(_WDD_CELLS // (side * side) // thread_count(), 1)
-    spans = [slice(i, min(i + step, len(qx))) for i in range(0, len(qx), step)]
+    minus, plus = np.empty((2, len(qx)), np.complex128)
+    cuts = np.linspace(0, len(qx), 8 * thread_count() + 1).astype(int)
 
-    def work(span: slice) -> tuple[np.ndarray, np.ndarray]:
-        n = span.stop - span.start
-        minus, plus, measured = np.zeros((3, n, side * side), np.complex64)
-        loops.lenses(
-            view.x, view.y, view.fraction, cell, qx[span], qy[span], view.c, view.limit, view.edge, minus, plus
-        )
-        measured[:, cell] = spectra[span]
-        return _deconvolved(measured, minus, side, eps), np.conj(_deconvolved(measured, plus, side, eps))
+    def work(span: slice) -> None:
+        loops.deconvolved(
+            spectra[span], grid.row, grid.column, view.x, view.y, view.fraction, qx[span], qy[span], view.c, view.limit,
+            view.edge, grid.cosine, grid.sine, np.float32(eps), minus[span], plus[span],
+        )  # fmt: skip
 
-    found = list(spread(work, spans, thread_count()))
-    return np.concatenate([one for one, _ in found]), np.concatenate([other for _, other in found])
-
-
-def _deconvolved(measured: np.ndarray, overlap: np.ndarray, side: int, eps: float) -> np.ndarray:
-    """Lag 0 of the deconvolution of what was measured by the overlap, both on the grid of k; Wiener's filter."""
-    shape = (len(measured), side, side)
-    # the overlap is 1 at most: its transform is that of a weighted mean
-    seen = scipy.fft.fft2(measured.reshape(shape), overwrite_x=False).reshape(len(measured), -1)
-    known = scipy.fft.fft2(overlap.reshape(shape), overwrite_x=False).reshape(len(measured), -1)
-    out = np.empty(len(measured), np.complex128)
-    loops.filtered_means(seen, known, eps, out)
-    return out
+    for _ in spread(work, [slice(i, j) for i, j in zip(cuts[:-1], cuts[1:])], thread_count()):
+        pass
+    return minus, plus
 
 
 def workspace(n_groups: int, scan_shape: tuple[int, int], itemsize: int, upsampling: int, method: str) -> int:
@@ -373,5 +375,5 @@ def workspace(n_groups: int, scan_shape: tuple[int, int], itemsize: int, upsampl
     images = n_groups * n * itemsize
     batch = max(_BATCH * n, _BATCH_PIXELS) * 12  # single precision, and half a plane of complex64
     plane = fine * 60  # frequencies, sums, and the picture
-    gathered = min(_WDD_BYTES, n_groups * fine * 4) * 2 + 6 * 8 * _WDD_CELLS if method == "wdd" else 0
+    gathered = min(_WDD_BYTES, n_groups * fine * 4) if method == "wdd" else 0
     return images + batch + plane + gathered

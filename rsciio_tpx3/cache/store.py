@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from dask.base import tokenize
+from platformdirs import user_cache_path
 
 import rsciio_tpx3.cache
 from rsciio_tpx3.events.tally import Tally
@@ -72,8 +74,6 @@ def cache_folder() -> Path:
     given = os.environ.get("RSCIIO_TPX3_CACHE")
     if given:
         return Path(given) / _FOLDER
-    from platformdirs import user_cache_path
-
     # without HOME and account, newer platformdirs raise, and older ones name a folder "~" in the working folder
     with contextlib.suppress(RuntimeError):
         usual = user_cache_path(_FOLDER, appauthor=False)
@@ -294,8 +294,6 @@ def recalled(
     own = getattr(source, "cache", None)
     if own is None:
         return make()
-    from dask.base import tokenize
-
     kind = f"{name}-{tokenize(source, about)[:16]}"
     found = own.load(kind, check, most_bytes)
     if found is None:

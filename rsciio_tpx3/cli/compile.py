@@ -7,6 +7,8 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
+from rsciio_tpx3 import file_reader, raw_csr, simulate
+from rsciio_tpx3.utils.compiling import announce
 from rsciio_tpx3.utils.extensions import extension
 
 if TYPE_CHECKING:
@@ -43,9 +45,6 @@ def compile_usual() -> int:
     int
         Functions that were compiled; 0 where all had been.
     """
-    from rsciio_tpx3 import file_reader, raw_csr, simulate
-    from rsciio_tpx3.utils.compiling import announce
-
     before = announce().compiled
     with tempfile.TemporaryDirectory(prefix="rsciio_tpx3-compile-") as folder:
         path = os.path.join(folder, "scan.tpx3")

@@ -1,23 +1,19 @@
 """The command line: ``rsciio-tpx3 info``, ``metadata``, ``demo``, ``convert``, ``check``, ``record`` and others."""
 
 import argparse
+import importlib
 import logging
 import sys
+from collections.abc import Sequence
 
 import rsciio_tpx3
-from rsciio_tpx3.cli.check import add_check_parser
-from rsciio_tpx3.cli.compile import add_compile_parser
-from rsciio_tpx3.cli.convert import add_convert_parser
-from rsciio_tpx3.cli.demo import add_demo_parser
-from rsciio_tpx3.cli.info import add_info_parser
-from rsciio_tpx3.cli.metadata import add_metadata_parser
 from rsciio_tpx3.cli.options import EXPECTED, one_line
-from rsciio_tpx3.cli.record import add_record_parser
-from rsciio_tpx3.cli.replay import add_replay_parser
-from rsciio_tpx3.cli.watch import add_watch_parser
 from rsciio_tpx3.utils.logs import set_log_level
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = ("info", "demo", "metadata", "convert", "check", "compile", "record", "watch", "replay")
+"""In the order in which help lists them; each is a module of this package with a function ``add_<command>_parser``."""
 
 _logger = logging.getLogger(__name__)
 
@@ -28,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     # HyperSpy logs a traceback of what a reader refuses, and asks for reports to others; here it is said on a line
     logging.getLogger("hyperspy.io").setLevel(logging.CRITICAL)
-    arguments = _parser().parse_args(argv)
+    arguments = _parser(_wanted(sys.argv[1:] if argv is None else argv)).parse_args(argv)
     if arguments.verbose:
         set_log_level("INFO" if arguments.verbose == 1 else "DEBUG")
     try:
@@ -52,7 +48,13 @@ def main(argv: list[str] | None = None) -> int:
         return 3
 
 
-def _parser() -> argparse.ArgumentParser:
+def _wanted(argv: Sequence[str]) -> Sequence[str]:
+    """Commands whose modules must be loaded: the one that is called, or all, which help and messages list."""
+    first = next((word for word in argv if not word.startswith("-")), None)
+    return [first] if first in COMMANDS else COMMANDS
+
+
+def _parser(wanted: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rsciio-tpx3", description="Timepix3 event recordings as sparse 4D STEM data."
     )
@@ -61,15 +63,9 @@ def _parser() -> argparse.ArgumentParser:
         "-v", "--verbose", action="count", default=0, help="say what was decided (-v), or every detail (-vv)"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_info_parser(commands)
-    add_demo_parser(commands)
-    add_metadata_parser(commands)
-    add_convert_parser(commands)
-    add_check_parser(commands)
-    add_compile_parser(commands)
-    add_record_parser(commands)
-    add_watch_parser(commands)
-    add_replay_parser(commands)
+    for command in wanted:
+        module = importlib.import_module(f"rsciio_tpx3.cli.{command}")
+        getattr(module, f"add_{command}_parser")(commands)
     return parser
 
 

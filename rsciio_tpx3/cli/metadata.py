@@ -8,6 +8,7 @@ from typing import Any
 
 from rsciio_tpx3.cli.options import add_files, add_option, parsed_value
 from rsciio_tpx3.metadata.record import plain
+from rsciio_tpx3.metadata.sources.signal_file import find_reader
 from rsciio_tpx3.metadata.template import sidecar_text, table_lines, template_text
 from rsciio_tpx3.metadata.user_input import read_tree
 from rsciio_tpx3.utils.paths import need_file
@@ -63,8 +64,6 @@ def _quantity(text: str) -> tuple[str, Any]:
 
 
 def _read(arguments: argparse.Namespace) -> dict:
-    from rsciio_tpx3.metadata.sources.signal_file import find_reader
-
     options = dict(arguments.option)
     if arguments.user_input:
         named = options.get("metadata") or []

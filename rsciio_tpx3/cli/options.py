@@ -108,7 +108,7 @@ def add_files(parser: argparse.ArgumentParser, least: int, text: str) -> None:
         if options:
             parser.error(f"unrecognized arguments: {' '.join(options)}")
         if len(found.files) < least:
-            parser.error(f"at least {least} FILE{'s are' if least > 1 else ' is'} needed, {len(found.files)} given")
+            parser.error(f"expected at least {least} FILE{'s' if least > 1 else ''}, got {len(found.files)}")
         return found, []
 
     parser.parse_known_args = parse

@@ -15,7 +15,9 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy  # its parts are loaded when they are used first: they cost more than most recordings do
 
+from rsciio_tpx3.corrections.pixel_config import read_pixel_config
 from rsciio_tpx3.corrections.tables import errors_of_files, is_path, read_numbers
 from rsciio_tpx3.events.grid import pixel_addresses, pixel_grid
 from rsciio_tpx3.utils.compiled import njit
@@ -75,34 +77,32 @@ def _add(pixel: np.ndarray, counts: np.ndarray) -> None:
 def find_bad_pixels(counts: np.ndarray, layout: Layout, probability: float = 1e-3, contrast: float = 3.0) -> BadPixels:
     """Hot and dead pixels of a picture of counts.
 
-    Parameters
-    ----------
-    counts : numpy.ndarray of int, shape (height, width)
-        As from `count_pixels`.
-    layout : rsciio_tpx3.events.geometry.Layout
-    probability : float
-        Of a wrong finding among all pixels, if neighbours differ by no more than `contrast`.
-    contrast : float
-        Ratio of neighbouring intensities that real patterns may have.
+        Parameters
+        ----------
+        counts : numpy.ndarray of int, shape (height, width)
+            As from `count_pixels`.
+        layout : rsciio_tpx3.events.geometry.Layout
+        probability : float
+            Of a wrong finding among all pixels, if neighbours differ by no more than `contrast`.
+        contrast : float
+            Ratio of neighbouring intensities that real patterns may have.
 
-    Returns
-    -------
-    BadPixels
+        Returns
+        -------
+        BadPixels
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rsciio_tpx3.corrections.bad_pixels import find_bad_pixels
-    >>> from rsciio_tpx3.events.geometry import make_layout
-    >>> counts = np.full((256, 256), 100)
-    >>> counts[3, 5], counts[200, 9] = 900, 0
-    >>> found = find_bad_pixels(counts, make_layout("single"))
-    >>> np.argwhere(found.hot).tolist(), np.argwhere(found.dead).tolist()
-    ([[3, 5]], [[200, 9]])
+        Examples
+        --------
+        >>> import numpy as np
+    import scipy  # its parts are loaded when they are used first: they cost more than most recordings do
+        >>> from rsciio_tpx3.corrections.bad_pixels import find_bad_pixels
+        >>> from rsciio_tpx3.events.geometry import make_layout
+        >>> counts = np.full((256, 256), 100)
+        >>> counts[3, 5], counts[200, 9] = 900, 0
+        >>> found = find_bad_pixels(counts, make_layout("single"))
+        >>> np.argwhere(found.hot).tolist(), np.argwhere(found.dead).tolist()
+        ([[3, 5]], [[200, 9]])
     """
-    from scipy.ndimage import rank_filter
-    from scipy.stats import poisson
-
     check_limits(probability, contrast)
     grid = pixel_grid(layout)
     exists = pixel_addresses(layout)[0] >= 0
@@ -111,13 +111,13 @@ def find_bad_pixels(counts: np.ndarray, layout: Layout, probability: float = 1e-
     image = image.reshape(-1, grid.stride)[1:-1, 1:-1]
     near, far = np.ones((3, 3), bool), np.ones((5, 5), bool)
     near[1, 1] = far[2, 2] = False
-    median = rank_filter(image, 12, footprint=far, mode="mirror")
-    hot_reference = np.maximum(median, rank_filter(image, -3, footprint=near, mode="mirror"))
-    dead_reference = np.minimum(median, rank_filter(image, 2, footprint=near, mode="mirror"))
+    median = scipy.ndimage.rank_filter(image, 12, footprint=far, mode="mirror")
+    hot_reference = np.maximum(median, scipy.ndimage.rank_filter(image, -3, footprint=near, mode="mirror"))
+    dead_reference = np.minimum(median, scipy.ndimage.rank_filter(image, 2, footprint=near, mode="mirror"))
     limit = probability / int(exists.sum())
     # at least one hit is expected everywhere: noise gives a few hits where no beam falls
-    hot = poisson.sf(image - 1, np.maximum(contrast * hot_reference, 1)) < limit
-    dead = poisson.cdf(image, dead_reference / contrast) < limit
+    hot = scipy.stats.poisson.sf(image - 1, np.maximum(contrast * hot_reference, 1)) < limit
+    dead = scipy.stats.poisson.cdf(image, dead_reference / contrast) < limit
     hot, dead = (_on_detector(found, grid, exists, counts.shape) for found in (hot, dead))
     return BadPixels(hot, dead, counts)
 
@@ -151,14 +151,12 @@ def read_mask(user_input: Any, layout: Layout) -> np.ndarray:
         If it has another shape than the detector, or is not a mask; of a file it is Tpx3FormatError.
     """
     if is_path(user_input) and has_ending(user_input, ".bpc"):
-        from rsciio_tpx3.corrections.pixel_config import read_pixel_config
-
         return read_pixel_config(user_input, layout)
     mask = mask_array(user_input)
     if mask.shape != tuple(layout.sig_shape):
         raise ValueError(
-            f"corrections: mask has shape {mask.shape}; the detector's (y, x) = {tuple(layout.sig_shape)} is expected, "
-            "True where a pixel is excluded."
+            f"corrections: mask has shape {mask.shape}; expected the detector's (y, x) = "
+            f"{tuple(layout.sig_shape)}, True where a pixel is excluded."
         )
     return mask
 

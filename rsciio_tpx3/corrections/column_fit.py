@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
@@ -197,8 +199,6 @@ def _nodes(pixel: np.ndarray, layout: Layout) -> np.ndarray:
 
 def _sets(first: np.ndarray, second: np.ndarray, n_nodes: int) -> np.ndarray:
     """Number of the set of each column, -1 for columns that too few pairs link with others."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
 
     def joined(a: np.ndarray, b: np.ndarray, n: int, fewest: int) -> tuple[int, np.ndarray]:
         counts = coo_array((np.ones(len(a)), (np.minimum(a, b), np.maximum(a, b))), shape=(n, n)).tocsr()

@@ -15,6 +15,7 @@ from rsciio_tpx3.corrections.tables import errors_of_files, read_numbers
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.utils.clock import PIXEL_TICKS
+from rsciio_tpx3.utils.units import to_ticks
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.geometry import Layout
@@ -90,8 +91,6 @@ def _rule(name: str, chip: np.ndarray, column: np.ndarray) -> np.ndarray:
 
 @errors_of_files
 def _from_array(values: Any, unit: str, layout: Layout, chip: np.ndarray, column: np.ndarray) -> np.ndarray:
-    from rsciio_tpx3.utils.units import to_ticks
-
     values = read_numbers(values, "columns")
     if not np.isfinite(values).all():
         n = np.count_nonzero(~np.isfinite(values))

@@ -134,7 +134,7 @@ def need_matrices(user_input: dict) -> None:
     """Refuse a dictionary without all of `MATRICES`."""
     missing = [letter for letter in MATRICES if letter not in user_input]
     if missing:
-        raise ValueError(f"corrections: energy lacks {', '.join(missing)}; matrices a, b, c and t are needed.")
+        raise ValueError(f"corrections: energy lacks {', '.join(missing)}: expected the matrices a, b, c and t.")
 
 
 def matrix_files(folder: str | os.PathLike) -> dict:
@@ -147,7 +147,7 @@ def _matrix_file(folder: str | os.PathLike, letter: str) -> str:
     names = [name for name in sorted(os.listdir(folder)) if os.path.splitext(name)[0].lower() == stem]
     if not names:
         raise FileNotFoundError(
-            f"corrections: energy: no file {stem}.txt in {str(folder)!r}; caliba, calibb, calibc and calibt are needed."
+            f"corrections: energy: no file {stem}.txt in {str(folder)!r}: expected caliba, calibb, calibc and calibt."
         )
     return os.path.join(folder, names[0])
 

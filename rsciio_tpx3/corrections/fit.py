@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsciio_tpx3.cache.store import recalled, require
+from rsciio_tpx3.corrections.bad_pixels import count_pixels, find_bad_pixels, read_mask
+from rsciio_tpx3.corrections.cluster_pairs import cluster_pairs
+from rsciio_tpx3.corrections.column_fit import find_columns, found_delays
+from rsciio_tpx3.corrections.columns import column_delays, is_array_with_unit
+from rsciio_tpx3.corrections.energy import read_calibration
 from rsciio_tpx3.corrections.options import report_of_correction
 from rsciio_tpx3.corrections.steps import (
     CorrectedSource,
@@ -19,7 +24,7 @@ from rsciio_tpx3.corrections.steps import (
     WidePixelStep,
 )
 from rsciio_tpx3.corrections.tables import is_path
-from rsciio_tpx3.corrections.time_walk import MAX_TOT
+from rsciio_tpx3.corrections.time_walk import MAX_TOT, fit_time_walk, walk_table
 from rsciio_tpx3.events.grid import collecting_pixels
 from rsciio_tpx3.utils.paths import has_ending
 
@@ -80,8 +85,6 @@ def _recalled(source: EventSource, name: str, find: Callable, about: Any = None)
 
 
 def _mask(user_input: Any, source: EventSource) -> MaskStep:
-    from rsciio_tpx3.corrections.bad_pixels import count_pixels, find_bad_pixels, read_mask
-
     if not (isinstance(user_input, (bool, dict)) or (isinstance(user_input, str) and user_input == "find")):
         if is_path(user_input) and has_ending(user_input, ".bpc") and source.describe().get("format") == "advacam":
             raise ValueError(
@@ -107,16 +110,12 @@ def _mask(user_input: Any, source: EventSource) -> MaskStep:
 
 def _columns(user_input: Any, source: EventSource) -> PixelDelayStep:
     if isinstance(user_input, str) and user_input == "find":
-        from rsciio_tpx3.corrections.cluster_pairs import cluster_pairs
-        from rsciio_tpx3.corrections.column_fit import find_columns, found_delays
 
         def find() -> tuple[np.ndarray, dict]:
             found = find_columns(cluster_pairs(source, _HITS_FOR_COLUMNS), source.layout)
             return found_delays(found, source.layout)
 
         return PixelDelayStep(*_recalled(source, "columns", find))
-    from rsciio_tpx3.corrections.columns import column_delays, is_array_with_unit
-
     ticks, found = column_delays(user_input, source.layout)
     if is_array_with_unit(user_input):
         delays, unit = report_of_correction("columns", user_input)
@@ -125,9 +124,6 @@ def _columns(user_input: Any, source: EventSource) -> PixelDelayStep:
 
 
 def _time_walk(user_input: Any, source: EventSource) -> TimeWalkStep:
-    from rsciio_tpx3.corrections.cluster_pairs import cluster_pairs
-    from rsciio_tpx3.corrections.time_walk import fit_time_walk, walk_table
-
     if user_input is True:
         return TimeWalkStep(*_recalled(source, "time-walk", lambda: fit_time_walk(cluster_pairs(source))))
     ticks, found = walk_table(user_input)
@@ -135,8 +131,6 @@ def _time_walk(user_input: Any, source: EventSource) -> TimeWalkStep:
 
 
 def _energy(user_input: Any, source: EventSource) -> EnergyStep:
-    from rsciio_tpx3.corrections.energy import read_calibration
-
     calibration, found = read_calibration(user_input, source.layout)
     return EnergyStep(calibration, {**found, **_report_of_input("energy", user_input)})
 

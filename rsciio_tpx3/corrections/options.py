@@ -4,16 +4,24 @@ Shapes that depend on the detector are compared where it is known (`rsciio_tpx3.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rsciio_tpx3.corrections.bad_pixels import check_limits, mask_array
+from rsciio_tpx3.corrections.columns import COLUMN_RULES, check_rules, is_array_with_unit
+from rsciio_tpx3.corrections.energy import MATRICES, calibration_of_rows, matrix_files, need_matrices
+from rsciio_tpx3.corrections.pixet_xml import read_pixet_xml
 from rsciio_tpx3.corrections.tables import is_path, need_file
+from rsciio_tpx3.corrections.time_walk import walk_table
+from rsciio_tpx3.exceptions import UnitError
 from rsciio_tpx3.utils.fingerprints import fingerprint
 from rsciio_tpx3.utils.paths import has_ending
+from rsciio_tpx3.utils.units import to_ticks
 
-__all__ = ["CORRECTIONS", "WIDE_PIXELS", "report_of_correction", "check_corrections"]
+__all__ = ["CORRECTIONS", "WIDE_PIXELS", "report_of_correction", "check_corrections", "with_paths"]
 
 WIDE_PIXELS = ("leave", "delete", "spread")
 _TAKE_FILES = ("mask", "time_walk", "energy")
@@ -66,25 +74,28 @@ def report_of_correction(name: str, user_input: Any) -> Any:
     Files have their checksums; of a folder of matrices it is a list of ``files``, each with its name.
     """
     if name == "energy" and is_path(user_input) and os.path.isdir(user_input):
-        from rsciio_tpx3.corrections.energy import matrix_files
-
         files = [fingerprint(Path(path)) for path in matrix_files(user_input).values()]
         return {"file": os.path.basename(os.path.normpath(user_input)), "files": files}
-    if name in _TAKE_FILES:
-        user_input = _with_paths(user_input, name)
-    return fingerprint(user_input)
+    return fingerprint(_with_paths(user_input, name, Path))
 
 
-def _with_paths(user_input: Any, name: str) -> Any:
-    """The same where text that names a file is a path."""
+def with_paths(corrections: Any, change: Callable[[Any], Any]) -> Any:
+    """The same corrections with another path for each file or folder that they name."""
+    if not isinstance(corrections, dict):
+        return corrections
+    return {name: _with_paths(user_input, name, change) for name, user_input in corrections.items()}
+
+
+def _with_paths(user_input: Any, name: str, change: Callable[[Any], Any]) -> Any:
+    """The same where text that names a file is what `change` makes of it."""
+    if name not in _TAKE_FILES:
+        return user_input
     if isinstance(user_input, dict):
-        return {key: _with_paths(value, name) for key, value in user_input.items()}
-    return Path(user_input) if is_path(user_input) and (name, user_input) != ("mask", "find") else user_input
+        return {key: _with_paths(value, name, change) for key, value in user_input.items()}
+    return change(user_input) if is_path(user_input) and (name, user_input) != ("mask", "find") else user_input
 
 
 def _check_mask(user_input: Any) -> None:
-    from rsciio_tpx3.corrections.bad_pixels import check_limits, mask_array
-
     if user_input is True or (isinstance(user_input, str) and user_input == "find"):
         return
     if isinstance(user_input, dict):
@@ -107,10 +118,6 @@ def _check_mask(user_input: Any) -> None:
 
 
 def _check_columns(user_input: Any) -> None:
-    from rsciio_tpx3.corrections.columns import COLUMN_RULES, check_rules, is_array_with_unit
-    from rsciio_tpx3.exceptions import UnitError
-    from rsciio_tpx3.utils.units import to_ticks
-
     if isinstance(user_input, str):
         if user_input != "find":
             check_rules([user_input])
@@ -134,8 +141,6 @@ def _check_columns(user_input: Any) -> None:
 
 
 def _check_time_walk(user_input: Any) -> None:
-    from rsciio_tpx3.corrections.time_walk import walk_table
-
     if user_input is True:
         return
     if is_path(user_input):
@@ -147,9 +152,6 @@ def _check_time_walk(user_input: Any) -> None:
 
 
 def _check_energy(user_input: Any) -> None:
-    from rsciio_tpx3.corrections.energy import MATRICES, calibration_of_rows, matrix_files, need_matrices
-    from rsciio_tpx3.corrections.pixet_xml import read_pixet_xml
-
     ways = (
         "Give a folder with caliba, calibb, calibc and calibt, the .xml of a chip, a dictionary of a, b, c, t, or rows "
         "of ToT and keV"

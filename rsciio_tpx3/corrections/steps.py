@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.events.source import EventSource, Hits
 from rsciio_tpx3.events.tally import Tally
 from rsciio_tpx3.utils.compiled import njit
-from rsciio_tpx3.utils.packed import Packed
+from rsciio_tpx3.utils.packing import Packed
 
 if TYPE_CHECKING:
     from rsciio_tpx3.corrections.energy import PixelCalibration, TableCalibration
@@ -132,8 +133,6 @@ class CorrectedSource(EventSource):
         return sum(self._tallies.values(), Tally())
 
     def __dask_tokenize__(self) -> tuple:
-        from dask.base import normalize_token
-
         return "rsciio_tpx3.CorrectedSource", normalize_token([self.source, self.steps])
 
     def summary(self) -> dict:

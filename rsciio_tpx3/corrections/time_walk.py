@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy  # its parts are loaded when they are used first: they cost more than most recordings do
 
 from rsciio_tpx3.corrections.tables import errors_of_files, tot_rows
 from rsciio_tpx3.exceptions import ConflictError
@@ -47,8 +48,6 @@ def fit_time_walk(pairs: ClusterPairs) -> tuple[np.ndarray, dict]:
     ConflictError
         If there are too few clusters of several hits.
     """
-    from scipy.optimize import least_squares  # costs more to import than most recordings to read
-
     delay, tot, tot_largest = pairs.delay, pairs.tot, pairs.tot_largest
     if len(delay) < _FEWEST_PAIRS:
         raise ConflictError(
@@ -57,7 +56,7 @@ def fit_time_walk(pairs: ClusterPairs) -> tuple[np.ndarray, dict]:
         )
     some = slice(None, None, -(-len(delay) // _MOST_PAIRS))
     measured, low, high = delay[some] * _NS, tot[some], tot_largest[some]
-    fit = least_squares(
+    fit = scipy.optimize.least_squares(
         lambda p: p[0] / (low + p[1]) - p[0] / (high + p[1]) - measured,
         x0=(50.0, 2.0),
         bounds=((0, -0.5), (1e6, 1e3)),

@@ -12,15 +12,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 from numpy.typing import ArrayLike, DTypeLike
+from scipy.sparse import csr_array
 from sparse import COO, GCXS, SparseArray
 
 from rsciio_tpx3.csr import kernels, memory_limit
 from rsciio_tpx3.csr.dtypes import index_arrays, is_stored, native, native_type, unmasked, values_of_frames
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 __all__ = ["BaseFrames", "dense_all", "drop_zeros"]
@@ -80,8 +80,6 @@ class BaseFrames(GCXS):
         return new
 
     def __dask_tokenize__(self) -> tuple:
-        from dask.base import normalize_token
-
         parts = (self.data, self.indices, self.indptr, self.shape)
         return ("rsciio_tpx3.CSRFrames", *(normalize_token(part) for part in parts))
 
@@ -317,8 +315,6 @@ class BaseFrames(GCXS):
         -------
         scipy.sparse.csr_array, shape (n_frames, height * width)
         """
-        from scipy.sparse import csr_array
-
         # scipy wants one type for both index arrays; the small one is converted where it fits.
         indptr = self.indptr
         if self.data.size <= np.iinfo(self.indices.dtype).max:

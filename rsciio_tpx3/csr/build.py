@@ -8,7 +8,8 @@ into their rows is a friendly counting sort. Then a few rows at a time, as much 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from rsciio_tpx3.utils.compiled import njit, njit_inner
+from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.sorting import radix_pass
 
 __all__ = ["csr_from_hits", "csr_from_keys", "key_type", "pixel_bits", "rows_from_keys"]
 
@@ -43,25 +44,6 @@ def _into_rows(keys: np.ndarray, n_bits: int, row_bits: int, place: np.ndarray, 
         at = place[key >> bits]
         place[key >> bits] = at + one
         out[at] = key & mask
-
-
-@njit_inner(nogil=True, cache=True)
-def _radix_pass(keys: np.ndarray, shift: int, count: np.ndarray, out: np.ndarray) -> None:
-    """Sort by the digit above `shift`, keeping the order of equal digits."""
-    low, mask, one = np.uint32(shift), np.uint32(len(count) - 1), np.uint32(1)
-    count[:] = 0
-    for i in range(len(keys)):
-        count[(keys[i] >> low) & mask] += one
-    total = np.uint32(0)
-    for d in range(len(count)):
-        n = count[d]
-        count[d] = total
-        total += n
-    for i in range(len(keys)):
-        d = (keys[i] >> low) & mask
-        at = count[d]
-        count[d] = at + one
-        out[at] = keys[i]
 
 
 @njit(nogil=True, cache=True)
@@ -102,7 +84,7 @@ def _sorted_rows(
         begin = end
         if len(now) > 1:
             for p in range(n_passes):
-                _radix_pass(now, p * digit, count, then)
+                radix_pass(now, p * digit, count, then)
                 now, then = then, now
         before = ~now[0] if len(now) else np.uint32(0)
         c = np.uint32(0)

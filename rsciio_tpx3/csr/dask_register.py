@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+import dask.array  # noqa: F401  (fills its own tables first)
 import numpy as np
+from dask.array.backends import percentile_lookup
+from dask.array.dispatch import (
+    concatenate_lookup,
+    divide_lookup,
+    einsum_lookup,
+    empty_lookup,
+    nannumel_lookup,
+    numel_lookup,
+    take_lookup,
+    tensordot_lookup,
+    to_numpy_dispatch,
+)
+from dask.sizeof import sizeof
 
 from rsciio_tpx3.csr.base import dense_all
 from rsciio_tpx3.utils.dask_private import numel_of_array
@@ -18,21 +32,6 @@ __all__ = ["register_with_dask"]
 
 def register_with_dask(kind: type[CSRFrames]) -> None:
     """Enter `kind` into dask's tables; called when the class is made, in every process."""
-    import dask.array  # noqa: F401  (fills its own tables first)
-    from dask.array.backends import percentile_lookup
-    from dask.array.dispatch import (
-        concatenate_lookup,
-        divide_lookup,
-        einsum_lookup,
-        empty_lookup,
-        nannumel_lookup,
-        numel_lookup,
-        take_lookup,
-        tensordot_lookup,
-        to_numpy_dispatch,
-    )
-    from dask.sizeof import sizeof
-
     sizeof.register(kind, lambda frames: frames.nbytes + 400)
     concatenate_lookup.register(kind, _concatenate)
     tensordot_lookup.register(kind, _densely(np.tensordot))

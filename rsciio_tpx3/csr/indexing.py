@@ -18,6 +18,7 @@ from rsciio_tpx3.csr.dtypes import carried
 
 if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.utils.integers import is_integer
 
 __all__ = ["crop", "getitem", "take_rows"]
 
@@ -42,15 +43,15 @@ def getitem(frames: CSRFrames, key: Any) -> Any:
         requested_by_dask = frames.size == 0 and key[0] is Ellipsis and all(k is None for k in key[1:])
         return frames.from_dense(dense) if requested_by_dask else dense
     nav_key, sig_key = parts
-    if len(nav_key) == frames.n_nav and all(_is_integer(k) for k in nav_key):
+    if len(nav_key) == frames.n_nav and all(is_integer(k) for k in nav_key):
         return _one_frame(frames, nav_key)[sig_key]
     rows = _rows_of(frames.nav_shape, nav_key)
     frames_left = crop(frames, rows, sig_key)
     cropped = frames_left if frames_left.n_nav else frames_left.frame(0)
-    if not any(_is_integer(k) for k in sig_key):
+    if not any(is_integer(k) for k in sig_key):
         return cropped
     # An integer drops its detector axis: what is left of it after the crop is one line or pixel.
-    drop = (Ellipsis, *(0 if _is_integer(k) else slice(None) for k in sig_key))
+    drop = (Ellipsis, *(0 if is_integer(k) else slice(None) for k in sig_key))
     return np.asarray(cropped)[drop]
 
 
@@ -132,11 +133,11 @@ def _split(key: tuple, n_nav: int) -> tuple[tuple, tuple] | None:
             break
         nav.append(k)
         seen += k is not None
-    if len(sig) != 2 or not all(_is_integer(k) or isinstance(k, slice) for k in sig):
+    if len(sig) != 2 or not all(is_integer(k) or isinstance(k, slice) for k in sig):
         return None
     fancy = any(_is_fancy(k) for k in nav)
     # Next to an array an integer is an array too, and NumPy moves the axes of both to the front.
-    if fancy and any(_is_integer(k) for k in sig):
+    if fancy and any(is_integer(k) for k in sig):
         return None
     return tuple(nav), sig
 
@@ -153,7 +154,7 @@ def _rows_of(nav_shape: tuple[int, ...], nav_key: tuple) -> np.ndarray:
             continue
         stride = math.prod(nav_shape[axis + 1 :])
         picked = _picked(k, nav_shape[axis])
-        rows = rows + picked * stride if _is_integer(k) else np.add.outer(rows, picked * stride)
+        rows = rows + picked * stride if is_integer(k) else np.add.outer(rows, picked * stride)
         axis += 1
     for i in range(axis, len(nav_shape)):
         rows = np.add.outer(rows, np.arange(nav_shape[i]) * math.prod(nav_shape[i + 1 :]))
@@ -176,12 +177,8 @@ def _one_frame(frames: CSRFrames, nav_key: tuple) -> np.ndarray:
     return frames.frame(row)
 
 
-def _is_integer(k: Any) -> bool:
-    return isinstance(k, int | np.integer) and not isinstance(k, bool | np.bool_)
-
-
 def _is_fancy(k: Any) -> bool:
-    return not (k is None or k is Ellipsis or isinstance(k, slice) or _is_integer(k))
+    return not (k is None or k is Ellipsis or isinstance(k, slice) or is_integer(k))
 
 
 def _is_whole(kept: np.ndarray, n: int) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.electrons.joining import join_hits
 from rsciio_tpx3.electrons.summaries import CHOICES, choose, summarise
@@ -254,8 +255,6 @@ class ClusteredSource(EventSource):
         return *self.source.shared_parts(), self.grid
 
     def __dask_tokenize__(self) -> tuple:
-        from dask.base import normalize_token
-
         return "rsciio_tpx3.ClusteredSource", normalize_token([self.source, self.options])
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy  # its parts are loaded when they are used first: they cost more than most recordings do
 
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 
@@ -48,12 +49,10 @@ def collecting_pixels(layout: Layout) -> np.ndarray:
     The pixels at the inner chip borders are about three times as wide as the others, so that a layout with a gap shows
     empty pixels there; their charge goes to the nearest real pixel up to two pixels away.
     """
-    from scipy.ndimage import distance_transform_edt  # not needed for reading alone
-
     chip, _ = pixel_addresses(layout)
     empty = (chip < 0).reshape(layout.sig_shape)
     # the nearest by the true distance lies straight across; a distance in steps would allow slanted ones too
-    nearest = distance_transform_edt(empty, return_distances=False, return_indices=True)
+    nearest = scipy.ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
     away = np.abs(nearest - np.indices(layout.sig_shape)).max(axis=0)
     flat = nearest[0].astype(np.int64) * layout.sig_shape[1] + nearest[1]
     return np.where(away <= _REACH, flat, -1).ravel()

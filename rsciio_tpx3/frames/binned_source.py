@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.csr.binning import add_groups, binned_pixels, row_groups
 from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -68,8 +69,6 @@ class BinnedSource(FrameSource):
         self.in_memory = self.source.in_memory
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         return "rsciio_tpx3.BinnedSource", normalize_token(self.source), self.factors, self.dtype.str, self.merged
 
     def row_events(self) -> np.ndarray | None:

@@ -19,8 +19,9 @@ from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_tasks
 from rsciio_tpx3.frames.source import FrameSource
-from rsciio_tpx3.utils.checks import is_integer, refused
+from rsciio_tpx3.utils.checks import refused
 from rsciio_tpx3.utils.dask_private import DataNode, Task, TaskRef
+from rsciio_tpx3.utils.integers import is_integer
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -194,7 +195,7 @@ def _nav_chunks(
         return _auto_chunks(source, nav_shape, sig_shape, dtype)
     parts = chunks if isinstance(chunks, (tuple, list)) else [chunks]
     if not all(map(is_integer, (n for part in parts for n in (part if isinstance(part, (tuple, list)) else [part])))):
-        raise refused("chunks", chunks, 'a number of scan lines, one size for each axis, or "auto" is expected')
+        raise refused("chunks", chunks, 'expected a number of scan lines, one size for each axis, or "auto"')
     if isinstance(chunks, int | np.integer):
         lines = 1 if len(nav_shape) < 2 else int(chunks)
         each = (1,) * max(len(nav_shape) - 2, 0) + (lines, nav_shape[-1])

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.frames.source import FrameSource
@@ -65,8 +66,6 @@ class DeferredFrames(FrameSource):
         self._lock = threading.Lock()
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         return "rsciio_tpx3.DeferredFrames", normalize_token(self._identity)
 
     @property

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.csr.build import csr_from_keys, key_type, pixel_bits, rows_from_keys
 from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -20,8 +21,7 @@ from rsciio_tpx3.scan.timetable import NOWHERE, add_counts, count_entries, make_
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.least_recent import LeastRecent
 from rsciio_tpx3.utils.progress import progress_bar
-from rsciio_tpx3.utils.scratch import Scratch
-from rsciio_tpx3.utils.threads import spread, thread_count
+from rsciio_tpx3.utils.threads import Scratch, spread, thread_count
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import CompactHits
@@ -67,8 +67,6 @@ class EventFrames(FrameSource):
         self._counts: np.ndarray | None = None
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         # everything but the counts, which follow from the rest
         state = {name: value for name, value in self.__dict__.items() if name != "_counts"}
         return ("rsciio_tpx3.EventFrames", *(normalize_token(state[name]) for name in sorted(state)))

@@ -6,6 +6,7 @@ import math
 from typing import cast
 
 import numpy as np
+from dask.base import tokenize
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import unmasked
@@ -52,8 +53,6 @@ class MemorySource(FrameSource):
         return cls(CSRFrames.from_dense(array))
 
     def __dask_tokenize__(self) -> str:
-        from dask.base import tokenize
-
         # Hashing all counts takes longer than summing them; they never change, so once is enough.
         if self._token is None:
             self._token = tokenize("rsciio_tpx3.MemorySource", self._frames)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.indexing import take_rows
@@ -65,8 +66,6 @@ class SharedFrames(FrameSource):
         self.dtype = events.dtype
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         return "rsciio_tpx3.SharedFrames", normalize_token(self.events)
 
     @property

@@ -11,6 +11,7 @@ import copy
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.csr.indexing import crop, take_rows
 from rsciio_tpx3.frames.source import FrameSource
@@ -67,8 +68,6 @@ class SlicedSource(FrameSource):
         self.in_memory = source.in_memory
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         return "rsciio_tpx3.SlicedSource", normalize_token(self._source), self._nav, self._sig, self._kept
 
     @property
@@ -141,8 +140,6 @@ class ChosenSource(FrameSource):
         self.in_memory = self.source.in_memory
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         return "rsciio_tpx3.ChosenSource", normalize_token(self.source), normalize_token(self.rows)
 
     def row_events(self) -> np.ndarray | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.csr.canonical import canonical_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -36,8 +37,6 @@ class UnmergedFrames(FrameSource):
         self.nav_shape, self.sig_shape, self.dtype = events.nav_shape, events.sig_shape, events.dtype
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         return "rsciio_tpx3.UnmergedFrames", normalize_token(self.events)
 
     def row_events(self) -> np.ndarray | None:

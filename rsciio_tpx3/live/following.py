@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.exceptions import ConflictError, ScanSyncError
-from rsciio_tpx3.frames.event_frames import EventFrames, count_type
-from rsciio_tpx3.live.lines import STEADY, final_until, one_line, spliced, whole_lines_until
+from rsciio_tpx3.live.followed_images import NEVER, Drawn, FollowedImages
+from rsciio_tpx3.live.line_rows import (
+    LineRows,
+    RowAccumulator,
+    complete_segments,
+    rows_of_segment,
+    segments_of_positions,
+)
+from rsciio_tpx3.live.lines import final_until, spliced, whole_lines_until
 from rsciio_tpx3.live.sums import Sums
 from rsciio_tpx3.live.watermark import Watermark
 from rsciio_tpx3.reader.options import check_options, names_of
@@ -27,13 +34,11 @@ from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.tpx3.files import open_parts
 from rsciio_tpx3.tpx3.growing import GrowingPass
 from rsciio_tpx3.tpx3.source import Tpx3Source
-from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.units import to_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rsciio_tpx3.csr.csr_frames import CSRFrames
     from rsciio_tpx3.events.geometry import Layout
     from rsciio_tpx3.events.source import EventIndex
     from rsciio_tpx3.scan.scan import Scan
@@ -47,52 +52,12 @@ Mask: TypeAlias = "np.ndarray | Callable[[tuple[int, int]], np.ndarray]"
 _logger = logging.getLogger(__name__)
 
 _REREAD_BLOCKS = 512  # 32 MiB of the file: as much may be placed anew at any time
-_NEVER, _FAR = np.iinfo(np.int64).min // 2, np.iinfo(np.int64).max // 2
+_FAR = np.iinfo(np.int64).max // 2
 _DETECTOR: dict[str, Any] = {"layout": None, "gap": 0, "orientation": "up"}
 _TAKEN = (*names_of("scan"), *_DETECTOR)
 
 
-@dataclass(frozen=True)
-class LineRows:
-    """Rows of a line that is complete, for accumulators that need whole patterns.
-
-    Attributes
-    ----------
-    start, stop : int
-        Half-open range of flat positions, C order over (frames, y, x).
-    nav_shape : tuple of int
-        As known so far.
-    frames : CSRFrames
-        Shape ``(stop - start, height, width)``.
-    """
-
-    start: int
-    stop: int
-    nav_shape: tuple[int, ...]
-    frames: CSRFrames
-
-
-class RowAccumulator(Protocol):
-    """What `Following.plug` takes: anything that adds up patterns, such as a reconstruction of the phase."""
-
-    def add(self, rows: LineRows) -> object:
-        """Take the rows of a line, each line once, in the order of time."""
-
-
-@dataclass
-class _Drawn:
-    """What the sums hold: hits before a time, placed by a scan."""
-
-    until: int = _NEVER
-    scan: Scan | None = None
-    blocks: int = 0  # blocks whose late hits were looked for
-    version: int = 0
-    since_reread: int = 0  # blocks that came since hits were placed anew
-    handed: int = 0  # segments handed to accumulators of rows
-    detectors: list[np.ndarray] = field(default_factory=list)
-
-
-class Following:
+class Following(FollowedImages):
     """Sums of a ``.tpx3`` file that is still being written; `update` takes what has come since.
 
     Parameters
@@ -166,11 +131,11 @@ class Following:
         self.reason = "nothing has come yet"
         self.finished = False
         self.late_hits = self.withdrawn = 0
-        self.final_until = _NEVER
+        self.final_until = NEVER
         self._pass: GrowingPass | None = None
         self._watermark = Watermark(least=self._least_late)
         self._seen = 0, 0  # blocks and marks that the watermark knows
-        self._drawn = _Drawn()
+        self._drawn = Drawn()
         self._parts: list[Part] = []
         self._index: EventIndex | None = None
         self._edges = -1
@@ -243,8 +208,8 @@ class Following:
         if self.layout is None or not set(index.chips) <= set(self.layout.chips):
             self.layout = layout_for(index.chips, **self._detector)
             self.sums = Sums(self.layout.sig_shape)
-            self._drawn = _Drawn()
-            self.final_until = _NEVER
+            self._drawn = Drawn()
+            self.final_until = NEVER
             for mask in self._masks:
                 self.sums.add_detector(self._fitting(mask))
 
@@ -273,10 +238,10 @@ class Following:
         if drawn.version != growing.version:
             # times that were told before are told differently: the clock was reset
             sums.clear()
-            self._retract(_NEVER)
-            self._drawn = drawn = _Drawn(version=growing.version)
+            self._retract(NEVER)
+            self._drawn = drawn = Drawn(version=growing.version)
         complete = self._watermark.complete
-        until = _FAR if ended else (_NEVER if complete is None else complete + min(round(self._options.delay), 0))
+        until = _FAR if ended else (NEVER if complete is None else complete + min(round(self._options.delay), 0))
         if not ended:
             until = whole_lines_until(scan, until, scan.report["sync"])
         until = max(until, drawn.until)
@@ -292,7 +257,7 @@ class Following:
         changes = None if ended else difference(placed, scan, until)
         if final is not None and changes is not None:
             final = min(final, changes)
-        self.final_until = max(self.final_until, _NEVER if final is None else final)
+        self.final_until = max(self.final_until, NEVER if final is None else final)
         self._hand_out(drawn, ended)
 
     def _blocks_from(self, start: int) -> np.ndarray:
@@ -300,7 +265,7 @@ class Following:
         assert self._pass is not None
         return self._pass.blocks[self._pass.first_block(start) :]
 
-    def _add_late(self, drawn: _Drawn) -> None:
+    def _add_late(self, drawn: Drawn) -> None:
         """Add hits of new blocks that belong to a time that was drawn already."""
         assert self._pass is not None
         new = self._pass.blocks[drawn.blocks :]
@@ -311,7 +276,7 @@ class Following:
         late = new[(new["n_hits"] > 0) & (new["first"] + new["low"] < drawn.until)]
         if len(late):
             before = self._total
-            self._go_through(late, _NEVER, drawn.until, drawn.scan)
+            self._go_through(late, NEVER, drawn.until, drawn.scan)
             self.late_hits += self._total - before
 
     @property
@@ -319,7 +284,7 @@ class Following:
         assert self.sums is not None
         return self.sums.placed + self.sums.outside
 
-    def _place_anew(self, drawn: _Drawn, scan: Scan, ended: bool) -> None:
+    def _place_anew(self, drawn: Drawn, scan: Scan, ended: bool) -> None:
         """Take hits back whose positions later edges tell differently, and add them where they belong.
 
         All that was drawn may have to be read for that: not more often than as much has come.
@@ -395,7 +360,7 @@ class Following:
 
     def _draw_detector(self, number: int) -> None:
         if self.sums is not None and self._drawn.scan is not None:
-            self._add(_NEVER, self._drawn.until, self._drawn.scan, only=number)
+            self._add(NEVER, self._drawn.until, self._drawn.scan, only=number)
 
     def _fitting(self, mask: Mask) -> np.ndarray:
         assert self.layout is not None
@@ -421,172 +386,14 @@ class Following:
             raise RuntimeError("lines have been handed out already: plug accumulators in before the recording begins.")
         self._plugged.append(accumulator)
 
-    def _hand_out(self, drawn: _Drawn, ended: bool) -> None:
+    def _hand_out(self, drawn: Drawn, ended: bool) -> None:
         scan, index = drawn.scan, self._index
         if not self._plugged or scan is None or index is None or self.layout is None:
             return
-        done = int(np.searchsorted(scan.stop, drawn.until, "right"))
-        done = len(scan.start) if ended else min(done, len(scan.start) - STEADY)
-        for k in range(drawn.handed, done):
-            base, n = int(scan.base[k]), scan.n_columns
-            if base < 0 or scan.stop[k] <= scan.start[k]:
-                continue
-            start = base if scan.step[k] > 0 else base - n + 1
-            part = one_line(scan, k)
-            source = Tpx3Source.of_blocks(self._parts, index, self._blocks_from(int(part.start[0])), self.layout)
-            frames = EventFrames(source, part, count_type(scan.longest_dwell)).frames(start, start + n)
+        stop = complete_segments(scan, drawn.until, ended)
+        for number in segments_of_positions(scan, drawn.handed, stop):
+            blocks = self._blocks_from(int(scan.start[number]))
+            rows = rows_of_segment(Tpx3Source.of_blocks(self._parts, index, blocks, self.layout), scan, number)
             for accumulator in self._plugged:
-                accumulator.add(LineRows(start, start + n, scan.nav_shape, frames))
-        drawn.handed = max(drawn.handed, done)
-
-    # -- what can be seen --------------------------------------------------------------------------------
-
-    @property
-    def drawn_until(self) -> int:
-        return self._drawn.until
-
-    @property
-    def nav_shape(self) -> tuple[int, ...] | None:
-        """``(frames, y, x)``, or ``(frames,)`` over time; None where nothing is known."""
-        if self.scan is None or self.sums is None:
-            return None
-        shape = self.scan.nav_shape
-        if len(shape) == 1:
-            return (max(shape[0], self.sums.n_positions),)
-        field = shape[-2] * shape[-1]
-        return (-(-self.sums.n_positions // field), *shape[-2:])
-
-    @property
-    def frame(self) -> int:
-        """Number of the running frame."""
-        scan = self._drawn.scan
-        if scan is None or len(scan.nav_shape) == 1:
-            return 0
-        begun = scan.base[(scan.base >= 0) & (scan.start < max(self._drawn.until, _NEVER + 1))]
-        return int(begun[-1]) // (scan.nav_shape[-2] * scan.nav_shape[-1]) if len(begun) else 0
-
-    def counts(self) -> np.ndarray:
-        """Hits at each position: int64, shape `nav_shape`."""
-        return self._image(self._known.counts)
-
-    def virtual_image(self, number: int) -> np.ndarray:
-        """Hits in a virtual detector at each position: int64, shape `nav_shape`."""
-        return self._image(self._known.detector(number))
-
-    def center_of_mass(self) -> np.ndarray:
-        """Mean place (x, y) of the hits at each position, in pixels: float64, shape ``nav_shape + (2,)``; or NaN."""
-        counts = self._known.counts[:, None]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return self._image(self._known.moments[:, ::-1] / np.where(counts == 0, np.nan, counts))
-
-    def sum_pattern(self) -> np.ndarray:
-        """Hits of all positions in each pixel: int64, shape (height, width)."""
-        return self._known.pattern.reshape(self._known.sig_shape)
-
-    @property
-    def _known(self) -> Sums:
-        if self.sums is None or self.scan is None:
-            raise ScanSyncError(f"There is nothing to show yet: {self.reason}.")
-        return self.sums
-
-    def _image(self, column: np.ndarray) -> np.ndarray:
-        shape = self.nav_shape
-        assert shape is not None
-        return column.reshape(*shape, *column.shape[1:]).copy()
-
-    def frame_of(self, images: np.ndarray, which: str = "latest") -> np.ndarray:
-        """One frame of an image of all of them.
-
-        Parameters
-        ----------
-        images : numpy.ndarray, shape `nav_shape` and more
-            As `counts` and the others give them.
-        which : {"latest", "running", "complete", "sum"}
-            The running frame where it was drawn and the one before where it was not yet; the running one, or the last
-            one that is complete, alone; or all added up.
-        """
-        n = self.frame
-        if which == "sum":
-            return images.sum(axis=0)
-        if which == "running":
-            return images[n]
-        if which not in ("latest", "complete"):
-            raise ValueError(f"frame={which!r} is not valid: must be one of 'latest', 'running', 'complete', 'sum'.")
-        drawn = self._drawn_positions(n)
-        if which == "complete":
-            return images[n if drawn.all() else n - 1] if n or drawn.all() else np.zeros_like(images[0])
-        if n == 0:
-            return images[0]
-        return np.where(drawn.reshape(drawn.shape + (1,) * (images.ndim - 3)), images[n], images[n - 1])
-
-    def _drawn_positions(self, frame: int) -> np.ndarray:
-        shape = self.nav_shape
-        assert shape is not None
-        return self._positions_until(self._drawn.until).reshape(shape)[frame]
-
-    @property
-    def cut(self) -> bool:
-        """Whether the file ends inside a chunk, as far as it has come."""
-        if self._pass is None or not self._parts:
-            return False
-        part = self._parts[0]
-        return part.size % 8 != 0 or (not part.headerless and self._pass.stream.words_left > 0)
-
-    @property
-    def lines_drawn(self) -> int:
-        """Lines that lie in the time that was drawn."""
-        return self._lines(self._drawn.until)
-
-    @property
-    def lines_final(self) -> int:
-        """Lines that can no longer change."""
-        return self._lines(self.final_until)
-
-    def _lines(self, until: int) -> int:
-        scan = self._drawn.scan
-        return 0 if scan is None else int(np.count_nonzero((scan.base >= 0) & (scan.stop <= until)))
-
-    @property
-    def final(self) -> np.ndarray:
-        """Which positions can no longer change: bool, shape `nav_shape`."""
-        return self._image(self._positions_until(self.final_until))
-
-    def _positions_until(self, until: int) -> np.ndarray:
-        """Whether all lines of a position end before a time."""
-        found = np.zeros(self._known.n_positions, bool)
-        scan = self._drawn.scan
-        if scan is not None:
-            known = (scan.base >= 0) & (scan.stop <= until)
-            columns = scan.step[known, None] * np.arange(scan.n_columns)
-            at = scan.base[known, None] + columns
-            found[at[at < len(found)]] = True
-        return found
-
-    @property
-    def losses(self) -> dict:
-        """What was lost, by name, as in the metadata; and ``late_hits``, which are not lost."""
-        index = self._index
-        found = dict(index.losses) if index is not None else {}
-        return found | ({"late_hits": self.late_hits} if self.late_hits else {})
-
-    @property
-    def hits(self) -> dict[int, int]:
-        """Hits so far by chip."""
-        return dict(self._index.statistics["hits_by_chip"]) if self._index is not None else {}
-
-    @property
-    def disorder(self) -> dict[int, float]:
-        """How late hits came on each chip, in seconds."""
-        return {chip: float(self._watermark.disorder[chip]) / TICKS_PER_SECOND for chip in self.hits}
-
-    @property
-    def notes(self) -> list[str]:
-        """Chips that are not waited for, edges that are missing, a scan that is not told yet: as sentences."""
-        notes = [self.reason] if self.reason else []
-        silent = self._watermark.silent
-        if silent:
-            chips = ", ".join(map(str, silent))
-            notes.append(
-                f"chip {chips} has sent nothing for more than a second: lines are drawn without waiting for it."
-            )
-        return notes + (list(self.scan.report["messages"]) if self.scan is not None else [])
+                accumulator.add(rows)
+        drawn.handed = max(drawn.handed, stop)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsciio_tpx3.cache.store import recalled, require
+from rsciio_tpx3.electrons.clusters import ClusterOptions, sampled_tally
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventSource
@@ -97,7 +98,5 @@ def _check_factor(arrays: dict, values: dict) -> None:
 
 
 def _variance_over_mean(source: EventSource) -> tuple[dict, dict[str, float]]:
-    from rsciio_tpx3.electrons.clusters import ClusterOptions, sampled_tally
-
     factor = sampled_tally(source, ClusterOptions()).variance_over_mean if source.index().n_hits else None
     return {}, {"factor": factor}

@@ -7,6 +7,7 @@ import os
 from typing import Any
 from urllib.parse import quote
 
+from rsciio_tpx3 import __version__
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.formats import files_of
 from rsciio_tpx3.metadata.calibration import (
@@ -117,7 +118,7 @@ def from_libertem(parameters: Any) -> dict:
     try:
         given = dict(parameters)
     except Exception:  # of whatever is not a mapping
-        raise TypeError(f"parameters={shown(parameters)}: a dictionary of LiberTEM's parameters is expected.") from None
+        raise TypeError(f"parameters={shown(parameters)}: expected a dictionary of LiberTEM's parameters.") from None
     found = {name: given[key] for key, (name, _) in _LIBERTEM.items() if key in given}
     if "scan_pixel_pitch" in given:
         found["scan_step_y"] = given["scan_pixel_pitch"]
@@ -242,7 +243,7 @@ def data_values(signal: Any) -> dict:
 def _parts(signal: Any) -> tuple[dict, list[dict]]:
     """Metadata tree, and axes in NumPy order; a tree alone has none."""
     if not isinstance(signal, dict) and not _is_signal(signal):
-        raise TypeError(f"signal={shown(signal)}: a signal, its dictionary, or a metadata tree is expected.")
+        raise TypeError(f"signal={shown(signal)}: expected a signal, its dictionary, or a metadata tree.")
     if not isinstance(signal, dict):
         keys = ("name", "scale", "offset", "units", "size", "navigate")
         # an axis that is not uniform has no scale
@@ -281,10 +282,8 @@ def ro_crate(signal: Any, files: dict) -> dict:
     dict
         JSON-LD, for ``ro-crate-metadata.json``. Each known quantity is a PropertyValue with its unit.
     """
-    from rsciio_tpx3 import __version__
-
     if not isinstance(files, dict) or not all(isinstance(name, str) for name in files):
-        raise TypeError(f"files={shown(files)}: a dictionary of names to sizes is expected.")
+        raise TypeError(f"files={shown(files)}: expected a dictionary of names to sizes.")
     values = known_values(signal)
     properties = []
     for name, row in LEAVES.items():

@@ -11,6 +11,7 @@ import numpy as np
 
 from rsciio_tpx3.exceptions import MetadataConflictError
 from rsciio_tpx3.metadata import calibration
+from rsciio_tpx3.metadata import sources as other_sources
 from rsciio_tpx3.metadata.mapping import STEERING, build
 from rsciio_tpx3.metadata.merge import by_trust, display, merge, steer
 from rsciio_tpx3.metadata.record import plain
@@ -18,7 +19,7 @@ from rsciio_tpx3.metadata.sources.sidecars import find_sidecars, read_sidecar
 from rsciio_tpx3.metadata.user_input import read_mapping, read_tree
 from rsciio_tpx3.metadata.values import SourceValues
 
-__all__ = ["KnownMetadata", "first_piece", "gather", "steered"]
+__all__ = ["KnownMetadata", "first_piece", "gather", "read_sources", "steered"]
 
 
 @dataclass
@@ -35,6 +36,8 @@ class KnownMetadata:
         Option to the label of the sidecar that it was taken from.
     chips : list of dict or None
         Table of chips, where one was given or told.
+    loaded_by : dict
+        Option to the label of the sidecar whose table ``[load]`` it was taken from.
     """
 
     sources: list
@@ -42,6 +45,7 @@ class KnownMetadata:
     decided: set = field(default_factory=set)
     known_from: dict = field(default_factory=dict)
     chips: list | None = None
+    loaded_by: dict = field(default_factory=dict)
 
     def steer(self, **given: Any) -> dict:
         """Options that decide where hits go: as given, else as the sources tell.
@@ -136,6 +140,7 @@ def gather(
     metadata_from: Any = None,
     calibrate: str | None = "auto",
     more: Sequence[SourceValues] = (),
+    sources: Sequence[SourceValues] | None = None,
 ) -> KnownMetadata:
     """What the user, and the files next to a recording, tell about it.
 
@@ -150,6 +155,8 @@ def gather(
     calibrate : {"auto", "angle", "k", None}
     more : sequence of SourceValues
         From the format itself, such as Pixet's items.
+    sources : sequence of SourceValues, optional
+        What `read_sources` gave for this file and `metadata`, where it has been read already.
 
     Returns
     -------
@@ -161,6 +168,24 @@ def gather(
         For what the user told. What is wrong in a file that was merely found is excluded, with a warning.
     """
     calibration.check_choice(calibrate)
+    known = [*(read_sources(filename, metadata) if sources is None else sources)]
+    if metadata_from is not None:
+        known.append(other_sources.read_survey(metadata_from))
+    return KnownMetadata([*known, *more], calibrate)
+
+
+def read_sources(filename: str | os.PathLike | Sequence, metadata: dict | None = None) -> list[SourceValues]:
+    """What the user tells, and the files that he names or that lie next to a recording, in the order of trust.
+
+    Parameters
+    ----------
+    filename, metadata
+        See `gather`.
+
+    Returns
+    -------
+    list of SourceValues
+    """
     named = metadata if isinstance(metadata, list) else [] if metadata is None else [metadata]
     sources, paths = [], set()
     for item in named:
@@ -178,11 +203,7 @@ def gather(
     if os.path.isfile(path):
         found = [other for other in find_sidecars(os.fspath(path)) if os.path.realpath(other) not in paths]
         sources += [source for other in found for source in read_sidecar(other, strict=False)]
-    if metadata_from is not None:
-        from rsciio_tpx3.metadata.sources.signal_file import read_survey
-
-        sources.append(read_survey(metadata_from))
-    return KnownMetadata([*sources, *more], calibrate)
+    return sources
 
 
 def first_piece(filename: str | os.PathLike | Sequence, all_parts: bool = False) -> str | os.PathLike:

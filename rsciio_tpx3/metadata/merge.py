@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.exceptions import MetadataConflictError
 from rsciio_tpx3.metadata.mapping import LEAVES, STEERING
+from rsciio_tpx3.metadata.validation import check
+from rsciio_tpx3.metadata.values import SourceValues
 
 if TYPE_CHECKING:
     from rsciio_tpx3.metadata.mapping import Leaf
@@ -177,8 +179,5 @@ def steer(sources: list[SourceValues], given: dict) -> tuple[dict, dict]:
 
 
 def _same_option(name: str, source: SourceValues, given: Any) -> bool:
-    from rsciio_tpx3.metadata.validation import check
-    from rsciio_tpx3.metadata.values import SourceValues
-
     option = SourceValues("user", "option", values={name: check(name, given)[0]})
     return _agree(name, source, option)

@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from rsciio_tpx3 import __version__
 from rsciio_tpx3.metadata.record import plain
 from rsciio_tpx3.utils.files import FileStamp
 
-__all__ = ["provenance", "reading_step", "with_step"]
+__all__ = ["note_analysis", "provenance", "reading_step", "with_step"]
 
 
 def provenance(
@@ -29,8 +30,6 @@ def provenance(
     -------
     dict
     """
-    from rsciio_tpx3 import __version__
-
     files = []
     for path in inputs:
         entry = {"name": os.path.basename(path), "size": os.path.getsize(path)}
@@ -48,7 +47,7 @@ def provenance(
     }
 
 
-def reading_step(paths: Sequence, parameters: dict) -> dict:
+def reading_step(paths: Sequence, parameters: dict, loaded_by: Mapping[str, str] | None = None) -> dict:
     """A note on how frames were made from events, for General.Processing.
 
     Parameters
@@ -58,19 +57,20 @@ def reading_step(paths: Sequence, parameters: dict) -> dict:
         here that of both ends, see `rsciio_tpx3.utils.files.FileStamp.checksum_of_ends`.
     parameters : dict
         What was requested; None is omitted.
+    loaded_by : dict of str to str, optional
+        Parameter to the sidecar that told it.
 
     Returns
     -------
     dict
     """
-    from rsciio_tpx3 import __version__
-
     given = {key: value for key, value in parameters.items() if value is not None}
     return {
         "operation": "events to frames",
         "software": "rsciio_tpx3",
         "version": __version__,
         "parameters": json.dumps(plain(given)),
+        **({"parameters_from": json.dumps(dict(loaded_by))} if loaded_by else {}),
         "inputs": [
             {"name": stamp.name, "size": stamp.size, "blake2b_of_ends": stamp.checksum_of_ends()}
             for stamp in map(FileStamp.of, paths)
@@ -78,11 +78,48 @@ def reading_step(paths: Sequence, parameters: dict) -> dict:
     }
 
 
+def note_analysis(metadata: dict, operation: str, software: str, parameters: dict) -> dict:
+    """A copy of the metadata with an analysis added to General.Processing, as ``analysis_0`` and so on.
+
+    Parameters
+    ----------
+    metadata : dict
+    operation, software : str
+    parameters : dict
+        What it was made with; None is omitted.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> from rsciio_tpx3.metadata.provenance import note_analysis
+    >>> noted = note_analysis({}, "tilted images", "hyperspy_sparse", {"across": 16})
+    >>> noted["General"]["Processing"]["analysis_0"]["parameters"]
+    '{"across": 16}'
+    """
+    from rsciio_tpx3 import __version__
+
+    given = {key: value for key, value in parameters.items() if value is not None}
+    note = {
+        "operation": operation,
+        "software": software,
+        "version": __version__,
+        "parameters": json.dumps(plain(given)),
+    }
+    return _added(metadata, "analysis", note)
+
+
 def with_step(metadata: dict, note: dict) -> dict:
-    """A copy of the metadata with the note added to General.Processing."""
+    """A copy of the metadata with the note of a conversion added to General.Processing."""
+    return _added(metadata, "conversion", note)
+
+
+def _added(metadata: dict, kind: str, note: dict) -> dict:
     metadata = dict(metadata or {})
     general = metadata["General"] = dict(metadata.get("General", {}))
     steps = general["Processing"] = dict(general.get("Processing", {}))
-    number = sum(name.startswith("conversion_") for name in steps)
-    steps[f"conversion_{number}"] = note
+    number = sum(name.startswith(f"{kind}_") for name in steps)
+    steps[f"{kind}_{number}"] = note
     return metadata

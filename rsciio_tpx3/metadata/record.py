@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rsciio_tpx3 import __version__
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.metadata.earlier import renewed
 from rsciio_tpx3.metadata.mapping import build
@@ -75,8 +76,6 @@ def make_record(signal: Any) -> str:
     -------
     str
     """
-    from rsciio_tpx3 import __version__
-
     metadata = {k: v for k, v in (signal.get("metadata") or {}).items() if k not in _NOT_KEPT}
     record = {
         "record_version": RECORD_VERSION,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rsciio_tpx3.corrections.options import report_of_correction
 from rsciio_tpx3.scan.sync import ScanOptions
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.fingerprints import fingerprint
@@ -43,8 +44,6 @@ def requested_options(about: dict, options: ScanOptions, events: Any, dtype: np.
         chosen = _unusual(events.cluster, type(events.cluster)())
         requested["cluster"] = {name: _cluster_word(name, value) for name, value in chosen} or True
     if events.corrections:
-        from rsciio_tpx3.corrections.options import report_of_correction
-
         given = events.corrections.items()
         requested["corrections"] = {name: report_of_correction(name, value) for name, value in given}
     if events.values != "counts":

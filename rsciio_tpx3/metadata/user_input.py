@@ -7,6 +7,7 @@ nested; case, blanks and hyphens do not matter. A unit stands in the text ("100 
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import itertools
 import logging
@@ -261,8 +262,6 @@ def _add_pair(source_values: _Once, names: tuple[str, ...], value: Any, key: str
 
 def add_moment(source_values: SourceValues, value: Any, key: str | None) -> None:
     """A date with its time, and its zone if it has one."""
-    import datetime
-
     try:
         moment = datetime.datetime.fromisoformat(str(value)[:64].replace("Z", "+00:00"))
     except ValueError:

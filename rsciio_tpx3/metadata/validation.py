@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.exceptions import UnitError
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.utils.units import shown, to_number, to_plain
@@ -59,7 +60,7 @@ def check(name: str, value: Any, bare: str | None = None, key: str | None = None
     try:
         return _checked(row, value, bare, key)
     except (TypeError, AttributeError, ArithmeticError):
-        raise _refused(row, value, key, "a value of another kind is expected") from None
+        raise _refused(row, value, key, "expected a value of another kind") from None
 
 
 def _checked(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
@@ -167,8 +168,6 @@ def _choice(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
 
 
 def _layout(row: Leaf, value: Any, bare: str | None, key: str | None) -> tuple:
-    from rsciio_tpx3.events.geometry import make_layout
-
     try:
         make_layout(value)
     except ValueError as error:

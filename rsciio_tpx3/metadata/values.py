@@ -30,6 +30,10 @@ class SourceValues:
         Name to one standard deviation.
     original : dict
         The source as it is.
+    load : dict
+        Options of the reader, where the source is a file that a person wrote and has a table of them; not checked.
+    folder : str
+        Of the file, from which the paths in `load` begin.
     """
 
     kind: str
@@ -38,6 +42,8 @@ class SourceValues:
     values: dict = field(default_factory=dict)
     errors: dict = field(default_factory=dict)
     original: dict = field(default_factory=dict)
+    load: dict = field(default_factory=dict)
+    folder: str = ""
 
     def add(self, name: str, value: object | None, bare: str | None = None, key: str | None = None) -> None:
         """Check a value and keep it; None is passed over.

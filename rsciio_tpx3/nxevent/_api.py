@@ -11,9 +11,11 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 from dask.array import Array
 
+from rsciio_tpx3 import __version__
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.write import known_entries, write
@@ -31,13 +33,15 @@ from rsciio_tpx3.reader.options import checks_arguments, checks_options, refuse_
 from rsciio_tpx3.reader.scan import numpy_order
 from rsciio_tpx3.utils.checks import check_one_file
 from rsciio_tpx3.utils.files import FileStamp, PartialFiles, need_space, system_errors
-from rsciio_tpx3.utils.hdf5.files import check_stored, find, groups_of_class, open_hdf5, value, whole
+from rsciio_tpx3.utils.hdf5.contents import groups_of_class
+from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
 from rsciio_tpx3.utils.hdf5.guard import guard_hdf5
 from rsciio_tpx3.utils.hdf5.heaps import check_heaps
+from rsciio_tpx3.utils.hdf5.storage import check_stored
+from rsciio_tpx3.utils.hdf5.values import value, whole
 
 if TYPE_CHECKING:
     import dask.array as da
-    import h5py
 
 
 __all__ = ["file_reader", "file_writer"]
@@ -304,7 +308,7 @@ def _signal_shape(found: dict, given: Sequence[int] | None, where: str) -> tuple
         )
     if len(found["sig_shape"]) != 2:
         raise Tpx3FormatError(
-            f"{where} tells the shape {found['sig_shape']} of its detector, where two numbers are needed. Copy it "
+            f"{where} tells the shape {found['sig_shape']} of its detector: expected two numbers. Copy it "
             "again, or pass signal_shape=(x, y) in pixels."
         )
     return found["sig_shape"]
@@ -357,8 +361,6 @@ def file_writer(
     >>> s.save("scan.nxevent")  # doctest: +SKIP
     """
     refuse_unknown(kwds, file_writer, "NXevent_data files")
-    import h5py
-
     nav_shape, sig_shape = check_layout(signal)
     repeat = _repeats(values, signal)
     data, keep = _with_hits(signal["data"], keep)
@@ -421,8 +423,6 @@ def _note(entry: h5py.Group, own: dict) -> None:
 
 def _entry(file: h5py.Group, signal: dict, sig_shape: tuple[int, ...], compression: str) -> h5py.Group:
     """The NXentry with title, instrument and axes."""
-    from rsciio_tpx3 import __version__
-
     file.attrs["NX_class"] = "NXroot"
     file.attrs["default"] = ENTRY
     entry = _nexus_group(file, ENTRY, "NXentry")

@@ -78,7 +78,7 @@ def packing(compression: str, n_bytes: int) -> dict:
 def require_plugin(purpose: str) -> None:
     """Load the HDF5 filters, or say what to install."""
     try:
-        import hdf5plugin  # noqa: F401  (makes the filters known to HDF5)
+        import hdf5plugin  # noqa: F401  (loading it registers its filters: only where a file has some)
     except ImportError:
         raise ImportError(f"the package hdf5plugin is needed {purpose}. Install it: pip install hdf5plugin.") from None
 
@@ -86,7 +86,7 @@ def require_plugin(purpose: str) -> None:
 def load_plugin() -> None:
     """Make the HDF5 filters known where they are installed; files without them need none."""
     try:
-        import hdf5plugin  # noqa: F401
+        import hdf5plugin  # noqa: F401  (as above)
     except ImportError:
         pass
 

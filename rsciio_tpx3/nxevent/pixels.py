@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
-from rsciio_tpx3.utils.hdf5.files import find, nexus_class, whole_numbers
+from rsciio_tpx3.utils.hdf5.contents import nexus_class
+from rsciio_tpx3.utils.hdf5.files import find
+from rsciio_tpx3.utils.hdf5.values import whole_numbers
 
 if TYPE_CHECKING:
     import h5py

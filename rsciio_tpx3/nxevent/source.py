@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.csr.canonical import canonical_frames, native
 from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -17,7 +18,9 @@ from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.nxevent.layout import load_plugin, require_plugin
 from rsciio_tpx3.nxevent.pixels import PixelNumbers
 from rsciio_tpx3.utils.files import FileStamp
-from rsciio_tpx3.utils.hdf5.files import check_stored, find, open_hdf5, value, whole, whole_numbers
+from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
+from rsciio_tpx3.utils.hdf5.storage import check_stored
+from rsciio_tpx3.utils.hdf5.values import value, whole, whole_numbers
 
 if TYPE_CHECKING:
     import h5py
@@ -96,8 +99,6 @@ class NXEventSource(FrameSource):
         return {**self.__dict__, "_starts": None, "_pixels": None}
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         state = self.__getstate__()
         return ("rsciio_tpx3.NXEventSource", *(normalize_token(state[key]) for key in sorted(state)))
 

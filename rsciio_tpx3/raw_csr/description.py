@@ -18,6 +18,7 @@ import numpy as np
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError, format_errors
 from rsciio_tpx3.raw_csr.block_sums import BlockSums
 from rsciio_tpx3.utils.files import FileStamp
+from rsciio_tpx3.utils.text_formats import tomllib
 
 __all__ = ["OWN_TABLE", "Description", "changed_array", "disk_type", "read_description", "toml_text"]
 
@@ -180,11 +181,6 @@ def _check_keys(name: str, arrays: dict[str, str], own: dict[str, str]) -> None:
 
 
 def _parse(path: str | os.PathLike) -> dict:
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib
-
     stamp = FileStamp.of(path)
     if stamp.size > _MOST_BYTES:
         raise Tpx3FormatError(f"{stamp.name!r} has {stamp.size} bytes: too many for a TOML description.")

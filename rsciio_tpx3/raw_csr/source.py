@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.csr.canonical import canonical_frames, native
 from rsciio_tpx3.csr.kernels import sum_rows
@@ -90,8 +91,6 @@ class RawCsrSource(FrameSource):
         return {**self.__dict__, "_entries": None}
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         state = self.__getstate__()
         return ("rsciio_tpx3.RawCsrSource", *(normalize_token(state[key]) for key in sorted(state)))
 

@@ -16,12 +16,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.events.geometry import make_layout
-from rsciio_tpx3.metadata.known import first_piece, gather, steered
+from rsciio_tpx3.metadata.known import first_piece, gather, read_sources, steered
 from rsciio_tpx3.reader.deferred import event_signal_when_needed
 from rsciio_tpx3.reader.event_info import event_info, signal_offers
 from rsciio_tpx3.reader.event_options import event_options
 from rsciio_tpx3.reader.options import OPTIONS, check_options, documented, names_of, refuse_unknown
 from rsciio_tpx3.reader.scan import scan_options
+from rsciio_tpx3.reader.sidecar_options import options_of_sidecars
 from rsciio_tpx3.reader.signal import followed
 from rsciio_tpx3.utils.logs import follow_host
 
@@ -97,7 +98,7 @@ def read_events(form: EventFormat, filename: str | os.PathLike | Sequence, optio
     form : EventFormat
     filename : str, Path or sequence of them
     options : dict
-        Every option of the format, see `EventFormat.options`.
+        Of the format, those that the user gave, see `EventFormat.options`; sidecars and defaults tell the others.
 
     Returns
     -------
@@ -107,7 +108,8 @@ def read_events(form: EventFormat, filename: str | os.PathLike | Sequence, optio
     follow_host()
     filename = form.file(filename)
     # before the recording is read: a wrong option should not cost a person the time of a pass
-    known, scan, about = _decided(form, filename, options)
+    options, known = _known(form, filename, options)
+    scan, about = _decided(form, known, options)
     events = event_options(**_those(options, "events"))
     follow = options.get("follow", False)
     has_layout = about.get("layout") is not None and not follow
@@ -150,19 +152,28 @@ def open_events(
     unknown = {name: value for name, value in options.items() if name not in taken}
     refuse_unknown(unknown, _with_signature(form), form.what, taken)
     check_options({"filename": filename, **options})
-    options = {**form.options, **options}
     event_options(**_those(options, "events"))
     filename = form.file(filename)
-    known, scan, about = _decided(form, filename, options)
+    options, known = _known(form, filename, options)
+    scan, about = _decided(form, known, options)
     return form.source(filename, **about), scan, known
 
 
-def _decided(
-    form: EventFormat, filename: str | os.PathLike | Sequence, options: Mapping[str, Any]
-) -> tuple[KnownMetadata, ScanOptions, dict]:
-    """What is known, the scan options, and those of the source: sidecars may decide on scan and detector."""
-    first = first_piece(filename, options.get("all_parts", False))
-    known = gather(first, **_those(options, "metadata"), more=form.sidecars(first))
+def _known(
+    form: EventFormat, filename: str | os.PathLike | Sequence, given: Mapping[str, Any]
+) -> tuple[dict[str, Any], KnownMetadata]:
+    """Every option of the format: as given, else as a sidecar's table ``[load]`` says, else as usual; what is known."""
+    first = first_piece(filename, given.get("all_parts", False))
+    sources = read_sources(first, given.get("metadata"))
+    loaded, labels = options_of_sidecars(sources, form.options, given, form.what)
+    options = {**form.options, **loaded, **given}
+    known = gather(first, **_those(options, "metadata"), more=form.sidecars(first), sources=sources)
+    known.loaded_by = labels
+    return options, known
+
+
+def _decided(form: EventFormat, known: KnownMetadata, options: Mapping[str, Any]) -> tuple[ScanOptions, dict]:
+    """The scan options, and those of the source: sidecars may decide on scan and detector."""
     place = options.get("layout"), options.get("gap", 0), options.get("orientation")
     steered_to = known.steer(**steered(options["signal"], options["navigation_shape"], options["pattern"], *place))
     words = {
@@ -177,7 +188,7 @@ def _decided(
         "orientation": steered_to["orientation"] or "up",
     }
     about = {name: decided.get(name, options[name]) for name in form.source_options}
-    return known, scan, about
+    return scan, about
 
 
 def _those(options: Mapping[str, Any], group: str) -> dict:
@@ -205,7 +216,7 @@ def reader_functions(form: EventFormat, module: str) -> tuple:
         # hs.load keeps `show_progressbar` to itself (for stacks of files), so there is a name that reaches us
         if given.get("progress") is not None:
             given["show_progressbar"] = given["progress"]
-        return read_events(form, filename, {**form.options, **given})
+        return read_events(form, filename, given)
 
     def available_signals(filename: str | os.PathLike | Sequence, **options: Any) -> list[dict]:
         source, scan, known = open_events(form, filename, options)

@@ -6,12 +6,14 @@ hits -> corrections of pixel, time and energy -> clusters -> wide pixels      (e
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from rsciio_tpx3.corrections.fit import hit_steps, wide_pixel_step
+from rsciio_tpx3.corrections.options import check_corrections
+from rsciio_tpx3.corrections.steps import CorrectedSource
+from rsciio_tpx3.electrons.clusters import POSITIONS, TIMES, ClusteredSource, ClusterOptions
 from rsciio_tpx3.utils.clock import ticks_to_seconds
+from rsciio_tpx3.utils.integers import is_integer
 from rsciio_tpx3.utils.text import format_seconds
 from rsciio_tpx3.utils.units import to_ticks
 
@@ -62,8 +64,6 @@ def event_options(cluster: Any = None, corrections: Any = None, values: str = "c
     if values not in VALUES:
         raise ValueError(f"values={values!r} is not valid: must be one of {', '.join(map(repr, VALUES))}.")
     if corrections is not None:
-        from rsciio_tpx3.corrections.options import check_corrections
-
         corrections = check_corrections(corrections)
     if values == "energy" and "energy" not in (corrections or {}):
         raise ValueError(
@@ -89,13 +89,8 @@ def prepare_events(source: EventSource, options: EventOptions) -> tuple[EventSou
     """
     steps: list = []
     if options.corrections:
-        from rsciio_tpx3.corrections.fit import hit_steps, wide_pixel_step
-        from rsciio_tpx3.corrections.steps import CorrectedSource
-
         source, steps = hit_steps(source, options.corrections)
     if options.cluster is not None:
-        from rsciio_tpx3.electrons.clusters import ClusteredSource
-
         source = ClusteredSource(source, options.cluster)
     if options.corrections.get("wide_pixels") in ("delete", "spread"):
         # after clustering: a hit moved at random would no longer touch its neighbours
@@ -108,8 +103,6 @@ def prepare_events(source: EventSource, options: EventOptions) -> tuple[EventSou
 def _cluster_options(cluster: Any) -> ClusterOptions | None:
     if cluster is None or cluster is False:
         return None
-    from rsciio_tpx3.electrons.clusters import POSITIONS, TIMES, ClusterOptions
-
     given = {} if cluster is True else cluster
     if not isinstance(given, dict):
         raise TypeError(f"cluster={cluster!r}: expected True, or a dictionary such as {{'window': '100 ns'}}.")
@@ -135,7 +128,7 @@ def _cluster_options(cluster: Any) -> ClusterOptions | None:
         value = given.get(name, least)
         if value is None and name.startswith("max"):
             continue
-        if not isinstance(value, (Integral, np.integer)) or isinstance(value, bool) or value < least:
+        if not is_integer(value) or value < least:
             raise ValueError(f"cluster: {name}={value!r}: expected an integer from {least} on.")
     if given.get("upsample", 1) > 1 and given.get("position") != "centroid":
         raise ValueError(

@@ -1,14 +1,17 @@
 """Kinds of values that options of readers and writers take, besides those of `rsciio_tpx3.utils.checks`."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from rsciio_tpx3.metadata.calibration import check_choice
+from rsciio_tpx3.corrections.options import with_paths as changed_corrections
+from rsciio_tpx3.metadata.scales import check_choice
 from rsciio_tpx3.metadata.validation import check as check_quantity
 from rsciio_tpx3.scan.repeats import frame_choice
-from rsciio_tpx3.utils.checks import MOST, is_integer, readable, refused
+from rsciio_tpx3.utils.checks import MOST, readable, refused
+from rsciio_tpx3.utils.integers import is_integer
 from rsciio_tpx3.utils.units import shown
 
 __all__ = [
@@ -16,6 +19,8 @@ __all__ = [
     "automatic_flag",
     "bins",
     "calibration",
+    "changed_corrections",
+    "changed_paths",
     "chunks",
     "frames",
     "kept_columns",
@@ -38,7 +43,7 @@ def frames(name: str, value: Any) -> None:
         else np.atleast_1d(np.array(chosen, object))
     )
     if any(n is not None and (not is_integer(n) or abs(n) >= MOST) for n in numbers):
-        raise refused(name, value, "numbers of frames are expected")
+        raise refused(name, value, "expected numbers of frames")
 
 
 def layout(name: str, value: Any) -> None:
@@ -51,7 +56,7 @@ def bins(name: str, value: Any) -> None:
     """The number; what else stands in a dictionary is checked by `rsciio_tpx3.reader.scan.scan_options`."""
     number: Any = value.get("number") if isinstance(value, dict) else value
     if is_integer(number) and not 1 <= number < MOST:
-        raise refused(name, value, "a number of bins from 1 on is expected")
+        raise refused(name, value, "expected a number of bins from 1 on")
 
 
 def chunks(name: str, value: Any) -> None:
@@ -61,7 +66,7 @@ def chunks(name: str, value: Any) -> None:
     parts = value if isinstance(value, (tuple, list)) else [value]
     flat = [n for part in parts for n in (part if isinstance(part, (tuple, list)) else [part])]
     if not flat or not all(map(_is_size, flat)):
-        raise refused(name, value, 'a number of scan lines, one size for each axis, or "auto" is expected')
+        raise refused(name, value, 'expected a number of scan lines, one size for each axis, or "auto"')
 
 
 def _is_size(n: Any) -> bool:
@@ -83,7 +88,7 @@ def positions(name: str, value: Any) -> None:
 
 def automatic_flag(name: str, value: Any) -> None:
     if value is not None and not isinstance(value, (bool, np.bool_, str, os.PathLike)):
-        raise refused(name, value, 'True, False or "auto" is expected')
+        raise refused(name, value, 'expected True, False or "auto"')
 
 
 def sources(name: str, value: Any) -> None:
@@ -115,7 +120,7 @@ def calibration(name: str, value: Any) -> None:
 def signal_dictionary(name: str, value: Any) -> None:
     needed = ("data", "axes")
     if not isinstance(value, dict) or not all(key in value for key in needed) or not hasattr(value["data"], "shape"):
-        raise refused(name, value, "a dictionary with data and axes is expected, as s.save makes it of a signal")
+        raise refused(name, value, "expected a dictionary with data and axes, as s.save makes it of a signal")
 
 
 def kept_columns(name: str, value: Any) -> None:
@@ -130,6 +135,13 @@ def stempy_version(name: str, value: Any) -> None:
     word = isinstance(value, str) and value == "auto"
     if not word and not (is_integer(value) and value in (1, 2, 3)):
         raise ValueError(f"{name}={shown(value)} is not valid: must be one of 'auto', 1, 2, 3.")
+
+
+def changed_paths(value: Any, change: Callable[[Any], Any]) -> Any:
+    """An option that is a path, or a list of these, with another path for each."""
+    if isinstance(value, (str, os.PathLike)):
+        return change(value)
+    return [changed_paths(item, change) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def anything(name: str, value: Any) -> None:

@@ -9,7 +9,7 @@ import functools
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from rsciio_tpx3.reader.option_kinds import (
     automatic_flag,
     bins,
     calibration,
+    changed_corrections,
+    changed_paths,
     chunks,
     frames,
     kept_columns,
@@ -58,6 +60,7 @@ __all__ = [
     "checks_options",
     "documented",
     "names_of",
+    "nearest_option",
     "refuse_unknown",
 ]
 
@@ -80,6 +83,9 @@ class Option:
         The values it takes, as numpydoc writes types.
     text : str
         What it does, for the docstrings of the readers.
+    paths : callable, optional
+        ``paths(value, change)`` gives the value with ``change(path)`` for each path in it, of an option that names
+        files: what a sidecar names has to lie next to it.
     """
 
     name: str
@@ -88,6 +94,7 @@ class Option:
     check: Callable[[str, Any], None] = anything
     kind: str = ""
     text: str = ""
+    paths: Callable[[Any, Callable], Any] | None = None
 
 
 _usual = ScanOptions()  # the layer below has the defaults of a scan
@@ -169,6 +176,7 @@ OPTIONS: Mapping[str, Option] = {
             positions,
             "array of int or path, optional",
             "For pixel triggers: flat position ``y * nx + x`` of each pulse; a `.npy` or text file.",
+            paths=changed_paths,
         ),
         Option(
             "active_fraction",
@@ -289,6 +297,7 @@ OPTIONS: Mapping[str, Option] = {
             anything,
             "dict, optional",
             "What to correct before electrons are found; see the guide on hits and electrons.",
+            paths=changed_corrections,
         ),
         Option(
             "values",
@@ -306,6 +315,7 @@ OPTIONS: Mapping[str, Option] = {
             parts,
             "bool or sequence",
             "True takes all files whose names differ in the running number only; a sequence names them.",
+            paths=changed_paths,
         ),
         Option(
             "toa_bits",
@@ -357,6 +367,7 @@ OPTIONS: Mapping[str, Option] = {
             source,
             "path or signal, optional",
             "A file or signal whose microscope node is copied, such as an image recorded next to it.",
+            paths=changed_paths,
         ),
         Option(
             "calibrate",
@@ -564,6 +575,10 @@ def refuse_unknown(unknown: Mapping[str, Any], reader: Callable, what: str, take
     if taken is not None and name in known:
         raise TypeError(f"{name!r} is an option of loading {what}, and means nothing here. Leave it out.")
     known = [other for other in known if taken is None or other in taken or other == known[0]]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]}?" if near else "Known are " + ", ".join(known[1:]) + "."
-    raise TypeError(f"Unknown option {name!r} for {what}. {hint}")
+    raise TypeError(f"Unknown option {name!r} for {what}. {nearest_option(name, known, known[1:])}")
+
+
+def nearest_option(name: str, known: Sequence[str], listed: Sequence[str] | None = None) -> str:
+    """For messages: the option that was probably meant, or all there are."""
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f"Did you mean {near[0]}?" if near else "Known are " + ", ".join(listed or known) + "."

@@ -95,7 +95,12 @@ def event_signal(
         frames,
         _nav_axes(scan),
         _metadata(
-            source, scan, requested_options(source.describe(), options, events, frames.dtype), options.delay, values
+            source,
+            scan,
+            requested_options(source.describe(), options, events, frames.dtype),
+            options.delay,
+            values,
+            {} if known is None else known.loaded_by,
         ),
         _original_metadata(source),
         lazy=lazy,
@@ -207,7 +212,9 @@ def described_files(paths: Sequence) -> dict:
     }
 
 
-def _metadata(source: EventSource, scan: Scan, requested: dict, delay: Fraction, values: dict) -> dict:
+def _metadata(
+    source: EventSource, scan: Scan, requested: dict, delay: Fraction, values: dict, loaded_by: dict[str, str]
+) -> dict:
     about = source.describe()
     index = source.index()
     return build(
@@ -218,7 +225,7 @@ def _metadata(source: EventSource, scan: Scan, requested: dict, delay: Fraction,
             "chips": list(index.chips),
             "losses": index.losses,
             "scan_delay": ticks_to_seconds(float(delay)) if delay else None,
-            "processing": {"reading_0": reading_step(about["paths"], requested)},
+            "processing": {"reading_0": reading_step(about["paths"], requested, loaded_by)},
             **values,
         }
     )

@@ -101,14 +101,14 @@ class ScanOptions:
     def known_nav_shape(self) -> tuple[int, ...]:
         """`nav_shape` where a scan cannot do without, which `need` has looked at before."""
         if self.nav_shape is None:
-            raise ScanSyncError("navigation_shape is needed: no edge gives it.")
+            raise ScanSyncError("navigation_shape is missing: no edge gives it.")
         return self.nav_shape
 
     @property
     def known_dwell(self) -> Fraction:
         """`dwell` where a scan cannot do without, which `need` has looked at before."""
         if self.dwell is None:
-            raise ScanSyncError("dwell_time is needed: no edge gives it.")
+            raise ScanSyncError("dwell_time is missing: no edge gives it.")
         return self.dwell
 
 

@@ -5,6 +5,7 @@ from numbers import Integral
 from typing import Any
 
 from rsciio_tpx3.exceptions import UnitError
+from rsciio_tpx3.utils.units import to_ticks
 
 __all__ = ["exact_ticks", "whole_ticks"]
 
@@ -34,8 +35,6 @@ def exact_ticks(value: Any, name: str, allow_negative: bool = False) -> Fraction
     if isinstance(value, (Integral, Fraction)):
         ticks = Fraction(int(value)) if isinstance(value, Integral) else value
     else:
-        from rsciio_tpx3.utils.units import to_ticks
-
         ticks = to_ticks(value, name, allow_negative=True)  # zero is fine here
     if ticks < 0 and not allow_negative:
         raise UnitError(f"{name}={value!r} is negative; expected a time of 0 or more.")

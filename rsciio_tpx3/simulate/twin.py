@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy  # its parts are loaded when they are used first: they cost more than most recordings do
 
 from rsciio_tpx3.metadata.export import data_values, known_values, refuse_reversed
 from rsciio_tpx3.metadata.mapping import missing
@@ -149,8 +150,6 @@ def on_detector(
     numpy.ndarray of float32, shape (..., height, width)
         Intensity that falls on each pixel: interpolated linearly, times the pixels' ratio of solid angles.
     """
-    from scipy.ndimage import map_coordinates
-
     values = _known(signal, "simulated patterns")
     y, x = _angles(values, _shapes(signal)[1])
     py, px = patterns.shape[-2:]
@@ -160,7 +159,7 @@ def on_detector(
     made = np.empty((*patterns.shape[:-2], len(y), len(x)), np.float32)
     for index in np.ndindex(patterns.shape[:-2]):
         frame = np.asarray(patterns[index], float)
-        made[index] = np.maximum(map_coordinates(frame, places, order=1), 0) * area
+        made[index] = np.maximum(scipy.ndimage.map_coordinates(frame, places, order=1), 0) * area
     return made
 
 

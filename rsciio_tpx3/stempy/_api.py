@@ -9,6 +9,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
@@ -21,13 +22,14 @@ from rsciio_tpx3.stempy.sink import StempySink
 from rsciio_tpx3.stempy.source import EXPECTED, FRAMES, POSITIONS, StempySource
 from rsciio_tpx3.utils.checks import check_one_file
 from rsciio_tpx3.utils.files import FileStamp, PartialFiles, need_space, system_errors
-from rsciio_tpx3.utils.hdf5.files import attribute, find, open_hdf5, tree, value, whole
+from rsciio_tpx3.utils.hdf5.contents import tree
+from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
 from rsciio_tpx3.utils.hdf5.guard import guard_hdf5
 from rsciio_tpx3.utils.hdf5.heaps import check_heaps
+from rsciio_tpx3.utils.hdf5.values import attribute, value, whole
 
 if TYPE_CHECKING:
     import dask.array as da
-    import h5py
 
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
@@ -134,8 +136,6 @@ def file_reader(
 
 def _look(filename: str | os.PathLike, allow_external: bool) -> dict:
     """What the file says about itself."""
-    import h5py
-
     stamp = FileStamp.of(filename)
     check_heaps(stamp)
     with open_hdf5(stamp, EXPECTED) as file:
@@ -245,8 +245,6 @@ def file_writer(
     >>> s.save("counted.h5", file_format="stempy")  # doctest: +SKIP
     """
     refuse_unknown(kwds, file_writer, "stempy files")
-    import h5py
-
     if version not in ("auto", 1, 2, 3):
         raise ValueError(f"version={version!r} is not valid: must be one of 'auto', 1, 2, 3.")
     nav_shape, sig_shape = check_layout(signal)

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import numpy as np
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
-
-if TYPE_CHECKING:
-    import h5py
-
 
 __all__ = ["row_lengths"]
 
@@ -72,8 +69,6 @@ def row_lengths(path: str | os.PathLike, name: str, allow_external: bool = False
 
 def _pieces(file: h5py.Group, dataset: h5py.Dataset) -> list[tuple[int, int, int]] | None:
     """First row, place in the file and number of references of each stored part; None where there is no telling."""
-    import h5py
-
     create, sizes = dataset.id.get_create_plist(), file.id.get_create_plist().get_sizes()
     if create.get_nfilters() or file.userblock_size or sizes[0] != 8 or dataset.ndim != 1 or dataset.is_virtual:
         return None

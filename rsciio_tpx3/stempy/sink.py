@@ -6,12 +6,12 @@ import sys
 import zlib
 from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
 
 from rsciio_tpx3.utils.compiled import njit
 
 if TYPE_CHECKING:
-    import h5py
     from numpy.typing import ArrayLike
 
     from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -42,8 +42,6 @@ class StempySink:
     """
 
     def __init__(self, group: h5py.Group, version: int | str, rows_of_a_position: int = 1) -> None:
-        import h5py
-
         self.version, self._k = version, rows_of_a_position
         kind = h5py.vlen_dtype(np.uint32)
         options = {"maxshape": (None,), "chunks": (_CHUNK_ROWS,)}

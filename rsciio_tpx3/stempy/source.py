@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.csr.canonical import canonical_frames
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
@@ -20,7 +21,9 @@ from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.stempy.row_lengths import row_lengths
 from rsciio_tpx3.stempy.sink import ROW_SUMS, SUM_OF_LENGTHS, row_sums, sum_of_lengths
 from rsciio_tpx3.utils.files import FileStamp
-from rsciio_tpx3.utils.hdf5.files import attribute, check_stored, find, open_hdf5, whole, whole_numbers
+from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
+from rsciio_tpx3.utils.hdf5.storage import check_stored
+from rsciio_tpx3.utils.hdf5.values import attribute, whole, whole_numbers
 
 if TYPE_CHECKING:
     import h5py
@@ -124,8 +127,6 @@ class StempySource(FrameSource):
         return {**self.__dict__, "_electrons": None}
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         state = self.__getstate__()
         return ("rsciio_tpx3.StempySource", *(normalize_token(state[key]) for key in sorted(state)))
 

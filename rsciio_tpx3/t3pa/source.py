@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.cache.recall import cache_for, recalled_index
 from rsciio_tpx3.cache.store import are_whole, require
@@ -162,8 +163,6 @@ class AdvacamSource(EventSource):
             require(isinstance(what, str) and isinstance(amount, int) and isinstance(text, str), "losses are odd")
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         # what was found follows from the file and how it is read
         about = [self.stamp, self.layout.__reduce__()[1], sorted(self._about.items()), self._spans]
         return "rsciio_tpx3.AdvacamSource", normalize_token(about)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dask.base import normalize_token
 
 from rsciio_tpx3.cache.recall import cache_for
 from rsciio_tpx3.events.geometry import layout_for
@@ -23,8 +24,8 @@ from rsciio_tpx3.tpx3.narrow import blocks_between, joined
 from rsciio_tpx3.tpx3.pieces import check_pieces
 from rsciio_tpx3.tpx3.recall import recalled_blocks
 from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS, ticks_to_seconds
-from rsciio_tpx3.utils.scratch import Scratch
 from rsciio_tpx3.utils.text import counted
+from rsciio_tpx3.utils.threads import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -165,8 +166,6 @@ class Tpx3Source(EventSource):
         return source
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         # what was found follows from the files; hashing the tables would take longer than reading a chunk
         found = self._index.n_hits, self._index.span, sorted(self._index.losses.items())
         about = [self.parts, self.layout.__reduce__()[1], len(self._tables.blocks), self._spans, found]

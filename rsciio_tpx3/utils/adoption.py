@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dask.base import normalize_token
+
 __all__ = ["Adopted"]
 
 
@@ -46,6 +48,4 @@ class Adopted:
         return type(self), (self.source,)
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         return f"rsciio_tpx3.{self.contract}", normalize_token(self.source)

@@ -5,17 +5,17 @@ so that NaN, a bool, a word or an array of another shape never meets arithmetic,
 """
 
 import errno
-import math
 import os
 import stat
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.utils.integers import is_integer, is_whole
 from rsciio_tpx3.utils.paths import need_file
 from rsciio_tpx3.utils.units import shown, to_ticks
 
@@ -30,10 +30,8 @@ __all__ = [
     "dtype",
     "files",
     "fraction",
-    "is_integer",
     "is_real",
     "is_text",
-    "is_whole_number",
     "pair_of_lines",
     "parts",
     "path_in_file",
@@ -111,13 +109,13 @@ def check_word_of(*words: str) -> Callable[[str, Any], None]:
 def check_flag(name: str, value: Any) -> None:
     """Refuse what is neither true nor false; None stands for the default."""
     if value is not None and not isinstance(value, (bool, np.bool_)):
-        raise refused(name, value, "True or False is expected")
+        raise refused(name, value, "expected True or False")
 
 
 def check_word(name: str, value: Any) -> None:
     """Refuse what is not text; None stands for the default."""
     if value is not None and not isinstance(value, str):
-        raise refused(name, value, "a word is expected, in quotes; the documentation lists them")
+        raise refused(name, value, "expected a word, in quotes; the documentation lists them")
 
 
 def check_table(name: str, value: Any) -> None:
@@ -125,26 +123,11 @@ def check_table(name: str, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise refused(name, value, "a dictionary of options by their names is expected")
+        raise refused(name, value, "expected a dictionary of options by their names")
 
 
 def refused(name: str, value: Any, expected: str) -> ValueError:
     return ValueError(f"{name}={shown(value)}: {expected}.")
-
-
-def is_integer(value: Any) -> bool:
-    """An integer of Python or NumPy; no bool, and no difference of dates, which NumPy counts among them."""
-    return isinstance(value, (Integral, np.integer)) and not isinstance(value, (bool, np.timedelta64))
-
-
-def is_whole_number(value: Any) -> bool:
-    """An integer, also where NumPy or a division has made a float of it; no bool and no text."""
-    if isinstance(value, (bool, np.bool_, np.timedelta64)):
-        return False
-    if isinstance(value, (Integral, np.integer)):
-        return True
-    number: Any = value
-    return isinstance(value, (Real, np.floating)) and math.isfinite(value) and number == int(number)
 
 
 def is_real(value: Any) -> bool:
@@ -164,7 +147,7 @@ def shape(expected: str, lengths: Collection[int]) -> Callable[[str, Any], None]
             return
         plain = value.tolist() if isinstance(value, np.ndarray) else value
         parts = plain if isinstance(plain, (tuple, list)) else [plain]
-        if len(parts) not in lengths or not all(is_whole_number(n) and 1 <= n < MOST for n in parts):
+        if len(parts) not in lengths or not all(is_whole(n, 1, MOST - 1) for n in parts):
             raise refused(name, value, expected)
 
     return check
@@ -209,7 +192,7 @@ def seconds_or_flag(name: str, value: Any) -> None:
     if value is None or isinstance(value, (bool, np.bool_)):
         return
     if not is_real(value) or not 0 < value < 1e6:
-        raise refused(name, value, "True, False or a number of seconds up to a million is expected")
+        raise refused(name, value, "expected True, False or a number of seconds up to a million")
 
 
 def dtype(name: str, value: Any) -> None:
@@ -218,14 +201,14 @@ def dtype(name: str, value: Any) -> None:
     try:
         found = np.dtype(value)
     except (TypeError, ValueError, SyntaxError):
-        raise refused(name, value, "the name of a number type is expected, such as 'uint16'") from None
+        raise refused(name, value, "expected the name of a number type, such as 'uint16'") from None
     except Exception as error:  # of an object that NumPy asks for its type
-        raise refused(name, value, f"the name of a number type is expected, such as 'uint16' ({error})") from None
+        raise refused(name, value, f"expected the name of a number type, such as 'uint16' ({error})") from None
     # NumPy takes a True, an array or a text of nothing for the type of itself
     if not isinstance(value, (str, type, np.dtype)) or (isinstance(value, str) and not value.strip(" \0")):
-        raise refused(name, value, "the name of a number type is expected, such as 'uint16'")
+        raise refused(name, value, "expected the name of a number type, such as 'uint16'")
     if found.kind not in "biufc" or found.subdtype is not None:
-        raise refused(name, value, "a type of numbers is expected, such as 'uint16'")
+        raise refused(name, value, "expected a type of numbers, such as 'uint16'")
 
 
 def files(name: str, value: Any) -> None:
@@ -265,4 +248,4 @@ def path_in_file(name: str, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, str) or not value.strip("/ ") or not is_text(value):
-        raise refused(name, value, "the path of a group in the file is expected, such as '/entry/events'")
+        raise refused(name, value, "expected the path of a group in the file, such as '/entry/events'")

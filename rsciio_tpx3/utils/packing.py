@@ -1,12 +1,16 @@
-"""Columns of integers in few bytes, for what travels in tasks or stays in a cache.
+"""Tables in few bytes, for what travels with every task of a graph or stays in a cache.
 
 Tables of a scan are nearly regular: equal dwell times, line starts at equal distances but for some
-ticks, rows one after the other. The differences of neighbours then fit a byte or two.
+ticks, rows one after the other. The differences of neighbours then fit a byte or two (`pack`). Tables with an entry for
+each pixel repeat most of them, so that little is left of them when they are compressed (`Packed`).
 """
+
+import zlib
+from typing import Any
 
 import numpy as np
 
-__all__ = ["pack", "unpack"]
+__all__ = ["Packed", "pack", "unpack"]
 
 
 def pack(column: np.ndarray) -> tuple:
@@ -43,3 +47,31 @@ def unpack(packed: tuple) -> np.ndarray:
     if rest is not None:
         column[1:] += rest.astype(np.int64)
     return np.cumsum(column).astype(dtype)
+
+
+class Packed:
+    """Base of dataclasses with arrays of one entry for each pixel, which are compressed when they are pickled."""
+
+    def __getstate__(self) -> dict:
+        return {name: _packed(value) if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict) -> None:
+        # not by attribute: the dataclasses are frozen
+        self.__dict__.update(
+            {name: _unpacked(*value[1:]) if _is_packed(value) else value for name, value in state.items()}
+        )
+
+
+_MARK = "zlib"
+
+
+def _packed(array: np.ndarray) -> tuple:
+    return _MARK, zlib.compress(np.ascontiguousarray(array).tobytes(), 1), array.dtype.str, array.shape
+
+
+def _is_packed(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 4 and value[0] == _MARK
+
+
+def _unpacked(data: bytes, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    return np.frombuffer(zlib.decompress(data), dtype).reshape(shape)

@@ -38,7 +38,7 @@ def need_file(path: str | os.PathLike) -> str:
         raise FileNotFoundError(f"{path!r} is not the name of a file: {error}.") from None
     if not stat.S_ISREG(mode):
         what = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
-        raise Tpx3FormatError(f"{path!r} is {what}, where a file is expected. Pass the file in it, or copy it to one.")
+        raise Tpx3FormatError(f"{path!r} is {what}: expected a file. Pass the file in it, or copy it to one.")
     return path
 
 

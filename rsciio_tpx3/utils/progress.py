@@ -67,7 +67,7 @@ def _bar_class() -> type:
     tqdm's own lock is shared with forked processes: one that is killed while it holds the lock leaves it held for ever
     in all others, and the semaphore that it needs is not to be had in every container.
     """
-    from tqdm.auto import tqdm
+    from tqdm.auto import tqdm  # looks for a notebook, which takes time: only where a bar is shown
 
     class Bar(tqdm):
         _lock = threading.RLock()

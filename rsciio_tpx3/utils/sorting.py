@@ -8,7 +8,7 @@ import numpy as np
 
 from rsciio_tpx3.utils.compiled import njit, njit_inner
 
-__all__ = ["order_of", "time_order", "time_sorted"]
+__all__ = ["order_of", "radix_pass", "time_order", "time_sorted"]
 
 _DIGIT = 10  # most bits of a pass within a bucket: 1024 counters stay in the first cache level
 _BUCKET_BITS = 11  # a bucket holds up to about so many hits (2048: 16 KiB), which stays there too
@@ -186,24 +186,35 @@ def _sort_bucket(
     n = len(words)
     if n < 2:
         return
-    mask, one = np.uint64(len(count) - 1), np.uint32(1)
     now, then = words, spare[:n]
     for p in range(n_passes):
-        low = np.uint64(shift + p * digit)
-        for d in range(len(count)):
-            count[d] = 0
-        for i in range(n):
-            count[(now[i] >> low) & mask] += one
-        total = np.uint32(0)
-        for d in range(len(count)):
-            c = count[d]
-            count[d] = total
-            total += c
-        for i in range(n):
-            d = (now[i] >> low) & mask
-            then[count[d]] = now[i]
-            count[d] += one
+        radix_pass(now, shift + p * digit, count, then)
         now, then = then, now
     if n_passes % 2:
         for i in range(n):
             words[i] = now[i]
+
+
+@njit_inner(nogil=True, cache=True)
+def radix_pass(keys: np.ndarray, shift: int, count: np.ndarray, out: np.ndarray) -> None:
+    """Sort unsigned keys by the digit above `shift`, keeping the order of equal digits.
+
+    `count` is room for a counter of each digit. All numbers are of the type of the keys: mixed with signed ones, they
+    would be floats.
+    """
+    low, mask, one = keys.dtype.type(shift), keys.dtype.type(len(count) - 1), np.uint32(1)
+    for d in range(len(count)):
+        count[d] = 0
+    for i in range(len(keys)):
+        count[(keys[i] >> low) & mask] += one
+    # where each digit begins
+    total = np.uint32(0)
+    for d in range(len(count)):
+        n = count[d]
+        count[d] = total
+        total += n
+    for i in range(len(keys)):
+        d = (keys[i] >> low) & mask
+        at = count[d]
+        count[d] = at + one
+        out[at] = keys[i]

@@ -1,6 +1,8 @@
-"""Numbers as people read them, for messages and the command line."""
+"""Numbers and values as people read them, for messages and the command line."""
 
-__all__ = ["counted", "format_seconds"]
+from typing import Any
+
+__all__ = ["counted", "format_seconds", "shown"]
 
 
 def counted(n: int, one: str, many: str | None = None) -> str:
@@ -14,3 +16,14 @@ def format_seconds(seconds: float) -> str:
         if abs(seconds) * factor >= 1:
             return f"{seconds * factor:.6g} {unit}"
     return f"{seconds * 1e9:.6g} ns"
+
+
+def shown(value: Any) -> str:
+    """A value for a message: what a file holds may be long."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"<{type(value).__name__} of very many digits>"
+    except Exception:  # of an object that cannot even say what it is
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= 120 else f"{text[:100]}... ({len(text):,} characters)"

@@ -7,12 +7,20 @@ names of a TOML table are walked once for each of their parts. Each is asked abo
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import yaml
+
 from rsciio_tpx3.exceptions import FormatError, LimitError, format_errors
 
-__all__ = ["MOST_BYTES", "check_depth", "load_text_file", "parse_text", "read_text"]
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["MOST_BYTES", "check_depth", "load_text_file", "parse_text", "read_text", "tomllib"]
 
 MOST_BYTES = {".json": 1 << 24, ".txt": 1 << 20}
 """Longest file of each ending that is read; 1 MiB of others, whose parsers are a hundred times slower than JSON's."""
@@ -140,10 +148,6 @@ def _without_doubles(pairs: Iterable[tuple[str, Any]]) -> dict:
 
 
 def _toml(text: str) -> dict:
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib
     for number, line in enumerate(text.splitlines(), 1):
         name = line.partition("=")[0]
         if name.count(".") > _MOST_PARTS and not name.lstrip().startswith("#"):
@@ -155,8 +159,6 @@ def _toml(text: str) -> dict:
 
 
 def _yaml(text: str) -> Any:
-    import yaml
-
     loader = _yaml_loader()
     _check_events(yaml.parse(text, Loader=loader), len(text))
     return yaml.load(text, loader)
@@ -205,8 +207,6 @@ def _check_events(events: Iterable, length: int) -> None:
 
 def _yaml_loader() -> type:
     """YAML 1.2 in that a time of day and a zone are not numbers of base 60 (14:03:27 is 50607 in YAML 1.1)."""
-    import yaml
-
     # the parser in C is ten times faster, and the same otherwise
     parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -1,15 +1,29 @@
-"""How many threads a pass over a recording has; the one place that asks for the number of cores."""
+"""How many threads a pass over a recording has, and memory that a thread uses again.
 
+Here is the one place that asks for the number of cores. Fresh memory is not free: the system clears each page when it
+is first touched, and the threads of a process get in each other's way there. What only one step needs while it works
+is therefore kept for the next one (`Scratch`).
+"""
+
+from __future__ import annotations
+
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from dask.system import CPU_COUNT
+from numpy.typing import DTypeLike
 
-__all__ = ["add_up", "spread", "thread_count"]
+__all__ = ["Scratch", "add_up", "spread", "thread_count"]
 
 _MOST = 8  # each holds some decoded hits, and one disk feeds all
 _TABLE_BYTES = 512 * 2**20
+_MOST_SCRATCH = 1 << 25  # larger ones go back to the system after use
+_MOST_KEPT = 2  # as many are in use at a time: keys, and the words that they are made of
+
+_of_thread = threading.local()
 
 
 def thread_count(table_bytes: int = 0) -> int:
@@ -80,3 +94,46 @@ def spread(work: Callable, items: list, threads: int) -> Iterator:
         return
     with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(work, items)
+
+
+class Scratch:
+    """Room for an array whose contents nobody needs afterwards; use it as a context.
+
+    The thread keeps what it takes for the next one. Arrays are good until the context ends.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsciio_tpx3.utils.threads import Scratch
+    >>> with Scratch() as scratch:
+    ...     room = scratch.array(3, np.uint32)
+    >>> room.shape
+    (3,)
+    """
+
+    def __enter__(self) -> Scratch:
+        kept = _kept()
+        self._bytes = kept.pop() if kept else np.empty(0, np.uint8)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        kept = _kept()
+        # the last one in is the first one out, so that who took turns finds what had grown for it
+        if len(self._bytes) <= _MOST_SCRATCH and len(kept) < _MOST_KEPT:
+            kept.append(self._bytes)
+        del self._bytes
+
+    def array(self, n: int, dtype: DTypeLike) -> np.ndarray:
+        """An array of `n` items. A larger one of the same context begins with what stood in the one before."""
+        n_bytes = n * np.dtype(dtype).itemsize
+        if n_bytes > len(self._bytes):
+            larger = np.empty(max(n_bytes, 2 * len(self._bytes)), np.uint8)
+            larger[: len(self._bytes)] = self._bytes
+            self._bytes = larger
+        return self._bytes[:n_bytes].view(dtype)
+
+
+def _kept() -> list[np.ndarray]:
+    if not hasattr(_of_thread, "kept"):
+        _of_thread.kept = []
+    return _of_thread.kept

@@ -222,7 +222,7 @@ def test_no_bit_of_an_entry_changes_what_it_gives(tmp_path, compress):
     assert 0 < given < len(content)
 
 
-def test_losses_are_told_again_and_damage_is_still_refused(tmp_path, recording, passes, caplog):
+def test_losses_are_reported_again_and_damage_is_still_refused(tmp_path, recording, passes, caplog):
     cut = tmp_path / "cut.tpx3"
     cut.write_bytes(recording.read_bytes()[:-12])
     with caplog.at_level(logging.WARNING):

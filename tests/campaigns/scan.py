@@ -56,8 +56,51 @@ class Recording:
     globals_every: int = 0
 
 
+@dataclass(frozen=True)
+class _Raster:
+    """Sizes of a scan, and its durations in ticks."""
+
+    n_frames: int
+    ny: int
+    nx: int
+    dwell: int
+    line: int  # from line to line
+    pause: int  # after the last line of a frame
+
+    @property
+    def frame(self):
+        return self.ny * self.line + self.pause
+
+
 def simulated(convention, rng):
     """A recording of this convention without a fault."""
+    raster = _drawn_raster(convention, rng)
+    frames, lines, places = _starts(convention, raster, rng)
+    hits = (places + raster.dwell * rng.uniform(0.1, 0.9, places.shape)).astype(np.int64) // STEP * STEP
+    scanned = raster.nx * raster.dwell
+    back = (lines + scanned + (raster.line - scanned) * rng.uniform(0.3, 0.7, lines.shape)).astype(np.int64)
+    if convention == "pixel-trigger":
+        back = back[:0]  # a gap between two pixels is no flyback to this trigger
+    options = _said_of_scan(convention, raster, rng)
+    edges, period = _edges(convention, raster, frames, lines, places)
+    if convention == "line-start with frame edges":
+        edges[SECOND] = frames + int(rng.integers(-raster.line // 5, raster.line // 5))
+        if rng.random() < 0.5:
+            options["tdc"] = "tdc1-rise"
+    times, code, counter = _in_order(edges, rng)
+    all_hits = np.concatenate([hits.ravel(), back.ravel() // STEP * STEP])
+    position = np.concatenate([np.arange(hits.size), np.full(back.size, -1)])
+    order = np.argsort(all_hits, kind="stable")
+    shape = raster.n_frames, raster.ny, raster.nx
+    return Recording(
+        convention, shape, all_hits[order], position[order], times, code, counter, period, options,
+        bool(raster.pause) or convention in ("frame-trigger", "line-start with frame edges"),
+        int(rng.choice([0, 1])) * 300 * US,
+    )  # fmt: skip
+
+
+def _drawn_raster(convention, rng):
+    """A scan that this convention can tell of."""
     n_frames = int(rng.choice([1, 1, 2, 3, 5, 8]))
     ny, nx = int(rng.integers(5, 25)), int(rng.integers(4, 14))
     dwell = int(rng.integers(2, 40)) * US
@@ -70,60 +113,66 @@ def simulated(convention, rng):
         n_frames, pause = max(n_frames, 3), 142 * (line // 400)
     if convention == "line-start with frame edges":
         n_frames, pause = max(n_frames, 2), int(rng.choice([0, line // 5]))
-    frame = ny * line + pause
+    return _Raster(n_frames, ny, nx, dwell, line, pause)
+
+
+def _starts(convention, raster, rng):
+    """When frames, lines and positions begin."""
     begin = int(rng.integers(1, 50)) * 1000 * US
     if convention == "shared-clock":
         begin = 0
-    frames = begin + frame * np.arange(n_frames)
-    if convention == "line-start" and n_frames > 1 and pause and rng.random() < 0.3:
-        frames = frames + np.cumsum(rng.integers(0, 20, n_frames) * line)  # frames start when somebody says so
-    lines = frames[:, None] + line * np.arange(ny)
-    places = lines[:, :, None] + dwell * np.arange(nx)
-    hits = (places + dwell * rng.uniform(0.1, 0.9, places.shape)).astype(np.int64) // STEP * STEP
-    back = (lines + nx * dwell + (line - nx * dwell) * rng.uniform(0.3, 0.7, lines.shape)).astype(np.int64)
-    options = {"navigation_shape": (nx, ny), "layout": "single"}
-    if n_frames > 1 and rng.random() < 0.3:
-        options["navigation_shape"] = (nx, ny, n_frames)
+    frames = begin + raster.frame * np.arange(raster.n_frames)
+    if convention == "line-start" and raster.n_frames > 1 and raster.pause and rng.random() < 0.3:
+        # frames start when somebody says so
+        frames = frames + np.cumsum(rng.integers(0, 20, raster.n_frames) * raster.line)
+    lines = frames[:, None] + raster.line * np.arange(raster.ny)
+    return frames, lines, lines[:, :, None] + raster.dwell * np.arange(raster.nx)
+
+
+def _said_of_scan(convention, raster, rng):
+    """Options with which a user would load it."""
+    options = {"navigation_shape": (raster.nx, raster.ny), "layout": "single"}
+    if raster.n_frames > 1 and rng.random() < 0.3:
+        options["navigation_shape"] = (raster.nx, raster.ny, raster.n_frames)
     if convention != "line-gate":
-        options["dwell_time"] = f"{dwell // US} us"
-    codes, period = {RISE: lines.ravel()}, line
+        options["dwell_time"] = f"{raster.dwell // US} us"
+    if convention in ("pixel-trigger", "frame-trigger", "shared-clock", "periodic-line"):
+        options["sync"] = convention
+    if convention in ("frame-trigger", "shared-clock"):
+        options["line_flyback"] = _ticks(raster.line - raster.nx * raster.dwell)
+    if convention == "shared-clock":
+        options["frame_flyback"] = _ticks(raster.pause)
+    return options
+
+
+def _edges(convention, raster, frames, lines, places):
+    """Times of the marks of each kind, and the ticks from one to the next."""
+    if convention == "shared-clock":
+        return {}, raster.line
+    if convention == "frame-trigger":
+        return {RISE: frames}, raster.frame
+    if convention == "pixel-trigger":
+        return {RISE: places.ravel()}, raster.dwell
+    starts = lines.ravel()
     if convention == "line-gate":
-        codes[FALL] = codes[RISE] + nx * dwell
-    elif convention == "pixel-trigger":
-        codes, period = {RISE: places.ravel()}, dwell
-        back = back[:0]
-        options["sync"] = "pixel-trigger"
-    elif convention == "frame-trigger":
-        codes, period = {RISE: frames}, frame
-        options.update(sync="frame-trigger", line_flyback=_ticks(line - nx * dwell))
-    elif convention == "shared-clock":
-        codes, period = {}, line
-        options.update(sync="shared-clock", line_flyback=_ticks(line - nx * dwell), frame_flyback=_ticks(pause))
-    elif convention == "line-start with bursts":
-        quick = (lines[:, -1] + line)[:, None] + (line // 400) * np.arange(142)
-        codes[RISE] = np.sort(np.concatenate([codes[RISE], quick.ravel()]))
-    elif convention == "line-start with frame edges":
-        codes[SECOND] = frames + int(rng.integers(-line // 5, line // 5))
-        if rng.random() < 0.5:
-            options["tdc"] = "tdc1-rise"
-    elif convention == "periodic-line":
-        options["sync"] = "periodic-line"
-    times = np.concatenate([np.empty(0, np.int64), *codes.values()])
-    code = np.concatenate([np.full(len(t), c) for c, t in codes.items()]) if codes else np.empty(0, np.int64)
+        return {RISE: starts, FALL: starts + raster.nx * raster.dwell}, raster.line
+    if convention == "line-start with bursts":
+        quick = (lines[:, -1] + raster.line)[:, None] + (raster.line // 400) * np.arange(142)
+        starts = np.sort(np.concatenate([starts, quick.ravel()]))
+    return {RISE: starts}, raster.line
+
+
+def _in_order(edges, rng):
+    """Times, codes and counters of all marks, in the order of time; each connector counts its own from anywhere."""
+    times = np.concatenate([np.empty(0, np.int64), *edges.values()])
+    code = np.concatenate([np.full(len(t), c) for c, t in edges.items()]) if edges else np.empty(0, np.int64)
     order = np.argsort(times, kind="stable")
     times, code = times[order], code[order].astype(np.int64)
     counter = np.zeros(len(times), np.int64)
     for second in (False, True):
         own = (code == SECOND) == second
         counter[own] = int(rng.integers(0, 4096)) + np.arange(own.sum())
-    all_hits = np.concatenate([hits.ravel(), back.ravel() // STEP * STEP])
-    position = np.concatenate([np.arange(hits.size), np.full(back.size, -1)])
-    order = np.argsort(all_hits, kind="stable")
-    return Recording(
-        convention, (n_frames, ny, nx), all_hits[order], position[order], times, code, counter, period, options,
-        bool(pause) or convention in ("frame-trigger", "line-start with frame edges"),
-        int(rng.choice([0, 1])) * 300 * US,
-    )  # fmt: skip
+    return times, code, counter
 
 
 def _ticks(n):

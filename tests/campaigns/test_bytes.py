@@ -3,6 +3,7 @@
 import pytest
 
 from tests.campaigns.bytes import FILES, campaign
+from tests.fuzz import judge
 
 pytestmark = pytest.mark.slow  # a campaign
 
@@ -11,8 +12,6 @@ PLACES = 60
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_changed_byte_is_noticed_or_means_nothing(name, tmp_path, monkeypatch):
-    from tests.fuzz import judge
-
     monkeypatch.setattr(judge, "SECONDS", 60.0)  # kernels may be compiled in these runs
     monkeypatch.setattr(judge, "MEMORY_BYTES", 2**29)
     outcomes, faults = campaign(name, tmp_path / "run", PLACES, seed=1)

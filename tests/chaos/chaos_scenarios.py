@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import hyperspy.api as hs
 import numpy as np
 from chaos_faults import Fault, calls_of, finish, limit_file_size, run, small_disk, start, without_rights
+from chaos_readers import READERS
 from chaos_writers import LEFTOVER, WRITERS, Kept, checksums, counts
 from chaos_writers import signal as signal_of
+
+from hyperspy_sparse import LazySparseSignal2D
 
 __all__ = [
     "Table",
@@ -220,8 +224,6 @@ def host_formats(ending, moments=(0, 1, 2)):
 
 
 def _save_by_host(path, which, moment=None):
-    from hyperspy_sparse import LazySparseSignal2D
-
     data = signal_of(counts(which))["data"]
     if moment is not None:
         data = data.map_blocks(_die_at, moment, dtype=data.dtype, meta=data._meta)
@@ -235,8 +237,6 @@ def _die_at(chunk, moment, block_info=None):
 
 
 def _loaded_by_host(path):
-    import hyperspy.api as hs
-
     found = np.asarray(hs.load(path).data)
     return next((which for which in ("old", "new") if np.array_equal(found, counts(which))), "a lie")
 
@@ -263,8 +263,6 @@ def _replace(path, content):
 
 def changing_input(format, changes=tuple(CHANGES), moments=(0, 1, 2)):
     """A file that is cut, removed, grown or replaced between two chunks of a lazy signal that was opened before."""
-    from chaos_readers import READERS
-
     table, reader = Table(), READERS[format]
     for change in changes:
         for moment in moments:

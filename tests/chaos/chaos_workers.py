@@ -14,6 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rsciio_tpx3 import simulate
+from rsciio_tpx3.tpx3 import file_reader
+
 SHAPE = (12, 16)
 
 
@@ -24,9 +27,6 @@ def slow(block, block_info=None):
 
 
 def main(scheduler, seed):
-    from rsciio_tpx3 import simulate
-    from rsciio_tpx3.tpx3 import file_reader
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scan.tpx3"
         simulate.recording(path, SHAPE, electrons_per_position=50, seed=seed)
@@ -46,6 +46,7 @@ def _compute(lazy, expected, scheduler, rng):
             # the pool of Python says that a process ended abruptly; dask hands it on
             return "refused" if "terminated abruptly" in str(error) or "Broken" in type(error).__name__ else repr(error)
         return "equal" if np.array_equal(got, expected) else "other numbers"
+    # loaded by the processes that need it; it takes longer than the rest of this file
     from distributed import Client, LocalCluster
 
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:

@@ -107,6 +107,7 @@ class Saved(Counted):
         self.name = f"save as {module}"
 
     def write(self, folder, which, seed=0):
+        # pyXem takes seconds to load, and every kill starts a process; this one writer of many needs it
         from hyperspy_sparse import LazySparseSignal2D
 
         made = LazySparseSignal2D(signal(counts(which, seed))["data"])

@@ -489,7 +489,7 @@ def unread(monkeypatch):
             FileNotFoundError,
             "energy='keV.txt': there is no such file. Give a folder with caliba",
         ),
-        ({"energy": "."}, FileNotFoundError, "no file caliba.txt in '.'; caliba, calibb, calibc and calibt are needed"),
+        ({"energy": "."}, FileNotFoundError, "no file caliba.txt in '.': expected caliba, calibb, calibc and calibt"),
         ({"energy": {"a": "a.txt", "b": 0, "c": 0, "t": 0}}, FileNotFoundError, "energy: a='a.txt': there is no such"),
         (
             {"energy": [(60, 206), (0, 6)]},

@@ -84,6 +84,7 @@ AXES = [None, 0, 1, 2, -1, (0, 1), (2, 3), (0, 2), (1, 3), (0, 1, 2), (0, 1, 2, 
 REDUCTIONS = "sum prod max min mean std var any all median nansum nanmax nanmin nanmean nanstd"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "bool", "int32", "float32", "float64"])
 @pytest.mark.parametrize("name", [*REDUCTIONS.split(), "count_nonzero", "argmax", "ptp"])
 def test_a_reduction_is_numpys(frames, dense, name, dtype):

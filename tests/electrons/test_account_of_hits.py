@@ -136,7 +136,7 @@ def test_a_pass_counts_anew():
         ({"max_tot": 50}, "INFO", "of [0-9,]+ hits: [0-9,]+ in [0-9,]+ clusters tot too high .max_tot..$"),
     ],
 )
-def test_the_log_says_once_what_clustering_left_out(recording, caplog, cluster, level, words):
+def test_the_log_says_once_what_clustering_excluded(recording, caplog, cluster, level, words):
     caplog.set_level(logging.INFO, "rsciio_tpx3")
     _, found, _ = account(recording[0], cluster=cluster, corrections={"columns": "phase"})
     [record] = [r for r in caplog.records if "Clustering excluded" in r.message]
@@ -146,7 +146,7 @@ def test_the_log_says_once_what_clustering_left_out(recording, caplog, cluster, 
     assert "The correction" not in caplog.text
 
 
-def test_the_log_says_what_corrections_left_out(recording, caplog):
+def test_the_log_says_what_corrections_excluded(recording, caplog):
     path, truth = recording
     mask, masked = mask_of(truth)
     caplog.set_level(logging.INFO, "rsciio_tpx3")

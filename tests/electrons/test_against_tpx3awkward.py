@@ -14,6 +14,8 @@ from rsciio_tpx3.electrons.clusters import label_hits
 from rsciio_tpx3.reader.event_options import event_options, prepare_events
 from rsciio_tpx3.tpx3 import Tpx3Source
 
+pytestmark = pytest.mark.slow
+
 WINDOW = 127  # 200 ns in steps of 1.5625 ns, as tpx3awkward rounds it
 
 

@@ -83,6 +83,7 @@ def test_frames_hold_the_electrons_of_the_reference(recording, asked, options, v
     }[values]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_result_does_not_depend_on_chunks_or_scheduler(recording):
     path, _ = recording
     asked = {"cluster": {"position": "centroid"}, "values": "tot"}

@@ -128,7 +128,7 @@ def test_hits_with_energies_make_the_same_electrons(position):
     assert (found.energy.dtype, plain.energy, str(other)) == (np.float32, None, str(tally))
 
 
-def test_a_chain_is_left_out_and_its_hits_are_counted():
+def test_a_chain_is_excluded_and_its_hits_are_counted():
     # thirty neighbouring hits, each within the window of the next: one component of 290 ticks
     pixel, toa = 1000 + np.arange(30) % 2, 10 * np.arange(30)
     source = ClusteredSource(MemoryHits(pixel, toa, np.ones(30, int)), ClusterOptions(window=12, max_duration=100))

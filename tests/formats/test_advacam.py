@@ -44,11 +44,12 @@ def test_rows_of_three_values_under_six_names_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [RECORD, OLD_RECORD])
-def test_binary_records_of_16_and_12_bytes_are_told_apart(tmp_path, dtype):
+def test_binary_records_of_16_and_12_bytes_are_distinguished(tmp_path, dtype):
     c = hits(480)  # both 16 and 12 divide the size
     same(AdvacamSource(write_binary(tmp_path / "a.t3p", c, dtype)), c)
 
 
+@pytest.mark.slow
 def test_blocks_cut_anywhere_give_the_same_hits(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "_TEXT_BLOCK", 997)
     monkeypatch.setattr(records, "_BINARY_BLOCK", 23)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from rsciio_tpx3 import FormatError
+from rsciio_tpx3.corrections.energy import read_calibration
+from rsciio_tpx3.corrections.pixet_xml import read_pixet_xml
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.t3pa import AdvacamSource
@@ -117,8 +119,6 @@ def test_chips_that_share_pixels_are_refused(x, y, share):
 @pytest.mark.parametrize(("letter", "value"), [("a", 1e-320), ("a", 1e300), ("b", -1e300), ("c", np.inf), ("t", 1e39)])
 def test_calibration_is_judged_as_it_is_kept(letter, value):
     """Numbers beyond 32 bits: a slope that becomes 0 must not divide, nor an infinite one give no energy."""
-    from rsciio_tpx3.corrections.energy import read_calibration
-
     given = {k: np.full((256, 256), v) for k, v in zip("abct", (1.0, 5.0, 1.0, 0.5))}
     plain, _ = read_calibration(given, make_layout("single"))
     given[letter][3, 4] = value
@@ -129,8 +129,6 @@ def test_calibration_is_judged_as_it_is_kept(letter, value):
 
 
 def test_base64_with_letters_beyond_ascii_is_refused_with_the_name_of_the_file(tmp_path):
-    from rsciio_tpx3.corrections.pixet_xml import read_pixet_xml
-
     path = tmp_path / "e.xml"
     path.write_text("<xml><J01-W0001><caliba>AAAA\u00b5AAA</caliba></J01-W0001></xml>", encoding="utf-8")
     with pytest.raises(ValueError, match=r"e\.xml.*caliba is not base64"):

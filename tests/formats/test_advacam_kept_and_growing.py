@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from advacam_files import HEADER, OLD_RECORD, RECORD, expected_ticks, hits, write_binary, write_text
 
+from hyperspy_sparse import refresh
 from rsciio_tpx3.cache import recall as kept_index
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.frames.event_frames import EventFrames
@@ -139,7 +140,7 @@ def test_a_damaged_entry_is_noticed_and_made_again(tmp_path, passes, folder, cap
     assert passes() == (1, 1) and "is damaged" in caplog.text
 
 
-def test_gaps_in_the_data_are_told_again(tmp_path, caplog):
+def test_gaps_in_the_data_are_reported_again(tmp_path, caplog):
     extra = [(10, (10, 0x74, 5, 0, 0, 1)), (11, (11, 0x75, 900, 0, 0, 1))]
     path = write_text(tmp_path / "a.t3pa", hits(50, last=LAST), extra=extra)
     for _ in range(2):
@@ -262,8 +263,9 @@ def test_records_too_few_to_tell_their_length_are_said(tmp_path, n_bytes):
         load(path, follow=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [RECORD, OLD_RECORD])
-def test_records_of_16_and_12_bytes_are_told_apart_while_they_grow(tmp_path, dtype):
+def test_records_of_16_and_12_bytes_are_distinguished_while_they_grow(tmp_path, dtype):
     for seed in range(40):
         c = hits(60, seed, last=1 << (12 + seed % 18))
         path = write_binary(tmp_path / "a.t3p", c, dtype)
@@ -275,7 +277,6 @@ def test_records_of_16_and_12_bytes_are_told_apart_while_they_grow(tmp_path, dty
 
 def test_refresh_gives_a_new_signal_with_the_rest(tmp_path):
     hs = pytest.importorskip("hyperspy.api")
-    from hyperspy_sparse import refresh
 
     for kind in ("text", "binary"):
         path = written(tmp_path, kind, hits(2000, last=LAST), "g")

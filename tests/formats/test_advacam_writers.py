@@ -123,7 +123,7 @@ def test_chip_numbers_in_overflow_are_asked_about_and_read_with_a_table(tmp_path
     assert len(table) == len(chip)
 
 
-def test_two_numberings_of_a_quad_are_told_apart_by_neighbouring_hits(tmp_path):
+def test_two_numberings_of_a_quad_are_distinguished_by_neighbouring_hits(tmp_path):
     chip, y, x, c = by_chip()
     path = write_text(tmp_path / "a.t3pa", c)
     with pytest.raises(ConflictError, match="differ by 256.*chip by chip"):
@@ -149,6 +149,7 @@ def test_a_quad_that_shows_no_neighbours_is_said_to_be_a_guess(tmp_path, caplog)
 # -- records ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [RECORD, OLD_RECORD, PADDED])
 @pytest.mark.parametrize("seed", range(5))
 def test_records_of_every_size_and_number_cut_anywhere_are_never_others(tmp_path, dtype, seed):
@@ -243,7 +244,7 @@ def test_a_list_cut_at_any_byte_loses_no_digit_without_a_word(tmp_path, columns)
         assert source.index().losses or n == content[:size].count(b"\n") - 1 or content[:size].endswith(b"\t0")
 
 
-def test_losses_are_in_the_metadata_and_told_again_from_the_cache(tmp_path, monkeypatch):
+def test_losses_are_in_the_metadata_and_reported_again_from_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "kept"))
     path = write_binary(tmp_path / "a.t3p", hits(300))
     path.write_bytes(path.read_bytes()[:-5])

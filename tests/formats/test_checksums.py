@@ -9,7 +9,10 @@ import pytest
 from counted_data import counted, lazy, signal_dict
 
 from rsciio_tpx3 import nxevent, raw_csr, stempy
+from rsciio_tpx3.convert import check
 from rsciio_tpx3.exceptions import FormatError
+from rsciio_tpx3.raw_csr import _api
+from rsciio_tpx3.utils.files import PartialFiles
 
 h5py = pytest.importorskip("h5py")
 
@@ -23,6 +26,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_no_changed_byte_reads_as_other_counts(tmp_path, way):
     module, name, options = WAYS[way]
@@ -93,9 +97,6 @@ def test_what_is_damaged_is_not_absent(tmp_path, way, path):
 
 @pytest.mark.parametrize("part", ["indptr", "indices", "values"])
 def test_large_arrays_are_compared_by_check(tmp_path, dense, part, monkeypatch):
-    from rsciio_tpx3.convert import check
-    from rsciio_tpx3.raw_csr import _api
-
     path = tmp_path / "a.toml"
     raw_csr.file_writer(path, signal_dict(lazy(dense)))
     content = bytearray((tmp_path / f"a.{part}.raw").read_bytes())
@@ -165,6 +166,7 @@ def _write_slowly(path, level, is_seen):
             break
 
 
+@pytest.mark.slow
 def test_two_writers_of_one_target_never_mix(tmp_path):
     path = tmp_path / "a.toml"
     raw_csr.file_writer(path, signal_dict(np.full((3, 4, 5, 6), 1, "u2")))
@@ -192,8 +194,6 @@ def test_two_writers_of_one_target_never_mix(tmp_path):
 
 def test_a_writer_does_not_remove_an_array_that_took_an_old_name(tmp_path, monkeypatch):
     """Old arrays are removed after the new TOML is there; a third writer may have taken their names by then."""
-    from rsciio_tpx3.utils.files import PartialFiles
-
     path, commit = tmp_path / "a.toml", PartialFiles.commit
     raw_csr.file_writer(path, signal_dict(np.full((3, 4, 5, 6), 1, "u2")))
 
@@ -209,7 +209,7 @@ def test_a_writer_does_not_remove_an_array_that_took_an_old_name(tmp_path, monke
 
 
 @pytest.mark.parametrize("part", ["indptr", "indices", "values"])
-def test_a_file_that_is_cut_or_replaced_is_told_and_kills_nobody(tmp_path, dense, part):
+def test_a_file_that_is_cut_or_replaced_is_reported_and_kills_nobody(tmp_path, dense, part):
     path = tmp_path / "a.toml"
     raw_csr.file_writer(path, signal_dict(lazy(dense)))
     array = tmp_path / f"a.{part}.raw"
@@ -230,8 +230,6 @@ def test_a_file_that_is_cut_or_replaced_is_told_and_kills_nobody(tmp_path, dense
 
 @pytest.mark.parametrize("key", ["data_dtype", "indptr_dtype", "indices_file"])
 def test_a_key_that_was_lost_or_misspelled_is_not_guessed(tmp_path, key):
-    from counted_data import lazy, signal_dict
-
     dense = (np.arange(3 * 4 * 5 * 6).reshape(3, 4, 5, 6) % 7 == 0) * np.float32(0.5)
     raw_csr.file_writer(tmp_path / "a.toml", signal_dict(lazy(dense)), compact=True)
     text = (tmp_path / "a.toml").read_text()

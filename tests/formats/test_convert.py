@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import importlib
 import itertools
 import os
 import subprocess
@@ -9,12 +10,16 @@ import sys
 
 import numpy as np
 import pytest
+import rsciio
 from counted_data import lazy, signal_dict
+from rsciio import hspy
 
+import rsciio_tpx3
 from rsciio_tpx3 import raw_csr
 from rsciio_tpx3.cli.check import add_check_parser
 from rsciio_tpx3.cli.convert import add_convert_parser
 from rsciio_tpx3.convert import check, convert
+from rsciio_tpx3.nxevent.sink import NXEventSink
 
 pytest.importorskip("h5py")
 pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
@@ -23,8 +28,6 @@ ENDINGS = {"RawCSR": "toml", "NXevent": "nxevent", "stempy": "h5"}
 
 
 def values(path, name):
-    import importlib
-
     module = importlib.import_module(
         f"rsciio_tpx3.{ {'RawCSR': 'raw_csr', 'NXevent': 'nxevent', 'stempy': 'stempy'}[name] }"
     )
@@ -84,7 +87,6 @@ def test_a_recording_becomes_counted_frames(tmp_path, recording, name):
 
 
 def test_dense_data_of_other_readers_are_converted(tmp_path, dense):
-    rsciio = pytest.importorskip("rsciio.hspy")
     signal = {
         **signal_dict(dense),
         "attributes": {"_lazy": False},
@@ -93,7 +95,7 @@ def test_dense_data_of_other_readers_are_converted(tmp_path, dense):
         "package_info": {},
         "models": {},
     }
-    rsciio.file_writer(str(tmp_path / "x.hspy"), signal)
+    hspy.file_writer(str(tmp_path / "x.hspy"), signal)
     convert(tmp_path / "x.hspy", tmp_path / "x.toml", verify=True)
     assert np.array_equal(values(tmp_path / "x.toml", "RawCSR")[0], dense)
 
@@ -119,8 +121,6 @@ def test_what_cannot_end_well_is_refused_before_it_starts(tmp_path, toml):
 
 
 def test_a_difference_is_found_when_verifying(tmp_path, toml, monkeypatch):
-    from rsciio_tpx3.nxevent.sink import NXEventSink
-
     honest = NXEventSink.prepare
 
     def wrong(self, frames):
@@ -167,8 +167,6 @@ def test_progress_has_a_rate_and_can_be_switched_off(tmp_path, toml, recording, 
 
 
 def test_every_step_is_noted_with_version_options_and_inputs(tmp_path, toml):
-    import rsciio_tpx3
-
     convert(toml, tmp_path / "x.nxevent", writer_options={"compression": "gzip"})
     _, signal = values(tmp_path / "x.nxevent", "NXevent")
     step = signal["metadata"]["General"]["Processing"]["conversion_0"]
@@ -242,10 +240,6 @@ def test_a_killed_conversion_never_leaves_a_file_that_lies():
 
 
 def test_no_ending_is_claimed_twice():
-    import rsciio
-
-    import rsciio_tpx3
-
     rsciio_tpx3.register()
     ours = [p for p in rsciio.IO_PLUGINS if p["api"].startswith("rsciio_tpx3.")]
     others = {

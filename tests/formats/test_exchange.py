@@ -1,11 +1,16 @@
 """A loaded signal in LiberTEM and py4DSTEM: the same numbers, with axes and calibration."""
 
+import gc
 import sys
+import tempfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from counted_data import lazy, signal_dict
 
+import hyperspy_sparse
+from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.raw_csr import file_writer
 
 hs = pytest.importorskip("hyperspy.api")
@@ -49,9 +54,6 @@ def test_libertem_gets_csr_and_the_same_sums(loaded, context):
 
 
 def test_the_temporary_file_for_libertem_goes_with_the_data_set(dense, tmp_path, context, monkeypatch):
-    import gc
-    import tempfile
-
     file_writer(tmp_path / "x.toml", signal_dict(lazy(dense)))
     s = hs.load(tmp_path / "x.toml", lazy=True).inav[:, ::-1]
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -114,8 +116,6 @@ class _Calibration(dict):
 
 @pytest.fixture
 def cubes(monkeypatch):
-    from types import SimpleNamespace
-
     def cube(data, name):
         return SimpleNamespace(data=data, calibration=_Calibration())
 
@@ -137,8 +137,6 @@ def test_axes_in_reciprocal_nanometres_become_those_of_py4dstem(loaded, cubes):
 
 
 def test_a_data_cube_above_the_memory_limit_is_refused(loaded):
-    import hyperspy_sparse
-
     s, _ = loaded
     for axis in s.axes_manager._axes:
         axis.scale = 1
@@ -204,8 +202,6 @@ def test_quantem_and_py4dstem_need_two_and_two_axes(tmp_path):
 
 def reads(monkeypatch, s):
     """Spans of rows that the source of a signal is asked for."""
-    from rsciio_tpx3.frames.dask_array import source_of
-
     asked, source = [], source_of(s.data)
     honest = type(source).frames
 

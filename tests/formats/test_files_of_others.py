@@ -109,7 +109,7 @@ def test_no_group_is_followed_into_another_file_unless_allowed(tmp_path, other, 
         assert values(found).sum() == 6
 
 
-def test_metadata_in_another_file_are_left_out_and_the_events_read(tmp_path, other, caplog):
+def test_metadata_in_another_file_are_excluded_and_the_events_read(tmp_path, other, caplog):
     path = write_nexus(tmp_path / "a.nxs", np.arange(6), np.arange(6))
     with h5py.File(path, "a") as file:
         file["entry/title"] = h5py.ExternalLink(str(other), "list")

@@ -56,7 +56,7 @@ def test_numbers_of_a_detector_that_lies_across_are_refused(tmp_path, counts):
     assert np.array_equal(values(nxevent.file_reader(plain, **OPTIONS)), counts)
 
 
-def test_an_index_that_may_be_of_ends_is_told(tmp_path, counts, caplog):
+def test_an_index_that_may_be_of_ends_is_reported(tmp_path, counts, caplog):
     counts[-1, -1, 0, 0] = 3
     ids, index = events_of(counts)
     path = write_nexus(tmp_path / "a.nxs", ids, np.append(index[1:], len(ids)))
@@ -65,7 +65,7 @@ def test_an_index_that_may_be_of_ends_is_told(tmp_path, counts, caplog):
     assert "ends of the positions" in " ".join(caplog.text.split())
 
 
-def test_events_beyond_the_total_are_told(tmp_path, counts, caplog):
+def test_events_beyond_the_total_are_reported(tmp_path, counts, caplog):
     ids, index = events_of(counts)
     path = write_nexus(tmp_path / "a.nxs", np.append(ids, np.zeros(50, int)), index, total_counts=len(ids))
     with caplog.at_level(logging.WARNING):
@@ -73,7 +73,7 @@ def test_events_beyond_the_total_are_told(tmp_path, counts, caplog):
     assert f"total_counts in '/{EVENTS}' of 'a.nxs' is {len(ids)}, but there are {len(ids) + 50} events" in caplog.text
 
 
-def test_detectors_in_other_files_are_told(tmp_path, counts, caplog):
+def test_detectors_in_other_files_are_reported(tmp_path, counts, caplog):
     ids, index = events_of(counts)
     with h5py.File(tmp_path / "geometry.h5", "w") as other:
         other.create_group("detector").attrs["NX_class"] = "NXdetector"

@@ -10,11 +10,13 @@ from counted_data import counted, lazy, signal_dict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsciio_tpx3 import CSRFrames
+from rsciio_tpx3 import CSRFrames, tpx3
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.nxevent import NXEventSource, file_reader, file_writer
 from rsciio_tpx3.nxevent import source as nxevent_source
+from rsciio_tpx3.scan.scan import place_hits
 
 h5py = pytest.importorskip("h5py")
 pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
@@ -24,6 +26,7 @@ def values(path, **options):
     return np.asarray(file_reader(path, lazy=True, **options)[0]["data"].compute(scheduler="sync"))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 7), st.integers(1, 8)),
@@ -122,11 +125,11 @@ def nexus_complaints(path):
     return [line for line in found.splitlines() if "NX" in line or "entry" in line]
 
 
+@pytest.mark.slow
 def test_a_validator_of_nexus_finds_nothing_to_mend(tmp_path, dense):
     if find_spec("nexusformat") is None:  # not imported here: it changes how NumPy prints arrays
         pytest.skip("nexusformat is not installed")
     simulate = pytest.importorskip("rsciio_tpx3.simulate")
-    from rsciio_tpx3 import tpx3
 
     simulate.recording(tmp_path / "x.tpx3", (3, 4), dwell_time="5 us", electrons_per_position=9)
     told = {name: row.example for name, row in LEAVES.items() if row.nexus and not row.steers}
@@ -171,6 +174,7 @@ def test_events_of_another_program_in_any_order_are_counted(tmp_path):
         values(tmp_path / "x.h5", navigation_shape=(3, 2), signal_shape=(3, 3))
 
 
+@pytest.mark.slow
 def test_a_file_is_read_in_a_fresh_process(tmp_path, dense):
     file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)))
     path = str(tmp_path / "x.nxevent")
@@ -231,9 +235,6 @@ def test_values_that_are_no_counts_are_refused_or_kept(tmp_path, dense):
 
 def test_time_and_time_over_threshold_are_kept_on_request(tmp_path):
     simulate = pytest.importorskip("rsciio_tpx3.simulate")
-    from rsciio_tpx3 import tpx3
-    from rsciio_tpx3.frames.dask_array import source_of
-    from rsciio_tpx3.scan.scan import place_hits
 
     simulate.recording(tmp_path / "x.tpx3", (7, 11), dwell_time="5 us", electrons_per_position=30)
     (signal,) = tpx3.file_reader(tmp_path / "x.tpx3", lazy=True, navigation_shape=(11, 7))
@@ -314,6 +315,7 @@ print(int(file_reader(sys.argv[2])[0]["data"].sum().compute()))
 """
 
 
+@pytest.mark.slow
 def test_without_hdf5plugin_the_message_helps_and_gzip_works(tmp_path, dense):
     file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)))
     arguments = [sys.executable, "-c", _WITHOUT_PLUGIN, tmp_path / "x.nxevent", tmp_path / "y.nxevent"]

@@ -60,6 +60,7 @@ def values(path, **options):
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 7), st.integers(1, 8))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     shape=shapes,
@@ -161,6 +162,7 @@ def test_axes_and_metadata_come_back(tmp_path, dense):
     assert found["original_metadata"] == {"a": {"b": [1, 2.5]}}
 
 
+@pytest.mark.slow
 def test_reading_is_lazy_and_the_graph_is_small(tmp_path, dense):
     path = write_by_hand(tmp_path, dense)
     found = loaded(path, chunks=1)

@@ -83,7 +83,7 @@ def changed(path, part):
 
 
 @pytest.mark.parametrize("part", ["indices", "values"])
-def test_a_changed_byte_is_told_by_whoever_reads_its_part(saved, part, monkeypatch):
+def test_a_changed_byte_is_reported_by_whoever_reads_its_part(saved, part, monkeypatch):
     monkeypatch.setattr("rsciio_tpx3.raw_csr.source._QUICK_BYTES", 0)  # opening adds up all values of a small set
     path, dense = saved
     changed(path, part)

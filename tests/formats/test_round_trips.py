@@ -6,7 +6,7 @@ from counted_data import lazy, signal_dict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rsciio_tpx3 import CSRFrames, simulate
+from rsciio_tpx3 import CSRFrames, nxevent, raw_csr, simulate, stempy
 from rsciio_tpx3.convert import convert
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.raw_csr import file_writer
@@ -149,8 +149,6 @@ def _axis_changed(dense, key, value):
 
 @pytest.mark.parametrize("name", ["raw_csr", "NXevent", "stempy 2"])
 def test_axes_without_scale_or_offset_are_read_again(name, tmp_path):
-    from rsciio_tpx3 import nxevent, raw_csr, stempy
-
     plugin = {"raw_csr": raw_csr, "NXevent": nxevent, "stempy 2": stempy}[name]
     dense = np.ones((2, 3, 4, 5), np.uint8)
     for key, usual in (("scale", 1.0), ("offset", 0.0)):
@@ -162,8 +160,6 @@ def test_axes_without_scale_or_offset_are_read_again(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["raw_csr", "NXevent", "stempy 2"])
 def test_axes_that_reading_would_refuse_are_not_written(name, tmp_path):
-    from rsciio_tpx3 import nxevent, raw_csr, stempy
-
     plugin = {"raw_csr": raw_csr, "NXevent": nxevent, "stempy 2": stempy}[name]
     dense = np.ones((2, 3, 4, 5), np.uint8)
     for key, odd in (("scale", np.nan), ("scale", 0.0), ("scale", "1 nm"), ("offset", np.inf), ("units", 5)):

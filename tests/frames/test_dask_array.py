@@ -64,6 +64,7 @@ def test_equal_sources_make_equal_names(dense):
     assert to_dask(MemorySource.from_dense(dense + 1)).name not in names
 
 
+@pytest.mark.slow
 def test_a_pickled_graph_runs_in_a_fresh_process(array, dense, tmp_path):
     path = tmp_path / "array.pickle"
     path.write_bytes(pickle.dumps(array))

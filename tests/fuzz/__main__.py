@@ -19,10 +19,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.fuzz import judge
 from tests.fuzz.campaign import campaign
 from tests.fuzz.case import FAULTS, OUTCOMES
 from tests.fuzz.corpus import keep
 from tests.fuzz.targets import TARGETS, target_of
+from tests.fuzz.worker import files_of_run, quiet, warm_up
 
 
 def _arguments():
@@ -41,9 +43,6 @@ def _arguments():
 
 
 def _again(name, number, seed, into_corpus):
-    from tests.fuzz import judge
-    from tests.fuzz.worker import files_of_run, quiet, warm_up
-
     quiet()
     target = target_of(name)
     seeds = target.seeds()

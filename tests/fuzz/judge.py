@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from numba.core import event
 
+from rsciio_tpx3 import exceptions
 from tests.fuzz.case import Verdict
 
 __all__ = ["MEMORY_BYTES", "MEMORY_FACTOR", "SECONDS", "TooLong", "run"]
@@ -108,8 +109,6 @@ def _write(files, folder):
 
 def _of_error(error, files, plain_errors):
     """Whether an error is one of ours: its class, where it was raised, and that it says which file."""
-    from rsciio_tpx3 import exceptions
-
     ours = (exceptions.FormatError, exceptions.ConflictError, exceptions.UnitError, exceptions.LimitError)
     words = " ".join(f"{type(error).__name__}: {error}".split())
     frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from rsciio_tpx3 import Tpx3FormatError
 from tests.fuzz import judge
 from tests.fuzz.campaign import campaign
 from tests.fuzz.case import FAULTS, Verdict
@@ -90,8 +91,6 @@ def test_what_a_reader_must_not_do_is_seen(read, outcome, tmp_path, monkeypatch)
 
 
 def test_error_of_a_format_names_the_file(tmp_path):
-    from rsciio_tpx3 import Tpx3FormatError
-
     def read(words):
         def raising(folder):
             raise Tpx3FormatError(words)

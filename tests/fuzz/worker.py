@@ -4,6 +4,7 @@
 file that is mapped into memory and says which run it is at, and how often each outcome was met.
 """
 
+import gc
 import json
 import logging
 import mmap
@@ -13,9 +14,12 @@ import sys
 import zlib
 from pathlib import Path
 
+import dask
 import numpy as np
 
+from tests.fuzz import judge
 from tests.fuzz.case import FAULTS, OUTCOMES
+from tests.fuzz.targets import target_of
 
 __all__ = ["STATE", "files_of_run", "main"]
 
@@ -44,15 +48,12 @@ def quiet():
     """A process of runs is told what it finds, and says nothing itself."""
     logging.disable(logging.CRITICAL)
     os.environ["MPLBACKEND"] = "agg"
-    import dask
 
     dask.config.set(scheduler="synchronous")
 
 
 def warm_up(target, seeds, folder):
     """Read each seed once, so that no run compiles; a seed that does not read as it was made ends the campaign."""
-    from tests.fuzz import judge
-
     limits = judge.SECONDS, judge.MEMORY_BYTES
     judge.SECONDS, judge.MEMORY_BYTES = 300.0, 2**34
     for seed in seeds:
@@ -65,9 +66,6 @@ def warm_up(target, seeds, folder):
 
 
 def main(name, seed, start, stop, state_path, folder):
-    from tests.fuzz import judge
-    from tests.fuzz.targets import target_of
-
     quiet()
     target = target_of(name)
     seeds = target.seeds()
@@ -97,8 +95,6 @@ def main(name, seed, start, stop, state_path, folder):
 
 def _tidy():
     """Memory that one run left behind is not counted against another."""
-    import gc
-
     gc.collect()
 
 

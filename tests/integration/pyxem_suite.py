@@ -19,7 +19,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
+
+import dask.array as da
+import numpy as np
 
 CHUNKS = "PYXEM_SUITE_CHUNKS"
 KINDS = "PYXEM_SUITE_KINDS"
@@ -52,8 +56,7 @@ _current = [None]
 
 
 def pytest_configure(config):
-    import warnings
-
+    # the hosts are loaded where pytest runs; the command at the end of this file starts without them
     import pyxem.signals
     from hyperspy.signals import LazySignal2D, Signal2D
 
@@ -77,9 +80,6 @@ def _converting(kind, init):
 
 
 def _convert(signal):
-    import dask.array as da
-    import numpy as np
-
     from hyperspy_sparse.signals import as_sparse_twin
     from hyperspy_sparse.twins import sparsified
     from rsciio_tpx3 import CSRFrames

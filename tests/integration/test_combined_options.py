@@ -11,6 +11,8 @@ from rsciio_tpx3 import file_reader, simulate
 from rsciio_tpx3.electrons.clusters import ClusterOptions
 from rsciio_tpx3.simulate import Defects, HitModel
 
+pytestmark = pytest.mark.slow
+
 FRAMES, NY, NX, BINS = 3, 5, 7, 3
 HOT = [70 * 256 + 41, 128 * 256 + 130, 201 * 256 + 9]
 

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from hyperspy_sparse import refresh
 from rsciio_tpx3 import file_reader, simulate
 from rsciio_tpx3.exceptions import ScanSyncError, Tpx3FormatError
+from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.tpx3 import Tpx3Source
 
 QUIET = {"lazy": True, "show_progressbar": False}
@@ -218,7 +220,6 @@ def test_new_pieces_of_an_acquisition_are_found(tmp_path):
 
 def test_refresh_gives_a_new_signal_with_the_rest(tmp_path, finished):
     hs = pytest.importorskip("hyperspy.api")
-    from hyperspy_sparse import refresh
 
     _, content, truth = finished
     path = tmp_path / "growing.tpx3"
@@ -249,7 +250,6 @@ def test_nothing_of_a_growing_file_is_kept_in_the_cache(tmp_path, finished, monk
 @pytest.mark.parametrize("bins", [4, {"over": "recording", "number": 5}])
 def test_refresh_keeps_what_was_changed_and_takes_the_rest_anew(tmp_path, bins):
     hs = pytest.importorskip("hyperspy.api")
-    from hyperspy_sparse import refresh
 
     path = tmp_path / "growing.tpx3"
     simulate.recording(path, (6, 5), n_frames=3, electrons_per_position=60, dwell_time="40 us", seed=3)
@@ -272,7 +272,6 @@ def test_refresh_keeps_what_was_changed_and_takes_the_rest_anew(tmp_path, bins):
 
 def test_refresh_forgets_losses_that_were_none(tmp_path):
     hs = pytest.importorskip("hyperspy.api")
-    from hyperspy_sparse import refresh
 
     path = tmp_path / "growing.tpx3"
     simulate.recording(
@@ -294,8 +293,6 @@ def test_refresh_forgets_losses_that_were_none(tmp_path):
 
 
 def test_loading_again_counts_what_is_new_alone(tmp_path, finished, monkeypatch):
-    from rsciio_tpx3.frames.event_frames import EventFrames
-
     path, content, _ = finished
     growing, counted = tmp_path / "growing.tpx3", []
     original = EventFrames._count_into

@@ -5,8 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hyperspy.api as hs
+import matplotlib
 import pytest
+from rsciio import IO_PLUGINS
 
+import hyperspy_sparse
 from rsciio_tpx3 import simulate
 
 
@@ -44,6 +48,7 @@ def test_hyperspy_alone_finds_the_reader_and_the_class(recording, lazy):
     assert shape == [5, 7]
 
 
+@pytest.mark.slow
 def test_reader_needs_no_hyperspy(recording):
     path, _ = recording
     out = _fresh(
@@ -56,6 +61,7 @@ def test_reader_needs_no_hyperspy(recording):
     )
 
 
+@pytest.mark.slow
 def test_registering_costs_no_import_of_readers():
     out = _fresh(
         "import sys, hyperspy_sparse\n"
@@ -64,6 +70,7 @@ def test_registering_costs_no_import_of_readers():
     assert out.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_reader_is_registered_once_and_in_the_open_dialogs_list():
     out = _fresh(
         "import hyperspy.api as hs, rsciio, rsciio_tpx3\n"
@@ -74,8 +81,6 @@ def test_reader_is_registered_once_and_in_the_open_dialogs_list():
 
 
 def test_no_other_reader_claims_our_extensions():
-    from rsciio import IO_PLUGINS
-
     ours = [plugin for plugin in IO_PLUGINS if plugin["api"].startswith("rsciio_tpx3.")]
     others = [e.lower() for p in IO_PLUGINS if p not in ours for e in set(map(str.lower, p["file_extensions"]))]
     for plugin in ours:
@@ -85,8 +90,6 @@ def test_no_other_reader_claims_our_extensions():
 
 
 def test_file_format_names_the_reader_for_any_ending(recording, tmp_path):
-    import hyperspy.api as hs
-
     path, truth = recording
     other = tmp_path / "scan.bin"
     other.write_bytes(Path(path).read_bytes())
@@ -95,8 +98,6 @@ def test_file_format_names_the_reader_for_any_ending(recording, tmp_path):
 
 
 def test_pieces_are_one_acquisition_through_hyperspy(tmp_path):
-    import hyperspy.api as hs
-
     truth = simulate.recording(tmp_path / "run.tpx3", (5, 7), n_files=3, electrons_per_position=40, seed=1)
     for parts in (True, [str(p) for p in truth.paths]):
         signal = hs.load(str(truth.paths[0]), all_parts=parts, navigation_shape=(7, 5), lazy=True)
@@ -104,8 +105,6 @@ def test_pieces_are_one_acquisition_through_hyperspy(tmp_path):
 
 
 def test_axes_and_metadata_of_a_loaded_signal(recording):
-    import hyperspy.api as hs
-
     path, truth = recording
     signal = hs.load(str(path), navigation_shape=(7, 5), lazy=True)
     assert [a.name for a in signal.axes_manager._axes] == ["y", "x", "ky", "kx"]
@@ -118,17 +117,12 @@ def test_axes_and_metadata_of_a_loaded_signal(recording):
 
 
 def test_extension_file_at_the_root_is_the_packaged_one():
-    import hyperspy_sparse
-
     root = Path(__file__).parents[2] / "hyperspy_extension.yaml"
     packaged = Path(hyperspy_sparse.__file__).parent / "hyperspy_extension.yaml"
     assert root.read_text() == packaged.read_text()
 
 
 def test_plot_shows_the_navigator_at_once(recording):
-    import hyperspy.api as hs
-    import matplotlib
-
     matplotlib.use("Agg")
     path, truth = recording
     signal = hs.load(str(path), navigation_shape=(7, 5), lazy=True)

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+from hyperspy_sparse import frame_cache
 from rsciio_tpx3 import file_reader, simulate
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.memory_source import MemorySource
@@ -101,12 +102,11 @@ def test_part_of_a_line_reads_a_part_of_it(tmp_path, reads, pattern):
 
 def test_neighbours_of_a_picture_are_not_read_again(recording, reads, monkeypatch):
     hs = pytest.importorskip("hyperspy.api")
-    from hyperspy_sparse import frame_cache as frames
 
     path, truth = recording
     signal = hs.load(path, navigation_shape=(NX, NY), lazy=True)
     counts = truth.counts()[0]
-    monkeypatch.setattr(frames, "READ_ENTRIES", int(counts[5].sum()))
+    monkeypatch.setattr(frame_cache, "READ_ENTRIES", int(counts[5].sum()))
 
     def shown(y, x):
         return signal._get_cache_dask_chunk((y, x, slice(None), slice(None)))
@@ -124,7 +124,7 @@ def test_neighbours_of_a_picture_are_not_read_again(recording, reads, monkeypatc
     assert shown(9, 3).sum() == counts[9, 3]
     assert _bytes(reads) > once
     # a long line is not read for one of its frames
-    monkeypatch.setattr(frames, "READ_ENTRIES", 1000)
+    monkeypatch.setattr(frame_cache, "READ_ENTRIES", 1000)
     reads.clear()
     assert shown(13, 3).sum() == counts[13, 3]
     assert _bytes(reads) <= counts[13, 3] * 8 + 4 * BLOCK_BYTES
@@ -132,14 +132,13 @@ def test_neighbours_of_a_picture_are_not_read_again(recording, reads, monkeypatc
 
 def test_lines_that_are_kept_stay_small(recording, monkeypatch):
     hs = pytest.importorskip("hyperspy.api")
-    from hyperspy_sparse import frame_cache as frames
 
     path, truth = recording
-    kept = frames._Neighbours()
-    monkeypatch.setattr(frames, "READ_ENTRIES", int(truth.counts()[0, 5].sum()))
+    kept = frame_cache._Neighbours()
+    monkeypatch.setattr(frame_cache, "READ_ENTRIES", int(truth.counts()[0, 5].sum()))
     sources = [source_of(hs.load(path, navigation_shape=(NX, NY), lazy=True).data) for _ in range(2)]
     one = sources[0].frames(0, NX).nbytes
-    monkeypatch.setattr(frames, "KEPT_BYTES", 5 * one)
+    monkeypatch.setattr(frame_cache, "KEPT_BYTES", 5 * one)
     for source in sources:
         for row in range(0, NX * NY, NX):
             kept.frame(source, row)
@@ -150,16 +149,15 @@ def test_lines_that_are_kept_stay_small(recording, monkeypatch):
     assert len(kept._kept) == 0
 
 
-def test_lines_of_very_different_doses_are_told_apart(monkeypatch):
+def test_lines_of_very_different_doses_are_distinguished(monkeypatch):
     """The first line alone, and the first lines together, begin at the same row."""
-    frames = pytest.importorskip("hyperspy_sparse.frame_cache")
     doses = np.array([0, 0.5, 0.5, 0.5, 9, 9])[:, None, None, None]
     counts = np.random.default_rng(2).poisson(doses, (6, 5, 3, 4)).astype(np.uint8)
 
     # a part of frames in memory is no source in memory: its lines are worth keeping
     source = SlicedSource(MemorySource.from_dense(counts), (slice(None),) * 4)
-    monkeypatch.setattr(frames, "READ_ENTRIES", int((counts[1:4] > 0).sum()))
-    kept = frames._Neighbours()
+    monkeypatch.setattr(frame_cache, "READ_ENTRIES", int((counts[1:4] > 0).sum()))
+    kept = frame_cache._Neighbours()
     for row in (0, 7, 12, 4, 19, 25, 29, 3):
         np.testing.assert_array_equal(kept.frame(source, row), counts.reshape(30, 3, 4)[row])
     assert len({start for start, _ in kept._kept[source]}) < len(kept._kept[source])

@@ -19,7 +19,8 @@ import matplotlib
 import numpy as np
 import pytest
 from hyperspy.io import dict2signal
-from method_cases import CASES, NOT_COMPARED, affine
+from method_cases import CASES, NOT_COMPARED
+from method_inputs import affine
 from pyxem.signals import LazyElectronDiffraction2D
 from same_results import check_computed, check_same
 
@@ -231,4 +232,4 @@ def test_the_matrix_has_a_case_for(name):
     if name in NOT_COMPARED:
         pytest.skip(f"not compared: {NOT_COMPARED[name]}")
     if name not in CASES:
-        pytest.xfail(f"untested: add calls of {name} to method_cases.py")
+        pytest.xfail(f"untested: add calls of {name} to one of the *_cases.py")

@@ -210,12 +210,15 @@ def client():
 
 
 def _analyses(signal, roi):
+    import hyperspy_sparse as hss
+
     return {
         "frames": signal.data,
         "sum": signal.sum(axis=(0, 1)).data,
         "virtual image": signal.get_integrated_intensity(roi).data,
         "centre of mass": signal.get_direct_beam_position(method="center_of_mass").data,
         "variance": signal.var(axis=(0, 1)).data,
+        "tilted images": hss.tilted_images(signal, across=5, center=(130, 120), radius=60).data,
     }
 
 
@@ -295,6 +298,30 @@ def test_electrons_bins_and_sums_are_the_same_on_a_cluster(repeated, client, mon
         _equal(found, expected)
     for found, expected in zip(on_cluster[1:3], on_threads[1:3]):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_phases_of_aligned_frames_are_the_same_on_a_cluster(repeated, client, monkeypatch):
+    hs, hss = pytest.importorskip("hyperspy.api"), pytest.importorskip("hyperspy_sparse")
+    signal = hs.load(repeated, lazy=True, navigation_shape=(11, 6, 3), all_parts=True, layout="quad", chunks=2)
+    for axis in signal.axes_manager.navigation_axes[:2]:
+        axis.scale, axis.units = 0.04, "nm"
+    hss.set_microscope(signal, calibrate=None, beam_energy="200 keV", convergence_angle="20 mrad")
+    drift = np.array([(0, 0), (0.5, -1.25), (1, 1.75)])  # between positions too: each event goes to its own cell
+    aligned = hss.align_frames(signal, drift, upsampling=2, show_progressbar=False)
+    disk = {"center": (128, 120), "radius": 90, "across": 5}
+    stack = hss.tilted_images(aligned, **disk)
+    with dask.config.set(scheduler="threads"):
+        expected = stack.data.compute(), hss.phase(aligned, "obf", show_progressbar=False, **disk).data
+    assert expected[0].sum() > 1000
+
+    def refuse(*args):
+        raise AssertionError("workers open the files, not the process that asks them")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.WordReader, "read", refuse)
+        np.testing.assert_array_equal(client.compute(stack.data).result(timeout=300), expected[0])
+        found = hss.phase(aligned, "obf", show_progressbar=False, **disk)
+    np.testing.assert_allclose(found.data, expected[1], rtol=1e-9, atol=1e-12)
 
 
 def test_a_changed_file_is_noticed_by_the_worker(tmp_path, client):

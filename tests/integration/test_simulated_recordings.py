@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rsciio_tpx3 import file_reader, simulate
+from rsciio_tpx3.tpx3 import packets
+from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 
 QUIET = {"lazy": True, "show_progressbar": False}
 
@@ -197,7 +199,7 @@ def test_disorder_swapped_chunks_and_pieces_change_nothing(tmp_path):
     assert len(signal["metadata"]["General"]["original_files"]) == 5
 
 
-def test_stale_start_is_left_out_and_counted(tmp_path):
+def test_stale_start_is_excluded_and_counted(tmp_path):
     path = tmp_path / "scan.tpx3"
     truth = simulate.recording(path, (5, 7), stale_start=True, global_time="0.2 ms", electrons_per_position=30, seed=11)
     signal = _read(path, navigation_shape=(7, 5))
@@ -281,6 +283,7 @@ def test_frames_over_time_without_edges(tmp_path):
     assert (time["name"], time["units"], time["scale"]) == ("time", "s", 1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sync=st.sampled_from(sorted(TOLD)),
@@ -304,6 +307,7 @@ def test_any_recording(tmp_path, sync, ny, nx, n_frames, layout, dwell, start, s
     _assert_equal(signal, truth)
 
 
+@pytest.mark.slow
 def test_graph_pickles_holds_no_handle_and_runs_elsewhere(tmp_path):
     path = tmp_path / "scan.tpx3"
     truth = simulate.recording(path, (6, 8), electrons_per_position=50, seed=15)
@@ -390,9 +394,6 @@ def test_a_series_with_long_pauses_between_frames(tmp_path, sync, pause):
 
 
 def test_hits_far_apart_keep_their_time_where_edges_go_on(tmp_path):
-    from rsciio_tpx3.tpx3 import packets
-    from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
-
     path = tmp_path / "slow.tpx3"
     ticks = np.arange(200) * (TICKS_PER_SECOND // 5)
     edges = packets.encode_tdc(packets.EDGE_CODES["tdc1-rise"], np.arange(200), ticks)

@@ -27,6 +27,7 @@ def regions(n):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scan", SCANS)
 @pytest.mark.parametrize(
     "options", [{}, {"new_axis_dict": {"name": "ring", "scale": 2, "units": "px"}}, {"normalize": True}]

@@ -43,7 +43,7 @@ def _dense(signal):
     return np.asarray(signal.data.compute(scheduler="sync"))
 
 
-def test_what_is_told_in_full_is_not_read(path, reads):
+def test_what_is_known_in_full_is_not_read(path, reads):
     s = hs.load(path, **QUIET, **TOLD)
     assert isinstance(source_of(s.data), DeferredFrames) and reads == []
     assert s.axes_manager.shape == (NX, NY, FRAMES, 512, 512)
@@ -70,7 +70,7 @@ def test_what_is_told_in_full_is_not_read(path, reads):
     ],
     ids=lambda options: " ".join(map(str, options)),
 )
-def test_what_is_not_told_is_found_at_once(path, reads, left_out):
+def test_what_is_not_known_is_found_at_once(path, reads, left_out):
     s = hs.load(path, **{**QUIET, **TOLD, **left_out})
     assert reads and not s.metadata.has_item(NOT_READ) and s.metadata.has_item("Acquisition_instrument.TEM.Scan.sync")
 
@@ -123,7 +123,7 @@ def test_a_user_s_own_metadata_stay(path):
     assert scan.lines_found == NY * FRAMES
 
 
-def test_results_carry_the_account_of_the_recording(path):
+def test_results_carry_the_summary_of_the_recording(path):
     expected = _read_at_once(path)
     roi = hs.roi.CircleROI(256, 256, 60)
     for analysis in (
@@ -275,7 +275,7 @@ def test_errors_of_the_recording_come_with_the_first_computation(path, write_str
         single.plot()
 
 
-def test_losses_are_told_once(path, tmp_path, caplog):
+def test_losses_are_reported_once(path, tmp_path, caplog):
     cut = tmp_path / "cut.tpx3"
     cut.write_bytes(path.read_bytes()[:-20])
     s = hs.load(cut, **QUIET, **TOLD, on_loss="warn")
@@ -299,7 +299,7 @@ def test_an_index_in_the_cache_is_taken_at_once(path, tmp_path, monkeypatch):
     assert not again.metadata.has_item(NOT_READ) and again.navigator is not None
 
 
-def test_conversion_writes_the_whole_account(path, tmp_path):
+def test_conversion_writes_the_whole_summary(path, tmp_path):
     for name, options in (("waited", TOLD), ("plain", {**TOLD, "layout": None})):
         convert(path, tmp_path / f"{name}.nxevent", reader_options=options)
     waited, plain = (hs.load(tmp_path / f"{name}.nxevent").metadata for name in ("waited", "plain"))

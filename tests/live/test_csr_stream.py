@@ -4,9 +4,12 @@ import json
 import socket
 import threading
 
+import hyperspy.api as hs
 import numpy as np
 import pytest
 
+import hyperspy_sparse
+from rsciio_tpx3 import simulate
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.exceptions import FormatError, LimitError
 from rsciio_tpx3.frames.memory_source import MemorySource
@@ -180,11 +183,6 @@ def test_what_cannot_be_served_or_recorded_is_said(tmp_path):
 
 
 def test_a_signal_is_served(tmp_path):
-    import hyperspy.api as hs
-
-    import hyperspy_sparse
-    from rsciio_tpx3 import simulate
-
     simulate.recording(tmp_path / "scan.tpx3", NAV, electrons_per_position=30, dwell_time="5 us", n_frames=2)
     signal = hs.load(tmp_path / "scan.tpx3", navigation_shape=NAV[::-1], lazy=True, show_progressbar=False)
     with hyperspy_sparse.serve(signal, csr=0) as server:

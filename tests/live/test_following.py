@@ -131,6 +131,7 @@ def _check_end(following, expected):
     assert following.counts().sum() + following.sums.outside == sum(following.hits.values()) - left_out
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_final_lines_are_those_of_the_finished_file(case, tmp_path_factory, data):
@@ -217,7 +218,7 @@ def test_hits_later_than_allowed_are_counted_and_added(tmp_path, monkeypatch):
     np.testing.assert_array_equal(following.counts().ravel(), expected.sums[:, 0])
 
 
-def test_a_silent_chip_is_left_out_with_a_note_and_comes_back(tmp_path):
+def test_a_silent_chip_is_excluded_with_a_note_and_comes_back(tmp_path):
     path = tmp_path / "scan.tpx3"
     simulate.recording(path, (NY, NX), electrons_per_position=60, dwell_time="40 ms", chunk_time="5 ms", seed=2)
     content = path.read_bytes()

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from rsciio_tpx3 import simulate
+from rsciio_tpx3.cli import replay
 from rsciio_tpx3.cli.main import main
-from rsciio_tpx3.live import Replay
+from rsciio_tpx3.live import Recorder, Replay
+from rsciio_tpx3.live.serval import Serval
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +94,6 @@ def test_odd_numbers_are_refused_by_the_parser(option, sent, capsys):
 
 
 def test_replay_stands_for_serval(tmp_path, sent, monkeypatch, capsys):
-    from rsciio_tpx3.cli import replay as module
-    from rsciio_tpx3.live import Recorder
-    from rsciio_tpx3.live.serval import Serval
-
     def measure(seconds):
         url = capsys.readouterr().out.split("stands at ")[1].split(";")[0]
         with Recorder("tcp://connect@127.0.0.1:0", tmp_path / "scan.tpx3") as recorder:
@@ -105,6 +103,6 @@ def test_replay_stands_for_serval(tmp_path, sent, monkeypatch, capsys):
             assert recorder.wait(20)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=measure))
+    monkeypatch.setattr(replay, "time", SimpleNamespace(sleep=measure))
     assert main(["replay", str(sent), "--serval", "0", "--serval-version", "4.1.1", "--speed", "max"]) == 0
     assert (tmp_path / "scan.tpx3").read_bytes() == sent.read_bytes()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import hyperspy_sparse
+from hyperspy_sparse import live_view
 from hyperspy_sparse.kernels.center_of_mass import center_of_mass
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.live import Faults, Replay
@@ -165,8 +166,6 @@ def test_an_accumulator_gets_every_line_once(tmp_path, sent):
 
 
 def test_ctrl_c_keeps_what_was_recorded(tmp_path, sent, monkeypatch):
-    from hyperspy_sparse import live_view
-
     path, _ = sent
 
     def interrupt():

@@ -201,6 +201,7 @@ def test_stopping_while_it_waits_or_receives_keeps_what_came(tmp_path, sent):
     assert (tmp_path / "a.tpx3").read_bytes() == content[:9_999]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other ways to end a process")
 @pytest.mark.parametrize("kill", [getattr(signal, "SIGKILL", None), signal.SIGINT])
 def test_a_killed_recorder_leaves_what_it_received(tmp_path, sent, kill):

@@ -1,11 +1,13 @@
 """Recording and following at once: each measurement is drawn to its end, whatever happens to it."""
 
+import socket
 import time
 
 import numpy as np
 import pytest
 
 from rsciio_tpx3 import file_reader, simulate
+from rsciio_tpx3.live import warm_up
 from rsciio_tpx3.live.following import Following
 from rsciio_tpx3.live.replay import Faults, Replay
 from rsciio_tpx3.live.session import Session
@@ -66,8 +68,6 @@ def test_a_recording_that_cannot_be_followed_is_recorded_all_the_same(tmp_path, 
     broken.write_bytes(content)
     session = Session("tcp://connect@127.0.0.1:0", tmp_path / "scan.tpx3", **SHAPE)
     with session:
-        import socket
-
         with socket.create_connection(("127.0.0.1", session.recorder.address.port)) as sock:
             sock.sendall(content)
         assert session.wait(30)
@@ -124,8 +124,6 @@ def test_frames_as_they_are_shown(tmp_path, sent):
 
 
 def test_compiled_code_is_loaded_by_lines_like_any(monkeypatch):
-    from rsciio_tpx3.live import warm_up as module
-
     seen = []
     original = Following.update
 
@@ -135,5 +133,5 @@ def test_compiled_code_is_loaded_by_lines_like_any(monkeypatch):
         return changed
 
     monkeypatch.setattr(Following, "update", update)
-    module.warm_up.__wrapped__()
+    warm_up.warm_up.__wrapped__()
     assert seen == [(True, None), (True, 24)]

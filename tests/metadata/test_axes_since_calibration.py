@@ -14,6 +14,7 @@ import pytest
 
 import hyperspy_sparse
 from hyperspy_sparse import set_microscope
+from hyperspy_sparse.interop.exchange import _in_their_units
 from rsciio_tpx3.exceptions import ConflictError, UnitError
 from rsciio_tpx3.metadata.calibration import axis_kind, detector_pixels, detector_scale, scan_positions, wavelength
 from rsciio_tpx3.metadata.export import data_values, known_values, libertem_parameters
@@ -141,7 +142,7 @@ def test_any_history_exports_the_truth_or_is_refused():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["angle", "k"])
-def test_a_length_told_after_any_history_gives_the_scale_of_the_formula(kind):
+def test_a_length_set_after_any_history_gives_the_scale_of_the_formula(kind):
     done = 0
     for seed in range(40):
         try:
@@ -201,7 +202,7 @@ def test_an_unknown_unit_never_means_one_pixel(unit):
 @pytest.mark.parametrize("unit, factor", [("nm", 1), ("um", 1e-3), ("\u00b5m", 1e-3), ("\u03bcm", 1e-3), ("pm", 1e3),
                                           ("angstrom", 10), ("\u00c5", 10), ("m", 1e-9)])  # fmt: skip
 @pytest.mark.parametrize("measured", [1, 1.03, 0.95, 1.25])
-def test_a_scan_step_is_told_once_in_any_unit_and_after_any_measurement(unit, factor, measured):
+def test_a_scan_step_is_set_once_in_any_unit_and_after_any_measurement(unit, factor, measured):
     s = set_microscope(signal(), **TOLD, scan_step="0.5 nm")
     for axis in s.axes_manager.navigation_axes:
         axis.scale, axis.units = axis.scale * factor * measured, unit
@@ -272,7 +273,7 @@ def test_a_damaged_note_counts_as_none(note):
     assert data_values(s)["pixel_pitch"] == pytest.approx(PITCH)
 
 
-def test_what_cannot_be_told_is_left_out_of_a_nexus_file(caplog):
+def test_what_cannot_be_said_is_excluded_from_a_nexus_file(caplog):
     s = set_microscope(signal(), **TOLD)
     axes = [{"name": a.name, "size": a.size, "scale": a.scale, "offset": a.offset, "units": "furlong"}
             for a in s.axes_manager._axes]  # fmt: skip
@@ -292,7 +293,7 @@ def test_a_turned_signal_is_no_set_up():
 
 @pytest.mark.parametrize("name", [name for name, row in LEAVES.items() if "user" in row.sources and not row.steers
                                   and row.example and row.kind != "any"])  # fmt: skip
-def test_every_quantity_told_twice_is_applied_once(name):
+def test_every_quantity_set_twice_is_applied_once(name):
     """Kind: a quantity told twice is applied twice."""
     told = json.loads(LEAVES[name].example) if LEAVES[name].example[0] in "[{" else LEAVES[name].example
     s = set_microscope(signal(), **{**TOLD, "scan_step": "1 nm", "center": (30, 20)}).rebin(scale=(2, 2, 2, 2))
@@ -314,8 +315,6 @@ def test_axis_kinds():
 
 @pytest.mark.parametrize("unit, factor", SPELLINGS["nm^-1"])
 def test_other_programs_get_reciprocal_axes_in_their_unit(unit, factor):
-    from hyperspy_sparse.interop.exchange import _in_their_units
-
     s = set_microscope(signal(), **TOLD, calibrate="k")
     axis = s.axes_manager.signal_axes[0]
     right = axis.scale / 10

@@ -321,7 +321,7 @@ def test_a_damaged_record_is_refused_with_the_way_on(key, value):
 
 @pytest.mark.parametrize("name", ["camera_length", "pixel_pitch", "beam_energy", "center_x", "scan_step_x"])
 @pytest.mark.parametrize("value", ["abc", 0, -1e300, float("nan"), float("inf"), [1, 2], {"a": 1}, True, "m**9**9**9"])
-def test_a_value_that_cannot_be_right_is_left_out_of_what_a_file_tells(caplog, name, value):
+def test_a_value_that_cannot_be_right_is_excluded_from_what_a_file_tells(caplog, name, value):
     tree = build({"camera_length": 0.1, "title": "x", name: value})
     told = read_tree(tree, "x.toml", "recording")
     assert name not in told.values or LEAVES[name].low <= told.values[name] <= LEAVES[name].high

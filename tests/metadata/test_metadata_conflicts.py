@@ -9,6 +9,7 @@ import pytest
 from metadata_cases import at
 
 from rsciio_tpx3 import available_signals, simulate
+from rsciio_tpx3.convert import convert
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.merge import merge
@@ -123,7 +124,7 @@ def test_rows_are_compared_whatever_becomes_of_frames_and_times(scan, options):
 
 
 @pytest.mark.parametrize("bins", [3, {"over": "recording", "number": 3}])
-def test_time_bins_are_no_conflict_with_a_told_shape(scan, bins):
+def test_time_bins_are_no_conflict_with_a_given_shape(scan, bins):
     serval(scan, Width=11, Height=7)
     signal = load(scan, frames=0, time_bins=bins)
     assert signal["data"].shape == (3, 7, 11, 256, 256)
@@ -155,8 +156,6 @@ def test_a_stack_of_frames_needs_no_shape_of_a_scan(scan):
 
 
 def test_counted_data_cannot_be_turned_by_a_word(scan, tmp_path, caplog):
-    from rsciio_tpx3.convert import convert
-
     convert(scan, tmp_path / "counted.toml", reader_options={"navigation_shape": (11, 7)}, show_progressbar=False)
     with pytest.raises(MetadataConflictError, match="orientation is left, but .* holds up"):
         read_raw_csr(str(tmp_path / "counted.toml"), lazy=True, metadata={"orientation": "left"})

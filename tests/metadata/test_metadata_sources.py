@@ -14,11 +14,14 @@ from metadata_cases import SIDECARS, at
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.exceptions import UnitError
 from rsciio_tpx3.metadata.mapping import LEAVES, build
+from rsciio_tpx3.metadata.sources import signal_file
 from rsciio_tpx3.metadata.sources.emat import read_notes
 from rsciio_tpx3.metadata.sources.pixet import read_items
+from rsciio_tpx3.metadata.sources.serval import read_serval
 from rsciio_tpx3.metadata.sources.sidecars import find_sidecars, read_sidecar
 from rsciio_tpx3.metadata.sources.signal_file import read_survey
 from rsciio_tpx3.metadata.user_input import read_mapping
+from rsciio_tpx3.t3pa import file_reader as read
 from rsciio_tpx3.t3pa.sidecar import read_sidecars
 from rsciio_tpx3.tpx3 import file_reader
 
@@ -71,7 +74,7 @@ def test_serval_4_tells_the_scan_whatever_the_case_of_its_keys():
     assert expected.items() <= told.values.items()
 
 
-def test_every_row_that_a_program_should_tell_is_told_by_its_file(tmp_path):
+def test_every_row_that_a_program_should_report_is_in_its_file(tmp_path):
     serval = [told for name in ("serval3", "serval4") for told in read_sidecar(str(SIDECARS / f"{name}.json"))]
     pixet = read_items(read_sidecars(str(SIDECARS / "adv.t3pa")), "x")
     found = {
@@ -86,7 +89,6 @@ def test_every_row_that_a_program_should_tell_is_told_by_its_file(tmp_path):
 def test_serval_s_rotated_layout_is_taken_where_its_turn_is_another_than_ours(caplog):
     mapping = json.loads((SIDECARS / "serval3.json").read_text())
     mapping["Detector"]["Layout"]["DetectorOrientation"] = "LEFT"  # Rotated is left as it is
-    from rsciio_tpx3.metadata.sources.serval import read_serval
 
     told = read_serval(mapping, "x")[-1]
     assert told.values["layout"] == SERVAL_QUAD and told.values["orientation"] == "up"
@@ -174,10 +176,8 @@ def test_a_survey_saved_by_hyperspy_needs_its_units(tmp_path, caplog):
     ("reader", "number"), [("DigitalMicrograph", 100.0), ("EMD", 100.0), ("TIA", 100.0), ("Blockfile", 0.1)]
 )
 def test_each_reader_s_camera_length_has_its_own_unit(reader, number):
-    from rsciio_tpx3.metadata.sources import signal_file as survey
-
     tree = {"Acquisition_instrument": {"TEM": {"camera_length": number, "beam_energy": 80}}}
-    told = survey._source_values(tree, "x", survey._BY_READER[reader], True)
+    told = signal_file._source_values(tree, "x", signal_file._BY_READER[reader], True)
     assert told.values == {"camera_length": 0.1, "beam_energy": 80.0}
 
 
@@ -277,7 +277,7 @@ def test_a_named_survey_and_a_dictionary(scan, tmp_path):
     assert signal["original_metadata"]["metadata_sources"]["metadata="] == {"fluffiness": 3}
 
 
-def test_a_user_s_slip_is_refused_and_a_found_file_s_left_out(scan, caplog):
+def test_a_user_s_slip_is_refused_and_a_found_file_s_excluded(scan, caplog):
     with pytest.raises(UnitError, match="metadata=: camera_length=100 has no unit"):
         load(scan, metadata={"camera_length": 100})
     scan.with_suffix(".metadata.toml").write_text('camera_length = 100\nbeam_energy = "200 keV"')
@@ -303,8 +303,6 @@ def test_a_misspelt_key_gets_a_hint(scan, caplog):
 
 
 def test_advacam_recordings_have_theirs(tmp_path):
-    from rsciio_tpx3.t3pa import file_reader as read
-
     rows = "\n".join(f"{i}\t{i * 7}\t{i * 40}\t20\t3\t0" for i in range(200))
     (tmp_path / "adv.t3pa").write_text("Index\tMatrix Index\tToA\tToT\tFToA\tOverflow\n" + rows)
     for ending in ("info", "dsc"):

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 
+from rsciio_tpx3 import simulate
 from rsciio_tpx3.cli.main import main
 from rsciio_tpx3.convert import check, convert
 from rsciio_tpx3.reader.options import check_options
@@ -22,8 +23,6 @@ def _status(words):
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
-    from rsciio_tpx3 import simulate
-
     path = tmp_path_factory.mktemp("told") / "scan.tpx3"
     simulate.recording(path, (6, 6), dwell_time="20 us", electrons_per_position=3, seed=1)
     (path.parent / "other.json").write_text('{"beam_energy": "200 keV"}')

@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import __main__ as suite
+from benchmarks import measure, recordings
+from rsciio_tpx3 import file_reader
+
 ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="benchmarks are in the repository only")
@@ -18,9 +22,6 @@ def importable(monkeypatch):
 
 
 def test_recordings_have_the_hits_they_should_where_they_should(tmp_path):
-    from benchmarks import recordings
-    from rsciio_tpx3 import file_reader
-
     path = recordings.write(tmp_path / "scan.tpx3", 90_000, (9, 7))
     [found] = file_reader(path, navigation_shape=(7, 9), lazy=True, cache=False, show_progressbar=False)
     scan = found["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]
@@ -35,16 +36,11 @@ def test_recordings_have_the_hits_they_should_where_they_should(tmp_path):
 
 
 def test_every_benchmark_that_the_suite_names_is_there_or_may_come():
-    from benchmarks import __main__ as suite
-
     missing = {name for name in suite.MODULES if importlib.util.find_spec(f"benchmarks.{name}") is None}
     assert missing <= {"clusters"}
 
 
 def test_the_results_page_holds_targets_tables_and_the_machine(tmp_path, monkeypatch):
-    from benchmarks import __main__ as suite
-    from benchmarks import measure
-
     notes = tmp_path / "notes.jsonl"
     monkeypatch.setenv("BENCHMARK_NOTES", str(notes))
     measure.target("Opening", "at most 3", "2.5", True)
@@ -61,8 +57,6 @@ def test_the_results_page_holds_targets_tables_and_the_machine(tmp_path, monkeyp
 
 
 def test_a_module_that_fails_is_named_and_stops_nothing(tmp_path, monkeypatch, capsys):
-    from benchmarks import __main__ as suite
-
     monkeypatch.setattr(suite, "MODULES", {"recordings": ("Writing", [], []), "absent": ("Absent", [], [])})
     sections, notes = suite.collect(["absent", "recordings"], True, tmp_path)
     assert [name for name, *_ in sections] == ["recordings"]

@@ -36,6 +36,7 @@ def test_package_that_was_a_module_has_its_functions():
         getattr(rsciio_tpx3.cache, "no_such_name")  # noqa: B009
 
 
+@pytest.mark.slow
 def test_new_names_do_not_warn():
     code = "import importlib, rsciio_tpx3._moved as m; [importlib.import_module(new) for new in m.MOVED.values()]"
     done = subprocess.run(

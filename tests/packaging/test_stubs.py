@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import rsciio_tpx3.cache
+
 
 def _imports(stub):
     found = {}
@@ -26,8 +28,6 @@ def test_stub_names_what_is_imported_on_first_use(package):
 
 
 def test_stub_of_the_cache_names_what_is_imported_on_first_use():
-    import rsciio_tpx3.cache
-
     found = _imports(Path(rsciio_tpx3.cache.__file__).with_suffix(".pyi"))
     assert {*found, "CACHE_BYTES"} == set(rsciio_tpx3.cache.__all__)
     for name, module in found.items():

@@ -5,7 +5,10 @@ Coordinates are (y, x) in angstrom in the laboratory, y down. A convergent wave 
 laboratory; the detector, whose rows may run upwards, is not: LiberTEM's model of a 4D STEM experiment.
 """
 
+import hyperspy.api as hs
 import numpy as np
+
+import hyperspy_sparse
 
 H, M, E, C = 6.62607015e-34, 9.1093837015e-31, 1.602176634e-19, 299792458.0
 STEP = (0.45, 0.4)  # angstrom, y and x: below the resolution of 2 alpha / lambda
@@ -90,10 +93,6 @@ def truth(nav_shape=(40, 48), rotation=0.0, phase=blobs, step=STEP, limit=2 * AL
 
 def as_signal(counts, **metadata):
     """A sparse signal of counts with what a microscope tells."""
-    import hyperspy.api as hs
-
-    import hyperspy_sparse
-
     signal = hs.signals.Signal2D(counts)
     for axis, name in zip(signal.axes_manager._axes, ("y", "x", "ky", "kx")):
         axis.name = name

@@ -5,13 +5,17 @@ import hyperspy.api as hs
 import numpy as np
 import phase_object as po
 import pytest
+from hyperspy.signals import LazySignal2D
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 import hyperspy_sparse
+from hyperspy_sparse.interop.exchange import direct_arguments
 from hyperspy_sparse.phase_contrast import LineAccumulator
 from hyperspy_sparse.phase_contrast.groups import Disk, make_groups
 from hyperspy_sparse.phase_contrast.optics import Known, find_optics
+from hyperspy_sparse.signals import finish_loading
 from rsciio_tpx3 import CSRFrames, simulate, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
@@ -19,10 +23,6 @@ NAV, SIG = (5, 7), (13, 9)
 
 
 def _signal(counts, chunks="auto"):
-    from hyperspy.signals import LazySignal2D
-
-    from hyperspy_sparse.signals import finish_loading
-
     return finish_loading(LazySignal2D(to_dask(MemorySource.from_dense(counts), chunks=chunks)))
 
 
@@ -30,6 +30,7 @@ def _dense(signal):
     return np.asarray(signal.data.compute().todense()).astype(np.int64)
 
 
+@pytest.mark.slow
 @given(mean=st.sampled_from([0.02, 0.5, 3, 40, 900]), seed=st.integers(0, 2**63 - 1), chunk=st.integers(1, 5))
 def test_halves_add_up_to_the_whole_and_do_not_depend_on_chunks(mean, seed, chunk):
     counts = np.random.default_rng(seed).poisson(mean, (*NAV, *SIG)).astype(np.uint16)
@@ -55,6 +56,7 @@ def test_counts_are_binomial_and_independent(n):
     assert abs(po.correlation(one, others)) < 5 / np.sqrt(many)
 
 
+@pytest.mark.slow
 def test_a_recording_is_split_alike_by_threads_and_processes(tmp_path):
     path = tmp_path / "scan.tpx3"
     simulate.recording(path, (9, 14), dwell_time="5 us", electrons_per_position=40, layout="single")
@@ -84,7 +86,6 @@ def _picture(values, step=0.1):
 
 def test_ring_correlation_is_one_for_signal_and_none_for_noise():
     rng = np.random.default_rng(0)
-    from scipy.ndimage import gaussian_filter
 
     signal = gaussian_filter(rng.normal(size=(96, 80)), 3) * 20
     one, other = (_picture(signal + rng.normal(size=signal.shape)) for _ in range(2))
@@ -100,8 +101,11 @@ def test_ring_correlation_is_one_for_signal_and_none_for_noise():
         hyperspy_sparse.error_map(one, _picture(signal[1:]))
     with pytest.raises(ValueError, match="width=0"):
         hyperspy_sparse.error_map(one, other, 0)
+    with pytest.raises(TypeError, match="(?s)other=.*expected a signal"):
+        hyperspy_sparse.error_map(one, other.data)
 
 
+@pytest.mark.slow
 def test_error_map_of_a_phase_is_the_scatter_of_the_phase():
     scans = [hyperspy_sparse.data.phase_object((24, 28), electrons=100, seed=seed) for seed in range(12)]
     phases = np.array([hyperspy_sparse.phase(s).data for s in scans])
@@ -113,6 +117,7 @@ def test_error_map_of_a_phase_is_the_scatter_of_the_phase():
 # -- line by line --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 999), cuts=st.lists(st.integers(0, 35), max_size=6))
 def test_lines_add_up_to_the_whole_in_any_order(seed, cuts):
     rng = np.random.default_rng(seed)
@@ -171,8 +176,6 @@ def test_rows_of_something_else_are_refused():
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_tilted_images_for_quantem_lie_where_its_mask_says(flip):
-    from hyperspy_sparse.interop.exchange import direct_arguments
-
     s = hyperspy_sparse.data.phase_object((12, 14))
     about = direct_arguments(s, 9, {"C10": "-3 nm"}, None, flip, False)
     stack = hyperspy_sparse.tilted_images(s, 9)

@@ -6,6 +6,10 @@ import pytest
 
 import hyperspy_sparse
 from hyperspy_sparse.phase_contrast import fit, fit_aberrations, phase, tilted_images
+from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
+from hyperspy_sparse.phase_contrast.optics import cartesian
+
+pytestmark = pytest.mark.slow
 
 NAV, FINE = (96, 90), (0.3, 0.32)
 
@@ -30,7 +34,6 @@ def _scan(aberrations, rotation, flip, electrons=200, **metadata):
     return signal
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("aberrations", "rotation", "flip"),
     [
@@ -61,7 +64,6 @@ def test_defocus_and_orientation_are_found_at_200_electrons_per_position(aberrat
     assert right > 0.3 and right > po.correlation(phase(signal, "obf").data, true) + 0.1
 
 
-@pytest.mark.slow
 def test_what_is_known_chooses_between_the_twins():
     defocus = {"C10": -150.0}
     for known, sign in (({"overfocus": "10 nm"}, 1), ({"overfocus": "-10 nm"}, -1), ({"scan_rotation": "170 deg"}, 1)):
@@ -76,8 +78,6 @@ def test_what_is_known_chooses_between_the_twins():
 
 
 def test_curl_finds_the_turn_of_a_probe_in_focus():
-    from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
-
     for rotation, flip in ((30, True), (-50, False)):
         signal = _scan({}, rotation, flip, 1000)
         stack, groups, optics = stack_and_optics(signal, "test", 8, None, None, {}, None, None)
@@ -88,8 +88,6 @@ def test_curl_finds_the_turn_of_a_probe_in_focus():
 
 
 def test_polar_and_cartesian_aberrations_are_the_same():
-    from hyperspy_sparse.phase_contrast.optics import cartesian
-
     values = {"C10": -3.0, "a12": 1.0, "b12": -2.0, "a21": -5.0, "b21": 4.0, "a23": 7.0, "b23": 6.0, "C30": 9.0}
     np.testing.assert_allclose(cartesian(fit._polar(values), 0.002), fit._coefficients(values, 0.002), atol=1e-9)
 

@@ -1,5 +1,6 @@
 """Phases against a wave simulation that shares nothing with them, and each method against its formula in NumPy."""
 
+import json
 import logging
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hyperspy_sparse
-from hyperspy_sparse.phase_contrast import phase, tilted_images
+from hyperspy_sparse.phase_contrast import phase, tilted_images, transform
 from hyperspy_sparse.phase_contrast.groups import Disk, make_groups
 from hyperspy_sparse.phase_contrast.optics import Optics
 from hyperspy_sparse.phase_contrast.transform import METHODS, phase_of_images
@@ -34,6 +35,7 @@ def _stack(across=16, electrons=4e5, metadata=None, **options):
     return tilted_images(signal, across, **disk)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270, 37])
 def test_known_phase_comes_back_for_every_orientation_of_scan_and_detector(rotation, flip):
@@ -68,6 +70,7 @@ def test_aberrations_are_taken_out_in_the_coordinates_of_the_scan(rotation, flip
         assert np.std(other - right) > 0.1 * np.std(true), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_parallax_moves_images_the_way_a_defocused_probe_sees_them(sign):
     step = (0.45, 0.4)
@@ -210,6 +213,7 @@ def experiments(draw):
     return images, groups, optics
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(experiments(), st.sampled_from(["ssb", "obf", "ls", "icom", "parallax"]))
 def test_each_linear_method_is_its_formula(experiment, method):
@@ -226,9 +230,7 @@ def _wigner_twin(images, groups, optics, eps):
     """The four-dimensional deconvolution on the grid of the groups, as one reads it in papers."""
     lam, (ny, nx) = optics.wavelength, images.shape[1:]
     side = 4 * (max(np.abs(groups.row).max(), np.abs(groups.column).max()) + 1)
-    import scipy.fft
-
-    side = scipy.fft.next_fast_len(int(side))
+    side = int(side)
     ky, kx = optics.angles(groups.y, groups.x)
     alpha, edge = optics.semi_angle * 1e-3, groups.width * optics.pixel_angle * 1e-3
     total = images.sum(dtype=float)
@@ -251,6 +253,7 @@ def _wigner_twin(images, groups, optics, eps):
     return np.angle(np.fft.ifft2(wave))
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(experiments())
 def test_wigner_deconvolution_is_its_formula(experiment):
@@ -263,8 +266,6 @@ def test_wigner_deconvolution_is_its_formula(experiment):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_number_of_threads_changes_nothing(method, monkeypatch):
-    from hyperspy_sparse.phase_contrast import transform
-
     groups = make_groups(Disk(7.2, 6.7, 5.3), (15, 13), 5)
     images = np.random.default_rng(0).poisson(3.0, (len(groups), 10, 9)).astype(np.uint16)
     optics = Optics(200.0, 20.0, (0.05, 0.04), 20 / 5.3, 10.0, False, {"C10": 5.0})
@@ -310,7 +311,7 @@ def test_what_is_missing_is_named_with_the_line_that_sets_it(scan, name, monkeyp
         hyperspy_sparse.phase(s)
 
 
-def test_a_scan_without_steps_is_told_so():
+def test_a_scan_without_steps_is_reported():
     s = hyperspy_sparse.data.phase_object((8, 9))
     for axis in s.axes_manager.navigation_axes:
         axis.units, axis.scale = "", 1.0
@@ -387,3 +388,15 @@ def test_a_stack_gives_what_the_signal_gives(scan):
     stack = tilted_images(scan)
     stack.compute()
     np.testing.assert_array_equal(phase(stack).data, phase(scan).data)
+
+
+def test_results_say_in_the_log_how_they_were_made():
+    scan = hyperspy_sparse.data.phase_object((12, 14), electrons=30)
+    stack = tilted_images(scan, across=4)
+    picture = phase(stack, "ls", aberrations={"C10": "-3 nm"}, eps=0.5)
+    log = picture.metadata.General.Processing
+    assert log.analysis_0.operation == "tilted images" and log.analysis_1.operation == "phase"
+    assert json.loads(log.analysis_0.parameters)["groups"] == len(stack.metadata.Tilted_images.y)
+    made_with = json.loads(log.analysis_1.parameters)
+    assert (made_with["method"], made_with["eps"], made_with["Aberrations"]["C10"]) == ("ls", 0.5, -3)
+    assert not scan.metadata.has_item("General.Processing.analysis_0")

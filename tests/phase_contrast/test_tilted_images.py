@@ -4,13 +4,16 @@ import dask
 import hyperspy.api as hs
 import numpy as np
 import pytest
+from hyperspy.signals import LazySignal2D
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hyperspy_sparse
 from hyperspy_sparse.phase_contrast.groups import Disk, find_disk, make_groups
 from hyperspy_sparse.phase_contrast.tilted import groups_of_stack
+from hyperspy_sparse.signals import finish_loading
 from rsciio_tpx3 import simulate, to_dask
+from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.frames.memory_source import MemorySource
 
 NAV, SIG = (7, 11), (23, 19)
@@ -18,10 +21,6 @@ DISK = {"center": (8.6, 11.2), "radius": 6.3}
 
 
 def _signal(counts, chunks="auto"):
-    from hyperspy.signals import LazySignal2D
-
-    from hyperspy_sparse.signals import finish_loading
-
     return finish_loading(LazySignal2D(to_dask(MemorySource.from_dense(counts), chunks=chunks)))
 
 
@@ -158,6 +157,7 @@ def test_recordings_of_several_frames_give_the_same_as_their_dense_form(recorded
     np.testing.assert_array_equal(np.asarray(again.data), _reference(dense[1], again))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["sync", "threads", "processes"])
 def test_every_scheduler_gives_the_same(counts, scheduler):
     stack = hyperspy_sparse.tilted_images(_signal(counts, 2), 5, **DISK)
@@ -186,7 +186,6 @@ def test_sums_above_the_smallest_type_are_right():
 
 def test_events_are_not_read_before_they_are_needed(recorded, monkeypatch):
     s = hs.load(recorded, navigation_shape=(17, 12, 3), lazy=True)
-    from rsciio_tpx3.frames.event_frames import EventFrames
 
     monkeypatch.setattr(EventFrames, "frames", lambda *a, **k: pytest.fail("events were read"))
     hyperspy_sparse.tilted_images(s, 6, center=(127.5, 127.5), radius=20)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import rsciio_tpx3
-from rsciio_tpx3 import read_hits, simulate
+from rsciio_tpx3 import hit_table, read_hits, simulate
 from rsciio_tpx3.hit_table import HitBatch
 from rsciio_tpx3.reader.event_options import event_options, prepare_events
-from rsciio_tpx3.tpx3 import Tpx3Source
+from rsciio_tpx3.tpx3 import Tpx3Source, packets
 
 NAV = (2, 5, 7)
 
@@ -105,7 +105,6 @@ def test_a_file_beside_the_recording_has_the_same_say_as_when_loading(tmp_path):
 
 def test_memory_is_that_of_a_batch_whatever_the_recording(recorded, monkeypatch):
     truth, path, _ = recorded
-    from rsciio_tpx3 import hit_table
 
     held = []
     collected = hit_table._collected
@@ -116,8 +115,6 @@ def test_memory_is_that_of_a_batch_whatever_the_recording(recorded, monkeypatch)
 
 
 def test_a_burst_within_one_tick_is_read_all_the_same(write_stream):
-    from rsciio_tpx3.tpx3 import packets
-
     toa = np.concatenate([np.full(5000, 9600), 96 * np.arange(20_000, 20_050)])
     path = write_stream([(0, packets.encode_hits(np.arange(len(toa)) % 65536, toa, 9))])
     table = _table(read_hits(path, batch_size=64))

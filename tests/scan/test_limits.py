@@ -1,6 +1,7 @@
 """Kind: limits are tested after the work, or tables cost far more than what they stand for."""
 
 import math
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -93,8 +94,6 @@ def test_clocked_lines_are_exact(seed):
     ids=str,
 )
 def test_limits_are_asked_before_tables_are_made(options, span):
-    import tracemalloc
-
     tracemalloc.start()
     try:
         with pytest.raises(LimitError):
@@ -137,7 +136,7 @@ def test_millions_of_frames_cost_a_few_bytes_each(tmp_path):
 
 
 @pytest.mark.parametrize("far", [0, 40_000 * 500])
-def test_a_hit_far_from_all_others_is_told_where_it_decides_the_number_of_frames(tmp_path, caplog, far):
+def test_a_hit_far_from_all_others_is_reported_where_it_decides_the_number_of_frames(tmp_path, caplog, far):
     rows = [f"{i}\t{i}\t{40 * i}\t10\t0\t0" for i in range(2000)] + ["2000\t5\t80000\t10\t0\t0"]
     if far:
         rows[-1] = f"2000\t5\t{far}\t10\t0\t0"

@@ -81,7 +81,7 @@ def test_a_leap_of_the_counter_alone_costs_no_hit_and_no_frame(tmp_path, convent
 
 
 @pytest.mark.parametrize("before", [1, 2, 3, 5])
-def test_pixel_pulses_outside_the_scan_are_told_from_those_of_its_lines(before):
+def test_pixel_pulses_outside_the_scan_are_distinguished_from_those_of_its_lines(before):
     lines = np.arange(6)[:, None] * 9 * P + np.arange(8) * P
     early = (np.arange(before) - before) * P
     for extra in (early, lines[-1, -1] + 2 * P + np.array([0])):
@@ -131,7 +131,7 @@ def test_edges_on_the_other_input_that_fit_no_frame_are_compared_and_not_used():
 
 
 @pytest.mark.parametrize("jitter", [0, 3])
-def test_edges_out_of_step_are_left_out_of_any_train(jitter):
+def test_edges_out_of_step_are_excluded_from_any_train(jitter):
     """The edges that keep the step, found again whatever stands between them; the reference knows which they are."""
     for seed in range(200):
         rng = np.random.default_rng(seed)

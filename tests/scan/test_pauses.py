@@ -97,7 +97,7 @@ def test_frames_keep_their_own_triggers_however_they_pause(pauses):
 
 @pytest.mark.parametrize("told", ["dwell", "gate", "rows"])
 @pytest.mark.parametrize("pause", ["0 us", "1 ms", "1 s"])
-def test_a_burst_is_told_from_lines_by_any_one_thing_known(told, pause):
+def test_a_burst_is_distinguished_from_lines_by_any_one_thing_known(told, pause):
     for rows in (3, 17, 200):
         sync = "line-gate" if told == "gate" else "line-start"
         burst = {} if pause == "0 us" else {"frame_flyback": pause}
@@ -128,6 +128,7 @@ def test_the_time_of_a_line_given_as_dwell_time_makes_no_pixel_triggers(n_frames
         build_scan(_index(make_edges(plan)), _options(plan, dwell=plan.line_pitch))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     sync=st.sampled_from(SYNCS),
@@ -148,6 +149,7 @@ def test_missing_edges_cost_their_own_line_at_most(sync, rows, n_frames, pause, 
     assert len(truth) - len(found) <= edges.missing.sum()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     sync=st.sampled_from(SYNCS),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from real_files import DATA
 
 from rsciio_tpx3 import available_signals, file_reader
 from rsciio_tpx3.scan.edges import pulses_of
@@ -13,8 +14,6 @@ OPTIONS = {"all_parts": True, "layout": "strip", "show_progressbar": False}
 
 @pytest.fixture(scope="module")
 def raster():
-    from real_files import DATA
-
     return str(DATA / "tpx3" / "timestem_raster_000000.tpx3")
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from rsciio_tpx3 import file_reader, simulate
-from rsciio_tpx3.scan.scan import Scan
+from rsciio_tpx3.frames.event_frames import EventFrames
+from rsciio_tpx3.scan.scan import Scan, place_hits
 from rsciio_tpx3.scan.time_bins import TimeBins, with_time_bins
 
 FRAMES, NY, NX = 4, 6, 7
@@ -68,6 +69,7 @@ def test_sum_of_frames_is_the_sum_over_the_frame_axis(repeated, whole, chunks):
     assert (scan["frames"], scan["frames_summed"], scan["frames_used"]) == (FRAMES, FRAMES, [0, 1, 2, 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("frames", "numbers", "first_step"),
     [([2, 0], [2, 0], (2, -2)), (slice(1, None, 2), [1, 3], (1, 2)), ("0:3", [0, 1, 2], (0, 1)), ([-1], [3], (3, 1)),
@@ -197,8 +199,6 @@ def test_any_line_cut_short_or_bent_keeps_each_hit_in_one_bin():
 
 
 def _placed(scan, times):
-    from rsciio_tpx3.scan.scan import place_hits
-
     out = np.empty(len(times), np.int64)
     place_hits(times, *scan.columns(), out)
     return out
@@ -219,8 +219,6 @@ def test_threads_and_processes_give_the_same(repeated, whole):
 @pytest.fixture
 def reads(monkeypatch):
     """Ranges of positions that were read, in order."""
-    from rsciio_tpx3.frames.event_frames import EventFrames
-
     made, read = [], EventFrames.frames
 
     def counted(frames, start, stop):
@@ -232,6 +230,7 @@ def reads(monkeypatch):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("extra", "number"), [({"time_bins": 5}, FRAMES * NY), ({"frames": "sum"}, 1)])
 def test_every_position_is_read_once_for_all_bins_and_chunks(repeated, reads, extra, number):
     _, path, options = repeated

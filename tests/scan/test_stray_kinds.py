@@ -31,7 +31,7 @@ def _scan(strays, gate=False, **options):
 
 @pytest.mark.parametrize("gate", [False, True])
 @pytest.mark.parametrize("kind", ["tdc1-fall", "tdc2-rise", "tdc2-fall"])
-def test_few_edges_of_another_kind_are_left_out_and_said(gate, kind):
+def test_few_edges_of_another_kind_are_excluded_and_said(gate, kind):
     if gate and kind == "tdc1-fall":
         pytest.skip("one of many ends")
     clean = _scan([], gate)

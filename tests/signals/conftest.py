@@ -3,6 +3,11 @@
 import dask.array as da
 import numpy as np
 import pytest
+from hyperspy.io import dict2signal
+
+from hyperspy_sparse.signals import finish_loading
+from rsciio_tpx3 import to_dask
+from rsciio_tpx3.frames.memory_source import MemorySource
 
 NAV, SIG = (3, 5), (16, 12)
 AXES = [
@@ -25,12 +30,6 @@ def counts():
 
 def _load(counts, navigator=None, chunks=(2, 5), signal_type="electron_diffraction"):
     """As hs.load makes it from the dictionary of a reader."""
-    from hyperspy.io import dict2signal
-
-    from hyperspy_sparse.signals import finish_loading
-    from rsciio_tpx3 import to_dask
-    from rsciio_tpx3.frames.memory_source import MemorySource
-
     dictionary = {
         "data": to_dask(MemorySource.from_dense(counts), chunks=chunks),
         "axes": [dict(axis) for axis in AXES],
@@ -44,8 +43,6 @@ def _load(counts, navigator=None, chunks=(2, 5), signal_type="electron_diffracti
 
 def _dense(counts, chunks=(2, 5), signal_type="electron_diffraction"):
     """The same signal with dense chunks, in the host's class."""
-    from hyperspy.io import dict2signal
-
     return dict2signal(
         {
             "data": da.from_array(counts, chunks=(*chunks, *SIG)),

@@ -8,6 +8,7 @@ import pytest
 import hyperspy_sparse
 from hyperspy_sparse import Drift, align_frames, find_drift
 from rsciio_tpx3 import simulate
+from rsciio_tpx3.frames import moved_rows
 
 FRAMES, NY, NX = 5, 40, 48
 # where each frame looks; its picture is displaced by the opposite, which is what find_drift gives as HyperSpy does
@@ -30,6 +31,7 @@ def _note(signal):
     return signal.metadata.Acquisition_instrument.TEM.Scan.Drift
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", ["mean", "first", "previous"])
 def test_found_drift_is_the_true_one_within_its_error(drifting, reference):
     _, path, options = drifting
@@ -96,6 +98,7 @@ def _first(added, upsampling):
     return [int(np.floor((0.5 + added[:, i].max()) * upsampling)) for i in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upsampling", [1, 3])
 @pytest.mark.parametrize("field", ["common", "scan"])
 @pytest.mark.parametrize("chunks", [1, 7, NY])
@@ -169,8 +172,6 @@ def test_threads_and_processes_give_the_same(drifting):
 
 
 def test_sums_are_made_of_few_chunks_at_a_time(drifting, monkeypatch):
-    from rsciio_tpx3.frames import moved_rows
-
     _, path, options = drifting
     monkeypatch.setattr(moved_rows, "READ_ENTRIES", 20_000)
     held = []

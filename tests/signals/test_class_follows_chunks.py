@@ -5,6 +5,7 @@ taken by a sparse and by a dense signal, also several one after the other; then 
 both can be computed and saved, and are equal.
 """
 
+import pathlib
 import pickle
 import random
 import subprocess
@@ -14,6 +15,7 @@ import dask.array as da
 import hyperspy.api as hs
 import numpy as np
 import pytest
+import pyxem
 import scipy.sparse
 import sparse
 import yaml
@@ -188,10 +190,6 @@ def test_a_matrix_that_does_not_fit_is_refused_and_changes_nothing():
 
 
 def test_every_lazy_class_of_images_in_pyxem_has_a_registered_twin():
-    import pathlib
-
-    import pyxem
-
     theirs = yaml.safe_load((pathlib.Path(pyxem.__file__).parent / "hyperspy_extension.yaml").read_text())["signals"]
     file = pathlib.Path(hyperspy_sparse.__file__).with_name("hyperspy_extension.yaml")
     ours = yaml.safe_load(file.read_text())["signals"]

@@ -5,6 +5,7 @@ import importlib
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 import hyperspy_sparse
@@ -46,8 +47,6 @@ def test_no_package_with_examples_is_forgotten():
 @pytest.mark.slow
 @pytest.mark.skipif(not PAGE.exists(), reason="not a source checkout")
 def test_the_guide_page_runs_from_top_to_bottom():
-    import matplotlib.pyplot as plt
-
     plt.switch_backend("agg")
     names = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL):

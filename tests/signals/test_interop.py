@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import scipy.sparse
 import sparse
+from hyperspy.signals import LazySignal2D
 from pyxem.signals import ElectronDiffraction2D
 
 import hyperspy_sparse
-from rsciio_tpx3 import CSRFrames
+from rsciio_tpx3 import CSRFrames, to_dask
 from rsciio_tpx3.frames import dask_array
+from rsciio_tpx3.frames.memory_source import MemorySource
 
 
 @pytest.mark.parametrize("lazy", [False, True])
@@ -100,11 +102,6 @@ def test_one_pass_gives_what_the_methods_give(sparse_signal, counts):
 
 
 def test_one_pass_reads_each_block_once(counts):
-    from hyperspy.signals import LazySignal2D
-
-    from rsciio_tpx3 import to_dask
-    from rsciio_tpx3.frames.memory_source import MemorySource
-
     read = []
 
     class Noting(MemorySource):

@@ -1,5 +1,6 @@
 """Every kernel beside the image function that it stands for."""
 
+import hyperspy.api as hs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,9 +13,10 @@ from pyxem.utils._azimuthal_integrations import (
 from pyxem.utils.diffraction import center_of_mass_from_image
 
 import hyperspy_sparse
+from hyperspy_sparse import calibration_cache
 from hyperspy_sparse.kernels import find_kernel, known_kernels
 from hyperspy_sparse.kernels.center_of_mass import center_of_mass
-from hyperspy_sparse.kernels.weights import Masks
+from hyperspy_sparse.kernels.weights import Masks, PixelWeights
 from rsciio_tpx3 import CSRFrames
 
 quick = settings(max_examples=40, deadline=None)
@@ -45,6 +47,7 @@ def both(function, dense, **options):
         return ours, np.stack([function(frame.copy(), **options) for frame in dense])
 
 
+@pytest.mark.slow
 @quick
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @given(stacks(), st.none() | masks)
@@ -92,6 +95,7 @@ def rings(draw):
     return {"indexes": indexes, "factors": factors, "factor_slices": np.cumsum([0, *sizes])}
 
 
+@pytest.mark.slow
 @quick
 @given(stacks((np.uint8, np.float64)), rings(), st.none() | masks, st.booleans())
 def test_radial_integration(dense, options, mask, mean):
@@ -124,6 +128,7 @@ def boxes(draw):
     }
 
 
+@pytest.mark.slow
 @quick
 @given(stacks((np.uint8, np.float64)), boxes(), st.none() | masks, st.booleans())
 def test_azimuthal_integration(dense, options, mask, mean):
@@ -180,8 +185,6 @@ def test_what_cannot_be_called_is_no_kernel():
 
 
 def test_map_runs_the_function_itself_where_signals_iterate(sparse_signal, counts):
-    import hyperspy.api as hs
-
     factor = hs.signals.BaseSignal(np.arange(15).reshape(3, 5)).T
     result = sparse_signal.map(lambda image, factor: image.sum() * factor, factor=factor, inplace=False)
     np.testing.assert_array_equal(result.data.compute(), counts.sum(axis=(2, 3)) * np.arange(15).reshape(3, 5))
@@ -193,7 +196,6 @@ def test_kernels_are_used_where_pyxem_maps_its_functions(sparse_signal, monkeypa
 
     s = sparse_signal
     s.calibration.center, s.calibration.units = (6, 8), "k_A^-1"
-    import hyperspy.api as hs
 
     results = [
         s.get_direct_beam_position(method="center_of_mass"),
@@ -214,18 +216,16 @@ def test_kernels_are_used_where_pyxem_maps_its_functions(sparse_signal, monkeypa
 
 
 def test_one_geometry_is_worked_out_once(sparse_signal):
-    from hyperspy_sparse import calibration_cache as geometry
-
-    geometry._KEPT.clear()
+    calibration_cache._KEPT.clear()
     s = sparse_signal
     s.calibration.center, s.calibration.units = (6, 8), "k_A^-1"
     s.get_azimuthal_integral1d(npt=5)
-    kept = list(geometry._KEPT)
+    kept = list(calibration_cache._KEPT)
     s.inav[1:].get_azimuthal_integral1d(npt=5, mean=True)
-    assert list(geometry._KEPT) == kept
+    assert list(calibration_cache._KEPT) == kept
     s.calibration.center = (5, 8)
     s.get_azimuthal_integral1d(npt=5)
-    assert len(geometry._KEPT) > len(kept)
+    assert len(calibration_cache._KEPT) > len(kept)
 
 
 def test_a_mask_that_was_changed_in_place_is_not_mistaken_for_the_old_one(sparse_signal, counts):
@@ -243,8 +243,6 @@ def test_a_mask_that_was_changed_in_place_is_not_mistaken_for_the_old_one(sparse
 
 
 def test_a_kernel_is_prepared_once_for_one_geometry(sparse_signal, monkeypatch):
-    from hyperspy_sparse.kernels.weights import PixelWeights
-
     s = sparse_signal
     s.calibration.center, s.calibration.units = (6, 8), "k_A^-1"
     s.get_azimuthal_integral2d(npt=4, npt_azim=5)

@@ -6,9 +6,12 @@ import hyperspy.api as hs
 import numpy as np
 import pytest
 from dask.utils import format_bytes
+from hyperspy.signals import LazySignal2D
 
-from hyperspy_sparse import expansion
-from rsciio_tpx3 import CSRFrames
+from hyperspy_sparse import blocks, expansion, finish_loading, reductions
+from hyperspy_sparse.blocks import CLUSTER_ENTRIES, DECODED_ENTRIES, decoded_entries
+from rsciio_tpx3 import CSRFrames, to_dask
+from rsciio_tpx3.frames.memory_source import MemorySource
 
 NAV, SIG = (24, 10), (64, 96)
 CHUNK = 10 * 64 * 96  # bytes of one line of uint8 frames
@@ -23,12 +26,6 @@ def big():
 
 @pytest.fixture
 def signal(big):
-    from hyperspy.signals import LazySignal2D
-
-    from hyperspy_sparse import finish_loading
-    from rsciio_tpx3 import to_dask
-    from rsciio_tpx3.frames.memory_source import MemorySource
-
     signal = LazySignal2D(to_dask(MemorySource(big), chunks=1))
     signal.set_signal_type("electron_diffraction")
     return finish_loading(signal)
@@ -124,10 +121,6 @@ def test_saving_goes_chunk_by_chunk(signal, tmp_path, monkeypatch, suffix):
 
 
 def test_kernels_take_large_blocks_and_chunks_stay_small(big, monkeypatch):
-    from hyperspy_sparse import blocks
-    from rsciio_tpx3 import to_dask
-    from rsciio_tpx3.frames.memory_source import MemorySource
-
     data = to_dask(MemorySource(big), chunks=1)
     assert len(data.chunks[0]) == 24
     assert len(blocks.in_blocks(data).chunks[0]) == 1
@@ -139,8 +132,6 @@ def test_kernels_take_large_blocks_and_chunks_stay_small(big, monkeypatch):
 
 
 def test_blocks_of_a_large_recording_grow_with_the_cluster_until_memory_bounds_them():
-    from hyperspy_sparse.blocks import CLUSTER_ENTRIES, DECODED_ENTRIES, decoded_entries
-
     hits = 100e9 / 8
     sizes = [decoded_entries(hits, workers) for workers in (0, 1, 8, 32, 100, 1000)]
     assert sizes[:3] == [DECODED_ENTRIES] * 3
@@ -150,10 +141,6 @@ def test_blocks_of_a_large_recording_grow_with_the_cluster_until_memory_bounds_t
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "float32"])
 @pytest.mark.parametrize("axes", [(0, 1), (2, 3), (0, 1, 2, 3)])
 def test_variance_of_blocks_is_the_variance_of_all(dtype, axes, monkeypatch):
-    from hyperspy_sparse import reductions
-    from rsciio_tpx3 import to_dask
-    from rsciio_tpx3.frames.memory_source import MemorySource
-
     top = 255 if dtype != "int8" else 127
     counts = np.random.default_rng(0).integers(0, 3, (5, 4, 6, 7)).astype(dtype)
     counts[2, 1], counts[:, :, 3, 3] = top, top - 1

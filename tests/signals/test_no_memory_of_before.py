@@ -3,6 +3,7 @@
 import random
 
 import hyperspy.api as hs
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from hyperspy.axes import DataAxis
@@ -113,8 +114,6 @@ THINGS = {
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("how", ["set", "set after plot", "with metadata of ours"])
 def test_a_navigator_of_one_s_own_stays_whatever_is_done(sparse_signal, how, seed):
-    import matplotlib.pyplot as plt
-
     if how == "set after plot":
         sparse_signal.plot()
     own = own_picture()
@@ -140,8 +139,6 @@ def test_a_navigator_of_one_s_own_is_saved_and_loaded(sparse_signal, tmp_path):
 
 
 def test_a_navigator_of_ours_is_renewed_also_on_a_copy(sparse_signal, counts):
-    import matplotlib.pyplot as plt
-
     s = sparse_signal.deepcopy()
     s.crop("y", 1, 3)
     s.plot()

@@ -8,7 +8,7 @@ import dask.array as da
 import hyperspy.api as hs
 import numpy as np
 import pytest
-from hyperspy._lazy_signals import LazySignal2D
+from hyperspy.signals import LazySignal2D
 from pyxem.signals import ElectronDiffraction2D, VirtualDarkFieldImage
 
 import hyperspy_sparse

@@ -83,6 +83,7 @@ def test_sectors_are_those_of_pyxem(geometry, sectors):
     assert [part.dtype for part in found[:3]] == [part.dtype for part in expected[:3]]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     shape=st.tuples(st.integers(2, 25), st.integers(2, 25)),

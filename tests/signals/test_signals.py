@@ -6,13 +6,17 @@ import sys
 from pathlib import Path
 
 import hyperspy.api as hs
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import pyxem
 from pyxem.signals import ElectronDiffraction2D, LazyElectronDiffraction2D
 
 import hyperspy_sparse
-from rsciio_tpx3 import CSRFrames
+from rsciio_tpx3 import CSRFrames, to_dask
+from rsciio_tpx3.csr import memory_limit
+from rsciio_tpx3.frames.memory_source import MemorySource
 
 
 def test_a_loaded_signal_is_a_pyxem_signal_with_pyxem_type(sparse_signal):
@@ -68,8 +72,6 @@ def test_sparse_types_convert_signals_in_memory_too(dense, counts):
 
 
 def test_plotting_after_a_crop_makes_a_new_navigator(sparse_signal, counts):
-    import matplotlib.pyplot as plt
-
     plt.switch_backend("agg")
     sparse_signal.crop("y", 1, 3)
     sparse_signal.plot()
@@ -82,6 +84,7 @@ def test_plotting_after_a_crop_makes_a_new_navigator(sparse_signal, counts):
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_what_stays_sparse_keeps_the_class_and_the_rest_is_stock(sparse_signal):
     twin = type(sparse_signal)
     s = sparse_signal
@@ -101,11 +104,7 @@ def test_the_navigator_is_there_at_once_with_the_axes(sparse_signal, counts):
 
 @pytest.mark.parametrize("nav", [(7,), (3, 5), (2, 3, 5)])
 def test_plotting_works_for_any_number_of_scan_axes(nav):
-    import matplotlib
-
     matplotlib.use("agg")
-    from rsciio_tpx3 import to_dask
-    from rsciio_tpx3.frames.memory_source import MemorySource
 
     counts = np.random.default_rng(0).poisson(1, (*nav, 16, 12)).astype(np.uint8)
     signal = hs.signals.Signal2D(to_dask(MemorySource.from_dense(counts))).as_lazy()
@@ -115,7 +114,6 @@ def test_plotting_works_for_any_number_of_scan_axes(nav):
     signal.axes_manager.indices = (1,) * len(nav)
     shown = signal._plot.signal_plot.ax.images[0].get_array()
     np.testing.assert_array_equal(shown, counts[(1,) * len(nav)])
-    import matplotlib.pyplot as plt
 
     plt.close("all")
 
@@ -166,8 +164,6 @@ def test_above_the_limit_every_way_to_densify_is_refused(sparse_signal, small_li
 
 
 def test_a_chunk_does_not_fill_the_memory_unasked(monkeypatch, small_limit):
-    from rsciio_tpx3.csr import memory_limit
-
     monkeypatch.setattr(memory_limit, "ALWAYS_ALLOWED", 0)
     frames = CSRFrames.from_dense(np.eye(60, dtype=np.uint8).reshape(3, 20, 10, 6))
     for step in (np.asarray, np.median, lambda f: f + 1, lambda f: f.ravel()):
@@ -189,10 +185,8 @@ def test_an_argument_or_the_environment_allows_more(sparse_signal, small_limit, 
 
 
 def test_a_saved_limit_is_found_again(monkeypatch, tmp_path):
-    from rsciio_tpx3.csr import memory_limit as memory
-
     monkeypatch.delenv("HYPERSPY_SPARSE_MEMORY_LIMIT", raising=False)
-    monkeypatch.setattr(memory, "_file", lambda: tmp_path / "limit")
+    monkeypatch.setattr(memory_limit, "_file", lambda: tmp_path / "limit")
     hyperspy_sparse.save_limit("3 GiB")
     assert hyperspy_sparse.get_limit() == 3 * 2**30
     hyperspy_sparse.save_limit(None)
@@ -207,6 +201,7 @@ def test_the_two_extension_files_are_the_same():
     assert root.read_text() == packaged.read_text()
 
 
+@pytest.mark.slow
 def test_importing_the_package_does_not_import_hyperspy():
     code = "import sys, hyperspy_sparse; sys.exit('hyperspy' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

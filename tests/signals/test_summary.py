@@ -49,7 +49,7 @@ def test_showing_a_signal_does_not_read_its_recording(recording):
 
 
 @pytest.mark.parametrize("derive", [lambda s: s, lambda s: s.inav[2:, 1:], lambda s: s.isig[5:, 9:]])
-def test_what_is_in_memory_is_told_from_what_is_read_on_demand(recording, derive):
+def test_what_is_in_memory_is_distinguished_from_what_is_read_on_demand(recording, derive):
     assert derive(_load(recording[0])).recording.in_memory
     assert not derive(_load(recording[0], lazy=True)).recording.in_memory
 
@@ -91,7 +91,7 @@ def test_text_of_a_file_is_text_in_html():
     assert "<b>" not in Summary(losses={"<b>": 1})._repr_html_()
 
 
-def test_the_account_is_drawn(recording):
+def test_the_summary_is_drawn(recording):
     figure = _load(recording[0]).recording.plot()
     image = figure.axes[0].images[0].get_array()
     np.testing.assert_array_equal(image, _load(recording[0]).sum(axis=(2, 3)).data)

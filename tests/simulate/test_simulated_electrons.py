@@ -129,6 +129,7 @@ def test_charge_sharing_makes_small_connected_clusters(tmp_path):
     assert np.array_equal(truth.hit_time, truth.electron_time[truth.hit_electron])
 
 
+@pytest.mark.slow
 def test_charge_is_kept_when_it_is_shared(tmp_path):
     model = HitModel(jitter=0, walk=0, dead_time=None, tot_noise=0, energy_spread=0, threshold=0.01)
     truth = simulated(tmp_path, hits=model)

@@ -12,10 +12,18 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dask.array as da
+import hyperspy.api as hs
 import numpy as np
 
+import hyperspy_sparse
+from hyperspy_sparse import data, mixin, set_limit
+from rsciio_tpx3 import simulate
+from rsciio_tpx3.cli.main import _parser, main
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.frames.dask_array import to_dask
+from rsciio_tpx3.frames.memory_source import MemorySource
 
 __all__ = ["Call", "Command", "calls", "command", "commands", "make_files", "options_of", "public_functions", "tidy"]
 
@@ -109,8 +117,6 @@ def options_of(function):
 
 def public_functions():
     """Name and function of all that is public, each once, as the modules' own lists have it; and methods of signals."""
-    from hyperspy_sparse import mixin
-
     seen = set()
     for module in map(importlib.import_module, _MODULES):
         for name in module.__all__:
@@ -133,13 +139,14 @@ def _compute(signals):
 
 
 def _dictionary():
-    from rsciio_tpx3.frames.dask_array import to_dask
-    from rsciio_tpx3.frames.memory_source import MemorySource
-
     dense = np.random.default_rng(1).poisson(0.3, (3, 4, 5, 6)).astype(np.uint8)
     axes = [{"name": name, "size": n, "navigate": i < 2} for i, (name, n) in enumerate(zip("yxqp", dense.shape))]
-    data = to_dask(MemorySource(CSRFrames.from_dense(dense)))
-    return {"data": data, "axes": axes, "metadata": {}, "original_metadata": {}}
+    return {
+        "data": to_dask(MemorySource(CSRFrames.from_dense(dense))),
+        "axes": axes,
+        "metadata": {},
+        "original_metadata": {},
+    }
 
 
 def _frames():
@@ -147,17 +154,10 @@ def _frames():
 
 
 def _signal():
-    from hyperspy_sparse import data
-
     return data.disks((3, 4), (8, 9), 20)
 
 
 def _series():
-    import dask.array as da
-    import hyperspy.api as hs
-
-    import hyperspy_sparse
-
     counts = np.random.default_rng(0).poisson(1, (2, 9, 10, 8, 7)).astype(np.uint8)
     s = hyperspy_sparse.to_sparse(hs.signals.Signal2D(da.from_array(counts)).as_lazy())
     for axis, name in zip(s.axes_manager._axes, ("frame", "y", "x")):
@@ -166,8 +166,6 @@ def _series():
 
 
 def _loaded(path):
-    import hyperspy.api as hs
-
     return hs.load(path, lazy=True)
 
 
@@ -190,8 +188,6 @@ class _Layer:
 
 def make_files(folder):
     """Small files of every format in a folder."""
-    from rsciio_tpx3 import simulate
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     simulate.recording(folder / "a.tpx3", (6, 11), electrons_per_position=5, seed=1)
@@ -221,14 +217,39 @@ def calls(folder):
     """
     folder = Path(folder)
     path = {name: str(folder / file) for name, file in _READ.items()}
-    functions = dict(public_functions())
-    quiet, scan = {"show_progressbar": False}, {"navigation_shape": (11, 6)}
     reading = {name: options_of(importlib.import_module(f"rsciio_tpx3.{name}").file_reader) for name in _FORMATS}
     of_scan = tuple(name for name in reading["tpx3"] if name not in ("filename", "lazy", "signal"))
-    events = {"filename": path["tpx3"]}
-    given = {
-        "rsciio_tpx3.file_reader": {**events, "lazy": True, **quiet, **scan},
-        "t3pa.file_reader": {"filename": path["t3pa"], "lazy": True, "dwell_time": "10 us", **quiet, **scan},
+    free = dict.fromkeys(
+        (f"rsciio_tpx3.{name}" for name in ("available_signals", "file_info", "find_scan_delay", "read_hits")), of_scan
+    )
+    arguments = {**_of_recordings(folder, path), **_of_files(folder, path), **_of_signals(folder, path), **_of_phases()}
+    found = {}
+    for name, function in dict(public_functions()).items():
+        module, _, kind = name.rpartition(".")
+        if kind == "file_writer":
+            target = str(folder / f"out{Path(_READ[module]).suffix}")
+            own = {"filename": target, "signal": _dictionary, "show_progressbar": False}
+        elif kind == "file_reader":
+            own = arguments.get(name, {"filename": path.get(module), "lazy": True})
+        elif name in arguments:
+            own = arguments[name]
+        else:
+            continue
+        # a delay that cannot be found with this option
+        answers = (ScanSyncError,) if kind == "find_scan_delay" else ()
+        found[name] = Call(function, own, free.get(name, ()), _USES.get(kind), answers)
+    return found
+
+
+_QUIET = {"show_progressbar": False}
+
+
+def _of_recordings(folder, path):
+    """What the readers of recordings take; other readers do with the name of a file."""
+    scan, events = {"navigation_shape": (11, 6)}, {"filename": path["tpx3"]}
+    return {
+        "rsciio_tpx3.file_reader": {**events, "lazy": True, **_QUIET, **scan},
+        "t3pa.file_reader": {"filename": path["t3pa"], "lazy": True, "dwell_time": "10 us", **_QUIET, **scan},
         "rsciio_tpx3.available_signals": events,
         "rsciio_tpx3.file_info": events,
         "tpx3.available_signals": events,
@@ -241,16 +262,33 @@ def calls(folder):
             "span": "40 us",
             "navigation_shape": (40, 18),
         },
+    }
+
+
+def _of_files(folder, path):
+    """What functions on counted files and on their metadata take."""
+    return {
         "rsciio_tpx3.to_dask": {"frame_source": _memory},
-        "convert.check": {"path": path["raw_csr"], **quiet},
-        "convert.convert": {"source": path["raw_csr"], "target": str(folder / "c.nxevent"), "overwrite": True, **quiet},
-        "raw_csr.check_file": {"filename": path["raw_csr"], **quiet},
+        "convert.check": {"path": path["raw_csr"], **_QUIET},
+        "convert.convert": {
+            "source": path["raw_csr"],
+            "target": str(folder / "c.nxevent"),
+            "overwrite": True,
+            **_QUIET,
+        },
+        "raw_csr.check_file": {"filename": path["raw_csr"], **_QUIET},
         "metadata.export.write_ro_crate": {"signal": dict, "paths": (path["raw_csr"],), "overwrite": True},
         "metadata.export.ro_crate": {"signal": dict, "files": {"a": 1}},
         "metadata.export.from_libertem": {"parameters": dict},
         "metadata.export.libertem_parameters": {"signal": dict},
         "metadata.export.known_values": {"signal": dict},
         "metadata.export.data_values": {"signal": dict},
+    }
+
+
+def _of_signals(folder, path):
+    """What functions and methods of signals take."""
+    return {
         "hyperspy_sparse.convert": {"array": _frames, "backend": "numpy"},
         "hyperspy_sparse.align_frames": {"signal": _series},
         "hyperspy_sparse.find_drift": {"signal": _series},
@@ -269,34 +307,9 @@ def calls(folder):
         "signal.rebin": {"self": _signal, "scale": (1, 1, 3, 2)},
         "signal.get_integrated_intensity": {"self": _signal, "roi": _roi},
         "signal.get_virtual_image": {"self": _signal, "rois": lambda: [_roi()]},
-        "signal.compute": {"self": _signal, **quiet},
-        "signal.to_dense": {"self": _signal, **quiet},
+        "signal.compute": {"self": _signal, **_QUIET},
+        "signal.to_dense": {"self": _signal, **_QUIET},
     }
-    given.update(_of_phases())
-    free = dict.fromkeys(
-        (f"rsciio_tpx3.{name}" for name in ("available_signals", "file_info", "find_scan_delay", "read_hits")), of_scan
-    )
-    found = {}
-    for name, function in functions.items():
-        module, _, kind = name.rpartition(".")
-        use = None
-        if kind == "file_writer":
-            target = str(folder / f"out{Path(_READ[module]).suffix}")
-            own = {"filename": target, "signal": _dictionary, "show_progressbar": False}
-        elif kind == "file_reader":
-            own, use = given.get(name, {"filename": path.get(module), "lazy": True}), _compute
-        elif name in given:
-            own = given[name]
-        else:
-            continue
-        if kind == "set_limit":
-            use = _unlimited
-        if kind == "read_hits":
-            use = _all
-        # a delay that cannot be found with this option
-        answers = (ScanSyncError,) if kind == "find_scan_delay" else ()
-        found[name] = Call(function, own, free.get(name, ()), use, answers)
-    return found
 
 
 def _all(batches):
@@ -311,6 +324,7 @@ def _of_phases():
         "rsciio_tpx3.set_log_level": {"level": "WARNING"},
         "hyperspy_sparse.recording_summary": {"signal": _signal},
         "hyperspy_sparse.select": {"signal": _signal, "mask": lambda: np.eye(3, 4, dtype=bool)},
+        "hyperspy_sparse.find_disks": {"signal": _scan, "radius": 4},
         "hyperspy_sparse.tilted_images": {"signal": _scan, "across": 4},
         "hyperspy_sparse.phase": {"signal": _scan, "across": 4},
         "hyperspy_sparse.fit_aberrations": {"signal": _scan, "across": 4, "rotation": "0 deg", "flip": False},
@@ -321,32 +335,26 @@ def _of_phases():
 
 
 def _scan(seed=0):
-    from hyperspy_sparse import data
-
     return data.phase_object(electrons=20, seed=seed)
 
 
 def _phase(method, seed):
-    import hyperspy_sparse
-
     return hyperspy_sparse.phase(_scan(seed), method, across=4)
 
 
 def _unlimited(_):
-    from hyperspy_sparse import set_limit
-
     set_limit(None)
 
 
-def _roi():
-    import hyperspy.api as hs
+_USES = {"file_reader": _compute, "read_hits": _all, "set_limit": _unlimited}
+"""What is done with the result of functions of this name."""
 
+
+def _roi():
     return hs.roi.CircleROI(4, 4, 3)
 
 
 def _memory():
-    from rsciio_tpx3.frames.memory_source import MemorySource
-
     return MemorySource(CSRFrames.from_dense(np.eye(4, dtype=np.uint8).reshape(2, 2, 2, 2)))
 
 
@@ -403,8 +411,6 @@ def _text_of(value):
 @functools.cache
 def _parsers():
     """Options of each command: a new one is swept by itself."""
-    from rsciio_tpx3.cli.main import _parser
-
     [commands] = [action for action in _parser()._actions if isinstance(action.choices, dict)]
     return {
         name: [action for action in parser._actions if action.option_strings]
@@ -426,8 +432,6 @@ def commands(folder):
 
 def command(*words):
     """Exit code and words of the command line."""
-    from rsciio_tpx3.cli.main import main
-
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

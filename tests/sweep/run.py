@@ -3,6 +3,7 @@
 import os
 import traceback
 
+from rsciio_tpx3 import exceptions
 from tests.fuzz import judge
 
 __all__ = ["fault_of"]
@@ -42,8 +43,6 @@ def fault_of(call, name, value):
 
 
 def _of_error(error, name, value):
-    from rsciio_tpx3 import exceptions
-
     words = " ".join(str(error).split())
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{type(error).__name__}: {words[:160]} at {os.path.basename(frame.filename)}:{frame.lineno}"

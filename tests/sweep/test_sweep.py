@@ -1,11 +1,13 @@
 """A part of the sweep of odd values, by chance from a fixed seed; ``python -m tests.sweep`` makes all of it."""
 
+import importlib
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rsciio_tpx3.reader.options import check_options
 from tests.sweep import functions
 from tests.sweep.__main__ import sweep
 
@@ -40,8 +42,6 @@ def test_odd_values_give_an_answer_or_an_error_that_names_the_option(part, tmp_p
 @pytest.mark.parametrize("name", ["raw_csr", "nxevent", "stempy"])
 def test_what_is_no_file_is_not_replaced_by_one(name, tmp_path):
     """Whoever is root would put a file in the place of a device."""
-    import importlib
-
     writer = importlib.import_module(f"rsciio_tpx3.{name}").file_writer
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
@@ -56,8 +56,6 @@ def test_what_is_no_file_is_not_replaced_by_one(name, tmp_path):
 
 
 def test_a_type_of_numbers_is_named_by_its_name():
-    from rsciio_tpx3.reader.options import check_options
-
     for odd in (np.True_, np.zeros(3), " ", "\x00", np.int64(3)):
         with pytest.raises(ValueError, match="dtype="):
             check_options({"dtype": odd})

@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pint
 
 __all__ = ["ODD", "odd_value"]
 
@@ -16,10 +17,6 @@ class _Raises:
 
 
 def _quantities():
-    try:
-        import pint
-    except ImportError:
-        return ()
     units = pint.get_application_registry()
     return (3 * units.us, -1 * units.m, float("nan") * units.s, 2 * units.dimensionless, np.array([1, 2]) * units.mm)
 

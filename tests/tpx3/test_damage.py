@@ -75,7 +75,7 @@ def test_short_last_chunk_at_the_end_of_a_piece_does_not_swallow_the_next(write_
 
 
 @pytest.mark.parametrize("wrong", [3, 11, 21, 22, 4000])
-def test_chunk_with_a_wrong_size_is_left_out_and_nothing_else(write_stream, tmp_path, wrong):
+def test_chunk_with_a_wrong_size_is_excluded_and_nothing_else(write_stream, tmp_path, wrong):
     chunks = [(chip % 4, _hits(10, 1000 * (chip + 1))) for chip in range(8)]
     content = np.fromfile(write_stream(chunks), "<u8")
     content[2 * 11] = packets.encode_header(2, wrong)

@@ -13,7 +13,9 @@ import rsciio_tpx3
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
 from rsciio_tpx3.tpx3 import Tpx3Source, packets
+from rsciio_tpx3.tpx3 import index as index_module
 from rsciio_tpx3.utils.clock import TDC_PERIOD, TICKS_PER_SECOND
+from tests.campaigns import clock
 
 S = TICKS_PER_SECOND
 QUIET = {"show_progressbar": False, "cache": False}
@@ -70,7 +72,7 @@ def test_first_and_last_global_time_may_be_the_wrong_one(write_stream):
             assert len(toa) == len(times)
 
 
-def test_wrong_edge_is_left_out_and_counted(write_stream):
+def test_wrong_edge_is_excluded_and_counted(write_stream):
     _, words = _words(20)
     at = np.flatnonzero(words >> np.uint64(60) == 0x6)
     wrong = words.copy()
@@ -178,9 +180,8 @@ def test_damaged_hit_at_a_pause_leads_nobody(write_stream, pause, beside, bit):
     assert len(pixel) >= len(times) - 1
 
 
+@pytest.mark.slow
 def test_random_damage_is_never_wrong_without_a_word(tmp_path):
-    from tests.campaigns import clock
-
     found = [
         (clocks, fault, seed, clock.run(clocks, fault, seed, tmp_path)[0])
         for seed in range(2)
@@ -249,15 +250,14 @@ def test_damaged_file_that_is_cut_while_it_is_looked_at_is_an_error(tmp_path, mo
     words = np.frombuffer(bytes(data), "<u8").copy()
     words[0] = packets.encode_header(0, int(words[0] >> np.uint64(51)) + 1)
     words.tofile(path)
-    from rsciio_tpx3.tpx3 import index
 
-    whole = index.likely_headers
+    whole = index_module.likely_headers
 
     def cut(words, first):
         os.truncate(path, 64)
         return whole(words, first)
 
-    monkeypatch.setattr(index, "likely_headers", cut)
+    monkeypatch.setattr(index_module, "likely_headers", cut)
     try:
         source = Tpx3Source(path, on_loss="warn", show_progressbar=False)
     except Tpx3FormatError:

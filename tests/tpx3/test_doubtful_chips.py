@@ -29,7 +29,7 @@ def test_one_header_with_another_chip_does_not_choose_the_detector(tmp_path, bit
     assert "header must be damaged" in caplog.text
 
 
-def test_chip_beyond_a_quad_in_one_header_is_left_out(tmp_path):
+def test_chip_beyond_a_quad_in_one_header_is_excluded(tmp_path):
     chips = [0, 1, 2, 3] * 15 + [64]
     source = Tpx3Source(_recording(tmp_path / "a.tpx3", chips), show_progressbar=False)
     assert source.sig_shape == (512, 512)

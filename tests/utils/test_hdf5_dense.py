@@ -9,10 +9,10 @@ import pytest
 from rsciio_tpx3.exceptions import FormatError, LimitError
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.dense import lookup3
-from rsciio_tpx3.utils.hdf5.files import attribute, attributes
 from rsciio_tpx3.utils.hdf5.guard import guard_hdf5
 from rsciio_tpx3.utils.hdf5.heaps import check_heaps
 from rsciio_tpx3.utils.hdf5.references import limit_attribute
+from rsciio_tpx3.utils.hdf5.values import attribute, attributes
 
 h5py = pytest.importorskip("h5py")
 
@@ -71,7 +71,7 @@ def test_tables_of_gigabytes_are_refused_before_they_are_made(path, place, form,
         check_heaps(FileStamp.of(path))
 
 
-def test_texts_of_gigabytes_in_a_heap_are_left_out(path, caplog):
+def test_texts_of_gigabytes_in_a_heap_are_excluded(path, caplog):
     content = bytearray(path.read_bytes())
     at, n_changed = content.find(b"FHDB"), 0
     while at >= 0:

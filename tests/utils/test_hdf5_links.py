@@ -5,7 +5,7 @@ import pytest
 h5py = pytest.importorskip("h5py")
 
 from rsciio_tpx3.exceptions import Tpx3FormatError  # noqa: E402
-from rsciio_tpx3.utils.hdf5 import files as hdf5  # noqa: E402
+from rsciio_tpx3.utils import hdf5  # noqa: E402
 
 
 @pytest.fixture

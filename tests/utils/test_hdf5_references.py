@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from rsciio_tpx3.exceptions import LimitError
-from rsciio_tpx3.utils.hdf5.files import attribute, check_stored, value
 from rsciio_tpx3.utils.hdf5.references import check_references, limit_attribute, limit_values
+from rsciio_tpx3.utils.hdf5.storage import check_stored
+from rsciio_tpx3.utils.hdf5.values import attribute, value
 
 h5py = pytest.importorskip("h5py")
 
@@ -64,7 +65,7 @@ def test_length_of_texts_is_known_without_reading(path, name, known):
 
 @pytest.mark.parametrize("path", ["earliest"], indirect=True)  # later headers have a checksum
 @pytest.mark.parametrize("lost_address", [False, True])
-def test_texts_of_gigabytes_in_small_files_are_left_out(path, lost_address, caplog):
+def test_texts_of_gigabytes_in_small_files_are_excluded(path, lost_address, caplog):
     content = bytearray(path.read_bytes())
     n_changed = 0
     for length in (11, 5):  # the attributes "text", and the data set "scalar"

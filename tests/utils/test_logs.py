@@ -53,6 +53,7 @@ def test_what_is_not_a_level_is_refused_with_the_levels(level, error):
 _WARN = "import logging, rsciio_tpx3; {}logging.getLogger('rsciio_tpx3.tpx3').warning('three words lost')"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "setup, expected",
     [

@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import pytest
+import tqdm
 
 from rsciio_tpx3.utils import compiled, progress
 
@@ -13,14 +14,13 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs forks and folders w
 
 
 def test_bars_that_are_off_are_no_bars_of_tqdm():
-    import tqdm
-
     with progress.progress_bar(False, total=3, desc="Counting") as bar:
         bar.update()
         bar.reset()
     assert not isinstance(bar, tqdm.std.tqdm)
 
 
+@pytest.mark.slow
 @posix
 def test_no_bar_waits_for_a_lock_that_a_killed_fork_holds():
     script = """

@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rsciio_tpx3.exceptions import ConflictError, UnitError
-from rsciio_tpx3.metadata.calibration import detector_pixels
+from rsciio_tpx3.metadata.axis_history import detector_pixels
 from rsciio_tpx3.metadata.mapping import LEAVES
-from rsciio_tpx3.metadata.user_input import read_tree
+from rsciio_tpx3.metadata.user_input import add_moment, read_tree
 from rsciio_tpx3.metadata.values import SourceValues
-from rsciio_tpx3.utils.hdf5.files import attribute, find, nexus_class, value
+from rsciio_tpx3.utils.hdf5.contents import nexus_class
+from rsciio_tpx3.utils.hdf5.files import find
+from rsciio_tpx3.utils.hdf5.values import attribute, value
 from rsciio_tpx3.utils.units import convert
 
 if TYPE_CHECKING:
@@ -157,8 +159,6 @@ def read_nexus(group: h5py.Group, label: str, strict: bool = False, allow_extern
         if name == "title":
             source_values.add(name, found, key=name)
         else:
-            from rsciio_tpx3.metadata.user_input import add_moment
-
             add_moment(source_values, found, name)
     return source_values
 

@@ -7,6 +7,9 @@ Next to ``scan.tpx3`` (or ``scan_000000.tpx3``, the first of numbered pieces) th
 - ``scan.t3pa.info`` and ``scan.t3pa.dsc`` of Pixet;
 - ``comment.txt`` (EMAT) and ``metadata.toml``, ``.yaml``, ``.yml`` or ``.json``, where the folder holds this one
   acquisition only.
+
+A file that is named as only a person names it, or that the user named, may have a table ``load`` of options of the
+reader. In a file such as ``scan.json``, of some program, the word may mean anything.
 """
 
 import logging
@@ -114,7 +117,7 @@ def read_sidecar(path: str | os.PathLike, strict: bool = True) -> list[SourceVal
     try:
         if name.lower().endswith(".txt"):
             return [read_notes(path, strict)]
-        return _understood(load_text_file(path), name, strict)
+        return _understood(load_text_file(path), os.fspath(path), strict)
     except (ValueError, OSError) as problem:
         if strict:
             raise
@@ -128,9 +131,23 @@ def read_sidecar(path: str | os.PathLike, strict: bool = True) -> list[SourceVal
     return [SourceValues("written", name, strict)]
 
 
-def _understood(mapping: dict, name: str, strict: bool) -> list[SourceValues]:
+def _understood(mapping: dict, path: str, strict: bool) -> list[SourceValues]:
+    name = os.path.basename(path)
     if is_serval(mapping):
         return read_serval(mapping, f"{name} (Serval)", strict)
     if is_tp3_tools(mapping):
         return [read_tp3_tools(mapping, f"{name} (Tp3_tools)", strict)]
-    return [read_mapping(mapping, name, "written", strict)]
+    if "load" not in mapping or not (strict or _is_hand_written(name)):
+        return [read_mapping(mapping, name, "written", strict)]
+    source_values = read_mapping(
+        {key: value for key, value in mapping.items() if key != "load"}, name, "written", strict
+    )
+    source_values.original = mapping
+    source_values.load, source_values.folder = mapping["load"], os.path.dirname(os.path.abspath(path))
+    return [source_values]
+
+
+def _is_hand_written(name: str) -> bool:
+    """Whether a file has a name that no program gives, such as ``scan.metadata.json`` or ``scan.tpx3.toml``."""
+    stem, ending = os.path.splitext(name.lower())
+    return ending != ".json" or stem == "metadata" or stem.endswith(".metadata")

@@ -11,7 +11,11 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+import rsciio
+
+import rsciio_tpx3
 from rsciio_tpx3.exceptions import format_errors
+from rsciio_tpx3.metadata.sources.nion import read_swift
 from rsciio_tpx3.metadata.user_input import read_tree
 
 if TYPE_CHECKING:
@@ -58,8 +62,6 @@ def read_survey(source: Any, strict: bool = True) -> SourceValues:
     if not os.path.exists(path):
         raise FileNotFoundError(f"metadata_from={path!r} does not exist.")
     if path.lower().endswith((".ndata1", ".ndata")):
-        from rsciio_tpx3.metadata.sources.nion import read_swift
-
         return read_swift(path, strict)
     plugin, trees = _trees(path)
     tree = next((tree for tree in trees if tree.get("Acquisition_instrument")), {})
@@ -98,10 +100,6 @@ def find_reader(path: str | os.PathLike, option: str) -> dict:
     ValueError
         Where none or several do; `option` begins the message.
     """
-    import rsciio
-
-    import rsciio_tpx3
-
     rsciio_tpx3.register()
     ending = os.path.splitext(path)[1][1:].lower()
     found = [p for p in rsciio.IO_PLUGINS if ending and ending in (e.lower() for e in p["file_extensions"])]

@@ -16,12 +16,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import h5py
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.utils.hdf5.objects import identity
+from rsciio_tpx3.utils.hdf5.storage import FREE_BYTES, PROPORTION
 
-if TYPE_CHECKING:
-    import h5py
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 __all__ = ["guard_hdf5"]
 
@@ -96,17 +102,15 @@ def _listen(stream: Iterable[str], said: queue.SimpleQueue) -> None:
 
 def _visit(path: str) -> None:
     """Read whatever is in a file, each part once."""
-    import h5py
-
     with h5py.File(path, "r") as file:
         pending: list = [file["/"]]
-        seen: set[tuple[int, int]] = set()
+        seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
         while pending and len(seen) < _MOST_OBJECTS:
             item = pending.pop()
-            about = h5py.h5o.get_info(item.id)
-            if (about.fileno, about.addr) in seen:
+            key = identity(item)
+            if key in seen:
                 continue
-            seen.add((about.fileno, about.addr))
+            seen.add(key)
             _say("its structure")
             for name in item.attrs:
                 _quietly(item.attrs.get, name)
@@ -144,8 +148,6 @@ def _take(dataset: h5py.Dataset, start: int, stop: int) -> None:
 
 
 def _is_in_proportion(dataset: h5py.Dataset, file_size: int) -> bool:
-    from rsciio_tpx3.utils.hdf5.files import FREE_BYTES, PROPORTION
-
     n_stored = dataset.id.get_storage_size()
     part = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
     # a list that was declared and never written is not work, but may have 2**60 steps
@@ -174,9 +176,7 @@ def _quietly(action: Callable, *args: Any) -> Any:
 
 def _limit_memory(path: str) -> None:
     """Let an absurd request of the library end in an error, where the system can."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if resource is None:
         return
     most = _MOST_MEMORY + 10 * os.path.getsize(path)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -191,7 +191,7 @@ def _main(path: str) -> None:
 
 
 def _load_filters() -> None:
-    import hdf5plugin  # noqa: F401
+    import hdf5plugin  # noqa: F401  (loading it registers its filters, which the other process alone should do)
 
 
 if __name__ == "__main__":

@@ -14,20 +14,28 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import numpy as np
 
 from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.utils.hdf5.dense import ATTRIBUTE_INFO, blocks
+from rsciio_tpx3.utils.hdf5.objects import address
 
-if TYPE_CHECKING:
-    import h5py
-
-__all__ = ["StoredAttributes", "check_references", "has_references", "limit_attribute", "limit_values"]
+__all__ = [
+    "LAYOUT",
+    "StoredAttributes",
+    "check_references",
+    "has_references",
+    "limit_attribute",
+    "limit_values",
+    "messages",
+    "read_at",
+]
 
 _REFERENCE = 16  # bytes
-_DATATYPE, _LAYOUT, _ATTRIBUTE, _CONTINUATION = 0x03, 0x08, 0x0C, 0x10
+_DATATYPE, LAYOUT, _ATTRIBUTE, _CONTINUATION = 0x03, 0x08, 0x0C, 0x10
 _ANY_LENGTH = 9  # class of a type
 _ROW, _TEXT = 0, 1  # what is known of any length; the four lowest bits that follow the class
 _MOST_HEADER = 1 << 20
@@ -43,8 +51,6 @@ def has_references(kind: h5py.h5t.TypeID) -> bool:
     ----------
     kind : h5py.h5t.TypeID
     """
-    import h5py
-
     kinds = h5py.h5t
     found = kind.get_class()
     if found == kinds.STRING:
@@ -109,7 +115,7 @@ class StoredAttributes:
         bytes
         """
         if self._header is None:
-            self._header = list(_messages(self._item))
+            self._header = list(messages(self._item))
         for kind, data in self._header:
             if kind == _ATTRIBUTE and (values := _attribute_data(data, name)) is not None:
                 yield values
@@ -130,7 +136,7 @@ class StoredAttributes:
         for kind, info in self._header or ():
             if kind != ATTRIBUTE_INFO or len(info) < 18:
                 continue
-            for block in blocks(lambda at, n: _read(file, at, n), info):
+            for block in blocks(lambda at, n: read_at(file, at, n), info):
                 for run in _RUN.finditer(block):
                     # before the name stands the high byte of a size, or the character set: 0 for ASCII, 1 for UTF-8
                     for at in (run.start(), run.start() + 1):
@@ -151,7 +157,7 @@ def limit_values(dataset: h5py.Dataset, most: int) -> None:
         return
     check_references(dataset)
     where = _Where(dataset, "{} of {!r}")
-    if any(found == _DATATYPE and _is_misfit(data[:8]) for found, data in _messages(dataset)):
+    if any(found == _DATATYPE and _is_misfit(data[:8]) for found, data in messages(dataset)):
         raise LimitError(f"{where} has values of any length whose type is damaged: nothing tells how long they are.")
     claimed = _limit(b"", kind, most, where)  # refuses the types of which nothing can be told
     for part in _parts(dataset):
@@ -176,8 +182,6 @@ def _check_kinds(kind: h5py.h5t.TypeID, where: object) -> None:
     HDF5 (2.0 and before) does not look, and ends the process at the first value: it calls what it has for rows or
     texts, which for these is nothing.
     """
-    import h5py
-
     kinds = h5py.h5t
     found = kind.get_class()
     if found == kinds.VLEN:
@@ -204,8 +208,6 @@ class _Where:
 
 def _stored_size(kind: h5py.h5t.TypeID) -> int:
     """Bytes of a value in the file; `get_size` tells those in memory, where a reference is a pointer."""
-    import h5py
-
     kinds = h5py.h5t
     if not has_references(kind):
         return kind.get_size()
@@ -219,8 +221,6 @@ def _stored_size(kind: h5py.h5t.TypeID) -> int:
 
 def _places(kind: h5py.h5t.TypeID, where: _Where, at: int = 0) -> Iterator[tuple[int, int]]:
     """Where in a record its references are, and how many bytes an item of each takes (1 for a letter of a text)."""
-    import h5py
-
     kinds = h5py.h5t
     if not has_references(kind):
         return
@@ -263,7 +263,8 @@ def _usual(file: h5py.File) -> bool:
     return tuple(file.id.get_create_plist().get_sizes()) == (8, 8)
 
 
-def _read(file: h5py.File, begin: int, n: int) -> bytes:
+def read_at(file: h5py.File, begin: int, n: int) -> bytes:
+    """Bytes of a file as they lie, from an address on; fewer where it ends."""
     if begin >= 1 << 62:
         return b""
     with open(file.filename, "rb", buffering=0) as opened:
@@ -271,15 +272,13 @@ def _read(file: h5py.File, begin: int, n: int) -> bytes:
         return opened.read(n)
 
 
-def _messages(item: h5py.Group | h5py.Dataset) -> Iterator[tuple[int, bytes]]:
+def messages(item: h5py.Group | h5py.Dataset) -> Iterator[tuple[int, bytes]]:
     """Kind and content of each message in the header of an object."""
-    import h5py
-
     file = item.file
     if not _usual(file):
         return
-    begin = h5py.h5o.get_info(item.id).addr
-    head = _read(file, begin, 32)
+    begin = address(item)
+    head = read_at(file, begin, 32)
     if head[:5] == b"OHDR\x02" and len(head) == 32:
         pending, form = [_first_part_2(begin, head)], _split_2
         marked = bool(head[5] & 4)
@@ -291,7 +290,7 @@ def _messages(item: h5py.Group | h5py.Dataset) -> Iterator[tuple[int, bytes]]:
     while pending and n_parts < _MOST_PARTS:
         at, size = pending.pop()
         n_parts += 1
-        for kind, data in form(_read(file, at, min(size, _MOST_HEADER)), marked):
+        for kind, data in form(read_at(file, at, min(size, _MOST_HEADER)), marked):
             if kind == _CONTINUATION and len(data) >= 16:
                 next_at, next_size = struct.unpack_from("<QQ", data)
                 if next_at < 1 << 62 and form is _split_2:
@@ -360,17 +359,15 @@ def _parts(dataset: h5py.Dataset) -> Iterator[bytes]:
         return
     offset = dataset.id.get_offset()
     if offset is not None:
-        yield _read(file, offset - file.userblock_size, dataset.size * _stored_size(dataset.id.get_type()))
+        yield read_at(file, offset - file.userblock_size, dataset.size * _stored_size(dataset.id.get_type()))
         return
-    for kind, data in _messages(dataset):
-        if kind == _LAYOUT and data[:1] in (b"\x03", b"\x04") and data[1] == _COMPACT:
+    for kind, data in messages(dataset):
+        if kind == LAYOUT and data[:1] in (b"\x03", b"\x04") and data[1] == _COMPACT:
             yield data[4:]
 
 
 def _unpacked(dataset: h5py.Dataset, chunk: Any) -> bytes | None:
     """A part as it was before it was packed; None for filters that are not known here."""
-    import h5py
-
     create, width = dataset.id.get_create_plist(), _stored_size(dataset.id.get_type())
     size = math.prod(dataset.chunks) * width
     _, content = dataset.id.read_direct_chunk(chunk.chunk_offset)

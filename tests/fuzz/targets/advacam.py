@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rsciio_tpx3.recording import open_recording
 from tests.fuzz.case import Hits, Target, Verdict, missing_and_invented
 from tests.fuzz.mutate import change_bytes, change_text, some
 
@@ -27,8 +28,6 @@ class _Lists(Target):
     """What both kinds share: which hits were found, and which a plain reader finds."""
 
     def read(self, folder):
-        from rsciio_tpx3.recording import open_recording
-
         [path] = Path(folder).iterdir()
         source, *_ = open_recording(path, {"layout": path.stem, "on_loss": "warn", "show_progressbar": False})
         index = source.index()

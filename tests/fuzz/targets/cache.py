@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rsciio_tpx3.tpx3 import file_reader
 from tests.fuzz.case import Target, compare_dense
 from tests.fuzz.mutate import change_bytes, some
 from tests.fuzz.targets.making import NAV, recording
@@ -47,8 +48,6 @@ class CacheEntry(Target):
 
 
 def _load(folder):
-    from rsciio_tpx3.tpx3 import file_reader
-
     options = {"navigation_shape": NAV[::-1], "layout": "single", "lazy": True, "show_progressbar": False}
     [signal] = file_reader(Path(folder) / "a.tpx3", cache=True, **options)
     return signal

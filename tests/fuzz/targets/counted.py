@@ -5,12 +5,20 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import h5py
+import hdf5plugin  # noqa: F401  (filters)
 import numpy as np
 
+from rsciio_tpx3 import nxevent, raw_csr, stempy
 from tests.fuzz.case import Target, Verdict
 from tests.fuzz.mutate import change_bytes, change_text, some
 from tests.fuzz.targets.hdf5_damage import change_hdf5, change_sealed
 from tests.fuzz.targets.making import NAV, SMALL, counted_file, written
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
 
 __all__ = ["NXevent", "RawCsr", "Stempy"]
 
@@ -99,18 +107,14 @@ class RawCsr(_Counted):
     main = "a.toml"
 
     def reader(self):
-        from rsciio_tpx3.raw_csr import file_reader
-
-        return file_reader
+        return raw_csr.file_reader
 
     def seeds(self):
-        from rsciio_tpx3.raw_csr import file_writer
-
-        own = written(file_writer, self.main, np.float32, compact=True)
+        own = written(raw_csr.file_writer, self.main, np.float32, compact=True)
         plain = own[self.main].partition(b"[rsciio_tpx3]")[0].replace(b'data_dtype = "float32"', b'data_dtype = "<f4"')
         return [
             dict(counted_file(".toml")),
-            written(file_writer, self.main, np.uint8, compact=True),
+            written(raw_csr.file_writer, self.main, np.uint8, compact=True),
             own,
             {**own, self.main: plain, _HOW: _FOREIGN},
         ]
@@ -125,11 +129,6 @@ class RawCsr(_Counted):
         return {**files, name: change_bytes(rng, files[name]), _HOW: _BYTES}
 
     def plain(self, files):
-        try:
-            import tomllib
-        except ModuleNotFoundError:  # Python 3.10
-            import tomli as tomllib
-
         head = tomllib.loads(files[self.main].decode("utf-8-sig"))
         about = next(table for name, table in head.items() if name.lower() == "raw_csr")
         types = {"indptr": "int64", "indices": "int32", "data": "int32"}
@@ -156,16 +155,11 @@ class _Hdf5(_Counted):
         return {self.main: change_bytes(rng, content), _HOW: _BYTES}
 
     def plain(self, files):
-        import h5py
-        import hdf5plugin  # noqa: F401  (filters)
-
         with h5py.File(io.BytesIO(files[self.main]), "r") as file:
             return self.plain_of(file)
 
     def foreign(self, libver="earliest", **content):
         """A file of arrays and attributes (``path``, ``path@name``) as other programs write them."""
-        import h5py
-
         buffer = io.BytesIO()
         with h5py.File(buffer, "w", libver=libver) as file:
             for path, found in content.items():
@@ -193,13 +187,9 @@ class NXevent(_Hdf5):
     foreign_options = {"navigation_shape": NAV[::-1], "signal_shape": SMALL[::-1]}
 
     def reader(self):
-        from rsciio_tpx3.nxevent import file_reader
-
-        return file_reader
+        return nxevent.file_reader
 
     def seeds(self):
-        from rsciio_tpx3.nxevent import file_writer
-
         rng = np.random.default_rng(2)
         index = np.sort(rng.integers(0, 60, 12))
         index[0] = 0
@@ -218,8 +208,8 @@ class NXevent(_Hdf5):
         return [
             dict(counted_file(".nxevent")),
             dict(counted_file(".nxevent", keep=("time", "tot"))),
-            written(file_writer, self.main, np.uint16, compression="gzip"),
-            written(file_writer, self.main, np.float32),
+            written(nxevent.file_writer, self.main, np.uint16, compression="gzip"),
+            written(nxevent.file_writer, self.main, np.float32),
             self.foreign(**foreign),
             self.foreign("v110", **foreign, **_many("entry/bank"), **_many("entry")),
         ]
@@ -247,15 +237,9 @@ class Stempy(_Hdf5):
     main = "a.h5"
 
     def reader(self):
-        from rsciio_tpx3.stempy import file_reader
-
-        return file_reader
+        return stempy.file_reader
 
     def seeds(self):
-        import h5py
-
-        from rsciio_tpx3.stempy import file_writer
-
         rng = np.random.default_rng(3)
         rows = np.empty(14, object)
         for i in range(14):
@@ -270,7 +254,7 @@ class Stempy(_Hdf5):
             "electron_events/scan_positions@Nx": NAV[1],
             "electron_events/scan_positions@Ny": NAV[0],
         }
-        own = [written(file_writer, self.main, np.uint8, version=version) for version in (1, 2, 3)]
+        own = [written(stempy.file_writer, self.main, np.uint8, version=version) for version in (1, 2, 3)]
         many = {**foreign, "metadata": None, **_many("metadata"), **_many("electron_events/frames")}
         return [dict(counted_file(".h5", "stempy")), *own, self.foreign(**foreign), self.foreign("v110", **many)]
 

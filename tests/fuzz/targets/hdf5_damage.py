@@ -3,6 +3,8 @@
 import io
 import struct
 
+import h5py
+import hdf5plugin  # noqa: F401  (filters)
 import numpy as np
 
 from rsciio_tpx3.utils.hdf5.dense import lookup3
@@ -17,9 +19,6 @@ _ODD_SIZES = (0, 1, 0x7F, 0x80, 0xFFFF, 2**20, 2**27, 2**30, 2**31, 2**32 - 1)
 
 def change_hdf5(rng, content):
     """The file with one object or attribute changed, or None where HDF5 does not open it."""
-    import h5py
-    import hdf5plugin  # noqa: F401  (filters)
-
     buffer = io.BytesIO(content)
     try:
         with h5py.File(buffer, "r+") as file:
@@ -34,8 +33,6 @@ def change_hdf5(rng, content):
 
 
 def _odd_value(rng):
-    import h5py
-
     return some(
         rng,
         (
@@ -80,8 +77,6 @@ def _remove(rng, file, name):
 
 
 def _other_object(rng, file, name):
-    import h5py
-
     old = file[name]
     old = old[()] if isinstance(old, h5py.Dataset) and (old.size or 0) <= _MOST_COPIED else None
     del file[name]

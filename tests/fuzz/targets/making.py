@@ -7,6 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from rsciio_tpx3 import simulate
+from rsciio_tpx3.convert import convert
+from rsciio_tpx3.frames.dask_array import to_dask
+from rsciio_tpx3.frames.memory_source import MemorySource
+from rsciio_tpx3.nxevent import sink as nxevent_sink
+from rsciio_tpx3.stempy import sink as stempy_sink
+
 __all__ = ["NAV", "SIG", "SMALL", "counted_file", "files_in", "recording", "written"]
 
 NAV, SIG, SMALL = (3, 4), (256, 256), (7, 11)
@@ -20,8 +27,6 @@ def files_in(folder):
 @functools.cache
 def recording(layout="single", name="a.tpx3", **options):
     """Bytes of a simulated recording of 3 lines of 4 positions."""
-    from rsciio_tpx3 import simulate
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         plain = {"dwell_time": "5 us", "electrons_per_position": 4, "global_time": "20 us", "chunk_counts": True}
@@ -35,8 +40,6 @@ def counted_file(ending, to_format=None, **options):
 
     Options are those of the writer.
     """
-    from rsciio_tpx3.convert import convert
-
     with tempfile.TemporaryDirectory() as folder, _small_parts():
         source, out = Path(folder) / "a.tpx3", Path(folder) / "out"
         out.mkdir()
@@ -54,9 +57,6 @@ def counted_file(ending, to_format=None, **options):
 
 def written(writer, name, dtype, **options):
     """Files of a few pixels that count up to three, by a `file_writer`: dict of name to bytes."""
-    from rsciio_tpx3.frames.dask_array import to_dask
-    from rsciio_tpx3.frames.memory_source import MemorySource
-
     rng = np.random.default_rng(1)
     dense = (rng.integers(0, 4, (*NAV, *SMALL)) * (rng.random((*NAV, *SMALL)) < 0.06)).astype(dtype)
     if dense.dtype.kind == "f":
@@ -71,12 +71,9 @@ def written(writer, name, dtype, **options):
 @contextlib.contextmanager
 def _small_parts():
     """Little room for events that never come: damage hits what means something, and reading unpacks less."""
-    from rsciio_tpx3.nxevent import sink as events
-    from rsciio_tpx3.stempy import sink as rows
-
-    known = events.CHUNK_EVENTS, events._CHUNK_ROWS, rows._CHUNK_ROWS
-    events.CHUNK_EVENTS, events._CHUNK_ROWS, rows._CHUNK_ROWS = 64, 8, 16
+    known = nxevent_sink.CHUNK_EVENTS, nxevent_sink._CHUNK_ROWS, stempy_sink._CHUNK_ROWS
+    nxevent_sink.CHUNK_EVENTS, nxevent_sink._CHUNK_ROWS, stempy_sink._CHUNK_ROWS = 64, 8, 16
     try:
         yield
     finally:
-        events.CHUNK_EVENTS, events._CHUNK_ROWS, rows._CHUNK_ROWS = known
+        nxevent_sink.CHUNK_EVENTS, nxevent_sink._CHUNK_ROWS, stempy_sink._CHUNK_ROWS = known

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rsciio_tpx3.recording import open_recording
 from tests.fuzz.case import Target, Verdict
 from tests.fuzz.mutate import change_bytes, change_text, some
 from tests.fuzz.targets.making import recording
@@ -55,8 +56,6 @@ class PixelFiles(Target):
         return {n: c if n == "a.tpx3" else change(rng, c) for n, c in files.items()}
 
     def read(self, folder):
-        from rsciio_tpx3.recording import open_recording
-
         [path] = [p for p in Path(folder).iterdir() if p.name != "a.tpx3"]
         corrections = {"energy" if path.suffix == ".xml" else "mask": str(path)}
         options = {"layout": "single", "show_progressbar": False}

@@ -1,10 +1,13 @@
 """What lies beside a recording: text of every kind that is looked for."""
 
 import hashlib
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from rsciio_tpx3.raw_csr import file_writer
+from rsciio_tpx3.tpx3 import file_reader
 from tests.fuzz.case import Target, Verdict, compare_dense
 from tests.fuzz.mutate import change_text
 from tests.fuzz.targets.making import NAV, recording
@@ -47,9 +50,6 @@ class Sidecars(Target):
         return {n: c if n == "a.tpx3" else change_text(rng, c) for n, c in files.items()}
 
     def read(self, folder):
-        from rsciio_tpx3.raw_csr import file_writer
-        from rsciio_tpx3.tpx3 import file_reader
-
         folder = Path(folder)
         options = {
             "navigation_shape": NAV[::-1],
@@ -81,10 +81,6 @@ _known = []
 
 def _truth():
     """The same of the recording with nothing beside it."""
-    import tempfile
-
-    from rsciio_tpx3.tpx3 import file_reader
-
     if not _known:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "a.tpx3"

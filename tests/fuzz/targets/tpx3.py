@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rsciio_tpx3.recording import open_recording
+from rsciio_tpx3.tpx3 import file_reader
 from tests.fuzz.case import Hits, Target, Verdict, missing_and_invented
 from tests.fuzz.mutate import change_bytes, change_words, some
 from tests.fuzz.targets.making import NAV, recording
@@ -106,8 +108,6 @@ class Tpx3(Target):
         return {name: _mutate_stream(rng, content)}
 
     def read(self, folder):
-        from rsciio_tpx3.recording import open_recording
-
         [path] = Path(folder).iterdir()
         source, *_ = open_recording(path, {"layout": path.stem, "on_loss": "warn", "show_progressbar": False})
         index = source.index()
@@ -153,8 +153,6 @@ class Tpx3Scan(Target):
     mutate = Tpx3.mutate
 
     def read(self, folder):
-        from rsciio_tpx3.tpx3 import file_reader
-
         [path] = Path(folder).iterdir()
         options = {"layout": path.stem, "on_loss": "warn", "cache": False, "show_progressbar": False}
         [signal] = file_reader(path, navigation_shape=NAV[::-1], lazy=True, **options)

@@ -9,8 +9,8 @@ from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.tpx3 import Tpx3Source
-from rsciio_tpx3.utils import scratch as module
-from rsciio_tpx3.utils.scratch import Scratch
+from rsciio_tpx3.utils import threads as module
+from rsciio_tpx3.utils.threads import Scratch
 
 
 def test_a_growing_array_begins_with_what_it_held():
@@ -50,7 +50,7 @@ def test_threads_share_nothing():
 
 
 def test_large_ones_go_back_to_the_system(monkeypatch):
-    monkeypatch.setattr(module, "_MOST_BYTES", 10_000)
+    monkeypatch.setattr(module, "_MOST_SCRATCH", 10_000)
     with Scratch() as scratch:
         large = scratch.array(10_001, np.uint8)
     with Scratch() as scratch:

@@ -1,0 +1,201 @@
+"""What can be seen of a recording that is followed: images, one frame of them, and what is known about their lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+
+if TYPE_CHECKING:
+    from rsciio_tpx3.events.source import EventIndex
+    from rsciio_tpx3.live.sums import Sums
+    from rsciio_tpx3.live.watermark import Watermark
+    from rsciio_tpx3.scan.scan import Scan
+    from rsciio_tpx3.tpx3.files import Part
+    from rsciio_tpx3.tpx3.growing import GrowingPass
+
+__all__ = ["NEVER", "Drawn", "FollowedImages"]
+
+NEVER = np.iinfo(np.int64).min // 2
+"""A time before all hits; half of the range, so that a delay can be added."""
+
+
+@dataclass
+class Drawn:
+    """What the sums hold: hits before a time, placed by a scan."""
+
+    until: int = NEVER
+    scan: Scan | None = None
+    blocks: int = 0  # blocks whose late hits were looked for
+    version: int = 0
+    since_reread: int = 0  # blocks that came since hits were placed anew
+    handed: int = 0  # segments handed to accumulators of rows
+
+
+class FollowedImages:
+    """What a `Following` shows, by the sums it keeps; nothing here changes them."""
+
+    sums: Sums | None
+    scan: Scan | None
+    reason: str
+    late_hits: int
+    final_until: int
+    _drawn: Drawn
+    _index: EventIndex | None
+    _parts: list[Part]
+    _pass: GrowingPass | None
+    _watermark: Watermark
+
+    @property
+    def drawn_until(self) -> int:
+        return self._drawn.until
+
+    @property
+    def nav_shape(self) -> tuple[int, ...] | None:
+        """``(frames, y, x)``, or ``(frames,)`` over time; None where nothing is known."""
+        if self.scan is None or self.sums is None:
+            return None
+        shape = self.scan.nav_shape
+        if len(shape) == 1:
+            return (max(shape[0], self.sums.n_positions),)
+        field = shape[-2] * shape[-1]
+        return (-(-self.sums.n_positions // field), *shape[-2:])
+
+    @property
+    def frame(self) -> int:
+        """Number of the running frame."""
+        scan = self._drawn.scan
+        if scan is None or len(scan.nav_shape) == 1:
+            return 0
+        begun = scan.base[(scan.base >= 0) & (scan.start < max(self._drawn.until, NEVER + 1))]
+        return int(begun[-1]) // (scan.nav_shape[-2] * scan.nav_shape[-1]) if len(begun) else 0
+
+    def counts(self) -> np.ndarray:
+        """Hits at each position: int64, shape `nav_shape`."""
+        return self._image(self._known.counts)
+
+    def virtual_image(self, number: int) -> np.ndarray:
+        """Hits in a virtual detector at each position: int64, shape `nav_shape`."""
+        return self._image(self._known.detector(number))
+
+    def center_of_mass(self) -> np.ndarray:
+        """Mean place (x, y) of the hits at each position, in pixels: float64, shape ``nav_shape + (2,)``; or NaN."""
+        counts = self._known.counts[:, None]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self._image(self._known.moments[:, ::-1] / np.where(counts == 0, np.nan, counts))
+
+    def sum_pattern(self) -> np.ndarray:
+        """Hits of all positions in each pixel: int64, shape (height, width)."""
+        return self._known.pattern.reshape(self._known.sig_shape)
+
+    @property
+    def _known(self) -> Sums:
+        if self.sums is None or self.scan is None:
+            raise ScanSyncError(f"There is nothing to show yet: {self.reason}.")
+        return self.sums
+
+    def _image(self, column: np.ndarray) -> np.ndarray:
+        shape = self.nav_shape
+        assert shape is not None
+        return column.reshape(*shape, *column.shape[1:]).copy()
+
+    def frame_of(self, images: np.ndarray, which: str = "latest") -> np.ndarray:
+        """One frame of an image of all of them.
+
+        Parameters
+        ----------
+        images : numpy.ndarray, shape `nav_shape` and more
+            As `counts` and the others give them.
+        which : {"latest", "running", "complete", "sum"}
+            The running frame where it was drawn and the one before where it was not yet; the running one, or the last
+            one that is complete, alone; or all added up.
+        """
+        n = self.frame
+        if which == "sum":
+            return images.sum(axis=0)
+        if which == "running":
+            return images[n]
+        if which not in ("latest", "complete"):
+            raise ValueError(f"frame={which!r} is not valid: must be one of 'latest', 'running', 'complete', 'sum'.")
+        drawn = self._drawn_positions(n)
+        if which == "complete":
+            return images[n if drawn.all() else n - 1] if n or drawn.all() else np.zeros_like(images[0])
+        if n == 0:
+            return images[0]
+        return np.where(drawn.reshape(drawn.shape + (1,) * (images.ndim - 3)), images[n], images[n - 1])
+
+    def _drawn_positions(self, frame: int) -> np.ndarray:
+        shape = self.nav_shape
+        assert shape is not None
+        return self._positions_until(self._drawn.until).reshape(shape)[frame]
+
+    @property
+    def cut(self) -> bool:
+        """Whether the file ends inside a chunk, as far as it has come."""
+        if self._pass is None or not self._parts:
+            return False
+        part = self._parts[0]
+        return part.size % 8 != 0 or (not part.headerless and self._pass.stream.words_left > 0)
+
+    @property
+    def lines_drawn(self) -> int:
+        """Lines that lie in the time that was drawn."""
+        return self._lines(self._drawn.until)
+
+    @property
+    def lines_final(self) -> int:
+        """Lines that can no longer change."""
+        return self._lines(self.final_until)
+
+    def _lines(self, until: int) -> int:
+        scan = self._drawn.scan
+        return 0 if scan is None else int(np.count_nonzero((scan.base >= 0) & (scan.stop <= until)))
+
+    @property
+    def final(self) -> np.ndarray:
+        """Which positions can no longer change: bool, shape `nav_shape`."""
+        return self._image(self._positions_until(self.final_until))
+
+    def _positions_until(self, until: int) -> np.ndarray:
+        """Whether all lines of a position end before a time."""
+        found = np.zeros(self._known.n_positions, bool)
+        scan = self._drawn.scan
+        if scan is not None:
+            known = (scan.base >= 0) & (scan.stop <= until)
+            columns = scan.step[known, None] * np.arange(scan.n_columns)
+            at = scan.base[known, None] + columns
+            found[at[at < len(found)]] = True
+        return found
+
+    @property
+    def losses(self) -> dict:
+        """What was lost, by name, as in the metadata; and ``late_hits``, which are not lost."""
+        index = self._index
+        found = dict(index.losses) if index is not None else {}
+        return found | ({"late_hits": self.late_hits} if self.late_hits else {})
+
+    @property
+    def hits(self) -> dict[int, int]:
+        """Hits so far by chip."""
+        return dict(self._index.statistics["hits_by_chip"]) if self._index is not None else {}
+
+    @property
+    def disorder(self) -> dict[int, float]:
+        """How late hits came on each chip, in seconds."""
+        return {chip: float(self._watermark.disorder[chip]) / TICKS_PER_SECOND for chip in self.hits}
+
+    @property
+    def notes(self) -> list[str]:
+        """Chips that are not waited for, edges that are missing, a scan that is not told yet: as sentences."""
+        notes = [self.reason] if self.reason else []
+        silent = self._watermark.silent
+        if silent:
+            chips = ", ".join(map(str, silent))
+            notes.append(
+                f"chip {chips} has sent nothing for more than a second: lines are drawn without waiting for it."
+            )
+        return notes + (list(self.scan.report["messages"]) if self.scan is not None else [])
