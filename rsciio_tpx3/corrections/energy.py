@@ -17,7 +17,7 @@ from rsciio_tpx3.corrections.tables import errors_of_files, is_path, read_number
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import pixel_addresses
 from rsciio_tpx3.utils.compiled import njit
-from rsciio_tpx3.utils.packed import Packed
+from rsciio_tpx3.utils.packing import Packed
 from rsciio_tpx3.utils.paths import has_ending
 
 if TYPE_CHECKING:
