@@ -328,7 +328,6 @@ def svd(signal: BaseSignal, centre: str | None, n: int, navigation_mask: Any, si
     plain = matrix.masked(rows, columns)
     mean, used = _centred(plain, centre, *kept)
     left, values, right = truncated_svd(used, min(n, *(int(k.sum()) for k in kept)))
-    signal._unfolded4decomposition = False
     return {
         "loadings": (left * values)[kept[0]],
         "factors": right[kept[1]],
@@ -519,7 +518,8 @@ class DecompositionMixin:
         if scaled is None:
             super().normalize_poissonian_noise(navigation_mask, signal_mask)
         else:
-            self.data, self._root_aG, self._root_bH = scaled
+            self.data = scaled[0]
+            vars(self).update(zip(("_root_aG", "_root_bH"), scaled[1:], strict=True))  # as HyperSpy scales results back
 
     normalize_poissonian_noise.__doc__ = LazySignal.normalize_poissonian_noise.__doc__
 

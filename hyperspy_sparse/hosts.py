@@ -97,9 +97,6 @@ PRIVATE_NAMES = (
     PrivateName(
         "_block_iterator", _LAZY, ("flat_signal", "get", "navigation_mask", "signal_mask"), "rows for scikit-learn"
     ),
-    PrivateName("_root_aG", _LAZY, None, "roots of the counts by which results are scaled back"),
-    PrivateName("_root_bH", _LAZY, None, "the same for pixels"),
-    PrivateName("_unfolded4decomposition", _LAZY, None, "a signal whose frames stay frames was not unfolded"),
     PrivateName(
         "_line_profile_coordinates",
         "hyperspy.roi:Line2DROI",
