@@ -16,7 +16,7 @@ import sparse
 from dask.highlevelgraph import MaterializedLayer
 from hyperspy.signals import BaseSignal, LazySignal
 
-from hyperspy_sparse import blocks, nan_masks, reductions, twins
+from hyperspy_sparse import blocks, nan_masks, reductions, shifted, twins
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
@@ -73,6 +73,11 @@ def in_chunks(array: np.ndarray) -> da.Array:
     return da.from_array(array, chunks=("auto",) * (array.ndim - 2) + (-1,) * min(array.ndim, 2))
 
 
+def keeps_class(data: Any) -> bool:
+    """Whether dense data may be of a sparse class: frames next to a mask of NaN, or plus or minus an image."""
+    return nan_masks.is_masked(data) or shifted.is_shifted(data)
+
+
 def assign(signal: BaseSignal, value: Any) -> None:
     """Set the data of a lazy signal of a sparse class, and the class that goes with them."""
     if value is None or (isinstance(value, np.ndarray) and value.dtype == object):
@@ -87,7 +92,7 @@ def assign(signal: BaseSignal, value: Any) -> None:
     if axes is not None:
         if isinstance(signal._data._meta, CSRFrames):
             twins.settle(signal)
-        elif not nan_masks.is_masked(signal._data):
+        elif not keeps_class(signal._data):
             twins.choose_class(signal)
 
 

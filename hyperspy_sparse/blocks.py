@@ -18,6 +18,7 @@ import dask.array as da
 import numpy as np
 from dask.system import CPU_COUNT
 
+from hyperspy_sparse import recipes
 from rsciio_tpx3.csr.binning import bin_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.binned_source import BinnedSource
@@ -81,7 +82,8 @@ def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False) 
         return data
     source = source_of(data)
     if source is None:
-        return _joined(data, bytes_per_frame)
+        remade = _remade(data, bytes_per_frame)
+        return _joined(data, bytes_per_frame) if remade is None else remade
     if isinstance(source, DeferredFrames):
         source, _ = source.read()  # blocks follow the number of events
     nav = data.shape[:-2]
@@ -97,6 +99,22 @@ def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False) 
     if additive not in kept or kept[additive].chunks[: len(nav)] != chunks:
         kept[additive] = to_dask(unmerged(source) if additive else source, chunks=chunks)
     return kept[additive]
+
+
+def _remade(data: da.Array, bytes_per_frame: int) -> da.Array | None:
+    """What was made of frames and images, made again of the blocks of the frames; None where that is not possible."""
+    recipe = recipes.recipe_of(data)
+    if recipe is None or not recipes.is_frames(data):
+        return None
+    operands = [in_blocks(x, bytes_per_frame) if recipes.is_frames(x) else x for x in recipe.operands]
+    chunks = {x.chunks for x in operands if recipes.is_frames(x)}
+    if len(chunks) != 1 or data.chunks in chunks:
+        return None
+    kept = vars(data).setdefault("_blocks", {})
+    (wanted,) = chunks
+    if None not in kept or kept[None].chunks != wanted:
+        kept[None] = recipe.again(operands)
+    return kept[None] if recipes.is_frames(kept[None]) and kept[None].chunks == wanted else None
 
 
 def _block_sizes(source: FrameSource, nav: tuple[int, ...]) -> tuple:

@@ -76,6 +76,36 @@ PRIVATE_NAMES = (
     PrivateName("_sort_axes", _AXES, (), "axes in the order of an array that operators broadcast"),
     PrivateName("_get_array_slices", "hyperspy.misc.slicing:FancySlicing", ("slices",), "HyperSpy's slices as NumPy's"),
     PrivateName("_get_index", "hyperspy.axes:BaseDataAxis", ("value",), "the index of a value, as HyperSpy rounds it"),
+    PrivateName(
+        "_decomposition_svd_matrix",
+        _LAZY,
+        ("svd_solver", "centre", "output_dimension", "navigation_mask", "signal_mask"),
+        "the randomised solver, which multiplies dense chunks: here products of the entries",
+    ),
+    PrivateName(
+        "_decomposition_reproject_navigation",
+        _LAZY,
+        ("reproject", "algorithm", "svd_solver", "loadings", "factors", "mean", "centre", "_D_unfolded", "sig_mask_1d"),
+        "the same for loadings of masked positions",
+    ),
+    PrivateName(
+        "_decomposition_reproject_signal",
+        _LAZY,
+        ("algorithm", "svd_solver", "reproject", "loadings", "factors", "mean", "centre", "_D_unfolded", "nav_mask_1d"),
+        "the same for factors of masked pixels, which HyperSpy collects densely",
+    ),
+    PrivateName(
+        "_block_iterator", _LAZY, ("flat_signal", "get", "navigation_mask", "signal_mask"), "rows for scikit-learn"
+    ),
+    PrivateName(
+        "_line_profile_coordinates",
+        "hyperspy.roi:Line2DROI",
+        ("src", "dst", "linewidth"),
+        "where a line is sampled, as HyperSpy places the samples",
+    ),
+    PrivateName(
+        "_parse_axes", "hyperspy.roi:BaseInteractiveROI", ("axes", "axes_manager"), "the axes that a region is over"
+    ),
     PrivateName("_signal_dimension", _BASE, None, "the dimension that a class is registered for"),
     PrivateName(
         "_get_slices_and_factors",

@@ -25,17 +25,22 @@ from hyperspy_sparse import (
     navigator,
     noise,
     operands,
+    recipes,
     reductions,
     saving,
+    selection,
+    shifted,
     slicing,
     ufuncs,
     variance,
 )
 from hyperspy_sparse import frame_cache as frames
+from hyperspy_sparse import line_profiles as line_profiles  # HyperSpy's Line2DROI finds it there
 from hyperspy_sparse import virtual_detectors as detectors
 from hyperspy_sparse.calibration_cache import remember_geometries
+from hyperspy_sparse.decomposition import DecompositionMixin
 from hyperspy_sparse.summary import Summary, recording_summary
-from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, sparsified, twin_of
+from hyperspy_sparse.twins import choose_class, densified, has_sparse_chunks, host_type, keep_twin, sparsified
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
 from rsciio_tpx3.frames.in_memory import held_in_memory
 from rsciio_tpx3.utils.logs import follow_host
@@ -77,7 +82,7 @@ def _frame_by_frame(
     return out
 
 
-class SparseFramesMixin:
+class SparseFramesMixin(DecompositionMixin):
     """Methods of the sparse signal classes; stands before the host's class."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -151,11 +156,7 @@ class SparseFramesMixin:
 
     def _assign_subclass(self, *args: Any, **kwargs: Any) -> None:
         super()._assign_subclass(*args, **kwargs)
-        twin = twin_of(type(self)) if nan_masks.is_masked(self._data) else None
-        if twin is None:
-            choose_class(self)
-        else:
-            self.__class__ = twin
+        (keep_twin if assigned_data.keeps_class(self._data) else choose_class)(self)
 
     def _deepcopy_with_new_data(self, data: Any = None, copy_variance: bool = False, **kwargs: Any) -> BaseSignal:
         if isinstance(data, np.ndarray):
@@ -175,6 +176,7 @@ class SparseFramesMixin:
         if isinstance(new._data, da.Array):
             # dask changes the array object itself at ``signal.inav[3] = 0``, and HyperSpy 2.5 hands on the same object
             new._data = new._data.copy()
+            recipes.hand_on(self._data, new._data)
         if has_sparse_chunks(new):  # data are missing where another copy is being made
             navigator.hand_on(self, new)
             deferred.hand_on(self, new, True)
@@ -190,13 +192,26 @@ class SparseFramesMixin:
     def _slicer(
         self, slices: Any, isNavigation: bool | None = None, out: BaseSignal | None = None
     ) -> BaseSignal | None:
+        if isNavigation and out is None and selection.is_mask(slices):
+            return selection.select(self, slices)
         result = super()._slicer(slices, isNavigation, out)
         part = result if out is None else out
         if isinstance(part._data, da.Array):
             key = self._get_array_slices(slices, isNavigation)
             part._data = slicing.from_source(self._data, key, part._data)
             nan_masks.remember(part._data)
+            if shifted.is_shifted(part._data):
+                keep_twin(part)
         return result
+
+    def change_dtype(self, dtype: Any, rechunk: bool = False) -> None:
+        data = self._data
+        super().change_dtype(dtype, rechunk=rechunk)
+        same_chunks = recipes.is_frames(data) and recipes.is_frames(self._data) and self._data.chunks == data.chunks
+        if same_chunks and self._data.dtype != data.dtype:
+            self._data = operands.cast(data, self._data.dtype)
+
+    change_dtype.__doc__ = LazySignal.change_dtype.__doc__
 
     def crop(self, axis: Any, start: Any = None, end: Any = None, convert_units: bool = False) -> None:
         place, data = self.axes_manager[axis].index_in_array, self._data
@@ -320,6 +335,10 @@ class SparseFramesMixin:
         beside_mask = None if masked is None else nan_masks.reduced(name, masked, reduced)
         if beside_mask is not None:
             return self._without(axes, beside_mask, out)
+        parts = None if rechunk else shifted.behind(data)
+        of_parts = None if parts is None else shifted.reduced(name, parts, reduced)
+        if of_parts is not None:
+            return self._without(axes, of_parts, out)
         sparsely = has_sparse_chunks(self) and name in _REDUCED_SPARSELY.get(data.dtype.kind, ())
         if rechunk or reduced not in (nav, sig, nav + sig) or not sparsely:
             return host(function, axes, out=out, rechunk=rechunk)
@@ -577,7 +596,9 @@ class SparseFramesMixin:
         """
         deferred.read_recording(self)
         before = self.data.name
-        self.data = held_in_memory(self.data, **kwargs)
+        self.data = (
+            recipes.held(self.data, **kwargs) if shifted.is_shifted(self.data) else held_in_memory(self.data, **kwargs)
+        )
         navigator.renamed(self, before)
         self.events.data_changed.trigger(obj=self)
 

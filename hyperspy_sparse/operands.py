@@ -6,22 +6,28 @@ axes are taken from HyperSpy's broadcasting, done on stand-ins without data, and
 broadcasts chunk by chunk. The left operand decides on the class and the metadata of the result, as in HyperSpy.
 """
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
 from hyperspy.signal import INPLACE_OPERATORS, BaseSignal
 
-from hyperspy_sparse import deferred, twins
+from hyperspy_sparse import deferred, recipes, shifted, twins
 from hyperspy_sparse.hosts import are_signals_aligned, broadcast_signals
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import is_stored
 from rsciio_tpx3.csr.elementwise import FILLED_SHARE, compact, probe
 from rsciio_tpx3.frames.dask_array import empty_meta, without_empty_chunks
 
-__all__ = ["binary", "operate"]
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+
+__all__ = ["Cast", "binary", "cast", "operate"]
 
 _EXACT_SHARE = 16
 """An operand in memory this many times smaller than the frames is asked as a whole what becomes of zeros."""
@@ -59,6 +65,9 @@ def binary(left: BaseSignal, right: int | BaseSignal, op_name: str) -> BaseSigna
         a, b = left.data, right
     elif _same_shape(left, right):
         a, b = left._data_aligned_with_axes, right._data_aligned_with_axes
+    elif _has_all_axes_of(left, right):
+        n_sig = left.axes_manager.signal_dimension
+        a, b = (_with_signal_axes(signal, n_sig) for signal in (left, right))
     else:
         if not are_signals_aligned(left, right):
             raise ValueError("Invalid dimensions for this operation.")
@@ -77,6 +86,17 @@ def binary(left: BaseSignal, right: int | BaseSignal, op_name: str) -> BaseSigna
 def _same_shape(left: BaseSignal, right: BaseSignal) -> bool:
     a, b = left.axes_manager, right.axes_manager
     return a.navigation_shape == b.navigation_shape and a.signal_shape == b.signal_shape
+
+
+def _has_all_axes_of(left: BaseSignal, right: BaseSignal) -> bool:
+    """Whether the right operand is an image of the scan or the detector of the left one, which has the result's axes.
+
+    HyperSpy broadcasts them to each other by copies of both, which takes longer than a sum over the scan.
+    """
+    a, b = left.axes_manager, right.axes_manager
+    shapes = (b.navigation_shape, a.navigation_shape), (b.signal_shape, a.signal_shape)
+    one_of_two = [bool(b.navigation_shape), bool(b.signal_shape)].count(True) == 1
+    return twins.has_sparse_chunks(left) and one_of_two and all(part in ((), whole) for part, whole in shapes)
 
 
 def _refuse_in_place(left: BaseSignal, right: BaseSignal, op_name: str) -> None:
@@ -133,7 +153,7 @@ def _take_class(signal: BaseSignal) -> None:
     if isinstance(signal.data, da.Array):
         signal._lazy = True
     signal._assign_subclass()
-    twins.choose_class(signal)
+    (twins.keep_twin if shifted.is_shifted(signal._data) else twins.choose_class)(signal)
 
 
 def _in_place(signal: BaseSignal, made: da.Array, op_name: str) -> BaseSignal:
@@ -193,8 +213,28 @@ def operate(function: Callable, *operands: Any) -> da.Array:
     if not isinstance(made, da.Array) or isinstance(made._meta, np.ma.MaskedArray):
         return made
     if len(sparse) == 1 and all(np.ndim(x) == 0 for x in small if x is not largest):
-        return made
-    return _frames(made) if _zeros_stay(function, small, largest) else _dense(made)
+        made = made if _is_sparse(made) else _dense(made)
+    else:
+        made = _frames(made) if _zeros_stay(function, small, largest) else _dense(made)
+    return recipes.attach(made, recipes.Recipe(operate, function, tuple(small)))
+
+
+class Cast:
+    """A function of one element: the same in another type."""
+
+    __name__ = "astype"
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
+
+    def __call__(self, values: Any) -> Any:
+        return values.astype(self.dtype)
+
+
+def cast(data: da.Array, dtype: DTypeLike) -> da.Array:
+    """Frames in another type, which know what they were; of the chunks of `data`."""
+    dtype = np.dtype(dtype)
+    return recipes.attach(data.astype(dtype), recipes.Recipe(operate, Cast(dtype), (data,)))
 
 
 def _checked(made: da.Array, function: Callable, operands: Sequence) -> da.Array:

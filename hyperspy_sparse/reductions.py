@@ -16,16 +16,17 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
+from hyperspy_sparse import recipes
 from hyperspy_sparse.blocks import in_blocks
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.csr.reductions import powers
+from rsciio_tpx3.csr.reductions import powers, weighted_sum
 from rsciio_tpx3.utils.dask_private import List, Task, TaskRef
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 
-__all__ = ["REDUCED", "moments", "reduced"]
+__all__ = ["REDUCED", "moments", "reduced", "spans_of", "weighted"]
 
 REDUCED = "_reduced-"
 """How the names of layers begin that this module makes; their chunks are NumPy's."""
@@ -42,7 +43,7 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
     name : str
         Of NumPy's function: "sum", "mean", "max" or "amax", "min" or "amin", "var", "std"; with "nan" before it or not.
     data : dask.array.Array of CSRFrames
-        Of integers, or of floats for "var" and "std".
+        Of integers, or of floats where `name` has no "nan" before it.
     axes : tuple of int
         Ascending.
 
@@ -54,15 +55,87 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
     plain = {"amax": "max", "amin": "min"}.get(name, name).removeprefix("nan")
     if plain in ("std", "var"):
         return moments(data, axes, np.var(np.zeros(1, data.dtype)).dtype, plain == "std")
-    if data.dtype.kind not in "ui" or not data.size:
+    if data.dtype.kind not in ("ui" if name.startswith("nan") else "uif") or not data.size:
         return None
+    if plain in ("sum", "mean"):
+        answer = _of_product(plain, data, axes)
+        if answer is not None:
+            return answer
     function = getattr(np, plain)
     dtype = function(np.zeros(1, data.dtype)).dtype
     if plain in ("max", "min"):
         join = np.maximum if plain == "max" else np.minimum
         return _made(in_blocks(data), axes, dtype, (_plain_part, function), (_joined, join), (_as_they_are,))
     n = math.prod(data.shape[axis] for axis in axes) if plain == "mean" else None
-    return _made(in_blocks(data, additive=True), axes, dtype, (_plain_part, np.sum), (_joined, np.add), (_divided, n))
+    part, additive = (_plain_part, np.sum), data.dtype.kind in "ui"
+    return _made(in_blocks(data, additive=additive), axes, dtype, part, (_joined, np.add), (_divided, n))
+
+
+_PRODUCT = {"mul", "multiply"}
+
+
+def _of_product(plain: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None:
+    """Sum or mean of frames times an image of the scan or of the detector, without the product; None for others."""
+    recipe = recipes.recipe_of(data)
+    found = recipes.frames_and_image(recipe, data.ndim)
+    if found is None or recipe is None or recipe.function.__name__ not in _PRODUCT:
+        return None
+    frames, image, kind, _ = found
+    # where the image is not known yet, or not finite, a product with nothing may be something
+    exact = data.dtype.itemsize == 8 or image.dtype.kind == "b"  # small integers run over, as NumPy's do
+    if not isinstance(image, np.ndarray) or not np.isfinite(image).all() or not (data.dtype.kind == "f" or exact):
+        return None
+    n_nav = data.ndim - 2
+    nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
+    if axes not in (nav, sig):
+        return None
+    dtype = np.sum(np.zeros(1, data.dtype)).dtype
+    image = np.broadcast_to(image, data.shape[:-2] if kind == "scan" else data.shape[-2:])
+    if (kind == "scan") == (axes == nav):
+        total = weighted(frames, image.astype(np.int64 if dtype.kind in "ui" else np.float64), axes, dtype)
+    else:
+        total = reduced("sum", frames, axes)
+        total = None if total is None else total.astype(dtype) * image.astype(dtype)
+    if total is None or plain == "sum":
+        return total
+    return total.astype(np.mean(np.zeros(1, data.dtype)).dtype) / math.prod(data.shape[axis] for axis in axes)
+
+
+def weighted(frames: da.Array, weights: np.ndarray, axes: tuple[int, ...], dtype: DTypeLike) -> da.Array | None:
+    """Sum over the scan with a weight for each position, or over the detector with one for each pixel.
+
+    Parameters
+    ----------
+    frames : dask.array.Array of CSRFrames
+    weights : numpy.ndarray of float64 or int64
+        Finite; of the shape of `axes`.
+    axes : tuple of int
+        All navigation axes, or both of the detector.
+    dtype : numpy.dtype
+
+    Returns
+    -------
+    dask.array.Array
+        None where blocks are not whole frames.
+    """
+    blocks = in_blocks(frames, additive=frames.dtype.kind in "ui")
+    if axes != tuple(range(frames.ndim - 2)):
+        part: Any = (_weighted_part, weights)
+    else:
+        part = {place: (_weighted_part, weights[spans]) for place, spans in spans_of(blocks)}
+    return _made(blocks, axes, np.dtype(dtype), part, (_joined, np.add), (_as_they_are,))
+
+
+def spans_of(blocks: da.Array) -> Any:
+    """Places of blocks, and the part of the scan that each of them is."""
+    ends = [np.concatenate([[0], np.cumsum(sizes)]).tolist() for sizes in blocks.chunks[:-2]]
+    for place in _places(blocks):
+        yield place, tuple(slice(end[i], end[i + 1]) for i, end in zip(place, ends, strict=True))
+
+
+def _weighted_part(chunk: CSRFrames, axes: tuple[int, ...], weights: np.ndarray) -> np.ndarray:
+    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
+    return weighted_sum(frames, weights, axes)
 
 
 def moments(data: da.Array, axes: tuple[int, ...], dtype: DTypeLike, std: bool) -> da.Array | None:
@@ -85,8 +158,11 @@ def moments(data: da.Array, axes: tuple[int, ...], dtype: DTypeLike, std: bool) 
     return _made(in_blocks(data), axes, np.dtype(dtype), (steps[0],), (steps[1],), (_spread, exact, std))
 
 
-def _made(blocks: da.Array, axes: tuple[int, ...], dtype: np.dtype, part: tuple, join: tuple, finish: tuple) -> Any:
-    """The dask array of a reduction: its steps are functions, each with what it takes besides partial results."""
+def _made(blocks: da.Array, axes: tuple[int, ...], dtype: np.dtype, part: Any, join: tuple, finish: tuple) -> Any:
+    """The dask array of a reduction: its steps are functions, each with what it takes besides partial results.
+
+    `part` may be a dictionary with a step for each place of a block.
+    """
     n_nav = blocks.ndim - 2
     nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
     if blocks.numblocks[-2:] != (1, 1) or axes not in (nav, sig, nav + sig) or not n_nav:
@@ -105,22 +181,24 @@ def _places(blocks: da.Array) -> Any:
 
 
 def _partial_results(
-    blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: tuple, join: tuple, finish: tuple
+    blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, join: tuple, finish: tuple
 ) -> dict:
     """Over the detector: each block has its own part of the answer."""
     layer = {}
     for place in _places(blocks):
         key = (name, *place)
-        layer[key] = Task(key, _part_and_finish, TaskRef((blocks.name, *place, 0, 0)), axes, part, finish, dtype)
+        step = part[place] if isinstance(part, dict) else part
+        layer[key] = Task(key, _part_and_finish, TaskRef((blocks.name, *place, 0, 0)), axes, step, finish, dtype)
     return layer
 
 
-def _tree(blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: tuple, join: tuple, finish: tuple) -> dict:
+def _tree(blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, join: tuple, finish: tuple) -> dict:
     """Over the scan: partial results of all blocks, a few at a time."""
     layer, keys = {}, []
     for place in _places(blocks):
         key = (f"{name}-part", *place)
-        layer[key] = Task(key, _part, TaskRef((blocks.name, *place, 0, 0)), axes, part)
+        step = part[place] if isinstance(part, dict) else part
+        layer[key] = Task(key, _part, TaskRef((blocks.name, *place, 0, 0)), axes, step)
         keys.append(key)
     level = 0
     while len(keys) > TOGETHER:

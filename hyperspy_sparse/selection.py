@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 from hyperspy.axes import UniformDataAxis
 
-from hyperspy_sparse import deferred, navigator
+from hyperspy_sparse import deferred, navigator, recipes
 from hyperspy_sparse.arguments import need_signal
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 from rsciio_tpx3.frames.shared_reads import SharedFrames
@@ -15,11 +16,12 @@ from rsciio_tpx3.frames.sliced_source import ChosenSource
 from rsciio_tpx3.utils.units import shown
 
 if TYPE_CHECKING:
-    import dask.array as da
+    from collections.abc import Sequence
+
     from hyperspy.signal import BaseSignal
 
 
-__all__ = ["select"]
+__all__ = ["chosen_frames", "is_mask", "on_a_line", "select"]
 
 
 def select(signal: BaseSignal, mask: Any) -> BaseSignal:
@@ -54,15 +56,23 @@ def select(signal: BaseSignal, mask: Any) -> BaseSignal:
     chosen = _mask(signal, mask)
     rows = np.flatnonzero(chosen)
     counts = navigator.counts_of(signal)
-    part = _one_axis(signal, rows.size)
-    part.data = _frames(signal.data, rows)
+    axis = UniformDataAxis(size=rows.size, name="position", navigate=True)
+    part = on_a_line(signal, signal.axes_manager.navigation_axes, axis, chosen_frames(signal.data, rows))
     if counts is not None:
         navigator.attach(part, counts.ravel()[rows])
     return part
 
 
+def is_mask(index: Any) -> bool:
+    """Whether what somebody wrote between the brackets of ``inav`` is a mask of positions, not a list of slices."""
+    values = index if isinstance(index, np.ndarray) else getattr(index, "data", index)
+    if isinstance(values, list) and values and isinstance(values[0], list):
+        values = np.asarray(values) if len({len(row) for row in values if isinstance(row, list)}) == 1 else None
+    return getattr(values, "dtype", None) == np.bool_ and getattr(values, "ndim", 0) > 0
+
+
 def _mask(signal: BaseSignal, mask: Any) -> np.ndarray:
-    values = np.asarray(getattr(mask, "data", mask))
+    values = np.asarray(mask if isinstance(mask, np.ndarray) else getattr(mask, "data", mask))
     shape = signal.data.shape[:-2]
     if values.dtype != np.bool_ or values.shape != shape:
         raise ValueError(
@@ -74,18 +84,36 @@ def _mask(signal: BaseSignal, mask: Any) -> np.ndarray:
     return values
 
 
-def _frames(data: da.Array, rows: np.ndarray) -> da.Array:
+def chosen_frames(data: da.Array, rows: np.ndarray) -> da.Array:
+    """Frames of some flat positions, ascending, as an array with one axis of positions."""
     source = source_of(data)
-    if source is None or isinstance(source, SharedFrames):
-        return data.reshape((-1, *data.shape[-2:]))[rows]
-    return to_dask(ChosenSource(source, rows))
+    if source is not None and not isinstance(source, SharedFrames):
+        return to_dask(ChosenSource(source, rows))
+    recipe = recipes.recipe_of(data)
+    if source is None and recipe is not None:
+        made = recipe.again([_chosen(operand, data, rows) for operand in recipe.operands])
+        if recipes.is_frames(made) == recipes.is_frames(data):
+            return made
+    return data.reshape((-1, *data.shape[-2:]))[rows]
 
 
-def _one_axis(signal: BaseSignal, size: int) -> BaseSignal:
-    """The signal with one navigation axis of this size; its data have to follow."""
-    line = (slice(None), *(0,) * (signal.axes_manager.navigation_dimension - 1))
-    part = signal.inav[line]
+def _chosen(operand: Any, data: da.Array, rows: np.ndarray) -> Any:
+    """What of an operand of the whole belongs to the chosen positions."""
+    if recipes.is_frames(operand):
+        return chosen_frames(operand, rows)
+    if np.ndim(operand) <= 2:
+        return operand
+    image = np.broadcast_to if isinstance(operand, np.ndarray) else da.broadcast_to
+    return image(operand, data.shape[:-2] + operand.shape[-2:]).reshape((-1, *operand.shape[-2:]))[rows]
+
+
+def on_a_line(signal: BaseSignal, axes: Sequence, axis: Any, data: da.Array) -> BaseSignal:
+    """The signal with one navigation axis in the place of the first of two, or of all `axes`, and with other data."""
+    places = sorted(old.index_in_array for old in axes)
+    gone = [signal.axes_manager._axes[place] for place in places[1:]]
+    key = [0 if any(old is a for a in gone) else slice(None) for old in signal.axes_manager.navigation_axes]
+    part = signal.inav[tuple(key)]
     part.navigator = None
-    axis = UniformDataAxis(size=size, name="position", navigate=True)
-    part.axes_manager.set_axis(axis, part.axes_manager.navigation_axes[0].index_in_axes_manager)
+    part.axes_manager.set_axis(axis, places[0])
+    part.data = data
     return part

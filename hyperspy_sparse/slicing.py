@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary, ref
 
+import dask.array as da
 import numpy as np
 
+from hyperspy_sparse import recipes
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of, to_dask, without_empty_chunks
 from rsciio_tpx3.frames.sliced_source import SlicedSource
-
-if TYPE_CHECKING:
-    import dask.array as da
-
 
 __all__ = ["from_source", "whole_detector"]
 
@@ -38,8 +36,10 @@ def from_source(data: da.Array, key: Any, sliced: da.Array) -> da.Array:
     """
     sliced = without_empty_chunks(sliced)
     source = source_of(data)
-    if source is None or not sliced.size or sliced.ndim < 2:
+    if not sliced.size or sliced.ndim < 2:
         return sliced
+    if source is None:
+        return _of_parts(data, key, sliced)
     plain = tuple(_from_front(k, n) for k, n in zip(key, data.shape, strict=False))
     plain += tuple(slice(None) for _ in data.shape[len(plain) :])
     try:
@@ -52,6 +52,30 @@ def from_source(data: da.Array, key: Any, sliced: da.Array) -> da.Array:
         return sliced
     _CUT_FROM[part] = ref(data), plain
     return new
+
+
+def _of_parts(data: da.Array, key: Any, sliced: da.Array) -> da.Array:
+    """A part of what was made of frames and images, made of the parts of these; `sliced` where that is not known."""
+    recipe = recipes.recipe_of(data)
+    if recipe is None or not all(isinstance(k, int | np.integer | slice) for k in key):
+        return sliced
+    key = tuple(key) + (slice(None),) * (data.ndim - len(key))
+    parts = []
+    for operand in recipe.operands:
+        n_dim = np.ndim(operand)
+        own = tuple(_of_axis(k, n) for k, n in zip(key[data.ndim - n_dim :], np.shape(operand), strict=True))
+        part = operand[own] if n_dim else operand
+        parts.append(from_source(operand, own, part) if recipes.is_frames(operand) else part)
+    made = recipe.again(parts)
+    same = isinstance(made, da.Array) and made.chunks == sliced.chunks and made.dtype == sliced.dtype
+    return made if same and isinstance(made._meta, CSRFrames) == isinstance(sliced._meta, CSRFrames) else sliced
+
+
+def _of_axis(k: int | slice, n: int) -> int | slice:
+    """The index of an axis that may be one along which an operand is broadcast."""
+    if n > 1:
+        return k
+    return slice(None) if isinstance(k, slice) else 0
 
 
 _CUT_FROM: WeakKeyDictionary = (

@@ -2,9 +2,9 @@
 
 The rule that everything else may rely on: a sparse class has a dask array of `CSRFrames` whose last
 two axes are the signal axes, or such frames next to a mask of NaN, as HyperSpy's regions leave them (see
-`nan_masks`); a stock class has dense data. HyperSpy changes data, axes and class of
-a signal one after the other, so the rule is restored where the last of the three is changed, see
-`settle`.
+`nan_masks`), or plus or minus an image (see `shifted`); a stock class has dense data. HyperSpy changes data,
+axes and class of a signal one after the other, so the rule is restored where the last of the three is changed,
+see `settle`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ __all__ = [
     "densified",
     "has_sparse_chunks",
     "host_type",
+    "keep_twin",
     "register_twin",
     "settle",
     "sparsified",
@@ -121,6 +122,15 @@ def choose_class(signal: BaseSignal) -> None:
     signal._data, signal.__class__ = frames, twin
     if twin is not kind:
         signal._remember_geometries()
+
+
+def keep_twin(signal: BaseSignal) -> None:
+    """The twin for dense data that have frames behind them, where the axes are those of frames; in place."""
+    twin = twin_of(stock_class_of(type(signal))) if _is_over_detector(signal, signal._data) else None
+    if twin is None:
+        choose_class(signal)
+    else:
+        signal.__class__ = twin
 
 
 def settle(signal: BaseSignal) -> None:

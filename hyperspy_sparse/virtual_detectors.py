@@ -19,7 +19,7 @@ from hyperspy.roi import BaseROI, Line2DROI, Point1DROI, Point2DROI
 from hyperspy.signals import BaseSignal, Signal2D
 from numpy.typing import ArrayLike, DTypeLike
 
-from hyperspy_sparse import blocks, noise
+from hyperspy_sparse import blocks, noise, shifted
 from hyperspy_sparse.kernels.weights import Masks
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -108,6 +108,8 @@ class _Sums:
         self._token = tokenize(self.masks.labels, self.masks.members, np.dtype(dtype), alone)
 
     def __call__(self, frames: CSRFrames) -> np.ndarray:
+        if frames.dtype.kind == "f" and np.isnan(frames.data).any():
+            frames = frames.with_data(np.where(np.isnan(frames.data), 0, frames.data))  # as a nansum
         sums = self.masks.sums(frames, self.dtype)
         return sums[:, 0] if self.alone else sums
 
@@ -123,6 +125,10 @@ def _labelled(masks: np.ndarray) -> Masks:
 
 def masked_sums(data: da.Array, masks: ArrayLike, dtype: DTypeLike) -> da.Array:
     """Sums under several masks: dask array of shape nav_shape + (n_masks,)."""
+    parts = shifted.behind(data)
+    if parts is not None:
+        counted = np.sum(np.zeros(1, parts.frames.dtype)).dtype
+        return shifted.under_masks(parts, masked_sums(parts.frames, masks, counted), np.asarray(masks, bool), dtype)
     return blocks.apply_kernel(data, _Sums(masks, dtype), (len(masks),), dtype)
 
 
@@ -138,11 +144,12 @@ _NO_AREA = (Line2DROI, Point1DROI, Point2DROI)
 def can_stand_in(signal: BaseSignal, rois: Any) -> bool:
     """Whether `stand_in` has an answer.
 
-    Not for line profiles, points, and data whose sums are not exact.
+    Not for line profiles and points.
     """
     kind = signal.data.dtype.kind
     known = all(callable(roi) and not isinstance(roi, (_Region, *_NO_AREA)) for roi in rois)
-    return known and has_sparse_chunks(signal) and kind in "ui"
+    sparse = has_sparse_chunks(signal) or shifted.is_shifted(signal.data)
+    return known and sparse and kind in "uif"
 
 
 def stand_in(signal: BaseSignal, rois: Any) -> list[_Region] | None:
@@ -154,7 +161,7 @@ def stand_in(signal: BaseSignal, rois: Any) -> list[_Region] | None:
         return None
     masks, dtypes = zip(*(mask_of(signal, roi) for roi in rois), strict=True)
     counted = np.sum(np.zeros(1, signal.data.dtype)).dtype
-    if len(rois) == 1:
+    if len(rois) == 1 and has_sparse_chunks(signal):
         kernel = _Sums(masks, counted, alone=True)
         return [_Region(rois[0], blocks.apply_kernel(signal.data, kernel, (), dtypes[0]), masks[0])]
     sums = masked_sums(signal.data, masks, counted)

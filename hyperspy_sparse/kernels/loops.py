@@ -4,7 +4,17 @@ import numpy as np
 
 from rsciio_tpx3.utils.compiled import njit
 
-__all__ = ["center_of_mass", "center_of_mass_of_bytes", "label_sums", "ring_moments", "ring_pairs", "weighted_sums"]
+__all__ = [
+    "center_of_mass",
+    "center_of_mass_of_bytes",
+    "label_sums",
+    "line_point",
+    "ring_moments",
+    "ring_pairs",
+    "times_columns",
+    "times_rows",
+    "weighted_sums",
+]
 
 _jit = njit(nogil=True, cache=True, error_model="numpy")
 
@@ -55,6 +65,100 @@ def weighted_sums(
             value = float(counts[entry])
             for k in range(start[pixel], start[pixel + np.uint64(1)]):
                 sums[column[k]] += value * weight[k]
+
+
+@_jit
+def times_columns(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, scale: np.ndarray, columns: np.ndarray, out: np.ndarray
+) -> None:
+    """Product of the frames, each times its `scale`, with ``columns`` (pixels, n): ``out`` is (rows, n), zeros."""
+    for row in range(indptr.size - 1):
+        factor = scale[row]
+        if factor == 0:
+            continue
+        sums = out[row]
+        for entry in range(indptr[row], indptr[row + 1]):
+            value, taken = float(data[entry]), columns[indices[entry]]
+            for k in range(sums.size):
+                sums[k] += value * taken[k]
+        for k in range(sums.size):
+            sums[k] *= factor
+
+
+@_jit
+def times_rows(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, scale: np.ndarray, rows: np.ndarray, out: np.ndarray
+) -> None:
+    """Product of the turned frames, each times its `scale`, with `rows` (rows, n), added to ``out`` (pixels, n)."""
+    scaled = np.empty(rows.shape[1])
+    for row in range(indptr.size - 1):
+        if scale[row] == 0:
+            continue
+        for k in range(scaled.size):
+            scaled[k] = rows[row, k] * scale[row]
+        for entry in range(indptr[row], indptr[row + 1]):
+            value, sums = float(data[entry]), out[indices[entry]]
+            for k in range(scaled.size):
+                sums[k] += value * scaled[k]
+
+
+@_jit
+def line_point(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    place: np.ndarray,
+    along_y: np.ndarray,
+    along_x: np.ndarray,
+    rounding: int,
+    largest: float,
+    sample: np.ndarray,
+    touched: np.ndarray,
+    seen: np.ndarray,
+    total: np.ndarray,
+    summed: np.ndarray,
+    pixels: np.ndarray,
+) -> int:
+    """Add up the samples of one point of a line over the scan into `total`, shape (pixels,).
+
+    `place` (y, x) has the row of each position; the samples have weights `along_y` (samples, y) and `along_x`. Each is
+    rounded for itself: 0 not at all, 1 to the nearest of 0 to `largest`, 2 to the nearest, 3 towards zero. The other
+    arrays are of the detector, `sample`, `touched`, `total` and `summed` with zeros, the first two of them after, too.
+    Returns how many pixels of `total` were written to; `pixels` says which.
+    """
+    n = 0
+    for k in range(along_y.shape[0]):
+        n_seen = 0
+        for y in range(place.shape[0]):
+            if along_y[k, y] == 0:
+                continue
+            for x in range(place.shape[1]):
+                if along_x[k, x] == 0:
+                    continue
+                row = place[y, x]
+                for entry in range(indptr[row], indptr[row + 1]):
+                    pixel = indices[entry]
+                    if not touched[pixel]:
+                        touched[pixel] = True
+                        seen[n_seen] = pixel
+                        n_seen += 1
+                    sample[pixel] += float(data[entry]) * along_y[k, y] * along_x[k, x]
+        for i in range(n_seen):
+            pixel = seen[i]
+            value = sample[pixel]
+            sample[pixel], touched[pixel] = 0.0, False
+            if rounding == 1:
+                value = min(np.floor(value + 0.5), largest) if value > 0 else 0.0
+            elif rounding == 2:
+                value = np.trunc(value + 0.5) if value > 0 else np.trunc(value - 0.5)
+            elif rounding == 3:
+                value = np.trunc(value)
+            if not summed[pixel]:
+                summed[pixel] = True
+                pixels[n] = pixel
+                n += 1
+            total[pixel] += value
+    return n
 
 
 @_jit

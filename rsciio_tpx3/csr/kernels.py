@@ -28,6 +28,8 @@ __all__ = [
     "sum_columns",
     "sum_lines",
     "sum_rows",
+    "weighted_columns",
+    "weighted_rows",
 ]
 
 _jit = njit(nogil=True, cache=True, error_model="numpy")
@@ -69,6 +71,31 @@ def sum_rows(data: np.ndarray, indptr: np.ndarray, out: np.ndarray) -> None:
         counts = data[indptr[row] : indptr[row + 1]]
         for entry in range(counts.size):
             total += counts[entry]
+        out[row] = total
+
+
+@_jit
+def weighted_columns(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, weights: np.ndarray, out: np.ndarray
+) -> None:
+    """Add every entry, times the weight of its row, to its pixel of `out`, shape (pixels,)."""
+    for row in range(indptr.size - 1):
+        weight = weights[row]
+        if weight == 0:
+            continue
+        for entry in range(indptr[row], indptr[row + 1]):
+            out[np.uint64(indices[entry])] += data[entry] * weight
+
+
+@_jit
+def weighted_rows(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, weights: np.ndarray, out: np.ndarray
+) -> None:
+    """Add up each row, every entry times the weight of its pixel, into `out`, shape (rows,)."""
+    for row in range(indptr.size - 1):
+        total = out[row]
+        for entry in range(indptr[row], indptr[row + 1]):
+            total += data[entry] * weights[np.uint64(indices[entry])]
         out[row] = total
 
 

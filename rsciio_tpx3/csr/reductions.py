@@ -20,7 +20,7 @@ from rsciio_tpx3.csr.dtypes import countable
 if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
-__all__ = ["extreme", "logical", "mean", "normalize_axes", "powers", "std", "sum_over", "var"]
+__all__ = ["extreme", "logical", "mean", "normalize_axes", "powers", "std", "sum_over", "var", "weighted_sum"]
 
 
 def normalize_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
@@ -107,6 +107,30 @@ def _sums(frames: CSRFrames, case: str, axes: tuple[int, ...], data: np.ndarray,
         kernels.sum_rows(data, frames.indptr, out)
         out = out.sum(keepdims=True, dtype=wide) if case == "all" else out
     return out
+
+
+def weighted_sum(frames: CSRFrames, weights: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Sum over the navigation axes with a weight for each frame, or over the detector with one for each pixel.
+
+    Parameters
+    ----------
+    frames : CSRFrames
+        Rows may be unsorted, with a pixel more than once.
+    weights : numpy.ndarray of float64 or int64
+        Finite; of the shape of `axes`.
+    axes : tuple of int
+        All navigation axes or both detector axes.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the type of the weights.
+    """
+    over_scan = axes == tuple(range(frames.n_nav))
+    out = np.zeros(frames.n_pixels if over_scan else frames.n_frames, weights.dtype)
+    loop = kernels.weighted_columns if over_scan else kernels.weighted_rows
+    loop(countable(frames.data), frames.indices, frames.indptr, np.ascontiguousarray(weights).ravel(), out)
+    return out.reshape(frames.sig_shape if over_scan else frames.nav_shape)
 
 
 def _in_two_steps(

@@ -2,7 +2,7 @@
 
 import hyperspy.api as hs
 import numpy as np
-from method_inputs import AXES, inplace, mask, nav_signal
+from method_inputs import AXES, ROIS, inplace, mask, nav_signal
 
 
 def reductions():
@@ -61,6 +61,25 @@ def operators():
         "mean_pattern": lambda s: s / (s.mean() + 1),
         "normalised": lambda s: s / (s.sum(axis=("kx", "ky")) + 1),
         "nav_signal": lambda s: s * nav_signal(),
+        "weighted_sum": lambda s: (s * nav_signal()).sum(axis=AXES["nav"]),
+        "weighted_mean": lambda s: (s * nav_signal()).mean(axis=AXES["nav"]),
+        "weighted_var": lambda s: (s * nav_signal()).var(axis=AXES["nav"]),
+        "weighted_max": lambda s: (s * nav_signal()).max(axis=AXES["nav"]),
+        "weighted_image": lambda s: (s * nav_signal()).get_integrated_intensity(ROIS["circle"]()),
+        "masked_positions": lambda s: (s * (nav_signal() > 0)).sum(axis=AXES["nav"]),
+        "masked_array": lambda s: (s * (nav_signal().data > 0)[..., None, None]).sum(axis=AXES["nav"]),
+        "minus_mean_sum": lambda s: (s - s.mean(axis=AXES["nav"])).sum(axis=AXES["sig"]),
+        "minus_mean_max": lambda s: (s - s.mean(axis=AXES["nav"])).max(axis=AXES["nav"]),
+        "minus_mean_var": lambda s: (s - s.mean(axis=AXES["nav"])).var(axis=AXES["nav"]),
+        "minus_mean_image": lambda s: (s - s.mean(axis=AXES["nav"])).get_integrated_intensity(ROIS["circle"]()),
+        "minus_mean_part": lambda s: (s - s.mean(axis=AXES["nav"])).inav[1:4].isig[2:7, 3:],
+        "weighted_frame": lambda s: (s * nav_signal()).inav[3, 1],
+        "weighted_part": lambda s: (s * nav_signal()).inav[1:4].isig[2:7, 3:],
+        "line": lambda s: np.asarray(hs.roi.Line2DROI(2.2, 1.1, 3.9, 1.8, linewidth=0.7)(s).data),
+        "line_order": lambda s: np.asarray(hs.roi.Line2DROI(2.2, 1.1, 3.9, 1.8, linewidth=0.7)(s, order=1).data),
+        "line_detector": lambda s: np.asarray(
+            hs.roi.Line2DROI(-0.4, -0.3, 0.3, 0.5, linewidth=0.2)(s, axes=AXES["sig"], order=1).data
+        ),
         "dense_signal": lambda s: s + hs.signals.Signal2D(np.ones((3, 5, 16, 12))),
         "from_dense": lambda s: hs.signals.Signal2D(np.ones((3, 5, 16, 12))).as_lazy() + s,
         "iadd": lambda s: inplace(s, "__iadd__", 2),

@@ -5,8 +5,8 @@ import numpy as np
 import sparse
 from hyperspy.signals import BaseSignal
 
+from hyperspy_sparse.assigned_data import keeps_class
 from hyperspy_sparse.mixin import SparseFramesMixin
-from hyperspy_sparse.nan_masks import is_masked
 from rsciio_tpx3 import CSRFrames
 
 # In metadata these differ by nature: random identifiers, times of writing, paths.
@@ -57,7 +57,7 @@ def check_class_and_chunks(signal, where="signal"):
     data = signal._data
     frames = isinstance(data, da.Array) and isinstance(data._meta, CSRFrames)
     if isinstance(signal, SparseFramesMixin):
-        assert frames or is_masked(data), f"{where}: {type(signal).__name__} with {data!r}"
+        assert frames or keeps_class(data), f"{where}: {type(signal).__name__} with {data!r}"
     else:
         assert not frames, f"{where}: sparse frames in {type(signal).__name__}"
     if isinstance(data, da.Array) and data.size:

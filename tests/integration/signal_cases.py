@@ -223,7 +223,8 @@ SIGNALS = {
         "nav_point": lambda s: hs.roi.Point2DROI(3.0, 1.5)(s, axes=("x", "y")),
         "span": lambda s: hs.roi.SpanROI(2.5, 4.0)(s, axes=("x",)),
         "line_sig": lambda s: hs.roi.Line2DROI(-0.4, -0.4, 0.3, 0.5, 0.2)(s, axes=("kx", "ky")),
-        "line_nav": lambda s: hs.roi.Line2DROI(2.0, 1.0, 3.9, 1.9, 0.5)(s, axes=("x", "y")),
+        # the frames along the line stay lazy and sparse, in the class of the signal: the values are compared
+        "line_nav": lambda s: np.asarray(hs.roi.Line2DROI(2.0, 1.0, 3.9, 1.9, 0.5)(s, axes=("x", "y")).data),
         "sum_in_circle": lambda s: ROIS["annulus"]()(s, axes=("kx", "ky")).nansum(("kx", "ky")),
         "mean_in_circle": lambda s: ROIS["circle"]()(s, axes=("kx", "ky")).nanmean(("kx", "ky")),
     },

@@ -1,0 +1,299 @@
+"""`Line2DROI`, HyperSpy's profile along a line, on sparse frames.
+
+HyperSpy interpolates pixel by pixel: over the scan that is an image of the scan for each pixel of the detector, a
+quarter of a million of them, and all of them dense. A profile is a sum, though: frames along the line, each made of
+the few around its place on the scan. So the frames are read, weighted, added up, and stay sparse. Over the detector
+it is the same with pixels.
+
+HyperSpy's interpolation (`scipy.ndimage.map_coordinates`) is linear along each axis, and is asked for its weights by
+unit vectors; so they are its own for all orders, at the edges as well. It rounds counts to integers, sample by sample,
+before it averages over the width of the line. So is done here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+import scipy.ndimage
+from hyperspy.axes import UniformDataAxis
+from hyperspy.roi import Line2DROI
+from hyperspy.signals import BaseSignal
+
+from hyperspy_sparse import blocks, deferred, selection
+from hyperspy_sparse.kernels import loops
+from hyperspy_sparse.kernels.table import Kernel
+from hyperspy_sparse.kernels.weights import PixelWeights
+from hyperspy_sparse.twins import has_sparse_chunks
+from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.csr.dtypes import countable
+from rsciio_tpx3.frames.dask_array import DENSE_CHUNK_BYTES, empty_meta
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+__all__ = ["Samples", "profile_over_detector", "profile_over_scan"]
+
+NEGLIGIBLE = 1e-16
+"""Weights of splines (order 2 and more), which reach across the scan, end here: 28 positions away."""
+
+_UNROUNDED, _TO_UNSIGNED, _TO_SIGNED, _CUT_OFF = range(4)
+
+
+class Samples:
+    """Where a line is sampled, and what of the pixels around makes each sample.
+
+    Parameters
+    ----------
+    line : hyperspy.api.roi.Line2DROI
+    axes : sequence of two hyperspy.axes.UniformDataAxis
+        x and y, in whose units the line is given.
+    order : int
+        Of the interpolation, 0 to 5.
+
+    Attributes
+    ----------
+    order : int
+    n_points, width : int
+        Places along the line, and samples across it, which are averaged.
+    along_y, along_x : numpy.ndarray of float64, shape (n_points * width, n)
+        Weights along each axis: a sample is the sum of values times the products of both.
+
+    Raises
+    ------
+    NotImplementedError
+        If an axis is not uniform.
+    ValueError
+        If the width of the line is negative, or `order` is not valid.
+    """
+
+    def __init__(self, line: Line2DROI, axes: Sequence, order: int) -> None:
+        if any(not axis.is_uniform for axis in axes):
+            raise NotImplementedError("Line profiles on data with non-uniform axes is not implemented.")
+        if line.linewidth < 0:
+            raise ValueError("linewidth must be positive number")
+        if order not in range(6):
+            raise ValueError(f"order={order!r}: an integer from 0 to 5 is expected.")
+        ends = [[(x - axes[0].offset) / axes[0].scale, (y - axes[1].offset) / axes[1].scale] for x, y in _ends(line)]
+        width = max(round(line.linewidth / min(axis.scale for axis in axes)), 1)
+        places = Line2DROI._line_profile_coordinates(*ends, linewidth=width)
+        self.n_points, self.width = places.shape[1:]
+        self.order = order
+        self.along_y, self.along_x = (
+            _weights(place.ravel(), axis.size, order) for place, axis in zip(places, axes[::-1], strict=True)
+        )
+
+    def of_points(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """The weights of some points, along y and along x."""
+        part = slice(start * self.width, stop * self.width)
+        return self.along_y[part], self.along_x[part]
+
+
+def _ends(line: Line2DROI) -> tuple:
+    return (line.x1, line.y1), (line.x2, line.y2)
+
+
+def _weights(places: np.ndarray, n: int, order: int) -> np.ndarray:
+    """What each of `n` elements of an axis counts at each place: (places, n)."""
+    out = np.empty((places.size, n))
+    for i in range(n):
+        unit = np.zeros(n)
+        unit[i] = 1
+        out[:, i] = scipy.ndimage.map_coordinates(unit, places[None], order=order, mode="constant", cval=0.0)
+    out[np.abs(out) < NEGLIGIBLE] = 0
+    return out
+
+
+def _rounding(dtype: np.dtype) -> int:
+    return {"u": _TO_UNSIGNED, "i": _TO_SIGNED, "b": _CUT_OFF}.get(dtype.kind, _UNROUNDED)
+
+
+def _largest(dtype: np.dtype) -> float:
+    return float(np.iinfo(dtype).max) if dtype.kind in "ui" else np.inf
+
+
+def profile_over_scan(data: da.Array, samples: Samples, places: tuple[int, int]) -> da.Array:
+    """Frames along a line over the scan.
+
+    Parameters
+    ----------
+    data : dask.array.Array of CSRFrames
+    samples : Samples
+    places : tuple of int
+        Axes of the array that are x and y of the line.
+
+    Returns
+    -------
+    dask.array.Array of CSRFrames
+        With one axis, of the points, in the place of the first of the two; floats.
+    """
+    nav, sig = data.shape[:-2], data.shape[-2:]
+    x, y = places
+    others = tuple(i for i in range(len(nav)) if i not in places)
+    rows = np.arange(np.prod(nav, dtype=np.int64)).reshape(nav).transpose(*others, y, x)
+    rows = rows.reshape(-1, nav[y], nav[x])
+    dtype = np.mean(np.zeros(1, data.dtype)).dtype
+    n_together = max(1, DENSE_CHUNK_BYTES // (8 * sig[0] * sig[1]))
+    lines = [_one_line(data, samples, scan, dtype, n_together) for scan in rows]
+    whole = da.stack(lines).reshape(*(nav[i] for i in others), samples.n_points, *sig) if others else lines[0]
+    return da.moveaxis(whole, len(others), min(places)) if len(others) > min(places) else whole
+
+
+def _one_line(data: da.Array, samples: Samples, rows: np.ndarray, dtype: np.dtype, n_together: int) -> da.Array:
+    parts = []
+    for start in range(0, samples.n_points, n_together):
+        along_y, along_x = samples.of_points(start, min(start + n_together, samples.n_points))
+        used = (along_y != 0).T.astype(np.float32) @ (along_x != 0).astype(np.float32) > 0  # by any of the samples
+        used.flat[0] |= not used.any()  # a line outside of the scan
+        wanted = np.unique(rows[used])
+        place = np.full(rows.shape, -1)
+        place[used] = np.searchsorted(wanted, rows[used])
+        frames = selection.chosen_frames(data, wanted).rechunk((-1, -1, -1))
+        made = frames.map_blocks(
+            _profile, place, along_y, along_x, samples.width, data.dtype, dtype,
+            chunks=((len(along_y) // samples.width,), *frames.chunks[1:]), dtype=dtype, meta=empty_meta(dtype, 1),
+        )  # fmt: skip
+        parts.append(made)
+    return da.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _profile(
+    chunk: Any,
+    place: np.ndarray,
+    along_y: np.ndarray,
+    along_x: np.ndarray,
+    width: int,
+    counted: np.dtype,
+    dtype: np.dtype,
+) -> CSRFrames:
+    """Frames along the line from the frames around it; `place` has the number of each, or -1."""
+    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
+    counts = np.diff(frames.indptr)
+    n_points = len(along_y) // width
+    made, rows = [], np.zeros(n_points + 1, np.int64)
+    sample, total = np.zeros((2, frames.n_pixels))
+    touched, summed = np.zeros((2, frames.n_pixels), np.bool_)
+    pixels, seen = np.empty((2, frames.n_pixels), frames.indices.dtype)
+    parts = countable(frames.data), frames.indices, frames.indptr
+    if counts.size:
+        for point in range(n_points):
+            part = slice(point * width, (point + 1) * width)
+            n = loops.line_point(
+                *parts, place, along_y[part], along_x[part], _rounding(counted), _largest(counted),
+                sample, touched, seen, total, summed, pixels,
+            )  # fmt: skip
+            there = np.sort(pixels[:n])
+            values = total[there] / width
+            total[there], summed[there] = 0, False
+            there, values = there[values != 0], values[values != 0]
+            made.append((there, values.astype(dtype)))
+            rows[point + 1] = rows[point] + there.size
+    indices = np.concatenate([there for there, _ in made])
+    values = np.concatenate([values for _, values in made])
+    return CSRFrames._make(values, indices, rows, (n_points, *frames.sig_shape))
+
+
+def profile_over_detector(data: da.Array, samples: Samples, turned: bool = False) -> da.Array:
+    """The profile of each frame along a line over the detector.
+
+    Parameters
+    ----------
+    data : dask.array.Array of CSRFrames
+    samples : Samples
+    turned : bool
+        The axes of the line are y and x, not x and y.
+
+    Returns
+    -------
+    dask.array.Array
+        Of floats, nav_shape + (points,).
+    """
+    height, width = data.shape[-2:]
+    along = samples.along_y, samples.along_x
+    # where nothing is rounded, samples of a point are added up at once
+    rounded = samples.order > 0 and data.dtype.kind != "f"
+    width_left = samples.width if rounded else 1
+    pixels, columns, values = [], [], []
+    for sample, (along_y, along_x) in enumerate(zip(*(along[::-1] if turned else along), strict=True)):
+        y, x = np.flatnonzero(along_y), np.flatnonzero(along_x)
+        pixels.append(np.add.outer(y * width, x).ravel())
+        values.append(np.outer(along_y[y], along_x[x]).ravel())
+        columns.append(np.full(pixels[-1].size, sample if rounded else sample // samples.width))
+    parts = (np.concatenate(part) for part in (pixels, columns, values))
+    n_columns = samples.n_points * width_left
+    weights = PixelWeights.build(*parts, (height, width), n_columns)
+    dtype = np.mean(np.zeros(1, data.dtype)).dtype
+    options = {"weights": weights, "width": samples.width, "counted": data.dtype.str if rounded else None}
+    kernel = Kernel(_points_of_frames, options)
+    return blocks.apply_kernel(data, kernel, (samples.n_points,), dtype)
+
+
+TOGETHER = 32 * 2**20
+"""Bytes of samples that are made before they are averaged."""
+
+
+def _points_of_frames(frames: CSRFrames, weights: PixelWeights, width: int, counted: str | None) -> np.ndarray:
+    if counted is None:
+        return weights.product(frames) / width
+    n = max(1, TOGETHER // (8 * weights.n_columns))
+    starts = range(0, max(frames.n_frames, 1), n)
+    return np.concatenate([_averages(frames[i : i + n], weights, width, np.dtype(counted)) for i in starts])
+
+
+def _averages(frames: CSRFrames, weights: PixelWeights, width: int, counted: np.dtype) -> np.ndarray:
+    values, rounding = weights.product(frames), _rounding(counted)
+    if rounding == _TO_UNSIGNED:
+        values = np.minimum(np.floor(np.maximum(values, 0) + 0.5), _largest(counted))
+    elif rounding == _TO_SIGNED:
+        values = np.trunc(values + np.copysign(0.5, values))
+    elif rounding == _CUT_OFF:
+        values = np.trunc(values)
+    return values.reshape(len(values), -1, width).mean(axis=2)
+
+
+_host_call = Line2DROI.__call__
+
+
+def _call(self: Line2DROI, signal: BaseSignal, out: Any = None, axes: Any = None, order: int = 0) -> Any:
+    """HyperSpy's, but for frames that are sparse; ``Line2DROI`` has no hook of its own."""
+    if not self.is_valid() or not has_sparse_chunks(signal):
+        return _host_call(self, signal, out, axes, order)
+    deferred.read_recording(signal)
+    if axes is None and signal in self.signal_map:
+        axes = self.signal_map[signal][1]
+    else:
+        axes = self._parse_axes(axes, signal.axes_manager)
+    if len({bool(axis.navigate) for axis in axes}) > 1:  # one of the scan, one of the detector
+        return _host_call(self, signal, out, axes, order)
+    samples = Samples(self, axes, order)
+    places = axes[0].index_in_array, axes[1].index_in_array
+    over_scan = bool(axes[0].navigate)
+    if over_scan:
+        profile = profile_over_scan(signal.data, samples, places)
+    else:
+        profile = profile_over_detector(signal.data, samples, places[0] < places[1]).compute()
+    return _delivered(self, signal, out, axes, profile, min(places))
+
+
+def _delivered(line: Line2DROI, signal: BaseSignal, out: Any, axes: Sequence, profile: Any, place: int) -> Any:
+    size = profile.shape[place]
+    scale = float(np.linalg.norm(np.subtract(*_ends(line)))) / size
+    if out is not None:
+        out.data = profile
+        axis = out.axes_manager._axes[place]
+        if (axis.size, axis.scale) != (size, scale):
+            axis.size, axis.scale = size, scale
+        out.events.data_changed.trigger(out)
+        return None
+    axis = UniformDataAxis(size=size, scale=scale, units=axes[0].units, navigate=bool(axes[0].navigate))
+    if axis.navigate:
+        return selection.on_a_line(signal, axes, axis, profile)
+    described = [a.get_axis_dictionary() for a in signal.axes_manager._axes if not any(a is gone for gone in axes)]
+    described.insert(place, axis.get_axis_dictionary())
+    metadata, original = (tree.deepcopy().as_dictionary() for tree in (signal.metadata, signal.original_metadata))
+    return BaseSignal(profile, axes=described, metadata=metadata, original_metadata=original)
+
+
+Line2DROI.__call__ = _call

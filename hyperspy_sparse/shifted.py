@@ -1,0 +1,165 @@
+"""Frames plus or minus an image, as after the mean was subtracted: sparse frames and an image, side by side.
+
+``signal - signal.mean()`` has no zeros to leave out. But its sums, extremes and virtual images follow from those of the
+frames and of the image, and the two are still there, in the recipe of the array. So the difference is made chunk by
+chunk where its values are wanted, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import dask.array as da
+import numpy as np
+
+from hyperspy_sparse import recipes, reductions
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+
+__all__ = ["Shifted", "behind", "is_shifted", "reduced", "under_masks"]
+
+_SIGNS = {"add": (1, 1), "sub": (1, -1), "subtract": (1, -1)}
+
+
+class Shifted(NamedTuple):
+    """``frames_sign * frames + image_sign * image``.
+
+    Attributes
+    ----------
+    frames : dask.array.Array of CSRFrames
+    image : numpy.ndarray or dask.array.Array
+        Of the shape of the scan or of the detector.
+    kind : str
+        "scan" or "detector".
+    frames_sign, image_sign : int
+        1 or -1.
+    dtype : numpy.dtype
+        Of floats.
+    """
+
+    frames: da.Array
+    image: Any
+    kind: str
+    frames_sign: int
+    image_sign: int
+    dtype: np.dtype
+
+
+def behind(data: Any) -> Shifted | None:
+    """The frames and the image that an array of floats is the sum or the difference of; None for other arrays."""
+    recipe = recipes.recipe_of(data)
+    if recipe is None or recipes.is_frames(data) or data.dtype.kind != "f":
+        return None
+    signs = _SIGNS.get(recipe.function.__name__)
+    found = recipes.frames_and_image(recipe, data.ndim)
+    if signs is None or found is None or found[0].dtype.kind not in "uif":
+        return None
+    frames, image, kind, frames_first = found
+    shape = data.shape[:-2] if kind == "scan" else data.shape[-2:]
+    if image.shape != shape:
+        image = (np if isinstance(image, np.ndarray) else da).broadcast_to(image, shape)
+    return Shifted(frames, image, kind, *(signs if frames_first else signs[::-1]), data.dtype)
+
+
+def is_shifted(data: Any) -> bool:
+    """Whether an array is of frames plus or minus an image, which the sparse classes may have."""
+    return behind(data) is not None
+
+
+def reduced(name: str, shifted: Shifted, axes: tuple[int, ...]) -> da.Array | None:
+    """A reduction over the scan, the detector or both, from the frames and the image.
+
+    Parameters
+    ----------
+    name : str
+        Of NumPy's function: "sum", "mean", "max", "min", "var" or "std", with "nan" before it or not.
+    shifted : Shifted
+    axes : tuple of int
+
+    Returns
+    -------
+    dask.array.Array
+        None where only the difference itself can tell.
+    """
+    n_nav = shifted.frames.ndim - 2
+    nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
+    plain = {"amax": "max", "amin": "min"}.get(name, name).removeprefix("nan")
+    if axes not in (nav, sig, nav + sig) or (name.startswith("nan") and not _is_finite(shifted)):
+        return None
+    along = axes == (sig if shifted.kind == "scan" else nav)  # the image is the same for all that are reduced
+    if plain in ("sum", "mean"):
+        return _sum(shifted, axes, along, plain == "mean")
+    if plain in ("var", "std"):
+        spread = _variance(shifted, axes, along)
+        spread = da.sqrt(spread) if spread is not None and plain == "std" else spread
+        return None if spread is None else spread.astype(shifted.dtype)
+    if plain not in ("max", "min") or not along:
+        return None
+    turned = plain if shifted.frames_sign > 0 else {"max": "min", "min": "max"}[plain]
+    found = reductions.reduced(turned, shifted.frames, axes)
+    return None if found is None else _joined(shifted, found.astype(shifted.dtype), shifted.image)
+
+
+def _is_finite(shifted: Shifted) -> bool:
+    known = isinstance(shifted.image, np.ndarray) and shifted.frames.dtype.kind in "ui"
+    return known and bool(np.isfinite(shifted.image).all())
+
+
+def _joined(shifted: Shifted, of_frames: Any, of_image: Any) -> da.Array:
+    return shifted.frames_sign * of_frames + shifted.image_sign * of_image
+
+
+def _sum(shifted: Shifted, axes: tuple[int, ...], along: bool, is_mean: bool) -> da.Array | None:
+    total = reductions.reduced("sum", shifted.frames, axes)
+    if total is None:
+        return None
+    n = math.prod(shifted.frames.shape[axis] for axis in axes)
+    if along:
+        of_image = shifted.image * n
+    else:
+        of_image = shifted.image.sum(dtype=np.float64) * (n // math.prod(shifted.image.shape))
+    whole = _joined(shifted, total.astype(np.float64), of_image)
+    return (whole / n if is_mean else whole).astype(shifted.dtype)
+
+
+def _variance(shifted: Shifted, axes: tuple[int, ...], along: bool) -> da.Array | None:
+    """The variance of a sum: of both, and twice what they have in common."""
+    frames, image = shifted.frames, shifted.image
+    spread = reductions.reduced("var", frames, axes)
+    if along or spread is None:
+        return spread
+    if not isinstance(image, np.ndarray) or math.prod(image.shape) != math.prod(frames.shape[axis] for axis in axes):
+        return None
+    apart = image.astype(np.float64) - image.mean(dtype=np.float64)
+    common = reductions.weighted(frames, apart, axes, np.dtype(np.float64))
+    if common is None:
+        return None
+    sign = 2 * shifted.frames_sign * shifted.image_sign
+    return spread + sign * common / image.size + (apart**2).mean()
+
+
+def under_masks(shifted: Shifted, sums: da.Array, masks: np.ndarray, dtype: DTypeLike) -> da.Array:
+    """Sums under masks of the detector.
+
+    Parameters
+    ----------
+    shifted : Shifted
+    sums : dask.array.Array, shape nav_shape + (n_masks,)
+        Those of the frames.
+    masks : numpy.ndarray of bool, shape (n_masks, height, width)
+    dtype : numpy.dtype
+
+    Returns
+    -------
+    dask.array.Array
+        As `sums`.
+    """
+    flat = masks.reshape(len(masks), -1).astype(np.float64)
+    if shifted.kind == "scan":
+        of_image = shifted.image[..., None] * flat.sum(axis=1)
+    else:
+        of_image = flat @ shifted.image.reshape(-1)
+    return _joined(shifted, sums.astype(np.float64), of_image).astype(dtype)

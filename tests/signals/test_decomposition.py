@@ -1,0 +1,175 @@
+"""Decompositions from the entries beside NumPy's and scikit-learn's on the dense matrix."""
+
+import hyperspy.api as hs
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import hyperspy_sparse
+from hyperspy_sparse import decomposition
+from rsciio_tpx3 import CSRFrames, to_dask
+from rsciio_tpx3.frames.memory_source import MemorySource
+
+NAV, SIG, N = (9, 7), (11, 6), 3
+RNG = np.random.default_rng(8)
+_Y, _X = np.mgrid[:11, :6]
+PARTS = np.stack([np.exp(-((_Y - y) ** 2 + (_X - x) ** 2) / 4) for y, x in ((3, 2), (8, 4), (5, 1))])
+AMOUNTS = RNG.random((*NAV, 3)) * (6, 4, 2.5)
+COUNTS = RNG.poisson(np.tensordot(AMOUNTS, PARTS, 1)).astype(np.uint8)
+NAV_MASK, SIG_MASK = RNG.random(NAV) < 0.2, (_Y == 0) | (_X == 5)
+
+
+@pytest.fixture
+def signal():
+    made = hyperspy_sparse.to_sparse(hs.signals.Signal2D(COUNTS))
+    made.data = to_dask(MemorySource.from_dense(COUNTS), chunks=(2, 7))
+    made.change_dtype(float)  # as HyperSpy wants it
+    return made
+
+
+def dense_signal():
+    made = hs.signals.Signal2D(COUNTS.astype(float)).as_lazy()
+    made.data = made.data.rechunk((2, 7, 11, 6))
+    return made
+
+
+def decomposed(signal, **options):
+    signal.decomposition(output_dimension=N, print_info=False, **options)
+    return signal.learning_results
+
+
+def same_up_to_sign(made, dense, tolerance=1e-5):
+    made, dense = np.asarray(made), np.asarray(dense)
+    there = ~np.isnan(dense).any(axis=1)
+    np.testing.assert_array_equal(np.isnan(made), np.isnan(dense))
+    signs = np.sign((made[there] * dense[there]).sum(axis=0))
+    np.testing.assert_allclose(made[there] * signs, dense[there], atol=tolerance * np.abs(dense[there]).max())
+
+
+MASKS = {
+    "no masks": {},
+    "mask of the scan": {"navigation_mask": NAV_MASK.T},
+    "mask of the detector": {"signal_mask": hs.signals.Signal2D(SIG_MASK)},
+    "signals as masks": {
+        "navigation_mask": hs.signals.BaseSignal(NAV_MASK).T,
+        "signal_mask": hs.signals.Signal2D(SIG_MASK),
+    },
+}
+
+
+@pytest.mark.parametrize("masks", MASKS)
+@pytest.mark.parametrize("centre", [None, "navigation", "signal", "poisson"])
+@pytest.mark.parametrize("reproject", [None, "navigation", "signal", "both"])
+def test_svd_equals_the_dense_one(signal, masks, centre, reproject, monkeypatch):
+    options = {"normalize_poissonian_noise": True} if centre == "poisson" else {"centre": centre}
+    options |= MASKS[masks]
+    flat_nav = NAV_MASK.ravel() if "navigation_mask" in options else np.zeros(63, bool)
+    flat_sig = SIG_MASK.ravel() if "signal_mask" in options else np.zeros(66, bool)
+    whole = COUNTS.reshape(63, 66).astype(float)
+    part = whole[~flat_nav][:, ~flat_sig]
+    by_row, by_column, mean = np.ones(63), np.ones(66), np.zeros((1, 1))
+    if centre == "poisson":
+        by_row[~flat_nav] = np.sqrt(np.where(part.sum(axis=1) == 0, 1, part.sum(axis=1)))
+        by_column[~flat_sig] = np.sqrt(np.where(part.sum(axis=0) == 0, 1, part.sum(axis=0)))
+    scaled = whole / by_row[:, None] / by_column
+    used = scaled[~flat_nav][:, ~flat_sig]
+    if centre in ("navigation", "signal"):
+        mean = used.mean(axis=0 if centre == "navigation" else 1, keepdims=True)
+    left, values, right = np.linalg.svd(used - mean, full_matrices=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(CSRFrames, "todense", None)
+        found = decomposed(signal, reproject=reproject, **options)
+    rows, columns = np.full((63, N), np.nan), np.full((66, N), np.nan)
+    rows[~flat_nav], columns[~flat_sig] = (left * values)[:, :N], right[:N].T
+    if reproject in ("navigation", "both"):
+        rows = scaled[:, ~flat_sig] @ right[:N].T - (mean @ right[:N].T if centre == "navigation" else 0)
+    if reproject in ("signal", "both"):
+        shift = np.zeros((1, 66))
+        if centre == "navigation":
+            shift[:, ~flat_sig] = mean
+        shift = mean if centre == "signal" else shift
+        columns = (np.linalg.pinv(rows[~flat_nav]) @ (scaled[~flat_nav] - shift)).T
+    np.testing.assert_allclose(found.explained_variance, values[:N] ** 2 / len(used), rtol=1e-9)
+    signs = np.sign(np.nansum(np.asarray(found.factors) * columns * by_column[:, None], axis=0))
+    for made, dense, scale in ((found.loadings, rows, by_row), (found.factors, columns, by_column)):
+        np.testing.assert_allclose(made * signs, dense * scale[:, None], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"normalize_poissonian_noise": True}, MASKS["signals as masks"]])
+def test_nmf_equals_the_dense_one(signal, options, monkeypatch):
+    dense = dense_signal()
+    options = {"algorithm": "NMF", "random_state": 0, **options}
+    like = decomposed(dense, **options)
+    monkeypatch.setattr(CSRFrames, "todense", None)
+    found = decomposed(signal, **options)
+    np.testing.assert_allclose(found.factors, like.factors, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(found.loadings, like.loadings, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("algorithm", ["PCA", "ORPCA", "ORNMF"])
+def test_other_algorithms_take_dense_chunks_as_before(signal, algorithm):
+    dense = dense_signal()
+    options = {"algorithm": algorithm} if algorithm == "PCA" else {"algorithm": algorithm, "random_state": 0}
+    try:
+        like = decomposed(dense, **options)
+    except TypeError:
+        pytest.skip("no seed to compare with")
+    same_up_to_sign(decomposed(signal, **options).factors, like.factors, 1e-5)
+
+
+def test_differences_and_products_are_decomposed_from_the_entries(signal, monkeypatch):
+    weight = np.linspace(0.5, 2, 63).reshape(NAV)
+    dense = COUNTS * weight[..., None, None]
+    dense = (dense - dense.mean(axis=(0, 1))).reshape(63, 66)
+    made = signal * hs.signals.BaseSignal(weight).T
+    made = made - made.mean(axis=(0, 1))
+    monkeypatch.setattr(CSRFrames, "todense", None)
+    found = decomposed(made)
+    left, values, right = np.linalg.svd(dense, full_matrices=False)
+    same_up_to_sign(found.factors, right[:N].T)
+    same_up_to_sign(found.loadings, (left * values)[:, :N])
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.integers(1, 40), st.integers(2, 40), st.integers(1, 6), st.integers(0, 99))
+def test_truncated_svd_of_any_shape(n_rows, height, n, seed):
+    counts = np.random.default_rng(seed).poisson(0.4, (n_rows, height, 3)).astype(np.uint16)
+    matrix = decomposition.Matrix.of(hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)).data)
+    n = min(n, n_rows, height * 3)
+    left, values, right = decomposition.truncated_svd(matrix, n)
+    exact = np.linalg.svd(counts.reshape(n_rows, -1).astype(float), compute_uv=False)[:n]
+    np.testing.assert_allclose(values, exact, rtol=1e-6, atol=1e-6)
+    product = counts.reshape(n_rows, -1) @ right
+    np.testing.assert_allclose(product, left * values, atol=1e-5 * max(values[0], 1))
+
+
+def test_a_crowd_of_values_converges(monkeypatch):
+    counts = np.random.default_rng(1).poisson(0.3, (150, 13, 12)).astype(np.uint8)
+    matrix = decomposition.Matrix.of(hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)).data)
+    _, values, _ = decomposition.truncated_svd(matrix, 5)
+    exact = np.linalg.svd(counts.reshape(150, -1).astype(float), compute_uv=False)[:5]
+    np.testing.assert_allclose(values, exact, rtol=1e-5)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_read(signal):
+    hyperspy_sparse.set_limit("4 kB")
+    try:
+        with pytest.raises(hyperspy_sparse.DenseMemoryError, match="decomposition"):
+            signal.decomposition(output_dimension=3)
+    finally:
+        hyperspy_sparse.set_limit(None)
+
+
+def test_scaled_counts_are_those_of_keenan_and_kotula(signal):
+    dense = dense_signal()
+    signal.normalize_poissonian_noise()
+    dense.normalize_poissonian_noise()
+    assert isinstance(signal.data._meta, CSRFrames)
+    np.testing.assert_allclose(np.asarray(signal.data.compute()), dense.data.compute(), rtol=1e-12)
+
+
+def test_negative_values_are_no_counts():
+    signal = hyperspy_sparse.to_sparse(hs.signals.Signal2D(COUNTS.astype(np.int16) - 1))
+    with pytest.raises(ValueError, match="Negative values"):
+        signal.normalize_poissonian_noise()

@@ -1,0 +1,104 @@
+"""Line profiles over the scan and the detector beside HyperSpy's own on the dense array."""
+
+import hyperspy.api as hs
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import hyperspy_sparse
+from hyperspy_sparse.mixin import SparseFramesMixin
+from rsciio_tpx3 import CSRFrames
+
+SLOW = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+def dense_profile(signal, line, counts, axes=None, order=0):
+    whole = hs.signals.Signal2D(counts)
+    for axis, like in zip(whole.axes_manager._axes, signal.axes_manager._axes, strict=True):
+        axis.name, axis.scale, axis.offset, axis.units = like.name, like.scale, like.offset, like.units
+    return line(whole, axes=axes, order=order)
+
+
+def check(made, like):
+    values = np.asarray(made.data.compute() if made._lazy else made.data)
+    assert values.dtype == like.data.dtype
+    np.testing.assert_allclose(values, like.data, rtol=1e-12, atol=1e-12)
+    for axis, other in zip(made.axes_manager._axes, like.axes_manager._axes, strict=True):
+        assert (axis.size, axis.units, axis.navigate) == (other.size, other.units, other.navigate)
+        assert (axis.scale, axis.offset) == pytest.approx((other.scale, other.offset))
+        assert str(axis.name) == str(other.name)
+
+
+ends = st.floats(-0.2, 1.2).map(lambda share: round(share, 3))
+
+
+@SLOW
+@given(
+    st.tuples(ends, ends, ends, ends), st.sampled_from([0, 0.5, 1.0, 1.6]), st.integers(0, 3), st.sampled_from("uif")
+)
+def test_lines_over_the_scan_equal_hyperspys(sparse_signal, counts, place, width, order, kind):
+    counts = counts.astype({"u": np.uint8, "i": np.int16, "f": np.float64}[kind])
+    sparse = sparse_signal if kind == "u" else hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts))
+    for axis, like in zip(sparse.axes_manager._axes, sparse_signal.axes_manager._axes, strict=True):
+        axis.name, axis.scale, axis.offset, axis.units = like.name, like.scale, like.offset, like.units
+    x1, y1, x2, y2 = (2 + 2 * place[0], 1 + place[1], 2 + 2 * place[2], 1 + place[3])
+    line = hs.roi.Line2DROI(x1, y1, x2, y2, linewidth=width)
+    made = line(sparse, order=order)
+    assert isinstance(made, SparseFramesMixin)
+    check(made, dense_profile(sparse, line, counts, order=order))
+
+
+@SLOW
+@given(st.tuples(ends, ends, ends, ends), st.sampled_from([0, 0.25]), st.integers(0, 2), st.booleans())
+def test_lines_over_the_detector_equal_hyperspys(sparse_signal, counts, place, width, order, turned):
+    x1, y1, x2, y2 = (-0.6 + 1.1 * place[0], -0.8 + 1.5 * place[1], -0.6 + 1.1 * place[2], -0.8 + 1.5 * place[3])
+    line = hs.roi.Line2DROI(*((y1, x1, y2, x2) if turned else (x1, y1, x2, y2)), linewidth=width)
+    axes = ("ky", "kx") if turned else ("kx", "ky")
+    check(line(sparse_signal, axes=axes, order=order), dense_profile(sparse_signal, line, counts, axes, order))
+
+
+@pytest.mark.parametrize("axes", [("x", "y"), ("y", "x"), ("t", "x"), ("y", "t")])
+@pytest.mark.parametrize("order", [0, 1])
+def test_lines_over_two_of_three_scan_axes(axes, order):
+    counts = np.random.default_rng(4).poisson(0.6, (4, 3, 5, 7, 6)).astype(np.uint8)
+    dense = hs.signals.Signal2D(counts)
+    for axis, name in zip(dense.axes_manager._axes, ("t", "y", "x", "ky", "kx"), strict=True):
+        axis.name = name
+    sparse, line = hyperspy_sparse.to_sparse(dense), hs.roi.Line2DROI(0.2, 0.4, 2.3, 1.9, linewidth=2)
+    check(line(sparse, axes=axes, order=order), line(dense, axes=axes, order=order))
+
+
+def test_profiles_stay_sparse_and_go_on(sparse_signal, counts, monkeypatch):
+    line = hs.roi.Line2DROI(2.1, 1.1, 3.8, 1.9, linewidth=1)
+    like = dense_profile(sparse_signal, line, counts, order=1)
+    monkeypatch.setattr(CSRFrames, "todense", None)
+    profile = line(sparse_signal, order=1)
+    check(profile.sum(axis=("kx", "ky")), like.sum(axis=("kx", "ky")))
+    check((profile * 2).max(axis=0), (like * 2).max(axis=0))
+
+
+def test_profiles_of_products_and_parts(sparse_signal, counts):
+    weight = np.linspace(0.5, 2, 15).reshape(3, 5)
+    line = hs.roi.Line2DROI(2.0, 1.0, 4.0, 2.0, linewidth=1)
+    product = sparse_signal * hs.signals.BaseSignal(weight).T
+    check(line(product, order=1), dense_profile(sparse_signal, line, counts * weight[..., None, None], order=1))
+    part = sparse_signal.inav[1:, 1:]
+    check(line(part), dense_profile(part, line, counts[1:, 1:]))
+
+
+def test_a_moved_line_changes_the_profile(sparse_signal, counts):
+    line = hs.roi.Line2DROI(2.0, 1.0, 4.0, 1.0, linewidth=0)
+    profile = line.interactive(sparse_signal, navigation_signal=None)
+    line.y1 = line.y2 = 2.0
+    np.testing.assert_array_equal(profile.data.compute(), counts[2])
+    line.x1 = 3.0
+    assert profile.axes_manager[0].size == 3
+    np.testing.assert_array_equal(profile.data.compute(), counts[2, 2:])
+
+
+def test_lines_that_hyperspy_refuses_are_refused(sparse_signal):
+    with pytest.raises(ValueError, match="linewidth must be positive"):
+        hs.roi.Line2DROI(2.0, 1.0, 4.0, 1.0, linewidth=-1)(sparse_signal)
+    with pytest.raises(ValueError, match="order=7"):
+        hs.roi.Line2DROI(2.0, 1.0, 4.0, 1.0)(sparse_signal, order=7)

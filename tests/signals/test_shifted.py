@@ -1,0 +1,135 @@
+"""Frames less an image: reductions, virtual images and parts beside NumPy's on the dense difference."""
+
+import hyperspy.api as hs
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from hyperspy_sparse import shifted
+from hyperspy_sparse.mixin import SparseFramesMixin
+from rsciio_tpx3 import CSRFrames
+
+AXES = {
+    "scan": (("x", "y"), (0, 1)),
+    "detector": (("kx", "ky"), (2, 3)),
+    "both": (("x", "y", "kx", "ky"), (0, 1, 2, 3)),
+}
+NAMES = "sum mean max min var std nansum nanmean nanmax nanvar".split()
+
+
+def scan_image(values):
+    return hs.signals.BaseSignal(values).T
+
+
+def check(made, dense):
+    values = made.data.compute() if made._lazy else made.data
+    assert values.dtype == dense.dtype
+    np.testing.assert_allclose(values, np.atleast_1d(dense), rtol=1e-11, atol=1e-11)
+
+
+DIFFERENCES = {
+    "mean pattern": lambda s: s - s.mean(axis=("x", "y")),
+    "mean of each frame": lambda s: s - s.mean(axis=("kx", "ky")),
+    "computed mean": lambda s: s - computed(s.mean(axis=("x", "y"))),
+    "turned": lambda s: computed(s.mean(axis=("x", "y"))).data - s.data,
+    "number": lambda s: s - 0.5,
+    "plus an image": lambda s: s + hs.signals.Signal2D(np.arange(192).reshape(16, 12) * 0.1),
+    "of a product": lambda s: s * 0.5 - computed(s.mean(axis=("x", "y"))),
+    "normalised": lambda s: s / (s.sum(axis=("kx", "ky")) + 1) - 0.01,
+}
+DENSE = {
+    "mean pattern": lambda c: c - c.mean(axis=(0, 1)),
+    "mean of each frame": lambda c: c - c.mean(axis=(2, 3), keepdims=True),
+    "computed mean": lambda c: c - c.mean(axis=(0, 1)),
+    "turned": lambda c: c.mean(axis=(0, 1)) - c,
+    "number": lambda c: c - 0.5,
+    "plus an image": lambda c: c + np.arange(192).reshape(16, 12) * 0.1,
+    "of a product": lambda c: c * 0.5 - c.mean(axis=(0, 1)),
+    "normalised": lambda c: c / (c.sum(axis=(2, 3), keepdims=True) + 1) - 0.01,
+}
+
+
+def computed(signal):
+    signal.compute(show_progressbar=False)
+    return signal
+
+
+@pytest.mark.parametrize("which", [key for key in DIFFERENCES if key != "turned"])
+def test_reductions_of_differences_equal_numpys(sparse_signal, counts, which):
+    made, dense = DIFFERENCES[which](sparse_signal), DENSE[which](counts)
+    assert isinstance(made, SparseFramesMixin)
+    for name in NAMES:
+        for axes, places in AXES.values():
+            check(getattr(made, name)(axis=axes), getattr(np, name)(dense, axis=places))
+    check(made, dense)
+
+
+@pytest.mark.parametrize("which", ["mean pattern", "mean of each frame", "computed mean", "number", "of a product"])
+def test_sums_and_virtual_images_of_differences_make_nothing_dense(sparse_signal, counts, which, monkeypatch):
+    made, dense = DIFFERENCES[which](sparse_signal), DENSE[which](counts)
+    circle, box = hs.roi.CircleROI(0, 0, 0.4, 0.1), hs.roi.RectangularROI(-0.3, -0.4, 0.3, 0.5)
+    whole = hs.signals.Signal2D(dense)
+    for axis, like in zip(whole.axes_manager._axes, made.axes_manager._axes, strict=True):
+        axis.scale, axis.offset = like.scale, like.offset
+    images = [np.nansum(roi(whole, axes=whole.axes_manager.signal_axes).data, axis=(2, 3)) for roi in (circle, box)]
+    part = made.inav[1:4, 1:].isig[2:9, 3:]
+    assert isinstance(part, SparseFramesMixin)
+    assert shifted.is_shifted(part.data)
+    with monkeypatch.context() as patch:
+        patch.setattr(CSRFrames, "todense", None)
+        patch.setattr(CSRFrames, "__array__", None)
+        check(made.sum(axis=("x", "y")), dense.sum(axis=(0, 1)))
+        check(made.mean(axis=("kx", "ky")), dense.mean(axis=(2, 3)))
+        check(made.get_integrated_intensity(circle), images[0])
+        check(made.get_integrated_intensity(box), images[1])
+        check(part.sum(axis=("x", "y")), dense[1:, 1:4, 3:, 2:9].sum(axis=(0, 1)))
+        several = made.get_virtual_image([circle, box, circle])
+        np.testing.assert_allclose(several.data.compute()[1], images[1], rtol=1e-11, atol=1e-11)
+    check(part, dense[1:, 1:4, 3:, 2:9])
+    check(made.inav[3, 2], dense[2, 3])
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.sampled_from([(3, 5, 1, 1), (16, 12), (1, 12), (3, 1, 1, 1), (1,)]).flatmap(
+        lambda shape: hnp.arrays(np.float64, shape, elements=st.floats(-9, 9, width=32))
+    ),
+    st.sampled_from(NAMES), st.sampled_from(sorted(AXES)), st.booleans(),
+)  # fmt: skip
+def test_any_image_on_any_side(sparse_signal, counts, image, name, over, is_left):
+    made = image - sparse_signal if is_left else sparse_signal + image
+    dense = image - counts if is_left else counts + image
+    axes, places = AXES[over]
+    check(getattr(made, name)(axis=axes), getattr(np, name)(dense, axis=places))
+
+
+def test_small_integers_run_over_as_numpys_do(sparse_signal, counts):
+    made = sparse_signal - np.uint8(1)
+    check(made.sum(axis=("x", "y")), (counts - np.uint8(1)).sum(axis=(0, 1)))
+
+
+def test_persisted_differences_keep_frames_and_image(sparse_signal, counts):
+    made = sparse_signal - sparse_signal.mean(axis=("x", "y"))
+    made.persist()
+    parts = shifted.behind(made.data)
+    assert isinstance(made, SparseFramesMixin)
+    check(made.std(axis=("x", "y")), (counts - counts.mean(axis=(0, 1))).std(axis=(0, 1)))
+    assert parts.frames.dtype == counts.dtype
+
+
+def test_copies_and_dense_forms(sparse_signal, counts):
+    made, dense = sparse_signal - sparse_signal.mean(axis=("x", "y")), counts - counts.mean(axis=(0, 1))
+    assert shifted.is_shifted(made.deepcopy().data)
+    check(made.to_dense(), dense)
+    check(made.rebin(scale=(1, 1, 2, 2)), dense.reshape(3, 5, 8, 2, 6, 2).sum(axis=(3, 5)))
+    check(made.get_direct_beam_position(method="blur", sigma=2).inav[2, 1], check_blur(made, dense))
+    made.compute(show_progressbar=False)
+    check(made, dense)
+
+
+def check_blur(made, dense):
+    plain = made.to_dense()
+    found = plain.get_direct_beam_position(method="blur", sigma=2)
+    return found.inav[2, 1].data
