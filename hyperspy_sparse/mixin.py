@@ -205,13 +205,28 @@ class SparseFramesMixin(DecompositionMixin):
         return result
 
     def change_dtype(self, dtype: Any, rechunk: bool = False) -> None:
+        """Change the type of the values, as HyperSpy does; frames stay sparse, and known to be frames.
+
+        Parameters
+        ----------
+        dtype : str or numpy.dtype
+            One of RGB makes pixels of the last axis, as in HyperSpy.
+        rechunk : bool
+            As in HyperSpy: whether dask may choose other chunks.
+
+        Examples
+        --------
+        >>> import hyperspy_sparse
+        >>> s = hyperspy_sparse.data.disks()
+        >>> s.change_dtype("float32")
+        >>> s.data.dtype
+        dtype('float32')
+        """
         data = self._data
         super().change_dtype(dtype, rechunk=rechunk)
         same_chunks = recipes.is_frames(data) and recipes.is_frames(self._data) and self._data.chunks == data.chunks
         if same_chunks and self._data.dtype != data.dtype:
             self._data = operands.cast(data, self._data.dtype)
-
-    change_dtype.__doc__ = LazySignal.change_dtype.__doc__
 
     def crop(self, axis: Any, start: Any = None, end: Any = None, convert_units: bool = False) -> None:
         place, data = self.axes_manager[axis].index_in_array, self._data
@@ -479,7 +494,7 @@ class SparseFramesMixin(DecompositionMixin):
         >>> s = hyperspy_sparse.data.disks()
         >>> noisy = s.get_variance(npt=4, method="re")
         >>> s.get_variance(npt=4, method="re", shot_noise="remove")
-        <LazyDiffraction1D, title: Integrated intensity, dimensions: (|4)>
+        <LazyElectronDiffraction1D, title: Simulated disks, dimensions: (|4)>
         """
         variance.check_options(npt, method, gain, spatial, shot_noise, kwargs)
         deferred.read_recording(self)

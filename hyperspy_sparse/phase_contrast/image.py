@@ -144,7 +144,8 @@ def phase(
     images = computed_images(stack, show_progressbar)
     values, used = phase_of_images(images, groups, optics, method, int(upsampling), eps)
     settings = _settings(method, groups, optics, int(upsampling), used)
-    stack = stack._replace(metadata=note_analysis(stack.metadata, "phase", "hyperspy_sparse", settings))
+    noted = note_analysis(stack.metadata, "phase", "hyperspy_sparse", settings)
+    stack = ScanImages(stack.data, stack.axes, noted)
     picture = scan_picture(stack, values, int(upsampling), _TITLES[method], "Phase (rad)")
     if method == "parallax":
         picture.metadata.Signal.quantity = "Phase contrast"

@@ -234,6 +234,8 @@ def test_an_entry_that_unpacks_to_far_more_than_the_recording_is_not_unpacked(tm
 
 def test_without_a_home_folder_the_cache_lies_with_temporary_files(monkeypatch, tmp_path):
     monkeypatch.delenv("RSCIIO_TPX3_CACHE")
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda *args, **kwds: cache.Path("~/.cache/rsciio_tpx3"))
+    monkeypatch.setattr(
+        "rsciio_tpx3.cache.store.user_cache_path", lambda *args, **kwds: cache.Path("~/.cache/rsciio_tpx3")
+    )
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert cache.cache_folder().is_relative_to(tmp_path) and cache.cache_folder().name == "rsciio_tpx3"

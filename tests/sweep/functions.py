@@ -306,6 +306,7 @@ def _of_signals(folder, path):
         "signal.save": {"self": _signal, "filename": str(folder / "s.nxevent"), "overwrite": True},
         "signal.rebin": {"self": _signal, "scale": (1, 1, 3, 2)},
         "signal.get_integrated_intensity": {"self": _signal, "roi": _roi},
+        "signal.get_variance": {"self": _signal, "npt": 3, "method": "re", "shot_noise": "remove"},
         "signal.get_virtual_image": {"self": _signal, "rois": lambda: [_roi()]},
         "signal.compute": {"self": _signal, **_QUIET},
         "signal.to_dense": {"self": _signal, **_QUIET},
