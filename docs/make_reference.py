@@ -103,11 +103,11 @@ def reference():
 
 
 def metadata_table():
-    """The table of metadata, one row a quantity: what can be told, then what reading finds."""
-    told = [
+    """The table of metadata, one row a quantity: what can be passed, then what reading finds."""
+    passed = [
         "| Name | Place in the tree | Unit | Allowed | Example | Sources, most trusted first | Required for | Meaning |"
     ]
-    told.append("|" + "---|" * 8)
+    passed.append("|" + "---|" * 8)
     found = ["| Place in the tree | Unit | Meaning |", "|---|---|---|"]
     for name, row in LEAVES.items():
         leaf = row.leaf.replace("Acquisition_instrument.", "")
@@ -115,11 +115,11 @@ def metadata_table():
             found.append(f"| `{leaf}` | {row.unit or ''} | {row.meaning} |")
             continue
         example = row.example.replace("|", "\\|")
-        told.append(
+        passed.append(
             f"| `{name}` | `{leaf}` | {row.unit or ''} | {_allowed(row)} | `{example}` | {', '.join(row.sources)} | "
             f"{', '.join(row.required) or 'optional'} | {row.meaning}{f' ({row.reference})' if row.reference else ''} |"
         )
-    return "\n".join(["### What can be told", "", *told, "", "### What reading finds", "", *found])
+    return "\n".join(["### What can be passed", "", *passed, "", "### What reading finds", "", *found])
 
 
 def _allowed(row):

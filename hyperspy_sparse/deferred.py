@@ -1,7 +1,7 @@
 """Signals of recordings that are read at the first computation: what was not known when they were loaded.
 
 Computing reads the recording, whoever asks dask for it. Methods of the signal read it before they begin, so that
-results carry its account (losses, measured times, numbers of events), and kernels know how many events there are.
+results carry what it held (losses, measured times, numbers of events), and kernels know how many events there are.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def read_recording(signal: BaseSignal) -> None:
 
 
 def complete(signal: BaseSignal) -> None:
-    """Give a signal what its recording told, if that has been read by now."""
+    """Update a signal with what its recording holds, if that has been read by now."""
     frames = vars(signal).get("_deferred_frames")
     # HyperSpy takes a signal's data away for a moment while it makes another one: that is not the time
     if frames is None or not frames.is_read or not isinstance(signal._data, da.Array):
@@ -102,9 +102,9 @@ def complete(signal: BaseSignal) -> None:
 
 
 def fill(signal: BaseSignal, frames: DeferredFrames, counts: bool) -> None:
-    """Give a signal's metadata what a recording that has been read told; what the user changed since loading stays.
+    """Update a signal's metadata from a recording that has been read; what the user changed since loading stays.
 
-    How counts scatter is told where the values are still `counts`.
+    The noise properties are set only where the values are still `counts`.
     """
     _, found = frames.read()
     metadata = found["metadata"]

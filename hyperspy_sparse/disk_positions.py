@@ -90,7 +90,7 @@ def find_disks(
 
     Notes
     -----
-    Disks that the border of the detector cuts are left out.
+    Disks that the border of the detector cuts are excluded.
 
     References
     ----------

@@ -63,7 +63,7 @@ def refresh(signal: BaseSignal) -> BaseSignal:
     new = hs.load(filename, file_format=file_format, **options)
     _keep_axes(signal, axes, new)
     for key, value in _items(signal.metadata):
-        # what loading told then and does not tell now is no longer so, such as a chunk that came late
+        # what was found at loading and is not found now is no longer so, such as a chunk that came late
         if key not in keys and not new.metadata.has_item(key):
             new.metadata.set_item(key, value)
     return new

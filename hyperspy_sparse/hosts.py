@@ -62,7 +62,7 @@ PRIVATE_NAMES = (
         ("function", "axes"),
         "sums and means go through it",
     ),
-    PrivateName("_repr_html_", _LAZY, (), "what notebooks show: the account of the recording stands above it"),
+    PrivateName("_repr_html_", _LAZY, (), "what notebooks show: the summary of the recording stands above it"),
     PrivateName("_map_iterate", _LAZY, ("function",), "where `map` runs a function on every image: kernels stand in"),
     PrivateName("_map_all", _LAZY, ("function",), "the same for functions of all images at once"),
     PrivateName("_get_cache_dask_chunk", _LAZY, ("indices",), "one frame for one picture, not the chunk around it"),

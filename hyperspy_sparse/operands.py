@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Cast", "binary", "cast", "operate"]
 
 _EXACT_SHARE = 16
-"""An operand in memory this many times smaller than the frames is asked as a whole what becomes of zeros."""
+"""An operand in memory this many times smaller than the frames is checked as a whole for what becomes of zeros."""
 
 
 def binary(left: BaseSignal, right: int | BaseSignal, op_name: str) -> BaseSignal:

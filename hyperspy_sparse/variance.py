@@ -87,9 +87,9 @@ def _of_rings(
     # axes, units and class are those of pyXem's own integral, which is not computed
     each = signal.get_azimuthal_integral1d(npt=npt, mean=True, lazy_output=True, **kwargs)
     if method == "r":
-        pairs, told = _mapped(signal, ring_pairs, 2, npt, gain, kwargs)
-        mean = _ratio(pairs.sum(axis=places), told.sum(axis=places)) - 1
-        return _like(each.mean(axis=named), mean), _like(each, _ratio(pairs, told) - 1)
+        pairs, chance = _mapped(signal, ring_pairs, 2, npt, gain, kwargs)
+        mean = _ratio(pairs.sum(axis=places), chance.sum(axis=places)) - 1
+        return _like(each.mean(axis=named), mean), _like(each, _ratio(pairs, chance) - 1)
     area, total, own, square = _mapped(signal, ring_moments, len(MOMENTS), npt, gain, kwargs)
     mean, own = _ratio(total, area), _ratio(own, area**2)
     n = (area > 0).sum(axis=places)
@@ -137,21 +137,21 @@ def _like(signal: BaseSignal, data: da.Array) -> BaseSignal:
 
 
 def _of_image(signal: BaseSignal, npt: int, axes: tuple, gain: float, kwargs: dict) -> BaseSignal:
-    """The variance of each pixel, and its mean over rings; pixels of fewer than two electrons tell nothing."""
+    """The variance of each pixel, and its mean over rings; pixels of fewer than two electrons are excluded."""
     counts = signal._deepcopy_with_new_data(signal.data.astype(np.float64))
     named = tuple(axis.index_in_axes_manager for axis in axes)
     total, squares = counts.sum(axis=named), (counts**2).sum(axis=named)
     n = math.prod(axis.size for axis in axes)
-    told = da.map_blocks(_told, total.data, gain, dtype=float, meta=np.empty((0,) * total.data.ndim))
+    usable = da.map_blocks(_usable, total.data, gain, dtype=float, meta=np.empty((0,) * total.data.ndim))
     value = da.map_blocks(
         _pixel_variance, total.data, squares.data, gain, n, dtype=float, meta=np.empty((0,) * total.data.ndim)
     )
-    weights, values = (total._deepcopy_with_new_data(array) for array in (told, value))
+    weights, values = (total._deepcopy_with_new_data(array) for array in (usable, value))
     sums = [image.get_azimuthal_integral1d(npt=npt, lazy_output=True, **kwargs) for image in (values, weights)]
     return _like(sums[0], _ratio(*(da.asarray(one.data) for one in sums)))
 
 
-def _told(total: Any, gain: float) -> np.ndarray:
+def _usable(total: Any, gain: float) -> np.ndarray:
     return (np.asarray(total) / gain >= 2).astype(np.float64)
 
 

@@ -49,6 +49,6 @@ for ax, image, title in zip(axes, images, ("dwell time 5 us", "dwell time 4 us")
     ax.set(title=title, xlabel="scan x", ylabel="scan y")
 
 # %%
-# The account of each tells it too: how many hits have no position, and why.
+# The summary of each says it too: how many hits have no position, and why.
 for s in (right, short):
     print(s.recording, end="\n\n")

@@ -79,7 +79,7 @@ def register_kernel(
         ``kernel(frames, **options)`` with `CSRFrames` of shape (n, height, width) and the keyword
         arguments of ``map``. Returns an ndarray of shape (n, ...), in the dtype that
         `image_function` gives, or ``NotImplemented`` to decline, and then the image function runs
-        on each frame. Left out, this is a decorator.
+        on each frame. Without it, this is a decorator.
     prepare : callable, optional
         ``prepare(sig_shape, dtype, **options)``, called once before the chunks. Returns the
         options for `kernel` (a matrix of weights, say), or None to decline.

@@ -163,7 +163,7 @@ def _described(groups: Groups, signal: BaseSignal) -> dict:
     try:
         known = Known.of(signal)
         scale, source = known.pixel_angle, known.source
-    except ValueError:  # axes that cannot be told: whoever needs the angle says so
+    except ValueError:  # axes without a known angle: whoever needs it raises
         scale, source = None, ""
     about: dict[str, Any] = {} if scale is None else {"pixel_angle": scale, "pixel_angle_units": "mrad"}
     if scale is not None:

@@ -227,12 +227,12 @@ def test_losses_are_reported_again_and_damage_is_still_refused(tmp_path, recordi
     cut.write_bytes(recording.read_bytes()[:-12])
     with caplog.at_level(logging.WARNING):
         first = _load(cut, on_loss="warn")
-    told = [r.message for r in caplog.records if "cut.tpx3" in r.message]
-    assert told
+    logged = [r.message for r in caplog.records if "cut.tpx3" in r.message]
+    assert logged
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         _same(_load(cut, on_loss="warn"), first)
-    assert [r.message for r in caplog.records if "cut.tpx3" in r.message] == told
+    assert [r.message for r in caplog.records if "cut.tpx3" in r.message] == logged
     assert passes.made() == (1, 1)
     with pytest.raises(Tpx3FormatError, match="on_loss"):
         _load(cut)

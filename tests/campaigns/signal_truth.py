@@ -140,10 +140,10 @@ def _text(value):
 def compare_values(found, expected):
     """Integers exactly, floats to the digits that another order of sums leaves."""
     if isinstance(found, da.Array):
-        told = found.dtype
+        declared = found.dtype
         found = found.compute(scheduler="sync")
-        if found.dtype != told:
-            raise Mismatch(f"type {found.dtype}, dask was told {told}")
+        if found.dtype != declared:
+            raise Mismatch(f"type {found.dtype}, dask was told {declared}")
     found = np.asarray(found)
     if found.dtype != expected.dtype:
         raise Mismatch(f"type {found.dtype}, NumPy {expected.dtype}")

@@ -244,11 +244,11 @@ def some_matrices():
 def test_the_configuration_of_pixet_holds_the_matrices(tmp_path):
     matrices, layout = some_matrices(), make_layout("single", orientation="left")
     file = write_pixet_xml(tmp_path / "MiniPIX-J07-W0167.xml", matrices)
-    found, account = read_calibration(file, layout)
+    found, record = read_calibration(file, layout)
     expected, _ = read_calibration(matrices, layout)
     for letter in "abct":
         np.testing.assert_array_equal(getattr(found, letter), getattr(expected, letter))
-    assert account["chip"] == "J07-W0167" and account["pixels_without_calibration"] == 0
+    assert record["chip"] == "J07-W0167" and record["pixels_without_calibration"] == 0
     # one chip does not tell about four
     with pytest.raises(ValueError, match=r"expected .* or \(chips, 256, 256\)"):
         read_calibration(file, make_layout("quad"))

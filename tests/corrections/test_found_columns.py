@@ -74,14 +74,14 @@ def test_phase_and_defects_of_the_simulator_are_found(recorded):
     path, truth = recorded
     source = Tpx3Source(path)
     corrected, [step] = hit_steps(source, {"columns": "find"})
-    late, account = known_defects()[0], step.report()
-    delay, error = (account[name][0] for name in ("delay", "delay_errors"))
+    late, report = known_defects()[0], step.report()
+    delay, error = (report[name][0] for name in ("delay", "delay_errors"))
     rest = delay - (late - np.median(late)) * NS
     assert np.abs(rest).max() < 5 * error.max() and np.sqrt(np.mean(rest**2)) < 2 * np.median(error)
     assert np.median(error) < 0.6  # ns: a third of the clock's step
     assert np.median(delay) == pytest.approx(0, abs=0.01)
-    assert account["columns_found"] == 256 and account["columns_left"] == 0 and account["chips_compared"] == [[0]]
-    assert account["rms_after"] < account["rms_before"] and "tilt" not in account
+    assert report["columns_found"] == 256 and report["columns_left"] == 0 and report["chips_compared"] == [[0]]
+    assert report["rms_after"] < report["rms_before"] and "tilt" not in report
     # whole ticks; the account has them to 0.01 ns
     assert np.abs(step.ticks.reshape(256, 256) + delay / NS).max() < 0.52
     # the usual hit keeps its time, and the columns agree
@@ -134,12 +134,10 @@ def test_chips_that_no_cluster_bridges_keep_a_constant_each():
     # rows of chips 3 and 0 alone, with a dead column where they meet
     found = find_columns(pairs_of(layout, late, 600_000, rows=(7, 211), dead=[255]), layout)
     assert [len(set(row)) for row in found.set_number] == [2, 1, 1, 2]
-    _, account = found_delays(found, layout)
-    assert account["chips_compared"] == [[0], [3]] and account["columns_left"] == 2 * 256 + 2
-    assert (
-        not account["delay"][1].any() and (account["delay_set"][1] == -1).all() and account["delay_set"][3, 255] == -1
-    )
-    assert account["chips"] == [0, 1, 2, 3] and account["delay_pairs"].shape == (4, 256)
+    _, report = found_delays(found, layout)
+    assert report["chips_compared"] == [[0], [3]] and report["columns_left"] == 2 * 256 + 2
+    assert not report["delay"][1].any() and (report["delay_set"][1] == -1).all() and report["delay_set"][3, 255] == -1
+    assert report["chips"] == [0, 1, 2, 3] and report["delay_pairs"].shape == (4, 256)
     assert np.nanmedian(found.delay[3]) == 0 and np.sqrt(np.nanmean(differences(found, late) ** 2)) < 1
 
 
@@ -149,11 +147,11 @@ def test_columns_without_pairs_keep_their_times():
     assert set(found.set_number[0, :100]) == {0} and set(found.set_number[0, 101:230]) == {1}
     left = found.set_number[0] < 0
     assert np.flatnonzero(left).tolist() == [100, *range(230, 256)]
-    ticks, account = found_delays(found, layout)
+    ticks, report = found_delays(found, layout)
     image = ticks.reshape(256, 256)  # turned to the left: chip columns are detector rows, from below
     assert not image[::-1][left].any() and image[::-1][~left].any(axis=1).mean() > 0.9
     np.testing.assert_array_equal(image, np.broadcast_to(image[:, :1], image.shape))
-    assert account["columns_left"] == 27 and account["chips_compared"] == [[0], [0]]
+    assert report["columns_left"] == 27 and report["chips_compared"] == [[0], [0]]
 
 
 def test_accidental_neighbours_do_not_decide():

@@ -21,7 +21,7 @@ SIDE = 516
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
     """A short scan on a quad with a gap, bright at the chip borders, and the file's truth."""
-    path = tmp_path_factory.mktemp("account") / "scan.tpx3"
+    path = tmp_path_factory.mktemp("totals") / "scan.tpx3"
     intensity = np.zeros((*NAV[::-1], SIDE, SIDE))
     intensity[:, :, 200:300, 240:280] = 1
     truth = simulate.recording(
@@ -37,7 +37,7 @@ def mask_of(truth):
     return mask, int(np.isin(truth.hit_pixel, np.flatnonzero(mask)).sum())
 
 
-def account(path, **options):
+def counted_nodes(path, **options):
     """The nodes of the metadata that count hits and electrons."""
     [signal] = rsciio_tpx3.file_reader(
         path, lazy=True, navigation_shape=NAV, layout="quad", gap=4, show_progressbar=False, **options
@@ -53,7 +53,7 @@ def account(path, **options):
 def test_hits_add_up(recording, wide, walk):
     path, truth = recording
     mask, masked = mask_of(truth)
-    scan, _, corrections = account(path, corrections={"mask": mask, "wide_pixels": wide, "time_walk": walk})
+    scan, _, corrections = counted_nodes(path, corrections={"mask": mask, "wide_pixels": wide, "time_walk": walk})
     assert scan["hits_total"] == truth.n_hits
     assert corrections["Mask"]["hits_left_out"] == masked > 100
     deleted = corrections.get("Wide_pixels", {}).get("hits_left_out")
@@ -80,7 +80,7 @@ def test_electrons_and_their_hits_add_up(recording, cluster, wide):
     path, truth = recording
     mask, masked = mask_of(truth)
     given = {"mask": mask, "wide_pixels": wide, "time_walk": [(1, 300), (40, -20)]}
-    scan, found, corrections = account(path, corrections=given, cluster=cluster)
+    scan, found, corrections = counted_nodes(path, corrections=given, cluster=cluster)
     assert corrections["Mask"]["hits_left_out"] == masked
     hits = found["hits_of_electrons"] + found.get("hits_in_chains", 0) + found.get("hits_left_out", 0)
     assert hits + masked == scan["hits_total"] == truth.n_hits
@@ -138,7 +138,7 @@ def test_a_pass_counts_anew():
 )
 def test_the_log_says_once_what_clustering_excluded(recording, caplog, cluster, level, words):
     caplog.set_level(logging.INFO, "rsciio_tpx3")
-    _, found, _ = account(recording[0], cluster=cluster, corrections={"columns": "phase"})
+    _, found, _ = counted_nodes(recording[0], cluster=cluster, corrections={"columns": "phase"})
     [record] = [r for r in caplog.records if "Clustering excluded" in r.message]
     lost = found.get("hits_in_chains", 0) + found.get("hits_left_out", 0)
     assert record.levelname == level and f"excluded {lost:,} of {recording[1].n_hits:,} hits" in record.message
@@ -150,7 +150,7 @@ def test_the_log_says_what_corrections_excluded(recording, caplog):
     path, truth = recording
     mask, masked = mask_of(truth)
     caplog.set_level(logging.INFO, "rsciio_tpx3")
-    _, _, found = account(path, cluster=True, corrections={"mask": mask, "wide_pixels": "delete"})
+    _, _, found = counted_nodes(path, cluster=True, corrections={"mask": mask, "wide_pixels": "delete"})
     assert f"The correction mask excluded {masked:,} hits." in caplog.text
     electrons, hits = (found["Wide_pixels"][f"{what}_left_out"] for what in ("electrons", "hits"))
     assert f"The correction wide_pixels excluded {hits:,} hits of {electrons:,} electrons." in caplog.text

@@ -34,7 +34,7 @@ def test_no_changed_byte_reads_as_other_counts(tmp_path, way):
     module.file_writer(tmp_path / name, signal_dict(lazy(dense)), **options)
     files = sorted(tmp_path.iterdir())
     rng = np.random.default_rng(3)
-    outcomes = {"equal": 0, "told": 0}
+    outcomes = {"equal": 0, "reported": 0}
     for _ in range(90):
         path = files[rng.integers(len(files))]
         whole = path.read_bytes()
@@ -44,12 +44,12 @@ def test_no_changed_byte_reads_as_other_counts(tmp_path, way):
         try:
             found = np.asarray(module.file_reader(tmp_path / name, lazy=True)[0]["data"].compute(scheduler="sync"))
         except (ValueError, FileNotFoundError):
-            outcomes["told"] += 1
+            outcomes["reported"] += 1
         else:
             assert np.array_equal(found, dense), path.name
             outcomes["equal"] += 1
         path.write_bytes(whole)
-    assert outcomes["told"] > 20
+    assert outcomes["reported"] > 20
 
 
 def test_no_changed_byte_in_the_lists_of_parts_reads_as_other_counts(tmp_path):
@@ -63,7 +63,7 @@ def test_no_changed_byte_in_the_lists_of_parts_reads_as_other_counts(tmp_path):
         places += range(at + 4, at + 24 + 32 + 24)  # head, first part with its address, end
         at = whole.find(b"TREE\x01", at + 1)
     rng = np.random.default_rng(5)
-    told = 0
+    reported = 0
     for place in rng.choice(places, 60, replace=False):
         changed = bytearray(whole)
         changed[place] ^= 1 << rng.integers(8)
@@ -71,10 +71,10 @@ def test_no_changed_byte_in_the_lists_of_parts_reads_as_other_counts(tmp_path):
         try:
             found = np.asarray(nxevent.file_reader(path, lazy=True)[0]["data"].compute(scheduler="sync"))
         except ValueError:
-            told += 1
+            reported += 1
         else:
             assert np.array_equal(found, dense), place
-    assert told > 20
+    assert reported > 20
 
 
 @pytest.mark.parametrize(("way", "path"), [

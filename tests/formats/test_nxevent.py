@@ -132,8 +132,8 @@ def test_a_validator_of_nexus_finds_nothing_to_mend(tmp_path, dense):
     simulate = pytest.importorskip("rsciio_tpx3.simulate")
 
     simulate.recording(tmp_path / "x.tpx3", (3, 4), dwell_time="5 us", electrons_per_position=9)
-    told = {name: row.example for name, row in LEAVES.items() if row.nexus and not row.steers}
-    (hits,) = tpx3.file_reader(tmp_path / "x.tpx3", lazy=True, navigation_shape=(4, 3), metadata=told)
+    quantities = {name: row.example for name, row in LEAVES.items() if row.nexus and not row.steers}
+    (hits,) = tpx3.file_reader(tmp_path / "x.tpx3", lazy=True, navigation_shape=(4, 3), metadata=quantities)
     counts = signal_dict(lazy(dense))
     for name, signal, options in (
         ("counts", counts, {}),

@@ -76,7 +76,7 @@ def test_what_is_not_known_is_found_at_once(path, reads, left_out):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "requested",
     [
         {},
         {"navigation_shape": (NX, NY), "frames": 2},
@@ -88,12 +88,12 @@ def test_what_is_not_known_is_found_at_once(path, reads, left_out):
     ],
     ids=lambda options: " ".join(options) or "plain",
 )
-def test_the_first_computation_makes_it_equal_to_one_read_at_once(path, tmp_path, told):
-    if "all_parts" in told:
+def test_the_first_computation_makes_it_equal_to_one_read_at_once(path, tmp_path, requested):
+    if "all_parts" in requested:
         simulate.recording(tmp_path / "part_000.tpx3", (NY, NX), n_frames=FRAMES, dwell_time="20 us", n_files=2)
         path = sorted(tmp_path.glob("part_*.tpx3"))[0]
-    expected = _read_at_once(path, **told)
-    s = hs.load(path, **{**QUIET, **TOLD, **told})
+    expected = _read_at_once(path, **requested)
+    s = hs.load(path, **{**QUIET, **TOLD, **requested})
     assert s.metadata.has_item(NOT_READ)
     assert s.data.dtype == expected.data.dtype
     np.testing.assert_array_equal(_dense(s), _dense(expected))
@@ -178,15 +178,15 @@ def test_arrays_that_are_read_differently_have_different_names(path):
     more = [{}, {"dtype": "uint16"}, {"dtype": "uint32"}, {"on_loss": "warn"}, {"gap": 4}, {"sync": "line-start"},
             {"dwell_time": "19 us"}, {"cluster": True}, {"frames": 1}, {"scan_delay": "1 us"}]  # fmt: skip
     names = [hs.load(path, **{**QUIET, **TOLD, **options}).data.name for options in more]
-    told = {**TOLD, "dwell_time": None, "dtype": "uint16"}
-    names += [hs.load(path, **QUIET, **told, metadata={"dwell_time": t}).data.name for t in ("20 us", "21 us")]
+    requested = {**TOLD, "dwell_time": None, "dtype": "uint16"}
+    names += [hs.load(path, **QUIET, **requested, metadata={"dwell_time": t}).data.name for t in ("20 us", "21 us")]
     assert len(set(names)) == len(names)
     assert hs.load(path, **QUIET, **TOLD).data.name == names[0]
 
 
 def test_the_recording_is_believed_before_a_sidecar(path):
-    told = {"metadata": {"dwell_time": "18 us", "camera_length": "100 mm"}}
-    s, expected = hs.load(path, **QUIET, **TOLD, **told), _read_at_once(path, **told)
+    requested = {"metadata": {"dwell_time": "18 us", "camera_length": "100 mm"}}
+    s, expected = hs.load(path, **QUIET, **TOLD, **requested), _read_at_once(path, **requested)
     hyperspy_sparse.read_recording(s)
     np.testing.assert_equal(_without_time(s), _without_time(expected))
     assert s.axes_manager.as_dictionary() == expected.axes_manager.as_dictionary()

@@ -121,8 +121,8 @@ def test_a_scan_without_an_edge_so_far_is_said(tmp_path, finished):
         _load(path)
 
 
-@pytest.mark.parametrize("told", [{"dwell_time": "5 us"}, {}, {"sync": "pixel-trigger"}])
-def test_pixel_triggers_are_followed_from_the_first_pulses_on(tmp_path, told):
+@pytest.mark.parametrize("requested", [{"dwell_time": "5 us"}, {}, {"sync": "pixel-trigger"}])
+def test_pixel_triggers_are_followed_from_the_first_pulses_on(tmp_path, requested):
     path, growing = tmp_path / "pixels.tpx3", tmp_path / "growing.tpx3"
     simulate.recording(
         path, (9, 4), n_frames=2, sync="pixel-trigger", dwell_time="5 us", frame_flyback="100 us",
@@ -130,7 +130,7 @@ def test_pixel_triggers_are_followed_from_the_first_pulses_on(tmp_path, told):
     )  # fmt: skip
     content = path.read_bytes()
     for shape in ((4, 9, 2), (4, 9)):
-        options = {"navigation_shape": shape, "layout": "single", **told}
+        options = {"navigation_shape": shape, "layout": "single", **requested}
         whole = np.asarray(_frames(_load(path, follow=False, **options)))
         loaded = 0
         for cut in [*range(8, len(content), len(content) // 40), len(content)]:
@@ -139,14 +139,14 @@ def test_pixel_triggers_are_followed_from_the_first_pulses_on(tmp_path, told):
                 frames = np.asarray(_frames(_load(growing, **options)))
             except ScanSyncError as error:
                 # the advice for lines would be wrong
-                assert "edge has come so far" in str(error) or (not told and 'sync="pixel-trigger"' in str(error))
+                assert "edge has come so far" in str(error) or (not requested and 'sync="pixel-trigger"' in str(error))
                 assert "navigation_shape=(4," not in str(error) and "skip_lines" not in str(error)
-                assert not (told and loaded)
+                assert not (requested and loaded)
                 continue
             loaded += 1
             frames = frames.reshape(-1, 9, 4, 256, 256)  # one frame so far has no axis of frames
             assert (frames <= whole[: len(frames)]).all()
-        assert loaded > (35 if told else 10)
+        assert loaded > (35 if requested else 10)
         np.testing.assert_array_equal(frames, whole)
 
 
@@ -178,9 +178,9 @@ def test_what_has_not_come_yet_is_said_and_not_what_else_to_try(tmp_path):
     seen = set()
     for cut in range(8, len(content), 8):
         growing.write_bytes(content[:cut])
-        for told in ({}, {"sync": "line-gate"}, {"tdc": "tdc1-fall", "sync": "line-start", "dwell_time": "50 us"}):
+        for requested in ({}, {"sync": "line-gate"}, {"tdc": "tdc1-fall", "sync": "line-start", "dwell_time": "50 us"}):
             try:
-                _load(growing, **{"navigation_shape": (4, 3), **told})
+                _load(growing, **{"navigation_shape": (4, 3), **requested})
             except ScanSyncError as error:
                 seen.add(str(error).split("so far")[0].strip())
                 assert "load or refresh it again" in str(error) and "record both" not in str(error)

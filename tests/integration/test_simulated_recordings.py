@@ -36,7 +36,7 @@ def _users_shape(truth):
     return (x, y) if frames == 1 else (x, y, frames)
 
 
-# what the reader has to be told for each convention, and what follows from the edges
+# what the reader requires for each convention, and what follows from the edges
 TOLD = {
     "line-gate": {"nav": True, "dwell": False, "sync": "auto"},
     "line-start": {"nav": True, "dwell": True, "sync": "auto"},
@@ -48,9 +48,9 @@ TOLD = {
 
 
 def _options(truth, sync, flyback=None):
-    told = TOLD[sync]
-    options = {"sync": told["sync"], "navigation_shape": _users_shape(truth)}
-    if told["dwell"]:
+    known = TOLD[sync]
+    options = {"sync": known["sync"], "navigation_shape": _users_shape(truth)}
+    if known["dwell"]:
         options["dwell_time"] = truth.scan.dwell
     if sync in ("shared-clock", "frame-trigger"):
         options["line_flyback"] = truth.scan.line_pitch - truth.scan.active

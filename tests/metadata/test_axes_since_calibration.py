@@ -1,6 +1,6 @@
 """Kind: a ratio of scales is taken for a binning, and units are compared as text.
 
-Signals are calibrated, measured anew, binned, cropped, turned and told again in any order; beside them a plain table
+Signals are calibrated, measured anew, binned, cropped, turned and stated again in any order; beside them a plain table
 says which detector pixels the steps are. What is exported is the truth, or is refused.
 """
 
@@ -70,12 +70,12 @@ def campaign(seed):
     """A signal after a random history, and the truth about its detector axes, (x, y)."""
     dice = random.Random(seed)
     s, truths = signal(), [Truth(64, 31.5), Truth(48, 23.5)]
-    told = dict(TOLD)
+    quantities = dict(TOLD)
     if dice.random() < 0.5:
         truths[0].center, truths[1].center = 30.25, 20.0
-        told["center"] = (30.25, 20.0)
+        quantities["center"] = (30.25, 20.0)
     kind = dice.choice(["angle", "k"])
-    set_microscope(s, **told, scan_step="0.5 nm", calibrate=kind)
+    set_microscope(s, **quantities, scan_step="0.5 nm", calibrate=kind)
     length, steps = 0.1, []
     for _ in range(dice.randrange(1, 7)):
         step = dice.choice(["rescale", "bin", "crop", "turn", "center", "length", "spell", "again", "zero"])
@@ -102,7 +102,7 @@ def campaign(seed):
             set_microscope(s, center=(truths[0].center, truths[1].center))
         elif step in ("length", "again"):
             length = dice.choice([0.2, 0.08]) if step == "length" else length
-            for _ in range(2):  # told twice, applied once
+            for _ in range(2):  # stated twice, applied once
                 set_microscope(s, camera_length=(length, "m"))
         elif step == "zero":  # found on the pattern, and set by hand
             axis, move = s.axes_manager.signal_axes[0], dice.uniform(-3, 3)
@@ -294,12 +294,12 @@ def test_a_turned_signal_is_no_set_up():
 @pytest.mark.parametrize("name", [name for name, row in LEAVES.items() if "user" in row.sources and not row.steers
                                   and row.example and row.kind != "any"])  # fmt: skip
 def test_every_quantity_set_twice_is_applied_once(name):
-    """Kind: a quantity told twice is applied twice."""
-    told = json.loads(LEAVES[name].example) if LEAVES[name].example[0] in "[{" else LEAVES[name].example
+    """Kind: a quantity stated twice is applied twice."""
+    quantities = json.loads(LEAVES[name].example) if LEAVES[name].example[0] in "[{" else LEAVES[name].example
     s = set_microscope(signal(), **{**TOLD, "scan_step": "1 nm", "center": (30, 20)}).rebin(scale=(2, 2, 2, 2))
     seen = []
     for _ in range(3):
-        set_microscope(s, {name: told})
+        set_microscope(s, {name: quantities})
         seen.append(([(a.scale, a.offset, a.units) for a in s.axes_manager._axes], dict(known_values(s))))
         seen[-1][1].pop("calibrated_axes")
     assert seen[1] == seen[2]

@@ -209,8 +209,8 @@ def test_a_hostile_file_is_refused_by_name_and_soon(tmp_path, caplog, name):
     with pytest.raises((FormatError, LimitError), match=name.replace(".", r"\.")) as problem:
         read_sidecar(str(path))
     assert len(str(problem.value)) < 1000
-    [told] = read_sidecar(str(path), strict=False)
-    assert told.values == {} and name in caplog.text
+    [source] = read_sidecar(str(path), strict=False)
+    assert source.values == {} and name in caplog.text
     assert time.monotonic() - start < SOON
 
 
@@ -239,8 +239,8 @@ def test_twenty_thousand_keys_are_read_at_once(tmp_path, ending):
     keys = {f"key number {i}{ending}": "nm" for i in range(20_000)}
     (tmp_path / "x.json").write_text(json.dumps({**keys, "camera_length": 100, "camera_length_units": "mm"}))
     start = time.monotonic()
-    [told] = read_sidecar(str(tmp_path / "x.json"))
-    assert told.values == {"camera_length": 0.1} and time.monotonic() - start < SOON
+    [source] = read_sidecar(str(tmp_path / "x.json"))
+    assert source.values == {"camera_length": 0.1} and time.monotonic() - start < SOON
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
@@ -257,15 +257,15 @@ def test_one_quantity_under_two_words_must_be_one(caplog):
     assert read_mapping(same, "x").values == {"beam_energy": 200.0, "camera_length": 0.1}
     with pytest.raises(MetadataConflictError, match="beam_energy is given twice.*200 keV.*300 keV"):
         read_mapping({"beam_energy": "200 keV", "ht": "300 kV"}, "x")
-    told = read_mapping({"beam_energy": "200 keV", "ht": "300 kV", "cl": "1 m"}, "x", "written", strict=False)
-    assert told.values == {"camera_length": 1.0} and "Both are excluded" in caplog.text
+    source = read_mapping({"beam_energy": "200 keV", "ht": "300 kV", "cl": "1 m"}, "x", "written", strict=False)
+    assert source.values == {"camera_length": 1.0} and "Both are excluded" in caplog.text
 
 
 def test_notes_with_two_values_tell_none(tmp_path, caplog):
     text = "dwelltime: 6 \u00b5s\nscan size x: 64\nscan size y: 32\nScan rotation: 90 deg\ndwelltime: 7 us\n"
     (tmp_path / "comment.txt").write_bytes(text.encode("cp1252"))
-    told = read_notes(str(tmp_path / "comment.txt"))
-    assert told.values == {"navigation_shape": [64, 32], "scan_generator_rotation": 90.0}
+    source = read_notes(str(tmp_path / "comment.txt"))
+    assert source.values == {"navigation_shape": [64, 32], "scan_generator_rotation": 90.0}
     assert "several values for dwelltime" in caplog.text
     (tmp_path / "comment.txt").write_bytes(text.rpartition("dwell")[0].encode("cp1252"))
     assert read_notes(str(tmp_path / "comment.txt")).values["dwell_time"] == 6e-6
@@ -323,9 +323,9 @@ def test_a_damaged_record_is_refused_with_the_way_on(key, value):
 @pytest.mark.parametrize("value", ["abc", 0, -1e300, float("nan"), float("inf"), [1, 2], {"a": 1}, True, "m**9**9**9"])
 def test_a_value_that_cannot_be_right_is_excluded_from_what_a_file_tells(caplog, name, value):
     tree = build({"camera_length": 0.1, "title": "x", name: value})
-    told = read_tree(tree, "x.toml", "recording")
-    assert name not in told.values or LEAVES[name].low <= told.values[name] <= LEAVES[name].high
-    assert told.values["title"] == "x"
+    source = read_tree(tree, "x.toml", "recording")
+    assert name not in source.values or LEAVES[name].low <= source.values[name] <= LEAVES[name].high
+    assert source.values["title"] == "x"
 
 
 # -- options -------------------------------------------------------------------------------------------

@@ -115,23 +115,23 @@ def test_set_microscope_finds_the_beam():
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("quantities", "message"),
     [
         ({"camera_length": 100}, "has no unit"),
         ({"camera_length": "100 keV"}, "expected a length"),
         ({"convergence_angle": "5 rad"}, "physically impossible"),
     ],
 )
-def test_set_microscope_refuses_what_the_table_refuses(told, message):
+def test_set_microscope_refuses_what_the_table_refuses(quantities, message):
     s = hyperspy_sparse.data.disks((3, 4), (16, 20))
     before = s.metadata.as_dictionary()
     with pytest.raises(UnitError, match=message):
-        set_microscope(s, beam_energy="200 keV", **told)
+        set_microscope(s, beam_energy="200 keV", **quantities)
     assert str(s.metadata.as_dictionary()) == str(before)
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("quantities", "message"),
     [
         ({"camera_lenght": "1 m"}, "not a quantity that can be set"),
         ({"fluffiness": None}, "not a quantity that can be set"),
@@ -141,9 +141,9 @@ def test_set_microscope_refuses_what_the_table_refuses(told, message):
         ({"calibrate": "k"}, "needs camera_length and pixel_pitch and beam_energy"),
     ],
 )
-def test_set_microscope_says_what_it_cannot_do(told, message):
+def test_set_microscope_says_what_it_cannot_do(quantities, message):
     with pytest.raises(ValueError, match=message):
-        set_microscope(hyperspy_sparse.data.disks((3, 4), (16, 20)), **told)
+        set_microscope(hyperspy_sparse.data.disks((3, 4), (16, 20)), **quantities)
 
 
 def test_what_pyxem_wrote_is_understood_and_kept_to_the_letter(path, tmp_path, caplog):
@@ -179,9 +179,9 @@ def test_binned_and_divided_data_keep_their_scale():
         axis.scale, axis.offset, axis.units = 1.0, 0.0, "px"
     for axis in s.axes_manager.navigation_axes:
         axis.scale, axis.units = 1.0, ""
-    told = {"camera_length": "100 mm", "pixel_pitch": "55 um", "scan_step": "1 nm", "center": (10.0, 7.0)}
-    first = set_microscope(s.deepcopy(), **told).rebin(scale=(2, 2, 2, 2))
-    second = set_microscope(s.rebin(scale=(2, 2, 2, 2)), **told)
+    quantities = {"camera_length": "100 mm", "pixel_pitch": "55 um", "scan_step": "1 nm", "center": (10.0, 7.0)}
+    first = set_microscope(s.deepcopy(), **quantities).rebin(scale=(2, 2, 2, 2))
+    second = set_microscope(s.rebin(scale=(2, 2, 2, 2)), **quantities)
     for change in ({}, {"camera_length": "200 mm", "scan_step": "3 nm"}, {"center": (9.0, 8.0)}):
         set_microscope(first, **change)
         set_microscope(second, **change)
@@ -203,7 +203,7 @@ def test_a_centre_is_applied_once_and_in_any_order():
     assert [axis.offset for axis in s.axes_manager.signal_axes] == [-10, -7]
     set_microscope(s, **scale)
     assert s.calibration.center == pytest.approx([10, 7])
-    # axes of another program's scale, moved when the centre is told and kept when the scale is
+    # axes of another program's scale, moved when the centre is stated and unchanged when the scale is
     s = set_microscope(hyperspy_sparse.data.disks((3, 4), (16, 24)), center=(10, 7))
     assert s.calibration.center == pytest.approx([10, 7]) and s.axes_manager.signal_axes[0].units == "$A^{-1}$"
     assert set_microscope(s, **scale).calibration.center == pytest.approx([10, 7])
@@ -211,9 +211,9 @@ def test_a_centre_is_applied_once_and_in_any_order():
 
 def test_a_centre_of_counted_pixels_is_applied_once(path, tmp_path):
     hs.load(path, metadata={"center": [120.0, 131.0]}).save(tmp_path / "x.toml")
-    for told in (None, {"center": [120.0, 131.0]}, {"center": [120.0, 131.0], "camera_length": "100 mm"}):
-        s = hs.load(tmp_path / "x.toml", metadata=told)
-        assert s.calibration.center == pytest.approx([120, 131]), told
+    for quantities in (None, {"center": [120.0, 131.0]}, {"center": [120.0, 131.0], "camera_length": "100 mm"}):
+        s = hs.load(tmp_path / "x.toml", metadata=quantities)
+        assert s.calibration.center == pytest.approx([120, 131]), quantities
 
 
 @pytest.mark.parametrize("calibrated", [True, False])

@@ -47,11 +47,11 @@ def test_libertem_s_parameters_and_back(path):
     assert found["semiconv"] == (pytest.approx(0.02), "radian")
     assert found["scan_rotation"] == (pytest.approx(1.5707963), "radian")
     assert (found["cx"], found["cy"], found["flip_y"]) == ((130.0, "pixel"), (120.0, "pixel"), True)
-    told = read_mapping(from_libertem(json.loads(json.dumps(found))), "x").values
+    source = read_mapping(from_libertem(json.loads(json.dumps(found))), "x").values
     own = read_tree(s.metadata.as_dictionary(), "x", "recording").values
     for name in ("overfocus", "scan_step_x", "scan_step_y", "camera_length", "pixel_pitch", "convergence_angle"):
-        assert told[name] == pytest.approx(own[name]), name
-    assert told["flip_y"] is True and told["scan_rotation"] == pytest.approx(90)
+        assert source[name] == pytest.approx(own[name]), name
+    assert source["flip_y"] is True and source["scan_rotation"] == pytest.approx(90)
 
 
 def test_libertem_schema_takes_them(path):
@@ -81,8 +81,8 @@ def test_what_libertem_lacks_is_named(path):
 
 
 def test_nexus_fields_are_in_the_file_and_are_read_without_our_record(path, tmp_path):
-    told = {**SETUP, "start_time": "2024-05-03T14:03:27+02:00"}
-    s = hs.load(path, navigation_shape=(11, 7), metadata=told)
+    source = {**SETUP, "start_time": "2024-05-03T14:03:27+02:00"}
+    s = hs.load(path, navigation_shape=(11, 7), metadata=source)
     s.save(tmp_path / "x.nxevent")
     with h5py.File(tmp_path / "x.nxevent", "r+") as file:
         instrument = file["entry/instrument"]
@@ -160,8 +160,8 @@ def test_the_template_filled_in_is_read(tmp_path):
         assert f"# {name} = " in text
     filled = "\n".join(line[2:] if line.startswith("# ") and " = " in line else line for line in text.splitlines())
     (tmp_path / "scan.metadata.toml").write_text(filled)
-    [told] = read_sidecar(str(tmp_path / "scan.metadata.toml"))
-    assert told.values == {name: plain(name) for name in STATED}
+    [source] = read_sidecar(str(tmp_path / "scan.metadata.toml"))
+    assert source.values == {name: plain(name) for name in STATED}
     (tmp_path / "empty.metadata.toml").write_text(text)
     assert read_sidecar(str(tmp_path / "empty.metadata.toml"))[0].values == {}
 
@@ -169,10 +169,10 @@ def test_the_template_filled_in_is_read(tmp_path):
 def test_a_signal_s_sidecar_gives_its_metadata_to_another(tmp_path):
     values = {name: plain(name) for name in STATED}
     (tmp_path / "x.toml").write_text(sidecar_text(values, errors={"camera_length": 0.002}))
-    [told] = read_sidecar(str(tmp_path / "x.toml"))
-    assert told.values == values
-    assert told.errors == {"camera_length": pytest.approx(0.002)}
-    assert all(spoken(name) is not None for name in told.values)
+    [source] = read_sidecar(str(tmp_path / "x.toml"))
+    assert source.values == values
+    assert source.errors == {"camera_length": pytest.approx(0.002)}
+    assert all(spoken(name) is not None for name in source.values)
 
 
 def test_the_command_prints_values_sources_and_conflicts(path, capsys):

@@ -23,7 +23,7 @@ def _status(words):
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
-    path = tmp_path_factory.mktemp("told") / "scan.tpx3"
+    path = tmp_path_factory.mktemp("command") / "scan.tpx3"
     simulate.recording(path, (6, 6), dwell_time="20 us", electrons_per_position=3, seed=1)
     (path.parent / "other.json").write_text('{"beam_energy": "200 keV"}')
     return path
@@ -60,11 +60,13 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "told"), COMMANDS, ids=lambda item: " ".join(item) if isinstance(item, list) else "")
-def test_a_message_names_what_was_typed(recording, words, told, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("words", "expected"), COMMANDS, ids=lambda item: " ".join(item) if isinstance(item, list) else ""
+)
+def test_a_message_names_what_was_typed(recording, words, expected, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert _status([str(recording) if word == "FILE" else word for word in words]) == 2
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
     assert not os.listdir()
 
 

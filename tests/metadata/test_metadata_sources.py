@@ -34,9 +34,9 @@ SERVAL_QUAD = [
 
 
 def test_serval_3_tells_everything_it_has():
-    measured, told = read_sidecar(str(SIDECARS / "serval3.json"))
+    measured, source = read_sidecar(str(SIDECARS / "serval3.json"))
     assert measured.values == {"bias_voltage": 99.4}
-    assert told.values == {
+    assert source.values == {
         "bias_voltage": 100.0,
         "bias_enabled": True,
         "polarity": "Positive",
@@ -63,7 +63,7 @@ def test_serval_3_tells_everything_it_has():
 
 
 def test_serval_4_tells_the_scan_whatever_the_case_of_its_keys():
-    measured, told = read_sidecar(str(SIDECARS / "serval4.json"))
+    measured, source = read_sidecar(str(SIDECARS / "serval4.json"))
     assert measured.values == {"bias_voltage": 101.0}
     expected = {"navigation_shape": [11, 7], "dwell_time": 5e-6, "orientation": "right", "date": "2025-01-01"}
     expected |= {
@@ -71,14 +71,14 @@ def test_serval_4_tells_the_scan_whatever_the_case_of_its_keys():
         "chip_temperatures": [39.0, 38.0, 40.0, 41.0],
         "bias_voltage": 101.0,
     }
-    assert expected.items() <= told.values.items()
+    assert expected.items() <= source.values.items()
 
 
 def test_every_row_that_a_program_should_report_is_in_its_file(tmp_path):
-    serval = [told for name in ("serval3", "serval4") for told in read_sidecar(str(SIDECARS / f"{name}.json"))]
+    serval = [source for name in ("serval3", "serval4") for source in read_sidecar(str(SIDECARS / f"{name}.json"))]
     pixet = read_items(read_sidecars(str(SIDECARS / "adv.t3pa")), "x")
     found = {
-        "serval": set().union(*(told.values for told in serval)),
+        "serval": set().union(*(source.values for source in serval)),
         "tp3_tools": set(read_sidecar(str(SIDECARS / "tp3_tools.json"))[0].values),
         "pixet": set(pixet.values),
     }
@@ -90,26 +90,26 @@ def test_serval_s_rotated_layout_is_taken_where_its_turn_is_another_than_ours(ca
     mapping = json.loads((SIDECARS / "serval3.json").read_text())
     mapping["Detector"]["Layout"]["DetectorOrientation"] = "LEFT"  # Rotated is left as it is
 
-    told = read_serval(mapping, "x")[-1]
-    assert told.values["layout"] == SERVAL_QUAD and told.values["orientation"] == "up"
+    source = read_serval(mapping, "x")[-1]
+    assert source.values["layout"] == SERVAL_QUAD and source.values["orientation"] == "up"
     assert "rotated one is taken" in caplog.text
 
 
 def test_tp3_tools_tells_only_what_has_a_unit():
-    [told] = read_sidecar(str(SIDECARS / "tp3_tools.json"))
-    assert told.kind == "tp3_tools"
-    assert told.values == {"navigation_shape": [11, 7], "bias_voltage": 100.0, "exposure_time": 0.05}
-    assert told.original["pixel_time"] == 2560
+    [source] = read_sidecar(str(SIDECARS / "tp3_tools.json"))
+    assert source.kind == "tp3_tools"
+    assert source.values == {"navigation_shape": [11, 7], "bias_voltage": 100.0, "exposure_time": 0.05}
+    assert source.original["pixel_time"] == 2560
 
 
 def test_a_returned_size_that_is_not_the_scan_s_tells_no_shape():
-    [told] = read_sidecar(str(SIDECARS / "tp3_tools_old.json"))
-    assert told.values == {}
+    [source] = read_sidecar(str(SIDECARS / "tp3_tools_old.json"))
+    assert source.values == {}
 
 
 def test_notes_tell_shape_dwell_time_and_what_has_a_known_name():
-    told = read_notes(str(SIDECARS / "comment.txt"))
-    assert told.values == {
+    source = read_notes(str(SIDECARS / "comment.txt"))
+    assert source.values == {
         "navigation_shape": [11, 7],
         "dwell_time": 5e-6,
         "magnification": 450000.0,
@@ -119,11 +119,11 @@ def test_notes_tell_shape_dwell_time_and_what_has_a_known_name():
         "camera_length": 0.08,
         "beam_energy": 300.0,
     }
-    assert told.original["Gun lens"] == "3"
+    assert source.original["Gun lens"] == "3"
 
 
 def test_pixet_items_have_their_units():
-    told = read_items(read_sidecars(str(SIDECARS / "adv.t3pa")), "x")
+    source = read_items(read_sidecars(str(SIDECARS / "adv.t3pa")), "x")
     expected = {
         "bias_voltage": -49.8,
         "threshold": 3.01,
@@ -132,12 +132,12 @@ def test_pixet_items_have_their_units():
         "board_id": "G02-W0051",
     }
     expected |= {"detector_type": "Timepix3", "date": "2020-01-01", "time": "00:00:00.250000", "time_zone": "UTC"}
-    assert expected.items() <= told.values.items()
+    assert expected.items() <= source.values.items()
 
 
 def test_a_file_written_by_hand_may_mix_all_ways():
-    [told] = read_sidecar(str(SIDECARS / "hand.metadata.toml"))
-    assert told.values == {
+    [source] = read_sidecar(str(SIDECARS / "hand.metadata.toml"))
+    assert source.values == {
         "title": "Au on carbon",
         "date": "2024-05-03",
         "time": "14:03:27",
@@ -151,8 +151,8 @@ def test_a_file_written_by_hand_may_mix_all_ways():
         "center_y": 260.0,
         "sensor_thickness": 300.0,
     }
-    assert told.errors == {"camera_length": 0.002}
-    assert told.original["grid"] == "copper"
+    assert source.errors == {"camera_length": 0.002}
+    assert source.original["grid"] == "copper"
 
 
 # -- other files ------------------------------------------------------------------------------------
@@ -164,8 +164,8 @@ def test_a_survey_saved_by_hyperspy_needs_its_units(tmp_path, caplog):
     image.metadata.set_item("Acquisition_instrument.TEM.beam_energy", 200.0)
     image.metadata.set_item("Acquisition_instrument.TEM.Detector.exposure_time", 3.0)
     image.save(tmp_path / "survey.hspy")
-    told = read_survey(tmp_path / "survey.hspy")
-    assert told.values == {"beam_energy": 200.0}  # mm by HyperSpy's guide, m by pyXem: not guessed
+    source = read_survey(tmp_path / "survey.hspy")
+    assert source.values == {"beam_energy": 200.0}  # mm by HyperSpy's guide, m by pyXem: not guessed
     assert "camera_length=100.0 has no unit" in caplog.text
     image.metadata.set_item("Acquisition_instrument.TEM.camera_length_units", "mm")
     image.save(tmp_path / "survey.hspy", overwrite=True)
@@ -177,8 +177,8 @@ def test_a_survey_saved_by_hyperspy_needs_its_units(tmp_path, caplog):
 )
 def test_each_reader_s_camera_length_has_its_own_unit(reader, number):
     tree = {"Acquisition_instrument": {"TEM": {"camera_length": number, "beam_energy": 80}}}
-    told = signal_file._source_values(tree, "x", signal_file._BY_READER[reader], True)
-    assert told.values == {"camera_length": 0.1, "beam_energy": 80.0}
+    source = signal_file._source_values(tree, "x", signal_file._BY_READER[reader], True)
+    assert source.values == {"camera_length": 0.1, "beam_energy": 80.0}
 
 
 def test_a_survey_that_knows_no_microscope_says_so(tmp_path):
@@ -353,8 +353,8 @@ TP3_SIGNS = {"bytedepth": 1, "cumul": 0, "bias_voltage": 7}
 def test_whatever_a_found_file_holds_it_only_warns(tmp_path, caplog, text, left):
     path = tmp_path / "scan.json"
     path.write_text(text)
-    [told] = [told for told in read_sidecar(str(path), strict=False)][:1]
-    assert told.values == left and caplog.records
+    [source] = [source for source in read_sidecar(str(path), strict=False)][:1]
+    assert source.values == left and caplog.records
     with pytest.raises(ValueError, match=r"scan\.json"):
         read_sidecar(str(path))
 
@@ -376,19 +376,19 @@ def test_a_time_in_yaml_is_a_time(tmp_path):
     }
 
 
-@pytest.mark.parametrize("told", [{"time": 12}, {"time": 1714}, {"date": 20240503}])
-def test_a_number_is_no_date_and_no_time_of_day(scan, told):
+@pytest.mark.parametrize("source", [{"time": 12}, {"time": 1714}, {"date": 20240503}])
+def test_a_number_is_no_date_and_no_time_of_day(scan, source):
     with pytest.raises(ValueError, match="expected an ISO (date|time)"):
-        file_reader(scan, lazy=True, metadata=told)
+        file_reader(scan, lazy=True, metadata=source)
 
 
 def test_the_voltage_of_a_sensor_is_not_that_of_the_electrons():
-    told = read_mapping({"detector": {"voltage": "150 V"}, "microscope": {"voltage": "200 kV"}}, "x").values
-    assert told == {"bias_voltage": 150.0, "beam_energy": 200.0}
+    source = read_mapping({"detector": {"voltage": "150 V"}, "microscope": {"voltage": "200 kV"}}, "x").values
+    assert source == {"bias_voltage": 150.0, "beam_energy": 200.0}
 
 
 @pytest.mark.parametrize(
-    ("told", "steps"),
+    ("source", "steps"),
     [
         ("1 nm", (1, 1)),
         ((0.5, "nm"), (0.5, 0.5)),
@@ -400,8 +400,8 @@ def test_the_voltage_of_a_sensor_is_not_that_of_the_electrons():
         (((0.5, 0.7), "nm"), (0.5, 0.7)),
     ],
 )
-def test_one_value_or_two(told, steps):
-    values = read_mapping({"scan_step": told}, "x").values
+def test_one_value_or_two(source, steps):
+    values = read_mapping({"scan_step": source}, "x").values
     assert (values["scan_step_x"], values["scan_step_y"]) == steps
 
 

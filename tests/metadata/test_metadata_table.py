@@ -63,9 +63,9 @@ def test_a_written_file_tells_it(name, ending, tmp_path):
         path.write_text(yaml.safe_dump({name: spoken(name)}))
     else:
         path.write_text(f"{name} = {json.dumps(spoken(name))}")
-    [told] = read_sidecar(str(path))
-    assert told.kind == "written"
-    assert told.values == {name: plain(name)}
+    [sidecar] = read_sidecar(str(path))
+    assert sidecar.kind == "written"
+    assert sidecar.values == {name: plain(name)}
 
 
 @pytest.mark.parametrize("name", [name for name in STATED if "survey" in LEAVES[name].sources])

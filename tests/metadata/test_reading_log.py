@@ -113,9 +113,9 @@ def test_files_and_arrays_that_were_given_have_checksums(path, tmp_path):
     signal = load(path, gap=4, corrections=given)
     assert parameters(signal)["corrections"] == files
     found = signal["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Corrections"]
-    for name, account in files.items():
+    for name, entry in files.items():
         own = found[name.capitalize()]
-        assert {key: own[key] for key in account} == account
+        assert {key: own[key] for key in entry} == entry
 
     matrices = {"a": 0.3, "b": -1.8, "c": np.zeros((516, 516)), "t": tmp_path / "chip" / "calibt.txt"}
     given = {"mask": MASK, "energy": matrices}

@@ -1,4 +1,4 @@
-"""The benchmarks run as far as can be told without a clock: inputs are right, pages are made."""
+"""The benchmarks run as far as can be checked without a clock: inputs are right, pages are made."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""What starting costs, told by what is imported and compiled; no clock decides anything."""
+"""What starting costs, judged by what is imported and compiled; no clock decides anything."""
 
 import os
 import shutil

@@ -45,18 +45,18 @@ def _scan(aberrations, rotation, flip, electrons=200, **metadata):
 def test_defocus_and_orientation_are_found_at_200_electrons_per_position(aberrations, rotation, flip):
     signal = _scan(aberrations, rotation, flip)
     found = fit_aberrations(signal)
-    told = {name: _number(text) for name, text in found["aberrations"].items()}
+    measured = {name: _number(text) for name, text in found["aberrations"].items()}
     assert found["flip"] is flip and found.decided_by == "peaks"
-    assert told["C10"] == pytest.approx(aberrations["C10"] / 10, rel=0.05)
+    assert measured["C10"] == pytest.approx(aberrations["C10"] / 10, rel=0.05)
     assert _number(found["rotation"]) == pytest.approx(rotation, abs=1.0)
     if "C12" in aberrations:
-        assert told["C12"] == pytest.approx(aberrations["C12"] / 10, abs=0.6)
-        assert told["phi12"] == pytest.approx(aberrations["phi12"], abs=6)
+        assert measured["C12"] == pytest.approx(aberrations["C12"] / 10, abs=0.6)
+        assert measured["phi12"] == pytest.approx(aberrations["phi12"], abs=6)
     # errors are those of the noise: the truth lies within a few of them
-    assert abs(told["C10"] - aberrations["C10"] / 10) < 5 * found.errors["C10"] + 0.1
+    assert abs(measured["C10"] - aberrations["C10"] / 10) < 5 * found.errors["C10"] + 0.1
     assert abs(_number(found["rotation"]) - rotation) < 5 * found.errors["rotation"]
     # another way to the same
-    assert found.witnesses["shift_C10"] == pytest.approx(told["C10"], abs=0.3)
+    assert found.witnesses["shift_C10"] == pytest.approx(measured["C10"], abs=0.3)
     assert found.witnesses["shift_rotation"] == pytest.approx(_number(found["rotation"]), abs=2)
     # it is what phase wants
     true = po.truth(NAV, rotation, atoms, FINE, limit=30)

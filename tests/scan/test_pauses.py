@@ -31,14 +31,14 @@ def _index(edges, kept=None, extra=()):
     return EventIndex(made, 10, span, span, (0,))
 
 
-def _options(plan, with_frames=True, **told):
+def _options(plan, with_frames=True, **requested):
     """What a user tells for a scan; the dwell time where no edge does."""
     shape = (plan.n_frames, *plan.nav_shape) if with_frames else plan.nav_shape
     if plan.sync in ("line-start", "periodic-line"):
-        told.setdefault("dwell", plan.dwell)
+        requested.setdefault("dwell", plan.dwell)
     if plan.sync == "periodic-line":
-        told["sync"] = plan.sync
-    return ScanOptions(nav_shape=shape, pattern=plan.pattern, **told)
+        requested["sync"] = plan.sync
+    return ScanOptions(nav_shape=shape, pattern=plan.pattern, **requested)
 
 
 def _truth(plan):
@@ -95,14 +95,14 @@ def test_frames_keep_their_own_triggers_however_they_pause(pauses):
     assert scan.base[::4].tolist() == [0, 20, 40, 60]
 
 
-@pytest.mark.parametrize("told", ["dwell", "gate", "rows"])
+@pytest.mark.parametrize("requested", ["dwell", "gate", "rows"])
 @pytest.mark.parametrize("pause", ["0 us", "1 ms", "1 s"])
-def test_a_burst_is_distinguished_from_lines_by_any_one_thing_known(told, pause):
+def test_a_burst_is_distinguished_from_lines_by_any_one_thing_known(requested, pause):
     for rows in (3, 17, 200):
-        sync = "line-gate" if told == "gate" else "line-start"
+        sync = "line-gate" if requested == "gate" else "line-start"
         burst = {} if pause == "0 us" else {"frame_flyback": pause}
         plan = make_scan((rows, 5), sync=sync, n_frames=4, frame_burst=(142, "160 ns"), **burst)
-        known = {"dwell": None, "active_fraction": 0.8} if told == "rows" else {}
+        known = {"dwell": None, "active_fraction": 0.8} if requested == "rows" else {}
         scan = build_scan(_index(make_edges(plan)), _options(plan, **known))
         assert _found(scan) == _truth(plan)
 
@@ -142,8 +142,8 @@ def test_missing_edges_cost_their_own_line_at_most(sync, rows, n_frames, pause, 
     plan = _plan(sync, rows, n_frames, pause)
     edges = make_edges(plan, missing=missing, seed=seed)
     assume(edges.missing.mean() < 0.12)  # with two edges of three, nobody knows how the counter steps
-    told = {"sync": sync} if sync == "pixel-trigger" else {}
-    scan = build_scan(_index(edges), _options(plan, **told))
+    requested = {"sync": sync} if sync == "pixel-trigger" else {}
+    scan = build_scan(_index(edges), _options(plan, **requested))
     found, truth = _found(scan), _truth(plan)
     assert {start: truth.get(start) for start in found} == found
     assert len(truth) - len(found) <= edges.missing.sum()
@@ -163,8 +163,8 @@ def test_an_edge_alone_in_a_pause_moves_nothing(sync, rows, n_frames, pause, whe
     share, frame = where
     last, following = plan.line_starts[frame % (n_frames - 1), -1], plan.line_starts[frame % (n_frames - 1) + 1, 0]
     extra = int(last + plan.line_pitch + share * (following - last - 2 * plan.line_pitch))
-    told = {"sync": sync} if sync == "pixel-trigger" else {}
-    scan = build_scan(_index(make_edges(plan), extra=[extra]), _options(plan, **told))
+    requested = {"sync": sync} if sync == "pixel-trigger" else {}
+    scan = build_scan(_index(make_edges(plan), extra=[extra]), _options(plan, **requested))
     assert _found(scan) == _truth(plan)
     assert scan.report["edges_spurious"] == 1
 

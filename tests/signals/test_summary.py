@@ -44,7 +44,7 @@ def test_showing_a_signal_does_not_read_its_recording(recording):
     s = _load(recording[0], frames=0, lazy=True)
     assert "not read yet" in repr(s) and "not read yet" in s._repr_html_()
     assert s.metadata.get_item("Acquisition_instrument.TEM.Scan.lines_found") is None
-    assert s.recording.placed > 0  # who asks for the account has it read
+    assert s.recording.placed > 0  # who asks for the summary has it read
     assert "not read yet" not in repr(s)
 
 

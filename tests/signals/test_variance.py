@@ -58,9 +58,9 @@ def test_pairs_in_a_ring_have_no_bias_however_few_electrons_there_are(weights, e
 
 def test_pairs_of_many_electrons_are_those_of_their_means():
     counts, weights = np.array([[40_000, 90_000, 20_000]]), np.array([1, 0.4, 0.7])
-    pairs, told = ring_pairs(counts, **rings_of(weights))[:, 0]
+    pairs, chance = ring_pairs(counts, **rings_of(weights))[:, 0]
     expected = weights.sum() * (weights * counts[0] ** 2.0).sum() / (weights @ counts[0]) ** 2
-    assert told == 1
+    assert chance == 1
     assert math.isclose(pairs, expected, rel_tol=1e-4)
 
 

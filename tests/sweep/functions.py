@@ -392,9 +392,9 @@ class Command:
         if text is None or "\0" in text:  # no shell passes it on
             return None
         option, _, key = name.partition(" ")
-        code, told = command(self.name, *self.words, f"{option}={key}={text}" if key else f"{option}={text}")
-        words = " ".join(told.split())
-        if code not in (0, 1, 2) or "Traceback" in told:
+        code, output = command(self.name, *self.words, f"{option}={key}={text}" if key else f"{option}={text}")
+        words = " ".join(output.split())
+        if code not in (0, 1, 2) or "Traceback" in output:
             return f"exit status {code}: {words[-200:]}"
         if code == 2 and not any(
             part and part in words for part in (key, option, option.strip("-").replace("-", "_"), text[:40])
