@@ -18,6 +18,10 @@ FOLDERS = [Path(package.__file__).parent for package in (hyperspy_sparse, rsciio
 OF_OTHERS = {
     "_meta": "dask's empty chunk, documented for those who make arrays",
     "_fields": "namedtuple's documented name",
+    **dict.fromkeys(
+        ("_actions", "_SubParsersAction", "_ActionsContainer"),
+        "argparse has no public way to its own options and commands, which shell completion lists; the same since 2.7",
+    ),
     "_NoValue": "NumPy's default of arguments, needed to tell them from None",
 }
 

@@ -38,7 +38,7 @@ _MODULES = (
     *(f"rsciio_tpx3.{name}" for name in _FORMATS),
 )
 
-_OF_THE_HOST = {"plot", "persist", "crop", "interpolate_on_axis"}
+_OF_THE_HOST = {"plot", "persist", "change_dtype", "crop", "interpolate_on_axis"}
 """Methods that hand all of their options to HyperSpy or dask, which check them."""
 
 NOT_CALLED = {
