@@ -69,7 +69,8 @@ def mask_of(signal: BaseSignal, detector: Any) -> tuple[np.ndarray, np.dtype]:
             f"{shape} (y, x), is expected."
         )
     mask, with_nan = _applied(detector, sig_axes)
-    return mask, np.result_type(signal.data.dtype, float) if with_nan else counted
+    # HyperSpy puts NaN outside of the region: integers become float64 by that, and floats stay what they are
+    return mask, np.dtype(float) if with_nan and signal.data.dtype.kind != "f" else counted
 
 
 _APPLIED, _LABELLED = LeastRecent(64), LeastRecent(64)

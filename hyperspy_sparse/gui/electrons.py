@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traits.api as t
-from hyperspy.ui_registry import add_gui_method
 
-from hyperspy_sparse.gui.registry import toolkey
+from hyperspy_sparse.gui.registry import add_gui
 from hyperspy_sparse.gui.tool import Action, Field, Tool
 from rsciio_tpx3.cli.options import EXPECTED
 from rsciio_tpx3.electrons.clusters import POSITIONS, TIMES, ClusterOptions, find_electrons
@@ -56,7 +55,7 @@ def _fields() -> tuple[Field, ...]:
     return tuple(made)
 
 
-@add_gui_method(toolkey("Electrons"))
+@add_gui("Electrons")
 class Electrons(Tool):
     """Choose what makes an electron, and see sizes, energies and the pattern of a sample.
 

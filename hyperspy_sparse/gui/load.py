@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import hyperspy.api as hs
 import traits.api as t
-from hyperspy.ui_registry import add_gui_method
 
-from hyperspy_sparse.gui.registry import toolkey
+from hyperspy_sparse.gui.registry import add_gui
 from hyperspy_sparse.gui.tool import Action, Field, Tool
 from hyperspy_sparse.gui.trigger_edges import describe_edges, draw_edges
 from rsciio_tpx3.exceptions import ScanSyncError
@@ -101,7 +100,7 @@ def _fields() -> tuple[Field, ...]:
     return (file, *first, events, *rest[:at], *known, *rest[at:])
 
 
-@add_gui_method(toolkey("Load"))
+@add_gui("Load")
 class Load(Tool):
     """Choose how a file is loaded, and see what becomes of it.
 

@@ -9,9 +9,8 @@ from typing import Any
 import hyperspy.api as hs
 import traits.api as t
 from dask.utils import format_bytes
-from hyperspy.ui_registry import add_gui_method
 
-from hyperspy_sparse.gui.registry import toolkey
+from hyperspy_sparse.gui.registry import add_gui
 from hyperspy_sparse.gui.tool import Action, Field, Tool
 from rsciio_tpx3.cache.store import cache_folder, clear_cache
 from rsciio_tpx3.csr.memory_limit import get_limit, set_limit
@@ -23,7 +22,7 @@ __all__ = ["Preferences"]
 _LEVELS = ("", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
-@add_gui_method(toolkey("Preferences"))
+@add_gui("Preferences")
 class Preferences(Tool):
     """What holds for every recording: set for this session, and kept when it is saved.
 

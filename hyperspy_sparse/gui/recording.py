@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import hyperspy.api as hs
 import traits.api as t
-from hyperspy.ui_registry import add_gui_method
 
 from hyperspy_sparse.gui.load import without_advice
-from hyperspy_sparse.gui.registry import toolkey
+from hyperspy_sparse.gui.registry import add_gui
 from hyperspy_sparse.gui.tool import Field, Tool, need_sparse
 from hyperspy_sparse.gui.trigger_edges import describe_edges, draw_edges
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError
@@ -27,7 +26,7 @@ __all__ = ["Recording"]
 _ACCOUNT, _EDGES = "account", "trigger edges"
 
 
-@add_gui_method(toolkey("Recording"))
+@add_gui("Recording")
 class Recording(Tool):
     """What a recording holds and where its events went; its trigger edges in a picture.
 

@@ -6,9 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import traits.api as t
-from hyperspy.ui_registry import add_gui_method
 
-from hyperspy_sparse.gui.registry import toolkey
+from hyperspy_sparse.gui.registry import add_gui
 from hyperspy_sparse.gui.tool import Action, Field, Tool
 from hyperspy_sparse.plots import plot_scan_delay
 from rsciio_tpx3.scan.delay import METHODS, best_delay
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ScanDelayTool"]
 
 
-@add_gui_method(toolkey("ScanDelay"))
+@add_gui("ScanDelay")
 class ScanDelayTool(Tool):
     """Move the delay of the beam behind its trigger edges, see the picture, or let it be found.
 

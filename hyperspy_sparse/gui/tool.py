@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import traits.api as t
 
 from hyperspy_sparse.arguments import need_signal
-from hyperspy_sparse.gui.registry import register
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.cli.options import EXPECTED, one_line, parsed_value
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Action", "Field", "Tool", "as_text", "from_text", "need_sparse"]
 
 KINDS = ("text", "value", "flag", "choice", "number", "slider", "file")
-
-register()
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import hyperspy.api as hs
 import numpy as np
 import traits.api as t
-from hyperspy.ui_registry import add_gui_method
 
-from hyperspy_sparse.gui.registry import toolkey
+from hyperspy_sparse.gui.registry import add_gui
 from hyperspy_sparse.gui.tool import Action, Field, Tool, need_sparse
 from hyperspy_sparse.passes import virtual_images
 
@@ -23,7 +22,7 @@ __all__ = ["VirtualDetectors"]
 _COLOURS = ("tab:red", "tab:cyan", "tab:orange", "tab:green", "tab:purple", "tab:pink", "tab:olive", "tab:blue")
 
 
-@add_gui_method(toolkey("VirtualDetectors"))
+@add_gui("VirtualDetectors")
 class VirtualDetectors(Tool):
     """Place discs and rings on the detector, and see the image of each.
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hyperspy.ui_registry import TOOLKIT_REGISTRY
 
 import hyperspy_sparse
 from hyperspy_sparse.gui import Load, Recording
@@ -68,3 +69,9 @@ def test_what_is_not_sparse_is_refused():
 
     with pytest.raises(ValueError, match="sparse"):
         Recording(Signal2D(np.zeros((2, 3, 4, 5))))
+
+
+def test_a_dialog_leaves_the_plots_of_hyperspy_as_they_were(recording, widgets):
+    before = set(TOOLKIT_REGISTRY)
+    widgets(Load(str(recording)))
+    assert before == TOOLKIT_REGISTRY
