@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from hyperspy_sparse.phase_contrast.optics import Optics
     from rsciio_tpx3.live.line_rows import LineRows
 
-__all__ = ["LivePhase", "PluggedLines"]
+__all__ = ["LivePhase", "PluggedLines", "wait_until"]
 
 _PAUSE = 0.02  # s
 
@@ -89,12 +90,20 @@ class LivePhase(PluggedLines):
 
 def _signal(live: Live, wait: float | None) -> BaseSignal:
     """The recording so far, once it has a line."""
-    until = None if wait is None else time.monotonic() + wait
-    while live.lines_drawn == 0:
-        if live.session.finished or (until is not None and time.monotonic() > until):
-            raise ValueError(
-                "nothing has come yet that tells the detector and the disk. Start the measurement first, or wait for "
-                "it: wait=10 (seconds)."
-            )
-        time.sleep(_PAUSE)
+    wait_until(
+        lambda: live.lines_drawn > 0,
+        live,
+        wait,
+        "nothing has come yet that tells the detector and the disk. Start the measurement first, or wait for "
+        "it: wait=10 (seconds).",
+    )
     return live.signal
+
+
+def wait_until(is_there: Callable[[], bool], live: Live, wait: float | None, missing: str) -> None:
+    """Wait for what a measurement brings; ValueError with `missing` when that ends, or `wait` seconds have passed."""
+    until = None if wait is None else time.monotonic() + wait
+    while not is_there():
+        if live.session.finished or (until is not None and time.monotonic() > until):
+            raise ValueError(missing)
+        time.sleep(_PAUSE)

@@ -18,7 +18,7 @@ import numpy as np
 from hyperspy.roi import BaseROI
 from hyperspy.signals import Signal2D
 
-from hyperspy_sparse.live_phase import LivePhase, PluggedLines
+from hyperspy_sparse.live_phase import LivePhase, PluggedLines, wait_until
 from hyperspy_sparse.phase_contrast.lines import LineAccumulator
 from hyperspy_sparse.phase_contrast.optics import read_rotation
 from hyperspy_sparse.virtual_detectors import mask_of
@@ -447,14 +447,13 @@ class Live:
         return make_layout(options["layout"], options.get("gap") or 0, options.get("orientation") or "up").sig_shape
 
     def _sig_shape(self, wait: float | None) -> tuple[int, int]:
-        until = None if wait is None else time.monotonic() + wait
-        while self._known_shape is None:
-            if self.session.finished or (until is not None and time.monotonic() > until):
-                raise ValueError(
-                    "nothing has come yet that tells the detector. Start the measurement first, or give its layout: "
-                    'layout="quad" or layout="single".'
-                )
-            time.sleep(_PAUSE)
+        wait_until(
+            lambda: self._known_shape is not None,
+            self,
+            wait,
+            "nothing has come yet that tells the detector. Start the measurement first, or give its layout: "
+            'layout="quad" or layout="single".',
+        )
         return self._known_shape
 
     # -- what is known ---------------------------------------------------------------------------------
