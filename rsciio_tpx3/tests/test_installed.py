@@ -64,6 +64,7 @@ def test_sources_of_events_and_frames_keep_their_contracts(signal: Any, truth: A
     check_frame_source(source_of(signal["data"]))
 
 
+@pytest.mark.slow
 def test_the_command_line_describes_a_recording(truth: Any) -> None:
     command = [sys.executable, "-m", "rsciio_tpx3", "info", str(truth.paths[0])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -100,6 +100,7 @@ def test_other_scan_options_count_again_but_take_no_new_index(recording, passes)
     assert passes.made() == (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -216,6 +216,7 @@ def test_leftovers_of_a_killed_process_go_and_those_of_a_running_one_stay(tmp_pa
     assert not old.exists() and young.exists()
 
 
+@pytest.mark.slow
 def test_an_entry_that_unpacks_to_far_more_than_the_recording_is_not_unpacked(tmp_path, folder, caplog):
     load = _tpx3(tmp_path / "a.tpx3")
     expected = load()

@@ -40,6 +40,7 @@ def _same_random_numbers():
     return kit.random_fingerprint() == known["random_fingerprint"]
 
 
+@pytest.mark.slow
 def test_committed_files_are_what_the_generator_makes(made):
     if not _same_random_numbers():
         pytest.skip("this version of NumPy draws other random numbers than that of the committed files")

@@ -45,12 +45,14 @@ DEVIATIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("says", DEVIATIONS)
 def test_deviation_is_named(true, says):
     score = compare_hits(true, DEVIATIONS[says](true), SHAPE)
     assert (str(score), score.passed) == (says, says == "equal")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("says", [name for name in DEVIATIONS if name != "equal"])
 def test_deviation_is_named_beside_missing_and_invented_hits(true, says):
     other = {name: column[30:] for name, column in DEVIATIONS[says](true).items()}

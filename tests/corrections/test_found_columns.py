@@ -70,6 +70,7 @@ def recorded(tmp_path_factory):
     return str(path), truth
 
 
+@pytest.mark.slow
 def test_phase_and_defects_of_the_simulator_are_found(recorded):
     path, truth = recorded
     source = Tpx3Source(path)
@@ -93,6 +94,7 @@ def test_phase_and_defects_of_the_simulator_are_found(recorded):
     assert np.median(after) == pytest.approx(np.median(before), abs=1.6)
 
 
+@pytest.mark.slow
 def test_walk_is_fitted_to_the_times_that_the_columns_left(recorded):
     path, truth = recorded
     corrected, steps = hit_steps(Tpx3Source(path), {"time_walk": True, "columns": "find"})
@@ -106,6 +108,7 @@ def test_walk_is_fitted_to_the_times_that_the_columns_left(recorded):
     np.testing.assert_array_equal(again.hits().toa, hits.toa)
 
 
+@pytest.mark.slow
 def test_found_columns_do_not_depend_on_chunks_and_are_recorded(recorded):
     options = {"lazy": True, "navigation_shape": (5, 3), "corrections": {"columns": "find"}, "cluster": True}
     [whole] = rsciio_tpx3.file_reader(recorded[0], show_progressbar=False, **options)
@@ -118,6 +121,7 @@ def test_found_columns_do_not_depend_on_chunks_and_are_recorded(recorded):
     assert reports[0]["Columns"]["rule"] == "found" and reports[0]["Columns"]["pixels_shifted"] > 60_000
 
 
+@pytest.mark.slow
 def test_chips_that_clusters_bridge_are_compared():
     late = known_defects()
     late[1] += 48  # a chip that is 12.5 ns late
@@ -128,6 +132,7 @@ def test_chips_that_clusters_bridge_are_compared():
     assert (np.median(found.delay[1]) - np.median(found.delay[2])) * NS == pytest.approx(12.5, abs=1)
 
 
+@pytest.mark.slow
 def test_chips_that_no_cluster_bridges_keep_a_constant_each():
     layout, late = make_layout("quad"), known_defects()
     late[3] += 480
@@ -154,6 +159,7 @@ def test_columns_without_pairs_keep_their_times():
     assert report["columns_left"] == 27 and report["chips_compared"] == [[0], [0]]
 
 
+@pytest.mark.slow
 def test_accidental_neighbours_do_not_decide():
     layout, late = make_layout("single"), known_defects()
     found = find_columns(pairs_of(layout, late, 400_000, accidental=0.2), layout)
@@ -161,6 +167,7 @@ def test_accidental_neighbours_do_not_decide():
     assert found.scatter[1] < 0.5 * found.scatter[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [make_layout("single"), make_layout("single", orientation="down")])
 def test_a_beam_at_an_angle_is_no_delay(layout):
     late = known_defects()

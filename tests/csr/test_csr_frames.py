@@ -260,6 +260,7 @@ def test_scipy_duplicates_are_added_without_changing_the_owner():
     assert matrix.nnz == 3
 
 
+@pytest.mark.slow
 def test_sparse_arrays_convert_both_ways(frames, dense):
     same(frames.tocoo().todense(), dense)
     same(frames.to_gcxs().todense(), dense)

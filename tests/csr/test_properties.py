@@ -2,6 +2,7 @@
 
 import dask.array as da
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -98,6 +99,7 @@ def test_binning(dense, factors):
     same(binned, dense.reshape(split).sum(axis=(1, 3, 5, 7)))
 
 
+@pytest.mark.slow
 @quick
 @given(stacks(st.just(2)), st.data())
 def test_chunks_do_not_matter(dense, data):

@@ -31,6 +31,7 @@ def test_table_of_wings_is_in_step_with_the_layers(structure):
     assert all("?" in question for _, question in rows)
 
 
+@pytest.mark.slow
 def test_imports_look_down_only(structure):
     assert structure.against_layers(ROOT) == []
 

@@ -58,6 +58,7 @@ def same_rows(found, expected):
     np.testing.assert_array_equal(found.data, expected.data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "asked, options",
     [

@@ -43,6 +43,7 @@ def check(toa, pixel, corners, window=WINDOW):
         np.testing.assert_array_equal(label, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corners", [True, False])
 @pytest.mark.parametrize("alive", [1, 7, 31, 33, 90, 400])
 @pytest.mark.parametrize("height, width", [(3, 7), (40, 61)])

@@ -67,6 +67,7 @@ def _frame_sources(recording, folder):
         yield name, source_of(module.file_reader(str(folder / name), lazy=True)[0]["data"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["events", "unmerged", "sliced", "memory", "time bins", "deferred", "a.toml", "a.nxevent", "a.h5"]
 )

@@ -31,6 +31,7 @@ def test_turns_of_a_single_chip(orientation, place):
     assert _place(make_layout("single", orientation=orientation), 0, 3, 100) == place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_every_pixel_has_a_place_of_its_own(layout, orientation):

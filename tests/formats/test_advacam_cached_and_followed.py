@@ -176,6 +176,7 @@ def test_a_narrowed_source_is_small_and_gives_the_hits_of_its_spans(tmp_path, mo
 # -- while it is being written ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["text", "crlf", "binary", "old"])
 def test_a_recording_written_in_pieces_of_any_length(tmp_path, kind, monkeypatch):
     monkeypatch.setattr(records, "_TEXT_BLOCK", 997)

@@ -46,6 +46,7 @@ def _found(path, **options):
     return [repr(made.index()), made._blocks.tolist(), *((c.dtype, c.tolist()) for c in columns)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [0, OLD, PADDED, "text"])
 @pytest.mark.parametrize("options", [{}, {"layout": "quad"}, {"layout": "strip"}, {"toa_bits": 28}], ids=str)
 def test_good_blocks_are_read_as_any_block(tmp_path, monkeypatch, kind, options):

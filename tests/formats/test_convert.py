@@ -43,6 +43,7 @@ def toml(tmp_path, dense):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first, second", list(itertools.product(ENDINGS, ENDINGS)))
 def test_every_pair_of_formats_keeps_every_bit(tmp_path, toml, dense, first, second):
     a, b = tmp_path / f"a.{ENDINGS[first]}", tmp_path / f"b.{ENDINGS[second]}"

@@ -189,6 +189,7 @@ def test_a_virtual_data_set_without_its_source_is_a_loss(tmp_path, other, fault)
 # -- conventions of other programs ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", ["from 0", "from 1", "columns first", "second bank", "scattered", "one list"])
 @pytest.mark.parametrize("dtype", ["<i4", ">i4", "<u8", "<f8", "<i2"])
 def test_events_lie_where_the_detector_says(tmp_path, numbers, dtype):

@@ -183,6 +183,7 @@ def test_a_file_is_read_in_a_fresh_process(tmp_path, dense):
     assert int(found.stdout) == dense.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("electrons", [20, 200, 2000])
 def test_an_electron_takes_little_room(tmp_path, electrons):
     rng = np.random.default_rng(0)
@@ -233,6 +234,7 @@ def test_values_that_are_no_counts_are_refused_or_kept(tmp_path, dense):
     assert np.array_equal(values(tmp_path / "x.nxevent"), dense * 0.5)
 
 
+@pytest.mark.slow
 def test_time_and_time_over_threshold_are_kept_on_request(tmp_path):
     simulate = pytest.importorskip("rsciio_tpx3.simulate")
 

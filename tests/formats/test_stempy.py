@@ -22,6 +22,7 @@ def stempy():
     return pytest.importorskip("stempy.io", reason="stempy is not installed")
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 7), st.integers(1, 8)),

@@ -57,6 +57,7 @@ def test_a_wrapped_source_is_asked_and_not_passed_by(tmp_path):
     assert counts.sum() + sum(outside.values()) == (source.index().n_hits + 1) // 2
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sync=st.sampled_from(["line-gate", "line-start", "pixel-trigger", "shared-clock", "frame-trigger"]),
@@ -96,6 +97,7 @@ def test_any_recording(tmp_path, sync, shape, n_frames, pattern, layout, dwell, 
     _assert_same(source, scan, n_chunks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in (DATA / "tpx3").glob("*.tpx3")))
 def test_frames_over_time_of_real_files(real, name):
     source = Tpx3Source(real(name), layout="strip", show_progressbar=False)
@@ -108,6 +110,7 @@ def test_frames_over_time_of_real_files(real, name):
         _assert_same(source, scan, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sync", ["line-start", "periodic-line"])
 def test_scan_of_the_real_raster(real, sync):
     parts = [real("timestem_raster_000000"), real("timestem_raster_000001")]

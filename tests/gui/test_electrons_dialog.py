@@ -20,6 +20,7 @@ def test_sample_of_a_small_recording_is_all_of_it(recording):
     assert electrons.shape == hits.shape == loaded.data.shape[2:]
 
 
+@pytest.mark.slow
 def test_choices_become_the_option_of_the_reader(recording, widgets):
     tool = Electrons(recording, navigation_shape=(32, 24))
     shown = widgets(tool)

@@ -24,6 +24,7 @@ def test_every_option_of_a_reader_is_a_choice_with_its_documentation():
     assert fields["pattern"].choices == (None, "raster", "serpentine")
 
 
+@pytest.mark.slow
 def test_line_of_code_loads_the_same_signal(recording):
     load = Load(recording, navigation_shape=(32, 24))
     load.events, load.beam_energy, load.tdc = "electrons", "200 keV", "tdc1-rise"
@@ -102,6 +103,7 @@ def test_choices_that_are_written_hold_for_every_later_load(tmp_path):
         later.write_sidecar(overwrite=True)
 
 
+@pytest.mark.slow
 def test_widgets_of_jupyter_and_the_object_follow_each_other(recording, widgets):
     load = Load(recording)
     shown = widgets(load)
@@ -139,6 +141,7 @@ def test_window_of_qt_and_the_object_follow_each_other(recording, window):
     assert load.navigation_shape == (16, 24)
 
 
+@pytest.mark.slow
 def test_nothing_of_a_toolkit_is_imported_before_a_dialog_is_shown():
     code = "import sys, hyperspy_sparse.gui.load; print({'ipywidgets', 'traitsui'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)

@@ -28,6 +28,7 @@ def test_picture_of_a_delay_is_the_one_that_loading_gives(snake, quarters):
     np.testing.assert_array_equal(tool.image(), loaded.sum(axis=(2, 3)).T.data.compute())
 
 
+@pytest.mark.slow
 def test_delay_that_is_found_is_that_of_the_function(snake, widgets):
     tool = ScanDelayTool(snake, **OPTIONS)
     shown = widgets(tool)

@@ -41,6 +41,7 @@ def test_numbers_move_the_selected_region(s, widgets):
     assert "must be smaller" in shown["problem"].value
 
 
+@pytest.mark.slow
 def test_regions_are_added_and_removed(s, widgets):
     tool = VirtualDetectors(s)
     shown = widgets(tool)

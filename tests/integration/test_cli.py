@@ -73,6 +73,7 @@ def test_convert_and_check(recording, tmp_path, capsys):
     assert main(["check", str(tmp_path / "broken.toml")]) == 1
 
 
+@pytest.mark.slow
 def test_compiling_beforehand_leaves_nothing_to_compile(capsys):
     assert main(["compile"]) == 0
     capsys.readouterr()

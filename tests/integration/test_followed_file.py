@@ -36,6 +36,7 @@ def _equal(one, other):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
+@pytest.mark.slow
 def test_a_recording_written_in_pieces_of_any_length(tmp_path, finished):
     path, content, truth = finished
     whole = np.asarray(_frames(file_reader(path, navigation_shape=(NX, NY), **QUIET)[0]))
@@ -121,6 +122,7 @@ def test_a_scan_without_an_edge_so_far_is_said(tmp_path, finished):
         _load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("requested", [{"dwell_time": "5 us"}, {}, {"sync": "pixel-trigger"}])
 def test_pixel_triggers_are_followed_from_the_first_pulses_on(tmp_path, requested):
     path, growing = tmp_path / "pixels.tpx3", tmp_path / "growing.tpx3"
@@ -150,6 +152,7 @@ def test_pixel_triggers_are_followed_from_the_first_pulses_on(tmp_path, requeste
         np.testing.assert_array_equal(frames, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pause", ["0 us", "100 us", "1 s"])
 def test_line_gates_are_followed_over_the_pauses_between_frames(tmp_path, pause):
     path, growing = tmp_path / "gate.tpx3", tmp_path / "growing.tpx3"

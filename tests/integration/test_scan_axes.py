@@ -54,6 +54,7 @@ def pair(nav, dtype):
 SCANS = [((), "uint8"), ((7,), "uint8"), ((3, 5), "float32"), ((2, 3, 5), "uint8")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("nav", "dtype"), SCANS, ids=["0D", "1D", "2D-float32", "3D"])
 @pytest.mark.parametrize("name", CALLS)
 def test_a_method_gives_the_dense_result(name, nav, dtype):

@@ -59,6 +59,7 @@ def _options(truth, sync, flyback=None):
     return options
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_frames", [1, 3])
 @pytest.mark.parametrize("pattern", ["raster", "serpentine"])
 @pytest.mark.parametrize("sync", sorted(TOLD))
@@ -137,6 +138,7 @@ def test_edges_with_fine_time_zero_count_as_missing(tmp_path):
     assert signal["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Losses"] == {"edges_without_time": 2}
 
 
+@pytest.mark.slow
 def test_counter_that_turns_over_between_frames(tmp_path):
     path = tmp_path / "scan.tpx3"
     truth = simulate.recording(
@@ -377,6 +379,7 @@ def test_long_pause_between_frames_invents_no_lines(tmp_path):
 
 
 # the pixel clock turns over after 27 s, the one of the edges after 107 s
+@pytest.mark.slow
 @pytest.mark.parametrize("pause", ["5 ms", "1 s", "30 s", "100 s"])
 @pytest.mark.parametrize("sync", ["line-gate", "line-start", "periodic-line", "pixel-trigger"])
 def test_a_series_with_long_pauses_between_frames(tmp_path, sync, pause):

@@ -55,6 +55,7 @@ def test_table_of_formats_is_what_rosettasciio_knows():
     assert {f"rsciio_tpx3.{name}" for name in found} <= {plugin["api"] for plugin in rsciio.IO_PLUGINS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVENTS + COUNTED)
 def test_info_available_signals_and_check(files, name, capsys):
     path = str(files / name)

@@ -49,6 +49,7 @@ def test_one_signal_is_made_for_many_regions(monkeypatch):
     assert len(made) == 2 and images.data.shape == (16, *signal.data.shape[:2])
 
 
+@pytest.mark.slow
 def test_lists_that_cannot_be_done_in_one_pass_take_the_ordinary_way():
     signal = hyperspy_sparse.data.disks()
     rois = [*regions(2), hs.roi.Line2DROI(-0.3, -0.3, 0.3, 0.3, 0.1)]

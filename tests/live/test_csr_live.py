@@ -185,6 +185,7 @@ def recording(tmp_path_factory):
     return path, np.asarray(whole.data.compute(scheduler="sync"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True])
 def test_a_live_view_is_served(tmp_path, recording, late):
     path, expected = recording

@@ -182,6 +182,7 @@ def test_what_cannot_be_served_or_recorded_is_said(tmp_path):
     assert len(pack_frames(MemorySource.from_dense(_dense()).frames(0, 2), np.dtype(np.uint8))) > 32
 
 
+@pytest.mark.slow
 def test_a_signal_is_served(tmp_path):
     simulate.recording(tmp_path / "scan.tpx3", NAV, electrons_per_position=30, dwell_time="5 us", n_frames=2)
     signal = hs.load(tmp_path / "scan.tpx3", navigation_shape=NAV[::-1], lazy=True, show_progressbar=False)

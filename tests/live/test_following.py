@@ -166,6 +166,7 @@ def _check_rows(rows, frames):
     assert sum(one.frames.data.sum() for one in rows.lines) == frames.data.sum()
 
 
+@pytest.mark.slow
 def test_lines_appear_while_the_recording_grows(case, tmp_path):
     name, path, options, expected = case
     content = path.read_bytes()
@@ -287,6 +288,7 @@ def test_what_cannot_be_followed_is_said(tmp_path):
         following.counts()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["line-gate, three frames", "pixel-trigger"])
 def test_an_accumulator_gets_all_lines_whenever_it_is_plugged_in(tmp_path, kind, monkeypatch):
     monkeypatch.setattr(line_rows, "_MOST_SECONDS", 0.0)  # one line in each step
@@ -356,6 +358,7 @@ def test_surface_of_the_centre_of_mass(tmp_path):
     np.testing.assert_allclose(both, integrated((com * counts).sum(axis=0) / counts.sum(axis=0)), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_hundred_frames(tmp_path):
     path = tmp_path / "scan.tpx3"
     simulate.recording(path, (5, 4), **{**BASIC, "electrons_per_position": 8}, n_frames=100, seed=3)
@@ -375,6 +378,7 @@ def test_a_hundred_frames(tmp_path):
                                   expected.sums[:, 0].reshape(100, 20).sum(axis=0))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_refresh_costs_what_is_new_whatever_is_there(tmp_path, monkeypatch):
     """Words that are looked at, hits that are decoded, and bytes of state beyond the tables, of pieces of one size."""
     path = tmp_path / "scan.tpx3"

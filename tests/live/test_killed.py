@@ -100,6 +100,7 @@ def _check(path, content, least):
     return len(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "share"), [(RECORDER, 0.1), (DISPLAY, 0.6)], ids=["recorder", "display"])
 def test_what_a_killed_receiver_had_written_is_there(tmp_path, sent, code, share):
     content = sent.read_bytes()
@@ -109,6 +110,7 @@ def test_what_a_killed_receiver_had_written_is_there(tmp_path, sent, code, share
     _check(tmp_path / "scan.tpx3", content, least)
 
 
+@pytest.mark.slow
 def test_what_a_killed_sender_had_sent_is_drawn(tmp_path, sent):
     share = random.uniform(0.25, 0.6)  # of less than two lines no scan can be found
     content = sent.read_bytes()
@@ -125,6 +127,7 @@ def test_what_a_killed_sender_had_sent_is_drawn(tmp_path, sent):
     assert counts.array is None or counts.array.sum() == session.following.counts().sum()
 
 
+@pytest.mark.slow
 def test_a_killed_display_beside_a_recorder_disturbs_nothing(tmp_path, sent):
     content = sent.read_bytes()
     watch = [
@@ -148,6 +151,7 @@ def test_a_killed_display_beside_a_recorder_disturbs_nothing(tmp_path, sent):
     assert (tmp_path / "scan.tpx3").read_bytes() == content
 
 
+@pytest.mark.slow
 def test_what_a_killed_receiver_of_frames_had_written_is_there(tmp_path):
     from rsciio_tpx3.frames.memory_source import MemorySource
     from rsciio_tpx3.live import parse_address

@@ -33,6 +33,7 @@ def _replay(live, sent, **options):
     return Replay(sent, f"tcp://127.0.0.1:{live.session.recorder.address.port}", **{"speed": None, **options})
 
 
+@pytest.mark.slow
 def test_phase_grows_and_is_that_of_the_whole(tmp_path, sent):
     path, whole = sent
     content, growing = path.read_bytes(), tmp_path / "scan.tpx3"

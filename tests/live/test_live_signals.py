@@ -41,6 +41,7 @@ def _dense(signal):
     return np.asarray(signal.data.compute(scheduler="sync"))
 
 
+@pytest.mark.slow
 def test_signals_follow_and_the_signal_is_that_of_the_file(tmp_path, sent):
     path, whole = sent
     roi = hs.roi.CircleROI(250.5, 260.5, 60)
@@ -129,6 +130,7 @@ def test_a_notebook_awaits_it(tmp_path, sent):
     np.testing.assert_array_equal(counts.data, _dense(whole).sum(axis=(0, -1, -2)))
 
 
+@pytest.mark.slow
 def test_the_signal_while_it_runs_and_after_a_cut(tmp_path, sent):
     path, whole = sent
     size = path.stat().st_size
@@ -147,6 +149,7 @@ def test_the_signal_while_it_runs_and_after_a_cut(tmp_path, sent):
     ).all()
 
 
+@pytest.mark.slow
 def test_an_accumulator_gets_every_line_once(tmp_path, sent):
     path, whole = sent
 

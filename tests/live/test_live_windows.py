@@ -96,6 +96,7 @@ def test_windows_of_qt_follow_and_answer(tmp_path):
     _check(found)
 
 
+@pytest.mark.slow
 def test_widgets_of_a_notebook_follow_without_blocking_it(tmp_path):
     pytest.importorskip("ipympl")
     found = _run(tmp_path, "module://ipympl.backend_nbagg", NOTEBOOK)

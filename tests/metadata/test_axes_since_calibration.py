@@ -164,6 +164,7 @@ def test_a_length_set_after_any_history_gives_the_scale_of_the_formula(kind):
     assert done > 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit, factor", SPELLINGS["mrad"] + SPELLINGS["nm^-1"])
 def test_every_spelling_of_a_unit_means_the_same(unit, factor):
     s = set_microscope(signal(), **TOLD, center=(31, 20), calibrate="angle" if "rad" in unit else "k")
@@ -199,6 +200,7 @@ def test_an_unknown_unit_never_means_one_pixel(unit):
         known_values(s)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit, factor", [("nm", 1), ("um", 1e-3), ("\u00b5m", 1e-3), ("\u03bcm", 1e-3), ("pm", 1e3),
                                           ("angstrom", 10), ("\u00c5", 10), ("m", 1e-9)])  # fmt: skip
 @pytest.mark.parametrize("measured", [1, 1.03, 0.95, 1.25])
@@ -291,6 +293,7 @@ def test_a_turned_signal_is_no_set_up():
     assert libertem_parameters(s)["cx"][0] == pytest.approx(31.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, row in LEAVES.items() if "user" in row.sources and not row.steers
                                   and row.example and row.kind != "any"])  # fmt: skip
 def test_every_quantity_set_twice_is_applied_once(name):

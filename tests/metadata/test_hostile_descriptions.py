@@ -234,6 +234,7 @@ def test_anchors_of_reasonable_size_are_read(tmp_path):
     assert values == {"camera_length": 0.1, "sample": "gold"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["_unit", "_units", "_error", ""])
 def test_twenty_thousand_keys_are_read_at_once(tmp_path, ending):
     keys = {f"key number {i}{ending}": "nm" for i in range(20_000)}

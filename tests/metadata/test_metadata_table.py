@@ -161,6 +161,7 @@ def kept(tmp_path_factory):
     return {ending: _kept(signal, folder / f"x.{ending}") for ending in ("hspy", "zspy", "toml", "nxevent", "h5")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["hspy", "zspy", "toml", "nxevent", "h5"])
 @pytest.mark.parametrize("name", [name for name in STATED if name != "navigation_shape"])
 def test_files_keep_it(name, ending, kept):

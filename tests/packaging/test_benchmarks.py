@@ -35,6 +35,7 @@ def test_recordings_have_the_hits_they_should_where_they_should(tmp_path):
     assert pattern[236:276, 236:276].sum() > 0.4 * pattern.sum()
 
 
+@pytest.mark.slow
 def test_a_recording_of_repeated_lines_is_as_regular(tmp_path):
     from benchmarks import recordings
     from rsciio_tpx3 import file_reader
@@ -72,6 +73,7 @@ def test_the_results_page_holds_targets_tables_and_the_machine(tmp_path, monkeyp
     assert not suite.draw([], tmp_path / "none.png")
 
 
+@pytest.mark.slow
 def test_a_module_that_fails_is_named_and_stops_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(suite, "MODULES", {"recordings": ("Writing", [], []), "absent": ("Absent", [], [])})
     sections, notes = suite.collect(["absent", "recordings"], True, tmp_path)

@@ -8,6 +8,7 @@ from tests import checks
 
 
 # mypy reads the hosts as well, which takes as long as many tests
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow if n == "types" else ()) for n in checks.CHECKS]
 )

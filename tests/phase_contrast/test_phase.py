@@ -53,6 +53,7 @@ def test_known_phase_comes_back_for_every_orientation_of_scan_and_detector(rotat
         assert po.correlation(other, true) < 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rotation", "flip"), [(0, False), (37, True), (-70, False)])
 def test_aberrations_are_taken_out_in_the_coordinates_of_the_scan(rotation, flip):
     stack = _stack(26, aberrations=ABERRATIONS, rotation=rotation, flip=flip)
@@ -84,6 +85,7 @@ def test_parallax_moves_images_the_way_a_defocused_probe_sees_them(sign):
     np.testing.assert_allclose(phase(known, "parallax").data, found[sign], atol=1e-4 * np.abs(found[sign]).max())
 
 
+@pytest.mark.slow
 def test_a_pure_tilt_of_the_phase_is_a_shift_of_the_patterns():
     """A ramp moves the disk by its slope over 2 pi: the sign that ties the detector to the scan."""
     period = 64 * 0.3
@@ -109,6 +111,7 @@ def test_a_pure_tilt_of_the_phase_is_a_shift_of_the_patterns():
     assert po.slope(found, true) == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.slow
 def test_strong_phases_come_back_from_the_wigner_distribution():
     def strong(y, x):
         return 6 * po.blobs(y, x)

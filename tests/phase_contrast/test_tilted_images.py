@@ -130,6 +130,7 @@ def recorded(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize("cluster", [None, True])
 def test_recordings_of_several_frames_give_the_same_as_their_dense_form(recorded, lazy, cluster, tmp_path):

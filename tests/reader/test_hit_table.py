@@ -149,6 +149,7 @@ def test_electrons_are_a_table_too(tmp_path):
     np.testing.assert_array_equal(found["post_process"][0].keywords["navigator"], counts)
 
 
+@pytest.mark.slow
 def test_corrected_hits_are_the_same_in_tables_and_frames(tmp_path):
     path = tmp_path / "walking.tpx3"
     model = simulate.HitModel(walk="60 ns", column_offset=np.where(np.arange(256) % 8 < 2, 96, 0))

@@ -108,6 +108,7 @@ def _names(reader):
 CASES = [("tpx3", name) for name in _names(tpx3.file_reader)] + [("t3pa", name) for name in _names(t3pa.file_reader)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "name"), CASES, ids=lambda case: case)
 def test_an_odd_option_gives_a_result_or_an_error_that_names_it(recordings, monkeypatch, format, name):
     monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(recordings / "kept"))

@@ -61,6 +61,7 @@ def _plan(sync, rows, n_frames, pause, columns=5, **options):
     return make_scan((rows, columns), sync=sync, n_frames=n_frames, frame_flyback=pause, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["raster", "serpentine"])
 @pytest.mark.parametrize("pause", PAUSES)
 @pytest.mark.parametrize("sync", SYNCS)
@@ -199,6 +200,7 @@ def test_a_bounce_of_the_last_line_before_a_pause_does_not_cost_it():
     assert scan.report["edges_spurious"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_frames", [2, 5])
 @pytest.mark.parametrize("rows", [2, 3, 11])
 @pytest.mark.parametrize("pause", PAUSES[1:])

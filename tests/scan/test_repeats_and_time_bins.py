@@ -148,6 +148,7 @@ def test_bins_of_the_dwell_time_add_up_to_all_hits_and_hold_their_own(repeated, 
     assert axis["scale"] == pytest.approx(float(dwell) / 3.84e9 / n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bins", [{"number": 3}, {"number": 11}, {"width": "0.1 ms"}])
 @pytest.mark.parametrize("frames", [None, "separate", ("separate", [0, 2])])
 def test_bins_over_the_recording_add_up_to_all_hits_and_hold_their_own(repeated, whole, bins, frames):

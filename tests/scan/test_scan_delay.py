@@ -31,6 +31,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pattern", "flyback", "method"), CASES)
 @pytest.mark.parametrize(("dwell", "positions"), [(0.7, -3.4), (1.9, 2.6), (24.0, 0.3)])
 def test_delay_is_found_within_its_error(tmp_path, pattern, flyback, method, dwell, positions):

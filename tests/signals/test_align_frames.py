@@ -278,6 +278,7 @@ BINS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bins", BINS)
 @pytest.mark.parametrize("lazy", [True, False])
 def test_time_bins_are_not_taken_for_frames(drifting, tmp_path, bins, lazy):
@@ -299,6 +300,7 @@ def test_time_bins_are_not_taken_for_frames(drifting, tmp_path, bins, lazy):
     assert len(find_drift(saved).shifts) == s.data.shape[0]
 
 
+@pytest.mark.slow
 def test_the_axis_of_the_frames_may_have_any_name_and_scale(drifting):
     _, path, options = drifting
     s = hs.load(path, lazy=True, **options)
@@ -316,6 +318,7 @@ def test_the_axis_of_the_frames_may_have_any_name_and_scale(drifting):
     assert len(find_drift(changed).shifts) == FRAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [["frame", "x", "y"], ["y", "x", "frame"], ["x", "frame", "y"]])
 def test_axes_in_another_order_are_named_with_the_way_back(drifting, order):
     _, path, options = drifting

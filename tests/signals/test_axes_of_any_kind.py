@@ -44,6 +44,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", NAMES)
 @pytest.mark.parametrize("kind", ["listed", "computed", "binned"])
 @pytest.mark.parametrize("call", CALLS)
@@ -62,6 +63,7 @@ def test_a_call_gives_the_dense_result_or_hyperspy_s_own_words(call, kind, where
         np.testing.assert_allclose(one.axis, other.axis)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", NAMES)
 @pytest.mark.parametrize("kind", ["listed", "computed"])
 def test_our_own_functions_know_axes_that_are_not_uniform(kind, where):

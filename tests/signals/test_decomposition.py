@@ -58,6 +58,7 @@ MASKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masks", MASKS)
 @pytest.mark.parametrize("centre", [None, "navigation", "signal", "poisson"])
 @pytest.mark.parametrize("reproject", [None, "navigation", "signal", "both"])
@@ -107,6 +108,7 @@ def test_nmf_equals_the_dense_one(signal, options, monkeypatch):
     np.testing.assert_allclose(found.loadings, like.loadings, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["PCA", "ORPCA", "ORNMF"])
 def test_other_algorithms_take_dense_chunks_as_before(signal, algorithm):
     dense = dense_signal()
@@ -131,6 +133,7 @@ def test_differences_and_products_are_decomposed_from_the_entries(signal, monkey
     same_up_to_sign(found.loadings, (left * values)[:, :N])
 
 
+@pytest.mark.slow
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.integers(1, 40), st.integers(2, 40), st.integers(1, 6), st.integers(0, 99))
 def test_truncated_svd_of_any_shape(n_rows, height, n, seed):

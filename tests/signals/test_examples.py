@@ -25,6 +25,7 @@ def _modules_with_examples():
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "sparse_signals.md"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(_modules_with_examples()))
 def test_docstring_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -52,6 +52,7 @@ def test_private_name_is_still_there(row):
     assert tuple(names[: len(row.parameters)]) == row.parameters, f"{where}: its parameters are {names} now"
 
 
+@pytest.mark.slow
 def test_every_private_name_of_a_host_that_is_used_has_a_row():
     defined, used = set(), {}
     for path, tree in _trees():
@@ -71,6 +72,7 @@ def test_every_private_name_of_a_host_that_is_used_has_a_row():
     assert not missing, f"say in hyperspy_sparse/hosts.py why these are needed: {missing}"
 
 
+@pytest.mark.slow
 def test_private_modules_of_hosts_are_imported_in_one_place_only():
     wrong = []
     for path, tree in _trees():

@@ -41,6 +41,7 @@ def files(sparse_signal, tmp_path):
     return {"lazy": hs.load(path, lazy=True, chunks=1), "loaded": hs.load(path, chunks=1), "kept": kept}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_results_are_those_of_the_file(files, name):
     results = {}
@@ -56,6 +57,7 @@ def test_results_are_those_of_the_file(files, name):
         np.testing.assert_array_equal(results[kind].data, results["lazy"].data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_results_are_those_of_dense_data(files, dense_signal, name):
     ours, theirs = (METHODS[name](s) for s in (files["loaded"], dense_signal))
@@ -66,6 +68,7 @@ def test_results_are_those_of_dense_data(files, dense_signal, name):
     np.testing.assert_allclose(ours, theirs, rtol=1e-12 if np.asarray(theirs).dtype.kind == "f" else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["loaded", "kept"])
 def test_kernels_cut_one_piece_in_blocks_of_their_own(files, kind):
     signal = files[kind]

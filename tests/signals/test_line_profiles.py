@@ -33,6 +33,7 @@ def check(made, like):
 ends = st.floats(-0.2, 1.2).map(lambda share: round(share, 3))
 
 
+@pytest.mark.slow
 @SLOW
 @given(
     st.tuples(ends, ends, ends, ends), st.sampled_from([0, 0.5, 1.0, 1.6]), st.integers(0, 3), st.sampled_from("uif")

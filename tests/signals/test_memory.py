@@ -88,6 +88,7 @@ def test_compute_says_nothing_where_the_result_stays_small_or_was_not_sparse(sig
     assert not said()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 @pytest.mark.filterwarnings("ignore")
 def test_no_step_makes_more_than_a_chunk_dense(signal, monkeypatch, name):

@@ -27,6 +27,7 @@ def never_dense(monkeypatch):
     monkeypatch.setattr(CSRFrames, "frame", never)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("roi", ROIS)
 @pytest.mark.parametrize("axes", [NAV, DETECTOR])
 @pytest.mark.parametrize("name", ["nansum", "nanmean", "sum", "mean", "max", "min", "var", "std"])
@@ -55,6 +56,7 @@ def test_a_reduction_over_axes_along_which_the_mask_is_the_same(sparse_signal, d
     assert ours.data.dtype == theirs.data.dtype and np.isnan(ours.data.compute()).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", ["lines", "polygon", "circle"])
 @pytest.mark.parametrize("name", ["nansum", "nanmean", "nanmax", "nanmin", "nanvar", "nanstd"])
 def test_a_region_of_the_scan_reads_its_positions_alone(sparse_signal, dense_signal, never_dense, made, name):
@@ -142,6 +144,7 @@ MADE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("region", ["circle", "annulus", "polygon", "scan"])
 @pytest.mark.parametrize("made", MADE)
 def test_frames_that_came_from_anywhere_are_summed_without_becoming_dense(

@@ -26,6 +26,7 @@ def _factor(signal):
     return None if model is None else model.correlation_factor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", [None, True])
 def test_elements_and_areas_scatter_as_their_models_say(path, cluster):
     s = hs.load(path, navigation_shape=(24, 24), cluster=cluster)

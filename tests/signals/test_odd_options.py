@@ -38,6 +38,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("function", "option"), CALLS)
 def test_an_odd_value_is_refused_by_the_name_of_its_option(frames, function, option):
     wrong = []

@@ -59,6 +59,7 @@ GEOMETRIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("radial_range", [None, (0.25, 0.8)])
 def test_rings_are_those_of_pyxem(geometry, radial_range):
@@ -72,6 +73,7 @@ def test_rings_are_those_of_pyxem(geometry, radial_range):
     assert found[1] == expected[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("sectors", [(5, 7), (3, 4, None, (-0.4, 1.3)), (4, 1), (4, 2), (1, 3)])
 def test_sectors_are_those_of_pyxem(geometry, sectors):
@@ -126,6 +128,7 @@ def test_crossed_sectors_are_left_to_pyxem(monkeypatch):
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_where_pyxem_has_the_axes_the_other_way_round_nothing_is_written_beyond_them():
     host, ours = _calibrations((31, 43), **GEOMETRIES["curved"])
     for calibration in (host, ours):

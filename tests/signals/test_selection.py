@@ -13,6 +13,7 @@ from rsciio_tpx3 import CSRFrames
 NAV = (3, 5)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.booleans(), min_size=15, max_size=15).filter(any))
 def test_frames_are_those_of_numpy(sparse_signal, counts, chosen):

@@ -56,6 +56,7 @@ def computed(signal):
     return signal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [key for key in DIFFERENCES if key != "turned"])
 def test_reductions_of_differences_equal_numpys(sparse_signal, counts, which):
     made, dense = DIFFERENCES[which](sparse_signal), DENSE[which](counts)
@@ -66,6 +67,7 @@ def test_reductions_of_differences_equal_numpys(sparse_signal, counts, which):
     check(made, dense)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["mean pattern", "mean of each frame", "computed mean", "number", "of a product"])
 def test_sums_and_virtual_images_of_differences_make_nothing_dense(sparse_signal, counts, which, monkeypatch):
     made, dense = DIFFERENCES[which](sparse_signal), DENSE[which](counts)

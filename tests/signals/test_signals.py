@@ -102,6 +102,7 @@ def test_the_navigator_is_there_at_once_with_the_axes(sparse_signal, counts):
     np.testing.assert_array_equal(navigator.data, counts.sum(axis=(2, 3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nav", [(7,), (3, 5), (2, 3, 5)])
 def test_plotting_works_for_any_number_of_scan_axes(nav):
     matplotlib.use("agg")

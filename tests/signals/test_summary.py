@@ -48,6 +48,7 @@ def test_showing_a_signal_does_not_read_its_recording(recording):
     assert "not read yet" not in repr(s)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("derive", [lambda s: s, lambda s: s.inav[2:, 1:], lambda s: s.isig[5:, 9:]])
 def test_what_is_in_memory_is_distinguished_from_what_is_read_on_demand(recording, derive):
     assert derive(_load(recording[0])).recording.in_memory

@@ -79,6 +79,7 @@ def _computed(result):
     return np.asarray(result.data.compute())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ADDITIVE)
 def test_sums_of_hits_in_no_order_are_those_of_canonical_rows(signal, path, asked, monkeypatch, name):
     found = _computed(ADDITIVE[name](signal))

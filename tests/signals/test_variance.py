@@ -72,6 +72,7 @@ def test_moments_are_those_of_three_lines_of_numpy():
     np.testing.assert_allclose(ring_moments(counts, mask=mask, gain=gain, **rings_of(weights))[:, 0], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", [ring_moments, ring_pairs])
 def test_kernels_give_what_the_functions_of_one_frame_give(function):
     counts = np.random.default_rng(1).poisson(speckle()).astype(np.uint8)
@@ -83,6 +84,7 @@ def test_kernels_give_what_the_functions_of_one_frame_give(function):
     np.testing.assert_allclose(sparse.data, one_by_one, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_many_electrons_give_the_variance_of_pyxem(method):
     counts = np.rint(1e6 * speckle()).astype(np.uint32)
@@ -97,6 +99,7 @@ def test_many_electrons_give_the_variance_of_pyxem(method):
     assert len({(a.scale, a.offset, a.size, a.units, a.name) for a in axes}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dose", [0.05, 0.6])
 def test_no_bias_at_few_electrons_per_pixel(method, dose):
@@ -116,12 +119,14 @@ def test_plain_variance_is_mostly_noise_where_this_one_is_needed():
     assert (plain.data > 2).all()  # and the truth is 1/4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_gain_is_the_value_of_an_electron(method):
     counts = np.random.default_rng(3).poisson(speckle()).astype(np.uint16)
     np.testing.assert_allclose(removed(7 * counts, method, gain=7), removed(counts, method), rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_one_scan_axis_of_two(method):
     counts = np.random.default_rng(4).poisson(3 * speckle()).astype(np.uint8)
@@ -141,6 +146,7 @@ def test_spatial_gives_the_variance_at_each_position_too():
     assert mean.axes_manager.navigation_dimension == 0
 
 
+@pytest.mark.slow
 def test_rings_of_fewer_than_two_electrons_tell_nothing():
     counts = np.zeros((*NAV, *SIG), np.uint8)
     counts[3, 4, 8, 10] = 1
@@ -165,6 +171,7 @@ def test_a_mask_for_each_position():
     np.testing.assert_allclose(same.data, removed(counts, "re", 3, mask=mask[0, 0]), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_without_the_option_it_is_pyxem():
     counts = np.random.default_rng(7).poisson(speckle()).astype(np.uint8)
     found = hss.to_sparse(electron_signal(counts)).get_variance(4, "Omega", gain=1)

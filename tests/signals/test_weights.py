@@ -58,6 +58,7 @@ def test_weights_of_pixels_equal_numpy(sparse_signal, counts, weight, name, over
     check(getattr(product, name)(axis=axes), getattr(np, name)(dense, axis=(0, 1) if over_scan else (2, 3)))
 
 
+@pytest.mark.slow
 @ANY
 @given(weights((3, 5)), weights((3, 5)), weights((16, 12)))
 def test_products_of_products_are_sums_without_them_too(sparse_signal, counts, one, two, three):
@@ -80,6 +81,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_weights_in_every_form(sparse_signal, counts, form, monkeypatch):
     weight = np.random.default_rng(3).random((3, 5)) + 0.1

@@ -14,6 +14,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "simulate.md"
 MODULES = [m.name for m in pkgutil.iter_modules(rsciio_tpx3.simulate.__path__, "rsciio_tpx3.simulate.")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not GUIDE.exists(), reason="the guide is in the repository only")
 def test_code_of_the_guide_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

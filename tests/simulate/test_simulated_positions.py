@@ -74,6 +74,7 @@ def test_truth_agrees_with_edges_for_every_kind(tmp_path, sync, tdc):
     check(truth)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shape=st.tuples(st.integers(1, 6), st.integers(1, 9)),

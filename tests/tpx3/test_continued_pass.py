@@ -54,6 +54,7 @@ def _equal(growing, path):
     assert (blocks["first"] + blocks["high"]).max() == (one["first"] + one["high"]).max()
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_any_pieces_give_what_the_whole_gives(content, tmp_path_factory, data):

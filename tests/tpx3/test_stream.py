@@ -89,6 +89,7 @@ def test_blocks_tell_what_a_walk_word_by_word_finds(seed, n_chunks, share_of_oth
         assert (block["low"], block["high"], block["last"]) == (d.min(), d.max(), d[-1])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

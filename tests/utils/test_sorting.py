@@ -20,6 +20,7 @@ def test_radix_order_of_many_keys():
         np.testing.assert_array_equal(order_of(keys), np.argsort(keys, kind="stable"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [0, 1, 2, 4001, 70_000])
 # from hits of one time to times that leave no room for the pixel beside them
 @pytest.mark.parametrize("time_bits", [0, 10, 33, 46, 47, 61])
