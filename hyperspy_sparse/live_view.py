@@ -7,6 +7,7 @@ up to date in the thread of the windows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
@@ -428,12 +429,14 @@ class Live:
         return signal
 
     def _mask(self, detector: Any) -> Callable[[tuple[int, int]], np.ndarray]:
-        def mask(sig_shape: tuple[int, int]) -> np.ndarray:
-            pattern = Signal2D(np.zeros(sig_shape, np.int64), axes=detector_axes(sig_shape, EventOptions()))
-            return mask_of(pattern, detector)[0]
+        # A region belongs to the thread of the windows and changes while it is dragged: the thread that follows gets
+        # what it is now. Where the detector is known, a mask of a wrong shape is refused here.
+        detector, known = _as_it_is(detector), self._known_shape
+        now = None if known is None else _mask_on(known, detector)
 
-        if self._known_shape is not None:
-            mask(self._known_shape)  # a mask of a wrong shape is refused here, and not in another thread
+        def mask(sig_shape: tuple[int, int]) -> np.ndarray:
+            return now if now is not None and sig_shape == known else _mask_on(sig_shape, detector)
+
         return mask
 
     @property
@@ -497,9 +500,9 @@ class Live:
 
     @property
     def notes(self) -> list[str]:
-        """What there is to say: edges that are missing, chips that are silent, why nothing is drawn any more."""
+        """What there is to say: missing edges, silent chips, what could not be done, why nothing is drawn any more."""
         error = self.session.error
-        return ([str(error)] if error is not None else []) + self.session.following.notes
+        return ([str(error)] if error is not None else []) + self.session.refused + self.session.following.notes
 
     @property
     def lines_drawn(self) -> int:
@@ -516,6 +519,20 @@ class Live:
             f"<Live: {self.state}, {self.lines_drawn} lines, {self.rate / 1e6:.2f} million hits per second, "
             f"{self.session.path!r}>"
         )
+
+
+def _as_it_is(detector: Any) -> Any:
+    """A copy of a region, or of a mask, that nobody changes."""
+    if isinstance(detector, BaseROI):
+        # a region that somebody else wrote may be made in another way
+        with contextlib.suppress(TypeError):
+            return type(detector)(**detector.parameters)
+    return detector.copy() if isinstance(detector, np.ndarray) else detector
+
+
+def _mask_on(sig_shape: tuple[int, int], detector: Any) -> np.ndarray:
+    pattern = Signal2D(np.zeros(sig_shape, np.int64), axes=detector_axes(sig_shape, EventOptions()))
+    return mask_of(pattern, detector)[0]
 
 
 class _Shown:

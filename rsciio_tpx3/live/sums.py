@@ -6,7 +6,7 @@ All are sums over hits, in integers. So hits may come in any order, and what was
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,14 +18,11 @@ from rsciio_tpx3.utils.compiled import njit
 from rsciio_tpx3.utils.threads import spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from rsciio_tpx3.scan.scan import Scan
 
-__all__ = ["MOST_BYTES", "MOST_DETECTORS", "Mask", "Sums"]
-
-Mask: TypeAlias = "np.ndarray | Callable[[tuple[int, int]], np.ndarray]"
-"""Pixels of a virtual detector, or what tells them once the detector is known."""
+__all__ = ["MOST_BYTES", "MOST_DETECTORS", "Sums"]
 
 MOST_DETECTORS = 32
 MOST_BYTES = 1 << 31
@@ -143,6 +140,7 @@ class Sums:
         if self.n_detectors == MOST_DETECTORS:
             raise LimitError(f"There are {MOST_DETECTORS} virtual detectors already, which are as many as can be.")
         self._refuse(self.n_positions, self.n_detectors + 1)
+        self._check(mask)
         self._table = np.concatenate([self._table, np.zeros((self.n_positions, 1), np.int64)], axis=1)
         if self.n_detectors > _NARROW_DETECTORS and self._bits == _NARROW[1]:
             labels, self._pattern = self.labels, self.pattern
@@ -152,16 +150,18 @@ class Sums:
 
     def move_detector(self, number: int, mask: np.ndarray) -> None:
         """Give a virtual detector another mask, and begin its sums anew."""
-        mask = np.asarray(mask)
-        if mask.shape != self.sig_shape or mask.dtype != bool:
-            raise ValueError(
-                f"mask: expected an array of bool of shape {self.sig_shape} (y, x), got {mask.dtype} of {mask.shape}."
-            )
+        self._check(mask)
         word = self._pixels.dtype.type
         bit = word(number + self._bits)
         self._pixels &= ~(word(1) << bit)
         self._pixels |= mask.ravel().astype(word) << bit
         self.detector(number)[:] = 0
+
+    def _check(self, mask: np.ndarray) -> None:
+        if mask.shape != self.sig_shape or mask.dtype != bool:
+            raise ValueError(
+                f"mask: expected an array of bool of shape {self.sig_shape} (y, x), got {mask.dtype} of {mask.shape}."
+            )
 
     def clear(self) -> None:
         """Begin anew, with the same detectors."""

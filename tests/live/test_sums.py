@@ -127,7 +127,7 @@ def test_what_takes_too_much_memory_is_refused_before():
     sums = Sums(SIG, N)
     with pytest.raises(ValueError, match=r"bool of shape \(13, 17\)"):
         sums.add_detector(np.ones((17, 13), bool))
-    for _ in range(module.MOST_DETECTORS - 1):
+    for _ in range(module.MOST_DETECTORS):
         sums.add_detector(np.ones(SIG, bool))
     with pytest.raises(LimitError, match="32 virtual detectors already"):
         sums.add_detector(np.ones(SIG, bool))
