@@ -28,6 +28,7 @@ from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.tpx3.files import open_parts
 from rsciio_tpx3.tpx3.growing import GrowingPass
 from rsciio_tpx3.tpx3.source import Tpx3Source
+from rsciio_tpx3.utils.checks import check_flag
 from rsciio_tpx3.utils.threads import thread_count
 from rsciio_tpx3.utils.units import to_ticks
 
@@ -59,6 +60,8 @@ class Following(FollowedImages):
         May not be there yet, or be empty.
     disorder : str
         Time that hits are allowed to be late on their chip, at least. Later ones are counted (`late_hits`), and added.
+    only_counts : bool
+        Add up counts per position and nothing else: for streams that are too fast for all sums.
     **options
         Of the reader of ``.tpx3`` files, those about scan and detector: `navigation_shape` (x, y), `dwell_time`,
         `sync`, `tdc`, `layout`, `gap` and others.
@@ -92,8 +95,12 @@ class Following(FollowedImages):
     >>> following.counts()  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | os.PathLike, *, disorder: Any = "1 ms", **options: Any) -> None:
+    def __init__(
+        self, path: str | os.PathLike, *, disorder: Any = "1 ms", only_counts: bool = False, **options: Any
+    ) -> None:
         self.path = os.path.abspath(path)
+        check_flag("only_counts", only_counts)
+        self._only_counts = only_counts
         unknown = sorted(set(options) - set(_TAKEN))
         if unknown:
             raise ValueError(
@@ -206,7 +213,7 @@ class Following(FollowedImages):
             return
         if self.layout is None or not set(index.chips) <= set(self.layout.chips):
             self.layout = layout_for(index.chips, **self._detector)
-            self.sums = Sums(self.layout.sig_shape)
+            self.sums = Sums(self.layout.sig_shape, only_counts=self._only_counts)
             self._begin_drawing(Drawn())
             self.final_until = NEVER
             self._fit_detectors(self.sums)
@@ -331,7 +338,7 @@ class Following(FollowedImages):
         source = Tpx3Source.of_blocks(self._parts, self._index, blocks, self.layout)
         first, last = self._index.hit_span
         cuts = _cuts(blocks, max(start, first), min(stop, last + 1))
-        parts = [source.compact_windows(begin, end) for begin, end in zip(cuts[:-1], cuts[1:])]
+        parts = [source.packed_windows(begin, end) for begin, end in zip(cuts[:-1], cuts[1:])]
         self.sums.add_all(parts, scan, sign, only)
 
     # -- virtual detectors -------------------------------------------------------------------------------

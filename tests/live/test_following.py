@@ -398,7 +398,7 @@ def test_a_refresh_costs_what_is_new_whatever_is_there(tmp_path, monkeypatch):
 
     def counted(self, parts, scan, sign=1, only=None):
         parts = [list(map(_copied, part)) for part in parts]
-        added.append(sum(len(hits.when) for part in parts for hits in part))
+        added.append(sum(len(hits) for part in parts for hits in part))
         add(self, parts, scan, sign, only)
 
     monkeypatch.setattr(Sums, "add_all", counted)
@@ -421,4 +421,4 @@ def test_a_refresh_costs_what_is_new_whatever_is_there(tmp_path, monkeypatch):
 
 
 def _copied(hits):
-    return replace(hits, when=hits.when.copy(), pixel=hits.pixel.copy())
+    return replace(hits, words=hits.words.copy())
