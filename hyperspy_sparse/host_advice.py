@@ -1,7 +1,8 @@
 """Whom HyperSpy asks to tell of an error: not the developers of RosettaSciIO where our reader refused a file.
 
 `hs.load` logs "please report this error to the RosettaSciIO developers" for whatever a reader raises (hyperspy.io,
-HyperSpy 2.5.0), and raises it again. What our readers refuse says in its own message what to do, and its faults are ours.
+HyperSpy 2.5.0), and raises it again. What our readers refuse says in its own message what to do, and its
+faults are ours.
 """
 
 import logging
