@@ -39,7 +39,7 @@ def measure(made, name, arguments, rounds):
     took, found = {key: [] for key in made}, {}
     for turn in range(rounds + 1):
         for key, calibration in made.items():
-            calibration_cache._KEPT.clear()
+            calibration_cache._CACHE.clear()
             begin = time.process_time()
             found[key] = getattr(calibration, name)(*arguments)
             if turn or key == "pyXem":  # ours is compiled in the first round

@@ -167,28 +167,28 @@ def main():
     parser.add_argument("--nav", type=int, default=256)
     parser.add_argument("--electrons", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    options = parser.parse_args()
 
     hs.preferences.General.show_progressbar = False
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scan.toml"
-        sparse_signal(frames_of(given.nav, given.electrons)).save(path)
+        sparse_signal(frames_of(options.nav, options.electrons)).save(path)
         kinds = signals(path)
-        frames = source_of(kinds["in memory"].data).frames(0, given.nav**2)
+        frames = source_of(kinds["in memory"].data).frames(0, options.nav**2)
         rows, worst = [], {}
         for name, method in methods().items():
             calls = {kind: partial(method, s) for kind, s in kinds.items()}
-            took = in_turns({"plain loop": plain(frames)[name], **calls}, given.rounds)
+            took = in_turns({"plain loop": plain(frames)[name], **calls}, options.rounds)
             rows.append([name, *(f"{t:.0f}" for t in took.values()), f"{took['in memory'] / took['plain loop']:.2f}"])
             worst[name] = took
         calls = {kind: ring_moves(signal) for kind, signal in kinds.items()}
-        took = in_turns(calls, given.rounds)
+        took = in_turns(calls, options.rounds)
         rows.append(["a move of a ring (roi.interactive)", "", *(f"{t:.0f}" for t in took.values()), ""])
         move = took["in memory"]
         small = calibrated(kinds["in memory"].inav[:16, :16])
         small.persist()
-        parts = in_turns(parts_of_calls(small), max(given.rounds, 9))
-    print(f"{given.nav} x {given.nav} positions, {SIG[0]} x {SIG[1]} pixels, {frames.nnz:,} entries; ms\n")
+        parts = in_turns(parts_of_calls(small), max(options.rounds, 9))
+    print(f"{options.nav} x {options.nav} positions, {SIG[0]} x {SIG[1]} pixels, {frames.nnz:,} entries; ms\n")
     table(["", "plain loop", *kinds, "in memory / plain"], rows)
     print("Of 16 x 16 positions, where what a call costs is not the events:\n")
     table(["", "ms"], [[name.strip(), f"{taken:.2f}"] for name, taken in parts.items()])

@@ -144,9 +144,9 @@ with lt.Context.make_with("inline") as context:
     data = context.load("memory", data=counts, sig_dims=2)
     masks = generate_masks(reconstruct_shape=counts.shape[:2], mask_shape=counts.shape[2:], dtype=np.float32,
                            method="subpix", **about)
-    kept = MaskContainer(mask_factories=lambda: masks, dtype=masks.dtype, use_sparse="scipy.sparse.csc",
+    container = MaskContainer(mask_factories=lambda: masks, dtype=masks.dtype, use_sparse="scipy.sparse.csc",
                          count=masks.shape[0])
-    udf = SSB_UDF(**about, mask_container=kept)
+    udf = SSB_UDF(**about, mask_container=container)
     times = []
     for _ in range(2):
         start = time.perf_counter()

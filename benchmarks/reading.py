@@ -172,7 +172,7 @@ def targets(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("file", nargs="?", help="a recording; simulated if left out")
+    parser.add_argument("file", nargs="?", help="a recording; simulated if omitted")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -128,10 +128,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--accuracy", action="store_true", help="also delay and drift against the truth")
     parser.add_argument("--frames", type=int, default=40)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        speed(folder, given.frames)
-        for part in (delays, drifts) if given.accuracy else ():
+        speed(folder, options.frames)
+        for part in (delays, drifts) if options.accuracy else ():
             part(folder)
             print()
 

@@ -39,10 +39,8 @@ MODULES = {
     "rsciio_tpx3.testing": ("Whether a source keeps its contract", None),
     "rsciio_tpx3.scan.sync": ("From trigger edges to a scan", ["ScanOptions", "build_scan"]),
     "rsciio_tpx3.scan.scan": ("From hit times to scan positions", ["Scan", "place_hits", "count_positions"]),
-    "rsciio_tpx3.electrons.clusters": (
-        "From hits to electrons",
-        ["ClusterOptions", "ClusteredSource", "find_electrons"],
-    ),
+    "rsciio_tpx3.electrons.clusters": ("From hits to electrons", ["ClusteredSource", "find_electrons"]),
+    "rsciio_tpx3.electrons.options": ("What makes an electron", ["ClusterOption", "ClusterOptions"]),
     "rsciio_tpx3.corrections.steps": ("Corrections of hits and electrons", None),
     "rsciio_tpx3.corrections.bad_pixels": ("Hot and dead pixels", ["BadPixels", "count_pixels", "find_bad_pixels"]),
     "rsciio_tpx3.corrections.cluster_pairs": ("Hits of one electron in pairs", None),

@@ -95,10 +95,10 @@ def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False) 
     outer = tuple((1,) * n for n in nav[:-2])
     chunks = (chunks,) if len(nav) == 1 else (*outer, chunks, (nav[-1],))
     # The signal keeps its array, so the array keeps its blocks for the next call.
-    kept = vars(data).setdefault("_blocks", {})
-    if additive not in kept or kept[additive].chunks[: len(nav)] != chunks:
-        kept[additive] = to_dask(unmerged(source) if additive else source, chunks=chunks)
-    return kept[additive]
+    cached = vars(data).setdefault("_blocks", {})
+    if additive not in cached or cached[additive].chunks[: len(nav)] != chunks:
+        cached[additive] = to_dask(unmerged(source) if additive else source, chunks=chunks)
+    return cached[additive]
 
 
 def _remade(data: da.Array, bytes_per_frame: int) -> da.Array | None:
@@ -110,11 +110,11 @@ def _remade(data: da.Array, bytes_per_frame: int) -> da.Array | None:
     chunks = {x.chunks for x in operands if recipes.is_frames(x)}
     if len(chunks) != 1 or data.chunks in chunks:
         return None
-    kept = vars(data).setdefault("_blocks", {})
+    cached = vars(data).setdefault("_blocks", {})
     (wanted,) = chunks
-    if None not in kept or kept[None].chunks != wanted:
-        kept[None] = recipe.again(operands)
-    return kept[None] if recipes.is_frames(kept[None]) and kept[None].chunks == wanted else None
+    if None not in cached or cached[None].chunks != wanted:
+        cached[None] = recipe.again(operands)
+    return cached[None] if recipes.is_frames(cached[None]) and cached[None].chunks == wanted else None
 
 
 def _block_sizes(source: FrameSource, nav: tuple[int, ...]) -> tuple:

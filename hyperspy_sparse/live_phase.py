@@ -12,7 +12,7 @@ from hyperspy_sparse.microscope import set_microscope
 from hyperspy_sparse.phase_contrast.groups import make_groups
 from hyperspy_sparse.phase_contrast.image import check_settings
 from hyperspy_sparse.phase_contrast.lines import LineAccumulator
-from hyperspy_sparse.phase_contrast.optics import Known, find_optics, given_optics
+from hyperspy_sparse.phase_contrast.optics import Known, find_optics, turn_and_aberrations
 from hyperspy_sparse.phase_contrast.tilted import disk_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class LivePhase(PluggedLines):
         set_microscope(signal, **microscope)
         known = Known.of(signal)
         known.require(what)
-        given_optics(known, aberrations, rotation, flip)
+        turn_and_aberrations(known, aberrations, rotation, flip)
         disk = disk_of(signal, center, radius)
         optics = find_optics(known, disk.radius, aberrations, rotation, flip)
         lines = LineAccumulator(make_groups(disk, signal.data.shape[-2:], across), nav_shape)

@@ -347,9 +347,9 @@ class SparseFramesMixin(DecompositionMixin):
         nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
         name = function.__name__
         masked = None if rechunk else nan_masks.behind(data)
-        beside_mask = None if masked is None else nan_masks.reduced(name, masked, reduced)
-        if beside_mask is not None:
-            return self._without(axes, beside_mask, out)
+        masked_result = None if masked is None else nan_masks.reduced(name, masked, reduced)
+        if masked_result is not None:
+            return self._without(axes, masked_result, out)
         parts = None if rechunk else shifted.behind(data)
         of_parts = None if parts is None else shifted.reduced(name, parts, reduced)
         if of_parts is not None:

@@ -65,10 +65,10 @@ def behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:
     if not isinstance(data, da.Array):
         return None
     # asked for by each call, and found by a computation: the array keeps its answer
-    kept = vars(data)
-    if "_behind" not in kept:
-        kept["_behind"] = _behind(data)
-    return kept["_behind"]
+    cached = vars(data)
+    if "_behind" not in cached:
+        cached["_behind"] = _behind(data)
+    return cached["_behind"]
 
 
 def _behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:

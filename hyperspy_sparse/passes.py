@@ -137,8 +137,8 @@ def virtual_images(signal: BaseSignal, detectors: Any) -> BaseSignal:
     order = (sums.ndim - 1, *range(sums.ndim - 1))
     described = [{"name": "detector", "size": len(named), "navigate": True}]
     for i, axis in enumerate(nav_axes):
-        kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
-        described.append({**kept, "navigate": i < len(nav_axes) - 2})
+        plain = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
+        described.append({**plain, "navigate": i < len(nav_axes) - 2})
     kind = LazySignal1D if len(nav_axes) == 1 else LazySignal2D
     images = kind(sums.transpose(order), axes=described)
     images.metadata.General.title = "Virtual images"

@@ -168,12 +168,12 @@ def _made(blocks: da.Array, axes: tuple[int, ...], dtype: np.dtype, part: Any, j
     if blocks.numblocks[-2:] != (1, 1) or axes not in (nav, sig, nav + sig) or not n_nav:
         return None
     name = f"{REDUCED}{tokenize(blocks.name, axes, dtype, part, join, finish)}"
-    kept = sig if axes == nav else nav if axes == sig else ()
-    make = _partial_results if kept == nav else _tree
+    remaining = sig if axes == nav else nav if axes == sig else ()
+    make = _partial_results if remaining == nav else _tree
     layer = make(blocks, name, axes, dtype, part, join, finish)
     graph = HighLevelGraph.from_collections(name, layer, dependencies=[blocks])
-    chunks = tuple(blocks.chunks[axis] for axis in kept)
-    return da.Array(graph, name, chunks, meta=np.empty((0,) * len(kept), dtype))
+    chunks = tuple(blocks.chunks[axis] for axis in remaining)
+    return da.Array(graph, name, chunks, meta=np.empty((0,) * len(remaining), dtype))
 
 
 def _places(blocks: da.Array) -> Any:
@@ -213,18 +213,18 @@ def _tree(blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, 
 
 
 def _part(chunk: CSRFrames, axes: tuple[int, ...], part: tuple) -> Any:
-    function, *given = part
-    return function(chunk, axes, *given)
+    function, *options = part
+    return function(chunk, axes, *options)
 
 
 def _join(parts: list, join: tuple) -> Any:
-    function, *given = join
-    return function(parts, *given)
+    function, *options = join
+    return function(parts, *options)
 
 
 def _finished(result: Any, finish: tuple, dtype: np.dtype) -> np.ndarray:
-    function, *given = finish
-    return np.asarray(function(result, *given)).astype(dtype, copy=False)
+    function, *options = finish
+    return np.asarray(function(result, *options)).astype(dtype, copy=False)
 
 
 def _part_and_finish(

@@ -164,8 +164,10 @@ class Preferences(Tool):
 
     def _say(self) -> None:
         lines = [f"at most {format_bytes(get_limit())} become dense at once", f"cache in {cache_folder()}"]
-        told = [name for name, text in _environment().items() if text]
-        lines += [f"{VARIABLES[name]} is set in the environment, and wins over what is saved" for name in told]
+        in_environment = [name for name, text in _environment().items() if text]
+        lines += [
+            f"{VARIABLES[name]} is set in the environment, and wins over what is saved" for name in in_environment
+        ]
         lines.append(f"file: {file_of_settings()}" + ("" if saved_settings() else " (not there yet)"))
         self.report = "\n".join(lines)
 

@@ -114,7 +114,7 @@ def _highest(scores: np.ndarray, least: int, margin: int) -> tuple[np.ndarray, n
 @_jit
 def _apart(places: np.ndarray, values: np.ndarray, distance: float) -> tuple[np.ndarray, np.ndarray]:
     """The highest of pixels that are nearer to each other than a distance; the middle of equal ones."""
-    kept = np.empty((values.size, 2))
+    merged = np.empty((values.size, 2))
     scores, number = np.empty(values.size, np.int64), np.empty(values.size, np.int64)
     first = np.empty((values.size, 2), np.int64)
     n = 0
@@ -127,15 +127,15 @@ def _apart(places: np.ndarray, values: np.ndarray, distance: float) -> tuple[np.
                 break
         if near < 0:
             first[n] = places[i]
-            kept[n, 0], kept[n, 1], scores[n], number[n] = places[i, 0], places[i, 1], values[i], 1
+            merged[n, 0], merged[n, 1], scores[n], number[n] = places[i, 0], places[i, 1], values[i], 1
             n += 1
         elif scores[near] == values[i]:
-            kept[near, 0] += places[i, 0]
-            kept[near, 1] += places[i, 1]
+            merged[near, 0] += places[i, 0]
+            merged[near, 1] += places[i, 1]
             number[near] += 1
     for j in range(n):
-        kept[j] /= number[j]
-    return kept[:n], scores[:n]
+        merged[j] /= number[j]
+    return merged[:n], scores[:n]
 
 
 @_jit

@@ -155,7 +155,7 @@ def find_kernel(image_function: Callable, sig_shape: tuple[int, ...], dtype: np.
     if prepared is None:
         return None
     answer = Kernel(kernel, prepared, additive is not None and additive(**prepared))
-    _PREPARED.append((question, _kept(options), answer))
+    _PREPARED.append((question, _copied(options), answer))
     return answer
 
 
@@ -175,7 +175,7 @@ def _can_change(array: object) -> bool:
     return array is not None  # a buffer of someone else's
 
 
-def _kept(options: dict) -> dict:
+def _copied(options: dict) -> dict:
     """Options to compare with later: arrays that may change are copied."""
     return {k: v.copy() if isinstance(v, np.ndarray) and _can_change(v) else v for k, v in options.items()}
 

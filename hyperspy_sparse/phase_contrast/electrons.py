@@ -131,11 +131,11 @@ def _half_of_chunk(chunk: Any, seed: int, which: int, shape: tuple[int, ...], bl
 
 def _drawn(frames: CSRFrames, rows: np.ndarray, seed: int, which: int) -> CSRFrames:
     data = frames.data.view(np.uint8) if frames.data.dtype == np.bool_ else frames.data
-    kept = np.empty(len(data), data.dtype)
+    drawn = np.empty(len(data), data.dtype)
     indptr = np.zeros(len(rows) + 1, np.int64)
-    _toss(data, frames.indices, frames.indptr, rows, np.uint64(seed), which, kept, indptr)
-    used = kept > 0
-    return CSRFrames._make(kept[used].astype(frames.dtype), frames.indices[used], indptr, frames.shape)
+    _toss(data, frames.indices, frames.indptr, rows, np.uint64(seed), which, drawn, indptr)
+    used = drawn > 0
+    return CSRFrames._make(drawn[used].astype(frames.dtype), frames.indices[used], indptr, frames.shape)
 
 
 _ONES = tuple(bin(byte).count("1") for byte in range(256))
@@ -162,7 +162,7 @@ def _toss(
     rows: np.ndarray,
     seed: np.uint64,
     which: int,
-    kept: np.ndarray,
+    drawn: np.ndarray,
     out_indptr: np.ndarray,
 ) -> None:
     """How many of the counts of each entry fall to one half: a coin for each, by position and pixel alone."""
@@ -184,7 +184,7 @@ def _toss(
                     bits >>= np.uint64(8)
                 left -= 64
             count = heads if which == 0 else np.int64(data[entry]) - heads
-            kept[entry] = count
+            drawn[entry] = count
             n += count > 0
         out_indptr[row + 1] = out_indptr[row] + n
 

@@ -15,7 +15,7 @@ from tqdm.dask import TqdmCallback
 from hyperspy_sparse import preferences
 from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.phase_contrast.groups import make_groups
-from hyperspy_sparse.phase_contrast.optics import Known, Optics, find_optics, given_optics
+from hyperspy_sparse.phase_contrast.optics import Known, Optics, find_optics, turn_and_aberrations
 from hyperspy_sparse.phase_contrast.tilted import (
     NODE,
     check_memory,
@@ -202,7 +202,7 @@ def stack_and_optics(
     # what is missing or wrong is said before the data are read
     known = Known.of(signal)
     known.require(what)
-    given_optics(known, aberrations, rotation, flip)
+    turn_and_aberrations(known, aberrations, rotation, flip)
     disk = disk_of(signal, center, radius)
     groups = make_groups(disk, signal.data.shape[-2:], across)
     images = ScanImages(

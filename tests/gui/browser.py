@@ -27,7 +27,7 @@ _DIALOGS = {
     "electrons": 'electrons = gui.Electrons("snake.tpx3"); electrons.gui(toolkit="ipywidgets")',
     "virtual_detectors": "detectors = gui.VirtualDetectors(hyperspy_sparse.data.disks()); detectors.add()\n"
     'detectors.gui(toolkit="ipywidgets")',
-    "account": "hs.load('snake.tpx3', navigation_shape=(64, 32), pattern='serpentine')",
+    "representation": "hs.load('snake.tpx3', navigation_shape=(64, 32), pattern='serpentine')",
 }
 _START = """%matplotlib widget
 import hyperspy.api as hs, hyperspy_sparse

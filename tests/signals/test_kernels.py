@@ -216,16 +216,16 @@ def test_kernels_are_used_where_pyxem_maps_its_functions(sparse_signal, monkeypa
 
 
 def test_one_geometry_is_worked_out_once(sparse_signal):
-    calibration_cache._KEPT.clear()
+    calibration_cache._CACHE.clear()
     s = sparse_signal
     s.calibration.center, s.calibration.units = (6, 8), "k_A^-1"
     s.get_azimuthal_integral1d(npt=5)
-    kept = list(calibration_cache._KEPT)
+    kept = list(calibration_cache._CACHE)
     s.inav[1:].get_azimuthal_integral1d(npt=5, mean=True)
-    assert list(calibration_cache._KEPT) == kept
+    assert list(calibration_cache._CACHE) == kept
     s.calibration.center = (5, 8)
     s.get_azimuthal_integral1d(npt=5)
-    assert len(calibration_cache._KEPT) > len(kept)
+    assert len(calibration_cache._CACHE) > len(kept)
 
 
 def test_a_mask_that_was_changed_in_place_is_not_mistaken_for_the_old_one(sparse_signal, counts):

@@ -18,7 +18,7 @@ ELLIPSE = np.array([[1.2, 0, 0], [0, 0.85, 0], [0, 0, 1.0]])
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch):
-    monkeypatch.setattr(calibration_cache, "_KEPT", LeastRecent(8))
+    monkeypatch.setattr(calibration_cache, "_CACHE", LeastRecent(8))
 
 
 def _calibrations(shape, centre=None, affine=None, scale=0.013, curved=False):
