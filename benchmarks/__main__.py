@@ -103,7 +103,7 @@ def collect(chosen, quick, folder):
 
 
 def targets_table(notes):
-    """Markdown of the targets beside the figures reached."""
+    """Markdown of the targets next to the figures reached."""
     rows = ["| | Wanted | Reached | |", "|---|---|---|---|"]
     for note in notes:
         if note["kind"] == "target":
@@ -154,7 +154,7 @@ def draw(notes, path):
         ax.set_xlabel(across)
         ax.set_ylabel(up)
         ax.grid(alpha=0.3, which="major")
-        # beside the curves, in their order at the right end, so that no line is hidden
+        # next to the curves, in their order at the right end, so that no line is hidden
         handles, labels = ax.get_legend_handles_labels()
         order = sorted(range(len(handles)), key=lambda i: -handles[i].get_ydata()[-1])
         ax.legend(

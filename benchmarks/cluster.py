@@ -1,4 +1,4 @@
-"""A recording larger than the memory of a cluster: two workers of 2 GiB, each step beside threads, and a worker lost.
+"""A recording larger than the memory of a cluster: each step compared with threads, and a worker lost.
 
     python -m benchmarks.cluster                     # 16 GB, made in a temporary folder and removed
     python -m benchmarks.cluster --size 2            # GB
@@ -86,7 +86,7 @@ def _computed(lazy):
 
 
 def _converted(signal, name):
-    """Convert to raw_csr; the checksums of its arrays stand for the 5 bytes an entry that they are made of."""
+    """Convert to raw_csr; the checksums of its arrays stand for the 5 bytes per entry that they are made of."""
     target_ = Path(f"{name}.toml")
     signal.save(target_, overwrite=True, show_progressbar=False)
     lines = [line.partition(" = ") for line in target_.read_text().splitlines()]
@@ -251,7 +251,7 @@ def _progress(text):
 def show(rows, lost, size, n_workers):
     table(
         ["step", "cluster, s", f"{n_workers} threads, s", "their processor time, s", "tasks",
-         "scheduler and client, ms a task", "bytes a task",
+         "scheduler and client, ms per task", "bytes per task",
          "peak of a worker, MiB", "spilled, MB", "equal"],
         [
             [step, f"{f['seconds']:.1f}", *(f"{took:.1f}" for took in threads), f["tasks"],

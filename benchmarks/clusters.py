@@ -1,4 +1,4 @@
-"""Speed and memory of finding electrons, beside summing the bytes and beside tpx3awkward.
+"""Speed and memory of finding electrons, compared with summing the bytes and with tpx3awkward.
 
 Run it with::
 

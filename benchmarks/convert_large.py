@@ -1,4 +1,4 @@
-"""Convert a large recording: time beside writing the same bytes, the most memory, and reading back.
+"""Convert a large recording: time compared with writing the same bytes, the most memory, and reading back.
 
     python -m benchmarks.convert_large [FILE.tpx3] [OUT.toml OUT.nxevent OUT.h5 ...]
 

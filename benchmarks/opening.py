@@ -161,7 +161,7 @@ def _targets(rows):
     target("Second opening of 10 GB", "at most 100 ms", reached, at_ten <= 0.1)
     # the same scan in a larger file has longer lines, but a line of as many hits is one
     for name in ("line", "frame"):
-        reached = f"{last[name] * 1e3:.1f} ms at {size} ({last['packets'] // NAV[0]:,} packets a line)"
+        reached = f"{last[name] * 1e3:.1f} ms at {size} ({last['packets'] // NAV[0]:,} packets per line)"
         target(f"One {name} after opening", "under 50 ms", reached, last[name] < 0.05)
 
 

@@ -1,4 +1,4 @@
-"""Processor time of this code beside that of another checkout, in turn, on the same recordings.
+"""Processor time of this code compared with that of another checkout, in turn, on the same recordings.
 
 Run it with::
 
@@ -284,7 +284,7 @@ _signal_case("centre of mass, lazy", lambda s, roi: _beam(s, lazy_output=True))
 
 
 def work(names, folder, scale):
-    """Do what stdin tells: the name of a case makes it ready, an empty line runs it."""
+    """Do what stdin says: the name of a case makes it ready, an empty line runs it."""
     import rsciio_tpx3
 
     print(json.dumps(os.path.dirname(rsciio_tpx3.__file__)), flush=True)
@@ -398,5 +398,5 @@ def main():
 
 if __name__ == "__main__":
     if "--work" in sys.argv:
-        sys.path.pop(0)  # modules beside this one have names of others
+        sys.path.pop(0)  # modules next to this one have names of others
     main()

@@ -89,7 +89,12 @@ def truths(patterns, phase, peers):
             # damping fine and coarse detail is what this method is; how well it does that is the question
             damped, reached = damped_by_ssb(phase), correlation(found["ssb"], phase)
             same, most = correlation(found["ssb"], damped), correlation(damped, phase)
-            target("Phase without noise, ssb, beside its transfer function", "above 0.995", f"{same:.4f}", same > 0.995)
+            target(
+                "Phase without noise, ssb, compared with its transfer function",
+                "above 0.995",
+                f"{same:.4f}",
+                same > 0.995,
+            )
             print(f"ssb reaches {reached:.4f} of the phase; its transfer function lets {most:.4f} through.\n")
     print("\nCorrelation with the true phase, by electrons per position:\n")
     table(["electrons", *METHODS, *(peer.name for peer in peers)], rows)
@@ -233,7 +238,7 @@ def growth(rounds):
 
 
 def kernel_speed(rounds):
-    """Events a second of the one loop, on one core."""
+    """Events per second of the one loop, on one core."""
     rng, rows, each = np.random.default_rng(0), 16_384, 200
     radius, angle = 85 * np.sqrt(rng.random(rows * each)), rng.random(rows * each) * 2 * np.pi
     pixel = np.rint(256 + radius * np.sin(angle)).astype(np.int64) * 512 + np.rint(256 + radius * np.cos(angle)).astype(

@@ -1,4 +1,4 @@
-"""Speed of reading a recording, beside summing its bytes and beside published readers.
+"""Speed of reading a recording, compared with summing its bytes and with published readers.
 
 Run it with::
 
@@ -149,7 +149,7 @@ def measure(path, rounds=ROUNDS):
 
 
 def targets(rows):
-    """What was aimed for beside what was reached: (text, reached, aim, "most" or "least")."""
+    """What was aimed for next to what was reached: (text, reached, aim, "most" or "least")."""
     row = {each["name"]: each for each in rows}
     found = [
         ("index, times the sum of the bytes", row[INDEX]["times_sum"], 3, "most"),

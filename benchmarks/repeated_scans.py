@@ -2,7 +2,7 @@
 
 Run it with::
 
-    python -m benchmarks.repeated_scans              # times, beside reading all frames one by one
+    python -m benchmarks.repeated_scans              # times, compared with reading all frames one by one
     python -m benchmarks.repeated_scans --accuracy   # and delay and drift found against those simulated
 
 Times are medians of three rounds in turn, the file in the page cache.

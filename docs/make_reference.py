@@ -23,7 +23,7 @@ MODULES = {
     "rsciio_tpx3": ("Files to arrays, without HyperSpy", None),
     "hyperspy_sparse": ("Arrays to signals", None),
     "hyperspy_sparse.gui": ("Dialogs, as objects and as widgets", None),
-    "hyperspy_sparse.mixin": ("What sparse signals have beside all of HyperSpy's and pyXem's methods", None),
+    "hyperspy_sparse.mixin": ("What sparse signals have in addition to all of HyperSpy's and pyXem's methods", None),
     "hyperspy_sparse.data": ("Small signals whose truth is known", None),
     "rsciio_tpx3.simulate": ("Recordings whose truth is known", None),
     "rsciio_tpx3.simulate.twin": ("A real set-up in the words of simulations, and back", None),

@@ -74,8 +74,8 @@ def align_frames(
     -------
     The same class of signal, with navigation axes (x, y)
         Lazy. ``metadata.Acquisition_instrument.TEM.Scan.Drift`` has the shifts with their errors and the
-        number of events kept and lost, where the signal knows events: not where it was saved with values that are
-        no counts. Its axes are calibrated as those of `signal`.
+        number of events inside and lost, where the signal knows events: not where it was saved with values that are
+        not counts. Its axes are calibrated as those of `signal`.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def _drift(signal: BaseSignal, drift: Any, options: dict) -> Any:
     if drift is None:
         return find_drift(signal, **options)
     if options:
-        raise TypeError(f"{next(iter(options))} is for finding the drift, which was given.")
+        raise TypeError(f"{next(iter(options))} is for finding the drift, which was passed.")
     if not isinstance(drift, Drift):
         try:
             shifts = np.asarray(drift, float)

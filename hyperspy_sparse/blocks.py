@@ -68,7 +68,7 @@ BLOCKS_PER_CORE = 2
 
 
 def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False) -> da.Array:
-    """The same frames in the blocks that kernels like, or `data` where its chunks are given.
+    """The same frames in the blocks that kernels like, or `data` itself where no other chunks are possible.
 
     Parameters
     ----------

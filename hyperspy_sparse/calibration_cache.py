@@ -2,7 +2,7 @@
 
 pyXem 0.21 intersects every pixel with every bin, polygon by polygon, which takes seconds to half a minute for
 512 x 512 pixels and depends on nothing but the geometry; and it does so at every call. The same overlaps come from a
-compiled loop here, and the last ones are kept.
+compiled loop here, and the last ones are cached.
 """
 
 from __future__ import annotations

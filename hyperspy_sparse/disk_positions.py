@@ -113,7 +113,7 @@ def find_disks(
     read_recording(signal)
     if signal.data.dtype.kind not in "bu":
         raise ValueError(
-            f"find_disks: values of type {signal.data.dtype} are no counts of electrons; unsigned integers are needed."
+            f"find_disks: values of type {signal.data.dtype} are not counts of electrons; expected unsigned integers."
         )
     require_uniform(signal.axes_manager._axes, "find_disks")
     check_flag("show_progressbar", show_progressbar)

@@ -170,7 +170,7 @@ def find_drift(
     separate = np.stack([register(part.astype(np.float64), guess=shifts) for part in images])
     variance = separate.var(axis=0, ddof=1) / _SUBSETS
     if reference != "previous":
-        # four values tell little of one frame: half of the weight is that of all
+        # four values say little of one frame: half of the weight is that of all
         variance = (variance + variance.mean(axis=0)) / 2
     errors = np.sqrt(variance + 1 / (12 * upsample_factor**2))
     if reference != "mean":

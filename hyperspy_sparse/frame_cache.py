@@ -1,7 +1,7 @@
 """One frame for one picture, without reading the chunk around it.
 
 Who looks at one frame looks at its neighbours next, and a line takes hardly longer to read than a
-frame. So whole lines are read where they are short, and the last ones are kept.
+frame. So whole lines are read where they are short, and the last ones are cached.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Samples:
     ----------
     line : hyperspy.api.roi.Line2DROI
     axes : sequence of two hyperspy.axes.UniformDataAxis
-        x and y, in whose units the line is given.
+        x and y, in whose units the line is.
     order : int
         Of the interpolation, 0 to 5.
 

@@ -75,7 +75,7 @@ class LivePhase(PluggedLines):
         wait: float | None,
         microscope: dict,
     ) -> LivePhase:
-        """What is known of the microscope, from the files next to the recording and from what is given."""
+        """What is known of the microscope, from the files next to the recording and from the arguments."""
         check_settings(method, 1, eps)
         signal, what = _signal(live, wait), f"live.phase(method={method!r})"
         set_microscope(signal, **microscope)
@@ -94,7 +94,7 @@ def _signal(live: Live, wait: float | None) -> BaseSignal:
         lambda: live.lines_drawn > 0,
         live,
         wait,
-        "nothing has come yet that tells the detector and the disk. Start the measurement first, or wait for "
+        "nothing has come yet that shows the detector and the disk. Start the measurement first, or wait for "
         "it: wait=10 (seconds).",
     )
     return live.signal

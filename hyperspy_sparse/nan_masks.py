@@ -1,8 +1,8 @@
-"""Frames with NaN outside a region, as HyperSpy's circles and polygons leave them, kept sparse.
+"""Frames with NaN outside a region, as HyperSpy's circles and polygons leave them, but sparse.
 
 A region over the detector becomes ``where(mask, nan, frames)`` with the same mask for every frame,
 one over the scan with the same for every pixel, and that has no zeros to leave out. But all that is
-asked of it, as a rule, is a sum or a mean that skips the NaN; and the mask and the frames are still
+computed with it, as a rule, is a sum or a mean that skips the NaN; and the mask and the frames are still
 there, side by side, in the graph of the dask array. So the answer is taken from the frames, and the
 array is never made.
 """
@@ -35,7 +35,7 @@ _FRAMES = LeastRecent(1024)
 
 
 def remember(data: da.Array) -> None:
-    """Remember that the chunks of a dask array are frames: a graph does not tell that of the arrays in it.
+    """Remember that the chunks of a dask array are frames: a graph does not say that of the arrays in it.
 
     Every region of interest cuts out its rectangle first, and masks that; so each cut-out is remembered, by its name
     alone, however its frames came into being.
@@ -64,7 +64,7 @@ def behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:
     """
     if not isinstance(data, da.Array):
         return None
-    # asked for by each call, and found by a computation: the array keeps its answer
+    # needed by each call, and found by a computation: the array keeps its answer
     cached = vars(data)
     if "_behind" not in cached:
         cached["_behind"] = _behind(data)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["COUNTS", "attach", "counts_of", "drop_if_outdated", "hand_on", "note_as_ours", "picture", "renamed"]
 
 COUNTS = "Counts"
-"""What a navigator holds where nothing else is said; its title and quantity tell."""
+"""What a navigator holds unless its title and quantity say something else."""
 
 
 def picture(signal: BaseSignal, values: np.ndarray, holds: str = COUNTS) -> BaseSignal:

@@ -276,7 +276,7 @@ def _zeros_stay(function: Callable, operands: Sequence, frames: da.Array) -> boo
     with np.errstate(all="ignore"):
         try:
             answer = np.asarray(function(*examples))
-        except Exception:  # no answer in memory: the chunks will tell what is wrong
+        except Exception:  # no answer in memory: the chunks will say what is wrong
             return False
     if not is_stored(answer.dtype):
         return False

@@ -159,7 +159,7 @@ def moments(data: da.Array, axes: tuple[int, ...], dtype: DTypeLike, std: bool) 
 
 
 def _made(blocks: da.Array, axes: tuple[int, ...], dtype: np.dtype, part: Any, join: tuple, finish: tuple) -> Any:
-    """The dask array of a reduction: its steps are functions, each with what it takes besides partial results.
+    """The dask array of a reduction: its steps are functions, each with what it takes in addition to partial results.
 
     `part` may be a dictionary with a step for each place of a block.
     """

@@ -82,7 +82,7 @@ def reduced(name: str, shifted: Shifted, axes: tuple[int, ...]) -> da.Array | No
     Returns
     -------
     dask.array.Array
-        None where only the difference itself can tell.
+        None where only the difference itself can answer.
     """
     n_nav = shifted.frames.ndim - 2
     nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)

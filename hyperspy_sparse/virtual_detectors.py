@@ -2,7 +2,7 @@
 
 pyXem cuts the region out of every frame, sets NaN outside a circle, and adds up. The region is
 the same for every frame, so it is applied once, to an image of pixel numbers; what is left of
-that image tells which pixels belong, whatever kind of region it is.
+that image says which pixels belong, whatever kind of region it is.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def mask_of(signal: BaseSignal, detector: Any) -> tuple[np.ndarray, np.dtype]:
     Parameters
     ----------
     signal : hyperspy.api.signals.BaseSignal
-        With two signal axes, in whose units the region is given.
+        With two signal axes, in whose units the region is.
     detector : hyperspy ROI, signal or array of bool
         A region of interest over the signal axes, or a mask of shape (height, width).
 

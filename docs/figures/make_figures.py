@@ -365,7 +365,7 @@ def sampling_figure(folder):
         image = dark_field(source, scan)
         ax.imshow(image, cmap="gray", aspect=columns / 48)
         dwell = scan.report["dwell_time"] * 1e6
-        ax.set(title=f"navigation_shape=({columns}, 48)\n{dwell:.3g} us a position", xlabel="scan x", ylabel="scan y")
+        ax.set(title=f"navigation_shape=({columns}, 48)\n{dwell:.3g} us per position", xlabel="scan x", ylabel="scan y")
     save(fig, "sampling")
 
 

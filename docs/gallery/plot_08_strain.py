@@ -45,7 +45,7 @@ vectors
 
 # %%
 # The strain that turns the lattice without strain into the peaks of each position. Peaks lie on whole pixels, of which
-# 2 % of 32 pixels are one: the second order is used, and the mean of a column is shown beside the truth.
+# 2 % of 32 pixels are one: the second order is used, and the mean of a column is shown next to the truth.
 lattice = 16.0 * np.array([(2, 0), (0, 2), (-2, 0), (0, -2), (2, 1), (-2, 1), (2, -1), (-2, -1)])
 strain = vectors.get_strain_maps(lattice, distance=3.0)
 print(strain)

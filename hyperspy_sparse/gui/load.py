@@ -203,7 +203,7 @@ class Load(Tool):
             self.press("look")
 
     def _ask_sidecars(self) -> None:
-        """What a file next to the recording tells is the default, since loading takes it too."""
+        """What a file next to the recording contains is the default, since loading takes it too."""
         folder = format_of(self.filename)
         if folder in EVENT_FORMATS:
             found = options_of_sidecars(read_sources(self.filename), self._usual, {}, f"{name_of(folder)} files")[0]

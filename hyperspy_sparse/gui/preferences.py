@@ -24,7 +24,7 @@ _LEVELS = ("", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 @add_gui("Preferences")
 class Preferences(Tool):
-    """What holds for every recording: set for this session, and kept when it is saved.
+    """What holds for every recording: set for this session, and later ones when it is saved.
 
     A setting is taken from what was set in this session, else from its environment variable
     (``HYPERSPY_SPARSE_MEMORY_LIMIT``, ``RSCIIO_TPX3_CACHE``, ``RSCIIO_TPX3_LOG_LEVEL``), else from what was saved, else
@@ -56,7 +56,7 @@ class Preferences(Tool):
     fields = (
         Field("memory_limit", "Memory limit", "text", "How much may become dense at once; half of the free memory "
               "where it is empty.", placeholder="8 GiB"),
-        Field("cache_folder", "Cache folder", "text", "Where what opening finds out is kept for the next time.",
+        Field("cache_folder", "Cache folder", "text", "Where what opening finds out is cached for the next time.",
               placeholder="the user's cache folder"),
         Field("log_level", "Log level", "choice", "How much is said; empty follows HyperSpy.", _LEVELS),
         Field("show_progressbar", "Progress bars", "flag", "HyperSpy's preference, which all readers follow."),
@@ -64,7 +64,7 @@ class Preferences(Tool):
     actions = (
         Action("save", "Save", "Keep these for later sessions."),
         Action("forget", "Usual values", "Forget what was set and saved."),
-        Action("clear_cache", "Clear cache", "Remove what is kept of recordings; it is made again when needed."),
+        Action("clear_cache", "Clear cache", "Remove what is cached of recordings; it is made again when needed."),
     )
 
     memory_limit, cache_folder = t.Str(), t.Str()
@@ -150,7 +150,7 @@ class Preferences(Tool):
         self._say()
 
     def clear_cache(self) -> int:
-        """Remove what is kept of recordings.
+        """Remove what is cached of recordings.
 
         Returns
         -------

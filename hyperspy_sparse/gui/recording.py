@@ -35,7 +35,7 @@ class Recording(Tool):
     source : signal, str or Path
         A sparse signal, or a recording by its name: also one whose scan is not found.
     **options
-        Of the reader, where a file is given.
+        Of the reader, for a file.
 
     Attributes
     ----------

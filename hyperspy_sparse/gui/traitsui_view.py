@@ -98,7 +98,7 @@ class _WordsEditorFactory(BasicEditorFactory):
 
 
 class Panel(t.HasTraits):
-    """A dialog with what a window needs besides: a button for each action, and the figure on its canvas.
+    """A dialog with what a window needs in addition: a button for each action, and the figure on its canvas.
 
     Parameters
     ----------

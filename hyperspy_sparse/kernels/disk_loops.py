@@ -20,7 +20,7 @@ _ROUNDS = 30
 _CLOSE = 1e-3  # pixels
 _BLURRED = 1.5  # pixels: where the edge is looked for first
 _BROAD_ROUNDS = 4
-_NOT_ROUND = 0.1  # of the electrons that a brighter disk has in a place: a real one is no ideal disk
+_NOT_ROUND = 0.1  # of the electrons that a brighter disk has in a place: a real one is not an ideal disk
 _LEAST_BACKGROUND = 0.02  # of the disk: a lost electron must not rule the fit
 
 
@@ -179,7 +179,7 @@ def _background(
 def _everywhere(values: np.ndarray, pixels: np.ndarray, shape: tuple[int, int], side: int) -> float:
     """Electrons per pixel of a dark part of a frame: the lower quartile of tiles of this side.
 
-    A ring around one place that happens to have no electrons is no proof that there is no background.
+    A ring around one place that happens to have no electrons does not prove that there is no background.
     """
     rows, columns = shape[0] // side, shape[1] // side
     if rows * columns < 8:
@@ -228,7 +228,7 @@ def _edge_fit(
         for i in range(n.size):
             dy, dx = ys[i] - y, xs[i] - x
             distance = np.sqrt(dy * dy + dx * dx)
-            # Where the model is flat, an electron tells nothing about the centre, which has no direction itself.
+            # Where the model is flat, an electron says nothing about the centre, which has no direction itself.
             if distance < radius - 7 * s or distance > radius + 12 * s or distance == 0.0:
                 continue
             t = 1 / (1 + np.exp((distance - radius) / s))
@@ -369,7 +369,7 @@ def find_in_frames(
             # Its electrons above what the background and brighter disks would give: is that more than their noise?
             background = max(_background(y0, x0, ys, xs, n, sectors, shape), level)
             expected = background * n_pixels
-            # the shoulder of a brighter disk is none of its own
+            # the shoulder of a brighter disk is not its own
             others = _of_others(middles[i, 0], middles[i, 1], found[n_found - counts[row] : n_found], radius)
             expected += others
             excess = tops[i] - expected

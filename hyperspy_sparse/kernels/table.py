@@ -69,7 +69,7 @@ def register_kernel(
     prepare: Callable | None = None,
     additive: Callable | None = None,
 ) -> Callable:
-    """Make `map` run a kernel wherever it is given an image function on sparse frames.
+    """Make `map` run a kernel for an image function on sparse frames.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def register_kernel(
 
     Examples
     --------
-    The brightest pixel of each frame. Counts are positive, so the entries alone tell:
+    The brightest pixel of each frame. Counts are positive, so the entries alone decide:
 
     >>> import numpy as np
     >>> import hyperspy_sparse

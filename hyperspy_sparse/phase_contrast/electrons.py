@@ -1,4 +1,4 @@
-"""Random halves of the electrons, and what two pictures of them tell of noise and resolution."""
+"""Random halves of the electrons, and what two pictures of them show of noise and resolution."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def split_electrons(signal: BaseSignal, seed: int = 0) -> tuple[BaseSignal, Base
     Raises
     ------
     ValueError
-        If the values are no unsigned counts, or the seed is no integer from 0 to 2**63 - 1.
+        If the values are not unsigned counts, or the seed is not an integer from 0 to 2**63 - 1.
 
     Examples
     --------
@@ -62,8 +62,8 @@ def split_electrons(signal: BaseSignal, seed: int = 0) -> tuple[BaseSignal, Base
     check_scan(signal, "split_electrons")
     if signal.data.dtype.kind not in "bu":
         raise ValueError(
-            f"split_electrons: values of type {signal.data.dtype} are no counts of electrons; unsigned integers are "
-            'needed. Use signal.change_dtype("uint32") where that is what they are.'
+            f"split_electrons: values of type {signal.data.dtype} are not counts of electrons; expected "
+            'unsigned integers. Use signal.change_dtype("uint32") where that is what they are.'
         )
     if not is_whole(seed, 0, 2**63 - 1):
         raise ValueError(f"seed={shown(seed)}: expected an integer from 0 to 2**63 - 1.")

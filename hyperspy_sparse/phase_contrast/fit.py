@@ -114,8 +114,8 @@ def fit_aberrations(
     The fit is the one of largest likelihood: at each frequency of the object the images of all groups follow from one
     number, the object's, and the aberrations; the power that the best number explains, summed over the strongest
     frequencies, is the likelihood. It uses the displacements of the images as well as their contrast, so it needs no
-    large defocus. Images alone cannot tell overfocus from underfocus with half a turn between scan and detector; see
-    `AberrationFit.decided_by`.
+    large defocus. Images alone cannot distinguish overfocus from underfocus with half a turn between scan and detector;
+    see `AberrationFit.decided_by`.
 
     Examples
     --------
@@ -492,8 +492,8 @@ def _described(
     errors = _errors(found.values, free, covariance)
     if errors["C10"] > 0.5 * max(abs(found.values["C10"]), 1e-9) and errors["C10"] > problem.depth_of_focus:
         _logger.warning(
-            f"C10 is {found.values['C10']:.3g} +/- {errors['C10']:.3g} nm: the images hardly tell. More electrons or "
-            "positions, or a defocus of several depths of focus "
+            f"C10 is {found.values['C10']:.3g} +/- {errors['C10']:.3g} nm: the images hardly determine it. More "
+            "electrons or positions, or a defocus of several depths of focus "
             f"({problem.depth_of_focus:.3g} nm here), would help."
         )
     return AberrationFit(values, errors, float(np.clip(residual, 0, 1)), witnesses, decided_by)

@@ -170,7 +170,7 @@ def read_aberrations(user_input: Any) -> dict[str, float]:
         found[name] = to_plain(value, unit, name, example)[0]
     for name in found:
         if name.startswith("phi") and f"C{name[3:]}" not in found:
-            raise ValueError(f"aberrations: {name} is the direction of C{name[3:]}, which is not given.")
+            raise ValueError(f"aberrations: {name} is the direction of C{name[3:]}, which is missing.")
     return found
 
 
@@ -181,7 +181,7 @@ def read_rotation(user_input: Any) -> float | None:
 
 @dataclass(frozen=True)
 class Known:
-    """What metadata and axes of a signal, or of a stack of tilted images, tell of the geometry; None is not known.
+    """What metadata and axes of a signal, or of a stack of tilted images, say of the geometry; None is not known.
 
     Attributes
     ----------
@@ -202,7 +202,7 @@ class Known:
 
     @classmethod
     def of(cls, signal: BaseSignal, stack: dict | None = None) -> Known:
-        """Of a signal with detector axes, or of one whose metadata node as a `stack` is given."""
+        """Of a signal with detector axes, or of one with the metadata node of a `stack`."""
         if stack is None:
             refuse_reversed(signal)
             values = data_values(signal)
@@ -223,7 +223,7 @@ class Known:
             lines = ", ".join(_LINES[name] for name in lacking)
             hint = " (or camera_length and pixel_pitch)" if "convergence_angle" in lacking else ""
             raise ValueError(
-                f"{what} needs {', '.join(lacking)}{hint}, which the metadata do not tell. Set for example "
+                f"{what} needs {', '.join(lacking)}{hint}, which the metadata do not contain. Set for example "
                 f"hyperspy_sparse.set_microscope(s, {lines})."
             )
         if semi_angle == 0:
@@ -233,7 +233,7 @@ class Known:
 
 
 def find_optics(known: Known, radius: float, aberrations: Any = None, rotation: Any = None, flip: Any = None) -> Optics:
-    """The geometry from what is known and given, and the radius of the disk.
+    """The geometry from metadata, arguments and the radius of the disk.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ def find_optics(known: Known, radius: float, aberrations: Any = None, rotation: 
     Raises
     ------
     ValueError, UnitError
-        For what is given and makes no sense.
+        For arguments that make no sense.
     """
     values, scale, semi_angle = known.values, known.pixel_angle, known.values.get("convergence_angle")
     if semi_angle is None:
@@ -274,7 +274,7 @@ def find_optics(known: Known, radius: float, aberrations: Any = None, rotation: 
 
 
 def turn_and_aberrations(known: Known, aberrations: Any, rotation: Any, flip: Any) -> dict:
-    """Rotation, flip and aberrations as given, else as known, else none."""
+    """Rotation, flip and aberrations from the arguments, else from the metadata, else zero."""
     values = known.values
     if flip is not None:
         check_flag("flip", flip)
@@ -296,7 +296,7 @@ def _plain(axis: Any) -> dict:
 
 
 def _step(axis: Any) -> float | None:
-    """Scan step of an axis in nm; None where it is no length."""
+    """Scan step of an axis in nm; None where it is not a length."""
     plain = _plain(axis)
     return abs(in_unit(plain, "nm")) if axis_kind(plain) == "length" else None
 

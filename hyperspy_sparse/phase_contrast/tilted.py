@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["NODE", "check_memory", "check_scan", "disk_of", "groups_of_stack", "stack_of", "summed", "tilted_images"]
 
 NODE = "Tilted_images"
-"""Where the metadata of a stack tell about its groups."""
+"""Where the metadata of a stack describe its groups."""
 
 
 def tilted_images(
@@ -61,7 +61,7 @@ def tilted_images(
     center : (float, float), optional
         ``(x, y)`` of the disk in pixels of the data.
     radius : float, optional
-        Of the disk in pixels. What is not given is found in the sum pattern, which takes a pass over the data.
+        Of the disk in pixels. What is omitted is found in the sum pattern, which takes a pass over the data.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def check_scan(signal: BaseSignal, what: str) -> None:
 
 
 def disk_of(signal: BaseSignal, center: Any = None, radius: Any = None) -> Disk:
-    """The bright field as given, completed from the sum pattern."""
+    """The bright field as requested, completed from the sum pattern."""
     if center is not None:
         pair = center.tolist() if isinstance(center, np.ndarray) else center
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:

@@ -16,7 +16,7 @@ deconvolution are ``Phi(Q) = sum_k W(Q, k) G(Q, k)`` with
     integrated centre of mass   -i k.Q / |Q|^2
 
 The Wigner distribution deconvolution needs no weak object: for each Q the dependence on k is divided by that of the
-aperture overlaps in Fourier space, and the term that is the object's spectrum times its mean is kept.
+aperture overlaps in Fourier space, and the term that is the object's spectrum times its mean is used.
 ``docs/guide/phase.md`` has it in pictures and words.
 """
 

@@ -202,22 +202,22 @@ def test_quantem_and_py4dstem_need_two_and_two_axes(tmp_path):
 
 def reads(monkeypatch, s):
     """Spans of rows that the source of a signal is asked for."""
-    asked, source = [], source_of(s.data)
+    spans, source = [], source_of(s.data)
     honest = type(source).frames
 
     def frames(self, start, stop):
-        asked.append((start, stop))
+        spans.append((start, stop))
         return honest(self, start, stop)
 
     monkeypatch.setattr(type(source), "frames", frames)
-    return asked
+    return spans
 
 
 def test_a_view_reads_one_frame_and_indexes_like_numpy(tmp_path, dense, monkeypatch):
     file_writer(tmp_path / "x.toml", signal_dict(lazy(dense)))
     s = hs.load(tmp_path / "x.toml", lazy=True)
     monkeypatch.setattr("hyperspy_sparse.frame_cache.READ_ENTRIES", 0)  # else lines around a picture are kept
-    asked, view = reads(monkeypatch, s), interop.FrameView(s)
+    spans, view = reads(monkeypatch, s), interop.FrameView(s)
     one = (
         (3, 4),
         (-1, -2),
@@ -227,9 +227,9 @@ def test_a_view_reads_one_frame_and_indexes_like_numpy(tmp_path, dense, monkeypa
         (2, 4, 5),
     )
     for key in one:
-        asked.clear()
+        spans.clear()
         found = view[key]
-        assert len(asked) == 1 and asked[0][1] - asked[0][0] == 1
+        assert len(spans) == 1 and spans[0][1] - spans[0][0] == 1
         assert type(found) is np.ndarray and found.shape == dense[key].shape and np.array_equal(found, dense[key])
     for key in (3, slice(None), (slice(1, 3), 2), (Ellipsis, 2)):
         assert np.array_equal(view[key], dense[key])
@@ -242,11 +242,11 @@ def test_napari_reads_the_frame_that_it_shows(tmp_path, dense, monkeypatch):
     components = pytest.importorskip("napari.components", reason="napari is not installed")
     file_writer(tmp_path / "x.toml", signal_dict(lazy(dense)))
     s = hs.load(tmp_path / "x.toml", lazy=True)
-    asked, viewer = reads(monkeypatch, s), components.ViewerModel()
+    spans, viewer = reads(monkeypatch, s), components.ViewerModel()
     layer = interop.to_napari(s, viewer, colormap="magma")
     viewer.dims.set_current_step(0, 3)
     viewer.dims.set_current_step(1, 5)
-    assert asked and all(stop - start == 1 for start, stop in asked)
+    assert spans and all(stop - start == 1 for start, stop in spans)
     shown = layer._data_view
     assert np.array_equal(shown, dense[3, 5])
     assert tuple(layer.axis_labels) == ("y", "x", "ky", "kx") and tuple(layer.scale) == (0.5, 1.5, 0.01, 0.02)

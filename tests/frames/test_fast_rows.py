@@ -1,4 +1,4 @@
-"""The fast way from packets to counts and rows, beside the general one, entry by entry."""
+"""The fast way from packets to counts and rows, compared with the general one, entry by entry."""
 
 import numpy as np
 import pytest

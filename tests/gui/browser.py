@@ -114,14 +114,14 @@ def run(page, address, name):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="for the screenshots")
-    given = parser.parse_args(arguments)
-    given.folder.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         folder = Path(folder)
         notebook(folder, "dialogs", [_START, *_DIALOGS.values()])
         address = stack.enter_context(server(folder))
         page = stack.enter_context(contextlib.closing(_Quits(browser())))
-        _screenshots(page.page, address, given.folder)
+        _screenshots(page.page, address, options.folder)
     return 0
 
 

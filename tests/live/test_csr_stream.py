@@ -108,8 +108,8 @@ def test_any_types_padding_and_metadata_are_taken(tmp_path, codes, pad):
     files = record_csr(_served(_stream(dense, metadata, pad, **codes)), tmp_path / "scan.toml", wait=20)
     signal = file_reader(files[0], lazy=False)[0]
     np.testing.assert_array_equal(np.asarray(signal["data"]), dense)
-    kept = signal["original_metadata"]
-    assert "x" * 100 in json.dumps(kept)
+    original = signal["original_metadata"]
+    assert "x" * 100 in json.dumps(original)
 
 
 def test_a_scan_that_is_lost_or_cancelled_is_kept_with_empty_positions(tmp_path, caplog):

@@ -1,4 +1,4 @@
-"""Disks from electrons, beside dense maps of scores, likelihoods maximised by SciPy, pyXem and the truth."""
+"""Disks from electrons, compared with dense maps of scores, likelihoods maximised by SciPy, pyXem and the truth."""
 
 import hyperspy.api as hs
 import numpy as np

@@ -1,4 +1,4 @@
-"""Every kernel beside the image function that it stands for."""
+"""Every kernel compared with the image function that it stands for."""
 
 import hyperspy.api as hs
 import numpy as np
@@ -153,17 +153,17 @@ def brightest(image):
 
 
 def test_a_registered_kernel_runs_and_may_decline(sparse_signal, counts):
-    asked = []
+    shapes = []
 
     @hyperspy_sparse.register_kernel(brightest)
     def of_frames(frames, offset=None):
-        asked.append(frames.shape)
+        shapes.append(frames.shape)
         return NotImplemented if offset else frames.max(axis=(1, 2))
 
     assert brightest in known_kernels()
     result = sparse_signal.map(brightest, inplace=False)
     np.testing.assert_array_equal(result.data.compute(), counts.max(axis=(2, 3)))
-    assert asked[0] == (1, 16, 12) and len(asked) > 1
+    assert shapes[0] == (1, 16, 12) and len(shapes) > 1
     assert result.axes_manager.navigation_shape == (5, 3)
 
 
@@ -220,12 +220,12 @@ def test_one_geometry_is_worked_out_once(sparse_signal):
     s = sparse_signal
     s.calibration.center, s.calibration.units = (6, 8), "k_A^-1"
     s.get_azimuthal_integral1d(npt=5)
-    kept = list(calibration_cache._CACHE)
+    before = list(calibration_cache._CACHE)
     s.inav[1:].get_azimuthal_integral1d(npt=5, mean=True)
-    assert list(calibration_cache._CACHE) == kept
+    assert list(calibration_cache._CACHE) == before
     s.calibration.center = (5, 8)
     s.get_azimuthal_integral1d(npt=5)
-    assert len(calibration_cache._CACHE) > len(kept)
+    assert len(calibration_cache._CACHE) > len(before)
 
 
 def test_a_mask_that_was_changed_in_place_is_not_mistaken_for_the_old_one(sparse_signal, counts):

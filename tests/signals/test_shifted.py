@@ -1,4 +1,4 @@
-"""Frames less an image: reductions, virtual images and parts beside NumPy's on the dense difference."""
+"""Frames less an image: reductions, virtual images and parts compared with NumPy's on the dense difference."""
 
 import hyperspy.api as hs
 import numpy as np
