@@ -19,6 +19,7 @@ import numpy as np
 from dask.system import CPU_COUNT
 
 from hyperspy_sparse import recipes
+from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.binning import bin_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.binned_source import BinnedSource
@@ -275,5 +276,4 @@ def binned(data: da.Array, factors: tuple[int, ...], dtype: DTypeLike) -> da.Arr
 
 
 def _bin(chunk: CSRFrames, factors: tuple[int, ...], dtype: DTypeLike) -> CSRFrames:
-    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
-    return bin_frames(frames, factors, dtype)
+    return bin_frames(as_frames(chunk), factors, dtype)

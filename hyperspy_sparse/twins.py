@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DENSE_CHUNKS",
+    "as_frames",
     "choose_class",
     "densified",
     "has_sparse_chunks",
@@ -154,7 +155,8 @@ def densified(data: da.Array) -> da.Array:
     return da.Array(graph, name, data.chunks, meta=np.empty((0,) * data.ndim, data.dtype))
 
 
-def _to_frames(chunk: np.ndarray) -> CSRFrames:
+def as_frames(chunk: Any) -> CSRFrames:
+    """A chunk as `CSRFrames`: itself, or made of the dense or other sparse array that a step before left."""
     return chunk if isinstance(chunk, CSRFrames) else CSRFrames(chunk)
 
 
@@ -162,4 +164,4 @@ def sparsified(data: da.Array) -> da.Array:
     """The dask array with every chunk made `CSRFrames`; the detector is one chunk first."""
     data = without_empty_chunks(data).rechunk({data.ndim - 2: -1, data.ndim - 1: -1})
     meta = CSRFrames.from_dense(np.empty((0,) * data.ndim, data.dtype))
-    return data.map_blocks(_to_frames, dtype=meta.dtype, meta=meta)
+    return data.map_blocks(as_frames, dtype=meta.dtype, meta=meta)

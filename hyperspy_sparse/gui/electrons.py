@@ -10,7 +10,7 @@ import numpy as np
 import traits.api as t
 
 from hyperspy_sparse.gui.registry import add_gui
-from hyperspy_sparse.gui.tool import Action, Field, Tool, label_of
+from hyperspy_sparse.gui.tool import Action, Field, Tool, label_of, load_line
 from rsciio_tpx3.cli.options import EXPECTED
 from rsciio_tpx3.electrons.clusters import find_electrons
 from rsciio_tpx3.electrons.options import CLUSTER_OPTIONS
@@ -153,8 +153,7 @@ class Electrons(Tool):
             return
         self.problem = ""
         self._find(options)
-        words = [repr(self._filename), *(f"{name}={value!r}" for name, value in self._options.items())]
-        self.code = f"hs.load({', '.join(words)}, cluster={self.cluster!r})"
+        self.code = load_line(self._filename, {**self._options, "cluster": self.cluster})
         self.drawn = True
 
     def _find(self, options: ClusterOptions) -> None:

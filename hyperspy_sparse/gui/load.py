@@ -20,7 +20,7 @@ import hyperspy.api as hs
 import traits.api as t
 
 from hyperspy_sparse.gui.registry import add_gui
-from hyperspy_sparse.gui.tool import Action, Field, Tool, label_of
+from hyperspy_sparse.gui.tool import Action, Field, Tool, label_of, load_line
 from hyperspy_sparse.gui.trigger_edges import describe_edges, draw_edges
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.formats import EVENT_FORMATS, FORMATS, format_of, module_of, name_of, size_of
@@ -271,8 +271,7 @@ class Load(Tool):
             options = self.chosen()
         except (OSError, ValueError):
             return  # `_look` has said so
-        words = [repr(self.filename), *(f"{name}={value!r}" for name, value in options.items())]
-        self.code = f"hs.load({', '.join(words)})"
+        self.code = load_line(self.filename, options)
         if self.follow_choices and self._is_quick():
             self.press("preview")
 

@@ -81,7 +81,7 @@ class Preferences(Tool):
             log_level=level if level in _LEVELS else "", show_progressbar=hs.preferences.General.show_progressbar,
         )  # fmt: skip
         self._quiet = False
-        self._say()
+        self._report()
 
     @t.observe("memory_limit, cache_folder, log_level, show_progressbar")
     def _set(self, event: Any) -> None:
@@ -94,7 +94,7 @@ class Preferences(Tool):
             self.problem = str(error)
             return
         self.problem = ""
-        self._say()
+        self._report()
 
     def _set_limit(self, text: str) -> None:
         set_limit(text.strip() or None)
@@ -138,7 +138,7 @@ class Preferences(Tool):
         if hs.preferences.General.show_progressbar != self.show_progressbar:
             hs.preferences.General.show_progressbar = self.show_progressbar
         hs.preferences.save()
-        self._say()
+        self._report()
         self.report += f"\nsaved in {path}"
         return path
 
@@ -147,7 +147,7 @@ class Preferences(Tool):
         self.trait_set(memory_limit="", cache_folder="", log_level="")
         if saved_settings():
             save_settings(**dict.fromkeys(VARIABLES))
-        self._say()
+        self._report()
 
     def clear_cache(self) -> int:
         """Remove what is cached of recordings.
@@ -158,11 +158,11 @@ class Preferences(Tool):
             Bytes that were freed.
         """
         freed = clear_cache()
-        self._say()
+        self._report()
         self.report += f"\nfreed {format_bytes(freed)}"
         return freed
 
-    def _say(self) -> None:
+    def _report(self) -> None:
         lines = [f"at most {format_bytes(get_limit())} become dense at once", f"cache in {cache_folder()}"]
         in_environment = [name for name, text in _environment().items() if text]
         lines += [

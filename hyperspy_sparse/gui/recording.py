@@ -80,7 +80,7 @@ class Recording(Tool):
         known = {_SUMMARY: self.summary, _EDGES: self._edges}
         self.pictures = [name for name, thing in known.items() if thing is not None]
         self.show = self.pictures[0]
-        self._say()
+        self._report()
 
     def _open(self, filename: str | os.PathLike, options: dict) -> None:
         known = {name: value for name, value in options.items() if OPTIONS[name].group not in ("array", "file")}
@@ -92,7 +92,7 @@ class Recording(Tool):
             self.problem = str(error)
 
     @t.observe("show")
-    def _say(self, event: Any = None) -> None:
+    def _report(self, event: Any = None) -> None:
         summarised = self.show == _SUMMARY and self.summary is not None
         edges = self._edges
         self.report = str(self.summary) if summarised else "" if edges is None else describe_edges(edges)

@@ -62,6 +62,7 @@ class AnalysesMixin:
         **kwargs: Any,
     ) -> BaseSignal | None:
         deferred.read_recording(self)
+        # Arguments that change from frame to frame, and results of any length, have no kernel.
         kernel = None
         if not iterating_kwargs and not ragged and has_sparse_chunks(self):
             kernel = self._kernel_for(function, kwargs)
@@ -95,6 +96,7 @@ class AnalysesMixin:
         options = {k: v for k, v in kwargs.items() if k not in _MAP_OPTIONS}
         one_by_one = partial(_frame_by_frame, function, options, shape, dtype)
         answers = blocks.apply_kernel(self.data, kernel, shape, dtype, one_by_one)
+        # Lazily: the host only lays out the result, no frame is read for it.
         host = {**kwargs, "lazy_output": True, "output_signal_size": shape, "output_dtype": dtype}
         signal = super()._map_iterate(function, inplace=inplace, ragged=False, **host)
         signal.data = answers.reshape(signal.data.shape)
@@ -125,14 +127,17 @@ class AnalysesMixin:
         data, n_nav = self._data, self._data.ndim - 2
         nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
         name = function.__name__
+        # Cheapest first: a mask of NaN over the frames, as HyperSpy's regions leave it,
         masked = None if rechunk else nan_masks.behind(data)
         masked_result = None if masked is None else nan_masks.reduced(name, masked, reduced)
         if masked_result is not None:
             return self._without(axes, masked_result, out)
+        # then frames plus or minus an image,
         parts = None if rechunk else shifted.behind(data)
         of_parts = None if parts is None else shifted.reduced(name, parts, reduced)
         if of_parts is not None:
             return self._without(axes, of_parts, out)
+        # then the frames themselves; whatever else is requested is done by HyperSpy, chunk by chunk.
         sparsely = has_sparse_chunks(self) and name in _REDUCED_SPARSELY.get(data.dtype.kind, ())
         if rechunk or reduced not in (nav, sig, nav + sig) or not sparsely:
             return host(function, axes, out=out, rechunk=rechunk)

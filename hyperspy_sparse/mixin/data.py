@@ -125,6 +125,7 @@ class DataMixin:
 
     def crop(self, axis: Any, start: Any = None, end: Any = None, convert_units: bool = False) -> None:
         place, data = self.axes_manager[axis].index_in_array, self._data
+        # Before the host crops the axis, since the indices are of the axis as it is now.
         first, last = (self.axes_manager[axis]._get_index(value) for value in (start, end))
         super().crop(axis, start, end, convert_units)
         if isinstance(self._data, da.Array):
@@ -155,6 +156,7 @@ class DataMixin:
         self, new_axis: Any, axis: Any = 0, inplace: bool = False, degree: int = 1
     ) -> BaseSignal | None:
         deferred.read_recording(self)
+        # The host interpolates one line of zeros, which gives the new axis and its checks; the data follow by chunks.
         data, old = self._data, self.axes_manager[axis]
         place, before = old.index_in_array, np.array(old.axis)
         try:

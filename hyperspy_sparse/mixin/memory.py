@@ -121,6 +121,7 @@ class MemoryMixin:
         self.data = (
             recipes.held(self.data, **kwargs) if shifted.is_shifted(self.data) else held_in_memory(self.data, **kwargs)
         )
+        # The picture belongs to an array by its name: the same frames have another name now.
         navigator.renamed(self, before)
         self.events.data_changed.trigger(obj=self)
 

@@ -13,6 +13,7 @@ from scipy.signal.windows import tukey
 from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.phase_contrast.tilted import check_scan
 from hyperspy_sparse.signals import finish_loading
+from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 from rsciio_tpx3.frames.source import FrameSource
@@ -120,7 +121,7 @@ class HalfFrames(FrameSource):
 
 
 def _half_of_chunk(chunk: Any, seed: int, which: int, shape: tuple[int, ...], block_info: Any = None) -> CSRFrames:
-    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(np.asarray(chunk))
+    frames = as_frames(chunk)
     if not block_info:
         return frames
     spans = block_info[0]["array-location"][: len(shape)]
@@ -134,6 +135,7 @@ def _drawn(frames: CSRFrames, rows: np.ndarray, seed: int, which: int) -> CSRFra
     drawn = np.empty(len(data), data.dtype)
     indptr = np.zeros(len(rows) + 1, np.int64)
     _toss(data, frames.indices, frames.indptr, rows, np.uint64(seed), which, drawn, indptr)
+    # Rows hold no zeros: a pixel whose electrons all went to the other half is not an entry.
     used = drawn > 0
     return CSRFrames._make(drawn[used].astype(frames.dtype), frames.indices[used], indptr, frames.shape)
 
@@ -172,10 +174,12 @@ def _toss(
         of_row = _mixed(start + np.uint64(rows[row]) * step)
         n = 0
         for entry in range(indptr[row], indptr[row + 1]):
+            # By position and pixel alone, so chunks and threads make no difference, and both halves add up.
             state = of_row + np.uint64(indices[entry]) * step
             left, heads = np.int64(data[entry]), 0
             while left > 0:
                 state = _mixed(state + step)
+                # 64 coins at a time; of the last ones only as many as there are electrons.
                 bits = state
                 if left < 64:
                     bits &= (np.uint64(1) << np.uint64(left)) - np.uint64(1)

@@ -71,7 +71,7 @@ def test_a_recording_is_split_alike_by_threads_and_processes(tmp_path):
 
 
 def test_what_has_no_electrons_is_refused():
-    with pytest.raises(ValueError, match="no counts of electrons"):
+    with pytest.raises(ValueError, match="not counts of electrons"):
         hyperspy_sparse.split_electrons(_signal(np.ones((2, 3, 4, 5), np.float32)))
     with pytest.raises(ValueError, match="seed=-1"):
         hyperspy_sparse.split_electrons(_signal(np.ones((2, 3, 4, 5), np.uint8)), -1)
