@@ -129,6 +129,7 @@ def _of_one_kind(data: da.Array | np.ndarray | None) -> da.Array | np.ndarray | 
 def _may_hold_frames(data: Any) -> bool:
     """Whether frames lead to an array by any way on which nothing makes dense chunks of them."""
     layers, parents = data.dask.layers, data.dask.dependencies
+    # From the result back to where it came from, by layers: a graph of a scan has thousands of tasks in each.
     ahead, seen = [data.name] if data.name in layers else list(layers), set()
     while ahead:
         name = ahead.pop()
@@ -147,7 +148,7 @@ def _has_frames(name: str, layer: Mapping) -> bool:
         first = next(iter(layer.values()), None)
         if isinstance(getattr(first, "value", first), CSRFrames):
             return True
-    return name.startswith(("csr-frames-", "_to_frames-"))
+    return name.startswith(("csr-frames-", twins.SPARSE_CHUNKS))
 
 
 def _set_and_pass_on(signal: BaseSignal, value: Any) -> None:

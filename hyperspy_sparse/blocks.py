@@ -123,6 +123,7 @@ def _block_sizes(source: FrameSource, nav: tuple[int, ...]) -> tuple:
     n_lines = nav[-2] if len(nav) > 1 else nav[0]
     repeats = math.prod(nav[:-2]) // read_together(source) if len(nav) > 2 else 1
     total = _entries_of(source)
+    # Whole lines: a line is what neighbours share, in the file and in what is read together.
     lines = max(1, min(int(_wanted(total, source) * n_lines * repeats / total), n_lines))
     n, cores = -(-n_lines // lines), _cores()
     if n > cores and repeats == 1:  # as many for each core, or some wait for the last ones
@@ -169,12 +170,14 @@ def _joined(data: da.Array, bytes_per_frame: int = 0) -> da.Array:
     sources = sources_of(data)
     if not sources:
         return data
+    # Of several sources the densest decides, since any of their chunks may be as full as it is.
     densest = max(sources, key=lambda source: _entries_of(source) / math.prod(source.nav_shape))
     per_frame = _entries_of(densest) / math.prod(densest.nav_shape)
     total = per_frame * math.prod(data.shape[:-2])
     room = _wanted(total, densest) / per_frame
     if bytes_per_frame:
         room = min(room, OUTPUT_BYTES / bytes_per_frame)
+    # Neighbours in memory are joined: along the last axis that is cut.
     axis = max(i for i, n in enumerate(numbers) if n > 1)
     room /= math.prod(data.shape[axis + 1 : -2])
     groups, filled = [], 0
@@ -246,6 +249,7 @@ def _answer(
     if frames.dtype != in_dtype and not getattr(kernel, "any_type", False):
         # binned frames, of which sums take the counts that they are made of
         frames = frames.astype(in_dtype)
+    # 0 / 0 of empty frames is NaN, as in the image function; a warning for each block helps nobody.
     with np.errstate(all="ignore"):
         answer = kernel(frames.reshape((math.prod(nav), *chunk.shape[-2:])))
     if answer is NotImplemented:

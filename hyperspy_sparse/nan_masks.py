@@ -98,6 +98,7 @@ def _parts_of_where(data: da.Array) -> tuple[str, ...] | None:
     if not isinstance(layer, Blockwise) or not data.name.startswith("where-") or len(layer.indices) != 3:
         return None
     (mask, mask_axes), (nan, nan_axes), (frames, axes) = layer.indices
+    # ``where(mask, nan, frames)`` as HyperSpy 2.5 writes it in its circles and polygons, and nothing else.
     straight = mask_axes == axes == tuple(layer.output_indices) and nan_axes is None
     if not straight or not isinstance(nan, float) or not math.isnan(nan):
         return None
@@ -121,6 +122,7 @@ def _before_broadcast(graph: HighLevelGraph, name: str | None, ndim: int) -> np.
     if name is None or not name.startswith("broadcast_to-"):
         return None
     (name,) = graph.dependencies[name]
+    # The mask itself is small and known: it is computed here, block by block, for what it was broadcast to is not.
     keys = [key for key in graph.layers[name] if isinstance(key, tuple)]
     n_blocks = [1 + max(key[1 + axis] for key in keys) for axis in range(ndim)]
     ahead = (range(ndim - 2), range(ndim - 2, ndim))
@@ -171,6 +173,7 @@ def reduced(name: str, masked: tuple, axes: tuple[int, ...]) -> da.Array | None:
         return _skipping(name, frames, mask, axes)
     with_nan = np.broadcast_to(mask.any(axis=axes), tuple(n for i, n in enumerate(frames.shape) if i not in axes))
     all_or_none = all(mask.shape[axis] == 1 for axis in axes)
+    # Of a result some values are masked, and some count: only positions can be chosen one by one.
     if name.startswith("nan") and not all_or_none:
         return _of_chosen(name, frames, mask) if axes == nav else None
     if with_nan.all():

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DENSE_CHUNKS",
+    "SPARSE_CHUNKS",
     "as_frames",
     "choose_class",
     "densified",
@@ -120,6 +121,7 @@ def choose_class(signal: BaseSignal) -> None:
             # as_signal1D and back, unfold and fold: the frames return with the axes
             signal._data._sparse_before = data
         return
+    # HyperSpy's own way to change a class, see `BaseSignal._assign_subclass`: the object stays the user's.
     signal._data, signal.__class__ = frames, twin
     if twin is not kind:
         signal._remember_geometries()
@@ -158,6 +160,10 @@ def densified(data: da.Array) -> da.Array:
 def as_frames(chunk: Any) -> CSRFrames:
     """A chunk as `CSRFrames`: itself, or made of the dense or other sparse array that a step before left."""
     return chunk if isinstance(chunk, CSRFrames) else CSRFrames(chunk)
+
+
+SPARSE_CHUNKS = f"{as_frames.__name__}-"
+"""How the names of layers begin whose chunks were made `CSRFrames`: dask names them by the function."""
 
 
 def sparsified(data: da.Array) -> da.Array:

@@ -119,6 +119,7 @@ def _apart(places: np.ndarray, values: np.ndarray, distance: float) -> tuple[np.
     first = np.empty((values.size, 2), np.int64)
     n = 0
     for i in range(values.size):
+        # There are few candidates: each is compared with all before it.
         near = -1
         for j in range(n):
             dy, dx = places[i, 0] - first[j, 0], places[i, 1] - first[j, 1]
@@ -129,6 +130,7 @@ def _apart(places: np.ndarray, values: np.ndarray, distance: float) -> tuple[np.
             first[n] = places[i]
             merged[n, 0], merged[n, 1], scores[n], number[n] = places[i, 0], places[i, 1], values[i], 1
             n += 1
+        # Pixels of the same score around one place: the mean of them is its middle.
         elif scores[near] == values[i]:
             merged[near, 0] += places[i, 0]
             merged[near, 1] += places[i, 1]
@@ -235,6 +237,7 @@ def _edge_fit(
             pull = n[i] * t * (1 - t) / (s * (t + b)) / distance
             up += pull * dy
             right += pull * dx
+        # Fisher's information of the model, integrated over the plane: no sum over electrons, so it does not scatter.
         known = np.pi * radius * brightness / s * (0.5 + b - b * (1 + b) * np.log((1 + b) / b))
         step_y, step_x = up / known, right / known
         length = np.sqrt(step_y * step_y + step_x * step_x)

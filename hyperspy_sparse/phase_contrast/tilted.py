@@ -222,6 +222,7 @@ def _sum_type(signal: BaseSignal) -> np.dtype:
     source = source_of(signal.data)
     if counts is None and isinstance(source, EventFrames) and source.values == "counts":
         counts = source.row_events()  # hits before pixels are merged: their sum is that of the counts
+    # A group cannot have more than its frame: where no frame has 65536 counts, 16 bits hold all of them.
     few = counts is not None and np.max(counts, initial=0) <= np.iinfo(np.uint16).max
     return np.dtype(np.uint16 if few else np.uint32 if dtype.itemsize < 4 else np.uint64)
 

@@ -24,18 +24,11 @@ def loaded(tmp_path, dense, request):
     return (s, dense) if request.param == "file" else (s.inav[1:], dense[:, 1:])
 
 
-@pytest.fixture(scope="module")
-def context():
-    lt = pytest.importorskip("libertem.api", reason="LiberTEM is not installed")
-    with lt.Context.make_with("inline") as context:
-        yield context
-
-
-def test_libertem_gets_csr_and_the_same_sums(loaded, context):
+def test_libertem_gets_csr_and_the_same_sums(loaded, libertem):
     from libertem.udf.sum import SumUDF
 
     s, dense = loaded
-    data = interop.to_libertem(s, context)
+    data = interop.to_libertem(s, libertem)
     assert tuple(data.shape) == dense.shape
     assert type(data).__name__ == "RawCSRDataSet"
 
@@ -48,29 +41,29 @@ def test_libertem_gets_csr_and_the_same_sums(loaded, context):
         def process_tile(self, tile):
             self.kinds.add(type(tile).__name__)
 
-    context.run_udf(data, Kinds())
+    libertem.run_udf(data, Kinds())
     assert Kinds.kinds <= {"csr_array", "csr_matrix"} and Kinds.kinds
-    assert np.array_equal(context.run_udf(data, SumUDF())["intensity"].data, dense.sum(axis=(0, 1)))
+    assert np.array_equal(libertem.run_udf(data, SumUDF())["intensity"].data, dense.sum(axis=(0, 1)))
 
 
-def test_the_temporary_file_for_libertem_goes_with_the_data_set(dense, tmp_path, context, monkeypatch):
+def test_the_temporary_file_for_libertem_goes_with_the_data_set(dense, tmp_path, libertem, monkeypatch):
     file_writer(tmp_path / "x.toml", signal_dict(lazy(dense)))
     s = hs.load(tmp_path / "x.toml", lazy=True).inav[:, ::-1]
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    data = interop.to_libertem(s, context)
+    data = interop.to_libertem(s, libertem)
     assert len(list(tmp_path.glob("hyperspy_sparse_*"))) == 1
     del data
     gc.collect()
     assert not list(tmp_path.glob("hyperspy_sparse_*"))
 
 
-def test_results_of_a_udf_are_signals_with_axes(loaded, context):
+def test_results_of_a_udf_are_signals_with_axes(loaded, libertem):
     from libertem.udf.masks import ApplyMasksUDF
     from libertem.udf.sum import SumUDF
     from libertem.udf.sumsigudf import SumSigUDF
 
     s, dense = loaded
-    image = interop.run_udf(s, SumSigUDF(), context)["intensity"]
+    image = interop.run_udf(s, SumSigUDF(), libertem)["intensity"]
     assert np.array_equal(image.data, dense.sum(axis=(2, 3)))
     assert image.axes_manager.signal_axes[0].scale == s.axes_manager.navigation_axes[0].scale
     assert image.axes_manager.signal_axes[0].offset == s.axes_manager.navigation_axes[0].offset
@@ -79,14 +72,14 @@ def test_results_of_a_udf_are_signals_with_axes(loaded, context):
     assert [a.units for a in pattern.axes_manager.signal_axes] == ["$A^{-1}$"] * 2
     weights = np.indices(dense.shape[2:]).astype(float)
     masks = ApplyMasksUDF(mask_factories=lambda: weights, mask_count=2, mask_dtype=np.float64)
-    found = interop.run_udf(s, masks, context)["intensity"]
+    found = interop.run_udf(s, masks, libertem)["intensity"]
     assert found.axes_manager.navigation_shape == dense.shape[:2][::-1]
     assert np.array_equal(found.data, np.einsum("yxab,kab->yxk", dense.astype(float), weights))
 
 
-def test_a_dense_signal_is_refused_with_the_way_out(dense, context):
+def test_a_dense_signal_is_refused_with_the_way_out(dense, libertem):
     with pytest.raises(ValueError, match="to_sparse"):
-        interop.to_libertem(hs.signals.Signal2D(dense), context)
+        interop.to_libertem(hs.signals.Signal2D(dense), libertem)
 
 
 def test_py4dstem_gets_data_and_calibration(loaded):

@@ -98,7 +98,7 @@ def rings(draw):
 @pytest.mark.slow
 @quick
 @given(stacks((np.uint8, np.float64)), rings(), st.none() | masks, st.booleans())
-def test_radial_integration(dense, options, mask, mean):
+def test_radial_integration_is_that_of_pyxem(dense, options, mask, mean):
     # The compiled original would be compiled again for each kind of mask.
     original = _slice_radial_integrate1d.py_func
     options = {**options, "mask": mask, "mean": mean}
@@ -131,7 +131,7 @@ def boxes(draw):
 @pytest.mark.slow
 @quick
 @given(stacks((np.uint8, np.float64)), boxes(), st.none() | masks, st.booleans())
-def test_azimuthal_integration(dense, options, mask, mean):
+def test_azimuthal_integration_is_that_of_pyxem(dense, options, mask, mean):
     original = getattr(_slice_radial_integrate, "py_func", _slice_radial_integrate)
     options = {**options, "mask": mask, "mean": mean}
     kernel = find_kernel(_slice_radial_integrate, SIG, dense.dtype, options)

@@ -19,10 +19,6 @@ AXES = {
 NAMES = "sum mean max min var std nansum nanmean nanmax nanvar".split()
 
 
-def scan_image(values):
-    return hs.signals.BaseSignal(values).T
-
-
 def check(made, dense):
     values = made.data.compute() if made._lazy else made.data
     assert values.dtype == dense.dtype

@@ -116,7 +116,7 @@ def test_sparse_recording_over_many_rollovers(tmp_path):
     assert high == sorted(high) and high[-1] > 15
 
 
-def test_chips_interleave(tmp_path):
+def test_packets_of_chips_interleave(tmp_path):
     order = [chip for chip, _ in chunks(simulated(tmp_path))]
     assert set(order) == {0, 1, 2, 3}
     assert sum(a != b for a, b in zip(order, order[1:], strict=False)) > len(order) / 2
