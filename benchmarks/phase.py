@@ -89,7 +89,12 @@ def truths(patterns, phase, peers):
             # damping fine and coarse detail is what this method is; how well it does that is the question
             damped, reached = damped_by_ssb(phase), correlation(found["ssb"], phase)
             same, most = correlation(found["ssb"], damped), correlation(damped, phase)
-            target("Phase without noise, ssb, beside its transfer function", "above 0.995", f"{same:.4f}", same > 0.995)
+            target(
+                "Phase without noise, ssb, compared with its transfer function",
+                "above 0.995",
+                f"{same:.4f}",
+                same > 0.995,
+            )
             print(f"ssb reaches {reached:.4f} of the phase; its transfer function lets {most:.4f} through.\n")
     print("\nCorrelation with the true phase, by electrons per position:\n")
     table(["electrons", *METHODS, *(peer.name for peer in peers)], rows)
@@ -144,9 +149,9 @@ with lt.Context.make_with("inline") as context:
     data = context.load("memory", data=counts, sig_dims=2)
     masks = generate_masks(reconstruct_shape=counts.shape[:2], mask_shape=counts.shape[2:], dtype=np.float32,
                            method="subpix", **about)
-    kept = MaskContainer(mask_factories=lambda: masks, dtype=masks.dtype, use_sparse="scipy.sparse.csc",
+    container = MaskContainer(mask_factories=lambda: masks, dtype=masks.dtype, use_sparse="scipy.sparse.csc",
                          count=masks.shape[0])
-    udf = SSB_UDF(**about, mask_container=kept)
+    udf = SSB_UDF(**about, mask_container=container)
     times = []
     for _ in range(2):
         start = time.perf_counter()
@@ -233,7 +238,7 @@ def growth(rounds):
 
 
 def kernel_speed(rounds):
-    """Events a second of the one loop, on one core."""
+    """Events per second of the one loop, on one core."""
     rng, rows, each = np.random.default_rng(0), 16_384, 200
     radius, angle = 85 * np.sqrt(rng.random(rows * each)), rng.random(rows * each) * 2 * np.pi
     pixel = np.rint(256 + radius * np.sin(angle)).astype(np.int64) * 512 + np.rint(256 + radius * np.cos(angle)).astype(

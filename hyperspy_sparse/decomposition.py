@@ -371,9 +371,9 @@ _SIGNATURE = inspect.signature(LazySignal.decomposition)
 
 def options_of(args: tuple, kwargs: dict) -> dict:
     """The arguments of a call of ``decomposition``, by name."""
-    given = _SIGNATURE.bind_partial(None, *args, **kwargs)
-    given.apply_defaults()
-    return given.arguments
+    bound = _SIGNATURE.bind_partial(None, *args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments
 
 
 def check_memory(data: da.Array, options: dict) -> None:
@@ -447,14 +447,14 @@ def svd(signal: BaseSignal, centre: str | None, n: int, navigation_mask: Any, si
         return None
     of_scan, of_detector = in_array_order(navigation_mask, True), in_array_order(signal_mask, False)
     rows, columns = _flat(of_scan), _flat(of_detector)
-    kept = [np.ones(size, bool) if mask is None else ~mask for size, mask in zip(matrix.shape, (rows, columns))]
+    unmasked = [np.ones(size, bool) if mask is None else ~mask for size, mask in zip(matrix.shape, (rows, columns))]
     plain = matrix.held().masked(rows, columns)
-    mean, used = _centred(plain, centre, *kept)
-    left, values, right = truncated_svd(used, min(n, *(int(k.sum()) for k in kept)))
+    mean, used = _centred(plain, centre, *unmasked)
+    left, values, right = truncated_svd(used, min(n, *(int(k.sum()) for k in unmasked)))
     return {
-        "loadings": (left * values)[kept[0]],
-        "factors": right[kept[1]],
-        "explained_variance": values**2 / int(kept[0].sum()),
+        "loadings": (left * values)[unmasked[0]],
+        "factors": right[unmasked[1]],
+        "explained_variance": values**2 / int(unmasked[0].sum()),
         "mean": mean,
         "nav_mask_1d": rows,
         "sig_mask_1d": columns,
@@ -493,9 +493,9 @@ def reprojected_loadings(
     matrix = Matrix.of(signal.data)
     if matrix is None:
         return None
-    kept = slice(None) if mask is None else ~mask
+    unmasked = slice(None) if mask is None else ~mask
     whole = np.zeros((matrix.shape[1], factors.shape[1]))
-    whole[kept] = factors
+    whole[unmasked] = factors
     loadings = matrix.times(whole)
     if mean is not None and centre == "navigation":
         loadings = loadings - np.asarray(mean).ravel() @ factors
@@ -525,15 +525,15 @@ def reprojected_factors(
     matrix = Matrix.of(signal.data)
     if matrix is None:
         return None
-    kept = np.ones(matrix.shape[0], bool) if rows is None else ~rows
-    used = loadings[kept] if len(loadings) == kept.size else loadings
-    inverse = np.zeros((kept.size, used.shape[1]))
-    inverse[kept] = np.linalg.pinv(used).T
+    unmasked = np.ones(matrix.shape[0], bool) if rows is None else ~rows
+    used = loadings[unmasked] if len(loadings) == unmasked.size else loadings
+    inverse = np.zeros((unmasked.size, used.shape[1]))
+    inverse[unmasked] = np.linalg.pinv(used).T
     factors = matrix.turned_times(inverse)
     if mean is not None:
         flat = np.asarray(mean).ravel()
         if centre == "signal":  # HyperSpy takes it for a mean of pixels
-            return factors - flat @ inverse[kept]
+            return factors - flat @ inverse[unmasked]
         whole = np.zeros(matrix.shape[1])
         whole[slice(None) if columns is None or flat.size == whole.size else ~columns] = flat
         factors = factors - np.outer(whole, inverse.sum(axis=0))

@@ -33,7 +33,7 @@ _DIALOGS = {
     "electrons": 'electrons = gui.Electrons("snake.tpx3"); electrons.gui(toolkit="ipywidgets")',
     "virtual_detectors": "detectors = gui.VirtualDetectors(hyperspy_sparse.data.disks()); detectors.add()\n"
     'detectors.gui(toolkit="ipywidgets")',
-    "account": "hs.load('snake.tpx3', navigation_shape=(64, 32), pattern='serpentine')",
+    "representation": "hs.load('snake.tpx3', navigation_shape=(64, 32), pattern='serpentine')",
 }
 _START = """%matplotlib widget
 import hyperspy.api as hs, hyperspy_sparse
@@ -208,17 +208,17 @@ def main(arguments=None):
     parser.add_argument("folder", type=Path, help="for the screenshots")
     parser.add_argument("--no-figures", action="store_true", help="dialogs only")
     parser.add_argument("--no-dialogs", action="store_true", help="figures only")
-    given = parser.parse_args(arguments)
-    given.folder.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         folder = Path(folder)
         notebook(folder, "dialogs", [_START, *_DIALOGS.values()])
         notebook(folder, "figures", [_START, _PLOT, _PLACES])
         address = stack.enter_context(server(folder))
         page = stack.enter_context(contextlib.closing(_Quits(browser())))
-        if not given.no_dialogs:
-            _screenshots(page.page, address, given.folder)
-        return 0 if given.no_figures else _figures(page.page, address, given.folder)
+        if not options.no_dialogs:
+            _screenshots(page.page, address, options.folder)
+        return 0 if options.no_figures else _figures(page.page, address, options.folder)
 
 
 class _Quits:

@@ -1,4 +1,4 @@
-"""Decompositions from the entries beside NumPy's and scikit-learn's on the dense matrix."""
+"""Decompositions from the entries compared with NumPy's and scikit-learn's on the dense matrix."""
 
 import hyperspy.api as hs
 import numpy as np
