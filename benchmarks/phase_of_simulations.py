@@ -75,8 +75,8 @@ def main():
     over_dose = [FOCUS, {**FOCUS, "overfocus": 10.0}]
     others = [{**FOCUS, **change} for change in (CHANGES[:1] if arguments.quick else CHANGES)]
     print(
-        f"\nGraphene, 200 keV, {nav_shape[1]} x {nav_shape[0]} positions in steps of 0.04 nm, {seeds} draws: correlation "
-        "with the projected potential up to twice the aperture:\n"
+        f"\nGraphene, 200 keV, {nav_shape[1]} x {nav_shape[0]} positions in steps of 0.04 nm, {seeds} draws: "
+        "correlation with the projected potential up to twice the aperture:\n"
     )
     print("| aperture, overfocus, rotation | electrons | " + " | ".join(METHODS) + " |")
     print("|---|" + "---:|" * (len(METHODS) + 1), flush=True)

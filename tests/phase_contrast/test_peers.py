@@ -37,8 +37,8 @@ def test_quantem_makes_the_same_of_one_image_for_each_pixel(method, defocused):
     assert _with_quantem(method, defocused, across=31) > 0.9999
 
 
-# A group at the rim of the disk has few pixels. It stands where these are, here, and in the middle of its square there; and
-# optimum bright field weighs it by its electrons, here, and by the amplitude of the aperture in that middle there.
+# A group at the rim of the disk has few pixels. It stands where these are, here, and in the middle of its square
+# there; and optimum bright field weighs it by its electrons, here, and by the aperture in that middle there.
 @pytest.mark.parametrize(("method", "least"), [("ssb", 0.9999), ("obf", 0.998), ("icom", 0.9999)])
 def test_quantem_makes_nearly_the_same_of_groups_of_pixels(method, least):
     assert _with_quantem(method, False, across=13) > least
