@@ -28,6 +28,7 @@ from hyperspy.signals import LazySignal
 
 from hyperspy_sparse import blocks, deferred, operands, recipes, reductions, shifted
 from hyperspy_sparse.kernels import loops
+from hyperspy_sparse.online_nmf import OnlineNMF
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import countable
 from rsciio_tpx3.csr.memory_limit import DenseMemoryError, get_limit
@@ -626,6 +627,10 @@ class DecompositionMixin:
         self._decomposing = True
         self._takes_sparse_rows = options["algorithm"] == "NMF" and recipes.is_frames(self.data)
         try:
+            if self._takes_sparse_rows and options["output_dimension"] is not None:
+                estimator = OnlineNMF(n_components=options["output_dimension"], **options.pop("kwargs"))
+                options.pop("self")
+                return super().decomposition(**{**options, "algorithm": estimator})
             return super().decomposition(*args, **kwargs)
         finally:
             del self._decomposing, self._takes_sparse_rows
@@ -659,7 +664,9 @@ class DecompositionMixin:
         return found
 
     def _decomposition_reproject_navigation(self, *args: Any) -> tuple:
-        reproject, algorithm, svd_solver, _, factors, mean, centre, unfolded, mask = args[:9]
+        reproject, algorithm, svd_solver, loadings, factors, mean, centre, unfolded, mask = args[:9]
+        if isinstance(algorithm, OnlineNMF) and loadings is not None and (reproject is None or args[13] is None):
+            return loadings, reproject in ("navigation", "both")  # HyperSpy would project what it has just projected
         ours = algorithm == "SVD" and svd_solver == "randomized" and unfolded is None
         if not ours or reproject not in ("navigation", "both"):
             return super()._decomposition_reproject_navigation(*args)
@@ -672,6 +679,11 @@ class DecompositionMixin:
         if not (algorithm == "SVD" and svd_solver == "full"):
             factors = reprojected_factors(self, np.asarray(loadings), mean, centre, of_scan, of_detector)
         return super()._decomposition_reproject_signal(*args) if factors is None else factors
+
+    def _store_decomposition_results(self, **results: Any) -> Any:
+        if isinstance(results["algorithm"], OnlineNMF):  # what the user called for
+            results["algorithm"] = "NMF"
+        return super()._store_decomposition_results(**results)
 
     def _block_iterator(
         self, flat_signal: bool = True, get: Any = None, navigation_mask: Any = None, signal_mask: Any = None
