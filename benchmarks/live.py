@@ -66,7 +66,7 @@ def _go(process):
     process.stdin.flush()
 
 
-def _said(process):
+def _reported(process):
     return json.loads(process.communicate()[0].strip().splitlines()[-1])
 
 
@@ -107,13 +107,13 @@ def rate(folder, hits_per_second, seconds, display):
         end = time.perf_counter()
         session.wait()
         behind, used = time.perf_counter() - end, time.process_time() - used
-    told = live_sender.said(process)
+    report = live_sender.reported(process)
     placed = None if display == "nothing" else session.following.sums.placed + session.following.sums.outside
-    whole = stream.same(target, told["lines"]) and placed in (None, told["lines"] * stream.hits)
+    whole = stream.same(target, report["lines"]) and placed in (None, report["lines"] * stream.hits)
     os.remove(target)
-    found = told["lines"] * stream.hits / told["took"] / 1e6
-    return {"rate": found, "late": told["late"], "behind": behind, "used": used / told["took"], "whole": whole,
-            "sender": told["used"] / told["took"], "peak": recorder.ring_peak / recorder.memory}  # fmt: skip
+    found = report["lines"] * stream.hits / report["took"] / 1e6
+    return {"rate": found, "late": report["late"], "behind": behind, "used": used / report["took"], "whole": whole,
+            "sender": report["used"] / report["took"], "peak": recorder.ring_peak / recorder.memory}  # fmt: skip
 
 
 def latency(path, speed, every=0.1):
@@ -129,7 +129,7 @@ def latency(path, speed, every=0.1):
         process = _sender(path, f"tcp://127.0.0.1:{session.recorder.address.port}", speed)
         _go(process)
         session.wait()
-    began = _said(process)[0]
+    began = _reported(process)[0]
     os.remove(target)
     sent = began + (ends - begins) / 3.84e9 / speed
     assert len(chunk_times(path)) > 0
@@ -147,7 +147,7 @@ def _note(seen, following):
 def refresh(folder, first):
     """Seconds, of the clock and of the processor, of an update with 80 MB new after so many bytes."""
     stream = live_sender.Stream(os.path.join(folder, "lines.tpx3"))
-    growing = os.path.join(folder, "growing.tpx3")
+    followed = os.path.join(folder, "followed.tpx3")
     number = 0
 
     def write(n_bytes, file):
@@ -156,8 +156,8 @@ def refresh(folder, first):
             stream.line(number).tofile(file)
             number += 1
 
-    with open(growing, "wb", buffering=0) as file:
-        following = Following(growing, navigation_shape=NAV[::-1], layout="quad")
+    with open(followed, "wb", buffering=0) as file:
+        following = Following(followed, navigation_shape=NAV[::-1], layout="quad")
         following.add_detector(_disk)
         while number * stream.bytes < first:
             write(min(1 << 30, first - number * stream.bytes), file)
@@ -168,7 +168,7 @@ def refresh(folder, first):
             begin, used = time.perf_counter(), time.process_time()
             following.update()
             found.append((time.perf_counter() - begin, time.process_time() - used))
-    os.remove(growing)
+    os.remove(followed)
     return np.median(found, axis=0)
 
 
@@ -184,7 +184,7 @@ def memory(path, seconds, step=20):
         while not session.wait(min(step, seconds / 10)):
             lines = Path("/proc/self/status").read_text().splitlines()
             found.append(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024)
-    _said(process)
+    _reported(process)
     os.remove(target)
     return found
 

@@ -18,7 +18,7 @@ from rsciio_tpx3.tpx3.packets import EDGE_CODES, TYPE_PIXEL, encode_tdc, tdc_tic
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.compiled import njit
 
-__all__ = ["Stream", "go", "said", "start"]
+__all__ = ["Stream", "go", "reported", "start"]
 
 _LINES = 16  # that differ
 _SPIDR_TICKS = 16384 * 16 * 6  # of which the lowest 16 bits of a hit are a count
@@ -81,7 +81,7 @@ def _move(words, counts, later):
 
 
 def start(path, port, rate, seconds):
-    """A process that sends so many hits per second once it is told to `go`; `said` is what it tells in the end."""
+    """A process that sends so many hits per second once it is told to `go`; `reported` is what it tells in the end."""
     command = [sys.executable, "-m", "benchmarks.live_sender", path, str(port), str(rate), str(seconds)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline().strip() == "ready"
@@ -94,7 +94,7 @@ def go(process):
     process.stdin.flush()
 
 
-def said(process):
+def reported(process):
     """What it told: lines, seconds that it took, how late it was in the end, and its processor time."""
     return json.loads(process.communicate()[0].strip().splitlines()[-1])
 
@@ -115,8 +115,8 @@ def main():
         took = time.perf_counter() - begin
     late = took - n_lines * each
     clock = n_lines * stream.period / TICKS_PER_SECOND
-    told = {"lines": n_lines, "took": took, "late": late, "used": time.process_time() - used, "clock": clock}
-    print(json.dumps(told))
+    report = {"lines": n_lines, "took": took, "late": late, "used": time.process_time() - used, "clock": clock}
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

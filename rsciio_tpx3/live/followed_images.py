@@ -299,7 +299,7 @@ class FollowedImages:
     @property
     def notes(self) -> list[str]:
         """Chips that are not waited for, edges that are missing, a scan that is not told yet: as sentences."""
-        notes = self._said()
+        notes = self._reasons()
         silent = self._watermark.silent
         if silent:
             chips = ", ".join(map(str, silent))
@@ -309,7 +309,7 @@ class FollowedImages:
         scan = self.scan
         return notes + (list(scan.report["messages"]) if scan is not None else [])
 
-    def _said(self) -> list[str]:
+    def _reasons(self) -> list[str]:
         """Why nothing is drawn yet, and which virtual detectors have no pixels."""
         reason = self.reason
         return ([reason] if reason else []) + list(self._unfit.values())

@@ -243,7 +243,7 @@ class FollowingRows(FollowedImages):
 
     @property
     def notes(self) -> list[str]:
-        return self._said() + [one.note for one in self._plugged if one.note]
+        return self._reasons() + [one.note for one in self._plugged if one.note]
 
 
 class _Plugged(Plugged):

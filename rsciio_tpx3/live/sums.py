@@ -210,9 +210,7 @@ class Sums:
         """
         self.add_all([[hits]], scan, sign, only)
 
-    def add_all(
-        self, parts: Sequence[Iterable[SomeHits]], scan: Scan, sign: int = 1, only: int | None = None
-    ) -> None:
+    def add_all(self, parts: Sequence[Iterable[SomeHits]], scan: Scan, sign: int = 1, only: int | None = None) -> None:
         """Add the hits of several parts of a recording, each part by a thread of its own; as `add`."""
         if len(scan.start) == 0:
             return
@@ -430,9 +428,7 @@ def _add_words(
 
 
 @njit(nogil=True, cache=True)
-def _take_counts(
-    position: np.ndarray, inside: np.ndarray, entries: np.ndarray, table: np.ndarray, sign: int
-) -> None:
+def _take_counts(position: np.ndarray, inside: np.ndarray, entries: np.ndarray, table: np.ndarray, sign: int) -> None:
     """`_take_apart` where hits alone were counted."""
     for k in range(len(position)):
         if inside[k]:
