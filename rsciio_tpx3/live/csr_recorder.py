@@ -113,7 +113,7 @@ def _connected(address: Address, wait: float | None) -> Any:
         yield sock
 
 
-def receiver_of(sock: socket.socket) -> Callable[[int], bytes | bytearray]:
+def receiver_of(sock: socket.socket) -> Callable[[int], bytes]:
     """What `read_stream` takes, of a connection."""
 
     def receive(n: int) -> bytes:
@@ -124,7 +124,7 @@ def receiver_of(sock: socket.socket) -> Callable[[int], bytes | bytearray]:
             if k == 0:
                 break
             got += k
-        return data if got == n else data[:got]
+        return bytes(view[:got])
 
     return receive
 

@@ -290,6 +290,7 @@ class Sums:
         if isinstance(hits, PackedHits):
             _add_words(hits.words, hits.blocks, hits.rules, hits.first, hits.span, *where)
         else:
+            assert isinstance(hits, CompactHits)
             _add_up(hits.when, hits.pixel, *where)
         # the last interval of a timetable holds what is no hit of this stretch
         n = len(position) if table is None else len(position) - 1

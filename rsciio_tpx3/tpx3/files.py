@@ -246,9 +246,7 @@ class WordReader:
             self._part.stamp.check_open(self._file)
 
 
-def read_ahead(
-    part: Part, start: int, stop: int, step: int, check: bool = True
-) -> Iterator[tuple[np.ndarray, int]]:
+def read_ahead(part: Part, start: int, stop: int, step: int, check: bool = True) -> Iterator[tuple[np.ndarray, int]]:
     """Iterate over a stretch of an acquisition, `step` words at a time; the next ones are read meanwhile, by a thread.
 
     Copying from the system's memory takes about as long as looking at the words.

@@ -236,7 +236,7 @@ class Tpx3Source(EventSource):
                     continue
                 yield packed.compact(scratch.array(len(packed), "<u8"))
 
-    def packed_windows(self, start: int, stop: int) -> Iterator[PackedHits]:
+    def packed_windows(self, start: int, stop: int) -> Iterator[PackedHits | Hits]:
         """The same hits as words, for kernels that decode them; as `Hits` where they lie too far apart in time."""
         check_inside(self._spans, start, stop)
         tables = self._tables
@@ -244,7 +244,7 @@ class Tpx3Source(EventSource):
         high = int(np.searchsorted(tables.earliest_from, stop, "left"))
         yield from self._packed(low, high, start, stop, check=False)
 
-    def _packed(self, low: int, high: int, start: int, stop: int, check: bool = True) -> Iterator[PackedHits]:
+    def _packed(self, low: int, high: int, start: int, stop: int, check: bool = True) -> Iterator[PackedHits | Hits]:
         blocks = self._tables.blocks[low:high]
         groups = list(_groups(blocks, self.parts, start, stop))
         most = max((n_words for _, _, _, n_words, *_ in groups), default=0)
