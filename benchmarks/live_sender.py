@@ -70,7 +70,7 @@ class Stream:
             return not file.read(1)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _move(words, counts, later):
     """Words with the time of each hit moved by so many counts; what is carried out of 16 bits is the clock's end."""
     low, more = np.uint64(0xFFFF), np.uint64(counts)
