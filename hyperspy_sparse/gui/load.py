@@ -7,12 +7,9 @@ and their defaults, from the signature of its reader.
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 import re
 from ast import literal_eval
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.events.source import Edges
     from rsciio_tpx3.reader.options import Option
 
-__all__ = ["Load", "without_advice"]
+__all__ = ["Load"]
 
 FOLLOWED_BYTES = 1 << 28
 """Size up to which a preview follows every choice by itself; above, it waits for its button."""
@@ -327,8 +324,7 @@ class Load(Tool):
             raise FileNotFoundError(f"There is no file {self.filename!r}. Choose a recording.")
         options = self.chosen()
         check_options(options)
-        with without_advice():
-            return hs.load(self.filename, **{**options, **more})
+        return hs.load(self.filename, **{**options, **more})
 
     def write_sidecar(self, overwrite: bool = False) -> str:
         """Write the choices next to the recording, so that `hs.load` makes them by itself.
@@ -382,18 +378,6 @@ class Load(Tool):
 
 for _option in OPTIONS.values():
     Load.add_class_trait(_option.name, t.Any(_option.default, option=True))
-
-
-@contextmanager
-def without_advice() -> Iterator[None]:
-    """HyperSpy logs what a reader refuses, and asks for a report to others; the dialog shows it itself."""
-    logger = logging.getLogger("hyperspy.io")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _same(value: Any, default: Any) -> bool:

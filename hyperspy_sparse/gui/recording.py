@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import hyperspy.api as hs
 import traits.api as t
 
-from hyperspy_sparse.gui.load import without_advice
 from hyperspy_sparse.gui.registry import add_gui
 from hyperspy_sparse.gui.tool import Field, Tool, need_sparse
 from hyperspy_sparse.gui.trigger_edges import describe_edges, draw_edges
@@ -86,8 +85,7 @@ class Recording(Tool):
         known = {name: value for name, value in options.items() if OPTIONS[name].group not in ("array", "file")}
         self._edges = open_recording(filename, known, "The panel of trigger edges")[0].index().edges
         try:
-            with without_advice():
-                self.summary = hs.load(os.fspath(filename), lazy=True, **options).recording
+            self.summary = hs.load(os.fspath(filename), lazy=True, **options).recording
         except (ScanSyncError, MetadataConflictError) as error:
             self.problem = str(error)
 
