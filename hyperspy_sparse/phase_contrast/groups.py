@@ -93,7 +93,7 @@ def find_disk(pattern: np.ndarray) -> Disk:
     if radius < 1 or spread / area > 0.65 * radius**2:
         raise ValueError(
             f"the brightest part of the sum pattern (area {area:.0f} px) is not a disk, so centre and radius of the "
-            "bright field cannot be found. Give them: center=(x, y), radius=... in pixels."
+            "bright field cannot be found. Pass them: center=(x, y), radius=... in pixels."
         )
     return Disk(y, x, radius)
 
