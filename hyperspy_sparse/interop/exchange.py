@@ -288,6 +288,8 @@ def to_quantem_direct(
     aberrations: dict | None = None,
     rotation: str | None = None,
     flip: bool | None = None,
+    center: tuple[float, float] | None = None,
+    radius: float | None = None,
     show_progressbar: bool | None = None,
 ) -> Any:
     """quantem's direct ptychography of a scan, from tilted images: no dense 4D array is made.
@@ -298,7 +300,7 @@ def to_quantem_direct(
         With what `hyperspy_sparse.phase` needs in its metadata.
     across : int
         Groups along the diameter of the disk, an odd number: quantem's pixels have one in the middle.
-    aberrations, rotation, flip, show_progressbar
+    aberrations, rotation, flip, center, radius, show_progressbar
         As in `hyperspy_sparse.phase`. Of the aberrations quantem gets C10; it fits others itself.
 
     Returns
@@ -318,7 +320,7 @@ def to_quantem_direct(
     >>> found = hyperspy_sparse.interop.to_quantem_direct(s)  # doctest: +SKIP
     >>> found.reconstruct(deconvolution_kernel="ssb")  # doctest: +SKIP
     """
-    about = direct_arguments(signal, across, aberrations, rotation, flip, show_progressbar)
+    about = direct_arguments(signal, across, aberrations, rotation, flip, show_progressbar, center, radius)
     from quantem.core.datastructures import Dataset2d, Dataset3d
     from quantem.diffractive_imaging.direct_ptychography import DirectPtychography
 
@@ -336,7 +338,14 @@ def to_quantem_direct(
 
 
 def direct_arguments(
-    signal: BaseSignal, across: int, aberrations: Any, rotation: Any, flip: Any, show_progressbar: bool | None
+    signal: BaseSignal,
+    across: int,
+    aberrations: Any,
+    rotation: Any,
+    flip: Any,
+    show_progressbar: bool | None,
+    center: Any = None,
+    radius: Any = None,
 ) -> dict:
     """Arguments of quantem's direct ptychography, as plain arrays and numbers.
 
@@ -345,7 +354,7 @@ def direct_arguments(
     if not is_whole(across, 1) or int(across) % 2 == 0:
         raise ValueError(f"across={shown(across)}: expected an odd number of groups along a diameter, such as 15.")
     what = "to_quantem_direct"
-    stack, groups, optics = stack_and_optics(signal, what, across, None, None, aberrations, rotation, flip)
+    stack, groups, optics = stack_and_optics(signal, what, across, center, radius, aberrations, rotation, flip)
     images = computed_images(stack, show_progressbar).astype(np.float32)
     side = 4 * int(max(np.abs(groups.row).max(), np.abs(groups.column).max()) + 1)
     if optics.rotation % 360 != 0:
