@@ -28,6 +28,7 @@ from hyperspy_sparse import deferred, operands, recipes, reductions
 from hyperspy_sparse.block_lanczos import MORE, basis_size, truncated_svd
 from hyperspy_sparse.frame_matrix import TOGETHER, Matrix
 from hyperspy_sparse.kernels import loops
+from hyperspy_sparse.online_nmf import OnlineNMF
 from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.memory_limit import DenseMemoryError, get_limit
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
@@ -309,6 +310,10 @@ class DecompositionMixin:
         self._decomposing = True
         self._takes_sparse_rows = options["algorithm"] == "NMF" and recipes.is_frames(self.data)
         try:
+            if self._takes_sparse_rows and options["output_dimension"] is not None:
+                estimator = OnlineNMF(n_components=options["output_dimension"], **options.pop("kwargs"))
+                options.pop("self")
+                return super().decomposition(**{**options, "algorithm": estimator})
             return super().decomposition(*args, **kwargs)
         finally:
             del self._decomposing, self._takes_sparse_rows
@@ -342,7 +347,9 @@ class DecompositionMixin:
         return found
 
     def _decomposition_reproject_navigation(self, *args: Any) -> tuple:
-        reproject, algorithm, svd_solver, _, factors, mean, centre, unfolded, mask = args[:9]
+        reproject, algorithm, svd_solver, loadings, factors, mean, centre, unfolded, mask = args[:9]
+        if isinstance(algorithm, OnlineNMF) and loadings is not None and (reproject is None or args[13] is None):
+            return loadings, reproject in ("navigation", "both")  # HyperSpy would project what it has just projected
         ours = algorithm == "SVD" and svd_solver == "randomized" and unfolded is None
         if not ours or reproject not in ("navigation", "both"):
             return super()._decomposition_reproject_navigation(*args)
@@ -355,6 +362,11 @@ class DecompositionMixin:
         if not (algorithm == "SVD" and svd_solver == "full"):
             factors = reprojected_factors(self, np.asarray(loadings), mean, centre, of_scan, of_detector)
         return super()._decomposition_reproject_signal(*args) if factors is None else factors
+
+    def _store_decomposition_results(self, **results: Any) -> Any:
+        if isinstance(results["algorithm"], OnlineNMF):  # what the user called for
+            results["algorithm"] = "NMF"
+        return super()._store_decomposition_results(**results)
 
     def _block_iterator(
         self, flat_signal: bool = True, get: Any = None, navigation_mask: Any = None, signal_mask: Any = None

@@ -3,13 +3,16 @@
 import hyperspy.api as hs
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.decomposition import MiniBatchNMF
 
 import hyperspy_sparse
 from hyperspy_sparse import frame_matrix
 from hyperspy_sparse.block_lanczos import truncated_svd
 from hyperspy_sparse.frame_matrix import Matrix
+from hyperspy_sparse.online_nmf import OnlineNMF
 from rsciio_tpx3 import CSRFrames, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
@@ -111,6 +114,47 @@ def test_nmf_equals_the_dense_one(signal, options, monkeypatch):
 
 
 @pytest.mark.slow
+def test_nmf_keeps_its_name_and_gives_its_estimator(signal, capsys):
+    estimator = signal.decomposition(algorithm="NMF", output_dimension=N, return_info=True, random_state=0)
+    assert signal.learning_results.decomposition_algorithm == "NMF"
+    assert isinstance(estimator, MiniBatchNMF)
+    assert "algorithm" in capsys.readouterr().out
+    with pytest.raises(TypeError, match="wrong"):
+        signal.decomposition(algorithm="NMF", output_dimension=N, wrong=3)
+
+
+BATCHES = {
+    "sparse": lambda rows: scipy.sparse.csr_matrix(rows.astype(float)),
+    "of 32 bits": lambda rows: scipy.sparse.csr_matrix(rows.astype(np.float32)),
+    "dense": lambda rows: rows.astype(float),
+}
+ESTIMATES = {
+    "plain": {},
+    "regularised": {"alpha_W": 1e-3},
+    "of another loss": {"beta_loss": 1.5},
+    "few steps": {"fresh_restarts_max_iter": 3, "transform_max_iter": 5, "forget_factor": 0.5},
+    "no tolerance": {"tol": 0},
+}
+
+
+@pytest.mark.parametrize("kinds", [("sparse",) * 3, ("of 32 bits",) * 3, ("dense", "sparse", "dense")])
+@pytest.mark.parametrize("options", ESTIMATES)
+def test_online_nmf_is_scikit_learns(kinds, options):
+    options = {"n_components": N, "random_state": 2, **ESTIMATES[options]}
+    rows = COUNTS.reshape(3, 21, 66)
+    ours, like = OnlineNMF(**options), MiniBatchNMF(**options)
+    for kind, batch in zip(kinds, rows, strict=True):
+        for estimator in (ours, like):
+            estimator.partial_fit(BATCHES[kind](batch))
+    tolerance = {"rtol": 1e-3, "atol": 1e-5} if kinds[0] == "of 32 bits" else {"rtol": 1e-7, "atol": 1e-12}
+    np.testing.assert_allclose(ours.components_, like.components_, **tolerance)
+    found, expected = (estimator.transform(BATCHES[kinds[1]](rows[1])) for estimator in (ours, like))
+    np.testing.assert_allclose(found, expected, **tolerance)
+    assert ours.get_params() == like.get_params()
+    with pytest.raises(ValueError, match="NaN"):
+        ours.partial_fit(scipy.sparse.csr_matrix(np.full((4, 66), np.nan)))
+
+
 @pytest.mark.parametrize("algorithm", ["PCA", "ORPCA", "ORNMF"])
 def test_other_algorithms_take_dense_chunks_as_before(signal, algorithm):
     dense = dense_signal()
