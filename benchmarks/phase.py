@@ -204,9 +204,9 @@ with lt.Context.make_with("inline") as context:
     data = context.load("memory", data=counts, sig_dims=2)
     masks = generate_masks(reconstruct_shape=counts.shape[:2], mask_shape=counts.shape[2:], dtype=np.float32,
                            method="subpix", **about)
-    kept = MaskContainer(mask_factories=lambda: masks, dtype=masks.dtype, use_sparse="scipy.sparse.csc",
+    container = MaskContainer(mask_factories=lambda: masks, dtype=masks.dtype, use_sparse="scipy.sparse.csc",
                          count=masks.shape[0])
-    udf = SSB_UDF(**about, mask_container=kept)
+    udf = SSB_UDF(**about, mask_container=container)
     times = []
     for _ in range(2):
         start = time.perf_counter()
@@ -297,7 +297,7 @@ def growth(rounds):
 
 
 def kernel_speed(rounds):
-    """Events a second of the one loop, on one core."""
+    """Events per second of the one loop, on one core."""
     rng, rows, each = np.random.default_rng(0), 16_384, 200
     radius, angle = 85 * np.sqrt(rng.random(rows * each)), rng.random(rows * each) * 2 * np.pi
     pixel = np.rint(256 + radius * np.sin(angle)).astype(np.int64) * 512 + np.rint(256 + radius * np.cos(angle)).astype(

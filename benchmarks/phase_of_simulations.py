@@ -1,4 +1,4 @@
-"""Phases of multislice simulations beside the potential: ``python -m benchmarks.phase_of_simulations [--quick]``.
+"""Phases of multislice simulations against the potential: ``python -m benchmarks.phase_of_simulations [--quick]``.
 
 Needs an environment with abTEM 1.0.11, which ``tests/environments/with_abtem`` makes. A layer of graphene with three
 atoms missing is simulated, recorded with a dose, read back, and its phase compared with the projected potential.
@@ -15,7 +15,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "phase_contrast"))
 
 METHODS = ("ssb", "obf", "ls", "wdd", "icom", "parallax")
-INNER = (slice(3, -3), slice(3, -3))  # a scan is no period of the layer
+INNER = (slice(3, -3), slice(3, -3))  # a scan is not a period of the layer
 FOCUS = {"semi_angle": 20.0, "overfocus": 0.0, "rotation": 0.0}
 DOSES = (1, 10, 100, 1000)
 CHANGES = (

@@ -7,15 +7,15 @@ they are. What is stored, and how it is rescaled, plotted and exported, is Hyper
 
 References
 ----------
-.. [1] C. Musco, C. Musco, "Randomized block Krylov methods for stronger and faster approximate singular value
-   decomposition", NeurIPS 2015.
+.. [1] J. Baglama, L. Reichel, "Augmented implicitly restarted Lanczos bidiagonalization methods", SIAM J. Sci.
+   Comput. 27, 19 (2005).
 .. [2] M. R. Keenan, P. G. Kotula, Surf. Interface Anal. 36, 203 (2004).
 """
 
 from __future__ import annotations
 
 import inspect
-import itertools
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,18 @@ import dask
 import dask.array as da
 import numpy as np
 import scipy.sparse
+from dask.utils import format_bytes
 from hyperspy.signals import LazySignal
 
 from hyperspy_sparse import blocks, deferred, operands, recipes, reductions, shifted
 from hyperspy_sparse.kernels import loops
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import countable
+from rsciio_tpx3.csr.memory_limit import DenseMemoryError, get_limit
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
+from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.frames.in_memory import chunks_in_memory, held_in_memory
+from rsciio_tpx3.frames.write import known_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,22 +58,32 @@ __all__ = [
 MORE = 10
 """Columns beyond those that are wanted: the last ones converge slowly."""
 
-IN_BASIS = 5
-"""Blocks of columns in the basis before it starts again from its best."""
-
-STEPS = 12
-"""Blocks after which an answer is taken as it is."""
-
-TOLERANCE = 1e-12
-"""Relative change of all singular values, from one block to the next, that ends the search. Vectors are off by its
-root."""
-
 TOGETHER = 4
 """Products of blocks, each an array of pixels x columns, that are in memory before they are added up."""
+
+COLUMNS = loops.COLUMNS
+"""Columns that the loops take at once, and that one step adds where the entries are in memory."""
+
+TOLERANCE = 1e-6
+"""What a vector may differ from its image under the matrix, relative to its value: vectors are as exact as that, times
+the distance to the next value, and values as its square."""
+
+MOST_STEPS = 60
+"""Steps after which an answer is taken as it is, where the entries are in memory."""
+
+MOST_READINGS = 12
+"""The same where each step reads them twice."""
+
+ROUNDING = 1e-13
+"""Share of the largest value below which nothing can be told from rounding."""
 
 
 def truncated_svd(matrix: Matrix, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The largest singular values with their vectors, from products alone.
+
+    Block Lanczos with thick restarts [1]_: the matrix is multiplied by few columns at a time, whose images join a
+    basis, and a full basis starts again from its best. Many steps with few columns find more than few steps with many
+    columns in the same time.
 
     Parameters
     ----------
@@ -82,43 +97,81 @@ def truncated_svd(matrix: Matrix, n: int, seed: int = 0) -> tuple[np.ndarray, np
     -------
     left : numpy.ndarray, shape (rows, n)
     values : numpy.ndarray, shape (n,)
-        Descending; as exact as rounding allows where `n` and ten more are as many as the shorter side of the matrix,
-        else to about 1e-12, and the vectors to 1e-6, for values that stand out; less for those in a crowd of equals.
+        Descending; as exact as rounding allows where `n` and ten more are half as many as the shorter side of the
+        matrix, else to about 1e-12, and the vectors to 1e-6, for values that stand out; less for those in a crowd of
+        equals.
     right : numpy.ndarray, shape (columns, n)
     """
-    rows, columns = matrix.shape
-    width = min(n + MORE, rows, columns)
-    width = width if 2 * width < min(rows, columns) else min(rows, columns)
-    first = np.random.default_rng(seed).standard_normal((columns, width))
-    basis = np.linalg.qr(matrix.times(first))[0]
-    turned = matrix.turned_times(basis)
-    before = None
-    for step in itertools.count(1):
-        weights, values = _best(turned, width)
-        settled = before is not None and np.all(np.abs(values[:n] - before[:n]) <= TOLERANCE * values[:n])
-        if settled or width == min(rows, columns) or step == STEPS:
+    if matrix.shape[0] > matrix.shape[1]:  # the basis is kept orthogonal: the shorter side is
+        right, values, left = truncated_svd(matrix.turned(), n, seed)
+        return left, values, right
+    width, steps = (COLUMNS, MOST_STEPS) if matrix.in_memory else (n + MORE, MOST_READINGS)
+    if _room(n, width) + width >= matrix.shape[0]:
+        basis = np.eye(matrix.shape[0])
+    else:
+        basis = _searched(matrix, n, width, steps, np.random.default_rng(seed))
+    # Of the image itself: its square would have half of the digits.
+    right, values, weights = np.linalg.svd(matrix.turned_times(basis), full_matrices=False)
+    return basis @ weights[:n].T, values[:n], right[:, :n]
+
+
+def _searched(matrix: Matrix, n: int, width: int, steps: int, random: np.random.Generator) -> np.ndarray:
+    """Orthonormal columns that hold the vectors of the `n` largest values of a matrix times itself turned."""
+    kept, room = n + MORE // 2, _room(n, width)
+    basis, squares, used = np.empty((room, matrix.shape[0])), np.zeros((room, room)), 0
+    coupled, settled = np.zeros((width, 0)), None
+    found, vectors = np.zeros(0), np.zeros((0, 0))
+    new = np.linalg.qr(matrix.times(random.standard_normal((matrix.shape[1], width))))[0]
+    for _ in range(steps):
+        if used + width > room:
+            basis[:kept], squares[:kept, :kept] = vectors[:, :kept].T @ basis[:used], np.diag(found[:kept])
+            coupled, used = coupled @ vectors[:, :kept], kept
+        before, used = used, used + width
+        added = matrix.turned_times(new)
+        basis[before:used] = new.T
+        squares[before:used, :before], squares[:before, before:used] = coupled, coupled.T
+        squares[before:used, before:used] = added.T @ added
+        found, vectors = (x[..., ::-1] for x in np.linalg.eigh(squares[:used, :used]))
+        found = np.maximum(found, 0)
+        # The images of earlier columns lie within the basis: what is left over is of those that were added last.
+        new, left_over = _beyond(matrix.times(added), basis[:used], random)
+        coupled = np.hstack([np.zeros((width, before)), left_over])
+        nothing = ROUNDING * found[0]
+        apart = np.linalg.norm(coupled @ vectors[:, :n], axis=0)
+        enough = used >= n and bool(np.all(apart <= np.maximum(TOLERANCE * found[:n], nothing)))
+        if np.abs(left_over).max() > nothing:
+            if enough and settled is None:
+                break
+            continue
+        # Nothing is left over: of equal values no more are seen than there are first columns, and others may see more.
+        if enough and settled is not None and np.allclose(found[:n], settled, rtol=1e-9, atol=nothing):
             break
-        before = values
-        if basis.shape[1] >= IN_BASIS * width or basis.shape[1] + width > min(rows, columns):
-            basis, turned = basis @ weights, turned @ weights
-        new = _orthogonal(matrix.times(turned[:, -width:]), basis)
-        basis, turned = np.hstack([basis, new]), np.hstack([turned, matrix.turned_times(new)])
-    left, right = basis @ weights[:, :n], turned @ weights[:, :n]
-    values = values[:n]
-    return left, values, np.divide(right, values, out=np.zeros_like(right), where=values > 0)
+        settled = np.pad(found, (0, n))[:n]
+    _logger.debug(f"block Lanczos with {width} columns: found {found[:n]}, apart by {apart}")
+    return (vectors[:, :kept].T @ basis[:used]).T
 
 
-def _best(turned: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the columns of a basis that make the largest singular vectors, and their values."""
-    squares, vectors = np.linalg.eigh(turned.T @ turned)
-    return vectors[:, ::-1][:, :n], np.sqrt(np.maximum(squares[::-1][:n], 0))
+def _room(n: int, width: int) -> int:
+    """Columns of the basis before it starts again from its best."""
+    return 2 * (n + MORE) + 2 * width
 
 
-def _orthogonal(new: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Orthonormal columns that span what is new; twice, since once loses digits."""
-    for _ in range(2):
-        new = np.linalg.qr(new - basis @ (basis.T @ new))[0]
-    return new
+def _beyond(columns: np.ndarray, basis: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal columns for what a basis, whose vectors are rows here, lacks of some columns; and amounts of them.
+
+    Where a column brings nothing new, one at random stands in for it.
+    """
+    new, amounts = np.linalg.qr(_less_basis(columns, basis))
+    there = np.abs(np.diag(amounts)) > ROUNDING * np.linalg.norm(columns)
+    if not there.all():
+        new = np.linalg.qr(_less_basis(np.where(there, new, random.standard_normal(new.shape)), basis))[0]
+    new, again = np.linalg.qr(_less_basis(new, basis))  # twice, since once loses digits
+    return new, np.where(there[:, None], again @ amounts, 0)
+
+
+def _less_basis(columns: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    # in this order: BLAS takes four times as long for a tall matrix times a narrow one
+    return columns - ((basis @ columns).T @ basis).T
 
 
 class Matrix:
@@ -137,6 +190,7 @@ class Matrix:
     def __init__(self, frames: da.Array, rows: np.ndarray, columns: np.ndarray) -> None:
         self.frames, self.rows, self.columns = frames, rows, columns
         self.of_rows, self.of_columns = np.zeros(rows.size), np.zeros(columns.size)
+        self._tasks: list | None = None
 
     @classmethod
     def of(cls, data: da.Array) -> Matrix | None:
@@ -199,32 +253,86 @@ class Matrix:
         made.of_rows, made.of_columns = of_rows, of_columns
         return made
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether a product costs no reading."""
+        return getattr(source_of(self.frames), "in_memory", False) or chunks_in_memory(self.frames) is not None
+
+    def held(self) -> Matrix:
+        """The same with its entries in memory, in one piece, where they fit: they are read for each product."""
+        entries = known_entries(self.frames)
+        size = None if entries is None else entries * (self.frames.dtype.itemsize + 4)
+        if size is None or size > get_limit() // 2:
+            return self
+        made = self.masked(None, None)
+        made.frames = held_in_memory(self.frames)
+        return made
+
+    def turned(self) -> _Turned:
+        """The matrix with rows and columns exchanged."""
+        return _Turned(self)
+
     def times(self, columns: np.ndarray) -> np.ndarray:
         """Product with columns, shape (pixels, n): (positions, n)."""
-        scaled = np.ascontiguousarray(self.columns[:, None] * columns)
-        blocks_ = self._blocks()
-        tasks = [dask.delayed(_times)(block, rows, scaled) for block, rows in self._parts(blocks_, self.rows)]
-        made = np.concatenate(dask.compute(*tasks)) if tasks else np.zeros((0, columns.shape[1]))
-        return made - np.outer(self.of_rows, self.of_columns @ columns)
+        panels = _panels(columns * self.columns[:, None])
+        products = dask.compute(*(_delayed(_times)(block, self.rows[rows], panels) for block, rows in self._parts()))
+        made = np.zeros((self.shape[0], columns.shape[1]))
+        for (_, rows), product in zip(self._parts(), products, strict=True):
+            made[rows] = product[:, : columns.shape[1]]
+        if self.of_rows.any():
+            made -= np.outer(self.of_rows, self.of_columns @ columns)
+        return made
 
     def turned_times(self, rows: np.ndarray) -> np.ndarray:
         """Product of the turned matrix with rows, shape (positions, n): (pixels, n)."""
-        blocks_, total = self._blocks(), np.zeros((self.shape[1], rows.shape[1]))
-        pairs = zip(self._parts(blocks_, self.rows), self._parts(blocks_, rows), strict=True)
-        tasks = [dask.delayed(_turned_times)(block, scale, part) for (block, scale), (_, part) in pairs]
+        tasks = [_delayed(_turned_times)(block, self.rows[part], rows[part]) for block, part in self._parts()]
+        total = None
         for start in range(0, len(tasks), TOGETHER):
-            for part in dask.compute(*tasks[start : start + TOGETHER]):
-                total += part
-        return total * self.columns[:, None] - np.outer(self.of_columns, self.of_rows @ rows)
+            for product in dask.compute(*tasks[start : start + TOGETHER]):
+                total = product if total is None else np.add(total, product, out=total)
+        if total is None:
+            return np.zeros((self.shape[1], rows.shape[1]))
+        total = np.concatenate(total, axis=1)[:, : rows.shape[1]] * self.columns[:, None]
+        if self.of_rows.any():
+            total -= np.outer(self.of_columns, self.of_rows @ rows)
+        return total
 
-    def _blocks(self) -> da.Array:
-        return blocks.in_blocks(self.frames)
+    def _parts(self) -> list:
+        """Blocks, each with the positions that it has."""
+        if self._tasks is None:
+            cut = blocks.in_blocks(self.frames)
+            numbers = np.arange(self.shape[0]).reshape(self.frames.shape[:-2])
+            self._tasks = [
+                (cut.blocks[(*place, 0, 0)].to_delayed().item(), _span(numbers[spans].ravel()))
+                for place, spans in reductions.spans_of(cut)
+            ]
+        return self._tasks
 
-    def _parts(self, blocks_: da.Array, rows: np.ndarray) -> Iterator:
-        """Blocks with their part of an array of positions."""
-        numbers = np.arange(self.shape[0]).reshape(self.frames.shape[:-2])
-        for place, spans in reductions.spans_of(blocks_):
-            yield blocks_.blocks[(*place, 0, 0)].to_delayed().item(), rows[numbers[spans].ravel()]
+
+class _Turned:
+    """A matrix with rows and columns exchanged."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        self.shape, self.in_memory = matrix.shape[::-1], matrix.in_memory
+        self.times, self.turned_times = matrix.turned_times, matrix.times
+
+
+def _span(rows: np.ndarray) -> Any:
+    """Ascending numbers as a slice, which takes no copy, where they follow each other."""
+    return slice(rows[0], rows[-1] + 1) if rows.size and rows[-1] - rows[0] == rows.size - 1 else rows
+
+
+def _delayed(function: Callable) -> Any:
+    return dask.delayed(function, pure=False, traverse=False)
+
+
+def _panels(columns: np.ndarray) -> np.ndarray:
+    """Columns as the loops take them, some side by side: (panels, rows, `COLUMNS`), filled up with zeros."""
+    rows, n = columns.shape
+    out = np.zeros((-(-n // COLUMNS), rows, COLUMNS))
+    for i in range(n):
+        out[i // COLUMNS, :, i % COLUMNS] = columns[:, i]
+    return out
 
 
 def _holds(dtype: np.dtype, counted: np.dtype) -> bool:
@@ -237,31 +345,35 @@ def _frames_of(chunk: Any) -> tuple:
     return frames, (countable(frames.data), frames.indices, frames.indptr)
 
 
-def _times(chunk: Any, scale: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _times(chunk: Any, scale: np.ndarray, panels: np.ndarray) -> np.ndarray:
     frames, parts = _frames_of(chunk)
-    out = np.zeros((frames.n_frames, columns.shape[1]))
-    loops.times_columns(*parts, scale, columns, out)
-    return out
+    out = np.empty((frames.n_frames, len(panels), COLUMNS))
+    for i, columns in enumerate(panels):
+        loops.times_columns(*parts, scale, columns, out[:, i])
+    return out.reshape(frames.n_frames, -1)
 
 
 def _turned_times(chunk: Any, scale: np.ndarray, rows: np.ndarray) -> np.ndarray:
     frames, parts = _frames_of(chunk)
-    out = np.zeros((frames.n_pixels, rows.shape[1]))
-    loops.times_rows(*parts, scale, np.ascontiguousarray(rows), out)
+    panels = _panels(rows)
+    out = np.zeros((len(panels), frames.n_pixels, COLUMNS))
+    for some, sums in zip(panels, out, strict=True):
+        loops.times_rows(*parts, scale, some, sums)
     return out
 
 
 # -- what HyperSpy asks for ------------------------------------------------------------------------
 
 
+_logger = logging.getLogger(__name__)
 _SIGNATURE = inspect.signature(LazySignal.decomposition)
 
 
 def options_of(args: tuple, kwargs: dict) -> dict:
     """The arguments of a call of ``decomposition``, by name."""
-    given = _SIGNATURE.bind_partial(None, *args, **kwargs)
-    given.apply_defaults()
-    return given.arguments
+    bound = _SIGNATURE.bind_partial(None, *args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments
 
 
 def check_memory(data: da.Array, options: dict) -> None:
@@ -285,9 +397,20 @@ def check_memory(data: da.Array, options: dict) -> None:
         check_dense_size(data.shape, np.dtype(float), f"decomposition() with {name}")
     elif isinstance(n, int) and not isinstance(n, bool) and n > 0:
         sides = math.prod(data.shape[:-2]), math.prod(data.shape[-2:])
-        columns = (IN_BASIS + 2) * min(n + MORE, *sides) if algorithm == "SVD" else n
-        what = f"decomposition(output_dimension={n})"
-        check_dense_size((sum(sides), columns), np.dtype(float), what)
+        needed = 8 * _columns_at_once(algorithm, min(n, *sides)) * sum(sides)
+        if needed > (allowed := get_limit()):
+            raise DenseMemoryError(
+                f"decomposition(output_dimension={n}) of {sides[0]} positions x {sides[1]} pixels needs about "
+                f"{format_bytes(needed)} for vectors of both (limit {format_bytes(allowed)}). Take a smaller "
+                "output_dimension; crop or rebin first; or raise the limit with hyperspy_sparse.set_limit(...)."
+            )
+
+
+def _columns_at_once(algorithm: Any, n: int) -> int:
+    """Columns of both sides that are in memory at the peak, about."""
+    if algorithm == "SVD":  # the basis, images of what is best in it, their vectors, and products to be added up
+        return _room(n, COLUMNS) + 2 * (n + MORE) + TOGETHER * COLUMNS
+    return 6 * n  # factors, numerators, denominators and the next ones
 
 
 def _flat(mask: Any) -> np.ndarray | None:
@@ -324,14 +447,14 @@ def svd(signal: BaseSignal, centre: str | None, n: int, navigation_mask: Any, si
         return None
     of_scan, of_detector = in_array_order(navigation_mask, True), in_array_order(signal_mask, False)
     rows, columns = _flat(of_scan), _flat(of_detector)
-    kept = [np.ones(size, bool) if mask is None else ~mask for size, mask in zip(matrix.shape, (rows, columns))]
-    plain = matrix.masked(rows, columns)
-    mean, used = _centred(plain, centre, *kept)
-    left, values, right = truncated_svd(used, min(n, *(int(k.sum()) for k in kept)))
+    unmasked = [np.ones(size, bool) if mask is None else ~mask for size, mask in zip(matrix.shape, (rows, columns))]
+    plain = matrix.held().masked(rows, columns)
+    mean, used = _centred(plain, centre, *unmasked)
+    left, values, right = truncated_svd(used, min(n, *(int(k.sum()) for k in unmasked)))
     return {
-        "loadings": (left * values)[kept[0]],
-        "factors": right[kept[1]],
-        "explained_variance": values**2 / int(kept[0].sum()),
+        "loadings": (left * values)[unmasked[0]],
+        "factors": right[unmasked[1]],
+        "explained_variance": values**2 / int(unmasked[0].sum()),
         "mean": mean,
         "nav_mask_1d": rows,
         "sig_mask_1d": columns,
@@ -370,9 +493,9 @@ def reprojected_loadings(
     matrix = Matrix.of(signal.data)
     if matrix is None:
         return None
-    kept = slice(None) if mask is None else ~mask
+    unmasked = slice(None) if mask is None else ~mask
     whole = np.zeros((matrix.shape[1], factors.shape[1]))
-    whole[kept] = factors
+    whole[unmasked] = factors
     loadings = matrix.times(whole)
     if mean is not None and centre == "navigation":
         loadings = loadings - np.asarray(mean).ravel() @ factors
@@ -402,15 +525,15 @@ def reprojected_factors(
     matrix = Matrix.of(signal.data)
     if matrix is None:
         return None
-    kept = np.ones(matrix.shape[0], bool) if rows is None else ~rows
-    used = loadings[kept] if len(loadings) == kept.size else loadings
-    inverse = np.zeros((kept.size, used.shape[1]))
-    inverse[kept] = np.linalg.pinv(used).T
+    unmasked = np.ones(matrix.shape[0], bool) if rows is None else ~rows
+    used = loadings[unmasked] if len(loadings) == unmasked.size else loadings
+    inverse = np.zeros((unmasked.size, used.shape[1]))
+    inverse[unmasked] = np.linalg.pinv(used).T
     factors = matrix.turned_times(inverse)
     if mean is not None:
         flat = np.asarray(mean).ravel()
         if centre == "signal":  # HyperSpy takes it for a mean of pixels
-            return factors - flat @ inverse[kept]
+            return factors - flat @ inverse[unmasked]
         whole = np.zeros(matrix.shape[1])
         whole[slice(None) if columns is None or flat.size == whole.size else ~columns] = flat
         factors = factors - np.outer(whole, inverse.sum(axis=0))

@@ -10,7 +10,7 @@ import numpy as np
 from hyperspy.signals import LazySignal1D, LazySignal2D
 
 from hyperspy_sparse import noise
-from hyperspy_sparse.arguments import need_signal
+from hyperspy_sparse.arguments import described, need_signal
 from hyperspy_sparse.virtual_detectors import mask_of, masked_sums
 from rsciio_tpx3.utils.units import shown
 
@@ -71,6 +71,7 @@ def one_pass(
     if scheduler is not None and not callable(scheduler) and not isinstance(scheduler, (str, Executor)):
         raise ValueError(f"scheduler={shown(scheduler)}: a name such as 'threads' or 'sync' is expected.")
     try:
+        # dask itself says which names it knows, and does so before anything is read.
         dask.base.get_scheduler(scheduler=scheduler)
     except ValueError as error:
         raise ValueError(f"scheduler={shown(scheduler)}: {error}") from None
@@ -135,12 +136,10 @@ def virtual_images(signal: BaseSignal, detectors: Any) -> BaseSignal:
         raise ValueError(f"{len(named)} detectors and {len(nav_axes)} scan axes; needed are both.")
     sums, sizes = _sums(signal, named.values())
     order = (sums.ndim - 1, *range(sums.ndim - 1))
-    described = [{"name": "detector", "size": len(named), "navigate": True}]
-    for i, axis in enumerate(nav_axes):
-        kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
-        described.append({**kept, "navigate": i < len(nav_axes) - 2})
+    axes = [{"name": "detector", "size": len(named), "navigate": True}]
+    axes += [described(axis, navigate=i < len(nav_axes) - 2) for i, axis in enumerate(nav_axes)]
     kind = LazySignal1D if len(nav_axes) == 1 else LazySignal2D
-    images = kind(sums.transpose(order), axes=described)
+    images = kind(sums.transpose(order), axes=axes)
     images.metadata.General.title = "Virtual images"
     images.metadata.set_item("Virtual_detectors.names", [str(name) for name in named])
     noise.of_area(images, signal, min(sizes))

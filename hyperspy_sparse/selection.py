@@ -31,7 +31,7 @@ def select(signal: BaseSignal, mask: Any) -> BaseSignal:
     ----------
     signal : one of the sparse signal classes
     mask : array of bool or signal, shape of the scan in NumPy order, ``(y, x)``
-        True for positions to be kept: a threshold of a virtual image, a cluster of an analysis, a hand-drawn region.
+        True for positions to be included: a threshold of a virtual image, a cluster of an analysis, a drawn region.
 
     Returns
     -------

@@ -143,7 +143,7 @@ def convert(array: Any, backend: str, shape: tuple[int, ...] | None = None) -> A
     Raises
     ------
     ValueError
-        If the name is none of these.
+        If the name is not one of these.
 
     Examples
     --------

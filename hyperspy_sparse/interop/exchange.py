@@ -114,8 +114,8 @@ def run_udf(
     Returns
     -------
     dict of str to hyperspy.api.signals.BaseSignal or numpy.ndarray
-        By the names of the UDF's buffers: with the navigation axes of the signal for one value a position,
-        with its detector axes for one value a pixel, an array for anything else.
+        By the names of the UDF's buffers: with the navigation axes of the signal for one value per position,
+        with its detector axes for one value per pixel, an array for anything else.
 
     Examples
     --------

@@ -72,7 +72,7 @@ def ring_pairs(
     Returns
     -------
     numpy.ndarray of float64, shape (2, rings)
-        The product of that chance, the area, and how far the ring has two electrons to tell; and how far it has,
+        The product of that chance, the area, and how far the ring has two electrons; and how far it has,
         1 with two electrons in pixels of its own. Their ratio is the mean square over the square of the mean of
         the intensity, without shot noise.
 

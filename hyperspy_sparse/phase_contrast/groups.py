@@ -48,7 +48,7 @@ def find_disk(pattern: np.ndarray) -> Disk:
     Raises
     ------
     ValueError
-        If there are no counts, or what is bright is no disk inside the detector.
+        If there are no counts, or what is bright is not a disk inside the detector.
 
     Notes
     -----
@@ -99,7 +99,7 @@ def find_disk(pattern: np.ndarray) -> Disk:
 
 
 def _seen(any_counts: np.ndarray) -> np.ndarray:
-    """Lines that tell something: all but those without counts between others, as in a gap between chips."""
+    """Lines with a meaning: all but those without counts between others, as in a gap between chips."""
     ends = np.flatnonzero(any_counts)[[0, -1]]
     number = np.arange(len(any_counts))
     return any_counts | (number < ends[0]) | (number > ends[1])

@@ -20,10 +20,10 @@ def line_starts(tmp_path_factory):
     return file
 
 
-def test_account_of_a_signal_is_that_of_the_signal():
+def test_panel_of_a_signal_shows_its_summary():
     s = hyperspy_sparse.data.disks()
     panel = Recording(s)
-    assert panel.report == str(s.recording) and panel.pictures == ["account"] and panel.problem == ""
+    assert panel.report == str(s.recording) and panel.pictures == ["summary"] and panel.problem == ""
     assert len(panel.picture().axes) == 3
 
 

@@ -119,11 +119,11 @@ def test_cache_is_told_and_cleared(two, tmp_path, monkeypatch, capsys):
         (["rsciio-tpx3", "delay", "--method", "b"], {"borders"}),
     ],
 )
-def test_shell_completes(words, expected):
+def test_shell_completes_words_of_the_command_line(words, expected):
     quoted = " ".join(f"'{word}'" for word in words)
     script = completion_script(build_parser(), "bash")
-    asked = f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _rsciio_tpx3; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    done = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True, timeout=60)
+    complete = f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _rsciio_tpx3; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    done = subprocess.run(["bash", "-c", f"{script}\n{complete}"], capture_output=True, text=True, timeout=60)
     assert set(done.stdout.split()) == expected, done.stderr
 
 

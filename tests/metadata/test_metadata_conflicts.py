@@ -6,7 +6,7 @@ import logging
 import hyperspy.api as hs
 import numpy as np
 import pytest
-from metadata_cases import at
+from metadata_cases import at, load
 
 from rsciio_tpx3 import available_signals, simulate
 from rsciio_tpx3.convert import convert
@@ -15,7 +15,6 @@ from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.merge import merge
 from rsciio_tpx3.metadata.values import SourceValues
 from rsciio_tpx3.raw_csr import file_reader as read_raw_csr
-from rsciio_tpx3.tpx3 import file_reader
 
 
 @pytest.mark.parametrize("name", [name for name, row in LEAVES.items() if len(row.sources) > 1])
@@ -56,11 +55,6 @@ def scan(tmp_path):
     frames = {"n_frames": 2, "frame_flyback": "300 us"}
     simulate.recording(path, (7, 11), dwell_time="5 us", electrons_per_position=5, layout="single", **frames)
     return path
-
-
-def load(path, **options):
-    [signal] = file_reader(str(path), lazy=True, show_progressbar=False, **options)
-    return signal
 
 
 def beside(scan, ending=".metadata.toml", **quantities):

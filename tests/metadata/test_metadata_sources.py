@@ -9,7 +9,7 @@ import zipfile
 import hyperspy.api as hs
 import numpy as np
 import pytest
-from metadata_cases import SIDECARS, at
+from metadata_cases import SIDECARS, at, load
 
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.exceptions import UnitError
@@ -200,18 +200,6 @@ def test_a_data_item_of_swift(tmp_path):
 
 
 # -- beside a recording ----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def scan(tmp_path):
-    path = tmp_path / "scan.tpx3"
-    simulate.recording(path, (7, 11), dwell_time="5 us", electrons_per_position=5, layout="single")
-    return path
-
-
-def load(path, **options):
-    [signal] = file_reader(str(path), lazy=True, show_progressbar=False, **options)
-    return signal
 
 
 def value(signal, name):

@@ -1,4 +1,4 @@
-"""Decompositions from the entries beside NumPy's and scikit-learn's on the dense matrix."""
+"""Decompositions from the entries compared with NumPy's and scikit-learn's on the dense matrix."""
 
 import hyperspy.api as hs
 import numpy as np
@@ -155,10 +155,70 @@ def test_a_crowd_of_values_converges(monkeypatch):
     np.testing.assert_allclose(values, exact, rtol=1e-5)
 
 
+class Dense:
+    """A dense matrix as `truncated_svd` takes one."""
+
+    in_memory = True
+
+    def __init__(self, values):
+        self.values, self.shape = values, values.shape
+
+    def times(self, columns):
+        return self.values @ columns
+
+    def turned_times(self, rows):
+        return self.values.T @ rows
+
+    def turned(self):
+        return Dense(self.values.T)
+
+
+VALUES = {
+    "several equal": [5] * 6 + [3] * 4 + [1] * 10,
+    "fewer than wanted": [7, 2, 2, 2, 1],
+    "none": [0],
+    "many orders": np.geomspace(1, 1e-9, 12),
+    "all equal": [1] * 90,
+    "two equal above noise": [9, 9, 9, *np.linspace(1, 0.5, 80)],
+}
+
+
+@pytest.mark.parametrize("read_anew", [False, True])
+@pytest.mark.parametrize("shape", [(200, 300), (310, 150)])
+@pytest.mark.parametrize("values", VALUES)
+def test_equal_and_vanishing_values_are_found_as_often_as_they_are(values, shape, read_anew):
+    rng = np.random.default_rng(3)
+    values = np.asarray(VALUES[values], float)
+    left, right = (np.linalg.qr(rng.standard_normal((size, values.size)))[0] for size in shape)
+    matrix = Dense(left * values @ right.T)
+    matrix.in_memory = not read_anew
+    u, found, v = decomposition.truncated_svd(matrix, 10)
+    exact = np.linalg.svd(matrix.values, compute_uv=False)[:10]
+    np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-12 * max(values[0], 1))
+    np.testing.assert_allclose(matrix.values @ v, u * found, atol=1e-3 * max(values[0], 1))
+    n = min(10, np.count_nonzero(values))
+    np.testing.assert_allclose((u.T @ u)[:n, :n], np.eye(n), atol=1e-12)
+
+
+def test_recordings_are_read_once_for_all_products(sparse_signal, tmp_path, monkeypatch):
+    path = tmp_path / "scan.toml"
+    sparse_signal.save(path)
+    lazy = hs.load(path, lazy=True)
+    matrix = decomposition.Matrix.of(lazy.data)
+    assert not matrix.in_memory
+    assert matrix.held().in_memory
+    columns = RNG.random((matrix.shape[1], 5))
+    np.testing.assert_allclose(matrix.held().times(columns), matrix.times(columns), rtol=1e-12)
+    monkeypatch.setattr(decomposition, "get_limit", lambda: 1)
+    assert not matrix.held().in_memory
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_read(signal):
     hyperspy_sparse.set_limit("4 kB")
     try:
-        with pytest.raises(hyperspy_sparse.DenseMemoryError, match="decomposition"):
+        with pytest.raises(
+            hyperspy_sparse.DenseMemoryError, match=r"decomposition\(output_dimension=3\).*smaller output_dimension"
+        ):
             signal.decomposition(output_dimension=3)
     finally:
         hyperspy_sparse.set_limit(None)

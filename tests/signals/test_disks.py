@@ -1,4 +1,4 @@
-"""Disks from electrons, beside dense maps of scores, likelihoods maximised by SciPy, pyXem and the truth."""
+"""Disks from electrons, compared with dense maps of scores, likelihoods maximised by SciPy, pyXem and the truth."""
 
 import hyperspy.api as hs
 import numpy as np
@@ -251,7 +251,7 @@ def test_arguments_that_make_no_sense_are_refused(crystal, options, words):
 
 
 def test_values_that_are_no_counts_are_refused(crystal):
-    with pytest.raises(ValueError, match="no counts of electrons"):
+    with pytest.raises(ValueError, match="not counts of electrons"):
         hss.find_disks(crystal * 1.5, 6)
     with pytest.raises(ValueError, match="no sparse frames"):
         hss.find_disks(hs.signals.Signal2D(np.ones((3, 4, 5, 6))), 2)
