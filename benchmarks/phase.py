@@ -1,4 +1,4 @@
-"""Phase from electrons: ``python -m benchmarks.phase [--large] [--rounds N]``.
+"""Phase from electrons: ``python -m benchmarks.phase [--large] [--only PART ...] [--rounds N]``.
 
 Times of tilted images and of each method on 64 x 64 positions of 128 x 128 pixels, agreement with the true phase over
 dose, and with ``--large`` 512 x 512 positions on 512 x 512 pixels from a recording. Peers live in environments of
@@ -367,30 +367,45 @@ def large(folder):
     table(["method", "from the recording", "processor", "memory of the process"], rows)
 
 
+PARTS = ("kernel", "growth", "small", "truth", "large")
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--large", action="store_true", help="the part `large` as well")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
+    parts = arguments.only or (PARTS if arguments.large else PARTS[:-1])
+    with tempfile.TemporaryDirectory() as folder:
+        if "kernel" in parts:
+            kernel_speed(arguments.rounds)
+        if "growth" in parts:
+            growth(arguments.rounds)
+        if "small" in parts or "truth" in parts:
+            beside_others(parts, folder, arguments.rounds)
+        if "large" in parts:
+            large(folder)
+
+
+def beside_others(parts, folder, rounds):
+    """Times and truth, ours and those of the programs that are there."""
     specimens = {name: simulated(specimen) for name, specimen in SPECIMENS.items()}
     patterns, phase, angle = specimens["detail of all sizes"]
-    with tempfile.TemporaryDirectory() as folder:
-        peers = [
-            # it divides each side band by its area, which makes it least squares in focus
-            Peer("ptychography40", "BENCHMARK_PTYCHOGRAPHY40", _PTYCHOGRAPHY40, folder, angle, ssb="ls"),
-            Peer("quantem", "BENCHMARK_QUANTEM", _QUANTEM, folder, angle),
-        ]
-        missing = [peer.name for peer in peers if not peer.python]
-        if missing:
-            print(f"Not compared, as no environment is named for them: {', '.join(missing)}")
-        peers = [peer for peer in peers if peer.python]
-        kernel_speed(arguments.rounds)
-        growth(arguments.rounds)
-        small(patterns, angle, peers, arguments.rounds)
+    peers = [
+        # it divides each side band by its area, which makes it least squares in focus
+        Peer("ptychography40", "BENCHMARK_PTYCHOGRAPHY40", _PTYCHOGRAPHY40, folder, angle, ssb="ls"),
+        Peer("quantem", "BENCHMARK_QUANTEM", _QUANTEM, folder, angle),
+    ]
+    missing = [peer.name for peer in peers if not peer.python]
+    if missing:
+        print(f"Not compared, as no environment is named for them: {', '.join(missing)}")
+    peers = [peer for peer in peers if peer.python]
+    if "small" in parts:
+        small(patterns, angle, peers, rounds)
+    if "truth" in parts:
         without_noise({name: made[:2] for name, made in specimens.items()}, peers)
         truths(patterns, phase, peers)
-        if arguments.large:
-            large(folder)
 
 
 if __name__ == "__main__":

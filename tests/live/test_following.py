@@ -316,7 +316,7 @@ def test_an_accumulator_gets_all_lines_whenever_it_is_plugged_in(tmp_path, kind,
         _check_rows(rows, expected.frames)
 
 
-def test_an_accumulator_that_fails_is_left_out_with_a_note(tmp_path):
+def test_an_accumulator_that_fails_is_excluded_with_a_note(tmp_path):
     class Failing:
         def add(self, rows):
             raise ZeroDivisionError

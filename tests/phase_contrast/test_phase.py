@@ -274,7 +274,7 @@ def test_wigner_deconvolution_is_its_formula(experiment):
 def descriptions(draw):
     """Turn of the scan, flip, and aberrations; and a quarter turn, a mirror and an exchange of axes of the arrays."""
     number = st.integers(-99, 99).map(lambda hundredths: hundredths / 100)
-    aberrations = {"C10": 20 * draw(number), "C12": 8 * draw(number), "phi12": 180 * draw(number),
+    aberrations = {"C10": 20 * draw(number) + 0.1, "C12": 8 * draw(number), "phi12": 180 * draw(number),
                    "C21": 300 * draw(number), "phi21": 180 * draw(number), "C23": 200 * draw(number),
                    "phi23": 180 * draw(number), "C30": 2e4 * draw(number)}  # fmt: skip
     known = 180 * draw(number), draw(st.booleans()), aberrations
