@@ -208,7 +208,7 @@ def test_what_cannot_be_shown_is_said(tmp_path):
             live.counts("last")
         with pytest.raises(ValueError, match="do not add up"):
             live.center_of_mass("sum")
-        with pytest.raises(ValueError, match="give its layout"):
+        with pytest.raises(ValueError, match="pass its layout"):
             live.sum_pattern(wait=0.05)
     with _live(tmp_path / "b.tpx3", layout="single") as live:
         with pytest.raises(ValueError, match=r"the mask has shape \(3, 3\), the detector \(256, 256\)"):
