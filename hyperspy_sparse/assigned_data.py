@@ -62,7 +62,7 @@ def _from_matrix(matrix: Any, shape: tuple[int, ...]) -> CSRFrames:
     if len(shape) < 3 or matrix.shape != wanted:
         raise ValueError(
             f"a scipy.sparse matrix of shape {matrix.shape} does not fit a signal of shape {tuple(shape)}: expected "
-            f"a row per position and a column per pixel, {wanted}. Give an array of the signal's shape."
+            f"a row per position and a column per pixel, {wanted}. Assign an array of the signal's shape."
         )
     return CSRFrames(matrix, shape=shape)
 

@@ -1,4 +1,4 @@
-"""Whom HyperSpy asks to tell of an error: not the developers of RosettaSciIO where our reader refused a file.
+"""Whom to report an error of ours to: not the developers of RosettaSciIO, whom HyperSpy names for all of them.
 
 `hs.load` logs "please report this error to the RosettaSciIO developers" for whatever a reader raises (hyperspy.io,
 HyperSpy 2.5.0), and raises it again. What our readers refuse says in its own message what to do, and its

@@ -107,6 +107,7 @@ PRIVATE_NAMES = (
         ("algorithm", "svd_solver", "reproject", "loadings", "factors", "mean", "centre", "_D_unfolded", "nav_mask_1d"),
         "the same for factors of masked pixels, which HyperSpy collects densely",
     ),
+    PrivateName("_store_decomposition_results", _LAZY, ("explained_variance",), "the name of an algorithm of ours"),
     PrivateName(
         "_block_iterator", _LAZY, ("flat_signal", "get", "navigation_mask", "signal_mask"), "rows for scikit-learn"
     ),

@@ -75,7 +75,7 @@ class Samples:
         if line.linewidth < 0:
             raise ValueError("linewidth must be positive number")
         if order not in range(6):
-            raise ValueError(f"order={order!r}: an integer from 0 to 5 is expected.")
+            raise ValueError(f"order={order!r}: expected an integer from 0 to 5.")
         ends = [[(x - axes[0].offset) / axes[0].scale, (y - axes[1].offset) / axes[1].scale] for x, y in _ends(line)]
         width = max(round(line.linewidth / min(axis.scale for axis in axes)), 1)
         places = Line2DROI._line_profile_coordinates(*ends, linewidth=width)

@@ -29,7 +29,7 @@ def picture(signal: BaseSignal, values: np.ndarray, holds: str = COUNTS) -> Base
     try:
         values = np.asarray(values)
     except Exception as error:
-        raise ValueError(f"navigator={shown(values)}: an array of numbers is expected ({error}).") from None
+        raise ValueError(f"navigator={shown(values)}: expected an array of numbers ({error}).") from None
     shape = tuple(axis.size for axis in axes)
     if values.shape != shape:
         raise ValueError(

@@ -76,7 +76,7 @@ def _mask(signal: BaseSignal, mask: Any) -> np.ndarray:
     shape = signal.data.shape[:-2]
     if values.dtype != np.bool_ or values.shape != shape:
         raise ValueError(
-            f"mask={shown(mask)}: an array of bool of the shape of the scan, {shape} (NumPy order), is expected, not "
+            f"mask={shown(mask)}: expected an array of bool of the shape of the scan, {shape} (NumPy order), got "
             f"{values.dtype} of shape {values.shape}. Compare an image of the scan with a number to make one."
         )
     if not values.any():

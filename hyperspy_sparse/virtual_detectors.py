@@ -65,8 +65,8 @@ def mask_of(signal: BaseSignal, detector: Any) -> tuple[np.ndarray, np.dtype]:
         return mask, counted
     if not isinstance(detector, BaseROI):
         raise ValueError(
-            f"detectors: {shown(detector)} is none; a region such as hs.roi.CircleROI(0, 0, 5), or a mask of shape "
-            f"{shape} (y, x), is expected."
+            f"detectors: {shown(detector)} is not a detector: expected a region such as hs.roi.CircleROI(0, 0, 5), or "
+            f"a mask of shape {shape} (y, x)."
         )
     mask, with_nan = _applied(detector, sig_axes)
     # HyperSpy puts NaN outside of the region: integers become float64 by that, and floats stay what they are

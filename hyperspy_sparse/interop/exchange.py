@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hyperspy.signals import BaseSignal, Signal2D
 
-from hyperspy_sparse.arguments import needs_signal, require_uniform
+from hyperspy_sparse.arguments import described, needs_signal, require_uniform
 from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
@@ -171,15 +171,12 @@ def _as_signal(signal: BaseSignal, buffer: Any) -> Any:
 
 def _new(signal: BaseSignal, values: np.ndarray, axes: Any) -> BaseSignal:
     """A signal with these axes; further axes of the values are signal axes after them."""
-    described = [{k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"} for axis in axes]
     extra = values.shape[len(axes) :]
     if not extra and len(axes) >= 2:
-        new = Signal2D(values, axes=described)
+        new = Signal2D(values, axes=[described(axis, navigate=i < len(axes) - 2) for i, axis in enumerate(axes)])
     else:
-        for axis in described:
-            axis["navigate"] = bool(extra)
-        described += [{"size": n, "navigate": False} for n in extra]
-        new = BaseSignal(values, axes=described)
+        own = [described(axis, navigate=bool(extra)) for axis in axes]
+        new = BaseSignal(values, axes=own + [{"size": n, "navigate": False} for n in extra])
     new.metadata.General.title = signal.metadata.General.title
     return new
 
@@ -269,13 +266,13 @@ def to_quantem(signal: BaseSignal) -> Any:
     from quantem.core.datastructures import Dataset4dstem
 
     ordered = (*axes.navigation_axes[::-1], *axes.signal_axes[::-1])
-    described = [_in_their_units(axis) for axis in ordered]
+    scales = [_in_their_units(axis) for axis in ordered]
     return Dataset4dstem.from_array(
         data,
         name=signal.metadata.General.title or None,
-        origin=[offset for _, offset, _ in described],
-        sampling=[scale for scale, _, _ in described],
-        units=[unit for _, _, unit in described],
+        origin=[offset for _, offset, _ in scales],
+        sampling=[scale for scale, _, _ in scales],
+        units=[unit for _, _, unit in scales],
         signal_units=signal.metadata.get_item("Signal.quantity", "Counts"),
     )
 

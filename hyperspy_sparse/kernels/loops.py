@@ -13,6 +13,7 @@ __all__ = [
     "ring_pairs",
     "times_columns",
     "times_rows",
+    "update_factors",
     "weighted_sums",
 ]
 
@@ -97,6 +98,36 @@ def times_rows(
             value, pixel = float(data[entry]), np.uint64(indices[entry])
             out[pixel, 0] += value * one
             out[pixel, 1] += value * two
+
+
+@_jit
+def update_factors(
+    products: np.ndarray,
+    gram: np.ndarray,
+    forget: float,
+    smallest: float,
+    factors: np.ndarray,
+    numerators: np.ndarray,
+    denominators: np.ndarray,
+) -> None:
+    """Update non-negative factors (pixels, n), and what they are quotients of, by the loadings of a batch.
+
+    `products` (pixels, n) is of the turned rows with the loadings, `gram` (n, n) of the loadings with themselves.
+    """
+    n = gram.shape[0]
+    before = np.empty(n)
+    for pixel in range(factors.shape[0]):
+        for k in range(n):
+            before[k] = factors[pixel, k]
+        for k in range(n):
+            below = 0.0
+            for j in range(n):
+                below += gram[k, j] * before[j]
+            above = forget * numerators[pixel, k] + products[pixel, k] * before[k]
+            below = forget * denominators[pixel, k] + (below if below != 0 else smallest)
+            numerators[pixel, k], denominators[pixel, k] = above, below
+            value = above / below
+            factors[pixel, k] = value if value >= 2.220446049250313e-16 else 0.0
 
 
 @_jit

@@ -133,7 +133,7 @@ def phase(
     )
     if method == "parallax" and not optics.aberrations.get("C10"):
         raise ValueError(
-            'phase(method="parallax") needs a defocused probe, but C10 is 0. Give it, aberrations={"C10": "50 nm"}, '
+            'phase(method="parallax") needs a defocused probe, but C10 is 0. Pass it, aberrations={"C10": "50 nm"}, '
             'or set_microscope(s, overfocus="50 nm"); fit_aberrations(s) finds it.'
         )
     shape = stack.data.shape[-2:]

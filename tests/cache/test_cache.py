@@ -127,7 +127,7 @@ def test_electrons_and_fitted_corrections_are_kept_too(tmp_path, reads, options)
         assert reads
 
 
-def test_nothing_is_kept_unless_wanted_or_worth_it(recording, folder, passes, monkeypatch):
+def test_nothing_is_cached_unless_wanted_or_worth_it(recording, folder, passes, monkeypatch):
     _load(recording, cache=False)
     _load(recording, cache="auto")
     assert not folder.exists()

@@ -165,7 +165,7 @@ def test_hot_and_dead_pixels_of_the_simulator_are_found(tmp_path):
     assert report["hits_left_out"] > 1000
 
 
-def test_a_given_mask_leaves_pixels_out(tmp_path, walking):
+def test_pixels_of_a_mask_are_excluded(tmp_path, walking):
     mask = np.zeros((512, 512), bool)
     mask[:, 200:300] = True
     np.save(tmp_path / "mask.npy", mask)
@@ -400,7 +400,7 @@ def test_steps_travel_compressed_and_arrive_whole(walking):
     np.testing.assert_array_equal(other.energy, whole.energy)
 
 
-def test_corrections_are_recorded_and_off_unless_asked_for(walking):
+def test_corrections_are_recorded_and_off_unless_requested(walking):
     path, _ = walking
     options = {"lazy": True, "layout": "quad", "gap": 4, "navigation_shape": (7, 9), "show_progressbar": False}
     detector = lambda d: d["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]  # noqa: E731

@@ -150,7 +150,7 @@ def test_gaps_in_the_data_are_reported_again(tmp_path, caplog):
         assert signal["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Losses"] == {"data_gaps": 1}
 
 
-def test_nothing_is_kept_unless_wanted_or_worth_it(tmp_path, folder, monkeypatch):
+def test_nothing_is_cached_unless_wanted_or_worth_it(tmp_path, folder, monkeypatch):
     path = written(tmp_path, "text", hits(500, last=LAST))
     load(path, cache=False)
     load(path, cache="auto")

@@ -126,7 +126,7 @@ def nexus_complaints(path):
 
 
 @pytest.mark.slow
-def test_a_validator_of_nexus_finds_nothing_to_mend(tmp_path, dense):
+def test_a_validator_of_nexus_finds_nothing_wrong(tmp_path, dense):
     if find_spec("nexusformat") is None:  # not imported here: it changes how NumPy prints arrays
         pytest.skip("nexusformat is not installed")
     simulate = pytest.importorskip("rsciio_tpx3.simulate")
@@ -224,7 +224,7 @@ def test_what_is_wrong_is_named(tmp_path, dense, what):
         values(path)
 
 
-def test_values_that_are_no_counts_are_refused_or_kept(tmp_path, dense):
+def test_values_that_are_not_counts_are_refused_or_kept(tmp_path, dense):
     with pytest.raises(ValueError, match="never negative"):
         file_writer(tmp_path / "x.nxevent", signal_dict(-dense.astype(int)), values="counts")
     with pytest.raises(ValueError, match="needs integers"):

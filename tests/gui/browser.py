@@ -59,10 +59,10 @@ print("places", json.dumps([place(s._plot.navigator_plot, 128, 128), place(s._pl
 _WATCH = """
 window.draws = []; window.moves = [];
 const before = CanvasRenderingContext2D.prototype.drawImage;
-CanvasRenderingContext2D.prototype.drawImage = function(...given) {
+CanvasRenderingContext2D.prototype.drawImage = function(...options) {
     const all = [...document.querySelectorAll('.jupyter-matplotlib-canvas-container')];
     window.draws.push([performance.now(), all.findIndex(one => one.contains(this.canvas))]);
-    return before.apply(this, given);
+    return before.apply(this, options);
 };
 for (const kind of ["mousemove", "mousedown"])
     document.addEventListener(kind, () => window.moves.push(performance.now()), true);

@@ -197,7 +197,7 @@ def test_what_has_not_come_yet_is_said_and_not_what_else_to_try(tmp_path):
     }
 
 
-def test_the_number_of_lines_grows_where_no_shape_is_given(tmp_path, finished):
+def test_the_number_of_lines_grows_without_a_shape(tmp_path, finished):
     _, content, _ = finished
     path = tmp_path / "followed.tpx3"
     path.write_bytes(content[: len(content) // 2])
@@ -244,7 +244,7 @@ def test_refresh_gives_a_new_signal_with_the_rest(tmp_path, finished):
         refresh(hs.load(path, navigation_shape=(NX, NY), lazy=True))
 
 
-def test_nothing_of_a_growing_file_is_kept_in_the_cache(tmp_path, finished, monkeypatch):
+def test_nothing_of_a_followed_file_is_cached(tmp_path, finished, monkeypatch):
     monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "cache"))
     _load(finished[0], cache=True)
     assert not (tmp_path / "cache").exists()

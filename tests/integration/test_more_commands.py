@@ -100,7 +100,7 @@ def test_delay_is_that_of_the_function(tmp_path, capsys):
     assert main(["delay", str(file), "--signal", "frames", "--frame-time", "1 ms"]) == 2
 
 
-def test_cache_is_told_and_cleared(two, tmp_path, monkeypatch, capsys):
+def test_cache_is_listed_and_cleared(two, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path))
     rsciio_tpx3.file_reader(two[0], cache=True, progress=False)
     assert main(["cache"]) == 0

@@ -316,7 +316,7 @@ def test_an_accumulator_gets_all_lines_whenever_it_is_plugged_in(tmp_path, kind,
         _check_rows(rows, expected.frames)
 
 
-def test_an_accumulator_that_fails_is_left_out_with_a_note(tmp_path):
+def test_an_accumulator_that_fails_is_excluded_with_a_note(tmp_path):
     class Failing:
         def add(self, rows):
             raise ZeroDivisionError
@@ -398,7 +398,7 @@ def test_a_refresh_costs_what_is_new_whatever_is_there(tmp_path, monkeypatch):
 
     def counted(self, parts, scan, sign=1, only=None):
         parts = [list(map(_copied, part)) for part in parts]
-        added.append(sum(len(hits.when) for part in parts for hits in part))
+        added.append(sum(len(hits) for part in parts for hits in part))
         add(self, parts, scan, sign, only)
 
     monkeypatch.setattr(Sums, "add_all", counted)
@@ -421,4 +421,4 @@ def test_a_refresh_costs_what_is_new_whatever_is_there(tmp_path, monkeypatch):
 
 
 def _copied(hits):
-    return replace(hits, when=hits.when.copy(), pixel=hits.pixel.copy())
+    return replace(hits, words=hits.words.copy())

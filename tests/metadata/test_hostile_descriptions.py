@@ -214,7 +214,7 @@ def test_a_hostile_file_is_refused_by_name_and_soon(tmp_path, caplog, name):
     assert time.monotonic() - start < SOON
 
 
-def test_a_bomb_beside_a_recording_keeps_nobody_from_it(scan, caplog):
+def test_a_bomb_next_to_a_recording_keeps_nobody_from_it(scan, caplog):
     path = scan.with_suffix(".metadata.yaml")
     path.write_text(bomb())
     try:

@@ -118,7 +118,7 @@ def test_rows_are_compared_whatever_becomes_of_frames_and_times(scan, options):
 
 
 @pytest.mark.parametrize("bins", [3, {"over": "recording", "number": 3}])
-def test_time_bins_are_no_conflict_with_a_given_shape(scan, bins):
+def test_time_bins_do_not_conflict_with_a_shape(scan, bins):
     serval(scan, Width=11, Height=7)
     signal = load(scan, frames=0, time_bins=bins)
     assert signal["data"].shape == (3, 7, 11, 256, 256)

@@ -108,7 +108,7 @@ def test_every_nexus_field_has_its_unit(name):
     assert read_mapping({name: (value, unit) if unit else value}, "x").values[name] == pytest.approx(plain(name))
 
 
-def test_a_crate_beside_a_converted_set_is_valid(path, tmp_path):
+def test_a_crate_next_to_a_converted_set_is_valid(path, tmp_path):
     rocrate = pytest.importorskip("rocrate.rocrate")
     s = hs.load(path, metadata=SETUP)
     s.save(tmp_path / "counted" / "scan.toml")

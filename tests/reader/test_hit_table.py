@@ -81,7 +81,7 @@ def test_line_gates_tell_the_scan_unasked(recorded):
     assert "scan_x" in next(read_hits(path, scan=True)).columns
 
 
-def test_a_file_beside_the_recording_has_the_same_say_as_when_loading(tmp_path):
+def test_a_file_next_to_the_recording_counts_as_when_loading(tmp_path):
     path = tmp_path / "starts.tpx3"
     simulate.recording(path, (7, 11), n_frames=2, frame_flyback="1 ms", dwell_time="5 us", sync="line-start",
                        electrons_per_position=5, layout="single")  # fmt: skip

@@ -44,7 +44,7 @@ def test_found_drift_is_the_true_one_within_its_error(drifting, reference):
     assert np.sqrt((away**2).mean()) < (0.2 if reference == "mean" else 0.5)
 
 
-def test_a_given_detector_is_used(drifting):
+def test_the_detector_of_a_user_is_used(drifting):
     _, path, options = drifting
     s = hs.load(path, **options)
     mask = np.ones((256, 256), bool)

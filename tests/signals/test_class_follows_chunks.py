@@ -292,7 +292,7 @@ def test_a_function_of_numpy_can_write_into_a_signal_or_an_array():
         np.sqrt(s, out=np.zeros(3))
 
 
-def test_elements_that_are_not_asked_for_stay():
+def test_elements_that_are_not_requested_stay():
     s, _ = pair()
     where = COUNTS[0] > 1
     np.multiply(s, 10, out=s, where=where)

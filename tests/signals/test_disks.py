@@ -206,7 +206,7 @@ def test_vectors_are_those_of_pyxem_and_measure_strain(crystal):
     assert min(errors) < 0.006
 
 
-def test_a_radius_that_is_not_given_is_that_of_the_brightest_disk():
+def test_the_radius_is_that_of_the_brightest_disk_by_default():
     single = hss.data.disks(shift=0, electrons=400)
     vectors = hss.find_disks(single, show_progressbar=False)
     assert vectors.metadata.Disks.radius == pytest.approx(4, abs=0.5)
@@ -250,7 +250,7 @@ def test_arguments_that_make_no_sense_are_refused(crystal, options, words):
         hss.find_disks(crystal, **{"radius": 6, **options})
 
 
-def test_values_that_are_no_counts_are_refused(crystal):
+def test_values_that_are_not_counts_are_refused(crystal):
     with pytest.raises(ValueError, match="not counts of electrons"):
         hss.find_disks(crystal * 1.5, 6)
     with pytest.raises(ValueError, match="no sparse frames"):
