@@ -19,6 +19,7 @@ import numpy as np
 from dask.system import CPU_COUNT
 
 from hyperspy_sparse import recipes
+from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.binning import bin_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.binned_source import BinnedSource
@@ -68,7 +69,7 @@ BLOCKS_PER_CORE = 2
 
 
 def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False, any_order: bool = False) -> da.Array:
-    """The same frames in the blocks that kernels like, or `data` where its chunks are given.
+    """The same frames in the blocks that kernels like, or `data` itself where no other chunks are possible.
 
     Parameters
     ----------
@@ -97,11 +98,11 @@ def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False, 
     outer = tuple((1,) * n for n in nav[:-2])
     chunks = (chunks,) if len(nav) == 1 else (*outer, chunks, (nav[-1],))
     # The signal keeps its array, so the array keeps its blocks for the next call.
-    kept = vars(data).setdefault("_blocks", {})
+    cached = vars(data).setdefault("_blocks", {})
     how = unmerged if additive else in_any_order if any_order else None
-    if how not in kept or kept[how].chunks[: len(nav)] != chunks:
-        kept[how] = to_dask(source if how is None else how(source), chunks=chunks)
-    return kept[how]
+    if how not in cached or cached[how].chunks[: len(nav)] != chunks:
+        cached[how] = to_dask(source if how is None else how(source), chunks=chunks)
+    return cached[how]
 
 
 def _remade(data: da.Array, bytes_per_frame: int) -> da.Array | None:
@@ -113,11 +114,11 @@ def _remade(data: da.Array, bytes_per_frame: int) -> da.Array | None:
     chunks = {x.chunks for x in operands if recipes.is_frames(x)}
     if len(chunks) != 1 or data.chunks in chunks:
         return None
-    kept = vars(data).setdefault("_blocks", {})
+    cached = vars(data).setdefault("_blocks", {})
     (wanted,) = chunks
-    if "remade" not in kept or kept["remade"].chunks != wanted:
-        kept["remade"] = recipe.again(operands)
-    made = kept["remade"]
+    if "remade" not in cached or cached["remade"].chunks != wanted:
+        cached["remade"] = recipe.again(operands)
+    made = cached["remade"]
     return made if recipes.is_frames(made) and made.chunks == wanted else None
 
 
@@ -126,6 +127,7 @@ def _block_sizes(source: FrameSource, nav: tuple[int, ...]) -> tuple:
     n_lines = nav[-2] if len(nav) > 1 else nav[0]
     repeats = math.prod(nav[:-2]) // read_together(source) if len(nav) > 2 else 1
     total = _entries_of(source)
+    # Whole lines: a line is what neighbours share, in the file and in what is read together.
     lines = max(1, min(int(_wanted(total, source) * n_lines * repeats / total), n_lines))
     n, cores = -(-n_lines // lines), _cores()
     if n > cores and repeats == 1:  # as many for each core, or some wait for the last ones
@@ -172,12 +174,14 @@ def _joined(data: da.Array, bytes_per_frame: int = 0) -> da.Array:
     sources = sources_of(data)
     if not sources:
         return data
+    # Of several sources the densest decides, since any of their chunks may be as full as it is.
     densest = max(sources, key=lambda source: _entries_of(source) / math.prod(source.nav_shape))
     per_frame = _entries_of(densest) / math.prod(densest.nav_shape)
     total = per_frame * math.prod(data.shape[:-2])
     room = _wanted(total, densest) / per_frame
     if bytes_per_frame:
         room = min(room, OUTPUT_BYTES / bytes_per_frame)
+    # Neighbours in memory are joined: along the last axis that is cut.
     axis = max(i for i, n in enumerate(numbers) if n > 1)
     room /= math.prod(data.shape[axis + 1 : -2])
     groups, filled = [], 0
@@ -249,6 +253,7 @@ def _answer(
     if frames.dtype != in_dtype and not getattr(kernel, "any_type", False):
         # binned frames, of which sums take the counts that they are made of
         frames = frames.astype(in_dtype)
+    # 0 / 0 of empty frames is NaN, as in the image function; a warning for each block helps nobody.
     with np.errstate(all="ignore"):
         answer = kernel(frames.reshape((math.prod(nav), *chunk.shape[-2:])))
     if answer is NotImplemented:
@@ -279,5 +284,4 @@ def binned(data: da.Array, factors: tuple[int, ...], dtype: DTypeLike) -> da.Arr
 
 
 def _bin(chunk: CSRFrames, factors: tuple[int, ...], dtype: DTypeLike) -> CSRFrames:
-    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
-    return bin_frames(frames, factors, dtype)
+    return bin_frames(as_frames(chunk), factors, dtype)

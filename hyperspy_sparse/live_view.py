@@ -7,6 +7,7 @@ up to date in the thread of the windows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
@@ -42,6 +43,7 @@ __all__ = ["Live", "live"]
 FRAMES = ("latest", "running", "complete", "sum")
 _LAST_BYTES = 5.0  # s for what is on its way when Serval has stopped
 _PAUSE = 0.02  # s between looks at what is new
+_OF_LIVE = ("disorder", "only_counts")  # options that loading does not have
 
 
 def live(
@@ -72,6 +74,9 @@ def live(
         Replace files that are there.
     every : float
         Seconds between two pictures, 0.1 by default.
+    only_counts : bool
+        Add up counts per position and nothing else, for streams that are too fast for all sums: then `Live.counts` is
+        the one picture.
     serval : str or rsciio_tpx3.live.serval.Serval, optional
         Address of Serval, such as "http://localhost:8080": its raw destination is set to `source`, its measurement
         started, and stopped in the end; and what it knows is written next to the recording, where loading finds it.
@@ -143,7 +148,8 @@ class Live:
         self.session = Session(
             source, record, measurements=measurements, wait=wait, overwrite=overwrite, every=every / 2, **options
         )
-        self._load_options = {name: value for name, value in options.items() if name != "disorder"}
+        self._load_options = {name: value for name, value in options.items() if name not in _OF_LIVE}
+        self._only_counts = bool(options.get("only_counts", False))
         self._shape = int(navigation_shape[1]), int(navigation_shape[0])
         self._shown: list[_Shown] = []
         self._every, self._pause, self._drawn_at = every, every, 0.0
@@ -203,7 +209,7 @@ class Live:
                 self._refresh_in_time()
                 _give_way()
         except KeyboardInterrupt:
-            # the user has seen enough; what was recorded stays, and that is no error
+            # the user has seen enough; what was recorded stays, and that is not an error
             self.stop()
         self.refresh()
 
@@ -265,6 +271,7 @@ class Live:
         -------
         hyperspy.api.signals.Signal2D
         """
+        self._refuse_more("virtual_image")
         number = self.session.add_detector(self._mask(detector))
         if isinstance(detector, BaseROI):
             detector.events.changed.connect(lambda: self.session.move_detector(number, self._mask(detector)), [])
@@ -285,6 +292,7 @@ class Live:
         """
         if frame == "sum":
             raise ValueError('frame="sum": centres of mass do not add up. Choose "latest", "running" or "complete".')
+        self._refuse_more("center_of_mass")
         return self._image("centre of mass", frame, lambda following: following.center_of_mass(), components=2)
 
     def sum_pattern(self, wait: float | None = None) -> Signal2D:
@@ -293,12 +301,13 @@ class Live:
         Parameters
         ----------
         wait : float, optional
-            Seconds to wait for the first data, which tell the detector; not needed where `layout` was given.
+            Seconds to wait for the first data, which show the detector; not needed with `layout`.
 
         Returns
         -------
         hyperspy.api.signals.Signal2D
         """
+        self._refuse_more("sum_pattern")
         shape = self._sig_shape(wait)
         axes = detector_axes(shape, EventOptions())
         return self._signal("sum pattern", np.zeros(shape, np.int64), axes, lambda following: following.sum_pattern())
@@ -323,6 +332,7 @@ class Live:
             Detector pixels times scan steps, mean 0; positions that have not come have the mean slope.
         """
         check_flag("flip", flip)
+        self._refuse_more("integrated_center_of_mass")
         angle = read_rotation(rotation) or 0.0
         return self._image(
             "integrated centre of mass",
@@ -354,10 +364,10 @@ class Live:
         method, aberrations, rotation, flip, across, eps, center, radius
             Of `hyperspy_sparse.phase`.
         wait : float, optional
-            Seconds to wait for the first line, which tells the detector.
+            Seconds to wait for the first line, which shows the detector.
         **microscope
             Of `hyperspy_sparse.set_microscope`: ``beam_energy="200 keV"``, ``scan_step="0.05 nm"``,
-            ``convergence_angle="20 mrad"``, as far as no file next to the recording tells it.
+            ``convergence_angle="20 mrad"``, as far as no file next to the recording contains it.
 
         Returns
         -------
@@ -427,13 +437,22 @@ class Live:
         shown.refresh()
         return signal
 
-    def _mask(self, detector: Any) -> Callable[[tuple[int, int]], np.ndarray]:
-        def mask(sig_shape: tuple[int, int]) -> np.ndarray:
-            pattern = Signal2D(np.zeros(sig_shape, np.int64), axes=detector_axes(sig_shape, EventOptions()))
-            return mask_of(pattern, detector)[0]
+    def _refuse_more(self, what: str) -> None:
+        if self._only_counts:
+            raise ValueError(
+                f"live.{what}() has nothing to show: with only_counts=True counts per position are added up and "
+                "nothing else. Leave only_counts out."
+            )
 
-        if self._known_shape is not None:
-            mask(self._known_shape)  # a mask of a wrong shape is refused here, and not in another thread
+    def _mask(self, detector: Any) -> Callable[[tuple[int, int]], np.ndarray]:
+        # A region belongs to the thread of the windows and changes while it is dragged: the thread that follows gets
+        # what it is now. Where the detector is known, a mask of a wrong shape is refused here.
+        detector, known = _as_it_is(detector), self._known_shape
+        now = None if known is None else _mask_on(known, detector)
+
+        def mask(sig_shape: tuple[int, int]) -> np.ndarray:
+            return now if now is not None and sig_shape == known else _mask_on(sig_shape, detector)
+
         return mask
 
     @property
@@ -451,7 +470,7 @@ class Live:
             lambda: self._known_shape is not None,
             self,
             wait,
-            "nothing has come yet that tells the detector. Start the measurement first, or give its layout: "
+            "nothing has come yet that shows the detector. Start the measurement first, or pass its layout: "
             'layout="quad" or layout="single".',
         )
         return self._known_shape
@@ -497,9 +516,9 @@ class Live:
 
     @property
     def notes(self) -> list[str]:
-        """What there is to say: edges that are missing, chips that are silent, why nothing is drawn any more."""
+        """What there is to say: missing edges, silent chips, what could not be done, why nothing is drawn any more."""
         error = self.session.error
-        return ([str(error)] if error is not None else []) + self.session.following.notes
+        return ([str(error)] if error is not None else []) + self.session.refused + self.session.following.notes
 
     @property
     def lines_drawn(self) -> int:
@@ -516,6 +535,20 @@ class Live:
             f"<Live: {self.state}, {self.lines_drawn} lines, {self.rate / 1e6:.2f} million hits per second, "
             f"{self.session.path!r}>"
         )
+
+
+def _as_it_is(detector: Any) -> Any:
+    """A copy of a region, or of a mask, that nobody changes."""
+    if isinstance(detector, BaseROI):
+        # a region that somebody else wrote may be made in another way
+        with contextlib.suppress(TypeError):
+            return type(detector)(**detector.parameters)
+    return detector.copy() if isinstance(detector, np.ndarray) else detector
+
+
+def _mask_on(sig_shape: tuple[int, int], detector: Any) -> np.ndarray:
+    pattern = Signal2D(np.zeros(sig_shape, np.int64), axes=detector_axes(sig_shape, EventOptions()))
+    return mask_of(pattern, detector)[0]
 
 
 class _Shown:

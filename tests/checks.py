@@ -1,6 +1,6 @@
 """The checks that need no test, with and without git hooks: ``python -m tests.checks``.
 
-``python -m tests.checks spelling types`` runs some of them, ``--fix`` mends what can be mended. The hooks of
+``python -m tests.checks spelling types`` runs some of them, ``--fix`` repairs what can be repaired. The hooks of
 ``.pre-commit-config.yaml`` and ``tests/packaging/test_checks.py`` run the same, so that one list decides.
 """
 
@@ -99,7 +99,7 @@ TOOLS = {"lint": "ruff", "format": "ruff", "spelling": "codespell_lib", "types":
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.checks", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(CHECKS)}; all if none is given")
-    parser.add_argument("--fix", action="store_true", help="mend what can be mended")
+    parser.add_argument("--fix", action="store_true", help="repair what can be repaired")
     given = parser.parse_args(arguments)
     unknown = sorted(set(given.names) - set(CHECKS))
     if unknown:

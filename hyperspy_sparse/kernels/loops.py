@@ -154,6 +154,7 @@ def line_point(
     arrays are of the detector, `sample`, `touched`, `total` and `summed` with zeros, the first two of them after, too.
     Returns how many pixels of `total` were written to; `pixels` says which.
     """
+    # The samples of a point are rounded one by one, as HyperSpy does, so they cannot be one sum over weights.
     n = 0
     for k in range(along_y.shape[0]):
         n_seen = 0
@@ -168,6 +169,7 @@ def line_point(
                     pixel = indices[entry]
                     if not touched[pixel]:
                         touched[pixel] = True
+                        # What was written to: to look for it would cost a frame for each sample.
                         seen[n_seen] = pixel
                         n_seen += 1
                     sample[pixel] += float(data[entry]) * along_y[k, y] * along_x[k, x]

@@ -32,6 +32,8 @@ def add_watch_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def _watch(arguments: argparse.Namespace) -> None:
     options = dict(arguments.option)
+    if not arguments.source.startswith("csr:") and not str(arguments.record or arguments.source).endswith(".toml"):
+        options["only_counts"] = True  # figures need no more
     session = Session(arguments.source, arguments.record, **recording_options(arguments), **options)
     with session:
         # Ctrl+C is how watching a file ends, which somebody else writes

@@ -111,6 +111,9 @@ class CompactHits:
     pixel: np.ndarray
     width: int
 
+    def __len__(self) -> int:
+        return len(self.when)
+
     def toa_and_pixel(self) -> tuple[np.ndarray, np.ndarray]:
         """Times in ticks and pixels of the hits, without the other entries."""
         kept = self.when < self.span

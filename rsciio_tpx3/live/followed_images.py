@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -19,7 +21,12 @@ if TYPE_CHECKING:
     from rsciio_tpx3.tpx3.files import Part
     from rsciio_tpx3.tpx3.growing import GrowingPass
 
-__all__ = ["NEVER", "Drawn", "FollowedImages"]
+__all__ = ["NEVER", "Drawn", "FollowedImages", "Mask"]
+
+_logger = logging.getLogger(__name__)
+
+Mask: TypeAlias = np.ndarray | Callable[[tuple[int, int]], np.ndarray]
+"""Pixels of a virtual detector, or what tells them once the detector is known."""
 
 NEVER = np.iinfo(np.int64).min // 2
 """A time before all hits; half of the range, so that a delay can be added."""
@@ -37,18 +44,102 @@ class Drawn:
 
 
 class FollowedImages:
-    """What a `Following` shows, by the sums it keeps; nothing here changes them."""
+    """What a `Following` shows, by the sums it keeps, and the virtual detectors among them.
+
+    One thread alone may call what changes the sums (`update`, `add_detector`, `move_detector`, `plug`) or copies them
+    (`counts` and the other images): in a `rsciio_tpx3.live.Session` that is the thread which follows. What tells a
+    state (`sig_shape`, `notes`, `losses`, `hits`, `lines_drawn` and `lines_final`) may be asked by any thread at any
+    time: each reads an attribute once, and finds there an object which is replaced as a whole and never changed.
+    """
 
     sums: Sums | None
     scan: Scan | None
     reason: str
     late_hits: int
     final_until: int
+    _masks: list[Mask]
+    _unfit: dict[int, str]
     _drawn: Drawn
     _index: EventIndex | None
     _parts: list[Part]
     _pass: GrowingPass | None
     _watermark: Watermark
+
+    @property
+    def sig_shape(self) -> tuple[int, int] | None:
+        """Of the detector, ``(height, width)``; None where it is not known yet."""
+        raise NotImplementedError
+
+    # -- virtual detectors -------------------------------------------------------------------------------
+
+    def add_detector(self, mask: Mask) -> int:
+        """Add a virtual detector, and find its image of what has been drawn; its number.
+
+        Parameters
+        ----------
+        mask : numpy.ndarray of bool, shape (height, width), or callable
+            That gives it for ``(height, width)``, which may not be known yet.
+
+        Raises
+        ------
+        ValueError
+            If the mask has another shape than the detector. Where that is not known yet, the virtual detector has no
+            pixels, and `notes` says why.
+        LimitError
+            If there are too many.
+        """
+        number = len(self._masks)
+        if self.sums is not None:
+            self.sums.add_detector(self._fitting(mask))
+        self._masks.append(mask)
+        self._draw_detector(number)
+        return number
+
+    def move_detector(self, number: int, mask: Mask) -> None:
+        """Give a virtual detector another mask, and draw its image anew, by reading the recording again."""
+        if not 0 <= number < len(self._masks):
+            raise ValueError(f"there is no virtual detector {number}: there are {len(self._masks)}, numbered from 0.")
+        if self.sums is not None:
+            self.sums.move_detector(number, self._fitting(mask))
+        self._masks[number] = mask
+        self._unfit = {other: why for other, why in self._unfit.items() if other != number}
+        self._draw_detector(number)
+
+    def _fit_detectors(self, sums: Sums) -> None:
+        """Give new sums the detectors; one that does not fit has no pixels, and others keep their numbers."""
+        unfit = {}
+        for number, mask in enumerate(self._masks):
+            try:
+                fitting = self._fitting(mask)
+            except ValueError as error:
+                unfit[number], fitting = str(error), np.zeros(sums.sig_shape, bool)
+                _logger.warning(str(error))
+            sums.add_detector(fitting)
+        self._unfit = unfit
+
+    def _draw_detector(self, number: int) -> None:
+        """Find the image of one detector of what has been drawn."""
+        raise NotImplementedError
+
+    def _fitting(self, mask: Mask) -> np.ndarray:
+        shape = self.sig_shape
+        assert shape is not None
+        try:
+            found = np.array(mask(shape) if callable(mask) else mask, bool)
+        except Exception as error:  # of a region, or of somebody else's code
+            raise ValueError(f"the mask of a virtual detector could not be made: {error!r}") from error
+        if found.shape != shape:
+            raise ValueError(
+                f"a virtual detector has a mask of shape {found.shape}, the detector is {shape} (y, x)"
+                f"{self._of_detector()}"
+            )
+        return found
+
+    def _of_detector(self) -> str:
+        """What tells the shape of the detector, as the end of a sentence."""
+        return "."
+
+    # -- images ------------------------------------------------------------------------------------------
 
     @property
     def drawn_until(self) -> int:
@@ -208,11 +299,17 @@ class FollowedImages:
     @property
     def notes(self) -> list[str]:
         """Chips that are not waited for, edges that are missing, a scan that is not told yet: as sentences."""
-        notes = [self.reason] if self.reason else []
+        notes = self._reasons()
         silent = self._watermark.silent
         if silent:
             chips = ", ".join(map(str, silent))
             notes.append(
                 f"chip {chips} has sent nothing for more than a second: lines are drawn without waiting for it."
             )
-        return notes + (list(self.scan.report["messages"]) if self.scan is not None else [])
+        scan = self.scan
+        return notes + (list(scan.report["messages"]) if scan is not None else [])
+
+    def _reasons(self) -> list[str]:
+        """Why nothing is drawn yet, and which virtual detectors have no pixels."""
+        reason = self.reason
+        return ([reason] if reason else []) + list(self._unfit.values())

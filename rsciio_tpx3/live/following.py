@@ -28,13 +28,14 @@ from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.tpx3.files import open_parts
 from rsciio_tpx3.tpx3.growing import GrowingPass
 from rsciio_tpx3.tpx3.source import Tpx3Source
+from rsciio_tpx3.utils.checks import check_flag
 from rsciio_tpx3.utils.threads import thread_count
 from rsciio_tpx3.utils.units import to_ticks
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.geometry import Layout
     from rsciio_tpx3.events.source import EventIndex
-    from rsciio_tpx3.live.sums import Mask
+    from rsciio_tpx3.live.followed_images import Mask
     from rsciio_tpx3.scan.scan import Scan
     from rsciio_tpx3.tpx3.files import Part
 
@@ -59,6 +60,8 @@ class Following(FollowedImages):
         May not be there yet, or be empty.
     disorder : str
         Time that hits are allowed to be late on their chip, at least. Later ones are counted (`late_hits`), and added.
+    only_counts : bool
+        Add up counts per position and nothing else: for streams that are too fast for all sums.
     **options
         Of the reader of ``.tpx3`` files, those about scan and detector: `navigation_shape` (x, y), `dwell_time`,
         `sync`, `tdc`, `layout`, `gap` and others.
@@ -92,8 +95,12 @@ class Following(FollowedImages):
     >>> following.counts()  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | os.PathLike, *, disorder: Any = "1 ms", **options: Any) -> None:
+    def __init__(
+        self, path: str | os.PathLike, *, disorder: Any = "1 ms", only_counts: bool = False, **options: Any
+    ) -> None:
         self.path = os.path.abspath(path)
+        check_flag("only_counts", only_counts)
+        self._only_counts = only_counts
         unknown = sorted(set(options) - set(_TAKEN))
         if unknown:
             raise ValueError(
@@ -115,6 +122,7 @@ class Following(FollowedImages):
         self._least_late = round(to_ticks(disorder, "disorder", "1 ms"))
         self._plugged: list[Handing] = []
         self._masks: list[Mask] = []
+        self._unfit: dict[int, str] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -205,11 +213,10 @@ class Following(FollowedImages):
             return
         if self.layout is None or not set(index.chips) <= set(self.layout.chips):
             self.layout = layout_for(index.chips, **self._detector)
-            self.sums = Sums(self.layout.sig_shape)
+            self.sums = Sums(self.layout.sig_shape, only_counts=self._only_counts)
             self._begin_drawing(Drawn())
             self.final_until = NEVER
-            for mask in self._masks:
-                self.sums.add_detector(self._fitting(mask))
+            self._fit_detectors(self.sums)
 
     def _find_scan(self, ended: bool) -> None:
         """The scan by the edges that have come; one that is not told yet leaves the last one."""
@@ -331,57 +338,23 @@ class Following(FollowedImages):
         source = Tpx3Source.of_blocks(self._parts, self._index, blocks, self.layout)
         first, last = self._index.hit_span
         cuts = _cuts(blocks, max(start, first), min(stop, last + 1))
-        parts = [source.compact_windows(begin, end) for begin, end in zip(cuts[:-1], cuts[1:])]
+        parts = [source.packed_windows(begin, end) for begin, end in zip(cuts[:-1], cuts[1:])]
         self.sums.add_all(parts, scan, sign, only)
 
     # -- virtual detectors -------------------------------------------------------------------------------
-
-    def add_detector(self, mask: Mask) -> int:
-        """Add a virtual detector, and find its image of what has been drawn; its number.
-
-        Parameters
-        ----------
-        mask : numpy.ndarray of bool, shape (height, width), or callable
-            That gives it for ``(height, width)``, which may not be known yet.
-
-        Raises
-        ------
-        ValueError
-            If the mask has another shape than the detector; at the next `update` where that is not known yet.
-        LimitError
-            If there are too many.
-        """
-        if self.sums is not None:
-            self.sums.add_detector(self._fitting(mask))
-        self._masks.append(mask)
-        self._draw_detector(len(self._masks) - 1)
-        return len(self._masks) - 1
-
-    def move_detector(self, number: int, mask: Mask) -> None:
-        """Give a virtual detector another mask, and draw its image anew, by reading the recording again."""
-        if self.sums is not None:
-            self.sums.move_detector(number, self._fitting(mask))
-        self._masks[number] = mask
-        self._draw_detector(number)
 
     def _draw_detector(self, number: int) -> None:
         if self.sums is not None and self._drawn.scan is not None:
             self._add(NEVER, self._drawn.until, self._drawn.scan, only=number)
 
-    def _fitting(self, mask: Mask) -> np.ndarray:
-        assert self.layout is not None
-        mask = np.array(mask(self.layout.sig_shape) if callable(mask) else mask, bool)
-        if mask.shape != self.layout.sig_shape:
-            raise ValueError(
-                f"a virtual detector has a mask of shape {mask.shape}, the detector is {self.layout.sig_shape} (y, x), "
-                f"by the chips {self._index.chips if self._index else ()}. Pass layout and gap if these are not right."
-            )
-        return mask
+    def _of_detector(self) -> str:
+        return f", by the chips {self._index.chips if self._index else ()}. Pass layout and gap if these are not right."
 
     @property
     def sig_shape(self) -> tuple[int, int] | None:
         """Of the detector, ``(height, width)``; None where its chips are not known yet."""
-        return None if self.layout is None else self.layout.sig_shape
+        layout = self.layout
+        return None if layout is None else layout.sig_shape
 
     @property
     def notes(self) -> list[str]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rsciio_tpx3.csr.csr_frames import CSRFrames
+    from rsciio_tpx3.live.followed_images import Mask
     from rsciio_tpx3.live.line_rows import RowAccumulator
-    from rsciio_tpx3.live.sums import Mask
     from rsciio_tpx3.raw_csr.description import Description
 
 __all__ = ["FollowingRows"]
@@ -77,6 +77,7 @@ class FollowingRows(FollowedImages):
         self._stamp: FileStamp | None = None
         self._shape: tuple[int, int] = (0, 0)
         self._masks: list[Mask] = []
+        self._unfit: dict[int, str] = {}
         self._plugged: list[_Plugged] = []
 
     # -- going on --------------------------------------------------------------------------------------
@@ -122,8 +123,7 @@ class FollowingRows(FollowedImages):
         if self.sums is None:
             self._shape = shape[0], shape[1]
             self.sums = RowSums((sig_shape[0], sig_shape[1]), shape[0] * shape[1])
-            for mask in self._masks:
-                self.sums.add_detector(self._fitting(mask))
+            self._fit_detectors(self.sums)
 
     def _go_through(
         self, first: int, last: int, take: Callable[[np.ndarray, np.ndarray, np.ndarray, int], None]
@@ -150,32 +150,9 @@ class FollowingRows(FollowedImages):
 
     # -- virtual detectors and accumulators ------------------------------------------------------------
 
-    def add_detector(self, mask: Mask) -> int:
-        """Add a virtual detector, and find its image of what has come; see `Following.add_detector`."""
-        self._masks.append(mask)
-        if self.sums is not None:
-            self.sums.add_detector(self._fitting(mask))
-            self._draw_detector(len(self._masks) - 1)
-        return len(self._masks) - 1
-
-    def move_detector(self, number: int, mask: Mask) -> None:
-        """Give a virtual detector another mask, and draw its image anew."""
-        self._masks[number] = mask
-        if self.sums is not None:
-            self.sums.move_detector(number, self._fitting(mask))
-            self._draw_detector(number)
-
     def _draw_detector(self, number: int) -> None:
-        known = self._known
-        self._go_through(0, self.rows, partial(known.add_rows, only=number))
-
-    def _fitting(self, mask: Mask) -> np.ndarray:
-        shape = self.sig_shape
-        assert shape is not None
-        mask = np.array(mask(shape) if callable(mask) else mask, bool)
-        if mask.shape != shape:
-            raise ValueError(f"a virtual detector has a mask of shape {mask.shape}, the detector is {shape} (y, x).")
-        return mask
+        if self.sums is not None:
+            self._go_through(0, self.rows, partial(self.sums.add_rows, only=number))
 
     def plug(self, accumulator: RowAccumulator) -> None:
         """Hand the rows of every line to an accumulator; see `Following.plug`."""
@@ -208,7 +185,8 @@ class FollowingRows(FollowedImages):
 
     @property
     def sig_shape(self) -> tuple[int, int] | None:
-        return None if self.sums is None else self.sums.sig_shape
+        sums = self.sums
+        return None if sums is None else sums.sig_shape
 
     @property
     def nav_shape(self) -> tuple[int, ...] | None:
@@ -256,7 +234,8 @@ class FollowingRows(FollowedImages):
     @property
     def hits(self) -> dict[int, int]:
         """Counts so far, as of one chip."""
-        return {} if self.sums is None else {0: self.sums.placed}
+        sums = self.sums
+        return {} if sums is None else {0: sums.placed}
 
     @property
     def disorder(self) -> dict[int, float]:
@@ -264,7 +243,7 @@ class FollowingRows(FollowedImages):
 
     @property
     def notes(self) -> list[str]:
-        return ([self.reason] if self.reason else []) + [one.note for one in self._plugged if one.note]
+        return self._reasons() + [one.note for one in self._plugged if one.note]
 
 
 class _Plugged(Plugged):

@@ -11,21 +11,22 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsciio_tpx3.exceptions import ConflictError, FormatError, ScanSyncError
+import numpy as np
+
+from rsciio_tpx3.exceptions import LimitError, ScanSyncError
 from rsciio_tpx3.live.csr_recorder import CsrRecorder
 from rsciio_tpx3.live.following import Following
 from rsciio_tpx3.live.following_rows import FollowingRows
 from rsciio_tpx3.live.recorder import ENDED, Recorded, Recorder
+from rsciio_tpx3.live.sums import MOST_DETECTORS
 from rsciio_tpx3.live.warm_up import warm_up
 from rsciio_tpx3.live.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-
+    from rsciio_tpx3.live.followed_images import Mask
     from rsciio_tpx3.live.following import RowAccumulator
-    from rsciio_tpx3.live.sums import Mask
 
 __all__ = ["Session", "View"]
 
@@ -106,6 +107,14 @@ class Session(Worker):
     recorder : Recorder or None
     error : Exception or None
         Why following ended early; recording goes on.
+    refused : list of str
+        What was asked for while it runs and could not be done, such as a mask of a wrong shape; all else goes on.
+
+    Notes
+    -----
+    `following` and the arrays of `views` belong to the thread that follows. Whatever others want of them goes through
+    `view`, `add_detector`, `move_detector`, `plug` and `unplug`, from any thread: it is done between two steps, in the
+    order in which it was asked for. Once no thread follows any more it is done at once, one thread after the other.
 
     Examples
     --------
@@ -150,13 +159,16 @@ class Session(Worker):
         self.following: Following | FollowingRows = self._follow(self._path, **options)
         self._files = 0
         self.error: Exception | None = None
+        self.refused: list[str] = []
         self.views: list[View] = []
         self._masks: list[Mask] = []
         self._plugged: list[RowAccumulator] = []
         self._requests: queue.Queue[Callable[[], object]] = queue.Queue()
         self._stopped, self._done = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        # Held by who changes what is wanted, or takes the next file: both must agree on what was asked for of which
+        # file. Again by the same thread, since an accumulator or a mask may ask for more.
+        self._lock = threading.RLock()
         self._rate_from: tuple[float, dict[int, int]] = (0.0, {})
         self.rates: dict[int, float] = {}
 
@@ -197,34 +209,59 @@ class Session(Worker):
 
     def add_detector(self, mask: Mask) -> int:
         """Add a virtual detector; see `Following.add_detector`."""
-        self._masks.append(mask)
-        number = len(self._masks) - 1
-        self._do(lambda: self.following.add_detector(mask))
+        with self._lock:
+            if len(self._masks) == MOST_DETECTORS:
+                raise LimitError(f"There are {MOST_DETECTORS} virtual detectors already, which are as many as can be.")
+            number = len(self._masks)
+            self._do(lambda: self._add(mask))
+            self._masks.append(mask)
         return number
+
+    def _add(self, mask: Mask) -> None:
+        try:
+            self.following.add_detector(mask)
+        except ValueError:
+            if self._running:
+                self.following.add_detector(_no_pixels)  # or those after it would have other numbers than here
+            raise
 
     def move_detector(self, number: int, mask: Mask) -> None:
         """Move a virtual detector; its image is drawn anew."""
-        self._masks[number] = mask
-        self._do(lambda: self.following.move_detector(number, mask))
+        with self._lock:
+            if not 0 <= number < len(self._masks):
+                raise ValueError(f"there is no virtual detector {number}: there are {len(self._masks)}.")
+            self._masks[number] = mask
+            self._do(lambda: self._move(number, mask))
+
+    def _move(self, number: int, mask: Mask) -> None:
+        # one that is dragged moves more often than it can be drawn: of those that wait, the last one is drawn
+        if self._masks[number] is mask:
+            self.following.move_detector(number, mask)
 
     def plug(self, accumulator: RowAccumulator) -> None:
         """Hand every line to an accumulator; see `Following.plug`."""
-        self._plugged.append(accumulator)
-        self._do(lambda: self.following.plug(accumulator))
+        with self._lock:
+            self._plugged = [*self._plugged, accumulator]
+            self._do(lambda: self.following.plug(accumulator))
 
     def unplug(self, accumulator: RowAccumulator) -> None:
         """Hand no more lines to an accumulator."""
-        self._plugged = [plugged for plugged in self._plugged if plugged is not accumulator]
-        self._do(lambda: self.following.unplug(accumulator))
+        with self._lock:
+            self._plugged = [plugged for plugged in self._plugged if plugged is not accumulator]
+            self._do(lambda: self.following.unplug(accumulator))
+
+    @property
+    def _running(self) -> bool:
+        return self._thread is not None and not self._done.is_set()
 
     def _do(self, request: Callable[[], object]) -> None:
         """Have something done between two steps, by the thread that follows; or now, where it does not run."""
         with self._lock:
-            if self._thread is not None and not self._done.is_set():
+            if self._running:
                 self._requests.put(request)
                 return
-        request()
-        self._show()
+            request()
+            self._show()
 
     # -- what can be seen ------------------------------------------------------------------------------
 
@@ -253,27 +290,34 @@ class Session(Worker):
     # -- the thread ------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        shown, stale = 0.0, False
         try:
             if self.recorder is not None and not self.of_frames:
                 warm_up()
-            while True:
-                changed = self._answer()
-                ended = self._ended()
-                changed |= self._step(ended)
-                now, stale = time.monotonic(), stale or changed
-                if ended or (stale and now - shown >= self._every):
-                    stale = not self._show(ended)
-                    shown = now
-                if ended and not self._next_file():
-                    break
-                if not changed and not ended:
-                    time.sleep(_LOOK)
+            self._follow_all()
+        except Exception as error:  # a mistake here must not end the recording, which ends when this session does
+            self._fail(error)
+            if self.recorder is not None:
+                self.recorder.wait()
         finally:
             with self._lock:
                 if self._answer():
                     self._show()
                 self._done.set()
+
+    def _follow_all(self) -> None:
+        shown, stale = 0.0, False
+        while True:
+            changed = self._answer()
+            ended = self._ended()
+            changed |= self._step(ended)
+            now, stale = time.monotonic(), stale or changed
+            if ended or (stale and now - shown >= self._every):
+                stale = not self._show(ended)
+                shown = now
+            if ended and not self._next_file():
+                return
+            if not changed and not ended:
+                time.sleep(_LOOK)
 
     def _answer(self) -> bool:
         """Do what was asked for meanwhile; whether there was anything."""
@@ -286,8 +330,9 @@ class Session(Worker):
             answered = True
             try:
                 request()
-            except (ValueError, RuntimeError) as error:
-                self._fail(error)
+            except Exception as error:  # of what one user asked for: what the others see goes on
+                self.refused = [*self.refused, str(error) or repr(error)]
+                _logger.error(f"what was asked for could not be done, all else goes on: {error}")
 
     def _ended(self) -> bool:
         """Whether nothing more will come into the file that is followed."""
@@ -305,7 +350,7 @@ class Session(Worker):
             return False
         try:
             changed = self.following.update(ended)
-        except (FormatError, ConflictError, ValueError, OSError) as error:
+        except Exception as error:  # of a damaged file, or of a mistake: recording has to go on after either
             self._fail(error)
             return False
         self._note_rates()
@@ -313,7 +358,8 @@ class Session(Worker):
 
     def _fail(self, error: Exception) -> None:
         self.error = error
-        _logger.error(f"{error}\n    Nothing more is drawn; the recording goes on.")
+        known = isinstance(error, (ValueError, RuntimeError, OSError))  # those of ours, and of the system
+        _logger.error(f"{error}\n    Nothing more is drawn; the recording goes on.", exc_info=None if known else error)
 
     def _show(self, now: bool = True) -> bool:
         """Renew the views; whether all of them show what is there."""
@@ -336,14 +382,16 @@ class Session(Worker):
                 return False
             self._answer()
             time.sleep(_LOOK)
-        self._files += 1
-        self.following = self._follow(self.recorder.files[self._files].path, **self._options)
-        self.error = None
-        for mask in self._masks:
-            self.following.add_detector(mask)
-        for accumulator in self._plugged:
-            getattr(accumulator, "clear", _nothing)()
-            self.following.plug(accumulator)
+        with self._lock:
+            self._answer()  # of the last file: what is asked for from here on is of the next one
+            self._files += 1
+            following = self._follow(self.recorder.files[self._files].path, **self._options)
+            for mask in self._masks:
+                following.add_detector(mask)
+            for accumulator in self._plugged:
+                getattr(accumulator, "clear", _nothing)()
+                following.plug(accumulator)
+            self.following, self.error = following, None
         return True
 
     @property
@@ -355,3 +403,8 @@ class Session(Worker):
 
 def _nothing() -> None:
     pass
+
+
+def _no_pixels(sig_shape: tuple[int, int]) -> np.ndarray:
+    """A virtual detector that sees nothing."""
+    return np.zeros(sig_shape, bool)

@@ -1,7 +1,12 @@
 """Packet words of blocks to columns of hits."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 import numpy as np
 
+from rsciio_tpx3.events.source import CompactHits
 from rsciio_tpx3.tpx3.packets import (
     TYPE_PIXEL,
     header_chip,
@@ -11,9 +16,43 @@ from rsciio_tpx3.tpx3.packets import (
     pixel_tot,
 )
 from rsciio_tpx3.utils.clock import PIXEL_STEPS, PIXEL_TICKS
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.compiled import njit, njit_inner
 
-__all__ = ["compact_blocks", "decode_block"]
+__all__ = ["PackedHits", "compact_blocks", "compact_run", "decode_block"]
+
+
+@dataclass(frozen=True)
+class PackedHits:
+    """Words of a short stretch of time, for compiled code that decodes them itself; good until the next ones.
+
+    Attributes
+    ----------
+    words : numpy.ndarray of uint64, shape (n,)
+    blocks : numpy.ndarray of `stream.BLOCK`
+        The blocks that they are, in absolute time.
+    rules : numpy.ndarray of int64, shape (256, 3)
+        `geometry.Layout.rules`.
+    first, span : int
+        The stretch of time, in steps of `clock.PIXEL_TICKS`.
+    width : int
+        Of the detector.
+    """
+
+    words: np.ndarray
+    blocks: np.ndarray
+    rules: np.ndarray
+    first: int
+    span: int
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def compact(self, space: np.ndarray) -> CompactHits:
+        """Decode them, into space for as many 64-bit words."""
+        when, pixel = space.view(np.int32).reshape(2, -1)
+        n = compact_blocks(self.words, self.blocks, self.rules, self.first, self.span, when, pixel)
+        return CompactHits(self.first * PIXEL_TICKS, PIXEL_TICKS, self.span, when[:n], pixel[:n], self.width)
 
 
 @njit(nogil=True, cache=True)
@@ -106,6 +145,28 @@ def decode_block(
     return n
 
 
+@njit_inner(nogil=True, cache=True)
+def compact_run(
+    run: np.ndarray, rule: np.ndarray, shift: int, back: int, span: int, when: np.ndarray, pixel: np.ndarray
+) -> None:
+    """Times and pixels of packets of one chip; `shift` and `back` put them near their block's first hit.
+
+    Arrays that begin at 0, and no branch: the loop becomes vector instructions.
+    """
+    offset, step_x, step_y = rule[0], rule[1], rule[2]
+    mask = np.int64(PIXEL_STEPS - 1)
+    for j in range(len(run)):
+        word = run[j]
+        # nearest to the block's first hit, as seen from the origin; what is before it becomes very large
+        t = np.uint64(((pixel_steps(word) + shift) & mask) + back)
+        t = t if (word >> np.uint64(60)) == np.uint64(TYPE_PIXEL) else np.uint64(span)
+        when[j] = min(t, np.uint64(span))
+        address = pixel_address(word)
+        pixel[j] = offset + step_x * (address & 0xFF) + step_y * (address >> 8)
+    if offset < 0:  # a chip without a place in the layout
+        when[:] = span
+
+
 @njit(nogil=True, cache=True)
 def compact_blocks(
     words: np.ndarray,
@@ -136,7 +197,7 @@ def compact_blocks(
     int
         Entries written: one for each packet, at `span` where it is not a hit of the stretch.
     """
-    half, mask = np.int64(PIXEL_STEPS // 2), np.int64(PIXEL_STEPS - 1)
+    half = np.int64(PIXEL_STEPS // 2)
     n = 0
     i = 0
     for b in range(len(blocks)):
@@ -150,19 +211,7 @@ def compact_blocks(
                 i += 1
                 continue
             size = min(left, end - i)
-            offset, step_x, step_y = rules[chip, 0], rules[chip, 1], rules[chip, 2]
-            # Slices, and no branch: the loop becomes vector instructions.
-            run, when_run, pixel_run = words[i : i + size], when[n : n + size], pixel[n : n + size]
-            for j in range(len(run)):
-                word = run[j]
-                # nearest to the block's first hit, as seen from the origin; what is before it becomes very large
-                t = np.uint64(((pixel_steps(word) + shift) & mask) + back)
-                t = t if (word >> np.uint64(60)) == np.uint64(TYPE_PIXEL) else np.uint64(span)
-                when_run[j] = min(t, np.uint64(span))
-                address = pixel_address(word)
-                pixel_run[j] = offset + step_x * (address & 0xFF) + step_y * (address >> 8)
-            if offset < 0:  # a chip without a place in the layout
-                when_run[:] = span
+            compact_run(words[i : i + size], rules[chip], shift, back, span, when[n : n + size], pixel[n : n + size])
             left -= size
             i += size
             n += size

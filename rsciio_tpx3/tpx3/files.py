@@ -200,10 +200,13 @@ class WordReader:
     ----------
     buffer : numpy.ndarray of uint64
         As long as the longest reading.
+    check : bool
+        Compare the file with what it was after each reading. Of a file that grows this takes a tenth of the time that
+        it takes to look at the words: who reads it in one go calls `settle` in the end instead.
     """
 
-    def __init__(self, buffer: np.ndarray) -> None:
-        self._buffer = buffer
+    def __init__(self, buffer: np.ndarray, check: bool = True) -> None:
+        self._buffer, self._check = buffer, check
         self._part = self._file = None
 
     def __enter__(self) -> WordReader:
@@ -234,11 +237,16 @@ class WordReader:
             self._close()
             self._file, self._part = part.stamp.open(), part
         words = self._buffer[: stop - start]
-        part.stamp.fill(self._file, (start - part.first_word) * 8, words)
+        part.stamp.fill(self._file, (start - part.first_word) * 8, words, self._check)
         return words
 
+    def settle(self) -> None:
+        """Raise Tpx3FormatError if the file that was read last is another one by now."""
+        if self._file is not None:
+            self._part.stamp.check_open(self._file)
 
-def read_ahead(part: Part, start: int, stop: int, step: int) -> Iterator[tuple[np.ndarray, int]]:
+
+def read_ahead(part: Part, start: int, stop: int, step: int, check: bool = True) -> Iterator[tuple[np.ndarray, int]]:
     """Iterate over a stretch of an acquisition, `step` words at a time; the next ones are read meanwhile, by a thread.
 
     Copying from the system's memory takes about as long as looking at the words.
@@ -249,6 +257,8 @@ def read_ahead(part: Part, start: int, stop: int, step: int) -> Iterator[tuple[n
     start, stop : int
         Words of the acquisition, which must lie in `part`.
     step : int
+    check : bool
+        Compare the file with what it was after each reading, or once in the end.
 
     Yields
     ------
@@ -260,10 +270,19 @@ def read_ahead(part: Part, start: int, stop: int, step: int) -> Iterator[tuple[n
     spans = [(first, min(first + step, stop)) for first in range(start, stop, step)]
     with contextlib.ExitStack() as stack:
         size = max(min(step, stop - start), 0)
-        readers = [stack.enter_context(WordReader(np.empty(size, "<u8"))) for _ in spans[: _AHEAD + 1]]
+        readers = [stack.enter_context(WordReader(np.empty(size, "<u8"), check)) for _ in spans[: _AHEAD + 1]]
         if len(spans) < 2:
             yield from ((reader.read(part, *span), span[0]) for reader, span in zip(readers, spans))
-            return
+        else:
+            yield from _ahead(part, spans, readers, stack)
+        if readers and not check:
+            readers[0].settle()
+
+
+def _ahead(
+    part: Part, spans: list[tuple[int, int]], readers: list[WordReader], stack: contextlib.ExitStack
+) -> Iterator[tuple[np.ndarray, int]]:
+    if spans:
         pool = stack.enter_context(ThreadPoolExecutor(1))
         coming = deque(pool.submit(reader.read, part, *span) for reader, span in zip(readers[:_AHEAD], spans))
         for i, (first, _) in enumerate(spans):

@@ -98,7 +98,7 @@ class GrowingPass:
             self.stream.skip(0, part.skip)
             self.words = part.skip
         step = BLOCK_WORDS if self._headerless else WINDOW_WORDS
-        with contextlib.closing(read_ahead(part, self.words, part.n_words, WINDOW_WORDS)) as windows:
+        with contextlib.closing(read_ahead(part, self.words, part.n_words, WINDOW_WORDS, check=False)) as windows:
             for words, first in windows:
                 for begin in range(0, len(words), step):
                     window = words[begin : begin + step]

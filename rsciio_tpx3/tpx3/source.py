@@ -16,7 +16,7 @@ from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.events.losses import Losses
 from rsciio_tpx3.events.source import CompactHits, EventSource, Hits, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
+from rsciio_tpx3.tpx3.decode import PackedHits, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
 from rsciio_tpx3.tpx3.growing import grown_key
 from rsciio_tpx3.tpx3.index import doubtful_chips, without_chips
@@ -229,21 +229,35 @@ class Tpx3Source(EventSource):
         yield from self._compact(*piece, first, last + 1)
 
     def _compact(self, low: int, high: int, start: int, stop: int) -> Iterator[CompactHits]:
+        with Scratch() as scratch:
+            for packed in self._packed(low, high, start, stop):
+                if not isinstance(packed, PackedHits):
+                    yield packed
+                    continue
+                yield packed.compact(scratch.array(len(packed), "<u8"))
+
+    def packed_windows(self, start: int, stop: int) -> Iterator[PackedHits | Hits]:
+        """The same hits as words, for kernels that decode them; as `Hits` where they lie too far apart in time."""
+        check_inside(self._spans, start, stop)
+        tables = self._tables
+        low = int(np.searchsorted(tables.latest_until, start, "left"))
+        high = int(np.searchsorted(tables.earliest_from, stop, "left"))
+        yield from self._packed(low, high, start, stop, check=False)
+
+    def _packed(self, low: int, high: int, start: int, stop: int, check: bool = True) -> Iterator[PackedHits | Hits]:
         blocks = self._tables.blocks[low:high]
         groups = list(_groups(blocks, self.parts, start, stop))
         most = max((n_words for _, _, _, n_words, *_ in groups), default=0)
         rules, width = self.layout.rules, self.sig_shape[1]
-        with Scratch() as scratch:
-            space = scratch.array(2 * most, "<u8")
-            when, pixel = space[most:].view(np.int32).reshape(2, most)
-            with WordReader(space[:most]) as reader:
-                for part, own, begin, n_words, first, span in groups:
-                    if span > _COMPACT_SPAN:
-                        yield self._decode_run(part, blocks[own], start, stop)
-                    elif span > 0:
-                        words = reader.read(part, begin, begin + n_words)
-                        n = compact_blocks(words, blocks[own], rules, first, span, when, pixel)
-                        yield CompactHits(first * PIXEL_TICKS, PIXEL_TICKS, span, when[:n], pixel[:n], width)
+        with Scratch() as scratch, WordReader(scratch.array(most, "<u8"), check) as reader:
+            for part, own, begin, n_words, first, span in groups:
+                if span > _COMPACT_SPAN:
+                    yield self._decode_run(part, blocks[own], start, stop)
+                elif span > 0:
+                    words = reader.read(part, begin, begin + n_words)
+                    yield PackedHits(words, blocks[own], rules, first, span, width)
+            if not check:
+                reader.settle()
 
     def narrowed(self, spans: Iterable[tuple[int, int]]) -> Tpx3Source:
         """A small source for these spans of time alone; see `EventSource.narrowed`."""

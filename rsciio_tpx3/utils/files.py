@@ -122,8 +122,11 @@ class FileStamp:
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.path!r} does not exist.") from None
 
-    def fill(self, file: io.FileIO, start: int, space: Any) -> None:
+    def fill(self, file: io.FileIO, start: int, space: Any, check: bool = True) -> None:
         """Read from byte `start` of the open file into all of a buffer.
+
+        Without `check` the file is not compared with what it was: who reads many pieces may do so at the end, by
+        `check_open`.
 
         Raises
         ------
@@ -138,7 +141,12 @@ class FileStamp:
                 break
             done += n
         # after the reading, so that a change meanwhile is noticed
-        if done != len(space) or not self.fits(file):
+        if done != len(space) or check:
+            self.check_open(file, whole=done == len(space))
+
+    def check_open(self, file: io.FileIO, whole: bool = True) -> None:
+        """Raise Tpx3FormatError if an open file is not the one it was, or if less than `whole` of it could be read."""
+        if not whole or not self.fits(file):
             now = os.fstat(file.fileno()).st_size
             raise Tpx3FormatError(
                 f"{self.path!r} changed since it was opened: {self.size} bytes then, {now} now. Load it again."

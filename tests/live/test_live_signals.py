@@ -185,6 +185,21 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path, sent, monkeypatch):
     assert _dense(live.signal).sum() > 0
 
 
+def test_counts_alone(tmp_path, sent):
+    path, whole = sent
+    with _live(tmp_path / "scan.tpx3", layout="quad", only_counts=True) as live:
+        counts = live.counts("sum")
+        for more in (live.sum_pattern, live.center_of_mass, live.integrated_center_of_mass):
+            with pytest.raises(ValueError, match=f"{more.__name__}\\(\\) has nothing to show"):
+                more()
+        with pytest.raises(ValueError, match="Leave only_counts out"):
+            live.virtual_image(hs.roi.CircleROI(256, 256, 40))
+        with _replay(live, path):
+            live.run()
+    np.testing.assert_array_equal(counts.data, _dense(whole).sum(axis=(0, -1, -2)))
+    assert live.signal.data.shape == whole.data.shape
+
+
 def test_what_cannot_be_shown_is_said(tmp_path):
     with pytest.raises(ValueError, match="shows scans"):
         _live(tmp_path / "a.tpx3", signal="frames", frame_time="1 ms")
@@ -193,7 +208,7 @@ def test_what_cannot_be_shown_is_said(tmp_path):
             live.counts("last")
         with pytest.raises(ValueError, match="do not add up"):
             live.center_of_mass("sum")
-        with pytest.raises(ValueError, match="give its layout"):
+        with pytest.raises(ValueError, match="pass its layout"):
             live.sum_pattern(wait=0.05)
     with _live(tmp_path / "b.tpx3", layout="single") as live:
         with pytest.raises(ValueError, match=r"the mask has shape \(3, 3\), the detector \(256, 256\)"):

@@ -127,7 +127,21 @@ def test_what_takes_too_much_memory_is_refused_before():
     sums = Sums(SIG, N)
     with pytest.raises(ValueError, match=r"bool of shape \(13, 17\)"):
         sums.add_detector(np.ones((17, 13), bool))
-    for _ in range(module.MOST_DETECTORS - 1):
+    for _ in range(module.MOST_DETECTORS):
         sums.add_detector(np.ones(SIG, bool))
     with pytest.raises(LimitError, match="32 virtual detectors already"):
         sums.add_detector(np.ones(SIG, bool))
+
+
+def test_counts_alone(hits):
+    sums, scan = Sums(SIG, N, only_counts=True), _scan()
+    for times in (1, 2):
+        sums.add_all([[hits], [hits]], scan)
+        table, _, outside = _expected(hits, [], scan)
+        np.testing.assert_array_equal(sums.counts, 2 * times * table[:, 0])
+        assert (sums.placed, sums.outside) == (2 * times * table[:, 0].sum(), 2 * times * outside)
+    sums.add_all([[hits], [hits], [hits], [hits]], scan, -1)
+    assert not sums.counts.any() and sums.outside == 0
+    for ask in (lambda: sums.pattern, lambda: sums.moments, lambda: sums.add_detector(np.ones(SIG, bool))):
+        with pytest.raises(ValueError, match="only_counts=True"):
+            ask()

@@ -1,4 +1,4 @@
-"""Decompositions from the entries beside NumPy's and scikit-learn's on the dense matrix."""
+"""Decompositions from the entries compared with NumPy's and scikit-learn's on the dense matrix."""
 
 import hyperspy.api as hs
 import numpy as np
@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from sklearn.decomposition import MiniBatchNMF
 
 import hyperspy_sparse
-from hyperspy_sparse import decomposition
+from hyperspy_sparse import frame_matrix
+from hyperspy_sparse.block_lanczos import truncated_svd
+from hyperspy_sparse.frame_matrix import Matrix
 from hyperspy_sparse.online_nmf import OnlineNMF
 from rsciio_tpx3 import CSRFrames, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
@@ -182,9 +184,9 @@ def test_differences_and_products_are_decomposed_from_the_entries(signal, monkey
 @given(st.integers(1, 40), st.integers(2, 40), st.integers(1, 6), st.integers(0, 99))
 def test_truncated_svd_of_any_shape(n_rows, height, n, seed):
     counts = np.random.default_rng(seed).poisson(0.4, (n_rows, height, 3)).astype(np.uint16)
-    matrix = decomposition.Matrix.of(hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)).data)
+    matrix = Matrix.of(hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)).data)
     n = min(n, n_rows, height * 3)
-    left, values, right = decomposition.truncated_svd(matrix, n)
+    left, values, right = truncated_svd(matrix, n)
     exact = np.linalg.svd(counts.reshape(n_rows, -1).astype(float), compute_uv=False)[:n]
     np.testing.assert_allclose(values, exact, rtol=1e-6, atol=1e-6)
     product = counts.reshape(n_rows, -1) @ right
@@ -193,8 +195,8 @@ def test_truncated_svd_of_any_shape(n_rows, height, n, seed):
 
 def test_a_crowd_of_values_converges(monkeypatch):
     counts = np.random.default_rng(1).poisson(0.3, (150, 13, 12)).astype(np.uint8)
-    matrix = decomposition.Matrix.of(hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)).data)
-    _, values, _ = decomposition.truncated_svd(matrix, 5)
+    matrix = Matrix.of(hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)).data)
+    _, values, _ = truncated_svd(matrix, 5)
     exact = np.linalg.svd(counts.reshape(150, -1).astype(float), compute_uv=False)[:5]
     np.testing.assert_allclose(values, exact, rtol=1e-5)
 
@@ -236,7 +238,7 @@ def test_equal_and_vanishing_values_are_found_as_often_as_they_are(values, shape
     left, right = (np.linalg.qr(rng.standard_normal((size, values.size)))[0] for size in shape)
     matrix = Dense(left * values @ right.T)
     matrix.in_memory = not read_anew
-    u, found, v = decomposition.truncated_svd(matrix, 10)
+    u, found, v = truncated_svd(matrix, 10)
     exact = np.linalg.svd(matrix.values, compute_uv=False)[:10]
     np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-12 * max(values[0], 1))
     np.testing.assert_allclose(matrix.values @ v, u * found, atol=1e-3 * max(values[0], 1))
@@ -248,12 +250,12 @@ def test_recordings_are_read_once_for_all_products(sparse_signal, tmp_path, monk
     path = tmp_path / "scan.toml"
     sparse_signal.save(path)
     lazy = hs.load(path, lazy=True)
-    matrix = decomposition.Matrix.of(lazy.data)
+    matrix = Matrix.of(lazy.data)
     assert not matrix.in_memory
     assert matrix.held().in_memory
     columns = RNG.random((matrix.shape[1], 5))
     np.testing.assert_allclose(matrix.held().times(columns), matrix.times(columns), rtol=1e-12)
-    monkeypatch.setattr(decomposition, "get_limit", lambda: 1)
+    monkeypatch.setattr(frame_matrix, "get_limit", lambda: 1)
     assert not matrix.held().in_memory
 
 
