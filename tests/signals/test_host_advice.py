@@ -6,6 +6,12 @@ import pytest
 import hyperspy_sparse  # noqa: F401
 
 
+@pytest.fixture(autouse=True)
+def shown(caplog):
+    """The command line, which other tests call in this process, hides what HyperSpy's reading logs."""
+    caplog.set_level("ERROR", logger="hyperspy.io")
+
+
 @pytest.mark.parametrize("name", ["scan.tpx3", "scan.t3p", "scan.t3pa", "scan.nxevent"])
 def test_what_our_readers_refuse_is_not_to_be_reported_to_others(name, tmp_path, caplog):
     (tmp_path / name).write_bytes(b"neither this nor that" * 50)
