@@ -1,4 +1,4 @@
-"""Where the time goes: in opening, decoding, converting and five analyses, as text.
+"""Where the time goes: in opening, decoding, converting, five analyses, and in a signal in memory, as text.
 
     python -m benchmarks.profiles                    # 10^7 packets, simulated first
     python -m benchmarks.profiles scan.tpx3 --lines 20
@@ -9,6 +9,7 @@ kernels show as the functions that make them.
 
 import argparse
 import cProfile
+import itertools
 import os
 import pstats
 import tempfile
@@ -17,6 +18,7 @@ import dask
 import hyperspy.api as hs
 
 from benchmarks import recordings
+from benchmarks.in_memory import ring_moves
 from benchmarks.measure import seconds
 
 
@@ -32,6 +34,17 @@ def jobs(path, folder):
 
     one = signal()
     ring = hs.roi.CircleROI(256, 256, 60, 20)
+    with dask.config.set(scheduler="sync"):
+        held = hs.load(path, navigation_shape=(256, 256), cache=False, show_progressbar=False)
+    held.calibration.center = (255.5, 255.5)
+    floats = held.deepcopy()
+    floats.change_dtype(float)
+    centres = itertools.count()
+
+    def first_profile():
+        held.calibration.center = (250 + next(centres) / 7, 255.5)  # a geometry that nobody has asked for
+        held.get_azimuthal_integral1d(npt=100).data.compute()
+
     return {
         "open": lambda: hs.load(path, navigation_shape=(256, 256), **quiet),
         "decode (all frames)": lambda: [one.data.blocks[i].compute() for i in range(one.data.numblocks[0])],
@@ -41,6 +54,13 @@ def jobs(path, folder):
         "centre of mass": lambda: one.get_direct_beam_position(method="center_of_mass").data.compute(),
         "radial profile": lambda: one.get_azimuthal_integral1d(npt=100).data.compute(),
         "variance": lambda: one.var(axis=(0, 1)).data.compute(),
+        "load into memory": lambda: hs.load(path, navigation_shape=(256, 256), cache=False, show_progressbar=False),
+        "sum pattern, in memory": lambda: held.sum(axis=(0, 1)).data.compute(),
+        "a move of a ring, in memory": ring_moves(held, hs.roi.CircleROI(256, 256, 60, 20), 1),
+        "first radial profiles of a geometry, in memory": first_profile,
+        "decomposition (SVD, 5 components), in memory": lambda: floats.decomposition(
+            output_dimension=5, print_info=False
+        ),
     }
 
 

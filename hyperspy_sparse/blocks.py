@@ -26,7 +26,7 @@ from rsciio_tpx3.frames.binned_source import BinnedSource
 from rsciio_tpx3.frames.dask_array import are_runs, empty_meta, source_of, sources_of, to_dask
 from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together
-from rsciio_tpx3.frames.unmerged import merged, unmerged
+from rsciio_tpx3.frames.unmerged import in_any_order, merged, unmerged
 from rsciio_tpx3.utils.threads import cluster_threads
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ BLOCKS_PER_CORE = 2
 """Blocks that each core gets where there is enough to do, so that none waits for long."""
 
 
-def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False) -> da.Array:
+def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False, any_order: bool = False) -> da.Array:
     """The same frames in the blocks that kernels like, or `data` itself where no other chunks are possible.
 
     Parameters
@@ -78,6 +78,8 @@ def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False) 
         Size of what the kernel makes of each frame; large answers need smaller blocks.
     additive : bool
         The kernel adds up integers: hits of a recording may come in any order, equal pixels apart.
+    any_order : bool
+        The kernel takes pixels of a frame in any order, each once.
     """
     if data.ndim < 3 or math.prod(data.shape[:-2]) == 0:
         return data
@@ -97,9 +99,10 @@ def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False) 
     chunks = (chunks,) if len(nav) == 1 else (*outer, chunks, (nav[-1],))
     # The signal keeps its array, so the array keeps its blocks for the next call.
     cached = vars(data).setdefault("_blocks", {})
-    if additive not in cached or cached[additive].chunks[: len(nav)] != chunks:
-        cached[additive] = to_dask(unmerged(source) if additive else source, chunks=chunks)
-    return cached[additive]
+    how = unmerged if additive else in_any_order if any_order else None
+    if how not in cached or cached[how].chunks[: len(nav)] != chunks:
+        cached[how] = to_dask(source if how is None else how(source), chunks=chunks)
+    return cached[how]
 
 
 def _remade(data: da.Array, bytes_per_frame: int) -> da.Array | None:
@@ -113,9 +116,10 @@ def _remade(data: da.Array, bytes_per_frame: int) -> da.Array | None:
         return None
     cached = vars(data).setdefault("_blocks", {})
     (wanted,) = chunks
-    if None not in cached or cached[None].chunks != wanted:
-        cached[None] = recipe.again(operands)
-    return cached[None] if recipes.is_frames(cached[None]) and cached[None].chunks == wanted else None
+    if "remade" not in cached or cached["remade"].chunks != wanted:
+        cached["remade"] = recipe.again(operands)
+    made = cached["remade"]
+    return made if recipes.is_frames(made) and made.chunks == wanted else None
 
 
 def _block_sizes(source: FrameSource, nav: tuple[int, ...]) -> tuple:

@@ -10,8 +10,7 @@ import numpy as np
 from dask.utils import format_bytes
 
 from rsciio_tpx3.csr.memory_limit import ALWAYS_ALLOWED
-from rsciio_tpx3.frames.dask_array import sources_of
-from rsciio_tpx3.frames.in_memory import chunks_in_memory
+from rsciio_tpx3.frames.dask_array import chunks_in_memory, sources_of
 
 if TYPE_CHECKING:
     import dask.array as da

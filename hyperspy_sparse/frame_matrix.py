@@ -15,7 +15,7 @@ from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.dtypes import countable
 from rsciio_tpx3.csr.memory_limit import get_limit
 from rsciio_tpx3.frames.dask_array import source_of
-from rsciio_tpx3.frames.in_memory import chunks_in_memory, held_in_memory
+from rsciio_tpx3.frames.in_memory import held_in_memory
 from rsciio_tpx3.frames.write import known_entries
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Matrix:
     @property
     def in_memory(self) -> bool:
         """Whether a product costs no reading."""
-        return getattr(source_of(self.frames), "in_memory", False) or chunks_in_memory(self.frames) is not None
+        return getattr(source_of(self.frames), "in_memory", False)
 
     def held(self) -> Matrix:
         """The same with its entries in memory, in one piece, where they fit: they are read for each product."""

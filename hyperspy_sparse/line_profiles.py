@@ -97,6 +97,8 @@ def _ends(line: Line2DROI) -> tuple:
 
 def _weights(places: np.ndarray, n: int, order: int) -> np.ndarray:
     """What each of `n` elements of an axis counts at each place: (places, n)."""
+    if order <= 1:
+        return _near_weights(places, n, order)
     out = np.empty((places.size, n))
     for i in range(n):
         # Interpolation is linear in the values: what it makes of unit vectors are its weights, borders included.
@@ -104,6 +106,22 @@ def _weights(places: np.ndarray, n: int, order: int) -> np.ndarray:
         unit[i] = 1
         out[:, i] = scipy.ndimage.map_coordinates(unit, places[None], order=order, mode="constant", cval=0.0)
     out[np.abs(out) < NEGLIGIBLE] = 0
+    return out
+
+
+_APART = 4  # elements between two that are asked for at once: linear interpolation reaches one to each side
+
+
+def _near_weights(places: np.ndarray, n: int, order: int) -> np.ndarray:
+    """The same for interpolation that does not reach far: a few questions tell of all elements."""
+    out, sample = np.zeros((places.size, n)), np.arange(places.size)
+    for first in range(min(_APART, n)):
+        units = np.zeros(n)
+        units[first::_APART] = 1
+        values = scipy.ndimage.map_coordinates(units, places[None], order=order, mode="constant", cval=0.0)
+        nearest = first + _APART * np.rint((places - first) / _APART).astype(np.int64)
+        there = (values != 0) & (nearest >= 0) & (nearest < n)
+        out[sample[there], nearest[there]] = values[there]
     return out
 
 
@@ -220,19 +238,27 @@ def profile_over_detector(data: da.Array, samples: Samples, turned: bool = False
     # where nothing is rounded, samples of a point are added up at once
     rounded = samples.order > 0 and data.dtype.kind != "f"
     width_left = samples.width if rounded else 1
-    pixels, columns, values = [], [], []
-    for sample, (along_y, along_x) in enumerate(zip(*(along[::-1] if turned else along), strict=True)):
-        y, x = np.flatnonzero(along_y), np.flatnonzero(along_x)
-        pixels.append(np.add.outer(y * width, x).ravel())
-        values.append(np.outer(along_y[y], along_x[x]).ravel())
-        columns.append(np.full(pixels[-1].size, sample if rounded else sample // samples.width))
-    parts = (np.concatenate(part) for part in (pixels, columns, values))
+    along_y, along_x = along[::-1] if turned else along
+    sample, y, x = _pairs(along_y, along_x)
+    column = sample if rounded else sample // samples.width
+    parts = y * width + x, column, along_y[sample, y] * along_x[sample, x]
     n_columns = samples.n_points * width_left
     weights = PixelWeights.build(*parts, (height, width), n_columns)
     dtype = np.mean(np.zeros(1, data.dtype)).dtype
     options = {"weights": weights, "width": samples.width, "counted": data.dtype.str if rounded else None}
     kernel = Kernel(_points_of_frames, options)
     return blocks.apply_kernel(data, kernel, (samples.n_points,), dtype)
+
+
+def _pairs(along_y: np.ndarray, along_x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Number of the sample, y and x, of each pixel that has a weight in a sample."""
+    (_, y), (_, x) = np.nonzero(along_y), np.nonzero(along_x)
+    n_y, n_x = np.count_nonzero(along_y, axis=1), np.count_nonzero(along_x, axis=1)
+    n = n_y * n_x
+    sample = np.repeat(np.arange(n.size), n)
+    number = np.arange(sample.size) - np.repeat(np.cumsum(n) - n, n)
+    row, column = number // n_x[sample], number % n_x[sample]
+    return sample, y[(np.cumsum(n_y) - n_y)[sample] + row], x[(np.cumsum(n_x) - n_x)[sample] + column]
 
 
 TOGETHER = 32 * 2**20

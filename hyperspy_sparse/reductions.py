@@ -20,7 +20,7 @@ from hyperspy_sparse import recipes
 from hyperspy_sparse.blocks import in_blocks
 from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.csr.reductions import powers, weighted_sum
+from rsciio_tpx3.csr.reductions import mean_and_squares, powers, weighted_sum
 from rsciio_tpx3.utils.dask_private import List, Task, TaskRef
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
     dtype = function(np.zeros(1, data.dtype)).dtype
     if plain in ("max", "min"):
         join = np.maximum if plain == "max" else np.minimum
-        return _made(in_blocks(data), axes, dtype, (_plain_part, function), (_joined, join), (_as_they_are,))
+        return _made(
+            in_blocks(data, any_order=True), axes, dtype, (_plain_part, function), (_joined, join), (_as_they_are,)
+        )
     # Integers may come in any order and split over entries: their sum is the same, and reading need not sort.
     n = math.prod(data.shape[axis] for axis in axes) if plain == "mean" else None
     part, additive = (_plain_part, np.sum), data.dtype.kind in "ui"
@@ -158,7 +160,9 @@ def moments(data: da.Array, axes: tuple[int, ...], dtype: DTypeLike, std: bool) 
     # The numerator is below (255 n)**2, and has to fit into 63 bits.
     exact = data.dtype.kind in "bui" and data.dtype.itemsize == 1 and n < 2**23
     steps = (_powers, _joined_powers) if exact else (_moments, _joined_moments)
-    return _made(in_blocks(data), axes, np.dtype(dtype), (steps[0],), (steps[1],), (_spread, exact, std))
+    return _made(
+        in_blocks(data, any_order=True), axes, np.dtype(dtype), (steps[0],), (steps[1],), (_spread, exact, std)
+    )
 
 
 def _made(blocks: da.Array, axes: tuple[int, ...], dtype: np.dtype, part: Any, join: tuple, finish: tuple) -> Any:
@@ -277,8 +281,8 @@ def _joined_powers(parts: list) -> tuple:
 
 def _moments(chunk: CSRFrames, axes: tuple[int, ...]) -> tuple:
     """Number, mean and sum of squared distances from it."""
-    n = math.prod(chunk.shape[a] for a in axes)
-    return n, np.mean(chunk, axis=axes, dtype=np.float64), np.var(chunk, axis=axes, dtype=np.float64) * n
+    frames = as_frames(chunk)
+    return math.prod(chunk.shape[a] for a in axes), *mean_and_squares(frames, axes)
 
 
 def _joined_moments(parts: list) -> tuple:

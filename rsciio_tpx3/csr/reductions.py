@@ -7,6 +7,7 @@ makes them; float sums are accumulated in double precision.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +21,18 @@ from rsciio_tpx3.csr.dtypes import countable
 if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
-__all__ = ["extreme", "logical", "mean", "normalize_axes", "powers", "std", "sum_over", "var", "weighted_sum"]
+__all__ = [
+    "extreme",
+    "logical",
+    "mean",
+    "mean_and_squares",
+    "normalize_axes",
+    "powers",
+    "std",
+    "sum_over",
+    "var",
+    "weighted_sum",
+]
 
 
 def normalize_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
@@ -258,27 +270,35 @@ def var(
         return NotImplemented
     if out_dtype.kind != "f" or not np.isscalar(ddof):
         return NotImplemented
-    data = countable(frames.data)
-    out: np.ndarray
     n = int(np.prod([frames.shape[a] for a in axes]))
-    average = np.atleast_1d(np.asarray(mean(frames, axes, dtype=np.float64))).reshape(-1)
-    # Two passes: a mean of squares minus a squared mean would lose the digits of bright pixels.
-    if case == "nav":
-        out = np.zeros(frames.n_pixels)
-        stored = np.zeros(frames.n_pixels, dtype=np.int64)
-        kernels.squares_columns(data, frames.indices, average, out, stored)
-    elif case == "sig":
-        out = np.zeros(frames.n_frames)
-        stored = np.diff(frames.indptr)
-        kernels.squares_rows(data, frames.indptr, average, out)
-    else:
-        out = np.zeros(1)
-        stored = np.array([data.size])
-        kernels.squares_rows(data, np.array([0, data.size]), average, out)
-    out += (n - stored) * average**2
+    out = np.asarray(mean_and_squares(frames, axes)[1]).reshape(-1)
     with np.errstate(all="ignore"):
         out = out / max(n - cast(Any, ddof), 0)
     return shaped(out.astype(out_dtype), frames, axes, keepdims)
+
+
+def mean_and_squares(frames: CSRFrames, axes: tuple[int, ...]) -> tuple[Any, Any]:
+    """Means, and sums of squared distances from them, over the navigation axes, the detector axes, or both.
+
+    In two passes: a mean of squares minus a squared mean would lose the digits of bright pixels.
+    """
+    case, data = which(frames, axes), countable(frames.data)
+    n = math.prod(frames.shape[a] for a in axes)
+    average = np.asarray(mean(frames, axes, dtype=np.float64))
+    flat = average.reshape(-1)
+    if case == "nav":
+        out = np.zeros(frames.n_pixels)
+        stored: Any = np.zeros(frames.n_pixels, dtype=np.int64)
+        kernels.squares_columns(data, frames.indices, flat, out, stored)
+    elif case == "sig":
+        out = np.zeros(frames.n_frames)
+        stored = np.diff(frames.indptr)
+        kernels.squares_rows(data, frames.indptr, flat, out)
+    else:
+        out = np.zeros(1)
+        stored = data.size
+        kernels.squares_rows(data, np.array([0, data.size]), flat, out)
+    return average, shaped(out + (n - stored) * flat**2, frames, axes, False)
 
 
 def powers(frames: CSRFrames, axes: tuple[int, ...], keepdims: bool = True) -> tuple:

@@ -39,6 +39,8 @@ class BinnedSource(FrameSource):
     merged : bool
         False for rows as sums of integers may take them: what a row is made of, with its own counts, each in the pixel
         that it falls into, but neither sorted nor added up.
+    in_order : bool
+        False for rows whose pixels come in any order, each once, as extremes and moments may take them.
 
     Raises
     ------
@@ -55,12 +57,19 @@ class BinnedSource(FrameSource):
            [12, 12]], dtype=uint64))
     """
 
-    def __init__(self, source: FrameSource, factors: tuple[int, ...], dtype: DTypeLike, merged: bool = True) -> None:
+    def __init__(
+        self,
+        source: FrameSource,
+        factors: tuple[int, ...],
+        dtype: DTypeLike,
+        merged: bool = True,
+        in_order: bool = True,
+    ) -> None:
         shape = (*source.nav_shape, *source.sig_shape)
         factors = tuple(int(f) for f in factors)
         if len(factors) != len(shape) or any(f < 1 or n % f for f, n in zip(factors, shape, strict=False)):
             raise ValueError(f"factors {factors} do not divide the shape {shape}; crop the axes to multiples first.")
-        self.source, self.merged = FrameSource.adopt(source), merged
+        self.source, self.merged, self.in_order = FrameSource.adopt(source), merged, in_order
         self.factors = factors
         n_nav = len(source.nav_shape)
         binned = tuple(n // f for n, f in zip(shape, factors, strict=True))
@@ -69,7 +78,8 @@ class BinnedSource(FrameSource):
         self.in_memory = self.source.in_memory
 
     def __dask_tokenize__(self) -> Any:
-        return "rsciio_tpx3.BinnedSource", normalize_token(self.source), self.factors, self.dtype.str, self.merged
+        how = self.factors, self.dtype.str, self.merged, self.in_order
+        return "rsciio_tpx3.BinnedSource", normalize_token(self.source), how
 
     def row_events(self) -> np.ndarray | None:
         """Entries of all frames that a row is made of; see `FrameSource`."""
@@ -87,7 +97,7 @@ class BinnedSource(FrameSource):
         read = read_rows(self.source, wanted)
         rows, ends = np.searchsorted(wanted, groups.ravel()), np.arange(0, wanted.size + 1, size)
         if self.merged:
-            return add_groups(read, rows, ends, self.factors[-2:], self.dtype)
+            return add_groups(read, rows, ends, self.factors[-2:], self.dtype, self.in_order)
         read = take_rows(read, rows)
         pixels = binned_pixels(read, self.factors[-2:])
         return CSRFrames._make(read.data, pixels, read.indptr[ends], (stop - start, *self.sig_shape))

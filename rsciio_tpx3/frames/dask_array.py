@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from dask.array import Array
-from dask.base import tokenize
+from dask.base import flatten, tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.exceptions import LimitError
+from rsciio_tpx3.frames.memory_source import HeldChunks
 from rsciio_tpx3.frames.rows import Rows
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together, shared_tasks
 from rsciio_tpx3.frames.source import FrameSource
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     import dask.array as da
 
 
-__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "are_runs", "is_in_memory", "read_frames", "source_of", "sources_of",
-           "to_dask", "without_empty_chunks"]  # fmt: skip
+__all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "are_runs", "chunks_in_memory", "is_in_memory", "read_frames",
+           "source_of", "sources_of", "to_dask", "without_empty_chunks"]  # fmt: skip
 
 _NAME = "csr-frames-"  # of the layer in the graph
 
@@ -135,7 +136,30 @@ def source_of(array: da.Array) -> FrameSource | None:
     longer the whole source.
     """
     layers = getattr(array.dask, "layers", {})
-    return _source_in(layers[array.name]) if array.name in layers and _is_ours(array.name) else None
+    source = _source_in(layers[array.name]) if array.name in layers and _is_ours(array.name) else None
+    return _held(array) if source is None and isinstance(array._meta, CSRFrames) else source
+
+
+def _held(array: da.Array) -> FrameSource | None:
+    """The chunks of an array that dask's ``persist`` has left in this process, where they are runs of rows."""
+    if len(array.dask) != array.npartitions or array.ndim < 3 or not array.size:  # nothing but the chunks
+        return None
+    kept = vars(array).setdefault("_held", {})
+    if array.name not in kept:
+        whole = array.numblocks[-2:] == (1, 1) and are_runs(array.chunks[:-2])
+        chunks = chunks_in_memory(array) if whole else None
+        alike = chunks is not None and all(chunk.dtype == array.dtype for chunk in chunks)
+        kept[array.name] = HeldChunks(chunks, array.shape, array.name) if chunks is not None and alike else None
+    return kept[array.name]
+
+
+def chunks_in_memory(data: da.Array) -> list | None:
+    """The chunks of an array that `persist` has left in this process, in order; None for other arrays."""
+    layer = getattr(data.dask, "layers", {}).get(data.name, {})
+    if len(layer) < data.npartitions:
+        return None
+    chunks = [getattr(task, "value", task) for task in map(layer.get, flatten(data.__dask_keys__()))]
+    return chunks if all(isinstance(chunk, CSRFrames) for chunk in chunks) else None
 
 
 def sources_of(array: da.Array) -> list[FrameSource]:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import dask
 import numpy as np
-from dask.base import flatten
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import are_runs, source_of, to_dask
+from rsciio_tpx3.frames.dask_array import are_runs, chunks_in_memory, source_of, to_dask
 from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.shared_reads import SharedFrames
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     import dask.array as da
 
 
-__all__ = ["chunks_in_memory", "held_in_memory"]
+__all__ = ["held_in_memory"]
 
 
 def held_in_memory(data: da.Array, **options: Any) -> da.Array:
@@ -120,15 +119,6 @@ class _Rows:
     def frames(self) -> CSRFrames:
         self._resize(self.n)
         return CSRFrames._make(self.data, self.indices, self.indptr, self.shape)
-
-
-def chunks_in_memory(data: da.Array) -> list | None:
-    """The chunks of an array that `persist` has left in this process, in order; None for other arrays."""
-    layer = getattr(data.dask, "layers", {}).get(data.name, {})
-    if len(layer) < data.npartitions:
-        return None
-    chunks = [getattr(task, "value", task) for task in map(layer.get, flatten(data.__dask_keys__()))]
-    return chunks if all(isinstance(chunk, CSRFrames) for chunk in chunks) else None
 
 
 def _rows_in_order(held: da.Array) -> list | None:

@@ -12,7 +12,7 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import unmasked
 from rsciio_tpx3.frames.source import FrameSource
 
-__all__ = ["MemorySource", "frames_by_lines"]
+__all__ = ["HeldChunks", "MemorySource", "frames_by_lines"]
 
 # numpy.nonzero needs 16 bytes for each count that it finds, so it is given parts of this size.
 _PART_BYTES = 128 * 2**20
@@ -74,6 +74,70 @@ class MemorySource(FrameSource):
         part = MemorySource(self.frames(start, stop))
         part._first_row = start
         part.nav_shape = self.nav_shape  # rows keep their numbers in the whole, which cut-outs ask for
+        return part
+
+
+class HeldChunks(FrameSource):
+    """A `FrameSource` over chunks in memory, as dask's ``persist`` leaves them.
+
+    Rows of several chunks are put together for each call, which takes as long as copying them.
+
+    Parameters
+    ----------
+    chunks : list of CSRFrames
+        Runs of rows, one after the other.
+    shape : tuple of int
+        Of the whole.
+    token : str
+        What these counts and no others are called.
+
+    Examples
+    --------
+    >>> frames = CSRFrames.from_dense(np.arange(24).reshape(3, 2, 2, 2))
+    >>> source = HeldChunks([frames[:1], frames[1:]], frames.shape, "counts")
+    >>> source.frames(1, 3)[1]
+    array([[ 8,  9],
+           [10, 11]])
+    """
+
+    in_memory = True
+
+    def __init__(self, chunks: list[CSRFrames], shape: tuple[int, ...], token: str) -> None:
+        self.nav_shape, self.sig_shape = tuple(shape[:-2]), cast("tuple[int, int]", tuple(shape[-2:]))
+        self.dtype = chunks[0].dtype
+        self._chunks, self._token, self._first_row = chunks, token, 0
+        self._ends = np.cumsum([chunk.n_frames for chunk in chunks])
+
+    def __dask_tokenize__(self) -> tuple:
+        return "rsciio_tpx3.HeldChunks", self._token
+
+    def row_events(self) -> np.ndarray:
+        """Entries per row; none of rows that `for_rows` excluded. See `FrameSource`."""
+        entries = np.zeros(math.prod(self.nav_shape), np.int64)
+        held = np.concatenate([np.diff(chunk.indptr) for chunk in self._chunks])
+        entries[self._first_row : self._first_row + held.size] = held
+        return entries
+
+    def frames(self, start: int, stop: int) -> CSRFrames:
+        """Rows `start` to `stop`; see `FrameSource`."""
+        start, stop = start - self._first_row, stop - self._first_row
+        place = int(np.searchsorted(self._ends, start, "right"))
+        parts: list[CSRFrames] = []
+        for chunk in self._chunks[place:]:
+            first = int(self._ends[place]) - chunk.n_frames
+            if first >= stop and parts:
+                break
+            flat = chunk.reshape((chunk.n_frames, *self.sig_shape))
+            parts.append(flat[max(start - first, 0) : max(stop - first, 0)])
+            place += 1
+        if not parts:  # rows behind the last, of which there are none
+            return self._chunks[-1].reshape((-1, *self.sig_shape))[:0]
+        return parts[0] if len(parts) == 1 else cast("CSRFrames", np.concatenate(parts))
+
+    def for_rows(self, start: int, stop: int) -> HeldChunks:
+        """The same for these rows alone; see `FrameSource`."""
+        part = HeldChunks([self.frames(start, stop)], (*self.nav_shape, *self.sig_shape), self._token)
+        part._first_row = start
         return part
 
 

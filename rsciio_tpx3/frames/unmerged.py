@@ -20,7 +20,7 @@ from rsciio_tpx3.frames.event_frames import EventFrames
 from rsciio_tpx3.frames.sliced_source import ChosenSource, SlicedSource
 from rsciio_tpx3.frames.source import FrameSource
 
-__all__ = ["UnmergedFrames", "merged", "unmerged"]
+__all__ = ["UnmergedFrames", "in_any_order", "merged", "unmerged"]
 
 
 class UnmergedFrames(FrameSource):
@@ -65,6 +65,13 @@ def unmerged(source: FrameSource) -> FrameSource:
         return source if whole is source.source else source.over(whole)
     if type(source) is BinnedSource and _as_wide_as_a_sum(source):
         return BinnedSource(unmerged(source.source), source.factors, source.dtype, merged=False)
+    return source
+
+
+def in_any_order(source: FrameSource) -> FrameSource:
+    """The same frames for what does not depend on the order of a row's pixels; itself where that is no faster."""
+    if type(source) is BinnedSource and source.merged:
+        return BinnedSource(source.source, source.factors, source.dtype, in_order=False)
     return source
 
 

@@ -11,7 +11,7 @@ from rsciio_tpx3 import to_dask
 from rsciio_tpx3.frames.binned_source import BinnedSource
 from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.sliced_source import SlicedSource
-from rsciio_tpx3.frames.unmerged import merged, unmerged
+from rsciio_tpx3.frames.unmerged import in_any_order, merged, unmerged
 
 SHAPE = (2, 6, 9, 4, 10)
 COUNTS = np.random.default_rng(3).poisson(0.7, SHAPE).astype(np.uint8)
@@ -77,3 +77,16 @@ def test_parts_and_bins_of_each_other():
 def test_factors_that_do_not_divide_are_refused():
     with pytest.raises(ValueError, match="do not divide the shape"):
         BinnedSource(MemorySource.from_dense(COUNTS), (1, 4, 1, 1, 1), "u8")
+
+
+@settings(max_examples=30)
+@given(st.tuples(*(divisors(n) for n in SHAPE)), st.sampled_from(["u8", "u2", "f8"]))
+def test_rows_in_any_order_have_the_same_entries(factors, dtype):
+    source = BinnedSource(MemorySource.from_dense(COUNTS), factors, dtype)
+    loose = in_any_order(source)
+    assert loose is not source and in_any_order(loose.source) is loose.source
+    rows, expected = (one.frames(0, int(np.prod(source.nav_shape))) for one in (loose, source))
+    np.testing.assert_array_equal(rows.indptr, expected.indptr)
+    order = np.lexsort((rows.indices, np.repeat(np.arange(rows.n_frames), np.diff(rows.indptr))))
+    np.testing.assert_array_equal(rows.indices[order], expected.indices)
+    np.testing.assert_array_equal(rows.data[order], expected.data)

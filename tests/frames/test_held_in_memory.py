@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsciio_tpx3 import CSRFrames, to_dask
-from rsciio_tpx3.frames.dask_array import source_of
-from rsciio_tpx3.frames.in_memory import chunks_in_memory, held_in_memory
-from rsciio_tpx3.frames.memory_source import MemorySource
+from rsciio_tpx3.frames.dask_array import chunks_in_memory, source_of
+from rsciio_tpx3.frames.in_memory import held_in_memory
+from rsciio_tpx3.frames.memory_source import HeldChunks, MemorySource
 from rsciio_tpx3.frames.source import FrameSource
+from rsciio_tpx3.testing import check_frame_source
 
 SHAPE = (3, 5, 7, 4, 6)
 COUNTS = np.random.default_rng(3).poisson(0.3, SHAPE).astype(np.uint8)
@@ -68,6 +69,23 @@ def test_results_of_other_steps_are_held_too(n_lines, lines, seed, dtype):
 def test_what_is_in_memory_already_is_not_read_again():
     array = to_dask(MemorySource.from_dense(COUNTS))
     assert held_in_memory(array) is array
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+@pytest.mark.parametrize("dtype", ["u1", "f8"])
+def test_chunks_that_dask_keeps_are_a_source_too(chunks, dtype):
+    array = of_files(COUNTS.astype(dtype)).rechunk({0: chunks}) * 2
+    kept = array.persist(scheduler="sync")
+    assert source_of(array) is None
+    source = source_of(kept)
+    assert type(source) is HeldChunks and source is source_of(kept) and source.in_memory
+    check_frame_source(source)
+    whole = to_dask(source, chunks=kept.chunks[:-2])
+    np.testing.assert_array_equal(whole.compute(scheduler="sync"), COUNTS * 2)
+    part = pickle.loads(pickle.dumps(whole.blocks[1:]))
+    np.testing.assert_array_equal(part.compute(scheduler="sync"), COUNTS[-part.shape[0] :] * 2)
+    kept[0, 0] = 0  # dask changes the array object itself, and its name
+    assert source_of(kept) is None
 
 
 def test_chunks_that_are_no_runs_of_lines_stay_apart():
