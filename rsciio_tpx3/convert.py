@@ -266,7 +266,7 @@ def _refuse_to_destroy(inputs: Sequence[str], target: str) -> None:
 
 
 def _parts_of(path: str | os.PathLike) -> list:
-    """A file and those it refers to; itself alone where that cannot be told."""
+    """A file and those it refers to; itself alone where that cannot be found out."""
     try:
         return files_of(path)
     except (ValueError, OSError):

@@ -38,7 +38,7 @@ class Format(NamedTuple):
     holds : {"events", "counts"}
         Hits with their times, or the counts of each position.
     endings : tuple of str
-        By which `format_of` knows it, in lower case; others are told from its first bytes.
+        By which `format_of` knows it, in lower case; others are recognised by the first bytes.
     """
 
     name: str
@@ -78,7 +78,7 @@ def format_of(filename: str | os.PathLike | Sequence) -> str:
     Returns
     -------
     str
-        "tpx3", "t3pa", "raw_csr", "nxevent" or "stempy"; "tpx3" too for what is none of them.
+        "tpx3", "t3pa", "raw_csr", "nxevent" or "stempy"; "tpx3" also where no format was recognised.
     """
     path = first_of(filename)
     found = _ENDINGS.get(os.path.splitext(path)[1].lower())

@@ -114,7 +114,7 @@ def _opened(
 
 
 def _check_mask(name: str, value: Any) -> None:
-    """Refuse what is no picture; its shape is compared with that of the detector."""
+    """Refuse what is not an image; its shape is compared with that of the detector."""
     try:
         mask = value if value is None else np.asarray(value, bool)
     except (ValueError, TypeError):  # lists of unlike lengths, and objects that are neither true nor false

@@ -1,6 +1,6 @@
 """The checks that need no test, with and without git hooks: ``python -m tests.checks``.
 
-``python -m tests.checks spelling types`` runs some of them, ``--fix`` mends what can be mended. The hooks of
+``python -m tests.checks spelling types`` runs some of them, ``--fix`` repairs what can be repaired. The hooks of
 ``.pre-commit-config.yaml`` and ``tests/packaging/test_checks.py`` run the same, so that one list decides.
 """
 
@@ -10,6 +10,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests import english
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -72,6 +74,10 @@ def check_spelling(fix: bool) -> int:
     return _run("codespell_lib", ".")
 
 
+def check_english(fix: bool) -> int:
+    return english.check_folders(ROOT)
+
+
 def _mypy_table() -> dict | None:
     """``[tool.mypy]`` of the project."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"].get("mypy")
@@ -90,6 +96,7 @@ CHECKS = {
     "lint": check_lint,
     "format": check_format,
     "spelling": check_spelling,
+    "english": check_english,
     "types": check_types,
 }
 TOOLS = {"lint": "ruff", "format": "ruff", "spelling": "codespell_lib", "types": "mypy"}
@@ -99,7 +106,7 @@ TOOLS = {"lint": "ruff", "format": "ruff", "spelling": "codespell_lib", "types":
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.checks", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(CHECKS)}; all if none is given")
-    parser.add_argument("--fix", action="store_true", help="mend what can be mended")
+    parser.add_argument("--fix", action="store_true", help="repair what can be repaired")
     given = parser.parse_args(arguments)
     unknown = sorted(set(given.names) - set(CHECKS))
     if unknown:

@@ -74,10 +74,10 @@ def cache_folder() -> Path:
     >>> cache_folder().name
     'rsciio_tpx3'
     """
-    given = setting("cache_folder")
-    if given:
-        return Path(given) / _FOLDER
-    # without HOME and account, newer platformdirs raise, and older ones name a folder "~" in the working folder
+    chosen = setting("cache_folder")
+    if chosen:
+        return Path(chosen) / _FOLDER
+    # without HOME and a user's entry, newer platformdirs raise, and older ones name a folder "~" in the working folder
     with contextlib.suppress(RuntimeError):
         usual = user_cache_path(_FOLDER, appauthor=False)
         if usual.is_absolute():
@@ -405,15 +405,15 @@ def _entries(folder: Path) -> list[tuple[Path, int, int]]:
 def _prune(folder: Path, most: int) -> None:
     """Remove what was left, and of the rest the oldest until the others fit; the newest stays."""
     entries = sorted(_entries(folder), key=lambda entry: entry[2])
-    now, kept = time.time_ns(), []
+    now, remaining = time.time_ns(), []
     for entry in entries:
         if not entry[0].name.endswith(".partial"):
-            kept.append(entry)
+            remaining.append(entry)
         elif now - entry[2] > _LEFT_SECONDS * 10**9:
             with contextlib.suppress(OSError):
                 entry[0].unlink()
-    total = sum(size for _, size, _ in kept)
-    for path, size, _ in kept[:-1]:
+    total = sum(size for _, size, _ in remaining)
+    for path, size, _ in remaining[:-1]:
         if total <= most:
             break
         with contextlib.suppress(OSError):

@@ -85,7 +85,7 @@ class FoundColumns:
 
 
 def found_delays(found: FoundColumns, layout: Layout) -> tuple[np.ndarray, dict]:
-    """What takes the delays off, and an account of them.
+    """The correction that removes the delays, and a report of them.
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ class _System:
             solved, normal = self._weighted(weight)
             if np.abs(solved - before).max() < _SETTLED:
                 break
-        self.kept = weight > 0
+        self.with_weight = weight > 0
         return solved, np.linalg.inv(normal)
 
     def _weighted(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -301,7 +301,7 @@ class _System:
 
     def scatter(self, solved: np.ndarray, delay: np.ndarray) -> float:
         """Root mean square of the pairs that count, less walk and these delays."""
-        rest = self._rest(np.concatenate([delay, solved[len(delay) :]]))[self.kept]
+        rest = self._rest(np.concatenate([delay, solved[len(delay) :]]))[self.with_weight]
         return float(np.sqrt(np.mean(rest**2)))
 
 

@@ -172,7 +172,7 @@ def _flat(user_input: Any, letter: str, layout: Layout) -> np.ndarray:
 
 @errors_of_files
 def calibration_of_rows(user_input: Any) -> tuple[TableCalibration, dict]:
-    """Calibration and account of rows of ToT and energy; see `read_calibration`."""
+    """Calibration, and its report, from rows of ToT and energy; see `read_calibration`."""
     rows = tot_rows(
         user_input, "energy", "energy (keV)", others=", or a folder or dictionary of the matrices a, b, c, t"
     )

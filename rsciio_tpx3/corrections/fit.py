@@ -68,7 +68,7 @@ def _report_of_input(name: str, user_input: Any) -> dict:
 
 
 def _recalled(source: EventSource, name: str, find: Callable, about: Any = None) -> tuple[np.ndarray, dict]:
-    """A table and an account that `find` gives, from the cache where they were found before."""
+    """A table and its report from `find`, or from the cache where they were found before."""
 
     def make() -> tuple[dict[str, np.ndarray], dict]:
         table, report = find()

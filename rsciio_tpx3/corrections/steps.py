@@ -142,19 +142,19 @@ class CorrectedSource(EventSource):
 
     def _applied(self, hits: Hits, span: tuple[int, int] | None = None) -> tuple[Hits, Tally]:
         """Hits after all steps, and a tally of what these excluded; of times in a half-open span alone, where given."""
-        left_out = {}
+        excluded = {}
         for step in self.steps:
             if not step.leaves_out:
                 hits = step.apply(hits)
                 continue
-            kept = step.kept(hits)
-            lost, hits = hits.take(~kept), hits.take(kept)
+            keep = step.kept(hits)
+            lost, hits = hits.take(~keep), hits.take(keep)
             inside = slice(None) if span is None else (lost.toa >= span[0]) & (lost.toa < span[1])
             if lost.size is not None:
-                left_out[step.name, "electrons_left_out"] = len(lost.toa[inside])
+                excluded[step.name, "electrons_left_out"] = len(lost.toa[inside])
             n_hits = len(lost.toa[inside]) if lost.size is None else int(lost.size[inside].sum())
-            left_out[step.name, "hits_left_out"] = n_hits
-        return hits, Tally(left_out=left_out)
+            excluded[step.name, "hits_left_out"] = n_hits
+        return hits, Tally(left_out=excluded)
 
 
 @dataclass(frozen=True)

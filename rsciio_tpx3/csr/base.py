@@ -253,7 +253,7 @@ class BaseFrames(GCXS):
         return out.reshape(self.shape)
 
     def densified(self) -> np.ndarray:
-        """`todense` for operations that were not asked for it: within the memory limit.
+        """`todense` inside other operations: within the memory limit.
 
         Raises
         ------
@@ -480,8 +480,8 @@ def drop_zeros(frames: CSRFrames) -> CSRFrames:
     keep = frames.data != 0
     if keep.all():
         return frames
-    kept_before = np.zeros(keep.size + 1, dtype=np.int64)
-    np.cumsum(keep, out=kept_before[1:])
+    n_before = np.zeros(keep.size + 1, dtype=np.int64)
+    np.cumsum(keep, out=n_before[1:])
     frames.data, frames.indices = frames.data[keep], frames.indices[keep]
-    frames.indptr = kept_before[frames.indptr]
+    frames.indptr = n_before[frames.indptr]
     return frames

@@ -148,9 +148,9 @@ def _neighbour_sums(
     first[1:] = indices[1:] != indices[:-1]
     starts = indptr[:-1]
     first[starts[starts < len(indices)]] = True
-    kept = np.concatenate([[0], np.cumsum(first)])
+    n_distinct = np.concatenate([[0], np.cumsum(first)])
     at = np.flatnonzero(first)
-    return np.add.reduceat(data, at), indices[at], kept[indptr]
+    return np.add.reduceat(data, at), indices[at], n_distinct[indptr]
 
 
 @njit(nogil=True, cache=True)

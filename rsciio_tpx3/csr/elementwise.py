@@ -1,7 +1,7 @@
 """NumPy's element-wise functions on CSR frames.
 
 A function that maps zero to zero needs only the stored entries. Whether it does is not looked up
-in a list but asked of the function itself, with the very operands at hand, so that ``x * nan``,
+in a list but found by calling the function itself, with the very operands at hand, so that ``x * nan``,
 ``x / 0`` or ``x < 1`` come out dense as they must.
 """
 
@@ -105,7 +105,7 @@ def _of_zero(ufunc: np.ufunc, inputs: tuple, kwargs: dict, shape: tuple[int, ...
     result = ufunc(*zeros, **kwargs)
     if not is_stored(result.dtype):
         return None
-    if 0 in shape:  # asked for the type alone: what `probe` is for
+    if 0 in shape:  # only the type is wanted: what `probe` is for
         return None if np.any(result[~np.isnan(result)]) else _UNCHANGED
     # count_nonzero: NaN must count as something else, and it does.
     n = np.count_nonzero(result)

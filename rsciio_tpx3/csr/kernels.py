@@ -228,17 +228,17 @@ def crop_rows(
     `place`, shape (pixels,), is the pixel that each pixel becomes, or -1 outside the cut-out. `out` and `pixels` have
     room for all entries of the rows. Returns the number of entries kept; `counts` (rows,) takes those of each row.
     """
-    n_kept = 0
+    n_out = 0
     for k in range(rows.size):
-        before = n_kept
+        before = n_out
         for entry in range(indptr[rows[k]], indptr[rows[k] + 1]):
             pixel = place[np.uint64(indices[entry])]
             # each is written, and written over where it was not to be kept, so that nothing has to be decided
-            out[n_kept] = data[entry]
-            pixels[n_kept] = pixel
-            n_kept += pixel >= 0
-        counts[k] = n_kept - before
-    return n_kept
+            out[n_out] = data[entry]
+            pixels[n_out] = pixel
+            n_out += pixel >= 0
+        counts[k] = n_out - before
+    return n_out
 
 
 @_jit
@@ -260,23 +260,23 @@ def merge_rows(
     caller sorts.
     """
     seen = np.zeros(scratch.size, dtype=np.bool_)
-    n_kept = 0
+    n_out = 0
     for group in range(group_start.size - 1):
-        before = n_kept
+        before = n_out
         for k in range(group_start[group], group_start[group + 1]):
             for entry in range(indptr[group_rows[k]], indptr[group_rows[k] + 1]):
                 pixel = indices[entry]
                 if not seen[pixel]:
                     seen[pixel] = True
-                    pixels[n_kept] = pixel
-                    n_kept += 1
+                    pixels[n_out] = pixel
+                    n_out += 1
                 scratch[pixel] += data[entry]
-        for k in range(before, n_kept):
+        for k in range(before, n_out):
             out[k] = scratch[pixels[k]]
             scratch[pixels[k]] = 0
             seen[pixels[k]] = False
-        counts[group] = n_kept - before
-    return n_kept
+        counts[group] = n_out - before
+    return n_out
 
 
 @_jit

@@ -151,9 +151,9 @@ def _in_two_steps(
 def _merged(frames: CSRFrames, axes: tuple[int, ...], data: np.ndarray, wide: DTypeLike, keepdims: bool) -> CSRFrames:
     """Sum over some navigation axes: still frames, with rows added up in groups."""
     nav = tuple(range(frames.n_nav))
-    kept = tuple(a for a in nav if a not in axes)
-    rows = np.arange(frames.n_frames).reshape(frames.nav_shape).transpose(kept + axes)
-    new_nav = tuple(frames.shape[a] for a in kept)
+    remaining = tuple(a for a in nav if a not in axes)
+    rows = np.arange(frames.n_frames).reshape(frames.nav_shape).transpose(remaining + axes)
+    new_nav = tuple(frames.shape[a] for a in remaining)
     n_groups = int(np.prod(new_nav))
     group_rows = np.ascontiguousarray(rows).reshape(-1)
     start = np.linspace(0, group_rows.size, n_groups + 1).astype(np.int64) if n_groups else [0]

@@ -44,8 +44,8 @@ def add_rows(chunks: list[CSRFrames], places: Sequence[np.ndarray], n_rows: int,
     data = np.concatenate([chunk.data.astype(wide, copy=False) for chunk in chunks])
     indices = np.concatenate([chunk.indices for chunk in chunks])
     place = np.concatenate([np.asarray(p, np.int64).ravel() for p in places])
-    kept = np.flatnonzero(place >= 0)
-    rows = kept[np.argsort(place[kept], kind="stable")]
+    placed = np.flatnonzero(place >= 0)
+    rows = placed[np.argsort(place[placed], kind="stable")]
     start = np.searchsorted(place[rows], np.arange(n_rows + 1)).astype(np.int64)
     counts = np.zeros(n_rows, np.int64)
     out, pixels = np.empty(data.size, wide), np.empty(data.size, indices.dtype)

@@ -142,8 +142,8 @@ def _compare(
         for i in range(len(here)):
             apart = np.int32(abs(np.int32(here[i] - there[i])))
             # next to each other in a row, or in rows above each other
-            beside = (apart <= 1) | (np.uint32(apart - row) <= spread)
-            match = beside & (np.uint32(now[i] - then[i]) <= window)
+            adjacent = (apart <= 1) | (np.uint32(apart - row) <= spread)
+            match = adjacent & (np.uint32(now[i] - then[i]) <= window)
             bits[i] = np.uint32((bits[i] << one) | np.uint32(match))
             near[i] = number if match else near[i]
 

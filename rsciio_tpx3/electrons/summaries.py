@@ -167,7 +167,7 @@ def choose(
     numpy.ndarray of int64
     """
     min_size, max_size, min_tot, max_tot, max_duration = limits
-    kept = np.empty(len(hit), np.int64)
+    chosen = np.empty(len(hit), np.int64)
     n = 0
     for c in range(len(hit)):
         time = toa[hit[c]]
@@ -188,9 +188,9 @@ def choose(
             counts[1] += size
             counts[2] += size * size
             sizes[min(size, len(sizes)) - 1] += 1
-            kept[n] = c
+            chosen[n] = c
             n += 1
             continue
         counts[7] += size
     counts[0] += n
-    return kept[:n]
+    return chosen[:n]

@@ -246,7 +246,7 @@ def layout_for(
     """The requested layout, or the one that the chips of a file suggest.
 
     Chip 0 alone makes a single detector, chips up to 3 a quad; more need a table.
-    A 1 x 4 strip cannot be told from a quad, so it must be asked for.
+    A 1 x 4 strip cannot be distinguished from a quad, so it must be requested.
 
     Parameters
     ----------

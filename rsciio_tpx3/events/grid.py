@@ -106,8 +106,8 @@ def pixel_grid(layout: Layout) -> PixelGrid:
 
 def _without_gaps(used: np.ndarray, widest: int) -> np.ndarray:
     """New number of each row, when short runs of empty ones are excluded."""
-    kept = used.copy()
+    wide = used.copy()
     borders = np.flatnonzero(np.diff(np.concatenate([[True], used, [True]]).astype(np.int8)))
     for first, stop in zip(borders[::2], borders[1::2]):
-        kept[first:stop] = stop - first > widest
-    return np.cumsum(kept) - kept
+        wide[first:stop] = stop - first > widest
+    return np.cumsum(wide) - wide

@@ -83,14 +83,14 @@ def to_dask(frame_source: FrameSource, chunks: int | str | tuple = "auto") -> da
     spans = _spans(nav_shape, nav_chunks)
     parts = frame_source.shared_parts()
     parts_key = f"{name}-parts"
-    given = (TaskRef(parts_key),) if parts else ()
+    extra = (TaskRef(parts_key),) if parts else ()
     if isinstance(frame_source, SharedFrames) and nav_shape:
-        graph = shared_tasks(frame_source, name, spans, given)
+        graph = shared_tasks(frame_source, name, spans, extra)
     else:
         graph = {}
         for place, (start, stop, shape) in spans:
             key, rows = (name, *place, 0, 0), Rows(frame_source, start, stop, frame_source)
-            graph[key] = Task(key, read_frames, rows, shape + sig_shape, *given)
+            graph[key] = Task(key, read_frames, rows, shape + sig_shape, *extra)
     if parts:
         graph[parts_key] = DataNode(parts_key, parts)
     layers = {name: MaterializedLayer(graph)}
@@ -201,10 +201,10 @@ def _nav_chunks(
         each = (1,) * max(len(nav_shape) - 2, 0) + (lines, nav_shape[-1])
         chunks = each[-len(nav_shape) :] if len(nav_shape) > 1 else (int(chunks),)
     chunks = tuple(chunks)
-    given = chunks[: len(nav_shape)]
+    requested = chunks[: len(nav_shape)]
     tail = chunks[len(nav_shape) :]
     sizes = tuple(
-        _pieces(n, cast("int", c)) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, given, strict=False)
+        _pieces(n, cast("int", c)) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, requested, strict=False)
     )
     if len(sizes) != len(nav_shape) or tuple(sum(s) for s in sizes) != nav_shape:
         raise ValueError(
@@ -216,7 +216,7 @@ def _nav_chunks(
     n = math.prod(len(size) for size in sizes)
     if n > _MOST_CHUNKS:
         raise LimitError(
-            f"chunks={given[:3]!r} cuts {nav_shape} positions into {n:,} chunks, each a task of dask; "
+            f"chunks={requested[:3]!r} cuts {nav_shape} positions into {n:,} chunks, each a task of dask; "
             f'{_MOST_CHUNKS:,} are possible. Take more lines in a chunk, or chunks="auto".'
         )
     return _contiguous(sizes, nav_shape)

@@ -133,7 +133,7 @@ class EventFrames(FrameSource):
     def _counted_before(self) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]]]:
         """Counts of a recording that grows as far as they were made before, and what is to be counted yet.
 
-        Counted for good are hits before the last line: what they belong to was told by edges on both sides, and is
+        Counted for good are hits before the last line: what they belong to is settled by edges on both sides, and is
         compared with what the edges tell now.
         """
         counts, outside = np.zeros(self.scan.n_positions, np.int64), np.zeros(1 - NOWHERE, np.int64)
@@ -221,9 +221,9 @@ def _keys(hits: Hits | CompactHits, scan: Scan, first: int, n_rows: int, bits: i
     if table is None or isinstance(hits, Hits):
         toa, pixel = hits.toa_and_pixel()
         row = _placed(toa, scan) - first
-        kept = np.flatnonzero((row >= 0) & (row < n_rows))
-        keys[: len(kept)] = (row[kept] << bits) | pixel[kept]
-        return len(kept)
+        inside = np.flatnonzero((row >= 0) & (row < n_rows))
+        keys[: len(inside)] = (row[inside] << bits) | pixel[inside]
+        return len(inside)
     row = table.position - first
     row[(table.position < 0) | (row >= n_rows)] = -1
     return position_keys(hits.when, hits.pixel, table.begin, table.cell, table.shift, row, bits, keys)

@@ -260,7 +260,7 @@ class Sums:
         entries = np.zeros((len(position), n_words), np.uint64)
         inside = (position >= 0) & (position < self.n_positions)
         _add_up(when, pixel, begin, cell, shift, inside, pixels, self._bits, self.sig_shape[1], entries)
-        # the last interval of a timetable holds what is no hit of this stretch
+        # the last interval of a timetable holds what does not belong to this stretch
         n = len(position) if table is None else len(position) - 1
         return position[:n], entries[:n]
 

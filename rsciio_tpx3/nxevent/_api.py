@@ -125,13 +125,13 @@ def file_reader(
     known.sources += [found["source_values"]] if found["source_values"] else []
     where = repr(os.path.basename(filename))
     sig_shape = _signal_shape(found, signal_shape, where)
-    given, record = numpy_order(navigation_shape), None
-    if given is None and signal_shape is None:
+    requested, record = numpy_order(navigation_shape), None
+    if requested is None and signal_shape is None:
         record = read_record(found["record"], found["n_positions"], sig_shape, where)
         _refuse_changed(found, record, where)
     else:
         warn_unused(found["record"], where)
-    nav_shape = given
+    nav_shape = requested
     if nav_shape is None:
         nav_shape = record["nav_shape"] if record else found["nav_shape"]
     if nav_shape is None:
@@ -162,7 +162,7 @@ def file_reader(
         merged,
         found["numbers"],
         allow_external,
-        shape_given=given is not None,
+        shape_requested=requested is not None,
     )
     return counted_signal(
         source, record, foreign_metadata(filename), {"nxevent": {"group": found["path"]}}, lazy, chunks, known
@@ -299,9 +299,9 @@ def _group(file: h5py.Group, path: str | None, name: str, allow_external: bool) 
     )
 
 
-def _signal_shape(found: dict, given: Sequence[int] | None, where: str) -> tuple[int, ...]:
-    if given is not None:
-        return tuple(int(n) for n in given)[::-1]
+def _signal_shape(found: dict, requested: Sequence[int] | None, where: str) -> tuple[int, ...]:
+    if requested is not None:
+        return tuple(int(n) for n in requested)[::-1]
     if found["sig_shape"] is None:
         raise ValueError(
             f"{found['path']!r} does not give the shape of the detector. Pass signal_shape=(x, y) in pixels."

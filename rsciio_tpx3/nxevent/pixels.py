@@ -163,7 +163,7 @@ def _of_class(group: h5py.Group, kind: str, allow_external: bool) -> Iterator:
         except LossError:
             raise
         except Tpx3FormatError as error:
-            # in another file; the events can be read without, but their numbers may be told there
+            # in another file; the events can be read without, but their numbers may be stated there
             _logger.warning(f"what numbers the pixels may be elsewhere: {error}")
             continue
         if hasattr(item, "keys") and nexus_class(item) == kind:

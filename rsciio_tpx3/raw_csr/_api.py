@@ -168,7 +168,7 @@ def file_writer(
     signal : dict
         RosettaSciIO signal dictionary; its last two axes are the detector.
     compact : bool
-        True keeps small types such as uint8 (5 bytes an entry, not 8): LiberTEM and this package read
+        True keeps small types such as uint8 (5 bytes per entry, not 8): LiberTEM and this package read
         them, Reader4D does not.
     show_progressbar : bool, optional
         None shows a bar for work that takes longer than two seconds.

@@ -103,44 +103,44 @@ def prepare_events(source: EventSource, options: EventOptions) -> tuple[EventSou
 def _cluster_options(cluster: Any) -> ClusterOptions | None:
     if cluster is None or cluster is False:
         return None
-    given = {} if cluster is True else cluster
-    if not isinstance(given, dict):
+    requested = {} if cluster is True else cluster
+    if not isinstance(requested, dict):
         raise TypeError(f"cluster={cluster!r}: expected True, or a dictionary such as {{'window': '100 ns'}}.")
     known = ClusterOptions.__dataclass_fields__
-    unknown = set(given) - set(known)
+    unknown = set(requested) - set(known)
     if unknown:
         raise TypeError(f"cluster: unknown parameter {min(unknown)!r}. Known are {', '.join(known)}.")
     examples = {"window": "200 ns", "max_duration": "10 us"}
     # defaults are ticks already: units cost a second to load, and plain hits look for clusters in a sample too
     ticks = {
-        name: round(to_ticks(given[name], f"cluster: {name}", example))
+        name: round(to_ticks(requested[name], f"cluster: {name}", example))
         for name, example in examples.items()
-        if name in given
+        if name in requested
     }
     words = {"position": POSITIONS, "time": TIMES, "neighbours": (8, 4)}
     for name, allowed in words.items():
-        if name in given and given[name] not in allowed:
+        if name in requested and requested[name] not in allowed:
             raise ValueError(
-                f"cluster: {name}={given[name]!r} is not valid: must be one of {', '.join(map(repr, allowed))}."
+                f"cluster: {name}={requested[name]!r} is not valid: must be one of {', '.join(map(repr, allowed))}."
             )
     lowest = {"upsample": 1, "min_size": 1, "max_size": 1, "min_tot": 0, "max_tot": 0}
     for name, least in lowest.items():
-        value = given.get(name, least)
+        value = requested.get(name, least)
         if value is None and name.startswith("max"):
             continue
         if not is_integer(value) or value < least:
             raise ValueError(f"cluster: {name}={value!r}: expected an integer from {least} on.")
-    if given.get("upsample", 1) > 1 and given.get("position") != "centroid":
+    if requested.get("upsample", 1) > 1 and requested.get("position") != "centroid":
         raise ValueError(
-            f"cluster: upsample={given['upsample']} needs position='centroid': the pixel of one hit is not finer "
+            f"cluster: upsample={requested['upsample']} needs position='centroid': the pixel of one hit is not finer "
             "than the detector."
         )
-    options = ClusterOptions(**{**given, **ticks})
-    _check_limits(options, given)
+    options = ClusterOptions(**{**requested, **ticks})
+    _check_limits(options, requested)
     return options
 
 
-def _check_limits(options: ClusterOptions, given: dict) -> None:
+def _check_limits(options: ClusterOptions, requested: dict) -> None:
     """Refuse limits that leave nothing, or join what is excluded for being joined."""
     for least, most in (("min_size", "max_size"), ("min_tot", "max_tot")):
         low, high = getattr(options, least), getattr(options, most)
@@ -151,7 +151,7 @@ def _check_limits(options: ClusterOptions, given: dict) -> None:
             )
     if options.window >= options.max_duration:
         window, longest = (format_seconds(ticks_to_seconds(n)) for n in (options.window, options.max_duration))
-        default = "" if "max_duration" in given else " (the default)"
+        default = "" if "max_duration" in requested else " (the default)"
         raise ValueError(
             f"cluster: window={window!r} is not shorter than max_duration={longest!r}{default}: two hits of a window "
             "would make a cluster that is excluded for lasting too long. Pass a shorter window (the hits of an "

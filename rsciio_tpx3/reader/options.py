@@ -21,8 +21,8 @@ from rsciio_tpx3.reader.option_kinds import (
     changed_corrections,
     changed_paths,
     chunks,
+    columns_to_keep,
     frames,
-    kept_columns,
     layout,
     positions,
     signal_dictionary,
@@ -479,7 +479,7 @@ _OF_WRITERS: Mapping[str, Callable] = {
     "signal": signal_dictionary,
     "values": check_word_of("auto", "counts", "pulse_height"),
     "compression": check_word_of("blosc2", "gzip"),
-    "keep": kept_columns,
+    "keep": columns_to_keep,
     "version": stempy_version,
     "source": files,
     **dict.fromkeys(("from_format", "to_format"), word),
@@ -488,12 +488,12 @@ _OF_WRITERS: Mapping[str, Callable] = {
 """Checks of writers and conversion: `filename` and `target` are places to write to, `signal` is a dictionary."""
 
 
-def check_options(given: Mapping[str, Any]) -> None:
+def check_options(values: Mapping[str, Any]) -> None:
     """Refuse values of another kind than their option takes.
 
     Parameters
     ----------
-    given : dict
+    values : dict
         Option to value; names that are not options of readers are passed over.
 
     Raises
@@ -501,7 +501,7 @@ def check_options(given: Mapping[str, Any]) -> None:
     ValueError
         With the option, what was given, and what is expected; `UnitError` for quantities.
     """
-    check_by(_OF_READERS, given)
+    check_by(_OF_READERS, values)
 
 
 def checks_options(reader: Callable) -> Callable:
@@ -538,20 +538,20 @@ def checks_arguments(function: Callable) -> Callable:
 
 def _checked_by(checks: Mapping[str, Callable], function: Callable) -> Callable:
     signature = inspect.signature(function)
-    kept = {name for name, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD}
+    catch_all = {name for name, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD}
 
     @functools.wraps(function)
     def checked(*args: Any, **kwds: Any) -> Any:
-        given = signature.bind(*args, **kwds).arguments
-        check_by(checks, {name: value for name, value in given.items() if name not in kept})
+        values = signature.bind(*args, **kwds).arguments
+        check_by(checks, {name: value for name, value in values.items() if name not in catch_all})
         return function(*args, **kwds)
 
     return checked
 
 
-def check_by(checks: Mapping[str, Callable], given: Mapping[str, Any]) -> None:
+def check_by(checks: Mapping[str, Callable], values: Mapping[str, Any]) -> None:
     """Let each check of a name look at what was given for it, before any work; the rest is let be."""
-    for name, value in given.items():
+    for name, value in values.items():
         if name not in checks:
             continue
         try:

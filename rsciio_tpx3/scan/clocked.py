@@ -141,22 +141,22 @@ def frame_trigger_scan(index: EventIndex, options: ScanOptions, tdc: str) -> Sca
     frame = lines_of_shape(options) * (options.known_nav_shape[-1] * options.known_dwell + options.line_flyback)
     pulses = pulses_of(index.edges, tdc, options.first_line, float(frame))
     numbers = np.flatnonzero(~pulses.lost)
-    kept = pulses.ticks[numbers]
+    used = pulses.ticks[numbers]
     report = {
         "edges_spurious": pulses.spurious,
         "frames_repaired": pulses.repaired,
         **period_report(pulses, "frame"),
     }
-    if len(kept) > 1 and frame > 1.001 * pulses.period + 6:
+    if len(used) > 1 and frame > 1.001 * pulses.period + 6:
         raise ScanSyncError(
             f"A frame of navigation_shape and dwell_time takes {_seconds(frame)}, but "
             f"frame edges come every {period_text(pulses)}. Check both, and line_flyback."
         )
-    _refuse_endless(len(kept), frame, options, "Check navigation_shape, and that the edges mark frames.")
+    _refuse_endless(len(used), frame, options, "Check navigation_shape, and that the edges mark frames.")
     late_whole, late_rest = divmod(options.delay.numerator, options.delay.denominator)
-    starts = kept + late_whole, np.full(len(kept), late_rest, np.int64), options.delay.denominator
+    starts = used + late_whole, np.full(len(used), late_rest, np.int64), options.delay.denominator
     messages = gap_messages(pulses, "frame")
-    soon = int((np.diff(kept) < 0.999 * float(frame) - 6).sum())
+    soon = int((np.diff(used) < 0.999 * float(frame) - 6).sum())
     if soon:
         messages.append(
             f"{counted(soon, 'frame edge')} sooner after the one before than a frame takes "

@@ -3,7 +3,7 @@
 Scan generators mark lines (or pixels) with pulses. In a recording some are missing, some are extra,
 and some mean something else: the real raster in the tests ends each frame with a burst of 142 pulses
 0.16 us apart, and a series over hours rests for seconds between its frames. Which of the intervals is
-the line is asked of `rsciio_tpx3.scan.intervals`. The detector's 12-bit counter tells how many edges
+the line comes from `rsciio_tpx3.scan.intervals`. The detector's 12-bit counter tells how many edges
 of an input are missing between two that were recorded, so a gap in time is either explained (missing
 pulses, put back) or it is the flyback between two frames.
 """
@@ -54,7 +54,7 @@ class Pulses:
     ticks : numpy.ndarray of int64, shape (n,)
         Ascending, with the missing ones put back.
     lost : numpy.ndarray of bool, shape (n,)
-        Pulses known from the counter whose time cannot be told: they take a place and no hits.
+        Pulses known from the counter whose time is unknown: they take a place and no hits.
     run : numpy.ndarray of int64, shape (n,)
         Number of the run a pulse belongs to; a new one begins after each frame mark.
     period : float
@@ -64,7 +64,7 @@ class Pulses:
     found, repaired, spurious, burst : int
         Pulses kept as recorded, put back, dropped as glitches, and part of bursts.
     counter_usable : bool
-        Whether the edges are numbered; without it missing ones cannot be told from pauses.
+        Whether the edges are numbered; without it missing ones cannot be distinguished from pauses.
     confirmed : bool
         Whether the interval agrees with something that was known, and not only with the other intervals.
     doubtful : numpy.ndarray of bool, shape (n,)
@@ -267,19 +267,19 @@ def _without_strays(pulses: Pulses, in_run: Sequence[int]) -> Pulses:
         ticks=pulses.ticks[~stray],
         lost=pulses.lost[~stray],
         run=np.unique(pulses.run[~stray], return_inverse=True)[1],
-        doubtful=_kept(pulses.doubtful, stray),
+        doubtful=_doubtful_without(pulses.doubtful, stray),
         marked=pulses.marked[~stray],
         found=pulses.found - n_stray,
         spurious=pulses.spurious + n_stray,
     )
 
 
-def _kept(doubtful: np.ndarray, stray: np.ndarray) -> np.ndarray:
+def _doubtful_without(doubtful: np.ndarray, stray: np.ndarray) -> np.ndarray:
     """`Pulses.doubtful` of those that are kept: what was doubtful before one excluded is so before the next."""
-    kept = np.flatnonzero(~stray)
-    if len(kept) == 0:
+    remaining = np.flatnonzero(~stray)
+    if len(remaining) == 0:
         return doubtful[:0]
-    return np.logical_or.reduceat(doubtful, np.append(0, kept[:-1] + 1))
+    return np.logical_or.reduceat(doubtful, np.append(0, remaining[:-1] + 1))
 
 
 def _sort_out(edges: np.ndarray, number: np.ndarray, period: float) -> dict:
@@ -429,11 +429,11 @@ def period_report(pulses: Pulses, what: str) -> dict:
 
 
 def gap_messages(pulses: Pulses, what: str) -> list[str]:
-    """What the user has to be told about repaired, lost and spurious edges."""
+    """What the user has to know about repaired, lost and spurious edges."""
     messages = []
     if not pulses.counter_usable:
         messages.append(
-            f"The counter of the {what} edges has no regular step: a missing edge cannot be told apart from a pause."
+            f"The counter of the {what} edges has no regular step: a missing edge cannot be distinguished from a pause."
         )
     if pulses.repaired:
         messages.append(

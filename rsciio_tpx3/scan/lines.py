@@ -208,14 +208,14 @@ def _fitted(pulses: Pulses) -> np.ndarray:
 def _fit(pulses: Pulses) -> tuple[np.ndarray, np.ndarray]:
     """The fitted times as an integer near them and a float to be added."""
     number = np.arange(len(pulses), dtype=np.float64)
-    kept = ~pulses.lost
+    recorded = ~pulses.lost
     run = _stretches(pulses)
-    runs = run[kept]
+    runs = run[recorded]
     n = np.bincount(runs, minlength=run[-1] + 1)
     origin = np.full(len(n), 0, np.int64)
     np.maximum.at(origin, run, pulses.ticks)  # near the times, so that floats stay exact
-    x = number[kept]
-    y = (pulses.ticks[kept] - origin[runs]).astype(np.float64)
+    x = number[recorded]
+    y = (pulses.ticks[recorded] - origin[runs]).astype(np.float64)
     mean_x = np.bincount(runs, x, len(n)) / np.maximum(n, 1)
     mean_y = np.bincount(runs, y, len(n)) / np.maximum(n, 1)
     dx, dy = x - mean_x[runs], y - mean_y[runs]
@@ -234,11 +234,11 @@ def _stretches(pulses: Pulses) -> np.ndarray:
 def _jitter_report(pulses: Pulses) -> dict:
     """How far line starts lie from a regular grid, one standard deviation, with its own error."""
     origin, offset = _fit(pulses)
-    kept = ~pulses.lost
-    free = int(kept.sum()) - int(_stretches(pulses)[-1]) - 2  # an offset for each run, and one period
+    recorded = ~pulses.lost
+    free = int(recorded.sum()) - int(_stretches(pulses)[-1]) - 2  # an offset for each run, and one period
     if free < 1:
         return {}
-    residual = (pulses.ticks - origin)[kept] - offset[kept]
+    residual = (pulses.ticks - origin)[recorded] - offset[recorded]
     jitter = ticks_to_seconds(float(np.sqrt((residual**2).sum() / free)))
     return {"line_jitter": jitter, "line_jitter_error": jitter / float(np.sqrt(2 * free))}
 
@@ -303,7 +303,7 @@ def _frame_rows(pulses: Pulses, options: ScanOptions) -> tuple[np.ndarray, np.nd
 
 
 def out_of_step_message(pulses: Pulses, within: np.ndarray, what: str) -> list:
-    """What there is to say where pulses inside a frame (or line) change their step, and nothing has mended that."""
+    """What there is to say where pulses inside a frame (or line) change their step, and nothing has repaired that."""
     odd = np.diff(_stretches(pulses), prepend=0) > 0
     odd[1:] &= np.diff(pulses.run) == 0
     odd &= (within != 0) & ~pulses.lost

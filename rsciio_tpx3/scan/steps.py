@@ -43,7 +43,7 @@ def keeps_step(edges: np.ndarray, period: float) -> float | None:
 
 
 def slips(ticks: np.ndarray, period: float) -> np.ndarray:
-    """Where a train goes on in another step: pauses too short to be told from a line by their length.
+    """Where a train goes on in another step: pauses too short to be distinguished from a line by their length.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ frame-trigger  a pulse for each frame, the rest by dwell time
 shared-clock   no edges: scan unit and detector run from one clock and start together (Jannis 2021)
 frames         no scan: a stack of frames of equal length over time
 
-``docs/guide/scan_synchronisation.md`` shows them in pictures, with what each needs to be told.
+``docs/guide/scan_synchronisation.md`` shows them in pictures, with what each needs to know.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsciio_tpx3.scan.scan import AFTER, BEFORE, FLYBACK, LEFT_OUT, search
+from rsciio_tpx3.scan.scan import AFTER, BEFORE, EXCLUDED, FLYBACK, search
 from rsciio_tpx3.utils.compiled import njit
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _intervals(
                 return -1
             begin[n] = -((origin - first) // step)  # rounded up
             if base[s] < 0:
-                position[n] = LEFT_OUT
+                position[n] = EXCLUDED
                 n += 1
             else:
                 # Columns of its first and its last tick; all beyond `n_columns` are one interval without a position.

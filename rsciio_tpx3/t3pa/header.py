@@ -146,7 +146,7 @@ def _known(part: str) -> str | None:
 
 
 def _first_rows(file: BinaryIO, begin: int, end: int, name: str) -> list[bytes]:
-    """The first lines that hold something, a few of them; what is wrong with others than the first is told later."""
+    """The first few lines that hold something; what is wrong with others than the first is reported later."""
     file.seek(begin)
     while file.tell() < end:
         line = _line(file, end, name)

@@ -80,7 +80,7 @@ def build_index(
     Tpx3FormatError
         If the file is damaged, or holds several measurements and none is chosen.
     ConflictError
-        If the column Overflow holds the number of a chip, and no place of the chips is told.
+        If the column Overflow holds the number of a chip, and no place of the chips is stated.
     """
     run = _Pass(records, toa_bits, by_chip)
     with indexing_bar(records.stamp.size, show_progressbar) as bar:

@@ -190,12 +190,12 @@ def _is_far(toa: np.ndarray, kind: np.ndarray, i: int) -> bool:
     first = min(max(i - 2, 0), n - 5)
     if first < 0:
         return False
-    beside = first if first != i else first + 1
-    step = abs(toa[i] - toa[beside])
+    neighbour = first if first != i else first + 1
+    step = abs(toa[i] - toa[neighbour])
     if step <= FAR_STEPS:
         return False
     for k in range(first, first + 5):
-        if k != i and (kind[k] != HIT or abs(toa[k] - toa[beside]) > _NEAR_STEPS):
+        if k != i and (kind[k] != HIT or abs(toa[k] - toa[neighbour]) > _NEAR_STEPS):
             return False
     for period in _PERIODS:
         if abs(step - period) <= _NEAR_STEPS:

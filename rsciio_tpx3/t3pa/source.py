@@ -70,7 +70,7 @@ class AdvacamSource(EventSource):
     Tpx3FormatError
         If the file is not a hit list, is damaged, or holds several measurements and none is chosen.
     ConflictError
-        If the file does not tell how its pixels are numbered, or contradicts what is told.
+        If the file does not tell how its pixels are numbered, or contradicts what was stated.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from rsciio_tpx3.events.source import CompactHits, EventSource, Hits, check_insi
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.decode import compact_blocks, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
-from rsciio_tpx3.tpx3.growing import grown_key
+from rsciio_tpx3.tpx3.follow import grown_key
 from rsciio_tpx3.tpx3.index import doubtful_chips, without_chips
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
 from rsciio_tpx3.tpx3.pieces import check_pieces

@@ -221,7 +221,7 @@ def _powers(text: str) -> list[tuple[str, int]]:
 
 
 def _power(tokens: list[tuple[str, str]], i: int) -> tuple[int | None, int]:
-    """The exponent that stands behind a name, 1 where none does, and where it ends; None for one that is no such."""
+    """The exponent that stands behind a name, 1 where none does, and where it ends; None where it is malformed."""
     marked = i < len(tokens) and tokens[i][1] in ("^", "**")
     i += marked
     closed = marked and tokens[i : i + 1] == [("sign", "(")]
