@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rsciio_tpx3.reader.options import check_by
+from rsciio_tpx3.reader.option_checks import check_by
 from rsciio_tpx3.reader.scan import known_scan, with_known_dwell
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.delay import METHODS, delay_of_scan, delay_profiles

@@ -21,7 +21,8 @@ from rsciio_tpx3.live.line_rows import Handing, LineRows, RowAccumulator, comple
 from rsciio_tpx3.live.lines import final_until, spliced, whole_lines_until
 from rsciio_tpx3.live.sums import Sums
 from rsciio_tpx3.live.watermark import Watermark
-from rsciio_tpx3.reader.options import check_options, names_of
+from rsciio_tpx3.reader.option_checks import check_options
+from rsciio_tpx3.reader.options import names_of
 from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.scan.changes import difference
 from rsciio_tpx3.scan.sync import build_scan

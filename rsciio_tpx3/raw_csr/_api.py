@@ -19,7 +19,7 @@ from rsciio_tpx3.raw_csr.description import read_description
 from rsciio_tpx3.raw_csr.sink import RawCsrSink
 from rsciio_tpx3.raw_csr.source import RawCsrSource
 from rsciio_tpx3.reader.counted import check_layout, counted_signal
-from rsciio_tpx3.reader.options import checks_arguments, checks_options, refuse_unknown
+from rsciio_tpx3.reader.option_checks import checks_arguments, checks_options, refuse_unknown
 from rsciio_tpx3.reader.scan import numpy_order
 from rsciio_tpx3.utils.checks import check_one_file
 from rsciio_tpx3.utils.files import FileStamp, PartialFiles, need_space

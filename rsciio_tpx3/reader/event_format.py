@@ -20,7 +20,8 @@ from rsciio_tpx3.metadata.known import first_piece, gather, read_sources, steere
 from rsciio_tpx3.reader.deferred import event_signal_when_needed
 from rsciio_tpx3.reader.event_info import event_info, signal_offers
 from rsciio_tpx3.reader.event_options import event_options
-from rsciio_tpx3.reader.options import OPTIONS, check_options, documented, names_of, refuse_unknown
+from rsciio_tpx3.reader.option_checks import check_options, refuse_unknown
+from rsciio_tpx3.reader.options import OPTIONS, documented, names_of
 from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.reader.sidecar_options import options_of_sidecars
 from rsciio_tpx3.reader.signal import followed

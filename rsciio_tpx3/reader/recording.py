@@ -83,8 +83,10 @@ def event_signal(
     scan = known_scan(source.index(), options, known)
     for message in scan.report["messages"]:
         _logger.warning(message)
+    # The type follows from the longest dwell time: a pixel cannot count faster than its dead time allows.
     dtype = value_dtype(dtype, scan.longest_dwell, options.lines_per_row * scan.passes, events)
     frames = event_frames(source, scan, dtype, events.values)
+    # The one pass over all events at opening: it gives the navigator, and the losses that are reported below.
     counts, outside = recalled_counts(frames, show_progressbar)
     _warn_of_far_hits(scan, counts)
     values = event_values(source, events, corrections, counts, outside)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError, Tpx3FormatError, UnitError, format_errors
-from rsciio_tpx3.reader.options import OPTIONS, check_options, names_of
+from rsciio_tpx3.reader.option_checks import check_options
+from rsciio_tpx3.reader.options import OPTIONS, names_of
 from rsciio_tpx3.scan.repeats import FrameChoice, frame_choice
 from rsciio_tpx3.scan.scan import refuse_many_positions
 from rsciio_tpx3.scan.sync import ScanOptions, build_scan, choose_sync

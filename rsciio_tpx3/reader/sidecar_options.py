@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsciio_tpx3.reader.event_options import event_options
-from rsciio_tpx3.reader.options import OPTIONS, check_options, names_of, nearest_option
+from rsciio_tpx3.reader.option_checks import check_options, nearest_option
+from rsciio_tpx3.reader.options import OPTIONS, names_of
 from rsciio_tpx3.utils.units import shown
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def options_of_sidecars(
             continue
         with _named(source.label):
             for name, value in _checked(source, options, what).items():
+                # What the user says wins, then the first sidecar; who gave way is logged, so that nobody has to
+                # wonder.
                 if name in requested or _said_by_the_user(sources, name):
                     _logger.info(f"{name}: {shown(value)} of [load] in {source.label} gives way to what you said.")
                 elif name not in found:
