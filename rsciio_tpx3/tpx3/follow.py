@@ -17,12 +17,12 @@ import numpy as np
 from rsciio_tpx3.events.source import Edges, EventIndex
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.files import read_ahead
+from rsciio_tpx3.tpx3.growable import GrowableTable
 from rsciio_tpx3.tpx3.index import refuse_unknown, summary
 from rsciio_tpx3.tpx3.silences import SHORTEST
 from rsciio_tpx3.tpx3.stream import BLOCK, BLOCK_WORDS, KIND_CONTROL, MARK, WINDOW_WORDS, StreamPass
 from rsciio_tpx3.tpx3.undoubted import Walk
 from rsciio_tpx3.tpx3.unwrap import NO_TIME, Excluded, pauses_of, place_in_time
-from rsciio_tpx3.utils.growable import GrowableTable
 from rsciio_tpx3.utils.least_recent import LeastRecent
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class FollowPass:
         if self.words == 0:
             self.stream.skip(0, part.skip)
             self.words = part.skip
+        # Without headers a whole window would make one block, however many words have come.
         step = BLOCK_WORDS if self._headerless else WINDOW_WORDS
         with contextlib.closing(read_ahead(part, self.words, part.n_words, WINDOW_WORDS)) as windows:
             for words, first in windows:

@@ -18,7 +18,7 @@ class GrowableTable:
 
     Examples
     --------
-    >>> from rsciio_tpx3.utils.growable import GrowableTable
+    >>> from rsciio_tpx3.tpx3.growable import GrowableTable
     >>> table = GrowableTable("i8")
     >>> table.append([3, 4])
     >>> table.rows

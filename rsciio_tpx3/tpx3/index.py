@@ -39,7 +39,7 @@ _logger = logging.getLogger(__name__)
 
 # Single words may be flipped in a long recording that is good otherwise; more than one in a thousand is another matter.
 _FEW_UNKNOWN = 64
-_SHARE_UNKNOWN = 0.001
+_SHARE_UNKNOWN = 0.001  # of the words
 _FEW_CHUNKS = 32  # of a file that is too short to call one of them wrong
 _NAMED_PAUSES = 8  # as many are named
 _OUT_OF_TIME = "whose time contradicts the times before and after"

@@ -41,7 +41,7 @@ __all__ = ["Tpx3Source", "cache_of", "files_of"]
 _READ_BLOCKS = 32  # blocks decoded together: 2 MiB of file, so one read serves many blocks
 _COMPACT_WORDS = 1 << 16  # the same for kernels: words and their times and pixels stay in the L2 cache
 _BEFORE_RESET = ("exclude", "keep")
-_COMPACT_SPAN = 2**31 - 2
+_COMPACT_SPAN = 2**31 - 2  # largest time in int32, with room for the border after it
 
 
 @dataclass(frozen=True)

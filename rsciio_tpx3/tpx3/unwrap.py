@@ -104,13 +104,16 @@ def _place_with_care(
 ) -> tuple[np.ndarray, np.ndarray, Excluded]:
     place, kind, ticks, block = _items(blocks, marks)
     at_mark, at_block = place[: len(marks)], place[len(marks) :]
+    # Phase 1: which items have a time that cannot be theirs, and from where on the last clock runs.
     begin, wrong, alone = _clean(kind, ticks, block, blocks, marks, at_mark)
     if begin and keep_before_reset:
         wrong[:begin] = _place_before(kind, ticks, block, blocks, marks, at_mark, begin)
         begin = 0
     blocks["first"], marks["ticks"] = ticks[at_block], np.where(kind[at_mark] < 0, NO_TIME, ticks[at_mark])
+    # Phase 2: edges, whose order says more than their neighbours' times.
     late_edges = _edges_out_of_turn(marks, at_mark >= begin)
     wrong[at_mark[late_edges]] = True
+    # Phase 3: what is excluded, and why. A block of many hits is not excluded for one wrong time in it.
     keep_block, keep_mark = at_block >= begin, at_mark >= begin
     wrong_block = _outvoted(blocks["n_hits"], wrong[at_block]) & keep_block
     wrong_mark = wrong[at_mark] & keep_mark
