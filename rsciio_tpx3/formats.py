@@ -59,7 +59,7 @@ EVENT_FORMATS = {folder: form.name for folder, form in FORMATS.items() if form.h
 """Folders of the formats of hits, and their names; all others are of counts."""
 
 _ENDINGS = {ending: folder for folder, form in FORMATS.items() for ending in form.endings}
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # signature of a superblock (HDF5 file format specification 3.0, II.A)
 
 
 def first_of(filename: str | os.PathLike | Sequence) -> str:
@@ -106,7 +106,7 @@ def events_inside(path: str | os.PathLike) -> str | None:
     if not _is_hdf5(path):
         return None
     stamp = FileStamp.of(path)
-    hdf5.check_heaps(stamp)
+    hdf5.check_heaps(stamp)  # damaged ones keep the library busy without end
     with hdf5.open_hdf5(stamp, "file of counted events") as file:
         if "electron_events" in file:
             return "stempy"

@@ -164,6 +164,7 @@ def _count(indices: np.ndarray, indptr: np.ndarray) -> tuple[np.ndarray, np.ndar
     for row in range(len(indptr) - 1):
         begin = n
         for i in range(indptr[row], indptr[row + 1]):
+            # Equal pixels stand next to each other, so the last entry written is the only one to compare with.
             if n > begin and pixels[n - 1] == indices[i]:
                 counts[n - 1] += 1
             else:

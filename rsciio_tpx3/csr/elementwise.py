@@ -78,6 +78,7 @@ def _on_entries(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
     """The answer computed on stored entries, or NotImplemented if zeros do not stay zero."""
     ours = [x for x in inputs if isinstance(x, BaseFrames)]
     others = [x for x in inputs if not isinstance(x, BaseFrames)]
+    # Two arrays of frames meet at the union of their entries; with anything dense, entries alone are looked at.
     if len(ours) == 2 and not others:
         a, b = inputs
         return _two(ufunc, a, b, kwargs)
@@ -87,6 +88,7 @@ def _on_entries(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
     values = [_values_at(x, frames) for x in others]
     if any(v is None for v in values):
         return NotImplemented
+    # What the function makes of a zero decides: nothing, a value at few pixels, or a dense answer.
     filled = _of_zero(ufunc, inputs, kwargs, frames.shape)
     if filled is None:
         return NotImplemented
@@ -151,6 +153,7 @@ def _is_image(x: np.ndarray, shape: tuple[int, ...]) -> bool:
 def _with_filled(values: np.ndarray, frames: CSRFrames, filled: np.ndarray) -> CSRFrames:
     """Frames with other values, and with entries where zeros became something: whole frames, or pixels of all."""
     filled = filled.reshape((1,) * (len(frames.shape) - filled.ndim) + filled.shape)
+    # Zeros of whole frames became something (an operand of navigation shape), or the same pixels of all frames.
     if filled.shape[-2:] == (1, 1):
         new = np.broadcast_to(filled[..., 0, 0], frames.nav_shape).reshape(-1)
         full = np.flatnonzero(new)

@@ -63,6 +63,7 @@ def take_rows(frames: CSRFrames, rows: ArrayLike) -> CSRFrames:
     if flat.size == 0:
         return frames._make(frames.data[:0], frames.indices[:0], np.zeros(1, np.int64), shape)
     first, last = int(flat[0]), int(flat[-1])
+    # Neighbouring rows are a slice of the arrays: no entry is copied.
     if last - first == flat.size - 1 and (flat.size == 1 or (np.diff(flat) == 1).all()):
         indptr = frames.indptr[first : last + 2]
         start, stop = indptr[0], indptr[-1]

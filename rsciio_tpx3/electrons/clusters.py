@@ -45,7 +45,7 @@ TIMES = ("earliest", "largest")
 # hits clustered together: some 10 MB with all tables; blocks of the file at the borders of a slice are decoded twice
 SLICE_HITS = 1 << 17
 _MOST_HITS = 4 * SLICE_HITS  # a slice with more is cut in two
-_LONGEST_SLICE = 100 * TICKS_PER_SECOND
+_LONGEST_SLICE = 100 * TICKS_PER_SECOND  # 100 s: an almost empty recording is still read in steps
 _SIZES = 16  # sizes that are counted one by one
 
 
@@ -118,6 +118,7 @@ def find_electrons(hits: Hits, start: int, stop: int, grid: PixelGrid, options: 
     hit = getattr(found, options.time)
     counts, sizes = np.zeros(len(CHOICES), np.int64), np.zeros(_SIZES, np.int64)
     chosen = choose(found, hit, hits.toa, start, stop, options.limits, counts, sizes)
+    # Hits of the margins belong to the spans next to this one, and are counted there.
     first, last = np.searchsorted(hits.toa, [start, stop])
     chain = found.duration > options.max_duration
     chained = int(chain[label[first:last]].sum()) if chain.any() else 0
@@ -305,7 +306,7 @@ class ClusteredSource(EventSource):
             begin, end = spans.pop()
             found = self._read(begin, end)
             if found is None:
-                middle = (begin + end) // 2
+                middle = (begin + end) // 2  # a burst: halve the span, the earlier half first
                 spans += [(middle, end), (begin, middle)]
             elif len(found[0]) or found[1].left_out:
                 yield begin, end, *found
@@ -346,6 +347,7 @@ class ClusteredSource(EventSource):
             "max_duration": ticks_to_seconds(options.max_duration),
             "max_duration_units": "s",
         }
+        # Counts exist after a pass only; a lazy signal has what was requested so far.
         if self._tallies:
             found.update(_numbers(tally))
         return {name: value for name, value in found.items() if value is not None}

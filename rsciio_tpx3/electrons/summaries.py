@@ -73,6 +73,7 @@ def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position: str) -> 
     size, tot = np.zeros(n_clusters, np.int32), np.zeros(n_clusters, np.int64)
     _summaries(label, hits.tot, earliest, last, best, size, tot)
     earliest = earliest[:n_clusters]
+    # The number in the lower half fell from hit to hit, so that of equal charges the first hit won.
     largest = (np.uint64(0xFFFFFFFF) - (best & np.uint64(0xFFFFFFFF))).astype(np.int32)
     duration = hits.toa[last] - hits.toa[earliest]
     sum_y = sum_x = np.empty(0, np.int64)

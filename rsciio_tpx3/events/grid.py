@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["PixelGrid", "collecting_pixels", "pixel_addresses", "pixel_grid"]
 
 _REACH = 2  # pixels of a gap that one border pixel stands for: three times as wide as the others
-_WIDEST_GAP = 2 * _REACH
+_WIDEST_GAP = 2 * _REACH  # one border pixel on either side
 
 
 def pixel_addresses(layout: Layout) -> tuple[np.ndarray, np.ndarray]:

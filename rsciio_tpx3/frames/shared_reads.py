@@ -149,6 +149,8 @@ def shared_tasks(source: SharedFrames, name: str, spans: Sequence[tuple], extra:
     n = source.n_positions
     wanted: dict[tuple[int, int], list] = {}
     for place, (start, stop, shape) in spans:
+        # With time bins the same positions are wanted once for each: chunks are grouped by positions, and the bins
+        # cut afterwards.
         bins = shape[0] if source.n_bins > 1 else 1
         low = start // n if source.n_bins > 1 else 0
         first = start - low * n
@@ -156,7 +158,7 @@ def shared_tasks(source: SharedFrames, name: str, spans: Sequence[tuple], extra:
         wanted.setdefault((first, first + size), []).append((place, low, low + bins, shape))
     tasks: dict[tuple, Task] = {}
     for number, group in enumerate(_groups(source, sorted(wanted))):
-        begin, end = group[0][0], group[-1][1]
+        begin, end = group[0][0], group[-1][1]  # one read for neighbouring chunks
         read = (f"{name}-read", number)
         tasks[read] = Task(read, Rows.read, source.rows(begin, end), *extra)
         for first, last in group:

@@ -57,7 +57,9 @@ class SlicedSource(FrameSource):
         n_nav = len(source.nav_shape)
         if not _is_plain(key, shape) or any(not isinstance(k, slice) for k in key[n_nav:]):
             raise ValueError(f"{key} is not valid for shape {shape}: expected integers and slices without a step.")
-        spans = [k.indices(n)[:2] if isinstance(k, slice) else (k, k + 1) for k, n in zip(key, shape, strict=True)]
+        spans = [
+            k.indices(n)[:2] if isinstance(k, slice) else (k, k + 1) for k, n in zip(key, shape, strict=True)
+        ]  # an integer is a slice of one, whose axis goes
         self._source = source = FrameSource.adopt(source)
         self._nav, self._sig = spans[:n_nav], spans[n_nav:]
         self._retained = [isinstance(k, slice) for k in key[:n_nav]]

@@ -64,6 +64,7 @@ class PixelNumbers:
                 f"columns has {n_pixels}. Pass signal_shape=(x, y) to match."
             )
         self._first = int(numbers[0]) if n_pixels else 0
+        # In order is the usual case, and needs a subtraction instead of a search for each event.
         if np.array_equal(numbers, np.arange(self._first, self._first + n_pixels)):
             return
         self._order = np.argsort(numbers, kind="stable")

@@ -209,6 +209,7 @@ class NXEventSource(FrameSource):
                 f"event_index in {where} describes {len(starts) - 1} positions, but the navigation shape "
                 f"{self.nav_shape[::-1]} needs {n_positions}. Pass navigation_shape=(x, y) to match."
             )
+        # An index without its 0 ends twice at the number of events: its entries are ends, not beginnings.
         if starts[0] != 0 and n_positions > 1 and starts[-2] == starts[-1]:
             _logger.warning(
                 f"event_index in {where} runs from {starts[0]} to the number of events, {starts[-1]}: it is read as "

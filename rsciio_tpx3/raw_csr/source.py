@@ -253,6 +253,7 @@ class RawCsrSource(FrameSource):
                 f"{-self.n_rows} and {self.n_rows}."
             )
         n_positions = math.prod(shape)
+        # Frames beyond the last position where positive, positions without a frame where negative.
         rest = self.n_rows - self.sync_offset - n_positions
         if description.unfinished and rest < 0:
             _logger.warning(

@@ -39,10 +39,10 @@ _LONG = 1.5  # of the period: anything longer holds missing pulses or a frame fl
 _FIT = 0.25  # of the period: how well missing pulses must explain a long gap
 _OUT_OF_STEP = 0.05  # of the period: an edge too many that no line has sent
 _STRAYS = 2  # edges alone in pauses for each whole frame: more are not an accident
-_FEW_LESS = 0.95
-_COUNTER = 4096
-_MOST_PUT_BACK = 2 * 10**6
-_FEW = 16
+_FEW_LESS = 0.95  # of the edges of the best period: one that explains fewer takes lines for glitches
+_COUNTER = 4096  # the counter of edges has 12 bits (SERVAL manual 3.1, file format: TDC)
+_MOST_PUT_BACK = 2 * 10**6  # edges: their tables take of the order of 100 MB
+_FEW = 16  # edges, below which no step of the counter is in the majority for sure
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,7 @@ def regular_pulses(
     number, usable = _numbers(counter, len(edges), both)
     uncounted = int(number[-1]) + 1 - len(edges)
     period, confirmed = _period(edges, number, least, in_run)
+    # First what the edges are, then what is absent between them: a glitch counted as a line would hide a missing one.
     sorted_out = _sort_out(edges, number, period)
     edges, intervals, missing, explained = (sorted_out[name] for name in ("edges", "intervals", "missing", "explained"))
     if missing.sum() > _MOST_PUT_BACK:
@@ -202,6 +203,8 @@ def regular_pulses(
     )
     run = np.concatenate([[0], np.cumsum(sorted_out["mark"])])
     place = np.repeat(np.arange(1, len(edges)), missing)
+    # The period that is reported is measured anew on intervals that hold one line each; the first one was a rank
+    # among all.
     ordinary = intervals[(intervals < _LONG * period) & (intervals > SHORT * period)]
     tolerance = keeps_step(edges, period)
     if tolerance is not None:
@@ -225,6 +228,7 @@ def regular_pulses(
         ),
         in_run,
     )
+    # Inside a train both neighbours show an edge out of step; at its ends only one does: they are looked at apart.
     known = ~pulses.lost
     numbers = np.unique(pulses.run[known], return_inverse=True)[1]
     in_step, moved = ends_in_step(pulses.ticks[known], numbers, pulses.period)
@@ -243,15 +247,18 @@ def _without_strays(pulses: Pulses, in_run: Sequence[int]) -> Pulses:
         return pulses
     begin, end = np.cumsum(lengths) - lengths, np.cumsum(lengths)
     stray = np.zeros(len(pulses), bool)
+    # Two pulses in step make a line of their own, however short the run is.
     near = np.abs(np.diff(pulses.ticks) - pulses.period) <= _OUT_OF_STEP * pulses.period
     near &= np.diff(pulses.run) == 0
     in_step = np.bincount(pulses.run[1:], near, len(lengths))
     # edges in a pause, one alone or a few without any step
     lone = (lengths == 1) | ((lengths < 4) & (in_step == 0))
+    # the recording may have begun, or ended, inside a frame
     lone[[0, -1]] = False
     lone[1:] &= ~pulses.lost[end[:-1] - 1]  # the rest of a frame whose other edges are missing
     if lone.sum() <= _STRAYS * n_whole:
         stray |= lone[pulses.run]
+    # A run of one too many: of its two ends, the one that stands farther out of step.
     long = np.flatnonzero(np.isin(lengths - 1, in_run))
     if len(long) <= max(n_whole, 1):
         first, last = (
@@ -298,6 +305,7 @@ def _sort_out(edges: np.ndarray, number: np.ndarray, period: float) -> dict:
     else:
         glitch, number = out_of_step(edges, number, period, tolerance, SHORT * period)
     edges, number = edges[~glitch], number[~glitch]
+    # Glitches go first: one inside a line would look like the first two pulses of a burst.
     burst = _bursts(edges, number, period)
     after_burst = np.concatenate([[False], burst[:-1]])[~burst][1:]
     edges, number = edges[~burst], number[~burst]
@@ -349,6 +357,7 @@ def _fit(edges: np.ndarray, number: np.ndarray, period: float, in_run: Sequence[
     if 2 * found["spurious"] > len(found["edges"]):
         return 0  # glitches are few
     border = np.flatnonzero(found["mark"])
+    # Length of each run with the pulses missing inside it; those missing at a border may belong to either side.
     places = np.concatenate([[0], np.cumsum(1 + np.where(found["mark"], 0, found["missing"]))])
     lengths = np.diff(np.concatenate([[0], places[border + 1], [places[-1] + 1]]))
     spare = np.concatenate([[0], np.where(found["explained"], 0, found["missing"])[border], [0]])
@@ -376,6 +385,7 @@ def _numbers(counter: np.ndarray | None, n: int, both: bool | None = None) -> tu
         # too few to see how the counter steps; it counts recorded edges, and all of them are of one direction
         return np.concatenate([[0], np.cumsum(np.maximum(step, 1))]), True
     sizes, times = np.unique(step, return_counts=True)
+    # 1 where one direction is recorded, 2 where the detector counts rise and fall alike.
     usual = int(sizes[np.argmax(times)])
     if usual not in (1, 2) or times.max() < 0.5 * len(step):
         return np.arange(n), False

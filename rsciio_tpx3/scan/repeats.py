@@ -122,11 +122,13 @@ def with_frames(scan: Scan, choice: FrameChoice, summed: bool) -> Scan:
         )
     n_frames = scan.nav_shape[0] if len(scan.nav_shape) == 3 else 1
     numbers = _numbers(choice.chosen, n_frames)
+    # New number of each frame, -1 for those not chosen; adding up gives all of them the same.
     place = np.full(n_frames, -1, np.int64)
     place[numbers] = 0 if summed else np.arange(len(numbers))
     n_positions = scan.nav_shape[-2] * scan.nav_shape[-1]
     frame, position = np.divmod(scan.base, n_positions)
     used = scan.base >= 0
+    # base is -1 outside of the scan, whose frame number means nothing: only used lines are looked up.
     used[used] = place[frame[used]] >= 0
     base = np.full_like(scan.base, -1)
     base[used] = place[frame[used]] * n_positions + position[used]

@@ -59,7 +59,7 @@ MOST_LINES = 2 * 10**7
 LARGEST = 1 << 62
 """Bound of all products of times and columns."""
 
-_MOST_READS = 64
+_MOST_READS = 64  # runs of lines read one by one; more are cheaper as one span with what lies between
 _APART = -2  # base of an empty segment between two stretches that `Scan.for_rows` kept
 
 

@@ -123,6 +123,8 @@ def choose_sync(index: EventIndex, options: ScanOptions) -> tuple[str, Any]:
     Both directions of one input make a line gate; one direction is a line start, unless the pulses can only
     be pixel triggers.
     """
+    # From the certain to the likely: an explicit option, a list of positions, both directions of one input, and last
+    # the intervals of the edges.
     if options.sync in EDGELESS:
         return options.sync, None
     index, _ = _without_stray_kinds(index, options)

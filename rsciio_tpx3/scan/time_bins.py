@@ -165,6 +165,7 @@ def _positions_of_backward_lines(scan: Scan) -> Scan:
 
 
 def _over_recording(scan: Scan, bins: TimeBins, hit_span: tuple[int, int]) -> Scan:
+    # Bins reach from the first to the last line that has positions: hits elsewhere are in no bin anyway.
     used = (scan.base >= 0) & (scan.stop > scan.start)
     first = int(scan.start[used].min()) if used.any() else 0
     end = min(int(scan.stop[used].max(initial=first)), int(hit_span[1]) + 1)
@@ -189,6 +190,7 @@ def _over_recording(scan: Scan, bins: TimeBins, hit_span: tuple[int, int]) -> Sc
     whole, rest = divmod(width.numerator, width.denominator)
     k = np.arange(n + 1, dtype=np.int64)
     borders = first + k * whole - (-k * rest // width.denominator)
+    # The last bin takes what rounding left over, so that every hit of the scan has one.
     borders[-1] = max(int(borders[-1]), int(scan.stop.max(initial=end)))
     cut = _cut(scan, np.where(used)[0], borders)
     return replace(

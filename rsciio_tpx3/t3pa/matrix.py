@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 SIDES = {"single": CHIP_SIZE, "quad": 2 * CHIP_SIZE}
 _BY_CHIP = ("strip", "strip-reversed")
 _CLEAR = 10  # pairs more, and three times as many, as chance gives of the other kind
-_FEW = 1e-3
+_FEW = 1e-3  # of the hits: wrong rows may be that many without a say in the size of the matrix
 
 
 def is_by_chip(layout: Any) -> bool:

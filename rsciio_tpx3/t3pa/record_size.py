@@ -20,7 +20,7 @@ RECORDS = (_record(), _record("<u4", (0, 4, 8, 9, 10), 12), _record("<u8", (0, 8
 
 _SAMPLE = 4096
 _LEAST_SHARE = 0.9
-_SECOND = 40_000_000
+_SECOND = 40_000_000  # steps of 25 ns
 _FEW_BYTES = 192  # of 12 records of 16 bytes, or 16 of 12
 _LEAST_RARE = 3  # records of 12 or 24 bytes
 

@@ -25,7 +25,7 @@ __all__ = ["MOST_BYTES", "check_depth", "load_text_file", "parse_text", "read_te
 MOST_BYTES = {".json": 1 << 24, ".txt": 1 << 20}
 """Longest file of each ending that is read; 1 MiB of others, whose parsers are a hundred times slower than JSON's."""
 
-_MOST_DEPTH = 64
+_MOST_DEPTH = 64  # tables inside each other: parsers recurse
 _MOST_PARTS = 100  # of a dotted name in TOML: tomllib walks all of them for each
 _ENDINGS = (".json", ".yaml", ".yml", ".toml")
 

@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike
 __all__ = ["Scratch", "add_up", "cluster_is_elsewhere", "cluster_threads", "spread", "thread_count"]
 
 _MOST = 8  # each holds some decoded hits, and one disk feeds all
-_TABLE_BYTES = 512 * 2**20
+_TABLE_BYTES = 512 * 2**20  # of all threads' sums together
 _MOST_SCRATCH = 1 << 25  # larger ones go back to the system after use
 _MOST_CACHED = 2  # as many are in use at a time: keys, and the words that they are made of
 

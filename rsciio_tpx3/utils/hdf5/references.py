@@ -40,7 +40,7 @@ _ANY_LENGTH = 9  # class of a type
 _ROW, _TEXT = 0, 1  # what is known of any length; the four lowest bits that follow the class
 _MOST_HEADER = 1 << 20
 _MOST_PARTS = 256  # of one object header
-_COMPACT = 0
+_COMPACT = 0  # layout class: the data stand in the object header itself
 _RUN = re.compile(rb"[^\0]{1,4096}(?=\0)")
 
 

@@ -37,7 +37,7 @@ MOST_BYTES = 1 << 24
 MOST_ITEMS = 10_000
 """Values of metadata in one file."""
 
-_MOST_ATTRIBUTE = 1 << 20
+_MOST_ATTRIBUTE = 1 << 20  # 1 MB: far above any description
 
 
 def attribute(item: h5py.Group | h5py.Dataset, name: str, stored: StoredAttributes | None = None) -> Any:
