@@ -103,7 +103,7 @@ def collect(chosen, quick, folder):
 
 
 def targets_table(notes):
-    """Markdown of the targets beside the figures reached."""
+    """Markdown of the targets next to the figures reached."""
     rows = ["| | Wanted | Reached | |", "|---|---|---|---|"]
     for note in notes:
         if note["kind"] == "target":
@@ -154,7 +154,7 @@ def draw(notes, path):
         ax.set_xlabel(across)
         ax.set_ylabel(up)
         ax.grid(alpha=0.3, which="major")
-        # beside the curves, in their order at the right end, so that no line is hidden
+        # next to the curves, in their order at the right end, so that no line is hidden
         handles, labels = ax.get_legend_handles_labels()
         order = sorted(range(len(handles)), key=lambda i: -handles[i].get_ydata()[-1])
         ax.legend(
@@ -199,22 +199,22 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small recordings")
     parser.add_argument("--docs", action="store_true", help="write the page and its figure into the documentation")
     parser.add_argument("--plot", help="file for the figure, without --docs")
-    given = parser.parse_args()
-    unknown = sorted(set(given.modules) - set(MODULES))
+    options = parser.parse_args()
+    unknown = sorted(set(options.modules) - set(MODULES))
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(MODULES)}")
     print(f"# Benchmarks\n\n{machine()}\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         result = []
-        took = seconds(lambda: result.extend(collect(given.modules or list(MODULES), given.quick, folder)))
+        took = seconds(lambda: result.extend(collect(options.modules or list(MODULES), options.quick, folder)))
     sections, notes = result
     print(f"## Targets\n\n{targets_table(notes)}\n\n{took:.0f} s in all")
-    if given.docs:
+    if options.docs:
         figure = draw(notes, FIGURE)
         PAGE.write_text(page(sections, notes, took, figure), encoding="utf-8")
         print(f"written: {PAGE.relative_to(ROOT)}")
-    elif given.plot:
-        draw(notes, given.plot)
+    elif options.plot:
+        draw(notes, options.plot)
 
 
 if __name__ == "__main__":

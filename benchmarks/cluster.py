@@ -1,4 +1,4 @@
-"""A recording larger than the memory of a cluster: two workers of 2 GiB, each step beside threads, and a worker lost.
+"""A recording larger than the memory of a cluster: each step compared with threads, and a worker lost.
 
     python -m benchmarks.cluster                     # 16 GB, made in a temporary folder and removed
     python -m benchmarks.cluster --size 2            # GB
@@ -86,7 +86,7 @@ def _computed(lazy):
 
 
 def _converted(signal, name):
-    """Convert to raw_csr; the checksums of its arrays stand for the 5 bytes an entry that they are made of."""
+    """Convert to raw_csr; the checksums of its arrays stand for the 5 bytes per entry that they are made of."""
     target_ = Path(f"{name}.toml")
     signal.save(target_, overwrite=True, show_progressbar=False)
     lines = [line.partition(" = ") for line in target_.read_text().splitlines()]
@@ -218,7 +218,7 @@ def measure(path, steps, n_workers, memory, folder, loss):
     rows, lost = [], []
     name = os.path.join(folder, "threads")
     threads, _ = fresh(_BY_THREADS, path, name, n_workers, *steps)
-    _say("threads: " + ", ".join(f"{step} {took:.1f} s" for step, (took, _) in threads.items()))
+    _progress("threads: " + ", ".join(f"{step} {took:.1f} s" for step, (took, _) in threads.items()))
     with Cluster(n_workers, memory, folder) as cluster:
         cluster.client.run(_warm)
         for step in steps:
@@ -227,12 +227,12 @@ def measure(path, steps, n_workers, memory, folder, loss):
             seconds = threads[step]
             found, figures = cluster.run(step, path, os.path.join(folder, "cluster"))
             rows.append((step, seconds, figures, equal(found, expected)))
-            _say(f"{step}: {figures}, equal {rows[-1][-1]}")
+            _progress(f"{step}: {figures}, equal {rows[-1][-1]}")
             if loss and figures["tasks"] >= 6:
                 cluster.kill_one_at(figures["tasks"] // 3)
                 found, again = cluster.run(step, path, os.path.join(folder, "cluster"))
                 lost.append((step, figures["seconds"], again["seconds"], len(cluster.killed), equal(found, expected)))
-                _say(f"{step}, a worker killed: {again}, equal {lost[-1][-1]}")
+                _progress(f"{step}, a worker killed: {again}, equal {lost[-1][-1]}")
                 cluster.client.wait_for_workers(n_workers, timeout=600)
                 cluster.client.run(_warm)
     return rows, lost
@@ -244,14 +244,14 @@ def _warm():
     import rsciio_tpx3.tpx3  # noqa: F401
 
 
-def _say(text):
+def _progress(text):
     print(text, file=sys.stderr, flush=True)  # how far it is; the results page takes what is printed to stdout
 
 
 def show(rows, lost, size, n_workers):
     table(
         ["step", "cluster, s", f"{n_workers} threads, s", "their processor time, s", "tasks",
-         "scheduler and client, ms a task", "bytes a task",
+         "scheduler and client, ms per task", "bytes per task",
          "peak of a worker, MiB", "spilled, MB", "equal"],
         [
             [step, f"{f['seconds']:.1f}", *(f"{took:.1f}" for took in threads), f["tasks"],
@@ -287,17 +287,21 @@ def main():
     parser.add_argument("--memory", default=f"{MOST_MIB} MiB", help="of each worker")
     parser.add_argument("--no-loss", action="store_true", help="kill no worker")
     parser.add_argument("--folder", help="for the recording and what is made of it; a temporary one by default")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         os.environ["RSCIIO_TPX3_CACHE"] = os.path.join(folder, "cache")
-        needed = given.size * 1e9 * (1.7 if "conversion" in given.steps else 1)
+        needed = options.size * 1e9 * (1.7 if "conversion" in options.steps else 1)
         if needed > shutil.disk_usage(folder).free:
             print(f"excluded: the disk has no room for {needed / 1e9:.0f} GB\n")
             return
-        path = recordings.write(os.path.join(folder, "scan.tpx3"), int(given.size * 1.25e8), NAV, different=32)
+        path = recordings.write(os.path.join(folder, "scan.tpx3"), int(options.size * 1.25e8), NAV, different=32)
         size = os.path.getsize(path)
-        print(f"{size / 1e9:.1f} GB, {given.workers} workers of one thread and {given.memory} each\n", flush=True)
-        show(*measure(path, given.steps, given.workers, given.memory, folder, not given.no_loss), size, given.workers)
+        print(f"{size / 1e9:.1f} GB, {options.workers} workers of one thread and {options.memory} each\n", flush=True)
+        show(
+            *measure(path, options.steps, options.workers, options.memory, folder, not options.no_loss),
+            size,
+            options.workers,
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Speed and memory of finding electrons, beside summing the bytes and beside tpx3awkward.
+"""Speed and memory of finding electrons, compared with summing the bytes and with tpx3awkward.
 
 Run it with::
 
@@ -136,7 +136,7 @@ def show(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("file", nargs="?", help="a recording; simulated if left out")
+    parser.add_argument("file", nargs="?", help="a recording; simulated if omitted")
     parser.add_argument("--millions", type=float, nargs="+", default=[3, 10, 30], help="hits of those simulated")
     arguments = parser.parse_args()
     if arguments.file:

@@ -78,9 +78,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("path", nargs="?", choices=sorted(PATHS), default="demo")
     parser.add_argument("--types", action="store_true", help="a line for each combination of types")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        cold, warm, times, again = measure(given.path, folder)
+        cold, warm, times, again = measure(options.path, folder)
     ours, hosts = ([one for one in times if one[0].startswith(PACKAGES) is own] for own in (True, False))
     found = {}
     for name, types, took in ours:
@@ -88,15 +88,15 @@ def main():
     rows = []
     for name, each in sorted(found.items(), key=lambda item: -sum(took for took, _ in item[1])):
         rows.append([f"`{name}`", len(each), f"{sum(took for took, _ in each):.2f}"])
-        if given.types:
+        if options.types:
             rows += [[types, "", f"{took:.2f}"] for took, types in sorted(each, reverse=True)]
     compiling, theirs = (sum(took for _, _, took in some) for some in (ours, hosts))
     rows.append([f"all of ours, {len(found)} functions", len(ours), f"{compiling:.2f}"])
     rows.append(["functions of pyXem, orix and others, where they are new as well", len(hosts), f"{theirs:.2f}"])
     table(["function", "combinations of types", "s"], rows)
-    print(f"{given.path}: {cold:.1f} s of processor time with nothing compiled, {warm:.1f} s the next time,")
+    print(f"{options.path}: {cold:.1f} s of processor time with nothing compiled, {warm:.1f} s the next time,")
     print(f"when {sum(name.startswith(PACKAGES) for name, _, _ in again)} functions of ours are compiled\n")
-    what = f"Compiling our functions for the path of {given.path!r}, once for an installation"
+    what = f"Compiling our functions for the path of {options.path!r}, once for an installation"
     target(what, "at most 10 s", f"{compiling:.1f} s", compiling <= 10)
 
 

@@ -1,4 +1,4 @@
-"""Convert a large recording: time beside writing the same bytes, the most memory, and reading back.
+"""Convert a large recording: time compared with writing the same bytes, the most memory, and reading back.
 
     python -m benchmarks.convert_large [FILE.tpx3] [OUT.toml OUT.nxevent OUT.h5 ...]
 
@@ -140,8 +140,8 @@ def measure(path, small, output):
 
 def main(arguments):
     with tempfile.TemporaryDirectory() as folder:
-        given = [a for a in arguments if a.endswith(".tpx3")]
-        path = given[0] if given else recordings.write(os.path.join(folder, "large.tpx3"), 10**7, (512, 512))
+        paths = [a for a in arguments if a.endswith(".tpx3")]
+        path = paths[0] if paths else recordings.write(os.path.join(folder, "large.tpx3"), 10**7, (512, 512))
         small = recordings.write(os.path.join(folder, "small.tpx3"), 10**5, (32, 32))
         outputs = [a for a in arguments if not a.endswith(".tpx3")]
         outputs = outputs or [os.path.join(folder, f"x.{ending}") for ending in ("toml", "nxevent", "h5")]

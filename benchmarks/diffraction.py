@@ -1,8 +1,8 @@
 """Disks and variance from few electrons: ``python -m benchmarks.diffraction [--frames N] [--rounds N]``.
 
-Time per pattern of 512 x 512 pixels and error of positions over dose: `find_disks` beside pyXem's template matching
-on dense data, and beside libertem-blobfinder where ``BENCHMARK_BLOBFINDER`` names the Python of an environment that
-has it (``pip install libertem-blobfinder``). Variance without shot noise beside pyXem's own.
+Time per pattern of 512 x 512 pixels and error of positions over dose: `find_disks` compared with pyXem's template
+matching on dense data, and with libertem-blobfinder where ``BENCHMARK_BLOBFINDER`` names the Python of an environment
+that has it (``pip install libertem-blobfinder``). Variance without shot noise compared with pyXem's own.
 """
 
 import argparse
@@ -133,7 +133,7 @@ def disks(frames, rounds, folder):
         if dose <= 200:
             ratio = match / ours
             target(
-                f"Disks at {dose} electrons, beside pyXem's template matching alone",
+                f"Disks at {dose} electrons, compared with pyXem's template matching alone",
                 "10 times faster",
                 f"{ratio:.0f} times",
                 ratio >= 10,
@@ -155,7 +155,7 @@ def disks(frames, rounds, folder):
 
 
 def scores(rounds):
-    """One map of scores by each way, beside Fourier transforms: where the rule changes over."""
+    """One map of scores by each way, compared with Fourier transforms: where the rule changes over."""
     import scipy.fft
 
     from hyperspy_sparse.disk_positions import half_heights
@@ -229,9 +229,11 @@ def variance(rounds):
         if dose == 0.02:
             off = abs(means.mean() - true.mean()) / error
             target("Variance at 0.02 electrons per pixel", "within 2 errors", f"{off:.1f} errors", off < 2)
-            target("Variance, beside pyXem on dense data", "100 times faster", f"{ratio:.0f} times", ratio >= 100)
+            target(
+                "Variance, compared with pyXem on dense data", "100 times faster", f"{ratio:.0f} times", ratio >= 100
+            )
     print(f"\nVariance, mean over rings and {exposures} exposures:\n")
-    table(["electrons per pixel", "true", "pairs", "error", "plain", "us a pattern", "pyXem, us", "times"], rows)
+    table(["electrons per pixel", "true", "pairs", "error", "plain", "us per pattern", "pyXem, us", "times"], rows)
 
 
 def main():

@@ -1,4 +1,4 @@
-"""Bytes an electron, and seconds, of the same counts in every format that can hold them.
+"""Bytes per electron, and seconds, of the same counts in every format that can hold them.
 
     python benchmarks/format_sizes.py [POSITIONS_PER_SIDE] [--flat]
 

@@ -1,12 +1,12 @@
-"""The geometry of azimuthal integration: overlaps of pixels with rings and sectors, beside pyXem's polygons.
+"""The geometry of azimuthal integration: overlaps of pixels with rings and sectors, compared with pyXem's polygons.
 
 Run it with::
 
-    python -m benchmarks.geometry             # 512 x 512 pixels, 100 rings; pyXem takes some ten seconds a call
+    python -m benchmarks.geometry             # 512 x 512 pixels, 100 rings; pyXem takes some ten seconds per call
     python -m benchmarks.geometry --size 256
 
 Processor time of one call, the median of rounds in which both take turns; ours without its memory of earlier ones.
-The largest difference of a weight stands beside it.
+The largest difference of a weight stands next to it.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def measure(made, name, arguments, rounds):
     took, found = {key: [] for key in made}, {}
     for turn in range(rounds + 1):
         for key, calibration in made.items():
-            calibration_cache._KEPT.clear()
+            calibration_cache._CACHE.clear()
             begin = time.process_time()
             found[key] = getattr(calibration, name)(*arguments)
             if turn or key == "pyXem":  # ours is compiled in the first round

@@ -58,7 +58,7 @@ def main():
                 rows.append([f"{nav[0]} x {nav[1]}", f"{packets:,}", f"{dose:.0f}", f"{speed:.0f}", f"{counting:.0f}",
                              f"{peak:.0f}"])  # fmt: skip
     table(
-        ["positions", "packets", "packets a position", "rows, million hits/s", "counts, million hits/s", "peak, MiB"],
+        ["positions", "packets", "packets per position", "rows, million hits/s", "counts, million hits/s", "peak, MiB"],
         rows,
     )
 

@@ -1,4 +1,4 @@
-"""Signals in memory beside the same signal read from its file, and beside a plain loop over the same three arrays.
+"""Signals in memory compared with the same signal read from its file, and with a plain loop over the same three arrays.
 
     python -m benchmarks.in_memory                    # 256 x 256 positions, 200 electrons, 512 x 512 pixels
     python -m benchmarks.in_memory --nav 64           # small, to see that all of it runs
@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.measure import table, target
 from benchmarks.signals import SIG, calibrated, frames_of, sparse_signal
 from hyperspy_sparse import reductions, slicing
+from hyperspy_sparse.hosts import current_frame
 from rsciio_tpx3.frames.dask_array import source_of
 
 NAV_AXES, SIG_AXES = (0, 1), (2, 3)
@@ -146,7 +147,7 @@ def parts_of_calls(signal):
         "of it HyperSpy: signal, axes, metadata ": lambda: signal._deepcopy_with_new_data(one),
         "of it dask: slicing": lambda: data[key],
         "of it ours: the source": lambda: slicing.from_source(data, key, one),
-        "a move of the navigator: the frame": lambda: signal._get_current_data(as_numpy=True),
+        "a move of the navigator: the frame": lambda: current_frame(signal),
     }
 
 
@@ -167,28 +168,28 @@ def main():
     parser.add_argument("--nav", type=int, default=256)
     parser.add_argument("--electrons", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    options = parser.parse_args()
 
     hs.preferences.General.show_progressbar = False
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scan.toml"
-        sparse_signal(frames_of(given.nav, given.electrons)).save(path)
+        sparse_signal(frames_of(options.nav, options.electrons)).save(path)
         kinds = signals(path)
-        frames = source_of(kinds["in memory"].data).frames(0, given.nav**2)
+        frames = source_of(kinds["in memory"].data).frames(0, options.nav**2)
         rows, worst = [], {}
         for name, method in methods().items():
             calls = {kind: partial(method, s) for kind, s in kinds.items()}
-            took = in_turns({"plain loop": plain(frames)[name], **calls}, given.rounds)
+            took = in_turns({"plain loop": plain(frames)[name], **calls}, options.rounds)
             rows.append([name, *(f"{t:.0f}" for t in took.values()), f"{took['in memory'] / took['plain loop']:.2f}"])
             worst[name] = took
         calls = {kind: ring_moves(signal) for kind, signal in kinds.items()}
-        took = in_turns(calls, given.rounds)
+        took = in_turns(calls, options.rounds)
         rows.append(["a move of a ring (roi.interactive)", "", *(f"{t:.0f}" for t in took.values()), ""])
         move = took["in memory"]
         small = calibrated(kinds["in memory"].inav[:16, :16])
         small.persist()
-        parts = in_turns(parts_of_calls(small), max(given.rounds, 9))
-    print(f"{given.nav} x {given.nav} positions, {SIG[0]} x {SIG[1]} pixels, {frames.nnz:,} entries; ms\n")
+        parts = in_turns(parts_of_calls(small), max(options.rounds, 9))
+    print(f"{options.nav} x {options.nav} positions, {SIG[0]} x {SIG[1]} pixels, {frames.nnz:,} entries; ms\n")
     table(["", "plain loop", *kinds, "in memory / plain"], rows)
     print("Of 16 x 16 positions, where what a call costs is not the events:\n")
     table(["", "ms"], [[name.strip(), f"{taken:.2f}"] for name, taken in parts.items()])
@@ -196,7 +197,7 @@ def main():
     target("Fixed cost of a call, our part", "at most 1 ms", f"{ours:.1f} ms", ours <= 1)
     target("A move of a ring without drawing, in memory", "at most 50 ms", f"{move:.0f} ms", move <= 50)
     ratio = max(took["in memory"] / took["plain loop"] for took in worst.values())
-    target("Signal in memory, times a plain loop", "at most 2", f"{ratio:.2f}", ratio <= 2)
+    target("Signal in memory, multiple of a plain loop", "at most 2", f"{ratio:.2f}", ratio <= 2)
     ratio = max(took["in memory"] / took["from the file"] for took in worst.values())
     target("Signal in memory, times the same from its file", "at most 1", f"{ratio:.2f}", ratio <= 1)
 

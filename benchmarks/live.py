@@ -58,7 +58,7 @@ def _go(process):
     process.stdin.flush()
 
 
-def _said(process):
+def _reported(process):
     return json.loads(process.communicate()[0].strip().splitlines()[-1])
 
 
@@ -100,7 +100,7 @@ def rate(path, speed=None, display="all"):
         session.wait()
         drawn = time.perf_counter() - begin
         used = time.process_time() - used
-    _said(process)
+    _reported(process)
     same = filecmp.cmp(path, target, shallow=False)
     peak = recorder.ring_peak / recorder.memory
     os.remove(target)
@@ -120,7 +120,7 @@ def latency(path, speed, every=0.1):
         process = _sender(path, f"tcp://127.0.0.1:{session.recorder.address.port}", speed)
         _go(process)
         session.wait()
-    began = _said(process)[0]
+    began = _reported(process)[0]
     os.remove(target)
     sent = began + (ends - begins) / 3.84e9 / speed
     assert len(chunk_times(path)) > 0
@@ -137,19 +137,19 @@ def _note(seen, following):
 
 def refresh(path, first):
     """Seconds of an update with 80 MB new after so many bytes, and of the same by loading all again."""
-    growing = os.path.join(os.path.dirname(path), "growing.tpx3")
-    with open(path, "rb") as content, open(growing, "wb", buffering=0) as file:
-        following = Following(growing, navigation_shape=NAV[::-1], layout="quad")
+    followed = os.path.join(os.path.dirname(path), "followed.tpx3")
+    with open(path, "rb") as content, open(followed, "wb", buffering=0) as file:
+        following = Following(followed, navigation_shape=NAV[::-1], layout="quad")
         following.add_detector(_disk)
-        left = first
-        while left:
-            left -= file.write(content.read(min(left, 1 << 26)))
+        remaining = first
+        while remaining:
+            remaining -= file.write(content.read(min(remaining, 1 << 26)))
         following.update()
         file.write(content.read(NEW))
         begin, used = time.perf_counter(), time.process_time()
         following.update()
         took = time.perf_counter() - begin, time.process_time() - used
-    os.remove(growing)
+    os.remove(followed)
     return took
 
 
@@ -165,7 +165,7 @@ def memory(path, seconds, step=20):
         while not session.wait(min(step, seconds / 10)):
             lines = Path("/proc/self/status").read_text().splitlines()
             found.append(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024)
-    _said(process)
+    _reported(process)
     os.remove(target)
     return found
 

@@ -91,7 +91,7 @@ def table(header, rows):
 
 
 def note_target(what, wanted, reached, met):
-    """Note a target of the project beside the figure reached."""
+    """Note a target of the project next to the figure reached."""
     _note(kind="target", what=what, wanted=wanted, reached=reached, met=bool(met))
 
 

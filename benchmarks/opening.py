@@ -85,12 +85,12 @@ def one_size(folder, n_packets):
     del words
     options = {"lazy": True, "show_progressbar": False, "navigation_shape": NAV[::-1]}
     found["open"] = min(seconds(lambda: file_reader(path, cache=False, **options)) for _ in range(min(rounds, 3)))
-    kept = Path(folder) / "cache"
-    times, _ = fresh(_OPEN, path, environment={"RSCIIO_TPX3_CACHE": str(kept)})
+    cache_path = Path(folder) / "cache"
+    times, _ = fresh(_OPEN, path, environment={"RSCIIO_TPX3_CACHE": str(cache_path)})
     found["second"] = min(times[1:])
-    found["kept"] = {file.name.split(".")[-2].split("-")[0]: file.stat().st_size for file in kept.iterdir()}
-    found["table of 10 GB"] = _long_table(path, kept)
-    for file in kept.iterdir():
+    found["cache"] = {file.name.split(".")[-2].split("-")[0]: file.stat().st_size for file in cache_path.iterdir()}
+    found["table of 10 GB"] = _long_table(path, cache_path)
+    for file in cache_path.iterdir():
         file.unlink()
     data = file_reader(path, cache=False, chunks=1, **options)[0]["data"]
     source, n = source_of(data), NAV[1]
@@ -109,9 +109,9 @@ def one_size(folder, n_packets):
 def _long_table(path, folder):
     """Seconds to load a table of as many blocks as 10 GB have, from the cache."""
     os.environ["RSCIIO_TPX3_CACHE"] = str(folder)
-    kept = RecordingCache([FileStamp.of(path)], {})
-    kept.save("long", {"blocks": np.zeros(int(TEN_GB / 8 / BLOCK_WORDS), BLOCK)}, {})
-    took = min(seconds(lambda: kept.load("long")) for _ in range(5))
+    cache = RecordingCache([FileStamp.of(path)], {})
+    cache.save("long", {"blocks": np.zeros(int(TEN_GB / 8 / BLOCK_WORDS), BLOCK)}, {})
+    took = min(seconds(lambda: cache.load("long")) for _ in range(5))
     del os.environ["RSCIIO_TPX3_CACHE"]
     return took
 
@@ -120,22 +120,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--packets", type=float, nargs="+", default=[1e6, 1e7])
     parser.add_argument("--folder", help="for the recordings; a temporary one by default")
-    given = parser.parse_args()
+    options = parser.parse_args()
     rows = []
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        for n in given.packets:
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        for n in options.packets:
             if 10 * n > shutil.disk_usage(folder).free:
                 print(f"{n:.0e} packets are excluded: the disk has no room for {8 * n / 1e9:.0f} GB\n")
             else:
                 rows.append(one_size(folder, int(n)))
     table(
         ["packets", "MB", "sum, ms", "index, ms", "times the sum", "both passes, ms", "second opening, ms", "line, ms",
-         "frame, ms", "sum pattern, s", "virtual detector, s", "peak, MiB", "kept, % of file"],
+         "frame, ms", "sum pattern, s", "virtual detector, s", "peak, MiB", "cache, % of file"],
         [
             [f"{r['packets']:,}", f"{r['bytes'] / 1e6:.0f}", f"{r['sum'] * 1e3:.1f}", f"{r['index'] * 1e3:.0f}",
              f"{r['index'] / r['sum']:.1f}", f"{r['open'] * 1e3:.0f}", f"{r['second'] * 1e3:.0f}",
              f"{r['line'] * 1e3:.1f}", f"{r['frame'] * 1e3:.1f}", f"{r['pattern']:.2f}", f"{r['detector']:.2f}",
-             f"{r['peak']:.0f}", f"{sum(r['kept'].values()) / r['bytes'] * 100:.2f}"]
+             f"{r['peak']:.0f}", f"{sum(r['cache'].values()) / r['bytes'] * 100:.2f}"]
             for r in rows
         ],
     )  # fmt: skip
@@ -152,7 +152,7 @@ def _targets(rows):
     last = rows[-1]
     times = last["index"] / last["sum"]
     target("Index pass, times the sum of the same bytes", "at most 3", f"{times:.1f}", times <= 3)
-    share = last["kept"].get("index", 0) / last["bytes"] * 100
+    share = last["cache"].get("index", 0) / last["bytes"] * 100
     target("Index in the cache, share of the file", "under 1 %", f"{share:.2f} %", share < 1)
     # what grows with the file is the table of blocks; one as long as that of 10 GB is loaded on top
     at_ten = last["second"] + last["table of 10 GB"]
@@ -161,7 +161,7 @@ def _targets(rows):
     target("Second opening of 10 GB", "at most 100 ms", reached, at_ten <= 0.1)
     # the same scan in a larger file has longer lines, but a line of as many hits is one
     for name in ("line", "frame"):
-        reached = f"{last[name] * 1e3:.1f} ms at {size} ({last['packets'] // NAV[0]:,} packets a line)"
+        reached = f"{last[name] * 1e3:.1f} ms at {size} ({last['packets'] // NAV[0]:,} packets per line)"
         target(f"One {name} after opening", "under 50 ms", reached, last[name] < 0.05)
 
 

@@ -65,14 +65,14 @@ def main():
     parser.add_argument("--share", type=float, default=0.25, help="memory, as a share of the file")
     parser.add_argument("--steps", nargs="+", default=list(STEPS), choices=list(STEPS))
     parser.add_argument("--folder", help="for the recording; a temporary one by default")
-    given = parser.parse_args()
+    options = parser.parse_args()
     rows, failed = [], []
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        path = recordings.write(os.path.join(folder, "large.tpx3"), int(given.packets), (512, 512))
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        path = recordings.write(os.path.join(folder, "large.tpx3"), int(options.packets), (512, 512))
         small = recordings.write(os.path.join(folder, "small.tpx3"), 10**5, (32, 32))
         size = os.path.getsize(path)
-        budget = size * given.share
-        for name in given.steps:
+        budget = size * options.share
+        for name in options.steps:
             try:
                 took, _ = fresh(_LIMITED, path, folder + os.sep, STEPS[name], budget, 2, small)
                 rows.append([name, f"{took:.1f}", "yes"])
@@ -82,7 +82,7 @@ def main():
     print(f"{size / 1e6:.0f} MB, with {budget / 1e6:.0f} MB of memory beyond the imports, two threads\n")
     table(["step", "s", "runs within it"], rows)
     reached = f"{len(rows) - len(failed)} of {len(rows)} steps" + (f"; not: {', '.join(failed)}" if failed else "")
-    target(f"Recording of {1 / given.share:.0f} times the memory", "every step", reached, not failed)
+    target(f"Recording of {1 / options.share:.0f} times the memory", "every step", reached, not failed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Processor time of this code beside that of another checkout, in turn, on the same recordings.
+"""Processor time of this code compared with that of another checkout, in turn, on the same recordings.
 
 Run it with::
 
@@ -7,7 +7,7 @@ Run it with::
     python -m benchmarks.paired ../old t3p raw_csr       # those whose names begin so
     python -m benchmarks.paired ../old --scale 0.1       # small ones, to see that all of it runs
 
-Each checkout runs in a process of its own, which makes ready, and then does one round when it is told; so both meet
+Each checkout runs in a process of its own, which makes ready, and then does one round when it is asked to; so both meet
 the same minutes of a machine that others use too. What is shown is the processor time (of all threads, user and system)
 of the better half of the rounds, and the ratio. Recordings (`.tpx3`, `.t3p`, `.t3pa`) are the same file for both;
 counted data are written by each checkout, as its users have them: what a format keeps for its checksums is part of the
@@ -284,7 +284,7 @@ _signal_case("centre of mass, lazy", lambda s, roi: _beam(s, lazy_output=True))
 
 
 def work(names, folder, scale):
-    """Do what stdin tells: the name of a case makes it ready, an empty line runs it."""
+    """Do what stdin says: the name of a case makes it ready, an empty line runs it."""
     import rsciio_tpx3
 
     print(json.dumps(os.path.dirname(rsciio_tpx3.__file__)), flush=True)
@@ -355,15 +355,15 @@ def measure(checkout, wanted, rounds, scale, folder):
     sides = {name: _Side(name, path, folder, scale) for name, path in (("there", checkout), ("here", ROOT))}
     for name in wanted:
         ready = {side: process.ask(name) for side, process in sides.items()}
-        said = "; ".join(f"{side}: {answer}" for side, answer in ready.items() if answer != "ready")
+        remark = "; ".join(f"{side}: {answer}" for side, answer in ready.items() if answer != "ready")
         times, hits = {side: [] for side in sides}, {}
-        for _ in range(0 if said else rounds):
+        for _ in range(0 if remark else rounds):
             for side, process in sides.items():
                 took, hits[side] = process.ask()
                 times[side].append(took)
         if len(set(hits.values())) > 1:
-            said = f"{hits['there']:,} hits there, {hits['here']:,} here"
-        yield name, *(better_half(found) if found else None for found in times.values()), said
+            remark = f"{hits['there']:,} hits there, {hits['here']:,} here"
+        yield name, *(better_half(found) if found else None for found in times.values()), remark
     for process in sides.values():
         process.close()
 
@@ -376,25 +376,27 @@ def main():
     parser.add_argument("--scale", type=float, default=1)
     parser.add_argument("--folder", type=Path, help="keep the files there, and take those that are there")
     parser.add_argument("--work", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.work:
-        work(given.cases, given.work, given.scale)
+    options = parser.parse_args()
+    if options.work:
+        work(options.cases, options.work, options.scale)
         return
-    if given.checkout is None:
+    if options.checkout is None:
         parser.error("which checkout is to be compared with?")
-    wanted = [name for name in CASES if not given.cases or name.startswith(tuple(given.cases))]
+    wanted = [name for name in CASES if not options.cases or name.startswith(tuple(options.cases))]
     print("| processor time, ms | there | here | here / there | |\n|---|---:|---:|---:|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        folder = (given.folder or Path(folder)).resolve()
+        folder = (options.folder or Path(folder)).resolve()
         folder.mkdir(exist_ok=True)
         if not (folder / "edges_damaged.tpx3").exists():
-            write_recordings(folder, given.scale)
-        for name, there, here, said in measure(given.checkout.resolve(), wanted, given.rounds, given.scale, folder):
+            write_recordings(folder, options.scale)
+        for name, there, here, remark in measure(
+            options.checkout.resolve(), wanted, options.rounds, options.scale, folder
+        ):
             cells = " | | " if there is None else f"{there * 1e3:.2f} | {here * 1e3:.2f} | {here / there:.2f}"
-            print(f"| {name} | {cells} | {said} |", flush=True)
+            print(f"| {name} | {cells} | {remark} |", flush=True)
 
 
 if __name__ == "__main__":
     if "--work" in sys.argv:
-        sys.path.pop(0)  # modules beside this one have names of others
+        sys.path.pop(0)  # modules next to this one have names of others
     main()

@@ -2,7 +2,7 @@
 
 Key, histogram, scatter, merge, as anyone would write them down first: one loop each, over arrays of a piece that fits
 the cache. It knows nothing of damage, of times that wrap, of scans other than a line gate, of chunks cut by a
-border (`words_of` mends the first one), or of what was lost. Its result is compared with ours before it is timed.
+border (`words_of` repairs the first one), or of what was lost. Its result is compared with ours before it is timed.
 """
 
 from __future__ import annotations

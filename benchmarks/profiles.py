@@ -64,12 +64,12 @@ def main():
     parser.add_argument("file", nargs="?")
     parser.add_argument("--packets", type=float, default=1e7)
     parser.add_argument("--lines", type=int, default=8, help="functions shown of each")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        path = given.file or recordings.write(os.path.join(folder, "scan.tpx3"), int(given.packets), (256, 256))
+        path = options.file or recordings.write(os.path.join(folder, "scan.tpx3"), int(options.packets), (256, 256))
         print("```text", end="")
         for name, function in jobs(path, folder).items():
-            profile(name, function, given.lines)
+            profile(name, function, options.lines)
         print("```")
 
 

@@ -1,4 +1,4 @@
-"""Speed of reading a recording, beside summing its bytes and beside published readers.
+"""Speed of reading a recording, compared with summing its bytes and with published readers.
 
 Run it with::
 
@@ -149,7 +149,7 @@ def measure(path, rounds=ROUNDS):
 
 
 def targets(rows):
-    """What was aimed for beside what was reached: (text, reached, aim, "most" or "least")."""
+    """What was aimed for next to what was reached: (text, reached, aim, "most" or "least")."""
     row = {each["name"]: each for each in rows}
     found = [
         ("index, times the sum of the bytes", row[INDEX]["times_sum"], 3, "most"),
@@ -172,7 +172,7 @@ def targets(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("file", nargs="?", help="a recording; simulated if left out")
+    parser.add_argument("file", nargs="?", help="a recording; simulated if omitted")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

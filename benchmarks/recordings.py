@@ -131,9 +131,9 @@ def main():
     parser.add_argument("file")
     parser.add_argument("--packets", type=float, default=1e7)
     parser.add_argument("--nav", type=int, default=256)
-    given = parser.parse_args()
-    write(given.file, int(given.packets), (given.nav, given.nav))
-    print(f"{os.path.getsize(given.file) / 1e6:.0f} MB")
+    options = parser.parse_args()
+    write(options.file, int(options.packets), (options.nav, options.nav))
+    print(f"{os.path.getsize(options.file) / 1e6:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Run it with::
 
-    python -m benchmarks.repeated_scans              # times, beside reading all frames one by one
+    python -m benchmarks.repeated_scans              # times, compared with reading all frames one by one
     python -m benchmarks.repeated_scans --accuracy   # and delay and drift found against those simulated
 
 Times are medians of three rounds in turn, the file in the page cache.
@@ -128,10 +128,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--accuracy", action="store_true", help="also delay and drift against the truth")
     parser.add_argument("--frames", type=int, default=40)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        speed(folder, given.frames)
-        for part in (delays, drifts) if given.accuracy else ():
+        speed(folder, options.frames)
+        for part in (delays, drifts) if options.accuracy else ():
             part(folder)
             print()
 

@@ -80,9 +80,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--packets", type=float, default=2e7)
     parser.add_argument("--folder", help="for the recording; a temporary one by default")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        path = recordings.write(os.path.join(folder, "scan.tpx3"), int(given.packets), (256, 256))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        path = recordings.write(os.path.join(folder, "scan.tpx3"), int(options.packets), (256, 256))
         size = os.path.getsize(path)
         threads = {n: on_threads(path, n) for n in (1, 2)}
         (one, per_task, task_bytes), (two, _, _) = with_workers(path, 1), with_workers(path, 2)
@@ -117,10 +117,10 @@ def _predict(took, tasks_of_block, size, per_task, task_bytes):
         block = blocks.decoded_entries(hits, n)
         n_blocks = -(-hits // block)
         # no worker has less than its share, in whole blocks
-        work, told = alone / n_blocks * -(-n_blocks // n), n_blocks * tasks_of_block * per_task
-        faster = alone / max(work, told)
+        work, scheduling = alone / n_blocks * -(-n_blocks // n), n_blocks * tasks_of_block * per_task
+        faster = alone / max(work, scheduling)
         rows.append(
-            [n, f"{block / 1e6:.1f}", f"{work:.1f}", f"{told:.1f}", f"{faster:.0f}", f"{rate * faster / 1e9:.1f}"]
+            [n, f"{block / 1e6:.1f}", f"{work:.1f}", f"{scheduling:.1f}", f"{faster:.0f}", f"{rate * faster / 1e9:.1f}"]
         )
     table(
         ["workers", "hits of a block, millions", "decoding, s", "scheduler, s (at the same time)", "times faster",

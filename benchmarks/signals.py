@@ -1,4 +1,4 @@
-"""Speed of the public methods on sparse signals, beside scipy, dense data and other packages.
+"""Speed of the public methods on sparse signals, compared with scipy, dense data and other packages.
 
 Run it with::
 
@@ -35,6 +35,7 @@ import hyperspy_sparse
 from benchmarks.measure import note_target, peak_memory
 from hyperspy_sparse import finish_loading
 from hyperspy_sparse.calibration_cache import CachingCalibration
+from hyperspy_sparse.hosts import current_frame
 from rsciio_tpx3 import CSRFrames, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
@@ -259,7 +260,7 @@ def one_frame(frames, n=300):
         for name, shown, place in (("sparse", signal, (int(x), int(y))), ("dense", dense, (int(x) % 16, int(y) % 16))):
             shown.axes_manager.indices = place
             start = time.perf_counter()
-            shown._get_current_data(as_numpy=True)
+            current_frame(shown)
             times[name].append(time.perf_counter() - start)
     return [float(np.median(t)) for t in times.values()]
 
@@ -360,7 +361,7 @@ def _ratio(rows, method, who, to="ours", to_method=None):
 
 
 def targets(rows, notes):
-    """The project's targets beside what was reached.
+    """The project's targets next to what was reached.
 
     Parameters
     ----------
@@ -381,24 +382,26 @@ def targets(rows, notes):
     bare = {200: 0.25, 2000: 1.0}.get(electrons)
     for method in ("virtual detector", "sum pattern", "centre of mass", "radial profile"):
         if bare:
-            at_least(f"{method}, beside bare scipy or bincount", _ratio(rows, method, "scipy"), bare)
+            at_least(f"{method}, compared with bare scipy or bincount", _ratio(rows, method, "scipy"), bare)
     several = _ratio(rows, "16 detectors (ours)", "ours", to_method="1 detector (ours)")
-    found.append(("16 detectors beside one", "at most 1.5 times as long", f"{several:.2f}", several <= 1.5))
+    found.append(("16 detectors compared with one", "at most 1.5 times as long", f"{several:.2f}", several <= 1.5))
     for method in ("virtual detector", "centre of mass", "radial profile") if electrons == 200 else ():
-        at_least(f"{method}, beside lazy dense zspy", _ratio(rows, method, "dense zspy"), 300)
+        at_least(f"{method}, compared with lazy dense zspy", _ratio(rows, method, "dense zspy"), 300)
     for method in ("sum pattern", "maximum", "variance", "azimuthal 2D") if electrons == 200 else ():
-        at_least(f"{method}, beside lazy dense zspy", _ratio(rows, method, "dense zspy"), 100)
+        at_least(f"{method}, compared with lazy dense zspy", _ratio(rows, method, "dense zspy"), 100)
     for method in ("virtual detector", "sum pattern", "centre of mass") if electrons >= 200 else ():
-        at_least(f"{method}, beside LiberTEM", _ratio(rows, method, "LiberTEM"), 50 if electrons >= 2000 else 20)
-        at_least(f"{method}, one thread, beside stempy", _ratio(rows, method, "stempy", to="ours, one thread"), 1)
-        at_least(f"{method}, all threads, beside stempy", _ratio(rows, method, "stempy"), 1)
+        at_least(f"{method}, compared with LiberTEM", _ratio(rows, method, "LiberTEM"), 50 if electrons >= 2000 else 20)
+        at_least(
+            f"{method}, one thread, compared with stempy", _ratio(rows, method, "stempy", to="ours, one thread"), 1
+        )
+        at_least(f"{method}, all threads, compared with stempy", _ratio(rows, method, "stempy"), 1)
     microseconds = notes.plotted_frame * 1e6
     found.append(("one frame", "at most 200 us", f"{microseconds:.0f} us", microseconds <= 200))
     found.append(("memory above the data", "below 1024 MiB", f"{notes.peak / 2**20:.0f} MiB", notes.peak < 2**30))
     if "dense" in notes.moves:
         for what in ("navigator", "detector"):
             one, other = notes.moves["sparse"][what], notes.moves["dense"][what]
-            at_least(f"a move of the {what}, beside lazy dense zspy", other / one, 1)
+            at_least(f"a move of the {what}, compared with lazy dense zspy", other / one, 1)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Packets a second and memory of the simulator: ``python benchmarks/simulate.py [million packets]``."""
+"""Packets per second and memory of the simulator: ``python benchmarks/simulate.py [million packets]``."""
 
 import resource
 import sys

@@ -68,7 +68,7 @@ def smallest(runs, rounds, environment):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         path = recordings.write(os.path.join(folder, "scan.tpx3"), 200_000, (64, 64))
-        # bytecode is kept as in an installation, also where Python was told to write none
+        # bytecode is kept as in an installation, also where the environment forbids it
         short = {"PYTHONDONTWRITEBYTECODE": ""}
         long = {**short, "NUMBA_CACHE_DIR": os.path.join(folder, "numba")}
         cold = fresh(_FIRST, path, environment=long)[0]

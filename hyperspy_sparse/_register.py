@@ -1,9 +1,11 @@
 """Registers the readers when HyperSpy looks up this entry point, and what we add to their signals."""
 
+from hyperspy_sparse.host_advice import install
 from rsciio_tpx3._register import register
 from rsciio_tpx3.utils.extensions import extend
 
 register()
+install()
 extend(
     finish_loading="hyperspy_sparse.signals:finish_loading",
     finish_later="hyperspy_sparse.signals:finish_later",

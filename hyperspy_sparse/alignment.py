@@ -74,8 +74,8 @@ def align_frames(
     -------
     The same class of signal, with navigation axes (x, y)
         Lazy. ``metadata.Acquisition_instrument.TEM.Scan.Drift`` has the shifts with their errors and the
-        number of events kept and lost, where the signal knows events: not where it was saved with values that are
-        no counts. Its axes are calibrated as those of `signal`.
+        number of events inside and lost, where the signal knows events: not where it was saved with values that are
+        not counts. Its axes are calibrated as those of `signal`.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def _drift(signal: BaseSignal, drift: Any, options: dict) -> Any:
     if drift is None:
         return find_drift(signal, **options)
     if options:
-        raise TypeError(f"{next(iter(options))} is for finding the drift, which was given.")
+        raise TypeError(f"{next(iter(options))} is for finding the drift, which was passed.")
     if not isinstance(drift, Drift):
         try:
             shifts = np.asarray(drift, float)
@@ -174,9 +174,9 @@ def _like(signal: BaseSignal, data: da.Array, grid: Grid) -> BaseSignal:
     return template
 
 
-def _note(signal: BaseSignal, drift: Any, grid: Grid, kept: int, total: int, holds: str) -> None:
+def _note(signal: BaseSignal, drift: Any, grid: Grid, inside: int, total: int, holds: str) -> None:
     visits = grid.visits()
-    lost = total - kept
+    lost = total - inside
     known = drift.reference != "given"
     about = {
         "drift_y": drift.shifts[:, 0].tolist(),
@@ -186,7 +186,7 @@ def _note(signal: BaseSignal, drift: Any, grid: Grid, kept: int, total: int, hol
         "drift_reference": drift.reference,
         "drift_upsampling": grid.upsampling,
         "drift_visits": [int(visits.min()), int(visits.max())],
-        "drift_events_kept": kept.item() if holds == COUNTS else None,
+        "drift_events_kept": inside.item() if holds == COUNTS else None,
         "drift_events_lost": lost.item() if holds == COUNTS else None,
         "frames_summed": len(drift.shifts),
     }
@@ -194,4 +194,4 @@ def _note(signal: BaseSignal, drift: Any, grid: Grid, kept: int, total: int, hol
     share = lost / total if total else 0.0
     log = _logger.warning if share > 0.25 else _logger.info
     what = "events" if holds == COUNTS else f"in {holds}"
-    log(f"{kept} of {total} {what} are in the field of the aligned frames; {lost} ({share:.1%}) lie outside of it.")
+    log(f"{inside} of {total} {what} are in the field of the aligned frames; {lost} ({share:.1%}) lie outside of it.")

@@ -1,14 +1,15 @@
-"""Which signals and axes the functions on signals take; others are refused by name before any work."""
+"""Arguments that functions on signals share: signals and axes, refused by name before any work, and progress bars."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
+import hyperspy.api as hs
 from hyperspy.signals import BaseSignal
 
 from rsciio_tpx3.utils.units import shown
 
-__all__ = ["are_uniform", "need_signal", "needs_signal", "require_uniform"]
+__all__ = ["are_uniform", "described", "need_signal", "needs_signal", "require_uniform", "shows_progress"]
 
 
 def need_signal(signal: BaseSignal, name: str = "signal") -> None:
@@ -36,6 +37,19 @@ def needs_signal(function: Callable) -> Callable:
         return function(signal, *args, **kwds)
 
     return checked
+
+
+def shows_progress(show_progressbar: bool | None) -> bool:
+    """Whether to show a progress bar: as requested, and by HyperSpy's preference for None."""
+    return bool(hs.preferences.General.show_progressbar) if show_progressbar is None else show_progressbar
+
+
+def described(axis: Any, navigate: bool) -> dict:
+    """An axis as the dictionary of which a new signal makes the same axis, of the navigation or of the signal.
+
+    HyperSpy's own dictionary has under "navigate" where the axis was in the signal that it comes from.
+    """
+    return {**axis.get_axis_dictionary(), "navigate": navigate}
 
 
 def are_uniform(axes: Any) -> bool:

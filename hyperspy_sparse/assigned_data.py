@@ -1,6 +1,6 @@
 """What may be assigned to ``signal.data``, and what the signal has from then on.
 
-HyperSpy's setter keeps whatever it is given. A lazy signal needs a dask array, and a sparse one a
+HyperSpy's setter keeps whatever is assigned. A lazy signal needs a dask array, and a sparse one a
 dask array of `CSRFrames`; so frames that are in memory become one here, and so do dense arrays.
 """
 
@@ -35,7 +35,7 @@ def as_lazy_data(value: Any, shape: tuple[int, ...]) -> da.Array:
     value : numpy.ndarray, dask.array.Array, sparse or scipy.sparse array
         A scipy matrix has one row per position.
     shape : tuple of int
-        Of the axes of the signal; tells what the rows and columns of a scipy matrix are.
+        Of the axes of the signal; says what the rows and columns of a scipy matrix are.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def _from_matrix(matrix: Any, shape: tuple[int, ...]) -> CSRFrames:
     if len(shape) < 3 or matrix.shape != wanted:
         raise ValueError(
             f"a scipy.sparse matrix of shape {matrix.shape} does not fit a signal of shape {tuple(shape)}: expected "
-            f"a row per position and a column per pixel, {wanted}. Give an array of the signal's shape."
+            f"a row per position and a column per pixel, {wanted}. Assign an array of the signal's shape."
         )
     return CSRFrames(matrix, shape=shape)
 
@@ -117,7 +117,7 @@ def _may_be_frames(data: da.Array | np.ndarray) -> bool:
 def _of_one_kind(data: da.Array | np.ndarray | None) -> da.Array | np.ndarray | None:
     """An array that dask calls dense, with no chunk of frames in it.
 
-    dask tells the kind of a result from empty arrays. Stacked frames and dense arrays are of both kinds, and
+    dask infers the kind of a result from empty arrays. Stacked frames and dense arrays are of both kinds, and
     ``arctan2(frames, array)`` is of frames where the array is positive, and dense where it is not.
     """
     called_dense = isinstance(data, da.Array) and type(data._meta) is np.ndarray  # masked arrays stay masked
@@ -129,6 +129,7 @@ def _of_one_kind(data: da.Array | np.ndarray | None) -> da.Array | np.ndarray | 
 def _may_hold_frames(data: Any) -> bool:
     """Whether frames lead to an array by any way on which nothing makes dense chunks of them."""
     layers, parents = data.dask.layers, data.dask.dependencies
+    # From the result back to where it came from, by layers: a graph of a scan has thousands of tasks in each.
     ahead, seen = [data.name] if data.name in layers else list(layers), set()
     while ahead:
         name = ahead.pop()
@@ -147,7 +148,7 @@ def _has_frames(name: str, layer: Mapping) -> bool:
         first = next(iter(layer.values()), None)
         if isinstance(getattr(first, "value", first), CSRFrames):
             return True
-    return name.startswith(("csr-frames-", "_to_frames-"))
+    return name.startswith(("csr-frames-", twins.SPARSE_CHUNKS))
 
 
 def _set_and_pass_on(signal: BaseSignal, value: Any) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from dask.system import CPU_COUNT
 
 from hyperspy_sparse import recipes
+from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.binning import bin_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.binned_source import BinnedSource
@@ -68,7 +69,7 @@ BLOCKS_PER_CORE = 2
 
 
 def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False) -> da.Array:
-    """The same frames in the blocks that kernels like, or `data` where its chunks are given.
+    """The same frames in the blocks that kernels like, or `data` itself where no other chunks are possible.
 
     Parameters
     ----------
@@ -95,10 +96,10 @@ def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False) 
     outer = tuple((1,) * n for n in nav[:-2])
     chunks = (chunks,) if len(nav) == 1 else (*outer, chunks, (nav[-1],))
     # The signal keeps its array, so the array keeps its blocks for the next call.
-    kept = vars(data).setdefault("_blocks", {})
-    if additive not in kept or kept[additive].chunks[: len(nav)] != chunks:
-        kept[additive] = to_dask(unmerged(source) if additive else source, chunks=chunks)
-    return kept[additive]
+    cached = vars(data).setdefault("_blocks", {})
+    if additive not in cached or cached[additive].chunks[: len(nav)] != chunks:
+        cached[additive] = to_dask(unmerged(source) if additive else source, chunks=chunks)
+    return cached[additive]
 
 
 def _remade(data: da.Array, bytes_per_frame: int) -> da.Array | None:
@@ -110,11 +111,11 @@ def _remade(data: da.Array, bytes_per_frame: int) -> da.Array | None:
     chunks = {x.chunks for x in operands if recipes.is_frames(x)}
     if len(chunks) != 1 or data.chunks in chunks:
         return None
-    kept = vars(data).setdefault("_blocks", {})
+    cached = vars(data).setdefault("_blocks", {})
     (wanted,) = chunks
-    if None not in kept or kept[None].chunks != wanted:
-        kept[None] = recipe.again(operands)
-    return kept[None] if recipes.is_frames(kept[None]) and kept[None].chunks == wanted else None
+    if None not in cached or cached[None].chunks != wanted:
+        cached[None] = recipe.again(operands)
+    return cached[None] if recipes.is_frames(cached[None]) and cached[None].chunks == wanted else None
 
 
 def _block_sizes(source: FrameSource, nav: tuple[int, ...]) -> tuple:
@@ -122,6 +123,7 @@ def _block_sizes(source: FrameSource, nav: tuple[int, ...]) -> tuple:
     n_lines = nav[-2] if len(nav) > 1 else nav[0]
     repeats = math.prod(nav[:-2]) // read_together(source) if len(nav) > 2 else 1
     total = _entries_of(source)
+    # Whole lines: a line is what neighbours share, in the file and in what is read together.
     lines = max(1, min(int(_wanted(total, source) * n_lines * repeats / total), n_lines))
     n, cores = -(-n_lines // lines), _cores()
     if n > cores and repeats == 1:  # as many for each core, or some wait for the last ones
@@ -168,12 +170,14 @@ def _joined(data: da.Array, bytes_per_frame: int = 0) -> da.Array:
     sources = sources_of(data)
     if not sources:
         return data
+    # Of several sources the densest decides, since any of their chunks may be as full as it is.
     densest = max(sources, key=lambda source: _entries_of(source) / math.prod(source.nav_shape))
     per_frame = _entries_of(densest) / math.prod(densest.nav_shape)
     total = per_frame * math.prod(data.shape[:-2])
     room = _wanted(total, densest) / per_frame
     if bytes_per_frame:
         room = min(room, OUTPUT_BYTES / bytes_per_frame)
+    # Neighbours in memory are joined: along the last axis that is cut.
     axis = max(i for i, n in enumerate(numbers) if n > 1)
     room /= math.prod(data.shape[axis + 1 : -2])
     groups, filled = [], 0
@@ -245,6 +249,7 @@ def _answer(
     if frames.dtype != in_dtype and not getattr(kernel, "any_type", False):
         # binned frames, of which sums take the counts that they are made of
         frames = frames.astype(in_dtype)
+    # 0 / 0 of empty frames is NaN, as in the image function; a warning for each block helps nobody.
     with np.errstate(all="ignore"):
         answer = kernel(frames.reshape((math.prod(nav), *chunk.shape[-2:])))
     if answer is NotImplemented:
@@ -275,5 +280,4 @@ def binned(data: da.Array, factors: tuple[int, ...], dtype: DTypeLike) -> da.Arr
 
 
 def _bin(chunk: CSRFrames, factors: tuple[int, ...], dtype: DTypeLike) -> CSRFrames:
-    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
-    return bin_frames(frames, factors, dtype)
+    return bin_frames(as_frames(chunk), factors, dtype)

@@ -2,7 +2,7 @@
 
 pyXem 0.21 intersects every pixel with every bin, polygon by polygon, which takes seconds to half a minute for
 512 x 512 pixels and depends on nothing but the geometry; and it does so at every call. The same overlaps come from a
-compiled loop here, and the last ones are kept.
+compiled loop here, and the last ones are cached.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["CachingCalibration", "remember_geometries"]
 
 _MANY = 8  # geometries; one for 512 x 512 pixels takes some 20 MB
-_KEPT = LeastRecent(_MANY)
+_CACHE = LeastRecent(_MANY)
 
 _SECTORS = 360  # of a ring in pyXem's get_slices1d: chords stand for the circle
 
@@ -40,8 +40,8 @@ class CachingCalibration(Calibration):
     def affine(self) -> np.ndarray | None:
         """The affine transformation, a copy: pyXem 0.21 changes the sign of two of its elements in
         the place where it finds them, so that every second geometry would turn the other way."""
-        kept = Calibration.affine.fget(self)
-        return None if kept is None else np.array(kept)
+        affine = Calibration.affine.fget(self)
+        return None if affine is None else np.array(affine)
 
     @affine.setter
     def affine(self, affine: np.ndarray | None) -> None:
@@ -50,7 +50,7 @@ class CachingCalibration(Calibration):
     def _remembered(self, kind: str, make: Callable, *arguments: Any) -> tuple:
         key = tokenize(kind, arguments, self.shape, self.pixel_extent, self.affine)
         # Whoever gets them shares them; and kernels know unchangeable arrays by identity.
-        return _KEPT.get(key, lambda: tuple(_unchangeable(part) for part in make()))
+        return _CACHE.get(key, lambda: tuple(_unchangeable(part) for part in make()))
 
     def get_slices1d(self, npt: int, radial_range: tuple[float, float] | None = None) -> tuple:
         resolved = self._get_radial_range(radial_range)

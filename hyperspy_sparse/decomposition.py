@@ -2,20 +2,18 @@
 
 A truncated singular value decomposition needs the matrix (positions x pixels) only where it is multiplied by a few
 vectors. Neither scaling for Poisson noise nor subtracting a mean changes that: scales of rows and columns go into the
-vectors, and a mean is one more product. Non-negative factors are fitted by scikit-learn, which takes sparse rows as
-they are. What is stored, and how it is rescaled, plotted and exported, is HyperSpy's.
+vectors, and a mean is one more product (`frame_matrix`, `block_lanczos`). Non-negative factors are fitted by
+scikit-learn, which takes sparse rows as they are. What is stored, and how it is rescaled, plotted and exported, is
+HyperSpy's.
 
 References
 ----------
-.. [1] C. Musco, C. Musco, "Randomized block Krylov methods for stronger and faster approximate singular value
-   decomposition", NeurIPS 2015.
-.. [2] M. R. Keenan, P. G. Kotula, Surf. Interface Anal. 36, 203 (2004).
+.. [1] M. R. Keenan, P. G. Kotula, Surf. Interface Anal. 36, 203 (2004).
 """
 
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +21,16 @@ import dask
 import dask.array as da
 import numpy as np
 import scipy.sparse
+from dask.utils import format_bytes
 from hyperspy.signals import LazySignal
 
-from hyperspy_sparse import blocks, deferred, operands, recipes, reductions, shifted
+from hyperspy_sparse import deferred, operands, recipes, reductions
+from hyperspy_sparse.block_lanczos import MORE, basis_size, truncated_svd
+from hyperspy_sparse.frame_matrix import TOGETHER, Matrix
 from hyperspy_sparse.kernels import loops
-from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.csr.dtypes import countable
+from hyperspy_sparse.online_nmf import OnlineNMF
+from hyperspy_sparse.twins import as_frames
+from rsciio_tpx3.csr.memory_limit import DenseMemoryError, get_limit
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
 
 if TYPE_CHECKING:
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DecompositionMixin",
-    "Matrix",
     "check_memory",
     "options_of",
     "poisson_scaled",
@@ -47,221 +48,16 @@ __all__ = [
     "reprojected_loadings",
     "sparse_rows",
     "svd",
-    "truncated_svd",
 ]
-
-MORE = 10
-"""Columns beyond those that are wanted: the last ones converge slowly."""
-
-IN_BASIS = 5
-"""Blocks of columns in the basis before it starts again from its best."""
-
-STEPS = 12
-"""Blocks after which an answer is taken as it is."""
-
-TOLERANCE = 1e-12
-"""Relative change of all singular values, from one block to the next, that ends the search. Vectors are off by its
-root."""
-
-TOGETHER = 4
-"""Products of blocks, each an array of pixels x columns, that are in memory before they are added up."""
-
-
-def truncated_svd(matrix: Matrix, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The largest singular values with their vectors, from products alone.
-
-    Parameters
-    ----------
-    matrix : Matrix
-    n : int
-        Number of singular values.
-    seed : int
-        Of the first columns.
-
-    Returns
-    -------
-    left : numpy.ndarray, shape (rows, n)
-    values : numpy.ndarray, shape (n,)
-        Descending; as exact as rounding allows where `n` and ten more are as many as the shorter side of the matrix,
-        else to about 1e-12, and the vectors to 1e-6, for values that stand out; less for those in a crowd of equals.
-    right : numpy.ndarray, shape (columns, n)
-    """
-    rows, columns = matrix.shape
-    width = min(n + MORE, rows, columns)
-    width = width if 2 * width < min(rows, columns) else min(rows, columns)
-    first = np.random.default_rng(seed).standard_normal((columns, width))
-    basis = np.linalg.qr(matrix.times(first))[0]
-    turned = matrix.turned_times(basis)
-    before = None
-    for step in itertools.count(1):
-        weights, values = _best(turned, width)
-        settled = before is not None and np.all(np.abs(values[:n] - before[:n]) <= TOLERANCE * values[:n])
-        if settled or width == min(rows, columns) or step == STEPS:
-            break
-        before = values
-        if basis.shape[1] >= IN_BASIS * width or basis.shape[1] + width > min(rows, columns):
-            basis, turned = basis @ weights, turned @ weights
-        new = _orthogonal(matrix.times(turned[:, -width:]), basis)
-        basis, turned = np.hstack([basis, new]), np.hstack([turned, matrix.turned_times(new)])
-    left, right = basis @ weights[:, :n], turned @ weights[:, :n]
-    values = values[:n]
-    return left, values, np.divide(right, values, out=np.zeros_like(right), where=values > 0)
-
-
-def _best(turned: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the columns of a basis that make the largest singular vectors, and their values."""
-    squares, vectors = np.linalg.eigh(turned.T @ turned)
-    return vectors[:, ::-1][:, :n], np.sqrt(np.maximum(squares[::-1][:n], 0))
-
-
-def _orthogonal(new: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Orthonormal columns that span what is new; twice, since once loses digits."""
-    for _ in range(2):
-        new = np.linalg.qr(new - basis @ (basis.T @ new))[0]
-    return new
-
-
-class Matrix:
-    """Frames as the rows of a matrix, scaled and shifted, of which only products are ever made.
-
-    The matrix is ``rows * frames * columns``, less ``outer(of_rows, of_columns)``.
-
-    Parameters
-    ----------
-    frames : dask.array.Array of CSRFrames
-    rows : numpy.ndarray, shape (positions,)
-        Scale of each row; 0 for those that are masked.
-    columns : numpy.ndarray, shape (pixels,)
-    """
-
-    def __init__(self, frames: da.Array, rows: np.ndarray, columns: np.ndarray) -> None:
-        self.frames, self.rows, self.columns = frames, rows, columns
-        self.of_rows, self.of_columns = np.zeros(rows.size), np.zeros(columns.size)
-
-    @classmethod
-    def of(cls, data: da.Array) -> Matrix | None:
-        """The matrix of an array: of frames, or of what was made of them by images; None for others."""
-        parts = shifted.behind(data)
-        if parts is not None:
-            made = cls.of(parts.frames)
-            image = np.asarray(parts.image).ravel()
-            if made is None or made.of_rows.any():
-                return None
-            made.rows = made.rows * parts.frames_sign
-            ones = np.ones(made.shape[parts.kind == "scan"])
-            of_image = -parts.image_sign * image
-            made.of_rows, made.of_columns = (of_image, ones) if parts.kind == "scan" else (ones, of_image)
-            return made
-        if not recipes.is_frames(data) or data.ndim < 3:
-            return None
-        recipe = recipes.recipe_of(data)
-        if recipe is not None and recipe.function.__name__ == "astype" and _holds(data.dtype, recipe.operands[0].dtype):
-            return cls.of(recipe.operands[0])
-        found = recipes.frames_and_image(recipe, data.ndim)
-        name = "" if recipe is None else recipe.function.__name__
-        scales = name in ("mul", "multiply") or (name in ("truediv", "divide") and found is not None and found[3])
-        if not scales or found is None or data.dtype != np.float64 or not isinstance(found[1], np.ndarray):
-            positions, pixels = math.prod(data.shape[:-2]), math.prod(data.shape[-2:])
-            return cls(data, np.ones(positions), np.ones(pixels))
-        frames, image, kind, _ = found
-        made = cls.of(frames)
-        if made is None:
-            return None
-        image = np.broadcast_to(image, data.shape[:-2] if kind == "scan" else data.shape[-2:]).ravel().astype(float)
-        image = image if name in ("mul", "multiply") else 1 / image
-        if not np.isfinite(image).all():  # what becomes of a pixel without an entry
-            positions, pixels = math.prod(data.shape[:-2]), math.prod(data.shape[-2:])
-            return cls(data, np.ones(positions), np.ones(pixels))
-        if kind == "scan":
-            made.rows = made.rows * image
-        else:
-            made.columns = made.columns * image
-        return made
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Positions and pixels."""
-        return self.rows.size, self.columns.size
-
-    def masked(self, rows: np.ndarray | None, columns: np.ndarray | None) -> Matrix:
-        """The matrix with zeros in rows and columns that are True."""
-        made = Matrix(self.frames, self.rows, self.columns)
-        made.of_rows, made.of_columns = self.of_rows, self.of_columns
-        if rows is not None:
-            made.rows, made.of_rows = np.where(rows, 0, made.rows), np.where(rows, 0, made.of_rows)
-        if columns is not None:
-            made.columns, made.of_columns = np.where(columns, 0, made.columns), np.where(columns, 0, made.of_columns)
-        return made
-
-    def less(self, of_rows: np.ndarray, of_columns: np.ndarray) -> Matrix:
-        """The matrix less an outer product, where nothing was subtracted before."""
-        made = Matrix(self.frames, self.rows, self.columns)
-        made.of_rows, made.of_columns = of_rows, of_columns
-        return made
-
-    def times(self, columns: np.ndarray) -> np.ndarray:
-        """Product with columns, shape (pixels, n): (positions, n)."""
-        scaled = np.ascontiguousarray(self.columns[:, None] * columns)
-        blocks_ = self._blocks()
-        tasks = [dask.delayed(_times)(block, rows, scaled) for block, rows in self._parts(blocks_, self.rows)]
-        made = np.concatenate(dask.compute(*tasks)) if tasks else np.zeros((0, columns.shape[1]))
-        return made - np.outer(self.of_rows, self.of_columns @ columns)
-
-    def turned_times(self, rows: np.ndarray) -> np.ndarray:
-        """Product of the turned matrix with rows, shape (positions, n): (pixels, n)."""
-        blocks_, total = self._blocks(), np.zeros((self.shape[1], rows.shape[1]))
-        pairs = zip(self._parts(blocks_, self.rows), self._parts(blocks_, rows), strict=True)
-        tasks = [dask.delayed(_turned_times)(block, scale, part) for (block, scale), (_, part) in pairs]
-        for start in range(0, len(tasks), TOGETHER):
-            for part in dask.compute(*tasks[start : start + TOGETHER]):
-                total += part
-        return total * self.columns[:, None] - np.outer(self.of_columns, self.of_rows @ rows)
-
-    def _blocks(self) -> da.Array:
-        return blocks.in_blocks(self.frames)
-
-    def _parts(self, blocks_: da.Array, rows: np.ndarray) -> Iterator:
-        """Blocks with their part of an array of positions."""
-        numbers = np.arange(self.shape[0]).reshape(self.frames.shape[:-2])
-        for place, spans in reductions.spans_of(blocks_):
-            yield blocks_.blocks[(*place, 0, 0)].to_delayed().item(), rows[numbers[spans].ravel()]
-
-
-def _holds(dtype: np.dtype, counted: np.dtype) -> bool:
-    """Whether floats of a type are the counts that they were cast from."""
-    return dtype.kind == "f" and counted.kind in "bu" and (dtype.itemsize == 8 or counted.itemsize <= 2)
-
-
-def _frames_of(chunk: Any) -> tuple:
-    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
-    return frames, (countable(frames.data), frames.indices, frames.indptr)
-
-
-def _times(chunk: Any, scale: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    frames, parts = _frames_of(chunk)
-    out = np.zeros((frames.n_frames, columns.shape[1]))
-    loops.times_columns(*parts, scale, columns, out)
-    return out
-
-
-def _turned_times(chunk: Any, scale: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    frames, parts = _frames_of(chunk)
-    out = np.zeros((frames.n_pixels, rows.shape[1]))
-    loops.times_rows(*parts, scale, np.ascontiguousarray(rows), out)
-    return out
-
-
-# -- what HyperSpy asks for ------------------------------------------------------------------------
-
 
 _SIGNATURE = inspect.signature(LazySignal.decomposition)
 
 
 def options_of(args: tuple, kwargs: dict) -> dict:
     """The arguments of a call of ``decomposition``, by name."""
-    given = _SIGNATURE.bind_partial(None, *args, **kwargs)
-    given.apply_defaults()
-    return given.arguments
+    bound = _SIGNATURE.bind_partial(None, *args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments
 
 
 def check_memory(data: da.Array, options: dict) -> None:
@@ -285,9 +81,20 @@ def check_memory(data: da.Array, options: dict) -> None:
         check_dense_size(data.shape, np.dtype(float), f"decomposition() with {name}")
     elif isinstance(n, int) and not isinstance(n, bool) and n > 0:
         sides = math.prod(data.shape[:-2]), math.prod(data.shape[-2:])
-        columns = (IN_BASIS + 2) * min(n + MORE, *sides) if algorithm == "SVD" else n
-        what = f"decomposition(output_dimension={n})"
-        check_dense_size((sum(sides), columns), np.dtype(float), what)
+        needed = 8 * _columns_at_once(algorithm, min(n, *sides)) * sum(sides)
+        if needed > (allowed := get_limit()):
+            raise DenseMemoryError(
+                f"decomposition(output_dimension={n}) of {sides[0]} positions x {sides[1]} pixels needs about "
+                f"{format_bytes(needed)} for vectors of both (limit {format_bytes(allowed)}). Take a smaller "
+                "output_dimension; crop or rebin first; or raise the limit with hyperspy_sparse.set_limit(...)."
+            )
+
+
+def _columns_at_once(algorithm: Any, n: int) -> int:
+    """Columns of both sides that are in memory at the peak, about."""
+    if algorithm == "SVD":  # the basis, images of what is best in it, their vectors, and products to be added up
+        return basis_size(n, loops.COLUMNS) + 2 * (n + MORE) + TOGETHER * loops.COLUMNS
+    return 6 * n  # factors, numerators, denominators and the next ones
 
 
 def _flat(mask: Any) -> np.ndarray | None:
@@ -324,14 +131,14 @@ def svd(signal: BaseSignal, centre: str | None, n: int, navigation_mask: Any, si
         return None
     of_scan, of_detector = in_array_order(navigation_mask, True), in_array_order(signal_mask, False)
     rows, columns = _flat(of_scan), _flat(of_detector)
-    kept = [np.ones(size, bool) if mask is None else ~mask for size, mask in zip(matrix.shape, (rows, columns))]
-    plain = matrix.masked(rows, columns)
-    mean, used = _centred(plain, centre, *kept)
-    left, values, right = truncated_svd(used, min(n, *(int(k.sum()) for k in kept)))
+    unmasked = [np.ones(size, bool) if mask is None else ~mask for size, mask in zip(matrix.shape, (rows, columns))]
+    plain = matrix.held().masked(rows, columns)
+    mean, used = _centred(plain, centre, *unmasked)
+    left, values, right = truncated_svd(used, min(n, *(int(k.sum()) for k in unmasked)))
     return {
-        "loadings": (left * values)[kept[0]],
-        "factors": right[kept[1]],
-        "explained_variance": values**2 / int(kept[0].sum()),
+        "loadings": (left * values)[unmasked[0]],
+        "factors": right[unmasked[1]],
+        "explained_variance": values**2 / int(unmasked[0].sum()),
         "mean": mean,
         "nav_mask_1d": rows,
         "sig_mask_1d": columns,
@@ -370,9 +177,9 @@ def reprojected_loadings(
     matrix = Matrix.of(signal.data)
     if matrix is None:
         return None
-    kept = slice(None) if mask is None else ~mask
+    unmasked = slice(None) if mask is None else ~mask
     whole = np.zeros((matrix.shape[1], factors.shape[1]))
-    whole[kept] = factors
+    whole[unmasked] = factors
     loadings = matrix.times(whole)
     if mean is not None and centre == "navigation":
         loadings = loadings - np.asarray(mean).ravel() @ factors
@@ -402,15 +209,15 @@ def reprojected_factors(
     matrix = Matrix.of(signal.data)
     if matrix is None:
         return None
-    kept = np.ones(matrix.shape[0], bool) if rows is None else ~rows
-    used = loadings[kept] if len(loadings) == kept.size else loadings
-    inverse = np.zeros((kept.size, used.shape[1]))
-    inverse[kept] = np.linalg.pinv(used).T
+    unmasked = np.ones(matrix.shape[0], bool) if rows is None else ~rows
+    used = loadings[unmasked] if len(loadings) == unmasked.size else loadings
+    inverse = np.zeros((unmasked.size, used.shape[1]))
+    inverse[unmasked] = np.linalg.pinv(used).T
     factors = matrix.turned_times(inverse)
     if mean is not None:
         flat = np.asarray(mean).ravel()
         if centre == "signal":  # HyperSpy takes it for a mean of pixels
-            return factors - flat @ inverse[kept]
+            return factors - flat @ inverse[unmasked]
         whole = np.zeros(matrix.shape[1])
         whole[slice(None) if columns is None or flat.size == whole.size else ~columns] = flat
         factors = factors - np.outer(whole, inverse.sum(axis=0))
@@ -418,7 +225,7 @@ def reprojected_factors(
 
 
 def poisson_scaled(signal: BaseSignal, navigation_mask: Any, signal_mask: Any) -> tuple | None:
-    """The data divided by the roots of the counts of each position and each pixel [2]_, and both roots.
+    """The data divided by the roots of the counts of each position and each pixel [1]_, and both roots.
 
     What is masked is divided, too; HyperSpy leaves it as it is, and out of the decomposition. None where HyperSpy has
     to do it.
@@ -481,7 +288,7 @@ def sparse_rows(signal: BaseSignal, navigation_mask: Any, signal_mask: Any) -> I
                      for mask in (navigation_mask, signal_mask))  # fmt: skip
     for place, spans in reductions.spans_of(data):
         frames = dask.compute(data.blocks[(*place, 0, 0)])[0]
-        frames = frames if isinstance(frames, CSRFrames) else CSRFrames.from_dense(frames)
+        frames = as_frames(frames)
         made = _Rows((frames.data, frames.indices, frames.indptr), shape=(frames.n_frames, n_pixels))
         if rows is not None:
             made = made[np.flatnonzero(~rows.reshape(data.shape[:-2])[spans].ravel())]
@@ -503,6 +310,10 @@ class DecompositionMixin:
         self._decomposing = True
         self._takes_sparse_rows = options["algorithm"] == "NMF" and recipes.is_frames(self.data)
         try:
+            if self._takes_sparse_rows and options["output_dimension"] is not None:
+                estimator = OnlineNMF(n_components=options["output_dimension"], **options.pop("kwargs"))
+                options.pop("self")
+                return super().decomposition(**{**options, "algorithm": estimator})
             return super().decomposition(*args, **kwargs)
         finally:
             del self._decomposing, self._takes_sparse_rows
@@ -536,7 +347,9 @@ class DecompositionMixin:
         return found
 
     def _decomposition_reproject_navigation(self, *args: Any) -> tuple:
-        reproject, algorithm, svd_solver, _, factors, mean, centre, unfolded, mask = args[:9]
+        reproject, algorithm, svd_solver, loadings, factors, mean, centre, unfolded, mask = args[:9]
+        if isinstance(algorithm, OnlineNMF) and loadings is not None and (reproject is None or args[13] is None):
+            return loadings, reproject in ("navigation", "both")  # HyperSpy would project what it has just projected
         ours = algorithm == "SVD" and svd_solver == "randomized" and unfolded is None
         if not ours or reproject not in ("navigation", "both"):
             return super()._decomposition_reproject_navigation(*args)
@@ -549,6 +362,11 @@ class DecompositionMixin:
         if not (algorithm == "SVD" and svd_solver == "full"):
             factors = reprojected_factors(self, np.asarray(loadings), mean, centre, of_scan, of_detector)
         return super()._decomposition_reproject_signal(*args) if factors is None else factors
+
+    def _store_decomposition_results(self, **results: Any) -> Any:
+        if isinstance(results["algorithm"], OnlineNMF):  # what the user called for
+            results["algorithm"] = "NMF"
+        return super()._store_decomposition_results(**results)
 
     def _block_iterator(
         self, flat_signal: bool = True, get: Any = None, navigation_mask: Any = None, signal_mask: Any = None

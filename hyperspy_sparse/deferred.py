@@ -29,7 +29,7 @@ __all__ = ["complete", "hand_on", "read_recording", "wait_for"]
 def wait_for(signal: BaseSignal, frames: DeferredFrames, counts: bool = True) -> None:
     """Let a signal wait for the frames of its recording (`rsciio_tpx3.frames.deferred.DeferredFrames`).
 
-    `counts` tells whether its values will be those of the recording.
+    `counts` says whether its values will be those of the recording.
     """
     signal._deferred_frames, signal._deferred_counts = frames, counts
 

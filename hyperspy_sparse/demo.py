@@ -37,7 +37,7 @@ _SCAN = (128, 128)  # (x, y) of the simulated recording
 
 
 def run(files: Sequence[str] = (), folder: str | os.PathLike = ".", options: dict | None = None) -> Path:
-    """Simulate a recording if none is given, load it, compute pictures, and save one figure.
+    """Simulate a recording if none is named, load it, compute pictures, and save one figure.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def run(files: Sequence[str] = (), folder: str | os.PathLike = ".", options: dic
 
 
 def compile_signals(path: str | os.PathLike, **options: Any) -> None:
-    """Use the methods of sparse signals on a small recording, so that their functions are compiled and kept.
+    """Use the methods of sparse signals on a small recording, so that their functions are compiled and cached.
 
     Parameters
     ----------

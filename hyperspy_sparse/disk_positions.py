@@ -12,12 +12,12 @@ from dask.base import tokenize
 from pyxem.signals import DiffractionVectors
 from tqdm.dask import TqdmCallback
 
-from hyperspy_sparse import blocks, preferences
-from hyperspy_sparse.arguments import need_signal, require_uniform
+from hyperspy_sparse import blocks
+from hyperspy_sparse.arguments import described, need_signal, require_uniform, shows_progress
 from hyperspy_sparse.deferred import read_recording
 from hyperspy_sparse.kernels import disk_loops
 from hyperspy_sparse.phase_contrast.groups import find_disk
-from hyperspy_sparse.twins import has_sparse_chunks
+from hyperspy_sparse.twins import as_frames, has_sparse_chunks
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import countable
 from rsciio_tpx3.metadata.provenance import note_analysis
@@ -113,7 +113,7 @@ def find_disks(
     read_recording(signal)
     if signal.data.dtype.kind not in "bu":
         raise ValueError(
-            f"find_disks: values of type {signal.data.dtype} are no counts of electrons; unsigned integers are needed."
+            f"find_disks: values of type {signal.data.dtype} are not counts of electrons; expected unsigned integers."
         )
     require_uniform(signal.axes_manager._axes, "find_disks")
     check_flag("show_progressbar", show_progressbar)
@@ -124,16 +124,18 @@ def find_disks(
     finder = _finder(shape, radius, edge, min_electrons, significance, min_distance, refine)
     data = blocks.in_blocks(signal.data)
     n_nav = data.ndim - 2
+    # A disk may lie across the border of two pieces of a frame.
     if any(len(c) > 1 for c in data.chunks[-2:]):
         data = data.rechunk({n_nav: -1, n_nav + 1: -1})
     found = data.map_blocks(
         _block,
+        # One object in the graph, for all blocks.
         finder=dask.delayed(finder, pure=True, traverse=False),
         drop_axis=[n_nav, n_nav + 1],
         dtype=object,
         meta=np.empty((0,) * n_nav, object),
     )
-    show = preferences.show_progressbar() if show_progressbar is None else show_progressbar
+    show = shows_progress(show_progressbar)
     with TqdmCallback() if show else nullcontext():
         return _as_vectors(signal, found.compute(), finder)
 
@@ -230,10 +232,11 @@ def ring_sectors(radius: float) -> np.ndarray:
 
 
 def _block(chunk: Any, finder: DiskFinder) -> np.ndarray:
-    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(np.asarray(chunk))
+    frames = as_frames(chunk)
     nav = frames.shape[:-2]
     disks, counts = finder(frames.reshape((math.prod(nav), *frames.shape[-2:])))
     out = np.empty(len(counts), object)
+    # The kernel gives the disks of all frames in one table; pyXem has an array for each position.
     ends = np.cumsum(counts)
     for i, (stop, n) in enumerate(zip(ends, counts)):
         out[i] = disks[stop - n : stop]
@@ -247,10 +250,7 @@ def _as_vectors(signal: BaseSignal, found: np.ndarray, finder: DiskFinder) -> Ba
     offsets = np.array([*(axis.offset for axis in axes), 0.0])
     for place in np.ndindex(found.shape):
         found[place] = found[place] * scales + offsets
-    navigation = [
-        {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"} | {"navigate": True}
-        for axis in signal.axes_manager.navigation_axes[::-1]
-    ]
+    navigation = [described(axis, navigate=True) for axis in signal.axes_manager.navigation_axes[::-1]]
     vectors = DiffractionVectors(
         found,
         axes=navigation,
@@ -262,6 +262,7 @@ def _as_vectors(signal: BaseSignal, found: np.ndarray, finder: DiskFinder) -> Ba
         units=[*(str(axis.units) for axis in axes), "electrons"],
     )
     vectors.has_intensity = True
+    # What changes results: the metadata say how the disks were found.
     settings = {k: v for k, v in vars(finder).items() if k not in ("shape", "dense_from")}
     tree = note_analysis(signal.metadata.as_dictionary(), "disks", "hyperspy_sparse", settings)
     vectors.metadata.add_dictionary(

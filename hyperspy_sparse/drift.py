@@ -157,6 +157,8 @@ def find_drift(
             "along each axis."
         )
     mask = _dark_field(signal) if detector is None else mask_of(signal, detector)[0]
+    # Blocks of the detector go to the subsets in turn, so that each sees all directions; their shifts scatter by
+    # shot noise alone.
     parts = np.add.outer(np.arange(mask.shape[0]) // _BLOCK * 2, np.arange(mask.shape[1]) // _BLOCK) % _SUBSETS
     kind = np.uint32 if signal.data.dtype.kind in "bu" else np.float64
     images = masked_sums(signal.data, [mask & (parts == i) for i in range(_SUBSETS)], kind)
@@ -167,11 +169,13 @@ def find_drift(
         raise ValueError(f"Frame {empty} has no counts under the detector: choose another one, or other frames.")
     register = partial(_REGISTER[reference], shift_of=partial(_shift, upsample=upsample_factor, smoothing=smoothing))
     shifts = register(whole)
+    # The scatter of the subsets is the error of one of them; their sum has all of the electrons.
     separate = np.stack([register(part.astype(np.float64), guess=shifts) for part in images])
     variance = separate.var(axis=0, ddof=1) / _SUBSETS
     if reference != "previous":
-        # four values tell little of one frame: half of the weight is that of all
+        # four values say little of one frame: half of the weight is that of all
         variance = (variance + variance.mean(axis=0)) / 2
+    # Shifts lie on a grid of 1 / upsample_factor: an even distribution over a step has a twelfth of its square.
     errors = np.sqrt(variance + 1 / (12 * upsample_factor**2))
     if reference != "mean":
         errors[0] = 0.0  # zero by definition
@@ -251,6 +255,7 @@ def _to_previous(images: np.ndarray, shift_of: Callable, guess: np.ndarray | Non
 def _to_mean(images: np.ndarray, shift_of: Callable, guess: np.ndarray | None = None) -> np.ndarray:
     shifts = _to_first(images, shift_of) if guess is None else guess
     for _ in range(2 if guess is None else 1):
+        # The mean of all frames stays where it is, else the reference would wander with every round.
         shifts = shifts - shifts.mean(axis=0)
         total, seen = _added(images, shifts)
         new = []
@@ -287,6 +292,7 @@ def _shift(reference: np.ndarray, moving: np.ndarray, near: np.ndarray, upsample
         whole = np.rint(shift).astype(int)
         if (np.abs(whole) > 0.75 * shape).any():
             return shift  # hardly anything left to compare
+        # The part that both show, at the whole shift found so far: beyond it there is nothing to compare.
         a = reference[tuple(slice(max(w, 0), n + min(w, 0)) for w, n in zip(whole, shape))]
         b = moving[tuple(slice(max(-w, 0), n - max(w, 0)) for w, n in zip(whole, shape))]
         a, b = (gaussian_filter(_windowed(image), smoothing) for image in (a, b))

@@ -54,7 +54,7 @@ def warn_once(data: da.Array, what: str) -> None:
 
 
 def sparse_bytes(data: da.Array) -> int | None:
-    """About the size of the sparse frames of an array in memory, in bytes; None where nothing tells without reading.
+    """About the size of the sparse frames of an array in memory, in bytes; None where it is not known without reading.
 
     Sources know how many events they have. Of a part, or after other steps, as many are supposed to be left as there
     are of the pixels; frames in memory are counted.
@@ -69,13 +69,13 @@ def bytes_of_entries(data: da.Array, entries: int) -> int:
 
 
 def entries_of(data: da.Array) -> int | None:
-    """About the entries of the sparse frames of an array; None where nothing tells without reading."""
+    """About the entries of the sparse frames of an array; None where it is not known without reading."""
     entries = _entries_in_memory(data)
     return _entries_of_sources(data) if entries is None else entries
 
 
 def _entries_in_memory(data: da.Array) -> int | None:
-    """Entries of chunks that were kept by `persist`; None for other arrays."""
+    """Entries of chunks held by `persist`; None for other arrays."""
     chunks = chunks_in_memory(data)
     return None if chunks is None else sum(chunk.nnz for chunk in chunks)
 

@@ -70,7 +70,7 @@ def refresh(signal: BaseSignal) -> BaseSignal:
 
 
 def _about(axis: Any) -> dict:
-    """What an axis tells; one that is not uniform, as a user may have made it, has no scale and offset."""
+    """What an axis describes; one that is not uniform, as a user may have made it, has no scale and offset."""
     return {name: getattr(axis, name) for name in _AXIS_VALUES if hasattr(axis, name)}
 
 

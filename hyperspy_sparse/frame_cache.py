@@ -1,7 +1,7 @@
 """One frame for one picture, without reading the chunk around it.
 
 Who looks at one frame looks at its neighbours next, and a line takes hardly longer to read than a
-frame. So whole lines are read where they are short, and the last ones are kept.
+frame. So whole lines are read where they are short, and the last ones are cached.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ def one_frame(signal: BaseSignal, indices: tuple) -> np.ndarray | None:
 READ_ENTRIES = 10**6
 """Entries that are read at once for one picture: some 20 ms of decoding."""
 
-KEPT_BYTES = 128 * 2**20
-"""Size of the lines that are kept for all signals together."""
+CACHE_BYTES = 128 * 2**20
+"""Size of the lines that are cached for all signals together."""
 
 
 class _Neighbours:
     """Frames of the lines that were looked at last."""
 
     def __init__(self) -> None:
-        self._kept = WeakKeyDictionary()
+        self._lines = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def frame(self, source: FrameSource, row: int) -> np.ndarray:
@@ -72,7 +72,7 @@ class _Neighbours:
         if stop - start == 1:
             return source.frames(row, row + 1).frame(0)
         with self._lock:
-            lines, span = self._kept.setdefault(source, OrderedDict()), (start, stop)
+            lines, span = self._lines.setdefault(source, OrderedDict()), (start, stop)
             if span in lines:
                 lines.move_to_end(span)
             else:
@@ -82,10 +82,10 @@ class _Neighbours:
 
     def _forget(self, newest: dict) -> None:
         """Drop what was not looked at for the longest time: first of other signals, then of this one."""
-        everything = [lines for lines in self._kept.values() if lines is not newest] + [newest]
+        everything = [lines for lines in self._lines.values() if lines is not newest] + [newest]
         size = sum(frames.nbytes for lines in everything for frames in lines.values())
         for lines in everything:
-            while size > KEPT_BYTES and len(lines) > (lines is newest):
+            while size > CACHE_BYTES and len(lines) > (lines is newest):
                 size -= lines.popitem(last=False)[1].nbytes
 
 

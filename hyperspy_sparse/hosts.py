@@ -4,12 +4,18 @@ Checked with HyperSpy 2.5.0 and pyXem 0.21.0. A host may change them without not
 says which one, and fails too where our code uses a private name that has no row here.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 from hyperspy.misc._signal_tools import are_signals_aligned, broadcast_signals
 from pyxem.utils._azimuthal_integrations import _get_control_points as sector_corners
 from pyxem.utils._azimuthal_integrations import _slice_radial_integrate as slice_radial_integrate
 from pyxem.utils._azimuthal_integrations import _slice_radial_integrate1d as slice_radial_integrate1d
+
+if TYPE_CHECKING:
+    import numpy as np
+    from hyperspy.signal import BaseSignal
 
 __all__ = [
     "CHECKED_WITH",
@@ -17,6 +23,7 @@ __all__ = [
     "PrivateName",
     "are_signals_aligned",
     "broadcast_signals",
+    "current_frame",
     "sector_corners",
     "slice_radial_integrate",
     "slice_radial_integrate1d",
@@ -66,6 +73,12 @@ PRIVATE_NAMES = (
     PrivateName("_map_iterate", _LAZY, ("function",), "where `map` runs a function on every image: kernels stand in"),
     PrivateName("_map_all", _LAZY, ("function",), "the same for functions of all images at once"),
     PrivateName("_get_cache_dask_chunk", _LAZY, ("indices",), "one frame for one picture, not the chunk around it"),
+    PrivateName(
+        "_get_current_data",
+        _BASE,
+        ("axes_manager", "fft_shift", "as_numpy"),
+        "the frame that a plot draws, for benchmarks: `get_current_signal` wraps it in a signal, which costs more",
+    ),
     PrivateName("_slicer", _BASE, ("slices",), "what `inav` and `isig` call: parts come from the source of the whole"),
     PrivateName(
         "_validate_rebin_args_and_get_factors", _BASE, ("new_shape", "scale"), "the factors that `rebin` would use"
@@ -94,6 +107,7 @@ PRIVATE_NAMES = (
         ("algorithm", "svd_solver", "reproject", "loadings", "factors", "mean", "centre", "_D_unfolded", "nav_mask_1d"),
         "the same for factors of masked pixels, which HyperSpy collects densely",
     ),
+    PrivateName("_store_decomposition_results", _LAZY, ("explained_variance",), "the name of an algorithm of ours"),
     PrivateName(
         "_block_iterator", _LAZY, ("flat_signal", "get", "navigation_mask", "signal_mask"), "rows for scikit-learn"
     ),
@@ -118,3 +132,8 @@ PRIVATE_NAMES = (
     ),
 )
 """Every private attribute of HyperSpy's and pyXem's classes that `hyperspy_sparse` calls, overrides or reads."""
+
+
+def current_frame(signal: BaseSignal) -> np.ndarray:
+    """The frame at the present indices of the navigation axes, as plotting gets it."""
+    return signal._get_current_data(as_numpy=True)

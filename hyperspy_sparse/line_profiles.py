@@ -25,7 +25,7 @@ from hyperspy_sparse import blocks, deferred, selection
 from hyperspy_sparse.kernels import loops
 from hyperspy_sparse.kernels.table import Kernel
 from hyperspy_sparse.kernels.weights import PixelWeights
-from hyperspy_sparse.twins import has_sparse_chunks
+from hyperspy_sparse.twins import as_frames, has_sparse_chunks
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import countable
 from rsciio_tpx3.frames.dask_array import DENSE_CHUNK_BYTES, empty_meta
@@ -49,7 +49,7 @@ class Samples:
     ----------
     line : hyperspy.api.roi.Line2DROI
     axes : sequence of two hyperspy.axes.UniformDataAxis
-        x and y, in whose units the line is given.
+        x and y, in whose units the line is.
     order : int
         Of the interpolation, 0 to 5.
 
@@ -75,7 +75,7 @@ class Samples:
         if line.linewidth < 0:
             raise ValueError("linewidth must be positive number")
         if order not in range(6):
-            raise ValueError(f"order={order!r}: an integer from 0 to 5 is expected.")
+            raise ValueError(f"order={order!r}: expected an integer from 0 to 5.")
         ends = [[(x - axes[0].offset) / axes[0].scale, (y - axes[1].offset) / axes[1].scale] for x, y in _ends(line)]
         width = max(round(line.linewidth / min(axis.scale for axis in axes)), 1)
         places = Line2DROI._line_profile_coordinates(*ends, linewidth=width)
@@ -99,6 +99,7 @@ def _weights(places: np.ndarray, n: int, order: int) -> np.ndarray:
     """What each of `n` elements of an axis counts at each place: (places, n)."""
     out = np.empty((places.size, n))
     for i in range(n):
+        # Interpolation is linear in the values: what it makes of unit vectors are its weights, borders included.
         unit = np.zeros(n)
         unit[i] = 1
         out[:, i] = scipy.ndimage.map_coordinates(unit, places[None], order=order, mode="constant", cval=0.0)
@@ -135,6 +136,7 @@ def profile_over_scan(data: da.Array, samples: Samples, places: tuple[int, int])
     rows = np.arange(np.prod(nav, dtype=np.int64)).reshape(nav).transpose(*others, y, x)
     rows = rows.reshape(-1, nav[y], nav[x])
     dtype = np.mean(np.zeros(1, data.dtype)).dtype
+    # So many points that their frames, were they dense, are a chunk.
     n_together = max(1, DENSE_CHUNK_BYTES // (8 * sig[0] * sig[1]))
     lines = [_one_line(data, samples, scan, dtype, n_together) for scan in rows]
     whole = da.stack(lines).reshape(*(nav[i] for i in others), samples.n_points, *sig) if others else lines[0]
@@ -169,7 +171,7 @@ def _profile(
     dtype: np.dtype,
 ) -> CSRFrames:
     """Frames along the line from the frames around it; `place` has the number of each, or -1."""
-    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
+    frames = as_frames(chunk)
     counts = np.diff(frames.indptr)
     n_points = len(along_y) // width
     made, rows = [], np.zeros(n_points + 1, np.int64)
@@ -184,9 +186,12 @@ def _profile(
                 *parts, place, along_y[part], along_x[part], _rounding(counted), _largest(counted),
                 sample, touched, seen, total, summed, pixels,
             )  # fmt: skip
+            # The loop notes pixels as it meets them; rows are sorted.
             there = np.sort(pixels[:n])
             values = total[there] / width
+            # Space is shared by all points: only what was written is made zero again.
             total[there], summed[there] = 0, False
+            # Rounding may leave nothing of a pixel, and rows hold no zeros.
             there, values = there[values != 0], values[values != 0]
             made.append((there, values.astype(dtype)))
             rows[point + 1] = rows[point] + there.size

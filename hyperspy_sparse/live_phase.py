@@ -12,7 +12,7 @@ from hyperspy_sparse.microscope import set_microscope
 from hyperspy_sparse.phase_contrast.groups import make_groups
 from hyperspy_sparse.phase_contrast.image import check_settings
 from hyperspy_sparse.phase_contrast.lines import LineAccumulator
-from hyperspy_sparse.phase_contrast.optics import Known, find_optics, given_optics
+from hyperspy_sparse.phase_contrast.optics import Known, find_optics, turn_and_aberrations
 from hyperspy_sparse.phase_contrast.tilted import disk_of
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ class LivePhase(PluggedLines):
         wait: float | None,
         microscope: dict,
     ) -> LivePhase:
-        """What is known of the microscope, from the files next to the recording and from what is given."""
+        """What is known of the microscope, from the files next to the recording and from the arguments."""
         check_settings(method, 1, eps)
         signal, what = _signal(live, wait), f"live.phase(method={method!r})"
         set_microscope(signal, **microscope)
         known = Known.of(signal)
         known.require(what)
-        given_optics(known, aberrations, rotation, flip)
+        turn_and_aberrations(known, aberrations, rotation, flip)
         disk = disk_of(signal, center, radius)
         optics = find_optics(known, disk.radius, aberrations, rotation, flip)
         lines = LineAccumulator(make_groups(disk, signal.data.shape[-2:], across), nav_shape)
@@ -94,7 +94,7 @@ def _signal(live: Live, wait: float | None) -> BaseSignal:
         lambda: live.lines_drawn > 0,
         live,
         wait,
-        "nothing has come yet that tells the detector and the disk. Start the measurement first, or wait for "
+        "nothing has come yet that shows the detector and the disk. Start the measurement first, or wait for "
         "it: wait=10 (seconds).",
     )
     return live.signal

@@ -203,7 +203,7 @@ class Live:
                 self._refresh_in_time()
                 _give_way()
         except KeyboardInterrupt:
-            # the user has seen enough; what was recorded stays, and that is no error
+            # the user has seen enough; what was recorded stays, and that is not an error
             self.stop()
         self.refresh()
 
@@ -293,7 +293,7 @@ class Live:
         Parameters
         ----------
         wait : float, optional
-            Seconds to wait for the first data, which tell the detector; not needed where `layout` was given.
+            Seconds to wait for the first data, which show the detector; not needed with `layout`.
 
         Returns
         -------
@@ -354,10 +354,10 @@ class Live:
         method, aberrations, rotation, flip, across, eps, center, radius
             Of `hyperspy_sparse.phase`.
         wait : float, optional
-            Seconds to wait for the first line, which tells the detector.
+            Seconds to wait for the first line, which shows the detector.
         **microscope
             Of `hyperspy_sparse.set_microscope`: ``beam_energy="200 keV"``, ``scan_step="0.05 nm"``,
-            ``convergence_angle="20 mrad"``, as far as no file next to the recording tells it.
+            ``convergence_angle="20 mrad"``, as far as no file next to the recording contains it.
 
         Returns
         -------
@@ -451,7 +451,7 @@ class Live:
             lambda: self._known_shape is not None,
             self,
             wait,
-            "nothing has come yet that tells the detector. Start the measurement first, or give its layout: "
+            "nothing has come yet that shows the detector. Start the measurement first, or pass its layout: "
             'layout="quad" or layout="single".',
         )
         return self._known_shape

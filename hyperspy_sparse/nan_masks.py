@@ -1,8 +1,8 @@
-"""Frames with NaN outside a region, as HyperSpy's circles and polygons leave them, kept sparse.
+"""Frames with NaN outside a region, as HyperSpy's circles and polygons leave them, but sparse.
 
 A region over the detector becomes ``where(mask, nan, frames)`` with the same mask for every frame,
 one over the scan with the same for every pixel, and that has no zeros to leave out. But all that is
-asked of it, as a rule, is a sum or a mean that skips the NaN; and the mask and the frames are still
+computed with it, as a rule, is a sum or a mean that skips the NaN; and the mask and the frames are still
 there, side by side, in the graph of the dask array. So the answer is taken from the frames, and the
 array is never made.
 """
@@ -35,7 +35,7 @@ _FRAMES = LeastRecent(1024)
 
 
 def remember(data: da.Array) -> None:
-    """Remember that the chunks of a dask array are frames: a graph does not tell that of the arrays in it.
+    """Remember that the chunks of a dask array are frames: a graph does not say that of the arrays in it.
 
     Every region of interest cuts out its rectangle first, and masks that; so each cut-out is remembered, by its name
     alone, however its frames came into being.
@@ -64,11 +64,11 @@ def behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:
     """
     if not isinstance(data, da.Array):
         return None
-    # asked for by each call, and found by a computation: the array keeps its answer
-    kept = vars(data)
-    if "_behind" not in kept:
-        kept["_behind"] = _behind(data)
-    return kept["_behind"]
+    # needed by each call, and found by a computation: the array keeps its answer
+    cached = vars(data)
+    if "_behind" not in cached:
+        cached["_behind"] = _behind(data)
+    return cached["_behind"]
 
 
 def _behind(data: da.Array) -> tuple[da.Array, np.ndarray] | None:
@@ -98,6 +98,7 @@ def _parts_of_where(data: da.Array) -> tuple[str, ...] | None:
     if not isinstance(layer, Blockwise) or not data.name.startswith("where-") or len(layer.indices) != 3:
         return None
     (mask, mask_axes), (nan, nan_axes), (frames, axes) = layer.indices
+    # ``where(mask, nan, frames)`` as HyperSpy 2.5 writes it in its circles and polygons, and nothing else.
     straight = mask_axes == axes == tuple(layer.output_indices) and nan_axes is None
     if not straight or not isinstance(nan, float) or not math.isnan(nan):
         return None
@@ -121,6 +122,7 @@ def _before_broadcast(graph: HighLevelGraph, name: str | None, ndim: int) -> np.
     if name is None or not name.startswith("broadcast_to-"):
         return None
     (name,) = graph.dependencies[name]
+    # The mask itself is small and known: it is computed here, block by block, for what it was broadcast to is not.
     keys = [key for key in graph.layers[name] if isinstance(key, tuple)]
     n_blocks = [1 + max(key[1 + axis] for key in keys) for axis in range(ndim)]
     ahead = (range(ndim - 2), range(ndim - 2, ndim))
@@ -171,6 +173,7 @@ def reduced(name: str, masked: tuple, axes: tuple[int, ...]) -> da.Array | None:
         return _skipping(name, frames, mask, axes)
     with_nan = np.broadcast_to(mask.any(axis=axes), tuple(n for i, n in enumerate(frames.shape) if i not in axes))
     all_or_none = all(mask.shape[axis] == 1 for axis in axes)
+    # Of a result some values are masked, and some count: only positions can be chosen one by one.
     if name.startswith("nan") and not all_or_none:
         return _of_chosen(name, frames, mask) if axes == nav else None
     if with_nan.all():

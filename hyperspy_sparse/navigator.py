@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hyperspy.api import signals
 
+from hyperspy_sparse.arguments import described
 from rsciio_tpx3.utils.units import shown
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["COUNTS", "attach", "counts_of", "drop_if_outdated", "hand_on", "note_as_ours", "picture", "renamed"]
 
 COUNTS = "Counts"
-"""What a navigator holds where nothing else is said; its title and quantity tell."""
+"""What a navigator holds unless its title and quantity say something else."""
 
 
 def picture(signal: BaseSignal, values: np.ndarray, holds: str = COUNTS) -> BaseSignal:
@@ -28,24 +29,19 @@ def picture(signal: BaseSignal, values: np.ndarray, holds: str = COUNTS) -> Base
     try:
         values = np.asarray(values)
     except Exception as error:
-        raise ValueError(f"navigator={shown(values)}: an array of numbers is expected ({error}).") from None
+        raise ValueError(f"navigator={shown(values)}: expected an array of numbers ({error}).") from None
     shape = tuple(axis.size for axis in axes)
     if values.shape != shape:
         raise ValueError(
             f"the navigator has shape {values.shape}, but the navigation axes are {shape} in "
             "NumPy order (slowest first)."
         )
-    described = [_described(axis, i >= len(axes) - 2) for i, axis in enumerate(axes)]
+    own = [described(axis, navigate=i < len(axes) - 2) for i, axis in enumerate(axes)]
     kind = signals.Signal1D if len(axes) == 1 else signals.Signal2D
-    made = kind(values, axes=described)
+    made = kind(values, axes=own)
     made.metadata.General.title = f"{holds} per position"
     made.metadata.set_item("Signal.quantity", holds)
     return made
-
-
-def _described(axis: Any, in_picture: bool) -> dict:
-    described = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
-    return {**described, "navigate": not in_picture}
 
 
 def attach(signal: BaseSignal, values: np.ndarray, holds: str = COUNTS) -> None:

@@ -48,6 +48,7 @@ def of_area(image: BaseSignal, signal: BaseSignal, n_pixels: int) -> None:
 def after_binning(binned: BaseSignal, signal: BaseSignal, factors: Sequence) -> None:
     """The same for a signal whose pixels are areas now; `factors` are those along the detector's axes."""
     n_pixels = math.prod(factors)
+    # The model is one of single pixels, and these are areas now.
     if n_pixels == 1 or not binned.metadata.has_item(MODEL):
         return
     del binned.metadata.Signal.Noise_properties.Variance_linear_model

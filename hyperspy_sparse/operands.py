@@ -61,6 +61,7 @@ def binary(left: BaseSignal, right: int | BaseSignal, op_name: str) -> BaseSigna
     template = None
     if op_name in INPLACE_OPERATORS:
         _refuse_in_place(left, right, op_name)
+    # A number or an array: NumPy broadcasts it to the array, as HyperSpy does.
     if not isinstance(right, BaseSignal):
         a, b = left.data, right
     elif _same_shape(left, right):
@@ -71,6 +72,7 @@ def binary(left: BaseSignal, right: int | BaseSignal, op_name: str) -> BaseSigna
     else:
         if not are_signals_aligned(left, right):
             raise ValueError("Invalid dimensions for this operation.")
+        # Axes of the result are HyperSpy's business, and come from signals without data: copies of both would be dense.
         template, _ = broadcast_signals(_without_data(left), _without_data(right))
         n_sig = template.axes_manager.signal_dimension
         a, b = (_with_signal_axes(signal, n_sig) for signal in (left, right))
@@ -78,6 +80,7 @@ def binary(left: BaseSignal, right: int | BaseSignal, op_name: str) -> BaseSigna
     if op_name in INPLACE_OPERATORS:
         return _in_place(left, operate(function, a, b), op_name)
     made = operate(function, a, b)
+    # divmod has two results.
     if isinstance(made, tuple):
         return tuple(_signal(left, right, template, part) for part in made)
     return _signal(left, right, template, made)
@@ -276,7 +279,7 @@ def _zeros_stay(function: Callable, operands: Sequence, frames: da.Array) -> boo
     with np.errstate(all="ignore"):
         try:
             answer = np.asarray(function(*examples))
-        except Exception:  # no answer in memory: the chunks will tell what is wrong
+        except Exception:  # no answer in memory: the chunks will say what is wrong
             return False
     if not is_stored(answer.dtype):
         return False
@@ -287,11 +290,7 @@ def _zeros_stay(function: Callable, operands: Sequence, frames: da.Array) -> boo
 
 def _frames(data: da.Array) -> da.Array:
     meta = empty_meta(data.dtype, data.ndim - 2)
-    return data.map_blocks(_to_frames, dtype=data.dtype, meta=meta)
-
-
-def _to_frames(chunk: np.ndarray | CSRFrames) -> CSRFrames:
-    return chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
+    return data.map_blocks(twins.as_frames, dtype=data.dtype, meta=meta)
 
 
 def _dense(data: da.Array) -> da.Array:

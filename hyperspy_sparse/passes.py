@@ -10,7 +10,7 @@ import numpy as np
 from hyperspy.signals import LazySignal1D, LazySignal2D
 
 from hyperspy_sparse import noise
-from hyperspy_sparse.arguments import need_signal
+from hyperspy_sparse.arguments import described, need_signal
 from hyperspy_sparse.virtual_detectors import mask_of, masked_sums
 from rsciio_tpx3.utils.units import shown
 
@@ -69,17 +69,18 @@ def one_pass(
     """
     need_signal(signal)
     if scheduler is not None and not callable(scheduler) and not isinstance(scheduler, (str, Executor)):
-        raise ValueError(f"scheduler={shown(scheduler)}: a name such as 'threads' or 'sync' is expected.")
+        raise ValueError(f"scheduler={shown(scheduler)}: expected a name such as 'threads' or 'sync'.")
     try:
+        # dask itself says which names it knows, and does so before anything is read.
         dask.base.get_scheduler(scheduler=scheduler)
     except ValueError as error:
         raise ValueError(f"scheduler={shown(scheduler)}: {error}") from None
     flags = {"sum_pattern": sum_pattern, "total_counts": total_counts, "center_of_mass": center_of_mass}
     for name, value in flags.items():
         if not isinstance(value, (bool, np.bool_)):
-            raise ValueError(f"{name}={shown(value)}: True or False is expected.")
+            raise ValueError(f"{name}={shown(value)}: expected True or False.")
     if not isinstance(detectors, (dict, type(None))):
-        raise ValueError(f"detectors={shown(detectors)}: a dictionary of names to regions or masks is expected.")
+        raise ValueError(f"detectors={shown(detectors)}: expected a dictionary of names to regions or masks.")
     detectors = detectors or {}
     taken = set(flags) & set(detectors)
     if taken:
@@ -128,19 +129,17 @@ def virtual_images(signal: BaseSignal, detectors: Any) -> BaseSignal:
     """
     need_signal(signal)
     if isinstance(detectors, (str, bytes)) or not np.iterable(detectors):
-        raise ValueError(f"detectors={shown(detectors)}: regions or masks are expected, in a list or by their names.")
+        raise ValueError(f"detectors={shown(detectors)}: expected regions or masks, in a list or by their names.")
     named = detectors if isinstance(detectors, dict) else dict(enumerate(detectors))
     nav_axes = signal.axes_manager.navigation_axes[::-1]
     if not named or not nav_axes:
-        raise ValueError(f"{len(named)} detectors and {len(nav_axes)} scan axes; needed are both.")
+        raise ValueError(f"{len(named)} detectors and {len(nav_axes)} scan axes: expected at least one of both.")
     sums, sizes = _sums(signal, named.values())
     order = (sums.ndim - 1, *range(sums.ndim - 1))
-    described = [{"name": "detector", "size": len(named), "navigate": True}]
-    for i, axis in enumerate(nav_axes):
-        kept = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
-        described.append({**kept, "navigate": i < len(nav_axes) - 2})
+    axes = [{"name": "detector", "size": len(named), "navigate": True}]
+    axes += [described(axis, navigate=i < len(nav_axes) - 2) for i, axis in enumerate(nav_axes)]
     kind = LazySignal1D if len(nav_axes) == 1 else LazySignal2D
-    images = kind(sums.transpose(order), axes=described)
+    images = kind(sums.transpose(order), axes=axes)
     images.metadata.General.title = "Virtual images"
     images.metadata.set_item("Virtual_detectors.names", [str(name) for name in named])
     noise.of_area(images, signal, min(sizes))

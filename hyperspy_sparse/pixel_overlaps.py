@@ -35,6 +35,7 @@ def sector_slices(corners: np.ndarray, extents: list[np.ndarray]) -> np.ndarray:
     columns = []
     for axis, extent in enumerate(extents):
         points = np.ascontiguousarray(corners[:, :, axis])
+        # Of the four corners the outermost pixels; a corner on a border belongs to both.
         first = np.searchsorted(extent[1], points, side="left").min(axis=1) - 1
         behind = np.searchsorted(extent[0], points, side="right").max(axis=1)
         columns.append((first, behind, extent.shape[1]))
@@ -106,6 +107,7 @@ def _cut(points: np.ndarray, n: int, axis: int, bound: float, sign: float, out: 
         if here >= 0:
             out[m, 0], out[m, 1] = points[i, 0], points[i, 1]
             m += 1
+        # The side crosses the line: the crossing is a corner of what remains (Sutherland, Hodgman 1974).
         if (here >= 0) != (there >= 0):
             share = here / (here - there)
             out[m, 0] = points[i, 0] + share * (points[j, 0] - points[i, 0])
@@ -136,6 +138,7 @@ def _fill_shares(
         place = places[sector, 0]
         for i in range(x0, x1):
             n = _cut(corners[sector], four, first, x[0, i], 1.0, half)
+            # The strip of a whole row of pixels is cut once, and each pixel from the strip.
             n_row = _cut(half, n, first, x[1, i], -1.0, row)
             height = x[1, i] - x[0, i]
             for k in range(y0, y1):
@@ -207,6 +210,7 @@ def _count_ring_pixels(
         n = 0
         for i in range(x0, x1):
             for k in range(y0, y1):
+                # Zeroed while it is counted: the next ring finds an empty image, and only its own block is touched.
                 n += image[i, k] != 0
                 image[i, k] = 0
         begins[ring + 1] = begins[ring] + n

@@ -2,7 +2,7 @@
 
 ``signal * weights`` has the chunks of the signal, which are small for the worst case, a step that makes them dense; and
 a sum of it is better taken from larger blocks, or from the frames and the weights side by side without the product. A
-part of it is better made of the parts. dask's graph has all of that in it, but not in a form that can be asked.
+part of it is better made of the parts. dask's graph has all of that in it, but not in a form that can be searched.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def attach(array: Any, recipe: Recipe) -> Any:
 
 
 def held(array: da.Array, **options: Any) -> da.Array:
-    """The same array, made of frames and images that are read once and kept in memory.
+    """The same array, made of frames and images that are read once and held in memory.
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from hyperspy_sparse import recipes
 from hyperspy_sparse.blocks import in_blocks
+from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.reductions import powers, weighted_sum
 from rsciio_tpx3.utils.dask_private import List, Task, TaskRef
@@ -66,6 +67,7 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
     if plain in ("max", "min"):
         join = np.maximum if plain == "max" else np.minimum
         return _made(in_blocks(data), axes, dtype, (_plain_part, function), (_joined, join), (_as_they_are,))
+    # Integers may come in any order and split over entries: their sum is the same, and reading need not sort.
     n = math.prod(data.shape[axis] for axis in axes) if plain == "mean" else None
     part, additive = (_plain_part, np.sum), data.dtype.kind in "ui"
     return _made(in_blocks(data, additive=additive), axes, dtype, part, (_joined, np.add), (_divided, n))
@@ -91,6 +93,7 @@ def _of_product(plain: str, data: da.Array, axes: tuple[int, ...]) -> da.Array |
         return None
     dtype = np.sum(np.zeros(1, data.dtype)).dtype
     image = np.broadcast_to(image, data.shape[:-2] if kind == "scan" else data.shape[-2:])
+    # The image lies along what is added up: it is a weight. Otherwise it is a factor of the result.
     if (kind == "scan") == (axes == nav):
         total = weighted(frames, image.astype(np.int64 if dtype.kind in "ui" else np.float64), axes, dtype)
     else:
@@ -134,7 +137,7 @@ def spans_of(blocks: da.Array) -> Any:
 
 
 def _weighted_part(chunk: CSRFrames, axes: tuple[int, ...], weights: np.ndarray) -> np.ndarray:
-    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
+    frames = as_frames(chunk)
     return weighted_sum(frames, weights, axes)
 
 
@@ -159,7 +162,7 @@ def moments(data: da.Array, axes: tuple[int, ...], dtype: DTypeLike, std: bool) 
 
 
 def _made(blocks: da.Array, axes: tuple[int, ...], dtype: np.dtype, part: Any, join: tuple, finish: tuple) -> Any:
-    """The dask array of a reduction: its steps are functions, each with what it takes besides partial results.
+    """The dask array of a reduction: its steps are functions, each with what it takes in addition to partial results.
 
     `part` may be a dictionary with a step for each place of a block.
     """
@@ -168,12 +171,12 @@ def _made(blocks: da.Array, axes: tuple[int, ...], dtype: np.dtype, part: Any, j
     if blocks.numblocks[-2:] != (1, 1) or axes not in (nav, sig, nav + sig) or not n_nav:
         return None
     name = f"{REDUCED}{tokenize(blocks.name, axes, dtype, part, join, finish)}"
-    kept = sig if axes == nav else nav if axes == sig else ()
-    make = _partial_results if kept == nav else _tree
+    remaining = sig if axes == nav else nav if axes == sig else ()
+    make = _partial_results if remaining == nav else _tree
     layer = make(blocks, name, axes, dtype, part, join, finish)
     graph = HighLevelGraph.from_collections(name, layer, dependencies=[blocks])
-    chunks = tuple(blocks.chunks[axis] for axis in kept)
-    return da.Array(graph, name, chunks, meta=np.empty((0,) * len(kept), dtype))
+    chunks = tuple(blocks.chunks[axis] for axis in remaining)
+    return da.Array(graph, name, chunks, meta=np.empty((0,) * len(remaining), dtype))
 
 
 def _places(blocks: da.Array) -> Any:
@@ -201,6 +204,7 @@ def _tree(blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, 
         layer[key] = Task(key, _part, TaskRef((blocks.name, *place, 0, 0)), axes, step)
         keys.append(key)
     level = 0
+    # A tree: all partial results at once may be thousands of images of the detector.
     while len(keys) > TOGETHER:
         groups = [keys[i : i + TOGETHER] for i in range(0, len(keys), TOGETHER)]
         keys = [(f"{name}-joined-{level}", i) for i in range(len(groups))]
@@ -213,18 +217,18 @@ def _tree(blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, 
 
 
 def _part(chunk: CSRFrames, axes: tuple[int, ...], part: tuple) -> Any:
-    function, *given = part
-    return function(chunk, axes, *given)
+    function, *options = part
+    return function(chunk, axes, *options)
 
 
 def _join(parts: list, join: tuple) -> Any:
-    function, *given = join
-    return function(parts, *given)
+    function, *options = join
+    return function(parts, *options)
 
 
 def _finished(result: Any, finish: tuple, dtype: np.dtype) -> np.ndarray:
-    function, *given = finish
-    return np.asarray(function(result, *given)).astype(dtype, copy=False)
+    function, *options = finish
+    return np.asarray(function(result, *options)).astype(dtype, copy=False)
 
 
 def _part_and_finish(
@@ -263,7 +267,7 @@ def _divided(total: np.ndarray, n: int | None) -> np.ndarray:
 
 def _powers(chunk: CSRFrames, axes: tuple[int, ...]) -> tuple:
     """Number, sum and sum of squares."""
-    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(chunk)
+    frames = as_frames(chunk)
     return math.prod(chunk.shape[a] for a in axes), *powers(frames, axes, False)
 
 
@@ -280,6 +284,7 @@ def _moments(chunk: CSRFrames, axes: tuple[int, ...]) -> tuple:
 def _joined_moments(parts: list) -> tuple:
     n, mean, squares = 0, 0.0, 0.0
     for n_b, mean_b, squares_b in parts:
+        # Means and distances are joined, not sums of squares, which would cancel (Chan et al., see `moments`).
         apart = mean_b - mean
         total = n + n_b
         mean = mean + apart * (n_b / total)

@@ -1,4 +1,4 @@
-"""Which files keep frames sparse, and what the others are given instead."""
+"""Which files keep frames sparse, and what the others get instead."""
 
 from __future__ import annotations
 

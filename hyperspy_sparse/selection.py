@@ -31,7 +31,7 @@ def select(signal: BaseSignal, mask: Any) -> BaseSignal:
     ----------
     signal : one of the sparse signal classes
     mask : array of bool or signal, shape of the scan in NumPy order, ``(y, x)``
-        True for positions to be kept: a threshold of a virtual image, a cluster of an analysis, a hand-drawn region.
+        True for positions to be included: a threshold of a virtual image, a cluster of an analysis, a drawn region.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def _mask(signal: BaseSignal, mask: Any) -> np.ndarray:
     shape = signal.data.shape[:-2]
     if values.dtype != np.bool_ or values.shape != shape:
         raise ValueError(
-            f"mask={shown(mask)}: an array of bool of the shape of the scan, {shape} (NumPy order), is expected, not "
+            f"mask={shown(mask)}: expected an array of bool of the shape of the scan, {shape} (NumPy order), got "
             f"{values.dtype} of shape {values.shape}. Compare an image of the scan with a number to make one."
         )
     if not values.any():

@@ -82,7 +82,7 @@ def reduced(name: str, shifted: Shifted, axes: tuple[int, ...]) -> da.Array | No
     Returns
     -------
     dask.array.Array
-        None where only the difference itself can tell.
+        None where only the difference itself can answer.
     """
     n_nav = shifted.frames.ndim - 2
     nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
@@ -96,8 +96,10 @@ def reduced(name: str, shifted: Shifted, axes: tuple[int, ...]) -> da.Array | No
         spread = _variance(shifted, axes, along)
         spread = da.sqrt(spread) if spread is not None and plain == "std" else spread
         return None if spread is None else spread.astype(shifted.dtype)
+    # The highest of a sum is not the sum of the highest, unless the image is one number for all that are compared.
     if plain not in ("max", "min") or not along:
         return None
+    # An image less the frames is highest where they are lowest.
     turned = plain if shifted.frames_sign > 0 else {"max": "min", "min": "max"}[plain]
     found = reductions.reduced(turned, shifted.frames, axes)
     return None if found is None else _joined(shifted, found.astype(shifted.dtype), shifted.image)
@@ -121,6 +123,7 @@ def _sum(shifted: Shifted, axes: tuple[int, ...], along: bool, is_mean: bool) ->
         of_image = shifted.image * n
     else:
         of_image = shifted.image.sum(dtype=np.float64) * (n // math.prod(shifted.image.shape))
+    # float64, also for frames of float32: the sum of the image alone may need its digits.
     whole = _joined(shifted, total.astype(np.float64), of_image)
     return (whole / n if is_mean else whole).astype(shifted.dtype)
 
@@ -133,6 +136,7 @@ def _variance(shifted: Shifted, axes: tuple[int, ...], along: bool) -> da.Array 
         return spread
     if not isinstance(image, np.ndarray) or math.prod(image.shape) != math.prod(frames.shape[axis] for axis in axes):
         return None
+    # The covariance needs one more pass over the frames, weighted with the distance of the image from its mean.
     apart = image.astype(np.float64) - image.mean(dtype=np.float64)
     common = reductions.weighted(frames, apart, axes, np.dtype(np.float64))
     if common is None:

@@ -47,6 +47,7 @@ def from_source(data: da.Array, key: Any, sliced: da.Array) -> da.Array:
         new = to_dask(part, chunks=sliced.chunks[:-2] or "auto")
     except ValueError:
         return sliced
+    # What dask answers is the rule: where ours would look different, dask's is taken.
     same = new.chunks == sliced.chunks and isinstance(new._meta, CSRFrames) == isinstance(sliced._meta, CSRFrames)
     if not same:
         return sliced

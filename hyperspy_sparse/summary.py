@@ -62,7 +62,7 @@ class Summary:
         Whether they are in memory, or read when a computation needs them.
     sparse_size, dense_size : int or None
         Bytes of the sparse frames, about, and of the dense array.
-    waiting : bool
+    deferred : bool
         Whether the recording is read at the first computation.
 
     Examples
@@ -84,7 +84,7 @@ class Summary:
     in_memory: bool = False
     sparse_size: int | None = None
     dense_size: int = 0
-    waiting: bool = False
+    deferred: bool = False
     _counts: object = None
 
     @property
@@ -104,7 +104,7 @@ class Summary:
     def rows(self) -> list[tuple[str, str]]:
         """Name and words of each line."""
         rows = [("sparse", self._size())]
-        if self.waiting:
+        if self.deferred:
             rows.append(("recording", "not read yet: the first computation reads it, or read_recording(signal)"))
         elif self.total is not None:
             rows.append(("recording", self._placed()))
@@ -215,16 +215,16 @@ def recording_summary(signal: BaseSignal, read: bool = True) -> Summary:
     if read:
         read_recording(signal)
     data = signal._data
-    waiting = vars(signal).get("_deferred_frames") is not None
-    known = {} if waiting else _of_metadata(signal)
-    entries = None if waiting else entries_of(data)
+    deferred = vars(signal).get("_deferred_frames") is not None
+    known = {} if deferred else _of_metadata(signal)
+    entries = None if deferred else entries_of(data)
     return Summary(
         entries=entries,
         in_memory=is_in_memory(data),
         sparse_size=None if entries is None else bytes_of_entries(data, entries),
         dense_size=math.prod(data.shape) * data.dtype.itemsize,
-        waiting=waiting,
-        _counts=None if waiting else _counts_of(signal),
+        deferred=deferred,
+        _counts=None if deferred else _counts_of(signal),
         **known,
     )
 

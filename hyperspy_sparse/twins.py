@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DENSE_CHUNKS",
+    "SPARSE_CHUNKS",
+    "as_frames",
     "choose_class",
     "densified",
     "has_sparse_chunks",
@@ -119,6 +121,7 @@ def choose_class(signal: BaseSignal) -> None:
             # as_signal1D and back, unfold and fold: the frames return with the axes
             signal._data._sparse_before = data
         return
+    # HyperSpy's own way to change a class, see `BaseSignal._assign_subclass`: the object stays the user's.
     signal._data, signal.__class__ = frames, twin
     if twin is not kind:
         signal._remember_geometries()
@@ -154,12 +157,17 @@ def densified(data: da.Array) -> da.Array:
     return da.Array(graph, name, data.chunks, meta=np.empty((0,) * data.ndim, data.dtype))
 
 
-def _to_frames(chunk: np.ndarray) -> CSRFrames:
+def as_frames(chunk: Any) -> CSRFrames:
+    """A chunk as `CSRFrames`: itself, or made of the dense or other sparse array that a step before left."""
     return chunk if isinstance(chunk, CSRFrames) else CSRFrames(chunk)
+
+
+SPARSE_CHUNKS = f"{as_frames.__name__}-"
+"""How the names of layers begin whose chunks were made `CSRFrames`: dask names them by the function."""
 
 
 def sparsified(data: da.Array) -> da.Array:
     """The dask array with every chunk made `CSRFrames`; the detector is one chunk first."""
     data = without_empty_chunks(data).rechunk({data.ndim - 2: -1, data.ndim - 1: -1})
     meta = CSRFrames.from_dense(np.empty((0,) * data.ndim, data.dtype))
-    return data.map_blocks(_to_frames, dtype=meta.dtype, meta=meta)
+    return data.map_blocks(as_frames, dtype=meta.dtype, meta=meta)

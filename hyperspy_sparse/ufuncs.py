@@ -87,24 +87,27 @@ def _delivered(
 ) -> Any:
     """One answer as a signal, or in its place in `out`."""
     if where is not True:
+        # NumPy leaves such elements undefined without `out`; zeros keep the frames sparse.
         before = np.zeros((), answer.dtype) if target is None else _data_of(target)
         answer = da.where(where, answer, before)
     if target is None:
         return _as_signal(answer, ufunc, inputs)
-    kept = _data_of(target)
-    if answer.shape != kept.shape:
-        raise ValueError(f"out has shape {kept.shape}, but {ufunc.__name__} gives {answer.shape}.")
-    if not np.can_cast(answer.dtype, kept.dtype, casting):
+    place = _data_of(target)
+    if answer.shape != place.shape:
+        raise ValueError(f"out has shape {place.shape}, but {ufunc.__name__} gives {answer.shape}.")
+    # dask casts whatever it is assigned; NumPy refuses here, and so do we.
+    if not np.can_cast(answer.dtype, place.dtype, casting):
         raise TypeError(
-            f"{ufunc.__name__} gives {answer.dtype}, which cannot be put into out of {kept.dtype} with "
+            f"{ufunc.__name__} gives {answer.dtype}, which cannot be put into out of {place.dtype} with "
             f"casting={casting!r}: choose another out, or casting='unsafe'."
         )
-    answer = answer.astype(kept.dtype)
-    if isinstance(kept, np.ndarray):
-        kept[...] = np.asarray(answer.compute() if isinstance(answer, da.Array) else answer)
+    answer = answer.astype(place.dtype)
+    if isinstance(place, np.ndarray):
+        place[...] = np.asarray(answer.compute() if isinstance(answer, da.Array) else answer)
     else:
         target.data = answer
     if isinstance(target, BaseSignal):
+        # Plots of the signal follow, as after HyperSpy's own operators in place.
         target.events.data_changed.trigger(obj=target)
     return target
 

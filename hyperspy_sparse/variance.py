@@ -67,6 +67,7 @@ def without_shot_noise(
             f"navigation_axes={shown(navigation_axes)}: expected one or more navigation axes of {signal}, over which "
             "the variance is taken."
         )
+    # These decide how results are computed, and there are no results before the end.
     computing = {k: kwargs.pop(k) for k in ("lazy_output", "num_workers", "show_progressbar") if k in kwargs}
     if method == "VImage":
         results = (_of_image(signal, npt, axes, gain, kwargs),)
@@ -90,6 +91,7 @@ def _of_rings(
         pairs, chance = _mapped(signal, ring_pairs, 2, npt, gain, kwargs)
         mean = _ratio(pairs.sum(axis=places), chance.sum(axis=places)) - 1
         return _like(each.mean(axis=named), mean), _like(each, _ratio(pairs, chance) - 1)
+    # `own` is what each electron adds to a product with itself: the shot noise of the square of the mean.
     area, total, own, square = _mapped(signal, ring_moments, len(MOMENTS), npt, gain, kwargs)
     mean, own = _ratio(total, area), _ratio(own, area**2)
     n = (area > 0).sum(axis=places)
@@ -138,10 +140,12 @@ def _like(signal: BaseSignal, data: da.Array) -> BaseSignal:
 
 def _of_image(signal: BaseSignal, npt: int, axes: tuple, gain: float, kwargs: dict) -> BaseSignal:
     """The variance of each pixel, and its mean over rings; pixels of fewer than two electrons are excluded."""
+    # float64: squares of counts leave the type of the counts.
     counts = signal._deepcopy_with_new_data(signal.data.astype(np.float64))
     named = tuple(axis.index_in_axes_manager for axis in axes)
     total, squares = counts.sum(axis=named), (counts**2).sum(axis=named)
     n = math.prod(axis.size for axis in axes)
+    # Pixels with fewer than two electrons weigh nothing, in the values and in the area that divides them.
     usable = da.map_blocks(_usable, total.data, gain, dtype=float, meta=np.empty((0,) * total.data.ndim))
     value = da.map_blocks(
         _pixel_variance, total.data, squares.data, gain, n, dtype=float, meta=np.empty((0,) * total.data.ndim)

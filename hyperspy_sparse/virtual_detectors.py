@@ -2,7 +2,7 @@
 
 pyXem cuts the region out of every frame, sets NaN outside a circle, and adds up. The region is
 the same for every frame, so it is applied once, to an image of pixel numbers; what is left of
-that image tells which pixels belong, whatever kind of region it is.
+that image says which pixels belong, whatever kind of region it is.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def mask_of(signal: BaseSignal, detector: Any) -> tuple[np.ndarray, np.dtype]:
     Parameters
     ----------
     signal : hyperspy.api.signals.BaseSignal
-        With two signal axes, in whose units the region is given.
+        With two signal axes, in whose units the region is.
     detector : hyperspy ROI, signal or array of bool
         A region of interest over the signal axes, or a mask of shape (height, width).
 
@@ -65,8 +65,8 @@ def mask_of(signal: BaseSignal, detector: Any) -> tuple[np.ndarray, np.dtype]:
         return mask, counted
     if not isinstance(detector, BaseROI):
         raise ValueError(
-            f"detectors: {shown(detector)} is none; a region such as hs.roi.CircleROI(0, 0, 5), or a mask of shape "
-            f"{shape} (y, x), is expected."
+            f"detectors: {shown(detector)} is not a detector: expected a region such as hs.roi.CircleROI(0, 0, 5), or "
+            f"a mask of shape {shape} (y, x)."
         )
     mask, with_nan = _applied(detector, sig_axes)
     # HyperSpy puts NaN outside of the region: integers become float64 by that, and floats stay what they are
@@ -88,10 +88,12 @@ def _applied(roi: Any, sig_axes: Sequence) -> tuple[np.ndarray, bool]:
 
 
 def _apply(roi: Any, described: list[dict], shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
+    # The region cuts an image of pixel numbers: those that come back are its pixels, whatever its shape.
     numbers = np.arange(shape[0] * shape[1]).reshape(shape)
     image = Signal2D(numbers, axes=[{**axis, "navigate": False} for axis in described])
     left = roi(image, axes=image.axes_manager.signal_axes).data
     with_nan = left.dtype.kind == "f"
+    # float64 holds pixel numbers exactly.
     left = left[~np.isnan(left)].astype(np.int64) if with_nan else left.ravel()
     mask = np.zeros(numbers.size, dtype=bool)
     mask[left] = True
@@ -162,6 +164,7 @@ def stand_in(signal: BaseSignal, rois: Any) -> list[_Region] | None:
         return None
     masks, dtypes = zip(*(mask_of(signal, roi) for roi in rois), strict=True)
     counted = np.sum(np.zeros(1, signal.data.dtype)).dtype
+    # A single one needs no axis of masks, which HyperSpy would have to slice away.
     if len(rois) == 1 and has_sparse_chunks(signal):
         kernel = _Sums(masks, counted, alone=True)
         return [_Region(rois[0], blocks.apply_kernel(signal.data, kernel, (), dtypes[0]), masks[0])]
@@ -190,6 +193,7 @@ def fill_stack(images: BaseSignal, signal: BaseSignal, rois: list) -> None:
     images.data = da.moveaxis(sums, -1, 0).astype(np.result_type(*dtypes))
     images.get_dimensions_from_data()
     images.metadata.set_item("Diffraction.roi_list", [f"{roi}" for roi in rois])
+    # pyXem 0.21 stacks signals, and HyperSpy keeps the metadata of each: they differ in the region alone.
     first = images.original_metadata.stack_elements.element0.as_dictionary()
     described = first["metadata"]["Diffraction"]["integrated_range"]
     for i, roi in enumerate(rois[2:], start=2):

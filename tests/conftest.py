@@ -86,5 +86,5 @@ def reads(monkeypatch):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty cache folder of the test's own, for recordings that are kept."""
-    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "kept"))
-    return tmp_path / "kept" / "rsciio_tpx3"
+    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "rsciio_tpx3"

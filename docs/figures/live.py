@@ -33,13 +33,13 @@ def recording(folder):
     return path
 
 
-def grown(path, folder, shares):
+def followed_pictures(path, folder, shares):
     """Pictures of a live view of a file of which only so much is there."""
     content = path.read_bytes()
-    growing = Path(folder) / "growing.tpx3"
-    growing.write_bytes(content[: int(shares[0] * len(content))])
+    followed = Path(folder) / "followed.tpx3"
+    followed.write_bytes(content[: int(shares[0] * len(content))])
     pictures = []
-    with hyperspy_sparse.live(growing, navigation_shape=(NX, NY), layout="quad") as live:
+    with hyperspy_sparse.live(followed, navigation_shape=(NX, NY), layout="quad") as live:
         side = hs.roi.RectangularROI(256, 200, 300, 312)
         signals = {
             "counts": live.counts(),
@@ -53,8 +53,8 @@ def grown(path, folder, shares):
             pictures.append({name: np.array(one.data) for name, one in signals.items()})
             pictures[-1]["lines"] = live.lines_drawn
             if share is not None:
-                with open(growing, "ab") as file:
-                    file.write(content[growing.stat().st_size : int(share * len(content))])
+                with open(followed, "ab") as file:
+                    file.write(content[followed.stat().st_size : int(share * len(content))])
     return pictures
 
 
@@ -67,9 +67,9 @@ def _wait(live, phase):
         before = phase.data.copy()
 
 
-def growing_figure(path, folder):
+def followed_figure(path, folder):
     """Rows: what has come; columns: what is shown."""
-    found = grown(path, folder, (0.3, 0.7, 1.0))
+    found = followed_pictures(path, folder, (0.3, 0.7, 1.0))
     names = [name for name in found[0] if name != "lines"]
     figure, axes = plt.subplots(len(found), len(names), figsize=(11, 6.2), layout="constrained")
     for row, pictures in zip(axes, found):
@@ -87,13 +87,13 @@ def growing_figure(path, folder):
 def borders_figure(path, folder):
     """Lines that have been sent, are drawn, and are final."""
     content = path.read_bytes()
-    growing = Path(folder) / "lines.tpx3"
-    growing.write_bytes(b"")
-    following = Following(growing, navigation_shape=(NX, NY), layout="quad")
+    followed = Path(folder) / "lines.tpx3"
+    followed.write_bytes(b"")
+    following = Following(followed, navigation_shape=(NX, NY), layout="quad")
     cuts = np.linspace(0, len(content), 300).astype(int)
     drawn, final = [], []
     for start, stop in zip(cuts[:-1], cuts[1:]):
-        with open(growing, "ab") as file:
+        with open(followed, "ab") as file:
             file.write(content[start:stop])
         following.update(ended=stop == len(content))
         drawn.append(following.lines_drawn)
@@ -114,7 +114,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         path = recording(folder)
         borders_figure(path, folder)
-        growing_figure(path, folder)
+        followed_figure(path, folder)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ SYNCS = {
     "line_start": (
         {"sync": "line-start", "line_flyback": "12 us"},
         {"navigation_shape": (6, 3), "dwell_time": "5 us"},
-        "line-start: a pulse where a line begins; the dwell time is told",
+        "line-start: a pulse where a line begins; the dwell time is an option",
     ),
     "periodic_line": (
         {"sync": "periodic-line", "line_flyback": "12 us", "edge_jitter": "2 us"},
@@ -74,7 +74,7 @@ SYNCS = {
     "frame_trigger": (
         {"sync": "frame-trigger", "line_flyback": "6 us", "frame_flyback": "15 us", "n_frames": 2},
         {"navigation_shape": (6, 3), "dwell_time": "5 us", "line_flyback": "6 us", "sync": "frame-trigger"},
-        "frame-trigger: a pulse where a frame begins; all else is told",
+        "frame-trigger: a pulse where a frame begins; all else comes from options",
     ),
     "shared_clock": (
         {"sync": "shared-clock", "line_flyback": "10 us"},
@@ -91,14 +91,14 @@ SYNCS = {
 
 def sync_figures(folder):
     """One picture for each convention: what was recorded, and what the reader makes of it."""
-    for name, (recorded, told, title) in SYNCS.items():
+    for name, (recorded, options, title) in SYNCS.items():
         path = folder / f"{name}.tpx3"
         simulate.recording(
             path, (3, 6), dwell_time="5 us", layout="single", intensity=np.ones((3, 6, 8, 8)),
             electrons_per_position=4, flyback_electrons=True, keep_truth=True, seed=2, **recorded,
         )  # fmt: skip
         source = Tpx3Source(str(path), show_progressbar=False)
-        scan = build_scan(source.index(), scan_options(**told))
+        scan = build_scan(source.index(), scan_options(**options))
         draw_sync(name, source, scan, title)
 
 
@@ -365,7 +365,7 @@ def sampling_figure(folder):
         image = dark_field(source, scan)
         ax.imshow(image, cmap="gray", aspect=columns / 48)
         dwell = scan.report["dwell_time"] * 1e6
-        ax.set(title=f"navigation_shape=({columns}, 48)\n{dwell:.3g} us a position", xlabel="scan x", ylabel="scan y")
+        ax.set(title=f"navigation_shape=({columns}, 48)\n{dwell:.3g} us per position", xlabel="scan x", ylabel="scan y")
     save(fig, "sampling")
 
 

@@ -19,7 +19,7 @@ def main():
         true = scan.metadata.Simulation.phase
         pictures = {"true phase": true - true.mean()}
         pictures.update((method, hyperspy_sparse.phase(stack, method).data) for method in METHODS)
-        # the method for defocused probes; its contrast is no phase, so it has a grey scale of its own
+        # the method for defocused probes; its contrast is not a phase, so it has a grey scale of its own
         blurred = hyperspy_sparse.data.phase_object((40, 44), electrons=dose, defocus=DEFOCUS)
         moved = hyperspy_sparse.phase(blurred, "parallax", aberrations={"C10": f"{DEFOCUS} nm"}).data
         pictures[f"parallax ({DEFOCUS} nm over)"] = 0.09 * moved / moved.std()

@@ -2,7 +2,7 @@
 A scan that is not found
 ========================
 
-A recording has the times of trigger edges and not what they mean. Where they do not tell the scan, loading ends with an
+A recording has the times of trigger edges and not what they mean. Where they do not show the scan, loading ends with an
 error that says what is missing.
 """
 
@@ -13,7 +13,7 @@ import rsciio_tpx3
 from rsciio_tpx3 import simulate
 
 # %%
-# One pulse at the start of each line: it tells when a line begins, and not how fast the beam moves.
+# One pulse at the start of each line: it shows when a line begins, and not how fast the beam moves.
 film = simulate.specimen((48, 64), (256, 256), beyond=0.3)
 simulate.recording(
     "lines.tpx3",

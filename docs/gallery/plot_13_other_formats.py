@@ -32,8 +32,8 @@ for name, size in sizes.items():
 # Each file can be checked, with all checksums that it has, and holds the same counts.
 print(check("scan.nxevent", show_progressbar=False))
 s = hs.load("scan.tpx3", **options)
-kept = hs.load("scan.nxevent")
-assert (kept.sum(axis=(0, 1)).data == s.sum(axis=(0, 1)).data).all()
+reloaded = hs.load("scan.nxevent")
+assert (reloaded.sum(axis=(0, 1)).data == s.sum(axis=(0, 1)).data).all()
 
 # %%
 # The first is the one to keep and to publish: an open standard with the metadata inside.

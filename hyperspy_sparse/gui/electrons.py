@@ -10,9 +10,10 @@ import numpy as np
 import traits.api as t
 
 from hyperspy_sparse.gui.registry import add_gui
-from hyperspy_sparse.gui.tool import Action, Field, Tool
+from hyperspy_sparse.gui.tool import Action, Field, Tool, label_of, load_line
 from rsciio_tpx3.cli.options import EXPECTED
-from rsciio_tpx3.electrons.clusters import POSITIONS, TIMES, ClusterOptions, find_electrons
+from rsciio_tpx3.electrons.clusters import find_electrons
+from rsciio_tpx3.electrons.options import CLUSTER_OPTIONS
 from rsciio_tpx3.events.grid import pixel_grid
 from rsciio_tpx3.reader.event_options import event_options
 from rsciio_tpx3.recording import open_recording
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from rsciio_tpx3.electrons.options import ClusterOptions
     from rsciio_tpx3.events.source import Hits
 
 __all__ = ["Electrons"]
@@ -28,30 +30,25 @@ __all__ = ["Electrons"]
 SAMPLE_HITS = 200_000
 """Hits that are looked at: clustered again within some ten milliseconds."""
 
-_WORDS = {
-    "window": "Largest difference in time of two hits that are joined, such as 200 ns.",
-    "neighbours": "8 joins pixels that share a corner, 4 those that share an edge.",
-    "position": "Pixel of an electron: with the largest time over threshold, the centroid, or of the earliest hit.",
-    "time": "Which hit's time is the electron's.",
-    "upsample": "Finer detector pixels along each axis, for the centroid.",
-    "min_size": "Clusters with fewer hits are excluded.",
-    "max_size": "Clusters with more hits are excluded.",
-    "min_tot": "Clusters with a smaller summed time over threshold are excluded; steps of 25 ns.",
-    "max_tot": "Clusters with a larger summed time over threshold are excluded; steps of 25 ns.",
-    "max_duration": "Clusters that last longer are chains of many electrons, and are excluded.",
-}
-_CHOICES = {"neighbours": (8, 4), "position": POSITIONS, "time": TIMES}
-_TIMES = {"window": "200 ns", "max_duration": "10 us"}
 _MOST_SIZE = 12  # hits of a cluster that have a bar of their own
 
 
 def _fields() -> tuple[Field, ...]:
     made = []
-    for name, text in _WORDS.items():
-        label, choices = name.replace("_", " ").capitalize(), _CHOICES.get(name, ())
-        group = "" if name in ("window", "neighbours", "position", "time", "upsample") else "Limits"
-        kind = "choice" if choices else "text" if name in _TIMES else "value"
-        made.append(Field(name, label, kind, text, choices, group=group, placeholder=_TIMES.get(name, "no limit")))
+    for name, option in CLUSTER_OPTIONS.items():
+        group = "Limits" if name.startswith(("min_", "max_")) else ""
+        kind = "choice" if option.choices else "text" if option.example else "value"
+        made.append(
+            Field(
+                name,
+                label_of(name),
+                kind,
+                option.text,
+                option.choices,
+                group=group,
+                placeholder=option.example or "no limit",
+            )
+        )
     return tuple(made)
 
 
@@ -104,8 +101,8 @@ class Electrons(Tool):
     fields = _fields()
     actions = (Action("reset", "Usual values", "What the reader takes for cluster=True."),)
 
-    window, max_duration = t.Str(_TIMES["window"]), t.Str(_TIMES["max_duration"])
-    neighbours, position, time = t.Enum(8, 4), t.Enum(*POSITIONS), t.Enum(*TIMES)
+    window, max_duration = (t.Str(CLUSTER_OPTIONS[name].example) for name in ("window", "max_duration"))
+    neighbours, position, time = (t.Enum(*CLUSTER_OPTIONS[name].choices) for name in ("neighbours", "position", "time"))
     upsample, min_size, max_size = t.Any(1), t.Any(1), t.Any(None)
     min_tot, max_tot = t.Any(0), t.Any(None)
 
@@ -156,8 +153,7 @@ class Electrons(Tool):
             return
         self.problem = ""
         self._find(options)
-        words = [repr(self._filename), *(f"{name}={value!r}" for name, value in self._options.items())]
-        self.code = f"hs.load({', '.join(words)}, cluster={self.cluster!r})"
+        self.code = load_line(self._filename, {**self._options, "cluster": self.cluster})
         self.drawn = True
 
     def _find(self, options: ClusterOptions) -> None:

@@ -95,6 +95,7 @@ class ToolView:
         made.description, made.tooltip, made.style, made.layout.width = field.label, field.help, _LABEL, _WIDE
         read, write = (from_text, as_text) if field.kind == "value" else (_same, _same)
 
+        # Widget and tool observe each other: what comes from the tool must not go back to it, rounded by a slider.
         def to_tool(change: dict) -> None:
             if not self._setting and not _is_snapped(made, getattr(tool, field.name)):
                 self._set(field.name, read(change["new"]))
@@ -106,6 +107,7 @@ class ToolView:
             finally:
                 self._setting = False
 
+        # ipywidgets forgets the value with the options, so it is set once more.
         def to_choices(event: Any = None) -> None:
             made.options = _options(tool, field)
             to_widget()

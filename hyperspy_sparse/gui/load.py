@@ -7,12 +7,9 @@ and their defaults, from the signature of its reader.
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 import re
 from ast import literal_eval
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +17,7 @@ import hyperspy.api as hs
 import traits.api as t
 
 from hyperspy_sparse.gui.registry import add_gui
-from hyperspy_sparse.gui.tool import Action, Field, Tool
+from hyperspy_sparse.gui.tool import Action, Field, Tool, label_of, load_line
 from hyperspy_sparse.gui.trigger_edges import describe_edges, draw_edges
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.formats import EVENT_FORMATS, FORMATS, format_of, module_of, name_of, size_of
@@ -42,7 +39,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.events.source import Edges
     from rsciio_tpx3.reader.options import Option
 
-__all__ = ["Load", "without_advice"]
+__all__ = ["Load"]
 
 FOLLOWED_BYTES = 1 << 28
 """Size up to which a preview follows every choice by itself; above, it waits for its button."""
@@ -79,7 +76,7 @@ def _choices(option: Option) -> tuple:
 
 
 def _field(option: Option) -> Field:
-    label = _LABELS.get(option.name, option.name.replace("_", " ").capitalize())
+    label = _LABELS.get(option.name, label_of(option.name))
     group = "" if option.name in _FIRST else _GROUPS[option.group]
     choices = _choices(option)
     kind = "choice" if choices else "flag" if option.kind == "bool" else "value"
@@ -153,7 +150,7 @@ class Load(Tool):
     actions = (
         Action("preview", "Preview", "Read the recording with these choices and show the counts of each position."),
         Action("write_sidecar", "Remember", "Write the choices next to the recording: hs.load then makes them itself."),
-        Action("load", "Load", "Load the signal; it is kept as .signal_loaded."),
+        Action("load", "Load", "Load the signal; it is available as .signal_loaded."),
     )
     figure_size = (8.0, 3.6)
 
@@ -204,16 +201,16 @@ class Load(Tool):
             self.press("look")
 
     def _ask_sidecars(self) -> None:
-        """What a file next to the recording tells is the default, since loading takes it too."""
+        """What a file next to the recording contains is the default, since loading takes it too."""
         folder = format_of(self.filename)
         if folder in EVENT_FORMATS:
-            told = options_of_sidecars(read_sources(self.filename), self._usual, {}, f"{name_of(folder)} files")[0]
-            self._defaults.update(told)
+            found = options_of_sidecars(read_sources(self.filename), self._usual, {}, f"{name_of(folder)} files")[0]
+            self._defaults.update(found)
 
     def look(self) -> list[dict]:
         """Ask the file what it can be loaded as, with the present choices; fills `offers`, and `report` with words."""
-        told = {name: value for name, value in self.chosen().items() if name not in ("lazy", "chunks", "dtype")}
-        self.offers = available_signals(self.filename, **told)
+        chosen = {name: value for name, value in self.chosen().items() if name not in ("lazy", "chunks", "dtype")}
+        self.offers = available_signals(self.filename, **chosen)
         self.report = "\n".join(_offer_text(offer) for offer in self.offers)
         return self.offers
 
@@ -272,8 +269,7 @@ class Load(Tool):
             options = self.chosen()
         except (OSError, ValueError):
             return  # `_look` has said so
-        words = [repr(self.filename), *(f"{name}={value!r}" for name, value in options.items())]
-        self.code = f"hs.load({', '.join(words)})"
+        self.code = load_line(self.filename, options)
         if self.follow_choices and self._is_quick():
             self.press("preview")
 
@@ -288,7 +284,7 @@ class Load(Tool):
         Returns
         -------
         Summary
-            The account of the recording, also kept as `summary`.
+            The summary of the recording, also available as `summary`.
 
         Raises
         ------
@@ -329,8 +325,7 @@ class Load(Tool):
             raise FileNotFoundError(f"There is no file {self.filename!r}. Choose a recording.")
         options = self.chosen()
         check_options(options)
-        with without_advice():
-            return hs.load(self.filename, **{**options, **more})
+        return hs.load(self.filename, **{**options, **more})
 
     def write_sidecar(self, overwrite: bool = False) -> str:
         """Write the choices next to the recording, so that `hs.load` makes them by itself.
@@ -384,18 +379,6 @@ class Load(Tool):
 
 for _option in OPTIONS.values():
     Load.add_class_trait(_option.name, t.Any(_option.default, option=True))
-
-
-@contextmanager
-def without_advice() -> Iterator[None]:
-    """HyperSpy logs what a reader refuses, and asks for a report to others; the dialog shows it itself."""
-    logger = logging.getLogger("hyperspy.io")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _same(value: Any, default: Any) -> bool:

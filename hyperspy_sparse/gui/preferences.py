@@ -24,7 +24,7 @@ _LEVELS = ("", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 @add_gui("Preferences")
 class Preferences(Tool):
-    """What holds for every recording: set for this session, and kept when it is saved.
+    """What holds for every recording: set for this session, and later ones when it is saved.
 
     A setting is taken from what was set in this session, else from its environment variable
     (``HYPERSPY_SPARSE_MEMORY_LIMIT``, ``RSCIIO_TPX3_CACHE``, ``RSCIIO_TPX3_LOG_LEVEL``), else from what was saved, else
@@ -56,7 +56,7 @@ class Preferences(Tool):
     fields = (
         Field("memory_limit", "Memory limit", "text", "How much may become dense at once; half of the free memory "
               "where it is empty.", placeholder="8 GiB"),
-        Field("cache_folder", "Cache folder", "text", "Where what opening finds out is kept for the next time.",
+        Field("cache_folder", "Cache folder", "text", "Where what opening finds out is cached for the next time.",
               placeholder="the user's cache folder"),
         Field("log_level", "Log level", "choice", "How much is said; empty follows HyperSpy.", _LEVELS),
         Field("show_progressbar", "Progress bars", "flag", "HyperSpy's preference, which all readers follow."),
@@ -64,7 +64,7 @@ class Preferences(Tool):
     actions = (
         Action("save", "Save", "Keep these for later sessions."),
         Action("forget", "Usual values", "Forget what was set and saved."),
-        Action("clear_cache", "Clear cache", "Remove what is kept of recordings; it is made again when needed."),
+        Action("clear_cache", "Clear cache", "Remove what is cached of recordings; it is made again when needed."),
     )
 
     memory_limit, cache_folder = t.Str(), t.Str()
@@ -81,7 +81,7 @@ class Preferences(Tool):
             log_level=level if level in _LEVELS else "", show_progressbar=hs.preferences.General.show_progressbar,
         )  # fmt: skip
         self._quiet = False
-        self._say()
+        self._report()
 
     @t.observe("memory_limit, cache_folder, log_level, show_progressbar")
     def _set(self, event: Any) -> None:
@@ -94,7 +94,7 @@ class Preferences(Tool):
             self.problem = str(error)
             return
         self.problem = ""
-        self._say()
+        self._report()
 
     def _set_limit(self, text: str) -> None:
         set_limit(text.strip() or None)
@@ -138,7 +138,7 @@ class Preferences(Tool):
         if hs.preferences.General.show_progressbar != self.show_progressbar:
             hs.preferences.General.show_progressbar = self.show_progressbar
         hs.preferences.save()
-        self._say()
+        self._report()
         self.report += f"\nsaved in {path}"
         return path
 
@@ -147,10 +147,10 @@ class Preferences(Tool):
         self.trait_set(memory_limit="", cache_folder="", log_level="")
         if saved_settings():
             save_settings(**dict.fromkeys(VARIABLES))
-        self._say()
+        self._report()
 
     def clear_cache(self) -> int:
-        """Remove what is kept of recordings.
+        """Remove what is cached of recordings.
 
         Returns
         -------
@@ -158,14 +158,16 @@ class Preferences(Tool):
             Bytes that were freed.
         """
         freed = clear_cache()
-        self._say()
+        self._report()
         self.report += f"\nfreed {format_bytes(freed)}"
         return freed
 
-    def _say(self) -> None:
+    def _report(self) -> None:
         lines = [f"at most {format_bytes(get_limit())} become dense at once", f"cache in {cache_folder()}"]
-        told = [name for name, text in _environment().items() if text]
-        lines += [f"{VARIABLES[name]} is set in the environment, and wins over what is saved" for name in told]
+        in_environment = [name for name, text in _environment().items() if text]
+        lines += [
+            f"{VARIABLES[name]} is set in the environment, and wins over what is saved" for name in in_environment
+        ]
         lines.append(f"file: {file_of_settings()}" + ("" if saved_settings() else " (not there yet)"))
         self.report = "\n".join(lines)
 

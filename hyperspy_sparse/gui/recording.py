@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import hyperspy.api as hs
 import traits.api as t
 
-from hyperspy_sparse.gui.load import without_advice
 from hyperspy_sparse.gui.registry import add_gui
 from hyperspy_sparse.gui.tool import Field, Tool, need_sparse
 from hyperspy_sparse.gui.trigger_edges import describe_edges, draw_edges
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recording"]
 
-_ACCOUNT, _EDGES = "account", "trigger edges"
+_SUMMARY, _EDGES = "summary", "trigger edges"
 
 
 @add_gui("Recording")
@@ -35,14 +34,14 @@ class Recording(Tool):
     source : signal, str or Path
         A sparse signal, or a recording by its name: also one whose scan is not found.
     **options
-        Of the reader, where a file is given.
+        Of the reader, for a file.
 
     Attributes
     ----------
-    show : {"account", "trigger edges"}
+    show : {"summary", "trigger edges"}
         Which picture.
     summary : Summary or None
-        The account, see `hyperspy_sparse.recording_summary`; None where the scan is not found.
+        See `hyperspy_sparse.recording_summary`; None where the scan is not found.
     problem : str
         Why the scan is not found.
 
@@ -65,7 +64,7 @@ class Recording(Tool):
         Field("show", "Show", "choice", "Where the events went, or the marks by which the scan is found.", "pictures"),
     )
 
-    show = t.Str(_ACCOUNT)
+    show = t.Str(_SUMMARY)
     pictures = t.List(t.Str())
     summary = t.Any()
 
@@ -77,29 +76,28 @@ class Recording(Tool):
         else:
             need_sparse(source)
             self.summary = source.recording
-        known = {_ACCOUNT: self.summary, _EDGES: self._edges}
+        known = {_SUMMARY: self.summary, _EDGES: self._edges}
         self.pictures = [name for name, thing in known.items() if thing is not None]
         self.show = self.pictures[0]
-        self._say()
+        self._report()
 
     def _open(self, filename: str | os.PathLike, options: dict) -> None:
-        told = {name: value for name, value in options.items() if OPTIONS[name].group not in ("array", "file")}
-        self._edges = open_recording(filename, told, "The panel of trigger edges")[0].index().edges
+        known = {name: value for name, value in options.items() if OPTIONS[name].group not in ("array", "file")}
+        self._edges = open_recording(filename, known, "The panel of trigger edges")[0].index().edges
         try:
-            with without_advice():
-                self.summary = hs.load(os.fspath(filename), lazy=True, **options).recording
+            self.summary = hs.load(os.fspath(filename), lazy=True, **options).recording
         except (ScanSyncError, MetadataConflictError) as error:
             self.problem = str(error)
 
     @t.observe("show")
-    def _say(self, event: Any = None) -> None:
-        account = self.show == _ACCOUNT and self.summary is not None
+    def _report(self, event: Any = None) -> None:
+        summarised = self.show == _SUMMARY and self.summary is not None
         edges = self._edges
-        self.report = str(self.summary) if account else "" if edges is None else describe_edges(edges)
+        self.report = str(self.summary) if summarised else "" if edges is None else describe_edges(edges)
         self.drawn = True
 
     def draw(self, figure: Figure) -> None:
-        """Draw the account, or the edges."""
+        """Draw the summary, or the edges."""
         if self.show == _EDGES and self._edges is not None:
             draw_edges(self._edges, figure)
         elif self.summary is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import traits.api as t
 
 from hyperspy_sparse.gui.registry import add_gui
-from hyperspy_sparse.gui.tool import Action, Field, Tool
+from hyperspy_sparse.gui.tool import Action, Field, Tool, load_line
 from hyperspy_sparse.plots import plot_scan_delay
 from rsciio_tpx3.scan.delay import METHODS, best_delay
 from rsciio_tpx3.scan_delay import scan_delay_profiles
@@ -127,8 +127,7 @@ class ScanDelayTool(Tool):
 
     @t.observe("delay")
     def _moved(self, event: Any = None) -> None:
-        words = [repr(self._filename), *(f"{name}={value!r}" for name, value in self._options.items())]
-        self.code = f"hs.load({', '.join(words)}, scan_delay={self.scan_delay!r})"
+        self.code = load_line(self._filename, {**self._options, "scan_delay": self.scan_delay})
         self.report = f"delay {format_seconds(self.delay * 1e-6)}"
         if self.found is not None:
             spread = f"{format_seconds(self.found.delay)} +- {format_seconds(self.found.error)}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
     from matplotlib.figure import Figure
 
-__all__ = ["Action", "Field", "Tool", "as_text", "from_text", "need_sparse"]
+__all__ = ["Action", "Field", "Tool", "as_text", "from_text", "label_of", "load_line", "need_sparse"]
 
 KINDS = ("text", "value", "flag", "choice", "number", "slider", "file")
 
@@ -50,6 +50,16 @@ class Field:
     limits: tuple | str = (0.0, 1.0)
     group: str = ""
     placeholder: str = ""
+
+
+def label_of(name: str) -> str:
+    """The name of an option as a label: ``dwell_time`` is "Dwell time"."""
+    return name.replace("_", " ").capitalize()
+
+
+def load_line(filename: str, options: dict) -> str:
+    """The line that loads a recording with these options."""
+    return f"hs.load({', '.join([repr(filename), *(f'{name}={value!r}' for name, value in options.items())])})"
 
 
 @dataclass(frozen=True)

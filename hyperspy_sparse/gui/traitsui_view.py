@@ -45,11 +45,11 @@ def show(obj: Tool, display: bool = True, **kwargs: Any) -> Any:
     """
     panel = Panel(tool=obj)
     obj.shown()
-    given = {"view": panel.traits_view(), "context": {"object": obj, "panel": panel}}
+    options = {"view": panel.traits_view(), "context": {"object": obj, "panel": panel}}
     if not display:
-        return panel, given
+        return panel, options
     _need_qt()
-    return panel.edit_traits(**given)
+    return panel.edit_traits(**options)
 
 
 def _need_qt() -> None:
@@ -98,7 +98,7 @@ class _WordsEditorFactory(BasicEditorFactory):
 
 
 class Panel(t.HasTraits):
-    """A dialog with what a window needs besides: a button for each action, and the figure on its canvas.
+    """A dialog with what a window needs in addition: a button for each action, and the figure on its canvas.
 
     Parameters
     ----------

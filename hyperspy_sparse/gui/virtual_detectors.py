@@ -88,7 +88,7 @@ class VirtualDetectors(Tool):
         super().__init__()
         need_sparse(signal)
         if len(signal.axes_manager.navigation_axes) != 2:
-            raise ValueError(f"{signal!r}: two scan axes are needed for an image. Sum or choose frames first.")
+            raise ValueError(f"{signal!r}: expected two scan axes. Sum or choose frames first.")
         self._reading = True
         self.signal = signal
         self.regions: dict[str, Any] = {}

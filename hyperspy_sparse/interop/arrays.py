@@ -72,7 +72,7 @@ def to_sparse(signal: BaseSignal) -> BaseSignal:
     am = signal.axes_manager
     if am.signal_dimension != 2 or am.navigation_dimension < 1 or signal.ragged:
         raise ValueError(
-            f"{signal} cannot be sparse frames: needed are two signal axes and at least one "
+            f"{signal} cannot be sparse frames: expected two signal axes and at least one "
             "navigation axis. Use transpose(signal_axes=...) or as_signal2D(...) first."
         )
     if has_sparse_chunks(signal):
@@ -80,14 +80,16 @@ def to_sparse(signal: BaseSignal) -> BaseSignal:
     data = signal._data_aligned_with_axes
     if data.dtype.kind not in "biuf" or not is_stored(data.dtype):
         raise ValueError(
-            f"{data.dtype} data cannot be sparse frames; needed are real numbers of at most double precision. Use "
+            f"{data.dtype} data cannot be sparse frames: expected real numbers of at most double precision. Use "
             'signal.change_dtype("float64") first where that is enough.'
         )
+    # A lazy array stays lazy; one in memory becomes sparse a few lines at a time.
     if isinstance(data, da.Array):
         frames = sparsified(data)
     else:
         frames = to_dask(MemorySource(frames_by_lines(data)))
     new = signal._deepcopy_with_new_data(frames, copy_variance=True, copy_navigator=True)
+    # HyperSpy 2.5 chooses the class of a signal by `_lazy` and its data, which both have changed.
     new._lazy = True
     new._assign_subclass()
     _renew_metadata(new)
@@ -143,7 +145,7 @@ def convert(array: Any, backend: str, shape: tuple[int, ...] | None = None) -> A
     Raises
     ------
     ValueError
-        If the name is none of these.
+        If the name is not one of these.
 
     Examples
     --------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hyperspy.signals import BaseSignal, Signal2D
 
-from hyperspy_sparse.arguments import needs_signal, require_uniform
+from hyperspy_sparse.arguments import described, needs_signal, require_uniform
 from hyperspy_sparse.phase_contrast.image import computed_images, stack_and_optics
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
@@ -114,8 +114,8 @@ def run_udf(
     Returns
     -------
     dict of str to hyperspy.api.signals.BaseSignal or numpy.ndarray
-        By the names of the UDF's buffers: with the navigation axes of the signal for one value a position,
-        with its detector axes for one value a pixel, an array for anything else.
+        By the names of the UDF's buffers: with the navigation axes of the signal for one value per position,
+        with its detector axes for one value per pixel, an array for anything else.
 
     Examples
     --------
@@ -171,15 +171,12 @@ def _as_signal(signal: BaseSignal, buffer: Any) -> Any:
 
 def _new(signal: BaseSignal, values: np.ndarray, axes: Any) -> BaseSignal:
     """A signal with these axes; further axes of the values are signal axes after them."""
-    described = [{k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"} for axis in axes]
     extra = values.shape[len(axes) :]
     if not extra and len(axes) >= 2:
-        new = Signal2D(values, axes=described)
+        new = Signal2D(values, axes=[described(axis, navigate=i < len(axes) - 2) for i, axis in enumerate(axes)])
     else:
-        for axis in described:
-            axis["navigate"] = bool(extra)
-        described += [{"size": n, "navigate": False} for n in extra]
-        new = BaseSignal(values, axes=described)
+        own = [described(axis, navigate=bool(extra)) for axis in axes]
+        new = BaseSignal(values, axes=own + [{"size": n, "navigate": False} for n in extra])
     new.metadata.General.title = signal.metadata.General.title
     return new
 
@@ -269,13 +266,13 @@ def to_quantem(signal: BaseSignal) -> Any:
     from quantem.core.datastructures import Dataset4dstem
 
     ordered = (*axes.navigation_axes[::-1], *axes.signal_axes[::-1])
-    described = [_in_their_units(axis) for axis in ordered]
+    scales = [_in_their_units(axis) for axis in ordered]
     return Dataset4dstem.from_array(
         data,
         name=signal.metadata.General.title or None,
-        origin=[offset for _, offset, _ in described],
-        sampling=[scale for scale, _, _ in described],
-        units=[unit for _, _, unit in described],
+        origin=[offset for _, offset, _ in scales],
+        sampling=[scale for scale, _, _ in scales],
+        units=[unit for _, _, unit in scales],
         signal_units=signal.metadata.get_item("Signal.quantity", "Counts"),
     )
 
@@ -288,6 +285,8 @@ def to_quantem_direct(
     aberrations: dict | None = None,
     rotation: str | None = None,
     flip: bool | None = None,
+    center: tuple[float, float] | None = None,
+    radius: float | None = None,
     show_progressbar: bool | None = None,
 ) -> Any:
     """quantem's direct ptychography of a scan, from tilted images: no dense 4D array is made.
@@ -298,7 +297,7 @@ def to_quantem_direct(
         With what `hyperspy_sparse.phase` needs in its metadata.
     across : int
         Groups along the diameter of the disk, an odd number: quantem's pixels have one in the middle.
-    aberrations, rotation, flip, show_progressbar
+    aberrations, rotation, flip, center, radius, show_progressbar
         As in `hyperspy_sparse.phase`. Of the aberrations quantem gets C10; it fits others itself.
 
     Returns
@@ -318,7 +317,7 @@ def to_quantem_direct(
     >>> found = hyperspy_sparse.interop.to_quantem_direct(s)  # doctest: +SKIP
     >>> found.reconstruct(deconvolution_kernel="ssb")  # doctest: +SKIP
     """
-    about = direct_arguments(signal, across, aberrations, rotation, flip, show_progressbar)
+    about = direct_arguments(signal, across, aberrations, rotation, flip, show_progressbar, center, radius)
     from quantem.core.datastructures import Dataset2d, Dataset3d
     from quantem.diffractive_imaging.direct_ptychography import DirectPtychography
 
@@ -336,7 +335,14 @@ def to_quantem_direct(
 
 
 def direct_arguments(
-    signal: BaseSignal, across: int, aberrations: Any, rotation: Any, flip: Any, show_progressbar: bool | None
+    signal: BaseSignal,
+    across: int,
+    aberrations: Any,
+    rotation: Any,
+    flip: Any,
+    show_progressbar: bool | None,
+    center: Any = None,
+    radius: Any = None,
 ) -> dict:
     """Arguments of quantem's direct ptychography, as plain arrays and numbers.
 
@@ -345,7 +351,7 @@ def direct_arguments(
     if not is_whole(across, 1) or int(across) % 2 == 0:
         raise ValueError(f"across={shown(across)}: expected an odd number of groups along a diameter, such as 15.")
     what = "to_quantem_direct"
-    stack, groups, optics = stack_and_optics(signal, what, across, None, None, aberrations, rotation, flip)
+    stack, groups, optics = stack_and_optics(signal, what, across, center, radius, aberrations, rotation, flip)
     images = computed_images(stack, show_progressbar).astype(np.float32)
     side = 4 * int(max(np.abs(groups.row).max(), np.abs(groups.column).max()) + 1)
     if optics.rotation % 360 != 0:

@@ -70,8 +70,8 @@ class FrameView:
         frame = frames.one_frame(self._signal, (*places, slice(None), slice(None)))
         if frame is None:
             frame = np.asarray(self._signal.data[tuple(places)].compute())
-        kept = (1,) * sum(isinstance(k, slice) for k in nav)
-        return frame.reshape(kept + frame.shape)[(slice(None),) * len(kept) + sig]
+        length_one = (1,) * sum(isinstance(k, slice) for k in nav)
+        return frame.reshape(length_one + frame.shape)[(slice(None),) * len(length_one) + sig]
 
     def _split(self, key: tuple) -> tuple[tuple, tuple]:
         """Navigation and detector part of a key, of full length."""

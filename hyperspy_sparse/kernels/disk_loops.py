@@ -20,7 +20,7 @@ _ROUNDS = 30
 _CLOSE = 1e-3  # pixels
 _BLURRED = 1.5  # pixels: where the edge is looked for first
 _BROAD_ROUNDS = 4
-_NOT_ROUND = 0.1  # of the electrons that a brighter disk has in a place: a real one is no ideal disk
+_NOT_ROUND = 0.1  # of the electrons that a brighter disk has in a place: a real one is not an ideal disk
 _LEAST_BACKGROUND = 0.02  # of the disk: a lost electron must not rule the fit
 
 
@@ -114,11 +114,12 @@ def _highest(scores: np.ndarray, least: int, margin: int) -> tuple[np.ndarray, n
 @_jit
 def _apart(places: np.ndarray, values: np.ndarray, distance: float) -> tuple[np.ndarray, np.ndarray]:
     """The highest of pixels that are nearer to each other than a distance; the middle of equal ones."""
-    kept = np.empty((values.size, 2))
+    merged = np.empty((values.size, 2))
     scores, number = np.empty(values.size, np.int64), np.empty(values.size, np.int64)
     first = np.empty((values.size, 2), np.int64)
     n = 0
     for i in range(values.size):
+        # There are few candidates: each is compared with all before it.
         near = -1
         for j in range(n):
             dy, dx = places[i, 0] - first[j, 0], places[i, 1] - first[j, 1]
@@ -127,15 +128,16 @@ def _apart(places: np.ndarray, values: np.ndarray, distance: float) -> tuple[np.
                 break
         if near < 0:
             first[n] = places[i]
-            kept[n, 0], kept[n, 1], scores[n], number[n] = places[i, 0], places[i, 1], values[i], 1
+            merged[n, 0], merged[n, 1], scores[n], number[n] = places[i, 0], places[i, 1], values[i], 1
             n += 1
+        # Pixels of the same score around one place: the mean of them is its middle.
         elif scores[near] == values[i]:
-            kept[near, 0] += places[i, 0]
-            kept[near, 1] += places[i, 1]
+            merged[near, 0] += places[i, 0]
+            merged[near, 1] += places[i, 1]
             number[near] += 1
     for j in range(n):
-        kept[j] /= number[j]
-    return kept[:n], scores[:n]
+        merged[j] /= number[j]
+    return merged[:n], scores[:n]
 
 
 @_jit
@@ -179,7 +181,7 @@ def _background(
 def _everywhere(values: np.ndarray, pixels: np.ndarray, shape: tuple[int, int], side: int) -> float:
     """Electrons per pixel of a dark part of a frame: the lower quartile of tiles of this side.
 
-    A ring around one place that happens to have no electrons is no proof that there is no background.
+    A ring around one place that happens to have no electrons does not prove that there is no background.
     """
     rows, columns = shape[0] // side, shape[1] // side
     if rows * columns < 8:
@@ -228,13 +230,14 @@ def _edge_fit(
         for i in range(n.size):
             dy, dx = ys[i] - y, xs[i] - x
             distance = np.sqrt(dy * dy + dx * dx)
-            # Where the model is flat, an electron tells nothing about the centre, which has no direction itself.
+            # Where the model is flat, an electron says nothing about the centre, which has no direction itself.
             if distance < radius - 7 * s or distance > radius + 12 * s or distance == 0.0:
                 continue
             t = 1 / (1 + np.exp((distance - radius) / s))
             pull = n[i] * t * (1 - t) / (s * (t + b)) / distance
             up += pull * dy
             right += pull * dx
+        # Fisher's information of the model, integrated over the plane: no sum over electrons, so it does not scatter.
         known = np.pi * radius * brightness / s * (0.5 + b - b * (1 + b) * np.log((1 + b) / b))
         step_y, step_x = up / known, right / known
         length = np.sqrt(step_y * step_y + step_x * step_x)
@@ -369,7 +372,7 @@ def find_in_frames(
             # Its electrons above what the background and brighter disks would give: is that more than their noise?
             background = max(_background(y0, x0, ys, xs, n, sectors, shape), level)
             expected = background * n_pixels
-            # the shoulder of a brighter disk is none of its own
+            # the shoulder of a brighter disk is not its own
             others = _of_others(middles[i, 0], middles[i, 1], found[n_found - counts[row] : n_found], radius)
             expected += others
             excess = tops[i] - expected

@@ -7,13 +7,13 @@ integral is its product with the counts. The matrix is made once for a signal.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hyperspy_sparse.hosts import slice_radial_integrate, slice_radial_integrate1d
 from hyperspy_sparse.kernels.table import register_kernel
-from hyperspy_sparse.kernels.weights import PixelWeights
+from hyperspy_sparse.kernels.weights import PixelWeights, parts_of_slices, unmasked
 
 if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -39,16 +39,6 @@ def integrate(frames: CSRFrames, weights: PixelWeights, shape: tuple[int, ...]) 
     return weights.product(frames).reshape((frames.n_frames, *shape))
 
 
-def _unmasked(mask: np.ndarray | None, sig_shape: tuple[int, ...]) -> np.ndarray | Literal[False] | None:
-    """Pixels that count, flat, or None for all; False where the mask is none we know."""
-    if mask is None:
-        return None
-    mask = np.asarray(mask)
-    if mask.shape != tuple(sig_shape):
-        return False
-    return ~mask.astype(bool).ravel()
-
-
 def _prepare_1d(
     sig_shape: tuple[int, ...],
     dtype: np.dtype,
@@ -58,23 +48,13 @@ def _prepare_1d(
     mask: np.ndarray | None = None,
     mean: bool = False,
 ) -> dict | None:
-    unmasked = _unmasked(mask, sig_shape)
-    if unmasked is False or dtype.kind not in "uif":
+    used = unmasked(mask, sig_shape)
+    parts = parts_of_slices(sig_shape, indexes, factors, factor_slices)
+    if used is False or parts is None or dtype.kind not in "uif":
         return None
-    indexes, factors = np.asarray(indexes), np.asarray(factors, dtype=np.float64)
-    slices = np.asarray(factor_slices, dtype=np.int64)
-    n_bins = slices.size - 1
-    if n_bins < 1 or indexes.ndim != 2 or slices[0] != 0:
-        return None
-    n = slices[-1]
-    y, x = indexes[:n, 0].astype(np.int64), indexes[:n, 1].astype(np.int64)
-    if ((y < 0) | (x < 0) | (y >= sig_shape[0]) | (x >= sig_shape[1])).any():
-        return None  # negative numbers would count from the far side
-    pixel = y * sig_shape[1] + x
-    column = np.repeat(np.arange(n_bins), np.diff(slices))
-    weight = factors[:n]
-    if unmasked is not None:
-        weight = weight * unmasked[pixel]
+    (pixel, column, weight), n_bins = parts, len(factor_slices) - 1
+    if used is not None:
+        weight = weight * used[pixel]
     if mean:
         # As pyXem divides: by the unmasked area, plus the smallest step so that 0 / 0 is 0.
         area = np.bincount(column, weight, minlength=n_bins) + np.finfo(np.float32).eps
@@ -94,9 +74,9 @@ def _prepare_2d(
     mask: np.ndarray | None = None,
     mean: bool = False,
 ) -> dict | None:
-    unmasked = _unmasked(mask, sig_shape)
+    used = unmasked(mask, sig_shape)
     n_bins = int(npt_rad) * int(npt_azim)
-    if unmasked is False or dtype.kind not in "uif" or len(factors_slice) != n_bins:
+    if used is False or dtype.kind not in "uif" or len(factors_slice) != n_bins:
         return None
     factors = np.asarray(factors, dtype=np.float64)
     boxes = np.asarray(slices, dtype=np.int64)
@@ -117,8 +97,8 @@ def _prepare_2d(
         area = np.bincount(column, weight, minlength=n_bins).astype(float)
         area[area == 0] = np.inf  # pyXem gives 0 for a bin without area
         weight = weight / area[column]
-    if unmasked is not None:
-        weight = weight * unmasked[pixel]
+    if used is not None:
+        weight = weight * used[pixel]
     weights = PixelWeights.build(pixel, column, weight, sig_shape, n_bins)
     return {"weights": weights, "shape": (int(npt_rad), int(npt_azim))}
 

@@ -13,6 +13,7 @@ __all__ = [
     "ring_pairs",
     "times_columns",
     "times_rows",
+    "update_factors",
     "weighted_sums",
 ]
 
@@ -67,39 +68,66 @@ def weighted_sums(
                 sums[column[k]] += value * weight[k]
 
 
+COLUMNS = 2
+"""Columns that `times_columns` and `times_rows` take: a second one costs little beside the first, since it lies next
+to it, and more would make steps that lead less far."""
+
+
 @_jit
 def times_columns(
     data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, scale: np.ndarray, columns: np.ndarray, out: np.ndarray
 ) -> None:
-    """Product of the frames, each times its `scale`, with ``columns`` (pixels, n): ``out`` is (rows, n), zeros."""
+    """Product of the frames, each times its `scale`, with ``columns`` (pixels, 2): ``out`` is (rows, 2)."""
     for row in range(indptr.size - 1):
-        factor = scale[row]
-        if factor == 0:
-            continue
-        sums = out[row]
+        one, two = 0.0, 0.0  # in registers, which elements of an array are not
         for entry in range(indptr[row], indptr[row + 1]):
-            value, taken = float(data[entry]), columns[indices[entry]]
-            for k in range(sums.size):
-                sums[k] += value * taken[k]
-        for k in range(sums.size):
-            sums[k] *= factor
+            value, pixel = float(data[entry]), np.uint64(indices[entry])
+            one += value * columns[pixel, 0]
+            two += value * columns[pixel, 1]
+        out[row, 0], out[row, 1] = one * scale[row], two * scale[row]
 
 
 @_jit
 def times_rows(
     data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, scale: np.ndarray, rows: np.ndarray, out: np.ndarray
 ) -> None:
-    """Product of the turned frames, each times its `scale`, with `rows` (rows, n), added to ``out`` (pixels, n)."""
-    scaled = np.empty(rows.shape[1])
+    """Product of the turned frames, each times its `scale`, with `rows` (rows, 2), added to ``out`` (pixels, 2)."""
     for row in range(indptr.size - 1):
-        if scale[row] == 0:
-            continue
-        for k in range(scaled.size):
-            scaled[k] = rows[row, k] * scale[row]
+        one, two = rows[row, 0] * scale[row], rows[row, 1] * scale[row]
         for entry in range(indptr[row], indptr[row + 1]):
-            value, sums = float(data[entry]), out[indices[entry]]
-            for k in range(scaled.size):
-                sums[k] += value * scaled[k]
+            value, pixel = float(data[entry]), np.uint64(indices[entry])
+            out[pixel, 0] += value * one
+            out[pixel, 1] += value * two
+
+
+@_jit
+def update_factors(
+    products: np.ndarray,
+    gram: np.ndarray,
+    forget: float,
+    smallest: float,
+    factors: np.ndarray,
+    numerators: np.ndarray,
+    denominators: np.ndarray,
+) -> None:
+    """Update non-negative factors (pixels, n), and what they are quotients of, by the loadings of a batch.
+
+    `products` (pixels, n) is of the turned rows with the loadings, `gram` (n, n) of the loadings with themselves.
+    """
+    n = gram.shape[0]
+    before = np.empty(n)
+    for pixel in range(factors.shape[0]):
+        for k in range(n):
+            before[k] = factors[pixel, k]
+        for k in range(n):
+            below = 0.0
+            for j in range(n):
+                below += gram[k, j] * before[j]
+            above = forget * numerators[pixel, k] + products[pixel, k] * before[k]
+            below = forget * denominators[pixel, k] + (below if below != 0 else smallest)
+            numerators[pixel, k], denominators[pixel, k] = above, below
+            value = above / below
+            factors[pixel, k] = value if value >= 2.220446049250313e-16 else 0.0
 
 
 @_jit
@@ -126,6 +154,7 @@ def line_point(
     arrays are of the detector, `sample`, `touched`, `total` and `summed` with zeros, the first two of them after, too.
     Returns how many pixels of `total` were written to; `pixels` says which.
     """
+    # The samples of a point are rounded one by one, as HyperSpy does, so they cannot be one sum over weights.
     n = 0
     for k in range(along_y.shape[0]):
         n_seen = 0
@@ -140,6 +169,7 @@ def line_point(
                     pixel = indices[entry]
                     if not touched[pixel]:
                         touched[pixel] = True
+                        # What was written to: to look for it would cost a frame for each sample.
                         seen[n_seen] = pixel
                         n_seen += 1
                     sample[pixel] += float(data[entry]) * along_y[k, y] * along_x[k, x]

@@ -12,7 +12,7 @@ import numpy as np
 
 from hyperspy_sparse.kernels import loops
 from hyperspy_sparse.kernels.table import register_kernel
-from hyperspy_sparse.kernels.weights import PixelWeights
+from hyperspy_sparse.kernels.weights import PixelWeights, parts_of_slices, unmasked
 
 if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -49,6 +49,11 @@ def ring_moments(
     -------
     numpy.ndarray of float64, shape (4, rings)
         See `MOMENTS`; counts in electrons.
+
+    Raises
+    ------
+    ValueError
+        If rings or mask are not of the shape of the image.
     """
     weights = _weights(image.shape, indexes, factors, factor_slices, mask)
     return _moments(image.ravel(), np.arange(image.size), np.array([0, image.size]), weights, gain)[0]
@@ -72,7 +77,7 @@ def ring_pairs(
     Returns
     -------
     numpy.ndarray of float64, shape (2, rings)
-        The product of that chance, the area, and how far the ring has two electrons to tell; and how far it has,
+        The product of that chance, the area, and how far the ring has two electrons; and how far it has,
         1 with two electrons in pixels of its own. Their ratio is the mean square over the square of the mean of
         the intensity, without shot noise.
 
@@ -92,15 +97,16 @@ def _weights(
     factor_slices: np.ndarray,
     mask: np.ndarray | None,
 ) -> PixelWeights:
-    slices = np.asarray(factor_slices, np.int64)
-    indexes = np.asarray(indexes)[: slices[-1]].astype(np.int64)
-    weight = np.asarray(factors, np.float64)[: slices[-1]]
-    pixel = np.ravel_multi_index((indexes[:, 0], indexes[:, 1]), sig_shape)
-    if mask is not None:
-        weight = weight * ~np.asarray(mask, bool).ravel()[pixel]
-    ring = np.repeat(np.arange(slices.size - 1), np.diff(slices))
+    parts, used = parts_of_slices(sig_shape, indexes, factors, factor_slices), unmasked(mask, sig_shape)
+    if parts is None or used is False:
+        raise ValueError(
+            f"rings and mask are not of a detector of {sig_shape}; take both from the signal's calibration."
+        )
+    pixel, ring, weight = parts
+    if used is not None:
+        weight = weight * used[pixel]
     # pieces of a pixel add up to rounding of its area: a whole one has to be whole
-    return PixelWeights.build(pixel, ring, np.minimum(weight, 1.0), sig_shape, slices.size - 1)
+    return PixelWeights.build(pixel, ring, np.minimum(weight, 1.0), sig_shape, len(factor_slices) - 1)
 
 
 def _moments(
@@ -129,7 +135,7 @@ _NODES = tuple(0.5 * part for part in np.polynomial.legendre.leggauss(24))
 an error below 1e-9 for more."""
 
 
-def _prepare(
+def _prepare_rings(
     sig_shape: tuple[int, ...],
     dtype: np.dtype,
     indexes: np.ndarray,
@@ -138,9 +144,8 @@ def _prepare(
     mask: np.ndarray | None = None,
     gain: float = 1.0,
 ) -> dict | None:
-    if mask is not None and np.shape(mask) != tuple(sig_shape):
-        return None
-    if dtype.kind not in "uif" or not np.size(indexes):
+    known = parts_of_slices(sig_shape, indexes, factors, factor_slices) is not None
+    if not known or unmasked(mask, sig_shape) is False or dtype.kind not in "uif" or not np.size(indexes):
         return None
     return {"weights": _weights(sig_shape, indexes, factors, factor_slices, mask), "gain": gain}
 
@@ -153,5 +158,5 @@ def _pairs_of_frames(frames: CSRFrames, weights: PixelWeights, gain: float) -> n
     return _pairs(frames.data, frames.indices, frames.indptr, weights, gain)
 
 
-register_kernel(ring_moments, _moments_of_frames, prepare=_prepare)
-register_kernel(ring_pairs, _pairs_of_frames, prepare=_prepare)
+register_kernel(ring_moments, _moments_of_frames, prepare=_prepare_rings)
+register_kernel(ring_pairs, _pairs_of_frames, prepare=_prepare_rings)

@@ -69,7 +69,7 @@ def register_kernel(
     prepare: Callable | None = None,
     additive: Callable | None = None,
 ) -> Callable:
-    """Make `map` run a kernel wherever it is given an image function on sparse frames.
+    """Make `map` run a kernel for an image function on sparse frames.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def register_kernel(
 
     Examples
     --------
-    The brightest pixel of each frame. Counts are positive, so the entries alone tell:
+    The brightest pixel of each frame. Counts are positive, so the entries alone decide:
 
     >>> import numpy as np
     >>> import hyperspy_sparse
@@ -155,7 +155,7 @@ def find_kernel(image_function: Callable, sig_shape: tuple[int, ...], dtype: np.
     if prepared is None:
         return None
     answer = Kernel(kernel, prepared, additive is not None and additive(**prepared))
-    _PREPARED.append((question, _kept(options), answer))
+    _PREPARED.append((question, _copied(options), answer))
     return answer
 
 
@@ -175,7 +175,7 @@ def _can_change(array: object) -> bool:
     return array is not None  # a buffer of someone else's
 
 
-def _kept(options: dict) -> dict:
+def _copied(options: dict) -> dict:
     """Options to compare with later: arrays that may change are copied."""
     return {k: v.copy() if isinstance(v, np.ndarray) and _can_change(v) else v for k, v in options.items()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from dask.base import tokenize
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 
-__all__ = ["Masks", "PixelWeights"]
+__all__ = ["Masks", "PixelWeights", "parts_of_slices", "unmasked"]
 
 
 class PixelWeights:
@@ -61,6 +61,46 @@ class PixelWeights:
         parts = frames.data, frames.indices, frames.indptr
         loops.weighted_sums(*parts, self.start, self.column, self.weight, out)
         return out
+
+
+def unmasked(mask: np.ndarray | None, sig_shape: tuple[int, ...]) -> np.ndarray | Literal[False] | None:
+    """Pixels that count, flat, or None for all; False where the mask is none we know."""
+    if mask is None:
+        return None
+    mask = np.asarray(mask)
+    if mask.shape != tuple(sig_shape):
+        return False
+    return ~mask.astype(bool).ravel()
+
+
+def parts_of_slices(
+    sig_shape: tuple[int, ...], indexes: np.ndarray, factors: np.ndarray, factor_slices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Pixel, ring and share of each part of a pixel, from the rings that pyXem's calibration describes.
+
+    Parameters
+    ----------
+    sig_shape : tuple of int
+    indexes, factors, factor_slices : numpy.ndarray
+        As ``Calibration.get_slices1d`` of pyXem 0.21 gives them: (y, x) and shares, one ring after the other, and where
+        each begins and ends.
+
+    Returns
+    -------
+    pixel, ring : numpy.ndarray of int64
+    share : numpy.ndarray of float64
+
+    None where they are not of this detector.
+    """
+    indexes, slices = np.asarray(indexes), np.asarray(factor_slices, dtype=np.int64)
+    if slices.size < 2 or indexes.ndim != 2 or slices[0] != 0:
+        return None
+    n = slices[-1]
+    y, x = indexes[:n, 0].astype(np.int64), indexes[:n, 1].astype(np.int64)
+    if ((y < 0) | (x < 0) | (y >= sig_shape[0]) | (x >= sig_shape[1])).any():
+        return None  # negative numbers would count from the far side
+    ring = np.repeat(np.arange(slices.size - 1), np.diff(slices))
+    return y * sig_shape[1] + x, ring, np.asarray(factors, dtype=np.float64)[:n]
 
 
 class Masks:

@@ -1,4 +1,4 @@
-"""Random halves of the electrons, and what two pictures of them tell of noise and resolution."""
+"""Random halves of the electrons, and what two pictures of them show of noise and resolution."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from scipy.signal.windows import tukey
 from hyperspy_sparse.arguments import need_signal
 from hyperspy_sparse.phase_contrast.tilted import check_scan
 from hyperspy_sparse.signals import finish_loading
+from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of, to_dask
 from rsciio_tpx3.frames.source import FrameSource
@@ -50,7 +51,7 @@ def split_electrons(signal: BaseSignal, seed: int = 0) -> tuple[BaseSignal, Base
     Raises
     ------
     ValueError
-        If the values are no unsigned counts, or the seed is no integer from 0 to 2**63 - 1.
+        If the values are not unsigned counts, or the seed is not an integer from 0 to 2**63 - 1.
 
     Examples
     --------
@@ -63,8 +64,8 @@ def split_electrons(signal: BaseSignal, seed: int = 0) -> tuple[BaseSignal, Base
     check_scan(signal, "split_electrons")
     if signal.data.dtype.kind not in "bu":
         raise ValueError(
-            f"split_electrons: values of type {signal.data.dtype} are no counts of electrons; unsigned integers are "
-            'needed. Use signal.change_dtype("uint32") where that is what they are.'
+            f"split_electrons: values of type {signal.data.dtype} are not counts of electrons; expected "
+            'unsigned integers. Use signal.change_dtype("uint32") where that is what they are.'
         )
     if not is_whole(seed, 0, 2**63 - 1):
         raise ValueError(f"seed={shown(seed)}: expected an integer from 0 to 2**63 - 1.")
@@ -121,7 +122,7 @@ class HalfFrames(FrameSource):
 
 
 def _half_of_chunk(chunk: Any, seed: int, which: int, shape: tuple[int, ...], block_info: Any = None) -> CSRFrames:
-    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(np.asarray(chunk))
+    frames = as_frames(chunk)
     if not block_info:
         return frames
     spans = block_info[0]["array-location"][: len(shape)]
@@ -132,11 +133,12 @@ def _half_of_chunk(chunk: Any, seed: int, which: int, shape: tuple[int, ...], bl
 
 def _drawn(frames: CSRFrames, rows: np.ndarray, seed: int, which: int) -> CSRFrames:
     data = frames.data.view(np.uint8) if frames.data.dtype == np.bool_ else frames.data
-    kept = np.empty(len(data), data.dtype)
+    drawn = np.empty(len(data), data.dtype)
     indptr = np.zeros(len(rows) + 1, np.int64)
-    _toss(data, frames.indices, frames.indptr, rows, np.uint64(seed), which, kept, indptr)
-    used = kept > 0
-    return CSRFrames._make(kept[used].astype(frames.dtype), frames.indices[used], indptr, frames.shape)
+    _toss(data, frames.indices, frames.indptr, rows, np.uint64(seed), which, drawn, indptr)
+    # Rows hold no zeros: a pixel whose electrons all went to the other half is not an entry.
+    used = drawn > 0
+    return CSRFrames._make(drawn[used].astype(frames.dtype), frames.indices[used], indptr, frames.shape)
 
 
 _ONES = tuple(bin(byte).count("1") for byte in range(256))
@@ -150,7 +152,7 @@ def _toss(
     rows: np.ndarray,
     seed: np.uint64,
     which: int,
-    kept: np.ndarray,
+    drawn: np.ndarray,
     out_indptr: np.ndarray,
 ) -> None:
     """How many of the counts of each entry fall to one half: a coin for each, by position and pixel alone."""
@@ -160,10 +162,12 @@ def _toss(
         of_row = mixed(start + np.uint64(rows[row]) * step)
         n = 0
         for entry in range(indptr[row], indptr[row + 1]):
+            # By position and pixel alone, so chunks and threads make no difference, and both halves add up.
             state = of_row + np.uint64(indices[entry]) * step
             left, heads = np.int64(data[entry]), 0
             while left > 0:
                 state = mixed(state + step)
+                # 64 coins at a time; of the last ones only as many as there are electrons.
                 bits = state
                 if left < 64:
                     bits &= (np.uint64(1) << np.uint64(left)) - np.uint64(1)
@@ -172,7 +176,7 @@ def _toss(
                     bits >>= np.uint64(8)
                 left -= 64
             count = heads if which == 0 else np.int64(data[entry]) - heads
-            kept[entry] = count
+            drawn[entry] = count
             n += count > 0
         out_indptr[row + 1] = out_indptr[row] + n
 

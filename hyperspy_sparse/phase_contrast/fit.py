@@ -114,8 +114,8 @@ def fit_aberrations(
     The fit is the one of largest likelihood: at each frequency of the object the images of all groups follow from one
     number, the object's, and the aberrations; the power that the best number explains, summed over the strongest
     frequencies, is the likelihood. It uses the displacements of the images as well as their contrast, so it needs no
-    large defocus. Images alone cannot tell overfocus from underfocus with half a turn between scan and detector; see
-    `AberrationFit.decided_by`.
+    large defocus. Images alone cannot distinguish overfocus from underfocus with half a turn between scan and detector;
+    see `AberrationFit.decided_by`.
 
     Examples
     --------
@@ -195,6 +195,7 @@ class _Problem:
         if np.count_nonzero(used) < 6:
             raise ValueError("fit_aberrations: fewer than six tilted images have counts. Check center and radius.")
         electrons, fraction = totals.sum() / images[0].size, totals / totals.sum()
+        # Beyond twice the aperture its copies do not overlap, so nothing is transferred.
         limit = 2 * optics.semi_angle * 1e-3
         images, independent = _windowed(images)
         frequencies = Frequencies.of(images.shape[1:], optics, 1, limit)
@@ -202,9 +203,11 @@ class _Problem:
             raise ValueError("fit_aberrations: the scan is too small: expected 16 x 16 positions or more.")
         spectra = gathered_spectra(images, electrons, frequencies, slice(None))[:, used]
         power = (np.abs(spectra) ** 2 / fraction[used]).sum(axis=1)
+        # The coarse search has low frequencies alone: their phases turn slowly with defocus, so the summit is broad.
         low = np.hypot(frequencies.y, frequencies.x) < limit / 2
         chosen = replace(groups, y=groups.y[used], x=groups.x[used], pixels=groups.pixels[used])
         noise = noise_of_images(images, electrons, groups, optics)
+        # In units of the noise, as `loops.log_likelihood` expects; single precision, as the spectra are.
         spectra /= np.float32(math.sqrt(noise))
         power /= noise
         eps = _noise_over_signal(power - np.count_nonzero(used), np.hypot(frequencies.y, frequencies.x) / limit)
@@ -226,6 +229,7 @@ class _Problem:
         y, x = optics.angles(self.groups.y, self.groups.x)
         y, x, c = np.ascontiguousarray(y), np.ascontiguousarray(x), _coefficients(values, optics.wavelength)
         limit, edge = optics.semi_angle * 1e-3, self.groups.width * optics.pixel_angle * 1e-3
+        # Frequencies are independent: each thread has its own, and its own part of the result.
         cuts = np.linspace(0, len(self.qx), thread_count() + 1).astype(int)
         out = np.empty(len(self.qx))
 
@@ -251,6 +255,7 @@ class _Problem:
         """The best defocus for each of a row of rotations; those of half a turn more explain the same."""
         alpha = self.optics.semi_angle * 1e-3
         step = self.depth_of_focus / 1.5
+        # A defocus that moves an image by more than the field cannot be told from a smaller one.
         field = self.optics.wavelength / np.hypot(self.qy, self.qx).min()
         most = int(np.clip(field / (2 * alpha) / step, 4, _DEFOCI))
         defoci = np.arange(-most, most + 1) * step
@@ -268,11 +273,13 @@ class _Problem:
     def climbed(self, start: _Found, free: list[str], each: int) -> _Found:
         """The summit near a start, after at most `each` steps for every free parameter."""
         scales = np.array([self._scale(name) for name in free])
+        # In steps of about a radian at the edge of the aperture, so that all parameters weigh alike.
         first = np.array([start.values.get(name, 0.0) for name in free]) / scales
         options = {
             "xatol": 1e-3,
             "fatol": 1e-3,
             "maxfev": each * len(free),
+            # SciPy's own simplex has steps of 5 % of each start value, and of 0.00025 for a zero.
             "initial_simplex": np.vstack([first, first + np.eye(len(free))]),
         }
         lost = self._loss(start, free, scales)
@@ -296,6 +303,7 @@ class _Problem:
                 point = at + sign * step * np.eye(len(free))[i]
                 ends.append(self.likelihoods({**found.values, **dict(zip(free, point * scales))}, found.flip))
             slopes.append((ends[0] - ends[1]) / (2 * step))
+        # Neighbouring frequencies share noise by the window: fewer of them are independent than there are.
         scatter = np.array(slopes) @ np.array(slopes).T / self.independent
         return bread @ scatter @ bread * np.outer(scales, scales)
 
@@ -492,8 +500,8 @@ def _described(
     errors = _errors(found.values, free, covariance)
     if errors["C10"] > 0.5 * max(abs(found.values["C10"]), 1e-9) and errors["C10"] > problem.depth_of_focus:
         _logger.warning(
-            f"C10 is {found.values['C10']:.3g} +/- {errors['C10']:.3g} nm: the images hardly tell. More electrons or "
-            "positions, or a defocus of several depths of focus "
+            f"C10 is {found.values['C10']:.3g} +/- {errors['C10']:.3g} nm: the images hardly determine it. More "
+            "electrons or positions, or a defocus of several depths of focus "
             f"({problem.depth_of_focus:.3g} nm here), would help."
         )
     return AberrationFit(values, errors, float(np.clip(residual, 0, 1)), witnesses, decided_by)

@@ -48,7 +48,7 @@ def find_disk(pattern: np.ndarray) -> Disk:
     Raises
     ------
     ValueError
-        If there are no counts, or what is bright is no disk inside the detector.
+        If there are no counts, or what is bright is not a disk inside the detector.
 
     Notes
     -----
@@ -68,6 +68,7 @@ def find_disk(pattern: np.ndarray) -> Disk:
     pattern = np.asarray(pattern, np.float64)
     if not pattern.max(initial=0) > 0:
         raise ValueError("the sum pattern has no counts, so there is no bright-field disk. Check the loaded data.")
+    # Gaps between chips are not dark specimen: smoothing has to divide by what it saw.
     known = (_seen(pattern.any(axis=1))[:, None] & _seen(pattern.any(axis=0))).astype(float)
     smooth = ndimage.gaussian_filter(pattern, _SMOOTH)
     smooth /= np.maximum(ndimage.gaussian_filter(known, _SMOOTH), 0.05)
@@ -75,6 +76,7 @@ def find_disk(pattern: np.ndarray) -> Disk:
     broad = ndimage.gaussian_filter(smooth, max(1.0, min(pattern.shape) / 64))
     labels, _ = ndimage.label(broad > 0.5 * broad.max())
     core = ndimage.binary_fill_holes(labels == labels[np.unravel_index(np.argmax(broad), broad.shape)])
+    # The height is that of the disk found so far, and the disk what is above half of it: three rounds settle both.
     for _ in range(3):
         height = np.median(smooth[core])
         near = ndimage.binary_dilation(core, iterations=3)
@@ -93,13 +95,13 @@ def find_disk(pattern: np.ndarray) -> Disk:
     if radius < 1 or spread / area > 0.65 * radius**2:
         raise ValueError(
             f"the brightest part of the sum pattern (area {area:.0f} px) is not a disk, so centre and radius of the "
-            "bright field cannot be found. Give them: center=(x, y), radius=... in pixels."
+            "bright field cannot be found. Pass them: center=(x, y), radius=... in pixels."
         )
     return Disk(y, x, radius)
 
 
 def _seen(any_counts: np.ndarray) -> np.ndarray:
-    """Lines that tell something: all but those without counts between others, as in a gap between chips."""
+    """Lines with a meaning: all but those without counts between others, as in a gap between chips."""
     ends = np.flatnonzero(any_counts)[[0, -1]]
     number = np.arange(len(any_counts))
     return any_counts | (number < ends[0]) | (number > ends[1])

@@ -12,10 +12,9 @@ from dask.base import get_scheduler
 from hyperspy.signals import Signal2D
 from tqdm.dask import TqdmCallback
 
-from hyperspy_sparse import preferences
-from hyperspy_sparse.arguments import need_signal
+from hyperspy_sparse.arguments import described, need_signal, shows_progress
 from hyperspy_sparse.phase_contrast.groups import make_groups
-from hyperspy_sparse.phase_contrast.optics import Known, Optics, find_optics, given_optics
+from hyperspy_sparse.phase_contrast.optics import Known, Optics, find_optics, turn_and_aberrations
 from hyperspy_sparse.phase_contrast.tilted import (
     NODE,
     check_memory,
@@ -134,10 +133,11 @@ def phase(
     )
     if method == "parallax" and not optics.aberrations.get("C10"):
         raise ValueError(
-            'phase(method="parallax") needs a defocused probe, but C10 is 0. Give it, aberrations={"C10": "50 nm"}, '
+            'phase(method="parallax") needs a defocused probe, but C10 is 0. Pass it, aberrations={"C10": "50 nm"}, '
             'or set_microscope(s, overfocus="50 nm"); fit_aberrations(s) finds it.'
         )
     shape = stack.data.shape[-2:]
+    # What all steps need follows from the shapes, before anything is read.
     needed = workspace(len(groups), shape, stack.data.dtype.itemsize, int(upsampling), method)
     hint = "Crop the scan (s.inav), take fewer groups (across=10) or a lower upsampling."
     check_memory(needed, f"phase of {shape[1]} x {shape[0]} positions in {len(groups)} groups", hint)
@@ -181,6 +181,7 @@ def stack_and_optics(
     """Tilted images of a signal, or those that it is; their groups; and the geometry."""
     need_signal(signal)
     groups = groups_of_stack(signal)
+    # A stack of tilted images: its groups and its disk are those that it was made with.
     if groups is not None:
         if center is not None or radius is not None:
             raise ValueError(f"{what}: center and radius were those of tilted_images when this stack was made.")
@@ -202,7 +203,7 @@ def stack_and_optics(
     # what is missing or wrong is said before the data are read
     known = Known.of(signal)
     known.require(what)
-    given_optics(known, aberrations, rotation, flip)
+    turn_and_aberrations(known, aberrations, rotation, flip)
     disk = disk_of(signal, center, radius)
     groups = make_groups(disk, signal.data.shape[-2:], across)
     images = ScanImages(
@@ -232,7 +233,7 @@ def computed_images(stack: ScanImages, show_progressbar: bool | None = None) -> 
     """The images in memory, shape (groups, ny, nx)."""
     if isinstance(stack.data, np.ndarray):
         return stack.data
-    show = preferences.show_progressbar() if show_progressbar is None else show_progressbar
+    show = shows_progress(show_progressbar)
     # threads take longer to start than a single block to be read; a cluster or a choice of the user stays
     alone = {"scheduler": "synchronous"} if stack.data.npartitions == 1 and get_scheduler() is None else {}
     with TqdmCallback() if show else nullcontext():
@@ -243,10 +244,10 @@ def scan_picture(stack: ScanImages, values: np.ndarray, upsampling: int, title: 
     """A signal in memory with the scan axes of a stack as signal axes; their steps divided by `upsampling`."""
     axes = []
     for axis in stack.axes:
-        described = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
-        described.update(size=axis.size * upsampling, scale=axis.scale / upsampling)
-        axes.append({**described, "navigate": False})
+        finer = {"size": axis.size * upsampling, "scale": axis.scale / upsampling}
+        axes.append(described(axis, navigate=False) | finer)
     picture = Signal2D(values, axes=axes)
+    # What describes the measurement; HyperSpy makes the nodes of the signal itself.
     tree = stack.metadata
     picture.metadata.add_dictionary(
         {key: tree[key] for key in ("Acquisition_instrument", "Sample", "General") if key in tree}

@@ -48,6 +48,7 @@ def tilted_sums(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, label
 @_inline
 def chi(x: float, y: float, c: np.ndarray) -> float:
     """Aberration phase in rad at the angles (x, y); `c` as in `optics.cartesian`."""
+    # Polynomials in x and y instead of powers of an angle: no arctangent for each frequency of each image.
     xx, yy, xy = x * x, y * y, x * y
     square = xx + yy
     first = 0.5 * (c[0] * square + c[1] * (xx - yy) + 2 * c[2] * xy)
@@ -86,6 +87,7 @@ def _gamma(
     """
     minus = aperture(x - qx, y - qy, limit, edge)
     plus = aperture(x + qx, y + qy, limit, edge)
+    # Without aberrations both terms are real, and no cosine is needed.
     if sharp:
         return complex(minus - plus, 0.0)
     real, imaginary = 0.0, 0.0
@@ -196,6 +198,7 @@ def _lens(
     for image in range(x.size):
         ax, ay = x[image] + sign * qx[i], y[image] + sign * qy[i]
         part = aperture(ax, ay, limit, edge) * fraction[image]
+        # Groups without overlap stay zero, which `_transform` passes over.
         if part > 0.0:
             if sharp:
                 real[row[image], column[image]] = part
@@ -221,12 +224,14 @@ def _transform(
     the padded square. `cosine` and `sine`, shape (side, padded), are of ``exp(-2 pi i j k / padded)``; `half`, shape
     (2, side, padded), is to work in.
     """
+    # A transform in two dimensions is one along the rows, then one along the columns of what that gives.
     half_real, half_imaginary = half[0], half[1]
     half_real[:] = 0
     half_imaginary[:] = 0
     side, padded = cosine.shape
     for row in range(side):
         for k in range(side):
+            # An overlap fills a part of the square only, at high frequencies a small one.
             a, b = real[row, k], imaginary[row, k]
             if a != 0 or b != 0:
                 for j in range(padded):
@@ -350,6 +355,7 @@ def log_likelihood(
     for image in range(x.size):
         here[image] = chi(x[image], y[image], c)
     for i in range(qx.size):
+        # The best object at this frequency is (real, imaginary) / (power + eps): a Gaussian prior of that variance.
         real, imaginary, power = 0.0, 0.0, 0.0
         for image in range(x.size):
             gamma = _gamma(x[image], y[image], qx[i], qy[i], here[image], c, sharp, limit, edge)
@@ -357,6 +363,7 @@ def log_likelihood(
             value = spectra[i, image]
             real += gamma.real * value.real + gamma.imag * value.imag
             imaginary += gamma.real * value.imag - gamma.imag * value.real
+        # First the power that it explains, then what the prior takes for integrating over all objects.
         out[i] = (real * real + imaginary * imaginary) / (power + eps[i]) - np.log1p(power / eps[i])
 
 
@@ -366,6 +373,7 @@ def moments(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: in
     for row in range(indptr.size - 1):
         total, down, right = np.int64(0), np.int64(0), np.int64(0)
         for entry in range(indptr[row], indptr[row + 1]):
+            # int64: a coordinate times a count of 32 bits may leave 32 bits.
             y, value = indices[entry] // width, np.int64(data[entry])
             total += value
             down += value * y

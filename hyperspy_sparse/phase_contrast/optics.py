@@ -31,7 +31,7 @@ __all__ = [
     "Optics",
     "cartesian",
     "find_optics",
-    "given_optics",
+    "turn_and_aberrations",
     "read_aberrations",
     "read_rotation",
 ]
@@ -133,12 +133,12 @@ def cartesian(aberrations: dict, wavelength_nm: float) -> np.ndarray:
     return np.array([*found, value["C30"]]) * 2 * np.pi / wavelength_nm
 
 
-def read_aberrations(given: Any) -> dict[str, float]:
+def read_aberrations(user_input: Any) -> dict[str, float]:
     """Aberrations as a user writes them, in nm and degrees.
 
     Parameters
     ----------
-    given : dict of str to quantity, or None
+    user_input : dict of str to quantity, or None
         Such as ``{"C10": "-20 nm", "C12": "3 nm", "phi12": "30 deg"}``.
 
     Returns
@@ -158,30 +158,30 @@ def read_aberrations(given: Any) -> dict[str, float]:
     >>> read_aberrations({"C10": "-0.02 um", "C30": "1 mm"})
     {'C10': -20.0, 'C30': 1000000.0}
     """
-    if given is None:
+    if user_input is None:
         return {}
-    if not isinstance(given, dict):
-        raise ValueError(f'aberrations={shown(given)}: expected a dictionary such as {{"C10": "-20 nm"}}.')
+    if not isinstance(user_input, dict):
+        raise ValueError(f'aberrations={shown(user_input)}: expected a dictionary such as {{"C10": "-20 nm"}}.')
     found = {}
-    for name, value in given.items():
+    for name, value in user_input.items():
         if name not in ABERRATIONS:
             raise ValueError(f"aberrations: {shown(name)} is not valid: must be one of {', '.join(ABERRATIONS)}.")
         unit, example = ("nm", "-20 nm") if name in _LENGTHS else ("deg", "30 deg")
         found[name] = to_plain(value, unit, name, example)[0]
     for name in found:
         if name.startswith("phi") and f"C{name[3:]}" not in found:
-            raise ValueError(f"aberrations: {name} is the direction of C{name[3:]}, which is not given.")
+            raise ValueError(f"aberrations: {name} is the direction of C{name[3:]}, which is missing.")
     return found
 
 
-def read_rotation(given: Any) -> float | None:
+def read_rotation(user_input: Any) -> float | None:
     """A rotation as a user writes it, in degrees; a number without a unit is refused."""
-    return None if given is None else to_plain(given, "deg", "rotation", "-12.5 deg")[0]
+    return None if user_input is None else to_plain(user_input, "deg", "rotation", "-12.5 deg")[0]
 
 
 @dataclass(frozen=True)
 class Known:
-    """What metadata and axes of a signal, or of a stack of tilted images, tell of the geometry; None is not known.
+    """What metadata and axes of a signal, or of a stack of tilted images, say of the geometry; None is not known.
 
     Attributes
     ----------
@@ -202,7 +202,7 @@ class Known:
 
     @classmethod
     def of(cls, signal: BaseSignal, stack: dict | None = None) -> Known:
-        """Of a signal with detector axes, or of one whose metadata node as a `stack` is given."""
+        """Of a signal with detector axes, or of one with the metadata node of a `stack`."""
         if stack is None:
             refuse_reversed(signal)
             values = data_values(signal)
@@ -223,7 +223,7 @@ class Known:
             lines = ", ".join(_LINES[name] for name in lacking)
             hint = " (or camera_length and pixel_pitch)" if "convergence_angle" in lacking else ""
             raise ValueError(
-                f"{what} needs {', '.join(lacking)}{hint}, which the metadata do not tell. Set for example "
+                f"{what} needs {', '.join(lacking)}{hint}, which the metadata do not contain. Set for example "
                 f"hyperspy_sparse.set_microscope(s, {lines})."
             )
         if semi_angle == 0:
@@ -233,7 +233,7 @@ class Known:
 
 
 def find_optics(known: Known, radius: float, aberrations: Any = None, rotation: Any = None, flip: Any = None) -> Optics:
-    """The geometry from what is known and given, and the radius of the disk.
+    """The geometry from metadata, arguments and the radius of the disk.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ def find_optics(known: Known, radius: float, aberrations: Any = None, rotation: 
     Raises
     ------
     ValueError, UnitError
-        For what is given and makes no sense.
+        For arguments that make no sense.
     """
     values, scale, semi_angle = known.values, known.pixel_angle, known.values.get("convergence_angle")
     if semi_angle is None:
@@ -269,24 +269,24 @@ def find_optics(known: Known, radius: float, aberrations: Any = None, rotation: 
         semi_angle=float(semi_angle),
         scan_step=(float(known.steps[0]), float(known.steps[1])),
         pixel_angle=float(pixel_angle),
-        **given_optics(known, aberrations, rotation, flip),
+        **turn_and_aberrations(known, aberrations, rotation, flip),
     )
 
 
-def given_optics(known: Known, aberrations: Any, rotation: Any, flip: Any) -> dict:
-    """Rotation, flip and aberrations as given, else as known, else none."""
+def turn_and_aberrations(known: Known, aberrations: Any, rotation: Any, flip: Any) -> dict:
+    """Rotation, flip and aberrations from the arguments, else from the metadata, else zero."""
     values = known.values
     if flip is not None:
         check_flag("flip", flip)
     turned = read_rotation(rotation)
     if aberrations is None:
-        given = {"C10": float(values["overfocus"])} if values.get("overfocus") else {}
+        coefficients = {"C10": float(values["overfocus"])} if values.get("overfocus") else {}
     else:
-        given = read_aberrations(aberrations)
+        coefficients = read_aberrations(aberrations)
     return {
         "rotation": float(values.get("scan_rotation", 0.0) if turned is None else turned),
         "flip": bool(values.get("flip_y", False) if flip is None else flip),
-        "aberrations": given,
+        "aberrations": coefficients,
     }
 
 
@@ -296,7 +296,7 @@ def _plain(axis: Any) -> dict:
 
 
 def _step(axis: Any) -> float | None:
-    """Scan step of an axis in nm; None where it is no length."""
+    """Scan step of an axis in nm; None where it is not a length."""
     plain = _plain(axis)
     return abs(in_unit(plain, "nm")) if axis_kind(plain) == "length" else None
 

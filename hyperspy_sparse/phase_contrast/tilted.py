@@ -13,13 +13,13 @@ from dask.utils import format_bytes
 from hyperspy.signals import LazySignal2D
 
 from hyperspy_sparse import blocks
-from hyperspy_sparse.arguments import need_signal, require_uniform
+from hyperspy_sparse.arguments import described, need_signal, require_uniform
 from hyperspy_sparse.deferred import read_recording
 from hyperspy_sparse.navigator import counts_of
 from hyperspy_sparse.phase_contrast import loops
 from hyperspy_sparse.phase_contrast.groups import Disk, Groups, find_disk, make_groups
 from hyperspy_sparse.phase_contrast.optics import Known
-from hyperspy_sparse.twins import has_sparse_chunks
+from hyperspy_sparse.twins import as_frames, has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import countable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["NODE", "check_memory", "check_scan", "disk_of", "groups_of_stack", "stack_of", "summed", "tilted_images"]
 
 NODE = "Tilted_images"
-"""Where the metadata of a stack tell about its groups."""
+"""Where the metadata of a stack describe its groups."""
 
 
 def tilted_images(
@@ -61,7 +61,7 @@ def tilted_images(
     center : (float, float), optional
         ``(x, y)`` of the disk in pixels of the data.
     radius : float, optional
-        Of the disk in pixels. What is not given is found in the sum pattern, which takes a pass over the data.
+        Of the disk in pixels. What is omitted is found in the sum pattern, which takes a pass over the data.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def check_scan(signal: BaseSignal, what: str) -> None:
 
 
 def disk_of(signal: BaseSignal, center: Any = None, radius: Any = None) -> Disk:
-    """The bright field as given, completed from the sum pattern."""
+    """The bright field as requested, completed from the sum pattern."""
     if center is not None:
         pair = center.tolist() if isinstance(center, np.ndarray) else center
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -137,15 +137,11 @@ def stack_of(signal: BaseSignal, groups: Groups) -> BaseSignal:
     """The lazy signal of the tilted images of these groups."""
     data = summed(signal, groups)
     nav_axes = signal.axes_manager.navigation_axes[::-1]
-    described = [{"name": "group", "size": len(groups), "navigate": True}]
-    for axis in nav_axes:
-        own = {k: v for k, v in axis.get_axis_dictionary().items() if k != "navigate"}
-        described.append({**own, "navigate": True})
-    for axis in described[-2:]:
-        axis["navigate"] = False
+    axes = [{"name": "group", "size": len(groups), "navigate": True}]
+    axes += [described(axis, navigate=i < len(nav_axes) - 2) for i, axis in enumerate(nav_axes)]
     # further scan axes come first: what is left to the user is one group of one frame
     order = (*range(1, len(nav_axes) - 1), 0, len(nav_axes) - 1, len(nav_axes))
-    stack = LazySignal2D(data.transpose(order), axes=[described[i] for i in order])
+    stack = LazySignal2D(data.transpose(order), axes=[axes[i] for i in order])
     disk = groups.disk
     settings = {"groups": len(groups), "width": groups.width, "center": [disk.x, disk.y], "radius": disk.radius}
     tree = note_analysis(signal.metadata.as_dictionary(), "tilted images", "hyperspy_sparse", settings)
@@ -154,11 +150,11 @@ def stack_of(signal: BaseSignal, groups: Groups) -> BaseSignal:
     )
     stack.metadata.General.title = f"Tilted images of {signal.metadata.General.title}".rstrip()
     stack.metadata.set_item("Signal.quantity", "Counts")
-    stack.metadata.set_item(NODE, _described(groups, signal))
+    stack.metadata.set_item(NODE, _node(groups, signal))
     return stack
 
 
-def _described(groups: Groups, signal: BaseSignal) -> dict:
+def _node(groups: Groups, signal: BaseSignal) -> dict:
     """The node of the metadata; what a pixel is while the detector axes are still there."""
     try:
         known = Known.of(signal)
@@ -226,6 +222,7 @@ def _sum_type(signal: BaseSignal) -> np.dtype:
     source = source_of(signal.data)
     if counts is None and isinstance(source, EventFrames) and source.values == "counts":
         counts = source.row_events()  # hits before pixels are merged: their sum is that of the counts
+    # A group cannot have more than its frame: where no frame has 65536 counts, 16 bits hold all of them.
     few = counts is not None and np.max(counts, initial=0) <= np.iinfo(np.uint16).max
     return np.dtype(np.uint16 if few else np.uint32 if dtype.itemsize < 4 else np.uint64)
 
@@ -249,7 +246,7 @@ class _Sums:
 
 
 def _block(chunk: Any, kernel: _Sums) -> np.ndarray:
-    frames = chunk if isinstance(chunk, CSRFrames) else CSRFrames.from_dense(np.asarray(chunk))
+    frames = as_frames(chunk)
     nav = frames.shape[:-2]
     sums = kernel(frames.reshape((math.prod(nav), *frames.shape[-2:])))
     return sums.reshape((kernel.n_groups, *nav))

@@ -16,7 +16,7 @@ deconvolution are ``Phi(Q) = sum_k W(Q, k) G(Q, k)`` with
     integrated centre of mass   -i k.Q / |Q|^2
 
 The Wigner distribution deconvolution needs no weak object: for each Q the dependence on k is divided by that of the
-aperture overlaps in Fourier space, and the term that is the object's spectrum times its mean is kept.
+aperture overlaps in Fourier space, and the term that is the object's spectrum times its mean is used.
 ``docs/guide/phase.md`` has it in pictures and words.
 """
 
@@ -102,6 +102,7 @@ class Frequencies:
         use = (np.hypot(y, x) <= limit) & ((rows % ny > 0) | (columns % nx > 0))
         rows, columns, y, x = rows[use], columns[use], y[use], x[use]
         there, along = rows % ny, columns % nx
+        # rfft2 has half of the columns: the others are the complex conjugates of the opposite frequencies.
         mirrored = along > nx // 2
         there, along = np.where(mirrored, -there % ny, there), np.where(mirrored, nx - along, along)
         return cls(shape, y, x, rows * wide + columns, there * (nx // 2 + 1) + along, mirrored)
@@ -129,10 +130,12 @@ def normalised_spectra(images: np.ndarray, electrons: float) -> Iterator[tuple[i
     Yields the number of the first image, and complex64.
     """
     n = images.shape[1] * images.shape[2]
+    # Small images by the dozen, since a call takes longer than their transform.
     together = max(_BATCH, _BATCH_PIXELS // n)
     for first in range(0, len(images), together):
         batch = images[first : first + together].astype(np.float32)
         spectra = scipy.fft.rfft2(batch, workers=thread_count() if batch.size > _BATCH_PIXELS else 1)
+        # Coefficients of a Fourier series, in electrons per position: the same whatever the size of the scan.
         spectra *= np.float32(1 / (n * electrons))
         yield first, spectra.reshape(len(batch), -1)
 
@@ -303,6 +306,7 @@ def _wigner(
     wave[0, 0] = grid.at_zero(view.fraction, eps)
     wide = nx // 2 + 1
     rows, columns = frequencies.place // wide, frequencies.place % wide
+    # As many frequencies at once as fit: spectra of all images are needed at each.
     held = max(_WDD_BYTES // (8 * len(groups)), 1)
     for first in range(0, len(frequencies), held):
         part = slice(first, min(first + held, len(frequencies)))

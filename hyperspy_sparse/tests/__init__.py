@@ -1,1 +1,1 @@
-"""What an installed copy tells of itself: ``pytest --pyargs hyperspy_sparse``. The repository has the whole suite."""
+"""Whether an installed copy works: ``pytest --pyargs hyperspy_sparse``. The repository has the whole suite."""

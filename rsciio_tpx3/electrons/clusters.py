@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dask.base import normalize_token
 
 from rsciio_tpx3.electrons.joining import join_hits
+from rsciio_tpx3.electrons.options import ClusterOptions
 from rsciio_tpx3.electrons.summaries import CHOICES, choose, summarise
 from rsciio_tpx3.events.grid import pixel_grid
 from rsciio_tpx3.events.source import EventSource, Hits
@@ -39,61 +39,11 @@ __all__ = [
     "sampled_tally",
 ]
 
-POSITIONS = ("largest", "centroid", "earliest")
-TIMES = ("earliest", "largest")
-
 # hits clustered together: some 10 MB with all tables; blocks of the file at the borders of a slice are decoded twice
 SLICE_HITS = 1 << 17
 _MOST_HITS = 4 * SLICE_HITS  # a slice with more is cut in two
 _LONGEST_SLICE = 100 * TICKS_PER_SECOND  # 100 s: an almost empty recording is still read in steps
 _SIZES = 16  # sizes that are counted one by one
-
-
-@dataclass(frozen=True)
-class ClusterOptions:
-    """What makes an electron.
-
-    Attributes
-    ----------
-    window : int
-        Largest difference in time of two hits that are joined, ticks.
-    neighbours : {8, 4}
-        Whether pixels that share a corner only are neighbours.
-    position : {"largest", "centroid", "earliest"}
-        Pixel with the largest ToT, centroid weighted with ToT, or pixel of the earliest hit.
-    time : {"earliest", "largest"}
-        Which hit's time is the electron's.
-    upsample : int
-        Finer detector pixels along each axis, for the centroid.
-    min_size, max_size, min_tot, max_tot : int or None
-        Clusters with fewer or more hits, or a smaller or larger summed ToT (steps of 25 ns), are excluded.
-    max_duration : int
-        Clusters that last longer are chains of many electrons, and are excluded; ticks.
-    """
-
-    # Of pairs of neighbouring hits in four real recordings 96 to 100 % lie closer (docs/guide/hits_or_electrons.md).
-    window: int = 200 * TICKS_PER_SECOND // 10**9
-    neighbours: int = 8
-    position: str = "largest"
-    time: str = "earliest"
-    upsample: int = 1
-    min_size: int = 1
-    max_size: int | None = None
-    min_tot: int = 0
-    max_tot: int | None = None
-    max_duration: int = 10 * TICKS_PER_SECOND // 10**6
-
-    @property
-    def limits(self) -> tuple[int, int, int, int, int]:
-        """What `rsciio_tpx3.electrons.summaries.choose` compares with."""
-        most = np.iinfo(np.int64).max
-        largest = most if self.max_size is None else self.max_size
-        return self.min_size, largest, self.min_tot, most if self.max_tot is None else self.max_tot, self.max_duration
-
-    @property
-    def margin(self) -> int:
-        """Time around a span in which hits matter for it."""
-        return self.max_duration + self.window + 1
 
 
 def find_electrons(hits: Hits, start: int, stop: int, grid: PixelGrid, options: ClusterOptions) -> tuple[Hits, Tally]:

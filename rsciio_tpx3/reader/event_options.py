@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from rsciio_tpx3.corrections.fit import hit_steps, wide_pixel_step
 from rsciio_tpx3.corrections.options import check_corrections
 from rsciio_tpx3.corrections.steps import CorrectedSource
-from rsciio_tpx3.electrons.clusters import POSITIONS, TIMES, ClusteredSource, ClusterOptions
+from rsciio_tpx3.electrons.clusters import ClusteredSource
+from rsciio_tpx3.electrons.options import CLUSTER_OPTIONS, ClusterOptions
 from rsciio_tpx3.utils.clock import ticks_to_seconds
 from rsciio_tpx3.utils.integers import is_integer
 from rsciio_tpx3.utils.text import format_seconds
 from rsciio_tpx3.utils.units import to_ticks
 
 if TYPE_CHECKING:
-    from rsciio_tpx3.electrons.clusters import ClusterOptions
+    from rsciio_tpx3.electrons.options import ClusterOption
     from rsciio_tpx3.events.source import EventSource
 
 
@@ -103,44 +104,41 @@ def prepare_events(source: EventSource, options: EventOptions) -> tuple[EventSou
 def _cluster_options(cluster: Any) -> ClusterOptions | None:
     if cluster is None or cluster is False:
         return None
-    requested = {} if cluster is True else cluster
-    if not isinstance(requested, dict):
+    values = {} if cluster is True else cluster
+    if not isinstance(values, dict):
         raise TypeError(f"cluster={cluster!r}: expected True, or a dictionary such as {{'window': '100 ns'}}.")
-    known = ClusterOptions.__dataclass_fields__
-    unknown = set(requested) - set(known)
+    unknown = set(values) - set(CLUSTER_OPTIONS)
     if unknown:
-        raise TypeError(f"cluster: unknown parameter {min(unknown)!r}. Known are {', '.join(known)}.")
-    examples = {"window": "200 ns", "max_duration": "10 us"}
-    # defaults are ticks already: units cost a second to load, and plain hits look for clusters in a sample too
-    ticks = {
-        name: round(to_ticks(requested[name], f"cluster: {name}", example))
-        for name, example in examples.items()
-        if name in requested
-    }
-    words = {"position": POSITIONS, "time": TIMES, "neighbours": (8, 4)}
-    for name, allowed in words.items():
-        if name in requested and requested[name] not in allowed:
-            raise ValueError(
-                f"cluster: {name}={requested[name]!r} is not valid: must be one of {', '.join(map(repr, allowed))}."
-            )
-    lowest = {"upsample": 1, "min_size": 1, "max_size": 1, "min_tot": 0, "max_tot": 0}
-    for name, least in lowest.items():
-        value = requested.get(name, least)
-        if value is None and name.startswith("max"):
-            continue
-        if not is_integer(value) or value < least:
-            raise ValueError(f"cluster: {name}={value!r}: expected an integer from {least} on.")
-    if requested.get("upsample", 1) > 1 and requested.get("position") != "centroid":
+        raise TypeError(f"cluster: unknown parameter {min(unknown)!r}. Known are {', '.join(CLUSTER_OPTIONS)}.")
+    # only what the user sets: units cost a second to load, and plain hits look for clusters in a sample too
+    checked = {name: _checked(CLUSTER_OPTIONS[name], values[name]) for name in CLUSTER_OPTIONS if name in values}
+    if checked.get("upsample", 1) > 1 and checked.get("position") != "centroid":
         raise ValueError(
-            f"cluster: upsample={requested['upsample']} needs position='centroid': the pixel of one hit is not finer "
+            f"cluster: upsample={checked['upsample']} needs position='centroid': the pixel of one hit is not finer "
             "than the detector."
         )
-    options = ClusterOptions(**{**requested, **ticks})
-    _check_limits(options, requested)
+    options = ClusterOptions(**checked)
+    _check_limits(options, values)
     return options
 
 
-def _check_limits(options: ClusterOptions, requested: dict) -> None:
+def _checked(option: ClusterOption, value: Any) -> Any:
+    """The value of one parameter as `ClusterOptions` has it: times in ticks."""
+    name = option.name
+    if option.example:
+        return round(to_ticks(value, f"cluster: {name}", option.example))
+    if option.choices and value not in option.choices:
+        raise ValueError(
+            f"cluster: {name}={value!r} is not valid: must be one of {', '.join(map(repr, option.choices))}."
+        )
+    if option.least is None or (value is None and name.startswith("max")):
+        return value
+    if not is_integer(value) or value < option.least:
+        raise ValueError(f"cluster: {name}={value!r}: expected an integer from {option.least} on.")
+    return value
+
+
+def _check_limits(options: ClusterOptions, values: dict) -> None:
     """Refuse limits that leave nothing, or join what is excluded for being joined."""
     for least, most in (("min_size", "max_size"), ("min_tot", "max_tot")):
         low, high = getattr(options, least), getattr(options, most)
@@ -151,7 +149,7 @@ def _check_limits(options: ClusterOptions, requested: dict) -> None:
             )
     if options.window >= options.max_duration:
         window, longest = (format_seconds(ticks_to_seconds(n)) for n in (options.window, options.max_duration))
-        default = "" if "max_duration" in requested else " (the default)"
+        default = "" if "max_duration" in values else " (the default)"
         raise ValueError(
             f"cluster: window={window!r} is not shorter than max_duration={longest!r}{default}: two hits of a window "
             "would make a cluster that is excluded for lasting too long. Pass a shorter window (the hits of an "

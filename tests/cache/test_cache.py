@@ -127,7 +127,7 @@ def test_electrons_and_fitted_corrections_are_kept_too(tmp_path, reads, options)
         assert reads
 
 
-def test_nothing_is_kept_unless_wanted_or_worth_it(recording, folder, passes, monkeypatch):
+def test_nothing_is_cached_unless_wanted_or_worth_it(recording, folder, passes, monkeypatch):
     _load(recording, cache=False)
     _load(recording, cache="auto")
     assert not folder.exists()
@@ -183,9 +183,9 @@ def test_a_damaged_entry_is_noticed_and_made_again(recording, passes, folder, ca
             content = b"no archive"
         if damage == "pickle":
             with np.load(path) as entry:
-                kept = {name: entry[name] for name in entry.files}
-            name = max(kept, key=lambda name: kept[name].nbytes)
-            np.savez(path, **{**kept, name: np.array([{"a": 1}], object)})
+                parts = {name: entry[name] for name in entry.files}
+            name = max(parts, key=lambda name: parts[name].nbytes)
+            np.savez(path, **{**parts, name: np.array([{"a": 1}], object)})
         else:
             path.write_bytes(content)
     passes.made()
@@ -202,25 +202,25 @@ def test_a_damaged_entry_is_noticed_and_made_again(recording, passes, folder, ca
 def test_no_bit_of_an_entry_changes_what_it_gives(tmp_path, compress):
     path = tmp_path / "any.bin"
     path.write_bytes(b"recording")
-    kept = cache.RecordingCache([FileStamp.of(path)], {})
+    entry_cache = cache.RecordingCache([FileStamp.of(path)], {})
     arrays = {"a": np.arange(50), "b": np.arange(9, dtype=np.uint8)}
-    kept.save("any", arrays, {"n": 5}, compress)
-    content = kept._path("any").read_bytes()
-    given = 0
+    entry_cache.save("any", arrays, {"n": 5}, compress)
+    content = entry_cache._path("any").read_bytes()
+    n_loaded = 0
     for i in range(8 * len(content)):
         if i % 5:
             continue
         changed = bytearray(content)
         changed[i // 8] ^= 1 << i % 8
-        kept._path("any").write_bytes(changed)
-        found = kept.load("any")
+        entry_cache._path("any").write_bytes(changed)
+        found = entry_cache.load("any")
         if found is not None:  # dates of the archive, for instance, mean nothing
-            given += 1
+            n_loaded += 1
             assert found[1] == {"n": 5} and found[0].keys() == arrays.keys()
             for name, array in arrays.items():
                 assert found[0][name].dtype == array.dtype
                 np.testing.assert_array_equal(found[0][name], array)
-    assert 0 < given < len(content)
+    assert 0 < n_loaded < len(content)
 
 
 def test_losses_are_reported_again_and_damage_is_still_refused(tmp_path, recording, passes, caplog):
@@ -260,9 +260,9 @@ def test_a_folder_that_cannot_be_written_costs_a_note(tmp_path, recording, monke
 
 def test_the_cache_is_small_bounded_and_can_be_emptied(recording, folder, monkeypatch):
     _load(recording)
-    kept = sum(path.stat().st_size for path in folder.iterdir())
+    size = sum(path.stat().st_size for path in folder.iterdir())
     # names and numbers that do not grow with the recording, and 0.2 % of it
-    assert kept < 8000 + 0.002 * recording.stat().st_size
+    assert size < 8000 + 0.002 * recording.stat().st_size
     monkeypatch.setattr("rsciio_tpx3.cache.CACHE_BYTES", 1000)
     _load(recording, navigation_shape=(5, 6))
     assert len(list(folder.iterdir())) == 1

@@ -72,9 +72,9 @@ class Recording:
         if self.hit[at] >= 0:
             self.damaged.add(int(self.hit[at]))
 
-    def keep(self, kept):
+    def keep(self, used):
         for name in ("times", "words", "chip", "hit"):
-            setattr(self, name, getattr(self, name)[kept])
+            setattr(self, name, getattr(self, name)[used])
 
 
 def _moments(rng, longest_pause):
@@ -154,12 +154,12 @@ def damage(recording, fault, rng):
         recording.times = recording.times + np.where(pairs, 0, late).astype(np.int64)
         recording.keep(np.argsort(recording.times, kind="stable"))
     elif fault == "lost chunks":
-        kept = np.ones(len(recording.words), bool)
+        used = np.ones(len(recording.words), bool)
         for _ in range(n):
-            at = int(rng.integers(1, len(kept)))
-            kept[at : at + int(rng.integers(1, 100))] = False
-        recording.damaged |= {int(hit) for hit in recording.hit[~kept] if hit >= 0}
-        recording.keep(kept)
+            at = int(rng.integers(1, len(used)))
+            used[at : at + int(rng.integers(1, 100))] = False
+        recording.damaged |= {int(hit) for hit in recording.hit[~used] if hit >= 0}
+        recording.keep(used)
     elif fault == "reset":
         return _reset(recording, rng)
     return True
@@ -181,9 +181,9 @@ def _damage_global(recording, fault, rng):
                 recording.words[low[k - 1]],
             )
     if fault == "half a global time":
-        kept = np.ones(len(recording.words), bool)
-        kept[rng.choice(np.concatenate([low, high]), 3)] = False
-        recording.keep(kept)
+        used = np.ones(len(recording.words), bool)
+        used[rng.choice(np.concatenate([low, high]), 3)] = False
+        recording.keep(used)
     return True
 
 

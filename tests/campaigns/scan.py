@@ -229,8 +229,8 @@ def damaged(recording, fault, rng):
 
 
 def _without(recording, at):
-    kept = {name: np.delete(getattr(recording, name), at) for name in ("times", "code", "counter")}
-    return replace(recording, **kept)
+    rest = {name: np.delete(getattr(recording, name), at) for name in ("times", "code", "counter")}
+    return replace(recording, **rest)
 
 
 def _with(recording, extra, code):
@@ -270,11 +270,11 @@ def _shifted(recording, rng, few):
 def _cut(recording, begin, end, inside):
     """What lies inside, or outside, of a stretch of time."""
     keep = (recording.times >= begin) & (recording.times < end)
-    kept = (recording.hits >= begin) & (recording.hits < end)
-    keep, kept = (keep, kept) if inside else (~keep, ~kept)
+    rest = (recording.hits >= begin) & (recording.hits < end)
+    keep, rest = (keep, rest) if inside else (~keep, ~rest)
     return replace(
         recording, times=recording.times[keep], code=recording.code[keep], counter=recording.counter[keep],
-        hits=recording.hits[kept], position=recording.position[kept],
+        hits=recording.hits[rest], position=recording.position[rest],
     )  # fmt: skip
 
 

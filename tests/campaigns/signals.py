@@ -128,9 +128,9 @@ def walk(seed, folder, length=8):
         reports.append(report)
         if signal is None:
             return reports
-    for kept, known, at in behind:
+    for held, known, at in behind:
         try:
-            compare(kept, replace(known, sparse=None))
+            compare(held, replace(known, sparse=None))
         except Exception as error:
             reports.append(Report("left behind", "WRONG", f"after {at} steps: {error}", path))
     return reports

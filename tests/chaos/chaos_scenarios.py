@@ -15,7 +15,7 @@ import hyperspy.api as hs
 import numpy as np
 from chaos_faults import Fault, calls_of, finish, limit_file_size, run, small_disk, start, without_rights
 from chaos_readers import READERS
-from chaos_writers import LEFTOVER, WRITERS, Kept, checksums, counts
+from chaos_writers import LEFTOVER, WRITERS, Cached, checksums, counts
 from chaos_writers import signal as signal_of
 
 from hyperspy_sparse import LazySparseSignal2D
@@ -86,7 +86,7 @@ class Place:
             good = {"old": counts("old"), **good}
         wrong = []
         found = self.writer.read(folder)
-        if isinstance(self.writer, Kept):
+        if isinstance(self.writer, Cached):
             what = "right" if found is not None else "wrong"
             wrong += [f"{about}: the cache changed an answer"] if found is None else []
         elif isinstance(found, str):
@@ -111,7 +111,7 @@ class Place:
         if not ending.done:
             return [f"{about}: a second run ends with {ending.how}"]
         found = self.writer.read(folder)
-        fine = isinstance(found, str) if isinstance(self.writer, Kept) else np.array_equal(found, counts("new"))
+        fine = isinstance(found, str) if isinstance(self.writer, Cached) else np.array_equal(found, counts("new"))
         return [] if fine else [f"{about}: a second run wrote something else"]
 
 
@@ -176,7 +176,7 @@ def full_disk(writer, sizes=(4096, 8192, 16384, 32768, 65536, 1 << 18, 1 << 20))
                 found, wrong = place.verdict(folder, about)
                 if not (ending.done or ending.is_ours):
                     wrong.append(f"{about}: ended with {ending.how}")
-                if isinstance(writer, Kept) and not ending.done:
+                if isinstance(writer, Cached) and not ending.done:
                     wrong.append(f"{about}: a full cache kept a recording from loading: {ending.how}")
                 if ending.done and found == "none":
                     wrong.append(f"{about}: no file, and no error")
@@ -187,7 +187,7 @@ def full_disk(writer, sizes=(4096, 8192, 16384, 32768, 65536, 1 << 18, 1 << 20))
 def read_only_folder(writer):
     """A folder in which nothing can be made."""
     table = Table()
-    with Place(writer, not isinstance(writer, Kept)) as place:
+    with Place(writer, not isinstance(writer, Cached)) as place:
         folder = place.fresh()
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
@@ -200,7 +200,7 @@ def read_only_folder(writer):
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
         found, wrong = place.verdict(folder, f"{writer.name}, read-only folder")
-        fine = ending.done if isinstance(writer, Kept) else ending.is_ours
+        fine = ending.done if isinstance(writer, Cached) else ending.is_ours
         wrong += [] if fine else [f"{writer.name}, read-only folder: ended with {ending.how}"]
         table.add(f"{found} ({'done' if ending.done else 'refused'})", wrong)
     return table
@@ -256,9 +256,9 @@ CHANGES = {
 
 
 def _replace(path, content):
-    beside = path.with_name("other")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+    other = path.with_name("other")
+    other.write_bytes(content)
+    os.replace(other, path)
 
 
 def changing_input(format, changes=tuple(CHANGES), moments=(0, 1, 2)):

@@ -163,13 +163,13 @@ def _simulate(path, which, seed):
     simulate.recording(path, shape, electrons_per_position=9, dwell_time="5 us", seed=len(which) * 10 + shape[0] + seed)
 
 
-class Kept:
+class Cached:
     """The cache of a recording: never in the way, whatever became of its files."""
 
     name = "cache"
 
     def target(self, folder):
-        return Path(folder) / "kept"
+        return Path(folder) / "cache"
 
     def prepare(self, folder):
         for which, shape in SHAPES.items():
@@ -182,14 +182,14 @@ class Kept:
         os.environ["RSCIIO_TPX3_CACHE"] = str(self.target(folder))
         self._load(folder, which)
 
-    def _load(self, folder, which, kept=True):
+    def _load(self, folder, which, cached=True):
         shape = SHAPES[which][:2]
         api = importlib.import_module("rsciio_tpx3.tpx3")
         [found] = api.file_reader(
             Path(folder) / f"input-{which}.tpx3",
             navigation_shape=shape[::-1],
             lazy=True,
-            cache=kept,
+            cache=cached,
             show_progressbar=False,
         )
         return found["data"]
@@ -198,14 +198,14 @@ class Kept:
         """Frames of the recording as the cache tells, compared with those without it; None where they differ."""
         os.environ["RSCIIO_TPX3_CACHE"] = str(self.target(folder))
         if not cache.cache_folder().exists():
-            return "nothing kept"
+            return "nothing cached"
         for which in SHAPES:
-            kept, plain = (
-                np.asarray(self._load(folder, which, kept).compute(scheduler="sync")) for kept in (True, False)
+            cached, plain = (
+                np.asarray(self._load(folder, which, cached).compute(scheduler="sync")) for cached in (True, False)
             )
-            if not np.array_equal(kept, plain):
+            if not np.array_equal(cached, plain):
                 return None
-        return "nothing kept"
+        return "nothing cached"
 
     def is_input(self, path):
         return path.name.startswith("input-")
@@ -225,7 +225,7 @@ WRITERS = [
     Saved("stempy", "h5", file_format="stempy"),
     Text("description", "ro-crate-metadata.json", _describe),
     Text("simulated recording", "scan.tpx3", _simulate),
-    Kept(),
+    Cached(),
 ]
 
 

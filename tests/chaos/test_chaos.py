@@ -15,15 +15,15 @@ if os.name == "posix":
     from chaos_writers import WRITERS
 
     # `s.save` ends in the writers that are here already: one of them shows the way to it
-    kept = [writer.name for writer in WRITERS if not writer.name.startswith("save as")]
-    everything = pytest.mark.parametrize("name", kept)
+    names = [writer.name for writer in WRITERS if not writer.name.startswith("save as")]
+    everything = pytest.mark.parametrize("name", names)
     formats = pytest.mark.parametrize("name", list(READERS))
 else:
-    kept = []
+    names = []
     everything = formats = pytest.mark.parametrize("name", [])
 
 
-@pytest.mark.parametrize("name", [*kept, "save as nxevent"])
+@pytest.mark.parametrize("name", [*names, "save as nxevent"])
 def test_a_writer_killed_at_any_rename_or_removal_leaves_the_old_or_the_new(name):
     every = 2 if name.startswith("convert") else 1
     table = scenarios.kills(scenarios.by_name(name), whats=("kill before",), olds=(True,), every=every)

@@ -126,8 +126,8 @@ def test_files_are_recorded_by_their_names(tmp_path):
     for letter, matrix in some_matrices().items():
         np.savetxt(tmp_path / "chip" / f"calib{letter}.txt", matrix)
     source = MemoryHits(np.array([10, 11]), np.array([1000, 1000]), np.array([1, 3]))
-    given = {"time_walk": tmp_path / "walk.txt", "energy": f"{tmp_path}/chip/"}
-    assert [step.report()["file"] for step in hit_steps(source, given)[1]] == ["walk.txt", "chip"]
+    options = {"time_walk": tmp_path / "walk.txt", "energy": f"{tmp_path}/chip/"}
+    assert [step.report()["file"] for step in hit_steps(source, options)[1]] == ["walk.txt", "chip"]
 
 
 def test_a_table_of_time_walk_is_interpolated():
@@ -165,13 +165,13 @@ def test_hot_and_dead_pixels_of_the_simulator_are_found(tmp_path):
     assert report["hits_left_out"] > 1000
 
 
-def test_a_given_mask_leaves_pixels_out(tmp_path, walking):
+def test_pixels_of_a_mask_are_excluded(tmp_path, walking):
     mask = np.zeros((512, 512), bool)
     mask[:, 200:300] = True
     np.save(tmp_path / "mask.npy", mask)
     source = Tpx3Source(walking[0], layout="quad")
-    for given in (mask, tmp_path / "mask.npy"):
-        corrected, _ = hit_steps(source, {"mask": given})
+    for options in (mask, tmp_path / "mask.npy"):
+        corrected, _ = hit_steps(source, {"mask": options})
         hits = source.hits()
         np.testing.assert_array_equal(corrected.hits().toa, hits.toa[(hits.x < 200) | (hits.x >= 300)])
 
@@ -285,8 +285,8 @@ def test_energy_inverts_the_calibration_of_each_pixel(tmp_path):
     a, b, c, t = (matrices[letter][y, x] for letter in "abct")
     tot = a * energy + b - c / (energy - t)
     pixel = (255 - x) * 256 + y  # turned to the left
-    for given in (tmp_path, matrices):
-        calibration, _ = read_calibration(given, layout)
+    for options in (tmp_path, matrices):
+        calibration, _ = read_calibration(options, layout)
         np.testing.assert_allclose(calibration.energy(pixel, tot), energy, rtol=1e-5)
     np.testing.assert_array_less(calibration.energy(pixel, np.zeros(50, np.uint16)), 60)
     assert calibration.energy(pixel, np.zeros(50, np.uint16)).min() >= 0
@@ -385,12 +385,12 @@ def test_wide_pixels_are_spread_the_same_in_every_cut(fine):
 
 
 def test_steps_travel_compressed_and_arrive_whole(walking):
-    given = {
+    options = {
         "mask": np.zeros((516, 516), bool), "columns": "phase", "time_walk": [(1, 50), (60, 0)],
         "energy": {"a": 0.3, "b": -1.8, "c": 0, "t": 0},
     }  # fmt: skip
     source = Tpx3Source(walking[0], layout="quad", gap=4)
-    corrected, steps = hit_steps(source, given)
+    corrected, steps = hit_steps(source, options)
     wide = wide_pixel_step(source.layout, "spread", 1)
     sizes = [len(pickle.dumps(step)) for step in (*steps, wide)]
     assert max(sizes) < 100_000
@@ -400,7 +400,7 @@ def test_steps_travel_compressed_and_arrive_whole(walking):
     np.testing.assert_array_equal(other.energy, whole.energy)
 
 
-def test_corrections_are_recorded_and_off_unless_asked_for(walking):
+def test_corrections_are_recorded_and_off_unless_requested(walking):
     path, _ = walking
     options = {"lazy": True, "layout": "quad", "gap": 4, "navigation_shape": (7, 9), "show_progressbar": False}
     detector = lambda d: d["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]  # noqa: E731

@@ -1,4 +1,4 @@
-"""CSRFrames beside the dense array it stands for: same values, same dtype, same shape."""
+"""CSRFrames compared with the dense array it stands for: same values, same dtype, same shape."""
 
 import pickle
 

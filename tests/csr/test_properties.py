@@ -51,7 +51,7 @@ def test_there_and_back(dense):
 
 @quick
 @given(stacks(), st.data())
-def test_reductions(dense, data):
+def test_reductions_are_those_of_numpy(dense, data):
     frames = CSRFrames.from_dense(dense)
     axes = data.draw(st.lists(st.integers(0, dense.ndim - 1), unique=True).map(tuple))
     for name in ("sum", "any", "all", "count_nonzero", "mean", "var", "max", "min"):
@@ -64,7 +64,7 @@ def test_reductions(dense, data):
 
 @quick
 @given(stacks(), st.data())
-def test_indexing(dense, data):
+def test_indexing_is_that_of_numpy(dense, data):
     frames = CSRFrames.from_dense(dense)
     key = data.draw(hnp.basic_indices(dense.shape, allow_newaxis=True, allow_ellipsis=True))
     result = frames[key]
@@ -75,7 +75,7 @@ def test_indexing(dense, data):
 
 @quick
 @given(stacks(st.just(2)), st.data())
-def test_two_stacks(dense, data):
+def test_two_stacks_are_combined_as_by_numpy(dense, data):
     other = data.draw(
         hnp.arrays(dense.dtype, dense.shape, elements=hnp.from_dtype(np.dtype(bool)).map(dense.dtype.type))
     )
@@ -91,7 +91,7 @@ def test_two_stacks(dense, data):
 
 @quick
 @given(stacks(st.just(2)), st.tuples(*[st.integers(1, 3)] * 4))
-def test_binning(dense, factors):
+def test_binning_is_that_of_numpy(dense, factors):
     dense = dense[tuple(slice(0, n - n % f) for n, f in zip(dense.shape, factors, strict=True))]
     split = [p for n, f in zip(dense.shape, factors, strict=True) for p in (n // f, f)]
     binned = bin_frames(CSRFrames.from_dense(dense), factors)

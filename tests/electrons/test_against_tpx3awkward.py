@@ -1,4 +1,4 @@
-"""Clusters of real quad recordings beside those of tpx3awkward 0.1.0 with equal settings (tests/data/README.md).
+"""Clusters of real quad recordings compared with those of tpx3awkward 0.1.0 with equal settings (tests/data/README.md).
 
 tpx3awkward joins hits with the first hit of a cluster, not with each other, and measures time in whole windows. So a
 cluster is the same where all hits are neighbours of each other and lie in the same window of its grid; others it

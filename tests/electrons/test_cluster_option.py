@@ -60,7 +60,7 @@ def same_rows(found, expected):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "asked, options",
+    "cluster, options",
     [
         (True, {}),
         ({"window": "60 ns", "neighbours": 4, "time": "largest", "min_size": 2}, {"min_size": 2}),
@@ -68,13 +68,13 @@ def same_rows(found, expected):
     ],
 )
 @pytest.mark.parametrize("values", ["counts", "tot"])
-def test_frames_hold_the_electrons_of_the_reference(recording, asked, options, values):
+def test_frames_hold_the_electrons_of_the_reference(recording, cluster, options, values):
     path, truth = recording
-    given = {} if asked is True else {k: v for k, v in asked.items() if k != "window"}
-    window = {"60 ns": 230, None: 768}[None if asked is True else asked.get("window")]
-    chosen = ClusterOptions(window=window, **(given | options))
+    plain = {} if cluster is True else {k: v for k, v in cluster.items() if k != "window"}
+    window = {"60 ns": 230, None: 768}[None if cluster is True else cluster.get("window")]
+    chosen = ClusterOptions(window=window, **(plain | options))
     expected, n = expected_frames(truth, path, chosen, values)
-    found = load(path, cluster=asked, values=values)
+    found = load(path, cluster=cluster, values=values)
     same_rows(found["data"].compute(), expected)
     detector = found["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]
     assert detector["event_type"] == "electrons"
@@ -87,15 +87,15 @@ def test_frames_hold_the_electrons_of_the_reference(recording, asked, options, v
 @pytest.mark.slow
 def test_result_does_not_depend_on_chunks_or_scheduler(recording):
     path, _ = recording
-    asked = {"cluster": {"position": "centroid"}, "values": "tot"}
-    whole = load(path, **asked, chunks=NAV[1])["data"].compute(scheduler="synchronous")
+    requested = {"cluster": {"position": "centroid"}, "values": "tot"}
+    whole = load(path, **requested, chunks=NAV[1])["data"].compute(scheduler="synchronous")
     assert whole.dtype == np.uint32 and whole.nnz > 400
     for chunks in (1, 3, NAV[1]):
         for scheduler in ("threads", "processes"):
             for workers in (1, 2):
                 if scheduler == "processes" and (chunks, workers) != (1, 2):
                     continue  # starting processes costs seconds
-                data = load(path, **asked, chunks=chunks)["data"]
+                data = load(path, **requested, chunks=chunks)["data"]
                 found = data.compute(scheduler=scheduler, num_workers=workers)
                 same_rows(found, whole)
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsciio_tpx3.electrons import clusters, joining
-from rsciio_tpx3.electrons.clusters import ClusteredSource, ClusterOptions, find_electrons
+from rsciio_tpx3.electrons.clusters import ClusteredSource, find_electrons
+from rsciio_tpx3.electrons.options import CLUSTER_OPTIONS, ClusterOptions
 from rsciio_tpx3.events.geometry import make_layout
 from rsciio_tpx3.events.grid import pixel_grid
 from rsciio_tpx3.events.source import Hits
@@ -36,8 +37,8 @@ options = st.builds(
     ClusterOptions,
     window=st.sampled_from([0, 6, 40]),
     neighbours=st.sampled_from([4, 8]),
-    position=st.sampled_from(clusters.POSITIONS),
-    time=st.sampled_from(clusters.TIMES),
+    position=st.sampled_from(CLUSTER_OPTIONS["position"].choices),
+    time=st.sampled_from(CLUSTER_OPTIONS["time"].choices),
     min_size=st.integers(1, 2),
     max_size=st.sampled_from([None, 4]),
     min_tot=st.sampled_from([0, 3]),
@@ -115,7 +116,7 @@ def test_result_does_not_depend_on_slices_or_parts(monkeypatch, slice_hits, n_pa
     assert n_all == tally.electrons + tally.too_small
 
 
-@pytest.mark.parametrize("position", clusters.POSITIONS)
+@pytest.mark.parametrize("position", CLUSTER_OPTIONS["position"].choices)
 def test_hits_with_energies_make_the_same_electrons(position):
     pixel, toa, tot = random_hits(900, 20_000, 9, 8)
     chosen, grid = ClusterOptions(window=40, position=position), pixel_grid(make_layout("single"))

@@ -79,8 +79,8 @@ def test_hits_add_up(recording, wide, walk):
 def test_electrons_and_their_hits_add_up(recording, cluster, wide):
     path, truth = recording
     mask, masked = mask_of(truth)
-    given = {"mask": mask, "wide_pixels": wide, "time_walk": [(1, 300), (40, -20)]}
-    scan, found, corrections = counted_nodes(path, corrections=given, cluster=cluster)
+    steps = {"mask": mask, "wide_pixels": wide, "time_walk": [(1, 300), (40, -20)]}
+    scan, found, corrections = counted_nodes(path, corrections=steps, cluster=cluster)
     assert corrections["Mask"]["hits_left_out"] == masked
     hits = found["hits_of_electrons"] + found.get("hits_in_chains", 0) + found.get("hits_left_out", 0)
     assert hits + masked == scan["hits_total"] == truth.n_hits

@@ -1,4 +1,4 @@
-"""Both ways to join hits, beside the explicit graph and beside each other."""
+"""Both ways to join hits, compared with the explicit graph and with each other."""
 
 import numpy as np
 import pytest

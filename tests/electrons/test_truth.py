@@ -1,4 +1,4 @@
-"""Found electrons beside the simulated ones: how many, and how well their places are known."""
+"""Found electrons compared with the simulated ones: how many, and how well their places are known."""
 
 import numpy as np
 import pytest

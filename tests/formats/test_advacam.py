@@ -240,11 +240,11 @@ def test_corrections_work_as_for_other_recordings(tmp_path):
     report = found["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Corrections"]
     assert list(report) == ["Mask", "Columns", "Time_walk", "Energy"]
     assert report["Time_walk"]["a"] == pytest.approx(60 * 1.5625, rel=0.1)
-    kept = ~mask.ravel()[c["pixel"]]
+    used = ~mask.ravel()[c["pixel"]]
     total = float(found["data"].sum().compute())
-    assert total == pytest.approx(((c["tot"][kept] + 1.8) / 0.3).sum(), rel=1e-3)
+    assert total == pytest.approx(((c["tot"][used] + 1.8) / 0.3).sum(), rel=1e-3)
     table = np.concatenate([batch["tot"] for batch in read_hits(str(path), corrections=corrections)])
-    assert len(table) == kept.sum()
+    assert len(table) == used.sum()
 
 
 def test_a_mask_of_serval_belongs_to_no_advacam_detector(tmp_path):

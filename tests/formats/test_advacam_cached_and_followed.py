@@ -150,7 +150,7 @@ def test_gaps_in_the_data_are_reported_again(tmp_path, caplog):
         assert signal["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Losses"] == {"data_gaps": 1}
 
 
-def test_nothing_is_kept_unless_wanted_or_worth_it(tmp_path, folder, monkeypatch):
+def test_nothing_is_cached_unless_wanted_or_worth_it(tmp_path, folder, monkeypatch):
     path = written(tmp_path, "text", hits(500, last=LAST))
     load(path, cache=False)
     load(path, cache="auto")
@@ -187,18 +187,18 @@ def test_a_recording_written_in_pieces_of_any_length(tmp_path, kind, monkeypatch
     else:
         path = written(tmp_path, kind, c)
     content = path.read_bytes()
-    growing = tmp_path / f"growing{path.suffix}"
-    growing.touch()
+    followed = tmp_path / f"followed{path.suffix}"
+    followed.touch()
     rng = np.random.default_rng(6)
     cuts = np.sort(rng.integers(400, len(content), 30)).tolist()
     for cut in [*cuts, len(content)]:
-        with open(growing, "ab") as file:
-            file.write(content[growing.stat().st_size : cut])
+        with open(followed, "ab") as file:
+            file.write(content[followed.stat().st_size : cut])
         size = {"binary": 16, "old": 12}.get(kind)
         # a row counts when its line has ended: before that, digits may be missing
         n = cut // size if size else content[:cut].count(b"\n") - 1
-        same_hits(growing, c, n, follow=True)
-    signal, expected = load(growing, follow=True), load(path)
+        same_hits(followed, c, n, follow=True)
+    signal, expected = load(followed, follow=True), load(path)
     for name in ("indptr", "indices", "data"):
         np.testing.assert_array_equal(getattr(frames(signal), name), getattr(frames(expected), name))
 

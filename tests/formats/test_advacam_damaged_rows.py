@@ -119,10 +119,10 @@ def test_chips_that_share_pixels_are_refused(x, y, share):
 @pytest.mark.parametrize(("letter", "value"), [("a", 1e-320), ("a", 1e300), ("b", -1e300), ("c", np.inf), ("t", 1e39)])
 def test_calibration_is_judged_as_it_is_kept(letter, value):
     """Numbers beyond 32 bits: a slope that becomes 0 must not divide, nor an infinite one give no energy."""
-    given = {k: np.full((256, 256), v) for k, v in zip("abct", (1.0, 5.0, 1.0, 0.5))}
-    plain, _ = read_calibration(given, make_layout("single"))
-    given[letter][3, 4] = value
-    damaged, about = read_calibration(given, make_layout("single"))
+    matrices = {k: np.full((256, 256), v) for k, v in zip("abct", (1.0, 5.0, 1.0, 0.5))}
+    plain, _ = read_calibration(matrices, make_layout("single"))
+    matrices[letter][3, 4] = value
+    damaged, about = read_calibration(matrices, make_layout("single"))
     pixel = np.arange(65536)
     assert about["pixels_without_calibration"] == 1
     assert np.array_equal(damaged.energy(pixel, pixel % 1000), plain.energy(pixel, pixel % 1000))

@@ -245,7 +245,7 @@ def test_a_list_cut_at_any_byte_loses_no_digit_without_a_word(tmp_path, columns)
 
 
 def test_losses_are_in_the_metadata_and_reported_again_from_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "kept"))
+    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "cache"))
     path = write_binary(tmp_path / "a.t3p", hits(300))
     path.write_bytes(path.read_bytes()[:-5])
     options = {"signal": "frames", "frame_time": "1 ms", "cache": True}

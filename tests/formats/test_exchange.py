@@ -24,18 +24,11 @@ def loaded(tmp_path, dense, request):
     return (s, dense) if request.param == "file" else (s.inav[1:], dense[:, 1:])
 
 
-@pytest.fixture(scope="module")
-def context():
-    lt = pytest.importorskip("libertem.api", reason="LiberTEM is not installed")
-    with lt.Context.make_with("inline") as context:
-        yield context
-
-
-def test_libertem_gets_csr_and_the_same_sums(loaded, context):
+def test_libertem_gets_csr_and_the_same_sums(loaded, libertem):
     from libertem.udf.sum import SumUDF
 
     s, dense = loaded
-    data = interop.to_libertem(s, context)
+    data = interop.to_libertem(s, libertem)
     assert tuple(data.shape) == dense.shape
     assert type(data).__name__ == "RawCSRDataSet"
 
@@ -48,29 +41,29 @@ def test_libertem_gets_csr_and_the_same_sums(loaded, context):
         def process_tile(self, tile):
             self.kinds.add(type(tile).__name__)
 
-    context.run_udf(data, Kinds())
+    libertem.run_udf(data, Kinds())
     assert Kinds.kinds <= {"csr_array", "csr_matrix"} and Kinds.kinds
-    assert np.array_equal(context.run_udf(data, SumUDF())["intensity"].data, dense.sum(axis=(0, 1)))
+    assert np.array_equal(libertem.run_udf(data, SumUDF())["intensity"].data, dense.sum(axis=(0, 1)))
 
 
-def test_the_temporary_file_for_libertem_goes_with_the_data_set(dense, tmp_path, context, monkeypatch):
+def test_the_temporary_file_for_libertem_goes_with_the_data_set(dense, tmp_path, libertem, monkeypatch):
     file_writer(tmp_path / "x.toml", signal_dict(lazy(dense)))
     s = hs.load(tmp_path / "x.toml", lazy=True).inav[:, ::-1]
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    data = interop.to_libertem(s, context)
+    data = interop.to_libertem(s, libertem)
     assert len(list(tmp_path.glob("hyperspy_sparse_*"))) == 1
     del data
     gc.collect()
     assert not list(tmp_path.glob("hyperspy_sparse_*"))
 
 
-def test_results_of_a_udf_are_signals_with_axes(loaded, context):
+def test_results_of_a_udf_are_signals_with_axes(loaded, libertem):
     from libertem.udf.masks import ApplyMasksUDF
     from libertem.udf.sum import SumUDF
     from libertem.udf.sumsigudf import SumSigUDF
 
     s, dense = loaded
-    image = interop.run_udf(s, SumSigUDF(), context)["intensity"]
+    image = interop.run_udf(s, SumSigUDF(), libertem)["intensity"]
     assert np.array_equal(image.data, dense.sum(axis=(2, 3)))
     assert image.axes_manager.signal_axes[0].scale == s.axes_manager.navigation_axes[0].scale
     assert image.axes_manager.signal_axes[0].offset == s.axes_manager.navigation_axes[0].offset
@@ -79,14 +72,14 @@ def test_results_of_a_udf_are_signals_with_axes(loaded, context):
     assert [a.units for a in pattern.axes_manager.signal_axes] == ["$A^{-1}$"] * 2
     weights = np.indices(dense.shape[2:]).astype(float)
     masks = ApplyMasksUDF(mask_factories=lambda: weights, mask_count=2, mask_dtype=np.float64)
-    found = interop.run_udf(s, masks, context)["intensity"]
+    found = interop.run_udf(s, masks, libertem)["intensity"]
     assert found.axes_manager.navigation_shape == dense.shape[:2][::-1]
     assert np.array_equal(found.data, np.einsum("yxab,kab->yxk", dense.astype(float), weights))
 
 
-def test_a_dense_signal_is_refused_with_the_way_out(dense, context):
+def test_a_dense_signal_is_refused_with_the_way_out(dense, libertem):
     with pytest.raises(ValueError, match="to_sparse"):
-        interop.to_libertem(hs.signals.Signal2D(dense), context)
+        interop.to_libertem(hs.signals.Signal2D(dense), libertem)
 
 
 def test_py4dstem_gets_data_and_calibration(loaded):
@@ -202,22 +195,22 @@ def test_quantem_and_py4dstem_need_two_and_two_axes(tmp_path):
 
 def reads(monkeypatch, s):
     """Spans of rows that the source of a signal is asked for."""
-    asked, source = [], source_of(s.data)
+    spans, source = [], source_of(s.data)
     honest = type(source).frames
 
     def frames(self, start, stop):
-        asked.append((start, stop))
+        spans.append((start, stop))
         return honest(self, start, stop)
 
     monkeypatch.setattr(type(source), "frames", frames)
-    return asked
+    return spans
 
 
 def test_a_view_reads_one_frame_and_indexes_like_numpy(tmp_path, dense, monkeypatch):
     file_writer(tmp_path / "x.toml", signal_dict(lazy(dense)))
     s = hs.load(tmp_path / "x.toml", lazy=True)
     monkeypatch.setattr("hyperspy_sparse.frame_cache.READ_ENTRIES", 0)  # else lines around a picture are kept
-    asked, view = reads(monkeypatch, s), interop.FrameView(s)
+    spans, view = reads(monkeypatch, s), interop.FrameView(s)
     one = (
         (3, 4),
         (-1, -2),
@@ -227,9 +220,9 @@ def test_a_view_reads_one_frame_and_indexes_like_numpy(tmp_path, dense, monkeypa
         (2, 4, 5),
     )
     for key in one:
-        asked.clear()
+        spans.clear()
         found = view[key]
-        assert len(asked) == 1 and asked[0][1] - asked[0][0] == 1
+        assert len(spans) == 1 and spans[0][1] - spans[0][0] == 1
         assert type(found) is np.ndarray and found.shape == dense[key].shape and np.array_equal(found, dense[key])
     for key in (3, slice(None), (slice(1, 3), 2), (Ellipsis, 2)):
         assert np.array_equal(view[key], dense[key])
@@ -242,11 +235,11 @@ def test_napari_reads_the_frame_that_it_shows(tmp_path, dense, monkeypatch):
     components = pytest.importorskip("napari.components", reason="napari is not installed")
     file_writer(tmp_path / "x.toml", signal_dict(lazy(dense)))
     s = hs.load(tmp_path / "x.toml", lazy=True)
-    asked, viewer = reads(monkeypatch, s), components.ViewerModel()
+    spans, viewer = reads(monkeypatch, s), components.ViewerModel()
     layer = interop.to_napari(s, viewer, colormap="magma")
     viewer.dims.set_current_step(0, 3)
     viewer.dims.set_current_step(1, 5)
-    assert asked and all(stop - start == 1 for start, stop in asked)
+    assert spans and all(stop - start == 1 for start, stop in spans)
     shown = layer._data_view
     assert np.array_equal(shown, dense[3, 5])
     assert tuple(layer.axis_labels) == ("y", "x", "ky", "kx") and tuple(layer.scale) == (0.5, 1.5, 0.01, 0.02)

@@ -61,16 +61,16 @@ def test_chunks_of_rows_that_cross_hdf5_chunks_come_out_right(tmp_path):
 def test_reading_a_frame_asks_for_its_events_only(tmp_path, dense, monkeypatch):
     file_writer(tmp_path / "x.nxevent", signal_dict(lazy(dense)))
     found = file_reader(tmp_path / "x.nxevent", lazy=True, chunks=1)[0]
-    asked = []
+    spans = []
     honest = nxevent_source._read
 
     def read(dataset, begin=0, end=None):
-        asked.append((dataset.name.rsplit("/")[-1], begin, end))
+        spans.append((dataset.name.rsplit("/")[-1], begin, end))
         return honest(dataset, begin, end)
 
     monkeypatch.setattr(nxevent_source, "_read", read)
     assert np.array_equal(found["data"][3].compute(scheduler="sync").todense(), dense[3])
-    events = [(begin, end) for name, begin, end in asked if name == "event_id"]
+    events = [(begin, end) for name, begin, end in spans if name == "event_id"]
     assert events == [(int(dense[:3].sum()), int(dense[:4].sum()))]
 
 
@@ -126,7 +126,7 @@ def nexus_complaints(path):
 
 
 @pytest.mark.slow
-def test_a_validator_of_nexus_finds_nothing_to_mend(tmp_path, dense):
+def test_a_validator_of_nexus_finds_nothing_wrong(tmp_path, dense):
     if find_spec("nexusformat") is None:  # not imported here: it changes how NumPy prints arrays
         pytest.skip("nexusformat is not installed")
     simulate = pytest.importorskip("rsciio_tpx3.simulate")
@@ -224,7 +224,7 @@ def test_what_is_wrong_is_named(tmp_path, dense, what):
         values(path)
 
 
-def test_values_that_are_no_counts_are_refused_or_kept(tmp_path, dense):
+def test_values_that_are_not_counts_are_refused_or_kept(tmp_path, dense):
     with pytest.raises(ValueError, match="never negative"):
         file_writer(tmp_path / "x.nxevent", signal_dict(-dense.astype(int)), values="counts")
     with pytest.raises(ValueError, match="needs integers"):

@@ -368,13 +368,6 @@ def test_a_toml_that_is_something_else_gets_a_clear_error(tmp_path):
 # -- LiberTEM ------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def libertem():
-    lt = pytest.importorskip("libertem.api", reason="LiberTEM is not installed")
-    with lt.Context.make_with("inline") as context:
-        yield context
-
-
 def libertem_results(context, path, **options):
     from libertem.udf.com import CoMUDF
     from libertem.udf.masks import ApplyMasksUDF

@@ -41,7 +41,7 @@ def counts(draw):
     rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
     dense = rng.integers(1, 4, shape) * (rng.random(shape) < draw(st.sampled_from([0, 0.1, 0.6, 1])))
     dense.reshape(-1, *shape[-2:])[rng.random(np.prod(shape[:-2])) < 0.4] = 0
-    # 300 rows a position in version 3 of stempy, and as many repeats elsewhere, are enough to see
+    # 300 rows per position in version 3 of stempy, and as many repeats elsewhere, are enough to see
     dense.flat[rng.integers(dense.size)] = draw(st.sampled_from([0, 255, min(300, np.iinfo(dtype).max)]))
     return dense.astype(dtype)
 

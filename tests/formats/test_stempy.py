@@ -145,7 +145,7 @@ def test_an_hdf5_file_of_another_kind_is_refused(tmp_path):
         file_reader(tmp_path / "x.h5")
 
 
-def test_values_that_are_no_counts_are_refused(tmp_path, dense):
+def test_values_that_are_not_counts_are_refused(tmp_path, dense):
     for data in (dense * 0.5, -dense.astype(int)):
         with pytest.raises(ValueError, match="counted electrons"):
             file_writer(tmp_path / "x.h5", signal_dict(data), version=2)

@@ -1,4 +1,4 @@
-"""A binned source beside the same array binned by NumPy."""
+"""A binned source compared with the same array binned by NumPy."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""The fast way from packets to counts and rows, beside the general one, entry by entry."""
+"""The fast way from packets to counts and rows, compared with the general one, entry by entry."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,9 @@ def test_a_wrapped_source_is_asked_and_not_passed_by(tmp_path):
     n_chunks=st.integers(1, 4),
     seed=st.integers(0, 10**6),
 )  # fmt: skip
-def test_any_recording(tmp_path, sync, shape, n_frames, pattern, layout, dwell, electrons, fault, n_chunks, seed):
+def test_rows_of_any_recording_are_those_of_the_general_way(
+    tmp_path, sync, shape, n_frames, pattern, layout, dwell, electrons, fault, n_chunks, seed
+):
     path = tmp_path / "any.tpx3"
     if sync in ("shared-clock", "frame-trigger") or shape == (2, 3):
         fault = {}  # most need many edges

@@ -1,4 +1,4 @@
-"""A part of a source beside the same part of the array."""
+"""A part of a source compared with the same part of the array."""
 
 import pickle
 
@@ -48,17 +48,17 @@ def test_a_part_of_a_part_and_its_pickle():
 
 def test_positions_far_apart_are_read_one_run_at_a_time():
     class Noted(MemorySource):
-        asked = []
+        lengths = []
 
         def frames(self, start, stop):
-            self.asked.append(stop - start)
+            self.lengths.append(stop - start)
             return super().frames(start, stop)
 
     counts = np.random.default_rng(4).poisson(0.3, (5, 70, 3, 4)).astype(np.uint8)
     whole = Noted(MemorySource.from_dense(counts)._frames)
     narrow = SlicedSource(whole, np.s_[:, 10:12, :, :])
     np.testing.assert_array_equal(narrow.frames(0, 10).todense(), counts[:, 10:12].reshape(10, 3, 4))
-    assert Noted.asked == [2] * 5
+    assert Noted.lengths == [2] * 5
 
 
 @pytest.mark.parametrize("key", [np.s_[0, 0, 0, 0, :], np.s_[:, ::2, :, :, :], np.s_[:, :, :], np.s_[2, :, :, :, :]])

@@ -1,8 +1,10 @@
-"""The dialogs in a real browser: ``python -m tests.gui.browser FOLDER`` takes screenshots of them.
+"""The dialogs in a real browser, and how long figures of a notebook take: ``python -m tests.gui.browser FOLDER``.
 
 Not part of the default test run. It needs JupyterLab, ipympl and selenium (``pip install jupyterlab ipympl selenium``),
 and Chromium with its driver (``apt-get install chromium chromium-driver``). It starts a server on this machine, opens a
-notebook with each dialog, and takes screenshots into the folder, to be looked at.
+notebook with each dialog, takes screenshots into the folder, drags a ring, and moves the navigator (with shift and a
+click: a pointer of one pixel is hard to grasp) over 256 x 256 positions. The time from each action of the mouse to
+the next picture in the other figure is printed.
 """
 
 import argparse
@@ -10,12 +12,16 @@ import contextlib
 import json
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+MOST_MILLISECONDS = 150
+"""What a move of a ring or a navigator may take."""
 
 _DIALOGS = {
     "load": 'load = gui.Load("starts.tpx3", navigation_shape=(20, 17), dwell_time="5 us")\n'
@@ -27,7 +33,7 @@ _DIALOGS = {
     "electrons": 'electrons = gui.Electrons("snake.tpx3"); electrons.gui(toolkit="ipywidgets")',
     "virtual_detectors": "detectors = gui.VirtualDetectors(hyperspy_sparse.data.disks()); detectors.add()\n"
     'detectors.gui(toolkit="ipywidgets")',
-    "account": "hs.load('snake.tpx3', navigation_shape=(64, 32), pattern='serpentine')",
+    "representation": "hs.load('snake.tpx3', navigation_shape=(64, 32), pattern='serpentine')",
 }
 _START = """%matplotlib widget
 import hyperspy.api as hs, hyperspy_sparse
@@ -37,6 +43,30 @@ hs.preferences.General.show_progressbar = False
 simulate.recording("starts.tpx3", (17, 20), sync="line-start", dwell_time="5 us", electrons_per_position=5, seed=1)
 simulate.recording("snake.tpx3", (32, 64), pattern="serpentine", scan_delay="12 us", dwell_time="5 us",
                    electrons_per_position=60, seed=2);"""
+_PLOT = """import numpy as np
+simulate.recording("large.tpx3", (256, 256), dwell_time="2 us", electrons_per_position=20, seed=3)
+s = hs.load("large.tpx3", navigation_shape=(256, 256))
+s.axes_manager.indices = (128, 128)
+s.plot()
+ring = hs.roi.CircleROI(256, 256, 60, 30)
+s.plot_integrated_intensity(ring)"""
+_PLACES = """import json
+def place(plot, x, y):
+    share = plot.ax.transData.transform((x, y)) / plot.figure.bbox.size
+    return [float(share[0]), float(1 - share[1])]
+print("places", json.dumps([place(s._plot.navigator_plot, 128, 128), place(s._plot.signal_plot, 314, 256)]))"""
+
+_WATCH = """
+window.draws = []; window.moves = [];
+const before = CanvasRenderingContext2D.prototype.drawImage;
+CanvasRenderingContext2D.prototype.drawImage = function(...options) {
+    const all = [...document.querySelectorAll('.jupyter-matplotlib-canvas-container')];
+    window.draws.push([performance.now(), all.findIndex(one => one.contains(this.canvas))]);
+    return before.apply(this, options);
+};
+for (const kind of ["mousemove", "mousedown"])
+    document.addEventListener(kind, () => window.moves.push(performance.now()), true);
+"""
 
 
 @contextlib.contextmanager
@@ -111,18 +141,84 @@ def run(page, address, name):
         print(f"{name}: {text[-600:]}")
 
 
+def delays(page, name, shown, moved, start, step, move, steps=12):
+    """Milliseconds from each action of the mouse in one figure to the next picture in another.
+
+    Parameters
+    ----------
+    shown, moved : str
+        A word of the titles of the two figures.
+    start : tuple of float
+        Where the mouse begins: shares of width and height of the figure.
+    step : tuple of int
+        CSS pixels from one action to the next.
+    move : callable
+        ``move(page, step)``, the action. The mouse waits for the picture before it goes on.
+    """
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    titles = [e.text for e in page.find_elements("css selector", ".jupyter-matplotlib-header")]
+    figures = page.find_elements("css selector", ".jupyter-matplotlib-canvas-container")
+    at = {word: next(i for i, title in enumerate(titles) if word in title) for word in (shown, moved)}
+    canvas = figures[at[moved]].find_elements("css selector", "canvas")[-1]
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    time.sleep(1)
+    x, y = (round((share - 0.5) * canvas.size[side]) for share, side in zip(start, ("width", "height")))
+    ActionChains(page, duration=0).move_to_element_with_offset(canvas, x, y).click_and_hold().perform()
+    if move is not _drag:
+        ActionChains(page, duration=0).release().perform()
+    time.sleep(1)
+    found = []
+    for _ in range(steps):
+        page.execute_script("window.draws = []; window.moves = []")
+        move(page, step)
+        with contextlib.suppress(TimeoutError):
+            _wait(lambda: page.execute_script(f"return window.draws.some(d => d[1] == {at[shown]})"), 5, "a picture")
+        time.sleep(0.5)
+        moves, draws = page.execute_script("return [window.moves, window.draws]")
+        after = [when - moves[-1] for when, figure in draws if figure == at[shown] and moves and when >= moves[-1]]
+        found += after[:1]
+    ActionChains(page).release().perform()
+    if not found:
+        known = f"figures {titles}, the last action {len(moves)} events, drawn {sorted({at for _, at in draws})}"
+        raise RuntimeError(f"{name}: no action of the mouse was answered by a picture ({known})")
+    print(f"{name}: {len(found)} of {steps} moves drawn, median {statistics.median(found):.0f} ms, "
+          f"{min(found):.0f} to {max(found):.0f} ms")  # fmt: skip
+    return found
+
+
+def _drag(page, step):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    ActionChains(page, duration=0).move_by_offset(*step).perform()
+
+
+def _shift_and_click(page, step):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    ActionChains(page, duration=0).move_by_offset(*step).key_down(Keys.SHIFT).perform()
+    time.sleep(0.3)  # the figure has to know of the key before the button
+    page.execute_script("window.draws = []; window.moves = []")
+    ActionChains(page, duration=0).click().key_up(Keys.SHIFT).perform()
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="for the screenshots")
-    given = parser.parse_args(arguments)
-    given.folder.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--no-figures", action="store_true", help="dialogs only")
+    parser.add_argument("--no-dialogs", action="store_true", help="figures only")
+    options = parser.parse_args(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         folder = Path(folder)
         notebook(folder, "dialogs", [_START, *_DIALOGS.values()])
+        notebook(folder, "figures", [_START, _PLOT, _PLACES])
         address = stack.enter_context(server(folder))
         page = stack.enter_context(contextlib.closing(_Quits(browser())))
-        _screenshots(page.page, address, given.folder)
-    return 0
+        if not options.no_dialogs:
+            _screenshots(page.page, address, options.folder)
+        return 0 if options.no_figures else _figures(page.page, address, options.folder)
 
 
 class _Quits:
@@ -141,6 +237,20 @@ def _screenshots(page, address, folder):
         time.sleep(1.5)
         page.save_screenshot(str(folder / f"{name}.png"))
     print(f"screenshots of {len(_DIALOGS)} dialogs in {folder}")
+
+
+def _figures(page, address, folder):
+    page.set_window_size(1400, 2400)
+    run(page, address, "figures")
+    page.execute_script(_WATCH)
+    page.save_screenshot(str(folder / "figures.png"))
+    outputs = page.find_elements("css selector", ".jp-OutputArea-output")
+    [text] = [element.text for element in outputs if element.text.startswith("places ")]
+    pointer, border = json.loads(text.removeprefix("places "))
+    moved = delays(page, "navigator", "large Signal", "large Navigator", pointer, (4, 3), _shift_and_click)
+    moved += delays(page, "ring", "Integrated", "large Signal", border, (4, 3), _drag)
+    page.save_screenshot(str(folder / "figures_moved.png"))
+    return int(statistics.median(moved) > MOST_MILLISECONDS)
 
 
 if __name__ == "__main__":

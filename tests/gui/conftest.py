@@ -29,10 +29,10 @@ def window(monkeypatch):
 
     def show(tool):
         try:
-            panel, given = tool.gui(display=False, toolkit="traitsui")["traitsui"]
+            panel, view = tool.gui(display=False, toolkit="traitsui")["traitsui"]
         except ImportError as error:
             pytest.skip(f"no Qt here: {error}")
-        opened.append(panel.edit_traits(**given))
+        opened.append(panel.edit_traits(**view))
         return panel, opened[-1]
 
     yield show

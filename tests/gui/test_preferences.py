@@ -101,7 +101,7 @@ def test_unknown_settings_are_refused():
         settings.save_settings(memory="1")
 
 
-def test_window_opens(window):
+def test_preferences_open_as_a_window(window):
     panel, _ = window(Preferences())
     panel.clear_cache = True
     assert "freed" in panel.tool.report and not panel.has_picture

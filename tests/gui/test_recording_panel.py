@@ -20,10 +20,10 @@ def line_starts(tmp_path_factory):
     return file
 
 
-def test_account_of_a_signal_is_that_of_the_signal():
+def test_panel_of_a_signal_shows_its_summary():
     s = hyperspy_sparse.data.disks()
     panel = Recording(s)
-    assert panel.report == str(s.recording) and panel.pictures == ["account"] and panel.problem == ""
+    assert panel.report == str(s.recording) and panel.pictures == ["summary"] and panel.problem == ""
     assert len(panel.picture().axes) == 3
 
 
@@ -52,7 +52,7 @@ def test_preview_of_a_scan_that_is_not_found_shows_the_edges(line_starts):
     assert load.picture().axes[0].get_title() == "The first 17 edges"
 
 
-def test_intervals_of_like_length_are_told_with_their_number():
+def test_intervals_of_like_length_are_listed_with_their_number():
     ticks = np.cumsum([0, *[38_400] * 5, 384_000, *[38_400] * 5, 384_000, *[38_400] * 5])
     edges = Edges(ticks, np.full(len(ticks), EDGE_CODES["tdc1-rise"], np.uint8), np.arange(len(ticks), dtype=np.uint16))
     assert "15 intervals of 10 us, one after the other" in describe_edges(edges)

@@ -44,7 +44,7 @@ def test_delay_that_is_found_is_that_of_the_function(snake, widgets):
     eval(tool.code, {"hs": hs})
 
 
-def test_search_begins_at_a_delay_that_is_given(snake):
+def test_search_begins_at_the_delay_of_a_user(snake):
     tool = ScanDelayTool(snake, span="40 us", scan_delay="10 us", **OPTIONS)
     low, high = tool.range
     assert (low + high) / 2 == pytest.approx(10) and high - low >= 80 and tool.code.count("scan_delay") == 1

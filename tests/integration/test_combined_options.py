@@ -59,10 +59,10 @@ def _bin_and_position(truth, time):
     return None
 
 
-def _expected(truth, times, kept, values):
+def _expected(truth, times, used, values):
     """Value of each (bin, row, column, pixel), clusters by the graph of all pairs of hits."""
     found = Counter()
-    hits = truth.hit_pixel[kept], times[kept], truth.hit_tot[kept]
+    hits = truth.hit_pixel[used], times[used], truth.hit_tot[used]
     for time, pixel, tot, _ in reference_electrons(*hits, 256, ClusterOptions()):
         place = _bin_and_position(truth, time)
         if place is not None:
@@ -88,15 +88,15 @@ def test_all_together_are_what_each_is_alone(recorded, corrections, chunks, valu
     signal = _loaded(path, options, corrections=corrections, **more)
     assert signal["data"].shape == (BINS, NY, NX, 256, 256)
     report = _corrections(signal)
-    kept = np.ones(len(truth.hit_pixel), bool)
+    used = np.ones(len(truth.hit_pixel), bool)
     if "mask" in corrections:
         hot = [y * 256 + x for x, y in report["Mask"]["hot_x_y"]]
         assert sorted(hot) == HOT
-        kept = ~np.isin(truth.hit_pixel, hot)
-    assert kept.all() == ("mask" not in corrections)
+        used = ~np.isin(truth.hit_pixel, hot)
+    assert used.all() == ("mask" not in corrections)
     times = _times(truth, report.get("Time_walk"))
     assert (times != truth.hit_time).any() == ("time_walk" in corrections)
-    expected = _expected(truth, times, kept, values)
+    expected = _expected(truth, times, used, values)
     found = _values(signal)
     assert found == expected
     navigator = signal["post_process"][0].keywords["navigator"]

@@ -40,15 +40,15 @@ def _equal(one, other):
 def test_a_recording_written_in_pieces_of_any_length(tmp_path, finished):
     path, content, truth = finished
     whole = np.asarray(_frames(file_reader(path, navigation_shape=(NX, NY), **QUIET)[0]))
-    growing = tmp_path / "growing.tpx3"
+    followed = tmp_path / "followed.tpx3"
     rng = np.random.default_rng(8)
     cuts = np.sort(rng.integers(len(content) // 4, len(content), 12))
     assert len(set(cuts % 8)) > 3
     total = 0
     for cut in [*cuts.tolist(), len(content)]:
-        with open(growing, "ab") as file:
-            file.write(content[growing.stat().st_size : cut])
-        signal = _load(growing)
+        with open(followed, "ab") as file:
+            file.write(content[followed.stat().st_size : cut])
+        signal = _load(followed)
         frames = np.asarray(_frames(signal))
         assert not signal["metadata"]["Acquisition_instrument"]["TEM"]["Detector"].get("Losses")
         assert frames.sum() >= total
@@ -63,15 +63,15 @@ def test_a_recording_written_in_pieces_of_any_length(tmp_path, finished):
 
 def test_a_signal_still_reads_its_part_while_the_file_grows(tmp_path, finished):
     _, content, _ = finished
-    growing = tmp_path / "growing.tpx3"
-    growing.write_bytes(content[: len(content) // 2 + 3])
-    signal = _load(growing)
+    followed = tmp_path / "followed.tpx3"
+    followed.write_bytes(content[: len(content) // 2 + 3])
+    signal = _load(followed)
     before = _frames(signal)
-    with open(growing, "ab") as file:
+    with open(followed, "ab") as file:
         file.write(content[len(content) // 2 + 3 :])
     _equal(_frames(signal), before)
     with pytest.raises(Tpx3FormatError, match="changed since it was opened"):
-        _frames(_started_anew(growing, content))
+        _frames(_started_anew(followed, content))
 
 
 def _started_anew(path, content):
@@ -86,12 +86,12 @@ def _started_anew(path, content):
 
 def test_another_middle_at_the_old_end_is_noticed(tmp_path, finished):
     _, content, _ = finished
-    growing = tmp_path / "growing.tpx3"
-    growing.write_bytes(content[: len(content) // 2])
-    signal = _load(growing)
+    followed = tmp_path / "followed.tpx3"
+    followed.write_bytes(content[: len(content) // 2])
+    signal = _load(followed)
     changed = bytearray(content)
     changed[len(content) // 2 - 100] ^= 1
-    growing.write_bytes(changed)
+    followed.write_bytes(changed)
     with pytest.raises(Tpx3FormatError, match="changed since it was opened"):
         _frames(signal)
 
@@ -125,7 +125,7 @@ def test_a_scan_without_an_edge_so_far_is_said(tmp_path, finished):
 @pytest.mark.slow
 @pytest.mark.parametrize("requested", [{"dwell_time": "5 us"}, {}, {"sync": "pixel-trigger"}])
 def test_pixel_triggers_are_followed_from_the_first_pulses_on(tmp_path, requested):
-    path, growing = tmp_path / "pixels.tpx3", tmp_path / "growing.tpx3"
+    path, followed = tmp_path / "pixels.tpx3", tmp_path / "followed.tpx3"
     simulate.recording(
         path, (9, 4), n_frames=2, sync="pixel-trigger", dwell_time="5 us", frame_flyback="100 us",
         electrons_per_position=5, layout="single", chunk_time="20 us", disorder="10 us", seed=5,
@@ -136,9 +136,9 @@ def test_pixel_triggers_are_followed_from_the_first_pulses_on(tmp_path, requeste
         whole = np.asarray(_frames(_load(path, follow=False, **options)))
         loaded = 0
         for cut in [*range(8, len(content), len(content) // 40), len(content)]:
-            growing.write_bytes(content[:cut])
+            followed.write_bytes(content[:cut])
             try:
-                frames = np.asarray(_frames(_load(growing, **options)))
+                frames = np.asarray(_frames(_load(followed, **options)))
             except ScanSyncError as error:
                 # the advice for lines would be wrong
                 assert "edge has come so far" in str(error) or (not requested and 'sync="pixel-trigger"' in str(error))
@@ -155,7 +155,7 @@ def test_pixel_triggers_are_followed_from_the_first_pulses_on(tmp_path, requeste
 @pytest.mark.slow
 @pytest.mark.parametrize("pause", ["0 us", "100 us", "1 s"])
 def test_line_gates_are_followed_over_the_pauses_between_frames(tmp_path, pause):
-    path, growing = tmp_path / "gate.tpx3", tmp_path / "growing.tpx3"
+    path, followed = tmp_path / "gate.tpx3", tmp_path / "followed.tpx3"
     simulate.recording(
         path, (3, 4), n_frames=3, dwell_time="5 us", frame_flyback=pause, electrons_per_position=9, layout="single",
         chunk_time="20 us", disorder="10 us", seed=5,
@@ -164,9 +164,9 @@ def test_line_gates_are_followed_over_the_pauses_between_frames(tmp_path, pause)
     options = {"navigation_shape": (4, 3, 3), "layout": "single", "sync": "line-gate"}
     whole = np.asarray(_frames(_load(path, follow=False, **options)))
     for cut in [*range(8, len(content), len(content) // 60), len(content)]:
-        growing.write_bytes(content[:cut])
+        followed.write_bytes(content[:cut])
         try:
-            frames = np.asarray(_frames(_load(growing, **options)))
+            frames = np.asarray(_frames(_load(followed, **options)))
         except ScanSyncError as error:
             assert "has come so far" in str(error)
             continue
@@ -175,15 +175,15 @@ def test_line_gates_are_followed_over_the_pauses_between_frames(tmp_path, pause)
 
 
 def test_what_has_not_come_yet_is_said_and_not_what_else_to_try(tmp_path):
-    path, growing = tmp_path / "gate.tpx3", tmp_path / "growing.tpx3"
+    path, followed = tmp_path / "gate.tpx3", tmp_path / "followed.tpx3"
     simulate.recording(path, (3, 4), dwell_time="50 us", electrons_per_position=9, disorder="0 us", seed=5)
     content = path.read_bytes()
     seen = set()
     for cut in range(8, len(content), 8):
-        growing.write_bytes(content[:cut])
+        followed.write_bytes(content[:cut])
         for requested in ({}, {"sync": "line-gate"}, {"tdc": "tdc1-fall", "sync": "line-start", "dwell_time": "50 us"}):
             try:
-                _load(growing, **{"navigation_shape": (4, 3), **requested})
+                _load(followed, **{"navigation_shape": (4, 3), **requested})
             except ScanSyncError as error:
                 seen.add(str(error).split("so far")[0].strip())
                 assert "load or refresh it again" in str(error) and "record both" not in str(error)
@@ -197,9 +197,9 @@ def test_what_has_not_come_yet_is_said_and_not_what_else_to_try(tmp_path):
     }
 
 
-def test_the_number_of_lines_grows_where_no_shape_is_given(tmp_path, finished):
+def test_the_number_of_lines_grows_without_a_shape(tmp_path, finished):
     _, content, _ = finished
-    path = tmp_path / "growing.tpx3"
+    path = tmp_path / "followed.tpx3"
     path.write_bytes(content[: len(content) // 2])
     first = _load(path, navigation_shape=None)["data"].shape[0]
     path.write_bytes(content)
@@ -225,7 +225,7 @@ def test_refresh_gives_a_new_signal_with_the_rest(tmp_path, finished):
     hs = pytest.importorskip("hyperspy.api")
 
     _, content, truth = finished
-    path = tmp_path / "growing.tpx3"
+    path = tmp_path / "followed.tpx3"
     path.write_bytes(content[: len(content) // 2 + 5])
     signal = hs.load(path, navigation_shape=(NX, NY), follow=True, lazy=True)
     part = int(signal.data.sum().compute())
@@ -244,17 +244,17 @@ def test_refresh_gives_a_new_signal_with_the_rest(tmp_path, finished):
         refresh(hs.load(path, navigation_shape=(NX, NY), lazy=True))
 
 
-def test_nothing_of_a_growing_file_is_kept_in_the_cache(tmp_path, finished, monkeypatch):
-    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "kept"))
+def test_nothing_of_a_followed_file_is_cached(tmp_path, finished, monkeypatch):
+    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "cache"))
     _load(finished[0], cache=True)
-    assert not (tmp_path / "kept").exists()
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("bins", [4, {"over": "recording", "number": 5}])
 def test_refresh_keeps_what_was_changed_and_takes_the_rest_anew(tmp_path, bins):
     hs = pytest.importorskip("hyperspy.api")
 
-    path = tmp_path / "growing.tpx3"
+    path = tmp_path / "followed.tpx3"
     simulate.recording(path, (6, 5), n_frames=3, electrons_per_position=60, dwell_time="40 us", seed=3)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 5])  # within the first frame
@@ -276,7 +276,7 @@ def test_refresh_keeps_what_was_changed_and_takes_the_rest_anew(tmp_path, bins):
 def test_refresh_forgets_losses_that_were_none(tmp_path):
     hs = pytest.importorskip("hyperspy.api")
 
-    path = tmp_path / "growing.tpx3"
+    path = tmp_path / "followed.tpx3"
     simulate.recording(
         path, (6, 5), electrons_per_position=60, dwell_time="400 us", chunk_counts=True, swapped_chunks=0.3,
         disorder="1.6 ms", seed=3,
@@ -297,7 +297,7 @@ def test_refresh_forgets_losses_that_were_none(tmp_path):
 
 def test_loading_again_counts_what_is_new_alone(tmp_path, finished, monkeypatch):
     path, content, _ = finished
-    growing, counted = tmp_path / "growing.tpx3", []
+    followed, counted = tmp_path / "followed.tpx3", []
     original = EventFrames._count_into
 
     def count_into(self, counts, outside, pieces, *rest):
@@ -306,9 +306,9 @@ def test_loading_again_counts_what_is_new_alone(tmp_path, finished, monkeypatch)
 
     monkeypatch.setattr(EventFrames, "_count_into", count_into)
     for share in np.linspace(0.4, 1, 9):
-        growing.write_bytes(content[: int(share * len(content))])
-        navigator = _frames(_load(growing)).sum(axis=(-1, -2))
-        signal = _load(growing)  # and once more, with nothing new
+        followed.write_bytes(content[: int(share * len(content))])
+        navigator = _frames(_load(followed)).sum(axis=(-1, -2))
+        signal = _load(followed)  # and once more, with nothing new
         np.testing.assert_array_equal(_frames(signal).sum(axis=(-1, -2)), navigator)
         scan = signal["metadata"]["Acquisition_instrument"]["TEM"]["Scan"]
         assert scan["hits_placed"] == navigator.sum()

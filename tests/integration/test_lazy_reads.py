@@ -130,23 +130,23 @@ def test_neighbours_of_a_picture_are_not_read_again(recording, reads, monkeypatc
     assert _bytes(reads) <= counts[13, 3] * 8 + 4 * BLOCK_BYTES
 
 
-def test_lines_that_are_kept_stay_small(recording, monkeypatch):
+def test_cached_lines_stay_within_their_limit(recording, monkeypatch):
     hs = pytest.importorskip("hyperspy.api")
 
     path, truth = recording
-    kept = frame_cache._Neighbours()
+    cache = frame_cache._Neighbours()
     monkeypatch.setattr(frame_cache, "READ_ENTRIES", int(truth.counts()[0, 5].sum()))
     sources = [source_of(hs.load(path, navigation_shape=(NX, NY), lazy=True).data) for _ in range(2)]
     one = sources[0].frames(0, NX).nbytes
-    monkeypatch.setattr(frame_cache, "KEPT_BYTES", 5 * one)
+    monkeypatch.setattr(frame_cache, "CACHE_BYTES", 5 * one)
     for source in sources:
         for row in range(0, NX * NY, NX):
-            kept.frame(source, row)
-        sizes = [sum(part.nbytes for part in lines.values()) for lines in kept._kept.values()]
+            cache.frame(source, row)
+        sizes = [sum(part.nbytes for part in lines.values()) for lines in cache._lines.values()]
         assert sum(sizes) <= 5 * one
     del source, sources
     gc.collect()
-    assert len(kept._kept) == 0
+    assert len(cache._lines) == 0
 
 
 def test_lines_of_very_different_doses_are_distinguished(monkeypatch):
@@ -157,7 +157,7 @@ def test_lines_of_very_different_doses_are_distinguished(monkeypatch):
     # a part of frames in memory is no source in memory: its lines are worth keeping
     source = SlicedSource(MemorySource.from_dense(counts), (slice(None),) * 4)
     monkeypatch.setattr(frame_cache, "READ_ENTRIES", int((counts[1:4] > 0).sum()))
-    kept = frame_cache._Neighbours()
+    cache = frame_cache._Neighbours()
     for row in (0, 7, 12, 4, 19, 25, 29, 3):
-        np.testing.assert_array_equal(kept.frame(source, row), counts.reshape(30, 3, 4)[row])
-    assert len({start for start, _ in kept._kept[source]}) < len(kept._kept[source])
+        np.testing.assert_array_equal(cache.frame(source, row), counts.reshape(30, 3, 4)[row])
+    assert len({start for start, _ in cache._lines[source]}) < len(cache._lines[source])

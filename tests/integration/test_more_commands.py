@@ -100,7 +100,7 @@ def test_delay_is_that_of_the_function(tmp_path, capsys):
     assert main(["delay", str(file), "--signal", "frames", "--frame-time", "1 ms"]) == 2
 
 
-def test_cache_is_told_and_cleared(two, tmp_path, monkeypatch, capsys):
+def test_cache_is_listed_and_cleared(two, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path))
     rsciio_tpx3.file_reader(two[0], cache=True, progress=False)
     assert main(["cache"]) == 0
@@ -119,11 +119,11 @@ def test_cache_is_told_and_cleared(two, tmp_path, monkeypatch, capsys):
         (["rsciio-tpx3", "delay", "--method", "b"], {"borders"}),
     ],
 )
-def test_shell_completes(words, expected):
+def test_shell_completes_words_of_the_command_line(words, expected):
     quoted = " ".join(f"'{word}'" for word in words)
     script = completion_script(build_parser(), "bash")
-    asked = f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _rsciio_tpx3; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    done = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True, timeout=60)
+    complete = f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _rsciio_tpx3; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    done = subprocess.run(["bash", "-c", f"{script}\n{complete}"], capture_output=True, text=True, timeout=60)
     assert set(done.stdout.split()) == expected, done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The longest chains of pyXem, from sparse counts to orientations and strain, beside the same on lazy dense counts."""
+"""The longest chains of pyXem: orientations and strain from sparse counts are those from lazy dense ones."""
 
 import dask.array as da
 import numpy as np

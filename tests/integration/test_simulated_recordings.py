@@ -298,7 +298,9 @@ def test_frames_over_time_without_edges(tmp_path):
     seed=st.integers(0, 10**6),
     chunks=st.sampled_from(["auto", 1, 2]),
 )
-def test_any_recording(tmp_path, sync, ny, nx, n_frames, layout, dwell, start, seed, chunks):
+def test_any_simulated_recording_is_read_as_it_was(
+    tmp_path, sync, ny, nx, n_frames, layout, dwell, start, seed, chunks
+):
     path = tmp_path / "any.tpx3"
     timing = {} if sync == "shared-clock" else {"start_time": start}
     truth = simulate.recording(

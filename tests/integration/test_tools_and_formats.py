@@ -118,8 +118,8 @@ def test_what_is_no_file_of_ours_is_said_on_a_line(tmp_path, command, kind, caps
     name = {"device": "/dev/null", "nul": "a\0b.t3pa"}.get(kind, str(path))
     out = [str(tmp_path / "o.toml")] if command == "convert" else []
     assert main([command, name, *out]) in (1, 2)
-    said = "".join(capsys.readouterr())
-    assert "Traceback" not in said and said.strip()
+    output = "".join(capsys.readouterr())
+    assert "Traceback" not in output and output.strip()
 
 
 @pytest.mark.parametrize("option", ["layout=5", "navigation_shape=-1", "measurement=x", "toa_bits=[]", "sync={}",

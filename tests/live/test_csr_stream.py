@@ -7,6 +7,7 @@ import threading
 import hyperspy.api as hs
 import numpy as np
 import pytest
+from csr_messages import read_messages
 
 import hyperspy_sparse
 from rsciio_tpx3 import simulate
@@ -22,7 +23,6 @@ from rsciio_tpx3.live.csr_stream import (
     ScanEnd,
     ScanStart,
     pack_frames,
-    read_stream,
     received_frames,
 )
 from rsciio_tpx3.raw_csr import file_reader
@@ -108,8 +108,8 @@ def test_any_types_padding_and_metadata_are_taken(tmp_path, codes, pad):
     files = record_csr(_served(_stream(dense, metadata, pad, **codes)), tmp_path / "scan.toml", wait=20)
     signal = file_reader(files[0], lazy=False)[0]
     np.testing.assert_array_equal(np.asarray(signal["data"]), dense)
-    kept = signal["original_metadata"]
-    assert "x" * 100 in json.dumps(kept)
+    original = signal["original_metadata"]
+    assert "x" * 100 in json.dumps(original)
 
 
 def test_a_scan_that_is_lost_or_cancelled_is_kept_with_empty_positions(tmp_path, caplog):
@@ -123,17 +123,6 @@ def test_a_scan_that_is_lost_or_cancelled_is_kept_with_empty_positions(tmp_path,
     np.testing.assert_array_equal(lost[whole], dense[whole])
     cancelled = content[: content.index(ScanEnd().pack(), len(content) - 64)] + AcquisitionEnd().pack()
     np.testing.assert_array_equal(_load(record_csr(_served(cancelled), tmp_path / "c.toml", wait=20)[0]), dense)
-
-
-def _read(content):
-    view = memoryview(content)
-
-    def receive(n):
-        nonlocal view
-        found, view = bytes(view[:n]), view[n:]
-        return found
-
-    return list(read_stream(receive))
 
 
 @pytest.mark.parametrize(
@@ -151,13 +140,13 @@ def _read(content):
 )
 def test_another_stream_is_refused_with_its_place(content, message):
     with pytest.raises(FormatError, match=message):
-        _read(content)
+        read_messages(content)
 
 
 def test_lengths_that_fill_the_memory_and_entries_outside_are_refused():
     start = AcquisitionStart(*NAV, *SIG)
     with pytest.raises(LimitError, match="more than the"):
-        _read(start.pack() + ScanStart(0, 1 << 40).pack())
+        read_messages(start.pack() + ScanStart(0, 1 << 40).pack())
     payload = np.array([0, 1], "<u4").tobytes() + np.array([13 * 17], "<u4").tobytes() + b"\1"
     with pytest.raises(FormatError, match="entry at pixel 221; the detector has 221"):
         received_frames(ArrayChunk(2, 1, 1, 8, 12), payload, start)
@@ -165,7 +154,7 @@ def test_lengths_that_fill_the_memory_and_entries_outside_are_refused():
     with pytest.raises(FormatError, match="indptr does not go from 0"):
         received_frames(ArrayChunk(2, 1, 1, 8, 12), payload, start)
     with pytest.raises(EOFError):
-        _read(start.pack()[:20])
+        read_messages(start.pack()[:20])
 
 
 def test_what_cannot_be_served_or_recorded_is_said(tmp_path):

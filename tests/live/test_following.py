@@ -134,8 +134,8 @@ def _check_end(following, expected):
     assert following.counts().size == np.prod(expected.shape)
     np.testing.assert_array_equal(following.sum_pattern(), expected.pattern)
     assert {k: v for k, v in following.losses.items() if k != "late_hits"} == expected.losses
-    left_out = following.losses.get("hits_before_reset", 0)
-    assert following.counts().sum() + following.sums.outside == sum(following.hits.values()) - left_out
+    before_reset = following.losses.get("hits_before_reset", 0)
+    assert following.counts().sum() + following.sums.outside == sum(following.hits.values()) - before_reset
 
 
 @pytest.mark.slow
@@ -233,8 +233,8 @@ def test_a_silent_chip_is_excluded_with_a_note_and_comes_back(tmp_path):
     start = chunk_times(path).start
     of_chip = [content[a + 4] for a in start[:-1]]
     late = [i for i, chip in enumerate(of_chip) if chip == 2][5:]
-    kept = [i for i in range(len(of_chip)) if i not in set(late)]
-    parts = [content[start[i] : start[i + 1]] for i in kept]
+    in_time = [i for i in range(len(of_chip)) if i not in set(late)]
+    parts = [content[start[i] : start[i + 1]] for i in in_time]
     growing = tmp_path / "growing.tpx3"
     growing.write_bytes(b"".join(parts))
     following = Following(growing, navigation_shape=(NX, NY))
@@ -316,7 +316,7 @@ def test_an_accumulator_gets_all_lines_whenever_it_is_plugged_in(tmp_path, kind,
         _check_rows(rows, expected.frames)
 
 
-def test_an_accumulator_that_fails_is_left_out_with_a_note(tmp_path):
+def test_an_accumulator_that_fails_is_excluded_with_a_note(tmp_path):
     class Failing:
         def add(self, rows):
             raise ZeroDivisionError

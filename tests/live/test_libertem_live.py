@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from csr_messages import read_messages
 from scipy.sparse import csr_array
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -19,7 +20,6 @@ from rsciio_tpx3.live.csr_stream import (
     ScanEnd,
     ScanStart,
     pack_frames,
-    read_stream,
     received_frames,
 )
 from rsciio_tpx3.live.sockets import listener
@@ -45,22 +45,11 @@ def _sim(rows):
     return np.array(data, np.uint8).tobytes()
 
 
-def _read(content):
-    view = memoryview(content)
-
-    def receive(n):
-        nonlocal view
-        found, view = bytes(view[:n]), view[n:]
-        return found
-
-    return list(read_stream(receive))
-
-
 def test_bytes_are_those_of_their_own_writer():
     rows = _rows()
     content, start, at = _sim(rows), None, 0
     packed = []
-    for header, payload in _read(content):
+    for header, payload in read_messages(content):
         start = start or header
         if isinstance(header, ArrayChunk):
             frames = received_frames(header, payload, start)

@@ -96,9 +96,9 @@ def test_a_lost_connection_leaves_a_file_that_loads(tmp_path, sent, at):
     path, content = sent
     recorder = _recorded(tmp_path / "scan.tpx3", path, Faults(disconnect=at))
     assert recorder.state in ("connection lost", "ended")
-    kept = (tmp_path / "scan.tpx3").read_bytes()
+    before = (tmp_path / "scan.tpx3").read_bytes()
     # a reset connection may take bytes along that were not read yet
-    assert content.startswith(kept)
+    assert content.startswith(before)
     assert recorder.state == "ended" or "was lost" in recorder.files[0].reason
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.validation import check
+from rsciio_tpx3.tpx3 import file_reader
 
 SIDECARS = Path(__file__).parent / "sidecars"
 
@@ -45,3 +46,8 @@ def at(tree, leaf):
     for node in leaf.split("."):
         tree = tree[node]
     return tree
+
+
+def load(path, **options):
+    [signal] = file_reader(str(path), lazy=True, show_progressbar=False, **options)
+    return signal

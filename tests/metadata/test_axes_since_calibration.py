@@ -310,7 +310,7 @@ def test_every_quantity_set_twice_is_applied_once(name):
         assert a == (pytest.approx(b[0]), pytest.approx(b[1]), b[2])
 
 
-def test_axis_kinds():
+def test_units_decide_what_kind_an_axis_is():
     kinds = {"": "pixels", "px": "pixels", "mrad": "angle", "deg": "angle", "1/nm": "k", "um": "length", "s": "time",
              "eV": "other"}  # fmt: skip
     assert {unit: axis_kind({"name": "x", "units": unit}) for unit in kinds} == kinds

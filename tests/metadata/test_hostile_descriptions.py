@@ -214,7 +214,7 @@ def test_a_hostile_file_is_refused_by_name_and_soon(tmp_path, caplog, name):
     assert time.monotonic() - start < SOON
 
 
-def test_a_bomb_beside_a_recording_keeps_nobody_from_it(scan, caplog):
+def test_a_bomb_next_to_a_recording_keeps_nobody_from_it(scan, caplog):
     path = scan.with_suffix(".metadata.yaml")
     path.write_text(bomb())
     try:
@@ -359,11 +359,11 @@ def test_an_odd_value_of_an_option_is_refused_by_name(scan, option):
             continue
         if (option, value is True) in (("cluster", True), ("corrections", True)):
             continue
-        given = {"navigation_shape": (8, 6), "dwell_time": "5 us", option: value}
+        options = {"navigation_shape": (8, 6), "dwell_time": "5 us", option: value}
         if option == "frame_time":
-            given = {"signal": "frames", "frame_time": value}
+            options = {"signal": "frames", "frame_time": value}
         with pytest.raises((ValueError, TypeError, FileNotFoundError)) as problem:
-            [found] = file_reader(str(scan), lazy=True, show_progressbar=False, **given)
+            [found] = file_reader(str(scan), lazy=True, show_progressbar=False, **options)
             found["data"].compute()
         assert option in str(problem.value), (value, problem.value)
         plain = isinstance(problem.value, ValueError) or option in ("cluster", "corrections")

@@ -6,7 +6,6 @@ import pytest
 
 import hyperspy_sparse
 from hyperspy_sparse import set_microscope
-from rsciio_tpx3 import simulate
 from rsciio_tpx3.exceptions import UnitError
 from rsciio_tpx3.metadata.calibration import calibrated_axes, detector_scale, wavelength
 
@@ -48,13 +47,6 @@ def test_axes_that_have_a_scale_are_left_alone_unless_set_anew():
     anew = ("camera_length", "scan_step_y", "center_y")
     again = calibrated_axes(axes, {**values, "center_y": 5.0}, renew=anew, before={})
     assert again[0]["scale"] == 0.25 and again[2]["offset"] == pytest.approx(-5 * again[2]["scale"])
-
-
-@pytest.fixture
-def path(tmp_path):
-    path = tmp_path / "scan.tpx3"
-    simulate.recording(path, (7, 11), dwell_time="5 us", electrons_per_position=5, layout="single")
-    return path
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import logging
 import hyperspy.api as hs
 import numpy as np
 import pytest
-from metadata_cases import at
+from metadata_cases import at, load
 
 from rsciio_tpx3 import available_signals, simulate
 from rsciio_tpx3.convert import convert
@@ -15,7 +15,6 @@ from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.metadata.merge import merge
 from rsciio_tpx3.metadata.values import SourceValues
 from rsciio_tpx3.raw_csr import file_reader as read_raw_csr
-from rsciio_tpx3.tpx3 import file_reader
 
 
 @pytest.mark.parametrize("name", [name for name, row in LEAVES.items() if len(row.sources) > 1])
@@ -56,11 +55,6 @@ def scan(tmp_path):
     frames = {"n_frames": 2, "frame_flyback": "300 us"}
     simulate.recording(path, (7, 11), dwell_time="5 us", electrons_per_position=5, layout="single", **frames)
     return path
-
-
-def load(path, **options):
-    [signal] = file_reader(str(path), lazy=True, show_progressbar=False, **options)
-    return signal
 
 
 def beside(scan, ending=".metadata.toml", **quantities):
@@ -124,7 +118,7 @@ def test_rows_are_compared_whatever_becomes_of_frames_and_times(scan, options):
 
 
 @pytest.mark.parametrize("bins", [3, {"over": "recording", "number": 3}])
-def test_time_bins_are_no_conflict_with_a_given_shape(scan, bins):
+def test_time_bins_do_not_conflict_with_a_shape(scan, bins):
     serval(scan, Width=11, Height=7)
     signal = load(scan, frames=0, time_bins=bins)
     assert signal["data"].shape == (3, 7, 11, 256, 256)

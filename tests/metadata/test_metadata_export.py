@@ -8,7 +8,6 @@ import hyperspy.api as hs
 import pytest
 from metadata_cases import STATED, at, plain, spoken
 
-from rsciio_tpx3 import simulate
 from rsciio_tpx3.cli.main import main
 from rsciio_tpx3.metadata.export import from_libertem, libertem_parameters, ro_crate, write_ro_crate
 from rsciio_tpx3.metadata.mapping import LEAVES, build
@@ -30,13 +29,6 @@ SETUP = {
     "center": [130.0, 120.0],
     "title": "gold",
 }
-
-
-@pytest.fixture
-def path(tmp_path):
-    path = tmp_path / "scan.tpx3"
-    simulate.recording(path, (7, 11), dwell_time="5 us", electrons_per_position=5, layout="single")
-    return path
 
 
 def test_libertem_s_parameters_and_back(path):
@@ -116,7 +108,7 @@ def test_every_nexus_field_has_its_unit(name):
     assert read_mapping({name: (value, unit) if unit else value}, "x").values[name] == pytest.approx(plain(name))
 
 
-def test_a_crate_beside_a_converted_set_is_valid(path, tmp_path):
+def test_a_crate_next_to_a_converted_set_is_valid(path, tmp_path):
     rocrate = pytest.importorskip("rocrate.rocrate")
     s = hs.load(path, metadata=SETUP)
     s.save(tmp_path / "counted" / "scan.toml")

@@ -9,7 +9,7 @@ import zipfile
 import hyperspy.api as hs
 import numpy as np
 import pytest
-from metadata_cases import SIDECARS, at
+from metadata_cases import SIDECARS, at, load
 
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.exceptions import UnitError
@@ -202,18 +202,6 @@ def test_a_data_item_of_swift(tmp_path):
 # -- beside a recording ----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def scan(tmp_path):
-    path = tmp_path / "scan.tpx3"
-    simulate.recording(path, (7, 11), dwell_time="5 us", electrons_per_position=5, layout="single")
-    return path
-
-
-def load(path, **options):
-    [signal] = file_reader(str(path), lazy=True, show_progressbar=False, **options)
-    return signal
-
-
 def value(signal, name):
     return at(signal["metadata"], LEAVES[name].leaf)
 
@@ -245,7 +233,7 @@ def test_pieces_share_a_sidecar_and_strangers_do_not(tmp_path, caplog):
     assert "metadata.toml next to 'scan_000000.tpx3' is ignored" in caplog.text
 
 
-def test_what_lies_beside_a_recording_is_used_and_named(scan, caplog):
+def test_what_lies_next_to_a_recording_is_used_and_named(scan, caplog):
     shutil.copy(SIDECARS / "serval4.json", scan.with_suffix(".json"))
     shutil.copy(SIDECARS / "hand.metadata.toml", scan.with_suffix(".metadata.toml"))
     with caplog.at_level(logging.INFO):
@@ -291,7 +279,7 @@ def test_a_user_s_slip_is_refused_and_a_found_file_s_excluded(scan, caplog):
         load(scan, metadata=str(scan.with_suffix(".metadata.toml")))
 
 
-def test_a_broken_file_beside_a_recording_keeps_nobody_from_it(scan, caplog):
+def test_a_broken_file_next_to_a_recording_keeps_nobody_from_it(scan, caplog):
     scan.with_suffix(".json").write_text("{ broken")
     assert load(scan)["data"].shape[2:] == (256, 256)
     assert "'scan.json' cannot be read" in caplog.text and "read without it" in caplog.text

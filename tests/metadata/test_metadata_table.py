@@ -144,31 +144,31 @@ def _all_values():
     return {**values, "camera_length_error": 0.002, "dwell_time_error": 1e-9}
 
 
-def _kept(signal, path):
+def _reloaded(signal, path):
     options = {"file_format": "stempy"} if path.suffix == ".h5" else {}
     signal.save(path, **options)
     return hs.load(path, lazy=True, **options).metadata.as_dictionary()
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
+def saved(tmp_path_factory):
     """The metadata tree after saving and loading, by ending."""
-    folder = tmp_path_factory.mktemp("kept")
+    folder = tmp_path_factory.mktemp("saved")
     signal = hyperspy_sparse.data.disks((3, 4), (8, 10), electrons=5)
     signal.metadata.Signal.quantity = "Counts"
     del signal.metadata.Simulation
     signal.metadata.add_dictionary(build(_all_values()))
-    return {ending: _kept(signal, folder / f"x.{ending}") for ending in ("hspy", "zspy", "toml", "nxevent", "h5")}
+    return {ending: _reloaded(signal, folder / f"x.{ending}") for ending in ("hspy", "zspy", "toml", "nxevent", "h5")}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ["hspy", "zspy", "toml", "nxevent", "h5"])
 @pytest.mark.parametrize("name", [name for name in STATED if name != "navigation_shape"])
-def test_files_keep_it(name, ending, kept):
+def test_files_keep_it(name, ending, saved):
     row = LEAVES[name]
-    assert at(kept[ending], row.leaf) == plain(name)
-    assert type(at(kept[ending], row.leaf)) is not np.ndarray
+    assert at(saved[ending], row.leaf) == plain(name)
+    assert type(at(saved[ending], row.leaf)) is not np.ndarray
     if row.unit is not None:
-        assert at(kept[ending], f"{row.leaf}_units") == row.unit
+        assert at(saved[ending], f"{row.leaf}_units") == row.unit
     if name == "camera_length":
-        assert at(kept[ending], f"{row.leaf}_errors") == 0.002
+        assert at(saved[ending], f"{row.leaf}_errors") == 0.002

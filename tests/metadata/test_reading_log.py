@@ -18,7 +18,7 @@ MASK[200:260] = True
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     """Four frames on a quad with a gap."""
-    path = tmp_path_factory.mktemp("asked") / "scan.tpx3"
+    path = tmp_path_factory.mktemp("reading_log") / "scan.tpx3"
     simulate.recording(
         path, (NY, NX), n_frames=FRAMES, hits="realistic", gap=4, electrons_per_position=20, dwell_time="12 us",
         frame_flyback="300 us", seed=6,
@@ -36,7 +36,7 @@ def parameters(signal):
 
 
 @pytest.mark.parametrize(
-    ("given", "names"),
+    ("options", "names"),
     [
         ({"scan_delay": "-0.4 us", "pattern": "serpentine"}, {"scan_delay": "-4e-07 s", "pattern": "serpentine"}),
         ({"frames": [0, 1, 3], "dwell_time": "12.0003 us"}, {"frames": [0, 1, 3], "dwell_time": "1.20003e-05 s"}),
@@ -66,14 +66,14 @@ def parameters(signal):
         ),
     ],
 )  # fmt: skip
-def test_a_reading_can_be_asked_for_again(path, given, names):
-    first = load(path, navigation_shape=None if "signal" in given else (NX, NY, FRAMES), gap=4, **given)
-    asked = parameters(first)
-    assert {name: asked.get(name) for name in names} == names
-    always = {"layout", "gap", "orientation", "dtype"} | (set() if "signal" in given else {"navigation_shape"})
-    assert set(asked) == {*names, *always}
-    again = load(path, **asked)
-    assert parameters(again) == asked
+def test_a_reading_can_be_repeated_from_its_metadata(path, options, names):
+    first = load(path, navigation_shape=None if "signal" in options else (NX, NY, FRAMES), gap=4, **options)
+    recorded = parameters(first)
+    assert {name: recorded.get(name) for name in names} == names
+    always = {"layout", "gap", "orientation", "dtype"} | (set() if "signal" in options else {"navigation_shape"})
+    assert set(recorded) == {*names, *always}
+    again = load(path, **recorded)
+    assert parameters(again) == recorded
     assert again["axes"] == first["axes"]
     one, other = first["data"].compute(), again["data"].compute()
     for name in ("indptr", "indices", "data"):
@@ -91,14 +91,14 @@ def sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
-def test_files_and_arrays_that_were_given_have_checksums(path, tmp_path):
+def test_files_and_arrays_of_options_have_checksums(path, tmp_path):
     np.save(tmp_path / "mask.npy", MASK)
     (tmp_path / "walk.txt").write_text("1 50\n40 0\n")
     (tmp_path / "chip").mkdir()
     for letter, number in {"a": 0.3, "b": -1.8, "c": 0.0, "t": 0.0}.items():
         np.savetxt(tmp_path / "chip" / f"calib{letter}.txt", np.full((516, 516), number), fmt="%g")
     (tmp_path / "chip" / "other.tpx3").write_bytes(b"no part of it")
-    given = {"mask": tmp_path / "mask.npy", "time_walk": str(tmp_path / "walk.txt"), "energy": f"{tmp_path}/chip/"}
+    options = {"mask": tmp_path / "mask.npy", "time_walk": str(tmp_path / "walk.txt"), "energy": f"{tmp_path}/chip/"}
     files = {
         "mask": {"file": "mask.npy", "sha256": sha256((tmp_path / "mask.npy").read_bytes())},
         "time_walk": {"file": "walk.txt", "sha256": sha256(b"1 50\n40 0\n")},
@@ -110,7 +110,7 @@ def test_files_and_arrays_that_were_given_have_checksums(path, tmp_path):
             ],
         },
     }
-    signal = load(path, gap=4, corrections=given)
+    signal = load(path, gap=4, corrections=options)
     assert parameters(signal)["corrections"] == files
     found = signal["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Corrections"]
     for name, entry in files.items():
@@ -118,8 +118,8 @@ def test_files_and_arrays_that_were_given_have_checksums(path, tmp_path):
         assert {key: own[key] for key in entry} == entry
 
     matrices = {"a": 0.3, "b": -1.8, "c": np.zeros((516, 516)), "t": tmp_path / "chip" / "calibt.txt"}
-    given = {"mask": MASK, "energy": matrices}
-    signal = load(path, gap=4, corrections=given)
+    options = {"mask": MASK, "energy": matrices}
+    signal = load(path, gap=4, corrections=options)
     arrays = parameters(signal)["corrections"]
     assert arrays["mask"] == {"shape": [516, 516], "dtype": "bool", "sha256": sha256(MASK.tobytes())}
     assert (arrays["energy"]["a"], arrays["energy"]["c"]["shape"]) == (0.3, [516, 516])
@@ -130,8 +130,9 @@ def test_files_and_arrays_that_were_given_have_checksums(path, tmp_path):
 
 def test_small_tables_are_kept_whole(path):
     rows = [(1, 50), (40, 0)]
-    given = {"columns": (np.full(256, 2), "ns"), "time_walk": np.array(rows)}
-    found = load(path, gap=4, corrections=given)["metadata"]["Acquisition_instrument"]["TEM"]["Detector"]["Corrections"]
+    options = {"columns": (np.full(256, 2), "ns"), "time_walk": np.array(rows)}
+    instrument = load(path, gap=4, corrections=options)["metadata"]["Acquisition_instrument"]["TEM"]
+    found = instrument["Detector"]["Corrections"]
     assert found["Time_walk"] == {"method": "table", "rows": 2, "given": [[1, 50], [40, 0]]}
     assert (found["Columns"]["given"], found["Columns"]["given_units"]) == ([2] * 256, "ns")
 

@@ -28,7 +28,7 @@ def test_hooks_run_every_check_with_the_tools_of_the_tests():
         assert f'"{pinned}"' in project
 
 
-def test_blanks_at_the_end_are_found_and_mended(tmp_path, monkeypatch, capsys):
+def test_blanks_at_the_end_are_found_and_removed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(checks, "ROOT", tmp_path)
     good, bad, torn = (tmp_path / name for name in ("good.md", "bad.py", "torn.toml"))
     good.write_text("one\n\ntwo\n")

@@ -53,7 +53,7 @@ def test_a_kernel_is_compiled_once_although_the_installation_is_read_only(tmp_pa
     for folder in {path.parent for path in (site / "rsciio_tpx3").rglob("*.py")}:
         (folder / "__pycache__").write_text("no folder, so that nobody can write into it, not even root")
     home.mkdir()
-    given = {
+    environment = {
         "PYTHONPATH": str(site),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HOME": str(home),
@@ -61,6 +61,6 @@ def test_a_kernel_is_compiled_once_although_the_installation_is_read_only(tmp_pa
         "XDG_CACHE_HOME": str(home / "cache"),
         "NUMBA_CACHE_DIR": "",
     }
-    assert _run(_KERNEL, tmp_path, **given) == "0 1"
+    assert _run(_KERNEL, tmp_path, **environment) == "0 1"
     assert list(home.rglob("*.nbi"))
-    assert _run(_KERNEL, tmp_path, **given) == "1 0"
+    assert _run(_KERNEL, tmp_path, **environment) == "1 0"

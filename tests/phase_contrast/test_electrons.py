@@ -5,25 +5,19 @@ import hyperspy.api as hs
 import numpy as np
 import phase_object as po
 import pytest
-from hyperspy.signals import LazySignal2D
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
+from sparse_scans import sparse_scan
 
 import hyperspy_sparse
 from hyperspy_sparse.interop.exchange import direct_arguments
 from hyperspy_sparse.phase_contrast import LineAccumulator
 from hyperspy_sparse.phase_contrast.groups import Disk, make_groups
 from hyperspy_sparse.phase_contrast.optics import Known, find_optics
-from hyperspy_sparse.signals import finish_loading
-from rsciio_tpx3 import CSRFrames, simulate, to_dask
-from rsciio_tpx3.frames.memory_source import MemorySource
+from rsciio_tpx3 import CSRFrames, simulate
 
 NAV, SIG = (5, 7), (13, 9)
-
-
-def _signal(counts, chunks="auto"):
-    return finish_loading(LazySignal2D(to_dask(MemorySource.from_dense(counts), chunks=chunks)))
 
 
 def _dense(signal):
@@ -34,25 +28,25 @@ def _dense(signal):
 @given(mean=st.sampled_from([0.02, 0.5, 3, 40, 900]), seed=st.integers(0, 2**63 - 1), chunk=st.integers(1, 5))
 def test_halves_add_up_to_the_whole_and_do_not_depend_on_chunks(mean, seed, chunk):
     counts = np.random.default_rng(seed).poisson(mean, (*NAV, *SIG)).astype(np.uint16)
-    one, other = hyperspy_sparse.split_electrons(_signal(counts, chunk), seed)
+    one, other = hyperspy_sparse.split_electrons(sparse_scan(counts, chunk), seed)
     np.testing.assert_array_equal(_dense(one) + _dense(other), counts)
-    again = hyperspy_sparse.split_electrons(_signal(counts), seed)[0]
+    again = hyperspy_sparse.split_electrons(sparse_scan(counts), seed)[0]
     np.testing.assert_array_equal(_dense(again), _dense(one))
     # behind other steps there is no source any more
-    moved = _signal(counts, chunk) + np.uint16(0)
+    moved = sparse_scan(counts, chunk) + np.uint16(0)
     np.testing.assert_array_equal(_dense(hyperspy_sparse.split_electrons(moved, seed)[0]), _dense(one))
 
 
 @pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 200])
 def test_counts_are_binomial_and_independent(n):
     counts = np.full((20, 25, 16, 17), n, np.uint8)
-    one = _dense(hyperspy_sparse.split_electrons(_signal(counts), 3)[0])
+    one = _dense(hyperspy_sparse.split_electrons(sparse_scan(counts), 3)[0])
     many = one.size
     assert abs(one.mean() - n / 2) < 5 * np.sqrt(n / 4 / many)
     assert one.var() == pytest.approx(n / 4, rel=5 * np.sqrt(2 / many) + 0.001)
     for shifted in (np.roll(one, 1, 0), np.roll(one, 1, 1), np.roll(one, 1, 2), np.roll(one, 1, 3)):
         assert abs(po.correlation(one, shifted)) < 5 / np.sqrt(many)
-    others = _dense(hyperspy_sparse.split_electrons(_signal(counts), 4)[0])
+    others = _dense(hyperspy_sparse.split_electrons(sparse_scan(counts), 4)[0])
     assert abs(po.correlation(one, others)) < 5 / np.sqrt(many)
 
 
@@ -71,10 +65,10 @@ def test_a_recording_is_split_alike_by_threads_and_processes(tmp_path):
 
 
 def test_what_has_no_electrons_is_refused():
-    with pytest.raises(ValueError, match="no counts of electrons"):
-        hyperspy_sparse.split_electrons(_signal(np.ones((2, 3, 4, 5), np.float32)))
+    with pytest.raises(ValueError, match="not counts of electrons"):
+        hyperspy_sparse.split_electrons(sparse_scan(np.ones((2, 3, 4, 5), np.float32)))
     with pytest.raises(ValueError, match="seed=-1"):
-        hyperspy_sparse.split_electrons(_signal(np.ones((2, 3, 4, 5), np.uint8)), -1)
+        hyperspy_sparse.split_electrons(sparse_scan(np.ones((2, 3, 4, 5), np.uint8)), -1)
 
 
 def _picture(values, step=0.1):
@@ -128,7 +122,7 @@ def test_lines_add_up_to_the_whole_in_any_order(seed, cuts):
     ends = sorted({0, 35, *cuts})
     for i in rng.permutation(len(ends) - 1):
         accumulator.add(frames[ends[i] : ends[i + 1]], ends[i])
-    stack = hyperspy_sparse.tilted_images(_signal(counts), 4, center=(4.1, 6.2), radius=3.6)
+    stack = hyperspy_sparse.tilted_images(sparse_scan(counts), 4, center=(4.1, 6.2), radius=3.6)
     np.testing.assert_array_equal(accumulator.images, np.asarray(stack.data))
     np.testing.assert_array_equal(accumulator.counts, counts.sum(axis=(2, 3)))
     y, x = np.mgrid[: SIG[0], : SIG[1]]

@@ -73,8 +73,8 @@ def test_what_is_known_chooses_between_the_twins():
         turn = _number(found["rotation"])
         assert min(abs(turn - a) for a in ((0,) if sign < 0 else (180, -180))) < 1.5
         assert found.decided_by == next(iter(known)).removeprefix("scan_")
-    given = fit_aberrations(signal, rotation="0 deg", flip=False, across=8)
-    assert given["rotation"] == "0 deg" and _number(given["aberrations"]["C10"]) == pytest.approx(-15, rel=0.05)
+    fitted = fit_aberrations(signal, rotation="0 deg", flip=False, across=8)
+    assert fitted["rotation"] == "0 deg" and _number(fitted["aberrations"]["C10"]) == pytest.approx(-15, rel=0.05)
 
 
 def test_curl_finds_the_turn_of_a_probe_in_focus():

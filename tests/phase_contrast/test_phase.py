@@ -267,6 +267,50 @@ def test_wigner_deconvolution_is_its_formula(experiment):
     np.testing.assert_allclose(found, _wigner_twin(images, groups, optics, 0.1), atol=2e-4 * np.abs(found).max())
 
 
+# -- the same experiment written down in another way ------------------------------------------------------
+
+
+@st.composite
+def descriptions(draw):
+    """Turn of the scan, flip, and aberrations; and a quarter turn, a mirror and an exchange of axes of the arrays."""
+    number = st.integers(-99, 99).map(lambda hundredths: hundredths / 100)
+    aberrations = {"C10": 20 * draw(number) + 0.1, "C12": 8 * draw(number), "phi12": 180 * draw(number),
+                   "C21": 300 * draw(number), "phi21": 180 * draw(number), "C23": 200 * draw(number),
+                   "phi23": 180 * draw(number), "C30": 2e4 * draw(number)}  # fmt: skip
+    known = 180 * draw(number), draw(st.booleans()), aberrations
+    return known, draw(st.integers(0, 3)), draw(st.booleans()), draw(st.booleans())
+
+
+@pytest.mark.slow
+@settings(max_examples=40)
+@given(descriptions(), st.sampled_from(METHODS), st.integers(0, 999))
+def test_turned_mirrored_and_exchanged_arrays_give_the_same_picture(description, method, seed):
+    (rotation, flip, aberrations), quarters, mirrored, exchanged = description
+    counts = np.random.default_rng(seed).poisson(0.5, (7, 9, 15, 15)).astype(np.uint16)
+
+    def picture(counts, rotation, flip, aberrations, steps):
+        signal = po.as_signal(counts, scan_step_y=f"{steps[0]} nm", scan_step_x=f"{steps[1]} nm")
+        options = {"eps": 0.1} if method in ("ls", "wdd") else {}
+        units = {name: f"{value!r} {'nm' if name.startswith('C') else 'deg'}" for name, value in aberrations.items()}
+        return phase(
+            signal, method, rotation=f"{rotation!r} deg", flip=flip, aberrations=units, center=(7, 7), radius=5.3,
+            across=5, show_progressbar=False, **options,
+        ).data  # fmt: skip
+
+    expected = picture(counts, rotation, flip, aberrations, (0.05, 0.04))
+    other, turn, mirror, steps = np.rot90(counts, quarters, axes=(2, 3)), rotation, flip, (0.05, 0.04)
+    turn += 90 * quarters * (1 if flip else -1)
+    if mirrored:
+        other, mirror = other[:, :, ::-1], not mirror
+    if exchanged:  # of scan and detector: angles now count from y to x
+        other, steps = other.transpose(1, 0, 3, 2), steps[::-1]
+        turn = 180 - turn if mirror else -turn
+        aberrations = {n: 90 - v if n.startswith("phi") else v for n, v in aberrations.items()}
+    found = picture(np.ascontiguousarray(other), turn, mirror, aberrations, steps)
+    found = found.T if exchanged else found
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_number_of_threads_changes_nothing(method, monkeypatch):
     groups = make_groups(Disk(7.2, 6.7, 5.3), (15, 13), 5)

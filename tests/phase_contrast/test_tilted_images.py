@@ -4,24 +4,18 @@ import dask
 import hyperspy.api as hs
 import numpy as np
 import pytest
-from hyperspy.signals import LazySignal2D
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sparse_scans import sparse_scan
 
 import hyperspy_sparse
 from hyperspy_sparse.phase_contrast.groups import Disk, find_disk, make_groups
 from hyperspy_sparse.phase_contrast.tilted import groups_of_stack
-from hyperspy_sparse.signals import finish_loading
-from rsciio_tpx3 import simulate, to_dask
+from rsciio_tpx3 import simulate
 from rsciio_tpx3.frames.event_frames import EventFrames
-from rsciio_tpx3.frames.memory_source import MemorySource
 
 NAV, SIG = (7, 11), (23, 19)
 DISK = {"center": (8.6, 11.2), "radius": 6.3}
-
-
-def _signal(counts, chunks="auto"):
-    return finish_loading(LazySignal2D(to_dask(MemorySource.from_dense(counts), chunks=chunks)))
 
 
 def _reference(counts, stack):
@@ -54,7 +48,7 @@ def counts():
 @pytest.mark.parametrize("across", [1, 4, 5, 16])
 @pytest.mark.parametrize("chunks", ["auto", 2])
 def test_images_are_sums_over_squares_of_the_disk(counts, across, chunks):
-    stack = hyperspy_sparse.tilted_images(_signal(counts, chunks), across, **DISK)
+    stack = hyperspy_sparse.tilted_images(sparse_scan(counts, chunks), across, **DISK)
     assert stack._lazy and stack.axes_manager.signal_shape == NAV[::-1]
     found = np.asarray(stack.data)
     assert found.shape == (len(stack.metadata.Tilted_images.y), *NAV)
@@ -107,17 +101,17 @@ def test_what_is_no_disk_is_refused(counts):
     with pytest.raises(ValueError, match="not a disk.*center="):
         find_disk(stripe)
     with pytest.raises(ValueError, match="no counts"):
-        hyperspy_sparse.tilted_images(_signal(counts * 0))
+        hyperspy_sparse.tilted_images(sparse_scan(counts * 0))
     with pytest.raises(ValueError, match="across='x'"):
-        hyperspy_sparse.tilted_images(_signal(counts), "x", **DISK)
+        hyperspy_sparse.tilted_images(sparse_scan(counts), "x", **DISK)
     with pytest.raises(ValueError, match="no pixel of the detector"):
-        hyperspy_sparse.tilted_images(_signal(counts), center=(90, 90), radius=3)
+        hyperspy_sparse.tilted_images(sparse_scan(counts), center=(90, 90), radius=3)
     with pytest.raises(ValueError, match="to_sparse"):
         hyperspy_sparse.tilted_images(hs.signals.Signal2D(counts))
     with pytest.raises(ValueError, match="1 scan axes"):
-        hyperspy_sparse.tilted_images(_signal(counts[0]), **DISK)
+        hyperspy_sparse.tilted_images(sparse_scan(counts[0]), **DISK)
     with pytest.raises(ValueError, match="center="):
-        hyperspy_sparse.tilted_images(_signal(counts), center=3, radius=3)
+        hyperspy_sparse.tilted_images(sparse_scan(counts), center=3, radius=3)
 
 
 @pytest.fixture(scope="module")
@@ -161,27 +155,27 @@ def test_recordings_of_several_frames_give_the_same_as_their_dense_form(recorded
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["sync", "threads", "processes"])
 def test_every_scheduler_gives_the_same(counts, scheduler):
-    stack = hyperspy_sparse.tilted_images(_signal(counts, 2), 5, **DISK)
+    stack = hyperspy_sparse.tilted_images(sparse_scan(counts, 2), 5, **DISK)
     with dask.config.set(scheduler=scheduler):
         np.testing.assert_array_equal(np.asarray(stack.data.compute()), _reference(counts, stack))
 
 
 def test_results_of_other_steps_and_other_types_of_numbers(counts):
-    s = _signal(counts) * 3
+    s = sparse_scan(counts) * 3
     np.testing.assert_array_equal(
         np.asarray(hyperspy_sparse.tilted_images(s, 5, **DISK).data),
-        3 * _reference(counts, hyperspy_sparse.tilted_images(_signal(counts), 5, **DISK)),
+        3 * _reference(counts, hyperspy_sparse.tilted_images(sparse_scan(counts), 5, **DISK)),
     )
     for dtype in (bool, np.uint16, np.int32, np.float32):
         values = (counts > 0) if dtype is bool else counts.astype(dtype) * dtype(300)
-        stack = hyperspy_sparse.tilted_images(_signal(values), 5, **DISK)
+        stack = hyperspy_sparse.tilted_images(sparse_scan(values), 5, **DISK)
         np.testing.assert_array_equal(np.asarray(stack.data), _reference(values.astype(np.int64), stack))
 
 
 def test_sums_above_the_smallest_type_are_right():
     counts = np.zeros((3, 4, 8, 9), np.uint16)
     counts[1, 2, 3:5, 4:6] = 40_000
-    stack = hyperspy_sparse.tilted_images(_signal(counts), 1, center=(4.5, 3.5), radius=2.0)
+    stack = hyperspy_sparse.tilted_images(sparse_scan(counts), 1, center=(4.5, 3.5), radius=2.0)
     assert int(np.asarray(stack.data)[0, 1, 2]) == 160_000
 
 
@@ -193,9 +187,9 @@ def test_events_are_not_read_before_they_are_needed(recorded, monkeypatch):
 
 
 def test_groups_come_back_from_the_metadata(counts):
-    stack = hyperspy_sparse.tilted_images(_signal(counts), 5, **DISK)
+    stack = hyperspy_sparse.tilted_images(sparse_scan(counts), 5, **DISK)
     groups = groups_of_stack(stack)
     made = make_groups(Disk(11.2, 8.6, 6.3), SIG, 5)
     np.testing.assert_array_equal(groups.y, made.y)
     np.testing.assert_array_equal(groups.row, made.row)
-    assert groups.disk == made.disk and groups_of_stack(_signal(counts)) is None
+    assert groups.disk == made.disk and groups_of_stack(sparse_scan(counts)) is None

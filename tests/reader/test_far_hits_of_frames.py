@@ -56,12 +56,12 @@ def test_shared_clock_with_hits_in_very_few_frames_is_said(tmp_path, caplog):
 def test_flyback_of_the_last_line_is_no_line(caplog, monkeypatch):
     monkeypatch.setattr("rsciio_tpx3.reader.report._report_corrections", lambda tally: None)
 
-    def said(after, in_flyback, placed):
+    def warns(after, in_flyback, placed):
         caplog.clear()
         outside = {"in flyback": in_flyback, "after the last line": after}
         report_losses(None, None, np.array([placed]), outside, False, frames=3, lines=12)
         return "after the last line" in caplog.text
 
-    assert not said(2, 11, 41)
-    assert said(60, 110, 1200)
-    assert said(20, 0, 120)
+    assert not warns(2, 11, 41)
+    assert warns(60, 110, 1200)
+    assert warns(20, 0, 120)

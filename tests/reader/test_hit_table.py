@@ -67,9 +67,9 @@ def test_scan_positions_are_those_of_the_truth(recorded):
     np.testing.assert_array_equal(np.bincount(flat, minlength=np.prod(NAV)).reshape(NAV), truth.counts())
     summed = _table(read_hits(path, scan={**scan, "frames": "sum", "time_bins": 4}))
     assert summed.dtype.names[4:] == ("scan_y", "scan_x", "time_bin")
-    kept = summed[summed["scan_x"] >= 0]
-    np.testing.assert_array_equal(kept["scan_y"], table["scan_y"][inside])
-    assert set(np.unique(kept["time_bin"])) == {0, 1, 2, 3}
+    with_position = summed[summed["scan_x"] >= 0]
+    np.testing.assert_array_equal(with_position["scan_y"], table["scan_y"][inside])
+    assert set(np.unique(with_position["time_bin"])) == {0, 1, 2, 3}
     over = _table(read_hits(path, scan={**scan, "time_bins": {"over": "recording", "number": 3}}))
     assert over.dtype.names[4:] == ("time_bin", "scan_y", "scan_x")
     stack = _table(read_hits(path, scan={"signal": "frames", "frame_time": "1 ms"}))
@@ -81,7 +81,7 @@ def test_line_gates_tell_the_scan_unasked(recorded):
     assert "scan_x" in next(read_hits(path, scan=True)).columns
 
 
-def test_a_file_beside_the_recording_has_the_same_say_as_when_loading(tmp_path):
+def test_a_file_next_to_the_recording_counts_as_when_loading(tmp_path):
     path = tmp_path / "starts.tpx3"
     simulate.recording(path, (7, 11), n_frames=2, frame_flyback="1 ms", dwell_time="5 us", sync="line-start",
                        electrons_per_position=5, layout="single")  # fmt: skip

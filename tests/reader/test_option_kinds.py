@@ -111,7 +111,7 @@ CASES = [("tpx3", name) for name in _names(tpx3.file_reader)] + [("t3pa", name) 
 @pytest.mark.slow
 @pytest.mark.parametrize(("format", "name"), CASES, ids=lambda case: case)
 def test_an_odd_option_gives_a_result_or_an_error_that_names_it(recordings, monkeypatch, format, name):
-    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(recordings / "kept"))
+    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(recordings / "cache"))
     reader, path = (tpx3.file_reader, "a.tpx3") if format == "tpx3" else (t3pa.file_reader, "a.t3pa")
     base = {"navigation_shape": (11, 6), "lazy": True, "show_progressbar": False}
     if format == "t3pa":

@@ -110,6 +110,6 @@ def test_lines_triggered_by_the_mains_keep_their_own_times():
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_few_edges(n):
+def test_few_edges_are_paired_as_they_are(n):
     edges = np.arange(n) * PERIOD
     np.testing.assert_array_equal(regular_pulses(edges, _missing(n)).ticks, edges)

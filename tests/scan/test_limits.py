@@ -93,7 +93,7 @@ def test_clocked_lines_are_exact(seed):
     ],
     ids=str,
 )
-def test_limits_are_asked_before_tables_are_made(options, span):
+def test_limits_are_checked_before_tables_are_made(options, span):
     tracemalloc.start()
     try:
         with pytest.raises(LimitError):

@@ -173,11 +173,11 @@ def test_what_came_before_a_reset_is_kept_where_that_is_asked_for(tmp_path, capl
     assert n_old == 1
     with caplog.at_level(logging.WARNING):
         left = file_info(path)
-        kept = file_info(path, before_reset="keep")
-    assert (left["hits"], kept["hits"]) == (n_all - n_old, n_all)
+        with_old = file_info(path, before_reset="keep")
+    assert (left["hits"], with_old["hits"]) == (n_all - n_old, n_all)
     assert "hits_before_reset" in left["losses"]
-    assert "hits_before_reset" not in kept["losses"]
-    assert kept["first"] < left["first"]
+    assert "hits_before_reset" not in with_old["losses"]
+    assert with_old["first"] < left["first"]
     assert sum(len(batch["x"]) for batch in read_hits(path, before_reset="keep")) == n_all
     with pytest.raises(ValueError, match="'exclude', 'keep'"):
         file_info(path, before_reset="drop")

@@ -18,10 +18,10 @@ LINES = ["line-gate", "line-start", "periodic-line"]
 SYNCS = [*LINES, "pixel-trigger"]
 
 
-def _index(edges, kept=None, extra=()):
+def _index(edges, recorded=None, extra=()):
     """An index of edges alone; `extra` are times of further ones of the first edge's kind."""
-    kept = ~edges.missing if kept is None else kept & ~edges.missing
-    ticks, code, counter = edges.time[kept], edges.kind[kept], edges.counter[kept]
+    recorded = ~edges.missing if recorded is None else recorded & ~edges.missing
+    ticks, code, counter = edges.time[recorded], edges.kind[recorded], edges.counter[recorded]
     if len(extra):
         ticks, code = np.append(ticks, extra), np.append(code, np.full(len(extra), edges.kind[0]))
         order = np.argsort(ticks, kind="stable")
@@ -176,9 +176,9 @@ def test_a_frame_that_was_stopped_lacks_its_last_lines_and_moves_nothing(sync, p
     plan = _plan(sync, 8, 5, pause)
     edges = make_edges(plan)
     for frame, line in ((1, 2), (2, 7), (3, 4)):
-        kept = (edges.time < plan.line_starts[frame, line]) | (edges.time >= plan.line_starts[frame + 1, 0])
-        edges_kept = replace(edges, counter=np.cumsum(kept))
-        scan = build_scan(_index(edges_kept, kept), _options(plan))
+        recorded = (edges.time < plan.line_starts[frame, line]) | (edges.time >= plan.line_starts[frame + 1, 0])
+        edges_recorded = replace(edges, counter=np.cumsum(recorded))
+        scan = build_scan(_index(edges_recorded, recorded), _options(plan))
         gone = range(plan.line_starts[frame, line], plan.line_starts[frame + 1, 0])
         assert _found(scan) == {start: place for start, place in _truth(plan).items() if start not in gone}
         assert "1 frame ended early" in " ".join(scan.report["messages"])

@@ -50,8 +50,8 @@ def test_every_time_of_a_stretch_has_the_position_that_arithmetic_gives(n, den, 
 
     pixel, keys = rng.integers(0, 1 << 18, span + 1).astype(np.int32), np.empty(span + 1, np.uint64)
     n_keys = position_keys(when, pixel, table.begin, table.cell, table.shift, table.position, 18, keys)
-    kept = expected >= 0
-    np.testing.assert_array_equal(keys[:n_keys], (expected[kept] << 18) | pixel[kept])
+    placed = expected >= 0
+    np.testing.assert_array_equal(keys[:n_keys], (expected[placed] << 18) | pixel[placed])
 
 
 def test_a_table_that_would_be_too_long_or_too_coarse_is_not_made():

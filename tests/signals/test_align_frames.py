@@ -44,7 +44,7 @@ def test_found_drift_is_the_true_one_within_its_error(drifting, reference):
     assert np.sqrt((away**2).mean()) < (0.2 if reference == "mean" else 0.5)
 
 
-def test_a_given_detector_is_used(drifting):
+def test_the_detector_of_a_user_is_used(drifting):
     _, path, options = drifting
     s = hs.load(path, **options)
     mask = np.ones((256, 256), bool)
@@ -62,9 +62,9 @@ def _expected_whole(truth, added, upsampling, first, shape):
     y, x = np.divmod(rest, NX)
     cy = np.floor((y + 0.5 + added[frame, 0]) * upsampling).astype(int) - first[0]
     cx = np.floor((x + 0.5 + added[frame, 1]) * upsampling).astype(int) - first[1]
-    kept = (cy >= 0) & (cy < shape[0]) & (cx >= 0) & (cx < shape[1])
-    cells = np.ravel_multi_index((cy[kept], cx[kept]), shape)
-    return cells, truth.hit_pixel[inside][kept]
+    in_field = (cy >= 0) & (cy < shape[0]) & (cx >= 0) & (cx < shape[1])
+    cells = np.ravel_multi_index((cy[in_field], cx[in_field]), shape)
+    return cells, truth.hit_pixel[inside][in_field]
 
 
 def _expected_events(truth, added, upsampling, first, shape):
@@ -78,8 +78,8 @@ def _expected_events(truth, added, upsampling, first, shape):
     along = np.where(y % 2, NX - since, since) if truth.scan.pattern == "serpentine" else since
     cy = np.floor((y + 0.5 + added[frame, 0]) * upsampling).astype(int) - first[0]
     cx = np.floor((along + added[frame, 1]) * upsampling + 1e-9).astype(int) - first[1]
-    kept = (cy >= 0) & (cy < shape[0]) & (cx >= 0) & (cx < shape[1])
-    return np.ravel_multi_index((cy[kept], cx[kept]), shape), truth.hit_pixel[inside][kept]
+    in_field = (cy >= 0) & (cy < shape[0]) & (cx >= 0) & (cx < shape[1])
+    return np.ravel_multi_index((cy[in_field], cx[in_field]), shape), truth.hit_pixel[inside][in_field]
 
 
 def _entries(signal, scheduler="sync"):
@@ -268,7 +268,7 @@ def test_signals_without_frames_are_refused(drifting):
         find_drift(s.inav[:7, :7])
     with pytest.raises(ValueError, match="no counts under the detector"):
         find_drift(s, detector=np.zeros((256, 256), bool))
-    with pytest.raises(TypeError, match="which was given"):
+    with pytest.raises(TypeError, match="which was passed"):
         align_frames(s, DRIFT, reference="first")
 
 

@@ -24,6 +24,7 @@ from pyxem.signals import LazyDiffraction2D
 from pyxem.signals.insitu_diffraction2d import LazyInSituDiffraction2D
 
 import hyperspy_sparse
+from hyperspy_sparse import assigned_data, twins
 from hyperspy_sparse.mixin import SparseFramesMixin
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3 import CSRFrames
@@ -291,7 +292,7 @@ def test_a_function_of_numpy_can_write_into_a_signal_or_an_array():
         np.sqrt(s, out=np.zeros(3))
 
 
-def test_elements_that_are_not_asked_for_stay():
+def test_elements_that_are_not_requested_stay():
     s, _ = pair()
     where = COUNTS[0] > 1
     np.multiply(s, 10, out=s, where=where)
@@ -352,3 +353,8 @@ def test_masked_arrays_that_are_assigned_stay_masked():
     ours, _ = pair()
     ours.data = da.ma.masked_greater(da.from_array(COUNTS[0]), 1)
     assert np.ma.count_masked(ours.data.compute(scheduler="sync")) == np.count_nonzero(COUNTS[0] > 1)
+
+
+def test_frames_made_of_dense_chunks_are_found_by_what_follows():
+    frames = twins.sparsified(da.zeros((3, 5, 16, 12), dtype=np.uint8))
+    assert assigned_data._may_hold_frames(frames) and not assigned_data._may_hold_frames(twins.densified(frames))

@@ -1,13 +1,18 @@
-"""Decompositions from the entries beside NumPy's and scikit-learn's on the dense matrix."""
+"""Decompositions from the entries compared with NumPy's and scikit-learn's on the dense matrix."""
 
 import hyperspy.api as hs
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.decomposition import MiniBatchNMF
 
 import hyperspy_sparse
-from hyperspy_sparse import decomposition
+from hyperspy_sparse import frame_matrix
+from hyperspy_sparse.block_lanczos import truncated_svd
+from hyperspy_sparse.frame_matrix import Matrix
+from hyperspy_sparse.online_nmf import OnlineNMF
 from rsciio_tpx3 import CSRFrames, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
@@ -109,6 +114,47 @@ def test_nmf_equals_the_dense_one(signal, options, monkeypatch):
 
 
 @pytest.mark.slow
+def test_nmf_keeps_its_name_and_gives_its_estimator(signal, capsys):
+    estimator = signal.decomposition(algorithm="NMF", output_dimension=N, return_info=True, random_state=0)
+    assert signal.learning_results.decomposition_algorithm == "NMF"
+    assert isinstance(estimator, MiniBatchNMF)
+    assert "algorithm" in capsys.readouterr().out
+    with pytest.raises(TypeError, match="wrong"):
+        signal.decomposition(algorithm="NMF", output_dimension=N, wrong=3)
+
+
+BATCHES = {
+    "sparse": lambda rows: scipy.sparse.csr_matrix(rows.astype(float)),
+    "of 32 bits": lambda rows: scipy.sparse.csr_matrix(rows.astype(np.float32)),
+    "dense": lambda rows: rows.astype(float),
+}
+ESTIMATES = {
+    "plain": {},
+    "regularised": {"alpha_W": 1e-3},
+    "of another loss": {"beta_loss": 1.5},
+    "few steps": {"fresh_restarts_max_iter": 3, "transform_max_iter": 5, "forget_factor": 0.5},
+    "no tolerance": {"tol": 0},
+}
+
+
+@pytest.mark.parametrize("kinds", [("sparse",) * 3, ("of 32 bits",) * 3, ("dense", "sparse", "dense")])
+@pytest.mark.parametrize("options", ESTIMATES)
+def test_online_nmf_is_scikit_learns(kinds, options):
+    options = {"n_components": N, "random_state": 2, **ESTIMATES[options]}
+    rows = COUNTS.reshape(3, 21, 66)
+    ours, like = OnlineNMF(**options), MiniBatchNMF(**options)
+    for kind, batch in zip(kinds, rows, strict=True):
+        for estimator in (ours, like):
+            estimator.partial_fit(BATCHES[kind](batch))
+    tolerance = {"rtol": 1e-3, "atol": 1e-5} if kinds[0] == "of 32 bits" else {"rtol": 1e-7, "atol": 1e-12}
+    np.testing.assert_allclose(ours.components_, like.components_, **tolerance)
+    found, expected = (estimator.transform(BATCHES[kinds[1]](rows[1])) for estimator in (ours, like))
+    np.testing.assert_allclose(found, expected, **tolerance)
+    assert ours.get_params() == like.get_params()
+    with pytest.raises(ValueError, match="NaN"):
+        ours.partial_fit(scipy.sparse.csr_matrix(np.full((4, 66), np.nan)))
+
+
 @pytest.mark.parametrize("algorithm", ["PCA", "ORPCA", "ORNMF"])
 def test_other_algorithms_take_dense_chunks_as_before(signal, algorithm):
     dense = dense_signal()
@@ -138,9 +184,9 @@ def test_differences_and_products_are_decomposed_from_the_entries(signal, monkey
 @given(st.integers(1, 40), st.integers(2, 40), st.integers(1, 6), st.integers(0, 99))
 def test_truncated_svd_of_any_shape(n_rows, height, n, seed):
     counts = np.random.default_rng(seed).poisson(0.4, (n_rows, height, 3)).astype(np.uint16)
-    matrix = decomposition.Matrix.of(hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)).data)
+    matrix = Matrix.of(hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)).data)
     n = min(n, n_rows, height * 3)
-    left, values, right = decomposition.truncated_svd(matrix, n)
+    left, values, right = truncated_svd(matrix, n)
     exact = np.linalg.svd(counts.reshape(n_rows, -1).astype(float), compute_uv=False)[:n]
     np.testing.assert_allclose(values, exact, rtol=1e-6, atol=1e-6)
     product = counts.reshape(n_rows, -1) @ right
@@ -149,16 +195,76 @@ def test_truncated_svd_of_any_shape(n_rows, height, n, seed):
 
 def test_a_crowd_of_values_converges(monkeypatch):
     counts = np.random.default_rng(1).poisson(0.3, (150, 13, 12)).astype(np.uint8)
-    matrix = decomposition.Matrix.of(hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)).data)
-    _, values, _ = decomposition.truncated_svd(matrix, 5)
+    matrix = Matrix.of(hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)).data)
+    _, values, _ = truncated_svd(matrix, 5)
     exact = np.linalg.svd(counts.reshape(150, -1).astype(float), compute_uv=False)[:5]
     np.testing.assert_allclose(values, exact, rtol=1e-5)
+
+
+class Dense:
+    """A dense matrix as `truncated_svd` takes one."""
+
+    in_memory = True
+
+    def __init__(self, values):
+        self.values, self.shape = values, values.shape
+
+    def times(self, columns):
+        return self.values @ columns
+
+    def turned_times(self, rows):
+        return self.values.T @ rows
+
+    def turned(self):
+        return Dense(self.values.T)
+
+
+VALUES = {
+    "several equal": [5] * 6 + [3] * 4 + [1] * 10,
+    "fewer than wanted": [7, 2, 2, 2, 1],
+    "none": [0],
+    "many orders": np.geomspace(1, 1e-9, 12),
+    "all equal": [1] * 90,
+    "two equal above noise": [9, 9, 9, *np.linspace(1, 0.5, 80)],
+}
+
+
+@pytest.mark.parametrize("read_anew", [False, True])
+@pytest.mark.parametrize("shape", [(200, 300), (310, 150)])
+@pytest.mark.parametrize("values", VALUES)
+def test_equal_and_vanishing_values_are_found_as_often_as_they_are(values, shape, read_anew):
+    rng = np.random.default_rng(3)
+    values = np.asarray(VALUES[values], float)
+    left, right = (np.linalg.qr(rng.standard_normal((size, values.size)))[0] for size in shape)
+    matrix = Dense(left * values @ right.T)
+    matrix.in_memory = not read_anew
+    u, found, v = truncated_svd(matrix, 10)
+    exact = np.linalg.svd(matrix.values, compute_uv=False)[:10]
+    np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-12 * max(values[0], 1))
+    np.testing.assert_allclose(matrix.values @ v, u * found, atol=1e-3 * max(values[0], 1))
+    n = min(10, np.count_nonzero(values))
+    np.testing.assert_allclose((u.T @ u)[:n, :n], np.eye(n), atol=1e-12)
+
+
+def test_recordings_are_read_once_for_all_products(sparse_signal, tmp_path, monkeypatch):
+    path = tmp_path / "scan.toml"
+    sparse_signal.save(path)
+    lazy = hs.load(path, lazy=True)
+    matrix = Matrix.of(lazy.data)
+    assert not matrix.in_memory
+    assert matrix.held().in_memory
+    columns = RNG.random((matrix.shape[1], 5))
+    np.testing.assert_allclose(matrix.held().times(columns), matrix.times(columns), rtol=1e-12)
+    monkeypatch.setattr(frame_matrix, "get_limit", lambda: 1)
+    assert not matrix.held().in_memory
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_read(signal):
     hyperspy_sparse.set_limit("4 kB")
     try:
-        with pytest.raises(hyperspy_sparse.DenseMemoryError, match="decomposition"):
+        with pytest.raises(
+            hyperspy_sparse.DenseMemoryError, match=r"decomposition\(output_dimension=3\).*smaller output_dimension"
+        ):
             signal.decomposition(output_dimension=3)
     finally:
         hyperspy_sparse.set_limit(None)

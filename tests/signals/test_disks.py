@@ -1,4 +1,4 @@
-"""Disks from electrons, beside dense maps of scores, likelihoods maximised by SciPy, pyXem and the truth."""
+"""Disks from electrons, compared with dense maps of scores, likelihoods maximised by SciPy, pyXem and the truth."""
 
 import hyperspy.api as hs
 import numpy as np
@@ -99,7 +99,33 @@ def test_the_edge_fit_is_the_maximum_of_the_likelihood(background):
     around_it = {"xatol": 1e-4, "initial_simplex": [(y, x), (y + 0.3, x), (y, x + 0.3)]}
     best = optimize.minimize(unlikely, (y, x), method="Nelder-Mead", options=around_it).x
     assert np.hypot(*(best - (y, x))) < 0.05
-    assert np.hypot(y - place[0], x - place[1]) < 0.6
+    assert np.hypot(y - place[0], x - place[1]) < 0.45
+
+
+def mean_place(image, start, radius, background):
+    """Mean of the places around a start, each weighed with its likelihood: no estimate has a smaller mean error."""
+    ys, xs = np.nonzero(image)
+    near = np.hypot(ys - start[0], xs - start[1]) < 1.5 * radius
+    ys, xs = ys[near], xs[near]
+    y, x = (c + np.linspace(-1.5, 1.5, 21) for c in start)
+    distance = np.hypot(ys - y[:, None, None], xs - x[:, None])
+    share = np.clip(radius - distance + 0.5, 0, 1) + background  # of a pixel that the disk covers
+    weight = (image[ys, xs] * np.log(share)).sum(axis=-1)
+    weight = np.exp(weight - weight.max())
+    return np.array([(weight.sum(axis=1) * y).sum(), (weight.sum(axis=0) * x).sum()]) / weight.sum()
+
+
+def test_no_estimate_is_much_better_than_the_edge_fit():
+    rng = np.random.default_rng(7)
+    radius, electrons, background = 6, 70, 0.1
+    places = rng.uniform((18, 22), (19, 23), (150, 2))
+    astray = round(background * electrons / (np.pi * radius**2) * np.prod(SHAPE))
+    images = [drawn(rng, [place], [electrons], radius, background=astray) for place in places]
+    fitted = np.array([found[0, :2] for found in found_in(*images, radius=radius, edge=1.0)])
+    best = np.array([mean_place(i, np.rint(c), radius, background) for i, c in zip(images, fitted)])
+    error, least = (np.sqrt(((c - places) ** 2).mean()) for c in (fitted, best))
+    assert error < 1.1 * least
+    assert error < 0.75 * radius / (2 * np.sqrt(electrons))  # of the centre of mass, without any background
 
 
 def test_the_center_of_mass_is_that_of_the_electrons_around_it():
@@ -114,7 +140,7 @@ def test_neighbours_that_touch_are_found_and_shoulders_are_not():
     for image in (drawn(rng, centers, (400, 80), 6) for _ in range(10)):
         [found] = found_in(image, radius=6)
         assert len(found) == 2
-        np.testing.assert_allclose(found[:, :2], centers, atol=0.6)
+        np.testing.assert_allclose(found[:, :2], centers, atol=0.45)
 
 
 def test_a_background_alone_has_no_disks():
@@ -150,16 +176,16 @@ def crystal():
 
 def test_disks_of_a_crystal_are_where_they_should_be(crystal):
     compared = truth_of(crystal)
-    by_edge, missing, false = compared(hss.find_disks(crystal, 6, show_progressbar=False))
+    by_edge, missing, false = compared(hss.find_disks(crystal, 6, edge=1, show_progressbar=False))
     assert missing <= 2 and false <= 2
     by_mean, *_ = compared(hss.find_disks(crystal, 6, refine="center_of_mass", show_progressbar=False))
     assert np.abs(by_edge.mean(axis=0)).max() < 0.03
-    assert np.sqrt((by_edge**2).mean()) < 0.3
-    assert (by_edge**2).mean() < 0.6 * (by_mean**2).mean()
+    assert np.sqrt((by_edge**2).mean()) < 0.22  # 69 electrons in a disk
+    assert (by_edge**2).mean() < 0.4 * (by_mean**2).mean()
 
 
 def test_vectors_are_those_of_pyxem_and_measure_strain(crystal):
-    vectors = hss.find_disks(crystal, radius=6, show_progressbar=False)
+    vectors = hss.find_disks(crystal, radius=6, edge=1, show_progressbar=False)
     dense = crystal.inav[:2, :2].to_dense()
     theirs = dense.template_match_disk(6, show_progressbar=False).get_diffraction_vectors(
         method="local_max", min_distance=8, threshold_rel=0.5, show_progressbar=False
@@ -176,10 +202,11 @@ def test_vectors_are_those_of_pyxem_and_measure_strain(crystal):
     strain = vectors.get_strain_maps(basis, distance=0.5 * unit / 2)
     measured = strain.inav[0].data.mean(axis=0), strain.inav[1].data.mean(axis=0)
     errors = [np.abs(one - crystal.metadata.Simulation.strain).max() for one in measured]
-    assert min(errors) < 0.009
+    # 0.2 px of each of eight disks 21 px from the middle, in seven patterns, are 0.002; this is the worst of nine
+    assert min(errors) < 0.006
 
 
-def test_a_radius_that_is_not_given_is_that_of_the_brightest_disk():
+def test_the_radius_is_that_of_the_brightest_disk_by_default():
     single = hss.data.disks(shift=0, electrons=400)
     vectors = hss.find_disks(single, show_progressbar=False)
     assert vectors.metadata.Disks.radius == pytest.approx(4, abs=0.5)
@@ -223,8 +250,8 @@ def test_arguments_that_make_no_sense_are_refused(crystal, options, words):
         hss.find_disks(crystal, **{"radius": 6, **options})
 
 
-def test_values_that_are_no_counts_are_refused(crystal):
-    with pytest.raises(ValueError, match="no counts of electrons"):
+def test_values_that_are_not_counts_are_refused(crystal):
+    with pytest.raises(ValueError, match="not counts of electrons"):
         hss.find_disks(crystal * 1.5, 6)
     with pytest.raises(ValueError, match="no sparse frames"):
         hss.find_disks(hs.signals.Signal2D(np.ones((3, 4, 5, 6))), 2)

@@ -29,7 +29,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "guide" / "sparse_signals.md"
 @pytest.mark.parametrize("name", list(_modules_with_examples()))
 def test_docstring_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "kept"))
+    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "cache"))
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -22,6 +22,10 @@ OF_OTHERS = {
         ("_actions", "_SubParsersAction", "_ActionsContainer"),
         "argparse has no public way to its own options and commands, which shell completion lists; the same since 2.7",
     ),
+    **dict.fromkeys(
+        ("_rho", "_beta_loss", "_transform_max_iter"),
+        "scikit-learn's state of an online NMF; where one is missing, its own steps run (see `online_nmf`)",
+    ),
     "_NoValue": "NumPy's default of arguments, needed to tell them from None",
 }
 

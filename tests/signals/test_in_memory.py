@@ -36,9 +36,9 @@ def files(sparse_signal, tmp_path):
     """The same frames from a file: read lazily, read at once, and read lazily and kept."""
     path = tmp_path / "scan.toml"
     sparse_signal.save(path)
-    kept = hs.load(path, lazy=True, chunks=1)
-    kept.persist()
-    return {"lazy": hs.load(path, lazy=True, chunks=1), "loaded": hs.load(path, chunks=1), "kept": kept}
+    persisted = hs.load(path, lazy=True, chunks=1)
+    persisted.persist()
+    return {"lazy": hs.load(path, lazy=True, chunks=1), "loaded": hs.load(path, chunks=1), "persisted": persisted}
 
 
 @pytest.mark.slow
@@ -51,7 +51,7 @@ def test_results_are_those_of_the_file(files, name):
         if result._lazy:
             result.compute(show_progressbar=False)
         results[kind] = result
-    for kind in ("loaded", "kept"):
+    for kind in ("loaded", "persisted"):
         assert type(results[kind]) is type(results["lazy"])
         assert results[kind].data.dtype == results["lazy"].data.dtype
         np.testing.assert_array_equal(results[kind].data, results["lazy"].data)
@@ -69,7 +69,7 @@ def test_results_are_those_of_dense_data(files, dense_signal, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["loaded", "kept"])
+@pytest.mark.parametrize("kind", ["loaded", "persisted"])
 def test_kernels_cut_one_piece_in_blocks_of_their_own(files, kind):
     signal = files[kind]
     assert isinstance(source_of(signal.data), MemorySource)
@@ -105,9 +105,9 @@ def test_threads_processes_and_a_cluster_find_the_same(files):
             for name, values in zip(ANYWHERE, found, strict=True):
                 np.testing.assert_array_equal(values, expected[name], err_msg=f"{name}, {scheduler}")
     with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None):
-        kept = files["lazy"].deepcopy()
-        kept.persist()
-        for signal in (*files.values(), kept):
+        persisted = files["lazy"].deepcopy()
+        persisted.persist()
+        for signal in (*files.values(), persisted):
             found = dask.compute(*(method(signal).data for method in ANYWHERE.values()))
             for name, values in zip(ANYWHERE, found, strict=True):
                 np.testing.assert_array_equal(values, expected[name], err_msg=f"{name}, cluster")

@@ -1,4 +1,4 @@
-"""Every kernel beside the image function that it stands for."""
+"""Every kernel compared with the image function that it stands for."""
 
 import hyperspy.api as hs
 import numpy as np
@@ -98,7 +98,7 @@ def rings(draw):
 @pytest.mark.slow
 @quick
 @given(stacks((np.uint8, np.float64)), rings(), st.none() | masks, st.booleans())
-def test_radial_integration(dense, options, mask, mean):
+def test_radial_integration_is_that_of_pyxem(dense, options, mask, mean):
     # The compiled original would be compiled again for each kind of mask.
     original = _slice_radial_integrate1d.py_func
     options = {**options, "mask": mask, "mean": mean}
@@ -131,7 +131,7 @@ def boxes(draw):
 @pytest.mark.slow
 @quick
 @given(stacks((np.uint8, np.float64)), boxes(), st.none() | masks, st.booleans())
-def test_azimuthal_integration(dense, options, mask, mean):
+def test_azimuthal_integration_is_that_of_pyxem(dense, options, mask, mean):
     original = getattr(_slice_radial_integrate, "py_func", _slice_radial_integrate)
     options = {**options, "mask": mask, "mean": mean}
     kernel = find_kernel(_slice_radial_integrate, SIG, dense.dtype, options)
@@ -153,17 +153,17 @@ def brightest(image):
 
 
 def test_a_registered_kernel_runs_and_may_decline(sparse_signal, counts):
-    asked = []
+    shapes = []
 
     @hyperspy_sparse.register_kernel(brightest)
     def of_frames(frames, offset=None):
-        asked.append(frames.shape)
+        shapes.append(frames.shape)
         return NotImplemented if offset else frames.max(axis=(1, 2))
 
     assert brightest in known_kernels()
     result = sparse_signal.map(brightest, inplace=False)
     np.testing.assert_array_equal(result.data.compute(), counts.max(axis=(2, 3)))
-    assert asked[0] == (1, 16, 12) and len(asked) > 1
+    assert shapes[0] == (1, 16, 12) and len(shapes) > 1
     assert result.axes_manager.navigation_shape == (5, 3)
 
 
@@ -216,16 +216,16 @@ def test_kernels_are_used_where_pyxem_maps_its_functions(sparse_signal, monkeypa
 
 
 def test_one_geometry_is_worked_out_once(sparse_signal):
-    calibration_cache._KEPT.clear()
+    calibration_cache._CACHE.clear()
     s = sparse_signal
     s.calibration.center, s.calibration.units = (6, 8), "k_A^-1"
     s.get_azimuthal_integral1d(npt=5)
-    kept = list(calibration_cache._KEPT)
+    before = list(calibration_cache._CACHE)
     s.inav[1:].get_azimuthal_integral1d(npt=5, mean=True)
-    assert list(calibration_cache._KEPT) == kept
+    assert list(calibration_cache._CACHE) == before
     s.calibration.center = (5, 8)
     s.get_azimuthal_integral1d(npt=5)
-    assert len(calibration_cache._KEPT) > len(kept)
+    assert len(calibration_cache._CACHE) > len(before)
 
 
 def test_a_mask_that_was_changed_in_place_is_not_mistaken_for_the_old_one(sparse_signal, counts):

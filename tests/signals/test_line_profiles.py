@@ -1,4 +1,4 @@
-"""Line profiles over the scan and the detector beside HyperSpy's own on the dense array."""
+"""Line profiles over the scan and the detector compared with HyperSpy's own on the dense array."""
 
 import hyperspy.api as hs
 import numpy as np

@@ -51,7 +51,7 @@ STEPS = {
 
 
 @pytest.fixture
-def said(caplog, monkeypatch):
+def messages(caplog, monkeypatch):
     """Warnings about sizes; 256 MiB are no test, so data of a hundredth count as large."""
     monkeypatch.setattr(expansion, "ALWAYS_ALLOWED", WHOLE)
     monkeypatch.setattr(expansion, "_warned", set())
@@ -67,25 +67,25 @@ PARTS = {
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_compute_names_both_sizes_once_before_it_multiplies_the_memory(signal, big, said, name):
+def test_compute_names_both_sizes_once_before_it_multiplies_the_memory(signal, big, messages, name):
     part = PARTS[name](signal)
     itemsize = part.data.dtype.itemsize
     exact = big.nnz * (itemsize + 4) + 8 * 240
     assert expansion.sparse_bytes(part.data) == pytest.approx(exact, rel=0.01)
     part.deepcopy().compute(show_progressbar=False)
-    (text,) = said()
+    (text,) = messages()
     assert f"24 x 10 x 64 x 96 {part.data.dtype} to {format_bytes(WHOLE * itemsize)}" in text
     assert f"about {format_bytes(expansion.sparse_bytes(part.data))}" in text
     part.compute(show_progressbar=False)
-    assert len(said()) == 1
+    assert len(messages()) == 1
 
 
-def test_compute_says_nothing_where_the_result_stays_small_or_was_not_sparse(signal, said, monkeypatch):
+def test_compute_says_nothing_where_the_result_stays_small_or_was_not_sparse(signal, messages, monkeypatch):
     signal.inav[:5].compute(show_progressbar=False)  # half of what counts as large
     signal.sum(axis=(0, 1)).compute(show_progressbar=False)
     monkeypatch.setattr(expansion, "LEAST_FACTOR", 100)
     signal.compute(show_progressbar=False)
-    assert not said()
+    assert not messages()
 
 
 @pytest.mark.slow

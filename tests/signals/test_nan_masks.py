@@ -114,7 +114,7 @@ def test_who_listens_to_a_result_hears_of_it_once_and_sees_the_right_values(spar
     np.testing.assert_allclose(seen[0], of(dense_signal).data.compute(), rtol=1e-12)
 
 
-def test_what_the_region_itself_holds_is_dense_when_asked(sparse_signal, dense_signal):
+def test_what_the_region_itself_holds_is_dense_on_request(sparse_signal, dense_signal):
     ours, theirs = (ROIS["circle"]()(s, axes=DETECTOR) for s in (sparse_signal, dense_signal))
     np.testing.assert_array_equal(ours.data.compute(), theirs.data.compute())
     np.testing.assert_array_equal(ours.nanmax(DETECTOR).data.compute(), theirs.nanmax(DETECTOR).data.compute())

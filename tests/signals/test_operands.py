@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hyperspy.signals import LazySignal2D
 from pyxem.signals import ElectronDiffraction2D, VirtualDarkFieldImage
+from scan_images import scan_image
 
 import hyperspy_sparse
 from hyperspy_sparse.mixin import SparseFramesMixin
@@ -25,10 +26,6 @@ RNG = np.random.default_rng(20)
 COUNTS = RNG.poisson(0.5, (3, 5, 7, 6)).astype(np.uint16)
 COUNTS[1, 2] = 0
 PIXELS, SCAN, WHOLE = (RNG.integers(0, 4, shape) for shape in ((7, 6), (3, 5), COUNTS.shape))
-
-
-def scan_image(values):
-    return hs.signals.BaseSignal(values).T
 
 
 OTHERS = {

@@ -18,7 +18,7 @@ ELLIPSE = np.array([[1.2, 0, 0], [0, 0.85, 0], [0, 0, 1.0]])
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch):
-    monkeypatch.setattr(calibration_cache, "_KEPT", LeastRecent(8))
+    monkeypatch.setattr(calibration_cache, "_CACHE", LeastRecent(8))
 
 
 def _calibrations(shape, centre=None, affine=None, scale=0.013, curved=False):
@@ -120,12 +120,12 @@ def test_rings_that_cover_the_detector_share_each_pixel_out():
 
 def test_crossed_sectors_are_left_to_pyxem(monkeypatch):
     host, ours = _calibrations((13, 17))
-    asked = []
+    calls = []
     monkeypatch.setattr(
-        Calibration, "_get_slices_and_factors", lambda self, *arguments: asked.append(arguments) or ((), (), ())
+        Calibration, "_get_slices_and_factors", lambda self, *arguments: calls.append(arguments) or ((), (), ())
     )
     ours.get_slices2d(4, 6, (-0.05, 0.08))
-    assert len(asked) == 1
+    assert len(calls) == 1
 
 
 @pytest.mark.slow

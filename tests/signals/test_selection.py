@@ -1,4 +1,4 @@
-"""Frames of chosen positions beside NumPy's boolean index."""
+"""Frames of chosen positions compared with NumPy's boolean index."""
 
 import hyperspy.api as hs
 import numpy as np

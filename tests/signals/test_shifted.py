@@ -1,4 +1,4 @@
-"""Frames less an image: reductions, virtual images and parts beside NumPy's on the dense difference."""
+"""Frames less an image: reductions, virtual images and parts compared with NumPy's on the dense difference."""
 
 import hyperspy.api as hs
 import numpy as np
@@ -17,10 +17,6 @@ AXES = {
     "both": (("x", "y", "kx", "ky"), (0, 1, 2, 3)),
 }
 NAMES = "sum mean max min var std nansum nanmean nanmax nanvar".split()
-
-
-def scan_image(values):
-    return hs.signals.BaseSignal(values).T
 
 
 def check(made, dense):

@@ -44,17 +44,17 @@ def test_other_parts_are_left_to_dask(sparse_signal, dense_signal, part):
 
 
 def test_one_frame_costs_one_frame(sparse_signal, counts, monkeypatch):
-    asked = []
+    lengths = []
     frames = MemorySource.frames
 
     def noted(self, start, stop):
-        asked.append(stop - start)
+        lengths.append(stop - start)
         return frames(self, start, stop)
 
     monkeypatch.setattr(MemorySource, "frames", noted)
     np.testing.assert_array_equal(sparse_signal.inav[3, 2].data.compute(), counts[2, 3])
     sparse_signal.map(np.flipud, inplace=False)
-    assert asked and max(asked) == 1
+    assert lengths and max(lengths) == 1
 
 
 @pytest.mark.parametrize("key", [slice(2, 4, 2), slice(None, None, 3), slice(4, 2, -2)])

@@ -43,8 +43,8 @@ def test_answers_do_not_depend_on_the_order_of_questions(load, counts, seed):
 
     fresh = {}
     for name in QUESTIONS:
-        for kept in (geometry._KEPT, detectors._APPLIED, detectors._LABELLED, table._PREPARED):
-            kept.clear()
+        for cache in (geometry._CACHE, detectors._APPLIED, detectors._LABELLED, table._PREPARED):
+            cache.clear()
         fresh[name] = answer(name)
     for name in random.Random(seed).choices(list(QUESTIONS), k=12):
         np.testing.assert_array_equal(answer(name), fresh[name], err_msg=name)

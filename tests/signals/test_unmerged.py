@@ -33,7 +33,7 @@ def _load(path, **options):
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def canonical(monkeypatch):
     """Which rows were read: True for canonical ones."""
     read, noted = EventFrames.frames, []
 
@@ -81,21 +81,21 @@ def _computed(result):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ADDITIVE)
-def test_sums_of_hits_in_no_order_are_those_of_canonical_rows(signal, path, asked, monkeypatch, name):
+def test_sums_of_hits_in_no_order_are_those_of_canonical_rows(signal, path, canonical, monkeypatch, name):
     found = _computed(ADDITIVE[name](signal))
-    assert asked and not any(asked)
-    asked.clear()
+    assert canonical and not any(canonical)
+    canonical.clear()
     monkeypatch.setattr(blocks, "unmerged", lambda source: source)
     expected = _computed(ADDITIVE[name](_load(path)))
-    assert asked and all(asked)
+    assert canonical and all(canonical)
     assert found.dtype == expected.dtype
     np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_looks_at_single_counts_reads_canonical_rows(signal, asked, name):
+def test_what_looks_at_single_counts_reads_canonical_rows(signal, canonical, name):
     _computed(OTHERS[name](signal))
-    assert asked and all(asked)
+    assert canonical and all(canonical)
 
 
 def test_rows_that_are_not_merged_hold_every_hit_once(signal):
@@ -119,19 +119,19 @@ def test_values_that_are_no_counts_stay_as_they_are(path):
     assert unmerged(source) is source
 
 
-def test_results_together_read_each_block_once(signal, asked):
+def test_results_together_read_each_block_once(signal, canonical):
     hyperspy_sparse.one_pass(signal, detectors={"one": _mask(3), "other": _mask(7)})
-    assert asked == [False] * len(blocks.in_blocks(signal.data, additive=True).chunks[0])
+    assert canonical == [False] * len(blocks.in_blocks(signal.data, additive=True).chunks[0])
 
 
-def test_a_kernel_of_ones_own_may_take_hits_in_no_order(signal, asked):
+def test_a_kernel_of_ones_own_may_take_hits_in_no_order(signal, canonical):
     def brightness(image):
         return image.sum()
 
     hyperspy_sparse.register_kernel(brightness, lambda frames: frames.sum(axis=(1, 2)), additive=lambda **options: True)
     found = signal.map(brightness, inplace=False, lazy_output=True)
     np.testing.assert_array_equal(_computed(found), source_of(signal.data).row_events().reshape(NAV))
-    assert asked and not any(asked)
+    assert canonical and not any(canonical)
 
 
 def test_a_kernel_that_declines_leaves_canonical_frames_to_the_image_function(signal):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scan_images import scan_image
 
 import hyperspy_sparse
 from hyperspy_sparse import recipes, reductions
@@ -20,10 +21,6 @@ ANY = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     deadline=None,
 )
-
-
-def scan_image(values):
-    return hs.signals.BaseSignal(values).T
 
 
 def weights(shape):

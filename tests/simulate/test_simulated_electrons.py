@@ -70,15 +70,15 @@ def test_own_array_is_drawn_with_its_own_intensities(tmp_path):
 def test_own_lines_are_read_one_at_a_time_and_scaled(tmp_path):
     class Lines:
         shape = (6, 7, 5, 8)
-        asked = []
+        rows = []
 
         def __getitem__(self, row):
-            self.asked.append(row)
+            self.rows.append(row)
             return np.full(self.shape[1:], row + 1.0)
 
     lines = Lines()
     truth = simulated(tmp_path, intensity=lines, electrons_per_position=70)
-    assert set(lines.asked) == set(range(6))
+    assert set(lines.rows) == set(range(6))
     assert np.allclose(truth.counts().mean(axis=(0, 2)), np.arange(1, 7) * 20, rtol=0.4)
 
 

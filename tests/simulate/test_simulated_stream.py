@@ -116,7 +116,7 @@ def test_sparse_recording_over_many_rollovers(tmp_path):
     assert high == sorted(high) and high[-1] > 15
 
 
-def test_chips_interleave(tmp_path):
+def test_packets_of_chips_interleave(tmp_path):
     order = [chip for chip, _ in chunks(simulated(tmp_path))]
     assert set(order) == {0, 1, 2, 3}
     assert sum(a != b for a, b in zip(order, order[1:], strict=False)) > len(order) / 2
@@ -215,13 +215,13 @@ def test_stale_start_belongs_to_another_clock(tmp_path):
 
 
 def test_truth_in_a_folder_is_the_truth_in_memory(tmp_path):
-    kept = simulated(tmp_path)
+    in_memory = simulated(tmp_path)
     stored = simulated(tmp_path, keep_truth=tmp_path / "truth")
     none = simulated(tmp_path, keep_truth=False)
     assert isinstance(stored.hit_time, np.memmap)
     for name in ("hit_position", "hit_pixel", "electron_time", "electron_x"):
-        assert np.array_equal(getattr(kept, name), getattr(stored, name))
-    assert none.n_hits == kept.n_hits and none.n_electrons == kept.n_electrons
+        assert np.array_equal(getattr(in_memory, name), getattr(stored, name))
+    assert none.n_hits == in_memory.n_hits and none.n_electrons == in_memory.n_electrons
     with pytest.raises(ValueError, match="keep_truth=True"):
         none.counts()
 

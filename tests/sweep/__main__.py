@@ -48,7 +48,7 @@ def sweep(folder, seed, number=0, whole=True, words=(), tell=print):
     faults : list of str
     """
     functions.make_files(folder)
-    kept = {entry.name for entry in folder.iterdir()}
+    before = {entry.name for entry in folder.iterdir()}
     faults, n_runs, seen = [], 0, Counter()
     for function, call in {**functions.calls(folder), **functions.commands(folder)}.items():
         for option in call.options():
@@ -70,7 +70,7 @@ def sweep(folder, seed, number=0, whole=True, words=(), tell=print):
                     seen[about] += 1
                     if seen[about] <= 4:
                         tell(text)
-            functions.tidy(folder, kept)
+            functions.tidy(folder, before)
     return n_runs, faults
 
 
@@ -109,7 +109,7 @@ def main():
     print(f"seed {seed}", flush=True)
     quiet()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["RSCIIO_TPX3_CACHE"] = str(Path(folder) / "kept")
+        os.environ["RSCIIO_TPX3_CACHE"] = str(Path(folder) / "cache")
         os.chdir(folder)
         (Path(folder) / "work").mkdir()
         n_runs, faults = sweep(

@@ -61,7 +61,7 @@ class Call:
     Attributes
     ----------
     function : callable
-    given : dict
+    values : dict
         Arguments that work, by name; callables are called for each run.
     free : dict
         Names among ``**options`` that are options too: those of the reader that is behind.
@@ -72,7 +72,7 @@ class Call:
     """
 
     function: object
-    given: dict = field(default_factory=dict)
+    values: dict = field(default_factory=dict)
     free: tuple = ()
     use: object = None
     answers: tuple = ()
@@ -88,7 +88,7 @@ class Call:
         return {"cache", *places.get(name, ()), *(("filename", "extension") if name == "save" else ())}
 
     def run(self, name, value):
-        arguments = {key: item() if callable(item) else item for key, item in self.given.items()}
+        arguments = {key: item() if callable(item) else item for key, item in self.values.items()}
         arguments[name] = value
         more = ()
         for key, parameter in inspect.signature(self.function).parameters.items():
@@ -124,9 +124,12 @@ def public_functions():
             if inspect.isfunction(found) and name not in NOT_CALLED and found not in seen:
                 seen.add(found)
                 yield f"{module.__name__.removeprefix('rsciio_tpx3.')}.{name}", found
-    for name, found in vars(mixin.SparseFramesMixin).items():
-        if inspect.isfunction(found) and not name.startswith("_") and name not in _OF_THE_HOST:
-            yield f"signal.{name}", found
+    for part in mixin.SparseFramesMixin.__mro__:
+        if not part.__module__.startswith(mixin.__name__):
+            continue
+        for name, found in vars(part).items():
+            if inspect.isfunction(found) and not name.startswith("_") and name not in _OF_THE_HOST:
+                yield f"signal.{name}", found
 
 
 # -- calls that work -----------------------------------------------------------------------------
@@ -446,8 +449,8 @@ def command(*words):
     return code or 0, out.getvalue() + err.getvalue()
 
 
-def tidy(folder, kept):
+def tidy(folder, names):
     """Take away what runs have made in a folder."""
     for entry in Path(folder).iterdir():
-        if entry.name not in kept:
+        if entry.name not in names:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

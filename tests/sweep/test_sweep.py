@@ -32,7 +32,7 @@ PARTS = (
 @pytest.mark.parametrize("part", PARTS)
 def test_odd_values_give_an_answer_or_an_error_that_names_the_option(part, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "kept"))
+    monkeypatch.setenv("RSCIIO_TPX3_CACHE", str(tmp_path / "cache"))
     n_runs, faults = sweep(Path("work").absolute(), SEED, NUMBER, whole=False, words=(part,))
     assert not faults
     assert n_runs >= NUMBER

@@ -24,7 +24,7 @@ def test_file_that_is_something_else(tmp_path):
         _source(path)
 
 
-def test_empty_file(tmp_path):
+def test_an_empty_file_is_refused(tmp_path):
     path = tmp_path / "empty.tpx3"
     path.write_bytes(b"")
     with pytest.raises(Tpx3FormatError, match="no data, 0 bytes"):
@@ -39,7 +39,7 @@ def test_empty_piece_of_an_acquisition_is_normal(write_stream):
     assert len(_source(empty, all_parts=True).hits()) == 8
 
 
-def test_missing_file():
+def test_a_missing_file_is_named():
     with pytest.raises(FileNotFoundError, match="nowhere.tpx3"):
         _source("nowhere.tpx3")
 

@@ -226,8 +226,8 @@ def test_file_replaced_by_one_of_the_same_size_and_time_is_noticed(tmp_path):
     path = tmp_path / "a.tpx3"
     truth = simulate.recording(path, (6, 8), electrons_per_position=20, seed=1)
     assert truth.n_hits
-    kept = Path(path).read_bytes()
-    middle = bytearray(kept)
+    content = Path(path).read_bytes()
+    middle = bytearray(content)
     middle[-9] ^= 1
     state = os.stat(path)
     [found] = rsciio_tpx3.file_reader(path, navigation_shape=(8, 6), lazy=True, **QUIET)

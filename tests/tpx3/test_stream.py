@@ -134,9 +134,9 @@ def test_hits_of_a_block_are_those_of_a_walk_word_by_word(seed, share_of_others,
             continue
         when, flat = np.empty((2, block["n_words"]), np.int32)
         n = compact_blocks(words[own], block.reshape(1), rules, first, last - first, when, flat)
-        kept = when[:n] < last - first
-        np.testing.assert_array_equal((first + when[:n][kept].astype(np.int64)) * PIXEL_TICKS, toa[inside])
-        np.testing.assert_array_equal(flat[:n][kept], pixel[inside])
+        in_span = when[:n] < last - first
+        np.testing.assert_array_equal((first + when[:n][in_span].astype(np.int64)) * PIXEL_TICKS, toa[inside])
+        np.testing.assert_array_equal(flat[:n][in_span], pixel[inside])
 
 
 @pytest.mark.parametrize("pause", [0, 10], ids=["nothing doubtful", "a long step"])

@@ -1,4 +1,4 @@
-"""Orders by a radix sort beside NumPy's."""
+"""Orders by a radix sort compared with NumPy's."""
 
 import numpy as np
 import pytest
