@@ -29,7 +29,7 @@ MOVED = {
 
 
 class _Finder:
-    """Finds the new module under the old name; asked last, and only for names that no file has."""
+    """Finds the new module under the old name; consulted last, and only for names that no file has."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         return ModuleSpec(name, self) if name in MOVED else None

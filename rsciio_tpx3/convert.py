@@ -28,7 +28,8 @@ from rsciio_tpx3.information import check_events
 from rsciio_tpx3.metadata.provenance import provenance, with_step
 from rsciio_tpx3.metadata.sources.sidecars import find_sidecars
 from rsciio_tpx3.reader.deferred import completed
-from rsciio_tpx3.reader.options import checks_arguments, names_of
+from rsciio_tpx3.reader.option_checks import checks_arguments
+from rsciio_tpx3.reader.options import names_of
 from rsciio_tpx3.utils.checks import check_flag, check_one_file, check_word
 from rsciio_tpx3.utils.paths import need_file
 
@@ -226,6 +227,7 @@ def _plugin(path: str | os.PathLike, name: str | None, option: str, writes: bool
             f"the ending of {path!r} fits {what}. Give the format by name, by {option}, such as "
             f"{', '.join(dict.fromkeys([*ours, *others]))}."
         )
+    # An ending such as .h5 belongs to many programs: the file itself shows whether it is one of ours.
     if not writes and not found[0]["api"].startswith("rsciio_tpx3."):
         inside = events_inside(path)
         found = [p for p in plugins if inside and p["api"] == f"rsciio_tpx3.{inside}"] or found
@@ -266,7 +268,7 @@ def _refuse_to_destroy(inputs: Sequence[str], target: str) -> None:
 
 
 def _parts_of(path: str | os.PathLike) -> list:
-    """A file and those it refers to; itself alone where that cannot be told."""
+    """A file and those it refers to; itself alone where that cannot be found out."""
     try:
         return files_of(path)
     except (ValueError, OSError):

@@ -3,7 +3,7 @@
 ====================  ===========================================================================================
 `FormatError`         the bytes of a file are not what its format promises: wrong file, damage, truncation
 `LossError`           a part of the data is lost or cannot be understood, and ``on_loss="raise"`` was requested
-`ConflictError`       two sources of one fact disagree, or the recording does not fit what was asked
+`ConflictError`       two sources of one fact disagree, or the recording does not fit what was requested
 `UnitError`           a quantity without a unit, with one that is not known, or beyond physical sense
 `LimitError`          an answer would take more memory, positions or time than allowed, found before the work starts
 ====================  ===========================================================================================

@@ -38,7 +38,7 @@ class Format(NamedTuple):
     holds : {"events", "counts"}
         Hits with their times, or the counts of each position.
     endings : tuple of str
-        By which `format_of` knows it, in lower case; others are told from its first bytes.
+        By which `format_of` knows it, in lower case; others are recognised by the first bytes.
     """
 
     name: str
@@ -59,7 +59,7 @@ EVENT_FORMATS = {folder: form.name for folder, form in FORMATS.items() if form.h
 """Folders of the formats of hits, and their names; all others are of counts."""
 
 _ENDINGS = {ending: folder for folder, form in FORMATS.items() for ending in form.endings}
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # signature of a superblock (HDF5 file format specification 3.0, II.A)
 
 
 def first_of(filename: str | os.PathLike | Sequence) -> str:
@@ -78,7 +78,7 @@ def format_of(filename: str | os.PathLike | Sequence) -> str:
     Returns
     -------
     str
-        "tpx3", "t3pa", "raw_csr", "nxevent" or "stempy"; "tpx3" too for what is none of them.
+        "tpx3", "t3pa", "raw_csr", "nxevent" or "stempy"; "tpx3" also where no format was recognised.
     """
     path = first_of(filename)
     found = _ENDINGS.get(os.path.splitext(path)[1].lower())
@@ -106,7 +106,7 @@ def events_inside(path: str | os.PathLike) -> str | None:
     if not _is_hdf5(path):
         return None
     stamp = FileStamp.of(path)
-    hdf5.check_heaps(stamp)
+    hdf5.check_heaps(stamp)  # damaged ones keep the library busy without end
     with hdf5.open_hdf5(stamp, "file of counted events") as file:
         if "electron_events" in file:
             return "stempy"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsciio_tpx3.events.source import Hits
-from rsciio_tpx3.reader.options import check_by, names_of
+from rsciio_tpx3.reader.option_checks import check_by
+from rsciio_tpx3.reader.options import names_of
 from rsciio_tpx3.reader.scan import known_scan
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.scan import place_hits
@@ -101,6 +102,7 @@ def read_hits(
         None if value is None else math.ceil(to_ticks(value, name, "1 ms", allow_negative=True))
         for name, value in (("start", start), ("stop", stop))
     ]
+    # Options of a scan next to those of the file would be ignored where no scan is wanted.
     misplaced = sorted(set(options) & set(names_of("scan")))
     if "values" in options:
         raise TypeError("values says what a pixel of a frame adds up; a table of hits has all of them.")

@@ -1,4 +1,4 @@
-"""What is in a file of any format that is read here, told without decoding it."""
+"""What is in a file of any format that is read here, found without decoding it."""
 
 import os
 from collections.abc import Sequence

@@ -24,7 +24,7 @@ __all__ = ["event_format", "open_recording"]
 def open_recording(
     filename: str | os.PathLike | Sequence, options: dict, purpose: str = "This"
 ) -> tuple[EventSource, ScanOptions, KnownMetadata]:
-    """The source of a recording, its scan options, and what is told about it.
+    """The source of a recording, its scan options, and what is known about it.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rsciio_tpx3.reader.options import check_by
+from rsciio_tpx3.reader.option_checks import check_by
 from rsciio_tpx3.reader.scan import known_scan, with_known_dwell
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.scan.delay import METHODS, delay_of_scan, delay_profiles
@@ -114,7 +114,7 @@ def _opened(
 
 
 def _check_mask(name: str, value: Any) -> None:
-    """Refuse what is no picture; its shape is compared with that of the detector."""
+    """Refuse what is not an image; its shape is compared with that of the detector."""
     try:
         mask = value if value is None else np.asarray(value, bool)
     except (ValueError, TypeError):  # lists of unlike lengths, and objects that are neither true nor false

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.events.source import EventSource, Hits
+from rsciio_tpx3.events.edge_kinds import EDGE_CODES, EDGE_NAMES
+from rsciio_tpx3.events.source import EventIndex, EventSource, Hits
 from rsciio_tpx3.frames.source import FrameSource
 
 __all__ = ["check_event_source", "check_frame_source"]
@@ -37,6 +38,7 @@ def check_event_source(source: EventSource, seed: int = 0) -> None:
     source = EventSource.adopt(source)
     _check_description(source)
     index = source.index()
+    _check_edges(index)
     low, high = index.hit_span
     whole = source.hits(low, high + 1)
     _check_hits(whole, source)
@@ -60,6 +62,13 @@ def check_event_source(source: EventSource, seed: int = 0) -> None:
             whole, f"compact_part of work({n_parts})",
         )  # fmt: skip
     _same_hits(_travelled(source).hits(low, high + 1), whole, "a pickled source")
+
+
+def _check_edges(index: EventIndex) -> None:
+    edges = index.edges
+    codes = sorted({int(code) for code in np.unique(edges.code)} - set(EDGE_NAMES))
+    assert not codes, f"codes {codes} of edges are not known: expected one of {EDGE_CODES}"
+    assert (np.diff(edges.ticks) >= 0).all(), "edges must be in order of time"
 
 
 def check_frame_source(source: FrameSource, seed: int = 0, canonical: bool = True) -> None:

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests import english
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -72,6 +74,10 @@ def check_spelling(fix: bool) -> int:
     return _run("codespell_lib", ".")
 
 
+def check_english(fix: bool) -> int:
+    return english.check_folders(ROOT)
+
+
 def _mypy_table() -> dict | None:
     """``[tool.mypy]`` of the project."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"].get("mypy")
@@ -90,6 +96,7 @@ CHECKS = {
     "lint": check_lint,
     "format": check_format,
     "spelling": check_spelling,
+    "english": check_english,
     "types": check_types,
 }
 TOOLS = {"lint": "ruff", "format": "ruff", "spelling": "codespell_lib", "types": "mypy"}

@@ -24,7 +24,8 @@ from rsciio_tpx3.formats import EVENT_FORMATS, FORMATS, format_of, module_of, na
 from rsciio_tpx3.information import available_signals
 from rsciio_tpx3.metadata.known import read_sources
 from rsciio_tpx3.metadata.sources.sidecars import sidecar_path
-from rsciio_tpx3.reader.options import OPTIONS, check_options, names_of
+from rsciio_tpx3.reader.option_checks import check_options
+from rsciio_tpx3.reader.options import OPTIONS, names_of
 from rsciio_tpx3.reader.sidecar_options import options_of_sidecars, sidecar_of_options
 from rsciio_tpx3.recording import open_recording
 from rsciio_tpx3.utils.files import write_text

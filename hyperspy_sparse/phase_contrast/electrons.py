@@ -19,6 +19,7 @@ from rsciio_tpx3.frames.dask_array import source_of, to_dask
 from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.utils.compiled import njit
 from rsciio_tpx3.utils.integers import is_whole
+from rsciio_tpx3.utils.mixing import mixed
 from rsciio_tpx3.utils.units import shown
 
 if TYPE_CHECKING:
@@ -144,19 +145,6 @@ _ONES = tuple(bin(byte).count("1") for byte in range(256))
 
 
 @njit(nogil=True, cache=True)
-def _mixed(state: np.uint64) -> np.uint64:
-    """Bits that look random and depend on every bit of the state: the finaliser of SplitMix64 [1]_.
-
-    References
-    ----------
-    .. [1] G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014, 453.
-    """
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
-
-
-@njit(nogil=True, cache=True)
 def _toss(
     data: np.ndarray,
     indices: np.ndarray,
@@ -169,16 +157,16 @@ def _toss(
 ) -> None:
     """How many of the counts of each entry fall to one half: a coin for each, by position and pixel alone."""
     step = np.uint64(0x9E3779B97F4A7C15)
-    start = _mixed(seed + step)
+    start = mixed(seed + step)
     for row in range(rows.size):
-        of_row = _mixed(start + np.uint64(rows[row]) * step)
+        of_row = mixed(start + np.uint64(rows[row]) * step)
         n = 0
         for entry in range(indptr[row], indptr[row + 1]):
             # By position and pixel alone, so chunks and threads make no difference, and both halves add up.
             state = of_row + np.uint64(indices[entry]) * step
             left, heads = np.int64(data[entry]), 0
             while left > 0:
-                state = _mixed(state + step)
+                state = mixed(state + step)
                 # 64 coins at a time; of the last ones only as many as there are electrons.
                 bits = state
                 if left < 64:

@@ -75,6 +75,7 @@ def recalled_index(
     found = None if cache is None else cache.load("index", all_fits)
     if found is not None:
         arrays, values = found
+        # Intact is one thing (`all_fits`, checked on loading), useful for this call another.
         if usable is None or usable(values):
             index = EventIndex(edges=Edges(*(arrays.pop(name) for name in _EDGES)), **values.pop("index"))
             return index, arrays, values, True
@@ -89,6 +90,7 @@ def recalled_index(
 def _check_index(arrays: dict[str, np.ndarray], index: dict) -> None:
     """Whether arrays and values can be those of an `EventIndex`."""
     ticks, code, counter = (arrays[name] for name in _EDGES)
+    # Compiled code trusts these arrays, so a damaged entry has to be found before it is used.
     require({array.shape for array in (ticks, code, counter)} == {(len(ticks),)}, "edges of different numbers")
     types = tuple(array.dtype.str[1:] for array in (ticks, code, counter))
     require(types == ("i8", "u1", "u2"), "edges of another type")

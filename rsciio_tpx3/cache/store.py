@@ -52,7 +52,7 @@ _LEFT_SECONDS = 3600  # a provisional file as old as this was left by a process 
 # folders whose code decides what is found
 _CODE = sorted({"corrections", "csr", "electrons", "events", "frames", "scan", "utils", *EVENT_FORMATS})
 _HEAD = "head"  # array in each entry: what it belongs to, as JSON
-_HEAD_BYTES = 1 << 26
+_HEAD_BYTES = 1 << 26  # 64 MB: far above any entry's own, so that a damaged length is refused
 _SPARE_BYTES = 1 << 24  # entries of small recordings: names, statistics, correction tables
 
 
@@ -74,10 +74,10 @@ def cache_folder() -> Path:
     >>> cache_folder().name
     'rsciio_tpx3'
     """
-    given = setting("cache_folder")
-    if given:
-        return Path(given) / _FOLDER
-    # without HOME and account, newer platformdirs raise, and older ones name a folder "~" in the working folder
+    chosen = setting("cache_folder")
+    if chosen:
+        return Path(chosen) / _FOLDER
+    # without HOME and a user's entry, newer platformdirs raise, and older ones name a folder "~" in the working folder
     with contextlib.suppress(RuntimeError):
         usual = user_cache_path(_FOLDER, appauthor=False)
         if usual.is_absolute():
@@ -193,12 +193,15 @@ class RecordingCache:
             head = {"identity": self._identity(), "values": _tagged(values), "arrays": list(arrays)}
             text = json.dumps({**head, "checksum": _checksum(head, arrays)})
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # A link or a directory of that name was not made here: writing through it could replace a file elsewhere.
             if os.path.lexists(path) and not _is_own_file(os.lstat(path)):
                 raise OSError("something that the cache has not made has the entry's name")
             partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
             write: Callable = np.savez_compressed if compress else np.savez
             with open(partial, "xb") as file:
                 write(file, **{_HEAD: np.frombuffer(text.encode(), np.uint8)}, **arrays)
+            # A whole entry under its name or none: readers never see half of one, and of two writers the last one
+            # wins.
             os.replace(partial, path)
         except (OSError, TypeError) as error:
             _logger.info(f"{self._stamps[0].name!r} is not kept in the cache: {error}")
@@ -405,15 +408,16 @@ def _entries(folder: Path) -> list[tuple[Path, int, int]]:
 def _prune(folder: Path, most: int) -> None:
     """Remove what was left, and of the rest the oldest until the others fit; the newest stays."""
     entries = sorted(_entries(folder), key=lambda entry: entry[2])
-    now, kept = time.time_ns(), []
+    now, remaining = time.time_ns(), []
     for entry in entries:
         if not entry[0].name.endswith(".partial"):
-            kept.append(entry)
+            remaining.append(entry)
+        # A younger provisional file may be another process's, which is still writing.
         elif now - entry[2] > _LEFT_SECONDS * 10**9:
             with contextlib.suppress(OSError):
                 entry[0].unlink()
-    total = sum(size for _, size, _ in kept)
-    for path, size, _ in kept[:-1]:
+    total = sum(size for _, size, _ in remaining)
+    for path, size, _ in remaining[:-1]:
         if total <= most:
             break
         with contextlib.suppress(OSError):

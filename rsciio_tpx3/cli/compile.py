@@ -33,8 +33,8 @@ def add_compile_parser(subparsers: Any) -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> None:
     start = time.perf_counter()
     n = compile_usual()
-    kept = "everything was compiled already" if n == 0 else f"{n} functions compiled and kept for the next use"
-    print(f"{kept}, {time.perf_counter() - start:.0f} s")
+    outcome = "everything was compiled already" if n == 0 else f"{n} functions compiled and kept for the next use"
+    print(f"{outcome}, {time.perf_counter() - start:.0f} s")
 
 
 def compile_usual() -> int:

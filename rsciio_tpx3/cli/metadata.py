@@ -56,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _quantity(text: str) -> tuple[str, Any]:
-    """A quantity and what is told of it; a list in brackets as in Python or JSON, anything else as text."""
+    """A quantity and its value; a list in brackets as in Python or JSON, anything else as text."""
     name, sign, value = (part.strip() for part in text.partition("="))
     if not sign or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as camera_length='100 mm'")

@@ -64,6 +64,7 @@ def count_pixels(source: EventSource) -> np.ndarray:
                 _add(hits.pixel, counts)
         return counts
 
+    # Pieces of some two million hits each.
     pieces = source.work(max(1, source.index().n_hits >> 21))
     return add_up(count, pieces, 8 * size).reshape(source.sig_shape)
 

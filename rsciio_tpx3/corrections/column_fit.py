@@ -45,12 +45,12 @@ _PAIRS_OF_LINK = 10  # of two columns, to compare them at all
 _PAIRS_OF_BRIDGE = 200  # of two sets of columns, to compare these
 _FEWEST_COLUMNS = 32  # of a set: the phases of the clock repeat after 32, so the median of fewer means nothing
 _WORST_ERROR = PIXEL_TICKS  # columns that are known less well than the clock's step keep their times
-_MOST_PAIRS = 2_000_000
+_MOST_PAIRS = 2_000_000  # time and memory of the fit grow with them, its errors fall with their root only
 _NS = 1e9 / TICKS_PER_SECOND
 # differences of two times in steps of the clock scatter by this much at least
 _LEAST_SCATTER = PIXEL_TICKS / np.sqrt(6)
 _TUKEY = 4.685  # in standard deviations: 95 % efficient for normal noise
-_MOST_ROUNDS = 20
+_MOST_ROUNDS = 20  # of new weights, should they not settle
 _SETTLED = 0.02  # ticks: a tenth of the errors that are ever reached
 
 
@@ -85,7 +85,7 @@ class FoundColumns:
 
 
 def found_delays(found: FoundColumns, layout: Layout) -> tuple[np.ndarray, dict]:
-    """What takes the delays off, and an account of them.
+    """The correction that removes the delays, and a report of them.
 
     Parameters
     ----------
@@ -100,6 +100,7 @@ def found_delays(found: FoundColumns, layout: Layout) -> tuple[np.ndarray, dict]
         For the metadata.
     """
     chip, address = pixel_addresses(layout)
+    # By chip number (one byte in the file) and column, so that a hit needs one look-up.
     added = np.zeros((256, CHIP_SIZE), np.int16)
     added[list(found.chips)] = np.rint(-np.nan_to_num(found.delay))
     known = found.set_number >= 0
@@ -160,6 +161,7 @@ def find_columns(pairs: ClusterPairs, layout: Layout) -> FoundColumns:
     # pairs within a column tell nothing about columns, but much about walk
     used = np.flatnonzero((number[first] == number[second]) & (number[first] >= 0))
     used = used[:: -(-len(used) // _MOST_PAIRS)]
+    # Columns and walk by charge are solved together: a column of small charges alone would look late.
     system = _System(pairs, used, first[used], second[used], number)
     solved, covariance = system.solve()
     delay, covariance = solved[:n_nodes], covariance[:n_nodes, :n_nodes]
@@ -167,8 +169,10 @@ def find_columns(pairs: ClusterPairs, layout: Layout) -> FoundColumns:
     _check_errors(float(np.median(error[number >= 0])), int(apart.sum()))
     number = _renumbered(np.where(error <= _WORST_ERROR, number, -1))
     found = number >= 0
+    # A tilt that double columns agree on is no delay of single columns: it is reported apart.
     tilt, tilt_error = _tilt(delay, covariance, found, layout)
     delay = delay - tilt * _positions(layout)
+    # Differences leave a constant of each set open: its median column keeps its time.
     for k in range(number.max() + 1):
         delay[number == k] -= np.median(delay[number == k])
     before, after = system.scatter(solved, np.zeros(n_nodes)), system.scatter(solved, delay + tilt * _positions(layout))
@@ -269,7 +273,7 @@ class _System:
             solved, normal = self._weighted(weight)
             if np.abs(solved - before).max() < _SETTLED:
                 break
-        self.kept = weight > 0
+        self.with_weight = weight > 0
         return solved, np.linalg.inv(normal)
 
     def _weighted(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -301,7 +305,7 @@ class _System:
 
     def scatter(self, solved: np.ndarray, delay: np.ndarray) -> float:
         """Root mean square of the pairs that count, less walk and these delays."""
-        rest = self._rest(np.concatenate([delay, solved[len(delay) :]]))[self.kept]
+        rest = self._rest(np.concatenate([delay, solved[len(delay) :]]))[self.with_weight]
         return float(np.sqrt(np.mean(rest**2)))
 
 

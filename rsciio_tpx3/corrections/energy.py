@@ -158,6 +158,7 @@ def _flat(user_input: Any, letter: str, layout: Layout) -> np.ndarray:
     chip, address = pixel_addresses(layout)
     if values.ndim == 0:
         return np.full(len(chip), float(values))
+    # Of one chip, in its own coordinates; of the whole detector as shown; or of each chip in its own coordinates.
     if values.shape == (CHIP_SIZE, CHIP_SIZE) and layout.chips == (0,):
         return values.ravel()[address]
     if values.shape == tuple(layout.sig_shape):
@@ -172,7 +173,7 @@ def _flat(user_input: Any, letter: str, layout: Layout) -> np.ndarray:
 
 @errors_of_files
 def calibration_of_rows(user_input: Any) -> tuple[TableCalibration, dict]:
-    """Calibration and account of rows of ToT and energy; see `read_calibration`."""
+    """Calibration, and its report, from rows of ToT and energy; see `read_calibration`."""
     rows = tot_rows(
         user_input, "energy", "energy (keV)", others=", or a folder or dictionary of the matrices a, b, c, t"
     )

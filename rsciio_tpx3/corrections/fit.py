@@ -68,7 +68,7 @@ def _report_of_input(name: str, user_input: Any) -> dict:
 
 
 def _recalled(source: EventSource, name: str, find: Callable, about: Any = None) -> tuple[np.ndarray, dict]:
-    """A table and an account that `find` gives, from the cache where they were found before."""
+    """A table and its report from `find`, or from the cache where they were found before."""
 
     def make() -> tuple[dict[str, np.ndarray], dict]:
         table, report = find()
@@ -99,7 +99,7 @@ def _mask(user_input: Any, source: EventSource) -> MaskStep:
     def find() -> tuple[np.ndarray, dict]:
         bad = find_bad_pixels(count_pixels(source), source.layout, **limits)
         found: dict[str, Any] = {"method": "hot against the surroundings"}
-        for name in ("hot", "dead"):
+        for name in ("hot", "dead"):  # (x, y), as HyperSpy names pixels
             pixels = np.argwhere(getattr(bad, name))[:, ::-1]
             found[f"{name}_pixels"] = len(pixels)
             found[f"{name}_x_y"] = pixels[:_MOST_LISTED].tolist()
@@ -160,6 +160,7 @@ def wide_pixel_step(layout: Layout, method: str, upsample: int) -> WidePixelStep
             f"corrections: wide_pixels={method!r} needs a detector that shows the gap between its chips: pass gap=4, "
             "which gives each border pixel the room of three."
         )
+    # Pixels that collect for themselves alone have nothing to spread.
     n[n < 2] = 0
     stands_for = np.flatnonzero((collector >= 0) & (n[collector] > 0))
     order = np.argsort(collector[stands_for], kind="stable")

@@ -63,6 +63,7 @@ def check_corrections(corrections: dict | None) -> dict:
         for name, user_input in corrections.items()
         if user_input is not None and user_input is not False
     }
+    # Files are looked at here, before a recording of many GB is read for nothing.
     for name, user_input in requested.items():
         CORRECTIONS[name](user_input)
     return requested

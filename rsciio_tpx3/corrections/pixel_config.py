@@ -28,10 +28,10 @@ __all__ = ["read_pixel_config"]
 
 _logger = logging.getLogger(__name__)
 
-_MASKED = 0x01
-_MOST_CHIPS = 256
-_UNUSED = 0xC0
-_BYTES = CHIP_SIZE**2
+_MASKED = 0x01  # bit 0 (areaDetector/ADTimePix3, PIXELCONFIG_BPC_DIFF.md)
+_MOST_CHIPS = 256  # the chip's number is one byte in the stream
+_UNUSED = 0xC0  # bits 6 and 7 (the same)
+_BYTES = CHIP_SIZE**2  # one for each pixel of a chip
 # an adjustment bit is set in half of the pixels: more than a quarter is not a mask of bad pixels
 _MOST_MASKED = 0.25
 
@@ -70,6 +70,7 @@ def read_pixel_config(path: str | os.PathLike, layout: Layout) -> np.ndarray:
     config = np.fromfile(path, np.uint8)
     config = config.reshape(-1, _BYTES)[list(layout.chips)]
     share = np.count_nonzero(config & _MASKED) / config.size
+    # A file of another kind and the right length shows itself by bits that the register does not have.
     if (config & _UNUSED).any() or share > _MOST_MASKED:
         bits = int(np.bitwise_or.reduce(config, axis=None))
         raise ValueError(

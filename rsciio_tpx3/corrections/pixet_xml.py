@@ -56,10 +56,12 @@ def read_pixet_xml(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], str]
     with open(name, "rb") as file:
         text = file.read()
     try:
+        # Entities can make a small file expand without bound ("billion laughs"); the format has no use for them.
         _refuse_entities(text, name)
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, expat.ExpatError, LookupError, RecursionError) as error:
         raise ValueError(f"corrections: energy: '{name}' is not XML: {error}.") from None
+    # Elements of chips are called after the wafer, such as J07-W0167; those without calibration are other settings.
     chips = [item for item in root if "-W" in item.tag and any(item.find(tag) is not None for tag in _NAMES.values())]
     if len(chips) != 1:
         named = f": {', '.join(item.tag for item in chips)}" if chips else ""

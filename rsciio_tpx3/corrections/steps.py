@@ -19,6 +19,7 @@ from dask.base import normalize_token
 from rsciio_tpx3.events.source import EventSource, Hits
 from rsciio_tpx3.events.tally import Tally
 from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.mixing import mixed
 from rsciio_tpx3.utils.packing import Packed
 
 if TYPE_CHECKING:
@@ -142,19 +143,20 @@ class CorrectedSource(EventSource):
 
     def _applied(self, hits: Hits, span: tuple[int, int] | None = None) -> tuple[Hits, Tally]:
         """Hits after all steps, and a tally of what these excluded; of times in a half-open span alone, where given."""
-        left_out = {}
+        excluded = {}
         for step in self.steps:
             if not step.leaves_out:
                 hits = step.apply(hits)
                 continue
-            kept = step.kept(hits)
-            lost, hits = hits.take(~kept), hits.take(kept)
+            keep = step.kept(hits)
+            lost, hits = hits.take(~keep), hits.take(keep)
             inside = slice(None) if span is None else (lost.toa >= span[0]) & (lost.toa < span[1])
+            # After clusters were found, what is excluded are electrons, each of several hits: both are counted.
             if lost.size is not None:
-                left_out[step.name, "electrons_left_out"] = len(lost.toa[inside])
+                excluded[step.name, "electrons_left_out"] = len(lost.toa[inside])
             n_hits = len(lost.toa[inside]) if lost.size is None else int(lost.size[inside].sum())
-            left_out[step.name, "hits_left_out"] = n_hits
-        return hits, Tally(left_out=left_out)
+            excluded[step.name, "hits_left_out"] = n_hits
+        return hits, Tally(left_out=excluded)
 
 
 @dataclass(frozen=True)
@@ -309,14 +311,6 @@ class WidePixelStep(Packed):
 
 
 @njit(nogil=True, cache=True)
-def _mixed(value: np.uint64) -> np.uint64:
-    """The splitmix64 finaliser: every bit of the result depends on every bit of the value."""
-    z = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@njit(nogil=True, cache=True)
 def _spread(
     moved: np.ndarray, pixel: np.ndarray, toa: np.ndarray, first: np.ndarray, area: np.ndarray, width: int, fine: int
 ) -> None:
@@ -325,9 +319,10 @@ def _spread(
         n = first[p + 1] - first[p]
         if n < 2:
             continue
-        drawn = _mixed(np.uint64(toa[i]) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(moved[i]))
+        # Drawn from the hit's own time and pixel: the same hit goes to the same place, in whatever part it is read.
+        drawn = mixed(np.uint64(toa[i]) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(moved[i]))
         chosen = np.int64(area[first[p] + np.int64((drawn >> np.uint64(33)) % np.uint64(n))])
-        within = _mixed(drawn + np.uint64(1)) >> np.uint64(33)
+        within = mixed(drawn + np.uint64(1)) >> np.uint64(33)
         dy = np.int64(within % np.uint64(fine))
         dx = np.int64(within // np.uint64(fine) % np.uint64(fine))
         row = chosen // width

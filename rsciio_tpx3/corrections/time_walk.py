@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_TOT", "fit_time_walk", "walk_table"]
 
 MAX_TOT = 1023  # ten bits
-_FEWEST_PAIRS = 200
+_FEWEST_PAIRS = 200  # of hits: fewer fit two parameters to noise
 _LONGEST_DELAY = 4000  # ns; windows are read as much wider
 _MOST_PAIRS = 100_000  # a fit with more takes seconds and changes nothing
 _NS = 1e9 / TICKS_PER_SECOND
@@ -54,6 +54,7 @@ def fit_time_walk(pairs: ClusterPairs) -> tuple[np.ndarray, dict]:
             f"corrections: time_walk cannot be fitted: {len(delay)} pairs of hits in clusters were found, "
             f"{_FEWEST_PAIRS} are needed. Give a table of ToT (steps of 25 ns) and delay (ns) instead."
         )
+    # Evenly over the recording: its first part alone need not be like the rest.
     some = slice(None, None, -(-len(delay) // _MOST_PAIRS))
     measured, low, high = delay[some] * _NS, tot[some], tot_largest[some]
     fit = scipy.optimize.least_squares(

@@ -55,6 +55,7 @@ class BaseFrames(GCXS):
                 f"fill_value={fill_value!r}: pixels without an entry are zero in CSRFrames. "
                 "Use sparse.GCXS for another one."
             )
+        # Lengths are compared last: what is wrong with the shape itself has a message of its own.
         data, indices, indptr = arg
         data = np.ascontiguousarray(values_of_frames(data)) if np.ndim(data) else np.asarray(data)
         indices, indptr = index_arrays(indices if idx_dtype is None else np.asarray(indices, idx_dtype), indptr)
@@ -145,6 +146,7 @@ class BaseFrames(GCXS):
                 f"pixel numbers from {low} to {high} found, but the detector {self.sig_shape} has "
                 f"pixels 0 to {self.n_pixels - 1}. Check the order (y, x) of its shape."
             )
+        # One comparison for all rows; steps from one row to the next may fall.
         ascending = np.diff(self.indices.astype(np.int64, copy=False)) > 0
         first = self.indptr[1:-1]
         ascending[first[(first > 0) & (first < self.indices.size)] - 1] = True
@@ -253,7 +255,7 @@ class BaseFrames(GCXS):
         return out.reshape(self.shape)
 
     def densified(self) -> np.ndarray:
-        """`todense` for operations that were not asked for it: within the memory limit.
+        """`todense` inside other operations: within the memory limit.
 
         Raises
         ------
@@ -452,6 +454,7 @@ def _from_coo(coo: COO) -> BaseFrames:
     coords = coo.coords.astype(np.int64, copy=False)
     rows = np.ravel_multi_index(tuple(coords[:-2]), nav_shape) if nav_shape else 0 * coords[0]
     pixels = coords[-2] * width + coords[-1]
+    # sparse sorts its coordinates by default, but need not have: a sort of what is sorted is cheap.
     order = np.argsort(rows * (height * width) + pixels, kind="stable")
     indptr = np.zeros(n_frames + 1, dtype=np.int64)
     np.cumsum(np.bincount(rows, minlength=n_frames), out=indptr[1:])
@@ -480,8 +483,8 @@ def drop_zeros(frames: CSRFrames) -> CSRFrames:
     keep = frames.data != 0
     if keep.all():
         return frames
-    kept_before = np.zeros(keep.size + 1, dtype=np.int64)
-    np.cumsum(keep, out=kept_before[1:])
+    n_before = np.zeros(keep.size + 1, dtype=np.int64)
+    np.cumsum(keep, out=n_before[1:])
     frames.data, frames.indices = frames.data[keep], frames.indices[keep]
-    frames.indptr = kept_before[frames.indptr]
+    frames.indptr = n_before[frames.indptr]
     return frames

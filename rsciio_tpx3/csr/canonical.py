@@ -148,9 +148,9 @@ def _neighbour_sums(
     first[1:] = indices[1:] != indices[:-1]
     starts = indptr[:-1]
     first[starts[starts < len(indices)]] = True
-    kept = np.concatenate([[0], np.cumsum(first)])
+    n_distinct = np.concatenate([[0], np.cumsum(first)])
     at = np.flatnonzero(first)
-    return np.add.reduceat(data, at), indices[at], kept[indptr]
+    return np.add.reduceat(data, at), indices[at], n_distinct[indptr]
 
 
 @njit(nogil=True, cache=True)
@@ -164,6 +164,7 @@ def _count(indices: np.ndarray, indptr: np.ndarray) -> tuple[np.ndarray, np.ndar
     for row in range(len(indptr) - 1):
         begin = n
         for i in range(indptr[row], indptr[row + 1]):
+            # Equal pixels stand next to each other, so the last entry written is the only one to compare with.
             if n > begin and pixels[n - 1] == indices[i]:
                 counts[n - 1] += 1
             else:

@@ -201,7 +201,7 @@ def _add_reductions() -> None:
             self: CSRFrames,
             axis: int | Sequence[int] | None = None,
             *args: Any,
-            _function: Callable = function,
+            _function: Callable = function,  # bound now, or all methods were the last one
             **kwargs: Any,
         ) -> Any:
             return _function(self, axis, *args, **kwargs)

@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike, DTypeLike
 
 __all__ = ["carried", "countable", "index_arrays", "is_stored", "native", "native_type", "unmasked", "values_of_frames"]
 
-_STORED = frozenset("?bBhHiIlLqQefdFD")
+_STORED = frozenset(
+    "?bBhHiIlLqQefdFD"
+)  # booleans, integers, floats and complex numbers; no long doubles, dates or objects
 _INDEX_TYPES = (np.dtype(np.int32), np.dtype(np.int64))
 
 

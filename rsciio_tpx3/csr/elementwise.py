@@ -1,7 +1,7 @@
 """NumPy's element-wise functions on CSR frames.
 
 A function that maps zero to zero needs only the stored entries. Whether it does is not looked up
-in a list but asked of the function itself, with the very operands at hand, so that ``x * nan``,
+in a list but found by calling the function itself, with the very operands at hand, so that ``x * nan``,
 ``x / 0`` or ``x < 1`` come out dense as they must.
 """
 
@@ -78,6 +78,7 @@ def _on_entries(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
     """The answer computed on stored entries, or NotImplemented if zeros do not stay zero."""
     ours = [x for x in inputs if isinstance(x, BaseFrames)]
     others = [x for x in inputs if not isinstance(x, BaseFrames)]
+    # Two arrays of frames meet at the union of their entries; with anything dense, entries alone are looked at.
     if len(ours) == 2 and not others:
         a, b = inputs
         return _two(ufunc, a, b, kwargs)
@@ -87,6 +88,7 @@ def _on_entries(ufunc: np.ufunc, inputs: tuple, kwargs: dict) -> Any:
     values = [_values_at(x, frames) for x in others]
     if any(v is None for v in values):
         return NotImplemented
+    # What the function makes of a zero decides: nothing, a value at few pixels, or a dense answer.
     filled = _of_zero(ufunc, inputs, kwargs, frames.shape)
     if filled is None:
         return NotImplemented
@@ -105,7 +107,7 @@ def _of_zero(ufunc: np.ufunc, inputs: tuple, kwargs: dict, shape: tuple[int, ...
     result = ufunc(*zeros, **kwargs)
     if not is_stored(result.dtype):
         return None
-    if 0 in shape:  # asked for the type alone: what `probe` is for
+    if 0 in shape:  # only the type is wanted: what `probe` is for
         return None if np.any(result[~np.isnan(result)]) else _UNCHANGED
     # count_nonzero: NaN must count as something else, and it does.
     n = np.count_nonzero(result)
@@ -151,6 +153,7 @@ def _is_image(x: np.ndarray, shape: tuple[int, ...]) -> bool:
 def _with_filled(values: np.ndarray, frames: CSRFrames, filled: np.ndarray) -> CSRFrames:
     """Frames with other values, and with entries where zeros became something: whole frames, or pixels of all."""
     filled = filled.reshape((1,) * (len(frames.shape) - filled.ndim) + filled.shape)
+    # Zeros of whole frames became something (an operand of navigation shape), or the same pixels of all frames.
     if filled.shape[-2:] == (1, 1):
         new = np.broadcast_to(filled[..., 0, 0], frames.nav_shape).reshape(-1)
         full = np.flatnonzero(new)

@@ -59,6 +59,7 @@ def reshape(a: Any, shape: Any, order: Any = "C", **kwargs: Any) -> Any:
     if shape.count(-1) == 1 and 0 not in shape:
         rest = math.prod(n for n in shape if n != -1)
         shape = tuple(a.size // rest if n == -1 else n for n in shape)
+    # Only navigation axes are free: pixel numbers depend on the detector's width, and rows stay in the order of C.
     same_frames = shape[-2:] == a.sig_shape and math.prod(shape[:-2]) == a.n_frames
     if order not in ("C", "A") or len(shape) < 3 or not same_frames:
         return a.densified().reshape(shape, order=order)
@@ -187,6 +188,7 @@ def _join_rows(arrays: list[CSRFrames], axis: int) -> CSRFrames:
     stacked = arrays[0]._make(data, indices, indptr, (indptr.size - 1,) + shape[-2:])
     if axis == 0:
         return arrays[0]._make(data, indices, indptr, shape)
+    # Along another axis than the first, frames of the pieces alternate: stack them, and take rows in the new order.
     first = np.cumsum([0] + [a.n_frames for a in arrays])
     rows = [np.arange(a.n_frames).reshape(a.nav_shape) + n for a, n in zip(arrays, first[:-1], strict=True)]
     return take_rows(stacked, np.concatenate(rows, axis))
@@ -200,12 +202,14 @@ def _join_detectors(arrays: list[CSRFrames], axis: int) -> CSRFrames:
     width = shape[-1]
     all_rows, all_pixels, offset = [], [], 0
     for a in arrays:
+        # A pixel's number depends on the width, so rows and columns are moved one by one.
         y, x = np.divmod(a.indices.astype(np.int64), max(a.shape[-1], 1))
         y, x = (y + offset, x) if along_y else (y, x + offset)
         offset += a.shape[axis]
         all_rows.append(a.rows())
         all_pixels.append(y * width + x)
     rows, pixels = np.concatenate(all_rows), np.concatenate(all_pixels)
+    # Entries of one frame stand in several pieces: bring rows together, then sort pixels inside them.
     order = np.argsort(rows, kind="stable")
     data, back = carried(np.concatenate([a.data for a in arrays])[order])
     indices = pixels[order].astype(arrays[0].indices.dtype)

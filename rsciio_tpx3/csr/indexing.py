@@ -63,6 +63,7 @@ def take_rows(frames: CSRFrames, rows: ArrayLike) -> CSRFrames:
     if flat.size == 0:
         return frames._make(frames.data[:0], frames.indices[:0], np.zeros(1, np.int64), shape)
     first, last = int(flat[0]), int(flat[-1])
+    # Neighbouring rows are a slice of the arrays: no entry is copied.
     if last - first == flat.size - 1 and (flat.size == 1 or (np.diff(flat) == 1).all()):
         indptr = frames.indptr[first : last + 2]
         start, stop = indptr[0], indptr[-1]
@@ -93,35 +94,35 @@ def _entries_of_rows(
 def crop(frames: CSRFrames, rows: ArrayLike, sig_key: tuple) -> CSRFrames:
     """Frames `rows` with slices (or integers, kept as length one) of the detector axes."""
     height, width = frames.shape[-2:]
-    y_kept, x_kept = (np.atleast_1d(np.arange(n)[k]) for n, k in zip((height, width), sig_key, strict=True))
-    if _is_whole(y_kept, height) and _is_whole(x_kept, width):
+    ys, xs = (np.atleast_1d(np.arange(n)[k]) for n, k in zip((height, width), sig_key, strict=True))
+    if _is_whole(ys, height) and _is_whole(xs, width):
         return take_rows(frames, rows)
     rows = np.asarray(rows)
     flat = np.ascontiguousarray(rows, dtype=np.int64).ravel()
-    place = _places(y_kept, x_kept, (height, width))
+    place = _places(ys, xs, (height, width))
     counts = np.zeros(flat.size, dtype=np.int64)
     values, back = carried(frames.data)
     room = int((frames.indptr[flat + 1] - frames.indptr[flat]).sum())
     data, indices = np.empty(room, values.dtype), np.empty(room, frames.indices.dtype)
-    n_kept = kernels.crop_rows(values, frames.indices, frames.indptr, flat, place, counts, data, indices)
+    n_entries = kernels.crop_rows(values, frames.indices, frames.indptr, flat, place, counts, data, indices)
     # given back to the system where they are, without a copy
-    data.resize(n_kept, refcheck=False)
-    indices.resize(n_kept, refcheck=False)
+    data.resize(n_entries, refcheck=False)
+    indices.resize(n_entries, refcheck=False)
     indptr = np.zeros(flat.size + 1, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
-    if _reverses(y_kept) or _reverses(x_kept):
+    if _reverses(ys) or _reverses(xs):
         kernels.sort_rows(data, indices, indptr)
-    return frames._make(back(data), indices, indptr, rows.shape + (y_kept.size, x_kept.size))
+    return frames._make(back(data), indices, indptr, rows.shape + (ys.size, xs.size))
 
 
 def _split(key: tuple, n_nav: int) -> tuple[tuple, tuple] | None:
     """Navigation and detector part of a key, or None where only NumPy knows what it means."""
     if any(_is_fancy(k) and np.ndim(k) > 1 for k in key):
         return None
-    n_given = sum(k is not None and k is not Ellipsis for k in key)
-    if n_given > n_nav + 2 or sum(k is Ellipsis for k in key) > 1:
+    n_keys = sum(k is not None and k is not Ellipsis for k in key)
+    if n_keys > n_nav + 2 or sum(k is Ellipsis for k in key) > 1:
         return None
-    missing = (slice(None),) * (n_nav + 2 - n_given)
+    missing = (slice(None),) * (n_nav + 2 - n_keys)
     if not any(k is Ellipsis for k in key):
         key = (*key, Ellipsis)
     at = next(i for i, k in enumerate(key) if k is Ellipsis)
@@ -181,16 +182,16 @@ def _is_fancy(k: Any) -> bool:
     return not (k is None or k is Ellipsis or isinstance(k, slice) or is_integer(k))
 
 
-def _is_whole(kept: np.ndarray, n: int) -> bool:
-    return kept.size == n and (n == 0 or (kept[0] == 0 and not _reverses(kept)))
+def _is_whole(chosen: np.ndarray, n: int) -> bool:
+    return chosen.size == n and (n == 0 or (chosen[0] == 0 and not _reverses(chosen)))
 
 
-def _reverses(kept: np.ndarray) -> bool:
-    return kept.size > 1 and kept[1] < kept[0]
+def _reverses(chosen: np.ndarray) -> bool:
+    return chosen.size > 1 and chosen[1] < chosen[0]
 
 
-def _places(y_kept: np.ndarray, x_kept: np.ndarray, sig_shape: tuple[int, ...]) -> np.ndarray:
+def _places(ys: np.ndarray, xs: np.ndarray, sig_shape: tuple[int, ...]) -> np.ndarray:
     """The pixel that each pixel of the detector becomes in a cut-out; -1 outside of it."""
     place = np.full(sig_shape, -1, dtype=np.int32 if math.prod(sig_shape) < 2**31 else np.int64)
-    place[np.ix_(y_kept, x_kept)] = np.arange(y_kept.size * x_kept.size).reshape(y_kept.size, x_kept.size)
+    place[np.ix_(ys, xs)] = np.arange(ys.size * xs.size).reshape(ys.size, xs.size)
     return place.ravel()

@@ -228,17 +228,17 @@ def crop_rows(
     `place`, shape (pixels,), is the pixel that each pixel becomes, or -1 outside the cut-out. `out` and `pixels` have
     room for all entries of the rows. Returns the number of entries kept; `counts` (rows,) takes those of each row.
     """
-    n_kept = 0
+    n_out = 0
     for k in range(rows.size):
-        before = n_kept
+        before = n_out
         for entry in range(indptr[rows[k]], indptr[rows[k] + 1]):
             pixel = place[np.uint64(indices[entry])]
             # each is written, and written over where it was not to be kept, so that nothing has to be decided
-            out[n_kept] = data[entry]
-            pixels[n_kept] = pixel
-            n_kept += pixel >= 0
-        counts[k] = n_kept - before
-    return n_kept
+            out[n_out] = data[entry]
+            pixels[n_out] = pixel
+            n_out += pixel >= 0
+        counts[k] = n_out - before
+    return n_out
 
 
 @_jit
@@ -259,24 +259,26 @@ def merge_rows(
     zeros before and after. Pixels of a group come out in the order of their first entry: the
     caller sorts.
     """
+    # A sum may come to zero, so that `scratch` alone does not show which pixels were met.
     seen = np.zeros(scratch.size, dtype=np.bool_)
-    n_kept = 0
+    n_out = 0
     for group in range(group_start.size - 1):
-        before = n_kept
+        before = n_out
+        # Only what was touched is cleared: clearing the whole detector for each group would cost more than adding up.
         for k in range(group_start[group], group_start[group + 1]):
             for entry in range(indptr[group_rows[k]], indptr[group_rows[k] + 1]):
                 pixel = indices[entry]
                 if not seen[pixel]:
                     seen[pixel] = True
-                    pixels[n_kept] = pixel
-                    n_kept += 1
+                    pixels[n_out] = pixel
+                    n_out += 1
                 scratch[pixel] += data[entry]
-        for k in range(before, n_kept):
+        for k in range(before, n_out):
             out[k] = scratch[pixels[k]]
             scratch[pixels[k]] = 0
             seen[pixels[k]] = False
-        counts[group] = n_kept - before
-    return n_kept
+        counts[group] = n_out - before
+    return n_out
 
 
 @_jit
@@ -284,6 +286,7 @@ def sort_rows(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray) -> None
     """Sort each row by pixel, in place."""
     for row in range(indptr.size - 1):
         start, stop = indptr[row], indptr[row + 1]
+        # Most rows are sorted already, and looking is a fraction of sorting.
         in_order = True
         for entry in range(start + 1, stop):
             if indices[entry] < indices[entry - 1]:
@@ -318,6 +321,7 @@ def align_rows(
         a, end_a = indptr_a[row], indptr_a[row + 1]
         b, end_b = indptr_b[row], indptr_b[row + 1]
         while a < end_a or b < end_b:
+            # Both are taken where the pixels are equal, one otherwise: a merge of two sorted lists.
             take_a = b >= end_b or (a < end_a and indices_a[a] <= indices_b[b])
             take_b = a >= end_a or (b < end_b and indices_b[b] <= indices_a[a])
             pixels[n] = indices_a[a] if take_a else indices_b[b]

@@ -81,7 +81,7 @@ def get_limit(limit: int | str | None = None) -> int:
 def check(shape: Sequence[int], dtype: np.dtype, what: str, limit: int | str | None = None) -> None:
     """Raise `DenseMemoryError` if an array of this shape and type is above the limit."""
     needed = dtype.itemsize
-    for n in shape:
+    for n in shape:  # Python's integers: NumPy's product would wrap
         needed *= int(n)
     allowed = get_limit(limit)
     if needed <= allowed:

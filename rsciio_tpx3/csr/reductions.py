@@ -106,6 +106,7 @@ def sum_over(
 
 def _sums(frames: CSRFrames, case: str, axes: tuple[int, ...], data: np.ndarray, wide: DTypeLike) -> np.ndarray:
     if case == "nav":
+        # Half the size of `out` stays in the cache; a pixel cannot exceed 32 bits where all entries together do not.
         small = data.dtype == np.uint8 and data.size * 255 < 2**32
         out = np.zeros(frames.n_pixels, dtype=np.uint32 if small else wide)
         kernels.sum_columns(data, frames.indices, out)
@@ -163,11 +164,13 @@ def _in_two_steps(
 def _merged(frames: CSRFrames, axes: tuple[int, ...], data: np.ndarray, wide: DTypeLike, keepdims: bool) -> CSRFrames:
     """Sum over some navigation axes: still frames, with rows added up in groups."""
     nav = tuple(range(frames.n_nav))
-    kept = tuple(a for a in nav if a not in axes)
-    rows = np.arange(frames.n_frames).reshape(frames.nav_shape).transpose(kept + axes)
-    new_nav = tuple(frames.shape[a] for a in kept)
+    remaining = tuple(a for a in nav if a not in axes)
+    rows = np.arange(frames.n_frames).reshape(frames.nav_shape).transpose(remaining + axes)
+    new_nav = tuple(frames.shape[a] for a in remaining)
     n_groups = int(np.prod(new_nav))
+    # Rows that are added up stand next to each other now, in as many equal groups as new positions.
     group_rows = np.ascontiguousarray(rows).reshape(-1)
+    # Float steps are exact: groups are of one size, and below 2**53.
     start = np.linspace(0, group_rows.size, n_groups + 1).astype(np.int64) if n_groups else [0]
     start = np.asarray(start, dtype=np.int64)
     counts = np.zeros(n_groups, dtype=np.int64)
@@ -187,6 +190,7 @@ def _merged(frames: CSRFrames, axes: tuple[int, ...], data: np.ndarray, wide: DT
     indptr = np.zeros(n_groups + 1, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
     out, pixels = out[:n].copy(), pixels[:n].copy()
+    # The kernel leaves pixels in the order in which they came.
     kernels.sort_rows(out, pixels, indptr)
     if keepdims:
         new_nav = tuple(1 if a in axes else frames.shape[a] for a in nav)
@@ -226,6 +230,7 @@ def extreme(frames: CSRFrames, largest: bool, axis: int | Sequence[int] | None =
     if case in ("line", "some nav"):
         return NotImplemented
     zero = frames.dtype.type(0)
+    # Counts have no sign, so zeros of absent entries never win over them: no need to count entries.
     if case == "nav" and largest and data.dtype.kind == "u":
         out = np.zeros(frames.n_pixels, dtype=data.dtype)
         kernels.max_counts(data, frames.indices, out)

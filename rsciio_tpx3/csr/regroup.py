@@ -40,12 +40,14 @@ def add_rows(chunks: list[CSRFrames], places: Sequence[np.ndarray], n_rows: int,
     sig_shape = chunks[0].sig_shape
     wide = np.dtype(np.float64) if dtype.kind == "f" else np.dtype(f"{dtype.kind}8")
     ends = np.cumsum([0, *(chunk.data.size for chunk in chunks)])
+    # One CSR array of all chunks, whose rows are then added up in groups by the row that they go to.
     indptr = np.concatenate([[0], *(chunk.indptr[1:] + end for chunk, end in zip(chunks, ends[:-1]))])
     data = np.concatenate([chunk.data.astype(wide, copy=False) for chunk in chunks])
     indices = np.concatenate([chunk.indices for chunk in chunks])
     place = np.concatenate([np.asarray(p, np.int64).ravel() for p in places])
-    kept = np.flatnonzero(place >= 0)
-    rows = kept[np.argsort(place[kept], kind="stable")]
+    placed = np.flatnonzero(place >= 0)
+    # Stable: rows of one group are added up in the order of the chunks, so float sums are the same in every run.
+    rows = placed[np.argsort(place[placed], kind="stable")]
     start = np.searchsorted(place[rows], np.arange(n_rows + 1)).astype(np.int64)
     counts = np.zeros(n_rows, np.int64)
     out, pixels = np.empty(data.size, wide), np.empty(data.size, indices.dtype)

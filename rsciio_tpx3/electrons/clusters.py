@@ -42,7 +42,7 @@ __all__ = [
 # hits clustered together: some 10 MB with all tables; blocks of the file at the borders of a slice are decoded twice
 SLICE_HITS = 1 << 17
 _MOST_HITS = 4 * SLICE_HITS  # a slice with more is cut in two
-_LONGEST_SLICE = 100 * TICKS_PER_SECOND
+_LONGEST_SLICE = 100 * TICKS_PER_SECOND  # 100 s: an almost empty recording is still read in steps
 _SIZES = 16  # sizes that are counted one by one
 
 
@@ -67,15 +67,16 @@ def find_electrons(hits: Hits, start: int, stop: int, grid: PixelGrid, options: 
     hits, label, found = label_hits(hits, grid, options)
     hit = getattr(found, options.time)
     counts, sizes = np.zeros(len(CHOICES), np.int64), np.zeros(_SIZES, np.int64)
-    kept = choose(found, hit, hits.toa, start, stop, options.limits, counts, sizes)
+    chosen = choose(found, hit, hits.toa, start, stop, options.limits, counts, sizes)
+    # Hits of the margins belong to the spans next to this one, and are counted there.
     first, last = np.searchsorted(hits.toa, [start, stop])
     chain = found.duration > options.max_duration
     chained = int(chain[label[first:last]].sum()) if chain.any() else 0
     tally = Tally(int(last - first), chained, **dict(zip(CHOICES, counts.tolist())), sizes=sizes)
-    pixel, width = place_electrons(found, kept, hits, options)
-    energy = None if hits.energy is None else found.energy[kept].astype(np.float32)
-    total = found.tot[kept].astype(np.uint32)
-    return Hits(pixel, hits.toa[hit[kept]], total, width, energy, found.size[kept]), tally
+    pixel, width = place_electrons(found, chosen, hits, options)
+    energy = None if hits.energy is None else found.energy[chosen].astype(np.float32)
+    total = found.tot[chosen].astype(np.uint32)
+    return Hits(pixel, hits.toa[hit[chosen]], total, width, energy, found.size[chosen]), tally
 
 
 def label_hits(hits: Hits, grid: PixelGrid, options: ClusterOptions) -> tuple[Hits, np.ndarray, Summaries]:
@@ -89,28 +90,30 @@ def label_hits(hits: Hits, grid: PixelGrid, options: ClusterOptions) -> tuple[Hi
     return hits, label, summarise(label, n, hits, options.position)
 
 
-def place_electrons(found: Summaries, kept: np.ndarray, hits: Hits, options: ClusterOptions) -> tuple[np.ndarray, int]:
+def place_electrons(
+    found: Summaries, chosen: np.ndarray, hits: Hits, options: ClusterOptions
+) -> tuple[np.ndarray, int]:
     """Pixel of some clusters, and the width of the detector it counts on.
 
     Parameters
     ----------
     found : rsciio_tpx3.electrons.summaries.Summaries
-    kept : numpy.ndarray of int
+    chosen : numpy.ndarray of int
         Numbers of clusters.
     hits : Hits
         In order of time, as `label_hits` makes them.
     options : ClusterOptions
     """
     if options.position != "centroid":
-        return hits.pixel[getattr(found, options.position)[kept]], hits.width
+        return hits.pixel[getattr(found, options.position)[chosen]], hits.width
     finer = options.upsample
-    total, sum_y, sum_x = found.tot[kept], found.sum_y[kept], found.sum_x[kept]
+    total, sum_y, sum_x = found.tot[chosen], found.sum_y[chosen], found.sum_x[chosen]
     # pixel k reaches from k - 1/2 to k + 1/2; integers throughout, so that nothing is left to rounding
     weight = np.maximum(2 * total, 1)
     row, column = (2 * sum_y + total) * finer // weight, (2 * sum_x + total) * finer // weight
     weightless = total == 0
     if weightless.any():
-        place = hits.pixel[found.earliest[kept[weightless]]].astype(np.int64)
+        place = hits.pixel[found.earliest[chosen[weightless]]].astype(np.int64)
         row[weightless] = place // hits.width * finer + finer // 2
         column[weightless] = place % hits.width * finer + finer // 2
     return (row * (hits.width * finer) + column).astype(np.int32), hits.width * finer
@@ -242,9 +245,9 @@ class ClusteredSource(EventSource):
             yield label_hits(hits, self.grid, self.options)
 
     def _found(self, start: int, stop: int) -> Iterator[tuple[Hits, Tally]]:
-        for begin, end, hits, left_out in self._read_slices(start, stop):
+        for begin, end, hits, excluded in self._read_slices(start, stop):
             electrons, tally = find_electrons(hits, begin, end, self.grid, self.options)
-            yield electrons, tally + left_out
+            yield electrons, tally + excluded
 
     def _read_slices(self, start: int, stop: int) -> Iterator[tuple[int, int, Hits, Tally]]:
         low, high = self._whole()
@@ -253,7 +256,7 @@ class ClusteredSource(EventSource):
             begin, end = spans.pop()
             found = self._read(begin, end)
             if found is None:
-                middle = (begin + end) // 2
+                middle = (begin + end) // 2  # a burst: halve the span, the earlier half first
                 spans += [(middle, end), (begin, middle)]
             elif len(found[0]) or found[1].left_out:
                 yield begin, end, *found
@@ -268,14 +271,14 @@ class ClusteredSource(EventSource):
     def _read(self, start: int, stop: int) -> tuple[Hits, Tally] | None:
         """Hits of a span and its margins, and what corrections excluded from the span; None where they are too many."""
         margin = self.options.margin
-        parts, n, left_out = [], 0, Tally()
+        parts, n, excluded = [], 0, Tally()
         for hits, tally in self.source.tallied_windows(start - margin, stop + margin, (start, stop)):
             parts.append(hits)
             n += len(hits)
-            left_out += tally
+            excluded += tally
             if n > _MOST_HITS and stop - start > 4 * margin:
                 return None
-        return Hits.joined(parts, self.source.sig_shape[1]), left_out
+        return Hits.joined(parts, self.source.sig_shape[1]), excluded
 
     def summary(self) -> dict:
         """What was done and found, in plain numbers for the metadata."""
@@ -294,6 +297,7 @@ class ClusteredSource(EventSource):
             "max_duration": ticks_to_seconds(options.max_duration),
             "max_duration_units": "s",
         }
+        # Counts exist after a pass only; a lazy signal has what was requested so far.
         if self._tallies:
             found.update(_numbers(tally))
         return {name: value for name, value in found.items() if value is not None}
@@ -301,7 +305,7 @@ class ClusteredSource(EventSource):
 
 def _numbers(tally: Tally) -> dict:
     names = ("too_small", "too_large", "tot_too_low", "tot_too_high")
-    left_out = {name: getattr(tally, name) for name in names if getattr(tally, name)}
+    excluded = {name: getattr(tally, name) for name in names if getattr(tally, name)}
     sizes = {} if tally.sizes is None else {str(i + 1): int(n) for i, n in enumerate(tally.sizes) if n}
     return {
         "electrons": tally.electrons,
@@ -309,7 +313,7 @@ def _numbers(tally: Tally) -> dict:
         "hits_per_electron": tally.hits_of_electrons / tally.electrons if tally.electrons else None,
         "hits_in_chains": tally.hits_chained or None,
         "hits_left_out": tally.hits_left_out or None,
-        "Left_out": left_out or None,
+        "Left_out": excluded or None,
         "Sizes": sizes or None,
     }
 

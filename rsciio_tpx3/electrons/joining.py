@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["join_hits"]
 
-_SAMPLES = 256
+_SAMPLES = 256  # hits, evenly spread, at which the number within the window is looked up
 _MOST_ALIVE = 55  # hits within the window before each, on average, from where on the table is faster
 
 
@@ -83,6 +83,7 @@ def join_by_table(
         while toa[i] - toa[oldest] > window:
             oldest += 1
         p = np.int64(pixel[i])
+        # A product instead of a division by the width; half a pixel more keeps rounding from reaching the row below.
         y = np.int64((p + 0.5) * inverse)
         s = row_start[y] + column[p - y * width]
         root = np.int32(i)

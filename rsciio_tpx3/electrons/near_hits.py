@@ -50,6 +50,8 @@ def join_near_hits(
     numpy.ndarray of int32, shape (n,)
     """
     n = len(toa)
+    # 32 bits for both: twice as many lanes in a vector register. Times wrap, and differences within the window do not
+    # mind.
     place, when = np.empty(n, np.int32), np.empty(n, np.uint32)
     _places_and_times(toa, pixel, row_start, column, place, when)
     parent, joined = np.empty(n, np.int32), np.empty(n, np.uint32)
@@ -62,6 +64,7 @@ def join_near_hits(
         own, near = joined[first:stop], nearest[: stop - first]
         _compare(place, when, first, stop, np.int64(1), end, np.int32(stride), reach, np.uint32(window), own, near)
         _join_block(parent, joined, first, own, near)
+        # Comparisons go into 32 bits of a word; hits within the window beyond that come in further rounds.
         while alive:  # many hits within the window
             begin = end
             end, alive = _reached(when, first, stop, begin, np.uint32(window))
@@ -94,6 +97,7 @@ def _reached(when: np.ndarray, first: int, stop: int, begin: int, window: int) -
     while alive and end < begin + _DISTANCES:
         end += _STEP
         from_hit = max(first, end)
+        # The smallest difference at this distance: where it is beyond the window, so is all that lies farther back.
         shortest = np.uint32(LONGEST)
         if from_hit < stop:
             now, then = when[from_hit:stop], when[from_hit - end : stop - end]
@@ -131,6 +135,7 @@ def _compare(
     joined[:] = 0
     nearest[:] = 0
     row, spread, one = np.int32(stride - reach), np.uint32(2 * reach), np.uint32(1)
+    # From far to near: the nearest match is the lowest bit, and the last one written to `nearest`.
     for distance in range(end - 1, begin - 1, -1):
         from_hit = max(first, distance)
         if from_hit >= stop:
@@ -142,8 +147,8 @@ def _compare(
         for i in range(len(here)):
             apart = np.int32(abs(np.int32(here[i] - there[i])))
             # next to each other in a row, or in rows above each other
-            beside = (apart <= 1) | (np.uint32(apart - row) <= spread)
-            match = beside & (np.uint32(now[i] - then[i]) <= window)
+            adjacent = (apart <= 1) | (np.uint32(apart - row) <= spread)
+            match = adjacent & (np.uint32(now[i] - then[i]) <= window)
             bits[i] = np.uint32((bits[i] << one) | np.uint32(match))
             near[i] = number if match else near[i]
 

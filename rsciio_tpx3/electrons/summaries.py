@@ -73,6 +73,7 @@ def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position: str) -> 
     size, tot = np.zeros(n_clusters, np.int32), np.zeros(n_clusters, np.int64)
     _summaries(label, hits.tot, earliest, last, best, size, tot)
     earliest = earliest[:n_clusters]
+    # The number in the lower half fell from hit to hit, so that of equal charges the first hit won.
     largest = (np.uint64(0xFFFFFFFF) - (best & np.uint64(0xFFFFFFFF))).astype(np.int32)
     duration = hits.toa[last] - hits.toa[earliest]
     sum_y = sum_x = np.empty(0, np.int64)
@@ -167,7 +168,7 @@ def choose(
     numpy.ndarray of int64
     """
     min_size, max_size, min_tot, max_tot, max_duration = limits
-    kept = np.empty(len(hit), np.int64)
+    chosen = np.empty(len(hit), np.int64)
     n = 0
     for c in range(len(hit)):
         time = toa[hit[c]]
@@ -188,9 +189,9 @@ def choose(
             counts[1] += size
             counts[2] += size * size
             sizes[min(size, len(sizes)) - 1] += 1
-            kept[n] = c
+            chosen[n] = c
             n += 1
             continue
         counts[7] += size
     counts[0] += n
-    return kept[:n]
+    return chosen[:n]

@@ -21,7 +21,7 @@ from rsciio_tpx3.utils.integers import is_whole
 
 __all__ = ["CHIP_SIZE", "LAYOUTS", "ORIENTATIONS", "Layout", "layout_for", "make_layout"]
 
-CHIP_SIZE = 256
+CHIP_SIZE = 256  # pixels along a side of a Timepix3 (Poikela et al. 2014, JINST 9 C05013)
 _MOST_SIDE = 1 << 14  # pixels; a detector of as many along both sides still has tables of a quarter of a GB
 LAYOUTS = ("single", "quad", "strip", "strip-reversed")
 
@@ -120,7 +120,7 @@ def _table(rows: Iterable[Mapping], gap: int = 0) -> tuple[tuple[int, int], dict
     """Chips from a user's table: mappings with chip, x, y and orientation (readout order), moved apart by a gap."""
     chips = {}
     for row in rows:
-        entry = {str(key).lower(): value for key, value in row.items()}
+        entry = {str(key).lower(): value for key, value in row.items()}  # tables of other programs write "Chip" or "X"
         missing = {"chip", "x", "y"} - set(entry)
         if missing:
             raise ValueError(
@@ -143,6 +143,7 @@ def _table(rows: Iterable[Mapping], gap: int = 0) -> tuple[tuple[int, int], dict
                 f"gap={gap}: chip {chip} of the table lies at {tuple(place.tolist())}, off the grid of {CHIP_SIZE} "
                 "pixels. Put the gap into x and y of the table."
             )
+        # A row of the matrix is one output axis: a sum below zero means that it runs against the chip's own.
         shift = (matrix.sum(axis=1) < 0) * (CHIP_SIZE - 1) + place + gap * (place // CHIP_SIZE)
         chips[chip] = (_READOUT[name], tuple(int(v) for v in shift))
     if not chips:
@@ -202,6 +203,8 @@ def make_layout(layout: str | Sequence[Mapping] = "quad", gap: int = 0, orientat
     elif layout == "quad":
         name, (shape, chips) = layout, _quad(int(gap))
     elif layout == "strip":
+        # First pixel of each chip along the strip. The numbers are where a chip's own x begins: mirrored ones begin
+        # at the far end.
         name, (shape, chips) = layout, _strip({0: 768, 1: 0, 2: 256, 3: 512}, mirrored=False)
     elif layout == "strip-reversed":
         name, (shape, chips) = layout, _strip({0: 255, 1: 1023, 2: 767, 3: 511}, mirrored=True)
@@ -225,6 +228,7 @@ def _oriented(name: str, shape: tuple[int, int], chips: dict[int, tuple], gap: i
             f"layout={name!r} with gap={gap} makes a detector of {width:,} x {height:,} pixels; up to {_MOST_SIDE:,} "
             "along a side are possible. Check x and y of the chips, and gap."
         )
+    # Turn the corners, and shift so that the smallest coordinate is 0 again.
     ends = np.array([[0, 0], [width - 1, height - 1]]) @ turn.T
     back = -ends.min(axis=0)
     width, height = (int(v) for v in ends.max(axis=0) + back + 1)
@@ -246,7 +250,7 @@ def layout_for(
     """The requested layout, or the one that the chips of a file suggest.
 
     Chip 0 alone makes a single detector, chips up to 3 a quad; more need a table.
-    A 1 x 4 strip cannot be told from a quad, so it must be asked for.
+    A 1 x 4 strip cannot be distinguished from a quad, so it must be requested.
 
     Parameters
     ----------
@@ -268,7 +272,7 @@ def layout_for(
         if layout == "single" and gap > 0:
             gap = 0  # one chip has no neighbours: the default for quads does no harm
     made = make_layout(layout, gap, orientation)
-    lost = sorted(set(chips_present) - set(made.chips))
+    lost = sorted(set(chips_present) - set(made.chips))  # their hits would vanish without a word
     if lost:
         raise ConflictError(
             f"layout={made.name!r} has no place for chip {', '.join(map(str, lost))}, whose data are "

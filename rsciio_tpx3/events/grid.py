@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["PixelGrid", "collecting_pixels", "pixel_addresses", "pixel_grid"]
 
 _REACH = 2  # pixels of a gap that one border pixel stands for: three times as wide as the others
-_WIDEST_GAP = 2 * _REACH
+_WIDEST_GAP = 2 * _REACH  # one border pixel on either side
 
 
 def pixel_addresses(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
@@ -106,8 +106,8 @@ def pixel_grid(layout: Layout) -> PixelGrid:
 
 def _without_gaps(used: np.ndarray, widest: int) -> np.ndarray:
     """New number of each row, when short runs of empty ones are excluded."""
-    kept = used.copy()
+    wide = used.copy()
     borders = np.flatnonzero(np.diff(np.concatenate([[True], used, [True]]).astype(np.int8)))
     for first, stop in zip(borders[::2], borders[1::2]):
-        kept[first:stop] = stop - first > widest
-    return np.cumsum(kept) - kept
+        wide[first:stop] = stop - first > widest
+    return np.cumsum(wide) - wide

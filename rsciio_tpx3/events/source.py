@@ -116,8 +116,8 @@ class CompactHits:
 
     def toa_and_pixel(self) -> tuple[np.ndarray, np.ndarray]:
         """Times in ticks and pixels of the hits, without the other entries."""
-        kept = self.when < self.span
-        return self.origin + self.step * self.when[kept].astype(np.int64), self.pixel[kept]
+        inside = self.when < self.span
+        return self.origin + self.step * self.when[inside].astype(np.int64), self.pixel[inside]
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ class EventSource(ABC):
         Returns
         -------
         key : hashable
-            The same as long as the recording goes on, and times are told as before.
+            The same as long as the recording goes on, and times are the same as before.
         first, rest : list of tuple of int
             Ranges for `part`. The first ones begin with those of earlier calls with an earlier time.
         """
@@ -316,7 +316,7 @@ class EventSource(ABC):
         return {}
 
     def recall_noted(self, values: dict) -> None:  # noqa: B027 (most sources note nothing)
-        """Take what `noted` told of an earlier pass over the same events."""
+        """Take what `noted` gave of an earlier pass over the same events."""
 
     # -- sources that know nothing of this class -----------------------------------------------------
 

@@ -1,6 +1,6 @@
 """What a pass over a recording counts besides its events: hits that made no event, and why.
 
-Each source notes a `Tally` for each part that it is asked for. They add up over parts, and over a chain of sources, so
+Each source notes a `Tally` for each part that it reads. They add up over parts, and over a chain of sources, so
 that in the end every hit of a recording is accounted for.
 """
 
@@ -56,8 +56,8 @@ class Tally:
         mine, theirs = vars(self), vars(other)
         numbers = {name: mine[name] + theirs[name] for name in mine if name not in ("sizes", "left_out")}
         names = {**self.left_out, **other.left_out}
-        left_out = {name: self.left_out.get(name, 0) + other.left_out.get(name, 0) for name in names}
-        return Tally(**numbers, sizes=sizes, left_out=left_out)
+        excluded = {name: self.left_out.get(name, 0) + other.left_out.get(name, 0) for name in names}
+        return Tally(**numbers, sizes=sizes, left_out=excluded)
 
     @property
     def variance_over_mean(self) -> float | None:
@@ -70,5 +70,5 @@ class Tally:
 
     @classmethod
     def of(cls, values: dict) -> Tally:
-        """The tally that `plain` told."""
+        """The tally that `plain` described."""
         return cls(**{**values, "sizes": None if values["sizes"] is None else np.array(values["sizes"])})

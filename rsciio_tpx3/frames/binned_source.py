@@ -93,7 +93,7 @@ class BinnedSource(FrameSource):
         """Rows `start` to `stop` of the binned frames; see `FrameSource`."""
         groups = self._rows(start, stop)
         size = math.prod(self.factors[:-2])
-        wanted = np.sort(groups, axis=None)
+        wanted = np.sort(groups, axis=None)  # a source reads spans: each row once, in its order
         read = read_rows(self.source, wanted)
         rows, ends = np.searchsorted(wanted, groups.ravel()), np.arange(0, wanted.size + 1, size)
         if self.merged:

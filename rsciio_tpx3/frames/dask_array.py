@@ -80,18 +80,20 @@ def to_dask(frame_source: FrameSource, chunks: int | str | tuple = "auto") -> da
     sig_shape = tuple(int(n) for n in frame_source.sig_shape)
     dtype = np.dtype(frame_source.dtype)
     nav_chunks = _nav_chunks(frame_source, nav_shape, sig_shape, dtype, chunks)
+    # Equal source and chunks give an equal name: dask then computes chunks that two signals share once.
     name = f"{_NAME}{tokenize(frame_source, nav_chunks)}"
     spans = _spans(nav_shape, nav_chunks)
     parts = frame_source.shared_parts()
+    # What all chunks need goes to a cluster once, as a task of its own, and not inside of each.
     parts_key = f"{name}-parts"
-    given = (TaskRef(parts_key),) if parts else ()
+    extra = (TaskRef(parts_key),) if parts else ()
     if isinstance(frame_source, SharedFrames) and nav_shape:
-        graph = shared_tasks(frame_source, name, spans, given)
+        graph = shared_tasks(frame_source, name, spans, extra)
     else:
         graph = {}
         for place, (start, stop, shape) in spans:
             key, rows = (name, *place, 0, 0), Rows(frame_source, start, stop, frame_source)
-            graph[key] = Task(key, read_frames, rows, shape + sig_shape, *given)
+            graph[key] = Task(key, read_frames, rows, shape + sig_shape, *extra)
     if parts:
         graph[parts_key] = DataNode(parts_key, parts)
     layers = {name: MaterializedLayer(graph)}
@@ -217,18 +219,20 @@ def _nav_chunks(
         return ()
     if isinstance(chunks, str) and chunks == "auto":
         return _auto_chunks(source, nav_shape, sig_shape, dtype)
+    # dask's own forms: a number, a number for each axis, or the sizes along each axis.
     parts = chunks if isinstance(chunks, (tuple, list)) else [chunks]
     if not all(map(is_integer, (n for part in parts for n in (part if isinstance(part, (tuple, list)) else [part])))):
         raise refused("chunks", chunks, 'expected a number of scan lines, one size for each axis, or "auto"')
     if isinstance(chunks, int | np.integer):
         lines = 1 if len(nav_shape) < 2 else int(chunks)
+        # A number alone counts scan lines, whole ones: rows of an event file follow time, and so do lines.
         each = (1,) * max(len(nav_shape) - 2, 0) + (lines, nav_shape[-1])
         chunks = each[-len(nav_shape) :] if len(nav_shape) > 1 else (int(chunks),)
     chunks = tuple(chunks)
-    given = chunks[: len(nav_shape)]
+    requested = chunks[: len(nav_shape)]
     tail = chunks[len(nav_shape) :]
     sizes = tuple(
-        _pieces(n, cast("int", c)) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, given, strict=False)
+        _pieces(n, cast("int", c)) if np.isscalar(c) else tuple(c) for n, c in zip(nav_shape, requested, strict=False)
     )
     if len(sizes) != len(nav_shape) or tuple(sum(s) for s in sizes) != nav_shape:
         raise ValueError(
@@ -240,14 +244,16 @@ def _nav_chunks(
     n = math.prod(len(size) for size in sizes)
     if n > _MOST_CHUNKS:
         raise LimitError(
-            f"chunks={given[:3]!r} cuts {nav_shape} positions into {n:,} chunks, each a task of dask; "
+            f"chunks={requested[:3]!r} cuts {nav_shape} positions into {n:,} chunks, each a task of dask; "
             f'{_MOST_CHUNKS:,} are possible. Take more lines in a chunk, or chunks="auto".'
         )
+    # Chunks must be spans of frames, see `_contiguous`; a task for each is bounded before.
     return _contiguous(sizes, nav_shape)
 
 
 def _contiguous(sizes: tuple, nav_shape: tuple[int, ...]) -> tuple:
     """Refuse chunks whose rows are not one span: the reader is asked for spans."""
+    # Half a line of every line would be read by each chunk on its own: events lie in order of time.
     if len(nav_shape) > 1 and len(sizes[-1]) > 1:
         raise ValueError(
             f"the last navigation axis ({nav_shape[-1]} positions) cannot be split: chunks are "

@@ -1,6 +1,6 @@
 """Frames of a recording that is read when somebody asks for them, not when it is loaded.
 
-Shape and type are known from what the user told; everything else waits for the first computation, whichever
+Shape and type are known from what the user stated; everything else waits for the first computation, whichever
 scheduler runs it. Tasks in this process share what was read. A task that leaves for another process is made
 small by `Rows`, which asks `for_rows`: so the recording is read here once, and workers get byte ranges as always.
 """
@@ -79,7 +79,7 @@ class DeferredFrames(FrameSource):
         Raises
         ------
         ScanSyncError
-            If the recording has another shape than was told. Other errors are those of loading.
+            If the recording has another shape than was stated. Other errors are those of loading.
         """
         failures = self._failed[0]
         with self._lock:

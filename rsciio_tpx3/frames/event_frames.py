@@ -34,7 +34,7 @@ __all__ = ["EventFrames", "count_type"]
 # A Timepix3 pixel is blind for its time over threshold and 475 ns of readout (Poikela et al. 2014,
 # JINST 9 C05013), so a pixel cannot count faster than this.
 _DEAD_TICKS = 475e-9 * TICKS_PER_SECOND
-_PART_HITS = 1 << 21
+_PART_HITS = 1 << 21  # hits in work at once: 16 MB of times and pixels in 32 bits
 _TABLE_SHARE = 2  # intervals in a timetable for each hit, at the most
 
 
@@ -133,12 +133,13 @@ class EventFrames(FrameSource):
     def _counted_before(self) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]]]:
         """Counts of a recording that grows as far as they were made before, and what is to be counted yet.
 
-        Counted for good are hits before the last line: what they belong to was told by edges on both sides, and is
+        Counted for good are hits before the last line: what they belong to is settled by edges on both sides, and is
         compared with what the edges tell now.
         """
         counts, outside = np.zeros(self.scan.n_positions, np.int64), np.zeros(1 - NOWHERE, np.int64)
         n_hits = self.source.index().n_hits
         all_pieces = self.source.work(max(1, n_hits // _PART_HITS))
+        # The last line may still be changed by edges to come; what lies before it is counted for good.
         until = int(self.scan.start[-1]) if len(self.scan.start) else 0
         grown = self.source.grown(until) if self.scan.time_axis is None else None
         if grown is None:
@@ -146,6 +147,8 @@ class EventFrames(FrameSource):
         key, [(_, n)], rest = grown
         known = _counted.look(key)
         begin = 0
+        # Counts of an earlier state serve where the scan is the same as far as they reach, and none fell beyond its
+        # shape.
         if known is not None and known.n_blocks <= n and difference(known.scan, self.scan, known.until) is None:
             fits = min(len(counts), len(known.counts))
             if not known.counts[fits:].any():
@@ -182,6 +185,8 @@ class EventFrames(FrameSource):
                     toa, _ = hits.toa_and_pixel()
                     count_positions(_placed(toa, self.scan), counts, outside)
                 else:
+                    # Count the hits of each interval, then give the counts of intervals to their positions: far fewer
+                    # of these.
                     entries = np.zeros(len(table.position), np.int64)
                     count_entries(hits.when, table.begin, table.cell, table.shift, entries)
                     add_counts(table.position, entries, counts, outside)
@@ -200,7 +205,7 @@ class _Counted:
     outside: np.ndarray
 
 
-_counted = LeastRecent(4)
+_counted = LeastRecent(4)  # counts of as many scans: those of a few signals open next to each other
 _CUT = 256  # blocks counted together, about as many hits as in other pieces
 
 
@@ -221,9 +226,10 @@ def _keys(hits: Hits | CompactHits, scan: Scan, first: int, n_rows: int, bits: i
     if table is None or isinstance(hits, Hits):
         toa, pixel = hits.toa_and_pixel()
         row = _placed(toa, scan) - first
-        kept = np.flatnonzero((row >= 0) & (row < n_rows))
-        keys[: len(kept)] = (row[kept] << bits) | pixel[kept]
-        return len(kept)
+        inside = np.flatnonzero((row >= 0) & (row < n_rows))
+        keys[: len(inside)] = (row[inside] << bits) | pixel[inside]
+        return len(inside)
+    # Reasons for having no position are negative, and stay below zero: one comparison excludes both.
     row = table.position - first
     row[(table.position < 0) | (row >= n_rows)] = -1
     return position_keys(hits.when, hits.pixel, table.begin, table.cell, table.shift, row, bits, keys)

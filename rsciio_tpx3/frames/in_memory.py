@@ -140,6 +140,7 @@ def _in_one_piece(chunks: list, shape: tuple[int, ...]) -> CSRFrames:
     data = np.empty(n, chunks[0].dtype)
     indices = np.empty(n, np.result_type(*{chunk.indices.dtype for chunk in chunks}))
     indptr = np.zeros(math.prod(shape[:-2]) + 1, np.int64)
+    # Taken from the end, in order: a list gives up its last item without moving the others.
     chunks.reverse()
     row, first = 0, 0
     while chunks:

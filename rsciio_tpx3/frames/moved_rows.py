@@ -93,13 +93,14 @@ def _graph(
     graph: dict[tuple, Task] = {}
     first = 0
     for number, n in enumerate(lines):
+        # Row of this chunk of the result that each line of each frame goes to, -1 for the other chunks.
         out = np.where((rows >= first) & (rows < first + n), rows - first, -1)
         parts = []
         for i in range(len(frame_ends) - 1):
             for j in range(len(line_ends) - 1):
                 own = slice(frame_ends[i], frame_ends[i + 1])
                 y = out[own, line_ends[j] : line_ends[j + 1]]
-                if (y >= 0).any():
+                if (y >= 0).any():  # chunks of the data that give nothing are no inputs
                     parts.append(((data.name, i, j, 0, 0, 0), (y, columns[own])))
         key = (name, number, 0, 0, 0)
         _add_tree(graph, key, parts, (n, shape[1], *data.shape[-2:]), dtype)
@@ -135,6 +136,7 @@ def _sum_placed(chunks: list, cells: list, shape: tuple[int, ...], dtype: np.dty
         if place is None:
             places.append(np.arange(chunk.n_frames))
             continue
+        # A frame moves as a whole, so rows and columns of its cells are independent of each other.
         y, x = place[0][:, :, None], place[1][:, None, :]
         places.append(np.where((y >= 0) & (x >= 0), y * width + x, -1).ravel())
     return add_rows(chunks, places, shape[0] * width, dtype).reshape(shape)

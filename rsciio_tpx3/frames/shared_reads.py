@@ -129,7 +129,7 @@ def pick_rows(frames: CSRFrames, n_bins: int, first: int, last: int, low: int, h
     return take_rows(frames, rows.ravel())
 
 
-def shared_tasks(source: SharedFrames, name: str, spans: Sequence[tuple], given: tuple = ()) -> dict:
+def shared_tasks(source: SharedFrames, name: str, spans: Sequence[tuple], extra: tuple = ()) -> dict:
     """The tasks of all chunks of an array, with the reads that they share.
 
     Parameters
@@ -139,7 +139,7 @@ def shared_tasks(source: SharedFrames, name: str, spans: Sequence[tuple], given:
         Of the array.
     spans : list of (place, (start, stop, navigation shape))
         Chunks in order.
-    given : tuple
+    extra : tuple
         Further arguments of `Rows.read`.
 
     Returns
@@ -149,6 +149,8 @@ def shared_tasks(source: SharedFrames, name: str, spans: Sequence[tuple], given:
     n = source.n_positions
     wanted: dict[tuple[int, int], list] = {}
     for place, (start, stop, shape) in spans:
+        # With time bins the same positions are wanted once for each: chunks are grouped by positions, and the bins
+        # cut afterwards.
         bins = shape[0] if source.n_bins > 1 else 1
         low = start // n if source.n_bins > 1 else 0
         first = start - low * n
@@ -156,9 +158,9 @@ def shared_tasks(source: SharedFrames, name: str, spans: Sequence[tuple], given:
         wanted.setdefault((first, first + size), []).append((place, low, low + bins, shape))
     tasks: dict[tuple, Task] = {}
     for number, group in enumerate(_groups(source, sorted(wanted))):
-        begin, end = group[0][0], group[-1][1]
+        begin, end = group[0][0], group[-1][1]  # one read for neighbouring chunks
         read = (f"{name}-read", number)
-        tasks[read] = Task(read, Rows.read, source.rows(begin, end), *given)
+        tasks[read] = Task(read, Rows.read, source.rows(begin, end), *extra)
         for first, last in group:
             for place, low, high, shape in wanted[first, last]:
                 key = (name, *place, 0, 0)

@@ -39,7 +39,7 @@ class SlicedSource(FrameSource):
     Raises
     ------
     ValueError
-        If the key is none of that kind.
+        If the key is of another kind.
 
     Examples
     --------
@@ -57,18 +57,20 @@ class SlicedSource(FrameSource):
         n_nav = len(source.nav_shape)
         if not _is_plain(key, shape) or any(not isinstance(k, slice) for k in key[n_nav:]):
             raise ValueError(f"{key} is not valid for shape {shape}: expected integers and slices without a step.")
-        spans = [k.indices(n)[:2] if isinstance(k, slice) else (k, k + 1) for k, n in zip(key, shape, strict=True)]
+        spans = [
+            k.indices(n)[:2] if isinstance(k, slice) else (k, k + 1) for k, n in zip(key, shape, strict=True)
+        ]  # an integer is a slice of one, whose axis goes
         self._source = source = FrameSource.adopt(source)
         self._nav, self._sig = spans[:n_nav], spans[n_nav:]
-        self._kept = [isinstance(k, slice) for k in key[:n_nav]]
+        self._retained = [isinstance(k, slice) for k in key[:n_nav]]
         lengths = [max(stop - start, 0) for start, stop in spans]
-        self.nav_shape = tuple(n for n, kept in zip(lengths, self._kept, strict=False) if kept)
+        self.nav_shape = tuple(n for n, retained in zip(lengths, self._retained, strict=False) if retained)
         self.sig_shape = cast("tuple[int, int]", tuple(lengths[n_nav:]))
         self.dtype = source.dtype
         self.in_memory = source.in_memory
 
     def __dask_tokenize__(self) -> Any:
-        return "rsciio_tpx3.SlicedSource", normalize_token(self._source), self._nav, self._sig, self._kept
+        return "rsciio_tpx3.SlicedSource", normalize_token(self._source), self._nav, self._sig, self._retained
 
     @property
     def source(self) -> FrameSource:
@@ -104,8 +106,8 @@ class SlicedSource(FrameSource):
         """Rows of the whole source that stand behind rows of the part."""
         places = iter(np.unravel_index(np.arange(start, stop), self.nav_shape)) if self.nav_shape else iter(())
         whole = [
-            next(places) + first if kept else np.full(stop - start, first)
-            for (first, _), kept in zip(self._nav, self._kept, strict=True)
+            next(places) + first if retained else np.full(stop - start, first)
+            for (first, _), retained in zip(self._nav, self._retained, strict=True)
         ]
         return np.ravel_multi_index(whole, self._source.nav_shape) if whole else np.arange(start, stop)
 

@@ -36,6 +36,7 @@ def value_type(values: str, dwell: float, lines_per_row: int = 1, clustered: boo
 
 def weighted_rows(frames: EventFrames, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """CSR arrays of the flat positions ``start`` to ``stop`` of an `EventFrames` with values other than counts."""
+    # Empty arrays first, so that a chunk without hits concatenates too.
     rows, pixels = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     parts: list[np.ndarray] = []
     for run in frames.scan.runs(start, stop):
@@ -87,6 +88,7 @@ def csr_of_weights(
     dtype = np.dtype(dtype)
     key = rows.astype(np.int64) * n_pixels + pixels
     order = order_of(key)
+    # Sums in 64 bits, whatever the type of the answer: too large a sum is then seen, and refused.
     exact = np.int64 if np.dtype(weights.dtype).kind in "iu" else np.float64
     sums, indices, indptr = _add_up(key[order], weights[order].astype(exact), n_rows, n_pixels)
     if dtype.kind in "iu" and len(sums) and sums.max() > np.iinfo(dtype).max:
@@ -107,6 +109,7 @@ def _add_up(
     n = 0
     last = np.int64(-1)
     for i in range(len(keys)):
+        # Keys are sorted: equal ones follow each other and add up in the order of the hits.
         if keys[i] == last:
             sums[n - 1] += weights[i]
             continue

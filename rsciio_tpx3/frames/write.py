@@ -35,8 +35,8 @@ __all__ = ["FrameSink", "NullSink", "known_entries", "spans_of", "write"]
 SPAN_ENTRIES = 750_000
 """Entries that one span should not exceed: decoding them takes some 25 MB, and a few spans are in work at once."""
 
-SPAN_ROWS = 1 << 16
-_DENSE_SPAN_BYTES = 128 * 2**20
+SPAN_ROWS = 1 << 16  # where frames are all but empty, entries alone would not bound the rows
+_DENSE_SPAN_BYTES = 128 * 2**20  # a dense array is cut as dask cuts it by default
 _MOST_AWAY = 16
 """Spans that a cluster has in work at once: each comes here, with up to 80 MB, and is written in its turn."""
 
@@ -117,6 +117,7 @@ def write(
         ThreadPoolExecutor(threads) as pool,
         progress_bar(show_progressbar, total=n_rows, unit="frames", unit_scale=True, desc=description) as bar,
     ):
+        # One span more than threads: while one is written, every thread has another to prepare.
         for rows, entries, total, prepared in _in_order(pool, work, tasks, threads + 1):
             sink.append(prepared)
             done = {
@@ -145,6 +146,7 @@ def _in_order(pool: Executor, work: Callable, tasks: Iterable, most: int) -> Ite
         while pending:
             yield pending.popleft().result()
     finally:
+        # An error, or a reader that stops, must not leave work running whose results nobody takes.
         for future in pending:
             future.cancel()
 
@@ -193,6 +195,7 @@ def _source_spans(source: FrameSource) -> Iterator[_Reader]:
     n_rows = math.prod(source.nav_shape)
     entries = source.row_events()
     if entries is None:
+        # Unknown: taken to be one pixel in a hundred.
         entries = np.full(n_rows, math.prod(source.sig_shape) // 100 + 1)
     ends = np.cumsum(np.asarray(entries, dtype=np.int64).ravel())
     start = 0

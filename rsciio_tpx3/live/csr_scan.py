@@ -191,14 +191,14 @@ class _Files(PartialFiles):
     def __init__(self, target: str) -> None:
         super().__init__(target)
         self._arrays: list[str] = []
-        self._given = 0
+        self._requested = 0
 
     def path(self, final: str | os.PathLike | None = None) -> str:
         """Where to write the next array, or the TOML."""
         if final is None:
             return self.target + PARTIAL
-        self._given += 1
-        return self._arrays[self._given - 1]
+        self._requested += 1
+        return self._arrays[self._requested - 1]
 
     def reserve(self, names: Iterable[list[str]]) -> None:
         """Take names of arrays that nobody has, before any is written."""

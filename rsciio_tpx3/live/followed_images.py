@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.live.watermark import Watermark
     from rsciio_tpx3.scan.scan import Scan
     from rsciio_tpx3.tpx3.files import Part
-    from rsciio_tpx3.tpx3.growing import GrowingPass
+    from rsciio_tpx3.tpx3.follow import FollowPass
 
 __all__ = ["NEVER", "Drawn", "FollowedImages", "Mask"]
 
@@ -62,7 +62,7 @@ class FollowedImages:
     _drawn: Drawn
     _index: EventIndex | None
     _parts: list[Part]
-    _pass: GrowingPass | None
+    _pass: FollowPass | None
     _watermark: Watermark
 
     @property
@@ -298,7 +298,7 @@ class FollowedImages:
 
     @property
     def notes(self) -> list[str]:
-        """Chips that are not waited for, edges that are missing, a scan that is not told yet: as sentences."""
+        """Chips that are not waited for, edges that are missing, a scan that is not known yet: as sentences."""
         notes = self._reasons()
         silent = self._watermark.silent
         if silent:

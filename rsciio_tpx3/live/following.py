@@ -21,12 +21,13 @@ from rsciio_tpx3.live.line_rows import Handing, LineRows, RowAccumulator, comple
 from rsciio_tpx3.live.lines import final_until, spliced, whole_lines_until
 from rsciio_tpx3.live.sums import Sums
 from rsciio_tpx3.live.watermark import Watermark
-from rsciio_tpx3.reader.options import check_options, names_of
+from rsciio_tpx3.reader.option_checks import check_options
+from rsciio_tpx3.reader.options import names_of
 from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.scan.changes import difference
 from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.tpx3.files import open_parts
-from rsciio_tpx3.tpx3.growing import GrowingPass
+from rsciio_tpx3.tpx3.follow import FollowPass
 from rsciio_tpx3.tpx3.source import Tpx3Source
 from rsciio_tpx3.utils.checks import check_flag
 from rsciio_tpx3.utils.threads import thread_count
@@ -133,7 +134,7 @@ class Following(FollowedImages):
         self.finished = False
         self.late_hits = self.withdrawn = 0
         self.final_until = NEVER
-        self._pass: GrowingPass | None = None
+        self._pass: FollowPass | None = None
         self._watermark = Watermark(least=self._least_late)
         self._seen = 0, 0  # blocks and marks that the watermark knows
         self._drawn = Drawn()
@@ -185,7 +186,7 @@ class Following(FollowedImages):
         self._parts = open_parts([self.path], follow=True)
         part = self._parts[0]
         if self._pass is None:
-            self._pass = GrowingPass(part.headerless)
+            self._pass = FollowPass(part.headerless)
             self._watermark = Watermark(part.headerless, self._least_late)
         if self._pass.words >= part.n_words and not ended:
             return False
@@ -219,7 +220,7 @@ class Following(FollowedImages):
             self._fit_detectors(self.sums)
 
     def _find_scan(self, ended: bool) -> None:
-        """The scan by the edges that have come; one that is not told yet leaves the last one."""
+        """The scan by the edges that have come; one that is not known yet leaves the last one."""
         index = self._index
         if index is None:
             return
@@ -238,13 +239,13 @@ class Following(FollowedImages):
 
     def _draw(self, ended: bool) -> None:
         """Bring the sums up to the time before which everything has come."""
-        drawn, scan, sums, growing = self._drawn, self.scan, self.sums, self._pass
-        assert scan is not None and sums is not None and growing is not None
-        if drawn.version != growing.version:
-            # times that were told before are told differently: the clock was reset
+        drawn, scan, sums, resumed = self._drawn, self.scan, self.sums, self._pass
+        assert scan is not None and sums is not None and resumed is not None
+        if drawn.version != resumed.version:
+            # times that were reported before have changed: the clock was reset
             sums.clear()
             self._retract(NEVER)
-            drawn = self._begin_drawing(Drawn(version=growing.version))
+            drawn = self._begin_drawing(Drawn(version=resumed.version))
         complete = self._watermark.complete
         until = _FAR if ended else (NEVER if complete is None else complete + min(round(self._options.delay), 0))
         if not ended:

@@ -59,7 +59,7 @@ class RowAccumulator(Protocol):
     """What `Following.plug` takes: anything that adds up patterns, such as a reconstruction of the phase.
 
     Two more methods are used where there are any: ``clear()`` before all lines are handed out anew, since later edges
-    told other positions, or since another measurement begins; and ``end()`` when nothing more will come.
+    given other positions, or since another measurement begins; and ``end()`` when nothing more will come.
     """
 
     def add(self, rows: LineRows) -> object:
@@ -123,7 +123,7 @@ class Handing(Plugged):
         self._differs = False
 
     def begin_again(self) -> None:
-        """What was handed out is no longer so."""
+        """What was handed out no longer holds."""
         if self._scan is None or self.failed:
             return
         self._scan, self._until, self._differs = None, NEVER, False

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["STEADY", "final_until", "spliced", "whole_lines_until"]
 
 STEADY = 8
-"""Lines that must follow before one is called final: whether an edge is a glitch is told by those around it."""
+"""Lines that must follow before one is called final: whether an edge is a glitch is decided by those around it."""
 
 
 def spliced(one: Scan, other: Scan, at: int) -> Scan:

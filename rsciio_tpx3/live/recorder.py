@@ -311,7 +311,7 @@ class Recorder(Worker):
     def _write(self, file: Any, ring: Ring, about: Recorded) -> None:
         try:
             while True:
-                piece = ring.waiting()
+                piece = ring.next_bytes()
                 if not piece:
                     return
                 n = file.write(piece) or 0

@@ -29,7 +29,7 @@ class Ring:
     >>> room = ring.room()
     >>> room[:3] = b"abc"
     >>> ring.filled(3)
-    >>> bytes(ring.waiting())
+    >>> bytes(ring.next_bytes())
     b'abc'
     """
 
@@ -62,7 +62,7 @@ class Ring:
             self.peak = max(self.peak, self._head - self._tail)
             self._changed.notify_all()
 
-    def waiting(self) -> memoryview:
+    def next_bytes(self) -> memoryview:
         """The next bytes to take, as many as lie in one piece; waits for some. Empty after the `end`."""
         with self._changed:
             self._changed.wait_for(lambda: self._head > self._tail or self._ended or self._broken)
@@ -70,7 +70,7 @@ class Ring:
             return self._bytes[at : min(self._size, at + self._head - self._tail)]
 
     def emptied(self, n: int) -> None:
-        """Tell that so many bytes of `waiting` are no longer needed."""
+        """Tell that so many bytes of `next_bytes` are no longer needed."""
         with self._changed:
             self._tail += n
             self._changed.notify_all()
@@ -79,7 +79,7 @@ class Ring:
         """The next `n` bytes, as they come; fewer at the end."""
         found = bytearray()
         while len(found) < n:
-            piece = self.waiting()[: n - len(found)]
+            piece = self.next_bytes()[: n - len(found)]
             if not piece:
                 break
             found += piece

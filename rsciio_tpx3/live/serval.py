@@ -29,7 +29,7 @@ _OBJECTS = {
 
 
 class ServalError(RuntimeError):
-    """Serval refused what it was asked for, or answered something else."""
+    """Serval refused a request, or answered something else."""
 
 
 class Serval:
@@ -85,7 +85,7 @@ class Serval:
     def metadata(self) -> dict:
         """All that describes a recording: dashboard, detector, and from 4.1 on the configuration of the measurement.
 
-        What this version does not have is left out.
+        What this version does not have is omitted.
         """
         dashboard = self.dashboard()
         found = {"Server": dashboard.get("Server"), "Measurement": dashboard.get("Measurement")}
@@ -105,7 +105,7 @@ class Serval:
         write_text(path, json.dumps(self.metadata(), indent=1))
         return path
 
-    # -- what it is told -------------------------------------------------------------------------------
+    # -- commands ------------------------------------------------------------------------------------
 
     def destination(self) -> dict:
         """Where data go, as Serval has it."""

@@ -106,7 +106,7 @@ class ServalMock:
         }
 
     def answer(self, path: str) -> Any:
-        """The JSON of a call; None where this version does not know it, text where it is no JSON."""
+        """The JSON of a call; None where this version does not know it, text where it is not JSON."""
         fixed = {
             "/dashboard": self.dashboard,
             "/measurement": lambda: {"Info": self.dashboard()["Measurement"]},

@@ -50,7 +50,7 @@ def _explained(error: OSError, address: Address) -> OSError:
             "stopped. Stop it, or choose another port"
         )
     elif error.errno == errno.EACCES:
-        words = f"port {address.port} may not be used by this account: choose one above 1023"
+        words = f"port {address.port} may not be used by this user: choose one above 1023"
     else:
         words = f"{error.strerror or error}: is {address.host!r} a name of this machine? Listen at 'localhost'"
     return OSError(error.errno, f"cannot listen at {address.host}:{address.port}: {words}")

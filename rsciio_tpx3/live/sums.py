@@ -292,7 +292,7 @@ class Sums:
         else:
             assert isinstance(hits, CompactHits)
             _add_up(hits.when, hits.pixel, *where)
-        # the last interval of a timetable holds what is no hit of this stretch
+        # the last interval of a timetable holds what does not belong to this stretch
         n = len(position) if table is None else len(position) - 1
         return position[:n], entries[:n]
 

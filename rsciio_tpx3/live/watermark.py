@@ -1,4 +1,4 @@
-"""Until when a stream is complete: what each chip has told of the time by now.
+"""Until when a stream is complete: how far the clock of each chip has come.
 
 A chip sends its hits in about the order of time, chips among each other do not. What a chip has sent last (a hit, a
 heartbeat, a global time, the largest time in a chunk) tells that it has sent everything before, but for hits that
@@ -133,7 +133,7 @@ class Watermark:
         # NumPy joins structured arrays field by field, ten times slower than bytes
         runs = np.frombuffer(b"".join(self._pending), _RUN)
         self._pending = []
-        # what lies in no block was left out with the clock before a reset
+        # what lies in no block was excluded with the clock before a reset
         runs = runs[_inside(runs["word"], blocks)]
         full = blocks[blocks["n_hits"] > 0]
         if len(full) and len(runs):

@@ -99,7 +99,7 @@ def noted_of(values: dict, axis: dict) -> tuple[Noted, str] | None:
 def place_from_note(axis: dict, noted: Noted, ratio: float) -> tuple | None:
     """Pixels in a step and the first of them, from the note; `ratio` is that of the scales, in one unit.
 
-    The first is NaN where it cannot be told; None where several histories are possible, or none is.
+    The first is NaN where it cannot be determined; None where several histories are possible, or none is.
     """
     size, sign = axis["size"], math.copysign(1.0, ratio)
     if size == noted.size:
@@ -182,7 +182,7 @@ def detector_pixels(axis: dict, values: dict, name: str) -> tuple | None:
     UnitError
         For a unit that is not known.
     ConflictError
-        For an axis that is not uniform, and where it cannot be told whether data were binned or a scale was measured.
+        For an axis that is not uniform, and where data may have been binned or a scale measured alike.
     """
     check_uniform(axis, "the pixels of the detector cannot be determined")
     kind = axis_kind(axis)

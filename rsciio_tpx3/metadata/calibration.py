@@ -65,7 +65,7 @@ def calibrated_axes(
         and those of `detector_scale`.
     calibrate : {"auto", "angle", "k", None}
     renew : container of str
-        Quantities told anew: an axis that has a scale already is changed only because of them.
+        Quantities stated anew: an axis that has a scale already is changed only because of them.
     before : dict, optional
         The values by which axes were calibrated before; `values` by default.
 
@@ -132,7 +132,7 @@ def _calibrate_scan(axis: dict, values: dict, before: dict, anew: bool) -> tuple
     if step is None or not (plain or (anew and axis_kind(axis) == "length")):
         return None
     known = before.get(f"scan_step_{axis['name']}") is not None or noted_of(before, axis)
-    # a scale that nobody has told a step for is taken for that of one position
+    # a scale that nobody has stated a step for is taken to be that of one position
     positions = scan_positions(axis, before) if plain or known else math.copysign(1.0, axis["scale"])
     zero = axis["offset"] / axis["scale"]
     axis.update(scale=step * positions, offset=zero * step * positions, units="nm")
@@ -158,10 +158,9 @@ def _calibrate_detector(
     keep = not (plain or (center_is_new and center is not None))
     if not (keep or math.isfinite(first)):
         raise ConflictError(
-            f"axis {axis['name']!r}: its zero was moved and the axis cropped since it was calibrated, so it "
-            f"cannot be told "
-            "which pixels of the detector are left. Set the offset of the axis itself, or tell the centre "
-            "before cropping."
+            f"axis {axis['name']!r}: its zero was moved and the axis cropped since it was calibrated, so "
+            "which pixels of the detector are left is unknown. Set the offset of the axis itself, or state the "
+            "centre before cropping."
         )
     zero = axis["offset"] / axis["scale"] if keep else (first - center) / pixels
     if scale is None:

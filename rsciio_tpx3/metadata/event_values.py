@@ -57,14 +57,14 @@ def event_values(source: EventSource, options: Any, corrections: dict, counts: n
         f"{events}_placed": int(counts.sum()),
         f"{events}_outside": {name.replace(" ", "_"): n for name, n in outside.items() if n},
         **_noise(source, options),
-        "corrections": _with_left_out(corrections, source.tally()),
+        "corrections": _with_excluded(corrections, source.tally()),
     }
     if options.cluster is not None:
         found["clusters"] = source.summary()
     return found
 
 
-def _with_left_out(corrections: dict[str, dict], tally: Tally) -> dict[str, dict]:
+def _with_excluded(corrections: dict[str, dict], tally: Tally) -> dict[str, dict]:
     """What each correction reports, with the numbers of hits and electrons that it excluded."""
     found = {name: dict(report) for name, report in corrections.items()}
     for (name, what), number in tally.left_out.items():

@@ -69,7 +69,7 @@ def libertem_parameters(signal: Any, complete: bool = False) -> dict:
         If scan steps, or detector pixels, differ in x and y, since the schema has one for both; if an axis runs
         backwards, for which it has no words; or if something is missing that was requested.
     UnitError, ConflictError
-        If the unit of an axis is not known, or its steps cannot be told; see
+        If the unit of an axis is not known, or its steps cannot be determined; see
         `rsciio_tpx3.metadata.calibration.detector_pixels`.
 
     Examples
@@ -116,13 +116,13 @@ def from_libertem(parameters: Any) -> dict:
         Name to ``(number, unit)``.
     """
     try:
-        given = dict(parameters)
+        values = dict(parameters)
     except Exception:  # of whatever is not a mapping
         raise TypeError(f"parameters={shown(parameters)}: expected a dictionary of LiberTEM's parameters.") from None
-    found = {name: given[key] for key, (name, _) in _LIBERTEM.items() if key in given}
-    if "scan_pixel_pitch" in given:
-        found["scan_step_y"] = given["scan_pixel_pitch"]
-    return {**found, **({"flip_y": given["flip_y"]} if "flip_y" in given else {})}
+    found = {name: values[key] for key, (name, _) in _LIBERTEM.items() if key in values}
+    if "scan_pixel_pitch" in values:
+        found["scan_step_y"] = values["scan_pixel_pitch"]
+    return {**found, **({"flip_y": values["flip_y"]} if "flip_y" in values else {})}
 
 
 def known_values(signal: Any) -> dict:
@@ -144,7 +144,7 @@ def known_values(signal: Any) -> dict:
             try:
                 pixels, first = detector_pixels(axis, values, name)
             except ConflictError:
-                continue  # which pixel it is cannot be told; `data_values` says so
+                continue  # which pixel it is cannot be determined; `data_values` says so
             if math.isfinite(first):
                 values[name] = first - axis["offset"] / axis["scale"] * pixels
     for axis in axes[:-2]:

@@ -35,7 +35,7 @@ class KnownMetadata:
     known_from : dict
         Option to the label of the sidecar that it was taken from.
     chips : list of dict or None
-        Table of chips, where one was given or told.
+        Table of chips, where one was requested or stated.
     loaded_by : dict
         Option to the label of the sidecar whose table ``[load]`` it was taken from.
     """
@@ -47,12 +47,12 @@ class KnownMetadata:
     chips: list | None = None
     loaded_by: dict = field(default_factory=dict)
 
-    def steer(self, **given: Any) -> dict:
+    def steer(self, **requested: Any) -> dict:
         """Options that decide where hits go: as given, else as the sources tell.
 
         Parameters
         ----------
-        **given
+        **requested
             Option to value; None where the user has not said anything.
 
         Returns
@@ -60,10 +60,10 @@ class KnownMetadata:
         dict
             Option to value; None where nobody tells.
         """
-        options, self.known_from = steer(self.sources, given)
+        options, self.known_from = steer(self.sources, requested)
         if options.get("layout") is not None and not isinstance(options["layout"], str):
             self.chips = [{str(key).lower(): item for key, item in chip.items()} for chip in options["layout"]]
-        self.decided = {name for name, value in given.items() if value is not None}
+        self.decided = {name for name, value in requested.items() if value is not None}
         return options
 
     @property
@@ -165,7 +165,7 @@ def gather(
     Raises
     ------
     UnitError, ValueError
-        For what the user told. What is wrong in a file that was merely found is excluded, with a warning.
+        For what the user stated. What is wrong in a file that was merely found is excluded, with a warning.
     """
     calibration.check_choice(calibrate)
     known = [*(read_sources(filename, metadata) if sources is None else sources)]

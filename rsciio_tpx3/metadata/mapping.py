@@ -188,7 +188,7 @@ _FOUND = {
         "General.calibrated_axes",
         None,
         "Size, scale, offset, pixels in a step and first pixel of each "
-        "axis when it was calibrated, as JSON: by these a later binning or crop is told from a scale that "
+        "axis when it was calibrated, as JSON: they distinguish a later binning or crop from a scale that "
         "was measured",
     ),
     # electrons, corrections, noise

@@ -1,4 +1,4 @@
-"""One value for each quantity from several sources, and an account of where they disagree."""
+"""One value for each quantity from several sources, and a record of where they disagree."""
 
 from __future__ import annotations
 
@@ -127,14 +127,14 @@ def merge(sources: list[SourceValues], decided: Collection[str] = ()) -> Merged:
 _NAMES_ONLY = ("title",)
 
 
-def steer(sources: list[SourceValues], given: dict) -> tuple[dict, dict]:
+def steer(sources: list[SourceValues], requested: dict) -> tuple[dict, dict]:
     """Options that decide where hits go, from the user or else from the sources.
 
     Parameters
     ----------
     sources : list of SourceValues
         Without what the recording itself tells: it has not been read yet.
-    given : dict
+    requested : dict
         Option to what the user passed; None where nothing.
 
     Returns
@@ -149,16 +149,16 @@ def steer(sources: list[SourceValues], given: dict) -> tuple[dict, dict]:
     MetadataConflictError
         If sources disagree and the user has not decided, or the user said two things.
     """
-    options, known_from = dict(given), {}
+    options, known_from = dict(requested), {}
     for name in (*STEERING, "dwell_time"):
-        if name not in given:
+        if name not in requested:
             continue
         trusted = by_trust(sources, name)
         own = [source for source in trusted if source.kind == "user"]
-        if given[name] is not None:
-            if own and not _same_option(name, own[0], given[name]):
+        if requested[name] is not None:
+            if own and not _same_option(name, own[0], requested[name]):
                 raise MetadataConflictError(
-                    f"{name}={given[name]!r}, but {own[0].label} says {display(name, own[0].values[name])}. Say "
+                    f"{name}={requested[name]!r}, but {own[0].label} says {display(name, own[0].values[name])}. Say "
                     "it once."
                 )
             continue
@@ -178,6 +178,6 @@ def steer(sources: list[SourceValues], given: dict) -> tuple[dict, dict]:
     return options, known_from
 
 
-def _same_option(name: str, source: SourceValues, given: Any) -> bool:
-    option = SourceValues("user", "option", values={name: check(name, given)[0]})
+def _same_option(name: str, source: SourceValues, requested: Any) -> bool:
+    option = SourceValues("user", "option", values={name: check(name, requested)[0]})
     return _agree(name, source, option)

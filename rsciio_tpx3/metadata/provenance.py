@@ -58,18 +58,18 @@ def reading_step(paths: Sequence, parameters: dict, loaded_by: Mapping[str, str]
     parameters : dict
         What was requested; None is omitted.
     loaded_by : dict of str to str, optional
-        Parameter to the sidecar that told it.
+        Parameter to the sidecar that stated it.
 
     Returns
     -------
     dict
     """
-    given = {key: value for key, value in parameters.items() if value is not None}
+    used = {key: value for key, value in parameters.items() if value is not None}
     return {
         "operation": "events to frames",
         "software": "rsciio_tpx3",
         "version": __version__,
-        "parameters": json.dumps(plain(given)),
+        "parameters": json.dumps(plain(used)),
         **({"parameters_from": json.dumps(dict(loaded_by))} if loaded_by else {}),
         "inputs": [
             {"name": stamp.name, "size": stamp.size, "blake2b_of_ends": stamp.checksum_of_ends()}
@@ -101,12 +101,12 @@ def note_analysis(metadata: dict, operation: str, software: str, parameters: dic
     """
     from rsciio_tpx3 import __version__
 
-    given = {key: value for key, value in parameters.items() if value is not None}
+    used = {key: value for key, value in parameters.items() if value is not None}
     note = {
         "operation": operation,
         "software": software,
         "version": __version__,
-        "parameters": json.dumps(plain(given)),
+        "parameters": json.dumps(plain(used)),
     }
     return _added(metadata, "analysis", note)
 

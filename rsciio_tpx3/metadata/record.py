@@ -36,7 +36,7 @@ RECORD_VERSION = 1
 
 _AXIS_KEYS = ("name", "size", "navigate", "scale", "offset", "units")
 # HyperSpy's own bookkeeping: it holds arrays (the navigator) that are made anew on loading
-_NOT_KEPT = ("_HyperSpy", "Markers")
+_NOT_RECORDED = ("_HyperSpy", "Markers")
 _MOST_ITEMS = 10_000
 
 
@@ -47,8 +47,8 @@ def plain(value: Any) -> Any:
     are excluded from the dict that holds them.
     """
     if isinstance(value, dict):
-        kept = {str(key): plain(item) for key, item in value.items()}
-        return {key: item for key, item in kept.items() if item is not None}
+        plain_items = {str(key): plain(item) for key, item in value.items()}
+        return {key: item for key, item in plain_items.items() if item is not None}
     if isinstance(value, np.ndarray):
         return plain(value.tolist()) if value.size <= _MOST_ITEMS and value.dtype.kind in "biufU" else None
     if isinstance(value, np.generic):
@@ -76,7 +76,7 @@ def make_record(signal: Any) -> str:
     -------
     str
     """
-    metadata = {k: v for k, v in (signal.get("metadata") or {}).items() if k not in _NOT_KEPT}
+    metadata = {k: v for k, v in (signal.get("metadata") or {}).items() if k not in _NOT_RECORDED}
     record = {
         "record_version": RECORD_VERSION,
         "written_by": f"rsciio_tpx3 {__version__}",

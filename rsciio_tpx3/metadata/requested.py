@@ -1,4 +1,4 @@
-"""What was asked of a reading, in the words of the reader's options: plain text and numbers to ask for it again."""
+"""The options of a reading in the reader's own words: plain text and numbers that repeat the request."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def requested_options(about: dict, options: ScanOptions, events: Any, dtype: np.
         chosen = _unusual(events.cluster, type(events.cluster)())
         requested["cluster"] = {name: _cluster_word(name, value) for name, value in chosen} or True
     if events.corrections:
-        given = events.corrections.items()
-        requested["corrections"] = {name: report_of_correction(name, value) for name, value in given}
+        corrections = events.corrections.items()
+        requested["corrections"] = {name: report_of_correction(name, value) for name, value in corrections}
     if events.values != "counts":
         requested["values"] = events.values
     place = {name: about[name] for name in ("layout", "gap", "orientation")}
@@ -53,7 +53,7 @@ def requested_options(about: dict, options: ScanOptions, events: Any, dtype: np.
 
 
 def _unusual(options: object, usual: object) -> Iterator[tuple]:
-    """Names and values of a dataclass's fields where they are told and differ from the usual ones."""
+    """Names and values of a dataclass's fields where they are set and differ from the usual ones."""
     for name in (field.name for field in fields(options)):
         value = getattr(options, name)
         if isinstance(value, np.ndarray) or (value is not None and value != getattr(usual, name)):

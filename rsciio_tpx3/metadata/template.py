@@ -18,7 +18,7 @@ __all__ = ["sidecar_text", "table_lines", "template_text"]
 
 _HEAD = """\
 # What is known about {what}. Save it next to the recording: as scan.metadata.toml for scan.tpx3, or as
-# metadata.toml where the folder holds one recording only. Every line may be left out. A quantity needs its unit;
+# metadata.toml where the folder holds one recording only. Every line may be omitted. A quantity needs its unit;
 # an error may be given as "100 +/- 2 mm".
 """
 _PLACES = (
@@ -43,7 +43,7 @@ def _by_place() -> list[tuple[str, list[str]]]:
 
 
 def template_text() -> str:
-    """A TOML file with every quantity that can be told, commented out, with an example each.
+    """A TOML file with every quantity that can be stated, commented out, with an example each.
 
     Returns
     -------

@@ -114,7 +114,7 @@ def _equal(first: Any, second: Any) -> bool:
 
 
 def read_mapping(mapping: dict, label: str, kind: str = "user", strict: bool = True) -> SourceValues:
-    """Quantities that a person told.
+    """Quantities that a person stated.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def read_tree(tree: dict, label: str, kind: str, strict: bool = False, bare: str
 
 
 def _add_as_it_is(source_values: SourceValues, name: str, value: Any, error: float | None, row: Leaf) -> None:
-    """Values in the table's own unit; what this package has told stays as it is to the letter, if it can be right."""
+    """Values in the table's own unit; what this package wrote stays as it is to the letter, if it can be right."""
     if source_values.kind == "recording":
         try:
             # a file may have been damaged or edited since it was written

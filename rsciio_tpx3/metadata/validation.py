@@ -1,4 +1,4 @@
-"""Whether a value that somebody told can be what the table says, and the plain form in which it is kept."""
+"""Whether a value that somebody stated can be what the table says, and the plain form in which it is stored."""
 
 from __future__ import annotations
 

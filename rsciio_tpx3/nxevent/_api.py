@@ -29,7 +29,7 @@ from rsciio_tpx3.nxevent.pixels import detector_numbers
 from rsciio_tpx3.nxevent.sink import NXEventSink
 from rsciio_tpx3.nxevent.source import EXPECTED, NXEventSource
 from rsciio_tpx3.reader.counted import check_layout, counted_signal
-from rsciio_tpx3.reader.options import checks_arguments, checks_options, refuse_unknown
+from rsciio_tpx3.reader.option_checks import checks_arguments, checks_options, refuse_unknown
 from rsciio_tpx3.reader.scan import numpy_order
 from rsciio_tpx3.utils.checks import check_one_file
 from rsciio_tpx3.utils.files import FileStamp, PartialFiles, need_space, system_errors
@@ -42,6 +42,7 @@ from rsciio_tpx3.utils.hdf5.values import value, whole
 
 if TYPE_CHECKING:
     import dask.array as da
+    from numpy.typing import DTypeLike
 
 
 __all__ = ["file_reader", "file_writer"]
@@ -125,29 +126,14 @@ def file_reader(
     known.sources += [found["source_values"]] if found["source_values"] else []
     where = repr(os.path.basename(filename))
     sig_shape = _signal_shape(found, signal_shape, where)
-    given, record = numpy_order(navigation_shape), None
-    if given is None and signal_shape is None:
+    requested, record = numpy_order(navigation_shape), None
+    if requested is None and signal_shape is None:
         record = read_record(found["record"], found["n_positions"], sig_shape, where)
         _refuse_changed(found, record, where)
     else:
         warn_unused(found["record"], where)
-    nav_shape = given
-    if nav_shape is None:
-        nav_shape = record["nav_shape"] if record else found["nav_shape"]
-    if nav_shape is None:
-        raise ValueError(
-            f"{os.path.basename(filename)!r} does not give the shape of the scan. Pass navigation_shape=(x, y) for "
-            f"its {found['n_positions']} positions."
-        )
-    if values == "auto":
-        values = _HEIGHTS if found["coding"] == _HEIGHTS else "counts"
-    if values == _HEIGHTS and found["height_type"] is None:
-        raise ValueError(f"values='pulse_height': {found['path']!r} of {where} has no pulse_height.")
-    if dtype is None:
-        dtype = found["height_type"] if values == _HEIGHTS else np.uint16
-        # the record has the type of what was written, not of times over threshold kept next to it
-        if record and (values == _HEIGHTS) == (found["coding"] == _HEIGHTS):
-            dtype = record["dtype"]
+    nav_shape = requested if requested is not None else _recorded_nav_shape(found, record, filename)
+    values, dtype = _values_and_dtype(found, record, values, dtype, where)
     merged = found["coding"] == _HEIGHTS
     if record and values == _HEIGHTS and not merged:
         # the record is about the counts next to which they were kept
@@ -162,11 +148,38 @@ def file_reader(
         merged,
         found["numbers"],
         allow_external,
-        shape_given=given is not None,
+        shape_requested=requested is not None,
     )
     return counted_signal(
         source, record, foreign_metadata(filename), {"nxevent": {"group": found["path"]}}, lazy, chunks, known
     )
+
+
+def _recorded_nav_shape(found: dict, record: dict | None, filename: str | os.PathLike) -> tuple[int, ...]:
+    """The shape of the scan by our own record, or as another program has written it."""
+    nav_shape = record["nav_shape"] if record else found["nav_shape"]
+    if nav_shape is None:
+        raise ValueError(
+            f"{os.path.basename(filename)!r} does not give the shape of the scan. Pass navigation_shape=(x, y) for "
+            f"its {found['n_positions']} positions."
+        )
+    return nav_shape
+
+
+def _values_and_dtype(
+    found: dict, record: dict | None, values: str, dtype: DTypeLike | None, where: str
+) -> tuple[str, DTypeLike]:
+    """What a pixel's value is, and its type, where the user leaves them open."""
+    if values == "auto":
+        values = _HEIGHTS if found["coding"] == _HEIGHTS else "counts"
+    if values == _HEIGHTS and found["height_type"] is None:
+        raise ValueError(f"values='pulse_height': {found['path']!r} of {where} has no pulse_height.")
+    if dtype is None:
+        dtype = found["height_type"] if values == _HEIGHTS else np.uint16
+        # the record has the type of what was written, not of times over threshold kept next to it
+        if record and (values == _HEIGHTS) == (found["coding"] == _HEIGHTS):
+            dtype = record["dtype"]
+    return values, dtype
 
 
 def _look(filename: str | os.PathLike, dataset_path: str | None, allow_external: bool) -> dict:
@@ -299,9 +312,9 @@ def _group(file: h5py.Group, path: str | None, name: str, allow_external: bool) 
     )
 
 
-def _signal_shape(found: dict, given: Sequence[int] | None, where: str) -> tuple[int, ...]:
-    if given is not None:
-        return tuple(int(n) for n in given)[::-1]
+def _signal_shape(found: dict, requested: Sequence[int] | None, where: str) -> tuple[int, ...]:
+    if requested is not None:
+        return tuple(int(n) for n in requested)[::-1]
     if found["sig_shape"] is None:
         raise ValueError(
             f"{found['path']!r} does not give the shape of the detector. Pass signal_shape=(x, y) in pixels."
@@ -433,6 +446,7 @@ def _entry(file: h5py.Group, signal: dict, sig_shape: tuple[int, ...], compressi
     process["version"] = __version__
     detector = _nexus_group(_nexus_group(entry, INSTRUMENT, "NXinstrument"), "detector", "NXdetector")
     write_nexus(entry, metadata, signal["axes"])
+    # NeXus wants a number for each pixel; ours are `y * width + x`, so that other readers place events alike.
     numbers = np.arange(sig_shape[0] * sig_shape[1], dtype=id_type(sig_shape)).reshape(sig_shape)
     detector.create_dataset("detector_number", data=numbers, chunks=sig_shape, **packing(compression, numbers.itemsize))
     axes = _nexus_group(entry, "axes", "NXcollection")

@@ -64,6 +64,7 @@ class PixelNumbers:
                 f"columns has {n_pixels}. Pass signal_shape=(x, y) to match."
             )
         self._first = int(numbers[0]) if n_pixels else 0
+        # In order is the usual case, and needs a subtraction instead of a search for each event.
         if np.array_equal(numbers, np.arange(self._first, self._first + n_pixels)):
             return
         self._order = np.argsort(numbers, kind="stable")
@@ -163,7 +164,7 @@ def _of_class(group: h5py.Group, kind: str, allow_external: bool) -> Iterator:
         except LossError:
             raise
         except Tpx3FormatError as error:
-            # in another file; the events can be read without, but their numbers may be told there
+            # in another file; the events can be read without, but their numbers may be stated there
             _logger.warning(f"what numbers the pixels may be elsewhere: {error}")
             continue
         if hasattr(item, "keys") and nexus_class(item) == kind:

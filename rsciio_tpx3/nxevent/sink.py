@@ -56,12 +56,12 @@ class NXEventSink:
             columns["pulse_height"] = height_type(dtype if not repeat else np.uint16), (CHUNK_EVENTS, 1)
         if "time" in keep:
             columns["event_time_offset"] = np.dtype("<i4"), (CHUNK_EVENTS,)
-        self._columns = {name: _growing(group, name, *kind, compression) for name, kind in columns.items()}
+        self._columns = {name: _resizable(group, name, *kind, compression) for name, kind in columns.items()}
         for name in set(columns) - {"event_time_offset"}:
             self._columns[name].attrs["units"] = ""  # NX_DIMENSIONLESS
         if "time" in keep:
             self._columns["event_time_offset"].attrs["units"] = f"{1e9 / TICKS_PER_SECOND!r} ns"
-        self._waiting = {name: [] for name in columns}
+        self._pending = {name: [] for name in columns}
         self._end = 0
 
     def prepare(self, frames: CSRFrames | HitRows) -> dict[str, np.ndarray]:
@@ -86,7 +86,7 @@ class NXEventSink:
         starts = prepared["event_index"][:-1] + self._end
         self._end += len(prepared["event_id"])
         for name, values in {**prepared, "event_index": starts}.items():
-            self._waiting[name].append(values)
+            self._pending[name].append(values)
             self._flush(name, self._columns[name].chunks[0])
 
     def finish(self) -> None:
@@ -95,15 +95,15 @@ class NXEventSink:
             self._flush(name, 1)
 
     def _flush(self, name: str, multiple: int) -> None:
-        n = sum(map(len, self._waiting[name]))
+        n = sum(map(len, self._pending[name]))
         whole = n - n % multiple
         if whole == 0:
             return
-        dataset, joined = self._columns[name], np.concatenate(self._waiting[name])
+        dataset, joined = self._columns[name], np.concatenate(self._pending[name])
         before = len(dataset)
         dataset.resize(before + whole, axis=0)
         dataset[before:] = joined[:whole]
-        self._waiting[name] = [joined[whole:].copy()]
+        self._pending[name] = [joined[whole:].copy()]
 
 
 def _as_counts(data: np.ndarray) -> np.ndarray:
@@ -125,7 +125,9 @@ def _as_heights(data: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return heights.reshape(-1, 1)
 
 
-def _growing(group: h5py.Group, name: str, dtype: np.dtype, chunks: tuple[int, ...], compression: str) -> h5py.Dataset:
+def _resizable(
+    group: h5py.Group, name: str, dtype: np.dtype, chunks: tuple[int, ...], compression: str
+) -> h5py.Dataset:
     options = packing(compression, dtype.itemsize)
     shape = (0, *chunks[1:])
     return group.create_dataset(name, shape, dtype, maxshape=(None, *chunks[1:]), chunks=chunks, **options)

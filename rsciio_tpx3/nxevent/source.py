@@ -56,8 +56,8 @@ class NXEventSource(FrameSource):
         is ``y * width + x``.
     allow_external : bool
         Whether arrays may lie in other files.
-    shape_given : bool
-        Whether the user told the shape: any number of positions is believed then.
+    shape_requested : bool
+        Whether the user requested the shape: any number of positions is believed then.
 
     Raises
     ------
@@ -80,7 +80,7 @@ class NXEventSource(FrameSource):
         merged: bool = False,
         numbers: str | None = None,
         allow_external: bool = False,
-        shape_given: bool = False,
+        shape_requested: bool = False,
     ) -> None:
         self.stamp = FileStamp.of(path)
         self.group = group
@@ -93,7 +93,7 @@ class NXEventSource(FrameSource):
         self.allow_external = bool(allow_external)
         self.others = ()
         self._starts = self._pixels = None
-        self._check(shape_given)
+        self._check(shape_requested)
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_starts": None, "_pixels": None}
@@ -199,8 +199,8 @@ class NXEventSource(FrameSource):
         for stamp in (self.stamp, *self.others):
             stamp.check()
 
-    def _check(self, shape_given: bool) -> None:
-        self._check_arrays(shape_given)
+    def _check(self, shape_requested: bool) -> None:
+        self._check_arrays(shape_requested)
         starts = self._all_starts()
         where = f"{self.group!r} of {self.stamp.name!r}"
         n_positions = math.prod(self.nav_shape)
@@ -209,17 +209,18 @@ class NXEventSource(FrameSource):
                 f"event_index in {where} describes {len(starts) - 1} positions, but the navigation shape "
                 f"{self.nav_shape[::-1]} needs {n_positions}. Pass navigation_shape=(x, y) to match."
             )
+        # An index without its 0 ends twice at the number of events: its entries are ends, not beginnings.
         if starts[0] != 0 and n_positions > 1 and starts[-2] == starts[-1]:
             _logger.warning(
                 f"event_index in {where} runs from {starts[0]} to the number of events, {starts[-1]}: it is read as "
-                "where each position begins, so that the events before are no position's. If its entries are the ends "
+                "where each position begins, and events before it belong to no position. If its entries are the ends "
                 "of the positions, each has the events of the next: write it with a 0 in front and without its last."
             )
         if starts[0] != 0:
             _logger.warning(f"{starts[0]} events in {where} come before the first position and are excluded.")
 
-    def _check_arrays(self, shape_given: bool) -> None:
-        """Lengths, types and places of the arrays, asked before anything is read."""
+    def _check_arrays(self, shape_requested: bool) -> None:
+        """Lengths, types and places of the arrays, checked before anything is read."""
         with open_hdf5(self.stamp, EXPECTED) as file:
             group = self._group(file)
             names = ["event_id", "event_index", *(["pulse_height"] if self.values != "counts" else [])]
@@ -245,7 +246,7 @@ class NXEventSource(FrameSource):
                     "events, such as room that was not used, or be missing. All are read."
                 )
             size = self.stamp.size + sum(stamp.size for stamp in self.others)
-            if not shape_given and n_index > _FREE_POSITIONS + size:
+            if not shape_requested and n_index > _FREE_POSITIONS + size:
                 raise LimitError(
                     f"{self._where('event_index')} describes {n_index} positions, out of all proportion to a file of "
                     f"{size} bytes. If this is right, pass navigation_shape=(x, y)."

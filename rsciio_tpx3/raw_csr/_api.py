@@ -19,7 +19,7 @@ from rsciio_tpx3.raw_csr.description import read_description
 from rsciio_tpx3.raw_csr.sink import RawCsrSink
 from rsciio_tpx3.raw_csr.source import RawCsrSource
 from rsciio_tpx3.reader.counted import check_layout, counted_signal
-from rsciio_tpx3.reader.options import checks_arguments, checks_options, refuse_unknown
+from rsciio_tpx3.reader.option_checks import checks_arguments, checks_options, refuse_unknown
 from rsciio_tpx3.reader.scan import numpy_order
 from rsciio_tpx3.utils.checks import check_one_file
 from rsciio_tpx3.utils.files import FileStamp, PartialFiles, need_space
@@ -168,7 +168,7 @@ def file_writer(
     signal : dict
         RosettaSciIO signal dictionary; its last two axes are the detector.
     compact : bool
-        True keeps small types such as uint8 (5 bytes an entry, not 8): LiberTEM and this package read
+        True keeps small types such as uint8 (5 bytes per entry, not 8): LiberTEM and this package read
         them, Reader4D does not.
     show_progressbar : bool, optional
         None shows a bar for work that takes longer than two seconds.

@@ -242,8 +242,8 @@ class RawCsrSource(FrameSource):
                 "decrease. indptr_dtype in the TOML may be wrong, or the file is damaged."
             )
 
-    def _nav_shape(self, description: Description, given: tuple[int, ...] | None) -> tuple[int, ...]:
-        shape = given if given is not None else description.nav_shape
+    def _nav_shape(self, description: Description, requested: tuple[int, ...] | None) -> tuple[int, ...]:
+        shape = requested if requested is not None else description.nav_shape
         name = description.path
         if shape is None:
             raise ValueError(f"{name!r} has no nav_shape. Pass navigation_shape=(x, y) for its {self.n_rows} frames.")
@@ -253,6 +253,7 @@ class RawCsrSource(FrameSource):
                 f"{-self.n_rows} and {self.n_rows}."
             )
         n_positions = math.prod(shape)
+        # Frames beyond the last position where positive, positions without a frame where negative.
         rest = self.n_rows - self.sync_offset - n_positions
         if description.unfinished and rest < 0:
             _logger.warning(
@@ -260,7 +261,7 @@ class RawCsrSource(FrameSource):
                 f"of {n_positions:,} positions are there, the others are blank."
             )
             rest = 0
-        if given is None and self.sync_offset == 0 and rest:
+        if requested is None and self.sync_offset == 0 and rest:
             raise ValueError(
                 f"indptr describes {self.n_rows} frames but nav_shape {tuple(shape)} needs {n_positions}. Pass "
                 f"navigation_shape=(x, y) for {self.n_rows} frames, or correct nav_shape in {name!r}."
@@ -278,8 +279,8 @@ class RawCsrSource(FrameSource):
         return tuple(int(n) for n in shape)
 
 
-def _sig_shape(description: Description, given: tuple[int, ...] | None) -> tuple[int, ...]:
-    shape = given if given is not None else description.sig_shape
+def _sig_shape(description: Description, requested: tuple[int, ...] | None) -> tuple[int, ...]:
+    shape = requested if requested is not None else description.sig_shape
     if shape is None:
         raise ValueError(f"{description.path!r} has no sig_shape. Pass signal_shape=(x, y) of the detector.")
     stated = description.sig_shape

@@ -1,6 +1,6 @@
 """Loading a recording without reading it: where the user tells what the index would tell, it waits.
 
-What has to be told is the shape of the array and its type. Everything else that the two passes at opening find
+The shape of the array and its type have to be stated. Everything else that the two passes at opening find
 out (trigger edges, losses, counts of each position) is not needed before the first frame is.
 """
 
@@ -54,7 +54,7 @@ def event_signal_when_needed(
         Takes nothing, gives the recording's files (`rsciio_tpx3.utils.files.FileStamp`) as they are now, or None
         where its index is in the cache: that costs nothing, and tells everything at once.
     layout : rsciio_tpx3.events.geometry.Layout or None
-        The detector, where it was told.
+        The detector, where it was stated.
     options : ScanOptions
     lazy : bool
     **about

@@ -20,7 +20,8 @@ from rsciio_tpx3.metadata.known import first_piece, gather, read_sources, steere
 from rsciio_tpx3.reader.deferred import event_signal_when_needed
 from rsciio_tpx3.reader.event_info import event_info, signal_offers
 from rsciio_tpx3.reader.event_options import event_options
-from rsciio_tpx3.reader.options import OPTIONS, check_options, documented, names_of, refuse_unknown
+from rsciio_tpx3.reader.option_checks import check_options, refuse_unknown
+from rsciio_tpx3.reader.options import OPTIONS, documented, names_of
 from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.reader.sidecar_options import options_of_sidecars
 from rsciio_tpx3.reader.signal import followed
@@ -160,13 +161,13 @@ def open_events(
 
 
 def _known(
-    form: EventFormat, filename: str | os.PathLike | Sequence, given: Mapping[str, Any]
+    form: EventFormat, filename: str | os.PathLike | Sequence, requested: Mapping[str, Any]
 ) -> tuple[dict[str, Any], KnownMetadata]:
     """Every option of the format: as given, else as a sidecar's table ``[load]`` says, else as usual; what is known."""
-    first = first_piece(filename, given.get("all_parts", False))
-    sources = read_sources(first, given.get("metadata"))
-    loaded, labels = options_of_sidecars(sources, form.options, given, form.what)
-    options = {**form.options, **loaded, **given}
+    first = first_piece(filename, requested.get("all_parts", False))
+    sources = read_sources(first, requested.get("metadata"))
+    loaded, labels = options_of_sidecars(sources, form.options, requested, form.what)
+    options = {**form.options, **loaded, **requested}
     known = gather(first, **_those(options, "metadata"), more=form.sidecars(first), sources=sources)
     known.loaded_by = labels
     return options, known
@@ -209,14 +210,14 @@ def reader_functions(form: EventFormat, module: str) -> tuple:
     """
 
     def file_reader(*args: Any, **kwds: Any) -> list[dict]:
-        given = signature.bind(*args, **kwds).arguments
-        filename, unknown = given.pop("filename"), given.pop("kwds", {})
-        check_options({"filename": filename, **given})
+        requested = signature.bind(*args, **kwds).arguments
+        filename, unknown = requested.pop("filename"), requested.pop("kwds", {})
+        check_options({"filename": filename, **requested})
         refuse_unknown(unknown, file_reader, form.what)
         # hs.load keeps `show_progressbar` to itself (for stacks of files), so there is a name that reaches us
-        if given.get("progress") is not None:
-            given["show_progressbar"] = given["progress"]
-        return read_events(form, filename, given)
+        if requested.get("progress") is not None:
+            requested["show_progressbar"] = requested["progress"]
+        return read_events(form, filename, requested)
 
     def available_signals(filename: str | os.PathLike | Sequence, **options: Any) -> list[dict]:
         source, scan, known = open_events(form, filename, options)

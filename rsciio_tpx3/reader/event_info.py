@@ -75,6 +75,7 @@ def signal_offers(index: EventIndex, options: ScanOptions, known: KnownMetadata 
         offer: dict[str, Any] = {"signal": "scan"}
         try:
             scan = known_scan(index, options, known)
+        # Not a failure here: what the user has to say before the scan can be loaded is what was wanted to know.
         except (ScanSyncError, MetadataConflictError) as error:
             offer.update(ready=False, needs=str(error))
         else:

@@ -23,7 +23,7 @@ __all__ = [
     "changed_paths",
     "chunks",
     "frames",
-    "kept_columns",
+    "columns_to_keep",
     "layout",
     "positions",
     "signal_dictionary",
@@ -123,7 +123,7 @@ def signal_dictionary(name: str, value: Any) -> None:
         raise refused(name, value, "expected a dictionary with data and axes, as s.save makes it of a signal")
 
 
-def kept_columns(name: str, value: Any) -> None:
+def columns_to_keep(name: str, value: Any) -> None:
     parts = (value,) if isinstance(value, str) else value
     if not isinstance(parts, (tuple, list, set, frozenset)) or not all(
         isinstance(part, str) and part in ("time", "tot") for part in parts

@@ -1,15 +1,13 @@
 """The table of options: what each is called, its default, the values it takes, and its documentation.
 
 The readers' signatures and docstrings, what `rsciio_tpx3.read_hits` and `rsciio_tpx3.find_scan_delay` take, the command
-line and the checks before a file is opened all come from here. A new option is a row here, and the place that uses it.
+line and the checks before a file is opened (`rsciio_tpx3.reader.option_checks`) all come from here. A new option is a
+row here, and the place that uses it.
 """
 
-import difflib
-import functools
-import inspect
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,22 +20,15 @@ from rsciio_tpx3.reader.option_kinds import (
     changed_paths,
     chunks,
     frames,
-    kept_columns,
     layout,
     positions,
-    signal_dictionary,
     source,
     sources,
-    stempy_version,
 )  # fmt: skip
 from rsciio_tpx3.scan.options import ScanOptions
 from rsciio_tpx3.utils.checks import (
     MOST,
-    check_table,
-    check_target,
-    check_word_of,
     dtype,
-    files,
     fraction,
     pair_of_lines,
     parts,
@@ -49,20 +40,13 @@ from rsciio_tpx3.utils.checks import (
 )  # fmt: skip
 from rsciio_tpx3.utils.checks import check_flag as flag
 from rsciio_tpx3.utils.checks import check_word as word
-from rsciio_tpx3.utils.units import shown
 
 __all__ = [
     "OPTIONS",
     "Option",
-    "check_by",
-    "check_options",
-    "checks_arguments",
-    "checks_options",
     "documented",
     "list_of_words",
     "names_of",
-    "nearest_option",
-    "refuse_unknown",
 ]
 
 
@@ -471,122 +455,9 @@ def names_of(*groups: str) -> tuple[str, ...]:
     return tuple(name for name, option in OPTIONS.items() if option.group in groups)
 
 
-_OF_READERS: Mapping[str, Callable] = {"filename": files, **{name: row.check for name, row in OPTIONS.items()}}
-
-_OF_WRITERS: Mapping[str, Callable] = {
-    **dict.fromkeys(("show_progressbar", "compact", "overwrite", "verify", "checksum", "allow_external"), flag),
-    **dict.fromkeys(("filename", "target"), check_target),
-    "signal": signal_dictionary,
-    "values": check_word_of("auto", "counts", "pulse_height"),
-    "compression": check_word_of("blosc2", "gzip"),
-    "keep": kept_columns,
-    "version": stempy_version,
-    "source": files,
-    **dict.fromkeys(("from_format", "to_format"), word),
-    **dict.fromkeys(("reader_options", "writer_options"), check_table),
-}
-"""Checks of writers and conversion: `filename` and `target` are places to write to, `signal` is a dictionary."""
-
-
-def check_options(given: Mapping[str, Any]) -> None:
-    """Refuse values of another kind than their option takes.
-
-    Parameters
-    ----------
-    given : dict
-        Option to value; names that are not options of readers are passed over.
-
-    Raises
-    ------
-    ValueError
-        With the option, what was given, and what is expected; `UnitError` for quantities.
-    """
-    check_by(_OF_READERS, given)
-
-
-def checks_options(reader: Callable) -> Callable:
-    """Let a reader check its options by their names before it starts; the signature stays.
-
-    A line ``<chunks, metadata>`` in its docstring becomes the entries of these options in the table.
-    """
-    checked = _checked_by(_OF_READERS, reader)
-    if reader.__doc__:  # not under python -OO
-        checked.__doc__ = _PLACE.sub(_entries, reader.__doc__)
-    return checked
-
-
-_PLACE = re.compile(r"^( *)<([\w, ]+)>$", re.MULTILINE)
-
-
-def _entries(place: re.Match) -> str:
-    margin, names = place[1], place[2].split(", ")
-    return "\n".join(textwrap.indent(documented(name), margin) for name in names)
-
-
 def documented(name: str, kind: str | None = None, text: str | None = None, width: int = 110) -> str:
     """The entry of an option in a numpydoc section, from the table where it is not given."""
     kind = OPTIONS[name].kind if kind is None else kind
     text = OPTIONS[name].text if text is None else text
     head = f"{name} : {kind}"
     return f"{head}\n{textwrap.indent(textwrap.fill(text, width), '    ')}" if text else head
-
-
-def checks_arguments(function: Callable) -> Callable:
-    """The same for functions that write, and for conversion."""
-    return _checked_by(_OF_WRITERS, function)
-
-
-def _checked_by(checks: Mapping[str, Callable], function: Callable) -> Callable:
-    signature = inspect.signature(function)
-    kept = {name for name, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD}
-
-    @functools.wraps(function)
-    def checked(*args: Any, **kwds: Any) -> Any:
-        given = signature.bind(*args, **kwds).arguments
-        check_by(checks, {name: value for name, value in given.items() if name not in kept})
-        return function(*args, **kwds)
-
-    return checked
-
-
-def check_by(checks: Mapping[str, Callable], given: Mapping[str, Any]) -> None:
-    """Let each check of a name look at what was given for it, before any work; the rest is let be."""
-    for name, value in given.items():
-        if name not in checks:
-            continue
-        try:
-            checks[name](name, value)
-        except (ValueError, TypeError, OSError, MemoryError, ImportError):
-            raise
-        except Exception as error:  # what an object raises that somebody has made
-            raise TypeError(f"{name}={shown(value)} cannot be understood: {type(error).__name__}: {error}") from error
-
-
-def refuse_unknown(unknown: Mapping[str, Any], reader: Callable, what: str, taken: set | None = None) -> None:
-    """Raise for options that a reader does not know, naming the one that was probably meant.
-
-    Parameters
-    ----------
-    unknown : dict
-        What was left over; nothing happens when it is empty.
-    reader : callable
-        Whose parameters are the known options.
-    what : str
-        For the message, such as ".tpx3 files".
-    taken : set of str, optional
-        Those of the options that the call takes, where it is not the reader itself.
-    """
-    if not unknown:
-        return
-    known = [name for name, p in inspect.signature(reader).parameters.items() if p.kind is not p.VAR_KEYWORD]
-    name = next(iter(unknown))
-    if taken is not None and name in known:
-        raise TypeError(f"{name!r} is an option of loading {what}, and means nothing here. Leave it out.")
-    known = [other for other in known if taken is None or other in taken or other == known[0]]
-    raise TypeError(f"Unknown option {name!r} for {what}. {nearest_option(name, known, known[1:])}")
-
-
-def nearest_option(name: str, known: Sequence[str], listed: Sequence[str] | None = None) -> str:
-    """For messages: the option that was probably meant, or all there are."""
-    near = difflib.get_close_matches(str(name), known, n=1)
-    return f"Did you mean {near[0]}?" if near else "Known are " + ", ".join(listed or known) + "."

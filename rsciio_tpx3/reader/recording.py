@@ -19,7 +19,7 @@ from rsciio_tpx3.metadata.mapping import PIXEL_PITCH, build
 from rsciio_tpx3.metadata.provenance import reading_step
 from rsciio_tpx3.metadata.requested import requested_options
 from rsciio_tpx3.reader.event_options import EventOptions, prepare_events
-from rsciio_tpx3.reader.report import report_left_out
+from rsciio_tpx3.reader.report import report_losses
 from rsciio_tpx3.reader.scan import known_scan
 from rsciio_tpx3.reader.signal import axis, frames_signal, position_axes
 from rsciio_tpx3.scan.options import EDGELESS
@@ -83,14 +83,16 @@ def event_signal(
     scan = known_scan(source.index(), options, known)
     for message in scan.report["messages"]:
         _logger.warning(message)
+    # The type follows from the longest dwell time: a pixel cannot count faster than its dead time allows.
     dtype = value_dtype(dtype, scan.longest_dwell, options.lines_per_row * scan.passes, events)
     frames = event_frames(source, scan, dtype, events.values)
+    # The one pass over all events at opening: it gives the navigator, and the losses that are reported below.
     counts, outside = recalled_counts(frames, show_progressbar)
     _warn_of_far_hits(scan, counts)
     values = event_values(source, events, corrections, counts, outside)
     chosen = "frames_used" in scan.report
     of_scan = scan.report.get("frames", 1), scan.report.get("lines_found", 1)
-    report_left_out(events.cluster, source.tally(), counts, outside, chosen, *of_scan)
+    report_losses(events.cluster, source.tally(), counts, outside, chosen, *of_scan)
     return frames_signal(
         frames,
         _nav_axes(scan),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.events.tally import Tally
 
 
-__all__ = ["report_left_out"]
+__all__ = ["report_losses"]
 
 _logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _OF_A_FRAME = 0.1  # of the hits of a frame: so many at an end of the recording 
 _ENDS = (OUTSIDE_NAMES[BEFORE], OUTSIDE_NAMES[AFTER])
 
 
-def report_left_out(
+def report_losses(
     cluster: ClusterOptions | None,
     tally: Tally,
     counts: np.ndarray,
@@ -101,7 +101,7 @@ def _report_outside(
         log = _logger.warning if lost > 0.5 * total and not chosen else _logger.info
         log(f"{lost} of {total} {what} have no scan position: {parts}.")
     many = _OF_A_FRAME * (total - lost) / max(frames, 1)
-    # the flyback of the last line is none of its own accord: few hits there, by chance some more, are not a line
+    # the end of the last line is not a flyback: few hits there, by chance some more, are not a line
     back = outside.get(OUTSIDE_NAMES[FLYBACK], 0) / max(lines - 1, 1)
     spare = {OUTSIDE_NAMES[AFTER]: back + 3 * math.sqrt(back)}
     ends = {name: n for name, n in outside.items() if name in _ENDS and n > many + spare.get(name, 0)}

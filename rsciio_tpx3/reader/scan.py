@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from rsciio_tpx3.exceptions import MetadataConflictError, ScanSyncError, Tpx3FormatError, UnitError, format_errors
-from rsciio_tpx3.reader.options import OPTIONS, check_options, names_of
+from rsciio_tpx3.reader.option_checks import check_options
+from rsciio_tpx3.reader.options import OPTIONS, names_of
 from rsciio_tpx3.scan.repeats import FrameChoice, frame_choice
 from rsciio_tpx3.scan.scan import refuse_many_positions
 from rsciio_tpx3.scan.sync import ScanOptions, build_scan, choose_sync
@@ -53,26 +54,26 @@ _FIELDS = {"navigation_shape": "nav_shape", "dwell_time": "dwell", "scan_delay":
 """Options whose field of `ScanOptions` has another name."""
 
 
-def scan_options(**given: Any) -> ScanOptions:
+def scan_options(**requested: Any) -> ScanOptions:
     """The user's words about a scan as `ScanOptions`.
 
     Parameters
     ----------
-    **given
+    **requested
         Options of the group "scan" in `rsciio_tpx3.reader.options.OPTIONS`; those omitted have their default.
 
     Returns
     -------
     ScanOptions
     """
-    signal = given.get("signal", OPTIONS["signal"].default)
+    signal = requested.get("signal", OPTIONS["signal"].default)
     if signal not in ("scan", "frames"):
         raise ValueError(
             f"signal={shown(signal)} is not valid: must be one of 'scan', 'frames'; see available_signals(file)."
         )
     words: dict[str, Any] = {}
     for name in names_of("scan"):
-        field, value = _FIELDS.get(name, name), given.get(name)
+        field, value = _FIELDS.get(name, name), requested.get(name)
         if value is not None and field in ScanOptions.__dataclass_fields__:
             words[field] = _READ[name](value) if name in _READ else _plain(name, value)
     if signal == "frames":
@@ -140,7 +141,7 @@ _READ = {
 
 
 def known_scan(index: EventIndex, options: ScanOptions, known: KnownMetadata | None = None) -> Scan:
-    """The scan of a recording, where a sidecar may have told what the user has not.
+    """The scan of a recording, where a sidecar may state what the user has not.
 
     Parameters
     ----------

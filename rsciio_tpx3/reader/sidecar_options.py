@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsciio_tpx3.reader.event_options import event_options
-from rsciio_tpx3.reader.options import OPTIONS, check_options, names_of, nearest_option
+from rsciio_tpx3.reader.option_checks import check_options, nearest_option
+from rsciio_tpx3.reader.options import OPTIONS, names_of
 from rsciio_tpx3.utils.units import shown
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _NOT_HERE = {
 
 
 def options_of_sidecars(
-    sources: Sequence[SourceValues], options: Mapping[str, Any], given: Mapping[str, Any], what: str
+    sources: Sequence[SourceValues], options: Mapping[str, Any], requested: Mapping[str, Any], what: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What sidecars tell of a reader's options, where the user has not said it.
 
@@ -44,7 +45,7 @@ def options_of_sidecars(
         The most trusted first, see `rsciio_tpx3.metadata.known.read_sources`.
     options : dict
         Every option of the reader.
-    given : dict
+    requested : dict
         Options that the user gave, which win.
     what : str
         For messages, such as ".tpx3 files".
@@ -70,7 +71,9 @@ def options_of_sidecars(
             continue
         with _named(source.label):
             for name, value in _checked(source, options, what).items():
-                if name in given or _said_by_the_user(sources, name):
+                # What the user says wins, then the first sidecar; who gave way is logged, so that nobody has to
+                # wonder.
+                if name in requested or _said_by_the_user(sources, name):
                     _logger.info(f"{name}: {shown(value)} of [load] in {source.label} gives way to what you said.")
                 elif name not in found:
                     found[name], labels[name] = value, source.label
@@ -89,7 +92,7 @@ def _checked(source: SourceValues, options: Mapping[str, Any], what: str) -> dic
         raise TypeError(f"expected a table of options, got {shown(source.load)}.")
     for name in source.load:
         if name in _NOT_HERE:
-            raise TypeError(f"{name!r} cannot be told by a file: {_NOT_HERE[name]}.")
+            raise TypeError(f"{name!r} cannot be set by a file: {_NOT_HERE[name]}.")
         if name not in options:
             raise TypeError(f"unknown option {name!r} for {what}. {nearest_option(name, [*options])}")
     check = partial(_inside, os.path.realpath(source.folder))

@@ -293,8 +293,8 @@ def _maximum(method: str, profiles: LineProfiles, positions: int, flyback: float
     whole = _apex(shifts, curve, best, width)
     n = len(curves)
     # leaving out one group after the other (jackknife): single groups are noisy
-    left_out = np.array([_apex(shifts, (curve * n - one) / (n - 1), best, width) for one in curves])
-    scatter = np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
+    jackknifed = np.array([_apex(shifts, (curve * n - one) / (n - 1), best, width) for one in curves])
+    scatter = np.sqrt((n - 1) / n * ((jackknifed - jackknifed.mean()) ** 2).sum())
     error = float(np.hypot(scatter, 1 / np.sqrt(12)))  # and that of a column
     if error > near / 2:
         raise ScanSyncError(f"rows differ by {error / m:.1f} positions on where it is")

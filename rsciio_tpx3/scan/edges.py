@@ -3,7 +3,7 @@
 Scan generators mark lines (or pixels) with pulses. In a recording some are missing, some are extra,
 and some mean something else: the real raster in the tests ends each frame with a burst of 142 pulses
 0.16 us apart, and a series over hours rests for seconds between its frames. Which of the intervals is
-the line is asked of `rsciio_tpx3.scan.intervals`. The detector's 12-bit counter tells how many edges
+the line comes from `rsciio_tpx3.scan.intervals`. The detector's 12-bit counter tells how many edges
 of an input are missing between two that were recorded, so a gap in time is either explained (missing
 pulses, put back) or it is the flyback between two frames.
 """
@@ -39,10 +39,10 @@ _LONG = 1.5  # of the period: anything longer holds missing pulses or a frame fl
 _FIT = 0.25  # of the period: how well missing pulses must explain a long gap
 _OUT_OF_STEP = 0.05  # of the period: an edge too many that no line has sent
 _STRAYS = 2  # edges alone in pauses for each whole frame: more are not an accident
-_FEW_LESS = 0.95
-_COUNTER = 4096
-_MOST_PUT_BACK = 2 * 10**6
-_FEW = 16
+_FEW_LESS = 0.95  # of the edges of the best period: one that explains fewer takes lines for glitches
+_COUNTER = 4096  # the counter of edges has 12 bits (SERVAL manual 3.1, file format: TDC)
+_MOST_PUT_BACK = 2 * 10**6  # edges: their tables take of the order of 100 MB
+_FEW = 16  # edges, below which no step of the counter is in the majority for sure
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Pulses:
     ticks : numpy.ndarray of int64, shape (n,)
         Ascending, with the missing ones put back.
     lost : numpy.ndarray of bool, shape (n,)
-        Pulses known from the counter whose time cannot be told: they take a place and no hits.
+        Pulses known from the counter whose time is unknown: they take a place and no hits.
     run : numpy.ndarray of int64, shape (n,)
         Number of the run a pulse belongs to; a new one begins after each frame mark.
     period : float
@@ -64,7 +64,7 @@ class Pulses:
     found, repaired, spurious, burst : int
         Pulses kept as recorded, put back, dropped as glitches, and part of bursts.
     counter_usable : bool
-        Whether the edges are numbered; without it missing ones cannot be told from pauses.
+        Whether the edges are numbered; without it missing ones cannot be distinguished from pauses.
     confirmed : bool
         Whether the interval agrees with something that was known, and not only with the other intervals.
     doubtful : numpy.ndarray of bool, shape (n,)
@@ -184,6 +184,7 @@ def regular_pulses(
     number, usable = _numbers(counter, len(edges), both)
     uncounted = int(number[-1]) + 1 - len(edges)
     period, confirmed = _period(edges, number, least, in_run)
+    # First what the edges are, then what is absent between them: a glitch counted as a line would hide a missing one.
     sorted_out = _sort_out(edges, number, period)
     edges, intervals, missing, explained = (sorted_out[name] for name in ("edges", "intervals", "missing", "explained"))
     if missing.sum() > _MOST_PUT_BACK:
@@ -202,6 +203,8 @@ def regular_pulses(
     )
     run = np.concatenate([[0], np.cumsum(sorted_out["mark"])])
     place = np.repeat(np.arange(1, len(edges)), missing)
+    # The period that is reported is measured anew on intervals that hold one line each; the first one was a rank
+    # among all.
     ordinary = intervals[(intervals < _LONG * period) & (intervals > SHORT * period)]
     tolerance = keeps_step(edges, period)
     if tolerance is not None:
@@ -225,6 +228,7 @@ def regular_pulses(
         ),
         in_run,
     )
+    # Inside a train both neighbours show an edge out of step; at its ends only one does: they are looked at apart.
     known = ~pulses.lost
     numbers = np.unique(pulses.run[known], return_inverse=True)[1]
     in_step, moved = ends_in_step(pulses.ticks[known], numbers, pulses.period)
@@ -243,15 +247,18 @@ def _without_strays(pulses: Pulses, in_run: Sequence[int]) -> Pulses:
         return pulses
     begin, end = np.cumsum(lengths) - lengths, np.cumsum(lengths)
     stray = np.zeros(len(pulses), bool)
+    # Two pulses in step make a line of their own, however short the run is.
     near = np.abs(np.diff(pulses.ticks) - pulses.period) <= _OUT_OF_STEP * pulses.period
     near &= np.diff(pulses.run) == 0
     in_step = np.bincount(pulses.run[1:], near, len(lengths))
     # edges in a pause, one alone or a few without any step
     lone = (lengths == 1) | ((lengths < 4) & (in_step == 0))
+    # the recording may have begun, or ended, inside a frame
     lone[[0, -1]] = False
     lone[1:] &= ~pulses.lost[end[:-1] - 1]  # the rest of a frame whose other edges are missing
     if lone.sum() <= _STRAYS * n_whole:
         stray |= lone[pulses.run]
+    # A run of one too many: of its two ends, the one that stands farther out of step.
     long = np.flatnonzero(np.isin(lengths - 1, in_run))
     if len(long) <= max(n_whole, 1):
         first, last = (
@@ -267,19 +274,19 @@ def _without_strays(pulses: Pulses, in_run: Sequence[int]) -> Pulses:
         ticks=pulses.ticks[~stray],
         lost=pulses.lost[~stray],
         run=np.unique(pulses.run[~stray], return_inverse=True)[1],
-        doubtful=_kept(pulses.doubtful, stray),
+        doubtful=_doubtful_without(pulses.doubtful, stray),
         marked=pulses.marked[~stray],
         found=pulses.found - n_stray,
         spurious=pulses.spurious + n_stray,
     )
 
 
-def _kept(doubtful: np.ndarray, stray: np.ndarray) -> np.ndarray:
+def _doubtful_without(doubtful: np.ndarray, stray: np.ndarray) -> np.ndarray:
     """`Pulses.doubtful` of those that are kept: what was doubtful before one excluded is so before the next."""
-    kept = np.flatnonzero(~stray)
-    if len(kept) == 0:
+    remaining = np.flatnonzero(~stray)
+    if len(remaining) == 0:
         return doubtful[:0]
-    return np.logical_or.reduceat(doubtful, np.append(0, kept[:-1] + 1))
+    return np.logical_or.reduceat(doubtful, np.append(0, remaining[:-1] + 1))
 
 
 def _sort_out(edges: np.ndarray, number: np.ndarray, period: float) -> dict:
@@ -298,6 +305,7 @@ def _sort_out(edges: np.ndarray, number: np.ndarray, period: float) -> dict:
     else:
         glitch, number = out_of_step(edges, number, period, tolerance, SHORT * period)
     edges, number = edges[~glitch], number[~glitch]
+    # Glitches go first: one inside a line would look like the first two pulses of a burst.
     burst = _bursts(edges, number, period)
     after_burst = np.concatenate([[False], burst[:-1]])[~burst][1:]
     edges, number = edges[~burst], number[~burst]
@@ -349,6 +357,7 @@ def _fit(edges: np.ndarray, number: np.ndarray, period: float, in_run: Sequence[
     if 2 * found["spurious"] > len(found["edges"]):
         return 0  # glitches are few
     border = np.flatnonzero(found["mark"])
+    # Length of each run with the pulses missing inside it; those missing at a border may belong to either side.
     places = np.concatenate([[0], np.cumsum(1 + np.where(found["mark"], 0, found["missing"]))])
     lengths = np.diff(np.concatenate([[0], places[border + 1], [places[-1] + 1]]))
     spare = np.concatenate([[0], np.where(found["explained"], 0, found["missing"])[border], [0]])
@@ -376,6 +385,7 @@ def _numbers(counter: np.ndarray | None, n: int, both: bool | None = None) -> tu
         # too few to see how the counter steps; it counts recorded edges, and all of them are of one direction
         return np.concatenate([[0], np.cumsum(np.maximum(step, 1))]), True
     sizes, times = np.unique(step, return_counts=True)
+    # 1 where one direction is recorded, 2 where the detector counts rise and fall alike.
     usual = int(sizes[np.argmax(times)])
     if usual not in (1, 2) or times.max() < 0.5 * len(step):
         return np.arange(n), False
@@ -429,11 +439,11 @@ def period_report(pulses: Pulses, what: str) -> dict:
 
 
 def gap_messages(pulses: Pulses, what: str) -> list[str]:
-    """What the user has to be told about repaired, lost and spurious edges."""
+    """What the user has to know about repaired, lost and spurious edges."""
     messages = []
     if not pulses.counter_usable:
         messages.append(
-            f"The counter of the {what} edges has no regular step: a missing edge cannot be told apart from a pause."
+            f"The counter of the {what} edges has no regular step: a missing edge cannot be distinguished from a pause."
         )
     if pulses.repaired:
         messages.append(

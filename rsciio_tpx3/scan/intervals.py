@@ -66,9 +66,9 @@ def kinds_of_intervals(intervals: np.ndarray) -> list[IntervalKind]:
     label = np.empty(len(ranked), np.int64)
     label[order] = np.concatenate([[0], np.cumsum(ranked[1:] > _ALIKE * ranked[:-1])])
     same = label[1:] == label[:-1]
-    beside = np.concatenate([[False], same]) | np.concatenate([same, [False]])
+    adjacent = np.concatenate([[False], same]) | np.concatenate([same, [False]])
     number = np.bincount(label)
-    rows = np.bincount(label, beside)
+    rows = np.bincount(label, adjacent)
     ends = np.cumsum(number)
     many = np.flatnonzero(number > max(1, 0.01 * len(ranked)))
     kinds = [

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LineProfiles", "half_mask", "line_profiles"]
 
-_SAMPLE_HITS = 2 * 10**6
-_MOST_CELLS = 1 << 23
-_PART_HITS = 1 << 21
+_SAMPLE_HITS = 2 * 10**6  # hits that show how the pattern lies
+_MOST_CELLS = 1 << 23  # 128 MB for each thread: int64, two halves of the detector
+_PART_HITS = 1 << 21  # hits in work at once: 24 MB of times and pixels
 
 
 @dataclass(frozen=True)
@@ -166,13 +166,16 @@ def _add_hits(
     s = 0
     for i in range(len(toa)):
         t = toa[i]
+        # Hits come nearly in order of time: the line of the hit before is the place to begin.
         while s < last and start[s + 1] <= t:
             s += 1
         while s > 0 and start[s] > t:
             s -= 1
         channel = 1 if mask[pixel[i]] else 0
+        # A delay of either sign moves hits into the neighbouring lines, so each is counted there too.
         for k in range(max(s - 1, 0), min(s + 2, last + 1)):
             if row[k] >= 0:
+                # Integers throughout: a float would put hits at a border to either side of it.
                 column = ((t - start[k]) * den + phase[k] * per_position) // num[k]
                 if low <= column < high:
                     counts[channel, row[k], column - low] += 1

@@ -55,8 +55,10 @@ def line_scan(index: EventIndex, options: ScanOptions, sync: str, tdc: str) -> S
     if options.nav_shape is not None and not gated:
         # before rows are counted: edges that mark positions would make advice on rows
         _need_dwell(options, pulses, "a row")
+    # Rows before columns: without a shape, a scan is taken for square and its rows give the columns.
     frames, rows, n_lines, messages = _frame_rows(pulses, options)
     nx, num, den, messages_x = _columns(options, gated, pulses, length, _rows_of(n_lines, options))
+    # A line ends with its last position or with its gate, whichever comes first; what follows is flyback.
     stop = start + np.minimum(length, -(-nx * num // den))
     stop[pulses.lost] = start[pulses.lost]
     messages = first_messages + messages + messages_x + gap_messages(pulses, "line")
@@ -175,6 +177,7 @@ def _line_times(
     # of several ends, the one that fits: a dropout inside a line ends it too early
     raw = ends[_nearest(ends, start + round(typical))] - start
     # an absent end would borrow the one of another line
+    # Median, not deviation: a few ends far away must not widen what counts as good.
     spread = np.median(np.abs(raw - typical))
     good = np.abs(raw - typical) <= max(_END_FITS * typical, _END_SPREADS * spread)
     length = np.where(good, raw, round(typical))
@@ -208,14 +211,16 @@ def _fitted(pulses: Pulses) -> np.ndarray:
 def _fit(pulses: Pulses) -> tuple[np.ndarray, np.ndarray]:
     """The fitted times as an integer near them and a float to be added."""
     number = np.arange(len(pulses), dtype=np.float64)
-    kept = ~pulses.lost
+    recorded = ~pulses.lost
     run = _stretches(pulses)
-    runs = run[kept]
-    n = np.bincount(runs, minlength=run[-1] + 1)
+    runs = run[recorded]
+    n = np.bincount(runs, minlength=run[-1] + 1)  # pulses of each run
     origin = np.full(len(n), 0, np.int64)
     np.maximum.at(origin, run, pulses.ticks)  # near the times, so that floats stay exact
-    x = number[kept]
-    y = (pulses.ticks[kept] - origin[runs]).astype(np.float64)
+    # Least squares with one slope for all runs and an offset for each: deviations from the means of the run decouple
+    # them.
+    x = number[recorded]
+    y = (pulses.ticks[recorded] - origin[runs]).astype(np.float64)
     mean_x = np.bincount(runs, x, len(n)) / np.maximum(n, 1)
     mean_y = np.bincount(runs, y, len(n)) / np.maximum(n, 1)
     dx, dy = x - mean_x[runs], y - mean_y[runs]
@@ -234,11 +239,11 @@ def _stretches(pulses: Pulses) -> np.ndarray:
 def _jitter_report(pulses: Pulses) -> dict:
     """How far line starts lie from a regular grid, one standard deviation, with its own error."""
     origin, offset = _fit(pulses)
-    kept = ~pulses.lost
-    free = int(kept.sum()) - int(_stretches(pulses)[-1]) - 2  # an offset for each run, and one period
+    recorded = ~pulses.lost
+    free = int(recorded.sum()) - int(_stretches(pulses)[-1]) - 2  # an offset for each run, and one period
     if free < 1:
         return {}
-    residual = (pulses.ticks - origin)[kept] - offset[kept]
+    residual = (pulses.ticks - origin)[recorded] - offset[recorded]
     jitter = ticks_to_seconds(float(np.sqrt((residual**2).sum() / free)))
     return {"line_jitter": jitter, "line_jitter_error": jitter / float(np.sqrt(2 * free))}
 
@@ -257,11 +262,12 @@ def _frame_rows(pulses: Pulses, options: ScanOptions) -> tuple[np.ndarray, np.nd
         # pauses of less than half a line are marks as well, where they come after so many lines as a frame has
         run = _stretches(pulses)
         lengths = np.bincount(run)
+    # The first and the last frame may be cut by the recording's ends, so only those between show a frame's length.
     inner = lengths[1:-1]
     messages = []
-    if len(lengths) == 1 and wanted is None:
+    if len(lengths) == 1 and wanted is None:  # one frame, as long as it is
         marked = int(lengths[0])
-    elif len(lengths) == 1:
+    elif len(lengths) == 1:  # nothing marks frames: count lines
         marked = None
     elif len(lengths) == 2 and wanted is not None and (len(pulses) <= wanted or options.known_nav_shape[:-2] == (1,)):
         marked = None
@@ -271,7 +277,7 @@ def _frame_rows(pulses: Pulses, options: ScanOptions) -> tuple[np.ndarray, np.nd
         )
     elif len(inner) and (inner == inner[0]).all() and max(lengths[0], lengths[-1]) <= inner[0]:
         marked = int(inner[0])
-    elif len(inner) == 0:
+    elif len(inner) == 0:  # two runs: the longer one is nearer to whole
         marked = int(lengths.max())
         if wanted is not None and wanted >= marked:
             marked = wanted
@@ -290,6 +296,7 @@ def _frame_rows(pulses: Pulses, options: ScanOptions) -> tuple[np.ndarray, np.nd
             f"The edges form {len(lengths)} groups of {some(lengths)} lines: no regular frame can be seen. "
             "Pass navigation_shape=(x, y)."
         )
+    # Without marks frames are counted off, from the first line on.
     if marked is None:
         number, whole = np.arange(len(pulses)), lines_of_shape(options)
         return number // whole, number % whole, whole, messages
@@ -303,7 +310,7 @@ def _frame_rows(pulses: Pulses, options: ScanOptions) -> tuple[np.ndarray, np.nd
 
 
 def out_of_step_message(pulses: Pulses, within: np.ndarray, what: str) -> list:
-    """What there is to say where pulses inside a frame (or line) change their step, and nothing has mended that."""
+    """What there is to say where pulses inside a frame (or line) change their step, and nothing has repaired that."""
     odd = np.diff(_stretches(pulses), prepend=0) > 0
     odd[1:] &= np.diff(pulses.run) == 0
     odd &= (within != 0) & ~pulses.lost
@@ -423,6 +430,7 @@ def _columns(
             )
         nx = max(1, int(round(pulses.period * options.active_fraction / float(dwell))))
     available = float(np.median(length))
+    # The dwell time may be rounded, by a thousandth; 6 ticks are one step of a hit's time.
     if nx * float(dwell) > 1.001 * available + 6:
         raise ScanSyncError(
             f"{nx} positions of {format_seconds(ticks_to_seconds(float(dwell)))} take "
@@ -472,12 +480,11 @@ def scan_of_lines(
     first = options.skip_lines[0]
     n_rows = _rows_of(n_lines, options)
     found_frames = int(frames.max()) + 1 if len(frames) else 0
-    n_frames = found_frames
-    if options.nav_shape is not None and len(options.nav_shape) == 3:
-        n_frames = options.nav_shape[0]
-    nav_shape: tuple[int, ...] = (n_frames, n_rows, nx)
-    if n_frames == 1 and (options.nav_shape is None or len(options.nav_shape) == 2):
-        nav_shape = (n_rows, nx)
+    stack = options.nav_shape is not None and len(options.nav_shape) == 3
+    n_frames = options.known_nav_shape[0] if stack else found_frames
+    # a single frame has an axis of its own only where it was requested
+    nav_shape = (n_frames, n_rows, nx) if stack or n_frames != 1 else (n_rows, nx)
+    # Several lines may add up to one row, and some of a frame may be skipped: see `lines_per_row` and `skip_lines`.
     row = (rows - first) // options.lines_per_row
     inside = (rows >= first) & (row < n_rows) & (frames < n_frames)
     # trigger lines turn, not rows; the first line of a frame runs forwards
@@ -499,10 +506,8 @@ def scan_of_lines(
         frames=n_frames,
         messages=tuple(messages),
     )
-    if report.get("line_period"):
-        report["flyback_time"] = report["line_period"] - nx * report["dwell_time"]
-        of_line, of_dwell = (report.get(f"{name}_error") or 0.0 for name in ("line_period", "dwell_time"))
-        report["flyback_time_error"] = math.hypot(of_line, nx * of_dwell)
+    report.update(_flyback_report(report, nx))
+    # `Scan` searches by time: starts have to ascend, in whatever order the lines came.
     order = np.argsort(start, kind="stable")
     start, stop = start[order], stop[order].copy()
     # a line ends where the next begins, whatever was requested: no hit has two places
@@ -519,3 +524,14 @@ def scan_of_lines(
         step=np.where(backwards, -1, 1).astype(np.int8)[order],
         report=report,
     )
+
+
+def _flyback_report(report: dict, nx: int) -> dict:
+    """What the period of a line leaves over, and its error from those of two measurements."""
+    if not report.get("line_period"):
+        return {}
+    of_line, of_dwell = (report.get(f"{name}_error") or 0.0 for name in ("line_period", "dwell_time"))
+    return {
+        "flyback_time": report["line_period"] - nx * report["dwell_time"],
+        "flyback_time_error": math.hypot(of_line, nx * of_dwell),
+    }

@@ -26,7 +26,7 @@ _ON_PLACE = 0.3  # of a period: how near a stretch must lie to the place that th
 
 @dataclass(frozen=True)
 class Numbered:
-    """Frame of each pulse, its number in the frame (negative for none), and what the user has to be told."""
+    """Frame of each pulse, its number in the frame (negative for none), and what the user has to know."""
 
     frame: np.ndarray
     within: np.ndarray

@@ -36,12 +36,14 @@ def pixel_trigger_scan(index: EventIndex, options: ScanOptions, tdc: str) -> Sca
     pulses = pixel_pulses(index.edges, options, tdc)
     n = len(pulses)
     nx, n_positions, position, nav_shape, messages = _pulse_positions(pulses, options)
+    # Each pulse is a segment of one column: `Scan` needs no other case for them.
     start = pulses.ticks
     length = np.full(n, round(pulses.period) if np.isfinite(pulses.period) else np.iinfo(np.int32).max)
     if options.dwell is not None:
         length = np.minimum(length, math.ceil(options.dwell))
     # positions wander with the scan: a pulse that comes a little late does not cut its predecessor short
     following = np.append(np.diff(start), np.iinfo(np.int64).max)
+    # Up to half a period later belongs to the same position; a longer pause is a flyback.
     stretch = (following < 1.5 * length) & (options.dwell is None)
     length = np.where(stretch, following, np.minimum(length, following))
     length[pulses.lost] = 0
@@ -197,6 +199,7 @@ def _listed_positions(number: np.ndarray, options: ScanOptions) -> tuple:
             f"{positions.min() if len(positions) else 'none'} to {positions.max() if len(positions) else 'none'}."
         )
     # the list is one repetition; a position that it names again belongs to the next one
+    # Rank of each entry among those of the same position: a stable sort keeps them in order of time.
     order = np.argsort(positions, kind="stable")
     ranked = positions[order]
     first = np.flatnonzero(np.concatenate([[True], np.diff(ranked) != 0]))

@@ -135,8 +135,10 @@ def shifted_scan(scan: Scan, grid: Grid) -> Scan:
     frame, position = np.divmod(np.where(used, scan.base, 0), ny * nx)
     row, first_column = np.divmod(position, nx)
     backwards = scan.step < 0
+    # row of the grid that each line falls on
     target = grid.cells(0)[frame, row]
     num, den = scan.num, scan.den * k
+    # Exact in 1 / den ticks: the shift along x moves the phase of a line, the shift along y its row.
     moved = np.round(grid.shifts[frame, 1] * k * num).astype(np.int64)
     ahead = scan.phase * k + moved + (first_column * k - grid.first[1]) * num
     # a line in reverse counts its columns from the right end of the grid
@@ -145,6 +147,7 @@ def shifted_scan(scan: Scan, grid: Grid) -> Scan:
     # hits beyond the scan's own columns have no place, nor those beyond the grid
     own = -(-(scan.n_columns * num - scan.phase) // scan.den)
     inside = -(-(width * num - phase) // den)
+    # What would lie left of the grid is cut off by beginning later, and the phase follows.
     start = scan.start + np.maximum(-(phase // den), 0)
     stop = np.minimum(scan.stop, scan.start + np.minimum(own, inside))
     placed = used & (target >= 0) & (start < stop)

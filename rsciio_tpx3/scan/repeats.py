@@ -59,33 +59,33 @@ def frame_choice(frames: Any) -> FrameChoice:
     return FrameChoice() if frames is None else FrameChoice(None, _chosen(frames, frames))
 
 
-def _chosen(value: Any, given: Any) -> int | slice | tuple[int, ...]:
+def _chosen(value: Any, user_input: Any) -> int | slice | tuple[int, ...]:
     if isinstance(value, bool):
-        raise _misread(given)
+        raise _misread(user_input)
     if is_whole(value) and not isinstance(value, (float, np.floating)):
         return int(value)
     if isinstance(value, slice):
         parts = (value.start, value.stop, value.step)
         if value.step == 0 or any(part is not None and not is_whole(part) for part in parts):
-            raise _misread(given)
+            raise _misread(user_input)
         return value
     if isinstance(value, str) and ":" in value:
         # as Python writes a slice: what a command line can say
         try:
-            return _chosen(slice(*(int(part) if part.strip() else None for part in value.split(":"))), given)
+            return _chosen(slice(*(int(part) if part.strip() else None for part in value.split(":"))), user_input)
         except (ValueError, TypeError):
-            raise _misread(given) from None
+            raise _misread(user_input) from None
     if isinstance(value, str) or not np.iterable(value):
-        raise _misread(given)
+        raise _misread(user_input)
     numbers = list(value)
     if not numbers or any(not is_whole(n) or isinstance(n, (float, np.floating)) for n in numbers):
-        raise _misread(given)
+        raise _misread(user_input)
     return tuple(int(n) for n in numbers)
 
 
-def _misread(given: Any) -> ValueError:
+def _misread(user_input: Any) -> ValueError:
     return ValueError(
-        f'frames={shown(given)} is not valid: must be "separate", "sum", a frame number, a slice such as '
+        f'frames={shown(user_input)} is not valid: must be "separate", "sum", a frame number, a slice such as '
         'slice(0, 10) or "0:10", a list of numbers, or ("sum", one of these).'
     )
 
@@ -122,11 +122,13 @@ def with_frames(scan: Scan, choice: FrameChoice, summed: bool) -> Scan:
         )
     n_frames = scan.nav_shape[0] if len(scan.nav_shape) == 3 else 1
     numbers = _numbers(choice.chosen, n_frames)
+    # New number of each frame, -1 for those not chosen; adding up gives all of them the same.
     place = np.full(n_frames, -1, np.int64)
     place[numbers] = 0 if summed else np.arange(len(numbers))
     n_positions = scan.nav_shape[-2] * scan.nav_shape[-1]
     frame, position = np.divmod(scan.base, n_positions)
     used = scan.base >= 0
+    # base is -1 outside of the scan, whose frame number means nothing: only used lines are looked up.
     used[used] = place[frame[used]] >= 0
     base = np.full_like(scan.base, -1)
     base[used] = place[frame[used]] * n_positions + position[used]

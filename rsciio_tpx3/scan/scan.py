@@ -27,7 +27,7 @@ __all__ = [
     "BEFORE",
     "FLYBACK",
     "LARGEST",
-    "LEFT_OUT",
+    "EXCLUDED",
     "MOST_LINES",
     "MOST_POSITIONS",
     "OUTSIDE_NAMES",
@@ -39,13 +39,13 @@ __all__ = [
 ]
 
 # Why a hit has no position; as negative positions.
-BEFORE, FLYBACK, AFTER, LEFT_OUT = -1, -2, -3, -4
+BEFORE, FLYBACK, AFTER, EXCLUDED = -1, -2, -3, -4
 # These are keys of the metadata (Hits_outside.in_lines_left_out_of_the_scan) and of the cache: their words must stay.
 OUTSIDE_NAMES = {
     BEFORE: "before the first line",
     FLYBACK: "in flyback",
     AFTER: "after the last line",
-    LEFT_OUT: "in lines left out of the scan",
+    EXCLUDED: "in lines left out of the scan",
 }
 
 _COLUMNS = ("start", "stop", "phase", "num", "base", "step")
@@ -59,7 +59,7 @@ MOST_LINES = 2 * 10**7
 LARGEST = 1 << 62
 """Bound of all products of times and columns."""
 
-_MOST_READS = 64
+_MOST_READS = 64  # runs of lines read one by one; more are cheaper as one span with what lies between
 _APART = -2  # base of an empty segment between two stretches that `Scan.for_rows` kept
 
 
@@ -202,8 +202,8 @@ class Scan:
             for name, columns in parts.items():
                 column = getattr(run, name)
                 columns += [column, np.array([end[name]], column.dtype)]
-        kept: dict[str, Any] = {name: np.concatenate(columns) for name, columns in parts.items()}
-        return replace(self, **kept, report={}), [run.span for run in runs]
+        segments: dict[str, Any] = {name: np.concatenate(columns) for name, columns in parts.items()}
+        return replace(self, **segments, report={}), [run.span for run in runs]
 
     @property
     def span(self) -> tuple[int, int]:
@@ -306,7 +306,7 @@ def place_hits(
             out[i] = AFTER if s == last else FLYBACK
             continue
         if first < 0:
-            out[i] = LEFT_OUT
+            out[i] = EXCLUDED
             continue
         # In parts of a tick of which a dwell time has an integer number: no error grows along a line.
         scaled = (t - begin) * den + offset

@@ -13,7 +13,7 @@ from rsciio_tpx3.utils.compiled import njit
 __all__ = ["ends_in_step", "keeps_step", "out_of_step", "scatter", "slips"]
 
 _NEAR = 0.25  # of the period: intervals that are meant to be one
-_SIGMAS = 8
+_SIGMAS = 8  # standard deviations: normal noise goes beyond once in 10**15 edges
 _LEAST = 0.002  # of the period: what is in step although nothing scatters
 _MOST = 0.1  # of the period: with more scatter there is no step to keep
 _EXACT = 0.3  # of the intervals: where so many are equal, the others are out of step
@@ -43,7 +43,7 @@ def keeps_step(edges: np.ndarray, period: float) -> float | None:
 
 
 def slips(ticks: np.ndarray, period: float) -> np.ndarray:
-    """Where a train goes on in another step: pauses too short to be told from a line by their length.
+    """Where a train goes on in another step: pauses too short to be distinguished from a line by their length.
 
     Parameters
     ----------

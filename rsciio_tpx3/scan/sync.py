@@ -8,7 +8,7 @@ frame-trigger  a pulse for each frame, the rest by dwell time
 shared-clock   no edges: scan unit and detector run from one clock and start together (Jannis 2021)
 frames         no scan: a stack of frames of equal length over time
 
-``docs/guide/scan_synchronisation.md`` shows them in pictures, with what each needs to be told.
+``docs/guide/scan_synchronisation.md`` shows them in pictures, with what each needs to know.
 """
 
 from __future__ import annotations
@@ -123,6 +123,8 @@ def choose_sync(index: EventIndex, options: ScanOptions) -> tuple[str, Any]:
     Both directions of one input make a line gate; one direction is a line start, unless the pulses can only
     be pixel triggers.
     """
+    # From the certain to the likely: an explicit option, a list of positions, both directions of one input, and last
+    # the intervals of the edges.
     if options.sync in EDGELESS:
         return options.sync, None
     index, _ = _without_stray_kinds(index, options)

@@ -143,28 +143,29 @@ def _positions_of_backward_lines(scan: Scan) -> Scan:
     last = begin[:, 0] - (phase[:, 0] - scan.n_columns * num[:, 0]) // scan.den
     stop = np.minimum(stop, np.minimum(scan.stop[backwards], last)[:, None])
     rest = (start - begin) * scan.den + phase - column * num
-    kept = start < stop
+    filled = start < stop
     # a line whose time is not known keeps its place, so that no time is counted to its neighbours
-    empty = ~kept.any(axis=1)
-    kept[empty, 0], stop[empty, 0] = True, start[empty, 0]
+    empty = ~filled.any(axis=1)
+    filled[empty, 0], stop[empty, 0] = True, start[empty, 0]
     pieces = {
-        "start": start[kept],
-        "stop": stop[kept],
-        "phase": rest[kept],
-        "num": np.broadcast_to(num, start.shape)[kept],
-        "base": (scan.base[backwards, None] - column)[kept],
-        "step": np.ones(int(kept.sum()), np.int8),
+        "start": start[filled],
+        "stop": stop[filled],
+        "phase": rest[filled],
+        "num": np.broadcast_to(num, start.shape)[filled],
+        "base": (scan.base[backwards, None] - column)[filled],
+        "step": np.ones(int(filled.sum()), np.int8),
     }
     forwards = np.flatnonzero((scan.step > 0) | (scan.base < 0))
     joined = {name: np.concatenate([getattr(scan, name)[forwards], made]) for name, made in pieces.items()}
     # of segments that start together the last one has the hits, as before
-    line = np.concatenate([forwards, np.broadcast_to(backwards[:, None], start.shape)[kept]])
+    line = np.concatenate([forwards, np.broadcast_to(backwards[:, None], start.shape)[filled]])
     order = np.lexsort((line, joined["start"]))
     in_order: dict[str, Any] = {name: values[order] for name, values in joined.items()}
     return replace(scan, **in_order)
 
 
 def _over_recording(scan: Scan, bins: TimeBins, hit_span: tuple[int, int]) -> Scan:
+    # Bins reach from the first to the last line that has positions: hits elsewhere are in no bin anyway.
     used = (scan.base >= 0) & (scan.stop > scan.start)
     first = int(scan.start[used].min()) if used.any() else 0
     end = min(int(scan.stop[used].max(initial=first)), int(hit_span[1]) + 1)
@@ -189,6 +190,7 @@ def _over_recording(scan: Scan, bins: TimeBins, hit_span: tuple[int, int]) -> Sc
     whole, rest = divmod(width.numerator, width.denominator)
     k = np.arange(n + 1, dtype=np.int64)
     borders = first + k * whole - (-k * rest // width.denominator)
+    # The last bin takes what rounding left over, so that every hit of the scan has one.
     borders[-1] = max(int(borders[-1]), int(scan.stop.max(initial=end)))
     cut = _cut(scan, np.where(used)[0], borders)
     return replace(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsciio_tpx3.scan.scan import AFTER, BEFORE, FLYBACK, LEFT_OUT, search
+from rsciio_tpx3.scan.scan import AFTER, BEFORE, EXCLUDED, FLYBACK, search
 from rsciio_tpx3.utils.compiled import njit
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ __all__ = ["NOWHERE", "Timetable", "add_counts", "count_entries", "make_timetabl
 NOWHERE = -5
 """Position of what is not a hit of the stretch; other negative positions are those of `scan.OUTSIDE_NAMES`."""
 
-_MOST_CELLS = 1 << 16
+_MOST_CELLS = 1 << 16  # 256 kB of int32: about what an L2 cache holds
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,12 @@ def _intervals(
     end = origin + step * span
     unit = step * den  # a step in the units of `num` and `phase`
     n = 0
+    # Phase 1: the segment in which the stretch begins; before the first one there is no position.
     s = search(origin, start)
     if s < 0:
         begin[n], position[n] = 0, BEFORE
         n, s = 1, np.int64(0)
+    # Phase 2: segment after segment, each cut at its columns.
     while s <= last and start[s] < end:
         following = start[s + 1] if s < last else np.iinfo(np.int64).max
         # The part of the segment that lies in the stretch.
@@ -114,7 +116,7 @@ def _intervals(
                 return -1
             begin[n] = -((origin - first) // step)  # rounded up
             if base[s] < 0:
-                position[n] = LEFT_OUT
+                position[n] = EXCLUDED
                 n += 1
             else:
                 # Columns of its first and its last tick; all beyond `n_columns` are one interval without a position.
@@ -125,6 +127,7 @@ def _intervals(
                 if n + final_column - column > room:
                     return -1
                 # the next column begins at this exact fraction of `unit`, rounded up; then add and carry
+                # No division inside the loop over columns: their borders are an arithmetic series.
                 exact = (column + 1) * num[s] - phase[s] + (start[s] - origin) * den + unit - 1
                 whole, rest = exact // unit, exact % unit
                 whole_step, rest_step = num[s] // unit, num[s] % unit
@@ -154,7 +157,7 @@ def _intervals(
 @njit(nogil=True, cache=True)
 def _cells(begin: np.ndarray, shift: int, cell: np.ndarray) -> None:
     k = 0
-    for c in range(len(cell)):
+    for c in range(len(cell)):  # both ascend, so one walk serves all cells
         while begin[k + 1] <= c << shift:
             k += 1
         cell[c] = k

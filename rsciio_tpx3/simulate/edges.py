@@ -40,10 +40,6 @@ class Edges:
     def __len__(self) -> int:
         return len(self.time)
 
-    def of_kind(self, name: str) -> np.ndarray:
-        """Times of one kind, such as "tdc1-rise", the missing ones included."""
-        return self.time[self.kind == EDGE_CODES[name]]
-
 
 def make_edges(
     scan: Scan,

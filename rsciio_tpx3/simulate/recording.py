@@ -197,19 +197,15 @@ def recording(
     table = PixelTable(detector, model.response)
     if defects is not None:
         defects.check(table)
-    # whatever ends early looks like a whole recording that is shorter
-    with PartialFiles(paths[-1]) as files:
-        partial = [files.path(name) for name in paths]
-        with closing(StreamWriter([partial[i] for i in used], stream, service)) as writer:
-            collector = Collector(keep_truth)
-            n_stale = _write_stale(writer, collector, detector, scan.tdc) if stale_start else 0
-            plan = _Plan(scan, source, dose, model, table, defects, late, flyback_electrons, drift, seed)
-            plan.run(writer, collector, piece_hits, progress)
-            writer.finish()
-        empty = [StreamWriter([partial[i]], replace(stream, part_slots=()), None) for i in set(empty_files)]
-        for file in empty:
-            file.finish()
-        files.commit()
+    plan = _Plan(scan, source, dose, model, table, defects, late, flyback_electrons, drift, seed)
+
+    def fill(writer: StreamWriter) -> tuple[Collector, int]:
+        collector = Collector(keep_truth)
+        n_stale = _write_stale(writer, collector, detector, scan.tdc) if stale_start else 0
+        plan.run(writer, collector, piece_hits, progress)
+        return collector, n_stale
+
+    writer, empty, collector, n_stale = _write_files(paths, used, empty_files, stream, service, fill)
     copies = np.bincount(np.concatenate([np.empty(0, np.int64), *writer.edge_copies_of]),
                          minlength=len(edges))  # fmt: skip
     return Truth(
@@ -219,6 +215,28 @@ def recording(
         n_packets=sum(file.n_packets for file in (writer, *empty)),
         lost_chunks=tuple(writer.lost_chunks),
     )  # fmt: skip
+
+
+def _write_files(
+    paths: Sequence[Path],
+    used: Sequence[int],
+    empty_files: Sequence[int],
+    stream: StreamLayout,
+    service: Any,
+    fill: Callable[[StreamWriter], tuple[Collector, int]],
+) -> tuple[StreamWriter, list[StreamWriter], Collector, int]:
+    """Write all files of a recording, those without hits too, under provisional names until they are whole."""
+    # whatever ends early looks like a whole recording that is shorter
+    with PartialFiles(paths[-1]) as files:
+        partial = [files.path(name) for name in paths]
+        with closing(StreamWriter([partial[i] for i in used], stream, service)) as writer:
+            collector, n_stale = fill(writer)
+            writer.finish()
+        empty = [StreamWriter([partial[i]], replace(stream, part_slots=()), None) for i in set(empty_files)]
+        for file in empty:
+            file.finish()
+        files.commit()
+    return writer, empty, collector, n_stale
 
 
 def demo(

@@ -134,7 +134,7 @@ def _global_groups(
     times = np.arange(start, end, interval, dtype=np.int64)
     groups = []
     for n, chip in enumerate(chips):
-        # one chip after the other is asked; the others see a command that is not theirs
+        # one chip after the other is addressed; the others see a command that is not theirs
         at = times + n * COARSE_TICKS
         pair = encode_global(at)
         for k, step in enumerate((pair[:, 0], 0x7144, pair[:, 1], 0x7145)):

@@ -191,8 +191,8 @@ def recording_like(
     FileExistsError
         If the recording or the file next to it exists, and `overwrite` is False.
     """
-    beside = sidecar_path(path)
-    for name in (os.fspath(path), beside):
+    sidecar = sidecar_path(path)
+    for name in (os.fspath(path), sidecar):
         if os.path.exists(name) and not overwrite:
             raise FileExistsError(f"{name!r} exists. Write to another name, or pass overwrite=True.")
     values = known_values(signal)
@@ -207,9 +207,9 @@ def recording_like(
         made["dwell_time"] = f"{values['dwell_time']!r} s"
     made.update(options)
     truth = recording(path, None if intensity is not None else (ny, nx), intensity=intensity, **made)
-    kept = {name: value for name, value in values.items() if name not in _OF_ONE_RECORDING}
-    kept.update(navigation_shape=[nx, ny], notes="Simulated.", layout=made["layout"], gap=made["gap"])
-    write_text(beside, sidecar_text(kept, "a simulated recording"))
+    described = {name: value for name, value in values.items() if name not in _OF_ONE_RECORDING}
+    described.update(navigation_shape=[nx, ny], notes="Simulated.", layout=made["layout"], gap=made["gap"])
+    write_text(sidecar, sidecar_text(described, "a simulated recording"))
     return truth
 
 

@@ -17,7 +17,7 @@ from rsciio_tpx3.frames.write import NullSink, known_entries, write
 from rsciio_tpx3.metadata.known import gather
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, plain, read_record
 from rsciio_tpx3.reader.counted import check_layout, counted_signal
-from rsciio_tpx3.reader.options import checks_arguments, checks_options, refuse_unknown
+from rsciio_tpx3.reader.option_checks import checks_arguments, checks_options, refuse_unknown
 from rsciio_tpx3.stempy.sink import StempySink
 from rsciio_tpx3.stempy.source import EXPECTED, FRAMES, POSITIONS, StempySource
 from rsciio_tpx3.utils.checks import check_one_file

@@ -75,11 +75,11 @@ class StempySink:
             flat, ends = _layer(counts, indices, frames.indptr, layer)
             listed = _split(flat, ends)
             if layer and self.version == 2:
-                listed, kept = listed[np.diff(ends) > 0], rows[np.diff(ends) > 0]
+                listed, owner = listed[np.diff(ends) > 0], rows[np.diff(ends) > 0]
             else:
-                kept = rows
+                owner = rows
             parts.append(listed)
-            owners.append(kept)
+            owners.append(owner)
         owners = np.concatenate(owners)
         order = np.argsort(owners, kind="stable")
         listed = np.concatenate(parts)[order]
@@ -137,17 +137,17 @@ def sum_of_lengths(lengths: ArrayLike, before: int = 0) -> int:
 @njit(nogil=True, cache=True)
 def _layer(counts: np.ndarray, indices: np.ndarray, indptr: np.ndarray, layer: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels that count more than `layer`, and where each row of them begins."""
-    kept = np.empty(len(indices), np.uint32)
+    valid = np.empty(len(indices), np.uint32)
     ends = np.empty(len(indptr), np.int64)
     ends[0] = 0
     n = 0
     for row in range(len(indptr) - 1):
         for i in range(indptr[row], indptr[row + 1]):
             if counts[i] > layer:
-                kept[n] = indices[i]
+                valid[n] = indices[i]
                 n += 1
         ends[row + 1] = n
-    return kept[:n], ends
+    return valid[:n], ends
 
 
 def _split(flat: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -116,8 +116,8 @@ class StempySource(FrameSource):
         self._keep = bool(keep_flyback)
         if not self._keep and self._columns < 2:
             raise ValueError(f"{self.stamp.name!r} has one scan column: keep_flyback=False would leave nothing.")
-        kept = tuple(int(n) for n in (nav_shape if nav_shape is not None else scan_shape))
-        self.nav_shape = kept if self._keep else (kept[0], kept[1] - 1)
+        shape = tuple(int(n) for n in (nav_shape if nav_shape is not None else scan_shape))
+        self.nav_shape = shape if self._keep else (shape[0], shape[1] - 1)
         self._find_rows(math.prod(scan_shape))
         largest = self._rows_of_a_position if version > 1 else np.iinfo(np.uint16).max
         self.dtype = np.dtype(dtype if dtype is not None else np.min_scalar_type(largest))
@@ -158,8 +158,8 @@ class StempySource(FrameSource):
         frames = self._whole_frames(first, last)
         if self._keep:
             return frames
-        kept = np.arange(first, last) % self._columns != self._columns - 1
-        return frames[np.flatnonzero(kept)[: stop - start]]
+        in_scan = np.arange(first, last) % self._columns != self._columns - 1
+        return frames[np.flatnonzero(in_scan)[: stop - start]]
 
     def for_rows(self, start: int, stop: int) -> FrameSource:
         """The same for these rows alone, with their part of the list of positions; see `FrameSource`."""

@@ -48,7 +48,7 @@ def _unread(
 ) -> list[FileStamp] | None:
     """The file as it is now, if its index is not in the cache; see `EventFormat`."""
     stamp = stamp_of(filename)
-    open_records(stamp)  # says so where it is none of these formats
+    open_records(stamp)  # says so where it has another format
     return unread(cache_of(stamp, toa_bits, measurement, cache, layout), [stamp])
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST_LINE", "TextForm", "read_form"]
 
-LONGEST_LINE = 1 << 12
+LONGEST_LINE = 1 << 12  # bytes; a row has six numbers
 
 _LONG = ("index", "pixel", "toa", "tot", "ftoa", "overflow")
 _SHORT = ("pixel", "toa", "tot")  # real files have these under a header of six names
@@ -28,7 +28,7 @@ _SPELLED = re.compile(r"matrix[ _]?(?:index|idx)|index|ftoa|toa|tot|overflow", r
 _UNIT = re.compile(r"[\[(].*$")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_MOST_COMMENTS = 1000
+_MOST_COMMENTS = 1000  # lines before the first row: more are another kind of file
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _known(part: str) -> str | None:
 
 
 def _first_rows(file: BinaryIO, begin: int, end: int, name: str) -> list[bytes]:
-    """The first lines that hold something, a few of them; what is wrong with others than the first is told later."""
+    """The first few lines that hold something; what is wrong with others than the first is reported later."""
     file.seek(begin)
     while file.tell() < end:
         line = _line(file, end, name)

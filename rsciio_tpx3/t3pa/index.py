@@ -40,7 +40,7 @@ PLACE_OF_CHIPS = (
     "...] with the column and row of each chip's corner (and 'orientation', such as 'RtLBtT', for a turned chip)."
 )
 
-_MOST_BITS = 62
+_MOST_BITS = 62  # of a time: a bit to spare for differences
 _MOST_STEPS = 1000
 _AFTER = 4  # rows after a step back that all have to be earlier
 _SECOND = 40_000_000  # steps of 25 ns: rows are out of order by up to a third of it
@@ -80,7 +80,7 @@ def build_index(
     Tpx3FormatError
         If the file is damaged, or holds several measurements and none is chosen.
     ConflictError
-        If the column Overflow holds the number of a chip, and no place of the chips is told.
+        If the column Overflow holds the number of a chip, and no place of the chips is stated.
     """
     run = _Pass(records, toa_bits, by_chip)
     with indexing_bar(records.stamp.size, show_progressbar) as bar:

@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 SIDES = {"single": CHIP_SIZE, "quad": 2 * CHIP_SIZE}
 _BY_CHIP = ("strip", "strip-reversed")
 _CLEAR = 10  # pairs more, and three times as many, as chance gives of the other kind
-_FEW = 1e-3
+_FEW = 1e-3  # of the hits: wrong rows may be that many without a say in the size of the matrix
 
 
 def is_by_chip(layout: Any) -> bool:
@@ -36,7 +36,7 @@ def is_by_chip(layout: Any) -> bool:
 
 
 def matrix_layout(layout: Any, orientation: str = "up") -> Layout:
-    """The `Layout` of one chip, of four in the order of one matrix ("quad"), or of chips as they are told."""
+    """The `Layout` of one chip, of four in the order of one matrix ("quad"), or of chips as they are described."""
     if is_by_chip(layout):
         return make_layout(layout, orientation=orientation)
     if layout not in SIDES:
@@ -77,7 +77,7 @@ def _of_chip(rule: np.ndarray) -> np.ndarray:
 
 
 def matrix_name(layout: Any, sidecar: dict, found: dict, n_hits: int, losses: Losses, name: str) -> str:
-    """What a file's matrix is: as told, as its sidecar has it, or as its pixels show.
+    """What a file's matrix is: as requested, as its sidecar has it, or as its pixels show.
 
     Parameters
     ----------

@@ -14,13 +14,13 @@ def _record(toa: str = "<u8", offsets: tuple[int, ...] = (0, 4, 12, 13, 14), ite
     return np.dtype({"names": list(_FIELDS), "formats": formats, "offsets": list(offsets), "itemsize": itemsize})
 
 
-# as Pixet writes them; an older form; the first as compilers lay it out unless they are told to pack it
+# as Pixet writes them; an older form; the first as compilers lay it out unless they are instructed to pack it
 RECORDS = (_record(), _record("<u4", (0, 4, 8, 9, 10), 12), _record("<u8", (0, 8, 16, 17, 18), 24))
 """Structures that are known, of 16, 12 and 24 bytes."""
 
 _SAMPLE = 4096
 _LEAST_SHARE = 0.9
-_SECOND = 40_000_000
+_SECOND = 40_000_000  # steps of 25 ns
 _FEW_BYTES = 192  # of 12 records of 16 bytes, or 16 of 12
 _LEAST_RARE = 3  # records of 12 or 24 bytes
 

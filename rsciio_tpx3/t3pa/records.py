@@ -29,8 +29,8 @@ __all__ = ["BinaryRecords", "Columns", "TextRecords", "open_records"]
 
 _logger = logging.getLogger(__name__)
 
-_TEXT_BLOCK = 1 << 20
-_BINARY_BLOCK = 1 << 16
+_TEXT_BLOCK = 1 << 20  # bytes read at once
+_BINARY_BLOCK = 1 << 16  # records read at once: 1 MB
 _NEWLINE, _RETURN = 10, 13
 _SAMPLE_BYTES = 1 << 17
 _TELLING_BYTES = 192  # 12 records of 16 bytes or 16 of 12: fewer do not tell which they are
@@ -320,6 +320,7 @@ def _plain_row(text: np.ndarray, i: int, separator: int, wanted: np.ndarray, out
                 break
             value = value * 10 + np.int64(digit)
             i += 1
+        # No digit, the end of the text, or more digits than 64 bits hold for sure: the careful reader judges.
         if i == start or i == n or i - start > 18:
             return -1
         c = text[i]

@@ -62,9 +62,9 @@ MOST_BY_CHIP = 256 * CHIP_SIZE**2
 
 _GAP_START, _GAP_END, _CORRUPTED = 0x74, 0x75, 0
 _TRIGGER = 10
-_CHIP_BITS = 16
+_CHIP_BITS = 16  # a chip has 2**16 pixels: the bits above number the chip
 ONE_CHIP = CHIP_SIZE**2
-_MOST_COARSE = (1 << 62) // COARSE_TICKS
+_MOST_COARSE = (1 << 62) // COARSE_TICKS  # ToA in steps of 25 ns whose ticks fit into int64, with a bit to spare
 _TOGETHER = 8  # steps of 25 ns: hits of one electron
 # one time that is this far from those around it, which agree, is not theirs (1.7 s and 0.4 s)
 FAR_STEPS, _NEAR_STEPS = 1 << 26, 1 << 24
@@ -190,12 +190,12 @@ def _is_far(toa: np.ndarray, kind: np.ndarray, i: int) -> bool:
     first = min(max(i - 2, 0), n - 5)
     if first < 0:
         return False
-    beside = first if first != i else first + 1
-    step = abs(toa[i] - toa[beside])
+    neighbour = first if first != i else first + 1
+    step = abs(toa[i] - toa[neighbour])
     if step <= FAR_STEPS:
         return False
     for k in range(first, first + 5):
-        if k != i and (kind[k] != HIT or abs(toa[k] - toa[beside]) > _NEAR_STEPS):
+        if k != i and (kind[k] != HIT or abs(toa[k] - toa[neighbour]) > _NEAR_STEPS):
             return False
     for period in _PERIODS:
         if abs(step - period) <= _NEAR_STEPS:

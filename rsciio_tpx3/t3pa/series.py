@@ -14,7 +14,7 @@ __all__ = ["SeriesFinder"]
 _NUMBERS = 1 << 24  # the device counts so many rows
 _FAR = 1 << 16  # further than rows are ever out of order, or lost at a stretch
 _AGAIN = 16  # fewer numbers that come twice are rows that were put in
-_SECOND = 40_000_000
+_SECOND = 40_000_000  # steps of 25 ns
 _PERIODS = (1 << 28, 1 << 30)
 _NONE = -1
 

@@ -70,7 +70,7 @@ class AdvacamSource(EventSource):
     Tpx3FormatError
         If the file is not a hit list, is damaged, or holds several measurements and none is chosen.
     ConflictError
-        If the file does not tell how its pixels are numbered, or contradicts what is told.
+        If the file does not tell how its pixels are numbered, or contradicts what was stated.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class AdvacamSource(EventSource):
         self._about = {"toa_bits": toa_bits, "measurement": measurement}
         self._by_chip = is_by_chip(layout)
         self.cache = cache_of(self.stamp, toa_bits, measurement, cache, layout)
+        # The layout follows the pass over the rows: pixels and chips that occur decide what the matrix is.
         self._index, self._blocks, found = self._recalled(Losses(on_loss), show_progressbar)
         self._bits = self._index.statistics["toa_bits"]
         losses = Losses(on_loss)

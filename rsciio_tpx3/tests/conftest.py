@@ -5,4 +5,4 @@ import pytest
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of tests that take seconds."""
-    config.addinivalue_line("markers", "slow: takes seconds; left out by -m 'not slow' while editing")
+    config.addinivalue_line("markers", "slow: takes seconds; excluded by -m 'not slow' while editing")

@@ -13,7 +13,7 @@ import numpy as np
 from rsciio_tpx3.tpx3.packets import header_chip, header_words, is_header
 from rsciio_tpx3.utils.compiled import njit
 
-__all__ = ["likely_headers", "left_out", "trusted_ranges"]
+__all__ = ["likely_headers", "n_excluded", "trusted_ranges"]
 
 _MOST_CHIPS = 16  # no device has more; a word that claims so is not a header
 
@@ -113,6 +113,6 @@ def trusted_ranges(at: np.ndarray, size: np.ndarray, n_words: int) -> list[tuple
     return [(int(a), int(b)) for a, b in ranges]
 
 
-def left_out(ranges: Sequence[tuple[int, int]], n_words: int) -> int:
+def n_excluded(ranges: Sequence[tuple[int, int]], n_words: int) -> int:
     """Words of a file that lie in no range."""
     return n_words - int(np.sum([b - a for a, b in ranges], dtype=np.int64))

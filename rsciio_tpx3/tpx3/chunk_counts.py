@@ -3,7 +3,7 @@
 Serval numbers the chunks of each chip. Real numbers leap over lost chunks, and some come late by a few. A number that
 leaps counts only where the next one goes on from it, and from a number that was reached step by step: one flipped bit
 would claim up to 10**14 lost chunks otherwise. The last number of a recording has none after it: its leap counts
-where it is short, or no single flipped bit makes it. A loss after the very first chunk is not told.
+where it is short, or no single flipped bit makes it. A loss after the very first chunk goes unnoticed.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Which times of a stream its other times contradict.
 
 One flipped bit in a hit, an edge or a global time, or a pair of global-time words that was torn by a rollover,
-makes one time wrong, and the times before and after it are right. Such a time is told by both sides: the clock
+makes one time wrong, and the times before and after it are right. Such a time is known from both sides: the clock
 leaves, by far more than it moves there otherwise, and comes back. A leap without a return is a pause. Where the
 recording is sparse, a leap is nothing unusual, and none is called wrong.
 """

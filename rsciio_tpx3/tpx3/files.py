@@ -26,7 +26,7 @@ from rsciio_tpx3.utils.follow import stamp_of
 __all__ = ["Part", "WordReader", "expand_parts", "open_parts", "read_ahead", "read_words"]
 
 _NUMBERED = re.compile(r"^(.*?)(\d+)(\.[^.]+)$")
-_SNIFF_WORDS = 64
+_SNIFF_WORDS = 64  # 512 bytes: a header or a run of known packets shows itself in the first few
 _AHEAD = 2  # readings: with one, the thread would wait each time until it is woken
 
 
@@ -121,6 +121,7 @@ def _numbered(path: Path) -> tuple[list[str], list[int]]:
     found = {}
     for other in path.parent.iterdir():
         m = _NUMBERED.match(other.name)
+        # By number, not by name: scan_9 precedes scan_10. Endings differ by case after copies from Windows.
         if m and (m[1], m[3].lower()) == (stem, ending.lower()) and other.is_file():
             found[int(m[2])] = other
     if not found:
@@ -150,6 +151,7 @@ def open_parts(paths: list[str], follow: bool = False) -> list[Part]:
     """
     parts, first = [], 0
     for path in paths:
+        # Only the last file of an acquisition is still being written; the others have to stay what they are.
         stamp = stamp_of(path, follow and path == paths[-1])
         n_words = stamp.size // 8
         parts.append(Part(stamp, first, n_words, *_sniff(path, stamp.size)))

@@ -11,7 +11,7 @@ import numpy as np
 
 from rsciio_tpx3.cache.recall import indexing_bar
 from rsciio_tpx3.events.source import Edges, EventIndex
-from rsciio_tpx3.tpx3.chain import left_out, likely_headers, trusted_ranges
+from rsciio_tpx3.tpx3.chain import likely_headers, n_excluded, trusted_ranges
 from rsciio_tpx3.tpx3.files import read_ahead
 from rsciio_tpx3.tpx3.packets import (
     CONTROL_ID_NAMES,
@@ -39,7 +39,7 @@ _logger = logging.getLogger(__name__)
 
 # Single words may be flipped in a long recording that is good otherwise; more than one in a thousand is another matter.
 _FEW_UNKNOWN = 64
-_SHARE_UNKNOWN = 0.001
+_SHARE_UNKNOWN = 0.001  # of the words
 _FEW_CHUNKS = 32  # of a file that is too short to call one of them wrong
 _NAMED_PAUSES = 8  # as many are named
 _OUT_OF_TIME = "whose time contradicts the times before and after"
@@ -207,7 +207,7 @@ def _trusted(part: Part, losses: Losses) -> list[tuple[int, int]]:
     with contextlib.closing(read_ahead(part, part.first_word, part.first_word + part.n_words, WINDOW_WORDS)) as windows:
         found = [likely_headers(words, first - part.first_word) for words, first in windows]
     ranges = trusted_ranges(*(np.concatenate(column) for column in zip(*found)), part.n_words)
-    lost = left_out(ranges, part.n_words)
+    lost = n_excluded(ranges, part.n_words)
     if lost:
         at = ranges[0][1] if ranges and ranges[0][0] == 0 else 0
         losses.add(

@@ -27,13 +27,13 @@ def blocks_between(tables: Any, spans: Iterable[tuple[int, int]]) -> np.ndarray:
         Half-open.
     """
     blocks = tables.blocks
-    kept = np.zeros(len(blocks), bool)
+    keep = np.zeros(len(blocks), bool)
     for start, stop in spans:
         low = int(np.searchsorted(tables.latest_until, start, "left"))
         high = int(np.searchsorted(tables.earliest_from, stop, "left"))
         near = blocks[low:high]
-        kept[low:high] |= (near["first"] + near["high"] >= start) & (near["first"] + near["low"] < stop)
-    return blocks[kept]
+        keep[low:high] |= (near["first"] + near["high"] >= start) & (near["first"] + near["low"] < stop)
+    return blocks[keep]
 
 
 def joined(blocks: np.ndarray, borders: Sequence[int] = ()) -> np.ndarray:

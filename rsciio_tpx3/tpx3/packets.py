@@ -81,9 +81,9 @@ PACKET_TYPE_NAMES = {
 }
 
 # top byte of global time and SPIDR control words
-GLOBAL_LOW = 0x44
+GLOBAL_LOW = 0x44  # with GLOBAL_HIGH the two halves of one time (docs/formats/tpx3.md, "Global time")
 GLOBAL_HIGH = 0x45
-CHUNK_COUNT = 0x50
+CHUNK_COUNT = 0x50  # number of the chunk, per chip: first word of each chunk since Serval 3.2
 CHUNK_TIMES = 0x51
 CONTROL_ID_NAMES = {0x5F: "shutter open", 0x5A: "shutter close", 0x5C: "heartbeat"}
 

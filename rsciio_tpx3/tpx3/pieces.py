@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_pieces"]
 
-_LOOK_WORDS = 1 << 14
-_MEDIAN_OF = 31
-_STEP = 25e-9
+_LOOK_WORDS = 1 << 14  # 128 kB at either end of a piece
+_MEDIAN_OF = 31  # times: a few wrong ones do not move their median
+_STEP = 25e-9  # s; one count of ToA at 40 MHz
 _BACK = 0.002  # s; words are out of order by up to 1.6 ms
 _PAUSE = 5.0  # s between two pieces
 _START = 2.0  # s after the start of a clock in which a recording begins
@@ -66,6 +66,7 @@ def _times(part: Part, last: bool) -> dict[str, float]:
     """Median time of each clock in the first or last words of a file, in s within its period, and an edge's number."""
     n = min(_LOOK_WORDS, part.n_words)
     words = np.fromfile(part.path, "<u8", n, offset=8 * (part.n_words - n if last else 0))
+    # Headers first: their upper half may look like any packet. Types and bits below as in `rsciio_tpx3.tpx3.packets`.
     words = words[(words & np.uint64(0xFFFFFFFF)) != np.uint64(HEADER_MAGIC)]
     top = words >> np.uint64(60)
     found = {

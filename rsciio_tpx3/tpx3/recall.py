@@ -1,4 +1,4 @@
-"""Index and blocks of a `.tpx3` recording, from the cache or by a pass: what was lost is told either way."""
+"""Index and blocks of a `.tpx3` recording, from the cache or by a pass: what was lost is reported either way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from rsciio_tpx3.cache.recall import recalled_index
 from rsciio_tpx3.cache.store import require
-from rsciio_tpx3.tpx3.growing import grown_blocks
+from rsciio_tpx3.tpx3.follow import grown_blocks
 from rsciio_tpx3.tpx3.index import build_index, warn_of_losses
 from rsciio_tpx3.tpx3.stream import BLOCK
 from rsciio_tpx3.utils.clock import PIXEL_PERIOD

@@ -15,9 +15,9 @@ from rsciio_tpx3.utils.compiled import njit
 
 __all__ = ["after_last_reset"]
 
-_COUNTER = 4096
+_COUNTER = 4096  # the counter of edges has 12 bits (SERVAL manual 3.1, file format: TDC)
 _EARLY = 0.5  # share of the edges before which a leap may be a reset
-_ENOUGH_EDGES = 16
+_ENOUGH_EDGES = 16  # fewer do not tell a reset from wrong times
 _NEAR = 64  # items around a step back in which other clocks show it, since chips send in their own time
 _ANEW = 16, TICKS_PER_SECOND  # numbers and time that a counter and a clock that were reset go on from
 _BELOW_ZERO = TICKS_PER_SECOND // 100_000  # 10 us: edges never read less than zero

@@ -47,7 +47,7 @@ def uncertain_pauses(
     mean = _mean_steps(np.add.reduceat(counts[order], bounds), until[np.append(at, -1)] - starts[bounds])
     known_before = np.logical_or.accumulate(anchored)[:-1]
     known_after = np.logical_or.accumulate(anchored[::-1])[::-1][1:]
-    # what lies between two that are told has room to move only in a pause of a whole turn
+    # what lies between two that are reported has room to move only in a pause of a whole turn
     room = (gaps[at] >= PIXEL_PERIOD) & ~(anchored[:-1] & anchored[1:])
     unusual = (gaps[at] > _UNUSUAL * np.maximum(mean[:-1], mean[1:])) | (gaps[at] > PIXEL_PERIOD // 2)
     found = at[unusual & (room | ~known_before | ~known_after)]

@@ -18,7 +18,7 @@ from rsciio_tpx3.events.source import CompactHits, EventSource, Hits, check_insi
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.decode import PackedHits, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
-from rsciio_tpx3.tpx3.growing import grown_key
+from rsciio_tpx3.tpx3.follow import grown_key
 from rsciio_tpx3.tpx3.index import doubtful_chips, without_chips
 from rsciio_tpx3.tpx3.narrow import blocks_between, joined
 from rsciio_tpx3.tpx3.pieces import check_pieces
@@ -41,7 +41,7 @@ __all__ = ["Tpx3Source", "cache_of", "files_of"]
 _READ_BLOCKS = 32  # blocks decoded together: 2 MiB of file, so one read serves many blocks
 _COMPACT_WORDS = 1 << 16  # the same for kernels: words and their times and pixels stay in the L2 cache
 _BEFORE_RESET = ("exclude", "keep")
-_COMPACT_SPAN = 2**31 - 2
+_COMPACT_SPAN = 2**31 - 2  # largest time in int32, with room for the border after it
 
 
 @dataclass(frozen=True)

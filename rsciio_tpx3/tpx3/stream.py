@@ -69,7 +69,7 @@ KIND_CONTROL = 2
 
 COUNTER_LEAP = 64  # edges; as many may be missing, or copied late, without a reset of the clock
 _ENDLESS = np.iinfo(np.int32).max  # packets left in a stream without headers
-_QUARTER = PIXEL_PERIOD // 4
+_QUARTER = PIXEL_PERIOD // 4  # 6.7 s of the 26.8 s of a turn
 _PIECES = 16, 512  # packets looked at together: few where other packets are many, more while all are hits
 # Blocks are cut where clock packets, or hits from one to the next, leap by more: what comes before and after may
 # belong to different turns, or to different clocks, and must not share a reference.
@@ -403,6 +403,7 @@ class StreamPass:
 
         Fewer than given means that the next one is not a chunk header although it must be.
         """
+        # Nothing counts the packets of a chunk down: the stream is one chunk without end.
         if self.headerless:
             self._state[_LEFT] = _ENDLESS
         done, n_blocks, n_marks = _pass(
@@ -419,6 +420,7 @@ class StreamPass:
         )
         self._blocks.append(bytes(self._block_bytes[: n_blocks * BLOCK.itemsize]))
         self._marks.append(bytes(self._mark_bytes[: n_marks * MARK.itemsize]))
+        # A block that is full is closed here too, so that following hands out what has come.
         if base + done - self._state[_B_START] >= BLOCK_WORDS:
             self._cut(base + done)
         return done

@@ -12,12 +12,12 @@ one may be wrong:
    the phase itself leapt: there was a pause. A pause that shows too late is put where the phase leapt.
 
 3. Hits alone cannot tell how often their clock went round in a pause. On one chip it goes forward; a hit that stands
-   alone at a pause leads nobody; and the pause is told, see `silences`.
+   alone at a pause leads nobody; and the pause is reported, see `silences`.
 
 Most recordings have nothing to decide, see `undoubted`.
 
 When the detector's clock was reset while data of the run before were still in the pipeline, its time steps
-back for good; see `resets`. What came before is told by the nearer of the two clocks, and excluded or kept.
+back for good; see `resets`. What came before is timed by the nearer of the two clocks, and excluded or kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NO_TIME = np.iinfo(np.int64).min  # ticks of a mark whose packet carries no vali
 
 _BLOCK_KIND = 0
 _BACK = 1 << 12  # items among which a pause is looked for: clocks that are all wrong cost no more than that each
-_AHEAD = 8  # wide clocks asked before one of them is believed
+_AHEAD = 8  # wide clocks compared before one of them is believed
 _TOLERANCE = TICKS_PER_SECOND  # far beyond any disorder between chips, far below any restart worth keeping
 _OUTVOTED = 64  # hits around for each hit that is called wrong
 _PAUSE = TICKS_PER_SECOND // 4  # leaps of the phase that may hide turns
@@ -104,27 +104,30 @@ def _place_with_care(
 ) -> tuple[np.ndarray, np.ndarray, Excluded]:
     place, kind, ticks, block = _items(blocks, marks)
     at_mark, at_block = place[: len(marks)], place[len(marks) :]
+    # Phase 1: which items have a time that cannot be theirs, and from where on the last clock runs.
     begin, wrong, alone = _clean(kind, ticks, block, blocks, marks, at_mark)
     if begin and keep_before_reset:
         wrong[:begin] = _place_before(kind, ticks, block, blocks, marks, at_mark, begin)
         begin = 0
     blocks["first"], marks["ticks"] = ticks[at_block], np.where(kind[at_mark] < 0, NO_TIME, ticks[at_mark])
+    # Phase 2: edges, whose order says more than their neighbours' times.
     late_edges = _edges_out_of_turn(marks, at_mark >= begin)
     wrong[at_mark[late_edges]] = True
+    # Phase 3: what is excluded, and why. A block of many hits is not excluded for one wrong time in it.
     keep_block, keep_mark = at_block >= begin, at_mark >= begin
     wrong_block = _outvoted(blocks["n_hits"], wrong[at_block]) & keep_block
     wrong_mark = wrong[at_mark] & keep_mark
-    kept_block, kept_mark = keep_block & ~wrong_block, keep_mark & ~wrong_mark
-    leading = kept_block & ~alone[at_block]
+    sound_block, sound_mark = keep_block & ~wrong_block, keep_mark & ~wrong_mark
+    leading = sound_block & ~alone[at_block]
     excluded = Excluded(
         int(blocks["n_hits"][~keep_block].sum()),
         int((~keep_mark).sum()),
         int(blocks["n_hits"][wrong_block].sum()),
         int((wrong_mark & (marks["kind"] > KIND_CONTROL)).sum()),
         int((wrong_mark & (marks["kind"] <= KIND_CONTROL)).sum()),
-        pauses_of(blocks[leading], marks[kept_mark]),
+        pauses_of(blocks[leading], marks[sound_mark]),
     )
-    return blocks[kept_block], marks[kept_mark], excluded
+    return blocks[sound_block], marks[sound_mark], excluded
 
 
 def pauses_of(blocks: np.ndarray, marks: np.ndarray) -> tuple[tuple[int, int], ...]:
@@ -425,10 +428,10 @@ def _outvoted(n_hits: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     return wrong & (around >= _OUTVOTED * n_hits)
 
 
-def _edges_out_of_turn(marks: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def _edges_out_of_turn(marks: np.ndarray, keep: np.ndarray) -> np.ndarray:
     """Numbers of the edges whose time is not between those of their neighbours by number, on their own chip."""
     found = []
-    edges = np.flatnonzero((marks["kind"] > KIND_CONTROL) & (marks["ticks"] != NO_TIME) & kept)
+    edges = np.flatnonzero((marks["kind"] > KIND_CONTROL) & (marks["ticks"] != NO_TIME) & keep)
     key = marks["chip"][edges].astype(np.int64) * 2 + edge_input(marks["kind"][edges].astype(np.int64))
     for one in np.flatnonzero(np.bincount(key)) if len(edges) else ():
         own = edges[key == one]

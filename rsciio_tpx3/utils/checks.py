@@ -43,7 +43,7 @@ __all__ = [
     "whole",
 ]
 
-MOST = 1 << 31
+MOST = 1 << 31  # of any count that an option gives: products of two stay in 64 bits
 
 
 def check_one_file(name: str, value: Any) -> None:

@@ -1,7 +1,7 @@
 """Compiled functions that also run where nothing can be kept on a disk.
 
 numba keeps compiled code next to the source, or in the user's home. It refuses to define a function where it finds
-neither (a container without an account, a read-only installation), and a disk that fills up while it writes stops the
+neither (a container without a user, a read-only installation), and a disk that fills up while it writes stops the
 computation that needed the function. What cannot be kept is compiled anew by each process: slower to start, the same
 result.
 """
@@ -22,7 +22,7 @@ __all__ = ["njit", "njit_inner"]
 
 _logger = logging.getLogger(__name__)
 
-announce()  # who waits for the first use of an installation is told what for
+announce()  # who waits for the first use of an installation reads what for
 
 
 def njit(function: Callable | None = None, *, cache: bool = False, **options: Any) -> Callable:
@@ -73,8 +73,8 @@ def _has_place(folder: str) -> bool:
         or os.path.isabs(os.path.expanduser("~"))
     ):
         return True
-    kept = os.path.join(folder, "__pycache__")
-    if os.access(kept if os.path.isdir(kept) else folder, os.W_OK):
+    cache_folder = os.path.join(folder, "__pycache__")
+    if os.access(cache_folder if os.path.isdir(cache_folder) else folder, os.W_OK):
         return True
     _say_once("there is no home folder, and the one of the installation cannot be written to")
     return False
@@ -90,10 +90,10 @@ def _say_once(reason: str) -> None:
 
 def _forgive(compiled: Any) -> None:
     """Let a cache that cannot be read or written (full disk, cut file) cost time, and not the result."""
-    kept: Any = getattr(compiled, "_cache", None)
+    cache: Any = getattr(compiled, "_cache", None)
     # private in numba: its own guard forgives one error of Windows alone; both loading and saving pass through it
-    if hasattr(kept, "_guard_against_spurious_io_errors"):
-        kept._guard_against_spurious_io_errors = _guard
+    if hasattr(cache, "_guard_against_spurious_io_errors"):
+        cache._guard_against_spurious_io_errors = _guard
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ __all__ = ["PARTIAL", "FileStamp", "PartialFiles", "few_ends", "made_new", "need
 _logger = logging.getLogger(__name__)
 
 PARTIAL = ".partial"
-_END_BYTES = 1 << 16
+_END_BYTES = 1 << 16  # at either end of a large file, of which its fingerprint is made
 _FEW_BYTES = 1 << 12
 
 

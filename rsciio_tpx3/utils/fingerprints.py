@@ -8,7 +8,7 @@ import numpy as np
 
 __all__ = ["fingerprint", "sha256"]
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 22  # bytes read at once
 _MOST_NUMBERS = 1024  # of a table that is written down as it is
 
 

@@ -10,7 +10,7 @@ __all__ = ["LeastRecent"]
 
 
 class LeastRecent:
-    """Values by their keys; above a number of them the one that was not asked for longest is forgotten.
+    """Values by their keys; above a number of them the least recently used one is forgotten.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """What a person set once and for all: one file next to HyperSpy's preferences, behind what is set today.
 
 A setting is looked up in this order: what was set in this session, its environment variable, the file. Who has none of
-these takes a default of its own. The file is JSON, and small; it is read when a setting is asked for, never at import.
+these takes a default of its own. The file is JSON, and small; it is read when a setting is needed, never at import.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def saved_settings() -> dict[str, str]:
     except (FileNotFoundError, RuntimeError):  # RuntimeError: a person without a home folder
         return {}
     except (OSError, ValueError) as error:
-        if str(path) not in _complained:  # said once: settings are asked for all the time
+        if str(path) not in _complained:  # said once: settings are looked up all the time
             _complained.add(str(path))
             _logger.warning(
                 f"{path} cannot be read ({error}); preferences are the usual ones. Remove it, or save again."
@@ -92,10 +92,10 @@ def save_settings(**values: str | None) -> Path:
     """
     for name in values:
         _need_known(name)
-    kept = {name: value for name, value in {**saved_settings(), **values}.items() if value is not None}
+    merged = {name: value for name, value in {**saved_settings(), **values}.items() if value is not None}
     path = file_of_settings()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(kept, indent=2) + "\n")
+    write_text(path, json.dumps(merged, indent=2) + "\n")
     return path
 
 

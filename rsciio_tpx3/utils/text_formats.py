@@ -1,7 +1,7 @@
 """Mappings from JSON, YAML and TOML text, at a cost that the text's length bounds, and errors that name the file.
 
 A few bytes can stand for very much: YAML's aliases repeat what they name, nested brackets use up the stack, and the
-names of a TOML table are walked once for each of their parts. Each is asked about before the text is parsed.
+names of a TOML table are walked once for each of their parts. Each is checked before the text is parsed.
 """
 
 import json
@@ -25,7 +25,7 @@ __all__ = ["MOST_BYTES", "check_depth", "load_text_file", "parse_text", "read_te
 MOST_BYTES = {".json": 1 << 24, ".txt": 1 << 20}
 """Longest file of each ending that is read; 1 MiB of others, whose parsers are a hundred times slower than JSON's."""
 
-_MOST_DEPTH = 64
+_MOST_DEPTH = 64  # tables inside each other: parsers recurse
 _MOST_PARTS = 100  # of a dotted name in TOML: tomllib walks all of them for each
 _ENDINGS = (".json", ".yaml", ".yml", ".toml")
 
@@ -45,7 +45,7 @@ def load_text_file(path: str | os.PathLike) -> dict:
     Raises
     ------
     FormatError
-        If it is none of these, holds no mapping, or tells one key twice.
+        If it is in none of these formats, holds no mapping, or has one key twice.
     LimitError
         If it is too long, too deep, or stands for much more than it holds.
     """
@@ -54,7 +54,7 @@ def load_text_file(path: str | os.PathLike) -> dict:
 
 
 def read_text(path: str | os.PathLike, otherwise: str | None = None) -> str:
-    """The text of a description, which is asked for its length before it is read.
+    """The text of a description, whose length is checked before it is read.
 
     Parameters
     ----------

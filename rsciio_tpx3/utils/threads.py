@@ -20,9 +20,9 @@ from numpy.typing import DTypeLike
 __all__ = ["Scratch", "add_up", "cluster_is_elsewhere", "cluster_threads", "spread", "thread_count"]
 
 _MOST = 8  # each holds some decoded hits, and one disk feeds all
-_TABLE_BYTES = 512 * 2**20
+_TABLE_BYTES = 512 * 2**20  # of all threads' sums together
 _MOST_SCRATCH = 1 << 25  # larger ones go back to the system after use
-_MOST_KEPT = 2  # as many are in use at a time: keys, and the words that they are made of
+_MOST_CACHED = 2  # as many are in use at a time: keys, and the words that they are made of
 
 _of_thread = threading.local()
 
@@ -138,15 +138,15 @@ class Scratch:
     """
 
     def __enter__(self) -> Scratch:
-        kept = _kept()
-        self._bytes = kept.pop() if kept else np.empty(0, np.uint8)
+        cached = _cached()
+        self._bytes = cached.pop() if cached else np.empty(0, np.uint8)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        kept = _kept()
+        cached = _cached()
         # the last one in is the first one out, so that who took turns finds what had grown for it
-        if len(self._bytes) <= _MOST_SCRATCH and len(kept) < _MOST_KEPT:
-            kept.append(self._bytes)
+        if len(self._bytes) <= _MOST_SCRATCH and len(cached) < _MOST_CACHED:
+            cached.append(self._bytes)
         del self._bytes
 
     def array(self, n: int, dtype: DTypeLike) -> np.ndarray:
@@ -159,7 +159,7 @@ class Scratch:
         return self._bytes[:n_bytes].view(dtype)
 
 
-def _kept() -> list[np.ndarray]:
-    if not hasattr(_of_thread, "kept"):
-        _of_thread.kept = []
-    return _of_thread.kept
+def _cached() -> list[np.ndarray]:
+    if not hasattr(_of_thread, "cached"):
+        _of_thread.cached = []
+    return _of_thread.cached

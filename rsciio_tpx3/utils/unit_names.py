@@ -20,7 +20,7 @@ from rsciio_tpx3.utils.text import shown
 
 __all__ = ["Unit", "parse_unit"]
 
-_LONGEST_UNIT = 64
+_LONGEST_UNIT = 64  # letters
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ _SYMBOLS, _NAMES = _table()
 _OF_TEMPERATURE = {name: unit for unit, names in _TEMPERATURES.items() for name in names}
 _SUPERSCRIPT = re.compile("[\u207a\u207b]?[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]")
 _TOKEN = re.compile(r"\s*(?:(?P<name>[^\W\d]+|\u00b0)|(?P<number>[0-9]+)|(?P<sign>\*\*|[*/^()+-]))")
-_MOST_FACTORS = 8
+_MOST_FACTORS = 8  # as many as there are base units, and one more
 _LARGEST_POWER = 9
 
 
@@ -221,7 +221,7 @@ def _powers(text: str) -> list[tuple[str, int]]:
 
 
 def _power(tokens: list[tuple[str, str]], i: int) -> tuple[int | None, int]:
-    """The exponent that stands behind a name, 1 where none does, and where it ends; None for one that is no such."""
+    """The exponent that stands behind a name, 1 where none does, and where it ends; None where it is malformed."""
     marked = i < len(tokens) and tokens[i][1] in ("^", "**")
     i += marked
     closed = marked and tokens[i : i + 1] == [("sign", "(")]

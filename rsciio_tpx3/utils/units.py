@@ -25,7 +25,7 @@ from rsciio_tpx3.utils.unit_names import Unit, parse_unit
 __all__ = ["Unit", "convert", "is_number", "is_time", "parse_unit", "shown", "to_number", "to_plain", "to_ticks"]
 
 _MOST_DIGITS = 100
-_LARGEST_EXPONENT = 300
+_LARGEST_EXPONENT = 300  # a float ends near 1e308, and prefixes shift it
 _LONGEST_TEXT = 400  # two numbers, their unit and what stands between
 _LONGEST_TIME = 10**9  # s: int64 holds 2.4e9 s in ticks
 _SHORTEST_TIME = Fraction(1, 1000)  # ticks; less than a quarter of a picosecond is a slip of the pen

@@ -1,5 +1,7 @@
 """Every source of events and of frames keeps the contract that `rsciio_tpx3.testing` tries."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from memory_hits import MemoryHits
@@ -7,6 +9,7 @@ from memory_hits import MemoryHits
 from rsciio_tpx3 import EventSource, FrameSource, file_reader, nxevent, raw_csr, simulate, stempy
 from rsciio_tpx3.corrections.steps import CorrectedSource, PixelDelayStep
 from rsciio_tpx3.electrons.clusters import ClusteredSource, ClusterOptions
+from rsciio_tpx3.events.source import Edges
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.memory_source import MemorySource
 from rsciio_tpx3.frames.sliced_source import SlicedSource
@@ -109,6 +112,17 @@ def test_check_finds_a_source_that_loses_a_hit(recording):
 
     with pytest.raises(AssertionError, match="other hits"):
         check_event_source(Lossy(Tpx3Source(recording)))
+
+
+@pytest.mark.parametrize("ticks, code, words", [([5, 9], 0, "codes .0. of edges"), ([9, 5], 0xF, "order of time")])
+def test_check_finds_edges_that_no_scan_would_see(recording, ticks, code, words):
+    class Wrong(_Foreign):
+        def index(self):
+            edges = Edges(np.array(ticks), np.full(2, code, np.uint8), np.arange(2, dtype=np.uint16))
+            return replace(self.inner.index(), edges=edges)
+
+    with pytest.raises(AssertionError, match=words):
+        check_event_source(Wrong(Tpx3Source(recording)))
 
 
 def test_check_finds_frames_that_are_not_canonical(recording):

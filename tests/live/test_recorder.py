@@ -227,7 +227,7 @@ def test_ring_gives_back_every_byte_in_order():
     content = bytes(range(256)) * 20
 
     def take():
-        while piece := ring.waiting():
+        while piece := ring.next_bytes():
             piece = piece[: 1 + len(found) % 5]
             found.append(bytes(piece))
             ring.emptied(len(piece))

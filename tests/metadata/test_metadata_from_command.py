@@ -11,7 +11,7 @@ import pytest
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.cli.main import main
 from rsciio_tpx3.convert import check, convert
-from rsciio_tpx3.reader.options import check_options
+from rsciio_tpx3.reader.option_checks import check_options
 
 
 def _status(words):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests import checks
+from tests import checks, english
 
 
 # mypy reads the hosts as well, which takes as long as many tests
@@ -39,6 +39,34 @@ def test_blanks_at_the_end_are_found_and_removed(tmp_path, monkeypatch, capsys):
     assert bad.read_text() == "one\ntwo\n"
     assert checks.check_text(fix=False) == 1
     assert "torn.toml: marks of a conflict" in capsys.readouterr().out
+
+
+def test_names_and_messages_are_in_plain_english(tmp_path):
+    text = """
+def load(given, kept_rows=1, forgiven=2):
+    self.told = f"{given} is no HDF5 file"
+    raise ValueError("mode is none of 'a', 'b'")  # 5 bytes an entry
+"""
+    found = english.faults(tmp_path / "growing.py", text)
+    expected = ["1: the name 'growing'", "2: the name 'given'", "2: the name 'kept_rows'", "3: 'is no HDF5'"]
+    expected += ["3: the name 'told'", "3: 'told'", "4: 'is none of'", "4: 'bytes an entry'"]
+    assert len(found) == len(expected)
+    for part in expected:
+        assert any(f"growing.py:{part}" in line for line in found), part
+
+
+def test_plain_english_has_no_fault(tmp_path):
+    text = """
+def read(left_out, keep):
+    "There is no file, and it is no longer needed; the counts of a pixel, at 5 bytes per entry."
+    self.left_out, found = {}, outside["in lines left out of the scan"]
+"""
+    assert english.faults(tmp_path / "follow.py", text) == []
+
+
+def test_exceptions_of_the_english_are_still_needed():
+    text = "".join(p.read_text(encoding="utf-8") for p in (checks.ROOT / "rsciio_tpx3").rglob("*.py"))
+    assert [name for name in english.EXCEPTIONS if name not in text] == []
 
 
 def test_a_name_that_is_no_check_is_refused(capsys):

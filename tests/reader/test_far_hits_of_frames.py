@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from rsciio_tpx3.reader.report import report_left_out
+from rsciio_tpx3.reader.report import report_losses
 from rsciio_tpx3.tpx3 import file_reader, packets
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND as S
 
@@ -59,7 +59,7 @@ def test_flyback_of_the_last_line_is_no_line(caplog, monkeypatch):
     def warns(after, in_flyback, placed):
         caplog.clear()
         outside = {"in flyback": in_flyback, "after the last line": after}
-        report_left_out(None, None, np.array([placed]), outside, False, frames=3, lines=12)
+        report_losses(None, None, np.array([placed]), outside, False, frames=3, lines=12)
         return "after the last line" in caplog.text
 
     assert not warns(2, 11, 41)

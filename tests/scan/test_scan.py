@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rsciio_tpx3.events.source import Edges, EventIndex
 from rsciio_tpx3.exceptions import ScanSyncError
-from rsciio_tpx3.scan.scan import AFTER, BEFORE, FLYBACK, LEFT_OUT, OUTSIDE_NAMES, Scan, count_positions, place_hits
+from rsciio_tpx3.scan.scan import AFTER, BEFORE, EXCLUDED, FLYBACK, OUTSIDE_NAMES, Scan, count_positions, place_hits
 from rsciio_tpx3.scan.sync import ScanOptions, build_scan
 
 
@@ -38,7 +38,7 @@ def _reference(scan, t):
     s = inside[-1]
     column = Fraction(int(t - scan.start[s]) * scan.den, int(scan.num[s])).__floor__()
     if t < scan.stop[s] and scan.base[s] < 0:
-        return LEFT_OUT
+        return EXCLUDED
     if t >= scan.stop[s] or column >= scan.n_columns:
         return AFTER if s == len(scan.start) - 1 else FLYBACK
     return int(scan.base[s] + scan.step[s] * column)
@@ -170,7 +170,7 @@ def test_shape_that_does_not_fit_marked_frames_is_refused_with_advice():
         build_scan(index, ScanOptions(nav_shape=(8, 4), dwell=Fraction(100)))
     scan = build_scan(index, ScanOptions(nav_shape=(8, 4), dwell=Fraction(100), skip_lines=(0, 1)))
     assert scan.nav_shape == (3, 8, 4)
-    assert _place(scan, [8000, 20000]).tolist() == [LEFT_OUT, 32]
+    assert _place(scan, [8000, 20000]).tolist() == [EXCLUDED, 32]
 
 
 def test_recording_that_begins_inside_a_frame_counts_rows_from_the_mark():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsciio_tpx3.reader.options import check_options
+from rsciio_tpx3.reader.option_checks import check_options
 from tests.sweep import functions
 from tests.sweep.__main__ import sweep
 

@@ -11,7 +11,7 @@ from rsciio_tpx3 import simulate
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3 import Tpx3Source
 from rsciio_tpx3.tpx3.files import open_parts
-from rsciio_tpx3.tpx3.growing import GrowingPass
+from rsciio_tpx3.tpx3.follow import FollowPass
 
 QUAD = {"electrons_per_position": 60, "dwell_time": "40 us", "chunk_counts": True, "edge_chips": (0, 1, 2, 3)}
 KINDS = {
@@ -64,20 +64,20 @@ def test_any_pieces_give_what_the_whole_gives(content, tmp_path_factory, data):
     for cut in [*cuts, len(content)]:
         path.write_bytes(content[:cut])
         part = open_parts([str(path)], follow=True)[0]
-        growing = growing or GrowingPass(part.headerless)
+        growing = growing or FollowPass(part.headerless)
         growing.go_on(part)
     _equal(growing, path)
 
 
 def test_opening_again_looks_at_what_is_new_alone(tmp_path, monkeypatch, content):
     path, looked = tmp_path / "scan.tpx3", []
-    original = GrowingPass.go_on
+    original = FollowPass.go_on
 
     def go_on(self, part, look=None):
         looked.append(part.n_words - self.words)
         original(self, part, look)
 
-    monkeypatch.setattr(GrowingPass, "go_on", go_on)
+    monkeypatch.setattr(FollowPass, "go_on", go_on)
     for share in (0.5, 0.6, 0.6, 1.0):
         path.write_bytes(content[: int(share * len(content))])
         source = Tpx3Source(path, follow=True, on_loss="warn")
@@ -97,4 +97,4 @@ def test_damage_inside_is_said(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[:800] + content[808:])
     with pytest.raises(Tpx3FormatError, match="damaged from byte"):
-        GrowingPass().go_on(open_parts([str(path)], follow=True)[0])
+        FollowPass().go_on(open_parts([str(path)], follow=True)[0])

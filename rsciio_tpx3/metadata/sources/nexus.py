@@ -93,7 +93,7 @@ def nexus_fields(metadata: dict, axes: Sequence[dict] = ()) -> dict:
 
 
 def _pixels(axes: list[dict], values: dict) -> Sequence[float] | None:
-    """Detector pixels in a pixel of the data, (y, x); None, with a warning, where they cannot be told."""
+    """Detector pixels in a pixel of the data, (y, x); None, with a warning, where they cannot be determined."""
     plain = [{**axis, "units": axis.get("units") or ""} for axis in axes[-2:]] if len(axes) > 1 else []
     names = ("center_y", "center_x")
     try:
@@ -114,7 +114,7 @@ def write_nexus(entry: h5py.Group, metadata: dict, axes: list[dict]) -> None:
                 group.create_group(node).attrs["NX_class"] = _CLASSES[node]
             group = group[node]
         group[last] = number
-        if unit or not isinstance(number, str):  # NeXus wants to be told that a number has no unit
+        if unit or not isinstance(number, str):  # NeXus wants it written that a number has no unit
             group[last].attrs["units"] = unit
     general = metadata.get("General") or {}
     if general.get("date") and general.get("time"):

@@ -19,11 +19,11 @@ from rsciio_tpx3.utils.hdf5.references import LAYOUT, messages, read_at
 
 __all__ = ["has_hidden_chunks"]
 
-_CHUNKED = 2
+_CHUNKED = 2  # layout class (HDF5 file format specification 3.0, IV.A.2.i)
 _HEAD = 24  # bytes of a node before its first bound
 _MOST_LEVELS = 16
 _MOST_NODE = 1 << 24
-_UNDEFINED = (1 << 64) - 1
+_UNDEFINED = (1 << 64) - 1  # an address that is not set: all bits are set
 
 _Bound = tuple[int, ...]
 

@@ -20,7 +20,7 @@ from rsciio_tpx3.exceptions import Tpx3FormatError
 
 __all__ = ["ATTRIBUTE_INFO", "TABLES", "blocks", "check_tables", "lookup3"]
 
-ATTRIBUTE_INFO = 0x15
+ATTRIBUTE_INFO = 0x15  # header message (the specification, IV.A.2.v)
 
 _TREE, _TREE_SIZE = b"BTHD", 38
 _HEAP, _HEAP_SIZE = b"FRHP", 142
@@ -37,8 +37,8 @@ _LEAST_ID, _MOST_ID = 3, 4096
 _MOST_BLOCKS = 1 << 10
 _MOST_BYTES = 1 << 24  # of all blocks of a heap that are looked through
 _HUGE_RECORDS = 1
-_UNDEFINED = (1 << 64) - 1
-_MASK = 0xFFFFFFFF
+_UNDEFINED = (1 << 64) - 1  # an address that is not set: all bits are set
+_MASK = 0xFFFFFFFF  # arithmetic of lookup3 is modulo 2**32
 
 
 # -- tables --------------------------------------------------------------------------------------
@@ -246,6 +246,7 @@ def lookup3(content: bytes) -> int:
         return c
     padded = content + bytes(-len(content) % 12)
     words = struct.unpack(f"<{len(padded) // 4}I", padded)
+    # Turns and their order are those of the published function; the last three words are mixed in another way.
     for i in range(0, len(words) - 3, 3):
         a, b, c = (a + words[i]) & _MASK, (b + words[i + 1]) & _MASK, (c + words[i + 2]) & _MASK
         a = (a - c & _MASK) ^ _turn(c, 4)

@@ -70,7 +70,7 @@ def guard_hdf5(guard: bool | float, path: str) -> None:
         raise Tpx3FormatError(
             f"{str(path)!r} is damaged: reading {doing} ended a process by signal {-status}. Copy it again."
         )
-    # an error that the library can tell is told again, in better words, by the reader itself
+    # an error that the library can raise is raised again, in better words, by the reader itself
 
 
 def _watched(command: list[str], environment: dict[str, str], seconds: float) -> tuple[int | None, str]:

@@ -35,18 +35,18 @@ def marks_in(file: io.RawIOBase, size: int, marks: tuple[bytes, ...]) -> dict[by
     table = np.frombuffer(b"".join(marks), np.uint8).reshape(-1, _LETTERS)
     steps = _steps(table)
     absent = steps == _LETTERS
-    kept = _LETTERS - 1  # bytes of the window before, in which a mark may begin
-    window, start = np.zeros(_WINDOW + kept, np.uint8), -kept
+    overlap = _LETTERS - 1  # bytes of the window before, in which a mark may begin
+    window, start = np.zeros(_WINDOW + overlap, np.uint8), -overlap
     file.seek(0)
-    while start + kept < size:
-        n = file.readinto(window[kept : kept + min(_WINDOW, size - start - kept)].data)
+    while start + overlap < size:
+        n = file.readinto(window[overlap : overlap + min(_WINDOW, size - start - overlap)].data)
         if not n:
             break
-        at, which = _next(window[: kept + n], 0, table, absent, steps)
+        at, which = _next(window[: overlap + n], 0, table, absent, steps)
         while at >= 0:
             found[marks[which]].append(start + at)
-            at, which = _next(window[: kept + n], at + _LETTERS, table, absent, steps)
-        window[:kept] = window[n : n + kept].copy()
+            at, which = _next(window[: overlap + n], at + _LETTERS, table, absent, steps)
+        window[:overlap] = window[n : n + overlap].copy()
         start += n
     return found
 

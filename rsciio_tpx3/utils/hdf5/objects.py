@@ -1,4 +1,4 @@
-"""Which object of a file is this, asked in a way that damage cannot make endless.
+"""Which object of a file is this, answered in a way that damage cannot make endless.
 
 `h5py.h5o.get_info` measures the tree of a group as well: it follows the links between neighbours, and goes round for
 ever where damage has made them a circle (HDF5 1.14 and 2.0).

@@ -40,7 +40,7 @@ _ANY_LENGTH = 9  # class of a type
 _ROW, _TEXT = 0, 1  # what is known of any length; the four lowest bits that follow the class
 _MOST_HEADER = 1 << 20
 _MOST_PARTS = 256  # of one object header
-_COMPACT = 0
+_COMPACT = 0  # layout class: the data stand in the object header itself
 _RUN = re.compile(rb"[^\0]{1,4096}(?=\0)")
 
 
@@ -159,7 +159,7 @@ def limit_values(dataset: h5py.Dataset, most: int) -> None:
     where = _Where(dataset, "{} of {!r}")
     if any(found == _DATATYPE and _is_misfit(data[:8]) for found, data in messages(dataset)):
         raise LimitError(f"{where} has values of any length whose type is damaged: nothing tells how long they are.")
-    claimed = _limit(b"", kind, most, where)  # refuses the types of which nothing can be told
+    claimed = _limit(b"", kind, most, where)  # refuses the types of which nothing can be known
     for part in _parts(dataset):
         claimed += _limit(part, kind, most - claimed, where)
 

@@ -1,7 +1,7 @@
 """Whether all that a data set of an HDF5 file declares is stored, where it may be read from, and in proportion.
 
 Parts that were never written, and sources of virtual data sets that are gone, read as the fill value, which is a good
-pixel number. The library answers without a word; here it is asked about it first.
+pixel number. The library answers without a word; here that is checked first.
 
 Source: HDF5 file format specification 3.0 (data layout, filter pipeline); h5py's low-level interface.
 """
@@ -139,7 +139,7 @@ def _check_chunks(dataset: h5py.Dataset, name: str, file_size: int) -> None:
         )
     if masked:
         # h5py and HDF5 leave out filters of single parts only where packing makes them longer, and only by a filter
-        # that declares itself optional; a checksum is never left out
+        # that declares itself optional; a checksum is never omitted
         _check_masks(dataset, name)
 
 
@@ -187,7 +187,7 @@ def _check_virtual(dataset: h5py.Dataset, name: str, allow_external: bool, depth
         if n < 0 or n > dataset.size or "%" in other or "%" in source.dset_name:
             raise LossError(
                 f"{name} is a virtual data set of sources without a fixed number ({other!r}): what is missing cannot "
-                "be told from zeros. Copy it into a plain data set first."
+                "be distinguished from zeros. Copy it into a plain data set first."
             )
         covered += n
         gone = f"{name} is a virtual data set, but its source {source.dset_name!r} in {other!r} is absent"
@@ -195,7 +195,7 @@ def _check_virtual(dataset: h5py.Dataset, name: str, allow_external: bool, depth
             part = find(dataset.file, source.dset_name, allow_external)
             stamps += _check_part(part, source, gone, allow_external, depth)
             continue
-        path = _beside(dataset.file.filename, other)
+        path = _next_to(dataset.file.filename, other)
         if not os.path.isfile(path):
             raise LossError(f"{gone}: it would read as zeros. Copy that file too.")
         with h5py.File(path, "r") as file:
@@ -223,6 +223,6 @@ def _check_part(part: h5py.Dataset, source: Any, gone: Any, allow_external: bool
     return check_stored(part, allow_external, _depth=depth + 1)
 
 
-def _beside(path: str, other: str) -> str:
+def _next_to(path: str, other: str) -> str:
     """Where HDF5 looks for the source of a virtual data set."""
     return other if os.path.isabs(other) else os.path.join(os.path.dirname(os.path.abspath(path)), other)

@@ -1,4 +1,4 @@
-"""Small values of HDF5 files, as Python has them, each asked for its size before it is read.
+"""Small values of HDF5 files, as Python has them, each with its size checked before it is read.
 
 A chunk of 2 GiB may be packed into 10 kB, and a thousand references to one long text take little room.
 """
@@ -37,7 +37,7 @@ MOST_BYTES = 1 << 24
 MOST_ITEMS = 10_000
 """Values of metadata in one file."""
 
-_MOST_ATTRIBUTE = 1 << 20
+_MOST_ATTRIBUTE = 1 << 20  # 1 MB: far above any description
 
 
 def attribute(item: h5py.Group | h5py.Dataset, name: str, stored: StoredAttributes | None = None) -> Any:
@@ -52,7 +52,7 @@ def attribute(item: h5py.Group | h5py.Dataset, name: str, stored: StoredAttribut
         limit_attribute(item, name, _MOST_ATTRIBUTE, about, stored)
         return _plain(item.attrs[name])
     except Exception as error:  # of a dozen types, and no attribute is worth the data
-        _left_out(item, name, error)
+        _log_excluded(item, name, error)
         return None
 
 
@@ -61,7 +61,7 @@ def attributes(item: h5py.Group | h5py.Dataset, most: int = MOST_ITEMS) -> dict[
     try:
         names = list(itertools.islice(item.attrs, most + 1))
     except Exception as error:
-        _left_out(item, "(all)", error)
+        _log_excluded(item, "(all)", error)
         return {}
     if len(names) > most:
         _logger.warning(f"{item.name} in {item.file.filename!r} has more than {most} attributes; the rest is excluded.")
@@ -69,12 +69,12 @@ def attributes(item: h5py.Group | h5py.Dataset, most: int = MOST_ITEMS) -> dict[
     return {name: attribute(item, name, stored) for name in names[:most]}
 
 
-def _left_out(item: h5py.Group | h5py.Dataset, name: str, error: Exception) -> None:
+def _log_excluded(item: h5py.Group | h5py.Dataset, name: str, error: Exception) -> None:
     _logger.warning(f"attribute {name!r} of {item.name} cannot be read ({error}) and is excluded.")
 
 
 def value(dataset: h5py.Dataset, most: int = MOST_BYTES) -> Any:
-    """Value of a small data set as Python has it, its size asked before it is read.
+    """Value of a small data set as Python has it, its size checked before it is read.
 
     Parameters
     ----------

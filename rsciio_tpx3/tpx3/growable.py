@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-__all__ = ["GrowingTable"]
+__all__ = ["GrowableTable"]
 
 
-class GrowingTable:
+class GrowableTable:
     """Rows in one piece of memory, to which more are appended in time that depends on them alone.
 
     Parameters
@@ -18,8 +18,8 @@ class GrowingTable:
 
     Examples
     --------
-    >>> from rsciio_tpx3.utils.growing import GrowingTable
-    >>> table = GrowingTable("i8")
+    >>> from rsciio_tpx3.tpx3.growable import GrowableTable
+    >>> table = GrowableTable("i8")
     >>> table.append([3, 4])
     >>> table.rows
     array([3, 4])
@@ -50,10 +50,10 @@ class GrowingTable:
         self._bytes[used : used + len(added)] = added
         self._n += len(rows)
 
-    def put(self, n_kept: int, rows: np.ndarray) -> None:
-        """Replace what follows the first `n_kept` rows; arrays that `rows` gave before stay as they were."""
-        if n_kept < self._n:
-            kept = self._bytes[: n_kept * self._row.itemsize]
-            self._bytes = np.concatenate([kept, np.empty(len(self._bytes) - len(kept), np.uint8)])
-        self._n = n_kept
+    def put(self, n_first: int, rows: np.ndarray) -> None:
+        """Replace what follows the first `n_first` rows; arrays that `rows` gave before stay as they were."""
+        if n_first < self._n:
+            retained = self._bytes[: n_first * self._row.itemsize]
+            self._bytes = np.concatenate([retained, np.empty(len(self._bytes) - len(retained), np.uint8)])
+        self._n = n_first
         self.append(rows)

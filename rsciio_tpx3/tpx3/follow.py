@@ -17,12 +17,12 @@ import numpy as np
 from rsciio_tpx3.events.source import Edges, EventIndex
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.files import read_ahead
+from rsciio_tpx3.tpx3.growable import GrowableTable
 from rsciio_tpx3.tpx3.index import refuse_unknown, summary
 from rsciio_tpx3.tpx3.silences import SHORTEST
 from rsciio_tpx3.tpx3.stream import BLOCK, BLOCK_WORDS, KIND_CONTROL, MARK, WINDOW_WORDS, StreamPass
 from rsciio_tpx3.tpx3.undoubted import Walk
 from rsciio_tpx3.tpx3.unwrap import NO_TIME, Excluded, pauses_of, place_in_time
-from rsciio_tpx3.utils.growing import GrowingTable
 from rsciio_tpx3.utils.least_recent import LeastRecent
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from rsciio_tpx3.tpx3.files import Part
     from rsciio_tpx3.utils.files import FileStamp
 
-__all__ = ["GrowingPass", "grown_blocks", "grown_key"]
+__all__ = ["FollowPass", "grown_blocks", "grown_key"]
 
 
-class GrowingPass:
+class FollowPass:
     """Index and blocks of a growing file; `go_on` looks at what came since.
 
     Parameters
@@ -48,16 +48,16 @@ class GrowingPass:
     words : int
         Words looked at so far.
     version : int
-        Another number, once times or edges that were told before are told differently, or not at all.
+        Another number, once times or edges that were reported before change, or go.
     """
 
     def __init__(self, headerless: bool = False) -> None:
         self.stream = StreamPass(headerless)
         self.words = self.version = 0
         self._headerless = headerless
-        self._raw_blocks, self._raw_marks = GrowingTable(BLOCK), GrowingTable(MARK)
-        self._blocks, self._marks = GrowingTable(BLOCK), GrowingTable(MARK)
-        self._latest = GrowingTable(np.int64)
+        self._raw_blocks, self._raw_marks = GrowableTable(BLOCK), GrowableTable(MARK)
+        self._blocks, self._marks = GrowableTable(BLOCK), GrowableTable(MARK)
+        self._latest = GrowableTable(np.int64)
         self._edges = _GrowingEdges()
         self._walk: Walk | None = Walk(NO_TIME)
         self._excluded = Excluded()
@@ -97,6 +97,7 @@ class GrowingPass:
         if self.words == 0:
             self.stream.skip(0, part.skip)
             self.words = part.skip
+        # Without headers a whole window would make one block, however many words have come.
         step = BLOCK_WORDS if self._headerless else WINDOW_WORDS
         with contextlib.closing(read_ahead(part, self.words, part.n_words, WINDOW_WORDS, check=False)) as windows:
             for words, first in windows:
@@ -137,8 +138,8 @@ class GrowingPass:
         found = place_in_time(blocks, marks)
         before = self._blocks.rows, self._edges.edges
         self._excluded = replace(found[2], pauses_uncertain=())
-        self._blocks, self._marks, self._edges = GrowingTable(BLOCK), GrowingTable(MARK), _GrowingEdges()
-        self._latest = GrowingTable(np.int64)
+        self._blocks, self._marks, self._edges = GrowableTable(BLOCK), GrowableTable(MARK), _GrowingEdges()
+        self._latest = GrowableTable(np.int64)
         self._n_hits, self._span, self._hit_span = 0, None, None
         self._add(found[0], found[1])
         if not self._goes_on(*before):
@@ -146,7 +147,7 @@ class GrowingPass:
         self._walk = self._walk_of(blocks, marks, found)
 
     def _goes_on(self, blocks: np.ndarray, edges: Edges) -> bool:
-        """Whether what was told before is still so."""
+        """Whether what was reported before still holds."""
         now = self._blocks.rows[: len(blocks)]
         same = len(now) == len(blocks) and now.tobytes() == np.ascontiguousarray(blocks).tobytes()
         ticks = self._edges.edges.ticks
@@ -219,7 +220,7 @@ class _GrowingEdges:
     """Edges of all chips, merged as they come: only those that lie among the new ones are sorted again."""
 
     def __init__(self) -> None:
-        self._merged, self._copies = GrowingTable(_EDGE), GrowingTable(_COPY)
+        self._merged, self._copies = GrowableTable(_EDGE), GrowableTable(_COPY)
         self._untimed: set = set()
         self.repeated = 0
 
@@ -242,27 +243,27 @@ class _GrowingEdges:
             return
         first = marks["ticks"].min()
         self._count_repeated(marks, first)
-        kept = int(np.searchsorted(self._merged.rows["ticks"], first))
+        n_before = int(np.searchsorted(self._merged.rows["ticks"], first))
         new = np.empty(len(marks), _EDGE)
         for name, column in (("ticks", "ticks"), ("code", "kind"), ("counter", "counter")):
             new[name] = marks[column]
-        rest = np.concatenate([self._merged.rows[kept:], new])
+        rest = np.concatenate([self._merged.rows[n_before:], new])
         rest = rest[np.lexsort([rest["code"], rest["ticks"]])]
         fresh = np.ones(len(rest), bool)
         fresh[1:] = (np.diff(rest["ticks"]) != 0) | (rest["code"][1:] != rest["code"][:-1])
-        self._merged.put(kept, rest[fresh])
+        self._merged.put(n_before, rest[fresh])
 
     def _count_repeated(self, marks: np.ndarray, first: int) -> None:
         """Count edges that came twice on the same chip: a piece of the recording was sent twice."""
-        kept = int(np.searchsorted(self._copies.rows["ticks"], first))
+        n_before = int(np.searchsorted(self._copies.rows["ticks"], first))
         new = np.empty(len(marks), _COPY)
         for name in _COPY.names or ():
             new[name] = marks[name]
-        old = self._copies.rows[kept:]
+        old = self._copies.rows[n_before:]
         rest = np.concatenate([old, new])
         rest = rest[np.lexsort([rest[name] for name in reversed(_COPY.names or ())])]
         self.repeated += int((rest[1:] == rest[:-1]).sum()) - int((old[1:] == old[:-1]).sum())
-        self._copies.put(kept, rest)
+        self._copies.put(n_before, rest)
 
 
 _followed, _lock = LeastRecent(4), threading.Lock()
@@ -281,16 +282,16 @@ def grown_blocks(parts: list[Part], losses: Losses) -> tuple[EventIndex, np.ndar
         return None
     part = parts[0]
     with _lock:  # the same file may be opened by several threads
-        growing = _gone_on(part)
-        if growing is None:
+        resumed = _gone_on(part)
+        if resumed is None:
             return None
-        index, blocks = growing.index(losses.amounts), growing.blocks
-    refuse_unknown(growing.stream, losses, part.name)
+        index, blocks = resumed.index(losses.amounts), resumed.blocks
+    refuse_unknown(resumed.stream, losses, part.name)
     return index, blocks
 
 
 def grown_key(parts: list[Part]) -> tuple | None:
-    """What tells a file that was opened while it grew, and how its times are told; None for others."""
+    """What identifies a file that was opened while it grew, and how its times are determined; None for others."""
     if len(parts) != 1 or not parts[0].followed:
         return None
     with _lock:
@@ -298,10 +299,10 @@ def grown_key(parts: list[Part]) -> tuple | None:
         return None if known is None else (parts[0].path, id(known[0]), known[0].version)
 
 
-def _gone_on(part: Part) -> GrowingPass | None:
+def _gone_on(part: Part) -> FollowPass | None:
     before = _followed.look(part.path)
     if before is None or before[1].size > part.size or not _fits(before[1], part):
-        before = GrowingPass(part.headerless), None
+        before = FollowPass(part.headerless), None
     try:
         before[0].go_on(part)
     except Tpx3FormatError:
