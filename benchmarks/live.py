@@ -82,10 +82,10 @@ def _session(target, display, **options):
     )  # fmt: skip
     if display == "all":
         number = session.add_detector(_disk)
-        session.view(lambda following: following.frame_of(following.virtual_image(number)))
-        session.view(lambda following: following.frame_of(following.center_of_mass()))
+        session.view(lambda following: following.virtual_image(number, "latest"))
+        session.view(lambda following: following.center_of_mass("latest"))
         session.view(lambda following: following.sum_pattern())
-    session.view(lambda following: following.frame_of(following.counts()))
+    session.view(lambda following: following.counts("latest"))
     return session
 
 

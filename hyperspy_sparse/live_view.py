@@ -253,7 +253,7 @@ class Live:
         -------
         hyperspy.api.signals.Signal2D
         """
-        return self._image("counts", frame, lambda following: following.counts())
+        return self._image("counts", frame, lambda following: following.counts(frame))
 
     def virtual_image(self, detector: Any, frame: str = "latest") -> Signal2D:
         """Hits in a virtual detector at each scan position, as a signal that is kept up to date.
@@ -275,7 +275,7 @@ class Live:
         number = self.session.add_detector(self._mask(detector))
         if isinstance(detector, BaseROI):
             detector.events.changed.connect(lambda: self.session.move_detector(number, self._mask(detector)), [])
-        return self._image("virtual image", frame, lambda following: following.virtual_image(number))
+        return self._image("virtual image", frame, lambda following: following.virtual_image(number, frame))
 
     def center_of_mass(self, frame: str = "latest") -> Signal2D:
         """Centre of mass of the hits at each scan position, x and y as two images that are kept up to date.
@@ -293,7 +293,11 @@ class Live:
         if frame == "sum":
             raise ValueError('frame="sum": centres of mass do not add up. Choose "latest", "running" or "complete".')
         self._refuse_more("center_of_mass")
-        return self._image("centre of mass", frame, lambda following: following.center_of_mass(), components=2)
+
+        def make(following: Following) -> np.ndarray:
+            return np.moveaxis(following.center_of_mass(frame), -1, 0)
+
+        return self._image("centre of mass", frame, make, components=2)
 
     def sum_pattern(self, wait: float | None = None) -> Signal2D:
         """Hits of all scan positions in each detector pixel, as a signal that is kept up to date.
@@ -338,7 +342,7 @@ class Live:
             "integrated centre of mass",
             frame,
             lambda following: following.integrated_center_of_mass(frame, angle, flip),
-            of_all=False,
+            np.float64,
         )
 
     def phase(
@@ -410,23 +414,18 @@ class Live:
         title: str,
         frame: str,
         make: Callable[[Following], np.ndarray],
+        dtype: type = np.int64,
         components: int | None = None,
-        of_all: bool = True,
     ) -> Signal2D:
-        """A picture of one frame; `make` makes it `of_all` frames, or of this one."""
+        """A picture of one frame."""
         if frame not in FRAMES:
             raise ValueError(f"frame={frame!r} is not valid: must be one of {', '.join(map(repr, FRAMES))}.")
         axes = [axis(name, size, False) for name, size in zip(("y", "x"), self._shape)]
-        data = np.zeros(self._shape, np.int64 if of_all else np.float64)
+        data = np.zeros(self._shape, dtype)
         if components is not None:
             axes = [axis("component", components, True), *axes]
             data = np.full((components, *self._shape), np.nan)
-
-        def one(following: Following) -> np.ndarray:
-            images = following.frame_of(make(following), frame)
-            return images if components is None else np.moveaxis(images, -1, 0)
-
-        return self._signal(title, data, axes, one if of_all else make)
+        return self._signal(title, data, axes, make)
 
     def _signal(
         self, title: str, data: np.ndarray, axes: list[dict], make: Callable[[Following], np.ndarray]

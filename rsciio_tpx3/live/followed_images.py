@@ -165,19 +165,23 @@ class FollowedImages:
         begun = scan.base[(scan.base >= 0) & (scan.start < max(self._drawn.until, NEVER + 1))]
         return int(begun[-1]) // (scan.nav_shape[-2] * scan.nav_shape[-1]) if len(begun) else 0
 
-    def counts(self) -> np.ndarray:
-        """Hits at each position: int64, shape `nav_shape`."""
-        return self._image(self._known.counts)
+    def counts(self, frame: str | None = None) -> np.ndarray:
+        """Hits at each position: int64, shape `nav_shape`; or of one `frame`, see `frame_of`, in much less time."""
+        return self._image(self._known.counts, frame)
 
-    def virtual_image(self, number: int) -> np.ndarray:
-        """Hits in a virtual detector at each position: int64, shape `nav_shape`."""
-        return self._image(self._known.detector(number))
+    def virtual_image(self, number: int, frame: str | None = None) -> np.ndarray:
+        """Hits in a virtual detector at each position: int64, shape `nav_shape`; or of one `frame`."""
+        return self._image(self._known.detector(number), frame)
 
-    def center_of_mass(self) -> np.ndarray:
-        """Mean place (x, y) of the hits at each position, in pixels: float64, shape ``nav_shape + (2,)``; or NaN."""
-        counts = self._known.counts[:, None]
+    def center_of_mass(self, frame: str | None = None) -> np.ndarray:
+        """Mean place (x, y) of the hits at each position, in pixels: float64, shape ``nav_shape + (2,)``; or NaN.
+
+        Of one `frame`, see `frame_of`; of "sum" it is that of the hits of all frames.
+        """
+        counts = self._image(self._known.counts, frame)[..., None]
+        moments = self._image(self._known.moments[:, ::-1], frame)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return self._image(self._known.moments[:, ::-1] / np.where(counts == 0, np.nan, counts))
+            return moments / np.where(counts == 0, np.nan, counts)
 
     def integrated_center_of_mass(self, frame: str = "latest", rotation: float = 0.0, flip: bool = False) -> np.ndarray:
         """The surface whose slope is the centre of mass, of one frame: float64, shape (y, x), pixels times positions.
@@ -185,16 +189,11 @@ class FollowedImages:
         Parameters
         ----------
         frame : str
-            See `frame_of`; where "sum", centres of mass are those of the hits of all frames.
+            See `center_of_mass`.
         rotation, flip
             Of the scan against the detector, see `rsciio_tpx3.live.integrated`.
         """
-        if frame != "sum":
-            return integrated(self.frame_of(self.center_of_mass(), frame), rotation, flip)
-        counts = self.counts().sum(axis=0)[..., None]
-        moments = self._image(self._known.moments[:, ::-1]).sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return integrated(moments / np.where(counts == 0, np.nan, counts), rotation, flip)
+        return integrated(self.center_of_mass(frame), rotation, flip)
 
     def sum_pattern(self) -> np.ndarray:
         """Hits of all positions in each pixel: int64, shape (height, width)."""
@@ -206,10 +205,11 @@ class FollowedImages:
             raise ScanSyncError(f"There is nothing to show yet: {self.reason}.")
         return self.sums
 
-    def _image(self, column: np.ndarray) -> np.ndarray:
+    def _image(self, column: np.ndarray, frame: str | None = None) -> np.ndarray:
         shape = self.nav_shape
         assert shape is not None
-        return column.reshape(*shape, *column.shape[1:]).copy()
+        images = column.reshape(*shape, *column.shape[1:])
+        return (images if frame is None else self.frame_of(images, frame)).copy()
 
     def frame_of(self, images: np.ndarray, which: str = "latest") -> np.ndarray:
         """One frame of an image of all of them.
@@ -239,7 +239,8 @@ class FollowedImages:
     def _drawn_positions(self, frame: int) -> np.ndarray:
         shape = self.nav_shape
         assert shape is not None
-        return self._positions_until(self.drawn_until).reshape(shape)[frame]
+        n = int(np.prod(shape[1:]))
+        return self._positions_until(self.drawn_until, frame * n, n).reshape(shape[1:])
 
     @property
     def cut(self) -> bool:
@@ -268,15 +269,16 @@ class FollowedImages:
         """Which positions can no longer change: bool, shape `nav_shape`."""
         return self._image(self._positions_until(self.final_until))
 
-    def _positions_until(self, until: int) -> np.ndarray:
-        """Whether all lines of a position end before a time."""
-        found = np.zeros(self._known.n_positions, bool)
+    def _positions_until(self, until: int, first: int = 0, n: int | None = None) -> np.ndarray:
+        """Whether all lines of a position end before a time, of `n` positions from the first on."""
+        found = np.zeros(self._known.n_positions - first if n is None else n, bool)
         scan = self._drawn.scan
         if scan is not None:
-            known = (scan.base >= 0) & (scan.stop <= until)
-            columns = scan.step[known, None] * np.arange(scan.n_columns)
-            at = scan.base[known, None] + columns
-            found[at[at < len(found)]] = True
+            # of lines that begin or end among them, or a scan of many frames would take long to look at
+            last = first + len(found) + scan.n_columns
+            near = (scan.base >= max(first - scan.n_columns, 0)) & (scan.base < last) & (scan.stop <= until)
+            at = scan.base[near, None] + scan.step[near, None] * np.arange(scan.n_columns) - first
+            found[at[(at >= 0) & (at < len(found))]] = True
         return found
 
     @property

@@ -202,8 +202,8 @@ class FollowingRows(FollowedImages):
             raise ScanSyncError(f"There is nothing to show yet: {self.reason}.")
         return self.sums
 
-    def _positions_until(self, until: int) -> np.ndarray:
-        return np.arange(self._known.n_positions) < self.rows
+    def _positions_until(self, until: int, first: int = 0, n: int | None = None) -> np.ndarray:
+        return first + np.arange(self._known.n_positions - first if n is None else n) < self.rows
 
     @property
     def drawn_until(self) -> int:

@@ -14,7 +14,7 @@ from rsciio_tpx3.events.source import CompactHits, Hits
 from rsciio_tpx3.exceptions import LimitError
 from rsciio_tpx3.scan.scan import place_hits
 from rsciio_tpx3.scan.timetable import make_timetable
-from rsciio_tpx3.tpx3.decode import PackedHits, compact_run
+from rsciio_tpx3.tpx3.decode import PackedHits, compact_run, times_of_run
 from rsciio_tpx3.tpx3.packets import header_chip, header_words
 from rsciio_tpx3.utils.clock import PIXEL_STEPS, PIXEL_TICKS
 from rsciio_tpx3.utils.compiled import njit, njit_inner
@@ -405,6 +405,7 @@ def _add_words(
     """Decode words and add up their hits, some at a time; the first arguments are those of `compact_blocks`."""
     half = np.int64(PIXEL_STEPS // 2)
     when, pixel = np.empty(_TILE, np.int32), np.empty(_TILE, np.int32)
+    alone = entries.shape[1] == 1  # then hits are counted, wherever they are on the detector
     n = i = 0
     for b in range(len(blocks)):
         end = i + np.int64(blocks[b].n_words)
@@ -418,7 +419,10 @@ def _add_words(
                 continue
             size = min(left, end - i, _TILE - n)
             to = n + size
-            compact_run(words[i : i + size], rules[chip], nearest, back, span, when[n:to], pixel[n:to])
+            if alone:
+                times_of_run(words[i : i + size], rules[chip, 0], nearest, back, span, when[n:to])
+            else:
+                compact_run(words[i : i + size], rules[chip], nearest, back, span, when[n:to], pixel[n:to])
             left -= size
             i += size
             n = to

@@ -18,7 +18,7 @@ from rsciio_tpx3.tpx3.packets import (
 from rsciio_tpx3.utils.clock import PIXEL_STEPS, PIXEL_TICKS
 from rsciio_tpx3.utils.compiled import njit, njit_inner
 
-__all__ = ["PackedHits", "compact_blocks", "compact_run", "decode_block"]
+__all__ = ["PackedHits", "compact_blocks", "compact_run", "decode_block", "times_of_run"]
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,19 @@ def compact_run(
         address = pixel_address(word)
         pixel[j] = offset + step_x * (address & 0xFF) + step_y * (address >> 8)
     if offset < 0:  # a chip without a place in the layout
+        when[:] = span
+
+
+@njit_inner(nogil=True, cache=True)
+def times_of_run(run: np.ndarray, offset: int, shift: int, back: int, span: int, when: np.ndarray) -> None:
+    """The times of `compact_run` alone."""
+    mask = np.int64(PIXEL_STEPS - 1)
+    for j in range(len(run)):
+        word = run[j]
+        t = np.uint64(((pixel_steps(word) + shift) & mask) + back)
+        t = t if (word >> np.uint64(60)) == np.uint64(TYPE_PIXEL) else np.uint64(span)
+        when[j] = min(t, np.uint64(span))
+    if offset < 0:
         when[:] = span
 
 

@@ -114,6 +114,8 @@ def test_frames_as_they_are_shown(tmp_path, sent):
     drawn = following._drawn_positions(1)
     assert 0 < drawn.sum() < drawn.size
     latest = following.frame_of(counts)
+    for which in ("latest", "complete", "running", "sum"):
+        np.testing.assert_array_equal(following.counts(which), following.frame_of(counts, which))
     np.testing.assert_array_equal(latest[drawn], expected[1][drawn])
     np.testing.assert_array_equal(latest[~drawn], expected[0][~drawn])
     np.testing.assert_array_equal(following.frame_of(counts, "complete"), expected[0])
