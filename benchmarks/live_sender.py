@@ -81,7 +81,7 @@ def _move(words, counts, later):
 
 
 def start(path, port, rate, seconds):
-    """A process that sends so many hits per second once it is told to `go`; `reported` is what it tells in the end."""
+    """A process that sends so many hits per second once `go` is called; `reported` is what it says in the end."""
     command = [sys.executable, "-m", "benchmarks.live_sender", path, str(port), str(rate), str(seconds)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline().strip() == "ready"
@@ -95,7 +95,7 @@ def go(process):
 
 
 def reported(process):
-    """What it told: lines, seconds that it took, how late it was in the end, and its processor time."""
+    """What it reported: lines, seconds that it took, how late it was in the end, and its processor time."""
     return json.loads(process.communicate()[0].strip().splitlines()[-1])
 
 

@@ -102,7 +102,7 @@ def reconstructed(counts, **options):
 
 
 def without_noise(specimens, peers):
-    """What each method makes of perfect data, beside what the transfer function of single side band lets through.
+    """What each method makes of perfect data, and what the transfer function of single side band lets through.
 
     That one is ``sum_k A(k) |A(k - Q) - A(k + Q)|``: 0 at frequency 0 and at twice the aperture, and half of its
     highest value at 0.3 and 1.4 times the semi-angle. A specimen with detail beyond is damped, and no choice of the
@@ -121,7 +121,8 @@ def without_noise(specimens, peers):
             target(what, "above 0.995", f"{reached[method]:.4f}", reached[method] > 0.995)
         if name == "perovskite":
             target(f"Phase without noise, ssb, {name}", "above 0.98", f"{reached['ssb']:.4f}", reached["ssb"] > 0.98)
-        target(f"Single side band beside its transfer function, {name}", "above 0.999", f"{same:.4f}", same > 0.999)
+        what = f"Single side band, compared with its transfer function, {name}"
+        target(what, "above 0.999", f"{same:.4f}", same > 0.999)
         for peer in peers:
             for method, picture in peer.phases(counts).items():
                 same = peer.same.get(method, method)
@@ -383,12 +384,12 @@ def main():
         if "growth" in parts:
             growth(arguments.rounds)
         if "small" in parts or "truth" in parts:
-            beside_others(parts, folder, arguments.rounds)
+            compared_with_others(parts, folder, arguments.rounds)
         if "large" in parts:
             large(folder)
 
 
-def beside_others(parts, folder, rounds):
+def compared_with_others(parts, folder, rounds):
     """Times and truth, ours and those of the programs that are there."""
     specimens = {name: simulated(specimen) for name, specimen in SPECIMENS.items()}
     patterns, phase, angle = specimens["detail of all sizes"]

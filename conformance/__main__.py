@@ -18,19 +18,19 @@ def main(arguments=None):
     parser.add_argument("--json", type=Path, help="write the result to a file as well")
     parser.add_argument("--seconds", type=float, default=120, help="time for one case (default: 120)")
     parser.add_argument("--quiet", action="store_true", help="show what differs, and the sums")
-    given = parser.parse_args(arguments)
-    version = load_adapter(given.adapter).version()
+    options = parser.parse_args(arguments)
+    version = load_adapter(options.adapter).version()
     rows = []
-    for name, aspect, passed, says in run(given.adapter, given.only, seconds=given.seconds):
+    for name, aspect, passed, says in run(options.adapter, options.only, seconds=options.seconds):
         rows.append({"case": name, "aspect": aspect, "passed": passed, "says": says})
-        if passed is False or not given.quiet:
+        if passed is False or not options.quiet:
             mark = {True: "pass", False: "DIFFERS", None: "-"}[passed]
             print(f"{name:36} {aspect:7} {mark:8} {says}", flush=True)
     n = {passed: sum(row["passed"] is passed for row in rows) for passed in (True, False, None)}
     print(f"{version}: {n[True]} pass, {n[False]} differ, {n[None]} not offered")
-    if given.json:
-        result = {"adapter": given.adapter, "version": version, "results": rows}
-        given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if options.json:
+        result = {"adapter": options.adapter, "version": version, "results": rows}
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return int(n[False] > 0)
 
 

@@ -93,7 +93,7 @@ def _guarded(function):
             score = function(*arguments)
         except NotOffered as error:
             return None, str(error) or "not offered"
-        except BaseException as error:  # a panic of a compiled extension is no Exception
+        except BaseException as error:  # a panic of a compiled extension is not an Exception
             traceback.print_exc()
             return False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         return score.passed, str(score)
@@ -158,7 +158,7 @@ def _aspect(reader, case, aspect):
 
 
 def _refused(reader, case):
-    """Any error will do but one that is no Exception, such as a panic."""
+    """Any error will do but one that is not an Exception, such as a panic."""
     read = _part(reader, "rows")
     try:
         read(case)

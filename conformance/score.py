@@ -383,9 +383,9 @@ def main(arguments=None):
     parser.add_argument("found", help="columns x, y, toa, tot as .csv, .npz or .npy")
     parser.add_argument("--unit", default="ticks", choices=UNITS, help="of toa in FOUND")
     parser.add_argument("--shape", default="512,512", help="detector height,width (default: 512,512)")
-    given = parser.parse_args(arguments)
-    shape = tuple(int(n) for n in given.shape.split(","))
-    score = compare_hits(read_hits(given.expected), read_hits(given.found, given.unit), shape)
+    options = parser.parse_args(arguments)
+    shape = tuple(int(n) for n in options.shape.split(","))
+    score = compare_hits(read_hits(options.expected), read_hits(options.found, options.unit), shape)
     print(score)
     return 0 if score.passed else 1
 

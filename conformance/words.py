@@ -84,7 +84,7 @@ def word(kind, **values):
 
 
 def kind_of(word):
-    """What kind of packet a word is, None for an unknown one. A header is told by its place and not by its bits."""
+    """What kind of packet a word is, None for an unknown one. A header is known by its place and not by its bits."""
     top = word >> 60
     if top == 7:
         return "control"

@@ -8,7 +8,7 @@ Two environment variables are for machines that are slow or without a network:
 ``DOCS_RUN=0``
     neither the gallery nor the tutorials are run; they are shown without their results.
 ``DOCS_OFFLINE=1``
-    nothing is asked of other sites. Without it an inventory that cannot be had is a note, not a warning.
+    no other site is contacted. Without it an inventory that cannot be had is a note, not a warning.
 """
 
 import logging

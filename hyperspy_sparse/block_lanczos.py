@@ -37,7 +37,7 @@ MOST_READINGS = 12
 """The same where each step reads them twice."""
 
 ROUNDING = 1e-13
-"""Share of the largest value below which nothing can be told from rounding."""
+"""Share of the largest value below which nothing can be distinguished from rounding."""
 
 
 def truncated_svd(matrix: Matrix, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -113,7 +113,7 @@ def _center(signal: BaseSignal, center: str | tuple, before: dict) -> tuple[floa
         steps = _middle(signal) if center == "detector" else _beam(signal)
         places = zip(_plain(signal)[:-3:-1], steps, ("center_x", "center_y"))
         found = [(*calibration.detector_pixels(axis, before, name), step) for axis, step, name in places]
-        # NaN: cropping after the zero was moved cannot be told from a move of the zero.
+        # NaN: cropping after the zero was moved cannot be distinguished from a move of the zero.
         if not np.isfinite([first for _, first, _ in found]).all():
             raise ConflictError(
                 f"center={center!r}: the zero of the axes was moved and they were cropped since they were calibrated, "

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-FOLDERS = ("rsciio_tpx3",)
-"""Folders that are checked. One is added once nothing is found in it."""
+FOLDERS = ("rsciio_tpx3", "hyperspy_sparse", "benchmarks", "conformance", "docs", "README.md", "CONTRIBUTING.md")
+"""Folders and files that are checked. One is added once nothing is found in it."""
 
 NAMES = {
     "account": "report, record",

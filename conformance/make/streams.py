@@ -158,7 +158,7 @@ def _nav(truth):
 
 
 def _scan(truth, options):
-    """What a reader may have to be told, times in ticks of 25/96 ns as exact fractions."""
+    """What a reader may need to know, times in ticks of 25/96 ns as exact fractions."""
     scan = truth.scan
     lines = scan.n_lines * scan.line_pitch
     about = {

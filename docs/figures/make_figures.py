@@ -194,7 +194,7 @@ def faults_figure(_):
     burst = np.concatenate([lines[:5], 5000 + np.arange(12) * 50, 5550 + lines[1:4]])
     cases = [
         ("missing edge, counter leaps by 2:\nput back", np.delete(lines, 4), fourth),
-        ("an edge too many,\ninside a line: left out", np.sort(np.append(lines, 4300)), np.append(none, 0)),
+        ("an edge too many,\ninside a line: excluded", np.sort(np.append(lines, 4300)), np.append(none, 0)),
         ("burst between frames:\na frame mark, no lines", burst, None),
         ("pause, counter goes on by 1:\na new frame", np.append(lines[:4], lines[4:] + 1300), none),
         (

@@ -28,7 +28,7 @@ n_hits, n_electrons = (int(s.data.sum().compute()) for s in (hits, electrons))
 print(f"{n_hits} hits, {n_electrons} electrons found, {truth.n_electrons} electrons simulated")
 
 # %%
-# How many hits an electron has:
+# The number of hits per electron:
 clusters = electrons.metadata.Acquisition_instrument.TEM.Detector.Clusters
 print(clusters)
 

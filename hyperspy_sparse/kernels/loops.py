@@ -69,8 +69,8 @@ def weighted_sums(
 
 
 COLUMNS = 2
-"""Columns that `times_columns` and `times_rows` take: a second one costs little beside the first, since it lies next
-to it, and more would make steps that lead less far."""
+"""Columns that `times_columns` and `times_rows` take: a second one costs little compared with the first, since it lies
+next to it, and more would make steps that lead less far."""
 
 
 @_jit

@@ -255,7 +255,7 @@ class _Problem:
         """The best defocus for each of a row of rotations; those of half a turn more explain the same."""
         alpha = self.optics.semi_angle * 1e-3
         step = self.depth_of_focus / 1.5
-        # A defocus that moves an image by more than the field cannot be told from a smaller one.
+        # A defocus that moves an image by more than the field cannot be distinguished from a smaller one.
         field = self.optics.wavelength / np.hypot(self.qy, self.qx).min()
         most = int(np.clip(field / (2 * alpha) / step, 4, _DEFOCI))
         defoci = np.arange(-most, most + 1) * step
