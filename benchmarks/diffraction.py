@@ -62,8 +62,7 @@ def pyxem_way(dense):
 _BLOBFINDER = """
 import sys, time, numpy as np
 from libertem_blobfinder.common.patterns import BackgroundSubtraction
-from libertem_blobfinder.common.correlation import get_peaks
-from libertem_blobfinder.base.correlation import process_frames_fast
+from libertem_blobfinder.common.correlation import process_frames_fast
 frames, true, radius = np.load(sys.argv[1]).astype(np.float32), np.load(sys.argv[2]), float(sys.argv[3])
 pattern = BackgroundSubtraction(radius=radius, search=radius * 1.5)
 # it refines peaks that are known for the scan: the true ones to a pixel
@@ -203,8 +202,8 @@ def variance(rounds):
     rows, inner = [], slice(1, npt - 4)
     true = as_signal(intensity).get_variance(npt, "re", show_progressbar=False).data[inner]
     # A few hundred pairs in a ring scatter by a tenth, and askew: the error that 12 exposures tell of themselves is too
-    # small when their mean is low, and in groups of 12 the mean is off by up to four such errors where 200 agree.
-    for dose, exposures in ((0.02, 100), (0.1, 12), (0.5, 12)):
+    # small when their mean is low, and in groups of 12 the mean is off by up to four such errors where 400 agree.
+    for dose, exposures in ((0.02, 400), (0.1, 12), (0.5, 12)):
         dense = as_signal(rng.poisson(dose * intensity).astype(np.uint8))
         signal, part = hss.to_sparse(dense), dense.inav[:4, :4]
         ways = {
@@ -234,7 +233,7 @@ def variance(rounds):
             target(
                 "Variance, compared with pyXem on dense data", "100 times faster", f"{ratio:.0f} times", ratio >= 100
             )
-    print("\nVariance, mean over rings and exposures (100 of the first dose, 12 of the others):\n")
+    print("\nVariance, mean over rings and exposures (400 of the first dose, 12 of the others):\n")
     table(["electrons per pixel", "true", "pairs", "error", "plain", "us per pattern", "pyXem, us", "times"], rows)
 
 
