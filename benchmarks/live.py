@@ -9,7 +9,6 @@ for temporary files, or in ``--folder``: a file system in memory shows what we c
 """
 
 import argparse
-import json
 import os
 import socket
 import subprocess
@@ -51,23 +50,7 @@ def _sender(path, to, speed):
         "with replay: replay.wait()\n"
         "print(json.dumps([replay.began[0], replay.sent[0], list(replay.chunks.seconds[-1:])]))\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, path, to, str(speed or 0)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline().strip() == "ready"
-    return process
-
-
-def _go(process):
-    process.stdin.write("go\n")
-    process.stdin.flush()
-
-
-def _reported(process):
-    return json.loads(process.communicate()[0].strip().splitlines()[-1])
+    return live_sender.ready(["-c", code, path, to, str(speed or 0)])
 
 
 def _disk(shape):
@@ -127,9 +110,9 @@ def latency(path, speed, every=0.1):
     session.view(lambda following: _note(seen, following))
     with session:
         process = _sender(path, f"tcp://127.0.0.1:{session.recorder.address.port}", speed)
-        _go(process)
+        live_sender.go(process)
         session.wait()
-    began = _reported(process)[0]
+    began = live_sender.reported(process)[0]
     os.remove(target)
     sent = began + (ends - begins) / 3.84e9 / speed
     assert len(chunk_times(path)) > 0
@@ -180,11 +163,11 @@ def memory(path, seconds, step=20):
     with _session(target, "all") as session:
         port = session.recorder.address.port
         process = _sender(path, f"tcp://127.0.0.1:{port}", float(chunk_times(path).seconds[-1]) / seconds)
-        _go(process)
+        live_sender.go(process)
         while not session.wait(min(step, seconds / 10)):
             lines = Path("/proc/self/status").read_text().splitlines()
             found.append(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024)
-    _reported(process)
+    live_sender.reported(process)
     os.remove(target)
     return found
 

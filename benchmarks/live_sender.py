@@ -82,7 +82,12 @@ def _move(words, counts, later):
 
 def start(path, port, rate, seconds):
     """A process that sends so many hits per second once `go` is called; `reported` is what it says in the end."""
-    command = [sys.executable, "-m", "benchmarks.live_sender", path, str(port), str(rate), str(seconds)]
+    return ready(["-m", "benchmarks.live_sender", path, str(port), str(rate), str(seconds)])
+
+
+def ready(arguments):
+    """A Python process that has said that it is ready, and waits for `go`."""
+    command = [sys.executable, *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline().strip() == "ready"
     return process

@@ -72,8 +72,7 @@ class Matrix:
         name = "" if recipe is None else recipe.function.__name__
         scales = name in ("mul", "multiply") or (name in ("truediv", "divide") and found is not None and found[3])
         if not scales or found is None or data.dtype != np.float64 or not isinstance(found[1], np.ndarray):
-            positions, pixels = math.prod(data.shape[:-2]), math.prod(data.shape[-2:])
-            return cls(data, np.ones(positions), np.ones(pixels))
+            return cls.as_it_is(data)
         frames, image, kind, _ = found
         made = cls.of(frames)
         if made is None:
@@ -81,13 +80,17 @@ class Matrix:
         image = np.broadcast_to(image, data.shape[:-2] if kind == "scan" else data.shape[-2:]).ravel().astype(float)
         image = image if name in ("mul", "multiply") else 1 / image
         if not np.isfinite(image).all():  # what becomes of a pixel without an entry
-            positions, pixels = math.prod(data.shape[:-2]), math.prod(data.shape[-2:])
-            return cls(data, np.ones(positions), np.ones(pixels))
+            return cls.as_it_is(data)
         if kind == "scan":
             made.rows = made.rows * image
         else:
             made.columns = made.columns * image
         return made
+
+    @classmethod
+    def as_it_is(cls, data: da.Array) -> Matrix:
+        """The matrix of frames, neither scaled nor shifted."""
+        return cls(data, np.ones(math.prod(data.shape[:-2])), np.ones(math.prod(data.shape[-2:])))
 
     @property
     def shape(self) -> tuple[int, int]:
