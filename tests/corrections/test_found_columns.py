@@ -202,6 +202,6 @@ def test_columns_that_differ_one_by_one_are_no_tilt():
     [(0, "0 pairs of hits .* link 32 neighbouring columns"), (4_000, "pairs .* 10 in each two"),
      (16_000, r"to \d.\d+ ns; about \d+ are needed for the 1.562 ns")],
 )  # fmt: skip
-def test_no_answer_is_given_from_too_few_pairs(n, words):
+def test_there_is_no_answer_from_too_few_pairs(n, words):
     with pytest.raises(ConflictError, match=words):
         find_columns(pairs_of(make_layout("single"), known_defects(), n), make_layout("single"))

@@ -92,7 +92,7 @@ def test_two_files_that_would_move_pixels_are_refused_until_the_user_decides(sca
     assert np.array_equal(by_option["data"].compute().todense(), by_metadata["data"].compute().todense())
 
 
-def test_a_user_who_says_two_things_is_asked(scan):
+def test_a_user_who_says_two_things_has_to_choose(scan):
     with pytest.raises(MetadataConflictError, match="Say it once"):
         load(scan, orientation="up", metadata={"orientation": "left"})
 

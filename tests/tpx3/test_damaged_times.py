@@ -102,7 +102,7 @@ def _with_stale_start():
     return times, np.concatenate([*stale, packets.encode_global(old[-4:]).ravel(), words])
 
 
-def test_real_reset_is_found_and_what_preceded_it_can_be_kept(write_stream):
+def test_real_reset_is_found_and_what_preceded_it_can_be_read(write_stream):
     times, words = _with_stale_start()
     pixel, toa, index = _read(write_stream, words)
     np.testing.assert_array_equal(toa, times[pixel])

@@ -15,7 +15,7 @@ from tests.fuzz.targets.making import NAV, recording
 __all__ = ["Sidecars"]
 
 _EXAMPLES = Path(__file__).resolve().parents[2] / "metadata" / "sidecars"
-_BESIDE = {
+_NEXT_TO = {
     "serval3.json": "a.json",
     "serval4.json": "a.tpx3.json",
     "tp3_tools.json": "a.json",
@@ -42,7 +42,7 @@ class Sidecars(Target):
 
     def seeds(self):
         main = recording()
-        texts = [(name, (_EXAMPLES / example).read_bytes()) for example, name in _BESIDE.items()]
+        texts = [(name, (_EXAMPLES / example).read_bytes()) for example, name in _NEXT_TO.items()]
         texts += [("a.metadata.yaml", _YAML), ("a.metadata.json", _JSON)]
         return [{"a.tpx3": main, name: content} for name, content in texts]
 
