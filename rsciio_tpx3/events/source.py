@@ -361,6 +361,6 @@ def check_inside(spans: Iterable[tuple[int, int]] | None, start: int, stop: int)
 
 
 def block_ranges(n_blocks: int, n_parts: int) -> list[tuple[int, int]]:
-    """Blocks in at most so many ranges of about equal length, at least one: `EventSource.work` of indexed recordings."""
+    """Blocks in so many ranges of about equal length, at least one; for `EventSource.work` of indexed recordings."""
     borders = np.linspace(0, n_blocks, min(max(n_parts, 1), max(n_blocks, 1)) + 1).astype(int)
     return [(int(first), int(last)) for first, last in zip(borders[:-1], borders[1:])]
