@@ -1,4 +1,4 @@
-"""The scorer names what a reader does: each deviation on purpose, with and without damage beside it."""
+"""The scorer names what a reader does: each deviation on purpose, with and without damage next to it."""
 
 import numpy as np
 import pytest

@@ -83,7 +83,7 @@ def test_phase_and_defects_of_the_simulator_are_found(recorded):
     assert np.median(delay) == pytest.approx(0, abs=0.01)
     assert report["columns_found"] == 256 and report["columns_left"] == 0 and report["chips_compared"] == [[0]]
     assert report["rms_after"] < report["rms_before"] and "tilt" not in report
-    # whole ticks; the account has them to 0.01 ns
+    # whole ticks; the report has them to 0.01 ns
     assert np.abs(step.ticks.reshape(256, 256) + delay / NS).max() < 0.52
     # the usual hit keeps its time, and the columns agree
     before, after = (

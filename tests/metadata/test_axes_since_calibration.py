@@ -1,6 +1,6 @@
 """Kind: a ratio of scales is taken for a binning, and units are compared as text.
 
-Signals are calibrated, measured anew, binned, cropped, turned and stated again in any order; beside them a plain table
+Signals are calibrated, measured anew, binned, cropped, turned and stated again in any order; with them a plain table
 says which detector pixels the steps are. What is exported is the truth, or is refused.
 """
 

@@ -107,7 +107,7 @@ def test_the_way_through_abtem_and_back(real, tmp_path):
     axis_x, axis_y = (axis.axis for axis in twin.axes_manager.signal_axes)
     radius = np.hypot(axis_y[:, None], axis_x[None])
     inside, around = total[radius < 10].mean(), total[(radius > 14) & (radius < 16)].mean()
-    assert inside > 10 * around  # the bright-field disk of 12 mrad is where and as large as it was told
+    assert inside > 10 * around  # the bright-field disk of 12 mrad is where it was placed, and as large
 
 
 def test_a_ray_of_temgym_hits_the_pixel_of_its_angle(real):

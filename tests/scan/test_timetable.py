@@ -9,7 +9,7 @@ from rsciio_tpx3.scan.timetable import NOWHERE, count_entries, make_timetable, p
 
 
 def _scan(rng, n, den, n_columns):
-    """Segments of every kind: lost, left out, backwards, cut short, longer than their columns."""
+    """Segments of every kind: lost, omitted, backwards, cut short, longer than their columns."""
     num = rng.integers(1, 40 * den, n) + den * rng.integers(0, 2, n)
     whole = -(-num * n_columns // den)
     length = np.where(rng.random(n) < 0.2, 0, rng.integers(0, 2 * whole + 2))

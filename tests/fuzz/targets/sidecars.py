@@ -1,4 +1,4 @@
-"""What lies beside a recording: text of every kind that is looked for."""
+"""What lies next to a recording: text of every kind that is looked for."""
 
 import hashlib
 import tempfile
@@ -36,7 +36,7 @@ _JSON = b"""{"beam_energy": "300 kV", "probe_current": "5 pA", "scan_rotation": 
 
 
 class Sidecars(Target):
-    """The recording is whole; whatever lies beside it, its frames stay the same, or the reason is said."""
+    """The recording is whole; whatever lies next to it, its frames stay the same, or the reason is said."""
 
     name = "sidecars"
 
@@ -80,7 +80,7 @@ _known = []
 
 
 def _truth():
-    """The same of the recording with nothing beside it."""
+    """The same of the recording with nothing next to it."""
     if not _known:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "a.tpx3"
