@@ -79,7 +79,7 @@ class Sums:
         self._refuse(n_positions, 0)
         self._bits = _NARROW[1]
         self._lanes = [_Lane(np.zeros(n_pixels, _NARROW[0]), self._bits)]
-        self._removed = np.zeros(n_pixels, np.int64)  # from the pattern
+        self._pattern = np.zeros(n_pixels, np.int64)  # but for what the lanes hold
         self._lock = threading.Lock()
         self._table = np.zeros((n_positions, _DETECTORS), np.int64)
         self.outside = 0
@@ -96,7 +96,7 @@ class Sums:
     def pattern(self) -> np.ndarray:
         """Hits in each pixel, of all positions: int64, shape (height * width,)."""
         self.refuse_more("the sum pattern")
-        return np.sum([lane.counted for lane in self._lanes], axis=0) - self._removed
+        return sum((lane.counted for lane in self._lanes), start=self._pattern)
 
     @property
     def labels(self) -> np.ndarray:
@@ -106,7 +106,7 @@ class Sums:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that they take."""
-        return self._table.nbytes + self._removed.nbytes + sum(lane.nbytes for lane in self._lanes)
+        return self._table.nbytes + self._pattern.nbytes + sum(lane.nbytes for lane in self._lanes)
 
     @property
     def placed(self) -> int:
@@ -178,7 +178,7 @@ class Sums:
     def clear(self) -> None:
         """Begin anew, with the same detectors."""
         self._table[:] = 0
-        self._removed[:] = 0
+        self._pattern[:] = 0
         self._lanes = [self._lanes[0].without_hits()]
         self.outside = 0
 
@@ -221,7 +221,7 @@ class Sums:
             pass
         if sign < 0 and only is None:
             for lane in lanes:
-                self._removed += lane.counted
+                self._pattern -= lane.counted
 
     def _add_piece(self, hits: SomeHits, scan: Scan, sign: int, only: int | None, lane: _Lane) -> None:
         hits, table = _with_table(hits, scan)
