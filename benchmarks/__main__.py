@@ -2,7 +2,10 @@
 
 Each module runs in a process of its own, one after the other, and prints its table. A competitor that is
 not installed is excluded; a module that fails is named with its error, and the others go on. ``--docs``
-writes the results page and its figure into the documentation.
+writes the results page and its figure into the documentation. The page can be made in parts::
+
+    python -m benchmarks --docs --keep results --minutes 30      # what there is time for; the rest is named
+    python -m benchmarks --docs --keep results cluster opening   # these anew, all others as kept
 """
 
 import argparse
@@ -10,6 +13,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +24,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 
 from benchmarks import recordings
-from benchmarks.measure import machine, seconds
+from benchmarks.measure import machine
 
 ROOT = Path(__file__).parents[1]
 PAGE, FIGURE = ROOT / "docs" / "explanation" / "performance.md", ROOT / "docs" / "images" / "performance.png"
@@ -55,18 +59,31 @@ MODULES = {
 LIMIT = 900  # seconds after which a module is given up
 
 
-def run(name, arguments, notes):
-    """What a module prints, and why it failed, if it did."""
+def run(name, arguments, notes, limit=LIMIT):
+    """What a module prints in so many seconds, and why it failed, if it did."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
     environment = {**os.environ, "BENCHMARK_NOTES": str(notes), "PYTHONWARNINGS": "ignore", "MPLBACKEND": "Agg"}
+    done = subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
     try:
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT)
+        text, errors = done.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        return "", f"not finished after {LIMIT} s"
-    lines = done.stderr.strip().splitlines()
-    return without_progress(done.stdout).strip(), (
-        lines[-1] if lines else f"exit {done.returncode}"
-    ) if done.returncode else None
+        _end(done)
+        text, _ = done.communicate()
+        return without_progress(text).strip(), f"stopped after {limit:.0f} s"
+    lines = errors.strip().splitlines()
+    error = (lines[-1] if lines else f"exit {done.returncode}") if done.returncode else None
+    return without_progress(text).strip(), error
+
+
+def _end(process):
+    """End a module with the processes that it has started, which would disturb the next one."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 _BAR = re.compile(r"^.*(\[[#= >]*\] \|\s*\d+% Completed|\d+%\|).*$\n?", re.MULTILINE)
@@ -78,28 +95,53 @@ def without_progress(text):
     return re.sub(r"\n{3,}", "\n\n", _BAR.sub("", "\n".join(drawn)))
 
 
-def collect(chosen, quick, folder):
-    """Sections (heading, text, seconds) and the notes of all modules."""
-    notes, sections = Path(folder) / "notes.jsonl", []
+def collect(chosen, quick, folder, keep=None, minutes=None):
+    """Measure the chosen modules, as far as so many minutes allow.
+
+    Returns
+    -------
+    list of dict
+        With ``name``, ``text``, ``seconds``, ``notes`` and ``machine`` of each; also files in `keep`.
+    """
+    found = []
     recording = os.path.join(folder, "recording.tpx3")
+    end = time.perf_counter() + 60 * minutes if minutes else float("inf")
     for name in chosen:
         heading, short, full = MODULES[name]
         if importlib.util.find_spec(f"benchmarks.{name}") is None:
             continue
+        print(f"## {heading}\n", flush=True)
+        begin = time.perf_counter()
+        if end - begin < 10:
+            print(f"not measured: the {minutes:g} minutes are over\n", flush=True)
+            continue
         arguments = short if quick else full
         if "{recording}" in arguments and not os.path.exists(recording):
             recordings.write(recording, 10**7 if quick else 5 * 10**7, (512, 512))
-        print(f"## {heading}\n", flush=True)
-        begin = time.perf_counter()
-        text, error = run(name, [recording if a == "{recording}" else a for a in arguments], notes)
+        notes = Path(folder) / f"{name}.jsonl"
+        text, error = run(
+            name, [recording if a == "{recording}" else a for a in arguments], notes, min(LIMIT, end - begin)
+        )
         if error:
             text += f"\n\n`benchmarks.{name}` did not finish: {error}"
         print(text, flush=True)
         took = time.perf_counter() - begin
         print(f"\n({took:.0f} s)\n", flush=True)
-        sections.append((name, heading, text.strip(), took))
-    found = [json.loads(line) for line in notes.read_text().splitlines()] if notes.exists() else []
-    return sections, found
+        lines = notes.read_text().splitlines() if notes.exists() else []
+        result = {
+            "name": name, "text": text.strip(), "seconds": took, "notes": [json.loads(line) for line in lines],
+            "machine": machine(),
+        }  # fmt: skip
+        found.append(result)
+        if keep and not (error and _stored(keep, name)):  # what was whole is not replaced by a part
+            (keep / f"{name}.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    return found
+
+
+def _stored(keep, name):
+    """The result of a module in a folder of results, or None."""
+    path = keep / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def targets_table(notes):
@@ -166,20 +208,25 @@ def draw(notes, path):
     return True
 
 
-def page(sections, notes, took, figure):
-    """Text of the results page."""
+def page(results, figure):
+    """Text of the results page: `results` as `collect` gives them; modules that are not in them are named."""
+    measured = {result["name"]: result for result in results}
+    machines = dict.fromkeys(result["machine"] for result in results)
+    took = sum(result["seconds"] for result in results)
+    missing = ", ".join(f"`{name}`" for name in MODULES if name not in measured)
     lines = [
         "# Performance",
         "",
         "```sh\npython -m benchmarks --docs       # makes this page; --quick: smaller recordings, writes nothing\n```",
         "",
-        f"Measured in {took / 60:.0f} minutes on: {machine()}.",
+        f"Measured in {took / 60:.0f} minutes on: {'; and on '.join(machines)}.",
         "Recordings are made on the fly and lie in the page cache. What is compared took turns in the same minute; a "
         "ratio says more than a time.",
+        *([f"Not measured this time: {missing}."] if missing else []),
         "",
         "## Targets",
         "",
-        targets_table(notes),
+        targets_table([note for result in results for note in result["notes"]]),
         "",
     ]
     if figure:
@@ -187,9 +234,10 @@ def page(sections, notes, took, figure):
             "![how times and memory grow with packets, dose, positions and workers](../images/performance.png)",
             "",
         ]
-    for name, heading, text, _ in sections:
+    for name, result in measured.items():
+        lines += [f"## {MODULES[name][0]}", "", f"`python -m benchmarks.{name}`, {result['seconds']:.0f} s", ""]
         # headings of a module stand below its own
-        lines += [f"## {heading}", "", f"`python -m benchmarks.{name}`", "", re.sub(r"(?m)^##? ", "### ", text), ""]
+        lines += [re.sub(r"(?m)^##? ", "### ", result["text"]), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -199,19 +247,25 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small recordings")
     parser.add_argument("--docs", action="store_true", help="write the page and its figure into the documentation")
     parser.add_argument("--plot", help="file for the figure, without --docs")
+    parser.add_argument("--keep", type=Path, help="folder for results; the page shows all that are in it")
+    parser.add_argument("--minutes", type=float, help="begin no module after so many, and stop the last one")
     options = parser.parse_args()
     unknown = sorted(set(options.modules) - set(MODULES))
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(MODULES)}")
     print(f"# Benchmarks\n\n{machine()}\n", flush=True)
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        result = []
-        took = seconds(lambda: result.extend(collect(options.modules or list(MODULES), options.quick, folder)))
-    sections, notes = result
+        results = collect(options.modules or list(MODULES), options.quick, folder, options.keep, options.minutes)
+    took = sum(result["seconds"] for result in results)
+    if options.keep:
+        results = [result for name in MODULES if (result := _stored(options.keep, name))]
+    notes = [note for result in results for note in result["notes"]]
     print(f"## Targets\n\n{targets_table(notes)}\n\n{took:.0f} s in all")
     if options.docs:
         figure = draw(notes, FIGURE)
-        PAGE.write_text(page(sections, notes, took, figure), encoding="utf-8")
+        PAGE.write_text(page(results, figure), encoding="utf-8")
         print(f"written: {PAGE.relative_to(ROOT)}")
     elif options.plot:
         draw(notes, options.plot)

@@ -6,6 +6,7 @@ Run it with::
     python -m benchmarks.paired ../old                   # all cases, some minutes
     python -m benchmarks.paired ../old t3p raw_csr       # those whose names begin so
     python -m benchmarks.paired ../old --scale 0.1       # small ones, to see that all of it runs
+    python -m benchmarks.paired ../old "in memory" --rounds 3    # profiles before and after
 
 Each checkout runs in a process of its own, which makes ready, and then does one round when it is asked to; so both meet
 the same minutes of a machine that others use too. What is shown is the processor time (of all threads, user and system)
@@ -15,6 +16,7 @@ price.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -278,6 +280,62 @@ _signal_case("one frame", lambda s, roi: s.inav[3, 4].data.compute())
 _signal_case("deepcopy", lambda s, roi: s.deepcopy())
 _signal_case("times a number", lambda s, roi: s * 2)
 _signal_case("centre of mass, lazy", lambda s, roi: _beam(s, lazy_output=True))
+
+
+def _recorded(folder):
+    """A recording as users load it, 256 x 256 positions of a detector of 512 x 512 pixels, in memory."""
+    import hyperspy.api as hs
+
+    hs.preferences.General.show_progressbar = False
+    options = {"navigation_shape": (256, 256), "cache": False, "show_progressbar": False}
+    return lambda: hs.load(folder / "clean.tpx3", **options)
+
+
+@case("in memory: default load")
+def _(folder, scale):
+    load = _recorded(folder)
+    return lambda: load().data.npartitions and None
+
+
+@case("in memory: sum pattern")
+def _(folder, scale):
+    signal = _recorded(folder)()
+    return lambda: int(signal.sum(axis=(0, 1)).data.compute().sum())
+
+
+@case("in memory: a move of a ring")
+def _(folder, scale):
+    import hyperspy.api as hs
+
+    signal, ring, centres = _recorded(folder)(), hs.roi.CircleROI(256, 256, 60, 20), itertools.count()
+    axes = signal.axes_manager.signal_axes
+    part = ring.interactive(signal, navigation_signal=None, axes=axes)
+    image = hs.interactive(part.nansum, axis=axes, event=part.events.data_changed, recompute_out_event=None)
+
+    def move():
+        ring.cx = 256 + next(centres) % 5
+        return int(np.asarray(image.data).sum())
+
+    return move
+
+
+@case("in memory: first radial profile of a geometry")
+def _(folder, scale):
+    signal, centres = _recorded(folder)(), itertools.count()
+    signal.set_signal_type("electron_diffraction")
+
+    def profile():
+        signal.calibration.center = (250 + next(centres) / 7, 255.5)  # nothing is left of the last one
+        signal.get_azimuthal_integral1d(npt=100).data.compute()
+
+    return profile
+
+
+@case("in memory: decomposition (SVD, 5 components, 32 x 32 x 64 x 64)")
+def _(folder, scale):
+    signal = _counted((32, 32), 400).isig[96:160, 96:160]
+    signal.change_dtype(float)
+    return lambda: signal.decomposition(output_dimension=5, print_info=False)
 
 
 # -- taking turns --------------------------------------------------------------------------------

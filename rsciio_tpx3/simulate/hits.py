@@ -254,8 +254,8 @@ def _shared(
     pixel, owner = np.empty(9 * n, np.int64), np.empty(9 * n, np.int64)
     charge = np.empty(9 * n)
     found = _share_charge(
-        rng, electrons.y, electrons.x, *table.sig_shape, table.collector, model.cloud, model.wander,
-        model.energy, model.energy_spread, model.threshold, pixel, charge, owner,
+        rng.standard_normal((n, 3)), electrons.y, electrons.x, *table.sig_shape, table.collector, model.cloud,
+        model.wander, model.energy, model.energy_spread, model.threshold, pixel, charge, owner,
         np.empty(15), np.empty(9, np.int64),
     )  # fmt: skip
     return pixel[:found].copy(), charge[:found].copy(), owner[:found].copy()
@@ -269,7 +269,7 @@ def _below(distance: float, cloud: float) -> float:
 
 @njit(nogil=True, cache=True)
 def _share_charge(
-    rng: np.random.Generator,
+    normal: np.ndarray,
     y: np.ndarray,
     x: np.ndarray,
     height: int,
@@ -288,13 +288,14 @@ def _share_charge(
 ) -> int:
     """Split each electron's charge over 3 x 3 pixels; write those above threshold.
 
+    `normal`, shape (n, 3), holds random numbers: a generator in compiled code takes as long to compile as the rest.
     `parts`, shape (15,), and `pixels`, shape (9,), are room to work in.
     """
     found = 0
     part_y, part_x, charges = parts[:3], parts[3:6], parts[6:]
     for i in range(len(y)):
-        cy, cx = y[i] + wander * rng.normal(), x[i] + wander * rng.normal()
-        total = energy + spread * rng.normal()
+        cy, cx = y[i] + wander * normal[i, 0], x[i] + wander * normal[i, 1]
+        total = energy + spread * normal[i, 2]
         row, column = int(np.floor(cy)), int(np.floor(cx))
         if row < -1 or row > height or column < -1 or column > width:
             continue

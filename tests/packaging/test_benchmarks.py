@@ -67,7 +67,9 @@ def test_the_results_page_holds_targets_tables_and_the_machine(tmp_path, monkeyp
     found = [suite.json.loads(line) for line in notes.read_text().splitlines()]
     assert suite.draw(found, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 5000
-    text = suite.page([("opening", "Opening", "| a |", 3.0)], found, 60.0, True)
+    result = {"name": "opening", "text": "| a |", "seconds": 60.0, "notes": found, "machine": measure.machine()}
+    text = suite.page([result], True)
+    assert "Measured in 1 minutes" in text and "Not measured this time: `reading`" in text
     assert "| Opening | at most 3 | 2.5 | yes |" in text and "| Loading | at most 3 | 4.5 | **no** |" in text
     assert measure.machine() in text and "performance.png" in text
     assert not suite.draw([], tmp_path / "none.png")
@@ -76,11 +78,29 @@ def test_the_results_page_holds_targets_tables_and_the_machine(tmp_path, monkeyp
 @pytest.mark.slow
 def test_a_module_that_fails_is_named_and_stops_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(suite, "MODULES", {"recordings": ("Writing", [], []), "absent": ("Absent", [], [])})
-    sections, notes = suite.collect(["absent", "recordings"], True, tmp_path)
-    assert [name for name, *_ in sections] == ["recordings"]
-    assert "did not finish" in sections[0][2] and notes == []
-    assert sys.executable not in sections[0][2]
+    results = suite.collect(["absent", "recordings"], True, tmp_path)
+    assert [result["name"] for result in results] == ["recordings"]
+    assert "did not finish" in results[0]["text"] and results[0]["notes"] == []
+    assert sys.executable not in results[0]["text"]
     capsys.readouterr()
+
+
+def test_results_are_kept_until_better_ones_come(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(suite, "MODULES", {"recordings": ("Writing", [], []), "reading": ("Reading", [], [])})
+    answers = iter([("whole", None), ("half", "stopped after 10 s"), ("new", None)])
+    monkeypatch.setattr(suite, "run", lambda *_: next(answers))
+    for expected in ("whole", "whole", "new"):
+        suite.collect(["recordings"], True, tmp_path, tmp_path)
+        assert suite._stored(tmp_path, "recordings")["text"] == expected
+    assert suite.collect(["recordings", "reading"], True, tmp_path, tmp_path, minutes=0.1) == []
+    assert suite._stored(tmp_path, "reading") is None
+    assert "the 0.1 minutes are over" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_module_that_takes_too_long_ends_with_what_it_has_printed(tmp_path):
+    text, error = suite.run("structure", [], tmp_path / "notes.jsonl", 0.01)
+    assert text == "" and error == "stopped after 0 s"
 
 
 def test_the_results_page_shows_no_progress_bars():
@@ -92,5 +112,6 @@ def test_the_results_page_shows_no_progress_bars():
     tqdm = "Indexing:   0%|          | 1.05M/250M\rIndexing: 100%|##########| 250M/250M [00:05<00:00, 46.0MB/s]"
     text = f"before\n{dask}\n\n\n\n| share | 12 % |\n{tqdm}\nafter 100 % of it\r\n"
     assert suite.without_progress(text) == "before\n\n| share | 12 % |\nafter 100 % of it\n"
-    page = suite.page([("signals", "Analyses", "## 128 x 128\n\n# Other", 1.0)], [], 1.0, False)
+    text = "## 128 x 128\n\n# Other"
+    page = suite.page([{"name": "signals", "text": text, "seconds": 1.0, "notes": [], "machine": "one"}], False)
     assert "\n### 128 x 128\n" in page and "\n### Other" in page
