@@ -308,8 +308,8 @@ def _(folder, scale):
     import hyperspy.api as hs
 
     signal, ring, centres = _recorded(folder)(), hs.roi.CircleROI(256, 256, 60, 20), itertools.count()
-    axes = signal.axes_manager.signal_axes
-    part = ring.interactive(signal, navigation_signal=None, axes=axes)
+    part = ring.interactive(signal, navigation_signal=None, axes=signal.axes_manager.signal_axes)
+    axes = part.axes_manager.signal_axes
     image = hs.interactive(part.nansum, axis=axes, event=part.events.data_changed, recompute_out_event=None)
 
     def move():

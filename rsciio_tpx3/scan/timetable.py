@@ -24,6 +24,8 @@ __all__ = ["NOWHERE", "Timetable", "add_counts", "count_entries", "make_timetabl
 NOWHERE = -5
 """Position of what is not a hit of the stretch; other negative positions are those of `scan.OUTSIDE_NAMES`."""
 
+# constants: within compiled code NumPy's function is compiled too
+_NEVER, _LARGEST = np.iinfo(np.int64).max, np.iinfo(np.int32).max
 _MOST_CELLS = 1 << 16  # 256 kB of int32: about what an L2 cache holds
 
 
@@ -107,7 +109,7 @@ def _intervals(
         n, s = 1, np.int64(0)
     # Phase 2: segment after segment, each cut at its columns.
     while s <= last and start[s] < end:
-        following = start[s + 1] if s < last else np.iinfo(np.int64).max
+        following = start[s + 1] if s < last else _NEVER
         # The part of the segment that lies in the stretch.
         first, final = max(start[s], origin), min(stop[s], following, end)
         after = AFTER if s == last else FLYBACK
@@ -150,7 +152,7 @@ def _intervals(
         s += 1
     # Hits from the end of the stretch on; the border after them is above every time and ends each search.
     begin[n], position[n] = span, NOWHERE
-    begin[n + 1] = np.iinfo(np.int32).max
+    begin[n + 1] = _LARGEST
     return n + 1
 
 

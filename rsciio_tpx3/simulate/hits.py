@@ -296,7 +296,7 @@ def _share_charge(
     for i in range(len(y)):
         cy, cx = y[i] + wander * normal[i, 0], x[i] + wander * normal[i, 1]
         total = energy + spread * normal[i, 2]
-        row, column = int(np.floor(cy)), int(np.floor(cx))
+        row, column = np.int64(np.floor(cy)), np.int64(np.floor(cx))  # `int` is compiled for itself
         if row < -1 or row > height or column < -1 or column > width:
             continue
         fy, fx = cy - row, cx - column
