@@ -20,14 +20,16 @@ from hyperspy_sparse import recipes
 from hyperspy_sparse.blocks import in_blocks
 from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.csr.reductions import mean_and_squares, powers, weighted_sum
+from rsciio_tpx3.csr.reductions import column_sums, mean_and_squares, powers, weighted_sum
+from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.frames.memory_source import HeldChunks, MemorySource
 from rsciio_tpx3.utils.dask_private import List, Task, TaskRef
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 
-__all__ = ["REDUCED", "moments", "reduced", "spans_of", "weighted"]
+__all__ = ["REDUCED", "moments", "reduced", "spans_of", "sum_of_chosen", "weighted"]
 
 REDUCED = "_reduced-"
 """How the names of layers begin that this module makes; their chunks are NumPy's."""
@@ -71,8 +73,11 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
         )
     # Integers may come in any order and split over entries: their sum is the same, and reading need not sort.
     n = math.prod(data.shape[axis] for axis in axes) if plain == "mean" else None
-    part, additive = (_plain_part, np.sum), data.dtype.kind in "ui"
-    return _made(in_blocks(data, additive=additive), axes, dtype, part, (_joined, np.add), (_divided, n))
+    additive = data.dtype.kind in "ui"
+    total = np.sum(np.zeros(1, data.dtype)).dtype
+    # Partial sums of counts of a byte have half the size: they need not be widened before they are added up.
+    part = (_narrow_sum,) if additive and axes == tuple(range(data.ndim - 2)) else (_plain_part, np.sum)
+    return _made(in_blocks(data, additive=additive), axes, dtype, part, (_summed, total), (_divided, n))
 
 
 _PRODUCT = {"mul", "multiply"}
@@ -129,6 +134,31 @@ def weighted(frames: da.Array, weights: np.ndarray, axes: tuple[int, ...], dtype
     else:
         part = {place: (_weighted_part, weights[spans]) for place, spans in spans_of(blocks)}
     return _made(blocks, axes, np.dtype(dtype), part, (_joined, np.add), (_as_they_are,))
+
+
+def sum_of_chosen(frames: da.Array, chosen: np.ndarray) -> da.Array | None:
+    """Sum over some positions of frames in memory, without a copy of their entries; None for other frames.
+
+    Parameters
+    ----------
+    frames : dask.array.Array of CSRFrames
+    chosen : numpy.ndarray of bool, shape of the scan
+        Some of them true.
+
+    Returns
+    -------
+    dask.array.Array of uint64, shape (height, width)
+    """
+    if frames.dtype.kind != "u" or not isinstance(source_of(frames), MemorySource | HeldChunks):
+        return None
+    blocks = in_blocks(frames, additive=True)
+    part = {place: (_chosen_sum, np.flatnonzero(chosen[spans])) for place, spans in spans_of(blocks)}
+    dtype = np.dtype(np.uint64)
+    return _made(blocks, tuple(range(frames.ndim - 2)), dtype, part, (_summed, dtype), (_as_they_are,))
+
+
+def _chosen_sum(chunk: CSRFrames, axes: tuple[int, ...], rows: np.ndarray) -> np.ndarray:
+    return column_sums(as_frames(chunk), rows)
 
 
 def spans_of(blocks: da.Array) -> Any:
@@ -250,6 +280,21 @@ def _join_and_finish(parts: list, join: tuple, finish: tuple, dtype: np.dtype) -
 
 def _plain_part(chunk: CSRFrames, axes: tuple[int, ...], function: Callable) -> np.ndarray:
     return np.asarray(function(chunk, axis=axes))
+
+
+def _narrow_sum(chunk: CSRFrames, axes: tuple[int, ...]) -> np.ndarray:
+    frames = as_frames(chunk)
+    return column_sums(frames) if frames.dtype.kind == "u" else np.asarray(np.sum(frames, axis=axes))
+
+
+def _summed(parts: list, dtype: np.dtype) -> np.ndarray:
+    """The sum of partial results in `dtype`, which they may be narrower than."""
+    if len(parts) == 1:
+        return parts[0].astype(dtype, copy=False)
+    total = np.add(parts[0], parts[1], dtype=dtype)  # dask may keep the parts: they are not written into
+    for part in parts[2:]:
+        total = np.add(total, part, out=total if isinstance(total, np.ndarray) else None, dtype=dtype)
+    return total
 
 
 def _joined(parts: list, ufunc: np.ufunc) -> np.ndarray:
