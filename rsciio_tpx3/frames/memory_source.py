@@ -17,7 +17,7 @@ from rsciio_tpx3.utils.dask_private import DataNode
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-__all__ = ["HeldChunks", "MemorySource", "frames_by_lines", "in_one_piece"]
+__all__ = ["HeldChunks", "MemorySource", "frames_by_lines", "in_one_piece", "neighbours"]
 
 # numpy.nonzero needs 16 bytes for each count that it finds, so it is given parts of this size.
 _PART_BYTES = 128 * 2**20
@@ -70,9 +70,9 @@ class MemorySource(FrameSource):
         return entries
 
     def frames(self, start: int, stop: int) -> CSRFrames:
-        return _rows(self._frames, start - self._first_row, stop - self._first_row)
+        return neighbours(self._frames, start - self._first_row, stop - self._first_row)
 
-    def for_rows(self, start: int, stop: int) -> MemorySource:
+    def forneighbours(self, start: int, stop: int) -> MemorySource:
         """The same for these rows alone; see `FrameSource`."""
         part = MemorySource(self.frames(start, stop))
         part._first_row = start
@@ -143,9 +143,9 @@ class HeldChunks(FrameSource):
 
     def frames(self, start: int, stop: int) -> CSRFrames:
         """Rows `start` to `stop`; see `FrameSource`."""
-        return _rows(self._whole(), start - self._first_row, stop - self._first_row)
+        return neighbours(self._whole(), start - self._first_row, stop - self._first_row)
 
-    def for_rows(self, start: int, stop: int) -> HeldChunks:
+    def forneighbours(self, start: int, stop: int) -> HeldChunks:
         """The same for these rows alone; see `FrameSource`."""
         return self._again([self.frames(start, stop)], (*self.nav_shape, *self.sig_shape), self._token, start)
 
@@ -171,8 +171,8 @@ class HeldChunks(FrameSource):
         self._graph = self._keys = None
 
 
-def _rows(frames: CSRFrames, start: int, stop: int) -> CSRFrames:
-    """Neighbouring rows, as views, of shape (rows, height, width)."""
+def neighbours(frames: CSRFrames, start: int, stop: int) -> CSRFrames:
+    """Rows `start` to `stop` as views, of shape (rows, height, width)."""
     indptr = frames.indptr[start : stop + 1]
     first, last = (int(indptr[0]), int(indptr[-1])) if indptr.size else (0, 0)
     indptr = indptr - first if first or not indptr.size else indptr
@@ -229,7 +229,7 @@ def _room_for(chunks: list[CSRFrames], shape: tuple[int, ...]) -> CSRFrames:
 
 def _copied(chunk: CSRFrames, whole: CSRFrames, row: int) -> tuple[CSRFrames, int]:
     """Write the entries of a chunk to the rows from `row` on; the same chunk as views of them, and the next row."""
-    copy = _rows(whole, row, row + chunk.n_frames).reshape(chunk.shape)
+    copy = neighbours(whole, row, row + chunk.n_frames).reshape(chunk.shape)
     copy.data[:], copy.indices[:] = chunk.data, chunk.indices
     return copy, row + chunk.n_frames
 
