@@ -166,7 +166,8 @@ def _one_line(data: da.Array, samples: Samples, rows: np.ndarray, dtype: np.dtyp
     parts = []
     for start in range(0, samples.n_points, n_together):
         along_y, along_x = samples.of_points(start, min(start + n_together, samples.n_points))
-        used = (along_y != 0).T.astype(np.float32) @ (along_x != 0).astype(np.float32) > 0  # by any of the samples
+        used = np.zeros(rows.shape, bool)
+        used[_pairs(along_y, along_x)[1:]] = True  # by any of the samples
         used.flat[0] |= not used.any()  # a line outside of the scan
         wanted = np.unique(rows[used])
         place = np.full(rows.shape, -1)
