@@ -287,7 +287,8 @@ def sparse_rows(signal: BaseSignal, navigation_mask: Any, signal_mask: Any) -> I
     rows, columns = (_flat(getattr(mask, "data", mask) if hasattr(mask, "axes_manager") else mask)
                      for mask in (navigation_mask, signal_mask))  # fmt: skip
     for place, spans in reductions.spans_of(data):
-        frames = dask.compute(data.blocks[(*place, 0, 0)])[0]
+        # without the tasks of all other chunks, which a cluster would be sent anew for each
+        (frames,) = dask.compute(*dask.optimize(data.blocks[(*place, 0, 0)]))
         frames = as_frames(frames)
         made = _Rows((frames.data, frames.indices, frames.indptr), shape=(frames.n_frames, n_pixels))
         if rows is not None:

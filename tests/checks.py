@@ -107,17 +107,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.checks", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(CHECKS)}; all if none is given")
     parser.add_argument("--fix", action="store_true", help="repair what can be repaired")
-    given = parser.parse_args(arguments)
-    unknown = sorted(set(given.names) - set(CHECKS))
+    chosen = parser.parse_args(arguments)
+    unknown = sorted(set(chosen.names) - set(CHECKS))
     if unknown:
         parser.error(f"{unknown[0]!r} is not a check: must be one of {', '.join(CHECKS)}")
     failed = []
-    for name in given.names or CHECKS:
+    for name in chosen.names or CHECKS:
         tool = TOOLS.get(name)
         if tool and importlib.util.find_spec(tool) is None:
             print(f"{name}: {tool} is not installed; python -m pip install -e '.[tests]' brings it", flush=True)
             failed.append(name)
-        elif CHECKS[name](given.fix):
+        elif CHECKS[name](chosen.fix):
             failed.append(name)
     print(f"failed: {', '.join(failed)}" if failed else "all checks pass", flush=True)
     return bool(failed)

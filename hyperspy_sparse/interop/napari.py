@@ -10,6 +10,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
+import dask
 import numpy as np
 
 from hyperspy_sparse import frame_cache as frames
@@ -69,7 +70,8 @@ class FrameView:
             return np.asarray(part.compute() if hasattr(part, "compute") else part)
         frame = frames.one_frame(self._signal, (*places, slice(None), slice(None)))
         if frame is None:
-            frame = np.asarray(self._signal.data[tuple(places)].compute())
+            # without the tasks of all other frames, which a cluster would be sent anew at each move
+            frame = np.asarray(dask.optimize(self._signal.data[tuple(places)])[0].compute())
         length_one = (1,) * sum(isinstance(k, slice) for k in nav)
         return frame.reshape(length_one + frame.shape)[(slice(None),) * len(length_one) + sig]
 

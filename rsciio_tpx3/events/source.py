@@ -17,7 +17,7 @@ from rsciio_tpx3.events.edge_kinds import EDGE_CODES
 from rsciio_tpx3.events.tally import Tally
 from rsciio_tpx3.utils.adoption import Adopted
 
-__all__ = ["CompactHits", "Edges", "EventIndex", "EventSource", "Hits", "check_inside"]
+__all__ = ["CompactHits", "Edges", "EventIndex", "EventSource", "Hits", "block_ranges", "check_inside"]
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.geometry import Layout
@@ -358,3 +358,9 @@ def check_inside(spans: Iterable[tuple[int, int]] | None, start: int, stop: int)
     """Raise unless a span of time lies in one of those that a source was narrowed to; None is all time."""
     if spans is not None and not any(low <= start and stop <= high for low, high in spans):
         raise ValueError(f"Hits from {start} to {stop} were requested from a source that was narrowed to {spans}.")
+
+
+def block_ranges(n_blocks: int, n_parts: int) -> list[tuple[int, int]]:
+    """Blocks in so many ranges of about equal length, at least one; for `EventSource.work` of indexed recordings."""
+    borders = np.linspace(0, n_blocks, min(max(n_parts, 1), max(n_blocks, 1)) + 1).astype(int)
+    return [(int(first), int(last)) for first, last in zip(borders[:-1], borders[1:])]

@@ -187,9 +187,9 @@ class EventFrames(FrameSource):
                 else:
                     # Count the hits of each interval, then give the counts of intervals to their positions: far fewer
                     # of these.
-                    entries = np.zeros(len(table.position), np.int64)
+                    entries = np.zeros((len(table.position), 2), np.int64)
                     count_entries(hits.when, table.begin, table.cell, table.shift, entries)
-                    add_counts(table.position, entries, counts, outside)
+                    add_counts(table.position, entries.sum(axis=1), counts, outside)
             bar.update()
         return counts, outside
 

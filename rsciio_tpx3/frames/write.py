@@ -258,6 +258,8 @@ class _Slab:
 
     def __call__(self) -> CSRFrames:
         part = self.array[self.key] if self.key else self.array
+        # to the chunks that it needs: a cluster is sent the whole graph otherwise, once for each slab
+        (part,) = dask.optimize(part)
         # slabs run in our threads already; a cluster or a scheduler of the user's choice is used as it is
         chosen = dask.base.get_scheduler()
         value = part.compute() if chosen is not None else part.compute(scheduler="synchronous")

@@ -173,24 +173,26 @@ def count_entries(when: np.ndarray, begin: np.ndarray, cell: np.ndarray, shift: 
         Steps from the stretch's origin, 0 to its span.
     begin, cell, shift
         Of the `Timetable`.
-    entries : numpy.ndarray of int64, one for each interval
-        Added to.
+    entries : numpy.ndarray of int64, shape (n_intervals, 2)
+        Added to, in turns: a hit mostly lies where the last one did, and to add to what was just written would take
+        longer than all the rest. Their sums are the counts.
     """
     bits, one = np.uint32(shift), np.uint32(1)
+    flat = entries.reshape(-1)
     for i in range(len(when)):
         # unsigned, since NumPy would count negative numbers from the end
         k = np.uint32(cell[np.uint32(when[i]) >> bits])
         k += when[i] >= begin[k + one]  # the usual one or none, without a branch that would be guessed wrong
         while when[i] >= begin[k + one]:
             k += one
-        entries[k] += 1
+        flat[(np.uint64(k) << np.uint64(1)) | (np.uint64(i) & np.uint64(1))] += 1
 
 
 @njit(nogil=True, cache=True)
 def add_counts(position: np.ndarray, entries: np.ndarray, counts: np.ndarray, outside: np.ndarray) -> None:
     """Add the entries of intervals to the counts of their positions, or of the reasons why they have none.
 
-    The parameters are those of `count_entries` and `rsciio_tpx3.scan.scan.count_positions`.
+    The parameters are the sums of `count_entries`, and those of `rsciio_tpx3.scan.scan.count_positions`.
     """
     for k in range(len(entries)):
         if position[k] < 0:

@@ -15,7 +15,7 @@ from rsciio_tpx3.cache.recall import cache_for, recalled_index
 from rsciio_tpx3.cache.store import are_whole, require
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.losses import Losses
-from rsciio_tpx3.events.source import EventSource, Hits, check_inside
+from rsciio_tpx3.events.source import EventSource, Hits, block_ranges, check_inside
 from rsciio_tpx3.t3pa.index import BLOCK, TOA_BITS, build_index, unwrapped, warn_of_losses
 from rsciio_tpx3.t3pa.matrix import is_by_chip, matrix_layout, matrix_name, matrix_table
 from rsciio_tpx3.t3pa.plain import plain_hits, steady_shift
@@ -199,9 +199,7 @@ class AdvacamSource(EventSource):
 
     def work(self, n_parts: int) -> list[tuple[int, int]]:
         """Ranges of blocks for parallel passes over everything."""
-        n = len(self._blocks)
-        borders = np.linspace(0, n, min(max(n_parts, 1), max(n, 1)) + 1).astype(int)
-        return [(int(a), int(b)) for a, b in zip(borders[:-1], borders[1:])]
+        return block_ranges(len(self._blocks), n_parts)
 
     def part(self, piece: tuple[int, ...]) -> Iterator[Hits]:
         """Iterate over all `Hits` of one of the ranges of `work`."""

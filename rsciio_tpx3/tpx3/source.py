@@ -14,7 +14,7 @@ from dask.base import normalize_token
 from rsciio_tpx3.cache.recall import cache_for
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.events.losses import Losses
-from rsciio_tpx3.events.source import CompactHits, EventSource, Hits, check_inside
+from rsciio_tpx3.events.source import CompactHits, EventSource, Hits, block_ranges, check_inside
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.tpx3.decode import PackedHits, decode_block
 from rsciio_tpx3.tpx3.files import WordReader, expand_parts, open_parts, read_words
@@ -198,9 +198,7 @@ class Tpx3Source(EventSource):
 
     def work(self, n_parts: int) -> list[tuple[int, int]]:
         """Ranges of blocks for parallel passes over everything."""
-        n = len(self._tables.blocks)
-        borders = np.linspace(0, n, min(max(n_parts, 1), max(n, 1)) + 1).astype(int)
-        return [(int(a), int(b)) for a, b in zip(borders[:-1], borders[1:])]
+        return block_ranges(len(self._tables.blocks), n_parts)
 
     def grown(self, until: int) -> tuple[Hashable, list[tuple[int, int]], list[tuple[int, int]]] | None:
         """Blocks that precede a time, and the others; see `EventSource.grown`."""

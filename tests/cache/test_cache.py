@@ -111,7 +111,7 @@ def test_other_scan_options_count_again_but_take_no_new_index(recording, passes)
     ],
     ids=lambda options: " ".join(options),
 )
-def test_electrons_and_fitted_corrections_are_kept_too(tmp_path, reads, options):
+def test_electrons_and_fitted_corrections_are_cached_too(tmp_path, reads, options):
     path = tmp_path / "scan.tpx3"
     simulate.recording(path, (6, 11), electrons_per_position=700, dwell_time="300 us", hits="realistic", seed=2)
     first = _load(path, **options)

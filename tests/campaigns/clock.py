@@ -264,9 +264,9 @@ def _number(x, y, tot):
     return (tot - 1) * 65536 + chip_y * 256 + chip_x
 
 
-def wrong_hits(recording, found, kept_stale=False):
+def wrong_hits(recording, found, cached_stale=False):
     """Undamaged hits that are missing or have other times."""
-    first = 0 if kept_stale else recording.stale
+    first = 0 if cached_stale else recording.stale
     expected = [(i, int(t)) for i, t in enumerate(recording.truth) if i >= first and i not in recording.damaged]
     off = Counter(found[i] - t for i, t in expected if i in found)
     allowed = {0}

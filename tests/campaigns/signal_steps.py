@@ -128,12 +128,12 @@ def operators(s, t, rng, folder):
     return made, Truth(np.asarray(array), axes, stays or None)
 
 
-_ASKED_SHARE = 16  # larger operands are not asked as a whole what becomes of zeros
+_REQUESTED_SHARE = 16  # larger operands are not asked as a whole what becomes of zeros
 
 
 def _stays(function, t, values, turned):
     """Whether zeros stay zeros for an operand that is smaller than the frames, so that frames have to come out."""
-    if np.ndim(values) == t.array.ndim or _ASKED_SHARE * np.size(values) > t.array.size:
+    if np.ndim(values) == t.array.ndim or _REQUESTED_SHARE * np.size(values) > t.array.size:
         return False
     zero = np.zeros((), t.array.dtype)
     return not np.any(function(values, zero) if turned else function(zero, values))

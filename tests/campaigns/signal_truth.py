@@ -143,7 +143,7 @@ def compare_values(found, expected):
         declared = found.dtype
         found = found.compute(scheduler="sync")
         if found.dtype != declared:
-            raise Mismatch(f"type {found.dtype}, dask was told {declared}")
+            raise Mismatch(f"type {found.dtype}, declared to dask as {declared}")
     found = np.asarray(found)
     if found.dtype != expected.dtype:
         raise Mismatch(f"type {found.dtype}, NumPy {expected.dtype}")

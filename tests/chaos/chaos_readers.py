@@ -44,7 +44,7 @@ class _CountedFile:
         module.file_writer(self.writer.target(folder), signal(counts("new")), show_progressbar=False)
 
     def files(self, folder):
-        # the arrays beside a TOML file hold the counts
+        # the arrays next to a TOML file hold the counts
         found = [path for path in sorted(folder.iterdir()) if path.suffix != ".toml"]
         return found or [self.writer.target(folder)]
 

@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass
 class Table:
-    """What was found: outcomes that may be, counted, and those that may not, told."""
+    """What was found: outcomes that may be, counted, and those that may not, as text."""
 
     runs: int = 0
     found: Counter = field(default_factory=Counter)
@@ -152,7 +152,7 @@ def two_writers(writer, rounds=10, seed=0):
                 if not (ending.done or ending.is_ours):
                     wrong.append(f"{about}: ended with {ending.how}")
             if found == "old" and any(ending.done for ending in endings):
-                wrong.append(f"{about}: nobody's data are there, although one was told that it wrote")
+                wrong.append(f"{about}: nobody's data are there, although one reported that it wrote")
             table.add(found, wrong + place.again(folder, about))
     return table
 

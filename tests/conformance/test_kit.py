@@ -85,10 +85,10 @@ def test_what_others_copy_needs_numpy_alone():
 
 def test_every_file_of_the_kit_belongs_to_a_case():
     used = {path.name for case in ALL for path in case.paths}
-    beside = {f"{case.name}.{what}.raw" for case in ALL for what in ("indptr", "indices", "data")}
+    arrays = {f"{case.name}.{what}.raw" for case in ALL for what in ("indptr", "indices", "data")}
     for folder in ("streams", "lists", "counted", "csr"):
         for path in (KIT / folder).iterdir():
-            assert path.is_dir() or path.name in used | beside
+            assert path.is_dir() or path.name in used | arrays
 
 
 def test_kit_has_the_cases_that_are_promised():

@@ -1,4 +1,4 @@
-"""The scorer names what a reader does: each deviation on purpose, with and without damage beside it."""
+"""The scorer names what a reader does: each deviation on purpose, with and without damage next to it."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_deviation_is_named(true, says):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("says", [name for name in DEVIATIONS if name != "equal"])
-def test_deviation_is_named_beside_missing_and_invented_hits(true, says):
+def test_deviation_is_named_with_missing_and_invented_hits(true, says):
     other = {name: column[30:] for name, column in DEVIATIONS[says](true).items()}
     other = {name: np.append(column, column[:2] + 1) for name, column in other.items()}
     score = compare_hits(true, other, SHAPE)

@@ -83,7 +83,7 @@ def test_phase_and_defects_of_the_simulator_are_found(recorded):
     assert np.median(delay) == pytest.approx(0, abs=0.01)
     assert report["columns_found"] == 256 and report["columns_left"] == 0 and report["chips_compared"] == [[0]]
     assert report["rms_after"] < report["rms_before"] and "tilt" not in report
-    # whole ticks; the account has them to 0.01 ns
+    # whole ticks; the report has them to 0.01 ns
     assert np.abs(step.ticks.reshape(256, 256) + delay / NS).max() < 0.52
     # the usual hit keeps its time, and the columns agree
     before, after = (
@@ -202,6 +202,6 @@ def test_columns_that_differ_one_by_one_are_no_tilt():
     [(0, "0 pairs of hits .* link 32 neighbouring columns"), (4_000, "pairs .* 10 in each two"),
      (16_000, r"to \d.\d+ ns; about \d+ are needed for the 1.562 ns")],
 )  # fmt: skip
-def test_no_answer_is_given_from_too_few_pairs(n, words):
+def test_there_is_no_answer_from_too_few_pairs(n, words):
     with pytest.raises(ConflictError, match=words):
         find_columns(pairs_of(make_layout("single"), known_defects(), n), make_layout("single"))

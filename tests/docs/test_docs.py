@@ -134,7 +134,7 @@ def test_links_and_pictures_of_a_page_exist(name):
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md"])
-def test_links_of_the_pages_beside_the_code_exist(name):
+def test_links_of_the_pages_outside_the_docs_exist(name):
     for target in re.findall(r"\]\(([^)\s#]+)\)", _prose((ROOT / name).read_text(encoding="utf-8"))):
         assert "://" in target or (ROOT / target).exists(), f"{name} links to {target}, which does not exist"
 
@@ -173,7 +173,7 @@ def test_every_page_is_in_the_list_of_its_folder(folder):
     assert pages <= set(listed), f"add to the toctree of docs/{folder}/index.md: {sorted(pages - set(listed))}"
 
 
-def test_nothing_that_examples_write_is_kept():
+def test_nothing_that_examples_write_remains():
     files = subprocess.run(["git", "ls-files", "docs"], cwd=ROOT, capture_output=True, text=True)
     if files.returncode:
         pytest.skip("not a git checkout")

@@ -34,7 +34,7 @@ def test_a_notebook_runs(name, read, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_is_kept_without_results(name, read):
+def test_a_notebook_is_stored_without_results(name, read):
     notebook = read(name)
     assert notebook.cells[0].source.startswith("# "), "the first cell has the title"
     for cell in notebook.cells:

@@ -117,7 +117,7 @@ def test_chips_that_share_pixels_are_refused(x, y, share):
 
 
 @pytest.mark.parametrize(("letter", "value"), [("a", 1e-320), ("a", 1e300), ("b", -1e300), ("c", np.inf), ("t", 1e39)])
-def test_calibration_is_judged_as_it_is_kept(letter, value):
+def test_calibration_is_judged_as_it_is_stored(letter, value):
     """Numbers beyond 32 bits: a slope that becomes 0 must not divide, nor an infinite one give no energy."""
     matrices = {k: np.full((256, 256), v) for k, v in zip("abct", (1.0, 5.0, 1.0, 0.5))}
     plain, _ = read_calibration(matrices, make_layout("single"))

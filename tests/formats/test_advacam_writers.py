@@ -104,7 +104,7 @@ def test_columns_in_an_order_that_no_name_tells_are_noticed_by_their_limits(tmp_
 
 
 @pytest.mark.parametrize("binary", [False, True])
-def test_chip_numbers_in_overflow_are_asked_about_and_read_with_a_table(tmp_path, binary):
+def test_chip_numbers_in_overflow_are_questioned_and_read_with_a_table(tmp_path, binary):
     chip, y, x, c = by_chip()
     path = tmp_path / ("a.t3p" if binary else "a.t3pa")
     if binary:

@@ -57,7 +57,7 @@ def test_every_pair_of_formats_keeps_every_bit(tmp_path, toml, dense, first, sec
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_a_scan_without_a_single_count_is_kept(tmp_path, name):
+def test_a_scan_without_a_single_count_is_converted(tmp_path, name):
     empty = np.zeros((2, 3, 4, 5), np.uint8)
     raw_csr.file_writer(tmp_path / "in.toml", signal_dict(lazy(empty)))
     target = tmp_path / f"x.{ENDINGS[name]}"

@@ -321,7 +321,7 @@ def test_a_heap_in_which_hdf5_gets_stuck_is_refused(tmp_path):
         stempy.file_reader(path)
 
 
-def test_a_structure_that_takes_too_long_is_given_up(tmp_path, dense):
+def test_a_structure_that_takes_too_long_is_refused(tmp_path, dense):
     path = tmp_path / "a.nxevent"
     nxevent.file_writer(path, signal_dict(lazy(dense)), compression="gzip")
     assert np.array_equal(values(nxevent.file_reader(path, guard=True)), dense)

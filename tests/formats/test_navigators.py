@@ -110,7 +110,7 @@ def test_values_that_are_no_counts_are_not_called_so(tmp_path, values):
     np.testing.assert_allclose(moved.navigator.data, whole.data.compute().sum(axis=(-2, -1)), rtol=1e-6)
 
 
-def test_hits_kept_one_by_one_are_counts_whatever_is_added_up(tmp_path):
+def test_unmerged_hits_are_counts_whatever_is_added_up(tmp_path):
     path = tmp_path / "scan.tpx3"
     truth = simulate.recording(path, (5, 7), dwell_time="20 us", electrons_per_position=900, layout="single", seed=3)
     s = hs.load(path, navigation_shape=(7, 5), lazy=True)

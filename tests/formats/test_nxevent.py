@@ -224,7 +224,7 @@ def test_what_is_wrong_is_named(tmp_path, dense, what):
         values(path)
 
 
-def test_values_that_are_not_counts_are_refused_or_kept(tmp_path, dense):
+def test_values_that_are_not_counts_are_refused_or_read(tmp_path, dense):
     with pytest.raises(ValueError, match="never negative"):
         file_writer(tmp_path / "x.nxevent", signal_dict(-dense.astype(int)), values="counts")
     with pytest.raises(ValueError, match="needs integers"):
@@ -235,7 +235,7 @@ def test_values_that_are_not_counts_are_refused_or_kept(tmp_path, dense):
 
 
 @pytest.mark.slow
-def test_time_and_time_over_threshold_are_kept_on_request(tmp_path):
+def test_time_and_time_over_threshold_are_read_on_request(tmp_path):
     simulate = pytest.importorskip("rsciio_tpx3.simulate")
 
     simulate.recording(tmp_path / "x.tpx3", (7, 11), dwell_time="5 us", electrons_per_position=30)

@@ -42,7 +42,7 @@ def _assert_same(source, scan, n_chunks):
             np.testing.assert_array_equal(found.sum(axis=(1, 2)), counts[start:stop])
 
 
-def test_a_wrapped_source_is_asked_and_not_passed_by(tmp_path):
+def test_a_wrapped_source_is_called_and_not_bypassed(tmp_path):
     path = tmp_path / "scan.tpx3"
     simulate.recording(path, (3, 5), electrons_per_position=20, seed=1)
     source = Tpx3Source(path, show_progressbar=False)

@@ -37,7 +37,7 @@ class Target:
 
     name = ""
     plain_errors = True
-    """Whether an error that is none of `rsciio_tpx3.exceptions` will do, as long as it is stated: where files do not
+    """Whether an error outside `rsciio_tpx3.exceptions` will do, as long as it is stated: where files do not
     tell what an option can."""
 
     def seeds(self):

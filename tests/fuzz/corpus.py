@@ -1,6 +1,6 @@
 """Every file that once failed, so that it never fails again: a folder for each, read by every test run.
 
-``corpus/<target>/<digest>/`` holds the files as they were read; ``seed-<name>`` beside them is the file before the
+``corpus/<target>/<digest>/`` holds the files as they were read; ``seed-<name>`` next to them is the file before the
 damage, where the oracle needs it.
 """
 

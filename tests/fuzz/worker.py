@@ -45,7 +45,7 @@ def files_of_run(target, seeds, seed, number):
 
 
 def quiet():
-    """A process of runs is told what it finds, and says nothing itself."""
+    """A process of runs reports what it finds, and prints nothing."""
     logging.disable(logging.CRITICAL)
     os.environ["MPLBACKEND"] = "agg"
 

@@ -50,7 +50,7 @@ def test_preview_gives_the_counts_of_each_position(recording):
     assert summary.placed == expected.sum() and f"{summary.total:,} hits" in load.report
 
 
-def test_choices_that_cannot_be_loaded_are_said_and_nothing_is_kept(recording, caplog):
+def test_choices_that_cannot_be_loaded_are_said_and_nothing_is_stored(recording, caplog):
     load = Load(recording)
     load.preview()
     load.signal = "frames"

@@ -48,7 +48,7 @@ def test_names_and_o_mean_the_same(two, capsys):
     assert "tdc3" in capsys.readouterr().err
 
 
-def test_recordings_are_kept_apart(two, capsys):
+def test_recordings_stay_apart(two, capsys):
     assert main(["info", *two, "--each", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [one["hits"] for one in found] == [rsciio_tpx3.file_info(path)["hits"] for path in two]

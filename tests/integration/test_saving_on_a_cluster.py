@@ -1,6 +1,7 @@
 """What is saved while a cluster is connected is read by its workers, equal to the last byte."""
 
 import os
+import pickle
 import signal
 import threading
 import time
@@ -8,8 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from rsciio_tpx3 import file_reader, simulate
+from rsciio_tpx3 import file_reader, simulate, to_dask
 from rsciio_tpx3.frames import write as writing
+from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.raw_csr import file_writer
 from rsciio_tpx3.tpx3 import files
 from rsciio_tpx3.utils.threads import cluster_is_elsewhere, cluster_threads
@@ -116,3 +118,29 @@ def test_nothing_waits_for_its_own_worker(recording, client, tmp_path, small_spa
         return _saved(path, _of(recording))
 
     assert client.submit(save, tmp_path / "task.toml", recording, pure=False).result(timeout=120) == expected
+
+
+def test_a_span_travels_with_its_own_tasks_alone(recording, client, monkeypatch, small_spans):
+    array = to_dask(source_of(_of(recording)["data"]), chunks=1) + 0
+    sizes, get = [], type(client).get
+
+    def weighed(self, graph, *args, **options):
+        sizes.append(len(pickle.dumps(graph)))
+        return get(self, graph, *args, **options)
+
+    monkeypatch.setattr(type(client), "get", weighed)
+    expected = array.compute()
+    whole = sizes.pop()
+    done = writing.write(array, _Nothing())
+    assert done["total"] == expected.sum() and len(sizes) == NAV[0]
+    assert max(sizes) < whole / 2  # not the tasks of all twelve chunks, twelve times
+
+
+class _Nothing:
+    """A sink that takes everything and writes none of it."""
+
+    def prepare(self, frames):
+        return frames.data.size
+
+    def append(self, prepared):
+        pass

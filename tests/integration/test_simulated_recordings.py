@@ -37,7 +37,7 @@ def _users_shape(truth):
 
 
 # what the reader requires for each convention, and what follows from the edges
-TOLD = {
+STATED = {
     "line-gate": {"nav": True, "dwell": False, "sync": "auto"},
     "line-start": {"nav": True, "dwell": True, "sync": "auto"},
     "periodic-line": {"nav": True, "dwell": True, "sync": "periodic-line"},
@@ -48,7 +48,7 @@ TOLD = {
 
 
 def _options(truth, sync, flyback=None):
-    known = TOLD[sync]
+    known = STATED[sync]
     options = {"sync": known["sync"], "navigation_shape": _users_shape(truth)}
     if known["dwell"]:
         options["dwell_time"] = truth.scan.dwell
@@ -62,7 +62,7 @@ def _options(truth, sync, flyback=None):
 @pytest.mark.slow
 @pytest.mark.parametrize("n_frames", [1, 3])
 @pytest.mark.parametrize("pattern", ["raster", "serpentine"])
-@pytest.mark.parametrize("sync", sorted(TOLD))
+@pytest.mark.parametrize("sync", sorted(STATED))
 def test_every_convention_gives_back_the_truth(tmp_path, sync, pattern, n_frames):
     path = tmp_path / "scan.tpx3"
     truth = simulate.recording(
@@ -259,7 +259,7 @@ def test_the_same_recording_on_another_grid(tmp_path):
     np.testing.assert_array_equal(navigator, fine.reshape(3, 2, 8).sum(1))
 
 
-def test_incomplete_last_frame_is_kept_and_said(tmp_path, caplog):
+def test_incomplete_last_frame_is_read_and_said(tmp_path, caplog):
     path = tmp_path / "scan.tpx3"
     truth = simulate.recording(path, (12, 5), n_frames=2, frame_flyback=None, electrons_per_position=20, seed=16)
     signal = _read(path, navigation_shape=(5, 9))  # 24 lines are two frames of nine and six lines more
@@ -288,7 +288,7 @@ def test_frames_over_time_without_edges(tmp_path):
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    sync=st.sampled_from(sorted(TOLD)),
+    sync=st.sampled_from(sorted(STATED)),
     ny=st.integers(2, 9),
     nx=st.integers(2, 12),
     n_frames=st.integers(1, 3),

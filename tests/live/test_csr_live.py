@@ -101,7 +101,7 @@ def test_frames_are_shown_while_they_come(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["between lines", "in a line"])
-def test_a_scan_that_is_lost_is_kept(tmp_path, where):
+def test_a_scan_that_is_lost_is_recorded(tmp_path, where):
     dense = _dense(2)
     sender = _Sender(dense)
     with Session(sender.address, tmp_path / "scan.toml", **SHAPE) as session:

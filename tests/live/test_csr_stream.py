@@ -112,7 +112,7 @@ def test_any_types_padding_and_metadata_are_taken(tmp_path, codes, pad):
     assert "x" * 100 in json.dumps(original)
 
 
-def test_a_scan_that_is_lost_or_cancelled_is_kept_with_empty_positions(tmp_path, caplog):
+def test_a_scan_that_is_lost_or_cancelled_has_empty_positions(tmp_path, caplog):
     dense = _dense(3)
     content = _stream(dense)
     files = record_csr(_served(content[: len(content) // 2]), tmp_path / "lost.toml", wait=20)

@@ -414,8 +414,7 @@ def test_a_refresh_costs_what_is_new_whatever_is_there(tmp_path, monkeypatch):
     assert max(words) <= 1.01 * max(words[:5]) and sum(words) == len(content) // 8
     # some blocks of 64 kB are decoded twice, at the border of what is drawn
     assert max(hits[10:]) < 8 * 8192 + 3 * max(words)
-    table = following.sums._table.nbytes + following.sums._pattern.nbytes + following.sums._pixels.nbytes
-    assert table < 8 * 8 * following.sums.n_positions + 12 * 512 * 512 + 1
+    assert following.sums.nbytes < 8 * 8 * following.sums.n_positions + 4 * 20 * 512 * 512 + 1
     # an entry for each block, and one for each edge and each of its copies
     assert len(following._pass.blocks) < len(content) / 8 / 8192 * 4 + 400
 

@@ -128,7 +128,7 @@ def test_what_a_killed_sender_had_sent_is_drawn(tmp_path, sent):
 
 
 @pytest.mark.slow
-def test_a_killed_display_beside_a_recorder_disturbs_nothing(tmp_path, sent):
+def test_a_killed_display_next_to_a_recorder_disturbs_nothing(tmp_path, sent):
     content = sent.read_bytes()
     watch = [
         sys.executable,

@@ -83,14 +83,24 @@ def test_a_detector_that_is_moved_is_added_alone(hits):
     np.testing.assert_array_equal(sums.pattern, _expected(hits, masks, scan)[1])
 
 
-def test_counts_of_32_bits_are_moved_in_time(hits, monkeypatch):
-    monkeypatch.setattr(module, "_NARROW", (np.uint32, 12))  # 4095 hits
+@pytest.mark.parametrize("bits", [1, 3, 8])
+def test_counts_that_are_full_are_moved_in_time(hits, monkeypatch, bits):
+    monkeypatch.setattr(module, "_NARROW", (np.uint16, bits))
+    monkeypatch.setattr(module, "_NARROW_DETECTORS", 2)
+    masks = np.random.default_rng(1).random((3, *SIG)) < 0.4
     sums, scan = Sums(SIG, N), _scan()
-    for _ in range(5):
-        sums.add(hits, scan)
-    np.testing.assert_array_equal(sums.pattern, 5 * _expected(hits, [], scan)[1])
+    sums.add_detector(masks[0])
+    for times in range(5):
+        if times == 3:
+            sums.add_detector(masks[1])
+        sums.add_all([[hits], [hits, hits]], scan)
+    np.testing.assert_array_equal(sums.pattern, 15 * _expected(hits, [], scan)[1])
+    np.testing.assert_array_equal(_found(sums)[:, :4], 15 * _expected(hits, masks[:1], scan)[0])
+    np.testing.assert_array_equal(sums.detector(1), 6 * _expected(hits, masks[1:2], scan)[0][:, 3])
+    sums.add_detector(masks[2])  # needs wider words
     sums.add(hits, scan, -1)
-    np.testing.assert_array_equal(sums.pattern, 4 * _expected(hits, [], scan)[1])
+    np.testing.assert_array_equal(sums.pattern, 14 * _expected(hits, [], scan)[1])
+    np.testing.assert_array_equal(sums.labels, masks[0].ravel() + 2 * masks[1].ravel() + 4 * masks[2].ravel())
 
 
 @pytest.mark.parametrize("n_detectors", [1, 9])

@@ -1,6 +1,6 @@
 """Kind: a ratio of scales is taken for a binning, and units are compared as text.
 
-Signals are calibrated, measured anew, binned, cropped, turned and stated again in any order; beside them a plain table
+Signals are calibrated, measured anew, binned, cropped, turned and stated again in any order; with them a plain table
 says which detector pixels the steps are. What is exported is the truth, or is refused.
 """
 
@@ -23,7 +23,7 @@ from rsciio_tpx3.metadata.sources.nexus import nexus_fields
 from rsciio_tpx3.simulate.twin import temgym_setup
 
 PITCH = 55e-6
-TOLD = {"beam_energy": "200 keV", "camera_length": "100 mm", "pixel_pitch": "55 um", "convergence_angle": "20 mrad"}
+STATED = {"beam_energy": "200 keV", "camera_length": "100 mm", "pixel_pitch": "55 um", "convergence_angle": "20 mrad"}
 # the unit of an axis in reciprocal space or angles, as programs write it, and how many of ours it is
 SPELLINGS = {
     "mrad": [("mrad", 1), ("rad", 1e-3), ("milliradian", 1), ("\u00b5rad", 1e3), ("\u03bcrad", 1e3)],
@@ -70,7 +70,7 @@ def campaign(seed):
     """A signal after a random history, and the truth about its detector axes, (x, y)."""
     dice = random.Random(seed)
     s, truths = signal(), [Truth(64, 31.5), Truth(48, 23.5)]
-    quantities = dict(TOLD)
+    quantities = dict(STATED)
     if dice.random() < 0.5:
         truths[0].center, truths[1].center = 30.25, 20.0
         quantities["center"] = (30.25, 20.0)
@@ -167,7 +167,7 @@ def test_a_length_set_after_any_history_gives_the_scale_of_the_formula(kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("unit, factor", SPELLINGS["mrad"] + SPELLINGS["nm^-1"])
 def test_every_spelling_of_a_unit_means_the_same(unit, factor):
-    s = set_microscope(signal(), **TOLD, center=(31, 20), calibrate="angle" if "rad" in unit else "k")
+    s = set_microscope(signal(), **STATED, center=(31, 20), calibrate="angle" if "rad" in unit else "k")
     for axis in s.axes_manager.signal_axes:
         axis.scale, axis.offset, axis.units = axis.scale * factor, axis.offset * factor, unit
     binned = s.rebin(scale=(1, 1, 4, 4))
@@ -185,7 +185,7 @@ def test_every_spelling_of_a_unit_means_the_same(unit, factor):
 
 @pytest.mark.parametrize("unit", ["furlong", "1/furlong", "mrads per pixel", "1/nn", "A.U.", "\u00b5", "m**9**9**9"])
 def test_an_unknown_unit_never_means_one_pixel(unit):
-    s = set_microscope(signal(), **TOLD, scan_step="1 nm")
+    s = set_microscope(signal(), **STATED, scan_step="1 nm")
     for axis in s.axes_manager.signal_axes:
         axis.units = unit
     before = [(a.scale, a.offset, a.units) for a in s.axes_manager._axes], str(s.metadata.as_dictionary())
@@ -205,7 +205,7 @@ def test_an_unknown_unit_never_means_one_pixel(unit):
                                           ("angstrom", 10), ("\u00c5", 10), ("m", 1e-9)])  # fmt: skip
 @pytest.mark.parametrize("measured", [1, 1.03, 0.95, 1.25])
 def test_a_scan_step_is_set_once_in_any_unit_and_after_any_measurement(unit, factor, measured):
-    s = set_microscope(signal(), **TOLD, scan_step="0.5 nm")
+    s = set_microscope(signal(), **STATED, scan_step="0.5 nm")
     for axis in s.axes_manager.navigation_axes:
         axis.scale, axis.units = axis.scale * factor * measured, unit
     s = s.rebin(scale=(2, 2, 1, 1))
@@ -219,7 +219,7 @@ def test_a_scan_step_is_set_once_in_any_unit_and_after_any_measurement(unit, fac
 
 
 def test_a_scale_that_may_be_two_things_is_refused_with_the_way_out():
-    s = set_microscope(signal(), **TOLD).isig[3:40, 3:40]
+    s = set_microscope(signal(), **STATED).isig[3:40, 3:40]
     for axis in s.axes_manager.signal_axes:
         axis.scale, axis.offset = 1.6 * axis.scale, 1.6 * axis.offset
     for ask in (lambda: set_microscope(s, camera_length="0.2 m"), lambda: data_values(s)):
@@ -252,7 +252,7 @@ def test_without_a_note_only_whole_binnings_count():
 
 
 def test_axes_that_are_not_uniform_are_refused_by_name(caplog):
-    s = set_microscope(signal(), **TOLD, scan_step="1 nm")
+    s = set_microscope(signal(), **STATED, scan_step="1 nm")
     for axis, which in ((3, "ky"), (1, "y")):
         t = s.deepcopy()
         t.axes_manager[axis].convert_to_non_uniform_axis()
@@ -270,13 +270,13 @@ def test_axes_that_are_not_uniform_are_refused_by_name(caplog):
                                   json.dumps({"kx": {"size": 64, "scale": 0, "offset": 0, "units": "mrad", "pixels": 1,
                                                      "first": 0}})])  # fmt: skip
 def test_a_damaged_note_counts_as_none(note):
-    s = set_microscope(signal(), **TOLD, center=(31, 20))
+    s = set_microscope(signal(), **STATED, center=(31, 20))
     s.metadata.General.calibrated_axes = note
     assert data_values(s)["pixel_pitch"] == pytest.approx(PITCH)
 
 
 def test_what_cannot_be_said_is_excluded_from_a_nexus_file(caplog):
-    s = set_microscope(signal(), **TOLD)
+    s = set_microscope(signal(), **STATED)
     axes = [{"name": a.name, "size": a.size, "scale": a.scale, "offset": a.offset, "units": "furlong"}
             for a in s.axes_manager._axes]  # fmt: skip
     fields = nexus_fields(s.metadata.as_dictionary(), axes)
@@ -285,7 +285,7 @@ def test_what_cannot_be_said_is_excluded_from_a_nexus_file(caplog):
 
 
 def test_a_turned_signal_is_no_set_up():
-    s = set_microscope(signal(), **TOLD, scan_step="1 nm", overfocus="1 um", scan_rotation="0 deg", flip_y=False)
+    s = set_microscope(signal(), **STATED, scan_step="1 nm", overfocus="1 um", scan_rotation="0 deg", flip_y=False)
     for turned in (s.isig[::-1, :], s.isig[:, ::-1], s.inav[::-1, :]):
         for export in (libertem_parameters, temgym_setup):
             with pytest.raises(ConflictError, match="runs backwards"):
@@ -299,7 +299,7 @@ def test_a_turned_signal_is_no_set_up():
 def test_every_quantity_set_twice_is_applied_once(name):
     """Kind: a quantity stated twice is applied twice."""
     quantities = json.loads(LEAVES[name].example) if LEAVES[name].example[0] in "[{" else LEAVES[name].example
-    s = set_microscope(signal(), **{**TOLD, "scan_step": "1 nm", "center": (30, 20)}).rebin(scale=(2, 2, 2, 2))
+    s = set_microscope(signal(), **{**STATED, "scan_step": "1 nm", "center": (30, 20)}).rebin(scale=(2, 2, 2, 2))
     seen = []
     for _ in range(3):
         set_microscope(s, {name: quantities})
@@ -318,7 +318,7 @@ def test_units_decide_what_kind_an_axis_is():
 
 @pytest.mark.parametrize("unit, factor", SPELLINGS["nm^-1"])
 def test_other_programs_get_reciprocal_axes_in_their_unit(unit, factor):
-    s = set_microscope(signal(), **TOLD, calibrate="k")
+    s = set_microscope(signal(), **STATED, calibrate="k")
     axis = s.axes_manager.signal_axes[0]
     right = axis.scale / 10
     axis.scale, axis.units = axis.scale * factor, unit

@@ -138,7 +138,7 @@ def test_set_microscope_says_what_it_cannot_do(quantities, message):
         set_microscope(hyperspy_sparse.data.disks((3, 4), (16, 20)), **quantities)
 
 
-def test_what_pyxem_wrote_is_understood_and_kept_to_the_letter(path, tmp_path, caplog):
+def test_what_pyxem_wrote_is_understood_and_written_back_to_the_letter(path, tmp_path, caplog):
     s = hs.load(path, metadata={"camera_length": "100 mm"})
     s.calibration.beam_energy = 200
     s.calibration.convergence_angle = 20

@@ -57,7 +57,7 @@ def scan(tmp_path):
     return path
 
 
-def beside(scan, ending=".metadata.toml", **quantities):
+def sidecar(scan, ending=".metadata.toml", **quantities):
     path = scan.with_suffix(ending)
     path.write_text("\n".join(f"{name} = {json.dumps(value)}" for name, value in quantities.items()))
     return path
@@ -69,7 +69,7 @@ def serval(scan, **scan_keys):
 
 
 def test_what_is_measured_is_believed_before_a_file(scan, caplog):
-    beside(scan, dwell_time="6 us")
+    sidecar(scan, dwell_time="6 us")
     signal = load(scan, navigation_shape=(11, 7))
     assert at(signal["metadata"], "Acquisition_instrument.TEM.Scan.dwell_time") == pytest.approx(5e-6)
     assert at(signal["metadata"], "General.Metadata_conflicts")["dwell_time"] == "6e-06 s (scan.metadata.toml)"
@@ -77,7 +77,7 @@ def test_what_is_measured_is_believed_before_a_file(scan, caplog):
 
 
 def test_two_files_that_would_move_pixels_are_refused_until_the_user_decides(scan):
-    beside(scan, orientation="left")
+    sidecar(scan, orientation="left")
     serval(scan, Width=11, Height=7)
     state = json.loads(scan.with_suffix(".json").read_text())
     scan.with_suffix(".json").write_text(json.dumps({**state, "DetectorOrientation": "RIGHT"}))
@@ -92,7 +92,7 @@ def test_two_files_that_would_move_pixels_are_refused_until_the_user_decides(sca
     assert np.array_equal(by_option["data"].compute().todense(), by_metadata["data"].compute().todense())
 
 
-def test_a_user_who_says_two_things_is_asked(scan):
+def test_a_user_who_says_two_things_has_to_choose(scan):
     with pytest.raises(MetadataConflictError, match="Say it once"):
         load(scan, orientation="up", metadata={"orientation": "left"})
 
@@ -135,11 +135,11 @@ def test_a_dwell_time_from_a_file_is_used_where_no_edge_measures_it(tmp_path):
     simulate.recording(path, (7, 11), dwell_time="5 us", sync="line-start", electrons_per_position=5, layout="single")
     with pytest.raises(ScanSyncError):
         load(path, navigation_shape=(11, 7))
-    beside(path, dwell_time="5 us", navigation_shape=[11, 7])
+    sidecar(path, dwell_time="5 us", navigation_shape=[11, 7])
     signal = load(path)
     assert signal["data"].shape == (7, 11, 256, 256)
     assert at(signal["metadata"], "Acquisition_instrument.TEM.Scan.dwell_time") == pytest.approx(5e-6)
-    beside(path, dwell_time="50 us", navigation_shape=[11, 7])
+    sidecar(path, dwell_time="50 us", navigation_shape=[11, 7])
     with pytest.raises(ScanSyncError, match="navigation_shape from starts.metadata.toml"):
         load(path)
 
@@ -160,7 +160,7 @@ def test_counted_data_cannot_be_turned_by_a_word(scan, tmp_path, caplog):
 def test_a_conflict_is_warned_of_once(tmp_path, caplog):
     path = tmp_path / "starts.tpx3"
     simulate.recording(path, (7, 11), dwell_time="5 us", sync="line-start", electrons_per_position=5, layout="single")
-    beside(path, dwell_time="5 us")
+    sidecar(path, dwell_time="5 us")
     serval(path, Width=11, Height=7, DwellTime=4e-6)
     signal = load(path)
     assert len([r for r in caplog.records if "dwell_time" in r.getMessage()]) == 1

@@ -29,7 +29,7 @@ def recording(tmp_path_factory):
     return path
 
 
-def test_what_is_set_stands_beside_a_named_file(recording, capsys):
+def test_what_is_set_joins_a_named_file(recording, capsys):
     other = recording.parent / "other.json"
     assert main(["metadata", str(recording), "--set", "camera_length=100 mm", "-o", f"metadata={other}"]) == 0
     text = capsys.readouterr().out

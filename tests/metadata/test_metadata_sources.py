@@ -1,4 +1,4 @@
-"""Sidecars as programs and people write them, found beside a recording and read into its metadata."""
+"""Sidecars as programs and people write them, found next to a recording and read into its metadata."""
 
 import hashlib
 import json
@@ -199,7 +199,7 @@ def test_a_data_item_of_swift(tmp_path):
     assert read_survey(tmp_path / "survey.ndata1").values == {"beam_energy": 60.0, "scan_generator_rotation": 12.5}
 
 
-# -- beside a recording ----------------------------------------------------------------------------
+# -- next to a recording ---------------------------------------------------------------------------
 
 
 def value(signal, name):

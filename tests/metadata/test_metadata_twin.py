@@ -10,7 +10,7 @@ from rsciio_tpx3 import simulate
 from rsciio_tpx3.metadata.mapping import LEAVES
 from rsciio_tpx3.simulate.twin import abtem_setup, on_detector, recording_like, temgym_setup
 
-TOLD = {
+STATED = {
     "beam_energy": "200 keV",
     "camera_length": "150 mm",
     "convergence_angle": "12 mrad",
@@ -25,7 +25,7 @@ TOLD = {
 def real(tmp_path):
     path = tmp_path / "real.tpx3"
     simulate.recording(path, (5, 7), dwell_time="5 us", electrons_per_position=5, layout="single")
-    return hs.load(path, navigation_shape=(7, 5), orientation="left", metadata=TOLD)
+    return hs.load(path, navigation_shape=(7, 5), orientation="left", metadata=STATED)
 
 
 def same(first, second):
@@ -50,7 +50,7 @@ def test_a_recording_like_another_has_its_metadata_and_axes(real, tmp_path):
 
 def test_a_detector_of_a_table_of_chips_comes_back(real, tmp_path):
     table = [{"chip": 0, "x": 0, "y": 0, "orientation": "TtBRtL"}]
-    real = hs.load(tmp_path / "real.tpx3", navigation_shape=(7, 5), metadata=TOLD, layout=table)
+    real = hs.load(tmp_path / "real.tpx3", navigation_shape=(7, 5), metadata=STATED, layout=table)
     recording_like(tmp_path / "twin.tpx3", real, electrons_per_position=20)
     twin = hs.load(tmp_path / "twin.tpx3")
     assert twin.metadata.Acquisition_instrument.TEM.Detector.layout_table == ["chip 0: x 0, y 0, TtBRtL"]
@@ -107,7 +107,7 @@ def test_the_way_through_abtem_and_back(real, tmp_path):
     axis_x, axis_y = (axis.axis for axis in twin.axes_manager.signal_axes)
     radius = np.hypot(axis_y[:, None], axis_x[None])
     inside, around = total[radius < 10].mean(), total[(radius > 14) & (radius < 16)].mean()
-    assert inside > 10 * around  # the bright-field disk of 12 mrad is where and as large as it was told
+    assert inside > 10 * around  # the bright-field disk of 12 mrad is where it was placed, and as large
 
 
 def test_a_ray_of_temgym_hits_the_pixel_of_its_angle(real):

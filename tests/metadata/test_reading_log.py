@@ -128,7 +128,7 @@ def test_files_and_arrays_of_options_have_checksums(path, tmp_path):
     assert found["Mask"]["given"] == arrays["mask"] and found["Energy"]["given"] == arrays["energy"]
 
 
-def test_small_tables_are_kept_whole(path):
+def test_small_tables_stay_whole(path):
     rows = [(1, 50), (40, 0)]
     options = {"columns": (np.full(256, 2), "ns"), "time_walk": np.array(rows)}
     instrument = load(path, gap=4, corrections=options)["metadata"]["Acquisition_instrument"]["TEM"]

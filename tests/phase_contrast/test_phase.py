@@ -57,17 +57,17 @@ def test_known_phase_comes_back_for_every_orientation_of_scan_and_detector(rotat
 @pytest.mark.parametrize(("rotation", "flip"), [(0, False), (37, True), (-70, False)])
 def test_aberrations_are_taken_out_in_the_coordinates_of_the_scan(rotation, flip):
     stack = _stack(26, aberrations=ABERRATIONS, rotation=rotation, flip=flip)
-    given_ = {"rotation": f"{rotation} deg", "flip": flip}
+    requested_ = {"rotation": f"{rotation} deg", "flip": flip}
     true = po.truth(rotation=rotation)
-    right = phase(stack, "ls", aberrations=_quantities(ABERRATIONS), eps=1e-3, **given_).data
+    right = phase(stack, "ls", aberrations=_quantities(ABERRATIONS), eps=1e-3, **requested_).data
     assert po.correlation(right, true) > 0.995
     assert po.slope(right, true) == pytest.approx(1, abs=0.06)
-    wdd = phase(stack, "wdd", aberrations=_quantities(ABERRATIONS), eps=1e-6, **given_).data
+    wdd = phase(stack, "wdd", aberrations=_quantities(ABERRATIONS), eps=1e-6, **requested_).data
     assert po.correlation(wdd, true) > 0.95
     # each of them matters, and so does its sign
     for name in ("C10", "C12", "C21", "C23", "C30"):
         wrong = {**ABERRATIONS, name: -ABERRATIONS[name]}
-        other = phase(stack, "ls", aberrations=_quantities(wrong), eps=1e-3, **given_).data
+        other = phase(stack, "ls", aberrations=_quantities(wrong), eps=1e-3, **requested_).data
         assert np.std(other - right) > 0.1 * np.std(true), name
 
 

@@ -37,7 +37,7 @@ def test_a_burst_is_no_line_although_it_has_more_pulses(rows, n_pulses):
     assert line_interval(kinds)[0] == (BURST if (rows, n_pulses) == (4, 142) else LINE)
 
 
-def test_intervals_beside_their_like_are_in_rows_and_pauses_are_not():
+def test_intervals_next_to_similar_ones_are_in_rows_and_pauses_are_not():
     line, pause = kinds_of_intervals(_frames(5, 7, 10**6))
     assert (line.length, line.number, line.in_rows) == (LINE, 28, True)
     assert (pause.length, pause.number, pause.in_rows) == (10**6, 6, False)

@@ -166,7 +166,7 @@ def test_first_lines_that_all_come_late_are_a_habit_and_no_fault():
     np.testing.assert_array_equal(ticks, one)
 
 
-def test_what_came_before_a_reset_is_kept_where_that_is_asked_for(tmp_path, caplog):
+def test_what_came_before_a_reset_is_read_on_request(tmp_path, caplog):
     path = tmp_path / "scan.tpx3"
     truth = simulate.recording(path, (5, 7), stale_start=True, global_time="0.2 ms", electrons_per_position=30, seed=11)
     n_old, n_all = truth.n_stale_hits, len(truth.hit_time)

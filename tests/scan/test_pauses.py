@@ -123,7 +123,7 @@ def test_a_dwell_time_too_long_for_the_lines_is_an_error_and_no_pause_of_a_serie
 
 
 @pytest.mark.parametrize("n_frames", [1, 4])
-def test_the_time_of_a_line_given_as_dwell_time_makes_no_pixel_triggers(n_frames):
+def test_the_time_of_a_line_as_dwell_time_makes_no_pixel_triggers(n_frames):
     plan = _plan("line-start", 16, n_frames, "1 s")
     with pytest.raises(ScanSyncError, match="but a line lasts 60 us"):
         build_scan(_index(make_edges(plan)), _options(plan, dwell=plan.line_pitch))

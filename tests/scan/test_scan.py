@@ -101,7 +101,7 @@ def test_range_of_positions_is_found_in_time_whatever_the_order():
             assert set(range(first, last)) <= set(found.tolist())
 
 
-def test_parts_of_a_kept_range_need_no_other_time_than_was_kept():
+def test_parts_of_a_cached_range_need_no_other_time_than_was_cached():
     rng = np.random.default_rng(1)
     n = 700
     # pauses of very different length, so that other stretches are joined for other ranges

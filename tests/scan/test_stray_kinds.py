@@ -51,7 +51,7 @@ def test_single_edge_on_the_other_input_cuts_no_frame_in_two():
     assert np.array_equal(scan.base, clean.base)
 
 
-def test_many_edges_on_the_other_input_are_still_asked_about():
+def test_many_edges_on_the_other_input_still_raise_a_question():
     strays = [(int(tick), "tdc2-rise") for tick in np.linspace(LINES[0], LINES[-1], 23).astype(int)]
     with pytest.raises(ScanSyncError, match="both inputs"):
         _scan(strays)

@@ -9,7 +9,7 @@ from rsciio_tpx3.scan.timetable import NOWHERE, count_entries, make_timetable, p
 
 
 def _scan(rng, n, den, n_columns):
-    """Segments of every kind: lost, left out, backwards, cut short, longer than their columns."""
+    """Segments of every kind: lost, omitted, backwards, cut short, longer than their columns."""
     num = rng.integers(1, 40 * den, n) + den * rng.integers(0, 2, n)
     whole = -(-num * n_columns // den)
     length = np.where(rng.random(n) < 0.2, 0, rng.integers(0, 2 * whole + 2))
@@ -43,9 +43,9 @@ def test_every_time_of_a_stretch_has_the_position_that_arithmetic_gives(n, den, 
     order = rng.permutation(span + 1)
     when, expected = when[order], expected[order]
 
-    entries = np.zeros(len(table.position), np.int64)
+    entries = np.zeros((len(table.position), 2), np.int64)
     count_entries(when, table.begin, table.cell, table.shift, entries)
-    found = np.repeat(table.position, entries)
+    found = np.repeat(table.position, entries.sum(axis=1))
     np.testing.assert_array_equal(np.sort(found), np.sort(expected))
 
     pixel, keys = rng.integers(0, 1 << 18, span + 1).astype(np.int32), np.empty(span + 1, np.uint64)

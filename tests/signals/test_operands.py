@@ -240,7 +240,7 @@ def test_neither_operand_nor_result_is_ever_as_large_as_dense_data(large, name, 
 
 
 def random_operand(rng, shape):
-    """An operand that broadcasts to the frames: any axes of length one, leading ones left out, some repeated."""
+    """An operand that broadcasts to the frames: any axes of length one, leading ones omitted, some repeated."""
     sizes = [n if rng.random() < 0.6 else 1 for n in shape][rng.integers(0, 3) :]
     values = rng.integers(-2, 4, sizes).astype(rng.choice(["i4", "f8", "u1", "?", ">i2", "f4"]))
     values = np.where(rng.random(sizes) < 0.93, values, 0).astype(values.dtype)

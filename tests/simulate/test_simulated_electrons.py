@@ -50,7 +50,7 @@ def test_field_moves_the_centre_of_mass(tmp_path):
     assert np.allclose(shift, field[:, 0], atol=1.0)
 
 
-def test_counts_are_poisson_with_the_given_dose(tmp_path):
+def test_counts_are_poisson_with_the_requested_dose(tmp_path):
     counts = simulated(tmp_path, electrons_per_position=80).counts("electrons")
     assert abs(counts.mean() - 80) < 5 and poisson.cdf(counts, 80).min() > 1e-6
 
@@ -130,7 +130,7 @@ def test_charge_sharing_makes_small_connected_clusters(tmp_path):
 
 
 @pytest.mark.slow
-def test_charge_is_kept_when_it_is_shared(tmp_path):
+def test_charge_is_conserved_when_it_is_shared(tmp_path):
     model = HitModel(jitter=0, walk=0, dead_time=None, tot_noise=0, energy_spread=0, threshold=0.01)
     truth = simulated(tmp_path, hits=model)
     total = np.bincount(truth.hit_electron, truth.hit_tot)
@@ -151,7 +151,7 @@ def test_time_walk_delays_small_charges(tmp_path):
     assert np.all(np.abs(late - 40 * 3.84 * model.threshold / charge) < 60)
 
 
-def test_jitter_has_the_given_width_and_keeps_the_position(tmp_path):
+def test_jitter_has_the_requested_width_and_keeps_the_position(tmp_path):
     truth = simulated(tmp_path, hits=HitModel.exact(jitter="5 ns"), electrons_per_position=500)
     late = (truth.hit_time - truth.electron_time[truth.hit_electron]) / 3.84
     assert abs(late.std() - 5) < 0.3 and abs(late.mean()) < 0.3

@@ -1,4 +1,4 @@
-"""What is in the files against the truth that is kept beside them."""
+"""What is in the files against the truth that is stored with them."""
 
 from collections import Counter
 

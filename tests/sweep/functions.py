@@ -82,7 +82,7 @@ class Call:
 
     @property
     def writes(self):
-        """Options that say where to write, or beside what."""
+        """Options that say where to write, or next to what."""
         name = self.function.__name__
         places = {"write_ro_crate": {"paths"}, "file_writer": {"filename"}, "convert": {"target"}}
         return {"cache", *places.get(name, ()), *(("filename", "extension") if name == "save" else ())}

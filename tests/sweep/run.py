@@ -61,7 +61,7 @@ def _of_error(error, name, value):
 
 
 _SAME = {
-    # options that are files, or signals, are told by what they are
+    # options that are files, or signals, are recognised by what they are
     "filename": ("file", "path", "folder"),
     "path": ("file", "path", "folder"),
     "paths": ("file", "path", "folder"),

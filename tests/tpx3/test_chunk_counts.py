@@ -25,7 +25,7 @@ def _lost(numbers):
         ([0, 1, 2, 3], 0),
         ([5, 6, 7, 26, 27, 28], 18),
         ([5, 6, 7, 26, 89, 192, 193], 18 + 62 + 102),
-        ([10, 12, 14, 16, 18, 20], 4),  # that one is missing after the very first is not told
+        ([10, 12, 14, 16, 18, 20], 4),  # a chunk missing after the very first cannot be seen
         ([0, 1, 2, 3, 325], 321),
         ([0, 1, 3], 1),
         ([0, 1, 3, 2, 4, 5], 0),
@@ -54,7 +54,7 @@ def test_any_single_flipped_bit_changes_no_loss():
         numbers[lost[1] :] += int(rng.integers(1, 400))
         truth = int(numbers[-1] - numbers[0]) + 1 - len(numbers)
         assert _lost(numbers) == truth
-        # beside a loss, a wrong number leaves nothing to compare with: less may be told, but not more
+        # with a loss, a wrong number leaves nothing to compare with: fewer may be reported, but not more
         at = int(rng.integers(len(numbers) - 1))
         numbers[at] ^= 1 << int(rng.integers(48))
         near = np.abs(at - lost).min() <= 2 or at < 2 or at == len(numbers) - 2

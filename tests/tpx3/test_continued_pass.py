@@ -27,7 +27,7 @@ KINDS = {
 
 @pytest.fixture(scope="module", params=list(KINDS))
 def content(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp("growing") / "scan.tpx3"
+    path = tmp_path_factory.mktemp("followed") / "scan.tpx3"
     options = {**QUAD, **KINDS[request.param]}
     if options.get("headerless"):
         options["chunk_counts"] = False
@@ -41,14 +41,14 @@ def _index(source):
     return about, edges
 
 
-def _equal(growing, path):
+def _equal(followed, path):
     source = Tpx3Source(path, on_loss="warn")
     expected, edges = _index(source)
-    found = asdict(growing.index())
+    found = asdict(followed.index())
     for name, column in found.pop("edges").items():
         np.testing.assert_array_equal(column, edges[name])
     assert found == expected
-    blocks = growing.blocks[growing.blocks["n_hits"] > 0]
+    blocks = followed.blocks[followed.blocks["n_hits"] > 0]
     one = source._tables.blocks
     assert blocks["n_hits"].sum() == one["n_hits"].sum()
     assert (blocks["first"] + blocks["high"]).max() == (one["first"] + one["high"]).max()
@@ -60,13 +60,13 @@ def _equal(growing, path):
 def test_any_pieces_give_what_the_whole_gives(content, tmp_path_factory, data):
     path = tmp_path_factory.mktemp("pieces") / "scan.tpx3"
     cuts = data.draw(st.lists(st.integers(8, len(content) - 1), max_size=12).map(sorted))
-    growing = None
+    followed = None
     for cut in [*cuts, len(content)]:
         path.write_bytes(content[:cut])
         part = open_parts([str(path)], follow=True)[0]
-        growing = growing or FollowPass(part.headerless)
-        growing.go_on(part)
-    _equal(growing, path)
+        followed = followed or FollowPass(part.headerless)
+        followed.go_on(part)
+    _equal(followed, path)
 
 
 def test_opening_again_looks_at_what_is_new_alone(tmp_path, monkeypatch, content):

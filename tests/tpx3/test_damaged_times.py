@@ -102,7 +102,7 @@ def _with_stale_start():
     return times, np.concatenate([*stale, packets.encode_global(old[-4:]).ravel(), words])
 
 
-def test_real_reset_is_found_and_what_preceded_it_can_be_kept(write_stream):
+def test_real_reset_is_found_and_what_preceded_it_can_be_read(write_stream):
     times, words = _with_stale_start()
     pixel, toa, index = _read(write_stream, words)
     np.testing.assert_array_equal(toa, times[pixel])
@@ -166,13 +166,13 @@ def test_pause_that_edges_tell_and_sparse_hits_are_ordinary(write_stream):
 
 
 @pytest.mark.parametrize("bit", [13, 14, 15])
-@pytest.mark.parametrize("beside", [-1, 0])
+@pytest.mark.parametrize("offset", [-1, 0])
 @pytest.mark.parametrize("pause", [0.5, 6, 11])
-def test_damaged_hit_at_a_pause_leads_nobody(write_stream, pause, beside, bit):
+def test_damaged_hit_at_a_pause_leads_nobody(write_stream, pause, offset, bit):
     """Nothing but hits, and the doubtful one is the last before the pause or the first after it."""
     times = _hits_with_a_pause(pause)
     words = packets.encode_hits(np.arange(len(times)), times, np.full(len(times), 5))
-    at = len(times) // 2 + beside
+    at = len(times) // 2 + offset
     words[at] ^= np.uint64(1 << bit)
     pixel, toa, _ = _read(write_stream, words)
     off = np.flatnonzero(toa != times[pixel])

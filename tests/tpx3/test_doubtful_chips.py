@@ -36,7 +36,7 @@ def test_chip_beyond_a_quad_in_one_header_is_excluded(tmp_path):
     assert source.index().losses == {"hits_of_doubtful_chips": 2}
 
 
-def test_chips_of_a_quad_that_are_seldom_hit_are_kept(tmp_path, caplog):
+def test_chips_of_a_quad_that_are_seldom_hit_remain(tmp_path, caplog):
     chips = [0] * 60 + [1, 2, 3]
     source = Tpx3Source(_recording(tmp_path / "a.tpx3", chips), show_progressbar=False)
     assert source.sig_shape == (512, 512)

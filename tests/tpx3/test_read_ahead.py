@@ -46,7 +46,7 @@ def test_a_change_while_reading_is_noticed(parts):
             list(windows)
 
 
-def test_reading_that_is_given_up_leaves_no_thread(parts):
+def test_abandoned_reading_leaves_no_thread(parts):
     before = threading.active_count()
     with contextlib.closing(read_ahead(parts[0], 0, 41, 4)) as windows:
         next(windows)

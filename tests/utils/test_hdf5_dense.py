@@ -107,7 +107,7 @@ def test_checksum_is_the_one_of_the_library(path):
 
 
 @pytest.mark.slow
-def test_values_that_are_read_for_ever_are_given_up(tmp_path):
+def test_values_that_are_read_for_ever_are_refused(tmp_path):
     """The structure is good: only who reads the rows gets stuck."""
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:

@@ -57,7 +57,7 @@ def test_no_bar_waits_for_a_lock_that_a_killed_fork_holds():
     assert done.stdout.split() == ["status", "0"], done.stderr
 
 
-def test_compiled_code_that_can_be_kept_nowhere_is_compiled_all_the_same(monkeypatch, caplog):
+def test_compiled_code_that_can_be_cached_nowhere_is_compiled_all_the_same(monkeypatch, caplog):
     def refused(*args, **options):
         if options.get("cache"):
             raise RuntimeError("cannot cache function 'add': no locator available for file 'x.py'")
@@ -74,7 +74,7 @@ def test_compiled_code_that_can_be_kept_nowhere_is_compiled_all_the_same(monkeyp
     assert "NUMBA_CACHE_DIR" in caplog.text
 
 
-def test_without_a_home_numba_is_not_asked_to_make_a_folder_of_that_name(monkeypatch, tmp_path):
+def test_without_a_home_numba_makes_no_folder_of_that_name(monkeypatch, tmp_path):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(compiled.numba.config, "CACHE_DIR", "")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)

@@ -22,7 +22,7 @@ def test_radix_order_of_many_keys():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [0, 1, 2, 4001, 70_000])
-# from hits of one time to times that leave no room for the pixel beside them
+# from hits of one time to times that leave no room for the pixel next to them
 @pytest.mark.parametrize("time_bits", [0, 10, 33, 46, 47, 61])
 @pytest.mark.parametrize("pixel_bits, tot_type", [(3, np.uint16), (19, np.uint32)])
 def test_hits_are_sorted_by_time_pixel_and_tot(n, time_bits, pixel_bits, tot_type):

@@ -13,7 +13,7 @@ from rsciio_tpx3.utils import threads as module
 from rsciio_tpx3.utils.threads import Scratch
 
 
-def test_a_growing_array_begins_with_what_it_held():
+def test_a_grown_array_begins_with_what_it_held():
     with Scratch() as scratch:
         first = scratch.array(3, np.uint32)
         first[:] = [7, 8, 9]
@@ -21,7 +21,7 @@ def test_a_growing_array_begins_with_what_it_held():
         np.testing.assert_array_equal(later[:3], [7, 8, 9])
 
 
-def test_what_is_in_use_is_given_to_nobody_else():
+def test_what_is_in_use_is_lent_to_nobody_else():
     with Scratch() as outer:
         mine = outer.array(100, np.int64)
         mine[:] = 5

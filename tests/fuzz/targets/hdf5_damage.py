@@ -168,7 +168,7 @@ def _places(content, kind):
 
 
 def _block_size(content, at):
-    """Bytes of a direct block, told by its checksum; 0 where none fits."""
+    """Bytes of a direct block, recognised by its checksum; 0 where none fits."""
     (checksum,) = struct.unpack_from("<I", content, at + 18) if at + 22 <= len(content) else (0,)
     for size in (1024, 2048, 4096):
         if lookup3(content[at : at + 18] + bytes(4) + content[at + 22 : at + size]) == checksum:

@@ -1,4 +1,4 @@
-"""What lies beside a recording: text of every kind that is looked for."""
+"""What lies next to a recording: text of every kind that is looked for."""
 
 import hashlib
 import tempfile
@@ -15,7 +15,7 @@ from tests.fuzz.targets.making import NAV, recording
 __all__ = ["Sidecars"]
 
 _EXAMPLES = Path(__file__).resolve().parents[2] / "metadata" / "sidecars"
-_BESIDE = {
+_NEXT_TO = {
     "serval3.json": "a.json",
     "serval4.json": "a.tpx3.json",
     "tp3_tools.json": "a.json",
@@ -36,13 +36,13 @@ _JSON = b"""{"beam_energy": "300 kV", "probe_current": "5 pA", "scan_rotation": 
 
 
 class Sidecars(Target):
-    """The recording is whole; whatever lies beside it, its frames stay the same, or the reason is said."""
+    """The recording is whole; whatever lies next to it, its frames stay the same, or the reason is said."""
 
     name = "sidecars"
 
     def seeds(self):
         main = recording()
-        texts = [(name, (_EXAMPLES / example).read_bytes()) for example, name in _BESIDE.items()]
+        texts = [(name, (_EXAMPLES / example).read_bytes()) for example, name in _NEXT_TO.items()]
         texts += [("a.metadata.yaml", _YAML), ("a.metadata.json", _JSON)]
         return [{"a.tpx3": main, name: content} for name, content in texts]
 
@@ -80,7 +80,7 @@ _known = []
 
 
 def _truth():
-    """The same of the recording with nothing beside it."""
+    """The same of the recording with nothing next to it."""
     if not _known:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "a.tpx3"
