@@ -111,13 +111,15 @@ def _of_product(plain: str, data: da.Array, axes: tuple[int, ...]) -> da.Array |
     return total.astype(np.mean(np.zeros(1, data.dtype)).dtype) / math.prod(data.shape[axis] for axis in axes)
 
 
-def weighted(frames: da.Array, weights: np.ndarray, axes: tuple[int, ...], dtype: DTypeLike) -> da.Array | None:
+def weighted(
+    frames: da.Array, weights: np.ndarray | da.Array, axes: tuple[int, ...], dtype: DTypeLike
+) -> da.Array | None:
     """Sum over the scan with a weight for each position, or over the detector with one for each pixel.
 
     Parameters
     ----------
     frames : dask.array.Array of CSRFrames
-    weights : numpy.ndarray of float64 or int64
+    weights : numpy.ndarray or dask.array.Array of float64 or int64
         Finite; of the shape of `axes`.
     axes : tuple of int
         All navigation axes, or both of the detector.
@@ -129,11 +131,26 @@ def weighted(frames: da.Array, weights: np.ndarray, axes: tuple[int, ...], dtype
         None where blocks are not whole frames.
     """
     blocks = in_blocks(frames, additive=frames.dtype.kind in "ui")
-    if axes != tuple(range(frames.ndim - 2)):
-        part: Any = (_weighted_part, weights)
+    of_detector = axes != tuple(range(frames.ndim - 2))
+    join = (_joined, np.add), (_as_they_are,)
+    if isinstance(weights, da.Array):
+        # Not known yet: each block is given all of them, and takes its own.
+        part: Any = {place: (_weighted_later, ... if of_detector else spans) for place, spans in spans_of(blocks)}
+        return _made(blocks, axes, np.dtype(dtype), part, *join, with_image=weights)
+    if of_detector:
+        part = (_weighted_part, weights)
     else:
         part = {place: (_weighted_part, weights[spans]) for place, spans in spans_of(blocks)}
-    return _made(blocks, axes, np.dtype(dtype), part, (_joined, np.add), (_as_they_are,))
+    return _made(blocks, axes, np.dtype(dtype), part, *join)
+
+
+def _weighted_part(chunk: CSRFrames, axes: tuple[int, ...], weights: np.ndarray) -> np.ndarray:
+    frames = as_frames(chunk)
+    return weighted_sum(frames, weights, axes)
+
+
+def _weighted_later(chunk: CSRFrames, axes: tuple[int, ...], own: Any, weights: np.ndarray) -> np.ndarray:
+    return _weighted_part(chunk, axes, weights[own])
 
 
 def sum_of_chosen(frames: da.Array, chosen: np.ndarray) -> da.Array | None:
@@ -168,11 +185,6 @@ def spans_of(blocks: da.Array) -> Any:
         yield place, tuple(slice(end[i], end[i + 1]) for i, end in zip(place, ends, strict=True))
 
 
-def _weighted_part(chunk: CSRFrames, axes: tuple[int, ...], weights: np.ndarray) -> np.ndarray:
-    frames = as_frames(chunk)
-    return weighted_sum(frames, weights, axes)
-
-
 def moments(data: da.Array, axes: tuple[int, ...], dtype: DTypeLike, std: bool) -> da.Array | None:
     """Variance or standard deviation over `axes` without a dense chunk; None for an array without elements.
 
@@ -195,20 +207,30 @@ def moments(data: da.Array, axes: tuple[int, ...], dtype: DTypeLike, std: bool) 
     )
 
 
-def _made(blocks: da.Array, axes: tuple[int, ...], dtype: np.dtype, part: Any, join: tuple, finish: tuple) -> Any:
+def _made(
+    blocks: da.Array,
+    axes: tuple[int, ...],
+    dtype: np.dtype,
+    part: Any,
+    join: tuple,
+    finish: tuple,
+    with_image: da.Array | None = None,
+) -> Any:
     """The dask array of a reduction: its steps are functions, each with what it takes in addition to partial results.
 
-    `part` may be a dictionary with a step for each place of a block.
+    `part` may be a dictionary with a step for each place of a block; it takes `with_image`, too, where there is one.
     """
     n_nav = blocks.ndim - 2
     nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
     if blocks.numblocks[-2:] != (1, 1) or axes not in (nav, sig, nav + sig) or not n_nav:
         return None
-    name = f"{REDUCED}{tokenize(blocks.name, axes, dtype, part, join, finish)}"
+    image = None if with_image is None else with_image.rechunk(-1)
+    name = f"{REDUCED}{tokenize(blocks.name, axes, dtype, part, join, finish, None if image is None else image.name)}"
     remaining = sig if axes == nav else nav if axes == sig else ()
     make = _partial_results if remaining == nav else _tree
-    layer = make(blocks, name, axes, dtype, part, join, finish)
-    graph = HighLevelGraph.from_collections(name, layer, dependencies=[blocks])
+    extra = () if image is None else (TaskRef((image.name, *(0 for _ in image.shape))),)
+    layer = make(blocks, name, axes, dtype, part, join, finish, extra)
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=[blocks] if image is None else [blocks, image])
     chunks = tuple(blocks.chunks[axis] for axis in remaining)
     return da.Array(graph, name, chunks, meta=np.empty((0,) * len(remaining), dtype))
 
@@ -218,24 +240,28 @@ def _places(blocks: da.Array) -> Any:
 
 
 def _partial_results(
-    blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, join: tuple, finish: tuple
+    blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, join: tuple, finish: tuple, extra: tuple
 ) -> dict:
     """Over the detector: each block has its own part of the answer."""
     layer = {}
     for place in _places(blocks):
         key = (name, *place)
         step = part[place] if isinstance(part, dict) else part
-        layer[key] = Task(key, _part_and_finish, TaskRef((blocks.name, *place, 0, 0)), axes, step, finish, dtype)
+        layer[key] = Task(
+            key, _part_and_finish, TaskRef((blocks.name, *place, 0, 0)), axes, step, finish, dtype, *extra
+        )
     return layer
 
 
-def _tree(blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, join: tuple, finish: tuple) -> dict:
+def _tree(
+    blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, join: tuple, finish: tuple, extra: tuple
+) -> dict:
     """Over the scan: partial results of all blocks, a few at a time."""
     layer, keys = {}, []
     for place in _places(blocks):
         key = (f"{name}-part", *place)
         step = part[place] if isinstance(part, dict) else part
-        layer[key] = Task(key, _part, TaskRef((blocks.name, *place, 0, 0)), axes, step)
+        layer[key] = Task(key, _part, TaskRef((blocks.name, *place, 0, 0)), axes, step, *extra)
         keys.append(key)
     level = 0
     # A tree: all partial results at once may be thousands of images of the detector.
@@ -250,9 +276,9 @@ def _tree(blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, 
     return layer
 
 
-def _part(chunk: CSRFrames, axes: tuple[int, ...], part: tuple) -> Any:
+def _part(chunk: CSRFrames, axes: tuple[int, ...], part: tuple, *extra: np.ndarray) -> Any:
     function, *options = part
-    return function(chunk, axes, *options)
+    return function(chunk, axes, *options, *extra)
 
 
 def _join(parts: list, join: tuple) -> Any:
@@ -266,9 +292,9 @@ def _finished(result: Any, finish: tuple, dtype: np.dtype) -> np.ndarray:
 
 
 def _part_and_finish(
-    chunk: CSRFrames, axes: tuple[int, ...], part: tuple, finish: tuple, dtype: np.dtype
+    chunk: CSRFrames, axes: tuple[int, ...], part: tuple, finish: tuple, dtype: np.dtype, *extra: np.ndarray
 ) -> np.ndarray:
-    return _finished(_part(chunk, axes, part), finish, dtype)
+    return _finished(_part(chunk, axes, part, *extra), finish, dtype)
 
 
 def _join_and_finish(parts: list, join: tuple, finish: tuple, dtype: np.dtype) -> np.ndarray:
