@@ -58,9 +58,13 @@ class PixelWeights:
     def product(self, frames: CSRFrames) -> np.ndarray:
         """Weighted sums of every frame: ndarray of float64, shape (n_frames, n_columns)."""
         out = np.zeros((frames.n_frames, self.n_columns))
+        self.add_product(frames, out)
+        return out
+
+    def add_product(self, frames: CSRFrames, out: np.ndarray) -> None:
+        """Add the weighted sums of every frame to `out`, float64 of shape (n_frames, n_columns)."""
         parts = frames.data, frames.indices, frames.indptr
         loops.weighted_sums(*parts, self.start, self.column, self.weight, out)
-        return out
 
 
 def unmasked(mask: np.ndarray | None, sig_shape: tuple[int, ...]) -> np.ndarray | Literal[False] | None:
