@@ -3,18 +3,24 @@
 `hs.load` logs "please report this error to the RosettaSciIO developers" for whatever a reader raises (hyperspy.io,
 HyperSpy 2.5.0), and raises it again. What our readers refuse says in its own message what to do, and its
 faults are ours.
+
+And a warning for developers that everybody sees in the first cell: HyperSpy 2.5 warns of a private name of its own when
+pyXem 0.21 is imported, and shows it to all (`VisibleDeprecationWarning`).
 """
 
 import logging
 import sys
+import warnings
 
 __all__ = ["install"]
 
+_FOR_DEVELOPERS = "`_get_block_pattern` has moved to `hyperspy.misc.dask_utils`"
 _LOGGER, _ADVICE = "hyperspy.io", "report this error"
 
 
 def install() -> None:
-    """Leave the advice out where the error comes from our readers; done once."""
+    """Leave the advice out where the error comes from our readers, and the warning for developers; done once."""
+    warnings.filterwarnings("ignore", message=_FOR_DEVELOPERS)
     logging.getLogger(_LOGGER).addFilter(_concerns_others)  # adding the same filter again does nothing
 
 

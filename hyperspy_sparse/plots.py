@@ -38,5 +38,6 @@ def plot_scan_delay(found: ScanDelay, ax: Axes | None = None) -> Axes:
     spread = (found.delay - found.error) * 1e6, (found.delay + found.error) * 1e6
     ax.axvspan(*spread, color="tab:red", alpha=0.25, linewidth=0)
     ax.set(xlabel="delay / us", ylabel="agreement")
-    ax.set_title(f"{found.method}: {found.delay * 1e6:.4g} +- {found.error * 1e6:.2g} us", fontsize=10)
+    # two lines: next to a picture there is no room for one
+    ax.set_title(f"{found.method}\n{found.delay * 1e6:.4g} ± {found.error * 1e6:.2g} us", fontsize=10)
     return ax

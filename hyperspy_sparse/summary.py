@@ -162,13 +162,15 @@ class Summary:
     def draw(self, figure: Figure) -> None:
         """The same as `plot`, in a figure that is there."""
         axes = figure.subplots(1, 2)
+        font = 12 if figure.get_figwidth() > 8 else 10  # in a dialog the titles would reach over their neighbours
         if self._counts is not None:
             image = np.atleast_2d(self._counts)
             image = image.reshape(-1, *image.shape[-2:]).sum(axis=0)
             square = 1 / 3 < image.shape[1] / image.shape[0] < 3
             drawn = axes[0].imshow(image, cmap="gray", aspect="equal" if square else "auto")
             figure.colorbar(drawn, ax=axes[0], shrink=0.8, label=f"{self.event} per position")
-            axes[0].set(title="Counts per position", xlabel="scan x", ylabel="scan y")
+            axes[0].set(xlabel="scan x", ylabel="scan y")
+            axes[0].set_title("Counts per position", fontsize=font)
         else:
             axes[0].set_axis_off()
         bars = {"at scan positions": self.placed or 0, **_words(self.outside)}
@@ -177,9 +179,11 @@ class Summary:
         colours[0] = "tab:blue"
         drawn = axes[1].barh(list(bars), list(bars.values()), color=colours)
         axes[1].bar_label(drawn, [f"{n:,}" for n in bars.values()], padding=3)
-        axes[1].margins(x=0.25)
+        axes[1].set_xlim(0, 1.5 * max(*bars.values(), 1))  # room for the numbers
+        axes[1].locator_params(axis="x", nbins=4)
         axes[1].invert_yaxis()
-        axes[1].set(title=f"Where the {self.event} went", xlabel=self.event)
+        axes[1].set_xlabel(self.event)
+        axes[1].set_title(f"Where the {self.event} went", fontsize=font)
 
 
 @needs_signal

@@ -210,7 +210,7 @@ def _draw_sizes(sizes: np.ndarray, ax: Axes) -> None:
     if len(sizes) > _MOST_SIZE + 1:
         shown, labels = np.append(shown, sizes[_MOST_SIZE + 1 :].sum()), [*labels, f">{_MOST_SIZE}"]
     ax.bar(labels, shown, color="tab:blue")
-    ax.set(xlabel="hits of an electron", ylabel="electrons")
+    ax.set(xlabel="hits per electron", ylabel="electrons")
 
 
 def _draw_tots(tots: np.ndarray, ax: Axes) -> None:

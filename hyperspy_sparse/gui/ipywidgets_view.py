@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 from IPython.display import display as show_in_notebook
 
-from hyperspy_sparse.gui.tool import as_text, from_text
+from hyperspy_sparse.gui.tool import as_text, choice_text, from_text
 
 if TYPE_CHECKING:
     from hyperspy_sparse.gui.tool import Field, Tool
@@ -195,7 +195,7 @@ def _same(value: Any) -> Any:
 
 def _options(tool: Tool, field: Field) -> list[tuple[str, Any]]:
     choices = getattr(tool, field.choices) if isinstance(field.choices, str) else field.choices
-    return [("as found" if choice is None else str(choice), choice) for choice in choices]
+    return [(choice_text(choice), choice) for choice in choices]
 
 
 def _text(tool: Tool, field: Field) -> w.Text:

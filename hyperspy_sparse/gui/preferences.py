@@ -38,7 +38,7 @@ class Preferences(Tool):
     cache_folder : str
         Folder in which the cache is; empty for the user's.
     log_level : {"", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
-        How much is said; empty follows HyperSpy.
+        How much is said; not set: WARNING, or HyperSpy's own.
     show_progressbar : bool
         HyperSpy's own preference, which readers follow; its `save` keeps it.
 
@@ -58,7 +58,7 @@ class Preferences(Tool):
               "where it is empty.", placeholder="8 GiB"),
         Field("cache_folder", "Cache folder", "text", "Where what opening finds out is cached for the next time.",
               placeholder="the user's cache folder"),
-        Field("log_level", "Log level", "choice", "How much is said; empty follows HyperSpy.", _LEVELS),
+        Field("log_level", "Log level", "choice", "How much is said; not set: WARNING, or HyperSpy's own.", _LEVELS),
         Field("show_progressbar", "Progress bars", "flag", "HyperSpy's preference, which all readers follow."),
     )  # fmt: skip
     actions = (

@@ -12,7 +12,7 @@ from hyperspy_sparse.gui.tool import Action, Field, Tool, load_line
 from hyperspy_sparse.plots import plot_scan_delay
 from rsciio_tpx3.scan.delay import METHODS, best_delay
 from rsciio_tpx3.scan_delay import scan_delay_profiles
-from rsciio_tpx3.utils.text import format_seconds
+from rsciio_tpx3.utils.text import format_seconds, format_spread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,8 +130,7 @@ class ScanDelayTool(Tool):
         self.code = load_line(self._filename, {**self._options, "scan_delay": self.scan_delay})
         self.report = f"delay {format_seconds(self.delay * 1e-6)}"
         if self.found is not None:
-            spread = f"{format_seconds(self.found.delay)} +- {format_seconds(self.found.error)}"
-            self.report += f"; found {spread}, {self.found.method}"
+            self.report += f"; found {format_spread(self.found.delay, self.found.error)}, {self.found.method}"
         self.drawn = True
 
     def draw(self, figure: Figure) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hyperspy.signal import BaseSignal
     from matplotlib.figure import Figure
 
-__all__ = ["Action", "Field", "Tool", "as_text", "from_text", "label_of", "load_line", "need_sparse"]
+__all__ = ["Action", "Field", "Tool", "as_text", "choice_text", "from_text", "label_of", "load_line", "need_sparse"]
 
 KINDS = ("text", "value", "flag", "choice", "number", "slider", "file")
 
@@ -174,6 +174,20 @@ def as_text(value: Any) -> str:
     if isinstance(value, tuple) and len(value) > 1:
         return ", ".join(map(repr, value))
     return repr(value)
+
+
+def choice_text(choice: Any) -> str:
+    """A choice as a list shows it: an empty line would look as if something were missing.
+
+    Examples
+    --------
+    >>> from hyperspy_sparse.gui.tool import choice_text
+    >>> choice_text("serpentine"), choice_text(None), choice_text("")
+    ('serpentine', 'as found', 'not set')
+    """
+    if choice is None:
+        return "as found"
+    return str(choice) or "not set"
 
 
 def from_text(text: str) -> Any:

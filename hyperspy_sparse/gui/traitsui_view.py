@@ -10,7 +10,7 @@ import traitsui.api as tu
 from traits.etsconfig.api import ETSConfig
 from traitsui.basic_editor_factory import BasicEditorFactory
 
-from hyperspy_sparse.gui.tool import as_text, from_text
+from hyperspy_sparse.gui.tool import as_text, choice_text, from_text
 
 if TYPE_CHECKING:
     from hyperspy_sparse.gui.tool import Field, Tool
@@ -84,6 +84,9 @@ class _WordsEditor(Editor):
     def init(self, parent: Any) -> None:
         self.control = QtWidgets.QLabel()
         self.control.setWordWrap(self.factory.wraps)
+        # a label that wraps asks for a narrow column, whatever room there is
+        self.control.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Preferred)
+        self.control.setAlignment(QtCore.Qt.AlignmentFlag.AlignTop | QtCore.Qt.AlignmentFlag.AlignLeft)
         self.control.setStyleSheet(self.factory.style)
         self.control.setTextInteractionFlags(QtCore.Qt.TextInteractionFlag.TextSelectableByMouse)
 
@@ -172,7 +175,7 @@ def _choice(field: Field) -> tu.EnumEditor:
     if isinstance(field.choices, str):
         return tu.EnumEditor(name=f"object.{field.choices}")
     # traitsui sorts by the text before a colon, which it does not show
-    shown = {choice: f"{i:03d}:{'as found' if choice is None else choice}" for i, choice in enumerate(field.choices)}
+    shown = {choice: f"{i:03d}:{choice_text(choice)}" for i, choice in enumerate(field.choices)}
     return tu.EnumEditor(values=shown)
 
 

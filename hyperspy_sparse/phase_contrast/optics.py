@@ -209,7 +209,8 @@ class Known:
             steps = values.get("scan_step_y"), values.get("scan_step_x")
             return cls(values, steps, *_scale(signal, values))
         values = known_values(signal.metadata.as_dictionary())
-        steps = tuple(_step(axis) for axis in signal.axes_manager.signal_axes[::-1])
+        recorded = values.get("scan_step_y"), values.get("scan_step_x")
+        steps = tuple(map(_step, signal.axes_manager.signal_axes[::-1], recorded))
         return cls(values, steps, stack.get("pixel_angle"), stack.get("pixel_angle_by", ""))
 
     def require(self, what: str) -> None:
@@ -295,10 +296,13 @@ def _plain(axis: Any) -> dict:
     return {**plain, "units": plain["units"] if isinstance(plain["units"], str) else ""}
 
 
-def _step(axis: Any) -> float | None:
-    """Scan step of an axis in nm; None where it is not a length."""
+def _step(axis: Any, recorded: float | None) -> float | None:
+    """Scan step of an axis in nm; of one that counts positions by the `recorded` step; None where it is not known."""
     plain = _plain(axis)
-    return abs(in_unit(plain, "nm")) if axis_kind(plain) == "length" else None
+    kind = axis_kind(plain)
+    if kind == "length":
+        return abs(in_unit(plain, "nm"))
+    return abs(recorded * axis.scale) if kind == "pixels" and recorded is not None else None
 
 
 def _scale(signal: BaseSignal, values: dict) -> tuple[float | None, str]:

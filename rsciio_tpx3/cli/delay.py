@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rsciio_tpx3.cli.options import add_files, add_reader_options, reader_options, recordings
 from rsciio_tpx3.scan.delay import METHODS
 from rsciio_tpx3.scan_delay import find_scan_delay
-from rsciio_tpx3.utils.text import format_seconds
+from rsciio_tpx3.utils.text import format_spread
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> None:
         options = reader_options(arguments)
         found = find_scan_delay(recording, span=arguments.span, method=arguments.method, **options)
         first = recording if isinstance(recording, str) else recording[0]
-        print(f"{first}: {format_seconds(found.delay)} +- {format_seconds(found.error)}, {found.method}")
+        print(f"{first}: {format_spread(found.delay, found.error)}, {found.method}")
         print(f'  for hs.load, or the table [load] of a sidecar: scan_delay = "{found.scan_delay}"')
         if arguments.plot:
             found.plot().figure.savefig(arguments.plot)

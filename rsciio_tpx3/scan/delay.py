@@ -25,7 +25,7 @@ from rsciio_tpx3.scan.repeats import FrameChoice
 from rsciio_tpx3.scan.sync import build_scan
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 from rsciio_tpx3.utils.extensions import extension
-from rsciio_tpx3.utils.text import format_seconds
+from rsciio_tpx3.utils.text import format_seconds, format_spread
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -75,7 +75,7 @@ class ScanDelay:
         return f"{self.delay * 1e9:.1f} ns"
 
     def __repr__(self) -> str:
-        return f"<ScanDelay: {format_seconds(self.delay)} +- {format_seconds(self.error)}, {self.method}>"
+        return f"<ScanDelay: {format_spread(self.delay, self.error)}, {self.method}>"
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the curve with the delay that was found.

@@ -1,8 +1,9 @@
 """Numbers and values as people read them, for messages and the command line."""
 
+import math
 from typing import Any
 
-__all__ = ["counted", "format_seconds", "shown"]
+__all__ = ["counted", "format_seconds", "format_spread", "shown"]
 
 
 def counted(n: int, one: str, many: str | None = None) -> str:
@@ -10,12 +11,20 @@ def counted(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+_UNITS = ((1, "s"), (1e3, "ms"), (1e6, "us"), (1e9, "ns"))
+
+
 def format_seconds(seconds: float) -> str:
     """A time for people: three digits more than needed are noise, so "40.02 us", not "4.002e-05 s"."""
-    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
-        if abs(seconds) * factor >= 1:
-            return f"{seconds * factor:.6g} {unit}"
-    return f"{seconds * 1e9:.6g} ns"
+    factor, unit = next((f, u) for f, u in _UNITS if abs(seconds) * f >= 1 or u == "ns")
+    return f"{seconds * factor:.6g} {unit}"
+
+
+def format_spread(seconds: float, error: float) -> str:
+    """A time and its standard deviation in one unit: "11.98 +- 0.39 us", to two digits of the deviation."""
+    factor, unit = next((f, u) for f, u in _UNITS if abs(seconds) * f >= 1 or u == "ns")
+    digits = max(1 - math.floor(math.log10(error * factor)), 0) if 0 < error < math.inf else 4
+    return f"{seconds * factor:.{digits}f} +- {error * factor:.{digits}f} {unit}"
 
 
 def shown(value: Any) -> str:

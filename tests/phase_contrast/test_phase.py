@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import hyperspy_sparse
 from hyperspy_sparse.phase_contrast import phase, tilted_images, transform
 from hyperspy_sparse.phase_contrast.groups import Disk, make_groups
-from hyperspy_sparse.phase_contrast.optics import Optics
+from hyperspy_sparse.phase_contrast.optics import Known, Optics
+from hyperspy_sparse.phase_contrast.tilted import NODE
 from hyperspy_sparse.phase_contrast.transform import METHODS, phase_of_images
 
 # -- the physics: sign, scale, handedness --------------------------------------------------------------
@@ -356,6 +357,26 @@ def test_what_is_missing_is_named_with_the_line_that_sets_it(scan, name, monkeyp
     monkeypatch.setattr("hyperspy_sparse.phase_contrast.image.disk_of", lambda *a: pytest.fail("data were read"))
     with pytest.raises(ValueError, match=f"needs {name}.*set_microscope\\(s, {name}="):
         hyperspy_sparse.phase(s)
+
+
+def test_stack_knows_a_scan_step_that_only_the_metadata_have():
+    s = hyperspy_sparse.data.phase_object((8, 9))
+    axes = s.axes_manager.navigation_axes
+    steps = {f"scan_step_{axis.name}": f"{2 * axis.scale} {axis.units}" for axis in axes}
+    bare = hyperspy_sparse.set_microscope(s.deepcopy(), calibrate=None, **steps)
+    for axis in bare.axes_manager.navigation_axes:
+        axis.units, axis.scale = "", 1.0
+    for axis in axes:
+        axis.scale *= 2
+    hyperspy_sparse.set_microscope(s, calibrate=None, **steps)
+    expected = hyperspy_sparse.phase(s, "icom")
+    np.testing.assert_allclose(hyperspy_sparse.phase(tilted_images(bare), "icom").data, expected.data, rtol=1e-6)
+    # as the stack itself is calibrated: a binned one has a larger step
+    stack = tilted_images(bare)
+    for axis in stack.axes_manager.signal_axes:
+        axis.scale *= 2
+    known = Known.of(stack, stack.metadata.get_item(NODE).as_dictionary())
+    assert known.steps == pytest.approx([4 * step for step in Known.of(hyperspy_sparse.data.phase_object()).steps])
 
 
 def test_a_scan_without_steps_is_reported():

@@ -1,5 +1,8 @@
 """HyperSpy asks to report errors to the developers of RosettaSciIO; not where one of our readers has refused a file."""
 
+import subprocess
+import sys
+
 import hyperspy.api as hs
 import pytest
 
@@ -32,3 +35,9 @@ def test_advice_for_other_readers_stays(tmp_path, caplog):
     with pytest.raises(Exception):  # noqa: B017  (whatever h5py says of it)
         hs.load(tmp_path / "scan.hspy")
     assert "report this error" in caplog.text
+
+
+def test_first_cell_shows_no_warning_for_developers():
+    code = "import hyperspy.api as hs, hyperspy_sparse; print(hyperspy_sparse.data.disks())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert "Simulated disks" in done.stdout and "_get_block_pattern" not in done.stderr
