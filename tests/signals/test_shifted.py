@@ -6,12 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scan_images import scan_image
 
 import hyperspy_sparse
 from hyperspy_sparse import shifted
 from hyperspy_sparse.mixin import SparseFramesMixin
 from rsciio_tpx3 import CSRFrames
-from tests.signals.scan_images import scan_image
 
 AXES = {
     "scan": (("x", "y"), (0, 1)),
