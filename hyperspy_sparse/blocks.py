@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask
 import dask.array as da
@@ -25,6 +25,7 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.binned_source import BinnedSource
 from rsciio_tpx3.frames.dask_array import are_runs, empty_meta, source_of, sources_of, to_dask
 from rsciio_tpx3.frames.deferred import DeferredFrames
+from rsciio_tpx3.frames.made_once import MadeOnce, as_it_is, as_narrow_as_can_be, can_be_held
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together
 from rsciio_tpx3.frames.unmerged import in_any_order, merged, unmerged
 from rsciio_tpx3.utils.threads import cluster_threads
@@ -68,7 +69,9 @@ BLOCKS_PER_CORE = 2
 """Blocks that each core gets where there is enough to do, so that none waits for long."""
 
 
-def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False, any_order: bool = False) -> da.Array:
+def in_blocks(
+    data: da.Array, bytes_per_frame: int = 0, additive: bool = False, any_order: bool = False, narrow: bool = False
+) -> da.Array:
     """The same frames in the blocks that kernels like, or `data` itself where no other chunks are possible.
 
     Parameters
@@ -79,7 +82,9 @@ def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False, 
     additive : bool
         The kernel adds up integers: hits of a recording may come in any order, equal pixels apart.
     any_order : bool
-        The kernel takes pixels of a frame in any order, each once.
+        The kernel takes pixels of a frame in any order, each once, and counts of a narrower type.
+    narrow : bool
+        The kernel takes counts of a narrower type than the array has.
     """
     if data.ndim < 3 or math.prod(data.shape[:-2]) == 0:
         return data
@@ -89,6 +94,7 @@ def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False, 
         return _joined(data, bytes_per_frame) if remade is None else remade
     if isinstance(source, DeferredFrames):
         source, _ = source.read()  # blocks follow the number of events
+    held = _used_again(data, source)
     nav = data.shape[:-2]
     chunks = _block_sizes(source, nav)
     if bytes_per_frame:
@@ -99,10 +105,21 @@ def in_blocks(data: da.Array, bytes_per_frame: int = 0, additive: bool = False, 
     chunks = (chunks,) if len(nav) == 1 else (*outer, chunks, (nav[-1],))
     # The signal keeps its array, so the array keeps its blocks for the next call.
     cached = vars(data).setdefault("_blocks", {})
-    how = unmerged if additive else in_any_order if any_order else None
+    how: Any = unmerged if additive else in_any_order if any_order else None
+    if held is not None:
+        source, how = held, as_narrow_as_can_be if additive or any_order or narrow else as_it_is
     if how not in cached or cached[how].chunks[: len(nav)] != chunks:
         cached[how] = to_dask(source if how is None else how(source), chunks=chunks)
     return cached[how]
+
+
+def _used_again(data: da.Array, source: FrameSource) -> MadeOnce | None:
+    """Rows that are made of others in memory, to be held from now on: at the second use of the array, or later."""
+    uses, held = vars(data).get("_uses", (0, None))
+    if uses == 1 and can_be_held(source):
+        held = MadeOnce(source)
+    vars(data)["_uses"] = min(uses + 1, 2), held
+    return held
 
 
 def _remade(data: da.Array, bytes_per_frame: int) -> da.Array | None:
@@ -219,7 +236,8 @@ def apply_kernel(
         Takes a chunk that is dense, or that the kernel declined; gives its answer.
     """
     bytes_per_frame = math.prod(out_shape) * np.dtype(dtype).itemsize
-    data = in_blocks(data, bytes_per_frame, getattr(kernel, "additive", False))
+    in_dtype, additive = data.dtype, getattr(kernel, "additive", False)
+    data = in_blocks(data, bytes_per_frame, additive, narrow=getattr(kernel, "any_type", False))
     n_nav = data.ndim - 2
     if any(len(c) > 1 for c in data.chunks[-2:]):
         data = data.rechunk({n_nav: -1, n_nav + 1: -1})
@@ -228,7 +246,7 @@ def apply_kernel(
     return data.map_blocks(
         _answer,
         both=both,
-        in_dtype=data.dtype,
+        in_dtype=in_dtype,
         out_shape=tuple(out_shape),
         out_dtype=np.dtype(dtype),
         chunks=data.chunks[:-2] + tuple((n,) for n in out_shape),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import dask
 import dask.array as da
 import numpy as np
 import scipy.ndimage
@@ -21,14 +22,14 @@ from hyperspy.axes import UniformDataAxis
 from hyperspy.roi import Line2DROI
 from hyperspy.signals import BaseSignal
 
-from hyperspy_sparse import blocks, deferred, selection
+from hyperspy_sparse import blocks, deferred, reductions, selection
 from hyperspy_sparse.kernels import loops
 from hyperspy_sparse.kernels.table import Kernel
 from hyperspy_sparse.kernels.weights import PixelWeights
 from hyperspy_sparse.twins import as_frames, has_sparse_chunks
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import countable
-from rsciio_tpx3.frames.dask_array import DENSE_CHUNK_BYTES, empty_meta
+from rsciio_tpx3.frames.dask_array import DENSE_CHUNK_BYTES, are_runs, empty_meta
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +166,8 @@ def _one_line(data: da.Array, samples: Samples, rows: np.ndarray, dtype: np.dtyp
     parts = []
     for start in range(0, samples.n_points, n_together):
         along_y, along_x = samples.of_points(start, min(start + n_together, samples.n_points))
-        used = (along_y != 0).T.astype(np.float32) @ (along_x != 0).astype(np.float32) > 0  # by any of the samples
+        used = np.zeros(rows.shape, bool)
+        used[_pairs(along_y, along_x)[1:]] = True  # by any of the samples
         used.flat[0] |= not used.any()  # a line outside of the scan
         wanted = np.unique(rows[used])
         place = np.full(rows.shape, -1)
@@ -218,7 +220,7 @@ def _profile(
     return CSRFrames._make(values, indices, rows, (n_points, *frames.sig_shape))
 
 
-def profile_over_detector(data: da.Array, samples: Samples, turned: bool = False) -> da.Array:
+def profile_over_detector(data: da.Array, samples: Samples, turned: bool = False) -> np.ndarray:
     """The profile of each frame along a line over the detector.
 
     Parameters
@@ -230,7 +232,7 @@ def profile_over_detector(data: da.Array, samples: Samples, turned: bool = False
 
     Returns
     -------
-    dask.array.Array
+    numpy.ndarray
         Of floats, nav_shape + (points,).
     """
     height, width = data.shape[-2:]
@@ -246,8 +248,50 @@ def profile_over_detector(data: da.Array, samples: Samples, turned: bool = False
     weights = PixelWeights.build(*parts, (height, width), n_columns)
     dtype = np.mean(np.zeros(1, data.dtype)).dtype
     options = {"weights": weights, "width": samples.width, "counted": data.dtype.str if rounded else None}
+    found = _in_one_array(data, options, samples.n_points, dtype)
+    if found is not None:
+        return found
     kernel = Kernel(_points_of_frames, options)
-    return blocks.apply_kernel(data, kernel, (samples.n_points,), dtype)
+    return blocks.apply_kernel(data, kernel, (samples.n_points,), dtype).compute()
+
+
+def _in_one_array(data: da.Array, options: dict, n_points: int, dtype: np.dtype) -> np.ndarray | None:
+    """The profiles, written by threads where they belong; None where other processes compute, or chunks lie elsewhere.
+
+    They take more memory than the entries, so that joining those of blocks would take longer than making them.
+    """
+    if dtype != np.float64 or dask.base.get_scheduler() is not None:
+        return None
+    frames = blocks.in_blocks(data, n_points * dtype.itemsize)
+    if frames.numblocks[-2:] != (1, 1) or not are_runs(frames.chunks[:-2]):
+        return None
+    out = np.zeros((*frames.shape[:-2], n_points), dtype)
+    chunks = frames.to_delayed().ravel()
+    fill = dask.delayed(_fill, pure=False, traverse=False)
+    spans = [span for _, span in reductions.spans_of(frames)]
+    dask.compute(*(fill(chunk, _Target(out[span]), options) for chunk, span in zip(chunks, spans, strict=True)))
+    return out
+
+
+class _Target:
+    """A part of an array that a task writes to, which dask has no look into."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+
+def _fill(chunk: Any, target: _Target, options: dict) -> None:
+    frames = as_frames(chunk)
+    out = target.array.reshape(frames.n_frames, -1)  # a view: chunks are runs of frames
+    flat = frames.reshape((frames.n_frames, *frames.sig_shape))
+    if options["counted"] is not None:
+        out[:] = _points_of_frames(flat, **options)
+        return
+    n = max(1, CACHED // max(out.shape[1] * 8, 1))
+    for start in range(0, frames.n_frames, n):
+        part = out[start : start + n]
+        options["weights"].add_product(flat[start : start + n], part)
+        part /= options["width"]
 
 
 def _pairs(along_y: np.ndarray, along_x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -260,6 +304,9 @@ def _pairs(along_y: np.ndarray, along_x: np.ndarray) -> tuple[np.ndarray, np.nda
     row, column = number // n_x[sample], number % n_x[sample]
     return sample, y[(np.cumsum(n_y) - n_y)[sample] + row], x[(np.cumsum(n_x) - n_x)[sample] + column]
 
+
+CACHED = 2**19
+"""Bytes of profiles that are divided while the processor has them at hand."""
 
 TOGETHER = 32 * 2**20
 """Bytes of samples that are made before they are averaged."""
@@ -304,7 +351,7 @@ def _call(self: Line2DROI, signal: BaseSignal, out: Any = None, axes: Any = None
     if over_scan:
         profile = profile_over_scan(signal.data, samples, places)
     else:
-        profile = profile_over_detector(signal.data, samples, places[0] < places[1]).compute()
+        profile = profile_over_detector(signal.data, samples, places[0] < places[1])
     return _delivered(self, signal, out, axes, profile, min(places))
 
 

@@ -122,13 +122,19 @@ def _before_broadcast(graph: HighLevelGraph, name: str | None, ndim: int) -> np.
     if name is None or not name.startswith("broadcast_to-"):
         return None
     (name,) = graph.dependencies[name]
+    # dask cuts the mask like the scan, into hundreds of tasks, before it broadcasts it
+    name = _before_rechunk(graph, name)
+    if name is None:
+        return None
     # The mask itself is small and known: it is computed here, block by block, for what it was broadcast to is not.
     keys = [key for key in graph.layers[name] if isinstance(key, tuple)]
     n_blocks = [1 + max(key[1 + axis] for key in keys) for axis in range(ndim)]
     ahead = (range(ndim - 2), range(ndim - 2, ndim))
     if all(any(n_blocks[axis] > 1 for axis in axes) for axes in ahead):
         return None
-    blocks = dict(zip(keys, dask.get(graph.cull(keys), keys), strict=True))
+    blocks = {key: getattr(task, "value", task) for key, task in graph.layers[name].items()}
+    if not all(isinstance(block, np.ndarray) for block in blocks.values()):  # dask cut the mask already, or will
+        blocks = dict(zip(keys, dask.get(graph.cull(keys), keys), strict=True))
 
     def joined(place: tuple[int, ...]) -> np.ndarray:
         axis = len(place)
@@ -223,8 +229,21 @@ def _of_chosen(name: str, frames: da.Array, mask: np.ndarray) -> da.Array | None
     source, rows = source_of(frames), np.flatnonzero(~mask)
     if source is None or isinstance(source, SharedFrames) or not rows.size or mask.shape[-2:] != (1, 1):
         return None
+    # Where the frames are in memory, nothing has to be read: their entries are added up where they are.
+    answer = _sum_in_memory(frames, ~mask[..., 0, 0]) if name == "sum" else None
+    if answer is not None:
+        return answer
     answer = reductions.reduced(name, to_dask(ChosenSource(source, rows)), (0,))
     return answer if answer is None or name == "sum" else answer.astype(np.float64)
+
+
+def _sum_in_memory(frames: da.Array, chosen: np.ndarray) -> da.Array | None:
+    whole = slicing.whole_scan(frames)  # a region cuts out its rectangle first, which would copy it
+    if whole is not None:
+        frames, part = whole
+        inside, chosen = chosen, np.zeros(frames.shape[:-2], bool)
+        chosen[part] = inside
+    return reductions.sum_of_chosen(frames, chosen)
 
 
 def _sums(frames: da.Array, axes: tuple[int, ...]) -> da.Array:

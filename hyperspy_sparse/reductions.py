@@ -20,14 +20,16 @@ from hyperspy_sparse import recipes
 from hyperspy_sparse.blocks import in_blocks
 from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.csr.reductions import mean_and_squares, powers, weighted_sum
+from rsciio_tpx3.csr.reductions import column_sums, mean_and_squares, powers, weighted_sum
+from rsciio_tpx3.frames.dask_array import source_of
+from rsciio_tpx3.frames.memory_source import HeldChunks, MemorySource
 from rsciio_tpx3.utils.dask_private import List, Task, TaskRef
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 
-__all__ = ["REDUCED", "moments", "reduced", "spans_of", "weighted"]
+__all__ = ["REDUCED", "moments", "reduced", "spans_of", "sum_of_chosen", "weighted"]
 
 REDUCED = "_reduced-"
 """How the names of layers begin that this module makes; their chunks are NumPy's."""
@@ -71,8 +73,11 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
         )
     # Integers may come in any order and split over entries: their sum is the same, and reading need not sort.
     n = math.prod(data.shape[axis] for axis in axes) if plain == "mean" else None
-    part, additive = (_plain_part, np.sum), data.dtype.kind in "ui"
-    return _made(in_blocks(data, additive=additive), axes, dtype, part, (_joined, np.add), (_divided, n))
+    additive = data.dtype.kind in "ui"
+    total = np.sum(np.zeros(1, data.dtype)).dtype
+    # Partial sums of counts of a byte have half the size: they need not be widened before they are added up.
+    part = (_narrow_sum,) if additive and axes == tuple(range(data.ndim - 2)) else (_plain_part, np.sum)
+    return _made(in_blocks(data, additive=additive), axes, dtype, part, (_summed, total), (_divided, n))
 
 
 _PRODUCT = {"mul", "multiply"}
@@ -106,13 +111,15 @@ def _of_product(plain: str, data: da.Array, axes: tuple[int, ...]) -> da.Array |
     return total.astype(np.mean(np.zeros(1, data.dtype)).dtype) / math.prod(data.shape[axis] for axis in axes)
 
 
-def weighted(frames: da.Array, weights: np.ndarray, axes: tuple[int, ...], dtype: DTypeLike) -> da.Array | None:
+def weighted(
+    frames: da.Array, weights: np.ndarray | da.Array, axes: tuple[int, ...], dtype: DTypeLike
+) -> da.Array | None:
     """Sum over the scan with a weight for each position, or over the detector with one for each pixel.
 
     Parameters
     ----------
     frames : dask.array.Array of CSRFrames
-    weights : numpy.ndarray of float64 or int64
+    weights : numpy.ndarray or dask.array.Array of float64 or int64
         Finite; of the shape of `axes`.
     axes : tuple of int
         All navigation axes, or both of the detector.
@@ -124,11 +131,51 @@ def weighted(frames: da.Array, weights: np.ndarray, axes: tuple[int, ...], dtype
         None where blocks are not whole frames.
     """
     blocks = in_blocks(frames, additive=frames.dtype.kind in "ui")
-    if axes != tuple(range(frames.ndim - 2)):
-        part: Any = (_weighted_part, weights)
+    of_detector = axes != tuple(range(frames.ndim - 2))
+    join = (_joined, np.add), (_as_they_are,)
+    if isinstance(weights, da.Array):
+        # Not known yet: each block is given all of them, and takes its own.
+        part: Any = {place: (_weighted_later, ... if of_detector else spans) for place, spans in spans_of(blocks)}
+        return _made(blocks, axes, np.dtype(dtype), part, *join, with_image=weights)
+    if of_detector:
+        part = (_weighted_part, weights)
     else:
         part = {place: (_weighted_part, weights[spans]) for place, spans in spans_of(blocks)}
-    return _made(blocks, axes, np.dtype(dtype), part, (_joined, np.add), (_as_they_are,))
+    return _made(blocks, axes, np.dtype(dtype), part, *join)
+
+
+def _weighted_part(chunk: CSRFrames, axes: tuple[int, ...], weights: np.ndarray) -> np.ndarray:
+    frames = as_frames(chunk)
+    return weighted_sum(frames, weights, axes)
+
+
+def _weighted_later(chunk: CSRFrames, axes: tuple[int, ...], own: Any, weights: np.ndarray) -> np.ndarray:
+    return _weighted_part(chunk, axes, weights[own])
+
+
+def sum_of_chosen(frames: da.Array, chosen: np.ndarray) -> da.Array | None:
+    """Sum over some positions of frames in memory, without a copy of their entries; None for other frames.
+
+    Parameters
+    ----------
+    frames : dask.array.Array of CSRFrames
+    chosen : numpy.ndarray of bool, shape of the scan
+        Some of them true.
+
+    Returns
+    -------
+    dask.array.Array of uint64, shape (height, width)
+    """
+    if frames.dtype.kind != "u" or not isinstance(source_of(frames), MemorySource | HeldChunks):
+        return None
+    blocks = in_blocks(frames, additive=True)
+    part = {place: (_chosen_sum, np.flatnonzero(chosen[spans])) for place, spans in spans_of(blocks)}
+    dtype = np.dtype(np.uint64)
+    return _made(blocks, tuple(range(frames.ndim - 2)), dtype, part, (_summed, dtype), (_as_they_are,))
+
+
+def _chosen_sum(chunk: CSRFrames, axes: tuple[int, ...], rows: np.ndarray) -> np.ndarray:
+    return column_sums(as_frames(chunk), rows)
 
 
 def spans_of(blocks: da.Array) -> Any:
@@ -136,11 +183,6 @@ def spans_of(blocks: da.Array) -> Any:
     ends = [np.concatenate([[0], np.cumsum(sizes)]).tolist() for sizes in blocks.chunks[:-2]]
     for place in _places(blocks):
         yield place, tuple(slice(end[i], end[i + 1]) for i, end in zip(place, ends, strict=True))
-
-
-def _weighted_part(chunk: CSRFrames, axes: tuple[int, ...], weights: np.ndarray) -> np.ndarray:
-    frames = as_frames(chunk)
-    return weighted_sum(frames, weights, axes)
 
 
 def moments(data: da.Array, axes: tuple[int, ...], dtype: DTypeLike, std: bool) -> da.Array | None:
@@ -165,20 +207,30 @@ def moments(data: da.Array, axes: tuple[int, ...], dtype: DTypeLike, std: bool) 
     )
 
 
-def _made(blocks: da.Array, axes: tuple[int, ...], dtype: np.dtype, part: Any, join: tuple, finish: tuple) -> Any:
+def _made(
+    blocks: da.Array,
+    axes: tuple[int, ...],
+    dtype: np.dtype,
+    part: Any,
+    join: tuple,
+    finish: tuple,
+    with_image: da.Array | None = None,
+) -> Any:
     """The dask array of a reduction: its steps are functions, each with what it takes in addition to partial results.
 
-    `part` may be a dictionary with a step for each place of a block.
+    `part` may be a dictionary with a step for each place of a block; it takes `with_image`, too, where there is one.
     """
     n_nav = blocks.ndim - 2
     nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
     if blocks.numblocks[-2:] != (1, 1) or axes not in (nav, sig, nav + sig) or not n_nav:
         return None
-    name = f"{REDUCED}{tokenize(blocks.name, axes, dtype, part, join, finish)}"
+    image = None if with_image is None else with_image.rechunk(-1)
+    name = f"{REDUCED}{tokenize(blocks.name, axes, dtype, part, join, finish, None if image is None else image.name)}"
     remaining = sig if axes == nav else nav if axes == sig else ()
     make = _partial_results if remaining == nav else _tree
-    layer = make(blocks, name, axes, dtype, part, join, finish)
-    graph = HighLevelGraph.from_collections(name, layer, dependencies=[blocks])
+    extra = () if image is None else (TaskRef((image.name, *(0 for _ in image.shape))),)
+    layer = make(blocks, name, axes, dtype, part, join, finish, extra)
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=[blocks] if image is None else [blocks, image])
     chunks = tuple(blocks.chunks[axis] for axis in remaining)
     return da.Array(graph, name, chunks, meta=np.empty((0,) * len(remaining), dtype))
 
@@ -188,24 +240,28 @@ def _places(blocks: da.Array) -> Any:
 
 
 def _partial_results(
-    blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, join: tuple, finish: tuple
+    blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, join: tuple, finish: tuple, extra: tuple
 ) -> dict:
     """Over the detector: each block has its own part of the answer."""
     layer = {}
     for place in _places(blocks):
         key = (name, *place)
         step = part[place] if isinstance(part, dict) else part
-        layer[key] = Task(key, _part_and_finish, TaskRef((blocks.name, *place, 0, 0)), axes, step, finish, dtype)
+        layer[key] = Task(
+            key, _part_and_finish, TaskRef((blocks.name, *place, 0, 0)), axes, step, finish, dtype, *extra
+        )
     return layer
 
 
-def _tree(blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, join: tuple, finish: tuple) -> dict:
+def _tree(
+    blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, join: tuple, finish: tuple, extra: tuple
+) -> dict:
     """Over the scan: partial results of all blocks, a few at a time."""
     layer, keys = {}, []
     for place in _places(blocks):
         key = (f"{name}-part", *place)
         step = part[place] if isinstance(part, dict) else part
-        layer[key] = Task(key, _part, TaskRef((blocks.name, *place, 0, 0)), axes, step)
+        layer[key] = Task(key, _part, TaskRef((blocks.name, *place, 0, 0)), axes, step, *extra)
         keys.append(key)
     level = 0
     # A tree: all partial results at once may be thousands of images of the detector.
@@ -220,9 +276,9 @@ def _tree(blocks: da.Array, name: str, axes: tuple, dtype: np.dtype, part: Any, 
     return layer
 
 
-def _part(chunk: CSRFrames, axes: tuple[int, ...], part: tuple) -> Any:
+def _part(chunk: CSRFrames, axes: tuple[int, ...], part: tuple, *extra: np.ndarray) -> Any:
     function, *options = part
-    return function(chunk, axes, *options)
+    return function(chunk, axes, *options, *extra)
 
 
 def _join(parts: list, join: tuple) -> Any:
@@ -236,9 +292,9 @@ def _finished(result: Any, finish: tuple, dtype: np.dtype) -> np.ndarray:
 
 
 def _part_and_finish(
-    chunk: CSRFrames, axes: tuple[int, ...], part: tuple, finish: tuple, dtype: np.dtype
+    chunk: CSRFrames, axes: tuple[int, ...], part: tuple, finish: tuple, dtype: np.dtype, *extra: np.ndarray
 ) -> np.ndarray:
-    return _finished(_part(chunk, axes, part), finish, dtype)
+    return _finished(_part(chunk, axes, part, *extra), finish, dtype)
 
 
 def _join_and_finish(parts: list, join: tuple, finish: tuple, dtype: np.dtype) -> np.ndarray:
@@ -250,6 +306,21 @@ def _join_and_finish(parts: list, join: tuple, finish: tuple, dtype: np.dtype) -
 
 def _plain_part(chunk: CSRFrames, axes: tuple[int, ...], function: Callable) -> np.ndarray:
     return np.asarray(function(chunk, axis=axes))
+
+
+def _narrow_sum(chunk: CSRFrames, axes: tuple[int, ...]) -> np.ndarray:
+    frames = as_frames(chunk)
+    return column_sums(frames) if frames.dtype.kind == "u" else np.asarray(np.sum(frames, axis=axes))
+
+
+def _summed(parts: list, dtype: np.dtype) -> np.ndarray:
+    """The sum of partial results in `dtype`, which they may be narrower than."""
+    if len(parts) == 1:
+        return parts[0].astype(dtype, copy=False)
+    total = np.add(parts[0], parts[1], dtype=dtype)  # dask may keep the parts: they are not written into
+    for part in parts[2:]:
+        total = np.add(total, part, out=total if isinstance(total, np.ndarray) else None, dtype=dtype)
+    return total
 
 
 def _joined(parts: list, ufunc: np.ufunc) -> np.ndarray:

@@ -136,15 +136,20 @@ def _variance(shifted: Shifted, axes: tuple[int, ...], along: bool) -> da.Array 
     spread = reductions.reduced("var", frames, axes)
     if along or spread is None:
         return spread
-    if not isinstance(image, np.ndarray) or math.prod(image.shape) != math.prod(frames.shape[axis] for axis in axes):
-        return None
     # The covariance needs one more pass over the frames, weighted with the distance of the image from its mean.
     apart = image.astype(np.float64) - image.mean(dtype=np.float64)
-    common = reductions.weighted(frames, apart, axes, np.dtype(np.float64))
+    n = math.prod(frames.shape[axis] for axis in axes)
+    if math.prod(image.shape) == n:
+        common = reductions.weighted(frames, apart, axes, np.dtype(np.float64))
+    else:  # over the scan and the detector: what is weighted alike is added up first
+        n_nav = frames.ndim - 2
+        others = (n_nav, n_nav + 1) if shifted.kind == "scan" else tuple(range(n_nav))
+        total = reductions.reduced("sum", frames, others)
+        common = None if total is None else (total * apart).sum()
     if common is None:
         return None
     sign = 2 * shifted.frames_sign * shifted.image_sign
-    return spread + sign * common / image.size + (apart**2).mean()
+    return spread + sign * common / n + (apart**2).mean()
 
 
 def under_masks(shifted: Shifted, sums: da.Array, masks: np.ndarray, dtype: DTypeLike) -> da.Array:

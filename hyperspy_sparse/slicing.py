@@ -13,7 +13,7 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of, to_dask, without_empty_chunks
 from rsciio_tpx3.frames.sliced_source import SlicedSource
 
-__all__ = ["from_source", "whole_detector"]
+__all__ = ["from_source", "whole_detector", "whole_scan"]
 
 
 def from_source(data: da.Array, key: Any, sliced: da.Array) -> da.Array:
@@ -89,12 +89,27 @@ def whole_detector(data: da.Array) -> tuple[da.Array, tuple] | None:
 
     None for other arrays, and where that array is gone.
     """
+    array, key = _cut_from(data)
+    return None if array is None or not _is_all(key[:-2], array.shape) else (array, key[-2:])
+
+
+def whole_scan(data: da.Array) -> tuple[da.Array, tuple] | None:
+    """The array of which `data` is a part of the scan with the whole detector, and the indices of the part.
+
+    None for other arrays, and where that array is gone.
+    """
+    array, key = _cut_from(data)
+    return None if array is None or not _is_all(key[-2:], array.shape[-2:]) else (array, key[:-2])
+
+
+def _cut_from(data: da.Array) -> tuple[da.Array | None, tuple]:
     source = source_of(data)
     whole, key = _CUT_FROM.get(source, (lambda: None, ())) if source is not None else (lambda: None, ())
-    array = whole()
-    if array is None or any(k not in (slice(None), slice(0, n, None)) for k, n in zip(key[:-2], array.shape)):
-        return None
-    return array, key[-2:]
+    return whole(), key
+
+
+def _is_all(key: tuple, shape: tuple[int, ...]) -> bool:
+    return all(k in (slice(None), slice(0, n, None)) for k, n in zip(key, shape))
 
 
 def _from_front(k: int | slice, n: int) -> int | slice:

@@ -39,6 +39,9 @@ def integrate(frames: CSRFrames, weights: PixelWeights, shape: tuple[int, ...]) 
     return weights.product(frames).reshape((frames.n_frames, *shape))
 
 
+vars(integrate)["any_type"] = True  # counts become floats one by one, of whatever type they are
+
+
 def _prepare_1d(
     sig_shape: tuple[int, ...],
     dtype: np.dtype,

@@ -59,9 +59,13 @@ class PixelWeights:
         """Weighted sums of every frame: ndarray of float64, shape (n_frames, n_columns)."""
         _check_pixels(self.start.size - 1, frames)
         out = np.zeros((frames.n_frames, self.n_columns))
+        self.add_product(frames, out)
+        return out
+
+    def add_product(self, frames: CSRFrames, out: np.ndarray) -> None:
+        """Add the weighted sums of every frame to `out`, float64 of shape (n_frames, n_columns)."""
         parts = frames.data, frames.indices, frames.indptr
         loops.weighted_sums(*parts, self.start, self.column, self.weight, out)
-        return out
 
 
 def _check_pixels(n: int, frames: CSRFrames) -> None:

@@ -156,8 +156,11 @@ class AnalysesMixin:
         data = data if data.ndim else data.reshape((1,))
         if out is None:
             gone = self.axes_manager[axes]
-            new = self._deepcopy_with_new_data(data)
-            new._remove_axis([axis.index_in_axes_manager for axis in (gone if np.iterable(gone) else (gone,))])
+            gone = gone if np.iterable(gone) else (gone,)
+            new = self._with_fewer_axes(gone, data)
+            if new is None:
+                new = self._deepcopy_with_new_data(data)
+                new._remove_axis([axis.index_in_axes_manager for axis in gone])
             return new
         if out.data.shape != data.shape:
             raise ValueError(

@@ -23,7 +23,7 @@ from hyperspy_sparse import (
 from hyperspy_sparse.twins import choose_class, has_sparse_chunks, keep_twin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hyperspy.signal import BaseSignal
 
@@ -65,6 +65,37 @@ class DataMixin:
         navigator.hand_on(self, new)
         deferred.hand_on(self, new, copy_variance)
         return new
+
+    def _with_fewer_axes(self, gone: Sequence, data: da.Array) -> BaseSignal | None:
+        """A copy with other data and without some axes, none of which is made; None where that is not possible.
+
+        An axis takes HyperSpy a millisecond to make, and another to remove: as long as a sum over ten million entries.
+        """
+        axes = self.axes_manager._axes
+        left = [i for i, axis in enumerate(axes) if not any(axis is other for other in gone)]
+        # the class is that of images, and made for two axes at least
+        if len(left) < 2 or self.axes_manager.signal_dimension != 2:
+            return None
+        navigate = [bool(axes[i].navigate) for i in left]
+        self._axes_left = left
+        try:
+            new = self._deepcopy_with_new_data(data)
+        finally:
+            del self._axes_left
+        # the host's copy takes this from the first of all axes
+        for axis, is_navigation in zip(new.axes_manager._axes, navigate, strict=True):
+            if axis.navigate != is_navigation:
+                axis.navigate = is_navigation
+        if new.axes_manager.signal_dimension != 2:
+            new._assign_subclass()
+        return new
+
+    def _to_dictionary(self, *args: Any, **kwargs: Any) -> dict:
+        described = super()._to_dictionary(*args, **kwargs)
+        left = vars(self).get("_axes_left")  # of a copy with fewer axes
+        if left is not None:
+            described["axes"] = [described["axes"][i] for i in left]
+        return described
 
     def __deepcopy__(self, memo: dict) -> BaseSignal:
         new = super().__deepcopy__(memo)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 __all__ = [
+    "column_sums",
     "extreme",
     "logical",
     "mean",
@@ -106,10 +107,7 @@ def sum_over(
 
 def _sums(frames: CSRFrames, case: str, axes: tuple[int, ...], data: np.ndarray, wide: DTypeLike) -> np.ndarray:
     if case == "nav":
-        # Half the size of `out` stays in the cache; a pixel cannot exceed 32 bits where all entries together do not.
-        small = data.dtype == np.uint8 and data.size * 255 < 2**32
-        out = np.zeros(frames.n_pixels, dtype=np.uint32 if small else wide)
-        kernels.sum_columns(data, frames.indices, out)
+        out = _column_sums(frames, data, wide)
     elif case == "line":
         height, width = frames.sig_shape
         along_y = axes[0] == frames.n_nav
@@ -120,6 +118,35 @@ def _sums(frames: CSRFrames, case: str, axes: tuple[int, ...], data: np.ndarray,
         kernels.sum_rows(data, frames.indptr, out)
         out = out.sum(keepdims=True, dtype=wide) if case == "all" else out
     return out
+
+
+def _column_sums(frames: CSRFrames, data: np.ndarray, wide: DTypeLike, rows: np.ndarray | None = None) -> np.ndarray:
+    # Half the size of `out` stays in the cache; a pixel cannot exceed 32 bits where all entries together do not.
+    small = data.dtype == np.uint8 and data.size * 255 < 2**32
+    out = np.zeros(frames.n_pixels, dtype=np.uint32 if small else wide)
+    if rows is None:
+        kernels.sum_columns(data, frames.indices, out)
+    elif rows.size:
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        first, last = rows[np.append(0, breaks)], rows[np.append(breaks, rows.size) - 1]
+        kernels.sum_spans(data, frames.indices, frames.indptr[first], frames.indptr[last + 1], out)
+    return out
+
+
+def column_sums(frames: CSRFrames, rows: np.ndarray | None = None) -> np.ndarray:
+    """Sum of unsigned counts over the navigation axes, of a type as narrow as cannot run over.
+
+    Parameters
+    ----------
+    frames : CSRFrames
+    rows : numpy.ndarray of int64, optional
+        Flat positions that take part, ascending; their entries are not copied.
+
+    Returns
+    -------
+    numpy.ndarray of uint32 or uint64, shape (height, width)
+    """
+    return _column_sums(frames, countable(frames.data), np.uint64, rows).reshape(frames.sig_shape)
 
 
 def weighted_sum(frames: CSRFrames, weights: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:

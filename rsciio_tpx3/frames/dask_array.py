@@ -151,7 +151,13 @@ def _held(array: da.Array) -> FrameSource | None:
         whole = array.numblocks[-2:] == (1, 1) and are_runs(array.chunks[:-2])
         chunks = chunks_in_memory(array) if whole else None
         alike = chunks is not None and all(chunk.dtype == array.dtype for chunk in chunks)
-        kept[array.name] = HeldChunks(chunks, array.shape, array.name) if chunks is not None and alike else None
+        kept[array.name] = None
+        if chunks is not None and alike:
+            layer = array.dask.layers[array.name]
+            graph = getattr(layer, "mapping", layer)  # of a layer of dask's: a dictionary
+            keys = list(flatten(array.__dask_keys__())) if isinstance(graph, dict) else None
+            graph = graph if keys else None
+            kept[array.name] = HeldChunks(chunks, array.shape, array.name, graph, keys)
     return kept[array.name]
 
 

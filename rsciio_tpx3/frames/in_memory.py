@@ -16,7 +16,7 @@ import numpy as np
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import are_runs, chunks_in_memory, source_of, to_dask
 from rsciio_tpx3.frames.deferred import DeferredFrames
-from rsciio_tpx3.frames.memory_source import MemorySource
+from rsciio_tpx3.frames.memory_source import MemorySource, in_one_piece
 from rsciio_tpx3.frames.shared_reads import SharedFrames
 from rsciio_tpx3.frames.write import known_entries, write
 
@@ -61,7 +61,7 @@ def held_in_memory(data: da.Array, **options: Any) -> da.Array:
         return held
     nav_chunks, name, shape = held.chunks[:-2], held.name, held.shape
     del held  # with it the last reference to each chunk that is not in the list
-    return to_dask(MemorySource(_in_one_piece(chunks, shape), token=f"held {name}"), chunks=nav_chunks)
+    return to_dask(MemorySource(in_one_piece(chunks, shape), token=f"held {name}"), chunks=nav_chunks)
 
 
 def _is_streamed(data: da.Array, options: dict) -> bool:
@@ -129,24 +129,3 @@ def _rows_in_order(held: da.Array) -> list | None:
     if not chunks or any(chunk.dtype != held.dtype for chunk in chunks):
         return None
     return chunks
-
-
-def _in_one_piece(chunks: list, shape: tuple[int, ...]) -> CSRFrames:
-    """All rows as one CSR; the list is empty afterwards.
-
-    Each chunk is given up as soon as it is copied; what the system gets back of it at once depends on its size.
-    """
-    n = sum(chunk.data.size for chunk in chunks)
-    data = np.empty(n, chunks[0].dtype)
-    indices = np.empty(n, np.result_type(*{chunk.indices.dtype for chunk in chunks}))
-    indptr = np.zeros(math.prod(shape[:-2]) + 1, np.int64)
-    # Taken from the end, in order: a list gives up its last item without moving the others.
-    chunks.reverse()
-    row, first = 0, 0
-    while chunks:
-        chunk = chunks.pop()
-        last, next_row = first + chunk.data.size, row + chunk.n_frames
-        data[first:last], indices[first:last] = chunk.data, chunk.indices
-        np.add(chunk.indptr[1:], first, out=indptr[row + 1 : next_row + 1])
-        row, first = next_row, last
-    return CSRFrames._make(data, indices, indptr, shape)

@@ -109,3 +109,31 @@ def test_names_tell_contents_apart_and_graphs_travel():
     assert one.name != two.name and one.name == held_in_memory(of_files()).name
     with dask.config.set(scheduler="sync"):
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(one)).sum(axis=(0, 1, 2)), COUNTS.sum(axis=(0, 1, 2)))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+def test_chunks_that_dask_keeps_are_put_together_once_and_held_once(dtype):
+    kept = of_files(COUNTS.astype(dtype), chunks=1).persist(scheduler="sync")
+    copy, source = kept.copy(), source_of(kept)
+    whole = source.frames(0, 105)
+    for chunk in chunks_in_memory(kept):  # those in the graph are views of it
+        assert chunk.data.base is whole.data.base and chunk.indices.base is whole.indices.base
+    again = source_of(copy)
+    assert again is not source and again.frames(0, 105).data.base is whole.data.base
+    assert source.frames(3, 50).data.base is whole.data.base
+    check_frame_source(again)
+    for array in (kept, copy):
+        np.testing.assert_array_equal(array.compute(scheduler="sync"), COUNTS)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(array)).compute(scheduler="sync"), COUNTS)
+    np.testing.assert_array_equal(source.row_events(), np.count_nonzero(COUNTS, axis=(3, 4)).ravel())
+    assert source.frames(105, 105).shape == (0, 4, 6)
+
+
+def test_chunks_without_entries_are_put_together():
+    counts = COUNTS.copy()
+    counts[0], counts[1, 4] = 0, 0
+    kept = of_files(counts, chunks=1).persist(scheduler="sync")
+    for array in (kept, kept.copy()):
+        source = source_of(array)
+        source.frames(0, 1)
+        np.testing.assert_array_equal(np.asarray(to_dask(source)), counts)

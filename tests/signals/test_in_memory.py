@@ -77,6 +77,47 @@ def test_kernels_cut_one_piece_in_blocks_of_their_own(files, kind):
     assert blocks.in_blocks(signal.data).npartitions < signal.data.npartitions
 
 
+PARTS = {
+    "inav": lambda s: s.inav[1:4, 1:],
+    "isig": lambda s: s.isig[2:9, 3:],
+    "rebin": lambda s: s.rebin(scale=(1, 1, 4, 2)),
+    "rebin of the scan": lambda s: s.rebin(scale=(5, 1, 1, 2)),
+    "isig of rebin": lambda s: s.rebin(scale=(1, 1, 2, 2)).isig[1:4, 2:],
+    "mask": lambda s: s.inav[np.arange(15).reshape(3, 5) % 4 == 1],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS)
+def test_parts_and_binned_signals_are_the_same_at_every_use(files, dense_signal, part):
+    lazy, loaded = (PARTS[part](files[kind]) for kind in ("lazy", "loaded"))
+    dense = None if part == "mask" else PARTS[part](dense_signal)  # HyperSpy has no masks of positions
+    nav = tuple(range(loaded.data.ndim - 2))
+    sig = tuple(range(len(nav), len(nav) + 2))
+    calls = {
+        "sum": lambda s: s.sum(axis=nav),
+        "counts": lambda s: s.sum(axis=sig),
+        "maximum": lambda s: s.max(axis=nav),
+        "variance": lambda s: s.var(axis=nav),
+        "spread of a frame": lambda s: s.std(axis=sig),
+        "ring": lambda s: s.get_integrated_intensity(RING),
+        "mass": lambda s: s.get_direct_beam_position(method="center_of_mass"),
+        "profile": lambda s: s.get_azimuthal_integral1d(npt=3, inplace=False),
+    }
+    for name, call in calls.items():
+        expected = call(lazy)
+        for _ in range(3):  # from the second use on the frames are held
+            found = call(loaded)
+            assert type(found) is type(expected) and found.data.dtype == expected.data.dtype
+            # pixels of a row that nobody needed in order give their squares in another one
+            exact = {"rtol": 0 if found.data.dtype.kind in "ui" else 1e-14, "err_msg": name}
+            np.testing.assert_allclose(*(np.asarray(result.data) for result in (found, expected)), **exact)
+        if dense is not None:
+            of_dense = call(dense)
+            np.testing.assert_allclose(np.asarray(found.data), np.asarray(of_dense.data), rtol=1e-12, err_msg=name)
+    assert source_of(blocks.in_blocks(loaded.data)).in_memory
+
+
 def test_counts_that_the_navigator_has_are_known_after_persist(files):
     lazy = files["lazy"]
     assert navigator.counts_of(lazy) is not None

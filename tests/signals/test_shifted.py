@@ -65,6 +65,20 @@ def test_reductions_of_differences_equal_numpys(sparse_signal, counts, which):
     check(made, dense)
 
 
+@pytest.mark.parametrize("which", ["mean pattern", "mean of each frame", "computed mean", "plus an image"])
+@pytest.mark.parametrize("over", AXES)
+@pytest.mark.parametrize("name", ["sum", "mean", "var", "std"])
+def test_images_that_are_not_computed_yet_make_nothing_dense(sparse_signal, counts, which, over, name, monkeypatch):
+    made, dense = DIFFERENCES[which](sparse_signal), DENSE[which](counts)
+
+    def never(*args, **kwargs):
+        raise AssertionError("frames were made dense")
+
+    monkeypatch.setattr(CSRFrames, "todense", never)
+    axes, places = AXES[over]
+    check(getattr(made, name)(axis=axes), getattr(np, name)(dense, axis=places))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["mean pattern", "mean of each frame", "computed mean", "number", "of a product"])
 def test_sums_and_virtual_images_of_differences_make_nothing_dense(sparse_signal, counts, which, monkeypatch):
