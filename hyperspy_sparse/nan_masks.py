@@ -204,7 +204,8 @@ def _skipping(name: str, frames: da.Array, mask: np.ndarray, axes: tuple[int, ..
 
 
 def _under_detector_mask(frames: da.Array, mask: np.ndarray, over_detector: bool) -> da.Array:
-    mask = mask.reshape(mask.shape[-2:])
+    # Where the region is a single position the mask has one element, which holds for all pixels.
+    mask = np.broadcast_to(mask.reshape(mask.shape[-2:]), frames.shape[-2:])
     if over_detector:
         inside = ~mask
         whole = slicing.whole_detector(frames)

@@ -211,7 +211,7 @@ def operate(function: Callable, *operands: Any) -> da.Array:
     largest = max(sparse, key=lambda x: x.ndim, default=None)
     if largest is None:
         return _checked(function(*operands), function, operands)
-    small = [compact(x, largest.shape) if _is_plain(x) else x for x in operands]
+    small = [_own(compact(x, largest.shape), largest.shape) if _is_plain(x) else x for x in operands]
     made = _checked(function(*(_in_chunks(x, largest) for x in small)), function, operands)
     if not isinstance(made, da.Array) or isinstance(made._meta, np.ma.MaskedArray):
         return made
@@ -253,6 +253,14 @@ def _is_sparse(x: Any) -> bool:
 
 def _is_plain(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.ndim > 0 and not isinstance(x, np.ma.MaskedArray)
+
+
+def _own(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | da.Array:
+    """The values as they are now: an image is copied, an array of the whole size is what dask copies of it.
+
+    What is made later must not follow when the user's array changes, as with ``weights /= weights.max()``.
+    """
+    return da.from_array(x, chunks=-1) if x.shape == shape else x.copy()
 
 
 def _in_chunks(x: Any, frames: da.Array) -> da.Array | int:

@@ -41,7 +41,8 @@ def select(signal: BaseSignal, mask: Any) -> BaseSignal:
     Raises
     ------
     ValueError
-        If `mask` is not of bool, has another shape than the scan, or chooses nothing.
+        If `mask` is not of bool, has another shape than the scan, masked values, or chooses nothing; if `signal` has
+        no images of some pixels, or no scan.
 
     Examples
     --------
@@ -53,6 +54,7 @@ def select(signal: BaseSignal, mask: Any) -> BaseSignal:
     """
     need_signal(signal)
     deferred.read_recording(signal)
+    _need_images(signal)
     chosen = _mask(signal, mask)
     rows = np.flatnonzero(chosen)
     counts = navigator.counts_of(signal)
@@ -68,12 +70,28 @@ def is_mask(index: Any) -> bool:
     values = index if isinstance(index, np.ndarray) else getattr(index, "data", index)
     if isinstance(values, list) and values and isinstance(values[0], list):
         values = np.asarray(values) if len({len(row) for row in values if isinstance(row, list)}) == 1 else None
-    return getattr(values, "dtype", None) == np.bool_ and getattr(values, "ndim", 0) > 0
+    dtype, n = getattr(values, "dtype", None), getattr(values, "ndim", 0)
+    # HyperSpy takes no arrays of several axes: whatever they are, they are refused as masks. Regions have ndim, too.
+    return dtype is not None and (n > 1 or (n > 0 and dtype == np.bool_))
+
+
+def _need_images(signal: BaseSignal) -> None:
+    shape = signal.axes_manager.signal_shape
+    if len(shape) != 2 or not signal.axes_manager.navigation_dimension or 0 in shape:
+        raise ValueError(
+            f"{signal}: expected a scan of images, to select some of them; got navigation_shape "
+            f"{signal.axes_manager.navigation_shape} and signal_shape {shape}."
+        )
 
 
 def _mask(signal: BaseSignal, mask: Any) -> np.ndarray:
     values = np.asarray(mask if isinstance(mask, np.ndarray) else getattr(mask, "data", mask))
     shape = signal.data.shape[:-2]
+    if np.ma.is_masked(getattr(mask, "data", None) if not isinstance(mask, np.ndarray) else mask):
+        raise ValueError(
+            f"mask={shown(mask)}: expected an array of bool, got one of which some values are masked. Say what "
+            "they are: mask.filled(False) excludes these positions."
+        )
     if values.dtype != np.bool_ or values.shape != shape:
         raise ValueError(
             f"mask={shown(mask)}: expected an array of bool of the shape of the scan, {shape} (NumPy order), got "
@@ -84,8 +102,10 @@ def _mask(signal: BaseSignal, mask: Any) -> np.ndarray:
     return values
 
 
-def chosen_frames(data: da.Array, rows: np.ndarray) -> da.Array:
+def chosen_frames(data: da.Array | np.ndarray, rows: np.ndarray) -> da.Array | np.ndarray:
     """Frames of some flat positions, ascending, as an array with one axis of positions."""
+    if isinstance(data, np.ndarray):
+        return data.reshape((-1, *data.shape[-2:]))[rows]
     source = source_of(data)
     if source is not None and not isinstance(source, SharedFrames):
         return to_dask(ChosenSource(source, rows))

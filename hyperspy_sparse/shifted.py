@@ -31,7 +31,7 @@ class Shifted(NamedTuple):
     ----------
     frames : dask.array.Array of CSRFrames
     image : numpy.ndarray or dask.array.Array
-        Of the shape of the scan or of the detector.
+        Of the shape of the scan or of the detector, in `dtype`.
     kind : str
         "scan" or "detector".
     frames_sign, image_sign : int
@@ -59,6 +59,8 @@ def behind(data: Any) -> Shifted | None:
         return None
     frames, image, kind, frames_first = found
     shape = data.shape[:-2] if kind == "scan" else data.shape[-2:]
+    # As NumPy converts operands: an image of uint8 can be neither turned negative nor multiplied by a number of frames.
+    image = image.astype(data.dtype, copy=False)
     if image.shape != shape:
         image = (np if isinstance(image, np.ndarray) else da).broadcast_to(image, shape)
     return Shifted(frames, image, kind, *(signs if frames_first else signs[::-1]), data.dtype)
@@ -120,7 +122,7 @@ def _sum(shifted: Shifted, axes: tuple[int, ...], along: bool, is_mean: bool) ->
         return None
     n = math.prod(shifted.frames.shape[axis] for axis in axes)
     if along:
-        of_image = shifted.image * n
+        of_image = shifted.image.astype(np.float64) * n
     else:
         of_image = shifted.image.sum(dtype=np.float64) * (n // math.prod(shifted.image.shape))
     # float64, also for frames of float32: the sum of the image alone may need its digits.

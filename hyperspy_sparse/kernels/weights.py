@@ -57,6 +57,7 @@ class PixelWeights:
 
     def product(self, frames: CSRFrames) -> np.ndarray:
         """Weighted sums of every frame: ndarray of float64, shape (n_frames, n_columns)."""
+        _check_pixels(self.start.size - 1, frames)
         out = np.zeros((frames.n_frames, self.n_columns))
         self.add_product(frames, out)
         return out
@@ -65,6 +66,12 @@ class PixelWeights:
         """Add the weighted sums of every frame to `out`, float64 of shape (n_frames, n_columns)."""
         parts = frames.data, frames.indices, frames.indptr
         loops.weighted_sums(*parts, self.start, self.column, self.weight, out)
+
+
+def _check_pixels(n: int, frames: CSRFrames) -> None:
+    # Compiled loops do not check: a table that is too short would be read beyond its end, and written to places there.
+    if n != frames.n_pixels:
+        raise ValueError(f"the table of weights has {n} pixels, the frames have {frames.n_pixels}: expected as many.")
 
 
 def unmasked(mask: np.ndarray | None, sig_shape: tuple[int, ...]) -> np.ndarray | Literal[False] | None:
@@ -129,6 +136,7 @@ class Masks:
 
     def sums(self, frames: CSRFrames, dtype: DTypeLike) -> np.ndarray:
         """Sums of every frame under every mask: ndarray of `dtype`, shape (n_frames, n_masks)."""
+        _check_pixels(self.labels.size, frames)
         wide = np.float64 if np.dtype(dtype).kind == "f" else np.dtype(dtype)
         out = np.empty((frames.n_frames, len(self.members)), dtype=wide)
         data = countable(frames.data)

@@ -5,7 +5,9 @@ import hyperspy.api as hs
 import numpy as np
 import pytest
 
+import hyperspy_sparse
 from hyperspy_sparse import nan_masks
+from hyperspy_sparse.kernels.weights import Masks
 from rsciio_tpx3 import CSRFrames
 from rsciio_tpx3.csr import indexing
 from rsciio_tpx3.frames import sliced_source
@@ -171,3 +173,24 @@ def test_frames_that_came_from_anywhere_are_summed_without_becoming_dense(
         theirs = [result.data for result in of(dense(dense_signal).as_lazy())]
         for found, expected in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(found, expected.compute(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["nansum", "nanmean", "sum", "nanmax", "nanvar"])
+def test_a_region_of_a_single_scan_position_has_all_pixels(name):
+    """Its mask has one element, as that of a single pixel of the detector would have."""
+    counts = np.random.default_rng(6).poisson(0.7, (5, 6, 7, 11)).astype("uint16")
+    s = hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts))
+    dense = hs.signals.Signal2D(counts)
+    for region in (hs.roi.CircleROI(3, 2, 0.4), hs.roi.CircleROI(3.5, 2.5, 0.9), hs.roi.CircleROI(3, 2, 0.0001)):
+        for over in ("navigation_axes", "signal_axes"):
+            part, whole = (region(x, axes=getattr(x.axes_manager, over)) for x in (s, dense))
+            for along in ("navigation_axes", "signal_axes"):
+                made = getattr(part, name)(axis=getattr(part.axes_manager, along))
+                expected = getattr(whole, name)(axis=getattr(whole.axes_manager, along))
+                np.testing.assert_allclose(made.data.compute(), expected.data)
+
+
+def test_tables_of_another_detector_are_refused_before_compiled_loops_read_them():
+    frames = CSRFrames.from_dense(np.ones((2, 3, 4), "uint8"))
+    with pytest.raises(ValueError, match="has 6 pixels, the frames have 12"):
+        Masks(np.ones((1, 2, 3), bool)).sums(frames, np.uint64)

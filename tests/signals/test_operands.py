@@ -282,3 +282,23 @@ def test_zeros_over_zeros_leave_frames_sparse():
         assert isinstance(made, CSRFrames)
         made.check()
         np.testing.assert_array_equal(made.todense(), expected)
+
+
+@pytest.mark.parametrize("function", [operator.mul, operator.sub, operator.truediv])
+@pytest.mark.parametrize("of_scan", [True, False])
+def test_results_do_not_follow_an_image_that_changes_later(sparse_signal, counts, function, of_scan):
+    """As with ``weights /= weights.max()`` after the product: values, sums and parts stay what they were."""
+    image = np.random.default_rng(4).random(counts.shape[:2] + (1, 1) if of_scan else counts.shape[2:]) + 1
+    made, dense = function(sparse_signal, image), function(counts, image)
+    image *= 7
+    np.testing.assert_allclose(made.sum(axis=("x", "y")).data.compute(), dense.sum(axis=(0, 1)))
+    np.testing.assert_allclose(made.sum(axis=("kx", "ky")).data.compute(), dense.sum(axis=(2, 3)))
+    np.testing.assert_allclose(made.inav[1:].data.compute(), dense[:, 1:])
+    np.testing.assert_allclose(made.data.compute(), dense)
+
+
+def test_results_do_not_follow_a_whole_array_that_changes_later(sparse_signal, counts):
+    whole = np.full(counts.shape, 2.0)
+    made = sparse_signal * whole
+    whole[:] = 9
+    np.testing.assert_allclose(made.sum(axis=("x", "y")).data.compute(), 2 * counts.sum(axis=(0, 1)))

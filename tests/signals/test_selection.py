@@ -54,3 +54,24 @@ def test_masks_that_do_not_fit_are_refused(sparse_signal):
             select(sparse_signal, mask)
     with pytest.raises(ValueError, match="chooses none"):
         select(sparse_signal, np.zeros(NAV, bool))
+
+
+def test_a_mask_with_masked_values_is_refused(sparse_signal):
+    mask = np.ma.array(np.ones(sparse_signal.data.shape[:-2], bool), mask=False)
+    assert select(sparse_signal, mask).axes_manager.navigation_size == mask.size
+    mask[0, 1] = np.ma.masked
+    with pytest.raises(ValueError, match="some values are masked"):
+        select(sparse_signal, mask)
+
+
+def test_arrays_of_numbers_between_the_brackets_are_refused_as_masks(sparse_signal):
+    for dtype in (int, float, object):
+        with pytest.raises(ValueError, match="expected an array of bool"):
+            sparse_signal.inav[np.ones(sparse_signal.data.shape[:-2], dtype)]
+
+
+def test_images_in_memory_are_selected_and_spectra_are_refused(sparse_signal, counts):
+    mask = counts.sum(axis=(2, 3)) > np.median(counts.sum(axis=(2, 3)))
+    np.testing.assert_array_equal(select(sparse_signal.to_dense(), mask).data, counts[mask])
+    with pytest.raises(ValueError, match="expected a scan of images"):
+        select(hs.signals.Signal1D(np.ones((3, 4, 5))), np.ones((3, 4), bool))

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scan_images import scan_image
 
+import hyperspy_sparse
 from hyperspy_sparse import shifted
 from hyperspy_sparse.mixin import SparseFramesMixin
 from rsciio_tpx3 import CSRFrames
@@ -145,3 +147,24 @@ def check_blur(made, dense):
     plain = made.to_dense()
     found = plain.get_direct_beam_position(method="blur", sigma=2)
     return found.inav[2, 1].data
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "float16", "bool"])
+def test_an_image_of_a_small_type_is_converted_as_numpy_converts_it(dtype):
+    """Added up over all frames in its own type it would wrap around, and unsigned numbers cannot be made negative."""
+    rng = np.random.default_rng(3)
+    counts = rng.poisson(1, (5, 6, 7, 11)).astype("float32")
+    of_detector, of_scan = (rng.integers(90, 120, shape).astype(dtype) for shape in ((7, 11), (5, 6)))
+    s = hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts))
+    images = ((hs.signals.Signal2D(of_detector), of_detector), (scan_image(of_scan), of_scan[..., None, None]))
+    for image, values in images:
+        for made, dense in (
+            (s - image, counts - values),
+            (image - s, values - counts),
+            (s + image, counts + values),
+            (s - image.as_lazy(), counts - values),
+        ):
+            for name in ("sum", "mean", "max", "min", "var"):
+                for axes, places in ((s.axes_manager.navigation_axes, (0, 1)), (s.axes_manager.signal_axes, (2, 3))):
+                    got = getattr(made, name)(axis=[a.index_in_axes_manager for a in axes]).data.compute()
+                    np.testing.assert_allclose(got, getattr(dense, name)(axis=places), rtol=1e-4, atol=1e-4)
