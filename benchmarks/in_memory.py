@@ -27,6 +27,7 @@ from benchmarks.signals import SIG, calibrated, frames_of, sparse_signal
 from hyperspy_sparse import reductions, slicing
 from hyperspy_sparse.block_lanczos import MOST_STEPS
 from hyperspy_sparse.hosts import current_frame
+from rsciio_tpx3 import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of
 
 NAV_AXES, SIG_AXES = (0, 1), (2, 3)
@@ -124,17 +125,47 @@ def plain(frames):
     """The plain loops on the arrays of frames, by the name of the method that has the same answer."""
     loop, parts = loops(), (frames.data, frames.indices, frames.indptr)
     n_pixels, n_frames = frames.n_pixels, frames.n_frames
+    total = np.float64 if frames.dtype.kind == "f" else np.int64
     y, x = np.mgrid[: frames.sig_shape[0], : frames.sig_shape[1]] - 255.5
     radius = np.hypot(y, x).ravel() * 0.01
     mask = (radius < 0.6) & (radius > 0.2)
     return {
-        "sum pattern": lambda: loop["sums"](*parts, np.zeros(n_pixels, np.int64)),
-        "variance": lambda: loop["squares"](*parts, np.zeros((n_pixels, 2), np.int64)),
+        "sum pattern": lambda: loop["sums"](*parts, np.zeros(n_pixels, total)),
+        "variance": lambda: loop["squares"](*parts, np.zeros((n_pixels, 2), total)),
         "maximum": lambda: loop["largest"](*parts, np.zeros(n_pixels, frames.dtype)),
-        "counts per position": lambda: loop["counts"](*parts, np.zeros(n_frames, np.int64)),
-        "virtual detector": lambda: loop["under"](*parts, mask, np.zeros(n_frames, np.int64)),
+        "counts per position": lambda: loop["counts"](*parts, np.zeros(n_frames, total)),
+        "virtual detector": lambda: loop["under"](*parts, mask, np.zeros(n_frames, total)),
         "centre of mass": lambda: loop["moments"](*parts, frames.sig_shape[1], np.zeros((n_frames, 2))),
     }
+
+
+ADDED_UP = {"sum pattern", "counts per position", "virtual detector", "centre of mass"}
+"""Methods that take hits of a pixel one by one."""
+
+
+def other_values(frames):
+    """The same pixels with other values, each with the methods that may take them."""
+    rng = np.random.default_rng(2)
+    every = methods().keys()
+    # each hit twice, as if nobody had merged them; positions have a pixel as often as it was hit
+    twice = np.repeat(frames.data, 2), np.repeat(frames.indices, 2), 2 * frames.indptr
+    return {
+        "time over threshold, uint16": (frames.with_data(rng.integers(1, 1000, frames.nnz).astype(np.uint16)), every),
+        "energy, float32": (frames.with_data((rng.random(frames.nnz) + 0.5).astype(np.float32)), every),
+        "hits, not merged": (CSRFrames._make(*twice, frames.shape), ADDED_UP),
+    }
+
+
+def of_other_values(frames, rounds):
+    """Rows of the methods on frames with other values, and their multiples of plain loops."""
+    rows = []
+    for kind, (changed, names) in other_values(frames).items():
+        signal, loop = sparse_signal(changed), plain(changed)
+        for name in names:
+            took = in_turns({"plain loop": loop[name], "in memory": partial(methods()[name], signal)}, rounds)
+            ratio = took["in memory"] / took["plain loop"]
+            rows.append([f"{name}: {kind}", *(f"{t:.0f}" for t in took.values()), f"{ratio:.2f}", "2"])
+    return rows
 
 
 def more_plain(frames):
@@ -372,11 +403,10 @@ def main():
             [name, *(f"{took[kind]:.0f}" for kind in took), f"{took['in memory'] / took['plain loop']:.2f}", "2"]
             for name, took in others.items()
         ]
+        values_rows = of_other_values(frames, min(options.rounds, 3))
         decomposed = decompositions(path, frames)
         kinds["persisted by dask"] = persisted
-        calls = {kind: ring_moves(signal) for kind, signal in kinds.items()}
-        took = in_turns(calls, options.rounds)
-        moves = took
+        moves = in_turns({kind: ring_moves(signal) for kind, signal in kinds.items()}, options.rounds)
         small = calibrated(kinds["in memory"].inav[:16, :16])
         small.persist()
         parts = in_turns(parts_of_calls(small), max(options.rounds, 9))
@@ -384,6 +414,7 @@ def main():
     del kinds["persisted by dask"]
     table(["", "plain loop", *kinds, "in memory / plain"], rows)
     table(["", "plain loop", "in memory", "from the file", "in memory / plain", "wanted"], others_rows)
+    table(["", "plain loop", "in memory", "in memory / plain", "wanted"], values_rows)
     print("A move of a ring (`roi.interactive`) without drawing; at most 50 ms wanted:\n")
     table(["", "ms"], [[kind, f"{taken:.0f}"] for kind, taken in moves.items()])
     print("Decompositions in a process of its own each; memory includes Python and the entries. Next to those of SVD,")
@@ -393,7 +424,7 @@ def main():
     table(["", "ms"], [[name.strip(), f"{taken:.2f}"] for name, taken in parts.items()])
     ours = max(taken for name, taken in parts.items() if "ours" in name)
     target("Fixed cost of a call, our part", "at most 1 ms", f"{ours:.1f} ms", ours <= 1)
-    for kind in ("in memory", "persisted by dask"):
+    for kind in ("in memory", "persisted by dask", "inav", "isig", "rebin"):
         move = moves[kind]
         target(f"A move of a ring without drawing, {kind}", "at most 50 ms", f"{move:.0f} ms", move <= 50)
     ratio = max(took["in memory"] / took["plain loop"] for took in worst.values())
@@ -404,6 +435,8 @@ def main():
     target(
         "Weights, regions, bins, rings and lines in memory, times a plain loop", "at most 2", f"{ratio:.2f}", ratio <= 2
     )
+    ratio = max(float(row[3]) for row in values_rows)
+    target("Hits and values other than counts in memory, times a plain loop", "at most 2", f"{ratio:.2f}", ratio <= 2)
     slowest = max(float(row[1]) for row in decomposed)
     target("Decomposition into 10 or 20 components", "at most 30 s", f"{slowest:.0f} s", slowest <= 30)
 

@@ -16,6 +16,7 @@ __all__ = [
     "max_columns",
     "max_counts",
     "max_rows",
+    "max_values",
     "merge_rows",
     "min_columns",
     "min_rows",
@@ -28,6 +29,7 @@ __all__ = [
     "sum_columns",
     "sum_lines",
     "sum_rows",
+    "sum_rows_of_floats",
     "sum_spans",
     "weighted_columns",
     "weighted_rows",
@@ -62,6 +64,23 @@ def sum_columns(data: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
     for entry in range(data.size):
         # An index without a sign needs no look whether it counts from the end.
         out[np.uint64(indices[entry])] += data[entry]
+
+
+@_jit
+def sum_rows_of_floats(data: np.ndarray, indptr: np.ndarray, out: np.ndarray) -> None:
+    """Add up each row of floats into `out`, shape (rows,), four neighbours side by side: a sum waits for the last."""
+    for row in range(indptr.size - 1):
+        counts = data[indptr[row] : indptr[row + 1]]
+        one, two, three, four = out[row], 0.0, 0.0, 0.0
+        in_fours = counts.size // 4 * 4
+        for entry in range(0, in_fours, 4):
+            one += counts[entry]
+            two += counts[entry + 1]
+            three += counts[entry + 2]
+            four += counts[entry + 3]
+        for entry in range(in_fours, counts.size):
+            one += counts[entry]
+        out[row] = (one + two) + (three + four)
 
 
 @_jit
@@ -142,6 +161,15 @@ def max_counts(data: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
 
 
 @_jit
+def max_values(data: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
+    """The same where values are of many kinds, so that a branch would often be guessed wrong; NaN wins."""
+    for entry in range(data.size):
+        pixel = np.uint64(indices[entry])
+        value, largest = data[entry], out[pixel]
+        out[pixel] = value if value > largest or value != value else largest
+
+
+@_jit
 def min_columns(data: np.ndarray, indices: np.ndarray, out: np.ndarray, stored: np.ndarray) -> None:
     """Smallest stored entry of each pixel, and how many entries each pixel has."""
     for entry in range(data.size):
@@ -177,15 +205,22 @@ def min_rows(data: np.ndarray, indptr: np.ndarray, out: np.ndarray) -> None:
 
 
 @_jit
-def squares_columns(
-    data: np.ndarray, indices: np.ndarray, mean: np.ndarray, out: np.ndarray, stored: np.ndarray
-) -> None:
-    """Squared distances of the stored entries from the mean of their pixel."""
+def squares_columns(data: np.ndarray, indices: np.ndarray, table: np.ndarray) -> None:
+    """How many entries each pixel has, their mean, and their squared distances from it: `table`, shape (pixels, 3).
+
+    Updated with each entry [1]_, which keeps the digits, and needs no pass for the mean before.
+
+    References
+    ----------
+    .. [1] B. P. Welford, Technometrics 4 (1962) 419.
+    """
     for entry in range(data.size):
-        pixel = indices[entry]
-        distance = data[entry] - mean[pixel]
-        out[pixel] += distance * distance
-        stored[pixel] += 1
+        pixel = np.uint64(indices[entry])
+        n = table[pixel, 0] + 1.0
+        before = data[entry] - table[pixel, 1]
+        mean = table[pixel, 1] + before / n
+        table[pixel, 0], table[pixel, 1] = n, mean
+        table[pixel, 2] += before * (data[entry] - mean)
 
 
 @_jit

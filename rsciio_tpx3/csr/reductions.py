@@ -115,7 +115,7 @@ def _sums(frames: CSRFrames, case: str, axes: tuple[int, ...], data: np.ndarray,
         kernels.sum_lines(data, frames.indices, frames.indptr, max(width, 1), along_y, out)
     else:
         out = np.zeros(frames.n_frames, dtype=wide)
-        kernels.sum_rows(data, frames.indptr, out)
+        (kernels.sum_rows_of_floats if data.dtype.kind == "f" else kernels.sum_rows)(data, frames.indptr, out)
         out = out.sum(keepdims=True, dtype=wide) if case == "all" else out
     return out
 
@@ -257,10 +257,10 @@ def extreme(frames: CSRFrames, largest: bool, axis: int | Sequence[int] | None =
     if case in ("line", "some nav"):
         return NotImplemented
     zero = frames.dtype.type(0)
-    # Counts have no sign, so zeros of absent entries never win over them: no need to count entries.
-    if case == "nav" and largest and data.dtype.kind == "u":
+    # Without negative values zeros of absent entries never win over others: no need to count entries.
+    if case == "nav" and largest and (data.dtype.kind in "bu" or not _has_negative(data)):
         out = np.zeros(frames.n_pixels, dtype=data.dtype)
-        kernels.max_counts(data, frames.indices, out)
+        (kernels.max_counts if data.dtype == np.uint8 else kernels.max_values)(data, frames.indices, out)
         return shaped(out, frames, axes, keepdims)
     if case == "nav":
         out = np.zeros(frames.n_pixels, dtype=data.dtype)
@@ -279,6 +279,10 @@ def extreme(frames: CSRFrames, largest: bool, axis: int | Sequence[int] | None =
     if case == "all":
         out = meet.reduce(out, keepdims=True)
     return shaped(out, frames, axes, keepdims)
+
+
+def _has_negative(data: np.ndarray) -> bool:
+    return bool(data.size) and bool(np.fmin.reduce(data) < 0)  # the smallest of those that are not NaN
 
 
 def logical(frames: CSRFrames, any_of: bool, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Any:
@@ -312,17 +316,24 @@ def var(
 def mean_and_squares(frames: CSRFrames, axes: tuple[int, ...]) -> tuple[Any, Any]:
     """Means, and sums of squared distances from them, over the navigation axes, the detector axes, or both.
 
-    In two passes: a mean of squares minus a squared mean would lose the digits of bright pixels.
+    From integers where these fit, else by distances from the mean: a mean of squares minus a squared mean would lose
+    the digits of bright pixels.
     """
     case, data = which(frames, axes), countable(frames.data)
     n = math.prod(frames.shape[a] for a in axes)
+    if _squares_fit(data, n):  # exact, and in one pass
+        total, squares = (np.asarray(values) for values in powers(frames, axes, False))
+        return total / n, (n * squares - total**2) / n
+    if case == "nav":
+        table = np.zeros((frames.n_pixels, 3))
+        kernels.squares_columns(data, frames.indices, table)
+        stored, of_entries, squares = table.T
+        # The zeros all lie in one place: they add what their distance from the entries is.
+        squares = squares + of_entries**2 * (stored * (n - stored) / n)
+        return tuple(shaped(values, frames, axes, False) for values in (of_entries * (stored / n), squares))
     average = np.asarray(mean(frames, axes, dtype=np.float64))
     flat = average.reshape(-1)
-    if case == "nav":
-        out = np.zeros(frames.n_pixels)
-        stored: Any = np.zeros(frames.n_pixels, dtype=np.int64)
-        kernels.squares_columns(data, frames.indices, flat, out, stored)
-    elif case == "sig":
+    if case == "sig":
         out = np.zeros(frames.n_frames)
         stored = np.diff(frames.indptr)
         kernels.squares_rows(data, frames.indptr, flat, out)
@@ -331,6 +342,14 @@ def mean_and_squares(frames: CSRFrames, axes: tuple[int, ...]) -> tuple[Any, Any
         stored = data.size
         kernels.squares_rows(data, np.array([0, data.size]), flat, out)
     return average, shaped(out + (n - stored) * flat**2, frames, axes, False)
+
+
+def _squares_fit(data: np.ndarray, n: int) -> bool:
+    """Whether ``n * sum of squares`` and the square of the sum stay below 2**63."""
+    if data.dtype.kind not in "ui" or not data.size:
+        return False
+    largest = max(int(data.max()), -int(data.min()))
+    return (n * largest) ** 2 < 2**63
 
 
 def powers(frames: CSRFrames, axes: tuple[int, ...], keepdims: bool = True) -> tuple:

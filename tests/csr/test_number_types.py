@@ -136,3 +136,34 @@ def test_a_graph_of_the_other_byte_order_has_native_chunks():
     array = to_dask(MemorySource.from_dense(COUNTS.astype(">u4")))
     assert array.dtype == np.uint32 == array.compute().dtype
     assert array.astype(">u2").compute().dtype == np.uint16 == array.astype(">u2").dtype
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u8", "i2", "i8", "f4", "f8", "?"])
+@pytest.mark.parametrize("kind", ["few", "full", "negative", "nan", "large"])
+def test_extremes_sums_and_spreads_of_values_of_every_kind(dtype, kind):
+    rng = np.random.default_rng(11)
+    values = rng.integers(1, 9, (4, 3, 5, 7)) * (rng.random((4, 3, 5, 7)) < (0.2 if kind == "few" else 0.9))
+    if kind in ("full", "negative"):
+        values = np.where(values == 0, 3, values)
+    values = values.astype(dtype)
+    if kind == "negative":
+        if np.dtype(dtype).kind not in "if":
+            pytest.skip("has no negative numbers")
+        values = -values
+        values[0, 0, 1] *= -1
+    if kind == "nan":
+        if np.dtype(dtype).kind != "f":
+            pytest.skip("has no NaN")
+        values = -values
+        values[1, 2, 3, 4] = values[2, 0, 0, 0] = np.nan
+    if kind == "large" and dtype != "?":
+        top = 10**6 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max // 2**8 if dtype in ("u8", "i8") else 200
+        values = (values * 0 + np.asarray(top, dtype) * (values > 3)).astype(dtype)
+    frames = CSRFrames.from_dense(values)
+    for axes in ((0, 1), (2, 3), (0, 1, 2, 3)):
+        for name in ("max", "min", "sum", "var", "mean"):
+            found, wanted = getattr(np, name)(frames, axis=axes), getattr(np, name)(values, axis=axes)
+            exact = name in ("max", "min") or np.asarray(wanted).dtype.kind in "uib"
+            rtol = 0 if exact else 1e-6 if np.asarray(wanted).dtype == np.float32 else 1e-12
+            np.testing.assert_allclose(found, wanted, rtol=rtol, atol=0 if exact else 1e-9, err_msg=f"{name} {axes}")
+            assert np.asarray(found).dtype == np.asarray(wanted).dtype
