@@ -127,7 +127,7 @@ def _chosen(operand: Any, data: da.Array, rows: np.ndarray) -> Any:
     return image(operand, data.shape[:-2] + operand.shape[-2:]).reshape((-1, *operand.shape[-2:]))[rows]
 
 
-def on_a_line(signal: BaseSignal, axes: Sequence, axis: Any, data: da.Array) -> BaseSignal:
+def on_a_line(signal: BaseSignal, axes: Sequence, axis: Any, data: da.Array | np.ndarray) -> BaseSignal:
     """The signal with one navigation axis in the place of the first of two, or of all `axes`, and with other data."""
     places = sorted(old.index_in_array for old in axes)
     gone = [signal.axes_manager._axes[place] for place in places[1:]]
