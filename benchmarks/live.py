@@ -4,12 +4,14 @@ The sender is another process of this machine, on loopback. Rates: 60 million hi
 centre of mass and sum pattern, 120 million with counts per position alone; the file is compared byte for byte.
 Latency: from the moment at which the last hit of a line is sent until its pixels are in the image. Refresh: 80 MB new
 after 8 GB. Frames: of a sender of CSR arrays, next to LiberTEM-live on the same stream where ``--libertem`` names a
-Python that has it. ``--memory 10`` sends one measurement in ten minutes. Recordings of 10 GB are made in the folder
-for temporary files, or in ``--folder``: a file system in memory shows what we can where a disk cannot write 1 GB/s.
+Python that has it. ``--memory 10`` is one measurement of ten minutes at ``--rate`` million hits per second, alone.
+Recordings of 10 GB are made in the folder for temporary files, or in ``--folder``: a file system in memory shows what
+we can where a disk cannot write 1 GB/s.
 """
 
 import argparse
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -155,21 +157,22 @@ def refresh(folder, first):
     return np.median(found, axis=0)
 
 
-def memory(path, seconds, step=20):
-    """MiB of a session with all displays, every so many seconds while a recording is sent in so long."""
-    from rsciio_tpx3.live.chunk_times import chunk_times
-
-    target, found = os.path.join(os.path.dirname(path), "received.tpx3"), []
+def memory(folder, hits_per_second, seconds, step=20):
+    """MiB of a session with all displays, every so many seconds of a stream; its bytes, and whether all are there."""
+    lines, target, found = os.path.join(folder, "lines.tpx3"), os.path.join(folder, "received.tpx3"), []
+    stream = live_sender.Stream(lines)
+    warm_up()
     with _session(target, "all") as session:
-        port = session.recorder.address.port
-        process = _sender(path, f"tcp://127.0.0.1:{port}", float(chunk_times(path).seconds[-1]) / seconds)
+        process = live_sender.start(lines, session.recorder.address.port, hits_per_second, seconds)
         live_sender.go(process)
         while not session.wait(min(step, seconds / 10)):
-            lines = Path("/proc/self/status").read_text().splitlines()
-            found.append(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024)
-    live_sender.reported(process)
+            status = Path("/proc/self/status").read_text().splitlines()
+            found.append(next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024)
+    report = live_sender.reported(process)
+    sent = report["lines"] * stream.bytes
+    whole = os.path.getsize(target) == sent
     os.remove(target)
-    return found
+    return found, sent, whole
 
 
 _SENDER = """
@@ -268,10 +271,11 @@ def main(arguments=None):
     parser.add_argument("--folder", help="where recordings are made: 10 GB")
     parser.add_argument("--libertem", metavar="PYTHON", help="a Python that has LiberTEM-live, to compare with")
     parser.add_argument("--memory", type=float, metavar="MINUTES", help="of one measurement that lasts so long, alone")
+    parser.add_argument("--rate", type=float, default=4, metavar="MILLION", help="hits per second of it; 4 are 19 GB")
     args = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         if args.memory:
-            _print_memory(folder, args.memory)
+            _print_memory(folder, args.memory, 1e6 * args.rate)
             return
         _print_rates(folder, args.quick)
         _print_latency(folder, args.quick)
@@ -279,12 +283,15 @@ def main(arguments=None):
     _print_frames(args.libertem)
 
 
-def _print_memory(folder, minutes):
-    path = recordings.write(os.path.join(folder, "sent.tpx3"), 120_000_000, NAV, different=64)
-    used = memory(path, 60 * minutes)
-    print("MiB:", *(f"{one:.0f}" for one in used))
+def _print_memory(folder, minutes, hits_per_second):
+    needed = 480 * minutes * hits_per_second
+    if needed > 0.9 * shutil.disk_usage(folder).free:
+        raise SystemExit(f"{folder} has no room for {minutes:g} minutes at this --rate: {needed / 1e9:.0f} GB.")
+    used, sent, whole = memory(folder, hits_per_second, 60 * minutes)
+    recorded = "recorded whole" if whole else "NOT recorded whole"
+    print(f"{sent / 1e9:.1f} GB at {hits_per_second / 1e6:g} million hits/s, {recorded}. MiB:", *map(round, used))
     grown = max(used[len(used) // 2 :]) - max(used[: len(used) // 2])
-    target("Memory of a long measurement, second half less first", "constant", f"{grown:.0f} MiB", grown < 10)
+    target("Memory of a long measurement, second half less first", "constant", f"{grown:.0f} MiB", whole and grown < 10)
 
 
 def _print_rates(folder, quick):

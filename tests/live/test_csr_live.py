@@ -29,7 +29,7 @@ def _dense(seed=0, n_scans=None, dtype=np.uint8):
 
 
 class _Sender:
-    """Bytes of a stream, a part whenever it is told to send it."""
+    """Bytes of a stream, a part at each call of `send`."""
 
     def __init__(self, dense):
         rows = MemorySource.from_dense(dense)
@@ -189,17 +189,17 @@ def recording(tmp_path_factory):
 @pytest.mark.parametrize("late", [False, True])
 def test_a_live_view_is_served(tmp_path, recording, late):
     path, expected = recording
-    content, growing = path.read_bytes(), tmp_path / "scan.tpx3"
-    growing.write_bytes(content[: 2 * len(content) // 3] if late else b"")
-    with hyperspy_sparse.live(growing, navigation_shape=(7, 9)) as live:
+    content, recorded = path.read_bytes(), tmp_path / "scan.tpx3"
+    recorded.write_bytes(content[: 2 * len(content) // 3] if late else b"")
+    with hyperspy_sparse.live(recorded, navigation_shape=(7, 9)) as live:
         with hyperspy_sparse.serve(live, csr=0, chunk_bytes=20_000) as server:
             if late:
                 _until(lambda: live.lines_drawn > 3)
             with Session(f"csr://127.0.0.1:{server.address.port}", tmp_path / "got.toml", measurements=2,
                          navigation_shape=(7, 9)) as received:  # fmt: skip
                 _until(lambda: received.state == "receiving" if late else server._sock is not None)
-                with open(growing, "ab") as file:
-                    file.write(content[growing.stat().st_size :])
+                with open(recorded, "ab") as file:
+                    file.write(content[recorded.stat().st_size :])
                 _until(lambda: live.lines_drawn > 9)
                 live.stop()
                 assert received.wait(30)

@@ -95,19 +95,19 @@ def _mask(shape):
 
 def _grow(path, content, cuts, options, tmp, rows=None):
     """A `Following` after each cut of the file, and at the end."""
-    growing = tmp / "growing.tpx3"
-    growing.write_bytes(b"")
-    following = Following(growing, **options)
+    recorded = tmp / "recorded.tpx3"
+    recorded.write_bytes(b"")
+    following = Following(recorded, **options)
     if rows is not None:
         following.plug(rows)
     following.add_detector(_mask((512, 512)))
     for cut in cuts:
-        with open(growing, "ab") as file:
-            file.write(content[growing.stat().st_size : cut])
+        with open(recorded, "ab") as file:
+            file.write(content[recorded.stat().st_size : cut])
         following.update()
         yield following
-    with open(growing, "ab") as file:
-        file.write(content[growing.stat().st_size :])
+    with open(recorded, "ab") as file:
+        file.write(content[recorded.stat().st_size :])
     following.update(ended=True)
     yield following
 
@@ -198,10 +198,10 @@ def test_one_byte_at_a_time(tmp_path):
     options = {"navigation_shape": (2, 3)}
     expected = Expected(path, options)
     content = path.read_bytes()
-    growing = tmp_path / "growing.tpx3"
-    growing.write_bytes(b"")
-    following = Following(growing, **options)
-    with open(growing, "ab", buffering=0) as file:
+    recorded = tmp_path / "recorded.tpx3"
+    recorded.write_bytes(b"")
+    following = Following(recorded, **options)
+    with open(recorded, "ab", buffering=0) as file:
         for byte in content:
             file.write(bytes([byte]))
             following.update()
@@ -235,13 +235,13 @@ def test_a_silent_chip_is_excluded_with_a_note_and_comes_back(tmp_path):
     late = [i for i, chip in enumerate(of_chip) if chip == 2][5:]
     in_time = [i for i in range(len(of_chip)) if i not in set(late)]
     parts = [content[start[i] : start[i + 1]] for i in in_time]
-    growing = tmp_path / "growing.tpx3"
-    growing.write_bytes(b"".join(parts))
-    following = Following(growing, navigation_shape=(NX, NY))
+    recorded = tmp_path / "recorded.tpx3"
+    recorded.write_bytes(b"".join(parts))
+    following = Following(recorded, navigation_shape=(NX, NY))
     following.update()
     assert "chip 2 has sent nothing for more than a second" in following.notes[0]
     assert following.lines_drawn > NY // 2
-    with open(growing, "ab") as file:
+    with open(recorded, "ab") as file:
         file.write(b"".join(content[start[i] : start[i + 1]] for i in late))
     following.update(ended=True)
     assert following.late_hits > 0
@@ -254,20 +254,20 @@ def test_detectors_may_be_moved_while_it_runs(tmp_path):
     simulate.recording(path, (NY, NX), **BASIC, seed=2, n_frames=2)
     content = path.read_bytes()
     expected = Expected(path, {"navigation_shape": (NX, NY)})
-    growing = tmp_path / "growing.tpx3"
-    growing.write_bytes(content[: len(content) // 3])
-    following = Following(growing, navigation_shape=(NX, NY))
+    recorded = tmp_path / "recorded.tpx3"
+    recorded.write_bytes(content[: len(content) // 3])
+    following = Following(recorded, navigation_shape=(NX, NY))
     first = following.add_detector(np.ones((512, 512), bool))
     following.update()
     second = following.add_detector(_mask((512, 512)))
     np.testing.assert_array_equal(following.virtual_image(first), following.counts())
     assert 0 < following.virtual_image(second).sum() < following.counts().sum()
-    growing.write_bytes(content[: len(content) // 2])
+    recorded.write_bytes(content[: len(content) // 2])
     following.update()
     following.move_detector(first, ~_mask((512, 512)))
     both = following.virtual_image(first) + following.virtual_image(second)
     np.testing.assert_array_equal(both, following.counts())
-    growing.write_bytes(content)
+    recorded.write_bytes(content)
     following.update(ended=True)
     np.testing.assert_array_equal(following.virtual_image(second).ravel(), expected.sums[:, 3])
     assert following.frame == 1
@@ -297,9 +297,9 @@ def test_an_accumulator_gets_all_lines_whenever_it_is_plugged_in(tmp_path, kind,
     simulate.recording(path, (NY, NX), seed=6, **{**BASIC, **of_recording})
     options = {**of_reader, "navigation_shape": (NX, NY)}
     expected, content = Expected(path, options), path.read_bytes()
-    growing = tmp_path / "growing.tpx3"
-    growing.write_bytes(content[: int(0.8 * len(content))])
-    following = Following(growing, **options)
+    recorded = tmp_path / "recorded.tpx3"
+    recorded.write_bytes(content[: int(0.8 * len(content))])
+    following = Following(recorded, **options)
     following.update()
     middle, last = Rows(), Rows()
     following.plug(middle)
@@ -309,7 +309,7 @@ def test_an_accumulator_gets_all_lines_whenever_it_is_plugged_in(tmp_path, kind,
         assert following.update()  # nothing has come, and lines are handed out all the same
     assert not following.update()
     assert len(middle.lines) > NY
-    growing.write_bytes(content)
+    recorded.write_bytes(content)
     following.update(ended=True)
     following.plug(last)
     for rows in (middle, last):
@@ -384,9 +384,9 @@ def test_a_refresh_costs_what_is_new_whatever_is_there(tmp_path, monkeypatch):
     path = tmp_path / "scan.tpx3"
     simulate.recording(path, (NY, NX), **{**BASIC, "electrons_per_position": 60}, n_frames=60, seed=3)
     content = path.read_bytes()
-    growing = tmp_path / "growing.tpx3"
-    growing.write_bytes(b"")
-    following = Following(growing, navigation_shape=(NX, NY), layout="quad")
+    recorded = tmp_path / "recorded.tpx3"
+    recorded.write_bytes(b"")
+    following = Following(recorded, navigation_shape=(NX, NY), layout="quad")
     looked, added = [], []
     look, add = watermark.Watermark.look, Sums.add_all
 
@@ -405,7 +405,7 @@ def test_a_refresh_costs_what_is_new_whatever_is_there(tmp_path, monkeypatch):
     cuts = np.linspace(0, len(content), 31).astype(int)
     words, hits = [], []
     for start, stop in zip(cuts[:-1], cuts[1:]):
-        with open(growing, "ab") as file:
+        with open(recorded, "ab") as file:
             file.write(content[start:stop])
         looked.clear(), added.clear()
         following.update()

@@ -87,7 +87,7 @@ def _kill_after(process, least):
 
 
 def _check(path, content, least):
-    """What is there is the beginning of what was sent, no less than was told, and loads as far as it goes."""
+    """What is there is the beginning of what was sent, no less than was reported, and loads as far as it goes."""
     found = path.read_bytes()
     assert found == content[: len(found)]
     assert least <= len(found) <= len(content)

@@ -36,17 +36,17 @@ def _replay(live, sent, **options):
 @pytest.mark.slow
 def test_phase_grows_and_is_that_of_the_whole(tmp_path, sent):
     path, whole = sent
-    content, growing = path.read_bytes(), tmp_path / "scan.tpx3"
-    growing.write_bytes(content[: len(content) // 3])
-    with hyperspy_sparse.live(growing, **SHAPE) as live:
+    content, recorded = path.read_bytes(), tmp_path / "scan.tpx3"
+    recorded.write_bytes(content[: len(content) // 3])
+    with hyperspy_sparse.live(recorded, **SHAPE) as live:
         phase = live.phase("ssb", **DISK, **MICROSCOPE, wait=60)
         surface = live.integrated_center_of_mass("sum")
         until = time.monotonic() + 60
         while not phase.data.any() and time.monotonic() < until:
             live.run(timeout=0.1)
         early = phase.data.copy()
-        with open(growing, "ab") as file:
-            file.write(content[growing.stat().st_size :])
+        with open(recorded, "ab") as file:
+            file.write(content[recorded.stat().st_size :])
     total = hyperspy_sparse.set_microscope(whole.sum(axis=2), **MICROSCOPE)
     expected = hyperspy_sparse.phase(total, "ssb", **DISK)
     np.testing.assert_allclose(phase.data, expected.data, atol=1e-9)

@@ -112,13 +112,13 @@ def test_a_notebook_awaits_it(tmp_path, sent):
     async def cell(live):
         ticks = 0
 
-        async def beside():
+        async def other_cells():
             nonlocal ticks
             while True:
                 ticks += 1
                 await asyncio.sleep(0.001)
 
-        task = asyncio.ensure_future(beside())
+        task = asyncio.ensure_future(other_cells())
         await live
         task.cancel()
         return ticks

@@ -61,9 +61,9 @@ async def other_cells():
         ticks += 1
         await asyncio.sleep(0.01)
 async def cell():
-    beside = asyncio.ensure_future(other_cells())
+    others = asyncio.ensure_future(other_cells())
     await live
-    beside.cancel()
+    others.cancel()
 asyncio.run(cell())
 """
 

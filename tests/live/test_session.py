@@ -77,16 +77,16 @@ def test_a_recording_that_cannot_be_followed_is_recorded_all_the_same(tmp_path, 
 
 def test_following_a_file_that_somebody_else_writes(tmp_path, sent):
     path, expected = sent
-    growing = tmp_path / "scan.tpx3"
+    recorded = tmp_path / "scan.tpx3"
     content = path.read_bytes()
-    session = Session(growing, **SHAPE)
+    session = Session(recorded, **SHAPE)
     counts = session.view(lambda following: following.counts())
     inside = session.add_detector(lambda shape: np.ones(shape, bool))
     image = session.view(lambda following: following.virtual_image(inside))
     with session:
         for cut in np.linspace(0, len(content), 8).astype(int)[1:]:
-            growing.write_bytes(content[:cut]) if not growing.exists() else growing.open("ab").write(
-                content[growing.stat().st_size : cut]
+            recorded.write_bytes(content[:cut]) if not recorded.exists() else recorded.open("ab").write(
+                content[recorded.stat().st_size : cut]
             )
             time.sleep(0.02)
         session.move_detector(inside, lambda shape: np.zeros(shape, bool))
@@ -105,9 +105,9 @@ def test_what_is_missing_is_said():
 def test_frames_as_they_are_shown(tmp_path, sent):
     path, expected = sent
     content = path.read_bytes()
-    growing = tmp_path / "scan.tpx3"
-    growing.write_bytes(content[: int(0.75 * len(content))])
-    following = Following(growing, **SHAPE)
+    recorded = tmp_path / "scan.tpx3"
+    recorded.write_bytes(content[: int(0.75 * len(content))])
+    following = Following(recorded, **SHAPE)
     following.update()
     counts = following.counts()
     assert following.frame == 1
