@@ -39,7 +39,8 @@ _DIALOGS = {
 _NEAREST = '\nimport matplotlib.pyplot as plt\nplt.rcParams["image.interpolation"] = "nearest"'
 _QUICK = "module://hyperspy_sparse.quick_widget"  # by its name where the package is installed: quick_widget
 _BACKENDS = {"widget": "widget", "widget_nearest": f"widget{_NEAREST}", "quick_widget": _QUICK,
-             "quick_widget_nearest": f"{_QUICK}{_NEAREST}"}  # fmt: skip
+             "quick_widget_nearest": f"{_QUICK}{_NEAREST}",
+             "quick_widget_nearest_without_bar": f"{_QUICK}{_NEAREST}"}  # fmt: skip
 """Notebooks of figures: their names, and what stands behind ``%matplotlib``."""
 _START = """%matplotlib widget
 import hyperspy.api as hs, hyperspy_sparse
@@ -255,7 +256,8 @@ def main(arguments=None):
         folder = Path(folder)
         notebook(folder, "dialogs", [_START, *_DIALOGS.values()])
         for name, backend in _BACKENDS.items():
-            notebook(folder, name, [_START.replace("widget", backend, 1), _PLOT, _PLACES])
+            plot = _PLOT.replace("(ring)", "(ring, colorbar=False)") if name.endswith("without_bar") else _PLOT
+            notebook(folder, name, [_START.replace("widget", backend, 1), plot, _PLACES])
         address = stack.enter_context(server(folder))
         page = stack.enter_context(contextlib.closing(_Quits(browser())))
         if not options.no_dialogs:
