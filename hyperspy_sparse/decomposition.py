@@ -30,6 +30,7 @@ from hyperspy_sparse.frame_matrix import TOGETHER, Matrix
 from hyperspy_sparse.kernels import loops
 from hyperspy_sparse.online_nmf import OnlineNMF
 from hyperspy_sparse.twins import as_frames
+from rsciio_tpx3.csr.dtypes import countable
 from rsciio_tpx3.csr.memory_limit import DenseMemoryError, get_limit
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
 
@@ -290,7 +291,7 @@ def sparse_rows(signal: BaseSignal, navigation_mask: Any, signal_mask: Any) -> I
         # without the tasks of all other chunks, which a cluster would be sent anew for each
         (frames,) = dask.compute(*dask.optimize(data.blocks[(*place, 0, 0)]))
         frames = as_frames(frames)
-        made = _Rows((frames.data, frames.indices, frames.indptr), shape=(frames.n_frames, n_pixels))
+        made = _Rows((countable(frames.data), frames.indices, frames.indptr), shape=(frames.n_frames, n_pixels))
         if rows is not None:
             made = made[np.flatnonzero(~rows.reshape(data.shape[:-2])[spans].ravel())]
         yield _Rows(made if columns is None else made[:, np.flatnonzero(~columns)])

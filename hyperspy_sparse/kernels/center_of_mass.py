@@ -13,6 +13,7 @@ from pyxem.utils.diffraction import center_of_mass_from_image
 
 from hyperspy_sparse.kernels import loops
 from hyperspy_sparse.kernels.table import register_kernel
+from rsciio_tpx3.csr.dtypes import countable
 
 if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -62,7 +63,7 @@ def center_of_mass(frames: CSRFrames, mask: np.ndarray | None = None, threshold:
         x and y in pixels; NaN for frames without counts.
     """
     out = np.empty((frames.n_frames, 2))
-    parts = frames.data, frames.indices, frames.indptr
+    parts = countable(frames.data), frames.indices, frames.indptr
     if mask is None and threshold is None and _fits_32_bits(frames):
         loops.center_of_mass_of_bytes(*parts, frames.shape[-1], out)
         return out

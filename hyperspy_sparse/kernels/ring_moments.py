@@ -13,6 +13,7 @@ import numpy as np
 from hyperspy_sparse.kernels import loops
 from hyperspy_sparse.kernels.table import register_kernel
 from hyperspy_sparse.kernels.weights import PixelWeights, parts_of_slices, unmasked
+from rsciio_tpx3.csr.dtypes import countable
 
 if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -151,11 +152,11 @@ def _prepare_rings(
 
 
 def _moments_of_frames(frames: CSRFrames, weights: PixelWeights, gain: float) -> np.ndarray:
-    return _moments(frames.data, frames.indices, frames.indptr, weights, gain)
+    return _moments(countable(frames.data), frames.indices, frames.indptr, weights, gain)
 
 
 def _pairs_of_frames(frames: CSRFrames, weights: PixelWeights, gain: float) -> np.ndarray:
-    return _pairs(frames.data, frames.indices, frames.indptr, weights, gain)
+    return _pairs(countable(frames.data), frames.indices, frames.indptr, weights, gain)
 
 
 register_kernel(ring_moments, _moments_of_frames, prepare=_prepare_rings)

@@ -64,7 +64,7 @@ class PixelWeights:
 
     def add_product(self, frames: CSRFrames, out: np.ndarray) -> None:
         """Add the weighted sums of every frame to `out`, float64 of shape (n_frames, n_columns)."""
-        parts = frames.data, frames.indices, frames.indptr
+        parts = countable(frames.data), frames.indices, frames.indptr
         loops.weighted_sums(*parts, self.start, self.column, self.weight, out)
 
 

@@ -21,6 +21,7 @@ from rsciio_tpx3.live.recorder import ENDED, Recorded, Recorder
 from rsciio_tpx3.live.sums import MOST_DETECTORS
 from rsciio_tpx3.live.warm_up import warm_up
 from rsciio_tpx3.live.worker import Worker
+from rsciio_tpx3.utils.threads import give_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -290,6 +291,7 @@ class Session(Worker):
     # -- the thread ------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        give_way()  # to whoever records, here or in another program: drawing can catch up, a detector does not wait
         try:
             if self.recorder is not None and not self.of_frames:
                 warm_up()

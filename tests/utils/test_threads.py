@@ -1,5 +1,10 @@
 """Threads for a pass: as many as the process may use, as long as their tables stay small together."""
 
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -43,3 +48,20 @@ def test_any_number_of_threads_counts_the_same(tmp_path, monkeypatch, cores):
 
 def test_nothing_to_count_is_a_table_of_zeros():
     assert threads.add_up(lambda pieces: np.full(3, len(pieces)), [], 24).tolist() == [0, 0, 0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priority belongs to the whole process elsewhere")
+def test_a_thread_gives_way_with_those_that_it_starts_and_no_other_does():
+    def niceness():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def follow():
+        threads.give_way()
+        with ThreadPoolExecutor(1) as pool:
+            return niceness(), pool.submit(niceness).result()
+
+    before = niceness()
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(follow).result()
+    assert found == (min(before + 5, 19),) * 2
+    assert niceness() == before
