@@ -1,4 +1,4 @@
-"""A relay of two threads: every byte once and in order, however long writes last, and never more than the ring holds."""
+"""A relay of two threads: every byte once and in order, however long writes last, and no more than the ring holds."""
 
 import socket
 import threading
