@@ -79,8 +79,8 @@ def test_frames_are_shown_while_they_come(tmp_path):
         live.plug(Lines())
         sender.send(*sender.start, *sender.lines[:2], sender.lines[2][:50])
         _until(lambda: live.lines_drawn == 2)
-        _until(lambda: live.run(timeout=0.05) or counts.data[1].any())
-        np.testing.assert_array_equal(counts.data[:2], dense[:2].sum(axis=(2, 3)))
+        # a view that was made before may have a part of the second line
+        _until(lambda: live.run(timeout=0.05) or np.array_equal(counts.data[:2], dense[:2].sum(axis=(2, 3))))
         assert not counts.data[2:].any()
         pattern, boxed = live.sum_pattern(), live.virtual_image(~_mask())
         np.testing.assert_array_equal(np.asarray(live.signal.data.compute())[:2], dense[:2])
