@@ -15,7 +15,7 @@ from rsciio_tpx3.exceptions import FormatError, LimitError
 from rsciio_tpx3.live.addresses import parse_address
 from rsciio_tpx3.live.csr_scan import ReceivedScan, ReceivedScans
 from rsciio_tpx3.live.csr_stream import read_stream
-from rsciio_tpx3.live.recorder import ENDED, FULL, LOST, Recorded, Recorder
+from rsciio_tpx3.live.recorder import ENDED, FULL, LOST, STOPPED, Recorded, Recorder
 from rsciio_tpx3.live.ring import Ring
 from rsciio_tpx3.live.sockets import accept, connect, listener, shut
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["CsrRecorder", "numbered", "receiver_of", "record_csr"]
 
 _logger = logging.getLogger(__name__)
+
+_RECEIVE = 4 << 20  # bytes requested at a time
 
 
 def record_csr(
@@ -153,13 +155,31 @@ class CsrRecorder(Recorder):
                 self._ring = Ring(self._ring_bytes)
                 writer = threading.Thread(target=self._take_apart, args=(self._ring,), daemon=True)
                 writer.start()
-                state, reason = self._receive(sock, self._ring, memoryview(first))
+                self._put(self._ring, first)
+                state, reason = self._receive(sock, self._ring)
                 writer.join()
                 self._close_ring()
                 self._finish(state, reason)
         if self.files and self.files[-1].state == FULL:
             raise OSError(errno.EIO, self.files[-1].reason)
         return len(self.files) - before
+
+    def _receive(self, sock: socket.socket, ring: Ring) -> tuple[str, str]:
+        """Fill the ring until the connection ends; how it ended, and why."""
+        failed = None
+        try:
+            while (room := ring.room()) is not None:
+                n = sock.recv_into(room[:_RECEIVE])
+                if n == 0:
+                    break
+                ring.filled(n)
+            else:
+                return STOPPED, ""
+        except OSError as error:
+            failed = error
+        finally:
+            ring.end()
+        return self._end_of(failed)
 
     def _take_apart(self, ring: Ring) -> None:
         received = self._received = ReceivedScans(self._path_of, self._note_rows, self._new_scan)

@@ -1,7 +1,7 @@
 """Record a stream: bytes from a connection to a file, and nothing else.
 
-A reader that is slow makes the sender drop data. So one thread receives into a ring of bounded size, another writes
-from it, and whoever wants to see something reads the file. Nothing here knows what the bytes mean.
+A reader that is slow makes the sender drop data. So whoever wants to see something reads the file, and where the disk
+is slow, bytes wait in a ring of bounded size. Nothing here knows what the bytes mean.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rsciio_tpx3.live.addresses import Address, parse_address
+from rsciio_tpx3.live.relay import Relay
 from rsciio_tpx3.live.ring import Ring
 from rsciio_tpx3.live.sockets import accept, connect, listener, shut
 from rsciio_tpx3.live.worker import Worker
@@ -33,7 +34,6 @@ _logger = logging.getLogger(__name__)
 RING_BYTES = 128 << 20
 """What waits to be written at the most, in bytes: 0.13 s of the fastest detector, and all the memory of a recorder."""
 
-_RECEIVE = 4 << 20  # bytes asked for at a time
 _RATE_OVER, _RATE_STEP = 1.0, 0.02  # s
 ENDED, LOST, FULL, STOPPED = "ended", "connection lost", "not written", "stopped"
 
@@ -262,13 +262,10 @@ class Recorder(Worker):
             with open(path, "wb", buffering=0) as file:
                 self.files.append(about)
                 self._ring = Ring(self._ring_bytes)
-                writer = threading.Thread(target=self._write, args=(file, self._ring, about), daemon=True)
-                writer.start()
-                state, reason = self._receive(sock, self._ring, memoryview(first))
-                writer.join()
+                self._put(self._ring, first)
+                state, reason = self._relay(sock, file, about)
             self._close_ring()
-        if about.state == "receiving":
-            about.state, about.reason = state, reason
+        about.state, about.reason = state, reason
         if about.reason:
             _logger.warning(about.reason)
         if about.state == FULL:
@@ -285,47 +282,39 @@ class Recorder(Worker):
             path = self.path.with_name(f"{self.path.stem}_{number}{self.path.suffix}")
         return path
 
-    def _receive(self, sock: socket.socket, ring: Ring, first: memoryview) -> tuple[str, str]:
-        """Fill the ring until the connection ends; how it ended, and why."""
-        try:
-            room = ring.room()
-            if room is not None:
-                room[:1] = first
-                ring.filled(1)
-            while True:
-                room = ring.room()
-                if room is None:
-                    return STOPPED, ""
-                n = sock.recv_into(room[:_RECEIVE])
-                if n == 0:
-                    break
-                ring.filled(n)
-        except OSError as error:
-            if not self._stopped.is_set():
-                reason = f"the connection to {self.address} was lost ({error.strerror or error}): what came is recorded"
-                return LOST, f"{reason} in {self.files[-1].path!r}." if self.files else f"{reason}."
-        finally:
-            ring.end()
-        return (STOPPED if self._stopped.is_set() else ENDED), ""
+    def _put(self, ring: Ring, first: bytes) -> None:
+        room = ring.room()
+        if room is not None:
+            room[:1] = first
+            ring.filled(1)
 
-    def _write(self, file: Any, ring: Ring, about: Recorded) -> None:
+    def _relay(self, sock: socket.socket, file: Any, about: Recorded) -> tuple[str, str]:
+        """Receive and write until the connection ends; how it ended, and why."""
+
+        def write(piece: memoryview) -> int:
+            n = file.write(piece) or 0
+            about.bytes += n
+            self._note(n)
+            return n
+
+        relay = Relay(sock, self._ring, write)
         try:
-            while True:
-                piece = ring.next_bytes()
-                if not piece:
-                    return
-                n = file.write(piece) or 0
-                ring.emptied(n)
-                about.bytes += n
-                self._note(n)
+            relay.run()
         except OSError as error:
-            about.state = FULL
-            about.reason = (
+            return FULL, (
                 f"{about.path!r} could not be written any further ({error.strerror or error}) after {about.bytes:,} "
                 "bytes, which are there. Make room, or record to another disk."
             )
-            ring.break_off()
-            shut(self._sock)
+        return self._end_of(relay.failed)
+
+    def _end_of(self, failed: OSError | None) -> tuple[str, str]:
+        """How a connection ended, and why."""
+        if self._stopped.is_set():
+            return STOPPED, ""
+        if failed is None:
+            return ENDED, ""
+        reason = f"the connection to {self.address} was lost ({failed.strerror or failed}): what came is recorded"
+        return LOST, f"{reason} in {self.files[-1].path!r}." if self.files else f"{reason}."
 
     def _note(self, n: int) -> None:
         now = time.monotonic()
