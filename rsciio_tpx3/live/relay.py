@@ -133,13 +133,13 @@ class Relay:
     def _write_all(self, me: int) -> None:
         """Write what waits, and receive again where nobody does."""
         while True:
-            piece = self._ring.waiting()
+            piece = self._ring.pending()
             if piece:
                 self._ring.emptied(self._write(piece[:_PIECE]))
                 continue
             with self._roles:
                 # once more, since the other one may just have received
-                if self._ring.waiting():
+                if self._ring.pending():
                     continue
                 self._writer = None
                 if self._ended and self._receiver is None:

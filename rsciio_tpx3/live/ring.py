@@ -69,7 +69,7 @@ class Ring:
             at = self._tail % self._size
             return self._bytes[at : min(self._size, at + self._head - self._tail)]
 
-    def waiting(self) -> memoryview:
+    def pending(self) -> memoryview:
         """The bytes that wait, as many as lie in one piece; empty where none do. Waits for nothing."""
         with self._changed:
             at = self._tail % self._size

@@ -36,6 +36,7 @@ _logger = logging.getLogger(__name__)
 _LOOK = 0.02  # s between looks at a file that has not grown
 _RATE_OVER = 0.5  # s
 _SHARE = 3  # times as long as it took to make, a view waits until it is made again
+_PAUSE = 9, 0.2  # times as long as it took to make what was due, and s at most, nothing is made: hits come first
 
 
 class View:
@@ -307,15 +308,17 @@ class Session(Worker):
                 self._done.set()
 
     def _follow_all(self) -> None:
-        shown, stale = 0.0, False
+        shown, pause, stale = 0.0, 0.0, False
         while True:
             changed = self._answer()
             ended = self._ended()
             changed |= self._step(ended)
             now, stale = time.monotonic(), stale or changed
-            if ended or (stale and now - shown >= self._every):
+            if ended or (stale and now - shown >= pause):
                 stale = not self._show(ended)
-                shown = now
+                shown = time.monotonic()
+                times, most = _PAUSE
+                pause = max(self._every - (shown - now), min(times * (shown - now), most))
             if ended and not self._next_file():
                 return
             if not changed and not ended:

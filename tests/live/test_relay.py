@@ -64,7 +64,7 @@ def test_while_a_write_lasts_the_other_thread_receives():
             one.sendall(rest)
             one.shutdown(socket.SHUT_WR)
             until = time.monotonic() + 20
-            while len(ring.waiting()) < len(first) + len(rest):  # this thread does not receive
+            while len(ring.pending()) < len(first) + len(rest):  # this thread does not receive
                 assert time.monotonic() < until
                 time.sleep(0.001)
         written.extend(piece)

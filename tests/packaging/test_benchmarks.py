@@ -85,7 +85,7 @@ def test_a_module_that_fails_is_named_and_stops_nothing(tmp_path, monkeypatch, c
     capsys.readouterr()
 
 
-def test_results_are_kept_until_better_ones_come(tmp_path, monkeypatch, capsys):
+def test_results_stay_until_better_ones_come(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(suite, "MODULES", {"recordings": ("Writing", [], []), "reading": ("Reading", [], [])})
     answers = iter([("whole", None), ("half", "stopped after 10 s"), ("new", None)])
     monkeypatch.setattr(suite, "run", lambda *_: next(answers))
