@@ -228,8 +228,9 @@ def reprojected_factors(
 def poisson_scaled(signal: BaseSignal, navigation_mask: Any, signal_mask: Any) -> tuple | None:
     """The data divided by the roots of the counts of each position and each pixel [1]_, and both roots.
 
-    What is masked is divided, too; HyperSpy leaves it as it is, and out of the decomposition. None where HyperSpy has
-    to do it.
+    What is masked is divided, too. HyperSpy leaves it as it is, which matters with ``reproject`` alone: it projects
+    counts onto components of scaled counts, so that the model of a masked frame is not that frame even without noise.
+    None where HyperSpy has to do it.
 
     Parameters
     ----------
