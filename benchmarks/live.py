@@ -316,7 +316,7 @@ def _print_rates(folder, quick):
     for wanted, display in ((60e6, "all"), (120e6, "counts")):
         found = met[wanted, display]
         reached = f"{found['rate']:.0f}, {found['late']:.2f} s late, pictures {found['behind']:.2f} s behind at the end"
-        good = found["whole"] and found["late"] < 0.5 and found["behind"] < 0.5
+        good = found["whole"] and found["late"] < 0.1  # recorded as fast as it was sent; pictures may catch up
         target(f"Million hits/s, {DISPLAYS[display]}", f"{wanted / 1e6:.0f}, nothing lost", reached, good)
 
 
