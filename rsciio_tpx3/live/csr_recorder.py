@@ -155,7 +155,7 @@ class CsrRecorder(Recorder):
                 self._ring = Ring(self._ring_bytes)
                 writer = threading.Thread(target=self._take_apart, args=(self._ring,), daemon=True)
                 writer.start()
-                self._put(self._ring, first)
+                self._put(self._ring, memoryview(first))
                 state, reason = self._receive(sock, self._ring)
                 writer.join()
                 self._close_ring()

@@ -262,7 +262,7 @@ class Recorder(Worker):
             with open(path, "wb", buffering=0) as file:
                 self.files.append(about)
                 self._ring = Ring(self._ring_bytes)
-                self._put(self._ring, first)
+                self._put(self._ring, memoryview(first))
                 state, reason = self._relay(sock, file, about)
             self._close_ring()
         about.state, about.reason = state, reason
@@ -282,7 +282,7 @@ class Recorder(Worker):
             path = self.path.with_name(f"{self.path.stem}_{number}{self.path.suffix}")
         return path
 
-    def _put(self, ring: Ring, first: bytes) -> None:
+    def _put(self, ring: Ring, first: memoryview) -> None:
         room = ring.room()
         if room is not None:
             room[:1] = first
