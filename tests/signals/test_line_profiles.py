@@ -103,3 +103,18 @@ def test_lines_that_hyperspy_refuses_are_refused(sparse_signal):
         hs.roi.Line2DROI(2.0, 1.0, 4.0, 1.0, linewidth=-1)(sparse_signal)
     with pytest.raises(ValueError, match="order=7"):
         hs.roi.Line2DROI(2.0, 1.0, 4.0, 1.0)(sparse_signal, order=7)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.float16])
+@pytest.mark.parametrize("order", [0, 1])
+def test_lines_over_frames_of_types_that_loops_do_not_know(counts, dtype, order):
+    counts = counts.astype(dtype)
+    sparse = hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts))
+    height, width = counts.shape[-2:]
+    line = hs.roi.Line2DROI(0, 0, width - 1, height - 1, linewidth=0)
+    axes = tuple(sparse.axes_manager.signal_axes)
+    made = line(sparse, axes=axes, order=order)
+    # scipy, which HyperSpy calls, refuses half floats
+    dense = hs.signals.Signal2D(counts if dtype == np.bool_ else counts.astype(np.float64))
+    expected = line(dense, axes=tuple(dense.axes_manager.signal_axes), order=order)
+    np.testing.assert_allclose(np.asarray(made.data), expected.data, rtol=2e-3)
