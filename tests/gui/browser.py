@@ -34,6 +34,7 @@ _DIALOGS = {
     "electrons": 'electrons = gui.Electrons("snake.tpx3"); electrons.gui(toolkit="ipywidgets")',
     "virtual_detectors": "detectors = gui.VirtualDetectors(hyperspy_sparse.data.disks()); detectors.add()\n"
     'detectors.gui(toolkit="ipywidgets")',
+    "preferences": 'preferences = gui.Preferences(); preferences.gui(toolkit="ipywidgets")',
     "representation": "hs.load('snake.tpx3', navigation_shape=(64, 32), pattern='serpentine')",
 }
 _NEAREST = '\nimport matplotlib.pyplot as plt\nplt.rcParams["image.interpolation"] = "nearest"'
