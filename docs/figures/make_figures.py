@@ -122,11 +122,12 @@ def draw_sync(name, source, scan, title):
     place_hits(hits.toa, *scan.columns(), position)
     placed = position >= 0
     low.plot(us(hits.toa[placed]), position[placed], ".", color=BLUE, ms=4, label="hit with a position")
-    low.plot(us(hits.toa[~placed]), np.full((~placed).sum(), -2.0), "x", color=GREY, ms=4, label="hit without one")
     n = scan.n_positions
-    low.set(xlim=(begin, end), ylim=(-3.5, n + 0.5), xlabel="time / us", ylabel="flat position\nof each hit")
+    none = -max(2, n / 9)  # far enough below position 0 for two labels
+    low.plot(us(hits.toa[~placed]), np.full((~placed).sum(), none), "x", color=GREY, ms=4, label="hit without one")
+    low.set(xlim=(begin, end), ylim=(1.75 * none, n + 0.5), xlabel="time / us", ylabel="flat position\nof each hit")
     ticks = np.arange(0, n + 1, 6 if n % 6 == 0 else max(1, n // 4))
-    low.set_yticks([-2, *ticks[ticks < n]], ["none", *(str(t) for t in ticks[ticks < n])])
+    low.set_yticks([none, *ticks[ticks < n]], ["none", *(str(t) for t in ticks[ticks < n])])
     low.grid(axis="y", color=LIGHT)
     low.legend(loc="upper left", frameon=True, fontsize=8)
     save(fig, f"sync_{name}")
