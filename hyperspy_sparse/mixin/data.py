@@ -82,10 +82,14 @@ class DataMixin:
             new = self._deepcopy_with_new_data(data)
         finally:
             del self._axes_left
-        # the host's copy takes this from the first of all axes
-        for axis, is_navigation in zip(new.axes_manager._axes, navigate, strict=True):
+        # the host's copy takes this from the first of all axes, and its class names axes without names that it takes for
+        # those of the detector
+        for i, axis, is_navigation in zip(left, new.axes_manager._axes, navigate, strict=True):
             if axis.navigate != is_navigation:
                 axis.navigate = is_navigation
+            for trait in ("name", "units"):
+                if getattr(axis, trait) != getattr(axes[i], trait):
+                    setattr(axis, trait, getattr(axes[i], trait))
         if new.axes_manager.signal_dimension != 2:
             new._assign_subclass()
         return new

@@ -72,7 +72,7 @@ class MemorySource(FrameSource):
     def frames(self, start: int, stop: int) -> CSRFrames:
         return neighbours(self._frames, start - self._first_row, stop - self._first_row)
 
-    def forneighbours(self, start: int, stop: int) -> MemorySource:
+    def for_rows(self, start: int, stop: int) -> MemorySource:
         """The same for these rows alone; see `FrameSource`."""
         part = MemorySource(self.frames(start, stop))
         part._first_row = start
@@ -145,7 +145,7 @@ class HeldChunks(FrameSource):
         """Rows `start` to `stop`; see `FrameSource`."""
         return neighbours(self._whole(), start - self._first_row, stop - self._first_row)
 
-    def forneighbours(self, start: int, stop: int) -> HeldChunks:
+    def for_rows(self, start: int, stop: int) -> HeldChunks:
         """The same for these rows alone; see `FrameSource`."""
         return self._again([self.frames(start, stop)], (*self.nav_shape, *self.sig_shape), self._token, start)
 
