@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import phase_object as po
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import hyperspy_sparse
@@ -222,6 +222,8 @@ def experiments(draw):
 @given(experiments(), st.sampled_from(["ssb", "obf", "ls", "icom", "parallax"]))
 def test_each_linear_method_is_its_formula(experiment, method):
     images, groups, optics = experiment
+    # without defocus the sign of its transfer is that of rounding; `phase` refuses it
+    assume(method != "parallax" or abs(optics.aberrations.get("C10", 1)) > 1e-3)
     eps = 0.05 if method == "ls" else None
     found, used = phase_of_images(images, groups, optics, method, eps=eps)
     expected = _twin(images, groups, optics, method, eps)
