@@ -82,8 +82,8 @@ class DataMixin:
             new = self._deepcopy_with_new_data(data)
         finally:
             del self._axes_left
-        # the host's copy takes this from the first of all axes, and its class names axes without names that it takes for
-        # those of the detector
+        # the host's copy takes this from the first of all axes, and its class gives names to axes without names that it
+        # takes for those of the detector
         for i, axis, is_navigation in zip(left, new.axes_manager._axes, navigate, strict=True):
             if axis.navigate != is_navigation:
                 axis.navigate = is_navigation
