@@ -10,7 +10,6 @@ we can where a disk cannot write 1 GB/s.
 """
 
 import argparse
-import math
 import os
 import shutil
 import socket
@@ -61,9 +60,9 @@ def _disk(shape):
     return np.hypot(y - shape[0] / 2, x - shape[1] / 2) < 24
 
 
-def _session(target, display, n_lines=NAV[0], **options):
+def _session(target, display, **options):
     session = Session(
-        "tcp://connect@127.0.0.1:0", target, navigation_shape=(NAV[1], n_lines), layout="quad", overwrite=True,
+        "tcp://connect@127.0.0.1:0", target, navigation_shape=NAV[::-1], layout="quad", overwrite=True,
         only_counts=display == "counts", **options,
     )  # fmt: skip
     if display == "all":
@@ -159,12 +158,11 @@ def refresh(folder, first):
 
 
 def memory(folder, hits_per_second, seconds, step=20):
-    """MiB of a session with all displays, every so many seconds of one scan; its bytes, and whether all are there."""
+    """MiB of a session with all displays, every so many seconds of a stream; its bytes, and whether all are there."""
     lines, target, found = os.path.join(folder, "lines.tpx3"), os.path.join(folder, "received.tpx3"), []
     stream = live_sender.Stream(lines)
     warm_up()
-    # one frame: the sums of each frame take memory, as the guide says
-    with _session(target, "all", math.ceil(hits_per_second * seconds / stream.hits)) as session:
+    with _session(target, "all") as session:
         process = live_sender.start(lines, session.recorder.address.port, hits_per_second, seconds)
         live_sender.go(process)
         while not session.wait(min(step, seconds / 10)):
