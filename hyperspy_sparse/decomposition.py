@@ -33,6 +33,7 @@ from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.dtypes import countable
 from rsciio_tpx3.csr.memory_limit import DenseMemoryError, get_limit
 from rsciio_tpx3.csr.memory_limit import check as check_dense_size
+from rsciio_tpx3.frames.dask_array import with_its_own_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -289,8 +290,7 @@ def sparse_rows(signal: BaseSignal, navigation_mask: Any, signal_mask: Any) -> I
     rows, columns = (_flat(getattr(mask, "data", mask) if hasattr(mask, "axes_manager") else mask)
                      for mask in (navigation_mask, signal_mask))  # fmt: skip
     for place, spans in reductions.spans_of(data):
-        # without the tasks of all other chunks, which a cluster would be sent anew for each
-        (frames,) = dask.compute(*dask.optimize(data.blocks[(*place, 0, 0)]))
+        (frames,) = dask.compute(with_its_own_tasks(data.blocks[(*place, 0, 0)]))
         frames = as_frames(frames)
         made = _Rows((countable(frames.data), frames.indices, frames.indptr), shape=(frames.n_frames, n_pixels))
         if rows is not None:

@@ -10,13 +10,13 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
-import dask
 import numpy as np
 
 from hyperspy_sparse import frame_cache as frames
 from hyperspy_sparse.arguments import needs_signal, require_uniform
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr import memory_limit
+from rsciio_tpx3.frames.dask_array import with_its_own_tasks
 from rsciio_tpx3.utils.units import parse_unit, shown
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ class FrameView:
             return np.asarray(part.compute() if hasattr(part, "compute") else part)
         frame = frames.one_frame(self._signal, (*places, slice(None), slice(None)))
         if frame is None:
-            # without the tasks of all other frames, which a cluster would be sent anew at each move
-            frame = np.asarray(dask.optimize(self._signal.data[tuple(places)])[0].compute())
+            frame = np.asarray(with_its_own_tasks(self._signal.data[tuple(places)]).compute())
         length_one = (1,) * sum(isinstance(k, slice) for k in nav)
         return frame.reshape(length_one + frame.shape)[(slice(None),) * len(length_one) + sig]
 

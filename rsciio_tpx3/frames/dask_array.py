@@ -9,6 +9,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any, cast
 
+import dask
 import numpy as np
 from dask.array import Array
 from dask.base import flatten, tokenize
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 __all__ = ["DENSE_CHUNK_BYTES", "CHUNK_ENTRIES", "are_runs", "chunks_in_memory", "is_in_memory", "read_frames",
-           "source_of", "sources_of", "to_dask", "without_empty_chunks"]  # fmt: skip
+           "source_of", "sources_of", "to_dask", "with_its_own_tasks", "without_empty_chunks"]  # fmt: skip
 
 _NAME = "csr-frames-"  # of the layer in the graph
 
@@ -129,6 +130,16 @@ def without_empty_chunks(array: da.Array) -> da.Array:
         axis: tuple(n for n in pieces if n) for axis, pieces in enumerate(array.chunks) if 0 in pieces and any(pieces)
     }
     return array.rechunk(sizes) if sizes else array
+
+
+def with_its_own_tasks(array: da.Array) -> da.Array:
+    """The same array with the tasks that it needs alone.
+
+    A cluster is sent the whole graph that a part was taken from, and cuts it down itself: once for each part that is
+    computed, where parts are computed one by one.
+    """
+    (alone,) = dask.optimize(array)
+    return alone
 
 
 def source_of(array: da.Array) -> FrameSource | None:

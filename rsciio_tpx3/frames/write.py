@@ -18,7 +18,7 @@ import numpy as np
 from dask.array import Array
 
 from rsciio_tpx3.csr.csr_frames import CSRFrames
-from rsciio_tpx3.frames.dask_array import source_of, to_dask
+from rsciio_tpx3.frames.dask_array import source_of, to_dask, with_its_own_tasks
 from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.utils.progress import progress_bar
@@ -257,9 +257,7 @@ class _Slab:
         self.array, self.key, self.sig_shape = array, key, sig_shape
 
     def __call__(self) -> CSRFrames:
-        part = self.array[self.key] if self.key else self.array
-        # to the chunks that it needs: a cluster is sent the whole graph otherwise, once for each slab
-        (part,) = dask.optimize(part)
+        part = with_its_own_tasks(self.array[self.key] if self.key else self.array)
         # slabs run in our threads already; a cluster or a scheduler of the user's choice is used as it is
         chosen = dask.base.get_scheduler()
         value = part.compute() if chosen is not None else part.compute(scheduler="synchronous")

@@ -66,8 +66,7 @@ class Ring:
         """The next bytes to take, as many as lie in one piece; waits for some. Empty after the `end`."""
         with self._changed:
             self._changed.wait_for(lambda: self._head > self._tail or self._ended or self._broken)
-            at = self._tail % self._size
-            return self._bytes[at : min(self._size, at + self._head - self._tail)]
+            return self.pending()
 
     def pending(self) -> memoryview:
         """The bytes that wait, as many as lie in one piece; empty where none do. Waits for nothing."""
