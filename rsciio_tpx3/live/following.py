@@ -16,10 +16,10 @@ import numpy as np
 
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.exceptions import ConflictError, ScanSyncError
-from rsciio_tpx3.live.followed_images import NEVER, Drawn, FollowedImages
+from rsciio_tpx3.live.followed_images import NEVER, Drawn, FollowedImages, running_frame
 from rsciio_tpx3.live.line_rows import Handing, LineRows, RowAccumulator, complete_segments
 from rsciio_tpx3.live.lines import final_until, spliced, whole_lines_until
-from rsciio_tpx3.live.sums import Sums
+from rsciio_tpx3.live.sums import SINGLE_BYTES, Sums
 from rsciio_tpx3.live.watermark import Watermark
 from rsciio_tpx3.reader.option_checks import check_options
 from rsciio_tpx3.reader.options import names_of
@@ -44,8 +44,8 @@ __all__ = ["Following", "LineRows", "RowAccumulator"]
 
 _logger = logging.getLogger(__name__)
 
-_REREAD_BLOCKS = 512  # 32 MiB of the file: as much may be placed anew at any time
-_BLOCKS_PER_THREAD = 64  # 4 MiB: of less, starting a thread takes longer than the work
+_REREAD_WORDS = 1 << 22  # 32 MiB of the file: as much may be placed anew at any time
+_WORDS_PER_THREAD = 1 << 19  # 4 MiB: of less, starting a thread takes longer than the work
 _MOST_THREADS = 4
 _FAR = np.iinfo(np.int64).max // 2
 _DETECTOR: dict[str, Any] = {"layout": None, "gap": 0, "orientation": "up"}
@@ -251,7 +251,7 @@ class Following(FollowedImages):
         if not ended:
             until = whole_lines_until(scan, until, scan.report["sync"])
         until = max(until, drawn.until)
-        sums.resize(max(scan.n_positions, sums.n_positions))
+        self._make_room(sums, drawn, scan, until)
         self._add_late(drawn)
         self._place_anew(drawn, scan, ended)
         placed = scan if drawn.scan is None else spliced(drawn.scan, scan, drawn.until)
@@ -265,6 +265,22 @@ class Following(FollowedImages):
             final = min(final, changes)
         self.final_until = max(self.final_until, NEVER if final is None else final)
         self._hand_out(drawn, ended)
+
+    def _make_room(self, sums: Sums, drawn: Drawn, scan: Scan, until: int) -> None:
+        """Have room for all positions; where they would take much, the frames before the last two are added up."""
+        known = [scan] if drawn.scan is None else [scan, drawn.scan]
+        n = max(sums.n_positions, *(one.n_positions for one in known))
+        shown = max(min(running_frame(one, until) for one in known) - 1, 0)  # it, and those after it
+        field = int(np.prod(scan.nav_shape[-2:]))
+        # by edges that came later, a frame that is among those added up may be one of the last two
+        again = shown * field < sums.first
+        if again:
+            sums.clear()
+        if shown and sums.single_bytes(n) > SINGLE_BYTES:
+            sums.add_up_frames(field, shown * field)
+        sums.resize(n)
+        if again and drawn.scan is not None:
+            self._add(NEVER, drawn.until, drawn.scan)
 
     def _begin_drawing(self, drawn: Drawn) -> Drawn:
         """Nothing is drawn, and no line was handed out."""
@@ -282,7 +298,7 @@ class Following(FollowedImages):
         """Add hits of new blocks that belong to a time that was drawn already."""
         assert self._pass is not None
         new = self._pass.blocks[drawn.blocks :]
-        drawn.since_reread += len(new)
+        drawn.since_reread += _words_of(new)
         drawn.blocks += len(new)
         if drawn.scan is None or len(new) == 0:
             return
@@ -309,7 +325,7 @@ class Following(FollowedImages):
             return
         if since < self.final_until:
             self._retract(since)
-        if not ended and self._blocks_since(since) > max(_REREAD_BLOCKS, drawn.since_reread):
+        if not ended and _words_of(self._blocks_from(since)) > max(_REREAD_WORDS, drawn.since_reread):
             return
         self._add(since, drawn.until, drawn.scan, -1)
         self._add(since, drawn.until, scan)
@@ -322,10 +338,6 @@ class Following(FollowedImages):
             _logger.warning(
                 "what came later tells that lines which had been taken as final were read wrongly: they are drawn anew."
             )
-
-    def _blocks_since(self, start: int) -> int:
-        assert self._pass is not None
-        return len(self._pass.blocks) - self._pass.first_block(start)
 
     def _add(self, start: int, stop: int, scan: Scan, sign: int = 1, only: int | None = None) -> None:
         """Add the hits of a half-open span of time, or take them back."""
@@ -393,8 +405,12 @@ class Following(FollowedImages):
             )
 
 
+def _words_of(blocks: np.ndarray) -> int:
+    return int(blocks["n_words"].sum())
+
+
 def _cuts(blocks: np.ndarray, start: int, stop: int) -> list[int]:
     """Times that cut a span into parts of about as many hits, one for each thread."""
-    n = min(thread_count(), _MOST_THREADS, max(len(blocks) // _BLOCKS_PER_THREAD, 1))
+    n = min(thread_count(), _MOST_THREADS, max(_words_of(blocks) // _WORDS_PER_THREAD, 1))
     inner = np.sort(blocks["first"][np.arange(1, n) * len(blocks) // n])
     return [start, *np.clip(inner, start, max(start, stop)).tolist(), max(start, stop)]
