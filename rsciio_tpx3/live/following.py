@@ -17,6 +17,7 @@ import numpy as np
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.exceptions import ConflictError, ScanSyncError
 from rsciio_tpx3.live.followed_images import NEVER, Drawn, FollowedImages, running_frame
+from rsciio_tpx3.live.followed_scan import FollowedScan
 from rsciio_tpx3.live.line_rows import Handing, LineRows, RowAccumulator, complete_segments
 from rsciio_tpx3.live.lines import final_until, spliced, whole_lines_until
 from rsciio_tpx3.live.sums import SINGLE_BYTES, Sums
@@ -25,7 +26,7 @@ from rsciio_tpx3.reader.option_checks import check_options
 from rsciio_tpx3.reader.options import names_of
 from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.scan.changes import difference
-from rsciio_tpx3.scan.sync import build_scan
+from rsciio_tpx3.scan.options import EDGELESS
 from rsciio_tpx3.tpx3.files import open_parts
 from rsciio_tpx3.tpx3.follow import FollowPass
 from rsciio_tpx3.tpx3.source import Tpx3Source
@@ -141,6 +142,7 @@ class Following(FollowedImages):
         self._parts: list[Part] = []
         self._index: EventIndex | None = None
         self._edges = -1
+        self._followed_scan, self._postponed = FollowedScan(self._options), False
 
     # -- going on --------------------------------------------------------------------------------------
 
@@ -166,7 +168,7 @@ class Following(FollowedImages):
         """
         if self.finished:
             return False
-        if not self._read(ended):
+        if not self._read(ended) and not (self._postponed and not self._followed_scan.waits):
             behind = any(handing.behind for handing in self._plugged)
             if behind:
                 self._hand_out(self._drawn, False)
@@ -194,6 +196,7 @@ class Following(FollowedImages):
         self._pass.go_on(part, self._watermark.look)
         if self._pass.version != version:
             self._watermark.forget()
+            self._followed_scan = FollowedScan(self._options)
         blocks, marks = self._pass.blocks, self._pass.marks
         # what care had to leave out is not new
         b, m = (min(known, len(rows)) for known, rows in zip(self._seen, (blocks, marks)))
@@ -224,12 +227,14 @@ class Following(FollowedImages):
         index = self._index
         if index is None:
             return
-        options = replace(self._options, follow=not ended)
         # the clock alone tells a scan without edges, and how many frames it has the last hit
-        if len(index.edges) == self._edges and not ended and options.sync not in ("shared-clock", "frames"):
+        if len(index.edges) == self._edges and not ended and self._options.sync not in EDGELESS:
+            return
+        self._postponed = self._followed_scan.waits and not ended
+        if self._postponed:
             return
         try:
-            self.scan = build_scan(index, options)
+            self.scan = self._followed_scan.find(index, ended)
             self.reason = ""
         except (ScanSyncError, ConflictError) as error:
             if ended:
@@ -261,8 +266,8 @@ class Following(FollowedImages):
             sums.resize(scan.n_positions)
         final = _FAR if ended else final_until(scan, self._options, until, until if complete is None else complete)
         changes = None if ended else difference(placed, scan, until)
-        if final is not None and changes is not None:
-            final = min(final, changes)
+        if final is not None and not ended:
+            final = min(final, self._followed_scan.read_until, final if changes is None else changes)
         self.final_until = max(self.final_until, NEVER if final is None else final)
         self._hand_out(drawn, ended)
 
