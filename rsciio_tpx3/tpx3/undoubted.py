@@ -8,12 +8,10 @@ import numpy as np
 
 from rsciio_tpx3.tpx3.packets import edge_input
 from rsciio_tpx3.tpx3.stream import COUNTER_LEAP, KIND_CONTROL, KIND_GLOBAL
-from rsciio_tpx3.utils.clock import PIXEL_PERIOD, TICKS_PER_SECOND, nearest_period
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.clock import PIXEL_PERIOD, TICKS_PER_SECOND
 
 __all__ = ["Walk", "place_undoubted"]
 
-_NO_WORD = np.iinfo(np.int64).max
 _LONGEST_STEP = PIXEL_PERIOD // 4  # from one time to the next in the stream
 
 
@@ -81,7 +79,6 @@ class Walk:
 _REFERENCE, _BEGUN, _LONGEST, _LATEST, _KEY, _COUNTER, _READ, _KNOWN, _TURNS, _N_STATE = 0, 1, 2, 3, 4, 5, 6, 7, 10, 13
 
 
-@njit(cache=True, error_model="numpy")
 def _walk(
     blocks: np.ndarray,
     marks: np.ndarray,
@@ -93,83 +90,103 @@ def _walk(
 ) -> bool:
     """Follow marks, first and last hits of blocks in stream order; False for a doubt.
 
-    `last`: latest edge of each chip and input.
+    `last`: latest edge of each chip and input. In NumPy, since there are few of them: a loop takes a second to compile.
     """
-    i = b = e = 0
-    reference, begun, longest = state[_REFERENCE], state[_BEGUN] > 0, state[_LONGEST]
-    known, turns = state[_KNOWN : _KNOWN + 3], state[_TURNS : _TURNS + 3]  # by edges, control words, global times
-    latest = state[_LATEST]  # global time
-    key, counter, read = state[_KEY], state[_COUNTER], state[_READ]  # of the edges of one chip and input
-    while True:
-        # Three lists, merged by place in the stream: marks, first hits of blocks, and last hits where there are others.
-        while b < len(blocks) and blocks[b].n_hits == 0:
-            b += 1
-        while e < len(blocks) and blocks[e].n_hits < 2:
-            e += 1
-        word = marks[i].word if i < len(marks) else _NO_WORD
-        begin = blocks[b].first_word if b < len(blocks) else _NO_WORD
-        end = blocks[e].start + blocks[e].n_words - 1 if e < len(blocks) else _NO_WORD
-        if word == _NO_WORD and begin == _NO_WORD and end == _NO_WORD:
-            break
-        of_mark, of_begin = word <= begin and word <= end, begin <= end
-        if of_mark:
-            ticks = marks[i].ticks
-            if ticks < 0:
-                of_marks[i] = no_time
-                i += 1
-                continue
-        elif of_begin:
-            ticks = blocks[b].first
-        else:
-            ticks = blocks[e].first + blocks[e].last
-        # a hit of the first 25 ns may lie below zero, and stays there: no turn before the first is missing
-        turned = nearest_period(ticks, reference, PIXEL_PERIOD) if begun else min(ticks, ticks % PIXEL_PERIOD)
-        if begun:
-            step = abs(turned - reference)
-            if step > _LONGEST_STEP:
-                return False
-            longest = max(longest, step)
-        reference, begun = turned, True
-        if not of_mark:
-            if of_begin:
-                of_blocks[b] = turned
-                b += 1
-            else:
-                e += 1
+    timed = np.flatnonzero(marks["ticks"] >= 0)
+    begun, ended = np.flatnonzero(blocks["n_hits"] > 0), np.flatnonzero(blocks["n_hits"] > 1)
+    of_marks[:] = no_time
+    words = np.concatenate(
+        (marks["word"][timed], blocks["first_word"][begun], blocks["start"][ended] + blocks["n_words"][ended] - 1)
+    )
+    if len(words) == 0:
+        return True
+    ticks = np.concatenate(
+        (marks["ticks"][timed], blocks["first"][begun], blocks["first"][ended] + blocks["last"][ended])
+    )
+    order = np.argsort(words, kind="stable")  # of one word: the mark, then the first hit of a block, then the last
+    followed = _followed(ticks[order], state)
+    if followed is None:
+        return False
+    turned = np.empty_like(followed)
+    turned[order] = followed
+    of_marks[timed] = turned[: len(timed)]
+    of_blocks[begun] = turned[len(timed) : len(timed) + len(begun)]
+    marks, ticks, turned = marks[timed], ticks[: len(timed)], turned[: len(timed)]
+    kind = marks["kind"].astype(np.int64)
+    rank = np.select([kind == KIND_GLOBAL, kind == KIND_CONTROL], [2, 1], 0)
+    if not _turns_agree(rank, (ticks - turned) // PIXEL_PERIOD, state):
+        return False
+    edges = rank == 0
+    which = 2 * marks["chip"][edges].astype(np.int64) + edge_input.py_func(kind[edges])
+    return (
+        _global_times_rise(ticks[rank == 2], state)
+        and _edges_rise(which, turned[edges], last.reshape(-1))
+        and _counter_goes_on(which, marks["counter"][edges].astype(np.int64), ticks[edges], state)
+    )
+
+
+def _followed(ticks: np.ndarray, state: np.ndarray) -> np.ndarray | None:
+    """Times without turns of the clock, each nearest to the one before; None where a step is long."""
+    first = int(ticks[0])
+    # a hit of the first 25 ns may lie below zero, and stays there: no turn before the first is missing
+    reference = int(state[_REFERENCE]) if state[_BEGUN] else min(first, first % PIXEL_PERIOD)
+    half = PIXEL_PERIOD // 2
+    steps = (np.diff(ticks, prepend=reference) + half) % PIXEL_PERIOD - half
+    longest = int(np.abs(steps).max())
+    if longest > _LONGEST_STEP:
+        return None
+    followed = reference + np.cumsum(steps)
+    state[_REFERENCE], state[_BEGUN] = followed[-1], 1
+    state[_LONGEST] = max(longest, state[_LONGEST])
+    return followed
+
+
+def _turns_agree(rank: np.ndarray, turns: np.ndarray, state: np.ndarray) -> bool:
+    """Whether marks count the turns that were followed: modulo 4 (edges) or 16 (control words), or all (global times).
+
+    The difference must stay what it was at the first word of that kind.
+    """
+    for k, modulus in enumerate((4, 16, None)):
+        counted = turns[rank == k]
+        if len(counted) == 0:
             continue
-        # A mark's clock counts turns too, modulo 4 (edges) or 16 (control words), or all of them (global times).
-        of_marks[i] = turned
-        kind, chip = np.int64(marks[i].kind), np.int64(marks[i].chip)
-        rank = 2 if kind == KIND_GLOBAL else (1 if kind == KIND_CONTROL else 0)
-        turn_now = (ticks - turned) // PIXEL_PERIOD
-        # The difference from the turns followed must stay what it was at the first word of that kind.
-        if known[rank] == 0:
-            known[rank], turns[rank] = 1, turn_now
-        elif (turn_now - turns[rank]) % (4, 16, 1)[rank] != 0 or (rank == 2 and turn_now != turns[rank]):
+        if not state[_KNOWN + k]:
+            state[_KNOWN + k], state[_TURNS + k] = 1, counted[0]
+        difference = counted - state[_TURNS + k]
+        if np.any(difference if modulus is None else difference % modulus):
             return False
-        if rank == 2:
-            # Other chips' words may be late, but not by a second: then the clock may have been reset.
-            if ticks < latest - TICKS_PER_SECOND:
-                return False
-            latest = max(latest, ticks)
-        elif rank == 0:
-            which = edge_input(kind)
-            # Edges of one input leave the chip in order.
-            if turned < last[chip, which]:
-                return False
-            last[chip, which] = turned
-            # The counter is followed for one input, the first seen. Where it does not go on by one, edges were lost,
-            # or the clock began again: of the latter a smaller reading is a sign.
-            number = np.int64(marks[i].counter)
-            if key == 2 * chip + which:
-                leap = (number - counter) & 0xFFF
-                if COUNTER_LEAP < leap < 4096 - COUNTER_LEAP or (leap != 1 and ticks < read):
-                    return False
-            if key < 0:
-                key = 2 * chip + which
-            if key == 2 * chip + which:
-                counter, read = number, ticks
-        i += 1
-    state[_REFERENCE], state[_BEGUN], state[_LONGEST], state[_LATEST] = reference, begun, longest, latest
-    state[_KEY], state[_COUNTER], state[_READ] = key, counter, read
     return True
+
+
+def _global_times_rise(ticks: np.ndarray, state: np.ndarray) -> bool:
+    """Other chips' words may be late, but not by a second: then the clock may have been reset."""
+    latest = np.maximum.accumulate(np.concatenate((state[_LATEST : _LATEST + 1], ticks)))
+    state[_LATEST] = latest[-1]
+    return not np.any(ticks < latest[:-1] - TICKS_PER_SECOND)
+
+
+def _edges_rise(which: np.ndarray, turned: np.ndarray, last: np.ndarray) -> bool:
+    """Edges of one chip and input leave the chip in order."""
+    for key in np.unique(which):
+        times = turned[which == key]
+        if times[0] < last[key] or np.any(times[1:] < times[:-1]):
+            return False
+        last[key] = times[-1]
+    return True
+
+
+def _counter_goes_on(which: np.ndarray, number: np.ndarray, ticks: np.ndarray, state: np.ndarray) -> bool:
+    """The counter is followed for one input, the first seen.
+
+    Where it does not go on by one, edges were lost, or the clock began again: of that a smaller reading is a sign.
+    """
+    if len(which) == 0:
+        return True
+    if state[_KEY] < 0:
+        state[_KEY], state[_COUNTER], state[_READ] = which[0], number[0] - 1, ticks[0]
+    own = which == state[_KEY]
+    numbers, readings = (np.concatenate((state[k : k + 1], of[own])) for k, of in ((_COUNTER, number), (_READ, ticks)))
+    state[_COUNTER], state[_READ] = numbers[-1], readings[-1]
+    leap = np.diff(numbers) & 0xFFF
+    far = (leap > COUNTER_LEAP) & (leap < 4096 - COUNTER_LEAP)
+    return not np.any(far | ((leap != 1) & (np.diff(readings) < 0)))
