@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from rsciio_tpx3.utils.compiled import njit, njit_inner
+from rsciio_tpx3.utils.ranges import ranges
 
 __all__ = ["are_convex", "overlaps", "ring_weights", "sector_slices"]
 
@@ -93,7 +94,7 @@ def overlaps(corners: np.ndarray, slices: np.ndarray, extents: list[np.ndarray])
     places = np.stack([ends - sizes, ends], axis=1)
     shares = np.empty(int(ends[-1]) if ends.size else 0)
     x, y = (np.ascontiguousarray(extent, np.float64) for extent in extents)
-    _fill_shares(np.ascontiguousarray(corners, np.float64), slices, places, x, y, shares)
+    _fill_shares(np.ascontiguousarray(corners, np.float64), slices, places, x, y, np.empty((3, _CORNERS, 2)), shares)
     return shares, places
 
 
@@ -128,9 +129,16 @@ def _area(points: np.ndarray, n: int) -> float:
 
 @njit(nogil=True, cache=True)
 def _fill_shares(
-    corners: np.ndarray, slices: np.ndarray, places: np.ndarray, x: np.ndarray, y: np.ndarray, shares: np.ndarray
+    corners: np.ndarray,
+    slices: np.ndarray,
+    places: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    room: np.ndarray,
+    shares: np.ndarray,
 ) -> None:
-    half, row, rest = np.empty((_CORNERS, 2)), np.empty((_CORNERS, 2)), np.empty((_CORNERS, 2))
+    """Fill `shares`; `room`, shape (3, _CORNERS, 2), holds the polygons of each step."""
+    half, row, rest = room[0], room[1], room[2]
     # as arguments, literals are types of their own, and `_cut` would be compiled for each
     four, first, second = np.int64(4), np.int64(0), np.int64(1)
     for sector in range(len(corners)):
@@ -172,69 +180,23 @@ def ring_weights(
     begins : numpy.ndarray of int64, shape (n_rings + 1,)
         Where each ring begins in both.
     """
-    image = np.zeros(shape)
     begins = np.zeros(n_rings + 1, np.int64)
-    most = _count_ring_pixels(slices, shares, places, image, begins)
-    pixels, weights = np.empty((most, 2), np.int64), np.empty(most)
-    _fill_rings(slices, shares, places, image, begins, pixels, weights)
-    return pixels, weights, begins
-
-
-@njit_inner(nogil=True, cache=True)
-def _add_ring(
-    ring: int, n_sectors: int, slices: np.ndarray, shares: np.ndarray, places: np.ndarray, image: np.ndarray
-) -> tuple[int, int, int, int]:
-    """Add the sectors of a ring to an empty image; the block of pixels that they touch."""
-    low_x, low_y, high_x, high_y = image.shape[0], image.shape[1], 0, 0
-    for sector in range(ring * n_sectors, (ring + 1) * n_sectors):
-        x0, y0, x1, y1 = slices[sector]
-        if x1 <= x0 or y1 <= y0:
-            continue
-        low_x, low_y, high_x, high_y = min(low_x, x0), min(low_y, y0), max(high_x, x1), max(high_y, y1)
-        place = places[sector, 0]
-        for i in range(x0, x1):
-            for k in range(y0, y1):
-                image[i, k] += shares[place]
-                place += 1
-    return low_x, low_y, high_x, high_y
-
-
-@njit(nogil=True, cache=True)
-def _count_ring_pixels(
-    slices: np.ndarray, shares: np.ndarray, places: np.ndarray, image: np.ndarray, begins: np.ndarray
-) -> int:
-    n_rings = len(begins) - 1
-    n_sectors = len(slices) // n_rings
+    n_sectors = len(slices) // max(n_rings, 1)
+    pixels, weights = [np.empty(0, np.int64)], [np.empty(0)]
     for ring in range(n_rings):
-        x0, y0, x1, y1 = _add_ring(ring, n_sectors, slices, shares, places, image)
-        n = 0
-        for i in range(x0, x1):
-            for k in range(y0, y1):
-                # Zeroed while it is counted: the next ring finds an empty image, and only its own block is touched.
-                n += image[i, k] != 0
-                image[i, k] = 0
-        begins[ring + 1] = begins[ring] + n
-    return begins[n_rings]
+        own = slice(ring * n_sectors, (ring + 1) * n_sectors)
+        # adds in the order of the sectors, so that the sum is always rounded alike
+        image = np.bincount(_pixels_of_blocks(slices[own], shape[1]), shares[places[own][0, 0] : places[own][-1, 1]])
+        pixels.append(np.flatnonzero(image))
+        weights.append(image[pixels[-1]])
+        begins[ring + 1] = begins[ring] + len(pixels[-1])
+    places_of_pixels = np.stack(np.divmod(np.concatenate(pixels), shape[1]), axis=1)
+    return places_of_pixels, np.concatenate(weights), begins
 
 
-@njit(nogil=True, cache=True)
-def _fill_rings(
-    slices: np.ndarray,
-    shares: np.ndarray,
-    places: np.ndarray,
-    image: np.ndarray,
-    begins: np.ndarray,
-    pixels: np.ndarray,
-    weights: np.ndarray,
-) -> None:
-    n_rings = len(begins) - 1
-    n_sectors = len(slices) // n_rings
-    for ring in range(n_rings):
-        x0, y0, x1, y1 = _add_ring(ring, n_sectors, slices, shares, places, image)
-        n = begins[ring]
-        for i in range(x0, x1):
-            for k in range(y0, y1):
-                if image[i, k] != 0:
-                    pixels[n, 0], pixels[n, 1], weights[n] = i, k, image[i, k]
-                    n += 1
-                image[i, k] = 0
+def _pixels_of_blocks(slices: np.ndarray, width: int) -> np.ndarray:
+    """Flat numbers of the pixels of blocks, one block after the other, each in C order."""
+    x0, y0, x1, y1 = slices.T
+    n_lines = np.maximum(x1 - x0, 0)
+    lines = ranges(x0, n_lines) * width + np.repeat(y0, n_lines)
+    return ranges(lines, np.repeat(np.maximum(y1 - y0, 0), n_lines))

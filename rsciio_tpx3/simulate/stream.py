@@ -22,6 +22,7 @@ from rsciio_tpx3.tpx3.packets import (
     encode_header,
     encode_hits,
 )
+from rsciio_tpx3.utils.ranges import ranges
 
 if TYPE_CHECKING:
     import os
@@ -213,7 +214,7 @@ class StreamWriter:
         rank = (np.searchsorted(layout.chips, chip) + slot) % n_chips
         sequence = np.lexsort((numbers, rank, slot))
         sequence = sequence[~self._is_lost(chip, numbers)[sequence]]
-        order = order[_ranges(starts[sequence], lengths[sequence])]
+        order = order[ranges(starts[sequence], lengths[sequence])]
         self._write_chunks(chip[sequence], numbers[sequence], lengths[sequence], words[order])
         return order
 
@@ -272,12 +273,6 @@ def _cut(slots: np.ndarray, chips: np.ndarray, size: int) -> tuple[np.ndarray, n
     group = np.repeat(np.arange(len(groups)), pieces)
     nth = np.arange(len(group)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     return groups[group] + nth * size, np.minimum(lengths[group] - nth * size, size)
-
-
-def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """All indices of the ranges, one after the other."""
-    shift = starts - (np.cumsum(lengths) - lengths)
-    return np.arange(lengths.sum()) + np.repeat(shift, lengths)
 
 
 def _random(seed: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
