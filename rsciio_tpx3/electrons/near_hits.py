@@ -18,7 +18,6 @@ _DISTANCES = 32  # hits before each that one word of bits tells of
 _STEP = 4  # distances between two looks whether the window still reaches
 
 
-@njit(nogil=True, cache=True)
 def join_near_hits(
     toa: np.ndarray,
     pixel: np.ndarray,
@@ -50,30 +49,52 @@ def join_near_hits(
     numpy.ndarray of int32, shape (n,)
     """
     n = len(toa)
+    # Room is made here, since `np.empty` in a compiled function is compiled too.
     # 32 bits for both: twice as many lanes in a vector register. Times wrap, and differences within the window do not
     # mind.
     place, when = np.empty(n, np.int32), np.empty(n, np.uint32)
-    _places_and_times(toa, pixel, row_start, column, place, when)
     parent, joined = np.empty(n, np.int32), np.empty(n, np.uint32)
     nearest, farther = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK, np.uint32)
-    reach = np.int32(1 if corners else 0)
+    numbers = np.int32(stride), np.int32(1 if corners else 0), np.uint32(window)
+    _join(toa, pixel, row_start, column, *numbers, place, when, parent, joined, nearest, farther)
+    return parent
+
+
+@njit(nogil=True, cache=True)
+def _join(
+    toa: np.ndarray,
+    pixel: np.ndarray,
+    row_start: np.ndarray,
+    column: np.ndarray,
+    stride: int,
+    reach: int,
+    window: int,
+    place: np.ndarray,
+    when: np.ndarray,
+    parent: np.ndarray,
+    joined: np.ndarray,
+    nearest: np.ndarray,
+    farther: np.ndarray,
+) -> None:
+    """Fill `parent`; the other arrays are room to work in."""
+    _places_and_times(toa, pixel, row_start, column, place, when)
+    n = len(toa)
     for first in range(0, n, _BLOCK):
         stop = min(first + _BLOCK, n)
         # a literal 1 would be a type of its own, and compiled for itself
-        end, alive = _reached(when, first, stop, np.int64(1), np.uint32(window))
+        end, alive = _reached(when, first, stop, np.int64(1), window)
         own, near = joined[first:stop], nearest[: stop - first]
-        _compare(place, when, first, stop, np.int64(1), end, np.int32(stride), reach, np.uint32(window), own, near)
+        _compare(place, when, first, stop, np.int64(1), end, stride, reach, window, own, near)
         _join_block(parent, joined, first, own, near)
         # Comparisons go into 32 bits of a word; hits within the window beyond that come in further rounds.
         while alive:  # many hits within the window
             begin = end
-            end, alive = _reached(when, first, stop, begin, np.uint32(window))
+            end, alive = _reached(when, first, stop, begin, window)
             own = farther[: stop - first]
-            _compare(place, when, first, stop, begin, end, np.int32(stride), reach, np.uint32(window), own, near)
+            _compare(place, when, first, stop, begin, end, stride, reach, window, own, near)
             for i in range(len(own)):
                 if own[i]:
                     _unite(parent, np.int32(first + i), begin, own[i])
-    return parent
 
 
 @njit_inner(nogil=True, cache=True)

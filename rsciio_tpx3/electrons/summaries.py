@@ -134,7 +134,6 @@ def _moments(
     return sum_y, sum_x
 
 
-@njit(nogil=True, cache=True)
 def choose(
     found: Summaries,
     hit: np.ndarray,
@@ -167,31 +166,50 @@ def choose(
     -------
     numpy.ndarray of int64
     """
-    min_size, max_size, min_tot, max_tot, max_duration = limits
     chosen = np.empty(len(hit), np.int64)
+    n = _choose(found.size, found.tot, found.duration, hit, toa, start, stop, limits, counts, sizes, chosen)
+    return chosen[:n]
+
+
+@njit(nogil=True, cache=True)
+def _choose(
+    size: np.ndarray,
+    tot: np.ndarray,
+    duration: np.ndarray,
+    hit: np.ndarray,
+    toa: np.ndarray,
+    start: int,
+    stop: int,
+    limits: tuple[int, ...],
+    counts: np.ndarray,
+    sizes: np.ndarray,
+    chosen: np.ndarray,
+) -> int:
+    """Fill `chosen`; how many there are."""
+    min_size, max_size, min_tot, max_tot, max_duration = limits
     n = 0
     for c in range(len(hit)):
         time = toa[hit[c]]
         # Clusters of another span are counted there, and chains beyond the longest duration nowhere.
-        if time < start or time >= stop or found.duration[c] > max_duration:
+        if time < start or time >= stop or duration[c] > max_duration:
             continue
-        size, tot = np.int64(found.size[c]), found.tot[c]
+        n_hits, total = np.int64(size[c]), tot[c]
         # Places in `counts` are those of `CHOICES`: one limit for each cluster that fails, the first of them.
-        if size < min_size:
+        if n_hits < min_size:
             counts[3] += 1
-        elif size > max_size:
+        elif n_hits > max_size:
             counts[4] += 1
-        elif tot < min_tot:
+        elif total < min_tot:
             counts[5] += 1
-        elif tot > max_tot:
+        elif total > max_tot:
             counts[6] += 1
         else:
-            counts[1] += size
-            counts[2] += size * size
-            sizes[min(size, len(sizes)) - 1] += 1
+            counts[1] += n_hits
+            counts[2] += n_hits * n_hits
+            sizes[min(n_hits, len(sizes)) - 1] += 1
             chosen[n] = c
             n += 1
             continue
-        counts[7] += size
+        counts[7] += n_hits
     counts[0] += n
-    return chosen[:n]
+    return n

@@ -33,7 +33,9 @@ def order_of(keys: np.ndarray) -> np.ndarray:
     lowest, n_bits = _range(keys)
     if len(keys) >= 1 << _INDEX_BITS or n_bits > _WORD_BITS - _INDEX_BITS:
         return np.argsort(keys, kind="stable")
-    words = _sorted_words(_indexed(keys, lowest), _INDEX_BITS, n_bits)
+    words = np.empty(len(keys), np.uint64)
+    _indexed(keys, lowest, words)
+    words = _sorted_words(words, _INDEX_BITS, n_bits)
     words &= np.uint64((1 << _INDEX_BITS) - 1)
     return words.view(np.int64)
 
@@ -75,7 +77,9 @@ def time_sorted(toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray) -> tuple[np
     if time_bits + pixel_bits + tot_bits > _WORD_BITS:
         order = time_order(toa, pixel, tot)
         return toa[order], pixel[order], tot[order]
-    words = _sorted_words(_packed(toa, pixel, tot, lowest, pixel_bits, tot_bits), pixel_bits + tot_bits, time_bits)
+    words = np.empty(len(toa), np.uint64)
+    _packed(toa, pixel, tot, lowest, pixel_bits, tot_bits, words)
+    words = _sorted_words(words, pixel_bits + tot_bits, time_bits)
     columns = np.empty_like(toa), np.empty_like(pixel), np.empty_like(tot)
     _unpack(words, lowest, pixel_bits, tot_bits, *columns)
     return columns
@@ -88,24 +92,20 @@ def _range(keys: np.ndarray) -> tuple[int, int]:
 
 
 @njit(nogil=True, cache=True)
-def _indexed(keys: np.ndarray, lowest: int) -> np.ndarray:
-    """Words of key and index."""
-    words = np.empty(len(keys), np.uint64)
+def _indexed(keys: np.ndarray, lowest: int, words: np.ndarray) -> None:
+    """Write words of key and index."""
     for i in range(len(keys)):
         words[i] = (np.uint64(keys[i] - lowest) << np.uint64(_INDEX_BITS)) | np.uint64(i)
-    return words
 
 
 @njit(nogil=True, cache=True)
 def _packed(
-    toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray, lowest: int, pixel_bits: int, tot_bits: int
-) -> np.ndarray:
-    """Words of time, pixel and time over threshold: their order as numbers is the order of the hits."""
-    words = np.empty(len(toa), np.uint64)
+    toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray, lowest: int, pixel_bits: int, tot_bits: int, words: np.ndarray
+) -> None:
+    """Write words of time, pixel and time over threshold: their order as numbers is the order of the hits."""
     above, middle = np.uint64(pixel_bits + tot_bits), np.uint64(tot_bits)
     for i in range(len(toa)):
         words[i] = (np.uint64(toa[i] - lowest) << above) | (np.uint64(pixel[i]) << middle) | np.uint64(tot[i])
-    return words
 
 
 @njit(nogil=True, cache=True)
@@ -142,40 +142,49 @@ def _order_equal_times(order: np.ndarray, times: np.ndarray, pixel: np.ndarray, 
         order[j] = own
 
 
-@njit(nogil=True, cache=True)
 def _sorted_words(words: np.ndarray, shift: int, n_bits: int) -> np.ndarray:
     """Words in order of the bits from `shift` on, equal ones in the order they came.
 
     They are dealt into buckets by their highest bits, and each bucket is then sorted within the cache.
     """
     n = len(words)
-    high_bits = 0
-    while n >> (high_bits + _BUCKET_BITS) and high_bits < n_bits:
-        high_bits += 1
+    high_bits = min(max(n.bit_length() - _BUCKET_BITS, 0), n_bits)
     low_bits = n_bits - high_bits
-    above, one = np.uint64(shift + low_bits), np.uint32(1)
-    end = np.zeros((1 << high_bits) + 1, np.uint32)
-    for i in range(n):
+    n_passes = -(-low_bits // _DIGIT)
+    digit = -(-low_bits // max(n_passes, 1))
+    # Room is made here, since `np.empty` in a compiled function is compiled too. Of `spare`, as long as the largest
+    # bucket can be, only as much takes memory as is written to.
+    end, count = np.zeros((1 << high_bits) + 1, np.uint32), np.empty(1 << digit, np.uint32)
+    dealt, spare = np.empty(n, np.uint64), np.empty(n, np.uint64)
+    _deal(words, shift + low_bits, end, dealt)
+    _sort_buckets(dealt, end, spare, shift, n_passes, digit, count)
+    return dealt
+
+
+@njit(nogil=True, cache=True)
+def _deal(words: np.ndarray, shift: int, end: np.ndarray, dealt: np.ndarray) -> None:
+    """Put words into buckets by their bits from `shift` on; `end`, which holds zeros, becomes where each ends."""
+    above, one = np.uint64(shift), np.uint32(1)
+    for i in range(len(words)):
         end[(words[i] >> above) + np.uint64(1)] += one
-    largest = end[0]
     for b in range(1, len(end)):
-        largest = max(largest, end[b])
         end[b] += end[b - 1]
-    dealt = np.empty(n, np.uint64)
-    for i in range(n):
+    for i in range(len(words)):
         # hits come nearly in order, so that neighbours go to the same bucket: this pass is a friendly one
         b = words[i] >> above
         dealt[end[b]] = words[i]
         end[b] += one
-    n_passes = -(-low_bits // _DIGIT)
-    digit = -(-low_bits // max(n_passes, 1))
-    spare, count = np.empty(largest, np.uint64), np.empty(1 << digit, np.uint32)
+
+
+@njit(nogil=True, cache=True)
+def _sort_buckets(
+    words: np.ndarray, end: np.ndarray, spare: np.ndarray, shift: int, n_passes: int, digit: int, count: np.ndarray
+) -> None:
     first = 0
-    for b in range(1 << high_bits):
+    for b in range(len(end) - 1):
         stop = np.int64(end[b])
-        _sort_bucket(dealt[first:stop], spare, shift, n_passes, digit, count)
+        _sort_bucket(words[first:stop], spare, shift, n_passes, digit, count)
         first = stop
-    return dealt
 
 
 @njit_inner(nogil=True, cache=True)
