@@ -98,7 +98,7 @@ def overlaps(corners: np.ndarray, slices: np.ndarray, extents: list[np.ndarray])
     return shares, places
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _cut(points: np.ndarray, n: int, axis: int, bound: float, sign: float, out: np.ndarray) -> int:
     """Corners of a polygon on one side of a line: ``sign * (coordinate - bound) >= 0``; how many there are."""
     m = 0
@@ -117,7 +117,7 @@ def _cut(points: np.ndarray, n: int, axis: int, bound: float, sign: float, out: 
     return m
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _area(points: np.ndarray, n: int) -> float:
     """Area of a polygon, without sign; seen from its first corner, so that no digits are lost far from the origin."""
     twice = 0.0
@@ -127,7 +127,7 @@ def _area(points: np.ndarray, n: int) -> float:
     return abs(twice) / 2
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _fill_shares(
     corners: np.ndarray,
     slices: np.ndarray,

@@ -27,14 +27,14 @@ def key_type(n_rows: int, n_pixels: int) -> np.dtype:
     return np.dtype(np.uint32 if n_rows << pixel_bits(n_pixels) <= 1 << 32 else np.uint64)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _count_rows(keys: np.ndarray, n_bits: int, count: np.ndarray) -> None:
     bits = np.uint64(n_bits)
     for i in range(len(keys)):
         count[np.uint64(keys[i]) >> bits] += 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _into_rows(keys: np.ndarray, n_bits: int, row_bits: int, place: np.ndarray, out: np.ndarray) -> None:
     """Put each key at the next free place of its row, without the row's higher bits."""
     bits, one = np.uint64(n_bits), np.uint64(1)
@@ -46,7 +46,7 @@ def _into_rows(keys: np.ndarray, n_bits: int, row_bits: int, place: np.ndarray, 
         out[at] = key & mask
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _sorted_rows(
     keys: np.ndarray,
     ends: np.ndarray,

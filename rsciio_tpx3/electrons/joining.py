@@ -62,7 +62,7 @@ def _few_alive(toa: np.ndarray, window: int) -> bool:
     return (some - np.searchsorted(toa, toa[some] - window)).mean() < _MOST_ALIVE
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def join_by_table(
     toa: np.ndarray,
     pixel: np.ndarray,
@@ -109,7 +109,7 @@ def join_by_table(
     return parent
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _numbered(parent: np.ndarray) -> tuple[np.ndarray, int]:
     """Roots to numbers, in place: parents come before their children, so one sweep is enough."""
     n_clusters = np.int32(0)

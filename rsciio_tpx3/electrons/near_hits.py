@@ -60,7 +60,7 @@ def join_near_hits(
     return parent
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _join(
     toa: np.ndarray,
     pixel: np.ndarray,
@@ -97,7 +97,7 @@ def _join(
                     _unite(parent, np.int32(first + i), begin, own[i])
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _places_and_times(
     toa: np.ndarray, pixel: np.ndarray, row_start: np.ndarray, column: np.ndarray, place: np.ndarray, when: np.ndarray
 ) -> None:
@@ -111,7 +111,7 @@ def _places_and_times(
         when[i] = np.uint32(toa[i])
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _reached(when: np.ndarray, first: int, stop: int, begin: int, window: int) -> tuple[int, bool]:
     """Where distances from `begin` on end for a word of bits, and whether the window reaches beyond."""
     end, alive = begin, True
@@ -128,7 +128,7 @@ def _reached(when: np.ndarray, first: int, stop: int, begin: int, window: int) -
     return end, alive
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _compare(
     place: np.ndarray,
     when: np.ndarray,
@@ -174,7 +174,7 @@ def _compare(
             near[i] = number if match else near[i]
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _join_block(parent: np.ndarray, joined: np.ndarray, first: int, bits: np.ndarray, nearest: np.ndarray) -> None:
     """Join each hit of a block with the nearest, and with those that are not known to be joined with that one."""
     one = np.uint32(1)
@@ -189,7 +189,7 @@ def _join_block(parent: np.ndarray, joined: np.ndarray, first: int, bits: np.nda
             _unite(parent, hit, np.int64(1), rest)
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _unite(parent: np.ndarray, hit: int, distance: int, bits: int) -> None:
     """Join a hit with those so far before it and more, one for each bit that is set."""
     root = _root(parent, hit)
@@ -203,7 +203,7 @@ def _unite(parent: np.ndarray, hit: int, distance: int, bits: int) -> None:
         distance += 1
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _root(parent: np.ndarray, hit: int) -> int:
     while parent[hit] != hit:
         parent[hit] = parent[parent[hit]]

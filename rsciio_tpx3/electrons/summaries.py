@@ -85,7 +85,7 @@ def summarise(label: np.ndarray, n_clusters: int, hits: Hits, position: str) -> 
     return Summaries(earliest, largest, size, tot, sum_y, sum_x, duration, energy)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _summaries(
     label: np.ndarray,
     tot: np.ndarray,
@@ -109,7 +109,7 @@ def _summaries(
         total[c] += np.int64(tot[i])
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _largest_of_equal_times(earliest: np.ndarray, label: np.ndarray, toa: np.ndarray, tot: np.ndarray) -> None:
     """The clock's step makes times equal; the larger charge came first."""
     for i in range(len(label)):
@@ -118,7 +118,7 @@ def _largest_of_equal_times(earliest: np.ndarray, label: np.ndarray, toa: np.nda
             earliest[label[i]] = i
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _moments(
     label: np.ndarray, n_clusters: int, pixel: np.ndarray, tot: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +171,7 @@ def choose(
     return chosen[:n]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _choose(
     size: np.ndarray,
     tot: np.ndarray,

@@ -245,7 +245,7 @@ def refuse_many_positions(n: int, what: str, remedy: str) -> None:
         raise LimitError(f"{what} are {n:,} positions, more than the {MOST_POSITIONS:,} that can be counted. {remedy}")
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def search(t: int, start: np.ndarray) -> int:
     """The last segment that starts at or before `t`, by bisection; -1 before all."""
     low, high = 0, len(start)

@@ -156,7 +156,7 @@ def _intervals(
     return n + 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _cells(begin: np.ndarray, shift: int, cell: np.ndarray) -> None:
     k = 0
     for c in range(len(cell)):  # both ascend, so one walk serves all cells
@@ -165,7 +165,7 @@ def _cells(begin: np.ndarray, shift: int, cell: np.ndarray) -> None:
         cell[c] = k
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def count_entries(when: np.ndarray, begin: np.ndarray, cell: np.ndarray, shift: int, entries: np.ndarray) -> None:
     """Count the times in each interval of a table.
 
@@ -190,7 +190,7 @@ def count_entries(when: np.ndarray, begin: np.ndarray, cell: np.ndarray, shift: 
         flat[(np.uint64(k) << np.uint64(1)) | (np.uint64(i) & np.uint64(1))] += 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def add_counts(position: np.ndarray, entries: np.ndarray, counts: np.ndarray, outside: np.ndarray) -> None:
     """Add the entries of intervals to the counts of their positions, or of the reasons why they have none.
 
@@ -203,7 +203,7 @@ def add_counts(position: np.ndarray, entries: np.ndarray, counts: np.ndarray, ou
             counts[position[k]] += entries[k]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def position_keys(
     when: np.ndarray,
     pixel: np.ndarray,

@@ -261,13 +261,13 @@ def _shared(
     return pixel[:found].copy(), charge[:found].copy(), owner[:found].copy()
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _below(distance: float, cloud: float) -> float:
     """Share of a normal distribution below a border."""
     return 0.5 * (1.0 + erf(distance / (cloud * np.sqrt(2.0))))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _share_charge(
     normal: np.ndarray,
     y: np.ndarray,
@@ -328,7 +328,7 @@ def _share_charge(
     return found
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _alive(
     time: np.ndarray, pixel: np.ndarray, tot: np.ndarray, dead: float, busy: np.ndarray, keep: np.ndarray
 ) -> np.ndarray:

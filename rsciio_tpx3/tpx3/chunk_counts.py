@@ -21,7 +21,7 @@ _N, _LOW, _HIGH, _BACK, _LOST, _DOUBT, _STEADY = range(7)
 N_FIELDS = 7
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def note_chunk(table: np.ndarray, count: int) -> None:
     """Note the next chunk's number in the table of its chip, which begins with zeros."""
     if table[_STEADY] < 2:
@@ -40,7 +40,7 @@ def note_chunk(table: np.ndarray, count: int) -> None:
         table[_DOUBT] = count
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _note_first(table: np.ndarray, count: int) -> None:
     """Find two numbers in a row, or three near each other; a first one that stands alone is passed over."""
     step = count - table[_HIGH]
@@ -58,7 +58,7 @@ def _note_first(table: np.ndarray, count: int) -> None:
     table[_HIGH] = count
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _decide(table: np.ndarray, count: int) -> None:
     """Whether the number before was right: if so, chunks are missing, or the counter began anew."""
     doubt, table[_DOUBT] = table[_DOUBT], -1

@@ -55,7 +55,7 @@ class PackedHits:
         return CompactHits(self.first * PIXEL_TICKS, PIXEL_TICKS, self.span, when[:n], pixel[:n], self.width)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def decode_block(
     words: np.ndarray,
     chip: int,
@@ -145,7 +145,7 @@ def decode_block(
     return n
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def compact_run(
     run: np.ndarray, rule: np.ndarray, shift: int, back: int, span: int, when: np.ndarray, pixel: np.ndarray
 ) -> None:
@@ -167,7 +167,7 @@ def compact_run(
         when[:] = span
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def times_of_run(run: np.ndarray, offset: int, shift: int, back: int, span: int, when: np.ndarray) -> None:
     """The times of `compact_run` alone."""
     mask = np.int64(PIXEL_STEPS - 1)
@@ -180,7 +180,7 @@ def times_of_run(run: np.ndarray, offset: int, shift: int, back: int, span: int,
         when[:] = span
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def compact_blocks(
     words: np.ndarray,
     blocks: np.ndarray,

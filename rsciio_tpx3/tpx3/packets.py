@@ -95,7 +95,7 @@ KNOWN_TOPS = frozenset(
     + [kind << 4 | low for kind in (TYPE_COUNT, TYPE_PIXEL) for low in range(16)]
 )
 
-_inline = njit(nogil=True, cache=True, inline="always")
+_inline = njit(nogil=True, cache=True, error_model="numpy", inline="always")
 
 
 @_inline

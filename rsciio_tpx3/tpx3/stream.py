@@ -100,7 +100,7 @@ _LEAP = TICKS_PER_SECOND
 ) = range(20)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _close(state: np.ndarray, end: int, blocks: np.ndarray, n_blocks: int) -> int:
     """Write the running block, which ends before word `end`, and open the next one there."""
     if end > state[_B_START]:
@@ -161,7 +161,7 @@ def _first_hit(state: np.ndarray, word: int, ticks: int) -> None:
     state[_B_CONTROL] = state[_CLOCK_CONTROL]
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _near_hits(words: np.ndarray, first: int, last: int) -> tuple[int, int, int, int]:
     """How many of the words, from the first on, are hits within a quarter period of `first`, without a leap.
 
@@ -267,7 +267,7 @@ def _note_packet(
     return _LEAPT if leap else _MARK
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _pass(
     words: np.ndarray,
     base: int,

@@ -91,14 +91,14 @@ def _range(keys: np.ndarray) -> tuple[int, int]:
     return np.int64(lowest), (int(keys.max()) - lowest).bit_length()
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _indexed(keys: np.ndarray, lowest: int, words: np.ndarray) -> None:
     """Write words of key and index."""
     for i in range(len(keys)):
         words[i] = (np.uint64(keys[i] - lowest) << np.uint64(_INDEX_BITS)) | np.uint64(i)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _packed(
     toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray, lowest: int, pixel_bits: int, tot_bits: int, words: np.ndarray
 ) -> None:
@@ -108,7 +108,7 @@ def _packed(
         words[i] = (np.uint64(toa[i] - lowest) << above) | (np.uint64(pixel[i]) << middle) | np.uint64(tot[i])
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _unpack(
     words: np.ndarray, lowest: int, pixel_bits: int, tot_bits: int, toa: np.ndarray, pixel: np.ndarray, tot: np.ndarray
 ) -> None:
@@ -128,7 +128,7 @@ def _unpack(
         tot[i] = words[i] & tots
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _order_equal_times(order: np.ndarray, times: np.ndarray, pixel: np.ndarray, tot: np.ndarray) -> None:
     """Sort the indices of hits of equal time by pixel and time over threshold, in place; `times` are in order."""
     for i in range(1, len(order)):
@@ -161,7 +161,7 @@ def _sorted_words(words: np.ndarray, shift: int, n_bits: int) -> np.ndarray:
     return dealt
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _deal(words: np.ndarray, shift: int, end: np.ndarray, dealt: np.ndarray) -> None:
     """Put words into buckets by their bits from `shift` on; `end`, which holds zeros, becomes where each ends."""
     above, one = np.uint64(shift), np.uint32(1)
@@ -176,7 +176,7 @@ def _deal(words: np.ndarray, shift: int, end: np.ndarray, dealt: np.ndarray) -> 
         end[b] += one
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _sort_buckets(
     words: np.ndarray, end: np.ndarray, spare: np.ndarray, shift: int, n_passes: int, digit: int, count: np.ndarray
 ) -> None:
@@ -187,7 +187,7 @@ def _sort_buckets(
         first = stop
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def _sort_bucket(
     words: np.ndarray, spare: np.ndarray, shift: int, n_passes: int, digit: int, count: np.ndarray
 ) -> None:
@@ -204,7 +204,7 @@ def _sort_bucket(
             words[i] = now[i]
 
 
-@njit_inner(nogil=True, cache=True)
+@njit_inner(nogil=True, cache=True, error_model="numpy")
 def radix_pass(keys: np.ndarray, shift: int, count: np.ndarray, out: np.ndarray) -> None:
     """Sort unsigned keys by the digit above `shift`, keeping the order of equal digits.
 
