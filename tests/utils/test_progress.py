@@ -1,5 +1,7 @@
 """When a progress bar is shown."""
 
+import contextlib
+import gc
 import sys
 
 import numba
@@ -58,6 +60,38 @@ def test_compiling_is_announced_for_our_functions_alone(monkeypatch):
         seen._stop_timer()
         seen._close()
     assert seen._bar is None
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_unreachable_objects_are_searched_for_after_compiling_as_before(enabled):
+    def ours(x):
+        return x.nothing_of_this_name if fails else x + found[0]
+
+    ours.__module__ = "rsciio_tpx3.tests"
+    found, during = (3,), []
+    for fails in (False, True):
+        compiled = numba.njit(ours)
+        with numba.core.event.install_listener("numba:compile", _AtStart(lambda: during.append(gc.isenabled()))):
+            (gc.enable if enabled else gc.disable)()
+            try:
+                with pytest.raises(numba.TypingError) if fails else contextlib.nullcontext():
+                    compiled(1)
+                assert gc.isenabled() is enabled
+            finally:
+                gc.enable()
+    assert during
+    assert not any(during)
+
+
+class _AtStart(numba.core.event.Listener):
+    def __init__(self, call):
+        self.call = call
+
+    def on_start(self, event):
+        self.call()
+
+    def on_end(self, event):
+        pass
 
 
 def test_there_is_one_announcement_in_a_process():
