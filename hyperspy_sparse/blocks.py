@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.frames.source import FrameSource
 
 
-__all__ = ["apply_kernel", "are_views", "binned", "decoded_entries", "in_blocks"]
+__all__ = ["apply_kernel", "are_views", "binned", "decoded_entries", "held_bytes", "in_blocks"]
 
 BLOCK_ENTRIES = 8 * 10**6
 """Entries that a block has at most: 40 MB with counts of one byte."""
@@ -124,6 +124,12 @@ def in_blocks(
     if kept not in cached or cached[kept].chunks[: len(nav)] != chunks:
         cached[kept] = to_dask(source if how is None else how(source), chunks=chunks)
     return cached[kept]
+
+
+def held_bytes(data: da.Array) -> int:
+    """Bytes of frames that are held for an array since its second use, in addition to those that it is made of."""
+    _, held = vars(data).get("_uses", (0, None))
+    return 0 if held is None else held.held_bytes
 
 
 def are_views(source: FrameSource | None) -> bool:
