@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from rsciio_tpx3.exceptions import ScanSyncError
+from rsciio_tpx3.exceptions import LimitError, ScanSyncError
 from rsciio_tpx3.live.integrated import integrated
+from rsciio_tpx3.live.sums import SINGLE_BYTES
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.source import EventIndex
-    from rsciio_tpx3.live.sums import Sums
+    from rsciio_tpx3.live.sums import Sum, Sums
     from rsciio_tpx3.live.watermark import Watermark
     from rsciio_tpx3.scan.scan import Scan
     from rsciio_tpx3.tpx3.files import Part
     from rsciio_tpx3.tpx3.follow import FollowPass
 
-__all__ = ["NEVER", "Drawn", "FollowedImages", "Mask"]
+__all__ = ["NEVER", "Drawn", "FollowedImages", "Mask", "running_frame"]
 
 _logger = logging.getLogger(__name__)
 
@@ -40,7 +41,15 @@ class Drawn:
     scan: Scan | None = None
     blocks: int = 0  # blocks whose late hits were looked for
     version: int = 0
-    since_reread: int = 0  # blocks that came since hits were placed anew
+    since_reread: int = 0  # words that came since hits were placed anew
+
+
+def running_frame(scan: Scan, until: int) -> int:
+    """Number of the frame that a scan is in at a time, or of its last one."""
+    if len(scan.nav_shape) == 1:
+        return 0
+    begun = scan.base[(scan.base >= 0) & (scan.start < max(until, NEVER + 1))]
+    return int(begun[-1]) // (scan.nav_shape[-2] * scan.nav_shape[-1]) if len(begun) else 0
 
 
 class FollowedImages:
@@ -160,17 +169,20 @@ class FollowedImages:
     def frame(self) -> int:
         """Number of the running frame."""
         scan = self._drawn.scan
-        if scan is None or len(scan.nav_shape) == 1:
-            return 0
-        begun = scan.base[(scan.base >= 0) & (scan.start < max(self._drawn.until, NEVER + 1))]
-        return int(begun[-1]) // (scan.nav_shape[-2] * scan.nav_shape[-1]) if len(begun) else 0
+        return 0 if scan is None else running_frame(scan, self._drawn.until)
 
     def counts(self, frame: str | None = None) -> np.ndarray:
-        """Hits at each position: int64, shape `nav_shape`; or of one `frame`, see `frame_of`, in much less time."""
+        """Hits at each position: int64, shape `nav_shape`; or of one `frame`, see `frame_of`, in much less time.
+
+        Raises
+        ------
+        LimitError
+            Without `frame`, where the oldest frames are held as their sum alone: see `sums.SINGLE_BYTES`.
+        """
         return self._image(self._known.counts, frame)
 
     def virtual_image(self, number: int, frame: str | None = None) -> np.ndarray:
-        """Hits in a virtual detector at each position: int64, shape `nav_shape`; or of one `frame`."""
+        """Hits in a virtual detector at each position: int64, shape `nav_shape`; or of one `frame`; as `counts`."""
         return self._image(self._known.detector(number), frame)
 
     def center_of_mass(self, frame: str | None = None) -> np.ndarray:
@@ -179,7 +191,7 @@ class FollowedImages:
         Of one `frame`, see `frame_of`; of "sum" it is that of the hits of all frames.
         """
         counts = self._image(self._known.counts, frame)[..., None]
-        moments = self._image(self._known.moments[:, ::-1], frame)
+        moments = self._image(self._known.moments, frame)[..., ::-1]
         with np.errstate(invalid="ignore", divide="ignore"):
             return moments / np.where(counts == 0, np.nan, counts)
 
@@ -205,13 +217,27 @@ class FollowedImages:
             raise ScanSyncError(f"There is nothing to show yet: {self.reason}.")
         return self.sums
 
-    def _image(self, column: np.ndarray, frame: str | None = None) -> np.ndarray:
+    def _image(self, found: Sum, frame: str | None = None) -> np.ndarray:
         shape = self.nav_shape
         assert shape is not None
-        images = column.reshape(*shape, *column.shape[1:])
-        return (images if frame is None else self.frame_of(images, frame)).copy()
+        more = found.held.shape[1:]
+        if len(shape) == 1:
+            return found.held.reshape(shape + more).copy()
+        frames = found.held.reshape(-1, *shape[1:], *more)
+        older = found.first // (shape[1] * shape[2])
+        if frame == "sum" and older:
+            return frames.sum(axis=0) + found.older.reshape(frames.shape[1:])
+        if frame is not None:
+            return self.frame_of(frames, frame, older).copy()
+        if older:
+            raise LimitError(
+                f"Of {shape[0]} frames the first {older} are held as their sum alone, since single frames may take "
+                f"{SINGLE_BYTES >> 20} MiB of memory. Pass frame='latest', 'running', 'complete' or 'sum', or load "
+                "the recording for all of them."
+            )
+        return frames.copy()
 
-    def frame_of(self, images: np.ndarray, which: str = "latest") -> np.ndarray:
+    def frame_of(self, images: np.ndarray, which: str = "latest", first: int = 0) -> np.ndarray:
         """One frame of an image of all of them.
 
         Parameters
@@ -221,20 +247,25 @@ class FollowedImages:
         which : {"latest", "running", "complete", "sum"}
             The running frame where it was drawn and the one before where it was not yet; the running one, or the last
             one that is complete, alone; or all added up.
+        first : int
+            Number of the frame that `images` begin with: as late as the one before the running one.
         """
         n = self.frame
         if which == "sum":
             return images.sum(axis=0)
         if which == "running":
-            return images[n]
+            return images[n - first]
         if which not in ("latest", "complete"):
             raise ValueError(f"frame={which!r} is not valid: must be one of 'latest', 'running', 'complete', 'sum'.")
         drawn = self._drawn_positions(n)
-        if which == "complete":
-            return images[n if drawn.all() else n - 1] if n or drawn.all() else np.zeros_like(images[0])
+        if which == "complete" and drawn.all():
+            return images[n - first]
         if n == 0:
-            return images[0]
-        return np.where(drawn.reshape(drawn.shape + (1,) * (images.ndim - 3)), images[n], images[n - 1])
+            return images[0] if which == "latest" else np.zeros_like(images[0])
+        if which == "complete":
+            return images[n - 1 - first]
+        drawn = drawn.reshape(drawn.shape + (1,) * (images.ndim - 3))
+        return np.where(drawn, images[n - first], images[n - 1 - first])
 
     def _drawn_positions(self, frame: int) -> np.ndarray:
         shape = self.nav_shape
@@ -267,7 +298,7 @@ class FollowedImages:
     @property
     def final(self) -> np.ndarray:
         """Which positions can no longer change: bool, shape `nav_shape`."""
-        return self._image(self._positions_until(self.final_until))
+        return self._positions_until(self.final_until).reshape(self.nav_shape)
 
     def _positions_until(self, until: int, first: int = 0, n: int | None = None) -> np.ndarray:
         """Whether all lines of a position end before a time, of `n` positions from the first on."""

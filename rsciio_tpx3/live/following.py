@@ -16,16 +16,17 @@ import numpy as np
 
 from rsciio_tpx3.events.geometry import layout_for
 from rsciio_tpx3.exceptions import ConflictError, ScanSyncError
-from rsciio_tpx3.live.followed_images import NEVER, Drawn, FollowedImages
+from rsciio_tpx3.live.followed_images import NEVER, Drawn, FollowedImages, running_frame
+from rsciio_tpx3.live.followed_scan import FollowedScan
 from rsciio_tpx3.live.line_rows import Handing, LineRows, RowAccumulator, complete_segments
 from rsciio_tpx3.live.lines import final_until, spliced, whole_lines_until
-from rsciio_tpx3.live.sums import Sums
+from rsciio_tpx3.live.sums import SINGLE_BYTES, Sums
 from rsciio_tpx3.live.watermark import Watermark
 from rsciio_tpx3.reader.option_checks import check_options
 from rsciio_tpx3.reader.options import names_of
 from rsciio_tpx3.reader.scan import scan_options
 from rsciio_tpx3.scan.changes import difference
-from rsciio_tpx3.scan.sync import build_scan
+from rsciio_tpx3.scan.options import EDGELESS
 from rsciio_tpx3.tpx3.files import open_parts
 from rsciio_tpx3.tpx3.follow import FollowPass
 from rsciio_tpx3.tpx3.source import Tpx3Source
@@ -44,8 +45,8 @@ __all__ = ["Following", "LineRows", "RowAccumulator"]
 
 _logger = logging.getLogger(__name__)
 
-_REREAD_BLOCKS = 512  # 32 MiB of the file: as much may be placed anew at any time
-_BLOCKS_PER_THREAD = 64  # 4 MiB: of less, starting a thread takes longer than the work
+_REREAD_WORDS = 1 << 22  # 32 MiB of the file: as much may be placed anew at any time
+_WORDS_PER_THREAD = 1 << 19  # 4 MiB: of less, starting a thread takes longer than the work
 _MOST_THREADS = 4
 _FAR = np.iinfo(np.int64).max // 2
 _DETECTOR: dict[str, Any] = {"layout": None, "gap": 0, "orientation": "up"}
@@ -141,6 +142,7 @@ class Following(FollowedImages):
         self._parts: list[Part] = []
         self._index: EventIndex | None = None
         self._edges = -1
+        self._followed_scan, self._postponed = FollowedScan(self._options), False
 
     # -- going on --------------------------------------------------------------------------------------
 
@@ -166,7 +168,7 @@ class Following(FollowedImages):
         """
         if self.finished:
             return False
-        if not self._read(ended):
+        if not self._read(ended) and not (self._postponed and not self._followed_scan.waits):
             behind = any(handing.behind for handing in self._plugged)
             if behind:
                 self._hand_out(self._drawn, False)
@@ -194,6 +196,7 @@ class Following(FollowedImages):
         self._pass.go_on(part, self._watermark.look)
         if self._pass.version != version:
             self._watermark.forget()
+            self._followed_scan = FollowedScan(self._options)
         blocks, marks = self._pass.blocks, self._pass.marks
         # what care had to leave out is not new
         b, m = (min(known, len(rows)) for known, rows in zip(self._seen, (blocks, marks)))
@@ -224,12 +227,14 @@ class Following(FollowedImages):
         index = self._index
         if index is None:
             return
-        options = replace(self._options, follow=not ended)
         # the clock alone tells a scan without edges, and how many frames it has the last hit
-        if len(index.edges) == self._edges and not ended and options.sync not in ("shared-clock", "frames"):
+        if len(index.edges) == self._edges and not ended and self._options.sync not in EDGELESS:
+            return
+        self._postponed = self._followed_scan.waits and not ended
+        if self._postponed:
             return
         try:
-            self.scan = build_scan(index, options)
+            self.scan = self._followed_scan.find(index, ended)
             self.reason = ""
         except (ScanSyncError, ConflictError) as error:
             if ended:
@@ -251,7 +256,7 @@ class Following(FollowedImages):
         if not ended:
             until = whole_lines_until(scan, until, scan.report["sync"])
         until = max(until, drawn.until)
-        sums.resize(max(scan.n_positions, sums.n_positions))
+        self._make_room(sums, drawn, scan, until)
         self._add_late(drawn)
         self._place_anew(drawn, scan, ended)
         placed = scan if drawn.scan is None else spliced(drawn.scan, scan, drawn.until)
@@ -261,10 +266,26 @@ class Following(FollowedImages):
             sums.resize(scan.n_positions)
         final = _FAR if ended else final_until(scan, self._options, until, until if complete is None else complete)
         changes = None if ended else difference(placed, scan, until)
-        if final is not None and changes is not None:
-            final = min(final, changes)
+        if final is not None and not ended:
+            final = min(final, self._followed_scan.read_until, final if changes is None else changes)
         self.final_until = max(self.final_until, NEVER if final is None else final)
         self._hand_out(drawn, ended)
+
+    def _make_room(self, sums: Sums, drawn: Drawn, scan: Scan, until: int) -> None:
+        """Have room for all positions; where they would take much, the frames before the last two are added up."""
+        known = [scan] if drawn.scan is None else [scan, drawn.scan]
+        n = max(sums.n_positions, *(one.n_positions for one in known))
+        shown = max(min(running_frame(one, until) for one in known) - 1, 0)  # it, and those after it
+        field = int(np.prod(scan.nav_shape[-2:]))
+        # by edges that came later, a frame that is among those added up may be one of the last two
+        again = shown * field < sums.first
+        if again:
+            sums.clear()
+        if shown and sums.single_bytes(n) > SINGLE_BYTES:
+            sums.add_up_frames(field, shown * field)
+        sums.resize(n)
+        if again and drawn.scan is not None:
+            self._add(NEVER, drawn.until, drawn.scan)
 
     def _begin_drawing(self, drawn: Drawn) -> Drawn:
         """Nothing is drawn, and no line was handed out."""
@@ -282,7 +303,7 @@ class Following(FollowedImages):
         """Add hits of new blocks that belong to a time that was drawn already."""
         assert self._pass is not None
         new = self._pass.blocks[drawn.blocks :]
-        drawn.since_reread += len(new)
+        drawn.since_reread += _words_of(new)
         drawn.blocks += len(new)
         if drawn.scan is None or len(new) == 0:
             return
@@ -309,7 +330,7 @@ class Following(FollowedImages):
             return
         if since < self.final_until:
             self._retract(since)
-        if not ended and self._blocks_since(since) > max(_REREAD_BLOCKS, drawn.since_reread):
+        if not ended and _words_of(self._blocks_from(since)) > max(_REREAD_WORDS, drawn.since_reread):
             return
         self._add(since, drawn.until, drawn.scan, -1)
         self._add(since, drawn.until, scan)
@@ -322,10 +343,6 @@ class Following(FollowedImages):
             _logger.warning(
                 "what came later tells that lines which had been taken as final were read wrongly: they are drawn anew."
             )
-
-    def _blocks_since(self, start: int) -> int:
-        assert self._pass is not None
-        return len(self._pass.blocks) - self._pass.first_block(start)
 
     def _add(self, start: int, stop: int, scan: Scan, sign: int = 1, only: int | None = None) -> None:
         """Add the hits of a half-open span of time, or take them back."""
@@ -393,8 +410,12 @@ class Following(FollowedImages):
             )
 
 
+def _words_of(blocks: np.ndarray) -> int:
+    return int(blocks["n_words"].sum())
+
+
 def _cuts(blocks: np.ndarray, start: int, stop: int) -> list[int]:
     """Times that cut a span into parts of about as many hits, one for each thread."""
-    n = min(thread_count(), _MOST_THREADS, max(len(blocks) // _BLOCKS_PER_THREAD, 1))
+    n = min(thread_count(), _MOST_THREADS, max(_words_of(blocks) // _WORDS_PER_THREAD, 1))
     inner = np.sort(blocks["first"][np.arange(1, n) * len(blocks) // n])
     return [start, *np.clip(inner, start, max(start, stop)).tolist(), max(start, stop)]

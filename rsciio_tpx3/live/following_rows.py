@@ -211,7 +211,7 @@ class FollowingRows(FollowedImages):
 
     @property
     def final(self) -> np.ndarray:
-        return self._image(self._positions_until(self.rows))
+        return self._positions_until(self.rows).reshape(self.nav_shape)
 
     @property
     def lines_drawn(self) -> int:

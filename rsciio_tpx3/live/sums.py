@@ -1,11 +1,13 @@
 """What is added up while a recording comes in: counts, moments and virtual detectors of each position, and the pattern.
 
 All are sums over hits, in integers. So hits may come in any order, and what was placed wrongly can be taken back.
+Memory does not grow with the number of frames: the oldest are held as their sum, in which late hits find their place.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -26,11 +28,14 @@ if TYPE_CHECKING:
 
 SomeHits: TypeAlias = Hits | CompactHits | PackedHits
 
-__all__ = ["MOST_BYTES", "MOST_DETECTORS", "Sums"]
+__all__ = ["MOST_BYTES", "MOST_DETECTORS", "SINGLE_BYTES", "Sums"]
 
 MOST_DETECTORS = 32
 MOST_BYTES = 1 << 31
 """Memory that the sums may take."""
+
+SINGLE_BYTES = 1 << 26
+"""Memory of frames that are held one by one, where these are more than the last two."""
 
 _COUNTS, _SUM_Y, _SUM_X, _DETECTORS = range(4)  # columns of the table of positions
 
@@ -56,6 +61,8 @@ class Sums:
 
     Attributes
     ----------
+    first : int
+        First position that is held by itself; those before are of frames that were added up.
     outside : int
         Hits without a position.
 
@@ -82,11 +89,12 @@ class Sums:
         self._pattern = np.zeros(n_pixels, np.int64)  # but for what the lanes hold
         self._lock = threading.Lock()
         self._table = np.zeros((n_positions, _DETECTORS), np.int64)
+        self.first = self._field = 0
         self.outside = 0
 
     @property
     def n_positions(self) -> int:
-        return len(self._table)
+        return self.first + len(self._table) - self._field
 
     @property
     def n_detectors(self) -> int:
@@ -111,22 +119,25 @@ class Sums:
     @property
     def placed(self) -> int:
         """Hits at positions."""
-        return int(self.counts.sum())
+        return int(self._table[:, _COUNTS].sum())
 
     @property
-    def counts(self) -> np.ndarray:
-        """Hits at each position: int64, shape (n_positions,)."""
-        return self._table[:, _COUNTS]
+    def counts(self) -> Sum:
+        """Hits at each position: int64, shape (n_positions - first,)."""
+        return self._sum(_COUNTS)
 
     @property
-    def moments(self) -> np.ndarray:
-        """Sums of the rows and of the columns of the hits at each position: int64, shape (n_positions, 2), (y, x)."""
+    def moments(self) -> Sum:
+        """Sums of the rows and of the columns of the hits: int64, shape (n_positions - first, 2), (y, x)."""
         self.refuse_more("the centre of mass")
-        return self._table[:, _SUM_Y : _SUM_X + 1]
+        return self._sum(slice(_SUM_Y, _SUM_X + 1))
 
-    def detector(self, number: int) -> np.ndarray:
-        """Hits in a virtual detector at each position: int64, shape (n_positions,)."""
-        return self._table[:, _DETECTORS + number]
+    def detector(self, number: int) -> Sum:
+        """Hits in a virtual detector at each position: int64, shape (n_positions - first,)."""
+        return self._sum(_DETECTORS + number)
+
+    def _sum(self, columns: int | slice) -> Sum:
+        return Sum(self.first, self._table[self._field :, columns], self._table[: self._field, columns])
 
     def refuse_more(self, what: str) -> None:
         """Raise ValueError where counts alone are added up."""
@@ -134,13 +145,45 @@ class Sums:
             raise ValueError(f"{what}: only_counts=True adds up counts per position and nothing else. Leave it out.")
 
     def resize(self, n_positions: int) -> None:
-        """Make room for more positions, as when another frame begins."""
+        """Make room for more positions, as when another frame begins; not for fewer than `first`."""
         if n_positions != self.n_positions:
-            self._refuse(n_positions, self.n_detectors)
-            table = np.zeros((n_positions, self._table.shape[1]), np.int64)
-            n = min(n_positions, self.n_positions)
-            table[:n] = self._table[:n]
-            self._table = table
+            n = n_positions - self.first
+            self._refuse(self._field + n, self.n_detectors)
+            held = self._table[self._field :][:n]
+            self._replace(self._table[: self._field], held, n)
+
+    def add_up_frames(self, field: int, stop: int) -> None:
+        """Add up the frames before the position `stop`, and give their memory back; the sum pattern has them anyway.
+
+        Parameters
+        ----------
+        field : int
+            Positions of a frame: the same at each call.
+        stop : int
+            A multiple of it; `n_positions` becomes as much at least.
+        """
+        if stop <= self.first:
+            return
+        older, held = self._table[: self._field], self._table[self._field :]
+        if not self._field:
+            older = np.zeros((field, self._table.shape[1]), np.int64)
+        n = min(stop - self.first, len(held))
+        for begin in range(0, n, field):
+            frame = held[begin : min(begin + field, n)]
+            older[: len(frame)] += frame
+        self.first, self._field = stop, field
+        self._replace(older, held[n:], len(held) - n)
+
+    def _replace(self, older: np.ndarray, held: np.ndarray, n: int) -> None:
+        """Another table: positions of the frames that are added up, and `n` others, of which some have sums."""
+        table = np.zeros((len(older) + n, self._table.shape[1]), np.int64)
+        table[: len(older)] = older
+        table[len(older) : len(older) + len(held)] = held
+        self._table = table
+
+    def single_bytes(self, n_positions: int) -> int:
+        """Bytes of memory that the positions from `first` on take, where there are so many positions in all."""
+        return 8 * (n_positions - self.first) * self._table.shape[1]
 
     def add_detector(self, mask: np.ndarray) -> int:
         """Add a virtual detector; its number. It sees the hits that are added from now on.
@@ -152,9 +195,9 @@ class Sums:
         self.refuse_more("a virtual detector")
         if self.n_detectors == MOST_DETECTORS:
             raise LimitError(f"There are {MOST_DETECTORS} virtual detectors already, which are as many as can be.")
-        self._refuse(self.n_positions, self.n_detectors + 1)
+        self._refuse(len(self._table), self.n_detectors + 1)
         self._check(mask)
-        self._table = np.concatenate([self._table, np.zeros((self.n_positions, 1), np.int64)], axis=1)
+        self._table = np.concatenate([self._table, np.zeros((len(self._table), 1), np.int64)], axis=1)
         if self.n_detectors > _NARROW_DETECTORS and self._bits == _NARROW[1]:
             self._bits = _WIDE[1]
             for lane in self._lanes:
@@ -167,7 +210,7 @@ class Sums:
         self._check(mask)
         for lane in self._lanes:
             lane.label(number, mask.ravel())
-        self.detector(number)[:] = 0
+        self._table[:, _DETECTORS + number] = 0
 
     def _check(self, mask: np.ndarray) -> None:
         if mask.shape != self.sig_shape or mask.dtype != bool:
@@ -177,7 +220,8 @@ class Sums:
 
     def clear(self) -> None:
         """Begin anew, with the same detectors."""
-        self._table[:] = 0
+        self._table = np.zeros((0, self._table.shape[1]), np.int64)
+        self.first = self._field = 0
         self._pattern[:] = 0
         self._lanes = [self._lanes[0].without_hits()]
         self.outside = 0
@@ -187,7 +231,7 @@ class Sums:
         if needed > MOST_BYTES:
             raise LimitError(
                 f"Sums of {n_positions:,} positions with {n_detectors} virtual detectors take {needed / 2**30:.1f} "
-                f'GiB, more than {MOST_BYTES / 2**30:.0f}. Add frames up (frames="sum"), or use fewer detectors.'
+                f"GiB, more than {MOST_BYTES / 2**30:.0f}. Use fewer detectors."
             )
 
     def add(self, hits: SomeHits, scan: Scan, sign: int = 1, only: int | None = None) -> None:
@@ -223,9 +267,16 @@ class Sums:
             for lane in lanes:
                 self._pattern -= lane.counted
 
+    def _rows(self, position: np.ndarray) -> np.ndarray:
+        """Where positions are in the table."""
+        if not self._field:
+            return position
+        return np.where(position < self.first, position % self._field, position - self.first + self._field)
+
     def _add_piece(self, hits: SomeHits, scan: Scan, sign: int, only: int | None, lane: _Lane) -> None:
         hits, table = _with_table(hits, scan)
         inside = (table.position >= 0) & (table.position < self.n_positions)
+        rows = self._rows(table.position)
         # the last interval of a timetable holds what does not belong to this stretch
         n = len(inside) - 1
         if self.only_counts:
@@ -236,7 +287,7 @@ class Sums:
             else:
                 count_entries(hits.when, table.begin, table.cell, table.shift, entries)
             with self._lock:
-                self.outside += take_counts(table.position[:n], inside, entries, self._table, sign)
+                self.outside += take_counts(rows[:n], inside, entries, self._table, sign)
             return
         more = max(self.n_detectors - 1, 0)
         sums = np.zeros((len(inside), 2 + more // 2 + more % 2), np.uint64)
@@ -247,8 +298,27 @@ class Sums:
             add_up(hits.when, hits.pixel, *to)
         first, last = (0, self.n_detectors) if only is None else (only, only + 1)
         with self._lock:
-            outside = take_apart(table.position[:n], inside, sums, self._table, sign, first, last, only is None)
+            outside = take_apart(rows[:n], inside, sums, self._table, sign, first, last, only is None)
             self.outside += outside if only is None else 0
+
+
+@dataclass(frozen=True)
+class Sum:
+    """One of the sums.
+
+    Parameters
+    ----------
+    first : int
+        The first position that is held by itself.
+    held : numpy.ndarray of int64, shape (n, ...)
+        Of these positions; a view.
+    older : numpy.ndarray of int64, shape (field, ...)
+        Of each position of a frame, all frames before added up; empty where there are none. A view.
+    """
+
+    first: int
+    held: np.ndarray
+    older: np.ndarray
 
 
 def _with_table(hits: SomeHits, scan: Scan) -> tuple[PackedHits | CompactHits, Timetable]:

@@ -32,7 +32,14 @@ if TYPE_CHECKING:
     from rsciio_tpx3.tpx3.files import Part
     from rsciio_tpx3.utils.files import FileStamp
 
-__all__ = ["FollowPass", "grown_blocks", "grown_key"]
+__all__ = ["FollowPass", "block_words", "grown_blocks", "grown_key"]
+
+_BLOCKS_BITS = 15  # from 2**15 blocks on, the first of 2 GiB, blocks are longer, up to a megabyte
+
+
+def block_words(words: int) -> int:
+    """Words of a block so far into a recording: more and more, so that the table of blocks hardly grows in the end."""
+    return max(BLOCK_WORDS, min(1 << (words >> _BLOCKS_BITS).bit_length(), WINDOW_WORDS))
 
 
 class FollowPass:
@@ -98,7 +105,8 @@ class FollowPass:
             self.stream.skip(0, part.skip)
             self.words = part.skip
         # Without headers a whole window would make one block, however many words have come.
-        step = BLOCK_WORDS if self._headerless else WINDOW_WORDS
+        self.stream.block_words = block_words(self.words)
+        step = self.stream.block_words if self._headerless else WINDOW_WORDS
         with contextlib.closing(read_ahead(part, self.words, part.n_words, WINDOW_WORDS, check=False)) as windows:
             for words, first in windows:
                 for begin in range(0, len(words), step):

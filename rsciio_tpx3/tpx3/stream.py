@@ -279,10 +279,12 @@ def _pass(
     chip_chunks: np.ndarray,
     blocks: np.ndarray,
     marks: np.ndarray,
+    block_words: int,
 ) -> tuple[int, int, int]:
     """Go through one window; returns (words done, blocks, marks).
 
-    Stops early at a word that should be a chunk header and is none. Tables:
+    Stops early at a word that should be a chunk header and is none. Blocks have `block_words` words or some more, or
+    less where times leap. Tables:
     `low_words` pending 0x44 time of each chip or -1; `chunk_counts` of the 0x50 counter of each chip;
     `top_counts` by the top 16 bits for other packets.
     """
@@ -300,7 +302,7 @@ def _pass(
             chip, left = header_chip(word), size
             chip_chunks[chip] += 1
             # Long blocks end where a chunk begins: the next one then has its header, and needs nothing from before.
-            if base + i - state[_B_START] >= BLOCK_WORDS:
+            if base + i - state[_B_START] >= block_words:
                 n_blocks = _close(state, base + i, blocks, n_blocks)
                 state[_B_CHIP], state[_B_LEFT] = chip, 0
             i += 1
@@ -357,6 +359,8 @@ class StreamPass:
 
     Attributes
     ----------
+    block_words : int
+        Words of a block, about; it may be changed between windows.
     blocks, marks : numpy.ndarray of `BLOCK` and of `MARK`
         After `finish`.
     top_counts : numpy.ndarray of int64, shape (65536,)
@@ -367,6 +371,7 @@ class StreamPass:
 
     def __init__(self, headerless: bool = False) -> None:
         self.headerless = headerless
+        self.block_words = BLOCK_WORDS
         self._state = np.full(_N_STATE, -1, np.int64)
         self._state[[_CHIP, _LEFT, _B_START, _B_CHIP, _B_LEFT, _B_HITS]] = 0
         self._low_words = np.full(256, -1, np.int64)
@@ -417,11 +422,12 @@ class StreamPass:
             self.chip_chunks,
             self._block_space,
             self._mark_space,
+            self.block_words,
         )
         self._blocks.append(bytes(self._block_bytes[: n_blocks * BLOCK.itemsize]))
         self._marks.append(bytes(self._mark_bytes[: n_marks * MARK.itemsize]))
         # A block that is full is closed here too, so that following hands out what has come.
-        if base + done - self._state[_B_START] >= BLOCK_WORDS:
+        if base + done - self._state[_B_START] >= self.block_words:
             self._cut(base + done)
         return done
 

@@ -82,7 +82,7 @@ def _check(session, path, options):
     np.testing.assert_array_equal(following.sum_pattern(), dense.sum(axis=tuple(range(dense.ndim - 2))))
     y, x = np.indices(dense.shape[-2:])
     moments = np.stack([(dense * y).sum(axis=(-1, -2)), (dense * x).sum(axis=(-1, -2))], axis=-1)
-    np.testing.assert_array_equal(following.sums.moments.reshape(moments.shape), moments)
+    np.testing.assert_array_equal(following.sums.moments.held.reshape(moments.shape), moments)
     assert following.lines_drawn == following.lines_final
     losses = signal["metadata"]["Acquisition_instrument"]["TEM"]["Detector"].get("Losses", {})
     assert following.losses.get("chunks_lost", 0) == losses.get("chunks_lost", 0)

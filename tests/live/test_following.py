@@ -113,7 +113,7 @@ def _grow(path, content, cuts, options, tmp, rows=None):
 
 
 def _sums(following):
-    columns = [following.counts()[..., None], following.sums.moments, following.virtual_image(0)[..., None]]
+    columns = [following.counts()[..., None], following.sums.moments.held, following.virtual_image(0)[..., None]]
     return np.concatenate([column.reshape(-1, column.shape[-1]) for column in columns], axis=1)
 
 

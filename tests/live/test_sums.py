@@ -44,8 +44,10 @@ def _expected(hits, masks, scan):
 
 
 def _found(sums):
-    of_detectors = [sums.detector(d)[:, None] for d in range(sums.n_detectors)]
-    return np.concatenate([sums.counts[:, None], sums.moments, *of_detectors], axis=1)
+    """What is held by itself, with what is held of older frames before it."""
+    of_detectors = [sums.detector(d) for d in range(sums.n_detectors)]
+    both = [np.concatenate([one.older, one.held]) for one in (sums.counts, sums.moments, *of_detectors)]
+    return np.concatenate([column.reshape(len(column), -1) for column in both], axis=1)
 
 
 @pytest.mark.parametrize("n_detectors", [0, 1, 2, 3, 4, 32])
@@ -96,7 +98,7 @@ def test_counts_that_are_full_are_moved_in_time(hits, monkeypatch, bits):
         sums.add_all([[hits], [hits, hits]], scan)
     np.testing.assert_array_equal(sums.pattern, 15 * _expected(hits, [], scan)[1])
     np.testing.assert_array_equal(_found(sums)[:, :4], 15 * _expected(hits, masks[:1], scan)[0])
-    np.testing.assert_array_equal(sums.detector(1), 6 * _expected(hits, masks[1:2], scan)[0][:, 3])
+    np.testing.assert_array_equal(sums.detector(1).held, 6 * _expected(hits, masks[1:2], scan)[0][:, 3])
     sums.add_detector(masks[2])  # needs wider words
     sums.add(hits, scan, -1)
     np.testing.assert_array_equal(sums.pattern, 14 * _expected(hits, [], scan)[1])
@@ -124,15 +126,63 @@ def test_parts_are_added_by_threads(hits, n_detectors):
 def test_positions_that_are_added_keep_what_is_there(hits):
     sums, scan = Sums(SIG, N), _scan()
     sums.add(hits, scan)
-    before = sums.counts.copy()
+    before = sums.counts.held.copy()
     sums.resize(2 * N)
-    np.testing.assert_array_equal(sums.counts, np.concatenate([before, np.zeros(N, int)]))
+    np.testing.assert_array_equal(sums.counts.held, np.concatenate([before, np.zeros(N, int)]))
     sums.clear()
     assert sums.placed == sums.outside == 0
 
 
+@pytest.mark.parametrize("only_counts", [False, True])
+def test_older_frames_are_held_as_their_sum(hits, only_counts):
+    """Five positions are a frame here: what is added, taken back or moved later finds its place there as well."""
+    masks = np.random.default_rng(1).random((0 if only_counts else 3, *SIG)) < 0.4
+    sums, scan = Sums(SIG, N, only_counts), _scan()
+    for mask in masks[:2]:
+        sums.add_detector(mask)
+
+    def check(times, stop):
+        table, pattern, outside = _expected(hits, masks[: sums.n_detectors], scan)
+        columns = slice(0, 1 if only_counts else None)
+        older = table[:stop].reshape(-1, 5, table.shape[1]).sum(axis=0)[: 5 if stop else 0]
+        np.testing.assert_array_equal(_counts_or_all(sums), times * np.concatenate([older, table[stop:]])[:, columns])
+        assert (sums.first, sums.n_positions, sums.outside) == (stop, N, times * outside)
+        assert sums.placed == times * table[:, 0].sum()
+        if not only_counts:
+            np.testing.assert_array_equal(sums.pattern, times * pattern)
+
+    sums.add(hits, scan)
+    for times, stop in ((2, 5), (3, 20), (4, 20), (5, 30)):
+        sums.add_up_frames(5, stop)
+        sums.add_all([[hits], [hits], [hits]], scan)
+        sums.add_all([[hits], [hits]], scan, -1)
+        check(times, stop)
+    assert sums.single_bytes(N) == sums.counts.held.strides[0] * 5
+    if not only_counts:
+        sums.add_detector(masks[2])
+        for number, times in ((2, 5), (0, 5)):
+            sums.move_detector(number, masks[number])
+            for _ in range(times):
+                sums.add(hits, scan, only=number)
+        check(5, 30)
+    sums.add_up_frames(5, 15)  # they are, already
+    check(5, 30)
+    sums.add_up_frames(5, 45)  # more than there are
+    assert sums.n_positions == 45 and len(sums.counts.held) == 0
+    sums.clear()
+    sums.resize(N)
+    sums.add(hits, scan)
+    check(1, 0)
+
+
+def _counts_or_all(sums):
+    if not sums.only_counts:
+        return _found(sums)
+    return np.concatenate([sums.counts.older, sums.counts.held])[:, None]
+
+
 def test_what_takes_too_much_memory_is_refused_before():
-    with pytest.raises(LimitError, match='frames="sum"'):
+    with pytest.raises(LimitError, match="fewer detectors"):
         Sums(SIG, 10**8)
     sums = Sums(SIG, N)
     with pytest.raises(ValueError, match=r"bool of shape \(13, 17\)"):
@@ -148,10 +198,10 @@ def test_counts_alone(hits):
     for times in (1, 2):
         sums.add_all([[hits], [hits]], scan)
         table, _, outside = _expected(hits, [], scan)
-        np.testing.assert_array_equal(sums.counts, 2 * times * table[:, 0])
+        np.testing.assert_array_equal(sums.counts.held, 2 * times * table[:, 0])
         assert (sums.placed, sums.outside) == (2 * times * table[:, 0].sum(), 2 * times * outside)
     sums.add_all([[hits], [hits], [hits], [hits]], scan, -1)
-    assert not sums.counts.any() and sums.outside == 0
+    assert not sums.counts.held.any() and sums.outside == 0
     for ask in (lambda: sums.pattern, lambda: sums.moments, lambda: sums.add_detector(np.ones(SIG, bool))):
         with pytest.raises(ValueError, match="only_counts=True"):
             ask()
