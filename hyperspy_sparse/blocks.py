@@ -134,7 +134,7 @@ def held_bytes(data: da.Array) -> int:
 
 def are_views(source: FrameSource | None) -> bool:
     """Whether rows of a source are there already, and cost nothing to take."""
-    return isinstance(source, MemorySource | HeldChunks | MadeOnce)
+    return type(source) in (MemorySource, HeldChunks, MadeOnce)  # what is derived from them may do more
 
 
 def _used_again(data: da.Array, source: FrameSource) -> MadeOnce | None:
