@@ -124,7 +124,7 @@ def test_any_image_on_any_side(sparse_signal, counts, image, name, over, is_left
 @pytest.mark.parametrize("which", ["scan", "detector"])
 @pytest.mark.parametrize("lazy", [False, True])
 def test_an_image_with_a_value_that_is_none(sparse_signal, counts, gap, which, lazy, monkeypatch):
-    """Kind: a number that is added to all does not spread them, and infinity is no number."""
+    """Kind: a number that is added to all does not spread them; infinity does."""
     (nav, sig), other = (counts.shape[:2], counts.shape[2:]), "detector" if which == "scan" else "scan"
     values = np.random.default_rng(6).normal(size=nav if which == "scan" else sig)
     values[1, 2] = gap
