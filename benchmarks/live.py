@@ -158,7 +158,10 @@ def refresh(folder, first):
 
 
 def memory(folder, hits_per_second, seconds, step=20):
-    """MiB of a session with all displays, every so many seconds of a stream; its bytes, and whether all are there."""
+    """MiB of a session with all displays, every so many seconds of a stream; its bytes, and whether all are there.
+
+    Of the recorder's buffer, so much is in memory as was full at some time: the largest part of it so far is given too.
+    """
     lines, target, found = os.path.join(folder, "lines.tpx3"), os.path.join(folder, "received.tpx3"), []
     stream = live_sender.Stream(lines)
     warm_up()
@@ -167,12 +170,13 @@ def memory(folder, hits_per_second, seconds, step=20):
         live_sender.go(process)
         while not session.wait(min(step, seconds / 10)):
             status = Path("/proc/self/status").read_text().splitlines()
-            found.append(next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024)
+            resident = next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+            found.append((resident, session.recorder.ring_peak / 2**20))
     report = live_sender.reported(process)
     sent = report["lines"] * stream.bytes
     whole = os.path.getsize(target) == sent
     os.remove(target)
-    return found, sent, whole
+    return np.array(found), sent, whole
 
 
 _SENDER = """
@@ -289,11 +293,13 @@ def _print_memory(folder, minutes, hits_per_second):
         raise SystemExit(f"{folder} has no room for {minutes:g} minutes at this --rate: {needed / 1e9:.0f} GB.")
     used, sent, whole = memory(folder, hits_per_second, 60 * minutes)
     recorded = "recorded whole" if whole else "NOT recorded whole"
-    print(f"{sent / 1e9:.1f} GB at {hits_per_second / 1e6:g} million hits/s, {recorded}. MiB:", *map(round, used))
-    # in the first minutes the frames that are held one by one come to be as many as there may be
-    third = len(used) // 3
-    grown = max(used[2 * third :]) - max(used[third : 2 * third])
-    what = "Memory of a long measurement, the last third less the one before"
+    print(f"{sent / 1e9:.1f} GB at {hits_per_second / 1e6:g} million hits/s, {recorded}. MiB:", *map(round, used[:, 0]))
+    print("of them, at most, the recorder's buffer:", *map(round, used[:, 1]))
+    # In the first minutes the frames that are held one by one come to be as many as there may be. The buffer has a
+    # size of its own, and what a disk is late with shows in it.
+    without, third = used[:, 0] - used[:, 1], len(used) // 3
+    grown = max(without[2 * third :]) - max(without[third : 2 * third])
+    what = "Memory of a long measurement without the buffer, the last third less the one before"
     target(what, "constant", f"{grown:.0f} MiB", whole and grown < 10)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsciio_tpx3.scan.changes import COLUMNS
+from rsciio_tpx3.scan.intervals import AROUND
 from rsciio_tpx3.scan.options import EDGELESS
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STEADY", "final_until", "spliced", "whole_lines_until"]
 
-STEADY = 8
+STEADY = AROUND
 """Lines that must follow before one is called final: whether an edge is a glitch is decided by those around it."""
 
 

@@ -14,12 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["SHORT", "IntervalKind", "holds", "kinds_of_intervals", "line_interval"]
+__all__ = ["AROUND", "SHORT", "IntervalKind", "holds", "kinds_of_intervals", "line_interval", "typical_around"]
+
+AROUND = 8
+"""Edges before and after that decide about one: more of them change nothing, so that it can be final while others
+are still to come."""
 
 SHORT = 0.25  # of the interval from line to line: anything closer is not a line of its own
 _ALIKE = 1.3  # intervals of one kind follow each other this closely when sorted
 _PARTS = 10  # times as many: what is so rare and so near are parts of the other kind
 _SHARE = 0.7  # of the number of another kind: lines are as frequent as pauses, even if some are missing
+_PIECE = 1 << 16  # looked at together
 _NEARLY = 0.95  # of the shortest possible line: edges jitter
 
 
@@ -121,3 +126,34 @@ def line_interval(kinds: list[IntervalKind], least: float = 0, confirmed: bool =
         # a burst may have more pulses than a frame has lines: longer intervals count more
         return max(in_rows, key=lambda kind: kind.number * np.sqrt(kind.length)).length, confirmed
     return max(kinds, key=lambda kind: (kind.number, kind.length)).length, confirmed
+
+
+def typical_around(lengths: np.ndarray, known: np.ndarray, at: np.ndarray, otherwise: float) -> np.ndarray:
+    """What is typical of the lengths near some of them, to stand where one is not known.
+
+    Parameters
+    ----------
+    lengths : numpy.ndarray of int64, shape (n,)
+        Ticks.
+    known : numpy.ndarray of bool, shape (n,)
+    at : numpy.ndarray of int64, shape (m,)
+        Numbers of those in question.
+    otherwise : float
+        Where none of the `AROUND` before and after is known.
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (m,)
+        Medians, rounded.
+    """
+    found = np.full(len(at), round(otherwise))
+    for begin in range(0, len(at), _PIECE):
+        near = at[begin : begin + _PIECE, None] + np.arange(-AROUND, AROUND + 1)
+        inside = (near >= 0) & (near < len(lengths))
+        near = np.clip(near, 0, len(lengths) - 1)
+        # relative to what all are near to, so that floats hold them
+        values = np.where(inside & known[near], lengths[near] - round(otherwise), np.nan)
+        some = np.flatnonzero(~np.isnan(values).all(axis=1))
+        # halves upwards, not to even numbers: what they are relative to must not matter
+        found[begin + some] += np.floor(np.nanmedian(values[some], axis=1) + 0.5).astype(np.int64)
+    return found

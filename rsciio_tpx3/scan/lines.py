@@ -12,6 +12,7 @@ import numpy as np
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.scan.edges import gap_messages, other_direction, period_report, period_text, pulses_of
 from rsciio_tpx3.scan.frame_edges import marked_by_frame_edges
+from rsciio_tpx3.scan.intervals import typical_around
 from rsciio_tpx3.scan.numbering import number_runs
 from rsciio_tpx3.scan.options import COMES_LATER
 from rsciio_tpx3.scan.scan import Scan
@@ -180,7 +181,8 @@ def _line_times(
     # Median, not deviation: a few ends far away must not widen what counts as good.
     spread = np.median(np.abs(raw - typical))
     good = np.abs(raw - typical) <= max(_END_FITS * typical, _END_SPREADS * spread)
-    length = np.where(good, raw, round(typical))
+    length = raw.copy()
+    length[~good] = typical_around(raw, good, np.flatnonzero(~good), typical)
     if sync == "periodic-line":
         start, length = _fitted(pulses), np.full(len(start), round(typical))
     return (

@@ -9,6 +9,7 @@ import numpy as np
 
 from rsciio_tpx3.exceptions import ScanSyncError
 from rsciio_tpx3.scan.edges import gap_messages, pulses_of, regular_pulses
+from rsciio_tpx3.scan.intervals import typical_around
 from rsciio_tpx3.scan.lines import marks_frames, out_of_step_message, some, whole_runs
 from rsciio_tpx3.scan.numbering import number_runs
 from rsciio_tpx3.scan.options import need
@@ -38,14 +39,14 @@ def pixel_trigger_scan(index: EventIndex, options: ScanOptions, tdc: str) -> Sca
     nx, n_positions, position, nav_shape, messages = _pulse_positions(pulses, options)
     # Each pulse is a segment of one column: `Scan` needs no other case for them.
     start = pulses.ticks
-    length = np.full(n, round(pulses.period) if np.isfinite(pulses.period) else np.iinfo(np.int32).max)
+    typical = pulses.period if np.isfinite(pulses.period) else np.iinfo(np.int32).max
+    # positions wander with the scan: a pulse that comes a little late does not cut its predecessor short
+    length = np.append(np.diff(start), np.iinfo(np.int64).max)
+    # Up to half a period later belongs to the same position; a longer pause is a flyback.
+    next_to = length < 1.5 * typical
+    length[~next_to] = typical_around(length, next_to, np.flatnonzero(~next_to), typical)
     if options.dwell is not None:
         length = np.minimum(length, math.ceil(options.dwell))
-    # positions wander with the scan: a pulse that comes a little late does not cut its predecessor short
-    following = np.append(np.diff(start), np.iinfo(np.int64).max)
-    # Up to half a period later belongs to the same position; a longer pause is a flyback.
-    stretch = (following < 1.5 * length) & (options.dwell is None)
-    length = np.where(stretch, following, np.minimum(length, following))
     length[pulses.lost] = 0
     outside = (position < 0) | (position >= n_positions)
     delay = round(options.delay)

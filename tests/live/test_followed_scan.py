@@ -133,3 +133,26 @@ def test_a_reading_that_takes_long_is_not_repeated_at_once(tmp_path, monkeypatch
     monkeypatch.undo()
     following.update(ended=True)
     assert following.final.all()
+
+
+@pytest.mark.parametrize(
+    ("of_recording", "of_reader"),
+    [
+        ({"missing_edges": [33, 60]}, {}),
+        ({"sync": "pixel-trigger", "frame_flyback": "1 ms"}, {"sync": "pixel-trigger"}),
+    ],
+)
+def test_a_time_that_was_filled_in_does_not_change_with_all_edges_to_come(tmp_path, of_recording, of_reader):
+    """A line's absent end, and the end of the last position of a line, are typical of those near, not of all."""
+    path = tmp_path / "scan.tpx3"
+    basic = {"electrons_per_position": 2, "dwell_time": "40 us", "n_frames": 4, "edge_jitter": "0.3 us"}
+    simulate.recording(path, (NY, NX), seed=4, **basic, **of_recording)
+    index = Tpx3Source(path).index()
+    options = replace(scan_options(navigation_shape=(NX, NY), **of_reader), follow=True)
+    before = None
+    for n in range(80, len(index.edges), 3):
+        scan = build_scan(_with_edges(index, n), options)
+        if before is not None:
+            steady = int(before.start[max(len(before.start) - STEADY - 1, 0)])
+            assert difference(before, scan, steady) is None
+        before = scan

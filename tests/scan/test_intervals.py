@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rsciio_tpx3.scan.intervals import IntervalKind, kinds_of_intervals, line_interval
+from rsciio_tpx3.scan.intervals import AROUND, IntervalKind, kinds_of_intervals, line_interval, typical_around
 
 LINE, BURST = 40_000, 160
 
@@ -72,3 +72,18 @@ def test_lines_that_jitter_are_one_kind():
 
 def test_no_interval_has_no_kind():
     assert kinds_of_intervals(np.zeros(0, np.int64)) == []
+
+
+def test_what_is_typical_is_local_and_does_not_depend_on_what_stands_where_nothing_is_known():
+    rng = np.random.default_rng(2)
+    lengths = rng.integers(10**9, 10**9 + 1000, 100)
+    known = rng.random(100) < 0.7
+    at = np.flatnonzero(~known)
+    expected = []
+    for k in at:
+        near = [lengths[i] for i in range(max(k - AROUND, 0), min(k + AROUND + 1, 100)) if known[i]]
+        expected.append(int(np.floor(np.median(near) + 0.5)))
+    for otherwise in (10**9, 10**9 + 1.5, 10**9 + 2, 5.0):
+        np.testing.assert_array_equal(typical_around(lengths, known, at, otherwise), expected)
+    np.testing.assert_array_equal(typical_around(lengths, np.zeros(100, bool), at[:2], 7.4), [7, 7])
+    assert len(typical_around(lengths, known, at[:0], 7.0)) == 0
