@@ -256,8 +256,9 @@ class Following(FollowedImages):
         if not ended:
             until = whole_lines_until(scan, until, scan.report["sync"])
         until = max(until, drawn.until)
-        self._make_room(sums, drawn, scan, until)
+        # late ones first: where frames that were added up are read again, all blocks are
         self._add_late(drawn)
+        self._make_room(sums, drawn, scan, until)
         self._place_anew(drawn, scan, ended)
         placed = scan if drawn.scan is None else spliced(drawn.scan, scan, drawn.until)
         self._add(drawn.until, until, placed)
@@ -345,9 +346,11 @@ class Following(FollowedImages):
             )
 
     def _add(self, start: int, stop: int, scan: Scan, sign: int = 1, only: int | None = None) -> None:
-        """Add the hits of a half-open span of time, or take them back."""
+        """Add the hits of a half-open span of time, or take them back; of the blocks that `_add_late` has looked at."""
         if stop > start:
-            self._go_through(self._blocks_from(start), start, stop, scan, sign, only)
+            assert self._pass is not None
+            blocks = self._pass.blocks[: self._drawn.blocks]
+            self._go_through(blocks[self._pass.first_block(start) :], start, stop, scan, sign, only)
 
     def _go_through(
         self, blocks: np.ndarray, start: int, stop: int, scan: Scan, sign: int = 1, only: int | None = None

@@ -375,7 +375,9 @@ class Session(Worker):
         if now - then >= _RATE_OVER:
             hits = self.following.hits
             if then:
-                self.rates = {chip: (n - before.get(chip, 0)) / (now - then) for chip, n in hits.items()}
+                # fewer than before, where the clock was reset: hits of the time before are excluded then
+                new = {chip: max(n - before.get(chip, 0), 0) for chip, n in hits.items()}
+                self.rates = {chip: n / (now - then) for chip, n in new.items()}
             self._rate_from = now, hits
 
     def _next_file(self) -> bool:
@@ -385,7 +387,8 @@ class Session(Worker):
         while len(self.recorder.files) <= self._files + 1:
             if self.recorder.finished and len(self.recorder.files) <= self._files + 1:
                 return False
-            self._answer()
+            if self._answer():
+                self._show()
             time.sleep(_LOOK)
         with self._lock:
             self._answer()  # of the last file: what is asked for from here on is of the next one
@@ -397,6 +400,7 @@ class Session(Worker):
                 getattr(accumulator, "clear", _nothing)()
                 following.plug(accumulator)
             self.following, self.error = following, None
+            self._rate_from, self.rates = (0.0, {}), {}
         return True
 
     @property

@@ -159,3 +159,38 @@ def test_a_view_that_fails_ends_nothing_else(tmp_path, sent, caplog):
     np.testing.assert_array_equal(counts.array, expected)
     assert failing.array is None
     assert caplog.text.count("a view is not made any more") == 1
+
+
+def _until(what, seconds=20):
+    begin = time.monotonic()
+    while not what():
+        assert time.monotonic() - begin < seconds
+        time.sleep(0.01)
+
+
+def test_a_detector_that_is_moved_between_two_measurements_is_drawn(tmp_path, sent):
+    path, expected = sent
+    session = Session("tcp://connect@127.0.0.1:0", tmp_path / "scan.tpx3", measurements=2, layout="quad", **SHAPE)
+    number = session.add_detector(np.zeros((512, 512), bool))
+    image = session.view(lambda following: following.virtual_image(number, "sum"))
+    counts = session.view(lambda following: following.counts("sum"))
+    with session:
+        with Replay(path, f"tcp://127.0.0.1:{session.recorder.address.port}", speed=None) as replay:
+            assert replay.wait(20)
+        _until(lambda: counts.array is not None and counts.array.sum() == expected.sum())
+        assert image.array.sum() == 0
+        session.move_detector(number, np.ones((512, 512), bool))
+        _until(lambda: image.array.sum() > 0)
+        np.testing.assert_array_equal(image.array, expected.sum(axis=0))
+
+
+def test_rates_are_of_one_measurement(tmp_path, sent):
+    path, _ = sent
+    session, seen = Session("tcp://connect@127.0.0.1:0", tmp_path / "scan.tpx3", measurements=2, **SHAPE), []
+    with session:
+        to = f"tcp://127.0.0.1:{session.recorder.address.port}"
+        with Replay(path, to, speed=0.04, times=2) as replay:
+            while not replay.wait(0.02):
+                seen.extend(session.rates.values())
+    assert max(seen) > 0
+    assert min(seen) >= 0
