@@ -119,12 +119,11 @@ def test_what_is_shown_is_the_same(name, tmp_path, monkeypatch):
     assert following.final.shape == following.nav_shape
 
 
+COME_BACK = [*(("late hits", n) for n in (0, 2, 11, 13, 15)), *(("lost edges", n) for n in (1, 2, 4, 5))]
+
+
 @pytest.mark.parametrize(
-    ("name", "seed"),
-    [
-        ("late hits", 6),
-        *(pytest.param(name, n, marks=pytest.mark.slow) for name in ("lost edges", "late hits") for n in range(4)),
-    ],
+    ("name", "seed"), [pytest.param(*one, marks=[pytest.mark.slow] * (n > 0)) for n, one in enumerate(COME_BACK)]
 )
 def test_frames_that_come_back_are_drawn_anew(tmp_path, monkeypatch, name, seed):
     """Where later edges say that fewer frames have gone by, the last two are among those that were added up."""

@@ -194,3 +194,25 @@ def test_rates_are_of_one_measurement(tmp_path, sent):
                 seen.extend(session.rates.values())
     assert max(seen) > 0
     assert min(seen) >= 0
+
+
+class _Ends:
+    def __init__(self):
+        self.lines = self.ends = 0
+
+    def add(self, rows):
+        self.lines += 1
+
+    def end(self):
+        self.ends += 1
+
+
+def test_an_accumulator_ends_once_whatever_is_plugged_in_afterwards(tmp_path, sent):
+    path, _ = sent
+    (tmp_path / "scan.tpx3").write_bytes(path.read_bytes())
+    following, accumulators = Following(tmp_path / "scan.tpx3", **SHAPE), [_Ends() for _ in range(3)]
+    following.plug(accumulators[0])
+    following.update(ended=True)
+    for accumulator in accumulators[1:]:
+        following.plug(accumulator)
+    assert [(one.lines, one.ends) for one in accumulators] == [(2 * NY, 1)] * 3
