@@ -26,6 +26,7 @@ from rsciio_tpx3.frames.binned_source import BinnedSource
 from rsciio_tpx3.frames.dask_array import are_runs, empty_meta, source_of, sources_of, to_dask
 from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.frames.made_once import MadeOnce, as_it_is, as_narrow_as_can_be, can_be_held
+from rsciio_tpx3.frames.memory_source import HeldChunks, MemorySource
 from rsciio_tpx3.frames.shared_reads import SharedFrames, read_together
 from rsciio_tpx3.frames.unmerged import in_any_order, merged, unmerged
 from rsciio_tpx3.utils.threads import cluster_threads
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from rsciio_tpx3.frames.source import FrameSource
 
 
-__all__ = ["apply_kernel", "binned", "decoded_entries", "in_blocks"]
+__all__ = ["apply_kernel", "are_views", "binned", "decoded_entries", "held_bytes", "in_blocks"]
 
 BLOCK_ENTRIES = 8 * 10**6
 """Entries that a block has at most: 40 MB with counts of one byte."""
@@ -56,6 +57,9 @@ CLUSTER_ENTRIES = 24 * 10**6
 SMALL_BLOCK = 10**6
 """Entries below which a block is not cut further: a millisecond of work, as much as dask takes."""
 
+SMALL_LIGHT_BLOCK = 8 * 10**6
+"""The same for what takes the counts of a row and not their pixels."""
+
 OUTPUT_BYTES = 128 * 2**20
 """Size that the dense answer of one block should not exceed."""
 
@@ -70,7 +74,12 @@ BLOCKS_PER_CORE = 2
 
 
 def in_blocks(
-    data: da.Array, bytes_per_frame: int = 0, additive: bool = False, any_order: bool = False, narrow: bool = False
+    data: da.Array,
+    bytes_per_frame: int = 0,
+    additive: bool = False,
+    any_order: bool = False,
+    narrow: bool = False,
+    light: bool = False,
 ) -> da.Array:
     """The same frames in the blocks that kernels like, or `data` itself where no other chunks are possible.
 
@@ -85,6 +94,8 @@ def in_blocks(
         The kernel takes pixels of a frame in any order, each once, and counts of a narrower type.
     narrow : bool
         The kernel takes counts of a narrower type than the array has.
+    light : bool
+        The kernel looks at counts alone, which are next to each other: fewer blocks keep each core busy.
     """
     if data.ndim < 3 or math.prod(data.shape[:-2]) == 0:
         return data
@@ -96,7 +107,8 @@ def in_blocks(
         source, _ = source.read()  # blocks follow the number of events
     held = _used_again(data, source)
     nav = data.shape[:-2]
-    chunks = _block_sizes(source, nav)
+    light = light and are_views(held or source)
+    chunks = _block_sizes(source, nav, light)
     if bytes_per_frame:
         line = nav[-1] if len(nav) > 1 else 1
         if max(chunks) * line * bytes_per_frame > OUTPUT_BYTES:
@@ -108,9 +120,21 @@ def in_blocks(
     how: Any = unmerged if additive else in_any_order if any_order else None
     if held is not None:
         source, how = held, as_narrow_as_can_be if additive or any_order or narrow else as_it_is
-    if how not in cached or cached[how].chunks[: len(nav)] != chunks:
-        cached[how] = to_dask(source if how is None else how(source), chunks=chunks)
-    return cached[how]
+    kept = how, light
+    if kept not in cached or cached[kept].chunks[: len(nav)] != chunks:
+        cached[kept] = to_dask(source if how is None else how(source), chunks=chunks)
+    return cached[kept]
+
+
+def held_bytes(data: da.Array) -> int:
+    """Bytes of frames that are held for an array since its second use, in addition to those that it is made of."""
+    _, held = vars(data).get("_uses", (0, None))
+    return 0 if held is None else held.held_bytes
+
+
+def are_views(source: FrameSource | None) -> bool:
+    """Whether rows of a source are there already, and cost nothing to take."""
+    return type(source) in (MemorySource, HeldChunks, MadeOnce)  # what is derived from them may do more
 
 
 def _used_again(data: da.Array, source: FrameSource) -> MadeOnce | None:
@@ -139,13 +163,13 @@ def _remade(data: da.Array, bytes_per_frame: int) -> da.Array | None:
     return made if recipes.is_frames(made) and made.chunks == wanted else None
 
 
-def _block_sizes(source: FrameSource, nav: tuple[int, ...]) -> tuple:
+def _block_sizes(source: FrameSource, nav: tuple[int, ...], light: bool) -> tuple:
     """Lines per block, along the last but one axis (positions, where there is one axis)."""
     n_lines = nav[-2] if len(nav) > 1 else nav[0]
     repeats = math.prod(nav[:-2]) // read_together(source) if len(nav) > 2 else 1
     total = _entries_of(source)
     # Whole lines: a line is what neighbours share, in the file and in what is read together.
-    lines = max(1, min(int(_wanted(total, source) * n_lines * repeats / total), n_lines))
+    lines = max(1, min(int(_wanted(total, source, light) * n_lines * repeats / total), n_lines))
     n, cores = -(-n_lines // lines), _cores()
     if n > cores and repeats == 1:  # as many for each core, or some wait for the last ones
         n = min(-(-n // cores) * cores, n_lines)
@@ -161,12 +185,12 @@ def _entries_of(source: FrameSource) -> float:
     return max(float(np.sum(entries)), 1.0)
 
 
-def _wanted(total: float, source: FrameSource) -> int:
+def _wanted(total: float, source: FrameSource, light: bool = False) -> int:
     """Entries that one block should have."""
     if getattr(source, "values", None) == "counts":  # of a recording; sums of other values take more memory
         return decoded_entries(total, cluster_threads())
     most = BLOCK_ENTRIES if source.in_memory else DECODED_ENTRIES
-    return _shared(total, most, _cores())
+    return _shared(total, most, _cores(), light)
 
 
 def decoded_entries(total: float, workers: int) -> float:
@@ -175,8 +199,9 @@ def decoded_entries(total: float, workers: int) -> float:
     return _shared(total, most, workers or CPU_COUNT)
 
 
-def _shared(total: float, most: float, cores: int) -> float:
-    return min(max(total / (BLOCKS_PER_CORE * cores), SMALL_BLOCK), most)
+def _shared(total: float, most: float, cores: int, light: bool = False) -> float:
+    smallest = SMALL_LIGHT_BLOCK if light else SMALL_BLOCK
+    return min(max(total / (BLOCKS_PER_CORE * cores), smallest), most)
 
 
 def _joined(data: da.Array, bytes_per_frame: int = 0) -> da.Array:

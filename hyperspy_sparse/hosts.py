@@ -84,6 +84,10 @@ PRIVATE_NAMES = (
         "_validate_rebin_args_and_get_factors", _BASE, ("new_shape", "scale"), "the factors that `rebin` would use"
     ),
     PrivateName("_to_dictionary", _BASE, (), "a signal as the dictionary that writers take, as `save` makes it"),
+    PrivateName(
+        "_get_axes_dicts", _AXES, (), "the axes of a copy, which HyperSpy makes by changing the signal meanwhile"
+    ),
+    PrivateName("_ragged", _AXES, None, "the same for what a copy is made of"),
     PrivateName("_remove_axis", _BASE, ("axes",), "an image of the scan has no axes of the detector"),
     PrivateName("_axes", _AXES, None, "all axes in the order of the array; the public order is another"),
     PrivateName("_sort_axes", _AXES, (), "axes in the order of an array that operators broadcast"),

@@ -18,6 +18,7 @@ import dask
 import dask.array as da
 import numpy as np
 import scipy.ndimage
+import scipy.sparse
 from hyperspy.axes import UniformDataAxis
 from hyperspy.roi import Line2DROI
 from hyperspy.signals import BaseSignal
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-__all__ = ["Samples", "profile_over_detector", "profile_over_scan"]
+__all__ = ["Samples", "profile_over_detector", "profile_over_scan", "weights_over_detector"]
 
 NEGLIGIBLE = 1e-16
 """Weights of splines (order 2 and more), which reach across the scan, end here: 28 positions away."""
@@ -59,7 +60,7 @@ class Samples:
     order : int
     n_points, width : int
         Places along the line, and samples across it, which are averaged.
-    along_y, along_x : numpy.ndarray of float64, shape (n_points * width, n)
+    along_y, along_x : scipy.sparse.csr_array of float64, shape (n_points * width, n)
         Weights along each axis: a sample is the sum of values times the products of both.
 
     Raises
@@ -86,7 +87,7 @@ class Samples:
             _weights(place.ravel(), axis.size, order) for place, axis in zip(places, axes[::-1], strict=True)
         )
 
-    def of_points(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    def of_points(self, start: int, stop: int) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]:
         """The weights of some points, along y and along x."""
         part = slice(start * self.width, stop * self.width)
         return self.along_y[part], self.along_x[part]
@@ -96,7 +97,7 @@ def _ends(line: Line2DROI) -> tuple:
     return (line.x1, line.y1), (line.x2, line.y2)
 
 
-def _weights(places: np.ndarray, n: int, order: int) -> np.ndarray:
+def _weights(places: np.ndarray, n: int, order: int) -> scipy.sparse.csr_array:
     """What each of `n` elements of an axis counts at each place: (places, n)."""
     if order <= 1:
         return _near_weights(places, n, order)
@@ -107,23 +108,27 @@ def _weights(places: np.ndarray, n: int, order: int) -> np.ndarray:
         unit[i] = 1
         out[:, i] = scipy.ndimage.map_coordinates(unit, places[None], order=order, mode="constant", cval=0.0)
     out[np.abs(out) < NEGLIGIBLE] = 0
-    return out
+    return scipy.sparse.csr_array(out)
 
 
 _APART = 4  # elements between two that are asked for at once: linear interpolation reaches one to each side
 
 
-def _near_weights(places: np.ndarray, n: int, order: int) -> np.ndarray:
+def _near_weights(places: np.ndarray, n: int, order: int) -> scipy.sparse.csr_array:
     """The same for interpolation that does not reach far: a few questions tell of all elements."""
-    out, sample = np.zeros((places.size, n)), np.arange(places.size)
+    found = []
     for first in range(min(_APART, n)):
         units = np.zeros(n)
         units[first::_APART] = 1
         values = scipy.ndimage.map_coordinates(units, places[None], order=order, mode="constant", cval=0.0)
         nearest = first + _APART * np.rint((places - first) / _APART).astype(np.int64)
-        there = (values != 0) & (nearest >= 0) & (nearest < n)
-        out[sample[there], nearest[there]] = values[there]
-    return out
+        sample = np.flatnonzero((values != 0) & (nearest >= 0) & (nearest < n))
+        found.append((sample, nearest[sample], values[sample]))
+    samples, elements, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    # One or two elements count at each place: to fill a table of all of them takes longer than to add up the frames.
+    weights = scipy.sparse.csr_array((values, (samples, elements)), shape=(places.size, n))
+    weights.sort_indices()
+    return weights
 
 
 def _rounding(dtype: np.dtype) -> int:
@@ -165,9 +170,10 @@ def profile_over_scan(data: da.Array, samples: Samples, places: tuple[int, int])
 def _one_line(data: da.Array, samples: Samples, rows: np.ndarray, dtype: np.dtype, n_together: int) -> da.Array:
     parts = []
     for start in range(0, samples.n_points, n_together):
-        along_y, along_x = samples.of_points(start, min(start + n_together, samples.n_points))
+        weights = samples.of_points(start, min(start + n_together, samples.n_points))
+        along_y, along_x = (along.toarray() for along in weights)
         used = np.zeros(rows.shape, bool)
-        used[_pairs(along_y, along_x)[1:]] = True  # by any of the samples
+        used[_pairs(*weights)[1:3]] = True  # by any of the samples
         used.flat[0] |= not used.any()  # a line outside of the scan
         wanted = np.unique(rows[used])
         place = np.full(rows.shape, -1)
@@ -235,17 +241,9 @@ def profile_over_detector(data: da.Array, samples: Samples, turned: bool = False
     numpy.ndarray
         Of floats, nav_shape + (points,).
     """
-    height, width = data.shape[-2:]
-    along = samples.along_y, samples.along_x
     # where nothing is rounded, samples of a point are added up at once
     rounded = samples.order > 0 and data.dtype.kind != "f"
-    width_left = samples.width if rounded else 1
-    along_y, along_x = along[::-1] if turned else along
-    sample, y, x = _pairs(along_y, along_x)
-    column = sample if rounded else sample // samples.width
-    parts = y * width + x, column, along_y[sample, y] * along_x[sample, x]
-    n_columns = samples.n_points * width_left
-    weights = PixelWeights.build(*parts, (height, width), n_columns)
+    weights = weights_over_detector(samples, data.shape[-2:], rounded, turned)
     dtype = np.mean(np.zeros(1, data.dtype)).dtype
     options = {"weights": weights, "width": samples.width, "counted": data.dtype.str if rounded else None}
     found = _in_one_array(data, options, samples.n_points, dtype)
@@ -253,6 +251,17 @@ def profile_over_detector(data: da.Array, samples: Samples, turned: bool = False
         return found
     kernel = Kernel(_points_of_frames, options)
     return blocks.apply_kernel(data, kernel, (samples.n_points,), dtype).compute()
+
+
+def weights_over_detector(
+    samples: Samples, sig_shape: tuple[int, ...], each_sample: bool, turned: bool = False
+) -> PixelWeights:
+    """What each pixel counts in each point of a line, or in each sample across it; not divided by the width."""
+    along = samples.along_y, samples.along_x
+    sample, y, x, weight = _pairs(*(along[::-1] if turned else along))
+    column = sample if each_sample else sample // samples.width
+    n_columns = samples.n_points * (samples.width if each_sample else 1)
+    return PixelWeights.build(y * sig_shape[1] + x, column, weight, sig_shape, n_columns)
 
 
 def _in_one_array(data: da.Array, options: dict, n_points: int, dtype: np.dtype) -> np.ndarray | None:
@@ -265,7 +274,7 @@ def _in_one_array(data: da.Array, options: dict, n_points: int, dtype: np.dtype)
     frames = blocks.in_blocks(data, n_points * dtype.itemsize)
     if frames.numblocks[-2:] != (1, 1) or not are_runs(frames.chunks[:-2]):
         return None
-    out = np.zeros((*frames.shape[:-2], n_points), dtype)
+    out = np.empty((*frames.shape[:-2], n_points), dtype)
     chunks = frames.to_delayed().ravel()
     fill = dask.delayed(_fill, pure=False, traverse=False)
     spans = [span for _, span in reductions.spans_of(frames)]
@@ -284,29 +293,22 @@ def _fill(chunk: Any, target: _Target, options: dict) -> None:
     frames = as_frames(chunk)
     out = target.array.reshape(frames.n_frames, -1)  # a view: chunks are runs of frames
     flat = frames.reshape((frames.n_frames, *frames.sig_shape))
-    if options["counted"] is not None:
+    if options["counted"] is None:
+        options["weights"].write_quotient(flat, options["width"], out)
+    else:
         out[:] = _points_of_frames(flat, **options)
-        return
-    n = max(1, CACHED // max(out.shape[1] * 8, 1))
-    for start in range(0, frames.n_frames, n):
-        part = out[start : start + n]
-        options["weights"].add_product(flat[start : start + n], part)
-        part /= options["width"]
 
 
-def _pairs(along_y: np.ndarray, along_x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Number of the sample, y and x, of each pixel that has a weight in a sample."""
-    (_, y), (_, x) = np.nonzero(along_y), np.nonzero(along_x)
-    n_y, n_x = np.count_nonzero(along_y, axis=1), np.count_nonzero(along_x, axis=1)
-    n = n_y * n_x
+def _pairs(along_y: scipy.sparse.csr_array, along_x: scipy.sparse.csr_array) -> tuple[np.ndarray, ...]:
+    """Number of the sample, y, x and weight, of each pixel that has a weight in a sample."""
+    n_x = np.diff(along_x.indptr)
+    n = np.diff(along_y.indptr) * n_x
     sample = np.repeat(np.arange(n.size), n)
     number = np.arange(sample.size) - np.repeat(np.cumsum(n) - n, n)
-    row, column = number // n_x[sample], number % n_x[sample]
-    return sample, y[(np.cumsum(n_y) - n_y)[sample] + row], x[(np.cumsum(n_x) - n_x)[sample] + column]
+    row = along_y.indptr[sample] + number // n_x[sample]
+    column = along_x.indptr[sample] + number % n_x[sample]
+    return sample, along_y.indices[row], along_x.indices[column], along_y.data[row] * along_x.data[column]
 
-
-CACHED = 2**19
-"""Bytes of profiles that are divided while the processor has them at hand."""
 
 TOGETHER = 32 * 2**20
 """Bytes of samples that are made before they are averaged."""
@@ -314,7 +316,9 @@ TOGETHER = 32 * 2**20
 
 def _points_of_frames(frames: CSRFrames, weights: PixelWeights, width: int, counted: str | None) -> np.ndarray:
     if counted is None:
-        return weights.product(frames) / width
+        out = np.empty((frames.n_frames, weights.n_columns))
+        weights.write_quotient(frames, width, out)
+        return out
     n = max(1, TOGETHER // (8 * weights.n_columns))
     starts = range(0, max(frames.n_frames, 1), n)
     return np.concatenate([_averages(frames[i : i + n], weights, width, np.dtype(counted)) for i in starts])

@@ -21,7 +21,7 @@ from hyperspy_sparse.hosts import are_signals_aligned, broadcast_signals
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.dtypes import is_stored
 from rsciio_tpx3.csr.elementwise import FILLED_SHARE, compact, probe
-from rsciio_tpx3.frames.dask_array import empty_meta, without_empty_chunks
+from rsciio_tpx3.frames.dask_array import empty_meta, sources_of, without_empty_chunks
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -311,10 +311,15 @@ _host_ruler = BaseSignal._binary_operator_ruler
 def _ruler(self: BaseSignal, other: Any, op_name: str) -> Any:
     """HyperSpy's, which does not ask the right operand: where that has sparse frames, ours answers.
 
+    Frames that an image with NaN made dense are changed in place as they were before: of a lazy signal, HyperSpy asks
+    dask's array for ``__imul__``, which it does not have.
+
     A method of ours for the right operand (`__rmul__`) would not do: Python asks it first only where its class is
     derived from the left one's, which does not hold for a `pyxem.signals.VirtualDarkFieldImage`, say.
     """
     if isinstance(other, BaseSignal) and twins.has_sparse_chunks(other):
+        return binary(self, other, op_name)
+    if op_name in INPLACE_OPERATORS and self._lazy and sources_of(self._data):
         return binary(self, other, op_name)
     return _host_ruler(self, other, op_name)
 

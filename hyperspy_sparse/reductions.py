@@ -17,13 +17,14 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
 from hyperspy_sparse import recipes
-from hyperspy_sparse.blocks import in_blocks
+from hyperspy_sparse.blocks import are_views, in_blocks
 from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.csr.reductions import column_sums, mean_and_squares, powers, weighted_sum
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.memory_source import HeldChunks, MemorySource
 from rsciio_tpx3.utils.dask_private import List, Task, TaskRef
+from rsciio_tpx3.utils.threads import cluster_threads
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -69,7 +70,12 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
     if plain in ("max", "min"):
         join = np.maximum if plain == "max" else np.minimum
         return _made(
-            in_blocks(data, any_order=True), axes, dtype, (_plain_part, function), (_joined, join), (_as_they_are,)
+            in_blocks(data, any_order=True, light=_of_rows(data, axes)),
+            axes,
+            dtype,
+            (_plain_part, function),
+            (_joined, join),
+            (_as_they_are,),
         )
     # Integers may come in any order and split over entries: their sum is the same, and reading need not sort.
     n = math.prod(data.shape[axis] for axis in axes) if plain == "mean" else None
@@ -77,7 +83,13 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
     total = np.sum(np.zeros(1, data.dtype)).dtype
     # Partial sums of counts of a byte have half the size: they need not be widened before they are added up.
     part = (_narrow_sum,) if additive and axes == tuple(range(data.ndim - 2)) else (_plain_part, np.sum)
-    return _made(in_blocks(data, additive=additive), axes, dtype, part, (_summed, total), (_divided, n))
+    blocks = in_blocks(data, additive=additive, light=_of_rows(data, axes))
+    return _made(blocks, axes, dtype, part, (_summed, total), (_divided, n))
+
+
+def _of_rows(data: da.Array, axes: tuple[int, ...]) -> bool:
+    """Whether the detector's axes are among `axes`: pixels of a row need not be known."""
+    return set(axes) >= {data.ndim - 2, data.ndim - 1}
 
 
 _PRODUCT = {"mul", "multiply"}
@@ -202,9 +214,8 @@ def moments(data: da.Array, axes: tuple[int, ...], dtype: DTypeLike, std: bool) 
     # The numerator is below (255 n)**2, and has to fit into 63 bits.
     exact = data.dtype.kind in "bui" and data.dtype.itemsize == 1 and n < 2**23
     steps = (_powers, _joined_powers) if exact else (_moments, _joined_moments)
-    return _made(
-        in_blocks(data, any_order=True), axes, np.dtype(dtype), (steps[0],), (steps[1],), (_spread, exact, std)
-    )
+    blocks = in_blocks(data, any_order=True, light=_of_rows(data, axes))
+    return _made(blocks, axes, np.dtype(dtype), (steps[0],), (steps[1],), (_spread, exact, std))
 
 
 def _made(
@@ -230,13 +241,28 @@ def _made(
     make = _partial_results if remaining == nav else _tree
     extra = () if image is None else (TaskRef((image.name, *(0 for _ in image.shape))),)
     layer = make(blocks, name, axes, dtype, part, join, finish, extra)
-    graph = HighLevelGraph.from_collections(name, layer, dependencies=[blocks] if image is None else [blocks, image])
+    needed = [x for x in (None if _taken_in_place(blocks) else blocks, image) if x is not None]
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=needed)
     chunks = tuple(blocks.chunks[axis] for axis in remaining)
     return da.Array(graph, name, chunks, meta=np.empty((0,) * len(remaining), dtype))
 
 
 def _places(blocks: da.Array) -> Any:
     return itertools.product(*(range(n) for n in blocks.numblocks[:-2]))
+
+
+def _block(blocks: da.Array, place: tuple[int, ...]) -> Any:
+    """A block as an argument of a task: its key, or what takes it from the frames in memory."""
+    key = (blocks.name, *place, 0, 0)
+    return blocks.dask.layers[blocks.name][key] if _taken_in_place(blocks) else TaskRef(key)
+
+
+def _taken_in_place(blocks: da.Array) -> bool:
+    """Whether blocks are views of frames in memory, which take less time than dask does for a task of its own.
+
+    To a cluster frames are sent, which is done once for all tasks that need them.
+    """
+    return are_views(source_of(blocks)) and not cluster_threads()
 
 
 def _partial_results(
@@ -247,9 +273,7 @@ def _partial_results(
     for place in _places(blocks):
         key = (name, *place)
         step = part[place] if isinstance(part, dict) else part
-        layer[key] = Task(
-            key, _part_and_finish, TaskRef((blocks.name, *place, 0, 0)), axes, step, finish, dtype, *extra
-        )
+        layer[key] = Task(key, _part_and_finish, _block(blocks, place), axes, step, finish, dtype, *extra)
     return layer
 
 
@@ -261,7 +285,7 @@ def _tree(
     for place in _places(blocks):
         key = (f"{name}-part", *place)
         step = part[place] if isinstance(part, dict) else part
-        layer[key] = Task(key, _part, TaskRef((blocks.name, *place, 0, 0)), axes, step, *extra)
+        layer[key] = Task(key, _part, _block(blocks, place), axes, step, *extra)
         keys.append(key)
     level = 0
     # A tree: all partial results at once may be thousands of images of the detector.

@@ -89,11 +89,14 @@ def reduced(name: str, shifted: Shifted, axes: tuple[int, ...]) -> da.Array | No
     n_nav = shifted.frames.ndim - 2
     nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
     plain = {"amax": "max", "amin": "min"}.get(name, name).removeprefix("nan")
-    if axes not in (nav, sig, nav + sig) or (name.startswith("nan") and not _is_finite(shifted)):
-        return None
     along = axes == (sig if shifted.kind == "scan" else nav)  # the image is the same for all that are reduced
+    if axes not in (nav, sig, nav + sig) or (name.startswith("nan") and not _skips_alike(shifted, along)):
+        return None
     if plain in ("sum", "mean"):
-        return _sum(shifted, axes, along, plain == "mean")
+        found = _sum(shifted, axes, along, plain == "mean")
+        if name == "nansum" and along and found is not None:  # of values that are all skipped
+            found = da.where(da.isnan(shifted.image), found.dtype.type(0), found)
+        return found
     if plain in ("var", "std"):
         spread = _variance(shifted, axes, along)
         spread = da.sqrt(spread) if spread is not None and plain == "std" else spread
@@ -107,9 +110,11 @@ def reduced(name: str, shifted: Shifted, axes: tuple[int, ...]) -> da.Array | No
     return None if found is None else _joined(shifted, found.astype(shifted.dtype), shifted.image)
 
 
-def _is_finite(shifted: Shifted) -> bool:
-    known = isinstance(shifted.image, np.ndarray) and shifted.frames.dtype.kind in "ui"
-    return known and bool(np.isfinite(shifted.image).all())
+def _skips_alike(shifted: Shifted, along: bool) -> bool:
+    """Whether of all values that are reduced to one either all are NaN or none is."""
+    if shifted.frames.dtype.kind not in "ui":
+        return False
+    return along or (isinstance(shifted.image, np.ndarray) and bool(np.isfinite(shifted.image).all()))
 
 
 def _joined(shifted: Shifted, of_frames: Any, of_image: Any) -> da.Array:
@@ -134,8 +139,10 @@ def _variance(shifted: Shifted, axes: tuple[int, ...], along: bool) -> da.Array 
     """The variance of a sum: of both, and twice what they have in common."""
     frames, image = shifted.frames, shifted.image
     spread = reductions.reduced("var", frames, axes)
-    if along or spread is None:
-        return spread
+    if spread is None:
+        return None
+    if along:  # a number that is added to all does not spread them, where it is one: infinity less infinity is not
+        return da.where(da.isfinite(image), spread, np.nan)
     # The covariance needs one more pass over the frames, weighted with the distance of the image from its mean.
     apart = image.astype(np.float64) - image.mean(dtype=np.float64)
     n = math.prod(frames.shape[axis] for axis in axes)

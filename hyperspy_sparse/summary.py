@@ -13,6 +13,7 @@ from dask.utils import format_bytes
 
 from hyperspy_sparse import navigator
 from hyperspy_sparse.arguments import needs_signal
+from hyperspy_sparse.blocks import held_bytes
 from hyperspy_sparse.deferred import read_recording
 from hyperspy_sparse.expansion import bytes_of_entries, entries_of
 from rsciio_tpx3.frames.dask_array import is_in_memory, source_of
@@ -62,6 +63,9 @@ class Summary:
         Whether they are in memory, or read when a computation needs them.
     sparse_size, dense_size : int or None
         Bytes of the sparse frames, about, and of the dense array.
+    held_size : int
+        Bytes of frames that were made of others in memory (a part, or a binned form), and are held since their second
+        use; in addition to the others.
     deferred : bool
         Whether the recording is read at the first computation.
 
@@ -84,6 +88,7 @@ class Summary:
     in_memory: bool = False
     sparse_size: int | None = None
     dense_size: int = 0
+    held_size: int = 0
     deferred: bool = False
     _counts: object = None
 
@@ -123,7 +128,8 @@ class Summary:
         where = "in memory" if self.in_memory else "read on demand"
         if self.entries is None or self.sparse_size is None:
             return f"{self.event}, {where}; {dense}"
-        return f"{self.entries:,} entries {where}: {format_bytes(self.sparse_size)}, {dense}"
+        held = f"; {format_bytes(self.held_size)} more held since the second use" if self.held_size else ""
+        return f"{self.entries:,} entries {where}: {format_bytes(self.sparse_size)}, {dense}{held}"
 
     def _placed(self) -> str:
         text = f"{self.total:,} {self.event}"
@@ -227,6 +233,7 @@ def recording_summary(signal: BaseSignal, read: bool = True) -> Summary:
         in_memory=is_in_memory(data),
         sparse_size=None if entries is None else bytes_of_entries(data, entries),
         dense_size=math.prod(data.shape) * data.dtype.itemsize,
+        held_size=held_bytes(data),
         deferred=deferred,
         _counts=None if deferred else _counts_of(signal),
         **known,

@@ -14,6 +14,7 @@ __all__ = [
     "times_columns",
     "times_rows",
     "update_factors",
+    "weighted_means",
     "weighted_sums",
 ]
 
@@ -56,9 +57,11 @@ def weighted_sums(
     weight: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Product of the frames with a sparse matrix given by pixel: ``out`` is (rows, columns)."""
+    """Product of the frames with a sparse matrix given by pixel: ``out`` is (rows, columns), and may hold anything."""
     for row in range(indptr.size - 1):
         sums = out[row]
+        # Fresh memory that is read before it is written to costs two page faults, one for the system's page of zeros.
+        sums[:] = 0.0
         counts = data[indptr[row] : indptr[row + 1]]
         pixels = indices[indptr[row] : indptr[row + 1]]
         for entry in range(counts.size):
@@ -66,6 +69,41 @@ def weighted_sums(
             value = float(counts[entry])
             for k in range(start[pixel], start[pixel + np.uint64(1)]):
                 sums[column[k]] += value * weight[k]
+
+
+@_jit
+def weighted_means(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    start: np.ndarray,
+    column: np.ndarray,
+    weight: np.ndarray,
+    divisor: float,
+    out: np.ndarray,
+) -> None:
+    """The same, divided, for a matrix of few pixels: most of a row is nothing, and is written once."""
+    n_columns = out.shape[1]
+    sums, last_row = np.empty(n_columns), np.full(n_columns, -1)
+    touched = np.empty(n_columns, np.int64)
+    for row in range(indptr.size - 1):
+        counts = data[indptr[row] : indptr[row + 1]]
+        pixels = indices[indptr[row] : indptr[row + 1]]
+        n = 0
+        for entry in range(counts.size):
+            pixel = np.uint64(pixels[entry])
+            value = float(counts[entry])
+            for k in range(start[pixel], start[pixel + np.uint64(1)]):
+                c = column[k]
+                # Not by whether the sum is zero: what was added may have cancelled.
+                if last_row[c] != row:
+                    last_row[c], sums[c], touched[n] = row, 0.0, c
+                    n += 1
+                sums[c] += value * weight[k]
+        made = out[row]
+        made[:] = 0.0
+        for i in range(n):
+            made[touched[i]] = sums[touched[i]] / divisor
 
 
 COLUMNS = 2

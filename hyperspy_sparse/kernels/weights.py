@@ -57,15 +57,20 @@ class PixelWeights:
 
     def product(self, frames: CSRFrames) -> np.ndarray:
         """Weighted sums of every frame: ndarray of float64, shape (n_frames, n_columns)."""
-        _check_pixels(self.start.size - 1, frames)
-        out = np.zeros((frames.n_frames, self.n_columns))
-        self.add_product(frames, out)
+        out = np.empty((frames.n_frames, self.n_columns))
+        loops.weighted_sums(*self._parts(frames), out)
         return out
 
-    def add_product(self, frames: CSRFrames, out: np.ndarray) -> None:
-        """Add the weighted sums of every frame to `out`, float64 of shape (n_frames, n_columns)."""
-        parts = countable(frames.data), frames.indices, frames.indptr
-        loops.weighted_sums(*parts, self.start, self.column, self.weight, out)
+    def write_quotient(self, frames: CSRFrames, divisor: float, out: np.ndarray) -> None:
+        """Write weighted sums of every frame over `divisor` to `out`, float64 of shape (n_frames, n_columns).
+
+        As fast as `product` where few pixels have weights, and faster than dividing it.
+        """
+        loops.weighted_means(*self._parts(frames), divisor, out)
+
+    def _parts(self, frames: CSRFrames) -> tuple[np.ndarray, ...]:
+        _check_pixels(self.start.size - 1, frames)
+        return countable(frames.data), frames.indices, frames.indptr, self.start, self.column, self.weight
 
 
 def _check_pixels(n: int, frames: CSRFrames) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -31,6 +32,23 @@ if TYPE_CHECKING:
 __all__ = ["DataMixin"]
 
 
+def _description(signal: BaseSignal, with_variance: bool, axes: Sequence[int] | None) -> dict:
+    """What HyperSpy makes a signal of, without data, navigator and results of learning; all else copied."""
+    metadata, original = (tree.as_dictionary() for tree in (signal.metadata, signal.original_metadata))
+    for name in ("_sig_navigator", "navigator"):  # HyperSpy marks signals in dictionaries
+        metadata.get("_HyperSpy", {}).pop(name, None)
+    if not with_variance:
+        metadata.get("Signal", {}).pop("Noise_properties", None)
+    described = signal.axes_manager._get_axes_dicts()
+    return {
+        "data": None,
+        "axes": described if axes is None else [described[i] for i in axes],
+        "metadata": copy.deepcopy(metadata),
+        "original_metadata": copy.deepcopy(original),
+        "attributes": {"_lazy": signal._lazy, "ragged": signal.axes_manager._ragged},
+    }
+
+
 class DataMixin:
     """What is assigned to a signal, cut from it, and computed with it element by element."""
 
@@ -56,14 +74,32 @@ class DataMixin:
     def _deepcopy_with_new_data(self, data: Any = None, copy_variance: bool = False, **kwargs: Any) -> BaseSignal:
         if isinstance(data, np.ndarray):
             # The host goes on to a class in memory; a lazy one wraps the array by itself.
-            new = super()._deepcopy_with_new_data(None, copy_variance, **kwargs)
+            new = self._copy_of_rest(None, copy_variance, **kwargs)
             new._data = np.atleast_1d(data)
             choose_class(new)
         else:
             # The caller may still have axes to remove, so only the chunks decide here.
-            new = super()._deepcopy_with_new_data(data, copy_variance, **kwargs)
+            new = self._copy_of_rest(data, copy_variance, **kwargs)
         navigator.hand_on(self, new)
         deferred.hand_on(self, new, copy_variance)
+        return new
+
+    def _copy_of_rest(
+        self, data: Any, copy_variance: bool = False, axes: Sequence[int] | None = None, **kwargs: Any
+    ) -> BaseSignal:
+        """A copy with other data and all the rest, and of the axes those of these numbers alone.
+
+        HyperSpy takes the data away from the signal for as long as it copies the rest. Another thread that asks for
+        them meanwhile, a second reduction of the same signal, say, would find none.
+        """
+        if any(kwargs.values()) or self.metadata.has_item("Markers"):
+            return super()._deepcopy_with_new_data(data, copy_variance, **kwargs)
+        new = type(self)(**_description(self, copy_variance, axes))
+        whole = self.axes_manager._axes
+        for i, axis in zip(range(len(whole)) if axes is None else axes, new.axes_manager._axes, strict=True):
+            if axis.navigate != whole[i].navigate:  # the class takes the last two for those of the detector
+                axis.navigate = whole[i].navigate
+        new.data = data
         return new
 
     def _with_fewer_axes(self, gone: Sequence, data: da.Array) -> BaseSignal | None:
@@ -74,32 +110,18 @@ class DataMixin:
         axes = self.axes_manager._axes
         left = [i for i, axis in enumerate(axes) if not any(axis is other for other in gone)]
         # the class is that of images, and made for two axes at least
-        if len(left) < 2 or self.axes_manager.signal_dimension != 2:
+        if len(left) < 2 or self.axes_manager.signal_dimension != 2 or self.metadata.has_item("Markers"):
             return None
-        navigate = [bool(axes[i].navigate) for i in left]
-        self._axes_left = left
-        try:
-            new = self._deepcopy_with_new_data(data)
-        finally:
-            del self._axes_left
-        # the host's copy takes this from the first of all axes, and its class gives names to axes without names that it
-        # takes for those of the detector
-        for i, axis, is_navigation in zip(left, new.axes_manager._axes, navigate, strict=True):
-            if axis.navigate != is_navigation:
-                axis.navigate = is_navigation
+        new = self._copy_of_rest(data, axes=left)
+        deferred.hand_on(self, new, False)
+        # the class gives names to axes without names that it takes for those of the detector
+        for i, axis in zip(left, new.axes_manager._axes, strict=True):
             for trait in ("name", "units"):
                 if getattr(axis, trait) != getattr(axes[i], trait):
                     setattr(axis, trait, getattr(axes[i], trait))
         if new.axes_manager.signal_dimension != 2:
             new._assign_subclass()
         return new
-
-    def _to_dictionary(self, *args: Any, **kwargs: Any) -> dict:
-        described = super()._to_dictionary(*args, **kwargs)
-        left = vars(self).get("_axes_left")  # of a copy with fewer axes
-        if left is not None:
-            described["axes"] = [described["axes"][i] for i in left]
-        return described
 
     def __deepcopy__(self, memo: dict) -> BaseSignal:
         new = super().__deepcopy__(memo)

@@ -78,6 +78,11 @@ class MadeOnce(FrameSource):
     def __reduce__(self) -> tuple:
         return _same, (self.source,)  # other processes make what they need
 
+    @property
+    def held_bytes(self) -> int:
+        """What the frames take in memory by now; 0 before any of them was wanted."""
+        return self._held.size
+
     def row_events(self) -> np.ndarray | None:
         """Entries per row, or more; see `FrameSource`."""
         return self.source.row_events()
@@ -118,6 +123,11 @@ class _Held:
     def __init__(self) -> None:
         self._lock = Lock()
         self._frames: CSRFrames | None = None
+
+    @property
+    def size(self) -> int:
+        frames = self._frames
+        return 0 if frames is None else sum(part.nbytes for part in (frames.data, frames.indices, frames.indptr))
 
     def of(self, source: FrameSource) -> CSRFrames:
         with self._lock:

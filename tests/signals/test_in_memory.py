@@ -1,5 +1,9 @@
 """Signals whose frames are in memory: the same results as read from the file, and kernels of a few large blocks."""
 
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import dask
 import hyperspy.api as hs
 import numpy as np
@@ -152,3 +156,36 @@ def test_threads_processes_and_a_cluster_find_the_same(files):
             found = dask.compute(*(method(signal).data for method in ANYWHERE.values()))
             for name, values in zip(ANYWHERE, found, strict=True):
                 np.testing.assert_array_equal(values, expected[name], err_msg=f"{name}, cluster")
+
+
+@pytest.mark.parametrize("kind", ["lazy", "persisted"])
+def test_threads_reduce_and_cut_one_signal_at_the_same_moment(files, kind):
+    """Kind: a copy of a signal was made by taking its data away for a moment, and its axes."""
+    signal = files[kind]
+    calls = {
+        "sum": lambda: signal.sum(axis=(0, 1)),
+        "counts": lambda: signal.sum(axis=SIG),
+        "of all": lambda: signal.sum(axis=(0, 1, *SIG)),
+        "part": lambda: signal.inav[1:, 1:].max(axis=(0, 1)),
+        "cut": lambda: signal.isig[2:5, 3:].var(axis=(0, 1)),
+        "twice": lambda: (signal * 2).mean(axis=SIG),
+    }
+    expected = {name: call() for name, call in calls.items()}
+    begin, whole = threading.Barrier(len(calls)), repr(signal.axes_manager)
+
+    def repeated(name):
+        begin.wait()
+        return [calls[name]() for _ in range(20)]
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns in the middle of everything
+    try:
+        with ThreadPoolExecutor(len(calls)) as pool:
+            found = dict(zip(calls, pool.map(repeated, calls), strict=True))
+    finally:
+        sys.setswitchinterval(before)
+    for name, results in found.items():
+        for made in results:
+            assert repr(made) == repr(expected[name])
+        np.testing.assert_array_equal(np.asarray(made.data), np.asarray(expected[name].data), err_msg=name)
+    assert repr(signal.axes_manager) == whole

@@ -252,3 +252,20 @@ def test_a_kernel_is_prepared_once_for_one_geometry(sparse_signal, monkeypatch):
 
     monkeypatch.setattr(PixelWeights, "build", never)
     s.inav[1:].get_azimuthal_integral2d(npt=4, npt_azim=5)
+
+
+@quick
+@given(stacks(), st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 16]))
+def test_quotients_are_products_divided_also_where_sums_cancel(dense, seed, n_columns):
+    rng = np.random.default_rng(seed)
+    n_weights = int(rng.integers(0, 3 * dense[0].size))
+    weight = rng.integers(-1, 2, n_weights).astype(float)
+    parts = rng.integers(0, dense[0].size, n_weights), rng.integers(0, n_columns, n_weights), weight
+    weights = PixelWeights.build(*parts, SIG, n_columns)
+    frames, out = CSRFrames.from_dense(dense), np.full((len(dense), n_columns), np.nan)
+    weights.write_quotient(frames, 3, out)
+    matrix = np.zeros((dense[0].size, n_columns))
+    np.add.at(matrix, parts[:2], weight)
+    product = dense.reshape(len(dense), -1).astype(float) @ matrix
+    np.testing.assert_array_equal(weights.product(frames), product)
+    np.testing.assert_array_equal(out, product / 3)

@@ -1,5 +1,6 @@
 """The memory rule: what becomes dense is one chunk at a time."""
 
+import itertools
 import tracemalloc
 
 import hyperspy.api as hs
@@ -8,7 +9,7 @@ import pytest
 from dask.utils import format_bytes
 from hyperspy.signals import LazySignal2D
 
-from hyperspy_sparse import blocks, expansion, finish_loading, reductions
+from hyperspy_sparse import blocks, expansion, finish_loading, reductions, slicing
 from hyperspy_sparse.blocks import CLUSTER_ENTRIES, DECODED_ENTRIES, decoded_entries
 from rsciio_tpx3 import CSRFrames, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
@@ -130,6 +131,23 @@ def test_kernels_take_large_blocks_and_chunks_stay_small(big, monkeypatch):
     assert blocks.in_blocks(data).chunks[0] == (4,) * 6  # as many for each of three cores
     assert blocks.in_blocks(data, bytes_per_frame=10**8).name == data.name
     assert blocks.in_blocks(data[1:]).name == data[1:].name
+
+
+def test_what_looks_at_counts_alone_takes_larger_blocks_of_frames_in_memory(big, monkeypatch):
+    monkeypatch.setattr(blocks, "SMALL_BLOCK", 1000)
+    monkeypatch.setattr(blocks, "SMALL_LIGHT_BLOCK", 10**4)
+    monkeypatch.setattr(blocks, "CPU_COUNT", 3)
+    data = to_dask(MemorySource(big), chunks=1)
+    n_light, n = (blocks.in_blocks(data, light=light).numblocks[0] for light in (True, False))
+    assert n_light < n == 6
+    cut = data[:, :, 1:]  # is made block by block
+    sliced = slicing.from_source(data, (slice(None), slice(None), slice(1, None)), cut)
+    assert blocks.in_blocks(sliced, light=True).chunks == blocks.in_blocks(sliced).chunks[:1] + sliced.chunks[1:]
+    dense = big.todense()
+    for name, axes in itertools.product(("sum", "mean", "max", "var"), ((0, 1), (2, 3), (0, 1, 2, 3))):
+        made = reductions.reduced(name, data, axes)
+        assert all(layer.startswith(reductions.REDUCED) for layer in made.dask.layers)  # no tasks that only take views
+        np.testing.assert_allclose(made.compute(), getattr(np, name)(dense, axis=axes), rtol=1e-12)
 
 
 def test_blocks_of_a_large_recording_grow_with_the_cluster_until_memory_bounds_them():

@@ -102,6 +102,19 @@ def test_operators_in_place_are_those_of_arrays(name, op):
     assert ours is s or not isinstance(ours, hs.signals.BaseSignal)
 
 
+@pytest.mark.parametrize("op", ["imul", "iadd", "isub", "itruediv"])
+def test_operators_in_place_go_on_where_nan_of_an_image_made_the_frames_dense(op):
+    gaps = np.where(np.arange(SCAN.size).reshape(SCAN.shape) % 2, np.nan, 2.0)
+    ours, theirs = (signal() * scan_image(gaps) for signal in (sparse, dense))
+    assert ours._lazy and not isinstance(ours, SparseFramesMixin)
+    for other in (scan_image(np.full(SCAN.shape, 3.0)), hs.signals.Signal2D(np.full(PIXELS.shape, 1.5))):
+        ours, theirs = (getattr(operator, op)(signal, other) for signal in (ours, theirs))
+        np.testing.assert_array_equal(ours.data.compute(), theirs.data)
+    for other in (2, theirs):
+        with pytest.raises(AttributeError, match="Write s = s . other"):
+            getattr(operator, op)(ours, other)
+
+
 def test_operators_in_place_say_what_does_not_fit():
     with pytest.raises(ValueError, match="would change the shape .* write s = s"):
         operator.imul(scan_image(SCAN), sparse())

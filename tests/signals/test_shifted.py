@@ -119,6 +119,26 @@ def test_any_image_on_any_side(sparse_signal, counts, image, name, over, is_left
     check(getattr(made, name)(axis=axes), getattr(np, name)(dense, axis=places))
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("gap", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("which", ["scan", "detector"])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_an_image_with_a_value_that_is_none(sparse_signal, counts, gap, which, lazy, monkeypatch):
+    """Kind: a number that is added to all does not spread them; infinity does."""
+    (nav, sig), other = (counts.shape[:2], counts.shape[2:]), "detector" if which == "scan" else "scan"
+    values = np.random.default_rng(6).normal(size=nav if which == "scan" else sig)
+    values[1, 2] = gap
+    image = scan_image(values) if which == "scan" else hs.signals.Signal2D(values)
+    made = sparse_signal - (image.as_lazy() if lazy else image)
+    dense = counts - (values[..., None, None] if which == "scan" else values)
+    for name in (*NAMES, "nanmin", "nanstd"):
+        for over, (axes, places) in AXES.items():
+            with monkeypatch.context() as patch:
+                if over == other:  # the image is one number for all that are reduced
+                    patch.setattr(CSRFrames, "todense", None)
+                check(getattr(made, name)(axis=axes), getattr(np, name)(dense, axis=places))
+
+
 def test_small_integers_run_over_as_numpys_do(sparse_signal, counts):
     made = sparse_signal - np.uint8(1)
     check(made.sum(axis=("x", "y")), (counts - np.uint8(1)).sum(axis=(0, 1)))

@@ -102,3 +102,15 @@ def test_the_summary_is_drawn(recording):
 def test_other_objects_are_refused():
     with pytest.raises(TypeError, match="expected a signal"):
         hyperspy_sparse.recording_summary(np.zeros(3))
+
+
+def test_frames_that_are_held_since_their_second_use_are_in_the_summary(recording):
+    s = _load(recording[0])
+    half = s.rebin(scale=(1, 1, 2, 2))
+    for n in range(3):
+        assert s.recording.held_size == 0 and (half.recording.held_size > 0) == (n == 2)
+        assert ("held since the second use" in repr(half)) == ("held since" in half._repr_html_()) == (n == 2)
+        half.sum(axis=(0, 1)).compute()
+    frames = half.data.compute()
+    # counts of a byte, pixel numbers, and where each row begins
+    assert half.recording.held_size == frames.nnz + frames.indices.nbytes + 8 * (SHAPE[0] * SHAPE[1] + 1)
