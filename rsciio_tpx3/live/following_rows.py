@@ -100,8 +100,8 @@ class FollowingRows(FollowedImages):
         n = self._known.n_positions
         if n_rows > n:
             raise FormatError(
-                f"{self.path!r}: indptr describes {n_rows} frames, but nav_shape {self._shape} has {n} positions. Another "
-                "data set was written into its files: record to a name of its own."
+                f"{self.path!r}: indptr describes {n_rows} frames, but nav_shape {self._shape} has {n} positions. "
+                "Another data set was written into its files: record to a name of its own."
             )
         changed = n_rows > self.rows or ended
         self._go_through(self.rows, n_rows, self._known.add_rows)
