@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rsciio_tpx3.events.geometry import layout_for
+from rsciio_tpx3.events.geometry import layout_for, make_layout
 from rsciio_tpx3.exceptions import ConflictError, ScanSyncError
 from rsciio_tpx3.live.followed_images import NEVER, Drawn, FollowedImages, running_frame
 from rsciio_tpx3.live.followed_scan import FollowedScan
@@ -121,6 +121,8 @@ class Following(FollowedImages):
                 "and time_bins, to loading the file."
             )
         self._detector = {name: options.get(name) or default for name, default in _DETECTOR.items()}
+        # a word that is not known is refused here, and not when the first hits have come
+        make_layout(**{**self._detector, "layout": self._detector["layout"] or "quad"})
         self._least_late = round(to_ticks(disorder, "disorder", "1 ms"))
         self._plugged: list[Handing] = []
         self._masks: list[Mask] = []
