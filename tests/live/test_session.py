@@ -216,3 +216,15 @@ def test_an_accumulator_ends_once_whatever_is_plugged_in_afterwards(tmp_path, se
     for accumulator in accumulators[1:]:
         following.plug(accumulator)
     assert [(one.lines, one.ends) for one in accumulators] == [(2 * NY, 1)] * 3
+
+
+def test_a_file_of_another_name_is_followed_where_somebody_made_one_of_this(tmp_path, sent):
+    path, expected = sent
+    session = Session("tcp://connect@127.0.0.1:0", tmp_path / "scan.tpx3", **SHAPE)
+    counts = session.view(lambda following: following.counts())
+    with session:
+        (tmp_path / "scan.tpx3").write_bytes(path.read_bytes()[:5000])
+        with Replay(path, f"tcp://127.0.0.1:{session.recorder.address.port}", speed=None):
+            assert session.wait(30)
+    assert session.path.endswith("scan_1.tpx3") and session.whole
+    np.testing.assert_array_equal(counts.array, expected)
