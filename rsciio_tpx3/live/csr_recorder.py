@@ -15,7 +15,7 @@ from rsciio_tpx3.exceptions import FormatError, LimitError
 from rsciio_tpx3.live.addresses import parse_address
 from rsciio_tpx3.live.csr_scan import ReceivedScan, ReceivedScans
 from rsciio_tpx3.live.csr_stream import read_stream
-from rsciio_tpx3.live.recorder import ENDED, FULL, LOST, STOPPED, Recorded, Recorder
+from rsciio_tpx3.live.recorder import ENDED, FULL, LOST, STOPPED, Recorded, Recorder, numbered, refuse_target
 from rsciio_tpx3.live.ring import Ring
 from rsciio_tpx3.live.sockets import accept, connect, listener, shut
 
@@ -84,8 +84,7 @@ def record_csr(
     """
     address = parse_address(address, ("csr",))
     target = Path(path).absolute()
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{str(target)!r} is there already: choose another name, or overwrite=True.")
+    refuse_target(target, overwrite)
     received = ReceivedScans(lambda number: numbered(target, number), look)
     with _connected(address, wait) as sock:
         try:
@@ -129,11 +128,6 @@ def receiver_of(sock: socket.socket) -> Callable[[int], bytes]:
         return bytes(view[:got])
 
     return receive
-
-
-def numbered(path: Path, number: int) -> Path:
-    """Path of a scan: the second one is ``name_1``."""
-    return path if number == 0 else path.with_name(f"{path.stem}_{number}{path.suffix}")
 
 
 class CsrRecorder(Recorder):

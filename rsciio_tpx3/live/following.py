@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rsciio_tpx3.events.geometry import layout_for
+from rsciio_tpx3.events.geometry import layout_for, make_layout
 from rsciio_tpx3.exceptions import ConflictError, ScanSyncError
 from rsciio_tpx3.live.followed_images import NEVER, Drawn, FollowedImages, running_frame
 from rsciio_tpx3.live.followed_scan import FollowedScan
@@ -121,6 +121,8 @@ class Following(FollowedImages):
                 "and time_bins, to loading the file."
             )
         self._detector = {name: options.get(name) or default for name, default in _DETECTOR.items()}
+        # a word that is not known is refused here, and not when the first hits have come
+        make_layout(**{**self._detector, "layout": self._detector["layout"] or "quad"})
         self._least_late = round(to_ticks(disorder, "disorder", "1 ms"))
         self._plugged: list[Handing] = []
         self._masks: list[Mask] = []
@@ -256,8 +258,9 @@ class Following(FollowedImages):
         if not ended:
             until = whole_lines_until(scan, until, scan.report["sync"])
         until = max(until, drawn.until)
-        self._make_room(sums, drawn, scan, until)
+        # late ones first: where frames that were added up are read again, all blocks are
         self._add_late(drawn)
+        self._make_room(sums, drawn, scan, until)
         self._place_anew(drawn, scan, ended)
         placed = scan if drawn.scan is None else spliced(drawn.scan, scan, drawn.until)
         self._add(drawn.until, until, placed)
@@ -345,9 +348,11 @@ class Following(FollowedImages):
             )
 
     def _add(self, start: int, stop: int, scan: Scan, sign: int = 1, only: int | None = None) -> None:
-        """Add the hits of a half-open span of time, or take them back."""
+        """Add the hits of a half-open span of time, or take them back; of the blocks that `_add_late` has looked at."""
         if stop > start:
-            self._go_through(self._blocks_from(start), start, stop, scan, sign, only)
+            assert self._pass is not None
+            blocks = self._pass.blocks[: self._drawn.blocks]
+            self._go_through(blocks[self._pass.first_block(start) :], start, stop, scan, sign, only)
 
     def _go_through(
         self, blocks: np.ndarray, start: int, stop: int, scan: Scan, sign: int = 1, only: int | None = None

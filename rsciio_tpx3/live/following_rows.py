@@ -97,6 +97,12 @@ class FollowingRows(FollowedImages):
         about = self._description()
         stamps = whole_rows(about.stamps, about.dtypes)
         n_rows = max(stamps["indptr"].size // about.dtypes["indptr"].itemsize - 1, 0)
+        n = self._known.n_positions
+        if n_rows > n:
+            raise FormatError(
+                f"{self.path!r}: indptr describes {n_rows} frames, but nav_shape {self._shape} has {n} positions. "
+                "Another data set was written into its files: record to a name of its own."
+            )
         changed = n_rows > self.rows or ended
         self._go_through(self.rows, n_rows, self._known.add_rows)
         self.rows, self.reason = n_rows, "" if n_rows else self.reason

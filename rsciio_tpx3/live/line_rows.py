@@ -90,6 +90,7 @@ class Plugged:
 
     def __init__(self, accumulator: RowAccumulator) -> None:
         self.accumulator, self.failed, self.note = accumulator, False, ""
+        self._ended = False
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
@@ -102,8 +103,10 @@ class Plugged:
             _logger.exception(self.note)
 
     def end(self) -> None:
-        """Tell that nothing more will come."""
-        getattr(self.accumulator, "end", _nothing)()
+        """Tell that nothing more will come; once, also where another accumulator is plugged in afterwards."""
+        if not self._ended:
+            self._ended = True
+            getattr(self.accumulator, "end", _nothing)()
 
 
 class Handing(Plugged):

@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections import deque
@@ -27,7 +28,7 @@ from rsciio_tpx3.live.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RING_BYTES", "Recorded", "Recorder", "record"]
+__all__ = ["RING_BYTES", "Recorded", "Recorder", "numbered", "record", "refuse_target"]
 
 _logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class Recorder(Worker):
     FileExistsError
         If the file is there, and `overwrite` does not allow to replace it.
     OSError
-        If the port is taken, or the folder is not there.
+        If the port is taken, or the folder is not there, or cannot be written to.
 
     Notes
     -----
@@ -122,12 +123,7 @@ class Recorder(Worker):
         self.path = Path(path).absolute()
         if measurements is not None and measurements < 1:
             raise ValueError(f"measurements={measurements!r}: expected 1 or more, or None to go on until stopped.")
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(f"the folder {str(self.path.parent)!r} does not exist. Make it first.")
-        if self.path.exists() and not overwrite:
-            raise FileExistsError(
-                f"{str(self.path)!r} is there already: choose another name, or overwrite=True to replace it."
-            )
+        refuse_target(self.path, overwrite)
         self.measurements, self._wait, self._overwrite = measurements, wait, overwrite
         self.files: list[Recorded] = []
         self.error: Exception | None = None
@@ -257,9 +253,8 @@ class Recorder(Worker):
         with contextlib.closing(sock):
             if not first:
                 return 0
-            path = self._next_path()
-            about = Recorded(str(path))
-            with open(path, "wb", buffering=0) as file:
+            with self._next_file() as file:
+                about = Recorded(file.name)
                 self.files.append(about)
                 self._ring = Ring(self._ring_bytes)
                 self._put(self._ring, memoryview(first))
@@ -274,13 +269,22 @@ class Recorder(Worker):
 
     def _next_path(self) -> Path:
         number = len(self.files)
-        if number == 0:
-            return self.path
-        path = self.path.with_name(f"{self.path.stem}_{number}{self.path.suffix}")
+        path = numbered(self.path, number)
         while path.exists() and not self._overwrite:
             number += 1
-            path = self.path.with_name(f"{self.path.stem}_{number}{self.path.suffix}")
+            path = numbered(self.path, number)
+        if number > 0 and not self.files:
+            _logger.warning(
+                f"{str(self.path)!r} was made by somebody else since this recorder was: recorded to {path.name!r}."
+            )
         return path
+
+    def _next_file(self) -> Any:
+        """The next file, opened; never one of another recorder, which may have been given the same name."""
+        while True:
+            path = self._next_path()
+            with contextlib.suppress(FileExistsError):
+                return open(str(path), "wb" if self._overwrite else "xb", buffering=0)
 
     def _put(self, ring: Ring, first: memoryview) -> None:
         room = ring.room()
@@ -323,6 +327,32 @@ class Recorder(Worker):
         self._history.append((now, n))
         while now - self._history[0][0] > _RATE_OVER:
             self._history.popleft()
+
+
+def numbered(path: Path, number: int) -> Path:
+    """Path of a measurement: the second one is ``name_1``."""
+    return path if number == 0 else path.with_name(f"{path.stem}_{number}{path.suffix}")
+
+
+def refuse_target(path: Path, overwrite: bool) -> None:
+    """Raise OSError where nothing could be recorded to a path, as long as nothing has come that would be lost."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"the folder {str(folder)!r} does not exist. Make it first.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder. Name the file that is to be recorded to.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{str(path)!r} is there already: choose another name, or overwrite=True to replace it.")
+    try:
+        # tried, since permissions do not tell of all file systems whether they can be written to
+        with open(path, "rb+") if path.exists() else tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"nothing can be written to {str(path)!r} ({error.strerror or error}). Choose another folder, or change "
+            "the permissions of this one.",
+        ) from None
 
 
 def record(

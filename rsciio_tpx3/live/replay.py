@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import random
 import socket
@@ -52,6 +53,11 @@ class Faults:
         Pieces of random length, up to `segment` (4096 where it is not given).
     seed : int
         Of what is random.
+
+    Raises
+    ------
+    ValueError
+        For what can never happen, such as an end after -5 bytes.
     """
 
     stall: tuple[int, float] | None = None
@@ -61,6 +67,14 @@ class Faults:
     segment: int | None = None
     random_segments: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("cut", 0), ("disconnect", 0), ("segment", 1)):
+            n = getattr(self, name)
+            if n is not None and n < least:
+                raise ValueError(f"{name}={n!r}: expected a number of bytes from {least} on.")
+        if self.stall is not None and not (self.stall[0] >= 0 and 0 <= self.stall[1] < math.inf):
+            raise ValueError(f"stall={self.stall!r}: expected a number of bytes, and seconds, from 0 on.")
 
 
 class Replay(Worker):

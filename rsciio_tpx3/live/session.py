@@ -353,6 +353,11 @@ class Session(Worker):
             return False  # a file of that name may be there, of somebody else
         if self.error is not None:
             return False
+        if self.recorder is not None and os.path.abspath(self.recorder.files[self._files].path) != self.path:
+            # the first one, where somebody else has made a file of its name meanwhile
+            with self._lock:
+                self._answer()
+                self._take_up(self.recorder.files[self._files].path)
         try:
             changed = self.following.update(ended)
         except Exception as error:  # of a damaged file, or of a mistake: recording has to go on after either
@@ -375,7 +380,9 @@ class Session(Worker):
         if now - then >= _RATE_OVER:
             hits = self.following.hits
             if then:
-                self.rates = {chip: (n - before.get(chip, 0)) / (now - then) for chip, n in hits.items()}
+                # fewer than before, where the clock was reset: hits of the time before are excluded then
+                new = {chip: max(n - before.get(chip, 0), 0) for chip, n in hits.items()}
+                self.rates = {chip: n / (now - then) for chip, n in new.items()}
             self._rate_from = now, hits
 
     def _next_file(self) -> bool:
@@ -385,19 +392,25 @@ class Session(Worker):
         while len(self.recorder.files) <= self._files + 1:
             if self.recorder.finished and len(self.recorder.files) <= self._files + 1:
                 return False
-            self._answer()
+            if self._answer():
+                self._show()
             time.sleep(_LOOK)
         with self._lock:
             self._answer()  # of the last file: what is asked for from here on is of the next one
             self._files += 1
-            following = self._follow(self.recorder.files[self._files].path, **self._options)
-            for mask in self._masks:
-                following.add_detector(mask)
-            for accumulator in self._plugged:
-                getattr(accumulator, "clear", _nothing)()
-                following.plug(accumulator)
-            self.following, self.error = following, None
+            self._take_up(self.recorder.files[self._files].path)
         return True
+
+    def _take_up(self, path: str) -> None:
+        """Follow a file from its beginning, with all that was asked for."""
+        following = self._follow(path, **self._options)
+        for mask in self._masks:
+            following.add_detector(mask)
+        for accumulator in self._plugged:
+            getattr(accumulator, "clear", _nothing)()
+            following.plug(accumulator)
+        self.following, self.error = following, None
+        self._rate_from, self.rates = (0.0, {}), {}
 
     @property
     def whole(self) -> bool:

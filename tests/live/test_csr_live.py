@@ -1,6 +1,7 @@
 """Streams of counted frames as live views, and live views as streams of counted frames."""
 
 import time
+from types import SimpleNamespace
 
 import hyperspy.api as hs
 import numpy as np
@@ -224,3 +225,23 @@ def test_a_receiver_that_leaves_disturbs_nobody(tmp_path, recording):
     np.testing.assert_array_equal(counts.data, expected.sum(axis=(0, -1, -2)))
     found = np.stack([np.asarray(hs.load(file, lazy=True).data.compute()) for file in files])
     np.testing.assert_array_equal(found, expected)
+
+
+def test_more_frames_than_positions_are_refused(tmp_path):
+    """Another program wrote a longer scan into the same files: its frames must not be added beyond the positions."""
+    sender, path = _Sender(_dense()), tmp_path / "scan.toml"
+    with Session(sender.address, path, **SHAPE) as session:
+        sender.send(*sender.start, *sender.lines, *sender.end)
+        _until(lambda: session.finished)
+        sender.close()
+    following, ends = FollowingRows(path), []
+    following.update(ended=True)
+    for number in range(2):
+        following.plug(SimpleNamespace(add=lambda rows: None, end=lambda number=number: ends.append(number)))
+    assert ends == [0, 1]  # not once more where another one is plugged in
+    n = NAV[0] * NAV[1]
+    (indptr,) = (file for file in tmp_path.iterdir() if file.stat().st_size == 8 * (n + 1))
+    ends = np.fromfile(indptr, np.int64)
+    np.append(ends, [ends[-1]] * 9).tofile(indptr)
+    with pytest.raises(FormatError, match=r"indptr describes 44 frames, but nav_shape \(5, 7\) has 35 positions"):
+        FollowingRows(path).update()

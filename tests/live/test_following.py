@@ -421,3 +421,11 @@ def test_a_refresh_costs_what_is_new_whatever_is_there(tmp_path, monkeypatch):
 
 def _copied(hits):
     return replace(hits, words=hits.words.copy())
+
+
+@pytest.mark.parametrize(
+    "options", [{"layout": "wrong"}, {"orientation": "sideways"}, {"gap": -3}, {"layout": "single", "gap": 3}]
+)
+def test_a_detector_that_cannot_be_is_refused_before_hits_come(options):
+    with pytest.raises(ValueError, match=f"{list(options)[-1]}="):
+        Following("not_there.tpx3", navigation_shape=(7, 9), **options)

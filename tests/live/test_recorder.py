@@ -245,3 +245,40 @@ def test_ring_gives_back_every_byte_in_order():
     thread.join(10)
     assert b"".join(found) == content
     assert ring.peak <= 7
+
+
+def test_two_recorders_of_one_name_do_not_share_a_file(tmp_path, sent, caplog):
+    _, content = sent
+    both = [Recorder(HERE, tmp_path / "scan.tpx3") for _ in range(2)]
+    with both[0], both[1]:
+        for n, recorder in zip((8000, 4000), both):
+            with socket.create_connection(("127.0.0.1", recorder.address.port)) as sock:
+                sock.sendall(content[:n])
+            assert recorder.wait(20)
+    assert (tmp_path / "scan.tpx3").read_bytes() == content[:8000]
+    assert (tmp_path / "scan_1.tpx3").read_bytes() == content[:4000]
+    assert both[1].files[0].path.endswith("scan_1.tpx3")
+    assert "was made by somebody else since" in caplog.text
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_is_not_recorded_to(tmp_path, overwrite):
+    with pytest.raises(IsADirectoryError, match="is a folder. Name the file"):
+        Recorder(HERE, tmp_path, overwrite=overwrite)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_cannot_be_written_to_is_refused_before_anything_comes(tmp_path, monkeypatch, there):
+    path = tmp_path / "scan.tpx3"
+    if there:
+        path.write_bytes(b"old")
+
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(recorder_module.tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(recorder_module, "open", refused, raising=False)
+    with pytest.raises(
+        OSError, match=r"nothing can be written to '.*scan.tpx3' \(Read-only file system\). Choose another"
+    ):
+        Recorder(HERE, path, overwrite=there)

@@ -93,3 +93,19 @@ def test_what_cannot_be_replayed_is_said(tmp_path, sent):
     )
     with pytest.raises(Tpx3FormatError, match="no chunk headers"):
         Replay(tmp_path / "plain.tpx3")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"cut": -5}, "cut=-5: expected a number of bytes from 0 on"),
+        ({"disconnect": -1}, "disconnect=-1: expected a number of bytes from 0 on"),
+        ({"segment": 0}, "segment=0: expected a number of bytes from 1 on"),
+        ({"stall": (-1, 5.0)}, "expected a number of bytes, and seconds, from 0 on"),
+        ({"stall": (5, -5.0)}, "expected a number of bytes, and seconds, from 0 on"),
+        ({"stall": (5, float("nan"))}, "expected a number of bytes, and seconds, from 0 on"),
+    ],
+)
+def test_faults_that_can_never_happen_are_refused(fault, words):
+    with pytest.raises(ValueError, match=words):
+        Faults(**fault)

@@ -159,3 +159,72 @@ def test_a_view_that_fails_ends_nothing_else(tmp_path, sent, caplog):
     np.testing.assert_array_equal(counts.array, expected)
     assert failing.array is None
     assert caplog.text.count("a view is not made any more") == 1
+
+
+def _until(what, seconds=20):
+    begin = time.monotonic()
+    while not what():
+        assert time.monotonic() - begin < seconds
+        time.sleep(0.01)
+
+
+def test_a_detector_that_is_moved_between_two_measurements_is_drawn(tmp_path, sent):
+    path, expected = sent
+    session = Session("tcp://connect@127.0.0.1:0", tmp_path / "scan.tpx3", measurements=2, layout="quad", **SHAPE)
+    number = session.add_detector(np.zeros((512, 512), bool))
+    image = session.view(lambda following: following.virtual_image(number, "sum"))
+    counts = session.view(lambda following: following.counts("sum"))
+    with session:
+        with Replay(path, f"tcp://127.0.0.1:{session.recorder.address.port}", speed=None) as replay:
+            assert replay.wait(20)
+        _until(lambda: counts.array is not None and counts.array.sum() == expected.sum())
+        assert image.array.sum() == 0
+        session.move_detector(number, np.ones((512, 512), bool))
+        _until(lambda: image.array.sum() > 0)
+        np.testing.assert_array_equal(image.array, expected.sum(axis=0))
+
+
+def test_rates_are_of_one_measurement(tmp_path, sent):
+    path, _ = sent
+    session, seen = Session("tcp://connect@127.0.0.1:0", tmp_path / "scan.tpx3", measurements=2, **SHAPE), []
+    with session:
+        to = f"tcp://127.0.0.1:{session.recorder.address.port}"
+        with Replay(path, to, speed=0.04, times=2) as replay:
+            while not replay.wait(0.02):
+                seen.extend(session.rates.values())
+    assert max(seen) > 0
+    assert min(seen) >= 0
+
+
+class _Ends:
+    def __init__(self):
+        self.lines = self.ends = 0
+
+    def add(self, rows):
+        self.lines += 1
+
+    def end(self):
+        self.ends += 1
+
+
+def test_an_accumulator_ends_once_whatever_is_plugged_in_afterwards(tmp_path, sent):
+    path, _ = sent
+    (tmp_path / "scan.tpx3").write_bytes(path.read_bytes())
+    following, accumulators = Following(tmp_path / "scan.tpx3", **SHAPE), [_Ends() for _ in range(3)]
+    following.plug(accumulators[0])
+    following.update(ended=True)
+    for accumulator in accumulators[1:]:
+        following.plug(accumulator)
+    assert [(one.lines, one.ends) for one in accumulators] == [(2 * NY, 1)] * 3
+
+
+def test_a_file_of_another_name_is_followed_where_somebody_made_one_of_this(tmp_path, sent):
+    path, expected = sent
+    session = Session("tcp://connect@127.0.0.1:0", tmp_path / "scan.tpx3", **SHAPE)
+    counts = session.view(lambda following: following.counts())
+    with session:
+        (tmp_path / "scan.tpx3").write_bytes(path.read_bytes()[:5000])
+        with Replay(path, f"tcp://127.0.0.1:{session.recorder.address.port}", speed=None):
+            assert session.wait(30)
+    assert session.path.endswith("scan_1.tpx3") and session.whole
+    np.testing.assert_array_equal(counts.array, expected)
