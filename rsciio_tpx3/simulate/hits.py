@@ -16,17 +16,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import erf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy  # its parts are loaded when they are used first: they cost more than most recordings do
 
 from rsciio_tpx3.corrections.energy import read_calibration
 from rsciio_tpx3.events.geometry import CHIP_SIZE
 from rsciio_tpx3.events.grid import collecting_pixels, pixel_addresses
 from rsciio_tpx3.simulate.times import exact_ticks
 from rsciio_tpx3.utils.clock import COARSE_TICKS, PIXEL_TICKS
-from rsciio_tpx3.utils.compiled import njit, njit_inner
+from rsciio_tpx3.utils.compiled import njit
 
 if TYPE_CHECKING:
     from rsciio_tpx3.events.geometry import Layout
@@ -250,82 +250,43 @@ def _times(
 def _shared(
     model: HitModel, table: PixelTable, electrons: Electrons, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    n = len(electrons.time)
-    pixel, owner = np.empty(9 * n, np.int64), np.empty(9 * n, np.int64)
-    charge = np.empty(9 * n)
-    found = _share_charge(
-        rng.standard_normal((n, 3)), electrons.y, electrons.x, *table.sig_shape, table.collector, model.cloud,
-        model.wander, model.energy, model.energy_spread, model.threshold, pixel, charge, owner,
-        np.empty(15), np.empty(9, np.int64),
-    )  # fmt: skip
-    return pixel[:found].copy(), charge[:found].copy(), owner[:found].copy()
+    normal = rng.standard_normal((len(electrons.time), 3)).T
+    place = np.stack([electrons.y, electrons.x]) + model.wander * normal[:2]
+    charge = model.energy + model.energy_spread * normal[2]
+    corner = np.floor(place)
+    near = ((corner >= -1) & (corner <= np.array(table.sig_shape)[:, None])).all(axis=0)
+    owner, place, corner = np.flatnonzero(near), place[:, near], corner[:, near].astype(np.int64)
+    part_y, part_x = _shares(place - corner, model.cloud)
+    pixel = _collectors(table, *corner)
+    charges = (charge[owner, None, None] * part_y[:, :, None] * part_x[:, None, :]).reshape(pixel.shape)
+    _join_shares(pixel, charges)
+    which, k = np.nonzero((pixel >= 0) & (charges >= model.threshold))
+    return pixel[which, k], charges[which, k], owner[which]
 
 
-@njit_inner(nogil=True, cache=True, error_model="numpy")
-def _below(distance: float, cloud: float) -> float:
-    """Share of a normal distribution below a border."""
-    return 0.5 * (1.0 + erf(distance / (cloud * np.sqrt(2.0))))
+def _shares(fraction: np.ndarray, cloud: float) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of charge clouds in the pixels before, at and after their own, along y and x: shape (n, 3) each."""
+    before, after = (scipy.special.ndtr(distance / cloud) for distance in (-fraction, fraction - 1.0))
+    of_y, of_x = np.stack([before, 1.0 - before - after, after], axis=-1)
+    return of_y, of_x
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _share_charge(
-    normal: np.ndarray,
-    y: np.ndarray,
-    x: np.ndarray,
-    height: int,
-    width: int,
-    collector: np.ndarray,
-    cloud: float,
-    wander: float,
-    energy: float,
-    spread: float,
-    threshold: float,
-    pixel: np.ndarray,
-    charge: np.ndarray,
-    owner: np.ndarray,
-    parts: np.ndarray,
-    pixels: np.ndarray,
-) -> int:
-    """Split each electron's charge over 3 x 3 pixels; write those above threshold.
+def _collectors(table: PixelTable, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Pixels that collect the charge at 3 x 3 pixels around some: shape (n, 9), -1 for none."""
+    height, width = table.sig_shape
+    rows, columns = (place[:, None] + np.arange(-1, 2) for place in (row, column))
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    flat = np.clip(rows, 0, height - 1)[:, :, None] * width + np.clip(columns, 0, width - 1)[:, None, :]
+    return np.where(inside, table.collector[flat], -1).reshape(-1, 9)
 
-    `normal`, shape (n, 3), holds random numbers: a generator in compiled code takes as long to compile as the rest.
-    `parts`, shape (15,), and `pixels`, shape (9,), are room to work in.
-    """
-    found = 0
-    part_y, part_x, charges = parts[:3], parts[3:6], parts[6:]
-    for i in range(len(y)):
-        cy, cx = y[i] + wander * normal[i, 0], x[i] + wander * normal[i, 1]
-        total = energy + spread * normal[i, 2]
-        row, column = np.int64(np.floor(cy)), np.int64(np.floor(cx))  # `int` is compiled for itself
-        if row < -1 or row > height or column < -1 or column > width:
-            continue
-        fy, fx = cy - row, cx - column
-        part_y[0], part_x[0] = _below(-fy, cloud), _below(-fx, cloud)
-        part_y[2], part_x[2] = _below(fy - 1.0, cloud), _below(fx - 1.0, cloud)
-        part_y[1], part_x[1] = 1.0 - part_y[0] - part_y[2], 1.0 - part_x[0] - part_x[2]
-        used = 0
-        for dy in range(3):
-            for dx in range(3):
-                r, c = row + dy - 1, column + dx - 1
-                if r < 0 or r >= height or c < 0 or c >= width:
-                    continue
-                target = collector[r * width + c]
-                if target < 0:
-                    continue
-                share = total * part_y[dy] * part_x[dx]
-                # a wide border pixel collects what falls into the gap next to it
-                k = 0
-                while k < used and pixels[k] != target:
-                    k += 1
-                if k == used:
-                    pixels[k], charges[k] = target, 0.0
-                    used += 1
-                charges[k] += share
-        for k in range(used):
-            if charges[k] >= threshold:
-                pixel[found], charge[found], owner[found] = pixels[k], charges[k], i
-                found += 1
-    return found
+
+def _join_shares(pixel: np.ndarray, charges: np.ndarray) -> None:
+    """Add shares of one pixel up, in place: a wide border pixel collects what falls into the gap next to it."""
+    for k in range(1, 9):
+        same = (pixel[:, :k] == pixel[:, k : k + 1]) & (pixel[:, k : k + 1] >= 0)
+        again = np.flatnonzero(same.any(axis=1))
+        charges[again, same[again].argmax(axis=1)] += charges[again, k]
+        pixel[again, k] = -1
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsciio_tpx3.utils.compiled import njit
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -149,12 +147,27 @@ class Specimen:
         """
         phase = self.phase(positions, shift)
         centre = np.array(self.sig_shape) / 2 + self.field(positions, shift)
-        y, x = np.empty(counts.sum()), np.empty(counts.sum())
-        _draw(
-            rng, counts, self.shares(positions, shift).cumsum(axis=1), phase - 2, centre,
-            _lattices(), np.array(_RINGS), self._unit, y, x,
-        )  # fmt: skip
-        return y, x
+        y, x = (np.repeat(place, counts) for place in centre.T)
+        u, v, turn = rng.random((3, len(y)))
+        # disk, Bragg disk, ring or background
+        part = np.zeros(len(y), np.int8)
+        for border in self.shares(positions, shift).cumsum(axis=1).T[:3]:
+            part += u >= np.repeat(border, counts)
+        radius = _DISK_RADIUS * np.sqrt(v)
+        bragg, ring, diffuse = (np.flatnonzero(part == number) for number in (1, 2, 3))
+        crystal = np.repeat(phase.astype(np.int8) - 2, counts)[bragg]
+        for number, lattice in enumerate(_lattices()):
+            own = bragg[crystal == number]
+            spot = np.searchsorted(lattice[:-1, 2], rng.random(len(own)), side="right")
+            y[own] += lattice[spot, 0] * self._unit
+            x[own] += lattice[spot, 1] * self._unit
+        middle, width, share = np.array(_RINGS).T
+        which = (v[ring] >= share[0]).astype(np.int64)
+        radius[ring] = middle[which] + width[which] * rng.standard_normal(len(ring))
+        radius[diffuse] = _DIFFUSE_RADIUS * np.sqrt(v[diffuse] / (1 - v[diffuse]))
+        radius *= self._unit
+        angle = 2 * np.pi * turn
+        return y + radius * np.sin(angle), x + radius * np.cos(angle)
 
     def pattern(self, position: int, oversample: int = 2) -> np.ndarray:
         """The expected pattern of one position, for one electron in all.
@@ -296,46 +309,3 @@ def _background(radius: np.ndarray, unit: float) -> np.ndarray:
     # screened Rutherford form: falls with the fourth power of the angle
     a = _DIFFUSE_RADIUS * unit
     return a**2 / (np.pi * (a**2 + radius**2) ** 2)
-
-
-@njit(nogil=True, cache=True)
-def _draw(
-    rng: np.random.Generator,
-    counts: np.ndarray,
-    shares: np.ndarray,
-    crystal: np.ndarray,
-    centre: np.ndarray,
-    lattices: np.ndarray,
-    rings: np.ndarray,
-    unit: float,
-    y: np.ndarray,
-    x: np.ndarray,
-) -> None:
-    i = 0
-    for p in range(len(counts)):
-        for _ in range(counts[p]):
-            u = rng.random()
-            angle = 2 * np.pi * rng.random()
-            y0, x0 = centre[p, 0], centre[p, 1]
-            if u < shares[p, 1]:  # a disk
-                radius = _DISK_RADIUS * np.sqrt(rng.random())
-                if u >= shares[p, 0]:
-                    table = lattices[crystal[p]]
-                    v = rng.random()
-                    k = 0
-                    while (
-                        k < len(table) - 1 and table[k, 2] <= v
-                    ):  # a few dozen: NumPy's search takes as long to compile as all else here
-                        k += 1
-                    y0 += table[k, 0] * unit
-                    x0 += table[k, 1] * unit
-            elif u < shares[p, 2]:  # an amorphous ring
-                ring = 0 if rng.random() < rings[0, 2] else 1
-                # `normal` draws the same, and takes twice as long to compile
-                radius = rings[ring, 0] + rings[ring, 1] * rng.standard_normal()
-            else:
-                v = rng.random()
-                radius = _DIFFUSE_RADIUS * np.sqrt(v / (1 - v))
-            y[i] = y0 + unit * radius * np.sin(angle)
-            x[i] = x0 + unit * radius * np.cos(angle)
-            i += 1
