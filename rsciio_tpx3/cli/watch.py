@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ def _watch(arguments: argparse.Namespace) -> None:
         options["only_counts"] = True  # figures need no more
     session = Session(arguments.source, arguments.record, **recording_options(arguments), **options)
     with session:
+        if session.recorder is None and not os.path.exists(session.path):
+            print(f"{session.path!r} is not there yet: waiting for it. Ctrl+C ends this.", flush=True)
         # Ctrl+C is how watching a file ends, which somebody else writes
         with contextlib.suppress(KeyboardInterrupt):
             while not session.wait(_EVERY):

@@ -10,7 +10,7 @@ import pytest
 from rsciio_tpx3 import simulate
 from rsciio_tpx3.cli import replay
 from rsciio_tpx3.cli.main import main
-from rsciio_tpx3.live import Recorder, Replay
+from rsciio_tpx3.live import Recorder, Replay, Session
 from rsciio_tpx3.live.serval import Serval
 
 
@@ -106,3 +106,9 @@ def test_replay_stands_for_serval(tmp_path, sent, monkeypatch, capsys):
     monkeypatch.setattr(replay, "time", SimpleNamespace(sleep=measure))
     assert main(["replay", str(sent), "--serval", "0", "--serval-version", "4.1.1", "--speed", "max"]) == 0
     assert (tmp_path / "scan.tpx3").read_bytes() == sent.read_bytes()
+
+
+def test_watch_says_that_it_waits_for_a_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Session, "wait", lambda *of: True)
+    assert main(["watch", str(tmp_path / "later.tpx3"), "-o", "navigation_shape=7,9"]) == 0
+    assert f"{str(tmp_path / 'later.tpx3')!r} is not there yet: waiting for it." in capsys.readouterr().out
