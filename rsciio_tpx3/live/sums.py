@@ -75,7 +75,7 @@ class Sums:
     --------
     >>> from rsciio_tpx3.live.sums import Sums
     >>> sums = Sums((13, 17), 77)
-    >>> sums.counts.shape, sums.pattern.shape
+    >>> sums.counts.held.shape, sums.pattern.shape
     ((77,), (221,))
     """
 
