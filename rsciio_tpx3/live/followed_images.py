@@ -190,10 +190,12 @@ class FollowedImages:
 
         Of one `frame`, see `frame_of`; of "sum" it is that of the hits of all frames.
         """
-        counts = self._image(self._known.counts, frame)[..., None]
-        moments = self._image(self._known.moments, frame)[..., ::-1]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return moments / np.where(counts == 0, np.nan, counts)
+        counts, moments = (self._look(one, frame) for one in (self._known.counts, self._known.moments))
+        found = np.empty((*counts.shape, 2))
+        with np.errstate(invalid="ignore"):  # nothing by nothing is NaN
+            for column, moment in enumerate((1, 0)):  # x before y, each by itself: loops over two numbers take longer
+                np.divide(moments[..., moment], counts, out=found[..., column])
+        return found
 
     def integrated_center_of_mass(self, frame: str = "latest", rotation: float = 0.0, flip: bool = False) -> np.ndarray:
         """The surface whose slope is the centre of mass, of one frame: float64, shape (y, x), pixels times positions.
@@ -218,24 +220,28 @@ class FollowedImages:
         return self.sums
 
     def _image(self, found: Sum, frame: str | None = None) -> np.ndarray:
+        return self._look(found, frame).copy()
+
+    def _look(self, found: Sum, frame: str | None) -> np.ndarray:
+        """As `_image`, but may be a view of what changes with the next hits."""
         shape = self.nav_shape
         assert shape is not None
         more = found.held.shape[1:]
         if len(shape) == 1:
-            return found.held.reshape(shape + more).copy()
+            return found.held.reshape(shape + more)
         frames = found.held.reshape(-1, *shape[1:], *more)
         older = found.first // (shape[1] * shape[2])
         if frame == "sum" and older:
             return frames.sum(axis=0) + found.older.reshape(frames.shape[1:])
         if frame is not None:
-            return self.frame_of(frames, frame, older).copy()
+            return self.frame_of(frames, frame, older)
         if older:
             raise LimitError(
                 f"Of {shape[0]} frames the first {older} are held as their sum alone, since single frames may take "
                 f"{SINGLE_BYTES >> 20} MiB of memory. Pass frame='latest', 'running', 'complete' or 'sum', or load "
                 "the recording for all of them."
             )
-        return frames.copy()
+        return frames
 
     def frame_of(self, images: np.ndarray, which: str = "latest", first: int = 0) -> np.ndarray:
         """One frame of an image of all of them.
