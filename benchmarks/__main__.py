@@ -191,7 +191,7 @@ def draw(notes, path):
         else:
             ax.plot([1, 2], [1, 2], ":", color="0.6", label="ideal")
             ax.set_xticks([1, 2])
-            ax.set_ylim(0.9, 2.1)
+            ax.set_ylim(0.9, max(2.1, *(1.05 * y for points in curves[name].values() for _, y in points)))
         ax.set_title(title, fontsize=12)
         ax.set_xlabel(across)
         ax.set_ylabel(up)

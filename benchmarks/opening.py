@@ -88,10 +88,10 @@ def one_size(folder, n_packets):
     cache_path = Path(folder) / "cache"
     times, _ = fresh(_OPEN, path, environment={"RSCIIO_TPX3_CACHE": str(cache_path)})
     found["second"] = min(times[1:])
-    found["cache"] = {file.name.split(".")[-2].split("-")[0]: file.stat().st_size for file in cache_path.iterdir()}
+    files = [file for file in cache_path.rglob("*") if file.is_file()]
+    found["cache"] = {file.name.split(".")[-2].split("-")[0]: file.stat().st_size for file in files}
     found["table of 10 GB"] = _long_table(path, cache_path)
-    for file in cache_path.iterdir():
-        file.unlink()
+    shutil.rmtree(cache_path)
     data = file_reader(path, cache=False, chunks=1, **options)[0]["data"]
     source, n = source_of(data), NAV[1]
     places = np.random.default_rng(1).integers(0, NAV[0], 24)
