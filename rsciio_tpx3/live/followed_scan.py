@@ -87,14 +87,12 @@ class FollowedScan:
         self._wait_until = begin + (1 + _PAUSE) * self._took if min(before, self._took) > _LONG else 0.0
         return scan
 
-    @property
-    def _is_local(self) -> bool:
+    def _is_local(self, sync: str) -> bool:
         """Whether lines are placed by the edges of their own frame, and frames are counted from the first one."""
-        options, plain, known = self._options, ScanOptions(), self._known
+        options, plain = self._options, ScanOptions()
         with_defaults = ("active_fraction", "lines_per_row", "first_line", "skip_lines", "frames", "time_bins")
         return (
-            known is not None
-            and known.report["sync"] in _LOCAL
+            sync in _LOCAL
             and options.positions is None
             and options.nav_shape is not None
             and all(getattr(options, name) == getattr(plain, name) for name in with_defaults)
@@ -103,7 +101,9 @@ class FollowedScan:
     def _by_last_frames(self, index: EventIndex) -> Scan | None:
         """The known scan, carried on by the edges of its last frames; None where all edges must be read."""
         known, n_edges = self._known, len(index.edges)
-        if known is None or not _MANY_EDGES <= n_edges <= (1 + _MORE) * self._n_all or not self._is_local:
+        if known is None or not _MANY_EDGES <= n_edges <= (1 + _MORE) * self._n_all:
+            return None
+        if not self._is_local(known.report["sync"]):
             return None
         if int(index.edges.ticks[self._n_all - _LATE]) != self._tick:  # some came among those of long ago, or went
             return None
@@ -115,7 +115,7 @@ class FollowedScan:
         if frame < 1 or int(known.base[first]) != frame * ny * nx or not first < steady:
             return None
         cut = (int(known.stop[first - 1]) + int(known.start[first])) // 2 - round(self._options.delay)
-        last = self._of_edges_after(index, cut)
+        last = self._of_edges_after(cut, index, known.report)
         if last is None or last.den != known.den or last.n_columns != known.n_columns:
             return None
         last = _moved(last, frame)
@@ -125,8 +125,9 @@ class FollowedScan:
             return None
         return replace(spliced(known, last, same_until), report=known.report)
 
-    def _of_edges_after(self, index: EventIndex, cut: int) -> Scan | None:
-        edges, report = index.edges, self._known.report if self._known is not None else {}
+    def _of_edges_after(self, cut: int, index: EventIndex, report: dict) -> Scan | None:
+        """The scan by the edges after a time, read as the ones before were; None where they do not tell it."""
+        edges = index.edges
         n = int(np.searchsorted(edges.ticks, cut))
         after = replace(
             index,

@@ -169,7 +169,7 @@ class Sums:
             older = np.zeros((field, self._table.shape[1]), np.int64)
         n = min(stop - self.first, len(held))
         for begin in range(0, n, field):
-            frame = held[begin : min(begin + field, n)]
+            frame = held[begin:n][:field]
             older[: len(frame)] += frame
         self.first, self._field = stop, field
         self._replace(older, held[n:], len(held) - n)
