@@ -5,9 +5,11 @@
 Without FILE a recording of 10^7 packets is made first; without OUT all three formats are written. The reference is
 what nobody can do without once all rows are known: the SHA-256 of the recording (it is noted in the file), and the
 arrays of the result written from memory with all of their checksums and filters, by one thread, in pieces of 4 MB
-(HDF5: as large as h5py likes). It decodes nothing. Both are given by the clock and in processor time; the target, 1.5
-times, is by the clock, since rows are decoded by other threads than the one that writes. Each conversion runs in a
-process of its own, whose peak of resident memory is that of the conversion alone.
+(HDF5: in one). It decodes nothing. Rows of any length, those of stempy, are written in two ways: as h5py and stempy do
+it, with an object for each, and as HDF5's interface in C takes them, as we do. Both are given by the clock and in
+processor time; the target, 1.5 times, is by the clock, since rows are decoded by other threads than the one that
+writes. Each runs five times, in turns, in a process of its own, whose peak of resident memory is that of the conversion
+alone; medians are shown.
 """
 
 import hashlib
@@ -15,16 +17,18 @@ import os
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import h5py
 import numpy as np
 
 from benchmarks import recordings
 from benchmarks.measure import fresh, table, target
+from rsciio_tpx3.formats import files_of
 from rsciio_tpx3.raw_csr.block_sums import SummedBlocks
+from rsciio_tpx3.stempy.references import append_rows
 
 _PIECE = 1 << 22
+_ROUNDS = 5
 
 _CONVERT = """
 import os, sys, time
@@ -44,7 +48,7 @@ result = time.perf_counter() - begin[0], time.process_time() - begin[1]
 _PLAIN = """
 import sys
 from benchmarks.convert_large import plain_writing
-result = plain_writing(*sys.argv[1:4])
+result = plain_writing(*sys.argv[1:5])
 """
 
 _READ = """
@@ -69,16 +73,18 @@ result = opened, frame, time.perf_counter() - begin
 """
 
 
-def plain_writing(recording, converted, copy):
-    """Seconds by the clock and of processor time to write the arrays of a converted file again; see the module."""
+def plain_writing(recording, converted, copy, rows):
+    """Seconds by the clock and of processor time to write the arrays of a converted file again; see the module.
+
+    `rows` tells how those of any length are written: as "objects", or flat.
+    """
     if converted.endswith(".toml"):
-        stem = Path(converted).with_suffix("")
-        arrays = [np.fromfile(f"{stem}.{part}.raw", np.uint8) for part in ("indptr", "indices", "values")]
+        arrays = [np.fromfile(path, np.uint8) for path in files_of(converted) if path.endswith(".raw")]
         write = _write_raw
     else:
         import hdf5plugin  # noqa: F401  (makes the filters known to HDF5)
 
-        arrays, write = _arrays_of(converted), _write_hdf5
+        arrays, write = _arrays_of(converted, rows), _write_hdf5
     begin = time.perf_counter(), time.process_time()
     with open(recording, "rb") as file:
         sum_of_input = hashlib.sha256()
@@ -102,13 +108,16 @@ def _write_raw(arrays, copy):
         os.remove(f"{copy}.{number}")
 
 
-def _arrays_of(path):
-    """Name to the layout, and the values, of each array of an HDF5 file."""
+def _arrays_of(path, rows):
+    """Name to the layout, the type, the shape and the values of each array of an HDF5 file."""
     found = {}
 
     def note(name, item):
         if isinstance(item, h5py.Dataset) and item.shape:
-            found[name] = item.id.get_create_plist(), item.id.get_type(), item[()]
+            values = item[()]
+            if h5py.check_vlen_dtype(item.dtype) == np.uint32 and rows != "objects":
+                values = np.concatenate(values), np.cumsum([0, *map(len, values)])
+            found[name] = item.id.get_create_plist(), item.id.get_type(), item.shape, values
 
     with h5py.File(path, "r") as file:
         file.visititems(note)
@@ -117,25 +126,39 @@ def _arrays_of(path):
 
 def _write_hdf5(arrays, copy):
     with h5py.File(copy, "w") as file:
-        for number, (layout, kind, values) in enumerate(arrays.values()):
-            most = tuple(h5py.h5s.UNLIMITED for _ in values.shape) if layout.get_layout() == h5py.h5d.CHUNKED else None
-            space = h5py.h5s.create_simple(values.shape, most)
-            made = h5py.h5d.create(file.id, str(number).encode(), kind, space, layout)
-            h5py.Dataset(made).write_direct(values)
+        for number, (layout, kind, shape, values) in enumerate(arrays.values()):
+            most = tuple(h5py.h5s.UNLIMITED for _ in shape) if layout.get_layout() == h5py.h5d.CHUNKED else None
+            rows = isinstance(values, tuple)
+            space = h5py.h5s.create_simple((0,) if rows else shape, most)
+            made = h5py.Dataset(h5py.h5d.create(file.id, str(number).encode(), kind, space, layout))
+            if rows:
+                append_rows(made, *values)
+            else:
+                made.write_direct(values)
         file.flush()
     os.remove(copy)
 
 
 def measure(path, small, output):
-    """A row of the table."""
+    """Rows of the table, one for each way of plain writing: medians of conversion and plain writing in turns."""
     name = "stempy" if output.endswith(".h5") else ""
-    (seconds, processor), peak = fresh(_CONVERT, path, small, output, name)
-    (plain, plain_processor), _ = fresh(_PLAIN, path, output, f"{output}.copy")
+    ways = {"stempy": "objects", "stempy, rows as in C": "flat"} if name else {output.rpartition(".")[2]: "flat"}
+    runs = [
+        (
+            *fresh(_CONVERT, path, small, output, name),
+            [fresh(_PLAIN, path, output, f"{output}.copy", way)[0] for way in ways.values()],
+        )
+        for _ in range(_ROUNDS)
+    ]
+    seconds, processor = np.median([r[0] for r in runs], axis=0)
+    peak = max(r[1] for r in runs)
     (opened, frame, total), _ = fresh(_READ, output, name)
-    return {
-        "name": name or Path(output).suffix[1:].replace("toml", "raw_csr"), "seconds": seconds, "processor": processor,
-        "plain": plain, "plain processor": plain_processor, "peak": peak, "open": opened, "frame": frame, "sum": total,
-    }  # fmt: skip
+    for i, way in enumerate(ways):
+        plain, plain_processor = np.median([r[2][i] for r in runs], axis=0)
+        yield {
+            "name": way.replace("toml", "raw_csr"), "seconds": seconds, "processor": processor, "plain": plain,
+            "plain processor": plain_processor, "peak": peak, "open": opened, "frame": frame, "sum": total,
+        }  # fmt: skip
 
 
 def main(arguments):
@@ -145,7 +168,7 @@ def main(arguments):
         small = recordings.write(os.path.join(folder, "small.tpx3"), 10**5, (32, 32))
         outputs = [a for a in arguments if not a.endswith(".tpx3")]
         outputs = outputs or [os.path.join(folder, f"x.{ending}") for ending in ("toml", "nxevent", "h5")]
-        rows = [measure(path, small, output) for output in outputs]
+        rows = [row for output in outputs for row in measure(path, small, output)]
         size = os.path.getsize(path)
     print(f"{size / 1e9:.2f} GB\n")
     table(

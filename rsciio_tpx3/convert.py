@@ -115,7 +115,12 @@ def convert(
         sums = pool.submit(checksums, inputs if checksum else [])
         signal = _read(reader, inputs, options, show_progressbar)
         files = list(itertools.chain.from_iterable(map(files_of, inputs)))
-        note = provenance(files, sums.result(), writer["name"], options, writer_options)
+        if writer["api"].startswith("rsciio_tpx3."):
+            # ours write the record last, and wait for a sum there
+            digests = {path: pool.submit(lambda path=path: sums.result().get(path)) for path in files}
+        else:
+            digests = sums.result()
+        note = provenance(files, digests, writer["name"], options, writer_options)
         signal["metadata"] = with_step(signal.get("metadata"), note)
         own = dict(writer_options or {})
         if show_progressbar is not None:

@@ -21,7 +21,7 @@ def provenance(
     inputs : list of str
         Paths of all files, those included that another one refers to; see `rsciio_tpx3.formats.files_of`.
     digests : dict
-        Path to SHA-256; may be empty.
+        Path to SHA-256, or to a `concurrent.futures.Future` of it, which `record.plain` waits for; may be empty.
     name : str
         Of the format that is written.
     reader_options, writer_options : dict or None

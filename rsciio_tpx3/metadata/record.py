@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,8 @@ def plain(value: Any) -> Any:
     """A metadata value as JSON has it: dict, list, str, bool, int, float; None where it cannot be.
 
     NumPy numbers become Python's, tuples and small arrays lists; absent values and large arrays
-    are excluded from the dict that holds them.
+    are excluded from the dict that holds them. What is still being worked out, a `concurrent.futures.Future`, is
+    waited for.
     """
     if isinstance(value, dict):
         plain_items = {str(key): plain(item) for key, item in value.items()}
@@ -53,6 +55,8 @@ def plain(value: Any) -> Any:
         return plain(value.tolist()) if value.size <= _MOST_ITEMS and value.dtype.kind in "biufU" else None
     if isinstance(value, np.generic):
         return plain(value.item())
+    if isinstance(value, Future):
+        return plain(value.result())
     if isinstance(value, (list, tuple, set)):
         return [plain(item) for item in value]
     if isinstance(value, bytes):

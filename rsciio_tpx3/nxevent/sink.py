@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rsciio_tpx3.csr.electron_rows import repeated
 from rsciio_tpx3.nxevent.layout import CHUNK_EVENTS, height_type, id_type, packing
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
 
@@ -61,32 +62,34 @@ class NXEventSink:
             self._columns[name].attrs["units"] = ""  # NX_DIMENSIONLESS
         if "time" in keep:
             self._columns["event_time_offset"].attrs["units"] = f"{1e9 / TICKS_PER_SECOND!r} ns"
-        self._pending = {name: [] for name in columns}
+        # threads that prepare must not ask the file: HDF5 makes them wait while another writes
+        self._dtypes = {name: dtype for name, (dtype, _) in columns.items()}
+        self._pending = {name: _Pending(dtype) for name, dtype in self._dtypes.items()}
         self._end = 0
 
     def prepare(self, frames: CSRFrames | HitRows) -> dict[str, np.ndarray]:
         """Name to the values of each column, in the types of the file; `event_index` with its end."""
-        indices = frames.indices.astype(self._columns["event_id"].dtype)
+        indices = frames.indices.astype(self._dtypes["event_id"], copy=False)
         if self.keep:
             new = {"event_id": indices, "event_index": frames.indptr}
             if "tot" in self.keep:
-                new["pulse_height"] = _as_heights(frames.tot, self._columns["pulse_height"].dtype)
+                new["pulse_height"] = _as_heights(frames.tot, self._dtypes["pulse_height"])
             if "time" in self.keep:
                 new["event_time_offset"] = frames.offset
             return new
         if not self.repeat:
-            heights = _as_heights(frames.data, self._columns["pulse_height"].dtype)
+            heights = _as_heights(frames.data, self._dtypes["pulse_height"])
             return {"event_id": indices, "event_index": frames.indptr, "pulse_height": heights}
         counts = _as_counts(frames.data)
-        ends = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])[frames.indptr]
-        return {"event_id": np.repeat(indices, counts), "event_index": ends}
+        indices, ends = repeated(counts, indices, frames.indptr)
+        return {"event_id": indices, "event_index": ends}
 
     def append(self, prepared: dict[str, np.ndarray]) -> None:
         """Write the next rows; whole HDF5 chunks only, so that none is packed twice."""
         starts = prepared["event_index"][:-1] + self._end
         self._end += len(prepared["event_id"])
         for name, values in {**prepared, "event_index": starts}.items():
-            self._pending[name].append(values)
+            self._pending[name].add(values)
             self._flush(name, self._columns[name].chunks[0])
 
     def finish(self) -> None:
@@ -95,15 +98,36 @@ class NXEventSink:
             self._flush(name, 1)
 
     def _flush(self, name: str, multiple: int) -> None:
-        n = sum(map(len, self._pending[name]))
-        whole = n - n % multiple
-        if whole == 0:
+        values = self._pending[name].take(multiple)
+        if not len(values):
             return
-        dataset, joined = self._columns[name], np.concatenate(self._pending[name])
+        dataset = self._columns[name]
         before = len(dataset)
-        dataset.resize(before + whole, axis=0)
-        dataset[before:] = joined[:whole]
-        self._pending[name] = [joined[whole:].copy()]
+        dataset.resize(before + len(values), axis=0)
+        dataset[before:] = values.reshape(-1, *dataset.shape[1:])
+
+
+class _Pending:
+    """Values of one column that wait for a chunk to be full, in memory that is used again: fresh memory is not free."""
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self._values = np.empty(0, dtype)
+        self._n = self._taken = 0
+
+    def add(self, values: np.ndarray) -> None:
+        """Put some behind the others; what was taken before is no longer valid."""
+        kept = self._n - self._taken
+        n = kept + len(values)
+        room = self._values if n <= len(self._values) else np.empty(n + n // 4, self._values.dtype)
+        room[:kept] = self._values[self._taken : self._n]
+        room[kept:n] = values.reshape(-1)
+        self._values, self._n, self._taken = room, n, 0
+
+    def take(self, multiple: int) -> np.ndarray:
+        """As many as make up whole multiples, each value once; good until `add` is called."""
+        first, left = self._taken, self._n - self._taken
+        self._taken = self._n - left % multiple
+        return self._values[first : self._taken]
 
 
 def _as_counts(data: np.ndarray) -> np.ndarray:
@@ -112,7 +136,7 @@ def _as_counts(data: np.ndarray) -> np.ndarray:
             f"a value is {data.min()}: counts are never negative. "
             'Save with values="pulse_height", which keeps any value.'
         )
-    return data.astype(np.int64, copy=False)
+    return data
 
 
 def _as_heights(data: np.ndarray, dtype: np.dtype) -> np.ndarray:

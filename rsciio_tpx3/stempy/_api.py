@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from rsciio_tpx3.exceptions import LossError, Tpx3FormatError
-from rsciio_tpx3.frames.write import NullSink, known_entries, write
+from rsciio_tpx3.frames.write import known_entries, write
 from rsciio_tpx3.metadata.known import gather
 from rsciio_tpx3.metadata.record import foreign_metadata, make_record, plain, read_record
 from rsciio_tpx3.reader.counted import check_layout, counted_signal
@@ -29,9 +29,7 @@ from rsciio_tpx3.utils.hdf5.heaps import check_heaps
 from rsciio_tpx3.utils.hdf5.values import attribute, value, whole
 
 if TYPE_CHECKING:
-    import dask.array as da
-
-    from rsciio_tpx3.csr.csr_frames import CSRFrames
+    pass
 
 
 __all__ = ["file_reader", "file_writer"]
@@ -42,7 +40,6 @@ _RECORD = "rsciio_tpx3/record"
 _RECORD_SUM = "rsciio_tpx3/sha256"
 _MOST_RECORD = 1 << 26
 _MOST_NUMBER = 1 << 31  # of pixels or positions along one side
-_MOST_ROWS = 32  # rows per position that version 3 should have: every one costs 16 bytes, empty or not
 
 
 @checks_options
@@ -227,9 +224,8 @@ def file_writer(
     signal : dict
         RosettaSciIO signal dictionary of counts; its last two axes are the detector.
     version : {"auto", 1, 2, 3}
-        3 is what stempy writes now and needs one more pass over the data, for the highest count; "auto"
-        takes it where no count is above 32, and else 2, in which only pixels with several counts cost
-        more rows. stempy reads all.
+        3 is what stempy writes now; "auto" takes it where no count is above 32, and else 2, in which only pixels
+        with several counts cost more rows. stempy reads all.
     show_progressbar : bool, optional
         None shows a bar for work that takes longer than two seconds.
     **kwds
@@ -249,45 +245,24 @@ def file_writer(
         raise ValueError(f"version={version!r} is not valid: must be one of 'auto', 1, 2, 3.")
     nav_shape, sig_shape = check_layout(signal)
     data = signal["data"]
-    highest = _highest(data, show_progressbar) if version in ("auto", 3) else 1
-    if version == "auto":
-        version = 3 if highest <= _MOST_ROWS else 2
+    if (kind := np.dtype(data.dtype)).kind not in "biu":
+        raise ValueError(f"stempy files hold counted electrons, not {kind} values. Save them as raw_csr.")
     with contextlib.ExitStack() as stack:
         stack.enter_context(system_errors(filename))
         files = stack.enter_context(PartialFiles(filename))
         entries = known_entries(data)
         if entries is not None:
-            need_space(files.target, 4 * entries + 16 * highest * math.prod(nav_shape))
+            need_space(files.target, 4 * entries + 16 * math.prod(nav_shape))
         # tables of HDF5 1.8 (2008) have checksums of their own, those before had none
         file = stack.enter_context(h5py.File(files.path(), "w", libver=("v108", "v108")))
-        file.attrs["version"] = version
-        sink = StempySink(file.create_group("electron_events"), version, highest)
+        sink = StempySink(file.create_group("electron_events"), version)
         write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
         # stempy has two scan axes; the true shape is in the record
         scan_shape = (math.prod(nav_shape[:-1]), nav_shape[-1] if nav_shape else 1)
         sink.finish(scan_shape, sig_shape)
+        file.attrs["version"] = sink.version
         file.create_group("metadata")
         file[_RECORD] = record = make_record(signal)
         file[_RECORD_SUM] = _sum_of(record)
         file.close()
         files.commit()
-
-
-class _Highest(NullSink):
-    """Notes the highest count."""
-
-    found = 1
-
-    def prepare(self, frames: CSRFrames) -> int:
-        return int(frames.data.max()) if frames.data.size else 0
-
-    def append(self, prepared: int) -> None:
-        self.found = max(self.found, prepared)
-
-
-def _highest(data: da.Array, show_progressbar: bool | None) -> int:
-    if np.dtype(data.dtype).kind not in "biu":
-        raise ValueError(f"stempy files hold counted electrons, not {data.dtype} values. Save them as raw_csr.")
-    sink = _Highest()
-    write(data, sink, show_progressbar, description="Looking for the highest count")
-    return sink.found

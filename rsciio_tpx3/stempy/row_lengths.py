@@ -1,8 +1,7 @@
 """How many electrons each row of a stempy file has, without reading the electrons.
 
-Rows of different length lie in HDF5 as references of 16 bytes: the length (u32), where the values are (address u64
-and index u32). The library reads a row only with all of its values; the references themselves are where it
-says that the data set is stored. Source: HDF5 file format specification, variable-length data types.
+The library reads a row only with all of its values; the references to them (see `references`) are where it says that
+the data set is stored.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ import h5py
 import numpy as np
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.stempy.references import REFERENCE
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
 
 __all__ = ["row_lengths"]
 
 _NUMBER = 4  # bytes of a pixel number
-_REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 
 
 def row_lengths(path: str | os.PathLike, name: str, allow_external: bool = False) -> np.ndarray | None:
@@ -55,7 +54,7 @@ def row_lengths(path: str | os.PathLike, name: str, allow_external: bool = False
             return None
         lengths = np.zeros(len(dataset), np.int64)
         for first, offset, n in pieces:
-            found = np.fromfile(path, _REFERENCE, n, offset=offset)["length"]
+            found = np.fromfile(path, REFERENCE, n, offset=offset)["length"]
             lengths[first : first + n] = found[: len(lengths) - first]
         if lengths.sum() * _NUMBER > stamp.size:
             raise Tpx3FormatError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import h5py
 import numpy as np
 
-from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.csr.electron_rows import layers, repeated
+from rsciio_tpx3.stempy.references import append_rows, place_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -25,34 +26,35 @@ ROW_SUMS = "rsciio_tpx3/row_crc32"
 SUM_OF_LENGTHS = "lengths_crc32"
 """Attribute of these: CRC-32 of the lengths of all rows."""
 
-_CHUNK_ROWS = 1 << 12
+_ROWS = {"maxshape": (None,), "chunks": (1 << 12,)}
+_ROWS_AT_ONCE = 1 << 20
+_MOST_ROWS = 32  # rows per position that version 3 should have: every one costs 16 bytes, empty or not
 
 
 class StempySink:
     """A `FrameSink` that appends rows to the group ``electron_events``.
 
+    What a position's rows are is known when all counts are: until then the rows that have electrons are in the file
+    one after the other, and `finish` moves them to their places.
+
     Parameters
     ----------
     group : h5py.Group
-    version : {1, 2, 3}
+    version : {"auto", 1, 2, 3}
         1 repeats a pixel in its row; 2 adds rows for the pixels that count more than once, which name
-        their position; 3 gives every position as many rows as the highest count.
-    rows_of_a_position : int
-        For version 3: the highest count.
+        their position; 3 gives every position as many rows as the highest count; "auto" is 3 where no count is
+        above 32, and else 2.
     """
 
-    def __init__(self, group: h5py.Group, version: int | str, rows_of_a_position: int = 1) -> None:
-        self.version, self._k = version, rows_of_a_position
-        kind = h5py.vlen_dtype(np.uint32)
-        options = {"maxshape": (None,), "chunks": (_CHUNK_ROWS,)}
-        self._frames = group.create_dataset("frames", (0,), kind, **options)
-        self._sums = group.file.create_dataset(ROW_SUMS, (0,), "<u4", fletcher32=True, **options)
-        self._sum_of_lengths = 0
-        self._positions = []
-        self._n_positions = 0
+    def __init__(self, group: h5py.Group, version: int | str) -> None:
+        self.version = version
+        self._frames = group.create_dataset("frames", (0,), h5py.vlen_dtype(np.uint32), **_ROWS)
+        self._lengths: list[np.ndarray] = []
+        self._sums: list[np.ndarray] = []
+        self._n_layers: list[np.ndarray] = []
 
-    def prepare(self, frames: CSRFrames) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
-        """Rows, and how many positions before the next ones each belongs to."""
+    def prepare(self, frames: CSRFrames) -> _Prepared:
+        """The rows that have electrons, and how many each position has."""
         data, indices = frames.data, frames.indices.astype(np.uint32)
         low, high = (int(data.min()), int(data.max())) if len(data) else (0, 0)
         if data.dtype.kind not in "biu" or low < 0 or high > np.iinfo(np.int32).max:
@@ -60,99 +62,90 @@ class StempySink:
                 f"stempy files hold counted electrons; found values of type {data.dtype} from {low} to {high}. "
                 "Expected counts of 0 or more; save other values as raw_csr."
             )
-        counts = data.astype(np.int32)
-        rows = np.arange(frames.n_frames)
         if self.version == 1:
-            ends = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])[frames.indptr]
-            listed = _split(np.repeat(indices, counts), ends)
-            return listed, rows, frames.n_frames, row_sums(listed)
-        layers = range(self._k if self.version == 3 else max(high, 1))
-        if self.version == 3 and high > self._k:
-            raise ValueError(f"a pixel counts {high}, more than the {self._k} rows per position that were announced.")
-        parts, owners = [], []
-        for layer in layers:
-            # the n-th row of a position lists the pixels that count n or more
-            flat, ends = _layer(counts, indices, frames.indptr, layer)
-            listed = _split(flat, ends)
-            if layer and self.version == 2:
-                listed, owner = listed[np.diff(ends) > 0], rows[np.diff(ends) > 0]
-            else:
-                owner = rows
-            parts.append(listed)
-            owners.append(owner)
-        owners = np.concatenate(owners)
-        order = np.argsort(owners, kind="stable")
-        listed = np.concatenate(parts)[order]
-        return listed, owners[order], frames.n_frames, row_sums(listed)
+            flat, ends = repeated(data, indices, frames.indptr)
+            full = np.diff(ends) > 0
+            ends, n_layers = np.append(ends[:-1][full], ends[-1]), full.astype(np.int64)
+        else:
+            flat, ends, n_layers = layers(data, indices, frames.indptr)
+        return _Prepared(flat, ends, n_layers, row_sums(flat, ends))
 
-    def append(self, prepared: tuple[np.ndarray, np.ndarray, int, np.ndarray]) -> None:
+    def append(self, prepared: _Prepared) -> None:
         """Write the next rows."""
-        rows, owners, n_positions, sums = prepared
-        if len(rows):
-            before = len(self._frames)
-            self._sums.resize(before + len(rows), axis=0)
-            self._sums[before:] = sums
-            self._sum_of_lengths = sum_of_lengths(list(map(len, rows)), self._sum_of_lengths)
-            self._frames.resize(before + len(rows), axis=0)
-            # assignment would make a rectangle of rows that happen to have one length
-            self._frames.write_direct(rows.astype(self._frames.dtype), dest_sel=np.s_[before:])
-        self._positions.append((owners + self._n_positions).astype(np.int64))
-        self._n_positions += n_positions
+        append_rows(self._frames, prepared.flat, prepared.ends)
+        self._lengths.append(np.diff(prepared.ends).astype("<u4"))
+        self._sums.append(prepared.sums)
+        self._n_layers.append(prepared.n_layers.astype(np.int32))
 
     def finish(self, scan_shape: tuple[int, ...], sig_shape: tuple[int, ...]) -> None:
-        """Write scan positions and shapes."""
-        listed = np.concatenate([np.empty(0, np.int64), *self._positions])
-        if self.version == 3:
-            listed = np.arange(self._n_positions)
-        kind = np.int32 if self._n_positions <= np.iinfo(np.int32).max else np.int64
+        """Give rows their places, and write scan positions and shapes."""
+        n_layers = np.concatenate([np.empty(0, np.int32), *self._n_layers])
+        highest = max(int(n_layers.max(initial=0)), 1)
+        if self.version == "auto":
+            self.version = 3 if highest <= _MOST_ROWS else 2
+        n_rows, places = _places(n_layers, highest if self.version == 3 else 1)
+        place_rows(self._frames, places, n_rows)
+        self._write_sums(places, n_rows)
+        listed = np.arange(len(n_layers))
+        if self.version == 2:
+            listed = np.repeat(listed, np.maximum(n_layers, 1))
+        kind = np.int32 if len(n_layers) <= np.iinfo(np.int32).max else np.int64
         chunks = (max(min(len(listed), 1 << 16), 1),)
         group = self._frames.parent
         positions = group.create_dataset("scan_positions", data=listed.astype(kind), chunks=chunks, fletcher32=True)
         positions.attrs["Nx"], positions.attrs["Ny"] = scan_shape[1], scan_shape[0]
         self._frames.attrs["Nx"], self._frames.attrs["Ny"] = sig_shape
-        self._sums.attrs[SUM_OF_LENGTHS] = np.uint32(self._sum_of_lengths)
+
+    def _write_sums(self, places: np.ndarray, n_rows: int) -> None:
+        """Checksums of all rows, the empty ones too, a part at a time."""
+        known = (np.concatenate([np.empty(0, "<u4"), *parts]) for parts in (self._sums, self._lengths))
+        dataset = self._frames.file.create_dataset(ROW_SUMS, (n_rows,), "<u4", fletcher32=True, **_ROWS)
+        of_lengths = 0
+        sums, lengths = known
+        for start in range(0, n_rows, _ROWS_AT_ONCE):
+            stop = min(start + _ROWS_AT_ONCE, n_rows)
+            first, last = np.searchsorted(places, [start, stop])
+            part = np.zeros((2, stop - start), "<u4")  # of an empty row both are 0
+            part[:, places[first:last] - start] = sums[first:last], lengths[first:last]
+            dataset[start:stop] = part[0]
+            of_lengths = sum_of_lengths(part[1], of_lengths)
+        dataset.attrs[SUM_OF_LENGTHS] = np.uint32(of_lengths)
 
 
-def row_sums(rows: np.ndarray) -> np.ndarray:
-    """CRC-32 of each row.
+class _Prepared(NamedTuple):
+    """Rows of some positions, one after the other."""
+
+    flat: np.ndarray
+    ends: np.ndarray
+    n_layers: np.ndarray
+    sums: np.ndarray
+
+
+def _places(n_layers: np.ndarray, rows_of_a_position: int) -> tuple[int, np.ndarray]:
+    """Number of all rows, and the place of each that has electrons; a position has this many rows, or more."""
+    begins = np.concatenate([[0], np.cumsum(np.maximum(n_layers, rows_of_a_position), dtype=np.int64)])
+    before = np.cumsum(n_layers, dtype=np.int64) - n_layers
+    return int(begins[-1]), np.arange(n_layers.sum(dtype=np.int64)) + np.repeat(begins[:-1] - before, n_layers)
+
+
+def row_sums(flat: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """CRC-32 of each row, as numbers of four bytes, the lowest first.
 
     Parameters
     ----------
-    rows : sequence of numpy.ndarray of uint32
+    flat : numpy.ndarray of uint32
+        The rows one after the other.
+    ends : numpy.ndarray of int64, shape (n_rows + 1,)
 
     Returns
     -------
     numpy.ndarray of uint32, shape (n_rows,)
     """
-    if sys.byteorder == "big":
-        rows = [row.astype("<u4") for row in rows]
-    return np.fromiter((zlib.crc32(row) for row in rows), np.uint32, len(rows))
+    stored = memoryview(np.ascontiguousarray(flat, "<u4")).cast("B")
+    places = (4 * ends).tolist()
+    return np.fromiter((zlib.crc32(stored[i:j]) for i, j in pairwise(places)), np.uint32, len(ends) - 1)
 
 
 def sum_of_lengths(lengths: ArrayLike, before: int = 0) -> int:
     """CRC-32 of lengths of rows, as numbers of four bytes, the lowest first; `before` is that of earlier rows."""
     return zlib.crc32(np.asarray(lengths, "<u4"), before)
-
-
-@njit(nogil=True, cache=True)
-def _layer(counts: np.ndarray, indices: np.ndarray, indptr: np.ndarray, layer: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels that count more than `layer`, and where each row of them begins."""
-    valid = np.empty(len(indices), np.uint32)
-    ends = np.empty(len(indptr), np.int64)
-    ends[0] = 0
-    n = 0
-    for row in range(len(indptr) - 1):
-        for i in range(indptr[row], indptr[row + 1]):
-            if counts[i] > layer:
-                valid[n] = indices[i]
-                n += 1
-        ends[row + 1] = n
-    return valid[:n], ends
-
-
-def _split(flat: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """An object array of rows."""
-    rows = np.empty(len(ends) - 1, object)
-    for i in range(len(rows)):
-        rows[i] = flat[ends[i] : ends[i + 1]]
-    return rows

@@ -55,7 +55,9 @@ class _Rows:
     def __getitem__(self, span: slice) -> np.ndarray:
         rows = self._frames[span]
         if self._sums is not None:
-            wrong = np.flatnonzero(row_sums(rows) != self._sums[span])
+            ends = np.cumsum([0, *map(len, rows)])
+            found = row_sums(np.concatenate([*rows, np.empty(0, np.uint32)]), ends)
+            wrong = np.flatnonzero(found != self._sums[span])
             if len(wrong):
                 raise Tpx3FormatError(
                     f"row {span.start + int(wrong[0])} of {FRAMES} in {self._name!r} is not the one that was written: "
