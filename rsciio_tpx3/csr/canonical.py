@@ -68,6 +68,8 @@ def canonical_frames(
     indices = native(_inside(indices, indptr, sig_shape, where, start))
     indices = indices.astype(index_type(n_pixels), copy=False)
     order = _order(indices, indptr)
+    if data is None and order == _UNSORTED:
+        order, indices = _insert(indices, indptr)
     if data is None and order == _REPEATS:
         data, indices, indptr = _count(indices, indptr)
     else:
@@ -124,6 +126,30 @@ def _order(indices: np.ndarray, indptr: np.ndarray) -> int:
             if indices[i] == indices[i - 1]:
                 found = _REPEATS
     return found
+
+
+def _insert(indices: np.ndarray, indptr: np.ndarray) -> tuple[int, np.ndarray]:
+    """Rows sorted by insertion, which is fast where little is out of place, and their order; as they are otherwise."""
+    inserted = indices.copy()
+    return (_REPEATS, inserted) if _insert_rows(inserted, indptr) else (_UNSORTED, indices)
+
+
+@njit(nogil=True, cache=True)
+def _insert_rows(indices: np.ndarray, indptr: np.ndarray) -> bool:
+    """Sort rows in place; False, with some of them sorted, as soon as it takes long."""
+    moves = np.int64(0)
+    for row in range(len(indptr) - 1):
+        first = indptr[row]
+        for i in range(first + 1, indptr[row + 1]):
+            value, at = indices[i], i
+            while at > first and indices[at - 1] > value:
+                indices[at] = indices[at - 1]
+                at -= 1
+            indices[at] = value
+            moves += i - at
+            if moves > 16 * (i + 64):
+                return False
+    return True
 
 
 def _widest(data: np.ndarray) -> np.ndarray:

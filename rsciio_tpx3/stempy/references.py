@@ -7,10 +7,13 @@ data types.
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import h5py
 import numpy as np
 
-__all__ = ["REFERENCE", "append_rows", "place_rows"]
+__all__ = ["REFERENCE", "append_rows", "place_rows", "read_references", "stored_references"]
 
 REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 
@@ -74,3 +77,65 @@ def _references(dataset: h5py.Dataset, first: int, last: int) -> np.ndarray:
     begin = first // size * size
     found = [dataset.id.read_direct_chunk((start,))[1] for start in range(begin, last, size)]
     return np.frombuffer(b"".join(found), REFERENCE)[first - begin : last - begin]
+
+
+def stored_references(dataset: h5py.Dataset) -> list[tuple[int, int, int]] | None:
+    """First row, place in the file and number of references of each stored part.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Of rows of variable length, in a file that is open.
+
+    Returns
+    -------
+    list of tuple of int, or None
+        None where the references cannot be read as they lie: packed, in another file, or of other sizes.
+    """
+    create, sizes = dataset.id.get_create_plist(), dataset.file.id.get_create_plist().get_sizes()
+    if create.get_nfilters() or dataset.file.userblock_size or sizes[0] != 8 or dataset.ndim != 1 or dataset.is_virtual:
+        return None
+    if dataset.chunks is None:
+        offset = dataset.id.get_offset()
+        return None if offset is None or dataset.external else [(0, offset, len(dataset))]
+    n_rows, (size,) = len(dataset), dataset.chunks
+    found = []
+
+    def note(chunk: Any) -> None:
+        first = chunk.chunk_offset[0]
+        if first < n_rows:
+            found.append((first, chunk.byte_offset, min(size, n_rows - first)))
+
+    if hasattr(h5py.h5d.DatasetID, "chunk_iter"):
+        dataset.id.chunk_iter(note)  # one pass; asking for each in turn looks from the first every time
+    else:  # h5py before 3.8
+        for i in range(dataset.id.get_num_chunks()):
+            note(dataset.id.get_chunk_info(i))
+    return sorted(found)
+
+
+def read_references(
+    path: str | os.PathLike, parts: list[tuple[int, int, int]], start: int, stop: int
+) -> np.ndarray | None:
+    """References of a range of rows; zeros where nothing is stored, and None where the file ends before.
+
+    Parameters
+    ----------
+    path : str or Path
+    parts : list of tuple of int
+        Of `stored_references`.
+    start, stop : int
+
+    Returns
+    -------
+    numpy.ndarray of REFERENCE, shape (stop - start,), or None
+    """
+    found = np.zeros(stop - start, REFERENCE)
+    for first, place, n in parts:
+        begin, end = max(first, start), min(first + n, stop)
+        if begin < end:
+            part = np.fromfile(path, REFERENCE, end - begin, offset=place + (begin - first) * REFERENCE.itemsize)
+            if len(part) < end - begin:
+                return None
+            found[begin - start : end - start] = part
+    return found

@@ -6,15 +6,12 @@ the data set is stored.
 
 from __future__ import annotations
 
-import math
 import os
-from typing import Any
 
-import h5py
 import numpy as np
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
-from rsciio_tpx3.stempy.references import REFERENCE
+from rsciio_tpx3.stempy.references import read_references, stored_references
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
 
@@ -49,13 +46,11 @@ def row_lengths(path: str | os.PathLike, name: str, allow_external: bool = False
         dataset = find(file, name, allow_external)
         if dataset.file != file:
             return None
-        pieces = _pieces(file, dataset)
-        if pieces is None:
+        parts = stored_references(dataset)
+        references = None if parts is None else read_references(path, parts, 0, len(dataset))
+        if references is None:
             return None
-        lengths = np.zeros(len(dataset), np.int64)
-        for first, offset, n in pieces:
-            found = np.fromfile(path, REFERENCE, n, offset=offset)["length"]
-            lengths[first : first + n] = found[: len(lengths) - first]
+        lengths = references["length"].astype(np.int64)
         if lengths.sum() * _NUMBER > stamp.size:
             raise Tpx3FormatError(
                 f"{name} of {stamp.name!r} refers to {lengths.sum()} electrons, more than a file of {stamp.size} bytes "
@@ -64,24 +59,3 @@ def row_lengths(path: str | os.PathLike, name: str, allow_external: bool = False
         # what the library says of a few rows holds what was read against the file
         sampled = {0, len(lengths) // 2, len(lengths) - 1} if len(lengths) else set()
         return lengths if all(len(dataset[row]) == lengths[row] for row in sampled) else None
-
-
-def _pieces(file: h5py.Group, dataset: h5py.Dataset) -> list[tuple[int, int, int]] | None:
-    """First row, place in the file and number of references of each stored part; None where there is no telling."""
-    create, sizes = dataset.id.get_create_plist(), file.id.get_create_plist().get_sizes()
-    if create.get_nfilters() or file.userblock_size or sizes[0] != 8 or dataset.ndim != 1 or dataset.is_virtual:
-        return None
-    if dataset.chunks is None:
-        offset = dataset.id.get_offset()
-        return None if offset is None or dataset.external else [(0, offset, len(dataset))]
-    found = []
-
-    def note(chunk: Any) -> None:
-        found.append((chunk.chunk_offset[0], chunk.byte_offset, math.prod(dataset.chunks)))
-
-    if hasattr(h5py.h5d.DatasetID, "chunk_iter"):
-        dataset.id.chunk_iter(note)  # one pass; asking for each in turn looks from the first every time
-    else:  # h5py before 3.8
-        for i in range(dataset.id.get_num_chunks()):
-            note(dataset.id.get_chunk_info(i))
-    return [piece for piece in found if piece[0] < len(dataset)]

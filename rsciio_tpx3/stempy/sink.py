@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import h5py
@@ -18,13 +17,16 @@ if TYPE_CHECKING:
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 
-__all__ = ["ROW_SUMS", "SUM_OF_LENGTHS", "StempySink", "row_sums", "sum_of_lengths"]
+__all__ = ["ROW_SUMS", "SUM_OF_LENGTHS", "SUM_OF_POSITIONS", "StempySink", "row_sums", "sum_of_numbers"]
 
 ROW_SUMS = "rsciio_tpx3/row_crc32"
 """CRC-32 of each row of electrons, as numbers of four bytes, the lowest first: HDF5 has no checksum for such rows."""
 
 SUM_OF_LENGTHS = "lengths_crc32"
 """Attribute of these: CRC-32 of the lengths of all rows."""
+
+SUM_OF_POSITIONS = "positions_crc32"
+"""Another one: that of the list of positions. HDF5's own checksum of a list that is all zeros is zero, too."""
 
 _ROWS = {"maxshape": (None,), "chunks": (1 << 12,)}
 _ROWS_AT_ONCE = 1 << 20
@@ -85,10 +87,11 @@ class StempySink:
             self.version = 3 if highest <= _MOST_ROWS else 2
         n_rows, places = _places(n_layers, highest if self.version == 3 else 1)
         place_rows(self._frames, places, n_rows)
-        self._write_sums(places, n_rows)
         listed = np.arange(len(n_layers))
         if self.version == 2:
             listed = np.repeat(listed, np.maximum(n_layers, 1))
+        sums = self._write_sums(places, n_rows)
+        sums.attrs[SUM_OF_POSITIONS] = np.uint32(sum_of_numbers(listed))
         kind = np.int32 if len(n_layers) <= np.iinfo(np.int32).max else np.int64
         chunks = (max(min(len(listed), 1 << 16), 1),)
         group = self._frames.parent
@@ -96,20 +99,20 @@ class StempySink:
         positions.attrs["Nx"], positions.attrs["Ny"] = scan_shape[1], scan_shape[0]
         self._frames.attrs["Nx"], self._frames.attrs["Ny"] = sig_shape
 
-    def _write_sums(self, places: np.ndarray, n_rows: int) -> None:
+    def _write_sums(self, places: np.ndarray, n_rows: int) -> h5py.Dataset:
         """Checksums of all rows, the empty ones too, a part at a time."""
-        known = (np.concatenate([np.empty(0, "<u4"), *parts]) for parts in (self._sums, self._lengths))
+        sums, lengths = (np.concatenate([np.empty(0, "<u4"), *parts]) for parts in (self._sums, self._lengths))
         dataset = self._frames.file.create_dataset(ROW_SUMS, (n_rows,), "<u4", fletcher32=True, **_ROWS)
         of_lengths = 0
-        sums, lengths = known
         for start in range(0, n_rows, _ROWS_AT_ONCE):
             stop = min(start + _ROWS_AT_ONCE, n_rows)
             first, last = np.searchsorted(places, [start, stop])
             part = np.zeros((2, stop - start), "<u4")  # of an empty row both are 0
             part[:, places[first:last] - start] = sums[first:last], lengths[first:last]
             dataset[start:stop] = part[0]
-            of_lengths = sum_of_lengths(part[1], of_lengths)
+            of_lengths = sum_of_numbers(part[1], of_lengths)
         dataset.attrs[SUM_OF_LENGTHS] = np.uint32(of_lengths)
+        return dataset
 
 
 class _Prepared(NamedTuple):
@@ -142,10 +145,13 @@ def row_sums(flat: np.ndarray, ends: np.ndarray) -> np.ndarray:
     numpy.ndarray of uint32, shape (n_rows,)
     """
     stored = memoryview(np.ascontiguousarray(flat, "<u4")).cast("B")
-    places = (4 * ends).tolist()
-    return np.fromiter((zlib.crc32(stored[i:j]) for i, j in pairwise(places)), np.uint32, len(ends) - 1)
+    full = np.diff(ends) > 0
+    begins, stops = ((4 * places[full]).tolist() for places in (ends[:-1], ends[1:]))
+    sums = np.zeros(len(full), np.uint32)  # that of an empty row is 0
+    sums[full] = [zlib.crc32(stored[i:j]) for i, j in zip(begins, stops)]
+    return sums
 
 
-def sum_of_lengths(lengths: ArrayLike, before: int = 0) -> int:
-    """CRC-32 of lengths of rows, as numbers of four bytes, the lowest first; `before` is that of earlier rows."""
-    return zlib.crc32(np.asarray(lengths, "<u4"), before)
+def sum_of_numbers(numbers: ArrayLike, before: int = 0) -> int:
+    """CRC-32 of lengths of rows or positions, as numbers of four bytes, the lowest first; `before`: of earlier ones."""
+    return zlib.crc32(np.asarray(numbers).astype("<u4"), before)

@@ -19,7 +19,8 @@ from rsciio_tpx3.csr.canonical import canonical_frames
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
 from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.stempy.row_lengths import row_lengths
-from rsciio_tpx3.stempy.sink import ROW_SUMS, SUM_OF_LENGTHS, row_sums, sum_of_lengths
+from rsciio_tpx3.stempy.sink import ROW_SUMS, SUM_OF_LENGTHS, SUM_OF_POSITIONS, row_sums, sum_of_numbers
+from rsciio_tpx3.stempy.stored_rows import StoredRows
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
 from rsciio_tpx3.utils.hdf5.storage import check_stored
@@ -44,26 +45,30 @@ _FREE_POSITIONS = 1 << 23  # whatever the size of the file
 class _Rows:
     """Rows of electrons of an open file, held against their checksums where our writer has left these."""
 
-    def __init__(self, file: h5py.Group, name: str, allow_external: bool) -> None:
+    def __init__(self, file: h5py.Group, name: str, allow_external: bool, stored: StoredRows | None) -> None:
         self._frames = find(file, FRAMES, allow_external)
+        self.stored = stored or StoredRows(self._frames)
         self._sums = find(file, ROW_SUMS)
         self._name = name
         if self._sums is not None and getattr(self._sums, "shape", None) != self._frames.shape:
             # a program that appended or removed rows does not know of them
             self._sums = None
 
-    def __getitem__(self, span: slice) -> np.ndarray:
-        rows = self._frames[span]
+    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows ``start`` to ``stop`` one after the other, and the length of each."""
+        found = self.stored.read(start, stop)
+        if found is None:
+            rows = self._frames[start:stop]
+            found = np.concatenate([*rows, np.empty(0, np.uint32)]), np.cumsum([0, *map(len, rows)])
+        flat, ends = found
         if self._sums is not None:
-            ends = np.cumsum([0, *map(len, rows)])
-            found = row_sums(np.concatenate([*rows, np.empty(0, np.uint32)]), ends)
-            wrong = np.flatnonzero(found != self._sums[span])
+            wrong = np.flatnonzero(row_sums(flat, ends) != self._sums[start:stop])
             if len(wrong):
                 raise Tpx3FormatError(
-                    f"row {span.start + int(wrong[0])} of {FRAMES} in {self._name!r} is not the one that was written: "
+                    f"row {start + int(wrong[0])} of {FRAMES} in {self._name!r} is not the one that was written: "
                     "its checksum differs. The file is damaged; copy it again."
                 )
-        return rows
+        return flat, np.diff(ends)
 
 
 class StempySource(FrameSource):
@@ -123,10 +128,10 @@ class StempySource(FrameSource):
         self._find_rows(math.prod(scan_shape))
         largest = self._rows_of_a_position if version > 1 else np.iinfo(np.uint16).max
         self.dtype = np.dtype(dtype if dtype is not None else np.min_scalar_type(largest))
-        self._electrons = None
+        self._electrons = self._stored = None
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_electrons": None}
+        return {**self.__dict__, "_electrons": None, "_stored": None}
 
     def __dask_tokenize__(self) -> Any:
         state = self.__getstate__()
@@ -182,13 +187,19 @@ class StempySource(FrameSource):
 
     def _check_lengths(self, lengths: np.ndarray) -> None:
         with open_hdf5(self.stamp, EXPECTED) as file:
-            sums = find(file, ROW_SUMS)
-            known = getattr(sums, "shape", None) == lengths.shape
-            stored = whole(attribute(sums, SUM_OF_LENGTHS)) if known else None
-        if stored is not None and stored != sum_of_lengths(lengths):
+            stored = _noted(file, SUM_OF_LENGTHS, lengths.shape)
+        if stored is not None and stored != sum_of_numbers(lengths):
             raise Tpx3FormatError(
                 f"{FRAMES} of {self.stamp.name!r} has rows of other lengths than were written: their checksum differs. "
                 "The file is damaged; copy it again."
+            )
+
+    def _check_positions(self, file: h5py.Group, listed: np.ndarray) -> None:
+        stored = _noted(file, SUM_OF_POSITIONS, listed.shape)
+        if stored is not None and stored != sum_of_numbers(listed):
+            raise Tpx3FormatError(
+                f"{POSITIONS} of {self.stamp.name!r} are not those that were written: their checksum differs. The file "
+                "is damaged; copy it again."
             )
 
     def _check_files(self) -> None:
@@ -198,25 +209,28 @@ class StempySource(FrameSource):
     def _whole_frames(self, start: int, stop: int) -> CSRFrames:
         self._check_files()
         with open_hdf5(self.stamp, EXPECTED) as file:
-            rows, positions = self._rows(_Rows(file, self.stamp.name, self.allow_external), start, stop)
+            rows = _Rows(file, self.stamp.name, self.allow_external, self._stored)
+            self._stored = rows.stored
+            indices, of_rows, positions = self._rows(rows, start, stop)
         lengths = np.zeros(stop - start, np.int64)
-        np.add.at(lengths, positions - start, [len(row) for row in rows])
-        indices = np.concatenate([*rows, np.empty(0, np.uint32)]) if len(rows) else np.empty(0, np.uint32)
+        np.add.at(lengths, positions - start, of_rows)
         if indices.dtype.kind not in "iu":
             raise Tpx3FormatError(f"{FRAMES} of {self.stamp.name!r} holds {indices.dtype} values, not pixel numbers.")
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         return canonical_frames(None, indices, indptr, self.sig_shape, self.dtype, repr(self.stamp.name), start)
 
-    def _rows(self, dataset: _Rows, start: int, stop: int) -> tuple:
-        """Rows of a range of positions, in order of position, and the position of each."""
+    def _rows(self, dataset: _Rows, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows of a range of positions one after the other, in order of position; length and position of each."""
         if self._order is None:
             k = self._rows_of_a_position
-            return dataset[start * k : stop * k], np.repeat(np.arange(start, stop), k)
+            return *dataset.read(start * k, stop * k), np.repeat(np.arange(start, stop), k)
         first, last = np.searchsorted(self._positions, [start, stop])
         at = self._order[first:last]
         cut = np.flatnonzero(np.diff(at) != 1) + 1
-        runs = [dataset[run[0] : run[-1] + 1] for run in np.split(at, cut) if len(run)]
-        return [row for run in runs for row in run], self._positions[first:last]
+        runs = [dataset.read(int(run[0]), int(run[-1]) + 1) for run in np.split(at, cut) if len(run)]
+        flat = np.concatenate([np.empty(0, np.uint32), *(run[0] for run in runs)])
+        lengths = np.concatenate([np.empty(0, np.int64), *(run[1] for run in runs)])
+        return flat, lengths, self._positions[first:last]
 
     def _find_rows(self, n_positions: int) -> None:
         """How rows belong to positions: a number of them each, or a list."""
@@ -237,6 +251,7 @@ class StempySource(FrameSource):
                     )
                 others += check_stored(positions, self.allow_external)
                 listed = positions[()]
+                self._check_positions(file, listed)
             elif positions.ndim == 1 and positions.size not in (n_positions, n_rows, 0):
                 # one number for each position (stempy writes them), or for each row
                 raise Tpx3FormatError(
@@ -278,3 +293,9 @@ class StempySource(FrameSource):
                 f"{POSITIONS} of {self.stamp.name!r} run from {listed.min()} to {listed.max()}, but its attributes Nx "
                 f"and Ny tell {n_positions} positions: one of them is damaged. Copy the file again."
             )
+
+
+def _noted(file: h5py.Group, name: str, shape: tuple[int, ...]) -> int | None:
+    """A checksum that our writer has left; None where another program has changed the number of rows since."""
+    sums = find(file, ROW_SUMS)
+    return whole(attribute(sums, name)) if getattr(sums, "shape", None) == shape and name in sums.attrs else None

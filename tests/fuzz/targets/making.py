@@ -71,9 +71,13 @@ def written(writer, name, dtype, **options):
 @contextlib.contextmanager
 def _small_parts():
     """Little room for events that never come: damage hits what means something, and reading unpacks less."""
-    known = nxevent_sink.CHUNK_EVENTS, nxevent_sink._CHUNK_ROWS, stempy_sink._CHUNK_ROWS
-    nxevent_sink.CHUNK_EVENTS, nxevent_sink._CHUNK_ROWS, stempy_sink._CHUNK_ROWS = 64, 8, 16
+    known = nxevent_sink.CHUNK_EVENTS, nxevent_sink._CHUNK_ROWS, stempy_sink._ROWS
+    nxevent_sink.CHUNK_EVENTS, nxevent_sink._CHUNK_ROWS, stempy_sink._ROWS = (
+        64,
+        8,
+        {"maxshape": (None,), "chunks": (16,)},
+    )
     try:
         yield
     finally:
-        nxevent_sink.CHUNK_EVENTS, nxevent_sink._CHUNK_ROWS, stempy_sink._CHUNK_ROWS = known
+        nxevent_sink.CHUNK_EVENTS, nxevent_sink._CHUNK_ROWS, stempy_sink._ROWS = known

@@ -1,0 +1,153 @@
+"""Rows of a stempy file read as they lie in it.
+
+HDF5 reads a row into memory of its own, and h5py makes an object of it: ten times as long as reading the bytes. Rows
+lie in "global heaps" of 4 KiB or more, one after the other as they were written. Whatever is not as expected here is
+left to the library, which says what is wrong with it.
+
+Source: HDF5 file format specification 3.0, section III.E, and variable-length types.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+
+import h5py
+import numpy as np
+
+from rsciio_tpx3.stempy.references import read_references, stored_references
+from rsciio_tpx3.utils.compiled import njit
+
+__all__ = ["StoredRows"]
+
+_GAP = 1 << 17
+"""Bytes between two heaps that are read with them: to begin anew takes as long, and references lie between."""
+
+_MOST_STEPS = 256  # from object to object, for each row: a heap of 4 KiB has no more
+
+
+class StoredRows:
+    """Rows of pixel numbers of four bytes, by their references.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Of a file that is open; it need not stay so.
+    """
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._path = dataset.file.filename
+        kind = dataset.id.get_type()
+        base = kind.get_super() if isinstance(kind, h5py.h5t.TypeVlenID) else None
+        known = (h5py.h5t.STD_U32LE, h5py.h5t.STD_I32LE)
+        readable = base is not None and any(base.equal(number) for number in known)
+        self._dtype = base.dtype if readable else np.dtype(np.uint32)
+        self._parts = stored_references(dataset) if readable else None
+
+    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Rows ``start`` to ``stop`` one after the other, and where each begins and ends.
+
+        Parameters
+        ----------
+        start, stop : int
+
+        Returns
+        -------
+        flat : numpy.ndarray of uint32 or int32
+        ends : numpy.ndarray of int64, shape (stop - start + 1,)
+            None instead of both where they cannot be read as they lie.
+        """
+        references = None if self._parts is None else read_references(self._path, self._parts, start, stop)
+        if references is None:
+            return None
+        ends = np.concatenate([[0], np.cumsum(references["length"], dtype=np.int64)])
+        with open(self._path, "rb", buffering=0) as file:
+            if ends[-1] * 4 > os.fstat(file.fileno()).st_size:
+                return None
+            flat = np.empty(ends[-1], self._dtype)
+            for rows in _neighbours(references):
+                content, first = _content(file, references["address"][rows])
+                heaps = references["address"][rows].astype(np.int64) - first
+                numbers = references["index"][rows].astype(np.int64)
+                if not _gather(content, heaps, numbers, 4 * ends[rows], 4 * ends[rows + 1], flat.view(np.uint8)):
+                    return None
+        return flat, ends
+
+
+def _neighbours(references: np.ndarray) -> list[np.ndarray]:
+    """Numbers of the rows that have values, in groups whose heaps are read at once."""
+    rows = np.flatnonzero(references["length"])
+    if not len(rows):
+        return []
+    rows = rows[np.argsort(references["address"][rows], kind="stable")]
+    gaps = np.diff(references["address"][rows])
+    return np.split(rows, np.flatnonzero(gaps > _GAP) + 1)
+
+
+def _content(file: io.FileIO, heaps: np.ndarray) -> tuple[np.ndarray, int]:
+    """Bytes from the first heap to the end of the last, as far as the file has them, and where the first is."""
+    size = os.fstat(file.fileno()).st_size
+    first, last = min(int(heaps[0]), size), min(int(heaps[-1]), size)
+    file.seek(last + 8)
+    stop = min(last + int.from_bytes(file.read(8), "little"), size)
+    content = np.zeros(stop - first, np.uint8)
+    file.seek(first)
+    done = 0
+    while done < len(content) and (n := file.readinto(content[done:].data)):
+        done += n
+    return content, first
+
+
+@njit(nogil=True, cache=True)
+def _number(content: np.ndarray, at: int, n_bytes: int) -> int:
+    found = np.int64(0)
+    for i in range(n_bytes):
+        found |= np.int64(content[at + i]) << np.int64(8 * i)
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _gather(
+    content: np.ndarray, places: np.ndarray, numbers: np.ndarray, begins: np.ndarray, stops: np.ndarray, out: np.ndarray
+) -> bool:
+    """Copy objects of heaps, given by the place of the heap and the number in it; False where one is not as it says."""
+    heap, end, at = np.int64(-1), np.int64(0), np.int64(0)
+    steps = np.int64(0)
+    for row in range(len(places)):
+        if numbers[row] == 0:
+            return False  # free space
+        if places[row] != heap:
+            heap = places[row]
+            if heap < 0 or heap > len(content) - 16 or content[heap + 4] != 1:
+                return False
+            if content[heap] != 71 or content[heap + 1] != 67 or content[heap + 2] != 79 or content[heap + 3] != 76:
+                return False  # GCOL
+            n_bytes = _number(content, heap + 8, 8)
+            if n_bytes < 16 or n_bytes > len(content) - heap:
+                return False
+            end, at = heap + n_bytes, heap + 16
+        begun_anew, done = False, False
+        while not done:
+            if at + 16 > end:
+                if begun_anew:
+                    return False
+                at, begun_anew = heap + 16, True
+                continue
+            number, size = _number(content, at, 2), _number(content, at + 8, 8)
+            if size < 0 or size > end - at:
+                return False
+            # free space counts its own head, other objects do not
+            step = size if number == 0 else 16 + (size + 7) // 8 * 8
+            if step < 16 or step > end - at:
+                return False
+            if number == numbers[row]:
+                n = stops[row] - begins[row]
+                if n != size:
+                    return False
+                out[begins[row] : stops[row]] = content[at + 16 : at + 16 + n]
+                done = True
+            at += step
+            steps += 1
+            if steps > _MOST_STEPS * (row + 16):
+                return False
+    return True
