@@ -17,6 +17,8 @@ import numpy as np
 
 from rsciio_tpx3.stempy.references import read_references, stored_references
 from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.files import filled
+from rsciio_tpx3.utils.hdf5.heaps import number_at
 
 __all__ = ["StoredRows"]
 
@@ -91,19 +93,8 @@ def _content(file: io.FileIO, heaps: np.ndarray) -> tuple[np.ndarray, int]:
     file.seek(last + 8)
     stop = min(last + int.from_bytes(file.read(8), "little"), size)
     content = np.zeros(stop - first, np.uint8)
-    file.seek(first)
-    done = 0
-    while done < len(content) and (n := file.readinto(content[done:].data)):
-        done += n
+    filled(file, first, content)
     return content, first
-
-
-@njit(nogil=True, cache=True)
-def _number(content: np.ndarray, at: int, n_bytes: int) -> int:
-    found = np.int64(0)
-    for i in range(n_bytes):
-        found |= np.int64(content[at + i]) << np.int64(8 * i)
-    return found
 
 
 @njit(nogil=True, cache=True)
@@ -122,7 +113,7 @@ def _gather(
                 return False
             if content[heap] != 71 or content[heap + 1] != 67 or content[heap + 2] != 79 or content[heap + 3] != 76:
                 return False  # GCOL
-            n_bytes = _number(content, heap + 8, 8)
+            n_bytes = np.int64(number_at(content, heap + 8, 8))
             if n_bytes < 16 or n_bytes > len(content) - heap:
                 return False
             end, at = heap + n_bytes, heap + 16
@@ -133,7 +124,7 @@ def _gather(
                     return False
                 at, begun_anew = heap + 16, True
                 continue
-            number, size = _number(content, at, 2), _number(content, at + 8, 8)
+            number, size = np.int64(number_at(content, at, 2)), np.int64(number_at(content, at + 8, 8))
             if size < 0 or size > end - at:
                 return False
             # free space counts its own head, other objects do not

@@ -25,7 +25,17 @@ from typing import Any, BinaryIO
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 
-__all__ = ["PARTIAL", "FileStamp", "PartialFiles", "few_ends", "made_new", "need_space", "system_errors", "write_text"]
+__all__ = [
+    "PARTIAL",
+    "FileStamp",
+    "PartialFiles",
+    "few_ends",
+    "filled",
+    "made_new",
+    "need_space",
+    "system_errors",
+    "write_text",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -133,16 +143,10 @@ class FileStamp:
         Tpx3FormatError
             If the file changed since it was opened.
         """
-        space, done = memoryview(space).cast("B"), 0
-        file.seek(start)
-        while done < len(space):
-            n = file.readinto(space[done:])
-            if not n:
-                break
-            done += n
+        whole = filled(file, start, space)
         # after the reading, so that a change meanwhile is noticed
-        if done != len(space) or check:
-            self.check_open(file, whole=done == len(space))
+        if not whole or check:
+            self.check_open(file, whole)
 
     def check_open(self, file: io.FileIO, whole: bool = True) -> None:
         """Raise Tpx3FormatError if an open file is not the one it was, or if less than `whole` of it could be read."""
@@ -161,6 +165,15 @@ class FileStamp:
                 raise Tpx3FormatError(
                     f"{self.path!r} was changed after it was opened ({self.size} bytes then). Load it again."
                 )
+
+
+def filled(file: io.FileIO, start: int, space: Any) -> bool:
+    """Read from byte `start` of an open file into all of a buffer; False where the file ends before."""
+    space, done = memoryview(space).cast("B"), 0
+    file.seek(start)
+    while done < len(space) and (n := file.readinto(space[done:])):
+        done += n
+    return done == len(space)
 
 
 def few_ends(file: BinaryIO, size: int) -> str:

@@ -14,13 +14,14 @@ import numpy as np
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
 from rsciio_tpx3.utils.compiled import njit
+from rsciio_tpx3.utils.files import filled
 from rsciio_tpx3.utils.hdf5.dense import TABLES, check_tables
 from rsciio_tpx3.utils.hdf5.marks import marks_in
 
 if TYPE_CHECKING:
     from rsciio_tpx3.utils.files import FileStamp
 
-__all__ = ["check_heaps"]
+__all__ = ["check_heaps", "number_at"]
 
 MOST_BYTES = 1 << 24
 """Files above are not read from end to end for this: it takes some 10 ms for 16 MiB. ``guard=True`` is for them."""
@@ -59,13 +60,7 @@ def _beginning(file: io.FileIO, heaps: list[int], size: int) -> np.ndarray:
         ends = [at + 16 + _length_at(file, at + 8) for at in heaps]
         stop = min(max(*ends, _SEARCHED_BYTES + 16), size)
     content = np.zeros(stop, np.uint8)
-    file.seek(0)
-    done = 0
-    while done < stop:
-        n = file.readinto(content[done:].data)
-        if not n:
-            break
-        done += n
+    filled(file, 0, content)
     return content
 
 
@@ -119,7 +114,8 @@ def _number(content: np.ndarray, at: int, n_bytes: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _whole(content: np.ndarray, at: int, n_bytes: int) -> int:
+def number_at(content: np.ndarray, at: int, n_bytes: int) -> int:
+    """A number without a sign, the lowest byte first."""
     found = np.uint64(0)
     for i in range(n_bytes):
         found |= np.uint64(content[at + i]) << np.uint64(8 * i)
@@ -135,12 +131,12 @@ def _walk(content: np.ndarray, at: int, n_bytes: int, numbers: np.ndarray, sizes
     n = 0
     if at + 16 > n_bytes:
         return n, np.int64(-1)
-    total = _whole(content, at + 8, 8)
+    total = number_at(content, at + 8, 8)
     if total > np.uint64(n_bytes - at):
         return n, np.int64(at)
     end, place = at + np.int64(total), np.int64(at + 16)
     while place + 16 <= end:
-        number, size = np.int64(_whole(content, place, 2)), _whole(content, place + 8, 8)
+        number, size = np.int64(number_at(content, place, 2)), number_at(content, place + 8, 8)
         if size > np.uint64(n_bytes):
             return n, place
         # free space counts its own head, other objects do not
@@ -161,11 +157,11 @@ def _long_references(content: np.ndarray, heaps: np.ndarray, n_bytes: int) -> np
     for at in range(4, len(content) - 7):
         if content[at + 7] or content[at + 6] or content[at + 5] or content[at + 4] or content[at + 3]:
             continue
-        address, known = _whole(content, at, 3), False
+        address, known = number_at(content, at, 3), False
         for heap in heaps:
             known |= heap == address
         virtual = content[at - 1] == 3 and (content[at - 2] == 4 or content[at - 2] == 5)
-        if known and not virtual and _whole(content, at - 4, 4) > np.uint64(n_bytes):
+        if known and not virtual and number_at(content, at - 4, 4) > np.uint64(n_bytes):
             found[n] = at
             n += 1
     return found[:n]
