@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +20,11 @@ from hyperspy_sparse.calibration_cache import remember_geometries
 from hyperspy_sparse.microscope import beam_disk
 from hyperspy_sparse.summary import recording_summary
 from rsciio_tpx3 import simulate
+from rsciio_tpx3.formats import size_of
+from rsciio_tpx3.utils.steps import step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from hyperspy.signal import BaseSignal
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def run(files: Sequence[str] = (), folder: str | os.PathLike = ".", options: dic
         options = {"navigation_shape": _SCAN, **options}
     files = list(files)
     signal = _load(files, options)
-    _describe(signal, sum(os.path.getsize(file) for file in files))
+    _describe(signal, sum(map(size_of, files)))
     results = analyse(signal)
     path = folder / f"{Path(files[0]).stem}.png"
     figure(results, signal.metadata.General.title).savefig(path, dpi=110)
@@ -94,18 +94,8 @@ def compile_signals(path: str | os.PathLike, **options: Any) -> None:
         signal.inav[1, 1].data.compute()
 
 
-@contextlib.contextmanager
-def _step(text: str) -> Iterator[None]:
-    print(f"{text} ...", end=" ", flush=True)
-    start = time.perf_counter()
-    yield
-    # on a screen a bar may have been drawn over the line: the whole of it once more
-    again = f"\r{text} ... " if sys.stdout.isatty() else ""
-    print(f"{again}{time.perf_counter() - start:.1f} s", flush=True)
-
-
 def _simulated(path: Path) -> str:
-    with _step(f"Simulating a 4D STEM recording of {_SCAN[0]} x {_SCAN[1]} positions on a quad detector"):
+    with step(f"Simulating a 4D STEM recording of {_SCAN[0]} x {_SCAN[1]} positions on a quad detector"):
         simulate.demo(path, nav_shape=_SCAN[::-1])
     print(f"Recording: {path.resolve()}")
     return str(path)
@@ -114,7 +104,7 @@ def _simulated(path: Path) -> str:
 def _load(files: list[str], options: dict) -> BaseSignal:
     if len(files) > 1:
         options["all_parts"] = files
-    with _step(f"Loading with hs.load({os.path.basename(files[0])!r})"):
+    with step(f"Loading with hs.load({os.path.basename(files[0])!r})"):
         return hs.load(files[0], lazy=True, **options)
 
 
@@ -147,30 +137,30 @@ def analyse(signal: BaseSignal) -> dict:
         ``radii``: of the bright-field disk, and inner and outer of the annulus, pixels.
     """
     if signal.axes_manager.navigation_dimension > 2:
-        with _step("Adding up the frames"):
+        with step("Adding up the frames"):
             signal = signal.sum(axis=tuple(signal.axes_manager.navigation_axes[2:]))
     pattern_size = signal.axes_manager.signal_shape
     results = {}
-    with _step("Total counts and sum pattern"):
+    with step("Total counts and sum pattern"):
         results["counts"] = _image(signal.sum(axis=signal.axes_manager.signal_axes))
         results["pattern"] = np.asarray(_computed(signal.sum(axis=signal.axes_manager.navigation_axes)).data, float)
     centre, radius = beam_disk(results["pattern"])
     outer = min(4 * radius, min(pattern_size) / 2)
     results.update(centre=centre, radii=(radius, 1.5 * radius, outer))
-    with _step("Bright field and annular dark field: get_integrated_intensity"):
+    with step("Bright field and annular dark field: get_integrated_intensity"):
         x_axis, y_axis = signal.axes_manager.signal_axes
         middle = [axis.offset + axis.scale * c for axis, c in zip((x_axis, y_axis), centre, strict=True)]
         bright = hs.roi.CircleROI(*middle, radius * x_axis.scale)
         dark = hs.roi.CircleROI(*middle, outer * x_axis.scale, 1.5 * radius * x_axis.scale)
         results["bright_field"] = _image(signal.get_integrated_intensity(bright))
         results["dark_field"] = _image(signal.get_integrated_intensity(dark))
-    with _step("Centre of mass: get_direct_beam_position"):
+    with step("Centre of mass: get_direct_beam_position"):
         # within a mask, as for differential phase contrast: scattering far out is mostly noise here
         mask = (*centre, 1.5 * radius)
         shift = _computed(signal.get_direct_beam_position(method="center_of_mass", mask=mask))
         data = np.asarray(shift.data, float)
         results["shift"] = data - np.nanmean(data.reshape(-1, 2), axis=0)
-    with _step("Radial profile: get_azimuthal_integral1d"):
+    with step("Radial profile: get_azimuthal_integral1d"):
         results["radius"], results["profile"] = _radial_profile(results)
     return results
 

@@ -174,7 +174,7 @@ class HitBatch:
         try:
             import pyarrow
         except ImportError:
-            raise ImportError('to_arrow() needs pyarrow: pip install "rsciio-tpx3[arrow]".') from None
+            raise ImportError("to_arrow() needs pyarrow. Install it by: pip install pyarrow") from None
         units = {"toa": f"1/{TICKS_PER_SECOND} s", "tot": "25 ns", "x": "px", "y": "px"}
         fields = [
             pyarrow.field(name, pyarrow.from_numpy_dtype(column.dtype), metadata={"unit": units.get(name, "")})

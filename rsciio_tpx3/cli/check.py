@@ -44,5 +44,5 @@ def _run_check(args: argparse.Namespace) -> int:
             continue
         shape = " x ".join(map(str, found["shape"]))
         rows = "" if found.get("canonical", True) else "; rows are unsorted or repeat pixels, repaired on reading"
-        print(f"{path}: good, {found['format']}, {shape} {found['dtype']}, {found['entries']} entries{rows}")
+        print(f"{path}: good, {found['format']}, {shape} {found['dtype']}, {found['entries']:,} entries{rows}")
     return failed

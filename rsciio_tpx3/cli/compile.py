@@ -32,6 +32,9 @@ def add_compile_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> None:
     start = time.perf_counter()
+    print(
+        "Simulating, reading, writing and analysing a small recording: what is new is compiled on the way.", flush=True
+    )
     n = compile_usual()
     outcome = "everything was compiled already" if n == 0 else f"{n} functions compiled and kept for the next use"
     print(f"{outcome}, {time.perf_counter() - start:.0f} s")

@@ -63,7 +63,7 @@ def _run_convert(args: argparse.Namespace) -> int:
         return 130  # as shells have it
     rate = report["bytes_in"] / report["seconds"] / 1e6
     print(
-        f"{report['target']}: {report['frames']} frames, {report['bytes_in'] / 1e6:.1f} MB to "
+        f"{report['target']}: {report['frames']:,} frames, {report['bytes_in'] / 1e6:.1f} MB to "
         f"{report['bytes_out'] / 1e6:.1f} MB in {report['seconds']:.1f} s ({rate:.1f} MB/s)"
         + (", verified" if report["verified"] else "")
     )

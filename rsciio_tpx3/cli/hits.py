@@ -77,7 +77,7 @@ def write_parquet(path: str, batches: Iterable[HitBatch]) -> int:
     try:
         import pyarrow.parquet as parquet
     except ImportError:
-        raise ImportError('Parquet needs pyarrow: pip install "rsciio-tpx3[arrow]".') from None
+        raise ImportError("Parquet needs pyarrow. Install it by: pip install pyarrow") from None
     rows, writer = 0, None
     with PartialFiles(path) as files:
         try:

@@ -80,10 +80,29 @@ def add_reader_options(parser: argparse.ArgumentParser, *groups: str) -> None:
         shown = "X,Y" if option.name in _SHAPES else "VALUE" if not words else "{" + ",".join(words) + "}"
         added = heading.add_argument(
             f"--{option.name.replace('_', '-')}", dest=f"reader_{option.name}", type=kind, default=argparse.SUPPRESS,
-            metavar=shown.replace("%", "%%"), help=option.text.replace("%", "%%") or None,
+            metavar=shown.replace("%", "%%"), help=option.text.replace("%", "%%").replace("`", ""),
         )  # fmt: skip
         added.words = words  # for completion: they are checked by the reader, in its words
     add_option(heading, "--option", "reader", "such as -o dwell_time='1 us' -o navigation_shape=256,256")
+    _short_usage(parser)
+
+
+def _short_usage(parser: argparse.ArgumentParser) -> None:
+    """Usage without the forty options of readers: it stands before each error, which would be lost behind them."""
+
+    full = parser.format_help
+
+    def short() -> str:
+        own = [action for action in parser._actions if not action.dest.startswith("reader_")]
+        formatter = parser._get_formatter()
+        formatter.add_usage(None, own, parser._mutually_exclusive_groups)
+        return f"{formatter.format_help().rstrip()}\n       and options of the reader: {parser.prog} --help\n"
+
+    def whole() -> str:
+        parser.usage = short().removeprefix("usage: ").rstrip()
+        return full()
+
+    parser.format_usage, parser.format_help = short, whole
 
 
 def reader_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from rsciio_tpx3.csr.csr_frames import CSRFrames
 from rsciio_tpx3.frames.dask_array import source_of, to_dask, with_its_own_tasks
 from rsciio_tpx3.frames.deferred import DeferredFrames
 from rsciio_tpx3.frames.source import FrameSource
+from rsciio_tpx3.utils.interrupts import held_interrupt
 from rsciio_tpx3.utils.progress import progress_bar
 from rsciio_tpx3.utils.threads import cluster_is_elsewhere, cluster_threads, thread_count
 
@@ -119,7 +120,8 @@ def write(
     ):
         # One span more than threads: while one is written, every thread has another to prepare.
         for rows, entries, total, prepared in _in_order(pool, work, tasks, threads + 1):
-            sink.append(prepared)
+            with held_interrupt():
+                sink.append(prepared)
             done = {
                 "frames": done["frames"] + rows,
                 "entries": done["entries"] + entries,

@@ -39,6 +39,7 @@ from rsciio_tpx3.utils.hdf5.guard import guard_hdf5
 from rsciio_tpx3.utils.hdf5.heaps import check_heaps
 from rsciio_tpx3.utils.hdf5.storage import check_stored
 from rsciio_tpx3.utils.hdf5.values import value, whole
+from rsciio_tpx3.utils.interrupts import held_interrupt
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -386,15 +387,17 @@ def file_writer(
         # HDF5's own tables as of version 1.10 (2016) take a third of the room; a program that unpacks Blosc2 knows
         # them, and where gzip was chosen so that any program can read it, they are as of 1.8 (2008)
         libver = "v108" if compression == "gzip" else "v110"
-        file = stack.enter_context(h5py.File(files.path(), "w", libver=(libver, libver)))
-        entry = _entry(file, signal, sig_shape, compression)
-        events = _nexus_group(entry[INSTRUMENT], EVENTS, "NXevent_data")
-        own = {"coding": _REPEATED if repeat or keep else _HEIGHTS, "nav_shape": nav_shape, "sig_shape": sig_shape}
-        _note(entry, {"events": events.name, **own, "record": make_record(signal)})
-        sink = NXEventSink(events, sig_shape, data.dtype, repeat or bool(keep), compression, keep)
+        with held_interrupt():
+            file = stack.enter_context(h5py.File(files.path(), "w", libver=(libver, libver)))
+            entry = _entry(file, signal, sig_shape, compression)
+            events = _nexus_group(entry[INSTRUMENT], EVENTS, "NXevent_data")
+            own = {"coding": _REPEATED if repeat or keep else _HEIGHTS, "nav_shape": nav_shape, "sig_shape": sig_shape}
+            _note(entry, {"events": events.name, **own, "record": make_record(signal)})
+            sink = NXEventSink(events, sig_shape, data.dtype, repeat or bool(keep), compression, keep)
         write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
-        sink.finish()
-        file.close()
+        with held_interrupt():
+            sink.finish()
+            file.close()
         files.commit()
 
 

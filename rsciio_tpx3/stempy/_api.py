@@ -27,6 +27,7 @@ from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
 from rsciio_tpx3.utils.hdf5.guard import guard_hdf5
 from rsciio_tpx3.utils.hdf5.heaps import check_heaps
 from rsciio_tpx3.utils.hdf5.values import attribute, value, whole
+from rsciio_tpx3.utils.interrupts import held_interrupt
 
 if TYPE_CHECKING:
     pass
@@ -254,15 +255,17 @@ def file_writer(
         if entries is not None:
             need_space(files.target, 4 * entries + 16 * math.prod(nav_shape))
         # tables of HDF5 1.8 (2008) have checksums of their own, those before had none
-        file = stack.enter_context(h5py.File(files.path(), "w", libver=("v108", "v108")))
-        sink = StempySink(file.create_group("electron_events"), version)
+        with held_interrupt():
+            file = stack.enter_context(h5py.File(files.path(), "w", libver=("v108", "v108")))
+            sink = StempySink(file.create_group("electron_events"), version)
         write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
         # stempy has two scan axes; the true shape is in the record
         scan_shape = (math.prod(nav_shape[:-1]), nav_shape[-1] if nav_shape else 1)
-        sink.finish(scan_shape, sig_shape)
-        file.attrs["version"] = sink.version
-        file.create_group("metadata")
-        file[_RECORD] = record = make_record(signal)
-        file[_RECORD_SUM] = _sum_of(record)
-        file.close()
+        with held_interrupt():
+            sink.finish(scan_shape, sig_shape)
+            file.attrs["version"] = sink.version
+            file.create_group("metadata")
+            file[_RECORD] = record = make_record(signal)
+            file[_RECORD_SUM] = _sum_of(record)
+            file.close()
         files.commit()

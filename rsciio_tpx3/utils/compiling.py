@@ -21,16 +21,18 @@ __all__ = ["Announcement", "announce"]
 _logger = logging.getLogger(__name__)
 
 _PACKAGES = ("rsciio_tpx3", "hyperspy_sparse")
+# what loading imports; compiling theirs takes three times as long as ours, and the user waits for both
+_OTHERS = ("pyxem", "orix", "diffsims", "hyperspy", "exspy")
 _IDLE = 1.0  # seconds without compiling after which the bar is taken away: the work goes on
 
 
 class Announcement(event.Listener):
-    """A progress bar while functions of ours are compiled, shown from the third second on.
+    """A progress bar while functions of ours, HyperSpy's and pyXem's are compiled, shown from the third second on.
 
     Attributes
     ----------
     compiled : int
-        Functions compiled by this process so far.
+        Functions of ours compiled by this process so far.
     registered : bool
     """
 
@@ -45,7 +47,7 @@ class Announcement(event.Listener):
 
     def on_start(self, event: event.Event) -> None:
         """Open the bar where there is none."""
-        if not _is_ours(event):
+        if not _is_waited_for(event):
             return
         with self._lock:
             if self._open == 0:
@@ -61,10 +63,10 @@ class Announcement(event.Listener):
 
     def on_end(self, event: event.Event) -> None:
         """Count the function, and take the bar away when no other one follows."""
-        if not _is_ours(event):
+        if not _is_waited_for(event):
             return
         with self._lock:
-            self.compiled += 1
+            self.compiled += _package(event) in _PACKAGES
             self._open = max(self._open - 1, 0)
             if self._open == 0 and self._collects:
                 gc.enable()
@@ -86,9 +88,13 @@ class Announcement(event.Listener):
                 self._bar = None
 
 
-def _is_ours(event: event.Event) -> bool:
+def _is_waited_for(event: event.Event) -> bool:
+    return _package(event) in _PACKAGES + _OTHERS
+
+
+def _package(event: event.Event) -> str:
     function = getattr(event.data.get("dispatcher"), "py_func", None)
-    return (getattr(function, "__module__", None) or "").split(".")[0] in _PACKAGES
+    return (getattr(function, "__module__", None) or "").split(".")[0]
 
 
 announcement = Announcement()

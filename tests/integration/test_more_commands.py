@@ -7,12 +7,16 @@ import subprocess
 
 import numpy as np
 import pytest
+from dask.utils import format_bytes
 
 import rsciio_tpx3
+import rsciio_tpx3.convert
 from rsciio_tpx3 import simulate
+from rsciio_tpx3.cli import demo
 from rsciio_tpx3.cli.completion import completion_script
 from rsciio_tpx3.cli.main import COMMANDS, build_parser, main
-from rsciio_tpx3.reader.options import names_of
+from rsciio_tpx3.reader.options import OPTIONS, names_of
+from rsciio_tpx3.utils.steps import step
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +88,7 @@ def test_hits_become_a_table(two, tmp_path, capsys):
 def test_without_pyarrow_the_command_says_what_to_install(two, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     assert main(["hits", two[0], "--output", str(tmp_path / "hits.parquet")]) == 2
-    assert "rsciio-tpx3[arrow]" in capsys.readouterr().err and not os.listdir(tmp_path)
+    assert "pip install pyarrow" in capsys.readouterr().err and not os.listdir(tmp_path)
 
 
 def test_delay_is_that_of_the_function(tmp_path, capsys):
@@ -131,3 +135,54 @@ def test_completion_knows_every_command(capsys):
     assert main(["completion", "zsh"]) == 0
     text = capsys.readouterr().out
     assert "bashcompinit" in text and all(f"        {command}) words=" in text for command in COMMANDS)
+
+
+def test_an_error_is_not_lost_behind_forty_options(two, capsys):
+    for words in (["info", "--navigation-shape", "a,b"], ["convert", two[0]], ["check"]):
+        with pytest.raises(SystemExit):
+            main(words)
+        said = capsys.readouterr().err
+        assert len(said.splitlines()) < 8 and "--help" in said and "--dwell-time" not in said
+    with pytest.raises(SystemExit):
+        main(["info", "--help"])
+    assert "--dwell-time" in capsys.readouterr().out
+
+
+def test_every_option_is_explained_in_plain_text(capsys):
+    assert all(option.text for option in OPTIONS.values())
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert "`" not in capsys.readouterr().out
+
+
+def test_the_demo_says_at_once_what_it_does_and_what_is_wrong(two, tmp_path, monkeypatch, capsys):
+    began = []
+    monkeypatch.setattr(demo, "extension", lambda _: lambda *args: began.append(capsys.readouterr().out))
+    assert main(["demo", two[0]]) == 0
+    assert began[0].startswith("Importing HyperSpy and pyXem") and began[0].endswith(" s\n")
+    for words, said in (
+        ([str(tmp_path / "absent.tpx3")], "does not exist"),
+        ([two[0], "--output", two[1]], "expected a folder"),
+    ):
+        assert main(["demo", *words]) == 2
+        out, err = capsys.readouterr()
+        assert said in err and not out and len(began) == 1
+
+
+def test_an_error_begins_a_line(capsys):
+    with pytest.raises(ValueError), step("Loading"):
+        raise ValueError
+    assert capsys.readouterr().out == "Loading ... \n"
+
+
+def test_the_size_of_counted_data_is_that_of_all_files(two, tmp_path, capsys):
+    pytest.importorskip("pyxem")
+    from hyperspy_sparse.demo import run
+
+    rsciio_tpx3.convert.convert(
+        two[0], tmp_path / "scan.toml", reader_options={"navigation_shape": (7, 5)}, show_progressbar=False
+    )
+    run([str(tmp_path / "scan.toml")], tmp_path)
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  file")]
+    assert format_bytes(sum(file.stat().st_size for file in tmp_path.glob("scan.*") if file.suffix != ".png")) in line

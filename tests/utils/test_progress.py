@@ -42,7 +42,7 @@ def test_progress_reaches_the_reader_by_a_name_that_hosts_leave_alone(tmp_path, 
     assert ("Indexing" in capsys.readouterr().err) == wanted
 
 
-def test_compiling_is_announced_for_our_functions_alone(monkeypatch):
+def test_compiling_is_announced_for_our_functions_and_what_loading_imports(monkeypatch):
     seen = Announcement()
     numba.core.event.register("numba:compile", seen)
     try:
@@ -55,6 +55,14 @@ def test_compiling_is_announced_for_our_functions_alone(monkeypatch):
         ours.__module__ = "rsciio_tpx3.tests"
         numba.njit(ours)(1)
         assert seen.compiled == 1
+
+        def imported(x):
+            return x + 3
+
+        imported.__module__ = "orix.tests"
+        n = seen._bar.n if hasattr(seen._bar, "n") else None
+        numba.njit(imported)(1)
+        assert seen.compiled == 1 and (n is None or seen._bar.n == n + 1)
     finally:
         numba.core.event.unregister("numba:compile", seen)
         seen._stop_timer()

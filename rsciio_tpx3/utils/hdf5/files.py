@@ -54,7 +54,7 @@ def open_hdf5(stamp: FileStamp, expected: str) -> Iterator[h5py.File]:
     with format_errors(stamp.path, f"{expected} (HDF5)"):
         if not h5py.is_hdf5(stamp.path):
             raise Tpx3FormatError(
-                f"{stamp.name!r} is not an HDF5 file, so not {expected}. Check the file, or pass file_format."
+                f"{stamp.name!r} is not an HDF5 file, and so no {expected}. Check the file, or pass file_format."
             )
         with h5py.File(stamp.path, "r") as file:
             yield file
