@@ -56,6 +56,59 @@ MODULES = {
     "cluster": ("A cluster", ["--size", "0.25", "--steps", "centre of mass", "conversion"], ["--size", "4"]),
     "profiles": ("Where the time goes", ["--packets", "2e6", "--lines", "4"], []),
 }
+# for a reader of the page who has not seen the program: what was done, and what the columns are
+ABOUT = {
+    "opening": (
+        "From file to pictures, by size of the recording. *sum*: NumPy adds up the bytes of the file, in memory; "
+        "*index*: the pass that finds edges and times; *both passes*: index, and hits of each position, as at a "
+        "first opening; *second opening*: with what the first one has kept; *line*, *frame*: read after opening; "
+        "*peak*: memory beyond the imports."
+    ),
+    "reading": (
+        "From the bytes of a recording to sorted rows of frames, by us, by the simplest loop that does it (*plain "
+        "kernel*), and by readers that others have published, which give hits and no frames."
+    ),
+    "growth": "Speed of one thread, for recordings of few and many electrons at few and many positions.",
+    "signals": (
+        "Usual methods of pyXem on frames that are in memory, sparse. Behind the time of another program stands in "
+        "brackets how many times as long it takes as ours; below 1 it is faster."
+    ),
+    "live": (
+        "A recording is received, written and shown at once. *sender late*: how long the sender had to wait for "
+        "us; *pictures behind*: how long after the last hit the pictures were complete; *buffer*: its largest "
+        "filling; *whole*: the file is what was sent, byte for byte."
+    ),
+    "in_memory": (
+        "Signals in memory compared with the simplest compiled loop over the same arrays, on one thread (*plain "
+        "loop*), and with the same signal read from its file. Processor time, all threads added up."
+    ),
+    "clusters": "Finding electrons in hits. The last column: times as long as adding up the bytes takes.",
+    "electrons": "On simulated recordings, whose electrons are known.",
+    "phase": ("Phase of thin specimens, with the time and the agreement of other programs on the same electrons."),
+    "diffraction": (
+        "Finding disks and variance in patterns of few electrons. *error*: of the places of disks, root mean "
+        "square; *false*: disks that are none, in all patterns."
+    ),
+    "repeated_scans": (
+        "Work on scans that were repeated, next to reading their frames one by one; then how true drift and delay "
+        "are that were found in simulations. *stated*: the error that we state."
+    ),
+    "convert_large": (
+        "Conversion of a recording, next to writing the same arrays with their checksums from memory. *times*: how "
+        "many times as long it takes."
+    ),
+    "format_sizes": "The same counts in every format that can hold them.",
+    "simulate": "How fast recordings are simulated.",
+    "startup": (
+        "What a new process waits for. *compiling* is needed once for an installation, and includes the functions "
+        "of pyXem and what it imports."
+    ),
+    "compiling": "Processor time to compile each of our functions, once for an installation.",
+    "out_of_core": "Each step in a process that may use a quarter of the size of the file.",
+    "scaling": "One and two threads or workers, measured; more workers, calculated from the cost of a task.",
+    "cluster": "A recording larger than the memory of all workers, and what it costs when a worker is lost.",
+    "profiles": "Python's profiler, one thread: share of the time, calls, and function.",
+}
 LIMIT = 900  # seconds after which a module is given up
 
 
@@ -144,23 +197,32 @@ def _stored(keep, name):
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def targets_table(notes):
-    """Markdown of the targets next to the figures reached."""
-    rows = ["| | Wanted | Reached | |", "|---|---|---|---|"]
-    for note in notes:
-        if note["kind"] == "target":
-            mark = "" if note["wanted"] == "measured" else "yes" if note["met"] else "**no**"
-            rows.append(f"| {note['what']} | {note['wanted']} | {note['reached']} | {mark} |")
-    return "\n".join(rows)
+def targets_table(results):
+    """Markdown of the targets next to the figures reached, those not reached first."""
+    rows = {False: [], True: []}
+    for result in results:
+        heading = MODULES[result["name"]][0]
+        link = f"[{heading}](#{heading.lower().replace(' ', '-')})"
+        for note in result["notes"]:
+            if note["kind"] == "target" and note["wanted"] != "measured":
+                mark = "yes" if note["met"] else "**no**"
+                rows[note["met"]].append(f"| {note['what']} | {note['wanted']} | {note['reached']} | {mark} | {link} |")
+    head = "| | Wanted | Reached | | Section |\n|---|---|---|---|---|"
+    missed, met = ("\n".join([head, *rows[kind]]) for kind in (False, True))
+    return (
+        f"{len(rows[True])} of {len(rows[True]) + len(rows[False])} are reached.\n\n"
+        + (f"### Not reached\n\n{missed}\n\n" if rows[False] else "")
+        + (f"### Reached\n\n{met}" if rows[True] else "")
+    ).rstrip()
 
 
-# figure: (title, across, up, logarithmic)
+# figure: (title, across, up, scales)
 _AXES = {
-    "packets": ("Time grows with the recording", "Packets in the recording", "Time (s)", True),
-    "memory": ("Memory hardly does", "Packets in the recording", "Peak beyond the imports (MiB)", True),
-    "dose": ("Speed at any dose", "Hits at a position", "Million hits per second", True),
-    "positions": ("Speed at any number of positions", "Scan positions", "Million hits per second", True),
-    "workers": ("Two workers", "Workers", "Times faster than one", False),
+    "packets": ("Time grows with the recording", "Packets in the recording", "Time (s)", ("log", "log")),
+    "memory": ("Memory hardly does", "Packets in the recording", "Peak beyond the imports (MiB)", ("log", "linear")),
+    "dose": ("Speed at any dose", "Hits at a position", "Million hits per second", ("log", "linear")),
+    "positions": ("Speed at any number of positions", "Scan positions", "Million hits per second", ("log", "linear")),
+    "workers": ("Two workers", "Workers", "Times faster than one", ("linear", "linear")),
 }
 
 
@@ -179,19 +241,15 @@ def draw(notes, path):
     for ax in axes.flat[len(shown) :]:
         ax.set_visible(False)
     for ax, name in zip(axes.flat, shown):
-        title, across, up, logarithmic = _AXES[name]
+        title, across, up, scales = _AXES[name]
         for series, points in curves[name].items():
             ax.plot(*zip(*sorted(points)), "o-", ms=5, lw=1.6, label=series)
-        if logarithmic:
-            ax.set_xscale("log")
-            ax.set_yscale("log")
-            low, high = ax.get_ylim()
-            if high < 30 * low:  # a flat curve looks like one
-                ax.set_ylim(low / 3, high * 3)
-        else:
+        ax.set(xscale=scales[0], yscale=scales[1])
+        if name == "workers":
             ax.plot([1, 2], [1, 2], ":", color="0.6", label="ideal")
             ax.set_xticks([1, 2])
-            ax.set_ylim(0.9, max(2.1, *(1.05 * y for points in curves[name].values() for _, y in points)))
+        if scales[1] == "linear":  # a flat curve looks like one
+            ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
         ax.set_title(title, fontsize=12)
         ax.set_xlabel(across)
         ax.set_ylabel(up)
@@ -226,7 +284,7 @@ def page(results, figure):
         "",
         "## Targets",
         "",
-        targets_table([note for result in results for note in result["notes"]]),
+        targets_table(results),
         "",
     ]
     if figure:
@@ -235,7 +293,8 @@ def page(results, figure):
             "",
         ]
     for name, result in measured.items():
-        lines += [f"## {MODULES[name][0]}", "", f"`python -m benchmarks.{name}`, {result['seconds']:.0f} s", ""]
+        lines += [f"## {MODULES[name][0]}", "", *([ABOUT[name], ""] if name in ABOUT else [])]
+        lines += [f"`python -m benchmarks.{name}`, {result['seconds']:.0f} s", ""]
         # headings of a module stand below its own
         lines += [re.sub(r"(?m)^##? ", "### ", result["text"]), ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -262,7 +321,7 @@ def main():
     if options.keep:
         results = [result for name in MODULES if (result := _stored(options.keep, name))]
     notes = [note for result in results for note in result["notes"]]
-    print(f"## Targets\n\n{targets_table(notes)}\n\n{took:.0f} s in all")
+    print(f"## Targets\n\n{targets_table(results)}\n\n{took:.0f} s in all")
     if options.docs:
         figure = draw(notes, FIGURE)
         PAGE.write_text(page(results, figure), encoding="utf-8")

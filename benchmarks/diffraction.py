@@ -9,7 +9,6 @@ import argparse
 import os
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -242,12 +241,10 @@ def main():
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    begin = time.perf_counter()
     scores(max(arguments.rounds, 5))
     variance(arguments.rounds)
     with tempfile.TemporaryDirectory() as folder:
         disks(arguments.frames, arguments.rounds, folder)
-    print(f"{time.perf_counter() - begin:.0f} s")
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def truths(patterns, phase, peers):
         for name, reached in theirs.items():
             method = name.split()[-1]
             what = f"Phase of {dose} electrons, {method}, against {name.split()[0]}"
-            target(what, f"{reached:.3f}", f"{ours[method]:.3f}", ours[method] >= reached - 0.001)
+            target(what, f"at least theirs, {reached:.3f}", f"{ours[method]:.3f}", ours[method] >= reached - 0.001)
     print("\nCorrelation with the true phase, by electrons per position:\n")
     table(["electrons", *METHODS, "others"], rows)
 

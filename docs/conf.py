@@ -22,6 +22,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS), str(ROOT)]
 os.environ.pop("MPLBACKEND", None)  # the figures of the tutorials belong into their pages
+os.environ["TQDM_DISABLE"] = "1"  # a bar that has run is noise in a page
 
 import make_reference  # noqa: E402
 
@@ -96,6 +97,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "auto_gallery/backreferences",
     "inspect_global_variables": False,
     "capture_repr": ("_repr_html_", "__repr__"),
+    "ignore_repr_types": r"matplotlib|Truth|'list'",  # what plotting and simulating give back
 }
 
 # --- other sites -----------------------------------------------------------------------------------------------------

@@ -207,7 +207,7 @@ def figure(results: dict, title: str) -> Figure:
     ):
         picture = ax.imshow(results[name], cmap="gray", aspect=_aspect(results[name]))
         fig.colorbar(picture, ax=ax, shrink=0.8, label="counts")
-        ax.set(title=text, xlabel="scan x", ylabel="scan y")
+        ax.set(title=text, xlabel="scan x / positions", ylabel="scan y / positions")
     _draw_shift(fig, axes[1, 1], results["shift"])
     positive = results["profile"] > 0
     axes[1, 2].semilogy(results["radius"][positive], results["profile"][positive])
@@ -226,7 +226,11 @@ def _draw_shift(fig: Figure, ax: Axes, shift: np.ndarray) -> None:
     shift = np.nan_to_num(shift.reshape((-1,) + shift.shape[-2:]) if shift.ndim == 2 else shift)
     largest = np.percentile(np.hypot(shift[..., 0], shift[..., 1]), 99) or 1.0
     ax.imshow(_colours(shift[..., 0], shift[..., 1], largest, hsv_to_rgb), aspect=_aspect(shift))
-    ax.set(title=f"Centre-of-mass shift (full colour {largest:.2f} px)", xlabel="scan x", ylabel="scan y")
+    ax.set(
+        title=f"Centre-of-mass shift (full colour {largest:.2f} px)",
+        xlabel="scan x / positions",
+        ylabel="scan y / positions",
+    )
     y, x = np.mgrid[-1:1:65j, -1:1:65j]
     wheel = np.concatenate([_colours(x, y, 1, hsv_to_rgb), (np.hypot(x, y) <= 1)[..., None]], axis=-1)
     inset = ax.inset_axes([0.8, 0.8, 0.18, 0.18])

@@ -45,6 +45,9 @@ def clusters_figure(folder, save):
         extent = (box.start - 0.5, box.stop - 0.5, box.stop - 0.5, box.start - 0.5)
         axes[name].imshow(image[cut, cut] + 0.5, cmap="magma", norm=LogNorm(), extent=extent)
         axes[name].set_title(title, fontsize=10, loc="left")
+    for ax in axes.values():
+        ax.set_xlabel("detector x / px")
+    axes["hits"].set_ylabel("detector y / px")
     save(fig, "clusters")
 
 
@@ -65,7 +68,7 @@ def draw_hits(ax, truth, source):
     ax.plot(*place, "o", mfc="none", color=ORANGE, ms=8, label="centroid")
     ax.set(xlim=(242, 270), ylim=(265, 247))
     ax.set_title("3 us: hits (darker: larger ToT) and electrons", fontsize=10, loc="left")
-    ax.legend(loc="upper right", fontsize=8)
+    ax.legend(loc="lower right", fontsize=8)
 
 
 def walk_figure(data, save):

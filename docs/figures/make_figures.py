@@ -366,7 +366,11 @@ def sampling_figure(folder):
         image = dark_field(source, scan)
         ax.imshow(image, cmap="gray", aspect=columns / 48)
         dwell = scan.report["dwell_time"] * 1e6
-        ax.set(title=f"navigation_shape=({columns}, 48)\n{dwell:.3g} us per position", xlabel="scan x", ylabel="scan y")
+        ax.set(
+            title=f"navigation_shape=({columns}, 48)\n{dwell:.3g} us per position",
+            xlabel="scan x / positions",
+            ylabel="scan y / positions",
+        )
     save(fig, "sampling")
 
 
@@ -522,7 +526,7 @@ def draw_overview(truth, path, results):
     ax.plot(ms(hits.toa[shown]), hits.x[shown], ",", color=BLUE)
     for t in rises[30:34]:
         ax.axvline(ms(t), color=RED, lw=1)
-    ax.set(xlim=(-0.05, ms(last)), ylim=(0, 512), xlabel="time / ms", ylabel="detector x")
+    ax.set(xlim=(-0.05, ms(last)), ylim=(0, 512), xlabel="time / ms", ylabel="detector x / px")
     ax.set_title("In the file: hits of single electrons (blue), trigger edges (red)", fontsize=10, loc="left")
 
     axes["pattern"].imshow(results["pattern"] + 1, norm=LogNorm(), cmap="magma")

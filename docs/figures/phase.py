@@ -22,7 +22,7 @@ def main():
         # the method for defocused probes; its contrast is not a phase, so it has a grey scale of its own
         blurred = hyperspy_sparse.data.phase_object((40, 44), electrons=dose, defocus=DEFOCUS)
         moved = hyperspy_sparse.phase(blurred, "parallax", aberrations={"C10": f"{DEFOCUS} nm"}).data
-        pictures[f"parallax ({DEFOCUS} nm over)"] = 0.09 * moved / moved.std()
+        pictures[f"parallax, {DEFOCUS} nm"] = 0.09 * moved / moved.std()
         for ax, (name, picture) in zip(row, pictures.items()):
             ax.imshow(picture, cmap="gray", vmin=-0.1, vmax=0.4)
             ax.set(xticks=[], yticks=[], title=name if dose == DOSES[0] else None)

@@ -49,7 +49,9 @@ def main():
             radius, mean, error, marker="o", markersize=4, linestyle="none", capsize=2, label="without shot noise"
         )
         ax.plot(radius, true.data, color="k", linewidth=1, label="of the specimen")
-        ax.set(yscale="log", ylim=(0.05, 500), xlabel="1/nm", title=f"{dose:g} electrons per pixel")
+        ax.set(
+            yscale="log", ylim=(0.05, 500), xlabel="spatial frequency / (1/nm)", title=f"{dose:g} electrons per pixel"
+        )
     axes[0].set_ylabel("normalised variance")
     axes[0].legend(frameon=False, fontsize="small")
     figure.savefig(Path(__file__).parents[1] / "images" / "variance.png", dpi=90)

@@ -45,8 +45,8 @@ images = [s.sum(axis=s.axes_manager.signal_axes) for s in (right, short)]
 
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
 for ax, image, title in zip(axes, images, ("dwell time 5 us", "dwell time 4 us"), strict=True):
-    ax.imshow(image.data, cmap="gray")
-    ax.set(title=title, xlabel="scan x", ylabel="scan y")
+    fig.colorbar(ax.imshow(image.data, cmap="gray"), ax=ax, label="hits")
+    ax.set(title=title, xlabel="scan x / positions", ylabel="scan y / positions")
 
 # %%
 # The summary of each says it too: how many hits have no position, and why.

@@ -38,8 +38,9 @@ print(clusters)
 patterns = [np.asarray(s.sum(axis=(0, 1)).data) for s in (hits, electrons)]
 vacuum = [np.asarray(s.inav[:5, :12].sum(axis=(2, 3)).data) for s in (hits, electrons)]
 
-fig, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 for ax, pattern, counts, name in zip(axes, patterns, vacuum, ("hits", "electrons"), strict=True):
-    ax.imshow(pattern[104:152, 104:152], cmap="magma")
-    ax.set_title(f"{name}: variance / mean in vacuum {counts.var() / counts.mean():.2f}")
-    ax.set(xlabel="detector x", ylabel="detector y")
+    picture = ax.imshow(pattern[104:152, 104:152], cmap="magma", extent=(103.5, 151.5, 151.5, 103.5))
+    fig.colorbar(picture, ax=ax, label=name)
+    ax.set_title(f"{name}\nvariance / mean in vacuum {counts.var() / counts.mean():.2f}")
+    ax.set(xlabel="detector x / px", ylabel="detector y / px")

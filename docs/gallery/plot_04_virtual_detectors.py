@@ -40,4 +40,4 @@ for ax, name in zip(axes.flat, detectors, strict=True):
     picture = ax.imshow(images[name].data, cmap="gray")
     fig.colorbar(picture, ax=ax, label="hits")
     ax.set_title(name)
-    ax.set(xlabel="scan x", ylabel="scan y")
+    ax.set(xlabel="scan x / positions", ylabel="scan y / positions")

@@ -30,8 +30,7 @@ s
 # %%
 # The shift of each frame, with its error. A picture moves against the way in which the scan moves over the specimen.
 found = hyperspy_sparse.find_drift(s, reference="first")
-print(np.round(found.shifts, 2))
-print("true", -np.asarray(drift))
+print("found", np.round(found.shifts, 2), "errors", np.round(found.errors, 2), "true", -np.asarray(drift), sep="\n")
 
 # %%
 # ``align_frames`` moves events, not images: each is placed anew by its time.
@@ -39,10 +38,10 @@ aligned = hyperspy_sparse.align_frames(s, found)
 plain = s.sum(axis=2)
 
 detector = hs.roi.CircleROI(cx=128, cy=128, r=120, r_inner=24)
-fig, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
 for ax, signal, name in zip(
     axes, (s.inav[:, :, 0], plain, aligned), ("one frame", "added up", "added up, drift removed"), strict=True
 ):
     image = signal.get_integrated_intensity(detector)
-    ax.imshow(np.asarray(image.data), cmap="gray")
-    ax.set(title=name, xlabel="scan x", ylabel="scan y")
+    fig.colorbar(ax.imshow(np.asarray(image.data), cmap="gray"), ax=ax, label="hits", shrink=0.7)
+    ax.set(title=name, xlabel="scan x / positions", ylabel="scan y / positions")

@@ -28,7 +28,7 @@ results = hyperspy_sparse.one_pass(s, detectors={"bright field": disk, "dark fie
 fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.8), layout="constrained")
 for ax, name in zip(axes, ("bright field", "dark field"), strict=True):
     fig.colorbar(ax.imshow(results[name].data, cmap="gray"), ax=ax, label="hits")
-    ax.set_title(name)
+    ax.set(title=name, xlabel="scan x / positions", ylabel="scan y / positions")
 
 # %%
 # What would not fit is refused before it begins, with the size and with what to do instead. The limit is a share of the

@@ -25,12 +25,12 @@ with hyperspy_sparse.live(detector.receiver, record="recorded.tpx3", overwrite=T
     bright = live.virtual_image(hs.roi.CircleROI(128, 128, 20))
     dark = live.virtual_image(hs.roi.CircleROI(128, 128, 100, 24))
     live.run()
-print(live.state, live.lines_drawn, "lines;", live.losses)
+print(live.state, live.lines_drawn, "lines;", live.losses or "nothing lost")
 
-fig, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 for ax, image, name in zip(axes, (bright, dark), ("bright field", "dark field"), strict=True):
-    ax.imshow(image.data, cmap="gray")
-    ax.set(title=name, xlabel="scan x", ylabel="scan y")
+    fig.colorbar(ax.imshow(image.data, cmap="gray"), ax=ax, label="hits")
+    ax.set(title=name, xlabel="scan x / positions", ylabel="scan y / positions")
 
 # %%
 # What was received is the file, byte for byte, and loads as any other.

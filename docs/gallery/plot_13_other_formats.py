@@ -30,7 +30,8 @@ for name, size in sizes.items():
 
 # %%
 # Each file can be checked, with all checksums that it has, and holds the same counts.
-print(check("scan.nxevent", show_progressbar=False))
+found = check("scan.nxevent", show_progressbar=False)
+print(f"good: {found['frames']:,} frames, {found['entries']:,} entries, {found['total']:,} counts")
 s = hs.load("scan.tpx3", **options)
 reloaded = hs.load("scan.nxevent")
 assert (reloaded.sum(axis=(0, 1)).data == s.sum(axis=(0, 1)).data).all()

@@ -70,7 +70,10 @@ def test_the_results_page_holds_targets_tables_and_the_machine(tmp_path, monkeyp
     result = {"name": "opening", "text": "| a |", "seconds": 60.0, "notes": found, "machine": measure.machine()}
     text = suite.page([result], True)
     assert "Measured in 1 minutes" in text and "Not measured this time: `reading`" in text
-    assert "| Opening | at most 3 | 2.5 | yes |" in text and "| Loading | at most 3 | 4.5 | **no** |" in text
+    assert "1 of 2 are reached" in text
+    assert "| Opening | at most 3 | 2.5 | yes | [Size](#size) |" in text
+    assert text.index("| Loading | at most 3 | 4.5 | **no** | [Size](#size) |") < text.index("| Opening |")
+    assert suite.ABOUT["opening"] in text and set(suite.ABOUT) == set(suite.MODULES)
     assert measure.machine() in text and "performance.png" in text
     assert not suite.draw([], tmp_path / "none.png")
 
