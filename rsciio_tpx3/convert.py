@@ -6,11 +6,13 @@ an hour: refuse before it starts what cannot end well, note where the data come 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import inspect
 import itertools
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -111,8 +113,10 @@ def convert(
     _refuse(inputs, target, overwrite, writer)
     writer_module = importlib.import_module(writer["api"])
     options = dict(reader_options or {})
-    with ThreadPoolExecutor(1) as pool:
-        sums = pool.submit(checksums, inputs if checksum else [])
+    with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as stack:
+        is_over = threading.Event()
+        stack.callback(is_over.set)  # who is interrupted does not wait for the checksum of a large file
+        sums = pool.submit(checksums, inputs if checksum else [], is_over.is_set)
         signal = _read(reader, inputs, options, show_progressbar)
         files = list(itertools.chain.from_iterable(map(files_of, inputs)))
         if writer["api"].startswith("rsciio_tpx3."):

@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import NamedTuple
 
@@ -154,6 +154,6 @@ def size_of(path: str | os.PathLike) -> int:
     return sum(os.path.getsize(part) for part in files_of(path))
 
 
-def checksums(paths: list[str]) -> dict[str, str]:
-    """Path to SHA-256 of every file that these paths stand for; None for a folder."""
-    return {part: sha256(part) for path in paths for part in files_of(path)}
+def checksums(paths: list[str], is_over: Callable[[], bool] = bool) -> dict[str, str | None]:
+    """Path to SHA-256 of every file that these paths stand for; see `rsciio_tpx3.utils.fingerprints.sha256`."""
+    return {part: sha256(part, is_over) for path in paths for part in files_of(path)}

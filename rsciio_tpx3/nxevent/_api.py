@@ -387,12 +387,13 @@ def file_writer(
         # HDF5's own tables as of version 1.10 (2016) take a third of the room; a program that unpacks Blosc2 knows
         # them, and where gzip was chosen so that any program can read it, they are as of 1.8 (2008)
         libver = "v108" if compression == "gzip" else "v110"
+        record = make_record(signal)  # which may wait for the checksum of a recording
         with held_interrupt():
             file = stack.enter_context(h5py.File(files.path(), "w", libver=(libver, libver)))
             entry = _entry(file, signal, sig_shape, compression)
             events = _nexus_group(entry[INSTRUMENT], EVENTS, "NXevent_data")
             own = {"coding": _REPEATED if repeat or keep else _HEIGHTS, "nav_shape": nav_shape, "sig_shape": sig_shape}
-            _note(entry, {"events": events.name, **own, "record": make_record(signal)})
+            _note(entry, {"events": events.name, **own, "record": record})
             sink = NXEventSink(events, sig_shape, data.dtype, repeat or bool(keep), compression, keep)
         write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
         with held_interrupt():

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -28,10 +28,6 @@ from rsciio_tpx3.utils.hdf5.guard import guard_hdf5
 from rsciio_tpx3.utils.hdf5.heaps import check_heaps
 from rsciio_tpx3.utils.hdf5.values import attribute, value, whole
 from rsciio_tpx3.utils.interrupts import held_interrupt
-
-if TYPE_CHECKING:
-    pass
-
 
 __all__ = ["file_reader", "file_writer"]
 
@@ -261,11 +257,12 @@ def file_writer(
         write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
         # stempy has two scan axes; the true shape is in the record
         scan_shape = (math.prod(nav_shape[:-1]), nav_shape[-1] if nav_shape else 1)
+        record = make_record(signal)  # which may wait for the checksum of a recording
         with held_interrupt():
             sink.finish(scan_shape, sig_shape)
             file.attrs["version"] = sink.version
             file.create_group("metadata")
-            file[_RECORD] = record = make_record(signal)
+            file[_RECORD] = record
             file[_RECORD_SUM] = _sum_of(record)
             file.close()
         files.commit()

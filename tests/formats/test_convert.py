@@ -7,6 +7,8 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -15,11 +17,13 @@ from counted_data import lazy, signal_dict
 from rsciio import hspy
 
 import rsciio_tpx3
-from rsciio_tpx3 import raw_csr
+from rsciio_tpx3 import formats, raw_csr
 from rsciio_tpx3.cli.check import add_check_parser
 from rsciio_tpx3.cli.convert import add_convert_parser
 from rsciio_tpx3.convert import check, convert
 from rsciio_tpx3.nxevent.sink import NXEventSink
+from rsciio_tpx3.raw_csr.sink import RawCsrSink
+from rsciio_tpx3.utils import fingerprints
 
 pytest.importorskip("h5py")
 pytest.importorskip("hdf5plugin", reason="hdf5plugin is not installed")
@@ -264,3 +268,25 @@ def test_counts_in_an_ending_of_another_reader_are_found_by_their_content(tmp_pa
     assert np.array_equal(values(tmp_path / "again.toml", "RawCSR")[0], dense)
     with pytest.raises(ValueError, match=r"navigation_shape is not an option of the reader of NeXus.*file_format="):
         check(path, "NeXus", navigation_shape=(1, 1))
+
+
+def test_who_fails_does_not_wait_for_the_checksum(tmp_path, recording, monkeypatch):
+    path, _ = recording
+    found, begun = [], threading.Event()
+
+    def slow(part, is_over):
+        begun.set()
+        while not is_over():
+            time.sleep(0.001)
+        found.append(fingerprints.sha256(part, is_over))
+        return found[0]
+
+    def fails(sink, prepared):
+        assert begun.wait(60)
+        raise OSError("no room")
+
+    monkeypatch.setattr(formats, "sha256", slow)
+    monkeypatch.setattr(RawCsrSink, "append", fails)
+    with pytest.raises(OSError, match="no room"):
+        convert(path, tmp_path / "x.toml", reader_options={"navigation_shape": (11, 7)})
+    assert found == [None] and not list(tmp_path.iterdir())
