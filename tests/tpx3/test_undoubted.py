@@ -1,4 +1,4 @@
-"""The walk over clocks that do not contradict each other, beside a plain loop over what it follows, one by one."""
+"""The walk over clocks that do not contradict each other, compared with a plain loop over the same times."""
 
 import numpy as np
 import pytest
@@ -224,6 +224,9 @@ EDGES = {
     "of another chip": ([], [(0, 99, 1, 0xF, 0), (1, 98, 2, 0xF, 1)], True),
     "as many edges lost as may be": ([], [(0, 1, 4090, 0xF, 0), (1, 2, (4090 + COUNTER_LEAP) % 4096, 0xF, 0)], True),
     "one more": ([], [(0, 1, 4090, 0xF, 0), (1, 2, (4091 + COUNTER_LEAP) % 4096, 0xF, 0)], False),
+    "control words eight turns apart": (
+        [], [(0, 5, 0, KIND_CONTROL, 0), (1, 8 * PIXEL_PERIOD + 6, 0, KIND_CONTROL, 0)], False),
+    "and sixteen": ([], [(0, 5, 0, KIND_CONTROL, 0), (1, 16 * PIXEL_PERIOD + 6, 0, KIND_CONTROL, 0)], True),
     "edges that count turns as control words do": (
         [], [(0, PIXEL_PERIOD + 5, 1, 0xF, 0), (1, 5 * PIXEL_PERIOD + 6, 0, KIND_CONTROL, 0)], True),
     "and not as they do": (
@@ -236,3 +239,10 @@ def test_limits_of_what_is_doubtful(name):
     blocks, marks, sound = EDGES[name]
     found, _ = both([(np.array(blocks, BLOCK), np.array(marks, MARK))])
     assert (found is not None) == sound
+
+
+@pytest.mark.parametrize(("ticks", "sound"), [(99, True), (98, False)])
+def test_the_latest_edge_is_known_to_the_next_piece(ticks, sound):
+    edges = np.array([(0, 50, 1, 0xF, 0), (1, 99, 2, 0xF, 0), (2, ticks, 3, 0xF, 0)], MARK)
+    nothing = np.array([], BLOCK)
+    assert (both([(nothing, edges[:2]), (nothing, edges[2:])])[0] is not None) == sound
