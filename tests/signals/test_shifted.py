@@ -241,7 +241,7 @@ def several_blocks(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(_differences(), st.sampled_from(["max", "min", "nanmax", "nanmin"]), st.sampled_from(sorted(AXES)))
 def test_extremes_equal_numpys_exactly(several_blocks, difference, name, over):
     counts, image, kind, operation, lazy = difference
@@ -260,7 +260,7 @@ def test_extremes_equal_numpys_exactly(several_blocks, difference, name, over):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     _differences(),
     st.sampled_from(["nansum", "nanmean", "nanmax", "nanmin", "nanvar", "nanstd"]),
