@@ -1,10 +1,10 @@
 """HyperSpy's `decomposition` from the entries: products of frames with a few columns are all that it takes.
 
 A truncated singular value decomposition needs the matrix (positions x pixels) only where it is multiplied by a few
-vectors. Neither scaling for Poisson noise nor subtracting a mean changes that: scales of rows and columns go into the
-vectors, and a mean is one more product (`frame_matrix`, `block_lanczos`). Non-negative factors are fitted by
-scikit-learn, which takes sparse rows as they are. What is stored, and how it is rescaled, plotted and exported, is
-HyperSpy's.
+vectors (a small one is faster dense, see `small_matrix`). Neither scaling for Poisson noise nor subtracting a mean
+changes that: scales of rows and columns go into the vectors, and a mean is one more product (`frame_matrix`,
+`block_lanczos`). Non-negative factors are fitted by scikit-learn, which takes sparse rows as they are. What is stored,
+and how it is rescaled, plotted and exported, is HyperSpy's.
 
 References
 ----------
@@ -29,6 +29,7 @@ from hyperspy_sparse.block_lanczos import MORE, basis_size, truncated_svd
 from hyperspy_sparse.frame_matrix import TOGETHER, Matrix
 from hyperspy_sparse.kernels import loops
 from hyperspy_sparse.online_nmf import OnlineNMF
+from hyperspy_sparse.small_matrix import SmallMatrix, one_thread
 from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.dtypes import countable
 from rsciio_tpx3.csr.memory_limit import DenseMemoryError, get_limit
@@ -51,6 +52,9 @@ __all__ = [
     "sparse_rows",
     "svd",
 ]
+
+ZERO = 1e-4
+"""Sums of a vector of length one that are no more than what it may be inexact by."""
 
 _SIGNATURE = inspect.signature(LazySignal.decomposition)
 
@@ -134,9 +138,9 @@ def svd(signal: BaseSignal, centre: str | None, n: int, navigation_mask: Any, si
     of_scan, of_detector = in_array_order(navigation_mask, True), in_array_order(signal_mask, False)
     rows, columns = _flat(of_scan), _flat(of_detector)
     unmasked = [np.ones(size, bool) if mask is None else ~mask for size, mask in zip(matrix.shape, (rows, columns))]
-    plain = matrix.held().masked(rows, columns)
-    mean, used = _centred(plain, centre, *unmasked)
-    left, values, right = truncated_svd(used, min(n, *(int(k.sum()) for k in unmasked)))
+    n = min(n, *(int(k.sum()) for k in unmasked))
+    mean, used = _centred(matrix.for_svd(n).masked(rows, columns), centre, *unmasked)
+    left, values, right = largest_components(used, n)
     return {
         "loadings": (left * values)[unmasked[0]],
         "factors": right[unmasked[1]],
@@ -151,7 +155,34 @@ def svd(signal: BaseSignal, centre: str | None, n: int, navigation_mask: Any, si
     }
 
 
-def _centred(matrix: Matrix, centre: str | None, rows: np.ndarray, columns: np.ndarray) -> tuple:
+def largest_components(matrix: Matrix | SmallMatrix, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The largest singular values with their vectors, whose signs are those that HyperSpy's lazy signals have.
+
+    Parameters
+    ----------
+    matrix : Matrix or SmallMatrix
+    n : int
+
+    Returns
+    -------
+    left, values, right : numpy.ndarray
+        See `block_lanczos.truncated_svd`; `right` adds up to no less than zero.
+    """
+    with one_thread():
+        found = matrix.largest(n) if isinstance(matrix, SmallMatrix) else None
+        left, values, right = truncated_svd(matrix, n) if found is None else found
+    signs = _signs(right)
+    return left * signs, values, right * signs
+
+
+def _signs(vectors: np.ndarray) -> np.ndarray:
+    """Of the sums, as dask takes them; of what is zero but for rounding, those of sums with weights."""
+    sums = vectors.sum(axis=0)
+    weighted = np.random.default_rng(0).standard_normal(len(vectors)) @ vectors
+    return np.where(np.where(np.abs(sums) < ZERO, weighted, sums) < 0, -1.0, 1.0)
+
+
+def _centred(matrix: Matrix | SmallMatrix, centre: str | None, rows: np.ndarray, columns: np.ndarray) -> tuple:
     """The mean that is subtracted, as HyperSpy keeps it, and the matrix less it."""
     if centre == "navigation":
         mean = matrix.turned_times(rows[:, None].astype(float))[:, 0] / max(rows.sum(), 1)
@@ -316,7 +347,8 @@ class DecompositionMixin:
             if self._takes_sparse_rows and options["output_dimension"] is not None:
                 estimator = OnlineNMF(n_components=options["output_dimension"], **options.pop("kwargs"))
                 options.pop("self")
-                return super().decomposition(**{**options, "algorithm": estimator})
+                with one_thread():
+                    return super().decomposition(**{**options, "algorithm": estimator})
             return super().decomposition(*args, **kwargs)
         finally:
             del self._decomposing, self._takes_sparse_rows

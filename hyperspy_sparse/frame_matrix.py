@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 import dask
 import dask.array as da
 import numpy as np
+import scipy.sparse
 
 from hyperspy_sparse import blocks, recipes, reductions, shifted
 from hyperspy_sparse.kernels import loops
+from hyperspy_sparse.small_matrix import SmallMatrix, is_better_dense
 from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.dtypes import countable
 from rsciio_tpx3.csr.memory_limit import get_limit
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.in_memory import held_in_memory
 from rsciio_tpx3.frames.write import known_entries
+from rsciio_tpx3.utils.threads import spread, thread_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 __all__ = ["TOGETHER", "Matrix"]
@@ -48,6 +51,7 @@ class Matrix:
         self.frames, self.rows, self.columns = frames, rows, columns
         self.of_rows, self.of_columns = np.zeros(rows.size), np.zeros(columns.size)
         self._tasks: list | None = None
+        self._are_here = False
 
     @classmethod
     def of(cls, data: da.Array) -> Matrix | None:
@@ -128,15 +132,34 @@ class Matrix:
         made.frames = held_in_memory(self.frames)
         return made
 
+    def for_svd(self, n: int) -> Matrix | SmallMatrix:
+        """The same in the form of which `n` components are found fastest, see `small_matrix`."""
+        entries = known_entries(self.frames)
+        if entries is not None and is_better_dense(self.shape, entries, n):
+            return SmallMatrix.of(self)
+        return self.held()
+
+    def dense(self) -> np.ndarray:
+        """All values, float64; of a small matrix."""
+        out = np.empty(self.shape)
+        for (_, rows), values in zip(
+            self._parts(), self._of_blocks(_dense, [(block,) for block, _ in self._parts()]), strict=True
+        ):
+            out[rows] = values
+        out *= self.rows[:, None]
+        out *= self.columns
+        if self.of_rows.any():
+            out -= np.outer(self.of_rows, self.of_columns)
+        return out
+
     def turned(self) -> _Turned:
         """The matrix with rows and columns exchanged."""
         return _Turned(self)
 
     def times(self, columns: np.ndarray) -> np.ndarray:
         """Product with columns, shape (pixels, n): (positions, n)."""
-        panels = _panels(columns * self.columns[:, None])
-        products = dask.compute(*(_delayed(_times)(block, self.rows[rows], panels) for block, rows in self._parts()))
-        made = np.zeros((self.shape[0], columns.shape[1]))
+        panels, made = _panels(columns * self.columns[:, None]), np.zeros((self.shape[0], columns.shape[1]))
+        products = self._of_blocks(_times, [(block, self.rows[rows], panels) for block, rows in self._parts()])
         for (_, rows), product in zip(self._parts(), products, strict=True):
             made[rows] = product[:, : columns.shape[1]]
         if self.of_rows.any():
@@ -145,10 +168,10 @@ class Matrix:
 
     def turned_times(self, rows: np.ndarray) -> np.ndarray:
         """Product of the turned matrix with rows, shape (positions, n): (pixels, n)."""
-        tasks = [_delayed(_turned_times)(block, self.rows[part], rows[part]) for block, part in self._parts()]
+        steps = [(block, self.rows[part], rows[part]) for block, part in self._parts()]
         total = None
-        for start in range(0, len(tasks), TOGETHER):
-            for product in dask.compute(*tasks[start : start + TOGETHER]):
+        for start in range(0, len(steps), TOGETHER):
+            for product in self._of_blocks(_turned_times, steps[start : start + TOGETHER]):
                 total = product if total is None else np.add(total, product, out=total)
         if total is None:
             return np.zeros((self.shape[1], rows.shape[1]))
@@ -158,15 +181,21 @@ class Matrix:
         return total
 
     def _parts(self) -> list:
-        """Blocks, each with the positions that it has."""
+        """Blocks, each with the positions that it has: tasks, or the frames themselves where those are in memory."""
         if self._tasks is None:
             cut = blocks.in_blocks(self.frames)
             numbers = np.arange(self.shape[0]).reshape(self.frames.shape[:-2])
-            self._tasks = [
-                (cut.blocks[(*place, 0, 0)].to_delayed().item(), _span(numbers[spans].ravel()))
-                for place, spans in reductions.spans_of(cut)
-            ]
+            rows = [_span(numbers[spans].ravel()) for _, spans in reductions.spans_of(cut)]
+            tasks = [cut.blocks[(*place, 0, 0)].to_delayed().item() for place, _ in reductions.spans_of(cut)]
+            self._are_here = blocks.are_views(source_of(cut)) and dask.base.get_scheduler() is None
+            self._tasks = list(zip(dask.compute(*tasks) if self._are_here else tasks, rows, strict=True))
         return self._tasks
+
+    def _of_blocks(self, function: Callable, steps: list) -> Iterable:
+        """What a function gives for the arguments of each block."""
+        if self._are_here:  # dask takes 3 ms for a product, as much as a million entries do
+            return spread(lambda arguments: function(*arguments), steps, thread_count())
+        return dask.compute(*(_delayed(function)(*arguments) for arguments in steps))
 
 
 class _Turned:
@@ -203,6 +232,11 @@ def _holds(dtype: np.dtype, counted: np.dtype) -> bool:
 def _frames_of(chunk: Any) -> tuple:
     frames = as_frames(chunk)
     return frames, (countable(frames.data), frames.indices, frames.indptr)
+
+
+def _dense(chunk: Any) -> np.ndarray:
+    frames, parts = _frames_of(chunk)
+    return scipy.sparse.csr_array(parts, shape=(frames.n_frames, frames.n_pixels)).toarray()  # nothing to compile
 
 
 def _times(chunk: Any, scale: np.ndarray, panels: np.ndarray) -> np.ndarray:

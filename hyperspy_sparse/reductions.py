@@ -16,7 +16,7 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
-from hyperspy_sparse import recipes
+from hyperspy_sparse import nan_steps, recipes
 from hyperspy_sparse.blocks import are_views, in_blocks
 from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 
-__all__ = ["REDUCED", "moments", "reduced", "spans_of", "sum_of_chosen", "weighted"]
+__all__ = ["REDUCED", "moments", "reduced", "spans_of", "sum_of_chosen", "weighted", "with_image"]
 
 REDUCED = "_reduced-"
 """How the names of layers begin that this module makes; their chunks are NumPy's."""
@@ -47,7 +47,7 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
     name : str
         Of NumPy's function: "sum", "mean", "max" or "amax", "min" or "amin", "var", "std"; with "nan" before it or not.
     data : dask.array.Array of CSRFrames
-        Of integers, or of floats where `name` has no "nan" before it.
+        Of integers or floats.
     axes : tuple of int
         Ascending.
 
@@ -57,9 +57,11 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
         In the type that NumPy gives it; None where something else has to do it.
     """
     plain = {"amax": "max", "amin": "min"}.get(name, name).removeprefix("nan")
+    if name.startswith("nan") and data.dtype.kind == "f":
+        return _skipping_nan(plain, data, axes)
     if plain in ("std", "var"):
         return moments(data, axes, np.var(np.zeros(1, data.dtype)).dtype, plain == "std")
-    if data.dtype.kind not in ("ui" if name.startswith("nan") else "uif") or not data.size:
+    if data.dtype.kind not in "uif" or not data.size:
         return None
     if plain in ("sum", "mean"):
         answer = _of_product(plain, data, axes)
@@ -85,6 +87,16 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
     part = (_narrow_sum,) if additive and axes == tuple(range(data.ndim - 2)) else (_plain_part, np.sum)
     blocks = in_blocks(data, additive=additive, light=_of_rows(data, axes))
     return _made(blocks, axes, dtype, part, (_summed, total), (_divided, n))
+
+
+def _skipping_nan(plain: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None:
+    """A reduction of floats that leaves out those that are NaN."""
+    if plain not in _SKIPPING or not data.size:
+        return None
+    part, join, finish = _SKIPPING[plain]
+    blocks = in_blocks(data, any_order=True)
+    n = math.prod(data.shape[axis] for axis in axes)
+    return _made(blocks, axes, data.dtype, part, join, (*finish, n) if finish[0] is nan_steps.mean_of_rest else finish)
 
 
 def _of_rows(data: da.Array, axes: tuple[int, ...]) -> bool:
@@ -143,17 +155,48 @@ def weighted(
         None where blocks are not whole frames.
     """
     blocks = in_blocks(frames, additive=frames.dtype.kind in "ui")
-    of_detector = axes != tuple(range(frames.ndim - 2))
-    join = (_joined, np.add), (_as_they_are,)
-    if isinstance(weights, da.Array):
-        # Not known yet: each block is given all of them, and takes its own.
-        part: Any = {place: (_weighted_later, ... if of_detector else spans) for place, spans in spans_of(blocks)}
-        return _made(blocks, axes, np.dtype(dtype), part, *join, with_image=weights)
-    if of_detector:
-        part = (_weighted_part, weights)
-    else:
-        part = {place: (_weighted_part, weights[spans]) for place, spans in spans_of(blocks)}
-    return _made(blocks, axes, np.dtype(dtype), part, *join)
+    kind = "scan" if axes == tuple(range(frames.ndim - 2)) else "detector"
+    return with_image(blocks, weights, kind, axes, np.dtype(dtype), (_weighted_part,), np.add)
+
+
+def with_image(
+    blocks: da.Array,
+    image: np.ndarray | da.Array,
+    kind: str,
+    axes: tuple[int, ...],
+    dtype: np.dtype,
+    part: tuple,
+    join: np.ufunc,
+) -> da.Array | None:
+    """A reduction to which an image of the scan or of the detector belongs.
+
+    Parameters
+    ----------
+    blocks : dask.array.Array of CSRFrames
+    image : numpy.ndarray or dask.array.Array
+    kind : str
+        What it is an image of, "scan" or "detector".
+    axes : tuple of int
+    dtype : numpy.dtype
+    part : tuple
+        A function of a block, `axes`, options and the part of the image that belongs to the block; and the options.
+    join : numpy.ufunc
+        Of the results of two blocks.
+
+    Returns
+    -------
+    dask.array.Array
+        None where blocks are not whole frames.
+    """
+    steps = (_joined, join), (_as_they_are,)
+    own = {place: spans if kind == "scan" else ... for place, spans in spans_of(blocks)}
+    if isinstance(image, da.Array):
+        # Not known yet: each block is given all of it, and takes its own.
+        later = {place: (_with_own_part, part, spans) for place, spans in own.items()}
+        return _made(blocks, axes, dtype, later, *steps, with_image=image)
+    if kind == "detector":
+        return _made(blocks, axes, dtype, (*part, image), *steps)
+    return _made(blocks, axes, dtype, {place: (*part, image[spans]) for place, spans in own.items()}, *steps)
 
 
 def _weighted_part(chunk: CSRFrames, axes: tuple[int, ...], weights: np.ndarray) -> np.ndarray:
@@ -161,8 +204,9 @@ def _weighted_part(chunk: CSRFrames, axes: tuple[int, ...], weights: np.ndarray)
     return weighted_sum(frames, weights, axes)
 
 
-def _weighted_later(chunk: CSRFrames, axes: tuple[int, ...], own: Any, weights: np.ndarray) -> np.ndarray:
-    return _weighted_part(chunk, axes, weights[own])
+def _with_own_part(chunk: CSRFrames, axes: tuple[int, ...], part: tuple, own: Any, image: np.ndarray) -> np.ndarray:
+    function, *options = part
+    return function(chunk, axes, *options, image[own])
 
 
 def sum_of_chosen(frames: da.Array, chosen: np.ndarray) -> da.Array | None:
@@ -396,3 +440,14 @@ def _spread(parts: tuple, exact: bool, std: bool) -> np.ndarray:
     n, first, second = parts
     spread = (n * second - first**2) / n**2 if exact else second / n
     return np.sqrt(spread) if std else spread
+
+
+_SKIPPING: dict[str, tuple] = {
+    "sum": ((nan_steps.sum_of_rest,), (_joined, np.add), (_as_they_are,)),
+    "mean": ((nan_steps.sum_and_number,), (_joined_powers,), (nan_steps.mean_of_rest,)),
+    "max": ((nan_steps.extreme_of_rest, np.max, -np.inf), (_joined, np.fmax), (_as_they_are,)),
+    "min": ((nan_steps.extreme_of_rest, np.min, np.inf), (_joined, np.fmin), (_as_they_are,)),
+    "var": ((nan_steps.moments_of_rest,), (nan_steps.joined_moments_of_rest,), (nan_steps.spread_of_rest, False)),
+    "std": ((nan_steps.moments_of_rest,), (nan_steps.joined_moments_of_rest,), (nan_steps.spread_of_rest, True)),
+}
+"""Steps of a block, of joining two, and of the end."""

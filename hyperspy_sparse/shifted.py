@@ -14,6 +14,7 @@ import dask.array as da
 import numpy as np
 
 from hyperspy_sparse import recipes, reductions
+from hyperspy_sparse.image_extremes import extremes
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -37,7 +38,6 @@ class Shifted(NamedTuple):
     frames_sign, image_sign : int
         1 or -1.
     dtype : numpy.dtype
-        Of floats.
     """
 
     frames: da.Array
@@ -50,8 +50,13 @@ class Shifted(NamedTuple):
 
 def behind(data: Any) -> Shifted | None:
     """The frames and the image that an array of floats is the sum or the difference of; None for other arrays."""
+    return _parts(data) if isinstance(data, da.Array) and data.dtype.kind == "f" else None
+
+
+def _parts(data: Any) -> Shifted | None:
+    """The same for any numbers. Integers run over, so that their extremes alone can be taken from both."""
     recipe = recipes.recipe_of(data)
-    if recipe is None or recipes.is_frames(data) or data.dtype.kind != "f":
+    if recipe is None or recipes.is_frames(data) or data.dtype.kind not in "uif":
         return None
     signs = _SIGNS.get(recipe.function.__name__)
     found = recipes.frames_and_image(recipe, data.ndim)
@@ -68,30 +73,37 @@ def behind(data: Any) -> Shifted | None:
 
 def is_shifted(data: Any) -> bool:
     """Whether an array is of frames plus or minus an image, which the sparse classes may have."""
-    return behind(data) is not None
+    return _parts(data) is not None
 
 
-def reduced(name: str, shifted: Shifted, axes: tuple[int, ...]) -> da.Array | None:
-    """A reduction over the scan, the detector or both, from the frames and the image.
+def reduced(name: str, data: Any, axes: tuple[int, ...]) -> da.Array | None:
+    """A reduction of frames plus or minus an image over the scan, the detector or both, from the two.
 
     Parameters
     ----------
     name : str
         Of NumPy's function: "sum", "mean", "max", "min", "var" or "std", with "nan" before it or not.
-    shifted : Shifted
+    data : dask.array.Array
+        Any.
     axes : tuple of int
 
     Returns
     -------
     dask.array.Array
-        None where only the difference itself can answer.
+        None for other arrays, and where only the array itself can answer.
     """
-    n_nav = shifted.frames.ndim - 2
+    shifted, n_nav = _parts(data), data.ndim - 2
     nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
+    if shifted is None or axes not in (nav, sig, nav + sig):
+        return None
     plain = {"amax": "max", "amin": "min"}.get(name, name).removeprefix("nan")
     along = axes == (sig if shifted.kind == "scan" else nav)  # the image is the same for all that are reduced
-    if axes not in (nav, sig, nav + sig) or (name.startswith("nan") and not _skips_alike(shifted, along)):
+    if plain in ("max", "min"):
+        return _extreme(name, plain, shifted, axes, along)
+    if shifted.dtype.kind != "f":
         return None
+    if name.startswith("nan") and not _skips_alike(shifted, along):
+        return _skipping(shifted, axes, plain == "mean") if plain in ("sum", "mean") else None
     if plain in ("sum", "mean"):
         found = _sum(shifted, axes, along, plain == "mean")
         if name == "nansum" and along and found is not None:  # of values that are all skipped
@@ -101,10 +113,13 @@ def reduced(name: str, shifted: Shifted, axes: tuple[int, ...]) -> da.Array | No
         spread = _variance(shifted, axes, along)
         spread = da.sqrt(spread) if spread is not None and plain == "std" else spread
         return None if spread is None else spread.astype(shifted.dtype)
-    # The highest of a sum is not the sum of the highest, unless the image is one number for all that are compared.
-    if plain not in ("max", "min") or not along:
-        return None
-    # An image less the frames is highest where they are lowest.
+    return None
+
+
+def _extreme(name: str, plain: str, shifted: Shifted, axes: tuple[int, ...], along: bool) -> da.Array | None:
+    if not along or shifted.frames.dtype.kind not in "ui" or shifted.dtype.kind != "f":
+        return extremes(f"nan{plain}" if name.startswith("nan") else plain, shifted, axes)
+    # The image is one number for all that are compared; an image less the frames is highest where they are lowest.
     turned = plain if shifted.frames_sign > 0 else {"max": "min", "min": "max"}[plain]
     found = reductions.reduced(turned, shifted.frames, axes)
     return None if found is None else _joined(shifted, found.astype(shifted.dtype), shifted.image)
@@ -135,6 +150,34 @@ def _sum(shifted: Shifted, axes: tuple[int, ...], along: bool, is_mean: bool) ->
     return (whole / n if is_mean else whole).astype(shifted.dtype)
 
 
+def _skipping(shifted: Shifted, axes: tuple[int, ...], is_mean: bool) -> da.Array | None:
+    """Sum or mean of what is not NaN, where the image varies among what is reduced; of counts, which are never NaN."""
+    frames, image = shifted.frames, shifted.image.astype(np.float64)
+    if frames.dtype.kind not in "ui":
+        return None
+    there = ~np.isnan(image)
+    total = _weighted(shifted, there.astype(np.float64), axes)
+    if total is None:
+        return None
+    repeats = math.prod(frames.shape[axis] for axis in axes) // math.prod(image.shape)
+    whole = _joined(shifted, total, np.where(there, image, 0).sum() * repeats)
+    if not is_mean:
+        return whole.astype(shifted.dtype)
+    number = there.sum() * repeats
+    return (whole / da.where(number == 0, np.nan, number)).astype(shifted.dtype)
+
+
+def _weighted(shifted: Shifted, weights: np.ndarray | da.Array, axes: tuple[int, ...]) -> da.Array | None:
+    """Sum of the frames with weights of the shape of the image, which varies along `axes`."""
+    frames, n_nav = shifted.frames, shifted.frames.ndim - 2
+    if len(axes) < frames.ndim:
+        return reductions.weighted(frames, weights, axes, np.dtype(np.float64))
+    # Over the scan and the detector: what is weighted alike is added up first.
+    others = (n_nav, n_nav + 1) if shifted.kind == "scan" else tuple(range(n_nav))
+    total = reductions.reduced("sum", frames, others)
+    return None if total is None else (total * weights).sum()
+
+
 def _variance(shifted: Shifted, axes: tuple[int, ...], along: bool) -> da.Array | None:
     """The variance of a sum: of both, and twice what they have in common."""
     frames, image = shifted.frames, shifted.image
@@ -146,13 +189,7 @@ def _variance(shifted: Shifted, axes: tuple[int, ...], along: bool) -> da.Array 
     # The covariance needs one more pass over the frames, weighted with the distance of the image from its mean.
     apart = image.astype(np.float64) - image.mean(dtype=np.float64)
     n = math.prod(frames.shape[axis] for axis in axes)
-    if math.prod(image.shape) == n:
-        common = reductions.weighted(frames, apart, axes, np.dtype(np.float64))
-    else:  # over the scan and the detector: what is weighted alike is added up first
-        n_nav = frames.ndim - 2
-        others = (n_nav, n_nav + 1) if shifted.kind == "scan" else tuple(range(n_nav))
-        total = reductions.reduced("sum", frames, others)
-        common = None if total is None else (total * apart).sum()
+    common = _weighted(shifted, apart, axes)
     if common is None:
         return None
     sign = 2 * shifted.frames_sign * shifted.image_sign

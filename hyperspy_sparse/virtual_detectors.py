@@ -151,7 +151,7 @@ def can_stand_in(signal: BaseSignal, rois: Any) -> bool:
     """
     kind = signal.data.dtype.kind
     known = all(callable(roi) and not isinstance(roi, (_Region, *_NO_AREA)) for roi in rois)
-    sparse = has_sparse_chunks(signal) or shifted.is_shifted(signal.data)
+    sparse = has_sparse_chunks(signal) or shifted.behind(signal.data) is not None
     return known and sparse and kind in "uif"
 
 

@@ -7,6 +7,8 @@ from rsciio_tpx3.utils.compiled import njit
 __all__ = [
     "center_of_mass",
     "center_of_mass_of_bytes",
+    "first_pixels_without",
+    "first_rows_without",
     "label_sums",
     "line_point",
     "ring_moments",
@@ -136,6 +138,54 @@ def times_rows(
             value, pixel = float(data[entry]), np.uint64(indices[entry])
             out[pixel, 0] += value * one
             out[pixel, 1] += value * two
+
+
+@_jit
+def first_rows_without(
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    order: np.ndarray,
+    candidates: np.ndarray,
+    seen: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """For each pixel, the first row of `order` in which it has no entry; ``out`` (pixels) holds -1 for none.
+
+    `candidates` are all pixels, and `seen` (pixels) holds -1. After a row at most its own pixels are left, so that no
+    more is done than to look at each entry twice, and far less as a rule: rows differ.
+    """
+    n = candidates.size
+    for row in order:
+        if n == 0:
+            return
+        for entry in range(indptr[row], indptr[row + 1]):
+            seen[indices[entry]] = row
+        left = 0
+        for i in range(n):
+            pixel = candidates[i]
+            if seen[pixel] == row:
+                candidates[left] = pixel
+                left += 1
+            else:
+                out[pixel] = row
+        n = left
+
+
+@_jit
+def first_pixels_without(
+    indices: np.ndarray, indptr: np.ndarray, order: np.ndarray, seen: np.ndarray, out: np.ndarray
+) -> None:
+    """For each row, the first pixel of `order` of which it has no entry; ``out`` (rows) holds -1 for none.
+
+    `seen` (pixels) holds -1.
+    """
+    for row in range(indptr.size - 1):
+        for entry in range(indptr[row], indptr[row + 1]):
+            seen[indices[entry]] = row
+        for pixel in order:
+            if seen[pixel] != row:
+                out[row] = pixel
+                break
 
 
 @_jit

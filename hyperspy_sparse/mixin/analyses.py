@@ -35,9 +35,7 @@ _MAP_OPTIONS = {
 
 _PLAIN = {"sum", "mean", "max", "amax", "min", "amin", "std", "var"}
 
-# By kind of number. Floats may be NaN, and then the nan-functions need a dense chunk, a small one.
-_REDUCED_SPARSELY = {kind: _PLAIN | {f"nan{name}" for name in _PLAIN} for kind in "ui"}
-_REDUCED_SPARSELY["f"] = _PLAIN
+_REDUCED_SPARSELY = _PLAIN | {f"nan{name}" for name in _PLAIN}
 
 
 def _frame_by_frame(
@@ -133,17 +131,18 @@ class AnalysesMixin:
         if masked_result is not None:
             return self._without(axes, masked_result, out)
         # then frames plus or minus an image,
-        parts = None if rechunk else shifted.behind(data)
-        of_parts = None if parts is None else shifted.reduced(name, parts, reduced)
+        of_parts = None if rechunk else shifted.reduced(name, data, reduced)
         if of_parts is not None:
             return self._without(axes, of_parts, out)
         # then the frames themselves; whatever else is requested is done by HyperSpy, chunk by chunk.
-        sparsely = has_sparse_chunks(self) and name in _REDUCED_SPARSELY.get(data.dtype.kind, ())
+        sparsely = has_sparse_chunks(self) and name in _REDUCED_SPARSELY and data.dtype.kind in "uif"
         if rechunk or reduced not in (nav, sig, nav + sig) or not sparsely:
             return host(function, axes, out=out, rechunk=rechunk)
         answer = reductions.reduced(name, data, reduced)
         if answer is not None:
             return self._without(axes, answer, out)
+        if name.startswith("nan") and data.dtype.kind == "f":  # of a chunk made dense, a small one
+            return host(function, axes, out=out, rechunk=rechunk)
         try:
             # These never make a chunk dense, so they may have larger ones.
             self._data = blocks.in_blocks(data)

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from sklearn.decomposition import MiniBatchNMF
 
 import hyperspy_sparse
-from hyperspy_sparse import frame_matrix
+from hyperspy_sparse import decomposition, frame_matrix
 from hyperspy_sparse.block_lanczos import truncated_svd
 from hyperspy_sparse.frame_matrix import Matrix
+from hyperspy_sparse.kernels import loops
 from hyperspy_sparse.online_nmf import OnlineNMF
+from hyperspy_sparse.small_matrix import SmallMatrix, is_better_dense
 from rsciio_tpx3 import CSRFrames, to_dask
 from rsciio_tpx3.frames.memory_source import MemorySource
 
@@ -63,11 +65,17 @@ MASKS = {
 }
 
 
+def choose(monkeypatch, dense):
+    monkeypatch.setattr(frame_matrix, "is_better_dense", lambda *sizes: dense)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("dense_matrix", [True, False])
 @pytest.mark.parametrize("masks", MASKS)
 @pytest.mark.parametrize("centre", [None, "navigation", "signal", "poisson"])
 @pytest.mark.parametrize("reproject", [None, "navigation", "signal", "both"])
-def test_svd_equals_the_dense_one(signal, masks, centre, reproject, monkeypatch):
+def test_svd_equals_the_dense_one(signal, masks, centre, reproject, dense_matrix, monkeypatch):
+    choose(monkeypatch, dense_matrix)
     options = {"normalize_poissonian_noise": True} if centre == "poisson" else {"centre": centre}
     options |= MASKS[masks]
     flat_nav = NAV_MASK.ravel() if "navigation_mask" in options else np.zeros(63, bool)
@@ -100,6 +108,105 @@ def test_svd_equals_the_dense_one(signal, masks, centre, reproject, monkeypatch)
     signs = np.sign(np.nansum(np.asarray(found.factors) * columns * by_column[:, None], axis=0))
     for made, dense, scale in ((found.loadings, rows, by_row), (found.factors, columns, by_column)):
         np.testing.assert_allclose(made * signs, dense * scale[:, None], rtol=1e-5, atol=1e-5)
+
+
+def of_parts(shape, rng=0):
+    """Counts of three parts in noise, for a scan and a detector of any shape."""
+    rng = np.random.default_rng(rng)
+    y, x = np.mgrid[: shape[2], : shape[3]]
+    places = ((0.3, 0.3), (0.7, 0.6), (0.5, 0.1))
+    parts = [np.exp(-((y / shape[2] - a) ** 2 + (x / shape[3] - b) ** 2) * 20) for a, b in places]
+    return rng.poisson(np.tensordot(rng.random((*shape[:2], 3)) * (4, 2, 1), parts, 1)).astype(np.uint8)
+
+
+SIZES = {  # of the scan and the detector: around the border, and with either side the shorter one
+    "small": (9, 11, 17, 13),
+    "fewer pixels": (31, 33, 12, 7),
+    "below the border": (19, 20, 31, 29),
+    "above the border": (38, 40, 41, 43),
+}
+
+
+def test_the_border_lies_between_the_sizes_that_are_tried():
+    entries = {name: int(np.count_nonzero(of_parts(shape))) for name, shape in SIZES.items()}
+    chosen = {
+        name: is_better_dense((shape[0] * shape[1], shape[2] * shape[3]), entries[name], N)
+        for name, shape in SIZES.items()
+    }
+    assert chosen == {name: name != "above the border" for name in SIZES}
+    assert not is_better_dense((1500, 1600), 400_000, 5)
+    assert is_better_dense((1500, 1600), 400_000, 500)
+    assert not is_better_dense((10, 10**8), 10**9, 5)  # faster, but too large
+
+
+def test_the_dense_matrix_takes_a_share_of_the_memory_limit():
+    assert is_better_dense((400, 800), 60_000, 5)
+    hyperspy_sparse.set_limit("40 MB")
+    try:
+        assert not is_better_dense((400, 800), 60_000, 5)
+    finally:
+        hyperspy_sparse.set_limit(None)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("options", [{}, {"centre": "signal"}, {"centre": "navigation", "masked": True}])
+def test_both_ways_give_the_same_with_the_same_signs(size, options, monkeypatch):
+    shape, options = SIZES[size], dict(options)
+    counts = of_parts(shape)
+    if options.pop("masked", False):
+        rng = np.random.default_rng(4)
+        options["navigation_mask"] = hs.signals.BaseSignal(rng.random(shape[:2]) < 0.2).T
+        options["signal_mask"] = hs.signals.Signal2D(rng.random(shape[2:]) < 0.2)
+    found = []
+    for dense in (True, False):
+        choose(monkeypatch, dense)
+        made = hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts))
+        made.change_dtype(float)
+        found.append(decomposed(made, **options))
+    for name in ("factors", "loadings", "explained_variance"):
+        one, two = (getattr(results, name) for results in found)
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5 * np.nanmax(np.abs(one)))
+
+
+@pytest.mark.parametrize("dense_matrix", [True, False])
+def test_signs_are_those_of_lazy_signals_of_hyperspy(dense_matrix, monkeypatch):
+    choose(monkeypatch, dense_matrix)
+    values = np.tensordot(AMOUNTS, PARTS, 1)  # without noise, in which HyperSpy's random columns find less
+    found = decomposed(hyperspy_sparse.to_sparse(hs.signals.Signal2D(values)))
+    like = decomposed(hs.signals.Signal2D(values).as_lazy())
+    for made, dense in ((found.factors, like.factors), (found.loadings, like.loadings)):
+        np.testing.assert_allclose(made, np.asarray(dense), atol=1e-6 * np.abs(made).max())
+
+
+def test_a_small_set_takes_no_kernel_of_block_lanczos(signal, monkeypatch):
+    """They would have to be compiled first."""
+    for name in ("times_columns", "times_rows"):
+        monkeypatch.setattr(loops, name, None)
+    found = decomposed(signal, centre="navigation")
+    assert found.factors.shape == (66, N)
+
+
+def test_products_of_frames_in_memory_take_no_tasks(signal, monkeypatch):
+    """Each would take dask as long as a million entries."""
+    choose(monkeypatch, False)
+    matrix, calls = Matrix.of(signal.data).held(), []
+    compute = frame_matrix.dask.compute
+    monkeypatch.setattr(frame_matrix.dask, "compute", lambda *tasks: calls.append(tasks) or compute(*tasks))
+    truncated_svd(matrix, N)
+    assert len(calls) == 1
+
+
+def test_where_squares_lose_digits_products_find_the_values():
+    rng = np.random.default_rng(5)
+    values = np.geomspace(1, 1e-9, 12)
+    left, right = (np.linalg.qr(rng.standard_normal((size, 12)))[0] for size in (70, 90))
+    matrix = SmallMatrix(left * values @ right.T)
+    assert matrix.largest(8) is None
+    assert matrix.largest(3) is not None
+    u, found, v = decomposition.largest_components(matrix, 8)
+    np.testing.assert_allclose(found, values[:8], rtol=1e-6)
+    np.testing.assert_allclose(u * found @ v.T, matrix.values, atol=1e-6)
+    assert SmallMatrix(np.full((3, 4), np.nan)).largest(2) is None
 
 
 @pytest.mark.parametrize("options", [{}, {"normalize_poissonian_noise": True}, MASKS["signals as masks"]])
@@ -186,11 +293,12 @@ def test_truncated_svd_of_any_shape(n_rows, height, n, seed):
     counts = np.random.default_rng(seed).poisson(0.4, (n_rows, height, 3)).astype(np.uint16)
     matrix = Matrix.of(hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)).data)
     n = min(n, n_rows, height * 3)
-    left, values, right = truncated_svd(matrix, n)
     exact = np.linalg.svd(counts.reshape(n_rows, -1).astype(float), compute_uv=False)[:n]
-    np.testing.assert_allclose(values, exact, rtol=1e-6, atol=1e-6)
-    product = counts.reshape(n_rows, -1) @ right
-    np.testing.assert_allclose(product, left * values, atol=1e-5 * max(values[0], 1))
+    for one in (matrix, SmallMatrix.of(matrix)):
+        left, values, right = decomposition.largest_components(one, n)
+        np.testing.assert_allclose(values, exact, rtol=1e-6, atol=1e-6)
+        product = counts.reshape(n_rows, -1) @ right
+        np.testing.assert_allclose(product, left * values, atol=1e-5 * max(values[0], 1))
 
 
 def test_a_crowd_of_values_converges(monkeypatch):

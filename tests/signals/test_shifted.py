@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from scan_images import scan_image
 
 import hyperspy_sparse
-from hyperspy_sparse import shifted
+from hyperspy_sparse import blocks, shifted
 from hyperspy_sparse.mixin import SparseFramesMixin
 from rsciio_tpx3 import CSRFrames
 
@@ -188,3 +188,137 @@ def test_an_image_of_a_small_type_is_converted_as_numpy_converts_it(dtype):
                 for axes, places in ((s.axes_manager.navigation_axes, (0, 1)), (s.axes_manager.signal_axes, (2, 3))):
                     got = getattr(made, name)(axis=[a.index_in_axes_manager for a in axes]).data.compute()
                     np.testing.assert_allclose(got, getattr(dense, name)(axis=places), rtol=1e-4, atol=1e-4)
+
+
+# -- extremes, to the last digit --------------------------------------------------------------------
+
+SCANS = {"line": (7,), "image": (3, 5), "volume": (2, 3, 4)}
+SIG = (6, 5)
+OPERATIONS = {
+    "less": lambda s, image: s - image,
+    "turned": lambda s, image: image - s,
+    "plus": lambda s, image: s + image,
+}
+GAPS = (np.nan, np.inf, -np.inf)
+
+
+def _image_signal(values, kind, lazy):
+    signal = hs.signals.Signal2D(values) if kind == "detector" else hs.signals.BaseSignal(values).T
+    return signal.as_lazy() if lazy else signal
+
+
+def _numbers(dtype, gaps):
+    if np.dtype(dtype).kind != "f":
+        limits = np.iinfo(dtype)
+        return st.one_of(st.integers(0, 3), st.integers(int(limits.min), int(limits.max)))
+    few = st.one_of(st.sampled_from([0.0, 0.1, -2.5, 1 / 3]), st.floats(-9, 9, width=32))
+    return st.one_of(few, st.sampled_from(GAPS)) if gaps else few
+
+
+@st.composite
+def _differences(draw):
+    scan, kind = draw(st.sampled_from(sorted(SCANS))), draw(st.sampled_from(["scan", "detector"]))
+    nav = SCANS[scan]
+    counted = draw(st.sampled_from(["uint8", "uint16", "int16", "float32", "float64"]))
+    counts = draw(hnp.arrays(counted, nav + SIG, elements=_numbers(counted, True), fill=st.just(0)))
+    # a pixel that is in each row, and one that is in all but one: those take the walk to its end
+    counts[..., 1, 2], counts[..., 4, 3] = 1, 2
+    counts[(-1,) * len(nav) + (4, 3)] = 0
+    dtype = draw(st.sampled_from(["float64", "float32", "int64", "uint8", "int8"]))
+    image = draw(hnp.arrays(dtype, nav if kind == "scan" else SIG, elements=_numbers(dtype, True)))
+    return counts, image, kind, draw(st.sampled_from(sorted(OPERATIONS))), draw(st.booleans())
+
+
+def _axes(signal, over):
+    manager = signal.axes_manager
+    axes = {"scan": manager.navigation_axes, "detector": manager.signal_axes, "both": manager._axes}[over]
+    return [axis.index_in_axes_manager for axis in axes], tuple(sorted(axis.index_in_array for axis in axes))
+
+
+@pytest.fixture
+def several_blocks(monkeypatch):
+    monkeypatch.setattr(blocks, "SMALL_BLOCK", 1)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(_differences(), st.sampled_from(["max", "min", "nanmax", "nanmin"]), st.sampled_from(sorted(AXES)))
+def test_extremes_equal_numpys_exactly(several_blocks, difference, name, over):
+    counts, image, kind, operation, lazy = difference
+    s = hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts))
+    dense = OPERATIONS[operation](counts, image[..., None, None] if kind == "scan" else image)
+    made = OPERATIONS[operation](s, _image_signal(image, kind, lazy))
+    axes, places = _axes(made, over)
+    with pytest.MonkeyPatch.context() as patch:
+        if shifted.is_shifted(made.data):
+            patch.setattr(CSRFrames, "todense", None)
+            patch.setattr(CSRFrames, "__array__", None)
+        found = getattr(made, name)(axis=axes).data.compute()
+    expected = np.atleast_1d(getattr(np, name)(dense, axis=places))
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    _differences(),
+    st.sampled_from(["nansum", "nanmean", "nanmax", "nanmin", "nanvar", "nanstd"]),
+    st.sampled_from(sorted(AXES)),
+    st.sampled_from(["quotient", "product", "frames"]),
+)
+def test_floats_without_those_that_are_nan(several_blocks, difference, name, over, how):
+    counts, image, kind, _, lazy = difference
+    counts = counts.astype("float64" if how == "frames" else counts.dtype)
+    s, own = hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)), image[..., None, None] if kind == "scan" else image
+    other = _image_signal(image, kind, lazy)
+    made, dense = {
+        "quotient": lambda: (s / other, counts / own),
+        "product": lambda: (s * 0.5, counts * 0.5),
+        "frames": lambda: (s, counts),
+    }[how]()
+    axes, places = _axes(made, over)
+    with pytest.MonkeyPatch.context() as patch:
+        if isinstance(made.data._meta, CSRFrames) and how == "frames":
+            patch.setattr(CSRFrames, "todense", None)
+            patch.setattr(CSRFrames, "__array__", None)
+        found = getattr(made, name)(axis=axes).data.compute()
+    with np.errstate(all="ignore"):
+        expected = np.atleast_1d(getattr(np, name)(dense, axis=places))
+    assert found.dtype == expected.dtype
+    if name in ("nanmax", "nanmin"):
+        np.testing.assert_array_equal(found, expected)
+    else:
+        whole = dense[np.isfinite(dense)]
+        size = max(np.abs(whole).max(initial=0), 1) ** (2 if name == "nanvar" else 1)
+        digits = 1e-4 if dense.dtype == np.float32 else 1e-9
+        np.testing.assert_allclose(found, expected, rtol=digits, atol=digits * size * dense.size**0.5)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", ["max", "min", "nanmax", "nanmin", "nansum", "nanmean"])
+@pytest.mark.parametrize("over", AXES)
+@pytest.mark.parametrize("kind", ["scan", "detector"])
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("from_file", [False, True])
+def test_nothing_is_made_dense_where_the_image_varies(
+    sparse_signal, counts, name, over, kind, lazy, from_file, tmp_path, several_blocks, monkeypatch
+):
+    """Before, each chunk was."""
+    s = sparse_signal
+    if from_file:
+        s.save(tmp_path / "scan.toml")
+        s = hs.load(tmp_path / "scan.toml", lazy=True)
+    values = np.random.default_rng(2).normal(size=counts.shape[:2] if kind == "scan" else counts.shape[2:])
+    values[1, 2] = np.nan
+    made = s - _image_signal(values, kind, lazy)
+    dense = counts - (values[..., None, None] if kind == "scan" else values)
+    axes, places = _axes(made, over)
+    monkeypatch.setattr(CSRFrames, "todense", None)
+    monkeypatch.setattr(CSRFrames, "__array__", None)
+    found = getattr(made, name)(axis=axes).data.compute()
+    expected = np.atleast_1d(getattr(np, name)(dense, axis=places))
+    if name in ("nansum", "nanmean"):
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
+    else:
+        np.testing.assert_array_equal(found, expected)
