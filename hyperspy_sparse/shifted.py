@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Shifted", "behind", "is_shifted", "reduced", "under_masks"]
 
+NOT_KNOWN = (
+    "virtual images of frames plus or minus a lazy image: there is NaN in the {} where a detector sums, and it is not "
+    "known before which pixels are to be skipped. Compute the image first, image.compute(), and subtract it then."
+)
 _SIGNS = {"add": (1, 1), "sub": (1, -1), "subtract": (1, -1)}
 
 
@@ -197,11 +201,12 @@ def _variance(shifted: Shifted, axes: tuple[int, ...], along: bool) -> da.Array 
 
 
 def under_masks(shifted: Shifted, sums: da.Array, masks: np.ndarray, dtype: DTypeLike) -> da.Array:
-    """Sums under masks of the detector.
+    """Sums under masks of the detector, of frames plus or minus an image that is of the scan, or lazy.
 
     Parameters
     ----------
     shifted : Shifted
+        With an image of the scan, of which NaN is skipped, or a lazy one of the detector, where NaN is refused.
     sums : dask.array.Array, shape nav_shape + (n_masks,)
         Those of the frames.
     masks : numpy.ndarray of bool, shape (n_masks, height, width)
@@ -212,9 +217,19 @@ def under_masks(shifted: Shifted, sums: da.Array, masks: np.ndarray, dtype: DTyp
     dask.array.Array
         As `sums`.
     """
-    flat = masks.reshape(len(masks), -1).astype(np.float64)
-    if shifted.kind == "scan":
-        of_image = shifted.image[..., None] * flat.sum(axis=1)
-    else:
-        of_image = flat @ shifted.image.reshape(-1)
-    return _joined(shifted, sums.astype(np.float64), of_image).astype(dtype)
+    if shifted.kind == "detector":
+        of_image = shifted.image.rechunk(-1).map_blocks(
+            _known_sums, masks, chunks=((len(masks),),), drop_axis=[0, 1], new_axis=[0], dtype=np.float64
+        )
+        return _joined(shifted, sums.astype(np.float64), of_image).astype(dtype)
+    sizes = np.count_nonzero(masks, axis=(1, 2))
+    image = shifted.image[..., None]
+    # Where the image is NaN all values are, and a sum that skips NaN is zero; an empty mask has no part of infinity.
+    made = _joined(shifted, sums.astype(np.float64), da.where(sizes > 0, image * sizes, 0))
+    return da.where(da.isnan(image), 0, made).astype(dtype)
+
+
+def _known_sums(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    if (masks & np.isnan(image)).any():
+        raise ValueError(NOT_KNOWN.format("image"))
+    return np.array([image[mask].sum(dtype=np.float64) for mask in masks])

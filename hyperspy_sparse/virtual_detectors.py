@@ -130,9 +130,74 @@ def masked_sums(data: da.Array, masks: ArrayLike, dtype: DTypeLike) -> da.Array:
     """Sums under several masks: dask array of shape nav_shape + (n_masks,)."""
     parts = shifted.behind(data)
     if parts is not None:
-        counted = np.sum(np.zeros(1, parts.frames.dtype)).dtype
-        return shifted.under_masks(parts, masked_sums(parts.frames, masks, counted), np.asarray(masks, bool), dtype)
+        return _of_difference(data, parts, np.asarray(masks, bool), dtype)
     return blocks.apply_kernel(data, _Sums(masks, dtype), (len(masks),), dtype)
+
+
+def _of_difference(data: da.Array, parts: shifted.Shifted, masks: np.ndarray, dtype: DTypeLike) -> da.Array:
+    """As `masked_sums`, of frames plus or minus an image; what is NaN is excluded, the count with the image."""
+    counted = np.sum(np.zeros(1, parts.frames.dtype)).dtype
+    if parts.kind == "detector" and isinstance(parts.image, np.ndarray):
+        return blocks.apply_kernel(parts.frames, _DifferenceSums(masks, parts, dtype), (len(masks),), dtype)
+    if parts.kind == "detector":  # sums of the frames do not wait for the image: both come from one pass
+        sums = blocks.apply_kernel(parts.frames, _NumbersOnly(masks, counted), (len(masks),), counted)
+        return shifted.under_masks(parts, sums, masks, dtype)
+    if parts.frames.dtype.kind in "ui":
+        return shifted.under_masks(parts, masked_sums(parts.frames, masks, counted), masks, dtype)
+    # A count that is NaN takes its share of the image with it, which sums of the counts do not tell.
+    n = data.ndim - 2
+    return data.rechunk({n: -1, n + 1: -1}).map_blocks(
+        _nansums,
+        masks,
+        dtype,
+        chunks=(*data.chunks[:-2], (len(masks),)),
+        drop_axis=[n, n + 1],
+        new_axis=[n],
+        dtype=dtype,
+    )
+
+
+def _nansums(images: np.ndarray, masks: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+    """Sums of dense images under masks, without NaN: shape of the scan and one number per mask."""
+    sums = [np.nansum(np.asarray(images)[..., mask], axis=-1, dtype=np.float64) for mask in masks]
+    return np.stack(sums, axis=-1).astype(dtype)
+
+
+class _DifferenceSums:
+    """Kernel of several masks, for frames plus or minus an image of the detector."""
+
+    any_type = True
+
+    def __init__(self, masks: np.ndarray, parts: shifted.Shifted, dtype: DTypeLike) -> None:
+        self.masks, self.image, self.dtype = masks, parts.image, np.dtype(dtype)
+        self.signs, self.additive = (parts.frames_sign, parts.image_sign), parts.frames.dtype.kind in "ui"
+
+    def __call__(self, frames: CSRFrames) -> np.ndarray:
+        (of_frames, of_image), image = self.signs, self.image
+        inside = self.masks & ~np.isnan(image)
+        added = of_image * np.array([image[mask].sum(dtype=np.float64) for mask in inside])
+        counted = np.float64 if frames.dtype.kind == "f" else np.sum(np.zeros(1, frames.dtype)).dtype
+        sums = of_frames * _labelled(inside).sums(frames, counted).astype(np.float64) + added
+        if frames.dtype.kind == "f":  # one frame after the other where a count is not a number
+            entries = np.flatnonzero(~np.isfinite(frames.data))
+            for row in np.unique(np.searchsorted(frames.indptr, entries, side="right") - 1):
+                sums[row] = _nansums(of_frames * frames[int(row)] + of_image * image, self.masks, np.float64)
+        return sums.astype(self.dtype)
+
+    def __dask_tokenize__(self) -> Any:
+        return "hyperspy_sparse.virtual_detectors.difference", tokenize(self.masks, self.image, self.signs, self.dtype)
+
+
+class _NumbersOnly(_Sums):
+    """Refuses frames with NaN, of which the share of an image that is not known yet cannot be excluded."""
+
+    def __call__(self, frames: CSRFrames) -> np.ndarray:
+        if frames.dtype.kind == "f" and np.isnan(frames.data).any():
+            raise ValueError(shifted.NOT_KNOWN.format("frames"))
+        return super().__call__(frames)
+
+    def __dask_tokenize__(self) -> Any:
+        return "hyperspy_sparse.virtual_detectors.numbers", self._token
 
 
 def masked_image(data: da.Array, mask: np.ndarray) -> da.Array:

@@ -147,7 +147,14 @@ class Masks:
         data = countable(frames.data)
         scratch = np.zeros((4, len(self.members)), dtype=wide)
         loops.label_sums(data, frames.indices, frames.indptr, self.labels, scratch, out)
-        return (out @ self.members.astype(wide)).astype(dtype)
+        with np.errstate(invalid="ignore"):
+            sums = out @ self.members.astype(wide)
+        if wide is np.float64:
+            # Zero times infinity is NaN: what lies outside a mask is excluded there, not multiplied by zero.
+            rows = np.flatnonzero(~np.isfinite(out).all(axis=1))
+            for mask, inside in enumerate(self.members.T.astype(bool)):
+                sums[rows, mask] = out[np.ix_(rows, inside)].sum(axis=1)
+        return sums.astype(dtype)
 
 
 def _distinct(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

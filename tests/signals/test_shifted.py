@@ -1,5 +1,7 @@
 """Frames less an image: reductions, virtual images and parts compared with NumPy's on the dense difference."""
 
+import contextlib
+
 import hyperspy.api as hs
 import numpy as np
 import pytest
@@ -322,3 +324,65 @@ def test_nothing_is_made_dense_where_the_image_varies(
         np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
     else:
         np.testing.assert_array_equal(found, expected)
+
+
+ROIS = [hs.roi.CircleROI(0, 0, 0.45), hs.roi.CircleROI(0.1, 0, 0.6, 0.3), hs.roi.RectangularROI(-0.3, -0.3, 0.2, 0.1)]
+
+
+def under_regions(values, signal):
+    """Sums that skip NaN, of dense values under `ROIS`."""
+    images = []
+    for roi in ROIS:
+        numbers = hs.signals.Signal2D(np.arange(values[0, 0].size).reshape(values.shape[2:]).astype(float))
+        for axis, of in zip(numbers.axes_manager.signal_axes, signal.axes_manager.signal_axes, strict=True):
+            axis.scale, axis.offset = of.scale, of.offset
+        cut = roi(numbers, axes=numbers.axes_manager.signal_axes).data
+        mask = np.isin(np.arange(values[0, 0].size), cut[~np.isnan(cut)]).reshape(values.shape[2:])
+        images.append(np.nansum(values[..., mask], axis=-1))
+    return images
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("gap", [np.nan, -np.inf])
+@pytest.mark.parametrize("which", ["scan", "detector"])
+@pytest.mark.parametrize(
+    ("lazy", "in_frames"),
+    [(False, None), (True, None), (True, np.nan), pytest.param(False, np.inf, marks=pytest.mark.slow)],
+)
+def test_one_value_that_is_none_spoils_no_other_pixel(load, counts, gap, which, lazy, in_frames):
+    """Kind: a value that is not a number belongs to its pixel alone, within a virtual detector and outside."""
+    held = counts if in_frames is None else counts.astype(np.float64)
+    if in_frames is not None:
+        held[1, 1, 8, 7] = held[0, 1, 3, 2] = in_frames
+    signal = load(held)
+    values = np.random.default_rng(7).normal(size=held.shape[:2] if which == "scan" else held.shape[2:])
+    values[1, 2] = gap
+    for x, y in ((6, 8), (0, 15)) if which == "detector" else ((2, 1),):
+        values[y, x] = gap
+        image = scan_image(values) if which == "scan" else hs.signals.Signal2D(values)
+        image = image.as_lazy() if lazy else image
+        full = values[..., None, None] if which == "scan" else values
+        for made, dense in ((signal - image, held - full), (full - signal, full - held), (signal + image, held + full)):
+            expected = under_regions(dense, signal)
+            if which == "detector" and lazy:  # which pixels to skip is not known before
+                with contextlib.suppress(ValueError):
+                    check(made.get_integrated_intensity(ROIS[1]), expected[1])
+                continue
+            check(made.get_integrated_intensity(ROIS[1]), expected[1])
+            np.testing.assert_allclose(made.get_virtual_image(ROIS).data, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("place", ["image", "frames", "outside"])
+def test_a_lazy_image_with_nan_under_a_detector_is_refused_with_the_way_out(load, counts, place):
+    frames, values = counts.astype(np.float64), np.ones(counts.shape[2:])
+    (frames[1, 1] if place == "frames" else values)[(0, 0) if place == "outside" else (8, 7)] = np.nan
+    signal = load(frames)
+    box = hs.roi.RectangularROI(*(axis.index2value(i) for i in (4, 9) for axis in signal.axes_manager.signal_axes))
+    made = signal - hs.signals.Signal2D(values).as_lazy()
+    expected = np.nansum((frames - values)[:, :, 4:9, 4:9], axis=(2, 3))
+    if place == "outside":
+        check(made.get_integrated_intensity(box), expected)
+    else:
+        with pytest.raises(ValueError, match=rf"NaN in the {place} .*image\.compute\(\)"):
+            made.get_integrated_intensity(box).compute(show_progressbar=False)
+    check((signal - hs.signals.Signal2D(values)).get_integrated_intensity(box), expected)

@@ -12,6 +12,7 @@ from scan_images import scan_image
 
 import hyperspy_sparse
 from hyperspy_sparse import recipes, reductions
+from hyperspy_sparse.kernels.weights import Masks
 from hyperspy_sparse.mixin import SparseFramesMixin
 from rsciio_tpx3 import CSRFrames
 
@@ -177,3 +178,18 @@ def test_chosen_positions_of_a_product_are_the_product_of_the_chosen(sparse_sign
 def test_masks_of_another_shape_are_refused_by_inav(sparse_signal):
     with pytest.raises(ValueError, match="array of bool of the shape of the scan"):
         sparse_signal.inav[np.ones((5, 3), bool)]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("many", [False, True])
+def test_a_pixel_outside_of_a_mask_may_be_infinite(value, many):
+    """Kind: what lies outside of a mask is excluded; zero times infinity would be NaN."""
+    rng = np.random.default_rng(3)
+    dense = rng.poisson(0.5, (9, 7, 5)).astype(np.float32)
+    dense[2, 1, 1], dense[4, 5, 2] = value, value
+    masks = rng.random((6 if many else 1, 7, 5)) < 0.5
+    masks[0, 1, 1], masks[0, 5, 2] = False, True
+    expected = np.stack([dense[:, mask].sum(axis=1, dtype=np.float64) for mask in masks], axis=1)
+    frames = CSRFrames.from_dense(dense)
+    np.testing.assert_allclose(Masks(masks).sums(frames, np.float64), expected, rtol=1e-12)
