@@ -216,7 +216,9 @@ def reprojected_loadings(
     loadings = matrix.times(whole)
     if mean is not None and centre == "navigation":
         loadings = loadings - np.asarray(mean).ravel() @ factors
-    return loadings / np.einsum("ij,ij->j", factors, factors)
+    # of a component beyond the rank of the data nothing may be left in the pixels that are not masked
+    squares = np.einsum("ij,ij->j", factors, factors)
+    return np.divide(loadings, squares, out=np.zeros_like(loadings), where=squares > ZERO**2)
 
 
 def reprojected_factors(

@@ -390,3 +390,20 @@ def test_negative_values_are_no_counts():
     signal = hyperspy_sparse.to_sparse(hs.signals.Signal2D(COUNTS.astype(np.int16) - 1))
     with pytest.raises(ValueError, match="Negative values"):
         signal.normalize_poissonian_noise()
+
+
+@pytest.mark.parametrize("dense_matrix", [True, False])
+@pytest.mark.parametrize("reproject", ["navigation", "both"])
+def test_components_beyond_the_rank_have_loadings_of_zero(dense_matrix, reproject, monkeypatch):
+    choose(monkeypatch, dense_matrix)
+    counts = np.zeros((6, 7, 4, 5))
+    counts[2, 3, 1, 2] = 1
+    signal = hyperspy_sparse.to_sparse(hs.signals.Signal2D(counts)).as_lazy()
+    mask = np.zeros((4, 5), bool)
+    mask[0], mask[:, 4] = True, True
+    options = {"centre": "navigation", "signal_mask": hs.signals.Signal2D(mask), "reproject": reproject}
+    signal.decomposition(output_dimension=13, print_info=False, **options)
+    loadings = np.asarray(signal.learning_results.loadings)
+    assert np.isfinite(loadings).all()
+    np.testing.assert_allclose(loadings[:, 1:], 0, atol=1e-10)
+    np.testing.assert_allclose(np.ptp(np.abs(loadings[:, 0])), 40 / 42, atol=1e-10)
