@@ -19,7 +19,7 @@ from rsciio_tpx3.nxevent.layout import load_plugin, require_plugin
 from rsciio_tpx3.nxevent.pixels import PixelNumbers
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
-from rsciio_tpx3.utils.hdf5.storage import check_stored
+from rsciio_tpx3.utils.hdf5.storage import check_all_stored
 from rsciio_tpx3.utils.hdf5.values import value, whole, whole_numbers
 
 if TYPE_CHECKING:
@@ -230,8 +230,7 @@ class NXEventSource(FrameSource):
             for name, array in arrays.items():
                 if not hasattr(array, "dtype") or array.shape is None or array.dtype.kind not in "iuf":
                     raise Tpx3FormatError(f"{self._where(name)} is absent, or not a list of numbers.")
-            others = [stamp for array in arrays.values() for stamp in check_stored(array, self.allow_external)]
-            self.others = tuple({stamp.path: stamp for stamp in others}.values())
+            self.others = check_all_stored(self.stamp, arrays.values(), self.allow_external)
             n_events, n_index = len(arrays["event_id"]), len(arrays["event_index"])
             if self.values != "counts" and arrays["pulse_height"].size != n_events:
                 raise Tpx3FormatError(

@@ -7,6 +7,8 @@ data types.
 
 from __future__ import annotations
 
+import bisect
+import math
 import os
 from typing import Any
 
@@ -123,7 +125,7 @@ def read_references(
     ----------
     path : str or Path
     parts : list of tuple of int
-        Of `stored_references`.
+        Of `stored_references`, in order of their first rows.
     start, stop : int
 
     Returns
@@ -131,7 +133,9 @@ def read_references(
     numpy.ndarray of REFERENCE, shape (stop - start,), or None
     """
     found = np.zeros(stop - start, REFERENCE)
-    for first, place, n in parts:
+    # strangers may have a part for each row: to look at all of them for each range would take long
+    from_part, to_part = (bisect.bisect_right(parts, (row, math.inf, 0)) for row in (start, stop - 1))
+    for first, place, n in parts[max(from_part - 1, 0) : to_part]:
         begin, end = max(first, start), min(first + n, stop)
         if begin < end:
             part = np.fromfile(path, REFERENCE, end - begin, offset=place + (begin - first) * REFERENCE.itemsize)

@@ -17,8 +17,6 @@ from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
 
 __all__ = ["row_lengths"]
 
-_NUMBER = 4  # bytes of a pixel number
-
 
 def row_lengths(path: str | os.PathLike, name: str, allow_external: bool = False) -> np.ndarray | None:
     """Lengths of the rows of a data set of one axis and variable length.
@@ -51,7 +49,7 @@ def row_lengths(path: str | os.PathLike, name: str, allow_external: bool = False
         if references is None:
             return None
         lengths = references["length"].astype(np.int64)
-        if lengths.sum() * _NUMBER > stamp.size:
+        if lengths.sum() * dataset.id.get_type().get_super().get_size() > stamp.size:
             raise Tpx3FormatError(
                 f"{name} of {stamp.name!r} refers to {lengths.sum()} electrons, more than a file of {stamp.size} bytes "
                 "holds. It is damaged; copy it again."

@@ -23,7 +23,7 @@ from rsciio_tpx3.stempy.sink import ROW_SUMS, SUM_OF_LENGTHS, SUM_OF_POSITIONS, 
 from rsciio_tpx3.stempy.stored_rows import StoredRows
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
-from rsciio_tpx3.utils.hdf5.storage import check_stored
+from rsciio_tpx3.utils.hdf5.storage import check_all_stored, check_stored
 from rsciio_tpx3.utils.hdf5.values import attribute, whole, whole_numbers
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ class _Rows:
     def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows ``start`` to ``stop`` one after the other, and the length of each."""
         found = self.stored.read(start, stop)
+        if found is None and self.stored.only_here:
+            raise Tpx3FormatError(
+                f"{FRAMES} of {self._name!r} has numbers in the byte order that this computer does not have, and is "
+                "packed, behind a user block, or damaged: h5py would read wrong numbers. Write it anew with "
+                "little-endian numbers."
+            )
         if found is None:
             rows = self._frames[start:stop]
             found = np.concatenate([*rows, np.empty(0, np.uint32)]), np.cumsum([0, *map(len, rows)])
@@ -236,9 +242,10 @@ class StempySource(FrameSource):
         """How rows belong to positions: a number of them each, or a list."""
         with open_hdf5(self.stamp, EXPECTED) as file:
             frames, positions = (find(file, name, self.allow_external) for name in (FRAMES, POSITIONS))
-            others = check_stored(frames, self.allow_external)
+            needed = (frames, positions) if self.version < 3 else (frames,)
+            self.others = check_all_stored(self.stamp, needed, self.allow_external)
             n_rows, listed = len(frames), None
-            if n_positions > _FREE_POSITIONS + self.stamp.size + sum(stamp.size for stamp in others):
+            if n_positions > _FREE_POSITIONS + self.stamp.size + sum(stamp.size for stamp in self.others):
                 raise LimitError(
                     f"attributes Nx and Ny of {POSITIONS} in {self.stamp.name!r} give {n_positions} scan positions, "
                     f"out of all proportion to a file of {self.stamp.size} bytes. One of them is damaged."
@@ -249,7 +256,6 @@ class StempySource(FrameSource):
                         f"{self.stamp.name!r} lists {positions.size} scan positions of type {positions.dtype} for "
                         f"{n_rows} rows; expected one integer per row."
                     )
-                others += check_stored(positions, self.allow_external)
                 listed = positions[()]
                 self._check_positions(file, listed)
             elif positions.ndim == 1 and positions.size not in (n_positions, n_rows, 0):
@@ -260,7 +266,6 @@ class StempySource(FrameSource):
                 )
             elif positions.ndim == 1 and positions.size == n_rows > n_positions:
                 self._check_consecutive(positions, n_positions)
-            self.others = tuple({stamp.path: stamp for stamp in others}.values())
         self._order = self._positions = None
         self._n_positions = n_positions
         if listed is None:

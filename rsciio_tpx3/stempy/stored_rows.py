@@ -25,11 +25,17 @@ __all__ = ["StoredRows"]
 _GAP = 1 << 17
 """Bytes between two heaps that are read with them: to begin anew takes as long, and references lie between."""
 
+_AT_ONCE = 1 << 24
+"""Bytes of the file in memory at once, or those of one heap: rows in any order may lie all over it."""
+
+_MOST_HEAP = 1 << 16
+"""Bytes of a heap, where no object in it is larger (`H5HG_MAXSIZE` of the library)."""
+
 _MOST_STEPS = 256  # from object to object, for each row: a heap of 4 KiB has no more
 
 
 class StoredRows:
-    """Rows of pixel numbers of four bytes, by their references.
+    """Rows of pixel numbers, integers of any size and byte order, by their references.
 
     Parameters
     ----------
@@ -38,13 +44,18 @@ class StoredRows:
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
-        self._path = dataset.file.filename
+        self._path = os.path.abspath(dataset.file.filename)
         kind = dataset.id.get_type()
         base = kind.get_super() if isinstance(kind, h5py.h5t.TypeVlenID) else None
-        known = (h5py.h5t.STD_U32LE, h5py.h5t.STD_I32LE)
-        readable = base is not None and any(base.equal(number) for number in known)
-        self._dtype = base.dtype if readable else np.dtype(np.uint32)
+        dtype = base.dtype if isinstance(base, h5py.h5t.TypeIntegerID) else np.dtype(object)
+        readable = dtype.kind in "iu" and base.equal(h5py.h5t.py_create(dtype))
+        self._dtype = dtype
         self._parts = stored_references(dataset) if readable else None
+
+    @property
+    def only_here(self) -> bool:
+        """Whether the rows can be read in this way alone: h5py (3.16) makes wrong numbers of the other byte order."""
+        return not self._dtype.isnative
 
     def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Rows ``start`` to ``stop`` one after the other, and where each begins and ends.
@@ -55,7 +66,8 @@ class StoredRows:
 
         Returns
         -------
-        flat : numpy.ndarray of uint32 or int32
+        flat : numpy.ndarray of integers
+            Of the type in the file.
         ends : numpy.ndarray of int64, shape (stop - start + 1,)
             None instead of both where they cannot be read as they lie.
         """
@@ -63,15 +75,16 @@ class StoredRows:
         if references is None:
             return None
         ends = np.concatenate([[0], np.cumsum(references["length"], dtype=np.int64)])
+        size = self._dtype.itemsize
         with open(self._path, "rb", buffering=0) as file:
-            if ends[-1] * 4 > os.fstat(file.fileno()).st_size:
+            if ends[-1] * size > os.fstat(file.fileno()).st_size:
                 return None
             flat = np.empty(ends[-1], self._dtype)
             for rows in _neighbours(references):
-                content, first = _content(file, references["address"][rows])
+                content, first = _content(file, references["address"][rows], size * int(references["length"][rows].max()))
                 heaps = references["address"][rows].astype(np.int64) - first
                 numbers = references["index"][rows].astype(np.int64)
-                if not _gather(content, heaps, numbers, 4 * ends[rows], 4 * ends[rows + 1], flat.view(np.uint8)):
+                if not _gather(content, heaps, numbers, size * ends[rows], size * ends[rows + 1], flat.view(np.uint8)):
                     return None
         return flat, ends
 
@@ -82,16 +95,21 @@ def _neighbours(references: np.ndarray) -> list[np.ndarray]:
     if not len(rows):
         return []
     rows = rows[np.argsort(references["address"][rows], kind="stable")]
-    gaps = np.diff(references["address"][rows])
-    return np.split(rows, np.flatnonzero(gaps > _GAP) + 1)
+    heaps = references["address"][rows]
+    apart = (np.diff(heaps) > _GAP) | (np.diff(heaps // np.uint64(_AT_ONCE)) > 0)
+    return np.split(rows, np.flatnonzero(apart) + 1)
 
 
-def _content(file: io.FileIO, heaps: np.ndarray) -> tuple[np.ndarray, int]:
-    """Bytes from the first heap to the end of the last, as far as the file has them, and where the first is."""
+def _content(file: io.FileIO, heaps: np.ndarray, longest: int) -> tuple[np.ndarray, int]:
+    """Bytes from the first heap to the end of the last, as far as the file has them, and where the first is.
+
+    What a damaged heap says of its own length is believed as far as the longest row in it, in bytes, explains it.
+    """
     size = os.fstat(file.fileno()).st_size
     first, last = min(int(heaps[0]), size), min(int(heaps[-1]), size)
     file.seek(last + 8)
-    stop = min(last + int.from_bytes(file.read(8), "little"), size)
+    length = min(int.from_bytes(file.read(8), "little"), longest + _MOST_HEAP)
+    stop = min(last + length, size)
     content = np.zeros(stop - first, np.uint8)
     filled(file, first, content)
     return content, first

@@ -11,9 +11,13 @@ from counted_data import counted, lazy, signal_dict
 from rsciio_tpx3 import nxevent, raw_csr, stempy
 from rsciio_tpx3.convert import check, convert
 from rsciio_tpx3.exceptions import FormatError, LimitError, LossError
+from rsciio_tpx3.stempy.references import append_rows
 
 h5py = pytest.importorskip("h5py")
 EVENTS = "entry/instrument/detector/events"
+_CHUNKS = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+_CHUNKS.set_chunk((64,))
+_GROWING = h5py.h5s.create_simple((0,), (h5py.h5s.UNLIMITED,))
 
 
 def values(found):
@@ -126,6 +130,60 @@ def test_a_stempy_file_in_pieces_is_refused_unless_allowed(tmp_path, other):
     with pytest.raises(FormatError, match="real.h5"):
         stempy.file_reader(tmp_path / "a.h5")
     assert values(stempy.file_reader(tmp_path / "a.h5", allow_external=True)).sum() == 6
+
+
+@pytest.mark.parametrize("of", ["stempy", "NXevent"])
+def test_a_file_behind_a_link_that_changes_later_is_noticed(tmp_path, of):
+    path, real = tmp_path / "a.h5", tmp_path / "real.h5"
+    for pixel in (1, 2):
+        real.unlink(missing_ok=True)
+        if of == "stempy":
+            write_stempy(real, [[pixel]] * 6)
+        else:
+            write_nexus(real, np.full(6, pixel), np.arange(6))
+        if pixel == 1:
+            top = "electron_events" if of == "stempy" else "entry"
+            with h5py.File(path, "w") as file:
+                file.attrs["version"] = 3
+                file[top] = h5py.ExternalLink("real.h5", top)
+            shapes = {} if of == "stempy" else {"navigation_shape": (6, 1), "signal_shape": (3, 2)}
+            reader = stempy.file_reader if of == "stempy" else nxevent.file_reader
+            found = reader(path, lazy=True, chunks=1, allow_external=True, **shapes)
+            assert values(found).sum() == 6
+    with pytest.raises(FormatError, match="real.h5.*changed"):
+        values(found)
+
+
+@pytest.mark.parametrize("number", ["u1", "<u2", ">u2", ">u4", "<i8", ">u8"])
+def test_pixel_numbers_of_any_size_and_byte_order_are_read(tmp_path, number):
+    rows = np.array([[0, 3], [5, 9], [2, 4], [1, 7], [6, 8], [10, 19]] * 40, np.uint32)
+    path = write_stempy(tmp_path / "a.h5", rows, scan=(16, 15))
+    with h5py.File(path, "a") as file:
+        attributes = dict(file["electron_events/frames"].attrs)
+        del file["electron_events/frames"]
+        kind = h5py.h5t.vlen_create(h5py.h5t.py_create(np.dtype(number)))
+        frames = h5py.h5d.create(file.id, b"electron_events/frames", kind, _GROWING, _CHUNKS)
+        # h5py itself would write numbers of the other byte order the wrong way round
+        append_rows(h5py.Dataset(frames), rows.ravel(), np.arange(0, rows.size + 1, 2))
+        file["electron_events/frames"].attrs.update(attributes)
+    expected = np.zeros((240, 20), int)
+    expected[np.arange(240)[:, None], rows] = 1
+    assert np.array_equal(values(stempy.file_reader(path, lazy=True)), expected.reshape(16, 15, 4, 5))
+
+
+def test_the_other_byte_order_where_h5py_alone_could_read_it_is_refused(tmp_path):
+    # on 256 x 256 pixels the two bytes the wrong way round are a picture with x and y exchanged
+    path = write_stempy(tmp_path / "a.h5", [[]] * 6, frame=(256, 256))
+    with h5py.File(path, "a") as file:
+        attributes = dict(file["electron_events/frames"].attrs)
+        del file["electron_events/frames"]
+        options = {"chunks": (3,), "compression": "gzip"}
+        frames = file.create_dataset("electron_events/frames", (6,), h5py.vlen_dtype(np.dtype(">u2")), **options)
+        for row in range(6):
+            frames[row] = np.array([3, 700], ">u2")
+        frames.attrs.update(attributes)
+    with pytest.raises(FormatError, match="little-endian"):
+        values(stempy.file_reader(path, lazy=True))
 
 
 @pytest.mark.parametrize("way", ["absolute", "dots", "link", "folder link", "inside"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsciio_tpx3.stempy.references import append_rows, place_rows
+from rsciio_tpx3.stempy.references import REFERENCE, append_rows, place_rows, read_references
 
 
 def dataset(file):
@@ -48,3 +48,36 @@ def test_rows_of_one_length_stay_rows(tmp_path):
         made = dataset(file)
         append_rows(made, np.arange(6, dtype=np.uint32), np.array([0, 2, 4, 6]))
         assert [row.tolist() for row in made[()]] == [[0, 1], [2, 3], [4, 5]]
+
+
+class Counted(list):
+    """A list that counts how many of its items were looked at."""
+
+    looked = 0
+
+    def __getitem__(self, key):
+        found = super().__getitem__(key)
+        self.looked += len(found) if isinstance(key, slice) else 1
+        return found
+
+    def __iter__(self):
+        self.looked += len(self)
+        return super().__iter__()
+
+
+def test_a_few_rows_do_not_look_at_all_parts_of_a_file(tmp_path):
+    rng = np.random.default_rng(0)
+    stored = rng.integers(0, 1 << 30, 4000).astype(np.uint32).view(REFERENCE)  # 1000 references
+    sizes = rng.integers(1, 4, 400)
+    firsts = np.cumsum(sizes) - sizes
+    places = rng.permutation(1000)[:400] * REFERENCE.itemsize
+    stored.tofile(tmp_path / "x")
+    listed = [(int(f), int(p), int(n)) for f, p, n in zip(firsts, places, sizes) if f % 5 and p < 15_000]
+    expected = np.zeros(sizes.sum(), REFERENCE)
+    for first, place, n in listed:
+        expected[first : first + n] = stored[place // 16 : place // 16 + n]
+    for start, stop in [(0, 0), (0, 1), (7, 9), (300, 300), (301, 340), (len(expected) - 1, len(expected))]:
+        parts = Counted(listed)
+        assert np.array_equal(read_references(tmp_path / "x", parts, start, stop), expected[start:stop])
+        assert parts.looked < 70
+    assert np.array_equal(read_references(tmp_path / "x", listed, 0, len(expected)), expected)

@@ -1,12 +1,15 @@
 """Rows read as they lie in a file, against what h5py makes of them."""
 
+import tracemalloc
+
 import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsciio_tpx3.stempy.stored_rows import StoredRows
+from rsciio_tpx3.stempy.references import REFERENCE
+from rsciio_tpx3.stempy.stored_rows import StoredRows, _neighbours
 
 LENGTHS = st.integers(0, 6) | st.integers(1000, 1030) | st.integers(5000, 40000)
 
@@ -64,10 +67,18 @@ def test_rows_are_those_of_the_library(tmp_path_factory, lengths, seed, dtype, s
     assert all(np.array_equal(a, b) and a.dtype == dtype for a, b in zip(found, expected))
 
 
-@pytest.mark.parametrize("dtype", [">u4", "<u8", "<u2", "<f4"])
-def test_other_kinds_of_numbers_are_left_to_the_library(tmp_path, dtype):
+@pytest.mark.parametrize("dtype", ["<f4", "?"])
+def test_other_kinds_of_values_are_left_to_the_library(tmp_path, dtype):
     write(tmp_path / "x.h5", np.random.default_rng(0), [3, 0, 2], dtype, chunks=(2,))
     assert both(tmp_path / "x.h5", 0, 3)[0] is None
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<i2", ">u2", ">u4", ">i4", "<u8", ">i8"])
+def test_integers_of_any_size_and_byte_order_are_those_that_were_written(tmp_path, dtype):
+    # not held against h5py, which writes the other byte order as it should and reads it the wrong way round
+    rows = write(tmp_path / "x.h5", np.random.default_rng(0), [3, 0, 2000, 1], dtype, chunks=(2,))
+    found = both(tmp_path / "x.h5", 0, 4)[0]
+    assert [row.tolist() for row in found] == [row.tolist() for row in rows]
 
 
 def test_rows_behind_a_user_block_are_left_to_the_library(tmp_path):
@@ -109,3 +120,42 @@ def test_a_file_that_was_cut_is_left_to_the_library(tmp_path, part):
     with open(path, "r+b") as file:
         file.truncate(end + 8 if end else path.stat().st_size - 5000)
     assert stored.read(0, 40) is None
+
+
+def test_a_heap_of_damaged_length_does_not_bring_the_rest_of_the_file_into_memory(tmp_path):
+    path = tmp_path / "x.h5"
+    write(path, np.random.default_rng(0), [5, 3], chunks=(2,))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"GCOL") + 12] = 1  # 4 GiB longer
+    path.write_bytes(content)
+    with h5py.File(path) as file:
+        stored = StoredRows(file["rows"])
+    with open(path, "r+b") as file:
+        file.truncate(1 << 30)  # takes no room on the disk
+    tracemalloc.start()
+    try:
+        assert stored.read(0, 2) is None
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_rows_that_lie_all_over_a_large_file_are_read_in_parts():
+    references = np.zeros(4000, REFERENCE)
+    references["length"] = 9
+    references["address"] = np.random.default_rng(0).permutation(4000) * 100_000 + 2048
+    groups = _neighbours(references)
+    assert sorted(np.concatenate(groups)) == list(range(4000))
+    for rows in groups:
+        assert np.ptp(references["address"][rows].astype(np.int64)) < 1 << 24
+
+
+def test_a_file_of_a_relative_path_is_the_same_in_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    rows = write(tmp_path / "x.h5", np.random.default_rng(0), [3, 4], chunks=(2,))
+    write(tmp_path / "other" / "x.h5", np.random.default_rng(1), [3, 4], chunks=(2,))
+    monkeypatch.chdir(tmp_path)
+    with h5py.File("x.h5") as file:
+        stored = StoredRows(file["rows"])
+    monkeypatch.chdir(tmp_path / "other")
+    assert np.array_equal(stored.read(0, 2)[0], np.concatenate(rows))

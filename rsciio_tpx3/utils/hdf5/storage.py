@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import h5py
@@ -20,7 +21,7 @@ from rsciio_tpx3.utils.hdf5.chunk_index import has_hidden_chunks
 from rsciio_tpx3.utils.hdf5.files import OTHER_FILES, find, text
 from rsciio_tpx3.utils.hdf5.references import check_references
 
-__all__ = ["FREE_BYTES", "PROPORTION", "check_stored"]
+__all__ = ["FREE_BYTES", "PROPORTION", "check_all_stored", "check_stored"]
 
 FREE_BYTES = 1 << 26
 """Bytes that anything may take without being in proportion to its file."""
@@ -77,6 +78,30 @@ def check_stored(
     elif dataset.size * _item_bytes(dataset) > file_size:
         raise LossError(f"{name} declares more bytes than the whole file has. The file is cut; copy it again.")
     return []
+
+
+def check_all_stored(stamp: FileStamp, datasets: Iterable[h5py.Dataset], allow_external: bool) -> tuple[FileStamp, ...]:
+    """Hold data sets against `check_stored`, and note all other files that they lie in.
+
+    Parameters
+    ----------
+    stamp : FileStamp
+        Of the file that was opened.
+    datasets : iterable of h5py.Dataset
+        Found in it; links may have led into other files.
+    allow_external : bool
+
+    Returns
+    -------
+    tuple of FileStamp
+        Each file once, those behind links too: to be held against what is there whenever they are read.
+    """
+    found = {}
+    for dataset in datasets:
+        path = os.path.abspath(dataset.file.filename)
+        linked = [] if path == stamp.path else [FileStamp.of(path)]
+        found.update((other.path, other) for other in (*linked, *check_stored(dataset, allow_external)))
+    return tuple(found.values())
 
 
 def _item_bytes(dataset: h5py.Dataset) -> int:
