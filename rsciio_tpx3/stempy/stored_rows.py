@@ -81,7 +81,9 @@ class StoredRows:
                 return None
             flat = np.empty(ends[-1], self._dtype)
             for rows in _neighbours(references):
-                content, first = _content(file, references["address"][rows], size * int(references["length"][rows].max()))
+                content, first = _content(
+                    file, references["address"][rows], size * int(references["length"][rows].max())
+                )
                 heaps = references["address"][rows].astype(np.int64) - first
                 numbers = references["index"][rows].astype(np.int64)
                 if not _gather(content, heaps, numbers, size * ends[rows], size * ends[rows + 1], flat.view(np.uint8)):
