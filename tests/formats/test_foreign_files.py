@@ -17,7 +17,7 @@ h5py = pytest.importorskip("h5py")
 EVENTS = "entry/instrument/detector/events"
 _CHUNKS = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
 _CHUNKS.set_chunk((64,))
-_GROWING = h5py.h5s.create_simple((0,), (h5py.h5s.UNLIMITED,))
+_ANY_LENGTH = h5py.h5s.create_simple((0,), (h5py.h5s.UNLIMITED,))
 
 
 def values(found):
@@ -158,12 +158,12 @@ def test_a_file_behind_a_link_that_changes_later_is_noticed(tmp_path, of):
 def test_pixel_numbers_of_any_size_and_byte_order_are_read(tmp_path, number):
     absent = [[0, 3], [5, 9], [2, 4], [1, 7], [6, 8], [10, 19]] * 40
     rows = np.array([np.delete(np.arange(20), pair) for pair in absent], np.uint32)
-    path = write_stempy(tmp_path / "a.h5", rows, scan=(16, 15))
+    path = write_stempy(tmp_path / "a.h5", [[]] * 240, scan=(16, 15))
     with h5py.File(path, "a") as file:
         attributes = dict(file["electron_events/frames"].attrs)
         del file["electron_events/frames"]
         kind = h5py.h5t.vlen_create(h5py.h5t.py_create(np.dtype(number)))
-        frames = h5py.h5d.create(file.id, b"electron_events/frames", kind, _GROWING, _CHUNKS)
+        frames = h5py.h5d.create(file.id, b"electron_events/frames", kind, _ANY_LENGTH, _CHUNKS)
         # h5py itself would write numbers of the other byte order the wrong way round
         append_rows(h5py.Dataset(frames), rows.ravel(), np.arange(0, rows.size + 1, 18))
         file["electron_events/frames"].attrs.update(attributes)

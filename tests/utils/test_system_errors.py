@@ -13,7 +13,7 @@ WORDS = (
 
 
 @pytest.mark.parametrize("error", [RuntimeError(WORDS), OSError(WORDS), OSError(errno.ENOSPC, WORDS)])
-def test_a_full_disk_is_told_with_the_name_of_the_file(error):
+def test_a_full_disk_is_reported_with_the_name_of_the_file(error):
     with pytest.raises(OSError) as found, system_errors("a.h5"):
         raise error
     assert found.value.errno == errno.ENOSPC

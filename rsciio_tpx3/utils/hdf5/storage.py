@@ -96,7 +96,7 @@ def check_all_stored(stamp: FileStamp, datasets: Iterable[h5py.Dataset], allow_e
     tuple of FileStamp
         Each file once, those behind links too: to be held against what is there whenever they are read.
     """
-    found = {}
+    found: dict[str, FileStamp] = {}
     for dataset in datasets:
         path = os.path.abspath(dataset.file.filename)
         linked = [] if path == stamp.path else [FileStamp.of(path)]
