@@ -157,19 +157,19 @@ def test_a_file_behind_a_link_that_changes_later_is_noticed(tmp_path, of):
 @pytest.mark.parametrize("number", ["u1", "<u2", ">u2", ">u4", "<i8", ">u8"])
 def test_pixel_numbers_of_any_size_and_byte_order_are_read(tmp_path, number):
     absent = [[0, 3], [5, 9], [2, 4], [1, 7], [6, 8], [10, 19]] * 40
-    rows = np.array([np.delete(np.arange(20), pair) for pair in absent], np.uint32)
-    path = write_stempy(tmp_path / "a.h5", [[]] * 240, scan=(16, 15))
+    rows = np.array([np.delete(np.arange(252), pair) for pair in absent], np.uint32)
+    path = write_stempy(tmp_path / "a.h5", [[]] * 240, scan=(16, 15), frame=(14, 18))
     with h5py.File(path, "a") as file:
         attributes = dict(file["electron_events/frames"].attrs)
         del file["electron_events/frames"]
         kind = h5py.h5t.vlen_create(h5py.h5t.py_create(np.dtype(number)))
         frames = h5py.h5d.create(file.id, b"electron_events/frames", kind, _ANY_LENGTH, _CHUNKS)
         # h5py itself would write numbers of the other byte order the wrong way round
-        append_rows(h5py.Dataset(frames), rows.ravel(), np.arange(0, rows.size + 1, 18))
+        append_rows(h5py.Dataset(frames), rows.ravel(), np.arange(0, rows.size + 1, 250))
         file["electron_events/frames"].attrs.update(attributes)
-    expected = np.zeros((240, 20), int)
+    expected = np.zeros((240, 252), int)
     expected[np.arange(240)[:, None], rows] = 1
-    assert np.array_equal(values(stempy.file_reader(path, lazy=True)), expected.reshape(16, 15, 4, 5))
+    assert np.array_equal(values(stempy.file_reader(path, lazy=True)), expected.reshape(16, 15, 14, 18))
 
 
 def test_the_other_byte_order_where_h5py_alone_could_read_it_is_refused(tmp_path):
