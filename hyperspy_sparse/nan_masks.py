@@ -20,6 +20,7 @@ from dask.blockwise import Blockwise
 from hyperspy_sparse import reductions, slicing
 from hyperspy_sparse.virtual_detectors import masked_image
 from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.csr.dtypes import sum_for_floats
 from rsciio_tpx3.frames.dask_array import empty_meta, source_of, to_dask
 from rsciio_tpx3.frames.shared_reads import SharedFrames
 from rsciio_tpx3.frames.sliced_source import ChosenSource
@@ -184,7 +185,7 @@ def reduced(name: str, masked: tuple, axes: tuple[int, ...]) -> da.Array | None:
         return _of_chosen(name, frames, mask) if axes == nav else None
     if with_nan.all():
         return da.full(with_nan.shape, np.nan)
-    plain = reductions.reduced(name, frames, axes)
+    plain = reductions.reduced(name, frames, axes, for_floats=True)
     return None if plain is None else da.where(with_nan, np.nan, plain.astype(np.float64))
 
 
@@ -221,7 +222,7 @@ def _under_scan_mask(frames: da.Array, mask: np.ndarray, over_detector: bool) ->
     if over_detector:
         return da.where(mask[..., 0, 0], 0, _sums(frames, (frames.ndim - 2, frames.ndim - 1)))
     total = _of_chosen("sum", frames, mask)
-    return (frames * ~mask).sum(axis=tuple(range(frames.ndim - 2))) if total is None else total
+    return _sums(frames * ~mask, tuple(range(frames.ndim - 2))) if total is None else total
 
 
 def _of_chosen(name: str, frames: da.Array, mask: np.ndarray) -> da.Array | None:
@@ -233,7 +234,7 @@ def _of_chosen(name: str, frames: da.Array, mask: np.ndarray) -> da.Array | None
     answer = _sum_in_memory(frames, ~mask[..., 0, 0]) if name == "sum" else None
     if answer is not None:
         return answer
-    answer = reductions.reduced(name, to_dask(ChosenSource(source, rows)), (0,))
+    answer = reductions.reduced(name, to_dask(ChosenSource(source, rows)), (0,), for_floats=True)
     return answer if answer is None or name == "sum" else answer.astype(np.float64)
 
 
@@ -247,8 +248,8 @@ def _sum_in_memory(frames: da.Array, chosen: np.ndarray) -> da.Array | None:
 
 
 def _sums(frames: da.Array, axes: tuple[int, ...]) -> da.Array:
-    answer = reductions.reduced("sum", frames, axes)
-    return frames.sum(axis=axes) if answer is None else answer
+    answer = reductions.reduced("sum", frames, axes, for_floats=True)
+    return frames.sum(axis=axes, dtype=sum_for_floats(frames.dtype)) if answer is None else answer
 
 
 def _number(mask: np.ndarray, shape: tuple[int, ...], axes: Any) -> int | np.ndarray:

@@ -20,6 +20,7 @@ from hyperspy_sparse import nan_steps, recipes
 from hyperspy_sparse.blocks import are_views, in_blocks
 from hyperspy_sparse.twins import as_frames
 from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.csr.dtypes import sum_for_floats, sum_type
 from rsciio_tpx3.csr.reductions import column_sums, mean_and_squares, powers, weighted_sum
 from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.memory_source import HeldChunks, MemorySource
@@ -39,7 +40,7 @@ TOGETHER = 8
 """Partial results, each perhaps an image of the detector, that one task joins."""
 
 
-def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None:
+def reduced(name: str, data: da.Array, axes: tuple[int, ...], for_floats: bool = False) -> da.Array | None:
     """A reduction over the navigation axes, the detector axes or all of them.
 
     Parameters
@@ -50,11 +51,13 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
         Of integers or floats.
     axes : tuple of int
         Ascending.
+    for_floats : bool
+        A sum of integers that becomes a float: none runs over, whatever their type.
 
     Returns
     -------
     dask.array.Array
-        In the type that NumPy gives it; None where something else has to do it.
+        In the type that NumPy gives it, but for `for_floats`; None where something else has to do it.
     """
     plain = {"amax": "max", "amin": "min"}.get(name, name).removeprefix("nan")
     if name.startswith("nan") and data.dtype.kind == "f":
@@ -64,7 +67,7 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
     if data.dtype.kind not in "uif" or not data.size:
         return None
     if plain in ("sum", "mean"):
-        answer = _of_product(plain, data, axes)
+        answer = _of_product(plain, data, axes, for_floats)
         if answer is not None:
             return answer
     function = getattr(np, plain)
@@ -82,9 +85,13 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None
     # Integers may come in any order and split over entries: their sum is the same, and reading need not sort.
     n = math.prod(data.shape[axis] for axis in axes) if plain == "mean" else None
     additive = data.dtype.kind in "ui"
-    total = np.sum(np.zeros(1, data.dtype)).dtype
-    # Partial sums of counts of a byte have half the size: they need not be widened before they are added up.
-    part = (_narrow_sum,) if additive and axes == tuple(range(data.ndim - 2)) else (_plain_part, np.sum)
+    total = sum_for_floats(data.dtype) if for_floats or plain == "mean" else sum_type(data.dtype)
+    dtype = total if plain == "sum" else dtype
+    if additive and total.kind == "f":
+        part: tuple = (_float_sum,)
+    else:
+        # Partial sums of counts of a byte have half the size: they need not be widened before they are added up.
+        part = (_narrow_sum,) if additive and axes == tuple(range(data.ndim - 2)) else (_plain_part, np.sum)
     blocks = in_blocks(data, additive=additive, light=_of_rows(data, axes))
     return _made(blocks, axes, dtype, part, (_summed, total), (_divided, n))
 
@@ -107,7 +114,7 @@ def _of_rows(data: da.Array, axes: tuple[int, ...]) -> bool:
 _PRODUCT = {"mul", "multiply"}
 
 
-def _of_product(plain: str, data: da.Array, axes: tuple[int, ...]) -> da.Array | None:
+def _of_product(plain: str, data: da.Array, axes: tuple[int, ...], for_floats: bool) -> da.Array | None:
     """Sum or mean of frames times an image of the scan or of the detector, without the product; None for others."""
     recipe = recipes.recipe_of(data)
     found = recipes.frames_and_image(recipe, data.ndim)
@@ -122,17 +129,36 @@ def _of_product(plain: str, data: da.Array, axes: tuple[int, ...]) -> da.Array |
     nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
     if axes not in (nav, sig):
         return None
-    dtype = np.sum(np.zeros(1, data.dtype)).dtype
+    for_floats = for_floats or plain == "mean"
+    # A product that runs over is another number, of which only a sum that runs over as well takes no notice.
+    if for_floats and data.dtype.kind != "f" and not _products_fit(frames.dtype, image, data.dtype):
+        return None
+    dtype = sum_for_floats(data.dtype) if for_floats else sum_type(data.dtype)
     image = np.broadcast_to(image, data.shape[:-2] if kind == "scan" else data.shape[-2:])
     # The image lies along what is added up: it is a weight. Otherwise it is a factor of the result.
     if (kind == "scan") == (axes == nav):
         total = weighted(frames, image.astype(np.int64 if dtype.kind in "ui" else np.float64), axes, dtype)
     else:
-        total = reduced("sum", frames, axes)
+        total = reduced("sum", frames, axes, for_floats=dtype.kind == "f")
         total = None if total is None else total.astype(dtype) * image.astype(dtype)
     if total is None or plain == "sum":
         return total
     return total.astype(np.mean(np.zeros(1, data.dtype)).dtype) / math.prod(data.shape[axis] for axis in axes)
+
+
+def _products_fit(counts: np.dtype, image: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether no count of a type times a value of an image of integers exceeds `dtype`."""
+    if image.dtype.kind == "b" or not image.size:
+        return True
+    if counts.kind not in "ui":
+        return counts.kind == "b"
+    ends = [int(end) * int(value) for end in _limits(counts) for value in (image.min(), image.max())]
+    lowest, highest = _limits(dtype)
+    return lowest <= min(ends) and max(ends) <= highest
+
+
+def _limits(dtype: np.dtype) -> tuple[int, int]:
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
 
 
 def weighted(
@@ -221,17 +247,19 @@ def sum_of_chosen(frames: da.Array, chosen: np.ndarray) -> da.Array | None:
     Returns
     -------
     dask.array.Array of uint64, shape (height, width)
+        Of float64 for frames of uint64, which would run over.
     """
     if frames.dtype.kind != "u" or not isinstance(source_of(frames), MemorySource | HeldChunks):
         return None
     blocks = in_blocks(frames, additive=True)
     part = {place: (_chosen_sum, np.flatnonzero(chosen[spans])) for place, spans in spans_of(blocks)}
-    dtype = np.dtype(np.uint64)
+    dtype = sum_for_floats(frames.dtype)
     return _made(blocks, tuple(range(frames.ndim - 2)), dtype, part, (_summed, dtype), (_as_they_are,))
 
 
 def _chosen_sum(chunk: CSRFrames, axes: tuple[int, ...], rows: np.ndarray) -> np.ndarray:
-    return column_sums(as_frames(chunk), rows)
+    frames = as_frames(chunk)
+    return column_sums(frames, rows, sum_for_floats(frames.dtype))
 
 
 def spans_of(blocks: da.Array) -> Any:
@@ -379,6 +407,10 @@ def _plain_part(chunk: CSRFrames, axes: tuple[int, ...], function: Callable) -> 
 def _narrow_sum(chunk: CSRFrames, axes: tuple[int, ...]) -> np.ndarray:
     frames = as_frames(chunk)
     return column_sums(frames) if frames.dtype.kind == "u" else np.asarray(np.sum(frames, axis=axes))
+
+
+def _float_sum(chunk: CSRFrames, axes: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(np.sum(chunk, axis=axes, dtype=np.float64))
 
 
 def _summed(parts: list, dtype: np.dtype) -> np.ndarray:

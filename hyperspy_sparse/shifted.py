@@ -141,7 +141,7 @@ def _joined(shifted: Shifted, of_frames: Any, of_image: Any) -> da.Array:
 
 
 def _sum(shifted: Shifted, axes: tuple[int, ...], along: bool, is_mean: bool) -> da.Array | None:
-    total = reductions.reduced("sum", shifted.frames, axes)
+    total = reductions.reduced("sum", shifted.frames, axes, for_floats=True)
     if total is None:
         return None
     n = math.prod(shifted.frames.shape[axis] for axis in axes)
@@ -178,7 +178,7 @@ def _weighted(shifted: Shifted, weights: np.ndarray | da.Array, axes: tuple[int,
         return reductions.weighted(frames, weights, axes, np.dtype(np.float64))
     # Over the scan and the detector: what is weighted alike is added up first.
     others = (n_nav, n_nav + 1) if shifted.kind == "scan" else tuple(range(n_nav))
-    total = reductions.reduced("sum", frames, others)
+    total = reductions.reduced("sum", frames, others, for_floats=True)
     return None if total is None else (total * weights).sum()
 
 

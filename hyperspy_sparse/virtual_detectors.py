@@ -23,6 +23,7 @@ from hyperspy_sparse import blocks, noise, shifted
 from hyperspy_sparse.kernels.weights import Masks
 from hyperspy_sparse.twins import has_sparse_chunks
 from rsciio_tpx3.csr.csr_frames import CSRFrames
+from rsciio_tpx3.csr.dtypes import sum_for_floats, sum_type
 from rsciio_tpx3.utils.least_recent import LeastRecent
 from rsciio_tpx3.utils.units import shown
 
@@ -136,7 +137,7 @@ def masked_sums(data: da.Array, masks: ArrayLike, dtype: DTypeLike) -> da.Array:
 
 def _of_difference(data: da.Array, parts: shifted.Shifted, masks: np.ndarray, dtype: DTypeLike) -> da.Array:
     """As `masked_sums`, of frames plus or minus an image; what is NaN is excluded, the count with the image."""
-    counted = np.sum(np.zeros(1, parts.frames.dtype)).dtype
+    counted = sum_for_floats(parts.frames.dtype)
     if parts.kind == "detector" and isinstance(parts.image, np.ndarray):
         return blocks.apply_kernel(parts.frames, _DifferenceSums(masks, parts, dtype), (len(masks),), dtype)
     if parts.kind == "detector":  # sums of the frames do not wait for the image: both come from one pass
@@ -176,7 +177,7 @@ class _DifferenceSums:
         (of_frames, of_image), image = self.signs, self.image
         inside = self.masks & ~np.isnan(image)
         added = of_image * np.array([image[mask].sum(dtype=np.float64) for mask in inside])
-        counted = np.float64 if frames.dtype.kind == "f" else np.sum(np.zeros(1, frames.dtype)).dtype
+        counted = np.float64 if frames.dtype.kind == "f" else sum_for_floats(frames.dtype)
         sums = of_frames * _labelled(inside).sums(frames, counted).astype(np.float64) + added
         if frames.dtype.kind == "f":  # one frame after the other where a count is not a number
             entries = np.flatnonzero(~np.isfinite(frames.data))
@@ -201,8 +202,8 @@ class _NumbersOnly(_Sums):
 
 
 def masked_image(data: da.Array, mask: np.ndarray) -> da.Array:
-    """Sums under one mask: dask array of shape nav_shape, in the type of NumPy's sum."""
-    dtype = np.sum(np.zeros(1, data.dtype)).dtype
+    """Sums under one mask, which become floats: dask array of shape nav_shape, in the type of `sum_for_floats`."""
+    dtype = sum_for_floats(data.dtype)
     return blocks.apply_kernel(data, _Sums([mask], dtype, alone=True), (), dtype)
 
 
@@ -228,14 +229,30 @@ def stand_in(signal: BaseSignal, rois: Any) -> list[_Region] | None:
     if not can_stand_in(signal, rois):
         return None
     masks, dtypes = zip(*(mask_of(signal, roi) for roi in rois), strict=True)
-    counted = np.sum(np.zeros(1, signal.data.dtype)).dtype
     # A single one needs no axis of masks, which HyperSpy would have to slice away.
     if len(rois) == 1 and has_sparse_chunks(signal):
-        kernel = _Sums(masks, counted, alone=True)
+        kernel = _Sums(masks, _counted(signal.data, dtypes[0]), alone=True)
         return [_Region(rois[0], blocks.apply_kernel(signal.data, kernel, (), dtypes[0]), masks[0])]
-    sums = masked_sums(signal.data, masks, counted)
-    columns = (sums[..., i].astype(dtype) for i, dtype in enumerate(dtypes))
+    columns = _columns(signal.data, masks, dtypes)
     return [_Region(*parts) for parts in zip(rois, columns, masks, strict=True)]
+
+
+def _counted(data: da.Array, result: np.dtype) -> np.dtype:
+    """The type in which values are added up under a region that gives them the type `result`."""
+    return (sum_for_floats if result.kind == "f" else sum_type)(data.dtype)
+
+
+def _columns(data: da.Array, masks: Sequence[np.ndarray], dtypes: Sequence[np.dtype]) -> list[da.Array]:
+    """The image of each mask, in its type."""
+    counted = [_counted(data, dtype) for dtype in dtypes]
+    images: list = [None] * len(masks)
+    # Two passes at most: integers of 64 bits are such under one region, and floats under another.
+    for kind in set(counted):
+        chosen = [i for i, other in enumerate(counted) if other == kind]
+        sums = masked_sums(data, [masks[i] for i in chosen], kind)
+        for column, i in enumerate(chosen):
+            images[i] = sums[..., column].astype(dtypes[i])
+    return images
 
 
 def fill_stack(images: BaseSignal, signal: BaseSignal, rois: list) -> None:
@@ -254,8 +271,12 @@ def fill_stack(images: BaseSignal, signal: BaseSignal, rois: list) -> None:
         Two or more that `stand_in` accepts.
     """
     masks, dtypes = zip(*(mask_of(signal, roi) for roi in rois), strict=True)
-    sums = masked_sums(signal.data, masks, np.sum(np.zeros(1, signal.data.dtype)).dtype)
-    images.data = da.moveaxis(sums, -1, 0).astype(np.result_type(*dtypes))
+    counted = {_counted(signal.data, dtype) for dtype in dtypes}
+    if len(counted) == 1:  # no need to take hundreds of images apart, and to put them together again
+        stack = da.moveaxis(masked_sums(signal.data, masks, counted.pop()), -1, 0)
+    else:
+        stack = da.stack(_columns(signal.data, masks, dtypes))
+    images.data = stack.astype(np.result_type(*dtypes))
     images.get_dimensions_from_data()
     images.metadata.set_item("Diffraction.roi_list", [f"{roi}" for roi in rois])
     # pyXem 0.21 stacks signals, and HyperSpy keeps the metadata of each: they differ in the region alone.

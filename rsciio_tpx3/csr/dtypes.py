@@ -11,7 +11,18 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-__all__ = ["carried", "countable", "index_arrays", "is_stored", "native", "native_type", "unmasked", "values_of_frames"]
+__all__ = [
+    "carried",
+    "countable",
+    "index_arrays",
+    "is_stored",
+    "native",
+    "native_type",
+    "sum_for_floats",
+    "sum_type",
+    "unmasked",
+    "values_of_frames",
+]
 
 _STORED = frozenset(
     "?bBhHiIlLqQefdFD"
@@ -110,6 +121,21 @@ def _signed(array: np.ndarray, name: str, types: tuple[np.dtype, ...]) -> np.nda
         fits = array.dtype.itemsize < 4 or array.dtype.itemsize == 4 and array.dtype.kind == "i"
         array = array.astype(types[0] if fits else np.int64)
     return np.ascontiguousarray(array)
+
+
+def sum_type(dtype: DTypeLike) -> np.dtype:
+    """The type that NumPy's sum of values of this type has."""
+    return np.sum(np.zeros(1, dtype)).dtype
+
+
+def sum_for_floats(dtype: DTypeLike) -> np.dtype:
+    """The type in which values are added up where the result is a float, as that of a mean is.
+
+    Sums of small integers are exact in 64 bits. Those of 64 bits would run over there, and NumPy, which turns them to
+    floats before it adds them, does not.
+    """
+    dtype = np.dtype(dtype)
+    return np.dtype(np.float64) if dtype.kind in "ui" and dtype.itemsize == 8 else sum_type(dtype)
 
 
 def countable(data: np.ndarray) -> np.ndarray:

@@ -133,7 +133,7 @@ def _column_sums(frames: CSRFrames, data: np.ndarray, wide: DTypeLike, rows: np.
     return out
 
 
-def column_sums(frames: CSRFrames, rows: np.ndarray | None = None) -> np.ndarray:
+def column_sums(frames: CSRFrames, rows: np.ndarray | None = None, wide: DTypeLike = np.uint64) -> np.ndarray:
     """Sum of unsigned counts over the navigation axes, of a type as narrow as cannot run over.
 
     Parameters
@@ -141,12 +141,14 @@ def column_sums(frames: CSRFrames, rows: np.ndarray | None = None) -> np.ndarray
     frames : CSRFrames
     rows : numpy.ndarray of int64, optional
         Flat positions that take part, ascending; their entries are not copied.
+    wide : numpy.dtype
+        The type where 32 bits are too few.
 
     Returns
     -------
-    numpy.ndarray of uint32 or uint64, shape (height, width)
+    numpy.ndarray of uint32 or `wide`, shape (height, width)
     """
-    return _column_sums(frames, countable(frames.data), np.uint64, rows).reshape(frames.sig_shape)
+    return _column_sums(frames, countable(frames.data), wide, rows).reshape(frames.sig_shape)
 
 
 def weighted_sum(frames: CSRFrames, weights: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
