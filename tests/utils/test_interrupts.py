@@ -19,6 +19,14 @@ from rsciio_tpx3.utils.interrupts import held_interrupt
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
 
 
+@pytest.fixture(autouse=True)
+def python_s_own_handler():
+    """As in a terminal: a shell starts what runs in the background with interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class _Thing:
     """Something that a weak reference can refer to."""
 
