@@ -48,6 +48,17 @@ def _frame_by_frame(
     return out
 
 
+def _of_host(host: Any, name: str, signal: BaseSignal) -> Callable:
+    """A method that pyXem's classes have; for others an error that says so."""
+    method = getattr(host, name, None)
+    if method is None:
+        raise AttributeError(
+            f"{type(signal).__name__} has no {name}, which pyXem has for diffraction patterns. Set their "
+            "type first: s.set_signal_type('electron_diffraction')."
+        )
+    return method
+
+
 class AnalysesMixin:
     """Methods of HyperSpy and pyXem that look at every frame, answered from the events of all of them."""
 
@@ -205,18 +216,19 @@ class AnalysesMixin:
         return None if (factors != whole).any() or (whole < 1).any() else tuple(whole.astype(int))
 
     def get_integrated_intensity(self, roi: Any, out_signal_axes: Any = None) -> BaseSignal:
+        integrate = _of_host(super(), "get_integrated_intensity", self)
         deferred.read_recording(self)
         stand_in = detectors.stand_in(self, [roi])
-        roi = roi if stand_in is None else stand_in[0]
-        return super().get_integrated_intensity(roi, out_signal_axes)
+        return integrate(roi if stand_in is None else stand_in[0], out_signal_axes)
 
     def get_virtual_image(self, rois: Any, new_axis_dict: dict | None = None, normalize: bool = False) -> BaseSignal:
+        make = _of_host(super(), "get_virtual_image", self)
         deferred.read_recording(self)
         rois = [rois] if callable(rois) else list(rois)
         if not rois or not detectors.can_stand_in(self, rois):
-            return super().get_virtual_image(rois, new_axis_dict, normalize)
+            return make(rois, new_axis_dict, normalize)
         few = rois if normalize or len(rois) < 3 else rois[:2]
-        images = super().get_virtual_image(detectors.stand_in(self, few), new_axis_dict, normalize)
+        images = make(detectors.stand_in(self, few), new_axis_dict, normalize)
         if len(few) < len(rois):
             detectors.fill_stack(images, self, rois)
         return images
@@ -282,8 +294,9 @@ class AnalysesMixin:
         >>> s.get_variance(npt=4, method="re", shot_noise="remove")
         <LazyElectronDiffraction1D, title: Simulated disks, dimensions: (|4)>
         """
+        of_pyxem = _of_host(super(), "get_variance", self)
         variance.check_options(npt, method, gain, spatial, shot_noise, kwargs)
         deferred.read_recording(self)
         if shot_noise is None:
-            return super().get_variance(npt, method, gain, spatial, navigation_axes, **kwargs)
+            return of_pyxem(npt, method, gain, spatial, navigation_axes, **kwargs)
         return variance.without_shot_noise(self, npt, method, gain, spatial, navigation_axes, kwargs)

@@ -60,3 +60,13 @@ def test_lists_that_cannot_be_done_in_one_pass_take_the_ordinary_way():
         except Exception as error:  # noqa: BLE001  (whatever pyXem says to a line)
             outcomes.append(type(error))
     assert np.array_equal(*outcomes) if isinstance(outcomes[0], np.ndarray) else outcomes[0] is outcomes[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("get_integrated_intensity", [None]), ("get_virtual_image", [[]]), ("get_variance", [4])],
+)
+def test_frames_of_no_diffraction_name_the_type_that_has_the_method(name, arguments):
+    signal = hyperspy_sparse.to_sparse(hs.signals.Signal2D(np.ones((2, 3, 4, 5), np.uint8)))
+    with pytest.raises(AttributeError, match=f"no {name}, which pyXem has.*set_signal_type"):
+        getattr(signal, name)(*arguments)
