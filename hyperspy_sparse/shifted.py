@@ -42,6 +42,7 @@ class Shifted(NamedTuple):
     frames_sign, image_sign : int
         1 or -1.
     dtype : numpy.dtype
+        Of floats.
     """
 
     frames: da.Array
@@ -54,13 +55,8 @@ class Shifted(NamedTuple):
 
 def behind(data: Any) -> Shifted | None:
     """The frames and the image that an array of floats is the sum or the difference of; None for other arrays."""
-    return _parts(data) if isinstance(data, da.Array) and data.dtype.kind == "f" else None
-
-
-def _parts(data: Any) -> Shifted | None:
-    """The same for any numbers. Integers run over, so that their extremes alone can be taken from both."""
     recipe = recipes.recipe_of(data)
-    if recipe is None or recipes.is_frames(data) or data.dtype.kind not in "uif":
+    if recipe is None or recipes.is_frames(data) or data.dtype.kind != "f":
         return None
     signs = _SIGNS.get(recipe.function.__name__)
     found = recipes.frames_and_image(recipe, data.ndim)
@@ -77,7 +73,7 @@ def _parts(data: Any) -> Shifted | None:
 
 def is_shifted(data: Any) -> bool:
     """Whether an array is of frames plus or minus an image, which the sparse classes may have."""
-    return _parts(data) is not None
+    return behind(data) is not None
 
 
 def reduced(name: str, data: Any, axes: tuple[int, ...]) -> da.Array | None:
@@ -96,7 +92,7 @@ def reduced(name: str, data: Any, axes: tuple[int, ...]) -> da.Array | None:
     dask.array.Array
         None for other arrays, and where only the array itself can answer.
     """
-    shifted, n_nav = _parts(data), data.ndim - 2
+    shifted, n_nav = behind(data), data.ndim - 2
     nav, sig = tuple(range(n_nav)), (n_nav, n_nav + 1)
     if shifted is None or axes not in (nav, sig, nav + sig):
         return None
@@ -104,8 +100,6 @@ def reduced(name: str, data: Any, axes: tuple[int, ...]) -> da.Array | None:
     along = axes == (sig if shifted.kind == "scan" else nav)  # the image is the same for all that are reduced
     if plain in ("max", "min"):
         return _extreme(name, plain, shifted, axes, along)
-    if shifted.dtype.kind != "f":
-        return None
     if name.startswith("nan") and not _skips_alike(shifted, along):
         return _skipping(shifted, axes, plain == "mean") if plain in ("sum", "mean") else None
     if plain in ("sum", "mean"):
@@ -121,7 +115,7 @@ def reduced(name: str, data: Any, axes: tuple[int, ...]) -> da.Array | None:
 
 
 def _extreme(name: str, plain: str, shifted: Shifted, axes: tuple[int, ...], along: bool) -> da.Array | None:
-    if not along or shifted.frames.dtype.kind not in "ui" or shifted.dtype.kind != "f":
+    if not along or shifted.frames.dtype.kind not in "ui":
         return extremes(f"nan{plain}" if name.startswith("nan") else plain, shifted, axes)
     # The image is one number for all that are compared; an image less the frames is highest where they are lowest.
     turned = plain if shifted.frames_sign > 0 else {"max": "min", "min": "max"}[plain]

@@ -49,13 +49,13 @@ class StoredRows:
         base = kind.get_super() if isinstance(kind, h5py.h5t.TypeVlenID) else None
         dtype = base.dtype if isinstance(base, h5py.h5t.TypeIntegerID) else np.dtype(object)
         readable = dtype.kind in "iu" and base.equal(h5py.h5t.py_create(dtype))
-        self._dtype = dtype
+        self._number = dtype
         self._parts = stored_references(dataset) if readable else None
 
     @property
     def only_here(self) -> bool:
         """Whether the rows can be read in this way alone: h5py (3.16) makes wrong numbers of the other byte order."""
-        return not self._dtype.isnative
+        return not self._number.isnative
 
     def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Rows ``start`` to ``stop`` one after the other, and where each begins and ends.
@@ -75,11 +75,11 @@ class StoredRows:
         if references is None:
             return None
         ends = np.concatenate([[0], np.cumsum(references["length"], dtype=np.int64)])
-        size = self._dtype.itemsize
+        size = self._number.itemsize
         with open(self._path, "rb", buffering=0) as file:
             if ends[-1] * size > os.fstat(file.fileno()).st_size:
                 return None
-            flat = np.empty(ends[-1], self._dtype)
+            flat = np.empty(ends[-1], self._number)
             for rows in _neighbours(references):
                 content, first = _content(
                     file, references["address"][rows], size * int(references["length"][rows].max())

@@ -19,8 +19,9 @@ OF_OTHERS = {
     "_meta": "dask's empty chunk, documented for those who make arrays",
     "_fields": "namedtuple's documented name",
     **dict.fromkeys(
-        ("_actions", "_SubParsersAction", "_ActionsContainer"),
-        "argparse has no public way to its own options and commands, which shell completion lists; the same since 2.7",
+        ("_actions", "_SubParsersAction", "_ActionsContainer", "_get_formatter", "_mutually_exclusive_groups"),
+        "argparse has no public way to its own options and commands, which shell completion lists, and which a short "
+        "usage leaves to the help; the same since 2.7",
     ),
     **dict.fromkeys(
         ("_rho", "_beta_loss", "_transform_max_iter"),
