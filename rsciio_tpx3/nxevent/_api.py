@@ -21,7 +21,7 @@ from rsciio_tpx3.frames.dask_array import source_of
 from rsciio_tpx3.frames.write import known_entries, write
 from rsciio_tpx3.metadata.event_values import QUANTITY
 from rsciio_tpx3.metadata.known import gather
-from rsciio_tpx3.metadata.record import foreign_metadata, make_record, read_record, warn_unused
+from rsciio_tpx3.metadata.record import at_once, foreign_metadata, make_record, read_record, warn_unused
 from rsciio_tpx3.metadata.sources.nexus import read_nexus, write_nexus
 from rsciio_tpx3.nxevent.hits import HitFrames
 from rsciio_tpx3.nxevent.layout import ENTRY, EVENTS, INSTRUMENT, PARAMETERS, PROCESS, id_type, load_plugin, packing
@@ -387,17 +387,23 @@ def file_writer(
         # HDF5's own tables as of version 1.10 (2016) take a third of the room; a program that unpacks Blosc2 knows
         # them, and where gzip was chosen so that any program can read it, they are as of 1.8 (2008)
         libver = "v108" if compression == "gzip" else "v110"
-        record = make_record(signal)  # which may wait for the checksum of a recording
+        # the checksum of a recording may come later than its frames: what stands in for it has the same size
+        early = make_record({**signal, "metadata": at_once(signal.get("metadata") or {})})
         with held_interrupt():
             file = stack.enter_context(h5py.File(files.path(), "w", libver=(libver, libver)))
             entry = _entry(file, signal, sig_shape, compression)
             events = _nexus_group(entry[INSTRUMENT], EVENTS, "NXevent_data")
-            own = {"coding": _REPEATED if repeat or keep else _HEIGHTS, "nav_shape": nav_shape, "sig_shape": sig_shape}
-            _note(entry, {"events": events.name, **own, "record": record})
+            coding = _REPEATED if repeat or keep else _HEIGHTS
+            own = {"events": events.name, "coding": coding, "nav_shape": nav_shape, "sig_shape": sig_shape}
+            own["record"] = early
+            noted = _note(entry, own)
             sink = NXEventSink(events, sig_shape, data.dtype, repeat or bool(keep), compression, keep)
         write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
+        own["record"] = make_record(signal)
         with held_interrupt():
             sink.finish()
+            if own["record"] != early:
+                noted["record"][()], noted[_SUM][()] = own["record"], _sum_of(own)
             file.close()
         files.commit()
 
@@ -431,11 +437,12 @@ def _nexus_group(parent: h5py.Group, name: str, kind: str) -> h5py.Group:
     return group
 
 
-def _note(entry: h5py.Group, own: dict) -> None:
+def _note(entry: h5py.Group, own: dict) -> h5py.Group:
     """What only this package knows, where NeXus has a place for parameters of a program."""
     group = _nexus_group(entry[PROCESS], PARAMETERS, "NXparameters")
     for name, found in {**own, _SUM: _sum_of(own)}.items():
         group[name] = found if isinstance(found, str) else np.asarray(found, np.int64)
+    return group
 
 
 def _entry(file: h5py.Group, signal: dict, sig_shape: tuple[int, ...], compression: str) -> h5py.Group:
