@@ -101,14 +101,11 @@ def _of_rows(frames: CSRFrames, values: np.ndarray, without: np.ndarray, meet: n
     return np.where(first >= 0, meet(out, without[first]), out)
 
 
-def _nothing(meet: np.ufunc, dtype: np.dtype) -> np.generic:
+def _nothing(meet: np.ufunc, dtype: np.dtype) -> np.floating:
     """What any value wins over; also what is left where all are skipped."""
-    if meet in (np.fmax, np.fmin) and dtype.kind == "f":
+    if meet in (np.fmax, np.fmin):
         return dtype.type(np.nan)
-    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    if dtype.kind == "f":
-        return dtype.type(-np.inf if meet is np.maximum else np.inf)
-    return dtype.type(limits.min if meet in (np.maximum, np.fmax) else limits.max)
+    return dtype.type(-np.inf if meet is np.maximum else np.inf)
 
 
 def _best_first(values: np.ndarray, meet: np.ufunc) -> np.ndarray:

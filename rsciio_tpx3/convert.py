@@ -120,7 +120,7 @@ def convert(
         signal = _read(reader, inputs, options, show_progressbar)
         files = list(itertools.chain.from_iterable(map(files_of, inputs)))
         if writer["api"].startswith("rsciio_tpx3."):
-            # ours write the record last, and wait for a sum there
+            # ours wait for a sum when all frames are written
             digests = {path: pool.submit(lambda path=path: sums.result().get(path)) for path in files}
         else:
             digests = sums.result()

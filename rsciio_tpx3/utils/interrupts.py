@@ -19,7 +19,7 @@ __all__ = ["held_interrupt"]
 def held_interrupt() -> Iterator[None]:
     """Hold Ctrl+C back during a short piece of work, and let it act at the end of it.
 
-    Only the main thread is interrupted, so others pass through; so does a program whose own handler is not Python's.
+    Only the main thread is interrupted, so others pass through; so does a program that ignores Ctrl+C.
 
     Examples
     --------
