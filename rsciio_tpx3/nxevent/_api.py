@@ -9,6 +9,7 @@ import logging
 import math
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -40,6 +41,7 @@ from rsciio_tpx3.utils.hdf5.heaps import check_heaps
 from rsciio_tpx3.utils.hdf5.storage import check_stored
 from rsciio_tpx3.utils.hdf5.values import value, whole
 from rsciio_tpx3.utils.interrupts import held_interrupt
+from rsciio_tpx3.utils.threads import thread_count
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -381,6 +383,7 @@ def file_writer(
     with contextlib.ExitStack() as stack:
         stack.enter_context(system_errors(filename))
         files = stack.enter_context(PartialFiles(filename))
+        pool = stack.enter_context(ThreadPoolExecutor(thread_count()))
         entries = known_entries(data)
         if entries is not None:
             need_space(files.target, (2 + 3 * len(keep)) * entries + 8 * math.prod(nav_shape))
@@ -397,7 +400,7 @@ def file_writer(
             own = {"events": events.name, "coding": coding, "nav_shape": nav_shape, "sig_shape": sig_shape}
             own["record"] = early
             noted = _note(entry, own)
-            sink = NXEventSink(events, sig_shape, data.dtype, repeat or bool(keep), compression, keep)
+            sink = NXEventSink(events, sig_shape, data.dtype, repeat or bool(keep), compression, pool, keep)
         write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
         own["record"] = make_record(signal)
         with held_interrupt():
@@ -459,7 +462,7 @@ def _entry(file: h5py.Group, signal: dict, sig_shape: tuple[int, ...], compressi
     write_nexus(entry, metadata, signal["axes"])
     # NeXus wants a number for each pixel; ours are `y * width + x`, so that other readers place events alike.
     numbers = np.arange(sig_shape[0] * sig_shape[1], dtype=id_type(sig_shape)).reshape(sig_shape)
-    detector.create_dataset("detector_number", data=numbers, chunks=sig_shape, **packing(compression, numbers.itemsize))
+    detector.create_dataset("detector_number", data=numbers, **packing(compression, numbers.dtype, sig_shape))
     axes = _nexus_group(entry, "axes", "NXcollection")
     for i, axis in enumerate(signal["axes"]):
         data = np.asarray((axis.get("offset") or 0.0) + np.arange(axis["size"]) * (axis.get("scale") or 1.0))

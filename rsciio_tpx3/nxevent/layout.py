@@ -9,6 +9,7 @@ allow the group in an NXinstrument, and what only this package knows in NXparame
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,8 +46,8 @@ _BYTEDELTA = 35  # registered Blosc2 filter: differences of neighbouring bytes
 _ZSTD = 5
 
 
-def packing(compression: str, n_bytes: int) -> dict:
-    """Arguments of h5py's create_dataset for pixel numbers.
+def packing(compression: str, dtype: DTypeLike, chunks: tuple[int, ...]) -> dict:
+    """Arguments of h5py's create_dataset for pixel numbers, `chunks` among them.
 
     Pixel numbers ascend within a position. The shuffle filter puts their first, second, ... bytes
     together; differences of neighbours in these streams are small for all but the lowest byte, and zstd
@@ -58,21 +59,25 @@ def packing(compression: str, n_bytes: int) -> dict:
     ----------
     compression : {"blosc2", "gzip"}
         "gzip" needs no plugin to read, and a third more space.
-    n_bytes : int
-        Of one number.
+    dtype : numpy.dtype
+        Of the numbers.
+    chunks : tuple of int
 
     Returns
     -------
     dict
     """
+    always = {"chunks": chunks, "fletcher32": True}
     if compression == "gzip":
-        return {"shuffle": True, "compression": "gzip", "compression_opts": 4, "fletcher32": True}
+        return {**always, "shuffle": True, "compression": "gzip", "compression_opts": 4}
     if compression != "blosc2":
         raise ValueError(f"compression={compression!r} is not valid: must be one of 'blosc2', 'gzip'.")
     require_plugin("to write with compression='blosc2'; compression='gzip' needs no plugin")
-    # Higher levels look for repeats that counted pixels do not have: slower, and not smaller.
-    options = (0, 0, 0, 0, 1, _BYTEDELTA, _ZSTD)
-    return {"shuffle": n_bytes > 1, "compression": _BLOSC2, "compression_opts": options, "fletcher32": True}
+    n_bytes = np.dtype(dtype).itemsize
+    # Higher levels look for repeats that counted pixels do not have: slower, and not smaller. A chunk is one block of
+    # Blosc2: smaller ones would be for its own threads, which it starts anew for each chunk, and take more room.
+    options = (0, math.prod(chunks) * n_bytes, 0, 0, 1, _BYTEDELTA, _ZSTD)
+    return {**always, "shuffle": n_bytes > 1, "compression": _BLOSC2, "compression_opts": options}
 
 
 def require_plugin(purpose: str) -> None:

@@ -9,8 +9,12 @@ import numpy as np
 from rsciio_tpx3.csr.electron_rows import repeated
 from rsciio_tpx3.nxevent.layout import CHUNK_EVENTS, height_type, id_type, packing
 from rsciio_tpx3.utils.clock import TICKS_PER_SECOND
+from rsciio_tpx3.utils.hdf5.appending import AppendedValues
+from rsciio_tpx3.utils.threads import thread_count
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import h5py
 
     from rsciio_tpx3.csr.csr_frames import CSRFrames
@@ -37,6 +41,8 @@ class NXEventSink:
         `pulse_height`.
     compression : str
         See `layout.packing`.
+    pool : concurrent.futures.Executor
+        Its threads pack.
     keep : sequence of {"time", "tot"}
         What the rows bring of each hit besides: they are `hits.HitRows` then.
     """
@@ -48,6 +54,7 @@ class NXEventSink:
         dtype: np.dtype,
         repeat: bool,
         compression: str,
+        pool: Executor,
         keep: tuple[str, ...] = (),
     ) -> None:
         self.repeat = repeat
@@ -57,14 +64,13 @@ class NXEventSink:
             columns["pulse_height"] = height_type(dtype if not repeat else np.uint16), (CHUNK_EVENTS, 1)
         if "time" in keep:
             columns["event_time_offset"] = np.dtype("<i4"), (CHUNK_EVENTS,)
-        self._columns = {name: _resizable(group, name, *kind, compression) for name, kind in columns.items()}
-        for name in set(columns) - {"event_time_offset"}:
-            self._columns[name].attrs["units"] = ""  # NX_DIMENSIONLESS
-        if "time" in keep:
-            self._columns["event_time_offset"].attrs["units"] = f"{1e9 / TICKS_PER_SECOND!r} ns"
+        datasets = {name: _resizable(group, name, *kind, compression) for name, kind in columns.items()}
+        for name, dataset in datasets.items():
+            ticks = name == "event_time_offset"
+            dataset.attrs["units"] = f"{1e9 / TICKS_PER_SECOND!r} ns" if ticks else ""  # NX_DIMENSIONLESS
         # threads that prepare must not ask the file: HDF5 makes them wait while another writes
         self._dtypes = {name: dtype for name, (dtype, _) in columns.items()}
-        self._pending = {name: _Pending(dtype) for name, dtype in self._dtypes.items()}
+        self._columns = {name: AppendedValues(dataset, pool, 2 * thread_count()) for name, dataset in datasets.items()}
         self._end = 0
 
     def prepare(self, frames: CSRFrames | HitRows) -> dict[str, np.ndarray]:
@@ -85,49 +91,16 @@ class NXEventSink:
         return {"event_id": indices, "event_index": ends}
 
     def append(self, prepared: dict[str, np.ndarray]) -> None:
-        """Write the next rows; whole HDF5 chunks only, so that none is packed twice."""
+        """Write the next rows."""
         starts = prepared["event_index"][:-1] + self._end
         self._end += len(prepared["event_id"])
         for name, values in {**prepared, "event_index": starts}.items():
-            self._pending[name].add(values)
-            self._flush(name, self._columns[name].chunks[0])
+            self._columns[name].append(values.reshape(-1))
 
     def finish(self) -> None:
         """Write what is left."""
-        for name in self._columns:
-            self._flush(name, 1)
-
-    def _flush(self, name: str, multiple: int) -> None:
-        values = self._pending[name].take(multiple)
-        if not len(values):
-            return
-        dataset = self._columns[name]
-        before = len(dataset)
-        dataset.resize(before + len(values), axis=0)
-        dataset[before:] = values.reshape(-1, *dataset.shape[1:])
-
-
-class _Pending:
-    """Values of one column that wait for a chunk to be full, in memory that is used again: fresh memory is not free."""
-
-    def __init__(self, dtype: np.dtype) -> None:
-        self._values = np.empty(0, dtype)
-        self._n = self._taken = 0
-
-    def add(self, values: np.ndarray) -> None:
-        """Put some behind the others; what was taken before is no longer valid."""
-        kept = self._n - self._taken
-        n = kept + len(values)
-        room = self._values if n <= len(self._values) else np.empty(n + n // 4, self._values.dtype)
-        room[:kept] = self._values[self._taken : self._n]
-        room[kept:n] = values.reshape(-1)
-        self._values, self._n, self._taken = room, n, 0
-
-    def take(self, multiple: int) -> np.ndarray:
-        """As many as make up whole multiples, each value once; good until `add` is called."""
-        first, left = self._taken, self._n - self._taken
-        self._taken = self._n - left % multiple
-        return self._values[first : self._taken]
+        for column in self._columns.values():
+            column.finish()
 
 
 def _as_counts(data: np.ndarray) -> np.ndarray:
@@ -152,6 +125,5 @@ def _as_heights(data: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def _resizable(
     group: h5py.Group, name: str, dtype: np.dtype, chunks: tuple[int, ...], compression: str
 ) -> h5py.Dataset:
-    options = packing(compression, dtype.itemsize)
-    shape = (0, *chunks[1:])
-    return group.create_dataset(name, shape, dtype, maxshape=(None, *chunks[1:]), chunks=chunks, **options)
+    options = packing(compression, dtype, chunks)
+    return group.create_dataset(name, (0, *chunks[1:]), dtype, maxshape=(None, *chunks[1:]), **options)

@@ -1,0 +1,84 @@
+"""Values appended to a data set whose chunks are packed by several threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Executor, Future
+
+import h5py
+import numpy as np
+
+from rsciio_tpx3.utils.hdf5.filters import chunk_packing
+
+__all__ = ["AppendedValues"]
+
+
+class AppendedValues:
+    """Values that come piece by piece, written in whole chunks, so that none is packed twice.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset, shape (0,) or (0, 1)
+        In chunks, and without an end.
+    pool : concurrent.futures.Executor
+        Its threads pack.
+    most_pending : int
+        Chunks that are packed at a time; more are waited for.
+    """
+
+    def __init__(self, dataset: h5py.Dataset, pool: Executor, most_pending: int) -> None:
+        self._dataset = dataset
+        self._pool = pool
+        self._most_pending = most_pending
+        self._pack = chunk_packing(dataset)
+        self._chunk = dataset.chunks[0]
+        self._start = 0  # of the first chunk that is not in the file
+        self._pending: deque[tuple[Future, np.ndarray]] = deque()
+        self._spare: list[np.ndarray] = []  # memory that is used again: fresh memory is not free
+        self._room, self._filled = np.empty(self._chunk, dataset.dtype), 0
+
+    def append(self, values: np.ndarray) -> None:
+        """Put some behind the others; they may change afterwards."""
+        taken = 0
+        while taken < len(values):
+            n = min(self._chunk - self._filled, len(values) - taken)
+            self._room[self._filled : self._filled + n] = values[taken : taken + n]
+            self._filled, taken = self._filled + n, taken + n
+            if self._filled == self._chunk:
+                self._hand_over()
+
+    def finish(self) -> None:
+        """Write what is left."""
+        while self._pending:
+            self._write_next()
+        self._write(self._room[: self._filled])
+        self._filled = 0
+
+    def _hand_over(self) -> None:
+        """Have a full chunk packed, and write those that are."""
+        if self._pack is None:
+            self._write(self._room)
+        else:
+            self._pending.append((self._pool.submit(self._pack, self._room), self._room))
+            while len(self._pending) > self._most_pending or (self._pending and self._pending[0][0].done()):
+                self._write_next()
+            self._room = self._spare.pop() if self._spare else np.empty_like(self._room)
+        self._filled = 0
+
+    def _write_next(self) -> None:
+        done, room = self._pending.popleft()
+        packed, omitted = done.result()
+        start = self._grow(self._chunk)
+        self._dataset.id.write_direct_chunk((start,) + (0,) * (self._dataset.ndim - 1), packed, omitted)
+        self._spare.append(room)
+
+    def _write(self, values: np.ndarray) -> None:
+        """Write some through the library, which packs them."""
+        if len(values):
+            start = self._grow(len(values))
+            self._dataset[start:] = values.reshape(-1, *self._dataset.shape[1:])
+
+    def _grow(self, n: int) -> int:
+        start, self._start = self._start, self._start + n
+        self._dataset.resize(self._start, axis=0)
+        return start

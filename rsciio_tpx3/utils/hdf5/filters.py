@@ -1,0 +1,197 @@
+"""Chunks packed as HDF5's filters pack them, in any thread.
+
+The library lets one thread in at a time, so that packing, which takes most of the time of writing, keeps all others
+out. What its filters do to the bytes of a chunk is no secret of the library: two of them are a few lines, one is zlib,
+and those that hdf5plugin brings are functions with the interface of HDF5's plugins, which know nothing of files.
+
+Source: HDF5 file format specification 3.0 (filter pipeline: shuffle, deflate, Fletcher's checksum); "HDF5 Dynamically
+Loaded Filters" of The HDF Group (H5Z_class2_t).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+import zlib
+from collections.abc import Callable
+
+import h5py
+import numpy as np
+
+__all__ = ["chunk_packing"]
+
+_STEP = Callable[[np.ndarray], "np.ndarray | None"]
+
+
+def chunk_packing(dataset: h5py.Dataset) -> Callable[[np.ndarray], tuple[np.ndarray, int]] | None:
+    """A function that packs a chunk as the library would, and may run in any thread.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        In chunks.
+
+    Returns
+    -------
+    callable or None
+        Takes an array of all values of one chunk, and gives the bytes and the mask of filters that were omitted, as
+        `h5py.h5d.DatasetID.write_direct_chunk` takes them. None where a filter cannot be applied outside of the
+        library: then it has to pack.
+
+    Examples
+    --------
+    >>> with h5py.File("packed.h5", "w", driver="core", backing_store=False) as file:
+    ...     dataset = file.create_dataset("a", (4,), "<i4", chunks=(4,), shuffle=True)
+    ...     packed, mask = chunk_packing(dataset)(np.array([1, 2, 3, 4]))
+    >>> packed[:4], mask
+    (array([1, 2, 3, 4], dtype=uint8), 0)
+    """
+    create = dataset.id.get_create_plist()
+    filters = [create.get_filter(i) for i in range(create.get_nfilters())]
+    steps = [_step(code, parameters) for code, _, parameters, _ in filters]
+    known = [step for step in steps if step is not None]
+    if len(known) < len(steps):
+        return None
+    optional = [bool(flags & h5py.h5z.FLAG_OPTIONAL) for _, flags, *_ in filters]
+    dtype, name = dataset.dtype, dataset.name
+
+    def pack(values: np.ndarray) -> tuple[np.ndarray, int]:
+        packed, omitted = np.ascontiguousarray(values, dtype).reshape(-1).view(np.uint8), 0
+        for i, step in enumerate(known):
+            done = step(packed)
+            if done is not None:
+                packed = done
+            elif optional[i]:  # such as one that would need more bytes than there were
+                omitted |= 1 << i
+            else:
+                raise OSError(f"filter {filters[i][0]} of HDF5 could not pack {packed.nbytes} bytes of {name}.")
+        return packed, omitted
+
+    return pack
+
+
+def _step(code: int, parameters: tuple[int, ...]) -> _STEP | None:
+    """The filter of a number, or None where it is not known here."""
+    if code == h5py.h5z.FILTER_SHUFFLE:
+        return functools.partial(_shuffled, size=parameters[0])
+    if code == h5py.h5z.FILTER_DEFLATE:
+        return functools.partial(_deflated, level=parameters[0])
+    if code == h5py.h5z.FILTER_FLETCHER32:
+        return _with_checksum
+    function = _plugin_function(code)
+    return None if function is None else functools.partial(_filtered, function=function, parameters=parameters)
+
+
+def _shuffled(packed: np.ndarray, size: int) -> np.ndarray:
+    """The first bytes of all numbers, then all second ones, and so on; what is no whole number stays at the end."""
+    whole = len(packed) // size * size
+    if size < 2 or whole == size:
+        return packed
+    shuffled = np.empty_like(packed)
+    shuffled[:whole].reshape(size, -1)[:] = packed[:whole].reshape(-1, size).T
+    shuffled[whole:] = packed[whole:]
+    return shuffled
+
+
+def _deflated(packed: np.ndarray, level: int) -> np.ndarray:
+    return np.frombuffer(zlib.compress(packed.data, level), np.uint8)
+
+
+def _with_checksum(packed: np.ndarray) -> np.ndarray:
+    """Bytes with Fletcher's checksum of them behind, in four bytes of little endian.
+
+    Sums of 16-bit words, and of these sums, modulo 65535, where HDF5 has 65535 for zero unless all words are zero. The
+    first byte of a word is the high one; a last byte without a partner is one too.
+    """
+    words = np.frombuffer(packed[: len(packed) // 2 * 2], ">u2")
+    if len(packed) % 2:
+        words = np.append(words, np.uint16(packed[-1]) << 8)
+    first = second = 0
+    for start in range(0, len(words), _WORDS):
+        part = words[start : start + _WORDS].astype(np.uint64)
+        second += first * len(part) + int(part @ np.arange(len(part), 0, -1, dtype=np.uint64))
+        first += int(part.sum())
+    folded = [0 if total == 0 else (total - 1) % 65535 + 1 for total in (first, second)]
+    checksum = np.array([folded[1] << 16 | folded[0]], "<u4")
+    return np.concatenate([packed, checksum.view(np.uint8)])
+
+
+_WORDS = 1 << 20  # so many of at most 2**16, each times its place, stay below 2**64
+
+
+class _FilterClass(ctypes.Structure):
+    """H5Z_class2_t: what a plugin tells of its filter."""
+
+    _fields_ = [
+        ("version", ctypes.c_int),
+        ("id", ctypes.c_int),
+        ("encoder_present", ctypes.c_uint),
+        ("decoder_present", ctypes.c_uint),
+        ("name", ctypes.c_char_p),
+        ("can_apply", ctypes.c_void_p),
+        ("set_local", ctypes.c_void_p),
+        ("filter", ctypes.c_void_p),
+    ]
+
+
+_CLASS_VERSION = 1  # H5Z_CLASS_T_VERS
+_FUNCTION = ctypes.CFUNCTYPE(
+    ctypes.c_size_t,  # bytes packed; 0 for a failure
+    ctypes.c_uint,  # flags
+    ctypes.c_size_t,
+    ctypes.POINTER(ctypes.c_uint),  # so many parameters
+    ctypes.c_size_t,  # bytes to pack
+    ctypes.POINTER(ctypes.c_size_t),  # room
+    ctypes.POINTER(ctypes.c_void_p),  # of malloc; the function may put other room in its place
+)
+
+
+@functools.cache
+def _plugin_function(code: int) -> Callable | None:
+    """The function of a filter that hdf5plugin has registered; None where there is none that is safe to call."""
+    # Room goes back and forth between us and the function, so both need the same malloc. Elsewhere than here a library
+    # may have one of its own.
+    if not sys.platform.startswith(("linux", "darwin")):
+        return None
+    try:
+        import hdf5plugin
+
+        loaded = hdf5plugin.get_config().registered_filters.values()
+    except (ImportError, AttributeError):
+        return None
+    for path in loaded:
+        library = ctypes.CDLL(path)
+        library.H5PLget_plugin_info.restype = ctypes.POINTER(_FilterClass)
+        about = library.H5PLget_plugin_info().contents
+        if about.id == code:
+            usable = about.version == _CLASS_VERSION and about.encoder_present and about.filter
+            return _FUNCTION(about.filter) if usable else None
+    return None
+
+
+def _filtered(packed: np.ndarray, function: Callable, parameters: tuple[int, ...]) -> np.ndarray | None:
+    """Bytes as a plugin packs them; None if it does not."""
+    memory = _memory()
+    room, size = ctypes.c_void_p(memory.malloc(packed.nbytes)), ctypes.c_size_t(packed.nbytes)
+    if not room:
+        raise MemoryError(f"no memory for a chunk of {packed.nbytes} bytes")
+    try:
+        ctypes.memmove(room, packed.ctypes.data, packed.nbytes)
+        values = (ctypes.c_uint * len(parameters))(*parameters)
+        n = function(0, len(parameters), values, packed.nbytes, ctypes.byref(size), ctypes.byref(room))
+        if not n:
+            return None
+        done = np.empty(n, np.uint8)
+        ctypes.memmove(done.ctypes.data, room, n)
+        return done
+    finally:
+        memory.free(room)
+
+
+@functools.cache
+def _memory() -> ctypes.CDLL:
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    library.free.restype, library.free.argtypes = None, [ctypes.c_void_p]
+    return library

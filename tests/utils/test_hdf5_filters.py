@@ -1,0 +1,122 @@
+"""Chunks that are packed in other threads are those that HDF5 would write, byte by byte."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import h5py
+import numpy as np
+import pytest
+
+from rsciio_tpx3.utils.hdf5 import filters
+from rsciio_tpx3.utils.hdf5.appending import AppendedValues
+from rsciio_tpx3.utils.hdf5.filters import chunk_packing
+
+hdf5plugin = pytest.importorskip("hdf5plugin")
+
+_OURS = {"shuffle": True, "compression": 32026, "compression_opts": (0, 4096, 0, 0, 1, 35, 5), "fletcher32": True}
+_PIPELINES = {
+    "none": {},
+    "shuffle": {"shuffle": True},
+    "checksum": {"fletcher32": True},
+    "gzip": {"shuffle": True, "compression": "gzip", "compression_opts": 4, "fletcher32": True},
+    "blosc2": _OURS,
+    "blosc2, blocks by itself": {**_OURS, "compression_opts": (0, 0, 0, 0, 1, 35, 5)},
+    "blosc": dict(hdf5plugin.Blosc()),
+    "zstd": dict(hdf5plugin.Zstd()),
+    "lz4": dict(hdf5plugin.LZ4()),
+    "bitshuffle": dict(hdf5plugin.Bitshuffle()),
+    "bzip2": dict(hdf5plugin.BZip2()),
+}
+
+
+def _file():
+    return h5py.File("packed.h5", "w", driver="core", backing_store=False)
+
+
+def _dataset(file, chunks, dtype, options):
+    return file.create_dataset("a", chunks, dtype, chunks=chunks, maxshape=(None, *chunks[1:]), **options)
+
+
+def _values(kind, chunks, dtype):
+    rng = np.random.default_rng(len(chunks) * 1000 + chunks[0])
+    n = np.prod(chunks)
+    found = {
+        "any": rng.integers(0, 256, n),
+        "zeros": np.zeros(n),
+        "highest": np.full(n, 255),
+        "ascending": np.sort(rng.integers(0, 1 << 18, n)),
+    }[kind]
+    return found.astype(np.int64).astype(dtype).reshape(chunks)
+
+
+@pytest.mark.parametrize("name", _PIPELINES)
+@pytest.mark.parametrize("dtype", ["u1", "<i2", "<i4", ">i4", "<i8", "<f4", ">f8"])
+def test_bytes_are_those_of_the_library(name, dtype):
+    plain = np.dtype(dtype).itemsize == 1 and name == "shuffle"
+    options = {} if plain else _PIPELINES[name]
+    for chunks in [(1,), (2,), (7,), (1001,), (4096,), (70001,), (33, 1), (50, 3), (3, 5, 7)]:
+        for kind in ("any", "zeros", "highest", "ascending"):
+            values, corner = _values(kind, chunks, dtype), (0,) * len(chunks)
+            with _file() as file:
+                dataset = _dataset(file, chunks, dtype, options)
+                dataset[...] = values
+                file.flush()
+                mask, expected = dataset.id.read_direct_chunk(corner)
+                packed, omitted = chunk_packing(dataset)(values)
+                assert (omitted, packed.tobytes()) == (mask, expected), (chunks, kind)
+
+
+def test_a_checksum_of_many_bytes_is_that_of_the_library():
+    """More words than are added up at once, and a last byte without a partner."""
+    values = np.full((1 << 22) + 3, 255, np.uint8)
+    values[::7] = 254
+    with _file() as file:
+        dataset = _dataset(file, values.shape, "u1", {"fletcher32": True})
+        dataset[...] = values
+        file.flush()
+        assert chunk_packing(dataset)(values)[0].tobytes() == dataset.id.read_direct_chunk((0,))[1]
+
+
+def test_what_is_not_known_is_left_to_the_library():
+    with _file() as file:
+        assert chunk_packing(_dataset(file, (8,), "<i4", {"compression": "lzf"})) is None
+
+
+def test_a_filter_that_must_pack_fails_in_words(monkeypatch):
+    monkeypatch.setattr(filters, "_with_checksum", lambda packed: None)
+    with _file() as file:
+        pack = chunk_packing(_dataset(file, (8,), "<i4", {"fletcher32": True}))
+        with pytest.raises(OSError, match="filter 3 of HDF5 could not pack 32 bytes of /a"):
+            pack(np.arange(8))
+
+
+@pytest.mark.parametrize("options", [_OURS, {"compression": "lzf"}, _PIPELINES["gzip"]], ids=["ours", "lzf", "gzip"])
+@pytest.mark.parametrize("columns", [(), (1,)])
+def test_appended_values_are_all_there_in_order(options, columns):
+    rng = np.random.default_rng(3)
+    for total in (0, 1, 63, 64, 65, 128, 1000, 6400):
+        values = rng.integers(0, 1 << 30, total).astype("<i4")
+        with _file() as file, ThreadPoolExecutor(3) as pool:
+            dataset = file.create_dataset(
+                "a", (0, *columns), "<i4", maxshape=(None, *columns), chunks=(64, *columns), **options
+            )
+            appended = AppendedValues(dataset, pool, most_pending=2)
+            start = 0
+            while start < total:
+                piece = values[start : start + int(rng.integers(0, 300))].copy()
+                appended.append(piece)
+                piece[:] = -1  # theirs to change
+                start += len(piece)
+            appended.finish()
+            assert np.array_equal(dataset[()], values.reshape(-1, *columns))
+
+
+def test_a_fault_in_another_thread_comes_out():
+    def fails(values):
+        raise MemoryError("no room")
+
+    with _file() as file, ThreadPoolExecutor(1) as pool:
+        dataset = file.create_dataset("a", (0,), "<i4", maxshape=(None,), chunks=(64,), **_OURS)
+        appended = AppendedValues(dataset, pool, most_pending=1)
+        appended._pack = fails
+        with pytest.raises(MemoryError, match="no room"):
+            appended.append(np.zeros(1000, "<i4"))
