@@ -2,14 +2,14 @@
 
     python -m benchmarks.convert_large [FILE.tpx3] [OUT.toml OUT.nxevent OUT.h5 ...]
 
-Without FILE a recording of 10^7 packets is made first; without OUT all three formats are written. The reference is
-what nobody can do without once all rows are known: the SHA-256 of the recording (it is noted in the file), and the
-arrays of the result written from memory with all of their checksums and filters, by one thread, in pieces of 4 MB
-(HDF5: in one). It decodes nothing. Rows of any length, those of stempy, are written in two ways: as h5py and stempy do
-it, with an object for each, and as HDF5's interface in C takes them, as we do. Both are given by the clock and in
-processor time; the target, 1.5 times, is by the clock, since rows are decoded by other threads than the one that
-writes. Each runs five times, in turns, in a process of its own, whose peak of resident memory is that of the conversion
-alone; medians are shown.
+Without FILE a recording of 10^7 packets is made first; without OUT all three formats are written. The reference is what
+nobody can do without once all rows are known: the SHA-256 of the recording (it is noted in the file), and the arrays of
+the result written from memory with all of their checksums and filters, by one thread, in pieces of 4 MB (HDF5: in one),
+until they are on the disk. It decodes nothing. Rows of any length, those of stempy, are written in two ways: as h5py
+and stempy do it, with an object for each, and as HDF5's interface in C takes them, as we do. Both are given by the
+clock and in processor time; the target, 1.5 times, is by the clock, since rows are decoded by other threads than the
+one that writes. Each runs five times, in turns, in a process of its own, whose peak of resident memory is that of the
+conversion alone; medians are shown.
 """
 
 import hashlib
@@ -135,7 +135,8 @@ def _write_hdf5(arrays, copy):
                 append_rows(made, *values)
             else:
                 made.write_direct(values)
-        file.flush()
+    with open(copy, "r+b") as file:
+        os.fsync(file.fileno())
     os.remove(copy)
 
 

@@ -32,20 +32,25 @@ class AppendedValues:
         self._most_pending = most_pending
         self._pack = chunk_packing(dataset)
         self._chunk = dataset.chunks[0]
-        self._start = 0  # of the first chunk that is not in the file
-        self._pending: deque[tuple[Future, np.ndarray]] = deque()
-        self._spare: list[np.ndarray] = []  # memory that is used again: fresh memory is not free
+        self._n_written = 0
+        self._pending: deque[Future] = deque()
         self._room, self._filled = np.empty(self._chunk, dataset.dtype), 0
 
     def append(self, values: np.ndarray) -> None:
-        """Put some behind the others; they may change afterwards."""
+        """Put some behind the others; they must not change afterwards."""
         taken = 0
         while taken < len(values):
             n = min(self._chunk - self._filled, len(values) - taken)
-            self._room[self._filled : self._filled + n] = values[taken : taken + n]
-            self._filled, taken = self._filled + n, taken + n
+            part = values[taken : taken + n]
+            taken += n
+            if n == self._chunk:  # whole: nothing has to be put together
+                self._hand_over(part)
+                continue
+            self._room[self._filled : self._filled + n] = part
+            self._filled += n
             if self._filled == self._chunk:
-                self._hand_over()
+                self._hand_over(self._room)
+                self._room, self._filled = np.empty_like(self._room), 0
 
     def finish(self) -> None:
         """Write what is left."""
@@ -54,23 +59,19 @@ class AppendedValues:
         self._write(self._room[: self._filled])
         self._filled = 0
 
-    def _hand_over(self) -> None:
-        """Have a full chunk packed, and write those that are."""
+    def _hand_over(self, chunk: np.ndarray) -> None:
+        """Have a chunk packed, and write those that are."""
         if self._pack is None:
-            self._write(self._room)
-        else:
-            self._pending.append((self._pool.submit(self._pack, self._room), self._room))
-            while len(self._pending) > self._most_pending or (self._pending and self._pending[0][0].done()):
-                self._write_next()
-            self._room = self._spare.pop() if self._spare else np.empty_like(self._room)
-        self._filled = 0
+            self._write(chunk)
+            return
+        self._pending.append(self._pool.submit(self._pack, chunk))
+        while len(self._pending) > self._most_pending or (self._pending and self._pending[0].done()):
+            self._write_next()
 
     def _write_next(self) -> None:
-        done, room = self._pending.popleft()
-        packed, omitted = done.result()
+        packed, omitted = self._pending.popleft().result()
         start = self._grow(self._chunk)
         self._dataset.id.write_direct_chunk((start,) + (0,) * (self._dataset.ndim - 1), packed, omitted)
-        self._spare.append(room)
 
     def _write(self, values: np.ndarray) -> None:
         """Write some through the library, which packs them."""
@@ -79,6 +80,6 @@ class AppendedValues:
             self._dataset[start:] = values.reshape(-1, *self._dataset.shape[1:])
 
     def _grow(self, n: int) -> int:
-        start, self._start = self._start, self._start + n
-        self._dataset.resize(self._start, axis=0)
+        start, self._n_written = self._n_written, self._n_written + n
+        self._dataset.resize(self._n_written, axis=0)
         return start
