@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import h5py
 import numpy as np
+from h5py._objects import phil  # the lock of the library, which h5py has no public name for
 
 __all__ = ["chunk_packing"]
 
@@ -80,7 +81,7 @@ def _step(code: int, parameters: tuple[int, ...]) -> _STEP | None:
     if code == h5py.h5z.FILTER_FLETCHER32:
         return _with_checksum
     function = _plugin_function(code)
-    return None if function is None else functools.partial(_filtered, function=function, parameters=parameters)
+    return None if function is None else functools.partial(_filtered, code, function=function, parameters=parameters)
 
 
 def _shuffled(packed: np.ndarray, size: int) -> np.ndarray:
@@ -89,7 +90,9 @@ def _shuffled(packed: np.ndarray, size: int) -> np.ndarray:
     if size < 2 or whole == size:
         return packed
     shuffled = np.empty_like(packed)
-    shuffled[:whole].reshape(size, -1)[:] = packed[:whole].reshape(-1, size).T
+    numbers, planes = packed[:whole].reshape(-1, size), shuffled[:whole].reshape(size, -1)
+    for i in range(size):  # faster than both axes at once
+        planes[i] = numbers[:, i]
     shuffled[whole:] = packed[whole:]
     return shuffled
 
@@ -99,25 +102,30 @@ def _deflated(packed: np.ndarray, level: int) -> np.ndarray:
 
 
 def _with_checksum(packed: np.ndarray) -> np.ndarray:
-    """Bytes with Fletcher's checksum of them behind, in four bytes of little endian.
+    """Bytes with their checksum behind."""
+    return np.concatenate([packed, _checksum(packed)])
+
+
+def _checksum(packed: np.ndarray) -> np.ndarray:
+    """Fletcher's checksum of bytes, in four bytes of little endian.
 
     Sums of 16-bit words, and of these sums, modulo 65535, where HDF5 has 65535 for zero unless all words are zero. The
-    first byte of a word is the high one; a last byte without a partner is one too.
+    first byte of a word is the high one; a last byte without a partner is one too. Here the words are added up with
+    their bytes exchanged: modulo 65535, that is a factor of 256.
     """
-    words = np.frombuffer(packed[: len(packed) // 2 * 2], ">u2")
+    words = packed[: len(packed) // 2 * 2].view("<u2")
     if len(packed) % 2:
-        words = np.append(words, np.uint16(packed[-1]) << 8)
+        words = np.append(words, np.uint16(packed[-1]))
     first = second = 0
-    for start in range(0, len(words), _WORDS):
-        part = words[start : start + _WORDS].astype(np.uint64)
-        second += first * len(part) + int(part @ np.arange(len(part), 0, -1, dtype=np.uint64))
+    for start in range(0, len(words), len(_WEIGHTS)):
+        part = words[start : start + len(_WEIGHTS)].astype(np.uint64)
+        second += first * len(part) + int(part @ _WEIGHTS[len(_WEIGHTS) - len(part) :])
         first += int(part.sum())
-    folded = [0 if total == 0 else (total - 1) % 65535 + 1 for total in (first, second)]
-    checksum = np.array([folded[1] << 16 | folded[0]], "<u4")
-    return np.concatenate([packed, checksum.view(np.uint8)])
+    folded = [(256 * total - 1) % 65535 + 1 if total else 0 for total in (first, second)]
+    return np.array([folded[1] << 16 | folded[0]], "<u4").view(np.uint8)
 
 
-_WORDS = 1 << 20  # so many of at most 2**16, each times its place, stay below 2**64
+_WEIGHTS = np.arange(1 << 17, 0, -1, dtype=np.uint64)  # a sum of so many words, each times its place, is below 2**64
 
 
 class _FilterClass(ctypes.Structure):
@@ -170,8 +178,20 @@ def _plugin_function(code: int) -> Callable | None:
     return None
 
 
-def _filtered(packed: np.ndarray, function: Callable, parameters: tuple[int, ...]) -> np.ndarray | None:
+_begun: set[int] = set()
+
+
+def _filtered(code: int, packed: np.ndarray, function: Callable, parameters: tuple[int, ...]) -> np.ndarray | None:
     """Bytes as a plugin packs them; None if it does not."""
+    if code in _begun:
+        return _called(packed, function, parameters)
+    with phil:  # the first call makes what all others share, and the library may be about to do the same
+        done = _called(packed, function, parameters)
+        _begun.add(code)
+        return done
+
+
+def _called(packed: np.ndarray, function: Callable, parameters: tuple[int, ...]) -> np.ndarray | None:
     memory = _memory()
     room, size = ctypes.c_void_p(memory.malloc(packed.nbytes)), ctypes.c_size_t(packed.nbytes)
     if not room:
