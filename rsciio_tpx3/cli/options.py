@@ -85,6 +85,20 @@ def add_reader_options(parser: argparse.ArgumentParser, *groups: str) -> None:
         added.words = words  # for completion: they are checked by the reader, in its words
     add_option(heading, "--option", "reader", "such as -o dwell_time='1 us' -o navigation_shape=256,256")
     _short_usage(parser)
+    _join_shapes(parser)
+
+
+def _join_shapes(parser: argparse.ArgumentParser) -> None:
+    """Take ``--navigation-shape 32 24`` too, as it is typed by who has seen it with other programs."""
+    known = parser.parse_known_args
+
+    def parse(
+        words: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        words = sys.argv[1:] if words is None else words
+        return known(joined_numbers(words, "--navigation-shape"), namespace)
+
+    parser.parse_known_args = parse
 
 
 def _short_usage(parser: argparse.ArgumentParser) -> None:
@@ -180,7 +194,7 @@ def add_files(parser: argparse.ArgumentParser, least: int, text: str) -> None:
         # argparse takes the two dashes away, and hands on an empty list
         if without := [word for word in words if word.startswith("-") and word.endswith("=--")]:
             parser.error(f"{without[0]}: '--' is not a value")
-        found, rest = known(joined_numbers(words, "--navigation-shape"), namespace)
+        found, rest = known(words, namespace)
         found.files += [word for word in rest if not _is_option(word)]
         options = [word for word in rest if _is_option(word)]
         if options:

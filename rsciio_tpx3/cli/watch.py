@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from rsciio_tpx3.cli.options import add_option, add_recording, recording_options
+from rsciio_tpx3.cli.options import add_reader_options, add_recording, reader_options, recording_options
 from rsciio_tpx3.live import Session
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ def add_watch_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("source", metavar="SOURCE", help="an address as for record, or a .tpx3 file that grows")
     parser.add_argument("--record", metavar="FILE", help="to record to, where SOURCE is an address")
-    add_option(parser, "--option", "reader", "such as -o navigation_shape=256,256")
     add_recording(parser)
+    add_reader_options(parser, "scan", "source")
     parser.set_defaults(run=_watch)
     return parser
 
 
 def _watch(arguments: argparse.Namespace) -> None:
-    options = dict(arguments.option)
+    options = reader_options(arguments)
     if not arguments.source.startswith("csr:") and not str(arguments.record or arguments.source).endswith(".toml"):
         options["only_counts"] = True  # figures need no more
     session = Session(arguments.source, arguments.record, **recording_options(arguments), **options)

@@ -64,7 +64,7 @@ def test_replay_with_faults(sent, capsys):
 
 def test_watch_prints_what_comes(tmp_path, sent, capsys):
     with Replay(sent, speed=None) as replay:
-        words = ["watch", replay.receiver, "--record", str(tmp_path / "scan.tpx3"), "-o", "navigation_shape=7,9"]
+        words = ["watch", replay.receiver, "--record", str(tmp_path / "scan.tpx3"), "--navigation-shape", "7", "9"]
         assert main([*words, "--wait", "20"]) == 0
     text = capsys.readouterr().out
     assert re.search(r"ended: [\d,]+ hits, .*9 lines, 9 final; losses: none seen", text)
