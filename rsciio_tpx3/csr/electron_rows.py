@@ -73,7 +73,7 @@ def layers(counts: np.ndarray, indices: np.ndarray, indptr: np.ndarray) -> tuple
     out = np.empty(_electrons(counts, indices.itemsize), indices.dtype)
     ends = np.zeros(n_layers.sum() + 1, np.int64)
     left = np.empty(int(np.diff(indptr).max(initial=0)), np.int64)
-    _peel(counts, indices, indptr, n_layers, left, out, ends)
+    _peel(counts, indices, indptr, left, out, ends)
     return out, ends, n_layers
 
 
@@ -101,9 +101,14 @@ def _repeat(counts: np.ndarray, indices: np.ndarray, indptr: np.ndarray, out: np
     n = 0
     for row in range(indptr.size - 1):
         for entry in range(indptr[row], indptr[row + 1]):
-            for _ in range(counts[entry]):
+            count = counts[entry]
+            if count == 1:  # nearly always, and without a loop three times as fast
                 out[n] = indices[entry]
                 n += 1
+            else:
+                for _ in range(count):
+                    out[n] = indices[entry]
+                    n += 1
         new[row + 1] = n
 
 
@@ -116,31 +121,30 @@ def _highest(counts: np.ndarray, indptr: np.ndarray, out: np.ndarray) -> None:
 
 @_jit
 def _peel(
-    counts: np.ndarray,
-    indices: np.ndarray,
-    indptr: np.ndarray,
-    n_layers: np.ndarray,
-    left: np.ndarray,
-    out: np.ndarray,
-    ends: np.ndarray,
+    counts: np.ndarray, indices: np.ndarray, indptr: np.ndarray, left: np.ndarray, out: np.ndarray, ends: np.ndarray
 ) -> None:
     """Layer by layer; `left` has room for the entries of a frame that count more than the layers before."""
     n = row = 0
     for frame in range(indptr.size - 1):
-        n_left = 0
+        begin, stay, layer = n, 0, 1
         for entry in range(indptr[frame], indptr[frame + 1]):
             if counts[entry] > 0:
-                left[n_left] = entry
-                n_left += 1
-        for layer in range(n_layers[frame]):
-            stay = 0
+                out[n] = indices[entry]
+                n += 1
+                if counts[entry] > 1:
+                    left[stay] = entry
+                    stay += 1
+        if n > begin:
+            row += 1
+            ends[row] = n
+        while stay:
+            n_left, stay, layer = stay, 0, layer + 1
             for i in range(n_left):
                 entry = left[i]
                 out[n] = indices[entry]
                 n += 1
-                if counts[entry] > layer + 1:
+                if counts[entry] > layer:
                     left[stay] = entry
                     stay += 1
-            n_left = stay
             row += 1
             ends[row] = n

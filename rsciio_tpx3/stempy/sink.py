@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import h5py
@@ -10,14 +9,13 @@ import numpy as np
 
 from rsciio_tpx3.csr.electron_rows import layers, repeated
 from rsciio_tpx3.stempy.references import append_rows, place_rows
+from rsciio_tpx3.stempy.row_sums import row_sums, sum_of_numbers
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from rsciio_tpx3.csr.csr_frames import CSRFrames
 
 
-__all__ = ["ROW_SUMS", "SUM_OF_LENGTHS", "SUM_OF_POSITIONS", "StempySink", "row_sums", "sum_of_numbers"]
+__all__ = ["ROW_SUMS", "SUM_OF_LENGTHS", "SUM_OF_POSITIONS", "StempySink"]
 
 ROW_SUMS = "rsciio_tpx3/row_crc32"
 """CRC-32 of each row of electrons, as numbers of four bytes, the lowest first: HDF5 has no checksum for such rows."""
@@ -129,29 +127,3 @@ def _places(n_layers: np.ndarray, rows_of_a_position: int) -> tuple[int, np.ndar
     begins = np.concatenate([[0], np.cumsum(np.maximum(n_layers, rows_of_a_position), dtype=np.int64)])
     before = np.cumsum(n_layers, dtype=np.int64) - n_layers
     return int(begins[-1]), np.arange(n_layers.sum(dtype=np.int64)) + np.repeat(begins[:-1] - before, n_layers)
-
-
-def row_sums(flat: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """CRC-32 of each row, as numbers of four bytes, the lowest first.
-
-    Parameters
-    ----------
-    flat : numpy.ndarray of uint32
-        The rows one after the other.
-    ends : numpy.ndarray of int64, shape (n_rows + 1,)
-
-    Returns
-    -------
-    numpy.ndarray of uint32, shape (n_rows,)
-    """
-    stored = memoryview(np.ascontiguousarray(flat, "<u4")).cast("B")
-    full = np.diff(ends) > 0
-    begins, stops = ((4 * places[full]).tolist() for places in (ends[:-1], ends[1:]))
-    sums = np.zeros(len(full), np.uint32)  # that of an empty row is 0
-    sums[full] = [zlib.crc32(stored[i:j]) for i, j in zip(begins, stops)]
-    return sums
-
-
-def sum_of_numbers(numbers: ArrayLike, before: int = 0) -> int:
-    """CRC-32 of lengths of rows or positions, as numbers of four bytes, the lowest first; `before`: of earlier ones."""
-    return zlib.crc32(np.asarray(numbers).astype("<u4"), before)

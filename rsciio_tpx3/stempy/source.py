@@ -19,7 +19,8 @@ from rsciio_tpx3.csr.canonical import canonical_frames
 from rsciio_tpx3.exceptions import LimitError, Tpx3FormatError
 from rsciio_tpx3.frames.source import FrameSource
 from rsciio_tpx3.stempy.row_lengths import row_lengths
-from rsciio_tpx3.stempy.sink import ROW_SUMS, SUM_OF_LENGTHS, SUM_OF_POSITIONS, row_sums, sum_of_numbers
+from rsciio_tpx3.stempy.row_sums import row_sums, sum_of_numbers
+from rsciio_tpx3.stempy.sink import ROW_SUMS, SUM_OF_LENGTHS, SUM_OF_POSITIONS
 from rsciio_tpx3.stempy.stored_rows import StoredRows
 from rsciio_tpx3.utils.files import FileStamp
 from rsciio_tpx3.utils.hdf5.files import find, open_hdf5
