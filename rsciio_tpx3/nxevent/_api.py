@@ -401,7 +401,8 @@ def file_writer(
             own["record"] = early
             noted = _note(entry, own)
             sink = NXEventSink(events, sig_shape, data.dtype, repeat or bool(keep), compression, pool, keep)
-        write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
+        with files.synced_early():
+            write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
         own["record"] = make_record(signal)
         with held_interrupt():
             sink.finish()

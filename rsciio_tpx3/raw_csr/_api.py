@@ -193,7 +193,8 @@ def file_writer(
         sink = RawCsrSink(files, sig_shape, signal["data"].dtype, compact)
         stack.callback(sink.close)
         _need_space(files.target, signal["data"], sink)
-        write(signal["data"], sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
+        with files.synced_early():
+            write(signal["data"], sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
         sink.finish(_params(signal, nav_shape, sig_shape), make_record(signal))
         old = _arrays_of(filename)
         files.commit()

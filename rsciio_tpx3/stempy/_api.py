@@ -254,7 +254,8 @@ def file_writer(
         with held_interrupt():
             file = stack.enter_context(h5py.File(files.path(), "w", libver=("v108", "v108")))
             sink = StempySink(file.create_group("electron_events"), version)
-        write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
+        with files.synced_early():
+            write(data, sink, show_progressbar, description=f"Writing {os.path.basename(filename)}")
         # stempy has two scan axes; the true shape is in the record
         scan_shape = (math.prod(nav_shape[:-1]), nav_shape[-1] if nav_shape else 1)
         record = make_record(signal)  # which may wait for the checksum of a recording

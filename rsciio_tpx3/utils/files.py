@@ -18,12 +18,13 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, BinaryIO
 
 from rsciio_tpx3.exceptions import Tpx3FormatError
+from rsciio_tpx3.utils.disk import synced_early, to_disk
 
 __all__ = [
     "PARTIAL",
@@ -220,12 +221,16 @@ class PartialFiles:
         """Give all files their own names, the target last, once their bytes are on the disk."""
         pairs = sorted(self._pairs, key=lambda pair: pair[1] == self.target)
         for partial, _ in pairs:
-            _to_disk(partial)
+            to_disk(partial)
         for partial, final in pairs:
             if final == self.target:
                 self._claimed = []  # from here on something may refer to them
             os.replace(partial, final)
         self._pairs = []
+
+    def synced_early(self) -> AbstractContextManager[None]:
+        """A context in which what is written goes to the disk meanwhile, so that `commit` need not wait for it."""
+        return synced_early(lambda: [partial for partial, _ in self._pairs])
 
     def reserve(self, names: Iterable[list[str]]) -> None:
         """Nothing: names are taken when all is written."""
@@ -297,11 +302,6 @@ def made_new(paths: Iterable[str]) -> bool:
             return False
         made.append(path)
     return True
-
-
-def _to_disk(path: str) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
 
 
 def _report_leftovers(target: str) -> None:

@@ -169,7 +169,7 @@ def _plugin_function(code: int) -> Callable | None:
     except (ImportError, AttributeError):
         return None
     for path in loaded:
-        library = ctypes.CDLL(path)
+        library = ctypes.CDLL(path)  # is in memory already
         library.H5PLget_plugin_info.restype = ctypes.POINTER(_FilterClass)
         about = library.H5PLget_plugin_info().contents
         if about.id == code:
