@@ -10,11 +10,16 @@ Loaded Filters" of The HDF Group (H5Z_class2_t).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import itertools
+import os
+import shutil
 import sys
+import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import h5py
 import numpy as np
@@ -165,17 +170,64 @@ def _plugin_function(code: int) -> Callable | None:
     try:
         import hdf5plugin
 
-        loaded = hdf5plugin.get_config().registered_filters.values()
+        loaded = [str(path) for path in hdf5plugin.get_config().registered_filters.values()]
     except (ImportError, AttributeError):
         return None
-    for path in loaded:
-        library = ctypes.CDLL(path)
-        library.H5PLget_plugin_info.restype = ctypes.POINTER(_FilterClass)
-        about = library.H5PLget_plugin_info().contents
-        if about.id == code:
+    for path in filter(os.path.isfile, loaded):  # "unknown" is one that HDF5 had before, as of HDF5_PLUGIN_PATH
+        try:
+            library = ctypes.CDLL(path)
+            about = _about(library)
+            if about.id != code:
+                continue
             usable = about.version == _CLASS_VERSION and about.encoder_present and about.filter
-            return _FUNCTION(about.filter) if usable else None
+            own = _own_copy(path, library) if usable else None
+            return _FUNCTION(_about(own).filter) if own is not None and _about(own).id == code else None
+        except (OSError, AttributeError, ValueError):  # not loaded, without the function that tells, or telling nothing
+            continue
     return None
+
+
+def _about(library: ctypes.CDLL) -> _FilterClass:
+    library.H5PLget_plugin_info.restype = ctypes.POINTER(_FilterClass)
+    return library.H5PLget_plugin_info().contents
+
+
+def _own_copy(path: str, library: ctypes.CDLL) -> ctypes.CDLL | None:
+    """The same library loaded once more, with variables of its own; None where it shares them all the same.
+
+    A plugin that fails tells HDF5, which has room for one thread only, and Blosc2 takes down what all of its calls
+    share. When HDF5 meets a damaged chunk in one thread, no other may be packing with the same variables: processes
+    have ended by that. The copy is never introduced to HDF5, so that it has nobody to tell.
+    """
+    with _copied(path) as copy:
+        own = ctypes.CDLL(copy)
+    shared = [name for name in _COMMON if (place := _address(own, name)) and place == _address(library, name)]
+    return None if shared else own
+
+
+_COMMON = ("H5Epush1", "H5Epush2", "blosc_init", "blosc2_init")  # functions of libraries that both may be linked to
+
+
+def _address(library: ctypes.CDLL, name: str) -> int | None:
+    function = getattr(library, name, None)
+    return None if function is None else ctypes.cast(function, ctypes.c_void_p).value
+
+
+_copies = itertools.count()
+
+
+@contextlib.contextmanager
+def _copied(path: str) -> Iterator[str]:
+    """Path of a copy of a file, for a moment; in memory where the system can, since programs on a disk may be barred."""
+    if hasattr(os, "memfd_create"):
+        with open(os.memfd_create("filter"), "wb") as copy, open(path, "rb") as file:
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            # the system takes a path that it has loaded before for the same library, and numbers of files come again
+            yield f"/proc/self/fd/{'./' * next(_copies)}{copy.fileno()}"
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield shutil.copy(path, folder)
 
 
 _begun: set[int] = set()
@@ -184,10 +236,14 @@ _begun: set[int] = set()
 def _filtered(code: int, packed: np.ndarray, function: Callable, parameters: tuple[int, ...]) -> np.ndarray | None:
     """Bytes as a plugin packs them; None if it does not."""
     if code in _begun:
-        return _called(packed, function, parameters)
-    with phil:  # the first call makes what all others share, and the library may be about to do the same
         done = _called(packed, function, parameters)
-        _begun.add(code)
+        if done is None:
+            _begun.discard(code)  # with what they share, which the next call has to make again
+        return done
+    with phil:  # the first call makes what all others share; a lock that is whole after a fork
+        done = _called(packed, function, parameters)
+        if done is not None:
+            _begun.add(code)
         return done
 
 
