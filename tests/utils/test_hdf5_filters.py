@@ -4,6 +4,7 @@ import ctypes
 import re
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,14 +118,43 @@ def test_appended_values_are_all_there_in_order(options, columns):
 
 def test_a_fault_in_another_thread_comes_out():
     def fails(values):
-        raise MemoryError("no room")
+        raise OSError("no filter")
 
     with _file() as file, ThreadPoolExecutor(1) as pool:
         dataset = file.create_dataset("a", (0,), "<i4", maxshape=(None,), chunks=(64,), **_OURS)
         appended = AppendedValues(dataset, pool, most_pending=1)
         appended._pack = fails
-        with pytest.raises(MemoryError, match="no room"):
+        with pytest.raises(OSError, match="no filter"):
             appended.append(np.zeros(1000, "<i4"))
+
+
+def test_a_chunk_for_which_memory_was_short_is_packed_by_the_thread_that_writes():
+    values, here = np.arange(1000, dtype="<i4"), threading.current_thread()
+    with _file() as file, ThreadPoolExecutor(2) as pool:
+        dataset = file.create_dataset("a", (0,), "<i4", maxshape=(None,), chunks=(64,), **_OURS)
+        appended = AppendedValues(dataset, pool, most_pending=2)
+        pack = appended._pack
+
+        def short_at_times(chunk):
+            if chunk[0] // 64 % 3 == 1 and threading.current_thread() is not here:
+                raise MemoryError
+            return pack(chunk)
+
+        appended._pack = short_at_times
+        for start in range(0, 1000, 50):
+            appended.append(values[start : start + 50])
+        appended.finish()
+        assert np.array_equal(dataset[()], values)
+
+
+def test_a_plugin_is_called_only_where_memory_for_its_work_is_there(monkeypatch):
+    """It would end the process: not all that it asks for is looked at."""
+    with _file() as file:
+        pack = chunk_packing(_dataset(file, (64,), "<i4", _OURS))
+        assert pack is not None
+        monkeypatch.setattr(filters, "_WORK_BYTES", 1 << 60)
+        with pytest.raises(MemoryError, match="no memory to pack a chunk of 256 bytes"):
+            pack(np.zeros(64, "<i4"))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import functools
 import itertools
+import mmap
 import os
 import shutil
 import sys
@@ -218,7 +219,7 @@ _copies = itertools.count()
 
 @contextlib.contextmanager
 def _copied(path: str) -> Iterator[str]:
-    """Path of a copy of a file, for a moment; in memory where the system can, since programs on a disk may be barred."""
+    """Path of a copy of a file, for a moment; in memory where possible, since libraries on a disk may be barred."""
     if hasattr(os, "memfd_create"):
         with open(os.memfd_create("filter"), "wb") as copy, open(path, "rb") as file:
             shutil.copyfileobj(file, copy)
@@ -249,6 +250,7 @@ def _filtered(code: int, packed: np.ndarray, function: Callable, parameters: tup
 
 def _called(packed: np.ndarray, function: Callable, parameters: tuple[int, ...]) -> np.ndarray | None:
     memory = _memory()
+    _check_memory(packed.nbytes)
     room, size = ctypes.c_void_p(memory.malloc(packed.nbytes)), ctypes.c_size_t(packed.nbytes)
     if not room:
         raise MemoryError(f"no memory for a chunk of {packed.nbytes} bytes")
@@ -263,6 +265,23 @@ def _called(packed: np.ndarray, function: Callable, parameters: tuple[int, ...])
         return done
     finally:
         memory.free(room)
+
+
+_WORK_BYTES, _WORK_TIMES = 1 << 24, 16
+"""Memory that a plugin may want while it works, besides so many times the size of a chunk; with some for others."""
+
+
+def _check_memory(n_bytes: int) -> None:
+    """Raise MemoryError unless there is room for the work on a chunk.
+
+    Blosc2 and zstd do not look everywhere whether they got what they asked for, and such a fault ends the process. The
+    system is asked, and not malloc, which would keep what it got, and change its ways.
+    """
+    n_work = _WORK_BYTES + _WORK_TIMES * n_bytes
+    try:
+        mmap.mmap(-1, n_work).close()
+    except (OSError, OverflowError):
+        raise MemoryError(f"no memory to pack a chunk of {n_bytes} bytes: {n_work} are needed") from None
 
 
 @functools.cache
