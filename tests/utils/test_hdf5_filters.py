@@ -216,7 +216,7 @@ def test_each_plugin_has_a_copy_of_its_own(found_anew):
     assert len({*found, *(filters._about(library).filter for library in registered)}) == 8
 
 
-_PACK_BESIDE_DAMAGE = """
+_PACK_NEXT_TO_DAMAGE = """
 import sys, threading, time
 import h5py, hdf5plugin, numpy as np
 from rsciio_tpx3.utils.hdf5.filters import chunk_packing
@@ -263,5 +263,5 @@ def test_packing_goes_on_while_hdf5_meets_damaged_chunks(found_anew):
     """A plugin that fails takes down what all its calls share: that ended processes, or kept them for ever."""
     if filters._plugin_function(32026) is None:
         pytest.skip("packing is left to HDF5 here, which has one thread")
-    done = subprocess.run([sys.executable, "-c", _PACK_BESIDE_DAMAGE], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", _PACK_NEXT_TO_DAMAGE], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
