@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 
 import h5py
@@ -33,7 +35,7 @@ class AppendedValues:
         self._pack = chunk_packing(dataset)
         self._chunk = dataset.chunks[0]
         self._n_written = 0
-        self._pending: deque[Future] = deque()
+        self._pending: deque[tuple[Callable, Future]] = deque()
         self._room, self._filled = np.empty(self._chunk, dataset.dtype), 0
 
     def append(self, values: np.ndarray) -> None:
@@ -64,12 +66,17 @@ class AppendedValues:
         if self._pack is None:
             self._write(chunk)
             return
-        self._pending.append(self._pool.submit(self._pack, chunk))
-        while len(self._pending) > self._most_pending or (self._pending and self._pending[0].done()):
+        pack = functools.partial(self._pack, chunk)
+        self._pending.append((pack, self._pool.submit(pack)))
+        while len(self._pending) > self._most_pending or (self._pending and self._pending[0][1].done()):
             self._write_next()
 
     def _write_next(self) -> None:
-        packed, omitted = self._pending.popleft().result()
+        pack, future = self._pending.popleft()
+        try:
+            packed, omitted = future.result()
+        except MemoryError:  # each thread has some of its own; once more in this one
+            packed, omitted = pack()
         start = self._grow(self._chunk)
         self._dataset.id.write_direct_chunk((start,) + (0,) * (self._dataset.ndim - 1), packed, omitted)
 

@@ -2,23 +2,21 @@
 
 The library lets one thread in at a time, so that packing, which takes most of the time of writing, keeps all others
 out. What its filters do to the bytes of a chunk is no secret of the library: two of them are a few lines, one is zlib,
-and those that hdf5plugin brings are functions with the interface of HDF5's plugins, which know nothing of files.
+and others are plugins (see `filter_plugins`), which know nothing of files.
 
-Source: HDF5 file format specification 3.0 (filter pipeline: shuffle, deflate, Fletcher's checksum); "HDF5 Dynamically
-Loaded Filters" of The HDF Group (H5Z_class2_t).
+Source: HDF5 file format specification 3.0 (filter pipeline: shuffle, deflate, Fletcher's checksum).
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import sys
 import zlib
 from collections.abc import Callable
 
 import h5py
 import numpy as np
-from h5py._objects import phil  # the lock of the library, which h5py has no public name for
+
+from rsciio_tpx3.utils.hdf5.filter_plugins import plugin_step
 
 __all__ = ["chunk_packing"]
 
@@ -80,8 +78,7 @@ def _step(code: int, parameters: tuple[int, ...]) -> _STEP | None:
         return functools.partial(_deflated, level=parameters[0])
     if code == h5py.h5z.FILTER_FLETCHER32:
         return _with_checksum
-    function = _plugin_function(code)
-    return None if function is None else functools.partial(_filtered, code, function=function, parameters=parameters)
+    return plugin_step(code, parameters)
 
 
 def _shuffled(packed: np.ndarray, size: int) -> np.ndarray:
@@ -126,92 +123,3 @@ def _checksum(packed: np.ndarray) -> np.ndarray:
 
 
 _WEIGHTS = np.arange(1 << 17, 0, -1, dtype=np.uint64)  # a sum of so many words, each times its place, is below 2**64
-
-
-class _FilterClass(ctypes.Structure):
-    """H5Z_class2_t: what a plugin tells of its filter."""
-
-    _fields_ = [
-        ("version", ctypes.c_int),
-        ("id", ctypes.c_int),
-        ("encoder_present", ctypes.c_uint),
-        ("decoder_present", ctypes.c_uint),
-        ("name", ctypes.c_char_p),
-        ("can_apply", ctypes.c_void_p),
-        ("set_local", ctypes.c_void_p),
-        ("filter", ctypes.c_void_p),
-    ]
-
-
-_CLASS_VERSION = 1  # H5Z_CLASS_T_VERS
-_FUNCTION = ctypes.CFUNCTYPE(
-    ctypes.c_size_t,  # bytes packed; 0 for a failure
-    ctypes.c_uint,  # flags
-    ctypes.c_size_t,
-    ctypes.POINTER(ctypes.c_uint),  # so many parameters
-    ctypes.c_size_t,  # bytes to pack
-    ctypes.POINTER(ctypes.c_size_t),  # room
-    ctypes.POINTER(ctypes.c_void_p),  # of malloc; the function may put other room in its place
-)
-
-
-@functools.cache
-def _plugin_function(code: int) -> Callable | None:
-    """The function of a filter that hdf5plugin has registered; None where there is none that is safe to call."""
-    # Room goes back and forth between us and the function, so both need the same malloc. Elsewhere than here a library
-    # may have one of its own.
-    if not sys.platform.startswith(("linux", "darwin")):
-        return None
-    try:
-        import hdf5plugin
-
-        loaded = hdf5plugin.get_config().registered_filters.values()
-    except (ImportError, AttributeError):
-        return None
-    for path in loaded:
-        library = ctypes.CDLL(path)  # is in memory already
-        library.H5PLget_plugin_info.restype = ctypes.POINTER(_FilterClass)
-        about = library.H5PLget_plugin_info().contents
-        if about.id == code:
-            usable = about.version == _CLASS_VERSION and about.encoder_present and about.filter
-            return _FUNCTION(about.filter) if usable else None
-    return None
-
-
-_begun: set[int] = set()
-
-
-def _filtered(code: int, packed: np.ndarray, function: Callable, parameters: tuple[int, ...]) -> np.ndarray | None:
-    """Bytes as a plugin packs them; None if it does not."""
-    if code in _begun:
-        return _called(packed, function, parameters)
-    with phil:  # the first call makes what all others share, and the library may be about to do the same
-        done = _called(packed, function, parameters)
-        _begun.add(code)
-        return done
-
-
-def _called(packed: np.ndarray, function: Callable, parameters: tuple[int, ...]) -> np.ndarray | None:
-    memory = _memory()
-    room, size = ctypes.c_void_p(memory.malloc(packed.nbytes)), ctypes.c_size_t(packed.nbytes)
-    if not room:
-        raise MemoryError(f"no memory for a chunk of {packed.nbytes} bytes")
-    try:
-        ctypes.memmove(room, packed.ctypes.data, packed.nbytes)
-        values = (ctypes.c_uint * len(parameters))(*parameters)
-        n = function(0, len(parameters), values, packed.nbytes, ctypes.byref(size), ctypes.byref(room))
-        if not n:
-            return None
-        done = np.empty(n, np.uint8)
-        ctypes.memmove(done.ctypes.data, room, n)
-        return done
-    finally:
-        memory.free(room)
-
-
-@functools.cache
-def _memory() -> ctypes.CDLL:
-    library = ctypes.CDLL(None)
-    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-    library.free.restype, library.free.argtypes = None, [ctypes.c_void_p]
-    return library

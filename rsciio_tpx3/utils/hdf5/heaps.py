@@ -101,7 +101,8 @@ def _check_references(content: np.ndarray, heaps: dict[int, tuple[np.ndarray, np
         if found + 12 > stamp.size:
             continue
         numbers, sizes = heaps[_number(content, found, 8)]
-        same = np.flatnonzero(numbers == _number(content, found + 8, 4))
+        # object 0 is the free space, to which nothing refers: a checksum, and zeros behind it, once looked so
+        same = np.flatnonzero((numbers == _number(content, found + 8, 4)) & (numbers != 0))
         if len(same):
             raise Tpx3FormatError(
                 f"{stamp.name!r} refers at byte {found - 4} to {_number(content, found - 4, 4)} items in a text of "
