@@ -239,8 +239,8 @@ def line_point(
 
     `place` (y, x) has the row of each position; the samples have weights `along_y` (samples, y) and `along_x`. Each is
     rounded for itself: 0 not at all, 1 to the nearest of 0 to `largest`, 2 to the nearest of the signed integers up to
-    `largest`, 3 towards zero. The other arrays are of the detector, `sample`, `touched`, `total` and `summed` with zeros,
-    the first two of them after, too.
+    `largest`, 3 towards zero. The other arrays are of the detector, `sample`, `touched`, `total` and `summed` with
+    zeros, the first two of them after, too.
     Returns how many pixels of `total` were written to; `pixels` says which.
     """
     # The samples of a point are rounded one by one, as HyperSpy does, so they cannot be one sum over weights.
