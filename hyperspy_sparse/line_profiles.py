@@ -330,6 +330,7 @@ def _averages(frames: CSRFrames, weights: PixelWeights, width: int, counted: np.
         values = np.minimum(np.floor(np.maximum(values, 0) + 0.5), _largest(counted))
     elif rounding == _TO_SIGNED:
         values = np.trunc(values + np.copysign(0.5, values))
+        values = np.clip(values, -_largest(counted) - 1, _largest(counted))
     elif rounding == _CUT_OFF:
         values = np.trunc(values)
     return values.reshape(len(values), -1, width).mean(axis=2)

@@ -74,7 +74,7 @@ def moments_of_rest(chunk: CSRFrames, axes: tuple[int, ...]) -> tuple:
     with np.errstate(all="ignore"):
         of_rest = np.where(number, mean * (n / number), 0)
         # What stood in for NaN is `n_none` times zero: it is taken away as it would have been joined.
-        squares = np.where(n_none == 0, squares, np.maximum(squares - of_rest**2 * (n_none * (number / n)), 0))
+        squares = np.where(n_none == 0, squares, np.maximum(squares - of_rest * (of_rest * (n_none * (number / n))), 0))
     return number, of_rest, squares
 
 
@@ -83,7 +83,7 @@ def joined_moments_of_rest(parts: list) -> tuple:
     for n_b, mean_b, squares_b in parts[1:]:
         apart, total = mean_b - mean, n + n_b
         share = n_b / np.maximum(total, 1)
-        mean, squares, n = mean + apart * share, squares + squares_b + apart**2 * (n * share), total
+        mean, squares, n = mean + apart * share, squares + squares_b + apart * (apart * (n * share)), total
     return n, mean, squares
 
 

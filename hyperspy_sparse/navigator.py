@@ -76,7 +76,8 @@ def hand_on(signal: BaseSignal, derived: BaseSignal) -> None:
 
 def counts_of(signal: BaseSignal) -> np.ndarray | None:
     """Counts of each position in NumPy order, where the navigator has them for the data as they are; else None."""
-    if not _is_ours(signal) or signal._own_navigator[1] != signal.data.name:
+    # After compute() the data are NumPy's, which have no name: what they have become since then is not known.
+    if not _is_ours(signal) or signal._own_navigator[1] != getattr(signal.data, "name", None):
         return None
     stored = signal.navigator
     fits = np.shape(stored.data) == signal.data.shape[:-2]
@@ -94,5 +95,5 @@ def drop_if_outdated(signal: BaseSignal) -> None:
     stored, of = signal._own_navigator
     sizes = sorted(axis.size for axis in stored.axes_manager._axes)
     fits = sizes == sorted(axis.size for axis in signal.axes_manager.navigation_axes)
-    if of != signal.data.name or not fits:
+    if of != getattr(signal.data, "name", None) or not fits:
         signal.navigator = None

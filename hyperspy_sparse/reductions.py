@@ -87,7 +87,9 @@ def reduced(name: str, data: da.Array, axes: tuple[int, ...], for_floats: bool =
     additive = data.dtype.kind in "ui"
     total = sum_for_floats(data.dtype) if for_floats or plain == "mean" else sum_type(data.dtype)
     dtype = total if plain == "sum" else dtype
-    if additive and total.kind == "f":
+    if plain == "mean" and data.dtype == np.float16:  # a mean fits where the sum does not
+        total = np.dtype(np.float64)
+    if total.kind == "f" and total != data.dtype:
         part: tuple = (_float_sum,)
     else:
         # Partial sums of counts of a byte have half the size: they need not be widened before they are added up.
@@ -463,7 +465,8 @@ def _joined_moments(parts: list) -> tuple:
         apart = mean_b - mean
         total = n + n_b
         mean = mean + apart * (n_b / total)
-        squares = squares + squares_b + apart**2 * (n * n_b / total)
+        # Weighted before it is squared: no distance, however large, makes anything of no elements.
+        squares = squares + squares_b + apart * (apart * (n * n_b / total))
         n = total
     return n, mean, squares
 

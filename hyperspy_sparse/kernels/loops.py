@@ -238,8 +238,9 @@ def line_point(
     """Add up the samples of one point of a line over the scan into `total`, shape (pixels,).
 
     `place` (y, x) has the row of each position; the samples have weights `along_y` (samples, y) and `along_x`. Each is
-    rounded for itself: 0 not at all, 1 to the nearest of 0 to `largest`, 2 to the nearest, 3 towards zero. The other
-    arrays are of the detector, `sample`, `touched`, `total` and `summed` with zeros, the first two of them after, too.
+    rounded for itself: 0 not at all, 1 to the nearest of 0 to `largest`, 2 to the nearest of the signed integers up to
+    `largest`, 3 towards zero. The other arrays are of the detector, `sample`, `touched`, `total` and `summed` with
+    zeros, the first two of them after, too.
     Returns how many pixels of `total` were written to; `pixels` says which.
     """
     # The samples of a point are rounded one by one, as HyperSpy does, so they cannot be one sum over weights.
@@ -269,6 +270,7 @@ def line_point(
                 value = min(np.floor(value + 0.5), largest) if value > 0 else 0.0
             elif rounding == 2:
                 value = np.trunc(value + 0.5) if value > 0 else np.trunc(value - 0.5)
+                value = min(max(value, -largest - 1.0), largest)
             elif rounding == 3:
                 value = np.trunc(value)
             if not summed[pixel]:

@@ -331,7 +331,7 @@ def mean_and_squares(frames: CSRFrames, axes: tuple[int, ...]) -> tuple[Any, Any
         kernels.squares_columns(data, frames.indices, table)
         stored, of_entries, squares = table.T
         # The zeros all lie in one place: they add what their distance from the entries is.
-        squares = squares + of_entries**2 * (stored * (n - stored) / n)
+        squares = squares + of_entries * (of_entries * (stored * (n - stored) / n))
         return tuple(shaped(values, frames, axes, False) for values in (of_entries * (stored / n), squares))
     average = np.asarray(mean(frames, axes, dtype=np.float64))
     flat = average.reshape(-1)
@@ -343,7 +343,7 @@ def mean_and_squares(frames: CSRFrames, axes: tuple[int, ...]) -> tuple[Any, Any
         out = np.zeros(1)
         stored = data.size
         kernels.squares_rows(data, np.array([0, data.size]), flat, out)
-    return average, shaped(out + (n - stored) * flat**2, frames, axes, False)
+    return average, shaped(out + (n - stored) * flat * flat, frames, axes, False)
 
 
 def _squares_fit(data: np.ndarray, n: int) -> bool:

@@ -118,3 +118,17 @@ def test_lines_over_frames_of_types_that_loops_do_not_know(counts, dtype, order)
     dense = hs.signals.Signal2D(counts if dtype == np.bool_ else counts.astype(np.float64))
     expected = line(dense, axes=tuple(dense.axes_manager.signal_axes), order=order)
     np.testing.assert_allclose(np.asarray(made.data), expected.data, rtol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.uint8, np.uint16])
+@pytest.mark.parametrize("axes", [("x", "y"), ("kx", "ky")])
+@pytest.mark.parametrize("width", [0, 2.4])
+def test_splines_beyond_the_type_of_the_counts_end_at_its_limits(dtype, axes, width):
+    ends = np.iinfo(dtype)
+    values = np.random.default_rng(7).choice(np.array([ends.min, ends.max, 0], dtype), (5, 6, 7, 8))
+    dense = hs.signals.Signal2D(values)
+    for axis, name in zip(dense.axes_manager._axes, ("y", "x", "ky", "kx"), strict=True):
+        axis.name = name
+    line = hs.roi.Line2DROI(0.3, 0.6, 4.2, 3.7, linewidth=width)
+    made = line(hyperspy_sparse.to_sparse(dense.deepcopy()), axes=axes, order=3)
+    np.testing.assert_allclose(np.asarray(made.data), line(dense, axes=axes, order=3).data, rtol=1e-9, atol=1e-6)

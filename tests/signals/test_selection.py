@@ -75,3 +75,11 @@ def test_images_in_memory_are_selected_and_spectra_are_refused(sparse_signal, co
     np.testing.assert_array_equal(select(sparse_signal.to_dense(), mask).data, counts[mask])
     with pytest.raises(ValueError, match="expected a scan of images"):
         select(hs.signals.Signal1D(np.ones((3, 4, 5))), np.ones((3, 4), bool))
+
+
+def test_frames_of_a_loaded_signal_that_was_computed(tmp_path, sparse_signal, counts):
+    sparse_signal.save(tmp_path / "a.toml")
+    signal = hs.load(tmp_path / "a.toml", lazy=True)
+    signal.compute(show_progressbar=False)
+    mask = counts.sum(axis=(2, 3)) % 2 == 0
+    np.testing.assert_array_equal(np.asarray(select(signal, mask).data), counts[mask])
