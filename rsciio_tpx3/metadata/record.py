@@ -162,7 +162,6 @@ def read_record(text: str | None, n_frames: int, sig_shape: tuple[int, ...], whe
     if math.prod(shape[:-2]) != n_frames or shape[-2:] != tuple(sig_shape):
         # edited by hand, or cut by another program: the container's own numbers are the truth
         return None
-    axes = [{**axis, "name": axis.get("name") or "", "units": axis.get("units") or ""} for axis in axes]
     return {
         "axes": axes,
         "nav_shape": shape[:-2],

@@ -6,6 +6,7 @@ from counted_data import lazy, signal_dict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import hyperspy_sparse
 from rsciio_tpx3 import CSRFrames, nxevent, raw_csr, simulate, stempy
 from rsciio_tpx3.convert import convert
 from rsciio_tpx3.frames.dask_array import source_of
@@ -166,3 +167,17 @@ def test_axes_that_reading_would_refuse_are_not_written(name, tmp_path):
         with pytest.raises(ValueError, match="Correct it in s.axes_manager"):
             plugin.file_writer(tmp_path / f"a{FORMATS[name][0]}", _axis_changed(dense, key, odd))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_names_and_units_that_nobody_gave_stay_undefined(name, tmp_path):
+    """An empty text is another answer: pyXem takes undefined units for pixels."""
+    ending, options = FORMATS[name]
+    signal = hs.signals.Signal2D(np.ones((2, 3, 4, 5), np.uint8))
+    for given_axis, text in ((signal.axes_manager[0], "x"), (signal.axes_manager[1], "")):
+        given_axis.name = given_axis.units = text
+    sparse = hyperspy_sparse.to_sparse(signal)
+    sparse.save(tmp_path / f"scan{ending}", **options)
+    loaded = hs.load(tmp_path / f"scan{ending}")
+    for axis, like in zip(loaded.axes_manager._axes, signal.axes_manager._axes, strict=True):
+        assert (axis.name, axis.units) == (like.name, like.units)
