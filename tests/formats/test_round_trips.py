@@ -174,8 +174,8 @@ def test_names_and_units_that_nobody_gave_stay_undefined(name, tmp_path):
     """An empty text is another answer: pyXem takes undefined units for pixels."""
     ending, options = FORMATS[name]
     signal = hs.signals.Signal2D(np.ones((2, 3, 4, 5), np.uint8))
-    for given_axis, text in ((signal.axes_manager[0], "x"), (signal.axes_manager[1], "")):
-        given_axis.name = given_axis.units = text
+    for axis, text in ((signal.axes_manager[0], "x"), (signal.axes_manager[1], "")):
+        axis.name = axis.units = text
     sparse = hyperspy_sparse.to_sparse(signal)
     sparse.save(tmp_path / f"scan{ending}", **options)
     loaded = hs.load(tmp_path / f"scan{ending}")
