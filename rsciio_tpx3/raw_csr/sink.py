@@ -83,8 +83,14 @@ class RawCsrSink:
         for part, path in zip(_SUFFIXES, self._files.claim(_names(self._files.target))):
             arrays[f"{part}_file"] = os.path.basename(path)
             arrays[f"{part}_dtype"] = _type_name(self.dtypes[part])
-        with open(self._files.path(), "w", encoding="utf-8", newline="\n") as file:
+        path = self._files.path()
+        # of a data set that grows somebody may be reading the description: it is there as a whole, or not yet
+        grows = "unfinished" in sums or os.path.exists(path)
+        written = f"{path}.partial" if grows else path
+        with open(written, "w", encoding="utf-8", newline="\n") as file:
             file.write(toml_text(params, arrays, record, sums))
+        if grows:
+            os.replace(written, path)
 
     def close(self) -> None:
         for file in self._open.values():
