@@ -102,7 +102,7 @@ def _repeat(counts: np.ndarray, indices: np.ndarray, indptr: np.ndarray, out: np
     for row in range(indptr.size - 1):
         for entry in range(indptr[row], indptr[row + 1]):
             count = counts[entry]
-            if count == 1:  # nearly always, and without a loop three times as fast
+            if count == 1:  # nearly always, and without a loop half again as fast
                 out[n] = indices[entry]
                 n += 1
             else:
